@@ -1,0 +1,412 @@
+//! Chatbase v2's JSON to the shared model. Pure: no client, no clock, no order.
+//!
+//! Fields and their meaning: the vendor's v2 specification and official CLI, autumn 2026, as told in
+//! `docs/vendors/chatbase-v2.md`.
+
+use bytes::Bytes;
+use chatark_core::fields::{Fields, nest};
+use chatark_core::issue::Path;
+use chatark_core::{
+    Channel, Conversation, ConversationId, Error, ErrorKind, Feedback, Issue, IssueKind, Issues, Message,
+    Part, Result, Role, Status, Zone,
+};
+use serde_json::{Map, Value};
+
+/// The key that marks bytes which were put together from the user's list and the messages of a conversation.
+const USER_FORM: &str = "chatark_surface";
+
+/// Puts a conversation of the user's list and its messages together, every byte of both as it was sent.
+pub(crate) fn user_form(conversation: &[u8], messages: &[Bytes]) -> Bytes {
+    let size: usize = conversation.len() + messages.iter().map(|message| message.len() + 1).sum::<usize>();
+    let mut form = Vec::with_capacity(size + 80);
+    form.extend_from_slice(format!("{{\"{USER_FORM}\":\"user\",\"conversation\":").as_bytes());
+    form.extend_from_slice(conversation);
+    form.extend_from_slice(b",\"messages\":[");
+    for (at, message) in messages.iter().enumerate() {
+        if at > 0 {
+            form.push(b',');
+        }
+        form.extend_from_slice(message);
+    }
+    form.extend_from_slice(b"]}");
+    form.into()
+}
+
+/// Maps one conversation, as the export sends it or as [`user_form`] puts it together.
+pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+    let value: Value = serde_json::from_slice(raw)
+        .map_err(|error| Error::new(ErrorKind::Malformed, "read a conversation", error))?;
+    let Value::Object(mut whole) = value else {
+        return Err(Error::new(ErrorKind::Malformed, "read a conversation", "it is no JSON object"));
+    };
+    let issues = Issues::default();
+    let from_user = whole.remove(USER_FORM).is_some();
+    let messages = if from_user { whole.remove("messages") } else { None };
+    let value =
+        if from_user { whole.remove("conversation").unwrap_or_default() } else { Value::Object(whole) };
+    let mut conversation = match Fields::open(value, Path::Root, &issues) {
+        Ok(mut fields) => {
+            if let Some(messages) = messages {
+                fields.put("messages", messages);
+            }
+            conversation(fields)
+        }
+        Err(_) => {
+            return Err(Error::new(ErrorKind::Malformed, "read a conversation", "it is no JSON object"));
+        }
+    };
+    if from_user && conversation.channel_raw.is_none() {
+        // The vendor documents that this surface holds conversations created through its API alone.
+        conversation.channel = Some(Channel::Api);
+        conversation.derived.push("channel".to_owned());
+    }
+    conversation.date_by_messages();
+    Ok((conversation, issues.into_vec()))
+}
+
+fn conversation(mut fields: Fields<'_>) -> Conversation {
+    let id = fields.id("id").unwrap_or_default();
+    let mut conversation = Conversation::empty(ConversationId::new(id));
+    conversation.title = fields.text("title");
+    conversation.created_at = fields.time("createdAt", Zone::UTC);
+    conversation.updated_at = fields.time("updatedAt", Zone::UTC);
+    conversation.contact.id = fields.id("userId");
+    (conversation.channel, conversation.channel_raw) = fields.channel("source");
+    if let Some((status, raw)) = fields.word("status", Status::from_word) {
+        conversation.status = Some(status.unwrap_or(Status::Other));
+        conversation.status_raw = Some(raw);
+    }
+    match fields.list("messages") {
+        Some(messages) => {
+            let path = Path::Key(fields.path(), "messages");
+            conversation.messages = messages
+                .into_iter()
+                .enumerate()
+                .map(|(at, value)| message(value, Path::Index(&path, at), fields.issues()))
+                .collect();
+        }
+        None if fields.has("messages") => {}
+        None => fields.report(IssueKind::Missing, "messages"),
+    }
+    conversation.extra = fields.finish(&["embedOrigin"]);
+    conversation
+}
+
+fn message(value: Value, path: Path<'_>, issues: &Issues) -> Message {
+    let mut fields = match Fields::open(value, path, issues) {
+        Ok(fields) => fields,
+        Err(value) => return unreadable(value),
+    };
+    let mut message = Message::empty(Role::Other);
+    message.id = fields.id("id");
+    match fields.word("role", role) {
+        Some((Some(role), _)) => message.role = role,
+        Some((None, raw)) => message.role_raw = Some(raw),
+        None => fields.report(IssueKind::Missing, "role"),
+    }
+    message.created_at = fields.time("createdAt", Zone::UTC);
+    if let Some((feedback, raw)) = fields.word("feedback", Feedback::from_word) {
+        message.feedback = feedback;
+        if feedback.is_none() {
+            fields.keep("feedback", raw.into());
+        }
+    }
+    let mut leftovers = Map::new();
+    if let Some(list) = fields.list("parts") {
+        let path = Path::Key(fields.path(), "parts");
+        for (at, value) in list.into_iter().enumerate() {
+            message.parts.push(part(value, Path::Index(&path, at), issues, at, &mut leftovers));
+        }
+    }
+    if let Some(metadata) = fields.take("metadata") {
+        match Fields::open(metadata, Path::Key(fields.path(), "metadata"), issues) {
+            Ok(mut metadata) => {
+                message.score = metadata.fraction("score");
+                nest(&mut leftovers, "metadata", metadata.finish(&["score"]));
+            }
+            Err(value) => fields.keep("metadata", value),
+        }
+    }
+    message.extra = fields.finish(&[]);
+    message.extra.extend(leftovers);
+    message
+}
+
+/// An element of `messages` that is no object is kept as a message of its own, so that positions hold.
+fn unreadable(value: Value) -> Message {
+    let mut message = Message::empty(Role::Other);
+    message.parts.push(Part::Other { kind: "unreadable".to_owned(), data: value });
+    message
+}
+
+fn role(word: &str) -> Option<Role> {
+    match word {
+        "user" => Some(Role::User),
+        "assistant" => Some(Role::Assistant),
+        _ => None,
+    }
+}
+
+fn part(
+    value: Value,
+    path: Path<'_>,
+    issues: &Issues,
+    at: usize,
+    leftovers: &mut Map<String, Value>,
+) -> Part {
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let prefix = format!("parts[{at}]");
+    let readable = match kind.as_str() {
+        "text" => value.get("text").is_some_and(Value::is_string),
+        "tool-call" | "tool-result" => true,
+        _ => false,
+    };
+    if !readable {
+        issues.add(IssueKind::UnknownValue, &Path::Key(&path, "type"));
+        return Part::Other { kind, data: value };
+    }
+    let mut fields = match Fields::open(value, path, issues) {
+        Ok(fields) => fields,
+        Err(data) => return Part::Other { kind, data },
+    };
+    fields.take("type");
+    let part = match kind.as_str() {
+        "text" => Part::text(fields.text("text").unwrap_or_default()),
+        "tool-call" => Part::ToolCall {
+            id: fields.id("toolCallId"),
+            name: fields.text("toolName"),
+            input: fields.take("input"),
+        },
+        _ => tool_result(&mut fields, &prefix, leftovers),
+    };
+    nest(leftovers, &prefix, fields.finish(&[]));
+    part
+}
+
+/// The output is `{status, data?, error?}` in the export and anything at all in the messages endpoints.
+fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String, Value>) -> Part {
+    let (id, name) = (fields.id("toolCallId"), fields.text("toolName"));
+    let output = fields.take("output");
+    let is_union = output.as_ref().and_then(|output| output.get("status")).is_some_and(Value::is_string);
+    let Some(Value::Object(mut union)) = output.clone().filter(|_| is_union) else {
+        return Part::ToolResult { id, name, status: None, data: output, error: None };
+    };
+    let status = union.remove("status").and_then(|status| status.as_str().map(str::to_owned));
+    let data = union.remove("data").filter(|data| !data.is_null());
+    let error = union.remove("error").filter(|error| !error.is_null());
+    nest(leftovers, &format!("{prefix}.output"), union);
+    Part::ToolResult { id, name, status, data, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(text: &str) -> Vec<Value> {
+        let sample: Value = serde_json::from_str(text).unwrap();
+        sample["response"]["body"]["data"].as_array().unwrap().clone()
+    }
+
+    fn read(value: &Value) -> (Conversation, Vec<Issue>) {
+        normalize(&serde_json::to_vec(value).unwrap()).unwrap()
+    }
+
+    fn times(conversation: &Conversation) -> Vec<Option<String>> {
+        conversation.messages.iter().map(|message| message.created_at.map(|at| at.to_string())).collect()
+    }
+
+    #[test]
+    fn the_first_sample_page_is_mapped() {
+        let page = sample(include_str!("../tests/fixtures/chatbase-v2-export-page1.json"));
+        assert_eq!(page.len(), 4);
+
+        let (order, issues) = read(&page[0]);
+        assert_eq!(issues, []);
+        assert_eq!(order.id.as_str(), "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d");
+        assert_eq!(order.title.as_deref(), Some("Order 1042 not delivered"));
+        assert_eq!(
+            (order.channel, order.channel_raw.as_deref()),
+            (Some(Channel::Website), Some("Widget or Iframe"))
+        );
+        assert_eq!((order.status, order.status_raw.as_deref()), (Some(Status::Ended), Some("ended")));
+        assert_eq!(order.created_at.unwrap().to_string(), "2026-09-21T14:13:20Z");
+        assert_eq!(order.updated_at.unwrap().to_string(), "2026-09-21T14:20:12Z");
+        assert!(order.derived.is_empty() && order.extra.is_empty());
+        let at = |time: &str| Some(format!("2026-09-21T14:{time}Z"));
+        assert_eq!(times(&order), [None, at("13:51"), at("13:56"), at("20:00"), at("20:12")]);
+        let roles: Vec<_> = order.messages.iter().map(|message| message.role.as_str()).collect();
+        assert_eq!(roles, ["assistant", "user", "assistant", "user", "assistant"]);
+        assert_eq!(order.messages[1].text(), "Wo bleibt meine Bestellung #1042? 📦");
+        let answer = &order.messages[2];
+        assert_eq!((answer.feedback, answer.score), (Some(Feedback::Positive), Some(0.82)));
+        assert_eq!(answer.text(), "Your order is on its way.\nExpected: **24 Sept**.");
+        assert_eq!(
+            answer.parts[0],
+            Part::ToolCall { id: Some("call_9x1".into()), name: Some("lookup_order".into()), input: None }
+        );
+        assert_eq!(
+            answer.parts[1],
+            Part::ToolResult {
+                id: Some("call_9x1".into()),
+                name: Some("lookup_order".into()),
+                status: Some("success".into()),
+                data: Some(json!({"orderId": "1042", "state": "in_transit", "eta": "2026-09-24"})),
+                error: None,
+            }
+        );
+        assert_eq!(order.messages[4].score, None);
+
+        let (cancel, issues) = read(&page[1]);
+        assert_eq!(issues, []);
+        assert_eq!(cancel.contact.id.as_deref(), Some("user_abc123"));
+        assert_eq!((cancel.status, cancel.channel), (Some(Status::TakenOver), Some(Channel::Api)));
+        assert_eq!(cancel.messages[1].feedback, Some(Feedback::Negative));
+        assert!(matches!(&cancel.messages[1].parts[1],
+            Part::ToolResult { status: Some(status), error: Some(error), data: None, .. }
+                if status == "error" && error == "subscription not found"));
+
+        let (hours, issues) = read(&page[2]);
+        assert_eq!((issues.len(), hours.status, hours.messages.len()), (0, Some(Status::Paused), 0));
+        assert_eq!(hours.id.as_str(), "wa_15550100_1789980000");
+
+        let (refund, issues) = read(&page[3]);
+        assert_eq!((issues.len(), refund.channel, refund.channel_raw), (0, None, None));
+        assert_eq!((refund.messages[0].parts.len(), refund.messages[0].text().as_str()), (0, ""));
+        let statuses: Vec<_> = refund.messages[1]
+            .parts
+            .iter()
+            .map(|part| if let Part::ToolResult { status, .. } = part { status.as_deref() } else { None })
+            .collect();
+        assert_eq!(statuses, [Some("pending"), Some("ignored")]);
+    }
+
+    #[test]
+    fn the_last_sample_page_has_no_message_times() {
+        let page = sample(include_str!("../tests/fixtures/chatbase-v2-export-last-page.json"));
+        let (pricing, issues) = read(&page[0]);
+        assert_eq!(issues, []);
+        assert_eq!(
+            (pricing.channel, pricing.created_at.unwrap().to_string().as_str()),
+            (Some(Channel::Instagram), "2024-01-01T00:00:00Z")
+        );
+        assert_eq!(times(&pricing), [None, None]);
+        assert_eq!(pricing.messages[1].score, Some(0.5));
+    }
+
+    #[test]
+    fn a_summary_has_no_messages_and_says_so() {
+        let page = sample(include_str!("../tests/fixtures/chatbase-v2-export-summary.json"));
+        let (summary, issues) = read(&page[0]);
+        assert!(summary.messages.is_empty());
+        assert_eq!(issues, [Issue::new(IssueKind::Missing, "messages")]);
+    }
+
+    #[test]
+    fn a_user_s_conversation_comes_from_the_list_and_its_messages() {
+        let list = sample(include_str!("../tests/fixtures/chatbase-v2-list-conversations.json"));
+        let messages = sample(include_str!("../tests/fixtures/chatbase-v2-messages-page.json"));
+        let messages: Vec<_> = messages.iter().map(|message| Bytes::from(message.to_string())).collect();
+        let (found, issues) = normalize(&user_form(list[0].to_string().as_bytes(), &messages)).unwrap();
+        assert_eq!(issues, []);
+        assert_eq!(found.title.as_deref(), Some("Quantum computing basics"));
+        assert_eq!((found.channel, found.channel_raw.as_deref()), (Some(Channel::Api), None));
+        assert_eq!(found.derived, ["channel"]);
+        let Part::ToolCall { input, .. } = &found.messages[0].parts[0] else { panic!("no tool call") };
+        assert_eq!(input, &Some(json!({"orderId": "1042"})));
+        assert_eq!(found.messages[0].extra["parts[1].output.debug"], json!({"ms": 182}));
+        assert_eq!(found.messages[1].text(), "thanks");
+    }
+
+    #[test]
+    fn a_search_result_keeps_what_the_schema_has_no_place_for() {
+        let page = sample(include_str!("../tests/fixtures/chatbase-v2-search.json"));
+        let (found, issues) = read(&page[1]);
+        assert_eq!(found.extra["embedOrigin"], "https://shop.example.com");
+        assert_eq!(
+            issues,
+            [Issue::new(IssueKind::Missing, "messages"), Issue::new(IssueKind::UnknownField, "snippet")]
+        );
+    }
+
+    #[test]
+    fn the_unknown_is_kept_and_reported() {
+        let (found, issues) = read(&json!({
+            "id": "c", "title": 5, "createdAt": 1_790_000_000_000_i64, "updatedAt": "soon", "source": "Pigeon",
+            "status": "frozen", "mood": "good",
+            "messages": [
+                {"id": "m", "role": "robot", "parts": [{"type": "hologram", "shape": 1}], "feedback": "great", "lang": "en"},
+                "not an object",
+                {"id": 7, "role": "user", "parts": "text", "metadata": {"score": 7, "model": "x"}},
+            ],
+        }));
+        assert_eq!(found.created_at.unwrap().to_string(), "2026-09-21T14:13:20Z");
+        assert_eq!((found.status, found.channel), (Some(Status::Other), Some(Channel::Other)));
+        assert_eq!(Value::Object(found.extra), json!({"title": 5, "updatedAt": "soon", "mood": "good"}));
+        let [robot, scrap, user] = found.messages.as_slice() else { panic!("messages were lost") };
+        assert_eq!((robot.role, robot.role_raw.as_deref()), (Role::Other, Some("robot")));
+        assert!(
+            matches!(&robot.parts[0], Part::Other { kind, data } if kind == "hologram" && data["shape"] == 1)
+        );
+        assert_eq!(Value::Object(robot.extra.clone()), json!({"feedback": "great", "lang": "en"}));
+        assert!(matches!(&scrap.parts[0], Part::Other { data, .. } if data == "not an object"));
+        assert_eq!(user.id.as_deref(), Some("7"));
+        assert_eq!(
+            Value::Object(user.extra.clone()),
+            json!({"parts": "text", "metadata.score": 7.0, "metadata.model": "x"})
+        );
+        let found: Vec<_> =
+            issues.iter().map(|issue| format!("{} {}", issue.kind.as_str(), issue.path)).collect();
+        assert_eq!(
+            found,
+            [
+                "wrong-type title",
+                "time-unreadable updatedAt",
+                "unknown-value source",
+                "unknown-value status",
+                "unknown-value messages[0].role",
+                "unknown-value messages[0].feedback",
+                "unknown-value messages[0].parts[0].type",
+                "unknown-field messages[0].lang",
+                "wrong-type messages[1]",
+                "wrong-type messages[2].parts",
+                "unknown-value messages[2].metadata.score",
+                "unknown-field messages[2].metadata.model",
+                "unknown-field mood",
+            ]
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+            "(text|tool-call|tool-result|user|assistant|positive|ended)".prop_map(Value::from),
+        ];
+        let key = "(id|title|createdAt|updatedAt|source|status|messages|role|parts|type|text|output|metadata|score|feedback|toolName|chatark_surface|conversation|x)";
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..8)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_panics(value in any_json()) {
+            let _ = normalize(&serde_json::to_vec(&value).unwrap());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let _ = normalize(&bytes);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Reads Chatbase v2: the export of a whole agent, single conversations, and one user's conversations.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatark_core::{
+    AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
+    Error, ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection,
+    SettingProblem, Settings, Surface,
+};
+use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
+use futures_util::stream;
+use serde_json::Value;
+
+use crate::config::{Config, SETTINGS};
+use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
+use crate::{map, wire};
+
+/// What this provider is and can do.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "chatbase-v2",
+    title: "Chatbase API v2",
+    settings: SETTINGS,
+    tells_total: true,
+    selects_user: true,
+    selects_conversations: true,
+};
+
+/// The most conversations that the export gives at once, by the vendor's specification.
+const EXPORT_LIMIT: u32 = 20;
+/// The most entries that the lists give at once, by the vendor's specification.
+const LIST_LIMIT: u32 = 100;
+/// The version of the cursors that this crate seals.
+const CURSOR_VERSION: u32 = 1;
+const EXPORT: &str = "export conversations";
+const USER_LIST: &str = "list the user's conversations";
+const MESSAGES: &str = "read the messages";
+const AGENT: &str = "read the agent";
+
+/// One Chatbase agent, read through API v2.
+#[derive(Debug)]
+pub struct ChatbaseV2 {
+    client: ApiClient,
+    agent_id: String,
+}
+
+/// Creates the provider of one source.
+pub fn connect(settings: &Settings, connector: Connector) -> Result<Box<dyn Provider>> {
+    let config = Config::read(settings)
+        .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
+    let client = connector.client(config.base, ChatbaseV2Dialect)?;
+    Ok(Box::new(ChatbaseV2 { client, agent_id: config.agent_id }))
+}
+
+/// Returns what is wrong with settings beyond their types.
+pub fn validate(settings: &Settings) -> Vec<SettingProblem> {
+    Config::read(settings).err().unwrap_or_default()
+}
+
+#[async_trait]
+impl Provider for ChatbaseV2 {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    async fn check(&self) -> Result<AgentInfo> {
+        let call = Call::new(AGENT, ["agents", &self.agent_id]);
+        match self.client.json_dated::<wire::Agent>(&call).await {
+            Ok((agent, clock_ahead_seconds)) => {
+                let name = agent.name.or_else(|| agent.data?.name);
+                Ok(AgentInfo { name, confirmed: true, clock_ahead_seconds })
+            }
+            // A key for exports alone may not read agents: the export itself then proves key and plan.
+            Err(error) if lacks_scope(&error) => {
+                let call = self.export_call().query("limit", 1);
+                let (_, clock_ahead_seconds) = self.client.json_dated::<wire::Envelope>(&call).await?;
+                Ok(AgentInfo { name: None, confirmed: false, clock_ahead_seconds })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn pull(&self, request: PullRequest) -> BatchStream<'_> {
+        match request.selection.clone() {
+            Selection::All => {
+                Box::pin(stream::try_unfold(Some(ExportWalk::new(self, request)), |walk| async {
+                    let Some(walk) = walk else { return Ok(None) };
+                    walk.next().await.map(Some)
+                }))
+            }
+            Selection::User(user) => {
+                Box::pin(stream::try_unfold(Some(UserWalk::new(self, user, &request)), |walk| async {
+                    let Some(walk) = walk else { return Ok(None) };
+                    walk.next().await.map(Some)
+                }))
+            }
+            Selection::Conversations(ids) => {
+                Box::pin(stream::try_unfold(VecDeque::from(ids), move |mut ids| async move {
+                    let Some(id) = ids.pop_front() else {
+                        return Ok(None);
+                    };
+                    let batch = self.single(&id, ids.is_empty()).await?;
+                    Ok(Some((batch, ids)))
+                }))
+            }
+        }
+    }
+
+    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+        map::normalize(raw)
+    }
+}
+
+impl ChatbaseV2 {
+    fn export_call(&self) -> Call {
+        Call::new(EXPORT, ["agents", &self.agent_id, "conversations", "export"])
+    }
+
+    /// Fetches one conversation of any channel by its id.
+    async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
+        let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
+        let page = self.client.page(&call, "data").await?;
+        self.envelope(&page, &call)?;
+        let found: Vec<_> = page.elements.iter().cloned().map(|bytes| raw(bytes, Surface::Export)).collect();
+        if found.iter().any(|raw| raw.id.as_ref() != Some(id)) {
+            let message = "this deployment ignores `conversationId` and answers with other conversations";
+            let error = self.client.fault(&call, ErrorKind::Refused, message, page.request_id());
+            return Err(error.hint("pull the whole source in place of single conversations"));
+        }
+        let mut facts = Facts { pages: 1, ..Facts::default() };
+        if found.is_empty() {
+            facts.notes.push(format!("the vendor has no conversation {id}"));
+        }
+        let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
+        Ok(Batch { conversations: found, checkpoint, facts })
+    }
+
+    /// Decodes what surrounds a page, and refuses an answer without an array.
+    fn envelope(&self, page: &Page, call: &Call) -> Result<wire::Pagination> {
+        let envelope: wire::Envelope = page.envelope(&self.client, call)?;
+        if envelope.data.is_some() {
+            return Ok(envelope.pagination);
+        }
+        let message = "the answer has no array at `data`";
+        Err(self.client.fault(call, ErrorKind::Malformed, message, page.request_id()))
+    }
+
+    /// Returns the cursor of the next page, or `None` at the end.
+    fn next_cursor(
+        &self,
+        page: &Page,
+        call: &Call,
+        pagination: &wire::Pagination,
+        guard: &mut CursorGuard,
+    ) -> Result<Option<String>> {
+        match (&pagination.cursor, pagination.has_more) {
+            (_, Some(false)) | (None, None) => Ok(None),
+            (Some(cursor), _) => {
+                guard.advance(call.operation, cursor)?;
+                Ok(Some(cursor.clone()))
+            }
+            (None, Some(true)) => {
+                let message = "the vendor says that more follows, but gives no cursor to go on with";
+                let error = self.client.fault(call, ErrorKind::Malformed, message, page.request_id());
+                Err(error.hint("what was fetched is safe: run the same command again"))
+            }
+        }
+    }
+
+    /// The export answers 200 with an empty list for an agent that does not exist, so the agent itself is asked.
+    async fn explain_emptiness(&self) -> Result<String> {
+        let info = self.check().await?;
+        Ok(if info.confirmed {
+            "the agent exists, and the vendor has no conversation that matches".to_owned()
+        } else {
+            "the vendor has no conversation that matches; whether the agent exists is not proved, since the key may not read agents".to_owned()
+        })
+    }
+}
+
+/// A walk through the export, newest first, one page at a time.
+struct ExportWalk<'a> {
+    provider: &'a ChatbaseV2,
+    call: Call,
+    scope: String,
+    cursor: Option<String>,
+    resumed: bool,
+    seen: bool,
+    guard: CursorGuard,
+}
+
+impl<'a> ExportWalk<'a> {
+    fn new(provider: &'a ChatbaseV2, request: PullRequest) -> Self {
+        let scope = request.scope();
+        let cursor = open(request.cursor.as_ref(), &scope);
+        // The vendor's end is inclusive; the caller drops what lies outside the window.
+        let call = provider
+            .export_call()
+            .query("limit", EXPORT_LIMIT)
+            .maybe("startDate", request.window.since)
+            .maybe("endDate", request.window.until)
+            .maybe("source", request.channel.and_then(sources));
+        let resumed = cursor.is_some();
+        Self { provider, call, scope, cursor, resumed, seen: resumed, guard: CursorGuard::default() }
+    }
+
+    async fn next(mut self) -> Result<(Batch, Option<Self>)> {
+        let mut facts = Facts { pages: 1, ..Facts::default() };
+        let page = match self.page().await {
+            Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
+                facts.notes.push(
+                    "the vendor no longer accepts the saved cursor: starting from the newest".to_owned(),
+                );
+                self.cursor = None;
+                self.page().await?
+            }
+            other => other?,
+        };
+        self.resumed = false;
+        let pagination = self.provider.envelope(&page, &self.call)?;
+        facts.total = pagination.total;
+        self.seen |= !page.elements.is_empty();
+        self.cursor = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard)?;
+        facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
+        let conversations = page.elements.into_iter().map(|bytes| raw(bytes, Surface::Export)).collect();
+        let Some(cursor) = self.cursor.clone() else {
+            if !self.seen {
+                facts.notes.push(self.provider.explain_emptiness().await?);
+            }
+            return Ok((Batch { conversations, checkpoint: Checkpoint::End, facts }, None));
+        };
+        let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
+        Ok((Batch { conversations, checkpoint, facts }, Some(self)))
+    }
+
+    async fn page(&self) -> Result<Page> {
+        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        self.provider.client.page(&call, "data").await
+    }
+}
+
+/// A walk through one user's conversations, by last activity, with the messages of each.
+struct UserWalk<'a> {
+    provider: &'a ChatbaseV2,
+    call: Call,
+    scope: String,
+    cursor: Option<String>,
+    /// Conversations of the current page whose messages have not been read.
+    waiting: VecDeque<Bytes>,
+    /// What follows once the current page is read: nothing before the first page.
+    after_page: Option<Checkpoint>,
+    guard: CursorGuard,
+}
+
+impl<'a> UserWalk<'a> {
+    fn new(provider: &'a ChatbaseV2, user: String, request: &PullRequest) -> Self {
+        let scope = request.scope();
+        let cursor = open(request.cursor.as_ref(), &scope);
+        let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", &user, "conversations"])
+            .query("limit", LIST_LIMIT);
+        let guard = CursorGuard::default();
+        Self { provider, call, scope, cursor, waiting: VecDeque::new(), after_page: None, guard }
+    }
+
+    async fn next(mut self) -> Result<(Batch, Option<Self>)> {
+        let mut facts = Facts::default();
+        if self.waiting.is_empty() {
+            self.read_page(&mut facts).await?;
+        }
+        let mut conversations = Vec::new();
+        if let Some(listed) = self.waiting.pop_front() {
+            conversations.push(self.with_messages(&listed, &mut facts).await?);
+        }
+        if !self.waiting.is_empty() {
+            return Ok((Batch { conversations, checkpoint: Checkpoint::None, facts }, Some(self)));
+        }
+        let checkpoint = self.after_page.take().unwrap_or(Checkpoint::End);
+        let next = (checkpoint != Checkpoint::End).then_some(self);
+        Ok((Batch { conversations, checkpoint, facts }, next))
+    }
+
+    async fn read_page(&mut self, facts: &mut Facts) -> Result<()> {
+        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        let page = self.provider.client.page(&call, "data").await?;
+        let pagination = self.provider.envelope(&page, &call)?;
+        let is_first = self.cursor.is_none();
+        self.cursor = self.provider.next_cursor(&page, &call, &pagination, &mut self.guard)?;
+        facts.pages += 1;
+        facts.total = pagination.total;
+        facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
+        if is_first && self.cursor.is_none() && page.elements.is_empty() {
+            self.provider.check().await?;
+            facts.notes.push(
+                "the vendor has no conversation of this user; it lists those created through its API alone"
+                    .to_owned(),
+            );
+        }
+        self.after_page = Some(match &self.cursor {
+            Some(cursor) => Checkpoint::At(seal(&self.scope, cursor.clone())?),
+            None => Checkpoint::End,
+        });
+        self.waiting = page.elements.into();
+        Ok(())
+    }
+
+    /// Reads the messages of one conversation: pages go backward from the newest, oldest to newest inside a page.
+    async fn with_messages(&self, listed: &Bytes, facts: &mut Facts) -> Result<RawConversation> {
+        let Some(id) = raw(listed.clone(), Surface::User).id else {
+            return Ok(RawConversation {
+                id: None,
+                surface: Surface::User,
+                bytes: map::user_form(listed, &[]),
+            });
+        };
+        let provider = self.provider;
+        let base =
+            Call::new(MESSAGES, ["agents", &provider.agent_id, "conversations", id.as_str(), "messages"])
+                .query("limit", LIST_LIMIT);
+        let (mut pages, mut cursor, mut guard) = (Vec::new(), None, CursorGuard::default());
+        loop {
+            let call = base.clone().maybe("cursor", cursor.as_deref());
+            let page = provider.client.page(&call, "data").await?;
+            let pagination = provider.envelope(&page, &call)?;
+            cursor = provider.next_cursor(&page, &call, &pagination, &mut guard)?;
+            facts.pages += 1;
+            pages.push(page.elements);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let messages: Vec<Bytes> = pages.into_iter().rev().flatten().collect();
+        Ok(RawConversation { id: Some(id), surface: Surface::User, bytes: map::user_form(listed, &messages) })
+    }
+}
+
+/// Returns the vendor's names for a channel, or `None` where it has none.
+fn sources(channel: Channel) -> Option<String> {
+    let names: Vec<_> =
+        wire::SOURCES.iter().copied().filter(|name| Channel::named(name) == Some(channel)).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+fn raw(bytes: Bytes, surface: Surface) -> RawConversation {
+    let id = serde_json::from_slice::<wire::Identified>(&bytes).ok().and_then(|found| match found.id? {
+        Value::String(id) if !id.is_empty() => Some(ConversationId::new(id)),
+        Value::Number(id) => Some(ConversationId::new(id.to_string())),
+        _ => None,
+    });
+    RawConversation { id, surface, bytes }
+}
+
+fn seal(scope: &str, cursor: String) -> Result<Cursor> {
+    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), &wire::Place { cursor })
+}
+
+fn open(cursor: Option<&Cursor>, scope: &str) -> Option<String> {
+    let place: wire::Place = cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)?;
+    Some(place.cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_asked_for_by_the_vendor_s_names() {
+        assert_eq!(sources(Channel::WhatsApp).as_deref(), Some("WhatsApp"));
+        assert_eq!(
+            sources(Channel::Website).as_deref(),
+            Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
+        );
+        assert_eq!(sources(Channel::Sms), None);
+    }
+}

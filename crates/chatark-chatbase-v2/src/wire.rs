@@ -1,0 +1,113 @@
+//! What Chatbase v2 puts around conversations. The conversations themselves are read field by field in `map`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The names of `source` in the vendor's specification, autumn 2026. The set is open.
+pub(crate) const SOURCES: &[&str] = &[
+    "API",
+    "WhatsApp",
+    "Messenger",
+    "Instagram",
+    "Slack",
+    "Salesforce",
+    "Zendesk",
+    "Zendesk Messaging",
+    "Chatbase site",
+    "Playground",
+    "Action preview",
+    "Qna preview",
+    "Widget or Iframe",
+    "Iframe",
+    "Email",
+    "Agent page",
+    "Phone",
+    "Android SDK",
+    "iOS SDK",
+    "Center stage",
+    "Search",
+];
+
+/// What surrounds a page of conversations or messages.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope {
+    /// Present, and emptied, where the vendor sent an array.
+    pub(crate) data: Option<Vec<Value>>,
+    #[serde(default)]
+    pub(crate) pagination: Pagination,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pagination {
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
+    #[serde(default)]
+    pub(crate) has_more: Option<bool>,
+    #[serde(default)]
+    pub(crate) total: Option<u64>,
+}
+
+/// The one field that is needed before a conversation is mapped.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Identified {
+    pub(crate) id: Option<Value>,
+}
+
+/// An agent, bare or under `data`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Agent {
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) data: Option<NamedAgent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamedAgent {
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+}
+
+/// A refusal.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) error: FailureBody,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct FailureBody {
+    pub(crate) code: Option<String>,
+    message: Option<String>,
+    details: Option<BTreeMap<String, Value>>,
+}
+
+impl FailureBody {
+    /// Returns the vendor's text, and the fields that it finds fault with.
+    pub(crate) fn text(&self) -> Option<String> {
+        let details: Vec<_> = self
+            .details
+            .iter()
+            .flatten()
+            .map(|(field, text)| {
+                format!("{field}: {}", text.as_str().map_or_else(|| text.to_string(), str::to_owned))
+            })
+            .collect();
+        match (&self.message, details.is_empty()) {
+            (Some(message), true) => Some(message.clone()),
+            (Some(message), false) => Some(format!("{message} ({})", details.join("; "))),
+            (None, true) => None,
+            (None, false) => Some(details.join("; ")),
+        }
+    }
+}
+
+/// The place of a walk through the export or through a user's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// The vendor's cursor of the next page, opaque.
+    pub(crate) cursor: String,
+}

@@ -1,0 +1,183 @@
+//! The one error type of all library crates: kind, operation, message, facts and a hint.
+//!
+//! Rules: a public function returns this error; context is added with [`Error::with`], never by wrapping the
+//! text in a new error; no secret and nothing that people wrote ever goes into one.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The result of every fallible function of the library crates.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The command or the config cannot be carried out as written.
+    Usage,
+    /// The vendor does not know the key, or the key has expired.
+    Unauthorized,
+    /// The vendor knows the key but the plan, the scope or the quota does not allow the call.
+    Forbidden,
+    /// The vendor does not know the agent or the conversation.
+    NotFound,
+    /// The vendor refused the request for another reason that a retry will not change.
+    Refused,
+    /// The vendor asked to wait longer than this run is willing to.
+    RateLimited,
+    /// The vendor failed (5xx, maintenance) as often as this run was willing to ask.
+    Unavailable,
+    /// The network failed, or a response was cut short, as often as this run was willing to ask.
+    Network,
+    /// The vendor's answer could not be understood.
+    Malformed,
+    /// The vendor's answer was larger than the limit in force.
+    TooLarge,
+    /// A file or folder could not be read or written.
+    Storage,
+    /// A live process holds the archive.
+    Locked,
+    /// The archive is damaged, or the file is not an archive.
+    Damaged,
+    /// The user stopped the run.
+    Interrupted,
+    /// A defect in Chatark.
+    Unexpected,
+}
+
+/// An error that reads as one line, with a hint for the next step.
+///
+/// `Display` is the line: `export conversations: the vendor answered 403 … (source=shop, code=…)`.
+/// The hint is separate, so that a terminal can show it on a line of its own.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    operation: Cow<'static, str>,
+    message: String,
+    facts: Vec<(&'static str, String)>,
+    hint: Option<String>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Creates an error of a kind: what was being done, and what came of it.
+    pub fn new(kind: ErrorKind, operation: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            operation: operation.into(),
+            message: one_line(&message.to_string()),
+            facts: Vec::new(),
+            hint: None,
+            cause: None,
+        }))
+    }
+
+    /// Adds one fact, such as the source or the vendor's request id.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.0.facts.push((name, one_line(&value.to_string())));
+        self
+    }
+
+    /// Sets the next step that the user can take.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the error that led to this one, for `--verbose`.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Returns what went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the sentence without the operation and the facts.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Returns the facts in the order in which they were added.
+    pub fn facts(&self) -> &[(&'static str, String)] {
+        &self.0.facts
+    }
+
+    /// Returns the next step that the user can take, where there is one.
+    pub fn next_step(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// Returns whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Network)
+    }
+
+    /// Returns whether the vendor will go on refusing until somebody changes a key, a plan or an id.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Refused
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.0.operation, self.0.message)?;
+        for (at, (name, value)) in self.0.facts.iter().enumerate() {
+            let lead = if at == 0 { " (" } else { ", " };
+            write!(formatter, "{lead}{name}={value}")?;
+        }
+        if self.0.facts.is_empty() { Ok(()) } else { formatter.write_str(")") }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {self}", self.0.kind)?;
+        match &self.0.cause {
+            Some(cause) => write!(formatter, " because {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// Returns a text on one line without control characters, so that a vendor's text cannot steer a terminal.
+fn one_line(text: &str) -> String {
+    let spaced: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_one_line_with_facts() {
+        let error =
+            Error::new(ErrorKind::Forbidden, "export conversations", "the vendor\nanswered \u{1b}[31m403")
+                .with("source", "shop")
+                .with("code", "PLAN")
+                .hint("upgrade the plan");
+        assert_eq!(
+            error.to_string(),
+            "export conversations: the vendor answered [31m403 (source=shop, code=PLAN)"
+        );
+        assert_eq!(error.next_step(), Some("upgrade the plan"));
+        assert!(error.is_permanent() && !error.is_transient());
+    }
+}

@@ -1,0 +1,252 @@
+//! A tolerant reader of one JSON object: typed where the vendor keeps its word, lossless where it does not.
+//!
+//! A mapper takes the fields that it knows by name and type. What is of another type is reported and stays;
+//! what nobody took is reported as unknown. Both end up under `extra`, so nothing that a vendor sent is lost,
+//! and no field can spoil the rest of its record.
+
+use serde_json::{Map, Value};
+
+use crate::issue::{IssueKind, Issues, Path};
+use crate::time::{self, Resolution, TimeProblem, Timestamp, Zone};
+use crate::vocabulary::Channel;
+
+/// The fields of one JSON object that nobody has taken yet.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    rest: Map<String, Value>,
+    put_back: Vec<String>,
+    path: Path<'a>,
+    issues: &'a Issues,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens an object; any other value is reported and handed back.
+    pub fn open(value: Value, path: Path<'a>, issues: &'a Issues) -> Result<Self, Value> {
+        match value {
+            Value::Object(rest) => Ok(Self { rest, put_back: Vec::new(), path, issues }),
+            other => {
+                issues.add(IssueKind::WrongType, &path);
+                Err(other)
+            }
+        }
+    }
+
+    /// Takes a field whatever its type; `null` counts as missing.
+    pub fn take(&mut self, key: &str) -> Option<Value> {
+        self.rest.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// Returns whether a field is present and not `null`, without taking it.
+    pub fn has(&self, key: &str) -> bool {
+        self.rest.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes a text.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        self.typed(key, |value| match value {
+            Value::String(text) => Ok(text),
+            other => Err(other),
+        })
+    }
+
+    /// Takes an id: a text, or a number that is then written as text. An empty text counts as missing.
+    pub fn id(&mut self, key: &str) -> Option<String> {
+        let id = self.typed(key, |value| match value {
+            Value::String(text) => Ok(text),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(other),
+        })?;
+        (!id.is_empty()).then_some(id)
+    }
+
+    /// Takes a text of the user's own lead form; an empty text counts as missing, a number is written as text.
+    pub fn answer(&mut self, key: &str) -> Option<String> {
+        self.id(key).filter(|text| !text.trim().is_empty())
+    }
+
+    /// Takes a number.
+    pub fn number(&mut self, key: &str) -> Option<f64> {
+        self.typed(key, |value| value.as_f64().ok_or(value))
+    }
+
+    /// Takes a truth value.
+    pub fn flag(&mut self, key: &str) -> Option<bool> {
+        self.typed(key, |value| value.as_bool().ok_or(value))
+    }
+
+    /// Takes an array.
+    pub fn list(&mut self, key: &str) -> Option<Vec<Value>> {
+        self.typed(key, |value| match value {
+            Value::Array(list) => Ok(list),
+            other => Err(other),
+        })
+    }
+
+    /// Takes an array of texts; elements of another type make the whole field stay.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        self.typed(key, |value| {
+            let all_texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+            match value {
+                Value::Array(list) if all_texts => Ok(list
+                    .into_iter()
+                    .filter_map(|text| if let Value::String(text) = text { Some(text) } else { None })
+                    .collect()),
+                other => Err(other),
+            }
+        })
+    }
+
+    /// Takes a time in any encoding; one that cannot be read is reported and stays.
+    pub fn time(&mut self, key: &str, zone: Zone) -> Option<Timestamp> {
+        let value = self.take(key)?;
+        let path = Path::Key(&self.path, key);
+        match time::read(&value, zone) {
+            Ok((timestamp, resolution)) => {
+                match resolution {
+                    Resolution::Exact => {}
+                    Resolution::Ambiguous => self.issues.add(IssueKind::TimeAmbiguous, &path),
+                    Resolution::Nonexistent => self.issues.add(IssueKind::TimeNonexistent, &path),
+                }
+                Some(timestamp)
+            }
+            Err(problem) => {
+                let kind = match problem {
+                    TimeProblem::Unreadable => IssueKind::TimeUnreadable,
+                    TimeProblem::OutOfRange => IssueKind::TimeOutOfRange,
+                };
+                self.issues.add(kind, &path);
+                self.keep(key, value);
+                None
+            }
+        }
+    }
+
+    /// Takes an enum's word and translates it; an unknown word is reported, and the caller keeps the raw text.
+    pub fn word<T>(
+        &mut self,
+        key: &str,
+        translate: impl Fn(&str) -> Option<T>,
+    ) -> Option<(Option<T>, String)> {
+        let raw = self.text(key)?;
+        let value = translate(&raw);
+        if value.is_none() {
+            self.report(IssueKind::UnknownValue, key);
+        }
+        Some((value, raw))
+    }
+
+    /// Takes a channel's word: the channel and the word. `Unspecified` means that the vendor does not say.
+    pub fn channel(&mut self, key: &str) -> (Option<Channel>, Option<String>) {
+        let Some(raw) = self.text(key) else {
+            return (None, None);
+        };
+        if raw.eq_ignore_ascii_case("unspecified") {
+            return (None, Some(raw));
+        }
+        let channel = Channel::named(&raw).unwrap_or_else(|| {
+            self.report(IssueKind::UnknownValue, key);
+            Channel::Other
+        });
+        (Some(channel), Some(raw))
+    }
+
+    /// Takes a number from 0 to 1; another number is reported and stays.
+    pub fn fraction(&mut self, key: &str) -> Option<f64> {
+        let number = self.number(key)?;
+        if (0.0..=1.0).contains(&number) {
+            return Some(number);
+        }
+        self.report(IssueKind::UnknownValue, key);
+        self.keep(key, number.into());
+        None
+    }
+
+    /// Adds a field, to be taken like the others.
+    pub fn put(&mut self, key: &str, value: Value) {
+        self.rest.insert(key.to_owned(), value);
+    }
+
+    /// Puts a value back, so that it ends up under `extra`.
+    pub fn keep(&mut self, key: &str, value: Value) {
+        self.put_back.push(key.to_owned());
+        self.rest.insert(key.to_owned(), value);
+    }
+
+    /// Reports an issue with a field.
+    pub fn report(&self, kind: IssueKind, key: &str) {
+        self.issues.add(kind, &Path::Key(&self.path, key));
+    }
+
+    /// Returns where the collected issues go, for readers of nested values.
+    pub fn issues(&self) -> &'a Issues {
+        self.issues
+    }
+
+    /// Returns the place of this object, for readers of nested values.
+    pub fn path(&self) -> &Path<'a> {
+        &self.path
+    }
+
+    /// Ends the reading: what is left goes to `extra`, and is reported where `homeless` does not name it.
+    ///
+    /// `homeless` names the fields that the vendor is known to send and the model has no place for; they are
+    /// dropped when they are `null`.
+    pub fn finish(mut self, homeless: &[&str]) -> Map<String, Value> {
+        self.rest.retain(|key, value| !(value.is_null() && homeless.contains(&key.as_str())));
+        // A field that was put back has been reported with its own kind already.
+        let known = |key: &String| homeless.contains(&key.as_str()) || self.put_back.contains(key);
+        for key in self.rest.keys().filter(|key| !known(key)) {
+            self.report(IssueKind::UnknownField, key);
+        }
+        self.rest
+    }
+
+    fn typed<T>(&mut self, key: &str, read: impl FnOnce(Value) -> Result<T, Value>) -> Option<T> {
+        match read(self.take(key)?) {
+            Ok(value) => Some(value),
+            Err(value) => {
+                self.report(IssueKind::WrongType, key);
+                self.keep(key, value);
+                None
+            }
+        }
+    }
+}
+
+/// Adds the leftovers of a nested object under `prefix.key`.
+pub fn nest(into: &mut Map<String, Value>, prefix: &str, leftovers: Map<String, Value>) {
+    into.extend(leftovers.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_reported_and_kept() {
+        let issues = Issues::default();
+        let record = json!({
+            "title": 7, "id": 4711, "when": "soon", "new": [1], "country": null, "status": "frozen", "ok": "yes",
+        });
+        let mut fields = Fields::open(record, Path::Root, &issues).unwrap();
+        assert_eq!(fields.text("title"), None);
+        assert_eq!(fields.id("id").as_deref(), Some("4711"));
+        assert_eq!(fields.time("when", Zone::UTC), None);
+        let known = |word: &str| (word == "open").then_some(1);
+        assert_eq!(fields.word("status", known), Some((None, "frozen".to_owned())));
+        assert_eq!(fields.text("ok").as_deref(), Some("yes"));
+        let extra = fields.finish(&["country"]);
+        assert_eq!(Value::Object(extra), json!({"title": 7, "when": "soon", "new": [1]}));
+        let found: Vec<_> =
+            issues.into_vec().into_iter().map(|issue| (issue.kind.as_str(), issue.path)).collect();
+        let expect = [
+            ("wrong-type", "title"),
+            ("time-unreadable", "when"),
+            ("unknown-value", "status"),
+            ("unknown-field", "new"),
+        ];
+        assert_eq!(found, expect.map(|(kind, path)| (kind, path.to_owned())));
+    }
+}

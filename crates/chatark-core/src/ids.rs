@@ -1,0 +1,78 @@
+//! Newtypes for the names that cross seams, so that one is never taken for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Result};
+
+/// The vendor's id of a conversation: any text, not always a UUID, unique within its agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConversationId(String);
+
+impl ConversationId {
+    /// Wraps the vendor's text as it is.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// Returns the vendor's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConversationId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The name of a source: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct SourceName(String);
+
+impl SourceName {
+    /// Checks and wraps a name.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        let starts_well = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        if starts_well && name.len() <= 64 && name.chars().all(plain) {
+            return Ok(Self(name));
+        }
+        Err(Error::new(
+            ErrorKind::Usage,
+            "name a source",
+            "a name has 1 to 64 of `a-z A-Z 0-9 . _ -` and begins with a letter or digit",
+        ))
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sources_are_plain() {
+        for good in ["shop", "Shop-2.eu", "0", "a_b"] {
+            assert!(SourceName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-shop", "a b", "ä", "a/b", &"x".repeat(65)] {
+            assert!(SourceName::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What normalization did not understand: kinds and places, never values.
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// What is odd about one place in a vendor's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum IssueKind {
+    /// The vendor sent a field that the mapper does not know; it is kept under `extra`.
+    UnknownField,
+    /// The vendor sent a value outside the set that the mapper knows; it is kept as raw text.
+    UnknownValue,
+    /// A field has another JSON type than expected; its value is kept under `extra`.
+    WrongType,
+    /// A required field is missing.
+    Missing,
+    /// A text or number could not be read as a time; it is kept under `extra`.
+    TimeUnreadable,
+    /// A time lies outside the years 2000 to 2100; it is kept under `extra`.
+    TimeOutOfRange,
+    /// A local time occurs twice where clocks go back; the earlier instant was taken.
+    TimeAmbiguous,
+    /// A local time does not occur where clocks go forward; it was moved on by the gap.
+    TimeNonexistent,
+    /// The times of messages are off from the conversation's own by whole quarters of an hour.
+    TimeZoneDoubtful,
+    /// The record could not be read at all; its bytes are archived.
+    Unreadable,
+}
+
+impl IssueKind {
+    /// Returns the name under which the kind is archived and printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownField => "unknown-field",
+            Self::UnknownValue => "unknown-value",
+            Self::WrongType => "wrong-type",
+            Self::Missing => "missing",
+            Self::TimeUnreadable => "time-unreadable",
+            Self::TimeOutOfRange => "time-out-of-range",
+            Self::TimeAmbiguous => "time-ambiguous",
+            Self::TimeNonexistent => "time-nonexistent",
+            Self::TimeZoneDoubtful => "time-zone-doubtful",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// One odd place in one record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Issue {
+    /// What is odd.
+    pub kind: IssueKind,
+    /// Where, as a JSON path inside the record, such as `messages[3].parts[0].type`.
+    pub path: String,
+}
+
+impl Issue {
+    /// Creates an issue.
+    pub fn new(kind: IssueKind, path: impl Into<String>) -> Self {
+        Self { kind, path: path.into() }
+    }
+
+    /// Returns the path with every index removed, so that the same oddity in many places counts as one.
+    pub fn place(&self) -> String {
+        let mut place = String::with_capacity(self.path.len());
+        let mut inside = false;
+        for letter in self.path.chars() {
+            inside &= letter != ']';
+            if !inside {
+                place.push(letter);
+            }
+            inside |= letter == '[';
+        }
+        place
+    }
+}
+
+/// Collects the issues of one record while several readers look at its parts.
+#[derive(Debug, Default)]
+pub struct Issues(RefCell<Vec<Issue>>);
+
+impl Issues {
+    /// Adds an issue at a place.
+    pub fn add(&self, kind: IssueKind, path: &Path<'_>) {
+        self.0.borrow_mut().push(Issue::new(kind, path.to_string()));
+    }
+
+    /// Returns what was collected.
+    pub fn into_vec(self) -> Vec<Issue> {
+        self.0.into_inner()
+    }
+}
+
+/// A place in a record, built on the stack and written out only when there is an issue to report.
+#[derive(Debug, Clone, Copy)]
+pub enum Path<'a> {
+    /// The record itself.
+    Root,
+    /// A field of an object.
+    Key(&'a Path<'a>, &'a str),
+    /// An element of an array.
+    Index(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(Path::Root, key) => formatter.write_str(key),
+            Self::Key(parent, key) => write!(formatter, "{parent}.{key}"),
+            Self::Index(parent, at) => write!(formatter, "{parent}[{at}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_path_without_indices() {
+        let messages = Path::Key(&Path::Root, "messages");
+        let third = Path::Index(&messages, 3);
+        let kind = Path::Key(&third, "type");
+        let issue = Issue::new(IssueKind::UnknownValue, kind.to_string());
+        assert_eq!(issue.path, "messages[3].type");
+        assert_eq!(issue.place(), "messages[].type");
+    }
+}

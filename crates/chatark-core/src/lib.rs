@@ -1,0 +1,30 @@
+//! The shared model of Chatark and the seams between its crates.
+//!
+//! A provider pulls raw conversations and normalizes them into the model of this crate; the archive keeps
+//! both; writers, reports and migrations read the model alone. Whoever adds a vendor implements [`Provider`].
+//!
+//! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
+
+pub mod error;
+pub mod fields;
+pub mod ids;
+pub mod issue;
+pub mod model;
+pub mod provider;
+pub mod settings;
+pub mod time;
+pub mod vocabulary;
+
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{ConversationId, SourceName};
+pub use issue::{Issue, IssueKind, Issues};
+pub use model::{
+    ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, Message, Origin, Part,
+};
+pub use provider::{
+    AgentInfo, Batch, BatchStream, Checkpoint, Cursor, Descriptor, Facts, Provider, PullRequest,
+    RawConversation, Selection, Surface, Window,
+};
+pub use settings::{Setting, SettingKind, SettingProblem, Settings};
+pub use time::{Timestamp, Zone};
+pub use vocabulary::{Channel, Feedback, Role, Status};

@@ -1,0 +1,309 @@
+//! The seam between a vendor API and the rest of the house.
+//!
+//! A provider *pulls* raw bytes in batches and *normalizes* bytes into the model. Pulling is asynchronous and
+//! touches the network through `chatark-http` alone; normalizing is pure, so it can run on every core, be
+//! fuzzed, and run again years later over archived bytes.
+
+use std::fmt;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ConversationId;
+use crate::issue::Issue;
+use crate::model::Conversation;
+use crate::settings::Setting;
+use crate::time::Timestamp;
+use crate::vocabulary::Channel;
+use crate::{Error, ErrorKind, Result};
+
+/// Batches as they arrive. Nothing is fetched until it is polled; dropping it ends all requests.
+pub type BatchStream<'a> = Pin<Box<dyn Stream<Item = Result<Batch>> + Send + 'a>>;
+
+/// One vendor API, bound to one agent of one account.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// Returns what this kind of provider is and can do.
+    fn descriptor(&self) -> &'static Descriptor;
+
+    /// Proves key, plan, region and agent id with one cheap request, never on a metered endpoint.
+    async fn check(&self) -> Result<AgentInfo>;
+
+    /// Streams raw conversations in batches.
+    fn pull(&self, request: PullRequest) -> BatchStream<'_>;
+
+    /// Turns the vendor's bytes of one conversation into the model, and says what was not understood.
+    ///
+    /// Pure: the same bytes give the same conversation. Fails only where the bytes are no JSON object.
+    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)>;
+}
+
+/// What a kind of provider is and can do.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// The name in the config and the archive, such as `chatbase-v2`.
+    pub name: &'static str,
+    /// The name for people, such as `Chatbase API v2`.
+    pub title: &'static str,
+    /// The settings of its section in the config.
+    pub settings: &'static [Setting],
+    /// Whether the vendor tells how many conversations there are, so that a pull can be proved complete.
+    pub tells_total: bool,
+    /// Whether one customer's conversations can be asked for by user id.
+    pub selects_user: bool,
+    /// Whether single conversations can be asked for by id.
+    pub selects_conversations: bool,
+}
+
+/// What a vendor says of an agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentInfo {
+    /// The agent's name.
+    pub name: Option<String>,
+    /// Whether the vendor confirmed that the agent exists.
+    pub confirmed: bool,
+    /// The seconds by which the vendor's clock is ahead of this machine's, where the answer was dated.
+    pub clock_ahead_seconds: Option<i64>,
+}
+
+/// What to pull.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PullRequest {
+    /// Conversations that began in this window.
+    pub window: Window,
+    /// Conversations of this channel alone. A provider may ignore it; the caller filters again.
+    pub channel: Option<Channel>,
+    /// Which conversations of the agent.
+    pub selection: Selection,
+    /// The place to go on from.
+    pub cursor: Option<Cursor>,
+}
+
+/// Which conversations of an agent to pull.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of one customer, by the vendor's user id.
+    User(String),
+    /// These alone.
+    Conversations(Vec<ConversationId>),
+}
+
+/// A span of time: from `since`, inclusive, to `until`, exclusive; open where a bound is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The first instant inside.
+    pub since: Option<Timestamp>,
+    /// The first instant after it.
+    pub until: Option<Timestamp>,
+}
+
+/// One conversation as the vendor sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawConversation {
+    /// The vendor's id; `None` where the record has none that can be read.
+    pub id: Option<ConversationId>,
+    /// The part of the vendor's API that it came from.
+    pub surface: Surface,
+    /// The vendor's JSON, byte for byte.
+    pub bytes: Bytes,
+}
+
+/// A part of a vendor's API that shows a conversation in a form of its own.
+///
+/// The archive tells versions of a conversation apart by surface, so that reading it through another one is
+/// not taken for a change that the customer made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The export of all conversations.
+    Export,
+    /// The conversations of one user, with the messages of each.
+    User,
+}
+
+/// The unit of commit: conversations, and the place to go on from once they are durable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The conversations, in the vendor's order.
+    pub conversations: Vec<RawConversation>,
+    /// The place to go on from.
+    pub checkpoint: Checkpoint,
+    /// What the vendor said around them.
+    pub facts: Facts,
+}
+
+/// Where a pull stands after a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// In the middle of something that cannot be resumed: the previous checkpoint stays in force.
+    None,
+    /// A later pull can go on from here.
+    At(Cursor),
+    /// Everything asked for has been delivered.
+    End,
+}
+
+/// What the vendor said around the conversations of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// How many conversations match the request, by the vendor's own count.
+    pub total: Option<u64>,
+    /// How many responses the batch took.
+    pub pages: u64,
+    /// How many of them held no conversation although more followed.
+    pub empty_pages: u64,
+    /// How many conversations the vendor looked at and left out on its own account.
+    pub skipped: u64,
+    /// How many units of a metered quota the batch cost.
+    pub quota_used: Option<u64>,
+    /// How many units of that quota are left.
+    pub quota_left: Option<u64>,
+    /// What the user should know, in one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A place in a provider's sequence of batches, sealed with the provider, its version and the scope.
+///
+/// Only the provider that made a cursor can open it, and only for the same scope: a cursor of another window
+/// or of an older layout is refused, and the caller starts anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    provider: String,
+    version: u32,
+    scope: String,
+    state: String,
+}
+
+impl PullRequest {
+    /// Returns the text that tells one kind of pull from another, to seal cursors with.
+    pub fn scope(&self) -> String {
+        let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());
+        let channel = self.channel.map_or("*", Channel::as_str);
+        let selection = match &self.selection {
+            Selection::All => "all".to_owned(),
+            Selection::User(user) => format!("user:{user}"),
+            Selection::Conversations(ids) => {
+                let ids: Vec<_> = ids.iter().map(ConversationId::as_str).collect();
+                format!("conversations:{}", ids.join(","))
+            }
+        };
+        format!("{}..{} {channel} {selection}", bound(self.window.since), bound(self.window.until))
+    }
+
+    /// Returns whether the request asks for everything that the agent has.
+    pub fn is_whole(&self) -> bool {
+        self.window == Window::default() && self.channel.is_none() && self.selection == Selection::All
+    }
+}
+
+impl Window {
+    /// Returns whether an instant lies inside; an unknown one does, since nothing speaks against it.
+    pub fn contains(&self, at: Option<Timestamp>) -> bool {
+        let Some(at) = at else { return true };
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    }
+
+    /// Returns a window, or an error where it is empty or reversed.
+    pub fn new(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Self> {
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "read the dates",
+                format!("--since {since} is not before --until {until}"),
+            )
+            .hint("`--since` is inclusive, `--until` exclusive"));
+        }
+        Ok(Self { since, until })
+    }
+}
+
+impl Surface {
+    /// Returns the name under which the archive keeps it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Export => "export",
+            Self::User => "user",
+        }
+    }
+}
+
+impl Batch {
+    /// Returns how many bytes the conversations of the batch hold.
+    pub fn bytes(&self) -> usize {
+        self.conversations.iter().map(|raw| raw.bytes.len()).sum()
+    }
+}
+
+impl Facts {
+    /// Adds the facts of a later batch.
+    pub fn add(&mut self, later: &Self) {
+        self.total = later.total.or(self.total);
+        self.pages += later.pages;
+        self.empty_pages += later.empty_pages;
+        self.skipped += later.skipped;
+        self.quota_used = match (self.quota_used, later.quota_used) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or(0) + other.unwrap_or(0)),
+        };
+        self.quota_left = later.quota_left.or(self.quota_left);
+        self.notes.extend(later.notes.iter().cloned());
+    }
+}
+
+impl Cursor {
+    /// Seals a provider's state.
+    pub fn seal(provider: &str, version: u32, scope: String, state: &impl Serialize) -> Result<Self> {
+        let state = serde_json::to_string(state)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "seal a cursor", error))?;
+        Ok(Self { provider: provider.to_owned(), version, scope, state })
+    }
+
+    /// Opens the state again, or returns `None` for a cursor of another provider, version or scope.
+    pub fn open<T: DeserializeOwned>(&self, provider: &str, version: u32, scope: &str) -> Option<T> {
+        let ours = self.provider == provider && self.version == version && self.scope == scope;
+        ours.then(|| serde_json::from_str(&self.state).ok())?
+    }
+
+    /// Returns the scope that the cursor was sealed with.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_opens_only_for_its_maker_and_scope() {
+        let request = PullRequest::default();
+        let cursor = Cursor::seal("a-1", 1, request.scope(), &("next", 7)).unwrap();
+        let stored = serde_json::to_string(&cursor).unwrap();
+        let cursor: Cursor = serde_json::from_str(&stored).unwrap();
+        assert_eq!(cursor.open("a-1", 1, &request.scope()), Some(("next".to_owned(), 7)));
+        assert_eq!(cursor.open::<(String, u32)>("b-1", 1, &request.scope()), None);
+        assert_eq!(cursor.open::<(String, u32)>("a-1", 2, &request.scope()), None);
+        let since = Timestamp::from_epoch(1_733_049_000).ok();
+        let other = PullRequest { window: Window { since, until: None }, ..PullRequest::default() };
+        assert_eq!(cursor.open::<(String, u32)>("a-1", 1, &other.scope()), None);
+        assert_eq!(cursor.open::<u32>("a-1", 1, &request.scope()), None);
+    }
+
+    #[test]
+    fn a_window_includes_its_beginning_and_not_its_end() {
+        let at = |seconds| Timestamp::from_epoch(seconds).ok();
+        let window = Window::new(at(1_000_000_000), at(1_000_000_010)).unwrap();
+        assert!(window.contains(at(1_000_000_000)) && !window.contains(at(1_000_000_010)));
+        assert!(window.contains(None) && !window.contains(at(999_999_999)));
+        assert!(Window::new(at(1_000_000_000), at(1_000_000_000)).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! The settings that a provider takes, as data, so that every mistake in a config is found in one pass.
+//!
+//! A provider declares its settings; whoever reads the config checks names, types and presence against the
+//! declaration, knows the position of each key, and hands over the values. The provider checks their meaning.
+
+use std::collections::BTreeMap;
+
+/// One key that a provider's section of the config takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The key, such as `agent_id`.
+    pub key: &'static str,
+    /// Whether the section must have it.
+    pub required: bool,
+    /// What its value must be.
+    pub kind: SettingKind,
+    /// What it is for, in one line.
+    pub help: &'static str,
+}
+
+/// What the value of a setting must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingKind {
+    /// Any text that is not empty.
+    Text,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// An IANA time zone.
+    Zone,
+    /// An `http` or `https` URL.
+    Url,
+}
+
+/// The settings of one source: checked by kind, keyed by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, String>);
+
+/// What is wrong with one setting, for a message that also names file and line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingProblem {
+    /// The key at fault.
+    pub key: &'static str,
+    /// What is wrong, without the value.
+    pub message: String,
+}
+
+impl Setting {
+    /// Declares a setting that must be there.
+    pub const fn required(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, required: true, kind, help }
+    }
+
+    /// Declares a setting that may be left out.
+    pub const fn optional(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, required: false, kind, help }
+    }
+
+    /// Checks a value against the kind and returns what is wrong with it, without repeating it.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        match self.kind {
+            SettingKind::Text if value.trim().is_empty() => Err("must not be empty".to_owned()),
+            SettingKind::Text => Ok(()),
+            SettingKind::Choice(words) if words.contains(&value) => Ok(()),
+            SettingKind::Choice(words) => Err(format!("must be one of `{}`", words.join("`, `"))),
+            SettingKind::Zone => value
+                .parse::<chrono_tz::Tz>()
+                .map(|_| ())
+                .map_err(|_| "must be an IANA time zone such as `Europe/Berlin`".to_owned()),
+            SettingKind::Url if value.starts_with("https://") || value.starts_with("http://") => Ok(()),
+            SettingKind::Url => Err("must be an `https://` URL".to_owned()),
+        }
+    }
+}
+
+impl Settings {
+    /// Sets a value that was checked with [`Setting::check`].
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(key.into(), value.into());
+    }
+
+    /// Returns a value.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Returns a value as an owned text.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(str::to_owned)
+    }
+
+    /// Returns a value as a time zone, or UTC where it is not set.
+    pub fn zone(&self, key: &str) -> crate::Zone {
+        self.get(key).and_then(|name| name.parse().ok()).unwrap_or(crate::Zone::UTC)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked_without_being_repeated() {
+        let region = Setting::required("region", SettingKind::Choice(&["eu", "na"]), "the region");
+        assert_eq!(region.check("eu"), Ok(()));
+        assert_eq!(region.check("sk-secret"), Err("must be one of `eu`, `na`".to_owned()));
+        let zone = Setting::optional("timezone", SettingKind::Zone, "the zone");
+        assert!(zone.check("Europe/Berlin").is_ok() && zone.check("Berlin").is_err());
+        let url = Setting::optional("base_url", SettingKind::Url, "the API root");
+        assert!(url.check("https://example.com").is_ok() && url.check("ftp://x").is_err());
+    }
+}

@@ -1,0 +1,483 @@
+//! Cuts one huge JSON array out of a response while it arrives.
+//!
+//! A response may hold every conversation of an account in one array. [`ArrayFramer`] is fed the body in
+//! chunks of any size and hands out whole elements as bytes, so that memory holds one element at a time. What
+//! surrounds the array, the *envelope*, is kept with the array emptied and can be decoded as usual at the end.
+//!
+//! The framer finds boundaries; it does not validate. Whether an element is good JSON is for its reader to say.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+/// How large the pieces of one response may be, in bytes after decompression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest element.
+    pub element: usize,
+    /// The largest envelope.
+    pub envelope: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { element: 256 << 20, envelope: 16 << 20 }
+    }
+}
+
+/// Why a response could not be cut into elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameError {
+    /// An element is larger than the limit.
+    ElementTooLarge,
+    /// What surrounds the array is larger than the limit.
+    EnvelopeTooLarge,
+    /// The body ended in the middle of the document.
+    Cut,
+    /// The body does not begin like a JSON document.
+    NotJson,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ElementTooLarge => "one conversation is larger than the limit",
+            Self::EnvelopeTooLarge => "what surrounds the conversations is larger than the limit",
+            Self::Cut => "the body ends in the middle of the document",
+            Self::NotJson => "the body is not JSON",
+        })
+    }
+}
+
+/// A push parser that yields the elements of one array and keeps the rest.
+///
+/// The array is the value of one key of the top-level object, or the document itself.
+#[derive(Debug)]
+pub struct ArrayFramer {
+    key: &'static str,
+    limits: Limits,
+    chunk: Bytes,
+    at: usize,
+    place: Place,
+    envelope: Vec<u8>,
+    /// The beginning of an element whose end has not arrived yet.
+    partial: BytesMut,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Envelope(Envelope),
+    /// In the array, before an element, a comma or the end.
+    Between {
+        depth_after: usize,
+    },
+    Element {
+        scan: Scan,
+        depth_after: usize,
+    },
+}
+
+/// Where the scanner is in what surrounds the array.
+#[derive(Debug, Clone, Copy)]
+struct Envelope {
+    depth: usize,
+    text: Text,
+    /// Where the latest text of the top-level object begins in the envelope.
+    key_from: usize,
+    key_state: KeyState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyState {
+    /// Before the document has begun.
+    Start,
+    /// Where a key is due.
+    Due,
+    /// After a key, before its colon; true for the key that is looked for.
+    Read(bool),
+    /// Where the value of the key that is looked for is due.
+    Wanted,
+    /// Anywhere else.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Outside,
+    Inside,
+    Escape,
+}
+
+/// Where the scanner is in an element.
+#[derive(Debug, Clone, Copy)]
+struct Scan {
+    depth: usize,
+    text: Text,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Text,
+    Scalar,
+}
+
+impl ArrayFramer {
+    /// Creates a framer for the array under `key`.
+    pub fn new(key: &'static str, limits: Limits) -> Self {
+        let start = Envelope { depth: 0, text: Text::Outside, key_from: 0, key_state: KeyState::Start };
+        Self {
+            key,
+            limits,
+            chunk: Bytes::new(),
+            at: 0,
+            place: Place::Envelope(start),
+            envelope: Vec::new(),
+            partial: BytesMut::new(),
+        }
+    }
+
+    /// Takes the next chunk. The previous one must have been used up: call [`Self::next_element`] until `None`.
+    pub fn feed(&mut self, chunk: Bytes) {
+        debug_assert!(self.at >= self.chunk.len(), "a chunk was fed before the last one was used up");
+        self.chunk = chunk;
+        self.at = 0;
+    }
+
+    /// Returns the next whole element, or `None` where the chunk is used up.
+    pub fn next_element(&mut self) -> Result<Option<Bytes>, FrameError> {
+        while self.at < self.chunk.len() {
+            let element = match self.place {
+                Place::Envelope(envelope) => {
+                    self.scan_envelope(envelope)?;
+                    None
+                }
+                Place::Between { depth_after } => {
+                    self.scan_between(depth_after);
+                    None
+                }
+                Place::Element { scan, depth_after } => self.scan_element(scan, depth_after)?,
+            };
+            if element.is_some() {
+                return Ok(element);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the document and returns the envelope, in which the array is empty.
+    pub fn finish(self) -> Result<Bytes, FrameError> {
+        match self.place {
+            Place::Envelope(Envelope { depth: 0, text: Text::Outside, key_state, .. })
+                if key_state != KeyState::Start =>
+            {
+                Ok(Bytes::from(self.envelope))
+            }
+            _ => Err(FrameError::Cut),
+        }
+    }
+
+    fn scan_envelope(&mut self, mut envelope: Envelope) -> Result<(), FrameError> {
+        let rest = &self.chunk[self.at..];
+        for (offset, &byte) in rest.iter().enumerate() {
+            if self.envelope.len() >= self.limits.envelope {
+                return Err(FrameError::EnvelopeTooLarge);
+            }
+            let enters = envelope.step(byte, &self.envelope, self.key)?;
+            self.envelope.push(byte);
+            if enters {
+                self.at += offset + 1;
+                self.place = Place::Between { depth_after: envelope.depth };
+                return Ok(());
+            }
+        }
+        self.at = self.chunk.len();
+        self.place = Place::Envelope(envelope);
+        Ok(())
+    }
+
+    fn scan_between(&mut self, depth_after: usize) {
+        while let Some(&byte) = self.chunk.get(self.at) {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' | b',' => self.at += 1,
+                b']' => {
+                    self.at += 1;
+                    self.envelope.push(byte);
+                    self.place = Place::Envelope(Envelope {
+                        depth: depth_after,
+                        text: Text::Outside,
+                        key_from: 0,
+                        key_state: KeyState::Other,
+                    });
+                    return;
+                }
+                _ => {
+                    self.place = Place::Element { scan: Scan::begin(byte), depth_after };
+                    return;
+                }
+            }
+        }
+    }
+
+    fn scan_element(&mut self, mut scan: Scan, depth_after: usize) -> Result<Option<Bytes>, FrameError> {
+        let end = scan.find_end(&self.chunk[self.at..]);
+        let from = self.at;
+        self.at = end.map_or(self.chunk.len(), |end| from + end);
+        if self.partial.len() + (self.at - from) > self.limits.element {
+            return Err(FrameError::ElementTooLarge);
+        }
+        let piece = self.chunk.slice(from..self.at);
+        if end.is_none() {
+            self.partial.extend_from_slice(&piece);
+            self.place = Place::Element { scan, depth_after };
+            return Ok(None);
+        }
+        self.place = Place::Between { depth_after };
+        if self.partial.is_empty() {
+            return Ok(Some(piece));
+        }
+        self.partial.extend_from_slice(&piece);
+        Ok(Some(self.partial.split().freeze()))
+    }
+}
+
+impl Envelope {
+    /// Takes one byte and returns whether it opens the array that is looked for.
+    fn step(&mut self, byte: u8, before: &[u8], key: &str) -> Result<bool, FrameError> {
+        match (self.text, byte) {
+            (Text::Escape, _) => self.text = Text::Inside,
+            (Text::Inside, b'\\') => self.text = Text::Escape,
+            (Text::Inside, b'"') => self.end_text(before, key),
+            (Text::Inside, _) => {}
+            (Text::Outside, b'"') => {
+                self.text = Text::Inside;
+                self.key_from = before.len();
+            }
+            (Text::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
+            (Text::Outside, _) => return self.step_outside(byte),
+        }
+        Ok(false)
+    }
+
+    fn step_outside(&mut self, byte: u8) -> Result<bool, FrameError> {
+        let due = self.key_state;
+        match byte {
+            b'[' if due == KeyState::Wanted || due == KeyState::Start => {
+                self.key_state = KeyState::Other;
+                return Ok(true);
+            }
+            _ if due == KeyState::Start && byte != b'{' => return Err(FrameError::NotJson),
+            b'{' | b'[' => {
+                self.depth += 1;
+                self.key_state = if due == KeyState::Start { KeyState::Due } else { KeyState::Other };
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.key_state = KeyState::Other;
+            }
+            b':' if due == KeyState::Read(true) => self.key_state = KeyState::Wanted,
+            b',' if self.depth == 1 => self.key_state = KeyState::Due,
+            _ => self.key_state = KeyState::Other,
+        }
+        Ok(false)
+    }
+
+    fn end_text(&mut self, before: &[u8], key: &str) {
+        self.text = Text::Outside;
+        self.key_state = match self.key_state {
+            KeyState::Due => KeyState::Read(is_key(&before[self.key_from..], key)),
+            _ => KeyState::Other,
+        };
+    }
+}
+
+/// Compares a key as it stands in the document, without its closing quote, escapes decoded.
+fn is_key(raw: &[u8], key: &str) -> bool {
+    let Some(inside) = raw.strip_prefix(b"\"") else {
+        return false;
+    };
+    if !inside.contains(&b'\\') {
+        return inside == key.as_bytes();
+    }
+    let quoted = [raw, b"\""].concat();
+    serde_json::from_slice::<String>(&quoted).is_ok_and(|decoded| decoded == key)
+}
+
+impl Scan {
+    fn begin(byte: u8) -> Self {
+        let kind = match byte {
+            b'{' | b'[' => Kind::Container,
+            b'"' => Kind::Text,
+            _ => Kind::Scalar,
+        };
+        Self { depth: 0, text: Text::Outside, kind }
+    }
+
+    /// Returns the offset just after the element, or `None` where it goes on in the next chunk.
+    fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.kind == Kind::Scalar {
+            return bytes.iter().position(|byte| matches!(byte, b',' | b']' | b' ' | b'\t' | b'\r' | b'\n'));
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.text {
+                Text::Escape => {
+                    self.text = Text::Inside;
+                    at += 1;
+                }
+                Text::Inside => {
+                    let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
+                        return None;
+                    };
+                    let ends = bytes[at + found] == b'"';
+                    self.text = if ends { Text::Outside } else { Text::Escape };
+                    at += found + 1;
+                    if ends && self.depth == 0 {
+                        return Some(at);
+                    }
+                }
+                Text::Outside => {
+                    let byte = bytes[at];
+                    at += 1;
+                    match byte {
+                        b'"' => self.text = Text::Inside,
+                        b'{' | b'[' => self.depth += 1,
+                        b'}' | b']' => {
+                            self.depth = self.depth.saturating_sub(1);
+                            if self.depth == 0 {
+                                return Some(at);
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Feeds a document in chunks of the given sizes, over and over.
+    fn frame(document: &[u8], sizes: &[usize]) -> Result<(Vec<Bytes>, Bytes), FrameError> {
+        let mut framer = ArrayFramer::new("data", Limits::default());
+        let mut elements = Vec::new();
+        let mut rest = document;
+        for size in sizes.iter().cycle() {
+            let (chunk, after) = rest.split_at((*size).clamp(1, rest.len().max(1)).min(rest.len()));
+            framer.feed(Bytes::copy_from_slice(chunk));
+            while let Some(element) = framer.next_element()? {
+                elements.push(element);
+            }
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok((elements, framer.finish()?))
+    }
+
+    #[track_caller]
+    fn check(document: &str, elements: &[&str], envelope: &str) {
+        for size in [1, 2, 3, 7, 4096] {
+            let (found, rest) = frame(document.as_bytes(), &[size]).unwrap();
+            assert_eq!(found, elements, "chunks of {size}");
+            assert_eq!(rest, envelope, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn elements_are_cut_out_whole() {
+        check(
+            r#"{"success":true,"data":[{"a":"]},{"},[1,[2]],"x,\"]",7,null],"next":{"data":[9]}}"#,
+            &[r#"{"a":"]},{"}"#, "[1,[2]]", r#""x,\"]""#, "7", "null"],
+            r#"{"success":true,"data":[],"next":{"data":[9]}}"#,
+        );
+    }
+
+    #[test]
+    fn only_the_top_level_key_counts() {
+        check(
+            r#"{"x":{"data":[1]},"y":["data",[2]],"z":"data","data":[3]}"#,
+            &["3"],
+            r#"{"x":{"data":[1]},"y":["data",[2]],"z":"data","data":[]}"#,
+        );
+        check(r#"{"d\u0061ta" : [ 1 ] }"#, &["1"], r#"{"d\u0061ta" : [] }"#);
+        check("[1, 2 ]\n", &["1", "2"], "[]\n");
+        check(r#"{"data":null}"#, &[], r#"{"data":null}"#);
+        check(r#"{"data":[]}"#, &[], r#"{"data":[]}"#);
+    }
+
+    #[test]
+    fn what_is_cut_or_too_large_is_an_error() {
+        for cut in [r#"{"data":[{"id":"a1b2"#, r#"{"data":[1]"#, r#"{"data":[1"#, "", "   ", r#"{"da"#] {
+            assert_eq!(frame(cut.as_bytes(), &[3]), Err(FrameError::Cut), "{cut}");
+        }
+        assert_eq!(frame(b"<html></html>", &[3]), Err(FrameError::NotJson));
+        let limits = Limits { element: 4, envelope: 64 };
+        let mut framer = ArrayFramer::new("data", limits);
+        framer.feed(Bytes::from_static(br#"{"data":["12345"]}"#));
+        assert_eq!(framer.next_element(), Err(FrameError::ElementTooLarge));
+        let mut framer = ArrayFramer::new("data", Limits { element: 4, envelope: 8 });
+        framer.feed(Bytes::from_static(br#"{"message":"long","data":[]}"#));
+        assert_eq!(framer.next_element(), Err(FrameError::EnvelopeTooLarge));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            r#"[a-z"\\\[\]{},: \u{1F600}é]{0,12}"#.prop_map(Value::from),
+            Just(json!("data")),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("(data|[a-z\"\\\\]{0,4})", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_in_any_chunks_comes_back(
+            before in prop::collection::btree_map("[a-c\"]{1,3}", any_json(), 0..4),
+            items in prop::collection::vec(any_json(), 0..12),
+            after in prop::collection::btree_map("[e-h]{1,3}", any_json(), 0..4),
+            pretty in any::<bool>(),
+            sizes in prop::collection::vec(1usize..40, 1..8),
+        ) {
+            let mut document = serde_json::Map::new();
+            document.extend(before);
+            document.insert("data".to_owned(), Value::from(items.clone()));
+            document.extend(after);
+            let document = Value::Object(document);
+            let text = if pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) };
+            let (found, envelope) = frame(&text.unwrap(), &sizes).unwrap();
+            let found: Vec<Value> = found.iter().map(|element| serde_json::from_slice(element).unwrap()).collect();
+            prop_assert_eq!(found, items);
+            let mut emptied = document;
+            emptied["data"] = json!([]);
+            prop_assert_eq!(serde_json::from_slice::<Value>(&envelope).unwrap(), emptied);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1usize..20) {
+            let _ = frame(&bytes, &[size]);
+        }
+
+        #[test]
+        fn nothing_that_looks_like_json_panics(text in r#"[{}\[\],:"\\datnul0-9 ]{0,120}"#, size in 1usize..20) {
+            let _ = frame(text.as_bytes(), &[size]);
+        }
+    }
+}
