@@ -4,11 +4,11 @@
 //! `docs/vendors/chatbase-v2.md`.
 
 use bytes::Bytes;
-use chatark_core::fields::{Fields, nest};
+use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Channel, Conversation, ConversationId, Error, ErrorKind, Feedback, Issue, IssueKind, Issues, Message,
-    Part, Result, Role, Status, Zone,
+    Channel, Conversation, ConversationId, Feedback, Issue, IssueKind, Issues, Message, Part, Result, Role,
+    Status, Zone,
 };
 use serde_json::{Map, Value};
 
@@ -34,27 +34,17 @@ pub(crate) fn user_form(conversation: &[u8], messages: &[Bytes]) -> Bytes {
 
 /// Maps one conversation, as the export sends it or as [`user_form`] puts it together.
 pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
-    let value: Value = serde_json::from_slice(raw)
-        .map_err(|error| Error::new(ErrorKind::Malformed, "read a conversation", error))?;
-    let Value::Object(mut whole) = value else {
-        return Err(Error::new(ErrorKind::Malformed, "read a conversation", "it is no JSON object"));
-    };
     let issues = Issues::default();
-    let from_user = whole.remove(USER_FORM).is_some();
-    let messages = if from_user { whole.remove("messages") } else { None };
-    let value =
-        if from_user { whole.remove("conversation").unwrap_or_default() } else { Value::Object(whole) };
-    let mut conversation = match Fields::open(value, Path::Root, &issues) {
-        Ok(mut fields) => {
-            if let Some(messages) = messages {
-                fields.put("messages", messages);
-            }
-            conversation(fields)
+    let mut record = fields::parse(raw, &issues)?;
+    let from_user = record.remove(USER_FORM).is_some();
+    if from_user {
+        let messages = record.remove("messages").unwrap_or_default();
+        if let Some(Value::Object(listed)) = record.remove("conversation") {
+            record = listed;
         }
-        Err(_) => {
-            return Err(Error::new(ErrorKind::Malformed, "read a conversation", "it is no JSON object"));
-        }
-    };
+        record.insert("messages".to_owned(), messages);
+    }
+    let mut conversation = conversation(Fields::of(record, &issues));
     if from_user && conversation.channel_raw.is_none() {
         // The vendor documents that this surface holds conversations created through its API alone.
         conversation.channel = Some(Channel::Api);
@@ -95,7 +85,7 @@ fn conversation(mut fields: Fields<'_>) -> Conversation {
 fn message(value: Value, path: Path<'_>, issues: &Issues) -> Message {
     let mut fields = match Fields::open(value, path, issues) {
         Ok(fields) => fields,
-        Err(value) => return unreadable(value),
+        Err(value) => return Message::unreadable(value),
     };
     let mut message = Message::empty(Role::Other);
     message.id = fields.id("id");
@@ -129,13 +119,6 @@ fn message(value: Value, path: Path<'_>, issues: &Issues) -> Message {
     }
     message.extra = fields.finish(&[]);
     message.extra.extend(leftovers);
-    message
-}
-
-/// An element of `messages` that is no object is kept as a message of its own, so that positions hold.
-fn unreadable(value: Value) -> Message {
-    let mut message = Message::empty(Role::Other);
-    message.parts.push(Part::Other { kind: "unreadable".to_owned(), data: value });
     message
 }
 

@@ -5,13 +5,12 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
-    Error, ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection,
-    SettingProblem, Settings, Surface,
+    AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
+    ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection, SettingProblem,
+    Settings, Surface,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
-use serde_json::Value;
 
 use crate::config::{Config, SETTINGS};
 use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
@@ -122,7 +121,12 @@ impl ChatbaseV2 {
         let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         self.envelope(&page, &call)?;
-        let found: Vec<_> = page.elements.iter().cloned().map(|bytes| raw(bytes, Surface::Export)).collect();
+        let found: Vec<_> = page
+            .elements
+            .iter()
+            .cloned()
+            .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
+            .collect();
         if found.iter().any(|raw| raw.id.as_ref() != Some(id)) {
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.fault(&call, ErrorKind::Refused, message, page.request_id());
@@ -200,7 +204,7 @@ impl<'a> ExportWalk<'a> {
             .query("limit", EXPORT_LIMIT)
             .maybe("startDate", request.window.since)
             .maybe("endDate", request.window.until)
-            .maybe("source", request.channel.and_then(sources));
+            .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)));
         let resumed = cursor.is_some();
         Self { provider, call, scope, cursor, resumed, seen: resumed, guard: CursorGuard::default() }
     }
@@ -223,7 +227,11 @@ impl<'a> ExportWalk<'a> {
         self.seen |= !page.elements.is_empty();
         self.cursor = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard)?;
         facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
-        let conversations = page.elements.into_iter().map(|bytes| raw(bytes, Surface::Export)).collect();
+        let conversations = page
+            .elements
+            .into_iter()
+            .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
+            .collect();
         let Some(cursor) = self.cursor.clone() else {
             if !self.seen {
                 facts.notes.push(self.provider.explain_emptiness().await?);
@@ -306,7 +314,7 @@ impl<'a> UserWalk<'a> {
 
     /// Reads the messages of one conversation: pages go backward from the newest, oldest to newest inside a page.
     async fn with_messages(&self, listed: &Bytes, facts: &mut Facts) -> Result<RawConversation> {
-        let Some(id) = raw(listed.clone(), Surface::User).id else {
+        let Some(id) = RawConversation::with_top_level_id(listed.clone(), Surface::User).id else {
             return Ok(RawConversation {
                 id: None,
                 surface: Surface::User,
@@ -334,22 +342,6 @@ impl<'a> UserWalk<'a> {
     }
 }
 
-/// Returns the vendor's names for a channel, or `None` where it has none.
-fn sources(channel: Channel) -> Option<String> {
-    let names: Vec<_> =
-        wire::SOURCES.iter().copied().filter(|name| Channel::named(name) == Some(channel)).collect();
-    (!names.is_empty()).then(|| names.join(","))
-}
-
-fn raw(bytes: Bytes, surface: Surface) -> RawConversation {
-    let id = serde_json::from_slice::<wire::Identified>(&bytes).ok().and_then(|found| match found.id? {
-        Value::String(id) if !id.is_empty() => Some(ConversationId::new(id)),
-        Value::Number(id) => Some(ConversationId::new(id.to_string())),
-        _ => None,
-    });
-    RawConversation { id, surface, bytes }
-}
-
 fn seal(scope: &str, cursor: String) -> Result<Cursor> {
     Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), &wire::Place { cursor })
 }
@@ -361,15 +353,17 @@ fn open(cursor: Option<&Cursor>, scope: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use chatark_core::Channel;
+
     use super::*;
 
     #[test]
     fn a_channel_is_asked_for_by_the_vendor_s_names() {
-        assert_eq!(sources(Channel::WhatsApp).as_deref(), Some("WhatsApp"));
+        assert_eq!(Channel::WhatsApp.words_among(wire::SOURCES).as_deref(), Some("WhatsApp"));
         assert_eq!(
-            sources(Channel::Website).as_deref(),
+            Channel::Website.words_among(wire::SOURCES).as_deref(),
             Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
         );
-        assert_eq!(sources(Channel::Sms), None);
+        assert_eq!(Channel::Sms.words_among(wire::SOURCES), None);
     }
 }

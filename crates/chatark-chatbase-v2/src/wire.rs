@@ -50,12 +50,6 @@ pub(crate) struct Pagination {
     pub(crate) total: Option<u64>,
 }
 
-/// The one field that is needed before a conversation is mapped.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Identified {
-    pub(crate) id: Option<Value>,
-}
-
 /// An agent, bare or under `data`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Agent {

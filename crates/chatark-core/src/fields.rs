@@ -6,9 +6,65 @@
 
 use serde_json::{Map, Value};
 
+use crate::error::{Error, ErrorKind};
 use crate::issue::{IssueKind, Issues, Path};
 use crate::time::{self, Resolution, TimeProblem, Timestamp, Zone};
 use crate::vocabulary::Channel;
+
+/// Parses the bytes of one record, which must be a JSON object.
+///
+/// Vendors cut texts at a number of code units, which can leave half of a character: such halves, and bytes that
+/// are no UTF-8, are replaced by U+FFFD and reported, since no JSON library reads them.
+pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
+    let parsed = serde_json::from_slice(raw).or_else(|error| match repaired(raw) {
+        Some(text) => {
+            let parsed = serde_json::from_str(&text)?;
+            issues.add(IssueKind::BrokenText, &Path::Root);
+            Ok(parsed)
+        }
+        None => Err(error),
+    });
+    let unreadable = |why: String| Error::new(ErrorKind::Malformed, "read a conversation", why);
+    match parsed {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(unreadable("it is no JSON object".to_owned())),
+        Err(error) => {
+            let place = format!("line {} column {}", error.line(), error.column());
+            Err(unreadable(format!("it is not JSON, at {place}")))
+        }
+    }
+}
+
+/// Returns the text with broken characters replaced, or `None` where there are none.
+fn repaired(raw: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(raw);
+    let bytes = text.as_bytes();
+    let mut fixed = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let length = match (byte, code_unit(bytes, at), code_unit(bytes, at + 6)) {
+            (b'\\', Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (b'\\', Some(0xD800..=0xDFFF), _) => {
+                fixed.extend_from_slice(b"\\ufffd");
+                at += 6;
+                continue;
+            }
+            (b'\\', _, _) => 2,
+            _ => 1,
+        };
+        let end = (at + length).min(bytes.len());
+        fixed.extend_from_slice(&bytes[at..end]);
+        at = end;
+    }
+    let fixed = String::from_utf8(fixed).ok()?;
+    (fixed.as_bytes() != raw).then_some(fixed)
+}
+
+/// Reads the `\uXXXX` that begins at a place.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
 
 /// The fields of one JSON object that nobody has taken yet.
 #[derive(Debug)]
@@ -20,6 +76,11 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Reads the fields of a whole record.
+    pub fn of(rest: Map<String, Value>, issues: &'a Issues) -> Self {
+        Self { rest, put_back: Vec::new(), path: Path::Root, issues }
+    }
+
     /// Opens an object; any other value is reported and handed back.
     pub fn open(value: Value, path: Path<'a>, issues: &'a Issues) -> Result<Self, Value> {
         match value {
@@ -161,11 +222,6 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// Adds a field, to be taken like the others.
-    pub fn put(&mut self, key: &str, value: Value) {
-        self.rest.insert(key.to_owned(), value);
-    }
-
     /// Puts a value back, so that it ends up under `extra`.
     pub fn keep(&mut self, key: &str, value: Value) {
         self.put_back.push(key.to_owned());
@@ -201,6 +257,12 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    /// Ends the reading where any field may be sent: what is left goes to `extra` without an issue.
+    pub fn finish_quietly(mut self) -> Map<String, Value> {
+        self.rest.retain(|_, value| !value.is_null());
+        self.rest
+    }
+
     fn typed<T>(&mut self, key: &str, read: impl FnOnce(Value) -> Result<T, Value>) -> Option<T> {
         match read(self.take(key)?) {
             Ok(value) => Some(value),
@@ -223,6 +285,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn half_characters_are_replaced_and_reported() {
+        let issues = Issues::default();
+        let raw = br#"{"cut":"Hi \ud83d","whole":"\ud83d\ude00 \\ud83d","low":"\ude00!"}"#;
+        let found = Value::Object(parse(raw, &issues).unwrap());
+        assert_eq!(found, json!({"cut": "Hi \u{fffd}", "whole": "\u{1f600} \\ud83d", "low": "\u{fffd}!"}));
+        assert_eq!(issues.into_vec().len(), 1);
+        let issues = Issues::default();
+        assert_eq!(parse(b"{\"a\":\"\xff\"}", &issues).unwrap()["a"], "\u{fffd}");
+        let issues = Issues::default();
+        for bad in [&b"[]"[..], b"{", b"", b"{\"a\":\"\\ud8", b"nul"] {
+            assert!(parse(bad, &issues).is_err());
+        }
+        assert!(issues.into_vec().is_empty());
+    }
 
     #[test]
     fn what_is_not_understood_is_reported_and_kept() {

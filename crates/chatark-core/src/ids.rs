@@ -17,6 +17,15 @@ impl ConversationId {
         Self(id.into())
     }
 
+    /// Reads an id from JSON: a text that is not empty, or a number.
+    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::String(id) if !id.is_empty() => Some(Self::new(id.as_str())),
+            serde_json::Value::Number(id) => Some(Self::new(id.to_string())),
+            _ => None,
+        }
+    }
+
     /// Returns the vendor's text.
     pub fn as_str(&self) -> &str {
         &self.0

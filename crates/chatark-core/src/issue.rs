@@ -25,6 +25,8 @@ pub enum IssueKind {
     TimeNonexistent,
     /// The times of messages are off from the conversation's own by whole quarters of an hour.
     TimeZoneDoubtful,
+    /// Half of a character or bytes that are no text were replaced to read the record; its bytes are archived.
+    BrokenText,
     /// The record could not be read at all; its bytes are archived.
     Unreadable,
 }
@@ -42,6 +44,7 @@ impl IssueKind {
             Self::TimeAmbiguous => "time-ambiguous",
             Self::TimeNonexistent => "time-nonexistent",
             Self::TimeZoneDoubtful => "time-zone-doubtful",
+            Self::BrokenText => "broken-text",
             Self::Unreadable => "unreadable",
         }
     }

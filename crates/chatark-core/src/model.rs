@@ -317,6 +317,12 @@ impl Message {
         }
     }
 
+    /// Keeps an element of a list of messages that is no object as a message of its own, so that positions hold.
+    pub fn unreadable(data: Value) -> Self {
+        let parts = vec![Part::Other { kind: "unreadable".to_owned(), data }];
+        Self { parts, ..Self::empty(Role::Other) }
+    }
+
     /// Returns the text parts joined by a newline, or an empty text where there are none.
     pub fn text(&self) -> String {
         let mut texts = self.parts.iter().filter_map(Part::as_text);

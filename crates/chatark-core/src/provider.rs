@@ -226,6 +226,19 @@ impl Window {
     }
 }
 
+impl RawConversation {
+    /// Takes a conversation whose id is the field `id` of its JSON object, a text or a number.
+    pub fn with_top_level_id(bytes: Bytes, surface: Surface) -> Self {
+        #[derive(Deserialize)]
+        struct Identified {
+            id: serde_json::Value,
+        }
+        let found = serde_json::from_slice::<Identified>(&bytes).ok();
+        let id = found.and_then(|found| ConversationId::from_json(&found.id));
+        Self { id, surface, bytes }
+    }
+}
+
 impl Surface {
     /// Returns the name under which the archive keeps it.
     pub fn as_str(self) -> &'static str {
@@ -296,6 +309,18 @@ mod tests {
         let other = PullRequest { window: Window { since, until: None }, ..PullRequest::default() };
         assert_eq!(cursor.open::<(String, u32)>("a-1", 1, &other.scope()), None);
         assert_eq!(cursor.open::<u32>("a-1", 1, &request.scope()), None);
+    }
+
+    #[test]
+    fn an_id_is_a_text_or_a_number() {
+        let id = |json: &'static str| {
+            RawConversation::with_top_level_id(Bytes::from_static(json.as_bytes()), Surface::Export).id
+        };
+        assert_eq!(id(r#"{"x":{"id":1},"id":"a/b"}"#), Some(ConversationId::new("a/b")));
+        assert_eq!(id(r#"{"id":7}"#), Some(ConversationId::new("7")));
+        for none in [r#"{"id":""}"#, r#"{"id":null}"#, "{}", "[]", "{"] {
+            assert_eq!(id(none), None, "{none}");
+        }
     }
 
     #[test]

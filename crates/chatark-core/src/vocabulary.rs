@@ -120,6 +120,12 @@ words! {
 }
 
 impl Channel {
+    /// Returns those of a vendor's words that mean this channel, joined by commas, or `None` where there are none.
+    pub fn words_among(self, words: &[&str]) -> Option<String> {
+        let ours: Vec<_> = words.iter().copied().filter(|word| Self::named(word) == Some(self)).collect();
+        (!ours.is_empty()).then(|| ours.join(","))
+    }
+
     /// Returns the channel that a vendor's word means: display names, spaces, case and hyphens aside.
     pub fn named(word: &str) -> Option<Self> {
         let plain: String =

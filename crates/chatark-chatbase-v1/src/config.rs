@@ -1,0 +1,26 @@
+//! The settings of a `chatbase-v1` source.
+
+use chatark_core::{Setting, SettingKind, SettingProblem, Settings};
+use chatark_http::Url;
+
+/// The API root, from the vendor's documentation.
+const BASE_URL: &str = "https://www.chatbase.co/api/v1";
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting::required("agent_id", SettingKind::Text, "the agent's id, which v1 calls chatbot id"),
+    Setting::optional("base_url", SettingKind::Url, "the API root, for compatible hosts"),
+];
+
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) agent_id: String,
+    pub(crate) base: Url,
+}
+
+impl Config {
+    pub(crate) fn read(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {
+        let base = Url::parse(settings.get("base_url").unwrap_or(BASE_URL))
+            .map_err(|_| vec![SettingProblem { key: "base_url", message: "is not a URL".to_owned() }])?;
+        Ok(Self { agent_id: settings.text("agent_id").unwrap_or_default(), base })
+    }
+}

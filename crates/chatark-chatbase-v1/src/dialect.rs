@@ -1,0 +1,43 @@
+//! How Chatbase v1 says no: `{"message"}`; compatible hosts may answer in v2's form.
+
+use chatark_http::{Dialect, Refusal};
+
+use crate::wire;
+
+#[derive(Debug)]
+pub(crate) struct ChatbaseV1Dialect;
+
+impl Dialect for ChatbaseV1Dialect {
+    fn refusal(&self, _status: u16, body: &[u8]) -> Refusal {
+        let Ok(failure) = serde_json::from_slice::<wire::Failure>(body) else {
+            return Refusal::default();
+        };
+        let (code, inner) = failure.error.map_or((None, None), |error| (error.code, error.message));
+        Refusal { code, message: failure.message.or(inner), ..Refusal::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn documented_errors_are_read() {
+        let sample: Value =
+            serde_json::from_str(include_str!("../tests/fixtures/chatbase-errors.json")).unwrap();
+        for case in sample["v1"].as_array().unwrap() {
+            let refusal = ChatbaseV1Dialect.refusal(400, &serde_json::to_vec(&case["body"]).unwrap());
+            assert_eq!(refusal.message.as_deref(), case["body"]["message"].as_str());
+        }
+        let plan = &sample["v2"][3]["body"];
+        let refusal = ChatbaseV1Dialect.refusal(403, &serde_json::to_vec(plan).unwrap());
+        assert_eq!(refusal.code.as_deref(), Some("SUBSCRIPTION_API_RESTRICTED_PLAN"));
+        assert_eq!(
+            refusal.message.as_deref(),
+            Some("A Standard plan or higher is required to access the API")
+        );
+        assert_eq!(ChatbaseV1Dialect.refusal(502, b"<html>"), Refusal::default());
+    }
+}

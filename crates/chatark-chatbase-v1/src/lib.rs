@@ -1,0 +1,12 @@
+//! Chatbase API v1: conversations by page, without a total, without message times.
+//!
+//! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v1.md`.
+//! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
+
+mod config;
+mod dialect;
+mod map;
+mod source;
+mod wire;
+
+pub use source::{ChatbaseV1, DESCRIPTOR, connect, validate};

@@ -1,0 +1,327 @@
+//! Chatbase v1's JSON to the shared model. Pure: no client, no clock, no order.
+//!
+//! Fields and their meaning: the vendor's v1 documents and what working clients read, 2024 to 2026, as told
+//! in `docs/vendors/chatbase-v1.md`.
+
+use chatark_core::fields::{self, Fields, nest};
+use chatark_core::issue::Path;
+use chatark_core::{
+    Contact, Conversation, ConversationId, Issue, IssueKind, Issues, Message, Part, Result, Role, Zone,
+};
+use serde_json::{Map, Value};
+
+/// Fields that the vendor is known to send and the schema has no place for.
+const HOMELESS: &[&str] = &["chatbot_id", "country", "min_score", "metadata"];
+
+/// Maps one conversation.
+pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+    let issues = Issues::default();
+    let record = fields::parse(raw, &issues)?;
+    let mut conversation = conversation(Fields::of(record, &issues));
+    conversation.date_by_messages();
+    Ok((conversation, issues.into_vec()))
+}
+
+fn conversation(mut fields: Fields<'_>) -> Conversation {
+    let id = fields.id("id").unwrap_or_default();
+    let mut conversation = Conversation::empty(ConversationId::new(id));
+    conversation.created_at = fields.time("created_at", Zone::UTC);
+    // Documents say `updated_at`, working clients read `last_message_at`: the later of the two is the last activity.
+    let updated_at = fields.time("updated_at", Zone::UTC);
+    let last_message_at = fields.time("last_message_at", Zone::UTC);
+    conversation.updated_at = updated_at.max(last_message_at);
+    (conversation.channel, conversation.channel_raw) = fields.channel("source");
+    conversation.contact = contact(&mut fields);
+    match fields.list("messages") {
+        Some(messages) => {
+            let path = Path::Key(fields.path(), "messages");
+            conversation.messages = messages
+                .into_iter()
+                .enumerate()
+                .map(|(at, value)| message(value, Path::Index(&path, at), fields.issues()))
+                .collect();
+        }
+        None if fields.has("messages") => {}
+        None => fields.report(IssueKind::Missing, "messages"),
+    }
+    conversation.extra = fields.finish(HOMELESS);
+    conversation
+}
+
+/// Reads the customer: `customer` is an id as text or an object, `form_submission` is a filled lead form.
+///
+/// A form answers for what the customer record leaves out.
+fn contact(fields: &mut Fields<'_>) -> Contact {
+    let mut contact = Contact::default();
+    match fields.take("customer") {
+        Some(Value::String(id)) => contact.id = (!id.trim().is_empty()).then_some(id),
+        Some(Value::Number(id)) => contact.id = Some(id.to_string()),
+        Some(value) => person(fields, "customer", value, &mut contact),
+        None => {}
+    }
+    if let Some(form) = fields.take("form_submission") {
+        person(fields, "form_submission", form, &mut contact);
+    }
+    contact
+}
+
+/// Reads a person out of a nested object; what it says beyond the contact stays under `extra`.
+fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contact) {
+    let mut rest = match Fields::open(value, Path::Key(fields.path(), key), fields.issues()) {
+        Ok(person) => person,
+        Err(value) => return fields.keep(key, value),
+    };
+    let slots = [
+        (&mut contact.id, &["id", "external_id", "user_id"][..]),
+        (&mut contact.name, &["name"]),
+        (&mut contact.email, &["email"]),
+        (&mut contact.phone, &["phone", "phonenumber"]),
+        (&mut contact.company, &["company"]),
+        (&mut contact.address, &["address"]),
+        (&mut contact.website, &["website"]),
+    ];
+    for (slot, names) in slots {
+        for name in names {
+            if slot.is_some() {
+                break;
+            }
+            *slot = rest.answer(name);
+        }
+    }
+    // A lead form has whatever questions the shop asks, so its other answers are no news.
+    let mut leftovers = Map::new();
+    nest(&mut leftovers, key, rest.finish_quietly());
+    for (name, value) in leftovers {
+        fields.keep(&name, value);
+    }
+}
+
+fn message(value: Value, path: Path<'_>, issues: &Issues) -> Message {
+    let mut fields = match Fields::open(value, path, issues) {
+        Ok(fields) => fields,
+        Err(value) => return Message::unreadable(value),
+    };
+    let mut message = Message::empty(Role::Other);
+    message.id = fields.id("id");
+    match fields.word("role", role) {
+        Some((Some(role), _)) => message.role = role,
+        Some((None, raw)) => message.role_raw = Some(raw),
+        None => fields.report(IssueKind::Missing, "role"),
+    }
+    message.score = fields.fraction("score");
+    if let Some(kind) = fields.text("type").filter(|kind| kind != "text") {
+        fields.report(IssueKind::UnknownValue, "type");
+        fields.keep("type", kind.into());
+    }
+    message.parts = content(&mut fields);
+    message.extra = fields.finish(&[]);
+    message
+}
+
+fn role(word: &str) -> Option<Role> {
+    match word {
+        "user" => Some(Role::User),
+        "assistant" => Some(Role::Assistant),
+        "system" => Some(Role::System),
+        _ => None,
+    }
+}
+
+/// Content is a text, but working clients guard against other types: blocks of text are joined by position,
+/// anything else is kept as it is.
+fn content(fields: &mut Fields<'_>) -> Vec<Part> {
+    match fields.take("content") {
+        None => Vec::new(),
+        Some(Value::String(text)) => vec![Part::text(text)],
+        Some(Value::Array(blocks)) => blocks.into_iter().map(|block| self::block(fields, block)).collect(),
+        Some(other) => {
+            fields.report(IssueKind::WrongType, "content");
+            vec![Part::Other { kind: "content".to_owned(), data: other }]
+        }
+    }
+}
+
+fn block(fields: &Fields<'_>, block: Value) -> Part {
+    match &block {
+        Value::String(text) => Part::text(text),
+        Value::Object(map) if map.get("type").is_some_and(|kind| kind == "text") && map.len() == 2 => {
+            match map.get("text").and_then(Value::as_str) {
+                Some(text) => Part::text(text),
+                None => Part::Other { kind: "content".to_owned(), data: block },
+            }
+        }
+        _ => {
+            fields.report(IssueKind::WrongType, "content");
+            let kind = block.get("type").and_then(Value::as_str).unwrap_or("content").to_owned();
+            Part::Other { kind, data: block }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatark_core::Channel;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: &Value) -> (Conversation, Vec<Issue>) {
+        normalize(&serde_json::to_vec(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_sample_is_mapped() {
+        let sample: Value =
+            serde_json::from_str(include_str!("../tests/fixtures/chatbase-v1-get-conversations.json"))
+                .unwrap();
+        let page = sample["response"]["body"]["data"].as_array().unwrap();
+        assert_eq!(page.len(), 2);
+
+        let (order, issues) = read(&page[0]);
+        assert_eq!(issues, []);
+        assert_eq!(order.id.as_str(), "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d");
+        assert_eq!((order.title, order.status, order.feedback), (None, None, None));
+        assert_eq!(order.created_at.unwrap().to_string(), "2026-09-21T14:13:20Z");
+        assert_eq!(order.updated_at.unwrap().to_string(), "2026-09-21T14:20:12.114Z");
+        assert_eq!(
+            (order.channel, order.channel_raw.as_deref()),
+            (Some(Channel::Website), Some("Widget or Iframe"))
+        );
+        assert_eq!(order.contact.id, None);
+        assert_eq!(order.contact.name.as_deref(), Some("Ada Example"));
+        assert_eq!(order.contact.email.as_deref(), Some("ada@example.com"));
+        assert_eq!(order.contact.phone.as_deref(), Some("+15550100"));
+        assert_eq!(
+            Value::Object(order.extra),
+            json!({"chatbot_id": "5QHA6VB-DIAbBhxwqxfdi", "country": "DE", "min_score": 0.31})
+        );
+        let told: Vec<_> = order
+            .messages
+            .iter()
+            .map(|message| (message.id.as_deref(), message.role.as_str(), message.text(), message.score))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (None, "assistant", "Hi! What can I help you with?".to_owned(), None),
+                (Some("msg_02"), "user", "Wo bleibt meine Bestellung #1042? 📦".to_owned(), None),
+                (
+                    Some("msg_03"),
+                    "assistant",
+                    "Your order is on its way.\nExpected: **24 Sept**.".to_owned(),
+                    Some(0.82)
+                ),
+            ]
+        );
+        assert!(order.messages.iter().all(|message| message.created_at.is_none()));
+
+        let (empty, issues) = read(&page[1]);
+        assert_eq!(issues, []);
+        assert_eq!(empty.created_at.unwrap().to_string(), "2026-09-21T08:40:00.512345Z");
+        assert_eq!((empty.channel, empty.messages.len()), (Some(Channel::Api), 0));
+        assert_eq!(Value::Object(empty.extra), json!({"chatbot_id": "5QHA6VB-DIAbBhxwqxfdi"}));
+    }
+
+    #[test]
+    fn a_customer_is_an_id_or_a_person() {
+        let (text, _) = read(&json!({"id": "a", "customer": "user_9", "messages": []}));
+        assert_eq!(text.contact.id.as_deref(), Some("user_9"));
+        let (both, issues) = read(&json!({
+            "id": "a", "messages": [],
+            "customer": {"id": 12, "name": "", "email": "a@example.com", "vip": true},
+            "form_submission": {"name": "Ada", "email": "other@example.com", "size": "XL"},
+        }));
+        assert_eq!(issues, []);
+        assert_eq!(both.contact.id.as_deref(), Some("12"));
+        assert_eq!(
+            (both.contact.name.as_deref(), both.contact.email.as_deref()),
+            (Some("Ada"), Some("a@example.com"))
+        );
+        assert_eq!(
+            Value::Object(both.extra),
+            json!({"customer.vip": true, "form_submission.email": "other@example.com", "form_submission.size": "XL"})
+        );
+    }
+
+    #[test]
+    fn content_is_not_always_a_text() {
+        let (found, issues) = read(&json!({"id": "a", "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "one"}, "two", {"type": "image", "url": "x"}]},
+            {"role": "user", "content": {"card": 1}},
+            {"role": "user", "content": 42},
+            {"role": "user", "content": null},
+            {"role": "wizard", "content": "hex", "type": "spell"},
+            17,
+        ]}));
+        let texts: Vec<_> = found.messages.iter().map(Message::text).collect();
+        assert_eq!(texts, ["one\ntwo", "", "", "", "hex", ""]);
+        assert!(
+            matches!(&found.messages[0].parts[2], Part::Other { kind, data } if kind == "image" && data["url"] == "x")
+        );
+        assert!(matches!(&found.messages[1].parts[0], Part::Other { data, .. } if data["card"] == 1));
+        assert!(matches!(&found.messages[2].parts[0], Part::Other { data, .. } if data == 42));
+        assert_eq!(
+            (found.messages[4].role, found.messages[4].role_raw.as_deref()),
+            (Role::Other, Some("wizard"))
+        );
+        assert!(matches!(&found.messages[5].parts[0], Part::Other { data, .. } if data == 17));
+        let found: Vec<_> =
+            issues.iter().map(|issue| format!("{} {}", issue.kind.as_str(), issue.path)).collect();
+        assert_eq!(
+            found,
+            [
+                "wrong-type messages[0].content",
+                "wrong-type messages[1].content",
+                "wrong-type messages[2].content",
+                "unknown-value messages[4].role",
+                "unknown-value messages[4].type",
+                "wrong-type messages[5]",
+            ]
+        );
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_that_clients_saw() {
+        for (written, expect) in [
+            (json!("2026-09-21T14:13:20.000Z"), "2026-09-21T14:13:20Z"),
+            (json!("2026-09-21T14:13:20+00:00"), "2026-09-21T14:13:20Z"),
+            (json!(1_790_000_000), "2026-09-21T14:13:20Z"),
+            (json!(1_790_000_000_000_i64), "2026-09-21T14:13:20Z"),
+        ] {
+            let (found, issues) = read(&json!({"id": "a", "created_at": written, "messages": []}));
+            assert_eq!((found.created_at.unwrap().to_string().as_str(), issues.len()), (expect, 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_panics(value in any_json()) {
+            let _ = normalize(&serde_json::to_vec(&value).unwrap());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let _ = normalize(&bytes);
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+            "(text|user|assistant|API)".prop_map(Value::from),
+        ];
+        let key = "(id|created_at|updated_at|last_message_at|source|customer|form_submission|name|email|messages|role|content|type|text|score|x)";
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..8)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+}
