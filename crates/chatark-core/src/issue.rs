@@ -102,9 +102,9 @@ pub enum Path<'a> {
     /// The record itself.
     Root,
     /// A field of an object.
-    Key(&'a Path<'a>, &'a str),
+    Key(&'a Self, &'a str),
     /// An element of an array.
-    Index(&'a Path<'a>, usize),
+    Index(&'a Self, usize),
 }
 
 impl fmt::Display for Path<'_> {

@@ -50,6 +50,9 @@ pub enum Resolution {
 }
 
 impl Timestamp {
+    /// The first instant that is accepted: 2000-01-01T00:00:00Z.
+    pub const EARLIEST: Self = Self(EARLIEST);
+
     /// Reads microseconds since 1970-01-01T00:00:00Z, as the archive keeps them.
     pub fn from_microseconds(microseconds: i64) -> Result<Self, TimeProblem> {
         if (EARLIEST..TOO_LATE).contains(&microseconds) {

@@ -1,0 +1,28 @@
+//! The archive: one SQLite file that holds every conversation twice, as the vendor sent it and as Chatark
+//! understood it, with the place from which each pull goes on.
+//!
+//! Promises, each held by a test:
+//!
+//! - A checkpoint becomes durable in the same transaction as the conversations before it.
+//! - Writing the same conversations again changes nothing; a changed one keeps its earlier versions.
+//! - Reading back is sorted and takes the memory of one conversation.
+//! - The file and its companions are readable by their owner alone.
+//!
+//! **This crate knows no vendor and no HTTP.** The tables are described in `migrations/0001_first.sql`.
+
+mod lock;
+mod migrations;
+mod open;
+mod prepare;
+mod read;
+mod rebuild;
+mod status;
+mod values;
+mod write;
+
+pub use open::Archive;
+pub use prepare::{Prepared, Unprepared};
+pub use read::Filter;
+pub use rebuild::{Rebuilt, Stored};
+pub use status::{RunRecord, SourceStatus};
+pub use write::{Committed, Progress, Resume, Run, RunEnd, SourceKey, Verdict};

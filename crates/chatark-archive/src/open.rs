@@ -1,0 +1,102 @@
+//! Opening the archive: to write, with its lock, or to read beside a writer.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chatark_core::{Error, ErrorKind, Result, Timestamp};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::lock::{Lock, storage};
+use crate::migrations::{self, Layout};
+use crate::values::database;
+
+/// An open archive.
+#[derive(Debug)]
+pub struct Archive {
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+    /// Held by the one that writes.
+    lock: Option<Lock>,
+}
+
+impl Archive {
+    /// Opens an archive to write, creates it where there is none, and brings it to the current layout.
+    ///
+    /// Fails where a live process holds it, where the file is something else, or where it is damaged.
+    pub fn open(path: &Path, now: Timestamp) -> Result<Self> {
+        create_owned(path)?;
+        let lock = Lock::take(path, now)?;
+        let mut connection = connect(path)?;
+        let layout = migrations::inspect(&connection)?;
+        if layout == Layout::New {
+            // Whole messages fit a page of this size, so that a conversation is one stretch of the file.
+            connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
+        }
+        let tuned = connection.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = NORMAL;
+             PRAGMA foreign_keys = ON;
+             PRAGMA cache_size = -16384;
+             CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, id TEXT, PRIMARY KEY (source_key, id)) WITHOUT ROWID;",
+        );
+        tuned.map_err(database("open the archive"))?;
+        migrations::migrate(&mut connection, layout)?;
+        Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })
+    }
+
+    /// Opens an archive to read, also while another process writes to it.
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::new(ErrorKind::Usage, "open the archive", "there is none yet")
+                .with("archive", path.display())
+                .hint("run `chatark pull` first, or check `archive` in the config"));
+        }
+        let connection = connect(path)?;
+        match migrations::inspect(&connection)? {
+            Layout::Current => Ok(Self { connection, path: path.to_owned(), lock: None }),
+            Layout::New | Layout::Older(_) => Err(Error::new(
+                ErrorKind::Usage,
+                "open the archive",
+                "its layout is older than this version's",
+            )
+            .with("archive", path.display())
+            .hint("run `chatark rebuild` once to bring it up to date")),
+        }
+    }
+
+    /// Returns where the archive lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ends a writer's session: what was written is brought from the log into the file.
+    pub fn close(self) -> Result<()> {
+        if self.lock.is_some() {
+            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            emptied.map_err(database("close the archive"))?;
+        }
+        self.connection.close().map_err(|(_, error)| database("close the archive")(error))
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(|error| database("open the archive")(error).with("archive", path.display()))
+}
+
+/// Creates the file, readable by its owner alone, before SQLite sees it: its companions take its mode.
+fn create_owned(path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| storage("create the archive", path, &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    created.map(|_| ()).map_err(failed)
+}

@@ -1,0 +1,112 @@
+//! The work on a conversation that needs no database: hash and compress. It runs on every core.
+
+use chatark_core::{
+    Conversation, ConversationId, Error, ErrorKind, Issue, IssueKind, RawConversation, Result, Surface,
+};
+use sha2::{Digest, Sha256};
+
+/// The level of compression: higher ones cost more time than they save space on texts this short.
+const LEVEL: i32 = 3;
+
+/// A conversation as the vendor sent it, with its hash.
+#[derive(Debug, Clone)]
+pub struct Unprepared {
+    raw: RawConversation,
+    id: ConversationId,
+    sha256: [u8; 32],
+}
+
+/// A conversation that is ready to be written.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub(crate) id: ConversationId,
+    pub(crate) surface: Surface,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) size: u64,
+    pub(crate) zstd: Vec<u8>,
+    pub(crate) conversation: Conversation,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) readable: bool,
+}
+
+impl Unprepared {
+    /// Hashes the bytes. A conversation without an id is named after its hash.
+    pub fn new(raw: RawConversation) -> Self {
+        let sha256: [u8; 32] = Sha256::digest(&raw.bytes).into();
+        let id = raw.id.clone().unwrap_or_else(|| {
+            let start: String = sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            ConversationId::new(format!("unidentified-{start}"))
+        });
+        Self { raw, id, sha256 }
+    }
+
+    /// Returns the id under which the conversation is archived.
+    pub fn id(&self) -> &ConversationId {
+        &self.id
+    }
+
+    /// Returns the hash of the bytes.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Returns the part of the vendor's API that it came from.
+    pub fn surface(&self) -> Surface {
+        self.raw.surface
+    }
+
+    /// Returns how many bytes the vendor sent.
+    pub fn size(&self) -> usize {
+        self.raw.bytes.len()
+    }
+
+    /// Normalizes and compresses. Bytes that cannot be normalized are archived all the same.
+    pub fn prepare(
+        self,
+        normalize: impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>,
+    ) -> Result<Prepared> {
+        let (conversation, issues, readable) =
+            understood(&self.id, normalize(&self.raw.bytes), self.raw.id.is_none());
+        let zstd = zstd::bulk::compress(&self.raw.bytes, LEVEL)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "compress a conversation", error))?;
+        Ok(Prepared {
+            surface: self.raw.surface,
+            sha256: self.sha256,
+            size: self.raw.bytes.len() as u64,
+            zstd,
+            conversation,
+            issues,
+            readable,
+            id: self.id,
+        })
+    }
+}
+
+impl Prepared {
+    /// Returns the conversation as it was understood.
+    pub fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+}
+
+/// Returns what there is to archive: one that cannot be read keeps its id and says why, and nothing else.
+pub(crate) fn understood(
+    id: &ConversationId,
+    normalized: Result<(Conversation, Vec<Issue>)>,
+    has_no_id: bool,
+) -> (Conversation, Vec<Issue>, bool) {
+    match normalized {
+        Ok((mut conversation, mut issues)) => {
+            conversation.id = id.clone();
+            if has_no_id {
+                issues.push(Issue::new(IssueKind::Missing, "id"));
+            }
+            (conversation, issues, true)
+        }
+        Err(error) => {
+            let mut conversation = Conversation::empty(id.clone());
+            conversation.extra.insert("unreadable".to_owned(), error.message().into());
+            (conversation, vec![Issue::new(IssueKind::Unreadable, "")], false)
+        }
+    }
+}

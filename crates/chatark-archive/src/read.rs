@@ -1,0 +1,194 @@
+//! Reading back: every conversation once, sorted, one at a time.
+
+use std::sync::Arc;
+
+use chatark_core::{
+    ArchivedConversation, Channel, Contact, Conversation, ConversationId, Error, ErrorKind, Feedback,
+    Message, Origin, Part, Result, Role, SourceName, Status, Window,
+};
+use rusqlite::{CachedStatement, Row, params};
+
+use crate::open::Archive;
+use crate::values::{database, from_json, timestamp};
+
+/// Which conversations to read. The default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// These sources alone; all where it is empty.
+    pub sources: Vec<SourceName>,
+    /// Conversations that began in this window; those without a date are always inside.
+    pub window: Window,
+    /// Conversations of this channel alone.
+    pub channel: Option<Channel>,
+}
+
+/// A condition that the window and the channel hold, with SQL's own NULL rules spelled out.
+const INSIDE: &str = "(?2 IS NULL OR created_at IS NULL OR created_at >= ?2)
+    AND (?3 IS NULL OR created_at IS NULL OR created_at < ?3) AND (?4 IS NULL OR channel = ?4)";
+pub(crate) const COLUMNS: &str =
+    "conversation_key, id, title, channel, channel_raw, status, status_raw, created_at, updated_at,
+    contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website,
+    tags, notes, feedback, extra, derived, message_count";
+
+pub(crate) const MESSAGES: &str = "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra
+    FROM message WHERE conversation_key = ?1 ORDER BY position";
+
+impl Archive {
+    /// Gives every matching conversation to `take`, sorted by source, then beginning (undated last), then id.
+    ///
+    /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
+    pub fn each(
+        &self,
+        filter: &Filter,
+        mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
+    ) -> Result<()> {
+        let failed = database("read the archive");
+        let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
+        for (key, origin) in self.origins(&filter.sources)? {
+            for dated in ["created_at IS NOT NULL AND", "created_at IS NULL AND"] {
+                self.each_of_source(key, &Arc::new(origin.clone()), dated, filter, &mut take)?;
+            }
+        }
+        snapshot.finish().map_err(&failed)
+    }
+
+    /// Returns the sources that were asked for, sorted by name.
+    fn origins(&self, names: &[SourceName]) -> Result<Vec<(i64, Origin)>> {
+        let failed = database("read the sources");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT source_key, name, provider, agent_id FROM source ORDER BY name")
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+            })
+            .map_err(&failed)?;
+        let mut origins = Vec::new();
+        for row in rows {
+            let (key, name, provider, agent_id) = row.map_err(&failed)?;
+            let source = SourceName::new(name)?;
+            if names.is_empty() || names.contains(&source) {
+                origins.push((key, Origin { source, provider, agent_id }));
+            }
+        }
+        Ok(origins)
+    }
+
+    fn each_of_source(
+        &self,
+        source_key: i64,
+        origin: &Arc<Origin>,
+        dated: &str,
+        filter: &Filter,
+        take: &mut impl FnMut(&ArchivedConversation) -> Result<()>,
+    ) -> Result<()> {
+        let failed = database("read the archive");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM conversation WHERE source_key = ?1 AND {dated} {INSIDE} ORDER BY created_at, id"
+        );
+        let mut conversations = self.connection.prepare_cached(&sql).map_err(&failed)?;
+        let mut messages = self.connection.prepare_cached(MESSAGES).map_err(&failed)?;
+        let bound = |bound: Option<chatark_core::Timestamp>| bound.map(chatark_core::Timestamp::microseconds);
+        let mut rows = conversations
+            .query(params![
+                source_key,
+                bound(filter.window.since),
+                bound(filter.window.until),
+                filter.channel.map(Channel::as_str)
+            ])
+            .map_err(&failed)?;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let key: i64 = row.get(0).map_err(&failed)?;
+            let mut conversation = read_conversation(row)?;
+            read_messages(&mut messages, key, &mut conversation.messages)?;
+            take(&ArchivedConversation { origin: Arc::clone(origin), conversation })?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
+    let failed = database("read a conversation");
+    let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);
+    let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
+    let time = |at: usize| Ok::<_, Error>(timestamp(row.get(at).map_err(&failed)?));
+    let message_count: u32 = row.get(21).map_err(&failed)?;
+    Ok(Conversation {
+        id: ConversationId::new(row.get::<_, String>(1).map_err(&failed)?),
+        title: text(2)?,
+        channel: word(3)?.map(|word| known(Channel::from_word(word))).transpose()?,
+        channel_raw: text(4)?,
+        status: word(5)?.map(|word| known(Status::from_word(word))).transpose()?,
+        status_raw: text(6)?,
+        created_at: time(7)?,
+        updated_at: time(8)?,
+        contact: Contact {
+            id: text(9)?,
+            name: text(10)?,
+            email: text(11)?,
+            phone: text(12)?,
+            company: text(13)?,
+            address: text(14)?,
+            website: text(15)?,
+        },
+        tags: from_json(word(16)?)?,
+        notes: text(17)?,
+        feedback: word(18)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        messages: Vec::with_capacity(message_count.min(100_000) as usize),
+        extra: from_json(word(19)?)?,
+        derived: from_json(word(20)?)?,
+    })
+}
+
+pub(crate) fn read_messages(
+    statement: &mut CachedStatement<'_>,
+    key: i64,
+    into: &mut Vec<Message>,
+) -> Result<()> {
+    let failed = database("read a message");
+    let mut rows = statement.query([key]).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        into.push(read_message(row)?);
+    }
+    Ok(())
+}
+
+fn read_message(row: &Row<'_>) -> Result<Message> {
+    let failed = database("read a message");
+    let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
+    let parts = match word(5)? {
+        None => vec![Part::text(word(4)?.unwrap_or_default())],
+        some => from_json(some)?,
+    };
+    Ok(Message {
+        id: row.get(0).map_err(&failed)?,
+        role: known(Role::from_word(word(1)?.unwrap_or_default()))?,
+        role_raw: row.get(2).map_err(&failed)?,
+        created_at: timestamp(row.get(3).map_err(&failed)?),
+        parts,
+        feedback: word(6)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        score: row.get(7).map_err(&failed)?,
+        extra: from_json(word(8)?)?,
+    })
+}
+
+fn known<T>(value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, "read the archive", "a stored word is not one that Chatark writes")
+    })
+}
+
+/// Reads a text column in place.
+trait TextOrNull<'a> {
+    fn as_str_or_null(&self) -> rusqlite::types::FromSqlResult<Option<&'a str>>;
+}
+
+impl<'a> TextOrNull<'a> for rusqlite::types::ValueRef<'a> {
+    fn as_str_or_null(&self) -> rusqlite::types::FromSqlResult<Option<&'a str>> {
+        match self {
+            rusqlite::types::ValueRef::Null => Ok(None),
+            other => other.as_str().map(Some),
+        }
+    }
+}

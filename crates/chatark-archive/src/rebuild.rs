@@ -1,0 +1,139 @@
+//! Normalizing again: the archived bytes are read page by page, and rows that come out differently are replaced.
+
+use chatark_core::{Conversation, ConversationId, Error, ErrorKind, Issue, Result, Surface};
+use rusqlite::params;
+
+use crate::open::Archive;
+use crate::prepare::{Prepared, understood};
+use crate::read::{read_conversation, read_messages};
+use crate::values::{count, database};
+use crate::write::{Counts, IssueCounts, Run, SourceKey, fill_conversation, insert_messages, save_progress};
+
+/// The bytes that one row was made from.
+#[derive(Debug)]
+pub struct Stored {
+    conversation_key: i64,
+    version: i64,
+    id: ConversationId,
+    sha256: [u8; 32],
+    zstd: Vec<u8>,
+    size: usize,
+}
+
+/// A conversation that was normalized again.
+#[derive(Debug)]
+pub struct Rebuilt {
+    conversation_key: i64,
+    version: i64,
+    prepared: Prepared,
+}
+
+impl Stored {
+    /// Decompresses and normalizes. Damaged bytes are an error; bytes that cannot be normalized are not.
+    pub fn normalize(
+        self,
+        normalize: impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>,
+    ) -> Result<Rebuilt> {
+        let raw = zstd::bulk::decompress(&self.zstd, self.size).map_err(|_| {
+            Error::new(
+                ErrorKind::Damaged,
+                "rebuild",
+                "the archived bytes of a conversation cannot be decompressed",
+            )
+            .with("conversation", &self.id)
+            .hint("restore the archive from a copy, or pull the conversation again")
+        })?;
+        let (conversation, issues, readable) = understood(&self.id, normalize(&raw), false);
+        let prepared = Prepared {
+            id: self.id,
+            surface: Surface::Export,
+            sha256: self.sha256,
+            size: self.size as u64,
+            zstd: Vec::new(),
+            conversation,
+            issues,
+            readable,
+        };
+        Ok(Rebuilt { conversation_key: self.conversation_key, version: self.version, prepared })
+    }
+}
+
+impl Archive {
+    /// Returns the bytes of the next conversations of a source, and the number to ask for more with.
+    pub fn stored(&self, source: SourceKey, after: i64, most: u32) -> Result<(Vec<Stored>, i64)> {
+        let failed = database("read the archived bytes");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT c.conversation_key, c.raw_version, c.id, r.sha256, r.zstd, r.size
+                 FROM conversation c JOIN raw r ON r.conversation_key = c.conversation_key AND r.version = c.raw_version
+                 WHERE c.source_key = ?1 AND c.conversation_key > ?2 ORDER BY c.conversation_key LIMIT ?3",
+            )
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map(params![source.0, after, most], |row| {
+                Ok(Stored {
+                    conversation_key: row.get(0)?,
+                    version: row.get(1)?,
+                    id: ConversationId::new(row.get::<_, String>(2)?),
+                    sha256: row.get(3)?,
+                    zstd: row.get(4)?,
+                    size: row.get::<_, u32>(5)? as usize,
+                })
+            })
+            .map_err(&failed)?;
+        let stored: Vec<Stored> = rows.collect::<rusqlite::Result<_>>().map_err(&failed)?;
+        let last = stored.last().map_or(after, |stored| stored.conversation_key);
+        Ok((stored, last))
+    }
+
+    /// Replaces the rows that came out differently, in one transaction, and counts them in the run.
+    pub fn replace(&mut self, run: &mut Run, rebuilt: &[Rebuilt]) -> Result<()> {
+        let failed = database("rebuild");
+        let mut progress = run.progress.clone();
+        let transaction = self.connection.transaction().map_err(&failed)?;
+        let (mut issues, mut counts) = (IssueCounts::default(), Counts::default());
+        for Rebuilt { conversation_key: key, version, prepared } in rebuilt {
+            progress.received += 1;
+            progress.seen += 1;
+            progress.bytes += prepared.size;
+            progress.unreadable += u64::from(!prepared.readable);
+            issues.add(prepared);
+            let current = current(&transaction, *key)?;
+            if current == prepared.conversation {
+                progress.unchanged += 1;
+                continue;
+            }
+            progress.changed += 1;
+            counts.messages += count(prepared.conversation.messages.len() as u64);
+            counts.messages -= count(current.messages.len() as u64);
+            fill_conversation(&transaction, *key, *version, prepared)?;
+            transaction
+                .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
+                .and_then(|mut statement| statement.execute([key]))
+                .map_err(&failed)?;
+            insert_messages(&transaction, *key, &prepared.conversation.messages)?;
+        }
+        progress.issues += issues.total();
+        issues.write(&transaction, run.key)?;
+        counts.write(&transaction, run.source)?;
+        save_progress(&transaction, run.key, &progress)?;
+        transaction.commit().map_err(&failed)?;
+        run.progress = progress;
+        Ok(())
+    }
+}
+
+fn current(transaction: &rusqlite::Transaction<'_>, key: i64) -> Result<Conversation> {
+    let failed = database("rebuild");
+    let sql = format!("SELECT {} FROM conversation WHERE conversation_key = ?1", crate::read::COLUMNS);
+    let mut statement = transaction.prepare_cached(&sql).map_err(&failed)?;
+    let mut rows = statement.query([key]).map_err(&failed)?;
+    let row = rows.next().map_err(&failed)?.ok_or_else(|| {
+        Error::new(ErrorKind::Unexpected, "rebuild", "a conversation is gone while it is rebuilt")
+    })?;
+    let mut conversation = read_conversation(row)?;
+    let mut messages = transaction.prepare_cached(crate::read::MESSAGES).map_err(&failed)?;
+    read_messages(&mut messages, key, &mut conversation.messages)?;
+    Ok(conversation)
+}

@@ -1,0 +1,655 @@
+//! Writing: sources, runs, batches and checkpoints. Everything of one batch is one transaction.
+
+use std::collections::BTreeMap;
+
+use chatark_core::{
+    Checkpoint, Cursor, Error, ErrorKind, Facts, Issue, Message, Origin, Part, Result, Surface, Timestamp,
+};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::open::Archive;
+use crate::prepare::{Prepared, Unprepared};
+use crate::values::{count, database, json, uncount};
+
+/// The archive's own number of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SourceKey(pub(crate) i64);
+
+/// A run that has begun.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub(crate) key: i64,
+    pub(crate) source: SourceKey,
+    pub(crate) scope: String,
+    /// The sweep so far, over this run and those that it resumes.
+    pub progress: Progress,
+}
+
+/// The place that an earlier run of the same scope reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The place to go on from.
+    pub cursor: Cursor,
+    /// When it was saved.
+    pub saved_at: Option<Timestamp>,
+    seen: u64,
+    total_first: Option<u64>,
+}
+
+/// The counts of a run. `seen` and `total_first` reach back over the runs that this one resumes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The vendor's own count at the beginning of the sweep.
+    pub total_first: Option<u64>,
+    /// The vendor's own count in its latest answer.
+    pub total_last: Option<u64>,
+    /// Different conversations in the vendor's answers.
+    pub seen: u64,
+    /// Conversations in the vendor's answers.
+    pub received: u64,
+    /// Of these, sent more than once in this run.
+    pub repeated: u64,
+    /// Of these, outside the window or channel that was asked for.
+    pub outside: u64,
+    /// Conversations that the archive did not have.
+    pub added: u64,
+    /// Conversations of which the archive had other bytes.
+    pub changed: u64,
+    /// Conversations of which the archive had the same bytes.
+    pub unchanged: u64,
+    /// Conversations whose bytes could not be read.
+    pub unreadable: u64,
+    /// Places that were not understood.
+    pub issues: u64,
+    /// Bytes of the conversations, as sent.
+    pub bytes: u64,
+    /// What the vendor said around them.
+    pub facts: Facts,
+}
+
+/// What a batch came to: one conversation of the vendor's answer each.
+#[derive(Debug)]
+pub enum Committed {
+    /// To be written where the archive has other bytes.
+    Write(Prepared),
+    /// Known to be held already, byte for byte.
+    Held(Unprepared),
+    /// Outside the window or channel that was asked for: counted, and not kept.
+    Outside(Unprepared),
+}
+
+/// What can be said of a run in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As many conversations were seen as the vendor counts.
+    Complete,
+    /// All that were there at the beginning were seen; more came while reading.
+    GrewDuringRun,
+    /// Fewer conversations were seen than the vendor counts.
+    Short,
+    /// The walk reached its end, but the vendor gives no count to hold it against.
+    Unprovable,
+    /// The walk ended with an error after something was archived.
+    Partial,
+    /// The user or the system ended the run.
+    Interrupted,
+    /// The walk ended with an error before anything was archived.
+    Failed,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// What can be said of it.
+    pub verdict: Verdict,
+    /// The error that ended it.
+    pub error: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+impl Run {
+    /// Returns the source of the run.
+    pub fn source(&self) -> SourceKey {
+        self.source
+    }
+
+    /// Returns what the run was asked for.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+}
+
+impl Verdict {
+    /// Returns the word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::GrewDuringRun => "grew-during-run",
+            Self::Short => "short",
+            Self::Unprovable => "unprovable",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Holds what was seen against what the vendor counted, at the end of a sweep.
+    pub fn of(progress: &Progress) -> Self {
+        let Some(last) = progress.total_last else { return Self::Unprovable };
+        let first = progress.total_first.unwrap_or(last);
+        match progress.seen {
+            seen if seen >= last => Self::Complete,
+            seen if seen >= first => Self::GrewDuringRun,
+            _ => Self::Short,
+        }
+    }
+}
+
+impl Archive {
+    /// Registers a source, or refuses one whose name belongs to another agent.
+    pub fn source(&mut self, origin: &Origin) -> Result<SourceKey> {
+        let failed = database("register a source");
+        let name = origin.source.as_str();
+        let found: Option<(i64, String, String)> = self
+            .connection
+            .query_row("SELECT source_key, provider, agent_id FROM source WHERE name = ?1", [name], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()
+            .map_err(&failed)?;
+        match found {
+            Some((key, provider, agent)) if provider == origin.provider && agent == origin.agent_id => {
+                Ok(SourceKey(key))
+            }
+            Some((_, provider, agent)) => Err(Error::new(
+                ErrorKind::Usage,
+                "register a source",
+                format!("the archive holds another agent under this name: {agent} of {provider}"),
+            )
+            .with("source", name)
+            .hint("give the source a new name in the config, or use another archive")),
+            None => {
+                let row = params![name, origin.provider, origin.agent_id];
+                self.connection
+                    .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
+                    .map_err(&failed)?;
+                Ok(SourceKey(self.connection.last_insert_rowid()))
+            }
+        }
+    }
+
+    /// Returns the place that an unfinished run of the same scope reached.
+    pub fn resume(&self, source: SourceKey, scope: &str) -> Result<Option<Resume>> {
+        let failed = database("read the checkpoint");
+        let found: Option<(String, i64, i64, Option<i64>)> = self
+            .connection
+            .query_row(
+                "SELECT cursor, saved_at, seen, total_first FROM checkpoint WHERE source_key = ?1 AND scope = ?2",
+                params![source.0, scope],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
+            .optional()
+            .map_err(failed)?;
+        let Some((cursor, saved_at, seen, total_first)) = found else { return Ok(None) };
+        // A cursor that an older version wrote in another form is no loss: the sweep begins anew.
+        let Ok(cursor) = serde_json::from_str(&cursor) else { return Ok(None) };
+        let saved_at = Timestamp::from_microseconds(saved_at).ok();
+        Ok(Some(Resume { cursor, saved_at, seen: uncount(seen), total_first: total_first.map(uncount) }))
+    }
+
+    /// Returns the scopes of unfinished runs of a source.
+    pub fn unfinished(&self, source: SourceKey) -> Result<Vec<String>> {
+        let failed = database("read the checkpoints");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT scope FROM checkpoint WHERE source_key = ?1 ORDER BY scope")
+            .map_err(&failed)?;
+        let scopes = statement.query_map([source.0], |row| row.get(0)).map_err(&failed)?;
+        scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
+    }
+
+    /// Opens a run in the ledger.
+    pub fn begin_run(
+        &mut self,
+        source: SourceKey,
+        kind: &str,
+        scope: &str,
+        resume: Option<&Resume>,
+        now: Timestamp,
+    ) -> Result<Run> {
+        let failed = database("begin a run");
+        self.connection
+            .execute("DELETE FROM temp.seen WHERE source_key = ?1", [source.0])
+            .map_err(&failed)?;
+        self.connection
+            .execute(
+                "INSERT INTO run (source_key, kind, scope, resumed, started_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![source.0, kind, scope, resume.is_some(), now.microseconds()],
+            )
+            .map_err(&failed)?;
+        let key = self.connection.last_insert_rowid();
+        let mut progress = Progress::default();
+        if let Some(resume) = resume {
+            progress.seen = resume.seen;
+            progress.total_first = resume.total_first;
+        }
+        Ok(Run { key, source, scope: scope.to_owned(), progress })
+    }
+
+    /// Returns whether the archive's latest bytes of a conversation are these.
+    pub fn holds(&self, source: SourceKey, conversation: &Unprepared) -> Result<bool> {
+        let latest = latest(&self.connection, source, conversation.id().as_str(), conversation.surface())?;
+        Ok(latest.is_some_and(|latest| latest.sha256.as_ref() == Some(conversation.sha256())))
+    }
+
+    /// Writes a batch and its checkpoint, all or nothing, and returns how many conversations were written.
+    ///
+    /// Writing the same batch again changes nothing but the counts of the run.
+    pub fn commit(
+        &mut self,
+        run: &mut Run,
+        batch: Vec<Committed>,
+        checkpoint: &Checkpoint,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<()> {
+        let failed = || database("write a batch");
+        let mut progress = run.progress.clone();
+        progress.facts.add(facts);
+        progress.total_first = progress.total_first.or(facts.total);
+        progress.total_last = facts.total.or(progress.total_last);
+        let transaction = self.connection.transaction().map_err(failed())?;
+        let mut issues = IssueCounts::default();
+        let mut counts = Counts::default();
+        for committed in batch {
+            see(&transaction, run.source, &committed, &mut progress)?;
+            match committed {
+                Committed::Outside(_) => progress.outside += 1,
+                Committed::Held(_) => progress.unchanged += 1,
+                Committed::Write(prepared) => {
+                    write(&transaction, run, &prepared, now, &mut progress, &mut counts)?;
+                    issues.add(&prepared);
+                }
+            }
+        }
+        progress.issues += issues.total();
+        issues.write(&transaction, run.key)?;
+        counts.write(&transaction, run.source)?;
+        save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
+        save_progress(&transaction, run.key, &progress)?;
+        transaction.commit().map_err(failed())?;
+        run.progress = progress;
+        Ok(())
+    }
+
+    /// Closes a run in the ledger.
+    pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
+        let row = params![run.key, end.at.microseconds(), end.verdict.as_str(), end.error];
+        self.connection
+            .execute("UPDATE run SET ended_at = ?2, verdict = ?3, error = ?4 WHERE run_key = ?1", row)
+            .map_err(database("end a run"))?;
+        Ok(())
+    }
+
+    /// Drops the checkpoint of a scope, so that its next pull begins anew.
+    pub fn forget_checkpoint(&mut self, source: SourceKey, scope: &str) -> Result<()> {
+        self.connection
+            .execute("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2", params![source.0, scope])
+            .map_err(database("drop a checkpoint"))?;
+        Ok(())
+    }
+}
+
+/// The latest bytes of one surface of a conversation.
+struct Latest {
+    conversation_key: i64,
+    message_count: i64,
+    /// `None` where the archive has no bytes of this surface.
+    sha256: Option<[u8; 32]>,
+    newest_version: i64,
+}
+
+fn latest(
+    connection: &rusqlite::Connection,
+    source: SourceKey,
+    id: &str,
+    surface: Surface,
+) -> Result<Option<Latest>> {
+    connection
+        .prepare_cached(
+            "SELECT c.conversation_key, c.message_count,
+                    (SELECT sha256 FROM raw r WHERE r.conversation_key = c.conversation_key AND surface = ?3
+                     ORDER BY version DESC LIMIT 1),
+                    (SELECT max(version) FROM raw r WHERE r.conversation_key = c.conversation_key)
+             FROM conversation c WHERE c.source_key = ?1 AND c.id = ?2",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![source.0, id, surface.as_str()], |row| {
+                    Ok(Latest {
+                        conversation_key: row.get(0)?,
+                        message_count: row.get(1)?,
+                        sha256: row.get(2)?,
+                        newest_version: row.get(3)?,
+                    })
+                })
+                .optional()
+        })
+        .map_err(database("look up a conversation"))
+}
+
+/// Counts a conversation of the vendor's answer, and whether it came before in this run.
+fn see(
+    transaction: &Transaction<'_>,
+    source: SourceKey,
+    committed: &Committed,
+    progress: &mut Progress,
+) -> Result<()> {
+    let (id, size) = match committed {
+        Committed::Write(prepared) => (&prepared.id, prepared.size),
+        Committed::Held(raw) | Committed::Outside(raw) => (raw.id(), raw.size() as u64),
+    };
+    let is_new = transaction
+        .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, id) VALUES (?1, ?2)")
+        .and_then(|mut statement| statement.execute(params![source.0, id.as_str()]))
+        .map_err(database("write a batch"))?;
+    progress.received += 1;
+    progress.bytes += size;
+    if is_new == 1 {
+        progress.seen += 1;
+    } else {
+        progress.repeated += 1;
+    }
+    Ok(())
+}
+
+/// The change in what a source holds.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) conversations: i64,
+    pub(crate) messages: i64,
+}
+
+impl Counts {
+    pub(crate) fn write(&self, transaction: &Transaction<'_>, source: SourceKey) -> Result<()> {
+        if self.conversations == 0 && self.messages == 0 {
+            return Ok(());
+        }
+        transaction
+            .prepare_cached(
+                "UPDATE source SET conversations = conversations + ?2, messages = messages + ?3 WHERE source_key = ?1",
+            )
+            .and_then(|mut statement| statement.execute(params![source.0, self.conversations, self.messages]))
+            .map_err(database("write a batch"))?;
+        Ok(())
+    }
+}
+
+fn write(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    prepared: &Prepared,
+    now: Timestamp,
+    progress: &mut Progress,
+    counts: &mut Counts,
+) -> Result<()> {
+    let held = latest(transaction, run.source, prepared.id.as_str(), prepared.surface)?;
+    if held.as_ref().is_some_and(|held| held.sha256 == Some(prepared.sha256)) {
+        progress.unchanged += 1;
+        return Ok(());
+    }
+    let version = held.as_ref().map_or(1, |held| held.newest_version + 1);
+    let key = match &held {
+        None => {
+            progress.added += 1;
+            counts.conversations += 1;
+            insert_conversation(transaction, run.source, prepared)?
+        }
+        Some(held) => {
+            progress.changed += 1;
+            counts.messages -= held.message_count;
+            update_conversation(transaction, held.conversation_key, version, prepared)?;
+            held.conversation_key
+        }
+    };
+    progress.unreadable += u64::from(!prepared.readable);
+    counts.messages += count(prepared.conversation.messages.len() as u64);
+    insert_messages(transaction, key, &prepared.conversation.messages)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO raw (conversation_key, version, surface, run_key, fetched_at, sha256, size, zstd)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                key,
+                version,
+                prepared.surface.as_str(),
+                run.key,
+                now.microseconds(),
+                prepared.sha256,
+                count(prepared.size),
+                prepared.zstd
+            ])
+        })
+        .map_err(database("write a conversation"))?;
+    Ok(())
+}
+
+fn insert_conversation(transaction: &Transaction<'_>, source: SourceKey, prepared: &Prepared) -> Result<i64> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO conversation (source_key, id, raw_version, readable, message_count) VALUES (?1, ?2, 1, 1, 0)",
+        )
+        .and_then(|mut statement| statement.insert(params![source.0, prepared.id.as_str()]))
+        .map_err(database("write a conversation"))
+        .and_then(|key| fill_conversation(transaction, key, 1, prepared).map(|()| key))
+}
+
+fn update_conversation(
+    transaction: &Transaction<'_>,
+    key: i64,
+    version: i64,
+    prepared: &Prepared,
+) -> Result<()> {
+    fill_conversation(transaction, key, version, prepared)?;
+    transaction
+        .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
+        .and_then(|mut statement| statement.execute([key]))
+        .map_err(database("write a conversation"))?;
+    Ok(())
+}
+
+/// Writes every column that normalization decides.
+pub(crate) fn fill_conversation(
+    transaction: &Transaction<'_>,
+    key: i64,
+    version: i64,
+    prepared: &Prepared,
+) -> Result<()> {
+    let conversation = &prepared.conversation;
+    let contact = &conversation.contact;
+    transaction
+        .prepare_cached(
+            "UPDATE conversation SET raw_version = ?2, readable = ?3, title = ?4, channel = ?5, channel_raw = ?6,
+                 status = ?7, status_raw = ?8, created_at = ?9, updated_at = ?10, contact_id = ?11,
+                 contact_name = ?12, contact_email = ?13, contact_phone = ?14, contact_company = ?15,
+                 contact_address = ?16, contact_website = ?17, tags = ?18, notes = ?19, feedback = ?20,
+                 extra = ?21, derived = ?22, message_count = ?23
+             WHERE conversation_key = ?1",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                key,
+                version,
+                prepared.readable,
+                conversation.title,
+                conversation.channel.map(chatark_core::Channel::as_str),
+                conversation.channel_raw,
+                conversation.status.map(chatark_core::Status::as_str),
+                conversation.status_raw,
+                conversation.created_at.map(Timestamp::microseconds),
+                conversation.updated_at.map(Timestamp::microseconds),
+                contact.id,
+                contact.name,
+                contact.email,
+                contact.phone,
+                contact.company,
+                contact.address,
+                contact.website,
+                json(&conversation.tags, conversation.tags.is_empty()),
+                conversation.notes,
+                conversation.feedback.map(chatark_core::Feedback::as_str),
+                json(&conversation.extra, conversation.extra.is_empty()),
+                json(&conversation.derived, conversation.derived.is_empty()),
+                count(conversation.messages.len() as u64),
+            ])
+        })
+        .map_err(database("write a conversation"))?;
+    Ok(())
+}
+
+pub(crate) fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
+    let failed = || database("write a message");
+    let mut statement = transaction
+        .prepare_cached(
+            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )
+        .map_err(failed())?;
+    for (position, message) in messages.iter().enumerate() {
+        let joined;
+        let (text, parts) = match message.parts.as_slice() {
+            [Part::Text { text }] => (text.as_str(), None),
+            parts => {
+                joined = message.text();
+                (joined.as_str(), json(&parts, false))
+            }
+        };
+        statement
+            .execute(params![
+                key,
+                count(position as u64),
+                message.id,
+                message.role.as_str(),
+                message.role_raw,
+                message.created_at.map(Timestamp::microseconds),
+                text,
+                parts,
+                message.feedback.map(chatark_core::Feedback::as_str),
+                message.score,
+                json(&message.extra, message.extra.is_empty()),
+            ])
+            .map_err(failed())?;
+    }
+    Ok(())
+}
+
+fn save_checkpoint(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    checkpoint: &Checkpoint,
+    progress: &Progress,
+    now: Timestamp,
+) -> Result<()> {
+    let failed = || database("save the checkpoint");
+    match checkpoint {
+        Checkpoint::None => {}
+        Checkpoint::At(cursor) => {
+            let cursor = serde_json::to_string(cursor)
+                .map_err(|error| Error::new(ErrorKind::Unexpected, "save the checkpoint", error))?;
+            transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO checkpoint (source_key, scope, cursor, seen, total_first, saved_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )
+                .and_then(|mut statement| {
+                    statement.execute(params![
+                        run.source.0,
+                        run.scope,
+                        cursor,
+                        count(progress.seen),
+                        progress.total_first.map(count),
+                        now.microseconds()
+                    ])
+                })
+                .map_err(failed())?;
+        }
+        Checkpoint::End => {
+            transaction
+                .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2")
+                .and_then(|mut statement| statement.execute(params![run.source.0, run.scope]))
+                .map_err(failed())?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progress: &Progress) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE run SET total_first = ?2, total_last = ?3, seen = ?4, received = ?5, repeated = ?6,
+                 outside = ?7, added = ?8, changed = ?9, unchanged = ?10, unreadable = ?11, pages = ?12,
+                 empty_pages = ?13, skipped = ?14, bytes = ?15, quota_used = ?16, quota_left = ?17, issues = ?18
+             WHERE run_key = ?1",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                run_key,
+                progress.total_first.map(count),
+                progress.total_last.map(count),
+                count(progress.seen),
+                count(progress.received),
+                count(progress.repeated),
+                count(progress.outside),
+                count(progress.added),
+                count(progress.changed),
+                count(progress.unchanged),
+                count(progress.unreadable),
+                count(progress.facts.pages),
+                count(progress.facts.empty_pages),
+                count(progress.facts.skipped),
+                count(progress.bytes),
+                progress.facts.quota_used.map(count),
+                progress.facts.quota_left.map(count),
+                count(progress.issues),
+            ])
+        })
+        .map_err(database("write the ledger"))?;
+    Ok(())
+}
+
+/// The issues of a batch, counted by kind and place.
+#[derive(Debug, Default)]
+pub(crate) struct IssueCounts(BTreeMap<(&'static str, String), (u64, String, String)>);
+
+impl IssueCounts {
+    pub(crate) fn add(&mut self, prepared: &Prepared) {
+        for issue in &prepared.issues {
+            let Issue { kind, path } = issue;
+            let sample = || (0, prepared.id.as_str().to_owned(), path.clone());
+            self.0.entry((kind.as_str(), issue.place())).or_insert_with(sample).0 += 1;
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().map(|(number, _, _)| number).sum()
+    }
+
+    pub(crate) fn write(&self, transaction: &Transaction<'_>, run_key: i64) -> Result<()> {
+        for ((kind, place), (number, conversation, path)) in &self.0 {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO issue (run_key, kind, place, count, sample_conversation, sample_path)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (run_key, kind, place) DO UPDATE SET count = count + excluded.count",
+                )
+                .and_then(|mut statement| {
+                    statement.execute(params![run_key, kind, place, count(*number), conversation, path])
+                })
+                .map_err(database("write the issues"))?;
+        }
+        Ok(())
+    }
+}

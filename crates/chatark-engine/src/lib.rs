@@ -1,0 +1,17 @@
+//! Runs pulls: sources side by side, each from its provider through a bounded channel into the archive.
+//!
+//! For every source one task fetches and prepares batches on all cores, and another commits them in order;
+//! at most a few batches are between the two, so memory does not grow with the account.
+//!
+//! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
+
+mod clock;
+mod outcome;
+mod pull;
+mod rebuild;
+
+pub use clock::now;
+pub use outcome::{Event, Observer, Outcome};
+pub use pull::{Pull, Source, pull};
+pub use rebuild::rebuild;
+pub use tokio_util::sync::CancellationToken;

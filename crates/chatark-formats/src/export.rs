@@ -1,0 +1,211 @@
+//! One export: all chosen files are written in one pass, and appear together when all are complete.
+
+use std::fmt;
+use std::path::Path;
+
+use chatark_core::{ArchivedConversation, Error, ErrorKind, Result};
+
+use crate::conversations_csv::ConversationsCsv;
+use crate::folder::Folder;
+use crate::format::{Format, Options};
+use crate::json::{JsonArray, JsonLines};
+use crate::manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest};
+use crate::messages_csv::MessagesCsv;
+use crate::output::Complete;
+
+/// An export in progress; dropped before [`Export::finish`], it leaves nothing behind.
+pub struct Export {
+    // Temporary files go before the folder that they are in.
+    files: Vec<Box<dyn FileWriter + Send>>,
+    folder: Folder,
+    csv: Option<CsvDialect>,
+    /// Whether a file needs the conversation as a document.
+    documents: bool,
+    document: Vec<u8>,
+    conversations: u64,
+    messages: u64,
+    broken: bool,
+}
+
+/// One conversation in the forms that the files need.
+pub(crate) struct Record<'a> {
+    /// The conversation.
+    pub(crate) conversation: &'a ArchivedConversation,
+    /// The conversation as a compact JSON document; empty where no file needs it.
+    pub(crate) document: &'a [u8],
+}
+
+/// The writer of one file of an export.
+pub(crate) trait FileWriter {
+    /// Adds one conversation.
+    fn write(&mut self, record: &Record<'_>) -> Result<()>;
+
+    /// Ends the file and brings it to disk.
+    fn finish(self: Box<Self>) -> Result<Complete>;
+}
+
+impl Export {
+    /// Begins an export into a folder, which is created where it is missing.
+    ///
+    /// What an earlier export left there stays as it is until [`Export::finish`] replaces it.
+    pub fn begin(directory: &Path, options: &Options) -> Result<Self> {
+        if options.formats.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "choose a format", "there is none to write")
+                .hint(format!("name one or more of {}", Format::names())));
+        }
+        let chosen = |format| options.formats.contains(&format);
+        let csv = chosen(Format::Csv).then_some(CsvDialect { bom: options.csv_bom, safe: options.csv_safe });
+        let folder = Folder::open(directory)?;
+        let mut files: Vec<Box<dyn FileWriter + Send>> = Vec::new();
+        if chosen(Format::Json) {
+            files.push(Box::new(JsonArray::begin(folder.path())?));
+        }
+        if chosen(Format::Jsonl) {
+            files.push(Box::new(JsonLines::begin(folder.path())?));
+        }
+        if let Some(dialect) = csv {
+            files.push(Box::new(ConversationsCsv::begin(folder.path(), dialect)?));
+            files.push(Box::new(MessagesCsv::begin(folder.path(), dialect)?));
+        }
+        Ok(Self {
+            files,
+            folder,
+            csv,
+            documents: chosen(Format::Json) || chosen(Format::Jsonl),
+            document: Vec::new(),
+            conversations: 0,
+            messages: 0,
+            broken: false,
+        })
+    }
+
+    /// Adds one conversation to every file.
+    ///
+    /// After an error the export is good for nothing but to be dropped.
+    pub fn write(&mut self, conversation: &ArchivedConversation) -> Result<()> {
+        self.refuse_if_broken()?;
+        self.broken = true;
+        self.document.clear();
+        if self.documents {
+            serde_json::to_writer(&mut self.document, conversation).map_err(|error| {
+                Error::new(ErrorKind::Unexpected, "write a conversation as JSON", &error)
+                    .with("source", &conversation.origin.source)
+                    .with("conversation", &conversation.conversation.id)
+                    .because(error)
+            })?;
+        }
+        let record = Record { conversation, document: &self.document };
+        for file in &mut self.files {
+            file.write(&record)?;
+        }
+        self.conversations += 1;
+        self.messages += conversation.conversation.messages.len() as u64;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Brings every file to disk, then renames each over its place, `manifest.json` last.
+    ///
+    /// An error before the first rename leaves the folder as it was. Between two renames, the manifest of the
+    /// earlier export does not match the files that were already replaced; each file is whole all the same.
+    pub fn finish(mut self, archive: ArchiveState) -> Result<Manifest> {
+        self.refuse_if_broken()?;
+        let ArchiveState { generator, selection, sources } = archive;
+        let files = std::mem::take(&mut self.files);
+        let mut complete = files.into_iter().map(FileWriter::finish).collect::<Result<Vec<_>>>()?;
+        let entries: Vec<FileEntry> = complete.iter().map(|file| file.entry().clone()).collect();
+        let manifest = Manifest {
+            schema: MANIFEST_SCHEMA,
+            generator,
+            selection,
+            sources,
+            conversations: self.conversations,
+            messages: self.messages,
+            csv: self.csv,
+            files: entries,
+        };
+        complete.push(manifest.write(self.folder.path())?);
+        for file in complete {
+            file.publish()?;
+        }
+        self.folder.keep()?;
+        Ok(manifest)
+    }
+
+    /// Half a record in one file must never be taken for a whole export.
+    fn refuse_if_broken(&self) -> Result<()> {
+        if !self.broken {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Storage, "write an export", "an earlier conversation could not be written")
+            .with("path", self.folder.path().display())
+            .hint("run the export again"))
+    }
+}
+
+impl fmt::Debug for Export {
+    /// Tells no text that people wrote, which the buffers are full of.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Export")
+            .field("folder", &self.folder)
+            .field("conversations", &self.conversations)
+            .field("messages", &self.messages)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chatark_core::{Conversation, ConversationId, Origin, SourceName};
+
+    use super::*;
+
+    /// A file on a disk that fills up after one conversation and has space again later.
+    struct FullOnce(u32);
+
+    impl FileWriter for FullOnce {
+        fn write(&mut self, _: &Record<'_>) -> Result<()> {
+            self.0 += 1;
+            if self.0 == 2 {
+                return Err(Error::new(ErrorKind::Storage, "write x", "no storage space"));
+            }
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>) -> Result<Complete> {
+            Err(Error::new(ErrorKind::Unexpected, "write x", "a broken export was finished"))
+        }
+    }
+
+    #[test]
+    fn an_export_that_failed_once_is_never_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { formats: vec![Format::Json], ..Options::default() };
+        let mut export = Export::begin(folder.path(), &options).unwrap();
+        export.files.push(Box::new(FullOnce(0)));
+        let origin = Origin {
+            source: SourceName::new("shop").unwrap(),
+            provider: "p".to_owned(),
+            agent_id: "a".to_owned(),
+        };
+        let conversation = ArchivedConversation {
+            origin: Arc::new(origin),
+            conversation: Conversation::empty(ConversationId::new("c")),
+        };
+        export.write(&conversation).unwrap();
+        assert_eq!(export.write(&conversation).unwrap_err().message(), "no storage space");
+        assert!(export.write(&conversation).is_err());
+        let error = export.finish(ArchiveState::default()).unwrap_err();
+        assert_eq!(error.message(), "an earlier conversation could not be written");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_export_may_move_between_threads() {
+        fn check<T: Send>() {}
+        check::<Export>();
+    }
+}

@@ -1,0 +1,76 @@
+//! What the operating system says about a file, in the words of this project.
+
+use std::io::{self, ErrorKind as Io};
+use std::path::Path;
+
+use chatark_core::{Error, ErrorKind};
+
+/// Turns a failed operation on a file or folder into an error that names the next step.
+pub(crate) fn storage(operation: String, path: &Path, error: io::Error) -> Error {
+    // The kind reads as a sentence and holds no name of a temporary file; an unknown kind says nothing.
+    let message = match error.kind() {
+        Io::Other => error.to_string(),
+        kind => match kind.to_string() {
+            word if word == "uncategorized error" => error.to_string(),
+            word => word,
+        },
+    };
+    Error::new(ErrorKind::Storage, operation, message)
+        .with("path", path.display())
+        .hint(next_step(error.kind()))
+        .because(error)
+}
+
+fn next_step(kind: Io) -> &'static str {
+    match kind {
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
+            "free some space or choose another folder with `--output`"
+        }
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => {
+            "choose a folder that you may write to with `--output`"
+        }
+        Io::AlreadyExists | Io::NotADirectory | Io::IsADirectory | Io::DirectoryNotEmpty => {
+            "move away what stands in the way or choose another folder with `--output`"
+        }
+        _ => "look at the disk and the rights of the folder or choose another one with `--output`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl Into<io::Error>, line: &str, hint: &str) {
+        let error =
+            storage("write conversations.csv".to_owned(), Path::new("out/conversations.csv"), error.into());
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert_eq!(
+            error.to_string(),
+            format!("write conversations.csv: {line} (path=out/conversations.csv)")
+        );
+        assert_eq!(error.next_step(), Some(hint));
+    }
+
+    #[test]
+    fn every_failure_names_the_next_step() {
+        let full = "free some space or choose another folder with `--output`";
+        check(Io::StorageFull, "no storage space", full);
+        check(Io::QuotaExceeded, "quota exceeded", full);
+        let rights = "choose a folder that you may write to with `--output`";
+        check(Io::PermissionDenied, "permission denied", rights);
+        check(Io::ReadOnlyFilesystem, "read-only filesystem or storage medium", rights);
+        let blocked = "move away what stands in the way or choose another folder with `--output`";
+        check(Io::IsADirectory, "is a directory", blocked);
+        let unknown = "look at the disk and the rights of the folder or choose another one with `--output`";
+        check(io::Error::other("the tape is torn"), "the tape is torn", unknown);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_error_without_a_kind_says_what_the_system_says() {
+        // EIO, the error of a dying disk.
+        let error = storage("write x".to_owned(), Path::new("x"), io::Error::from_raw_os_error(5));
+        assert!(error.message().contains("os error 5"), "{error}");
+    }
+}

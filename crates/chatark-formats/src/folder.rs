@@ -1,0 +1,75 @@
+//! The folder that an export is written into.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chatark_core::Result;
+
+use crate::failure::storage;
+
+/// A folder that exists; if it was created for an export that does not come about, it goes again.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The folders that had to be created, the innermost first.
+    created: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Opens a folder, creating it and its parents where they are missing, for nobody but the user.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let created = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        let folder = Self { path: path.to_owned(), created };
+        private_builder()
+            .create(path)
+            .map_err(|error| storage("create the output folder".to_owned(), path, error))?;
+        Ok(folder)
+    }
+
+    /// Returns where the folder is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the names of the files in it durable, and keeps the folder.
+    pub(crate) fn keep(mut self) -> Result<()> {
+        self.created.clear();
+        sync(&self.path).map_err(|error| storage("write the output folder".to_owned(), &self.path, error))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        for folder in &self.created {
+            // A folder that somebody has put something into meanwhile refuses to go, and stays.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn private_builder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(unix)]
+fn sync(folder: &Path) -> io::Result<()> {
+    match fs::File::open(folder)?.sync_all() {
+        // Some network file systems cannot do it; the files themselves are on disk.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What can be written, and how.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chatark_core::{Error, ErrorKind, Result};
+
+/// A format that an export can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Format {
+    /// `conversations.json`: one array, one document per line.
+    Json,
+    /// `conversations.jsonl`: one document per line.
+    Jsonl,
+    /// `conversations.csv` and `messages.csv`: one row per conversation and one per message.
+    Csv,
+}
+
+/// What to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The formats; one that is named twice is written once.
+    pub formats: Vec<Format>,
+    /// Whether CSV files begin with a byte order mark, which spreadsheets take as a sign of UTF-8.
+    pub csv_bom: bool,
+    /// Whether a CSV cell of foreign text that a spreadsheet would run as a formula gets a leading apostrophe.
+    pub csv_safe: bool,
+}
+
+impl Format {
+    /// Every format, in the order of the documentation.
+    pub const ALL: &'static [Self] = &[Self::Json, Self::Jsonl, Self::Csv];
+
+    /// Returns the name that the command line and the config use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// Returns the format of a name that [`Self::as_str`] gave.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|format| format.as_str() == name)
+    }
+
+    /// Returns the names of all formats, for a hint.
+    pub(crate) fn names() -> String {
+        Self::ALL.iter().map(|format| format!("`{format}`")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::from_name(name).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "choose a format", format!("there is no format `{name}`"))
+                .hint(format!("the formats are {}", Self::names()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_back_to_its_format() {
+        for format in Format::ALL {
+            assert_eq!(Format::from_name(format.as_str()), Some(*format));
+        }
+        let error = "xml".parse::<Format>().unwrap_err();
+        assert_eq!(error.to_string(), "choose a format: there is no format `xml`");
+        assert_eq!(error.next_step(), Some("the formats are `json`, `jsonl`, `csv`"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Writers of the export files: JSON, JSON Lines, CSV, and the manifest that proves them.
+//!
+//! [`Export`] takes a sorted stream of [`chatark_core::ArchivedConversation`] and writes every chosen
+//! [`Format`] in one pass, in constant memory. Each file grows beside its place and is renamed over it when all
+//! are complete and safe on disk: a reader never sees half a file. The same stream gives the same bytes.
+//!
+//! **This crate knows no vendor, no SQL and no clock, and prints nothing.** What the files hold is published in
+//! `docs/schema`.
+
+mod conversations_csv;
+mod export;
+mod failure;
+mod folder;
+mod format;
+mod json;
+mod manifest;
+mod messages_csv;
+mod output;
+mod table;
+
+pub use export::Export;
+pub use format::{Format, Options};
+pub use manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest, Selection, SourceState};

@@ -1,0 +1,76 @@
+//! `messages.csv`: one row per message.
+
+use std::io;
+use std::path::Path;
+
+use chatark_core::{ArchivedConversation, Feedback, Message, Part, Result};
+
+use crate::export::{FileWriter, Record};
+use crate::manifest::CsvDialect;
+use crate::output::Complete;
+use crate::table::{Row, Table};
+
+/// The columns, a contract: new ones only at the end.
+const COLUMNS: &[&str] = &[
+    "source",
+    "provider",
+    "agent_id",
+    "conversation_id",
+    "position",
+    "message_id",
+    "role",
+    "created_at",
+    "text",
+    "feedback",
+    "score",
+    "parts",
+];
+
+/// Writes one row per message.
+pub(crate) struct MessagesCsv(Table);
+
+impl MessagesCsv {
+    pub(crate) fn begin(folder: &Path, dialect: CsvDialect) -> Result<Self> {
+        Table::begin(folder, "messages.csv", COLUMNS, dialect).map(Self)
+    }
+}
+
+impl FileWriter for MessagesCsv {
+    fn write(&mut self, record: &Record<'_>) -> Result<()> {
+        let archived = record.conversation;
+        for (position, message) in archived.conversation.messages.iter().enumerate() {
+            self.0.write(|row| fill(row, archived, position, message))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Complete> {
+        self.0.finish()
+    }
+}
+
+/// Gives the cells in the order of [`COLUMNS`].
+fn fill(
+    row: &mut Row,
+    archived: &ArchivedConversation,
+    position: usize,
+    message: &Message,
+) -> io::Result<()> {
+    let ArchivedConversation { origin, conversation } = archived;
+    row.text(origin.source.as_str())?;
+    row.text(origin.provider.as_str())?;
+    row.text(origin.agent_id.as_str())?;
+    row.text(conversation.id.as_str())?;
+    row.count(position)?;
+    row.text(message.id.as_deref())?;
+    row.value(Some(message.role.as_str()))?;
+    row.value(message.created_at)?;
+    match message.parts.as_slice() {
+        // Nearly every message is one text, which need not be copied.
+        [Part::Text { text }] => row.text(text.as_str())?,
+        _ => row.text(message.text().as_str())?,
+    }
+    row.value(message.feedback.map(Feedback::as_str))?;
+    row.number(message.score)?;
+    row.list(message.parts.iter().filter(|part| part.as_text().is_none()))
+}

@@ -1,0 +1,160 @@
+//! One file of an export while it grows: counted, hashed, and out of sight until it is complete.
+
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use chatark_core::Result;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::failure::storage;
+use crate::manifest::FileEntry;
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A file that is being written beside its place; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    target: Target,
+    stream: BufWriter<Hashed<NamedTempFile>>,
+}
+
+/// A file that is complete and safe on disk, but not yet in its place.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    target: Target,
+    file: NamedTempFile,
+    entry: FileEntry,
+}
+
+/// The name of a file and its place.
+#[derive(Debug)]
+struct Target {
+    name: &'static str,
+    place: PathBuf,
+}
+
+/// Counts and hashes what reaches a writer.
+#[derive(Debug)]
+struct Hashed<W> {
+    inner: W,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Output {
+    /// Begins a file beside its place, readable for nobody but the user.
+    pub(crate) fn begin(folder: &Path, name: &'static str) -> Result<Self> {
+        let target = Target { name, place: folder.join(name) };
+        // A temporary file has mode 0600 from the start, and keeps it when it is renamed.
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(".part")
+            .tempfile_in(folder)
+            .map_err(|error| target.failed(error))?;
+        let hashed = Hashed { inner: file, sha256: Sha256::new(), bytes: 0 };
+        Ok(Self { target, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
+    }
+
+    /// Turns a failed write into an error that names this file.
+    pub(crate) fn failed(&self, error: impl Into<io::Error>) -> chatark_core::Error {
+        self.target.failed(error.into())
+    }
+
+    /// Brings the file to disk.
+    pub(crate) fn finish(self, rows: u64) -> Result<Complete> {
+        let Self { target, stream } = self;
+        let hashed = stream.into_inner().map_err(|error| target.failed(error.into_error()))?;
+        let Hashed { inner: file, sha256, bytes } = hashed;
+        file.as_file().sync_all().map_err(|error| target.failed(error))?;
+        let entry = FileEntry { name: target.name.to_owned(), rows, bytes, sha256: hex(&sha256.finalize()) };
+        Ok(Complete { target, file, entry })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Complete {
+    /// Returns what the manifest says about the file.
+    pub(crate) fn entry(&self) -> &FileEntry {
+        &self.entry
+    }
+
+    /// Renames the file over its place.
+    pub(crate) fn publish(self) -> Result<()> {
+        let Self { target, file, .. } = self;
+        file.persist(&target.place).map_err(|failure| target.failed(failure.error))?;
+        Ok(())
+    }
+}
+
+impl Target {
+    fn failed(&self, error: io::Error) -> chatark_core::Error {
+        storage(format!("write {}", self.name), &self.place, error)
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.sha256.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes three bytes at a time, as a pipe or a full disk may.
+    struct Reluctant(Vec<u8>);
+
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(3);
+            self.0.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_is_what_was_taken() {
+        let mut hashed = Hashed { inner: Reluctant(Vec::new()), sha256: Sha256::new(), bytes: 0 };
+        hashed.write_all(b"hello world").unwrap();
+        assert_eq!((hashed.bytes, hashed.inner.0.as_slice()), (11, b"hello world".as_slice()));
+        // The digest is the one that `printf 'hello world' | sha256sum` prints.
+        assert_eq!(
+            hex(&hashed.sha256.finalize()),
+            "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! What happens to the folder: all or nothing, for nobody but the user.
+
+use std::fs;
+
+use chatark_core::ErrorKind;
+use chatark_formats::{Export, Format, Options};
+
+use crate::helpers::{export, export_into, names, options, state, text};
+use crate::samples;
+
+#[test]
+fn an_unfinished_export_leaves_the_folder_as_it_was() {
+    let (folder, _) = export(&samples::all());
+    let before: Vec<(String, String)> =
+        names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
+    let mut unfinished = Export::begin(folder.path(), &options(Format::ALL)).unwrap();
+    unfinished.write(&samples::bare()).unwrap();
+    assert_eq!(names(folder.path()).len(), 5 + 4, "the files in progress lie beside their places");
+    drop(unfinished);
+    let after: Vec<(String, String)> =
+        names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn an_unfinished_export_takes_its_folders_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("a/b/c");
+    drop(Export::begin(&folder, &options(Format::ALL)).unwrap());
+    assert!(names(root.path()).is_empty());
+    fs::create_dir(root.path().join("a")).unwrap();
+    let unfinished = Export::begin(&folder, &options(Format::ALL)).unwrap();
+    fs::write(root.path().join("a/b/note"), "mine").unwrap();
+    drop(unfinished);
+    assert_eq!(names(&root.path().join("a/b")), ["note"]);
+}
+
+#[test]
+fn nothing_but_the_chosen_files_is_written() {
+    let cases: [(&[Format], &[&str]); 3] = [
+        (&[Format::Json], &["conversations.json", "manifest.json"]),
+        (&[Format::Jsonl], &["conversations.jsonl", "manifest.json"]),
+        (&[Format::Csv], &["conversations.csv", "manifest.json", "messages.csv"]),
+    ];
+    for (formats, expect) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        export_into(folder.path(), &options(formats), &samples::all());
+        assert_eq!(names(folder.path()), expect);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_and_new_folders_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o7777;
+    fs::create_dir(root.path().join("old")).unwrap();
+    fs::set_permissions(root.path().join("old"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(root.path().join("old/conversations.json"), "").unwrap();
+    fs::set_permissions(root.path().join("old/conversations.json"), fs::Permissions::from_mode(0o644))
+        .unwrap();
+    export_into(&root.path().join("old"), &options(Format::ALL), &samples::all());
+    export_into(&root.path().join("new/deep"), &options(Format::ALL), &samples::all());
+    assert_eq!((mode("old"), mode("new"), mode("new/deep")), (0o755, 0o700, 0o700));
+    for folder in ["old", "new/deep"] {
+        for name in names(&root.path().join(folder)) {
+            assert_eq!(mode(&format!("{folder}/{name}")), 0o600, "{folder}/{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_in_the_way_is_a_storage_error() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let error = Export::begin(&place, &options(Format::ALL)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.to_string().starts_with("create the output folder: "), "{error}");
+        assert_eq!(error.facts(), [("path", place.display().to_string())]);
+        assert!(error.next_step().is_some());
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_is_a_storage_error() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("conversations.json")).unwrap();
+    let mut export = Export::begin(root.path(), &options(&[Format::Json])).unwrap();
+    export.write(&samples::bare()).unwrap();
+    let error = export.finish(state()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().starts_with("write conversations.json: "), "{error}");
+    assert_eq!(names(root.path()), ["conversations.json"], "no temporary file and no manifest is left");
+}
+
+#[test]
+fn no_format_is_no_export() {
+    let root = tempfile::tempdir().unwrap();
+    let error = Export::begin(&root.path().join("new"), &Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert_eq!(error.next_step(), Some("name one or more of `json`, `jsonl`, `csv`"));
+    assert!(names(root.path()).is_empty());
+}
