@@ -178,17 +178,3 @@ fn known<T>(value: Option<T>) -> Result<T> {
         Error::new(ErrorKind::Damaged, "read the archive", "a stored word is not one that Chatark writes")
     })
 }
-
-/// Reads a text column in place.
-trait TextOrNull<'a> {
-    fn as_str_or_null(&self) -> rusqlite::types::FromSqlResult<Option<&'a str>>;
-}
-
-impl<'a> TextOrNull<'a> for rusqlite::types::ValueRef<'a> {
-    fn as_str_or_null(&self) -> rusqlite::types::FromSqlResult<Option<&'a str>> {
-        match self {
-            rusqlite::types::ValueRef::Null => Ok(None),
-            other => other.as_str().map(Some),
-        }
-    }
-}

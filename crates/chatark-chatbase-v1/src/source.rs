@@ -14,7 +14,7 @@ use crate::dialect::ChatbaseV1Dialect;
 use crate::{map, wire};
 
 /// What this provider is and can do.
-pub const DESCRIPTOR: Descriptor = Descriptor {
+pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v1",
     title: "Chatbase API v1",
     settings: SETTINGS,

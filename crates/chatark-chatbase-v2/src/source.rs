@@ -17,7 +17,7 @@ use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
 use crate::{map, wire};
 
 /// What this provider is and can do.
-pub const DESCRIPTOR: Descriptor = Descriptor {
+pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v2",
     title: "Chatbase API v2",
     settings: SETTINGS,

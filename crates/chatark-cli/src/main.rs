@@ -1,2 +1,71 @@
-//! Under construction.
-fn main() {}
+//! `chatark`: one archive for every chatbot you run.
+//!
+//! The command line reads the config, connects the sources, and hands over to the engine, the archive and the
+//! writers. Each command is one file under `commands`; `ui` is the only place that prints.
+
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod registry;
+mod secret;
+mod session;
+mod stop;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::exit::Exit;
+use crate::session::Failure;
+use crate::ui::{Failed, Ui};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe leaves nobody to tell.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Complete };
+            return ExitCode::from(exit.code());
+        }
+    };
+    let ui = Ui::new(cli.global.quiet, cli.global.json);
+    log_to_stderr(cli.global.verbose);
+    let exit = match commands::run(&cli, &ui) {
+        Ok(exit) => exit,
+        Err(failure) => report(&cli, &ui, failure),
+    };
+    ExitCode::from(exit.code())
+}
+
+/// Says what ended the command, and returns how the program ends.
+fn report(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
+    let (error, mistakes) = match failure {
+        Failure::Error(error) => (error, Vec::new()),
+        Failure::Config(mistakes) => (mistakes.error(), mistakes.lines()),
+        // Whoever read the output has seen enough.
+        Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Exit::Complete,
+        Failure::Output(error) => (session::output_error(&error), Vec::new()),
+    };
+    let exit = Exit::of_error(&error);
+    for mistake in &mistakes {
+        ui.mistake(mistake);
+    }
+    ui.error(&error, cli.global.verbose > 0);
+    let _ = ui.result(&Failed::new(cli.command.name(), &error, exit, mistakes));
+    exit
+}
+
+/// Logs go to standard error and carry ids, counts and durations, never what people wrote and never a key.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "warn,chatark_http=debug,chatark_engine=debug,chatark_archive=debug",
+        _ => "info,chatark_http=trace,chatark_engine=trace,chatark_archive=trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(level);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

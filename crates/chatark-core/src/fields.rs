@@ -102,6 +102,11 @@ impl<'a> Fields<'a> {
         self.rest.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// Returns a field whatever its type, without taking it; `null` counts as missing.
+    pub fn peek(&self, key: &str) -> Option<&Value> {
+        self.rest.get(key).filter(|value| !value.is_null())
+    }
+
     /// Takes a text.
     pub fn text(&mut self, key: &str) -> Option<String> {
         self.typed(key, |value| match value {
@@ -309,6 +314,7 @@ mod tests {
             "title": 7, "id": 4711, "when": "soon", "new": [1], "country": null, "status": "frozen", "ok": "yes",
         });
         let mut fields = Fields::open(record, Path::Root, &issues).unwrap();
+        assert_eq!((fields.peek("id"), fields.peek("country")), (Some(&json!(4711)), None));
         assert_eq!(fields.text("title"), None);
         assert_eq!(fields.id("id").as_deref(), Some("4711"));
         assert_eq!(fields.time("when", Zone::UTC), None);

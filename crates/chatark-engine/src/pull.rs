@@ -7,7 +7,7 @@ use chatark_core::{
     Batch, Channel, Checkpoint, Error, ErrorKind, Facts, Origin, Provider, PullRequest, Result, Selection,
     Window,
 };
-use futures_util::{StreamExt, TryStreamExt, future};
+use futures_util::{StreamExt, future};
 use tokio::sync::mpsc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
@@ -243,15 +243,17 @@ async fn fetch(
 ) -> Result<()> {
     let (window, channel) = (request.window, request.channel);
     let provider = Arc::clone(&source.provider);
-    let preparing = provider.pull(request).map_ok(|batch| {
+    // An error takes its turn behind the batches before it, so that what was fetched before a fault is kept.
+    let preparing = provider.pull(request).map(|batch| {
         let (provider, reader) = (Arc::clone(&source.provider), reader.clone());
         async move {
+            let batch = batch?;
             let work = move || prepare(provider.as_ref(), reader.as_deref(), key, batch, window, channel);
             let done = task::spawn_blocking(work).await;
             done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "normalize", error)))
         }
     });
-    let mut ready = preparing.try_buffered(PREPARED_AHEAD);
+    let mut ready = preparing.buffered(PREPARED_AHEAD);
     loop {
         let next = tokio::select! {
             biased;

@@ -1,0 +1,211 @@
+//! What can be typed. Parsing does nothing; the commands do.
+
+use std::path::PathBuf;
+
+use chatark_core::{Channel, Timestamp, time};
+use chatark_formats::Format;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// One archive for every chatbot you run
+#[derive(Debug, Parser)]
+#[command(name = "chatark", version, about, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 complete, 1 unexpected, 2 usage or config, 3 partial or short, 4 nothing archived,\n\
+5 transient, 7 permanent, 11 locked, 12 archive damaged, 130/143 interrupted (what was fetched is safe)"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
+    #[arg(long, short, global = true, env = "CHATARK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print errors alone
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print the result as one JSON document to standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log requests and waits to standard error; twice for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a sandbox of all three vendors, run a whole export against it, and show what was written
+    Demo(DemoArgs),
+    /// Write a commented config.toml
+    Init(InitArgs),
+    /// Prove key, plan, region, agent, clock and disk of every source, with the remedy
+    Check(CheckArgs),
+    /// Bring conversations from the vendors into the archive; goes on where it stopped
+    Pull(PullArgs),
+    /// Pull, then write files
+    Export(ExportArgs),
+    /// Show what the archive holds and what the last pulls came to
+    Status,
+    /// Normalize every archived conversation again, without asking a vendor
+    Rebuild(RebuildArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// Returns the word that was typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Init(_) => "init",
+            Self::Check(_) => "check",
+            Self::Pull(_) => "pull",
+            Self::Export(_) => "export",
+            Self::Status => "status",
+            Self::Rebuild(_) => "rebuild",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The folder for the demo's config, archive and files
+    #[arg(long, value_name = "FOLDER", default_value = "chatark-demo")]
+    pub(crate) dir: PathBuf,
+    /// Keep the sandbox running until Ctrl-C, to try other commands against it
+    #[arg(long)]
+    pub(crate) serve: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to write it
+    #[arg(value_name = "FILE", default_value = "config.toml")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The sources to check [default: all]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+/// Which conversations, the same for every command that reads or writes them.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Which {
+    /// The sources [default: all]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) since: Option<Timestamp>,
+    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) until: Option<Timestamp>,
+    /// Conversations of this channel alone, such as `whatsapp`
+    #[arg(long, value_parser = channel)]
+    pub(crate) channel: Option<Channel>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Begin anew, whatever an earlier run has reached
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Conversations of one customer, by the vendor's user id (chatbase-v2)
+    #[arg(long, value_name = "ID", value_parser = user_id, conflicts_with = "conversations")]
+    pub(crate) user: Option<String>,
+    /// This conversation alone; may be given several times (chatbase-v2, convocore-v3)
+    #[arg(long = "conversation", value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) conversations: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Write what the archive holds, and ask no vendor
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The folder to write to [default: `output.dir` of the config]
+    #[arg(long, short, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
+    /// The formats: json, jsonl, csv [default: `output.formats` of the config, or all]
+    #[arg(long, short, value_delimiter = ',', value_parser = format)]
+    pub(crate) format: Vec<Format>,
+    /// Begin CSV files with a byte order mark, for spreadsheets
+    #[arg(long)]
+    pub(crate) csv_bom: bool,
+    /// Guard CSV cells that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub(crate) csv_safe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// The sources to rebuild [default: all]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+fn bound(text: &str) -> Result<Timestamp, String> {
+    time::read_bound(text).map_err(|problem| match problem {
+        time::TimeProblem::Unreadable => {
+            "write a day such as 2026-01-31 or an RFC 3339 time such as 2026-01-31T08:00:00Z".to_owned()
+        }
+        time::TimeProblem::OutOfRange => "the year must be from 2000 to 2099".to_owned(),
+    })
+}
+
+fn channel(word: &str) -> Result<Channel, String> {
+    let words: Vec<_> = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
+    Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    Format::from_name(name).ok_or_else(|| "the formats are json, jsonl, csv".to_owned())
+}
+
+/// Checks the rule that Chatbase documents for user ids, before any call.
+fn user_id(text: &str) -> Result<String, String> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    if (1..=128).contains(&text.len()) && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a user id has 1 to 128 characters of `a-z A-Z 0-9 . _ -`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_user_id_keeps_the_documented_rule() {
+        assert!(user_id("user_abc-1.2").is_ok() && user_id(&"x".repeat(128)).is_ok());
+        for bad in ["", "a b", "a/b", "ä", &"x".repeat(129)] {
+            assert!(user_id(bad).is_err(), "{bad}");
+        }
+    }
+}

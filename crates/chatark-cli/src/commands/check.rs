@@ -1,0 +1,138 @@
+//! `chatark check`: one cheap request for each source, and a look at this machine.
+
+use chatark_archive::Archive;
+use chatark_core::{AgentInfo, Error, Result};
+use chatark_engine::Source;
+use serde::Serialize;
+
+use crate::args::{CheckArgs, Global};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, runtime};
+use crate::ui::{Mark, Ui, bytes, mark};
+
+/// Clocks that differ by more than this make dates hard to compare.
+const CLOCK_TOLERANCE_SECONDS: i64 = 120;
+/// Less room than this is worth a warning.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+#[derive(Serialize)]
+struct CheckResult {
+    sources: Vec<SourceCheck>,
+    archive: String,
+    free_bytes: Option<u64>,
+    exit_code: u8,
+}
+
+#[derive(Serialize)]
+struct SourceCheck {
+    source: String,
+    provider: &'static str,
+    ok: bool,
+    agent_name: Option<String>,
+    agent_confirmed: bool,
+    clock_ahead_seconds: Option<i64>,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let sources = session.connect(&session.chosen(&args.sources)?, ui)?;
+    let asked = runtime()?.block_on(ask_all(&sources));
+    let mut errors = Vec::new();
+    let mut checks = Vec::new();
+    for (source, answer) in sources.iter().zip(asked) {
+        ui.line(&source_line(source, &answer))?;
+        if let Err(error) = &answer
+            && let Some(hint) = error.next_step()
+        {
+            ui.line(&format!("      hint: {hint}"))?;
+        }
+        checks.push(source_check(source, &answer));
+        errors.extend(answer.err());
+    }
+    let free_bytes = check_disk(&session, ui)?;
+    let exit = match (errors.as_slice(), sources.len()) {
+        ([], _) => Exit::Complete,
+        ([only], 1) => Exit::of_error(only),
+        (errors, all) if errors.len() == all => Exit::Failed,
+        _ => Exit::Partial,
+    };
+    let archive = session.config.archive.display().to_string();
+    ui.result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
+    Ok(exit)
+}
+
+async fn ask_all(sources: &[Source]) -> Vec<Result<AgentInfo>> {
+    let mut answers = Vec::new();
+    for source in sources {
+        answers.push(source.provider.check().await);
+    }
+    answers
+}
+
+fn source_line(source: &Source, answer: &Result<AgentInfo>) -> String {
+    let name = &source.origin.source;
+    let title = source.provider.descriptor().title;
+    match answer {
+        Ok(info) if info.confirmed => {
+            let agent = info.name.as_deref().map_or_else(String::new, |name| format!(", agent \"{name}\""));
+            format!("{}{name}: {title}{agent}{}", mark(Mark::Good), clock(info))
+        }
+        Ok(info) => format!(
+            "{}{name}: {title}: the key works; whether the agent exists is not proved, since the vendor answers the same for an unknown one{}",
+            mark(Mark::Warning),
+            clock(info)
+        ),
+        Err(error) => format!("{}{name}: {title}: {error}", mark(Mark::Bad)),
+    }
+}
+
+fn clock(info: &AgentInfo) -> String {
+    match info.clock_ahead_seconds {
+        Some(ahead) if ahead.abs() > CLOCK_TOLERANCE_SECONDS => {
+            format!("; this machine's clock is {} s off the vendor's: set it", ahead.abs())
+        }
+        _ => String::new(),
+    }
+}
+
+fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
+    let info = answer.as_ref().ok();
+    let error = answer.as_ref().err();
+    SourceCheck {
+        source: source.origin.source.to_string(),
+        provider: source.provider.descriptor().name,
+        ok: error.is_none(),
+        agent_name: info.and_then(|info| info.name.clone()),
+        agent_confirmed: info.is_some_and(|info| info.confirmed),
+        clock_ahead_seconds: info.and_then(|info| info.clock_ahead_seconds),
+        error: error.map(ToString::to_string),
+        hint: error.and_then(Error::next_step).map(str::to_owned),
+    }
+}
+
+/// Looks at the archive and the room around it, and returns the free bytes.
+fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
+    let path = &session.config.archive;
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let free = fs4::available_space(folder).ok();
+    let held = path.exists().then(|| Archive::open_to_read(path).map(|_| ()));
+    let (state, word) = match &held {
+        None => (Mark::Good, "will be created".to_owned()),
+        Some(Ok(())) => (Mark::Good, "is readable".to_owned()),
+        Some(Err(error)) => (Mark::Bad, error.to_string()),
+    };
+    let state = if free.is_some_and(|free| free < LITTLE_ROOM) && state == Mark::Good {
+        Mark::Warning
+    } else {
+        state
+    };
+    let room = free.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
+    ui.line(&format!("{}archive {}: {word}{room}", mark(state), path.display()))?;
+    match held {
+        Some(Err(error)) => Err(error.into()),
+        _ => Ok(free),
+    }
+}

@@ -1,0 +1,150 @@
+//! `chatark export`: pull, then archive to files.
+
+use std::path::Path;
+
+use chatark_archive::{Archive, Filter};
+use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
+use chatark_formats::{ArchiveState, Export, Manifest, Options, Selection, SourceState};
+use serde::Serialize;
+
+use crate::args::{ExportArgs, Global, Which};
+use crate::commands::pull::{PullResult, everything_in, pull_all, source_result};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names};
+use crate::ui::{Ui, bytes, grouped};
+
+#[derive(Serialize)]
+struct ExportResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull: Option<PullResult>,
+    folder: Option<String>,
+    manifest: Option<Manifest>,
+    exit_code: u8,
+}
+
+pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let options = options(args, &session);
+    let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
+    export(&session, &args.which, args.offline, &folder, &options, ui, global.verbose > 0)
+        .map(|(exit, _)| exit)
+}
+
+/// Pulls unless told not to, writes the files, and says where they are.
+pub(crate) fn export(
+    session: &Session,
+    which: &Which,
+    offline: bool,
+    folder: &Path,
+    options: &Options,
+    ui: &Ui,
+    verbose: bool,
+) -> Result<(Exit, Option<Manifest>), Failure> {
+    let chosen = session.chosen(&which.sources)?;
+    let request = everything_in(which)?;
+    let (archive, pull, mut exit) = if offline {
+        (session.archive_to_read()?, None, Exit::Complete)
+    } else {
+        let sources = session.connect(&chosen, ui)?;
+        let (archive, outcomes, exit) = pull_all(session.archive()?, sources, request, ui, verbose)?;
+        let pull = PullResult {
+            archive: session.config.archive.display().to_string(),
+            sources: outcomes.iter().map(source_result).collect(),
+            exit_code: exit.code(),
+        };
+        (archive, Some(pull), exit)
+    };
+    let filter = Filter {
+        sources: names(&chosen),
+        window: Window { since: which.since, until: which.until },
+        channel: which.channel,
+    };
+    let manifest = if may_write(&archive, &filter, exit, ui)? {
+        Some(write(&archive, &filter, which, folder, options)?)
+    } else {
+        None
+    };
+    archive.close()?;
+    if let Some(manifest) = &manifest {
+        for file in &manifest.files {
+            let place = folder.join(&file.name);
+            ui.say(&format!("wrote {}: {} rows, {}", place.display(), grouped(file.rows), bytes(file.bytes)));
+        }
+    } else if exit == Exit::Complete {
+        exit = Exit::Partial;
+    }
+    let folder = manifest.is_some().then(|| folder.display().to_string());
+    let result = ExportResult { pull, folder, manifest, exit_code: exit.code() };
+    ui.result(&result)?;
+    Ok((exit, result.manifest))
+}
+
+fn options(args: &ExportArgs, session: &Session) -> Options {
+    let output = &session.config.output;
+    Options {
+        formats: if args.format.is_empty() { output.formats.clone() } else { args.format.clone() },
+        csv_bom: args.csv_bom || output.csv_bom,
+        csv_safe: args.csv_safe || output.csv_safe,
+    }
+}
+
+/// A stopped run writes no files, and a failed one does not write empty files over good ones.
+fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<bool> {
+    match exit {
+        Exit::Complete => return Ok(true),
+        Exit::Interrupted | Exit::Terminated => {
+            ui.say("no files were written; those of an earlier export are as they were");
+            return Ok(false);
+        }
+        _ => {}
+    }
+    let held: u64 = states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
+    if held == 0 {
+        ui.say("no files were written, since the archive holds no conversation of these sources");
+        return Ok(false);
+    }
+    ui.warn("the pull did not succeed: the files hold what the archive has");
+    Ok(true)
+}
+
+fn write(
+    archive: &Archive,
+    filter: &Filter,
+    which: &Which,
+    folder: &Path,
+    options: &Options,
+) -> Result<Manifest> {
+    let mut export = Export::begin(folder, options)?;
+    archive.each(filter, |conversation| export.write(conversation))?;
+    let asked: Result<Vec<_>> = which.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
+    export.finish(ArchiveState {
+        generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
+        selection: Selection {
+            sources: asked?,
+            since: which.since,
+            until: which.until,
+            channel: which.channel,
+        },
+        sources: states(archive, &filter.sources)?,
+    })
+}
+
+fn states(archive: &Archive, sources: &[SourceName]) -> Result<Vec<SourceState>> {
+    let mut states = Vec::new();
+    for status in archive.status()? {
+        let source = SourceName::new(status.source).map_err(|_| {
+            Error::new(ErrorKind::Damaged, "read the sources", "a name is not one that Chatark writes")
+        })?;
+        if sources.contains(&source) {
+            states.push(SourceState {
+                source,
+                provider: status.provider,
+                agent_id: status.agent_id,
+                conversations: status.conversations,
+                messages: status.messages,
+                verdict: status.last_pull.and_then(|run| run.verdict),
+            });
+        }
+    }
+    Ok(states)
+}

@@ -1,0 +1,29 @@
+//! One file for each command.
+
+mod check;
+mod completions;
+mod demo;
+mod export;
+mod init;
+mod pull;
+mod rebuild;
+mod status;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+use crate::session::Failure;
+use crate::ui::Ui;
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, ui),
+        Command::Init(args) => init::run(args, ui),
+        Command::Check(args) => check::run(args, &cli.global, ui),
+        Command::Pull(args) => pull::run(args, &cli.global, ui),
+        Command::Export(args) => export::run(args, &cli.global, ui),
+        Command::Status => status::run(&cli.global, ui),
+        Command::Rebuild(args) => rebuild::run(args, &cli.global, ui),
+        Command::Completions(args) => completions::run(args, ui),
+    }
+}

@@ -1,0 +1,178 @@
+//! `chatark pull`: vendor to archive.
+
+use std::sync::Arc;
+
+use chatark_archive::Archive;
+use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
+use chatark_engine::{Outcome, Pull, Source, pull};
+use serde::Serialize;
+
+use crate::args::{Global, PullArgs, Which};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, runtime};
+use crate::stop::Stop;
+use crate::ui::Ui;
+
+/// What a pull came to, for `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct PullResult {
+    pub(crate) archive: String,
+    pub(crate) sources: Vec<SourceResult>,
+    pub(crate) exit_code: u8,
+}
+
+/// What the pull of one source came to.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the ledger")]
+pub(crate) struct SourceResult {
+    source: String,
+    verdict: &'static str,
+    total_first: Option<u64>,
+    total_last: Option<u64>,
+    seen: u64,
+    received: u64,
+    repeated: u64,
+    outside: u64,
+    added: u64,
+    changed: u64,
+    unchanged: u64,
+    unreadable: u64,
+    issues: u64,
+    pages: u64,
+    empty_pages: u64,
+    skipped: u64,
+    bytes: u64,
+    quota_used: Option<u64>,
+    quota_left: Option<u64>,
+    resumable: bool,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let request = request(args)?;
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.which.sources)?;
+    let sources = session.connect(&chosen, ui)?;
+    refuse_unsupported(&sources, &request.selection)?;
+    let (archive, outcomes, exit) = pull_all(session.archive()?, sources, request, ui, global.verbose > 0)?;
+    archive.close()?;
+    ui.result(&PullResult {
+        archive: session.config.archive.display().to_string(),
+        sources: outcomes.iter().map(source_result).collect(),
+        exit_code: exit.code(),
+    })?;
+    Ok(exit)
+}
+
+/// Pulls sources until they end or the user stops them, and says what went wrong and how to go on.
+pub(crate) fn pull_all(
+    archive: Archive,
+    sources: Vec<Source>,
+    request: Pull,
+    ui: &Ui,
+    verbose: bool,
+) -> Result<(Archive, Vec<Outcome>, Exit), Failure> {
+    let (archive, outcomes, exit) = runtime()?.block_on(async {
+        let stop = Stop::listen(ui)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let (archive, outcomes) =
+            pull(archive, sources, request, Arc::new(ui.clone()), stop.token.clone()).await?;
+        let exit = stop.exit(Exit::of_outcomes(&outcomes));
+        Ok::<_, Error>((archive, outcomes, exit))
+    })?;
+    for outcome in &outcomes {
+        if let Some(error) = &outcome.error {
+            ui.error(error, verbose);
+        }
+    }
+    say_what_is_safe(&outcomes, exit, ui);
+    Ok((archive, outcomes, exit))
+}
+
+fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
+    if exit == Exit::Complete {
+        return;
+    }
+    let written: u64 = outcomes.iter().map(|outcome| outcome.progress.added + outcome.progress.changed).sum();
+    let resumable: Vec<_> =
+        outcomes.iter().filter(|outcome| outcome.resumable).map(|outcome| outcome.source.as_str()).collect();
+    if written > 0 {
+        ui.say(&format!("{written} conversations of this run are safe in the archive"));
+    }
+    if !resumable.is_empty() {
+        let sources = resumable.join(" ");
+        ui.say(&format!("to go on where it stopped, run the same command again ({sources})"));
+    }
+}
+
+/// Returns what the arguments ask for.
+fn request(args: &PullArgs) -> Result<Pull> {
+    let selection = match (&args.user, args.conversations.as_slice()) {
+        (Some(user), _) => Selection::User(user.clone()),
+        (None, []) => Selection::All,
+        (None, ids) => {
+            let mut ids: Vec<_> = ids.iter().map(|id| ConversationId::new(id.as_str())).collect();
+            ids.sort();
+            ids.dedup();
+            Selection::Conversations(ids)
+        }
+    };
+    if selection != Selection::All && args.which.sources.len() != 1 {
+        let message = "a customer or a conversation belongs to one source";
+        return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
+            .hint("name the source: `chatark pull SOURCE --user ID`"));
+    }
+    Ok(Pull { selection, full: args.full, ..everything_in(&args.which)? })
+}
+
+/// Returns a pull of everything in a window and channel.
+pub(crate) fn everything_in(which: &Which) -> Result<Pull> {
+    let window = Window::new(which.since, which.until)?;
+    Ok(Pull { window, channel: which.channel, ..Pull::default() })
+}
+
+/// Refuses, before any call, what a vendor's API cannot be asked for.
+fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
+    for source in sources {
+        let descriptor = source.provider.descriptor();
+        let unsupported = match selection {
+            Selection::User(_) if !descriptor.selects_user => "--user",
+            Selection::Conversations(_) if !descriptor.selects_conversations => "--conversation",
+            _ => continue,
+        };
+        let message = format!("{} cannot be asked for `{unsupported}`", descriptor.title);
+        return Err(Error::new(ErrorKind::Usage, "choose the conversations", message)
+            .with("source", &source.origin.source)
+            .hint("pull the whole source; a later export can be filtered"));
+    }
+    Ok(())
+}
+
+pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
+    let progress = &outcome.progress;
+    SourceResult {
+        source: outcome.source.to_string(),
+        verdict: outcome.verdict.as_str(),
+        total_first: progress.total_first,
+        total_last: progress.total_last,
+        seen: progress.seen,
+        received: progress.received,
+        repeated: progress.repeated,
+        outside: progress.outside,
+        added: progress.added,
+        changed: progress.changed,
+        unchanged: progress.unchanged,
+        unreadable: progress.unreadable,
+        issues: progress.issues,
+        pages: progress.facts.pages,
+        empty_pages: progress.facts.empty_pages,
+        skipped: progress.facts.skipped,
+        bytes: progress.bytes,
+        quota_used: progress.facts.quota_used,
+        quota_left: progress.facts.quota_left,
+        resumable: outcome.resumable,
+        error: outcome.error.as_ref().map(ToString::to_string),
+        hint: outcome.error.as_ref().and_then(Error::next_step).map(str::to_owned),
+    }
+}

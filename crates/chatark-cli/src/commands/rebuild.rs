@@ -1,0 +1,50 @@
+//! `chatark rebuild`: every archived conversation normalized again.
+
+use chatark_core::{Error, ErrorKind};
+use chatark_engine::rebuild;
+use serde::Serialize;
+
+use crate::args::{Global, RebuildArgs};
+use crate::commands::pull::{SourceResult, source_result};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names, runtime};
+use crate::stop::Stop;
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct RebuildResult {
+    sources: Vec<SourceResult>,
+    /// Sources that the archive holds and the config no longer names: left as they are.
+    left_alone: Vec<String>,
+    exit_code: u8,
+}
+
+pub(crate) fn run(args: &RebuildArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.sources)?;
+    let sources = session.connect_offline(&chosen, ui)?;
+    let mut archive = session.archive()?;
+    let runtime = runtime()?;
+    let stop = runtime
+        .block_on(async { Stop::listen(ui) })
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+    let mut outcomes = Vec::new();
+    for source in &sources {
+        outcomes.push(rebuild(&mut archive, source, ui, &stop.token)?);
+    }
+    let known = names(&session.chosen(&[])?);
+    let left_alone: Vec<_> = archive
+        .status()?
+        .into_iter()
+        .map(|status| status.source)
+        .filter(|name| !known.iter().any(|known| known.as_str() == name))
+        .collect();
+    for name in &left_alone {
+        ui.warn(&format!("{name}: is not in the config, so its provider is not known: left as it is"));
+    }
+    archive.close()?;
+    let exit = stop.exit(Exit::of_outcomes(&outcomes));
+    let sources = outcomes.iter().map(source_result).collect();
+    ui.result(&RebuildResult { sources, left_alone, exit_code: exit.code() })?;
+    Ok(exit)
+}

@@ -1,0 +1,96 @@
+//! `chatark status`: what the archive holds, and what the last pulls came to.
+
+use chatark_archive::{RunRecord, SourceStatus};
+use serde::Serialize;
+
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::session::{Failure, Session};
+use crate::ui::{Ui, bytes, grouped, table};
+
+#[derive(Serialize)]
+struct StatusResult {
+    archive: String,
+    bytes: Option<u64>,
+    sources: Vec<SourceStatus>,
+    not_pulled: Vec<String>,
+}
+
+pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let archive = session.archive_to_read()?;
+    let sources = archive.status()?;
+    let size = std::fs::metadata(archive.path()).map(|meta| meta.len()).ok();
+    let held = |name: &str| sources.iter().any(|status| status.source == name);
+    let not_pulled: Vec<_> = session
+        .config
+        .sources
+        .iter()
+        .map(|source| source.name.to_string())
+        .filter(|name| !held(name))
+        .collect();
+    let path = archive.path().display().to_string();
+    ui.line(&format!(
+        "archive {path}{}",
+        size.map_or_else(String::new, |size| format!(", {}", bytes(size)))
+    ))?;
+    ui.line("")?;
+    for line in status_table(&sources, &not_pulled) {
+        ui.line(&line)?;
+    }
+    for status in &sources {
+        if !status.unfinished.is_empty() {
+            ui.line(&format!(
+                "{}: an unfinished pull goes on with `chatark pull {}`",
+                status.source, status.source
+            ))?;
+        }
+        if let Some(error) = status.last_pull.as_ref().and_then(|run| run.error.as_ref()) {
+            ui.line(&format!("{}: {error}", status.source))?;
+        }
+    }
+    ui.result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;
+    Ok(Exit::Complete)
+}
+
+fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> {
+    let heading = ["source", "provider", "conversations", "messages", "last pull", "verdict"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for status in sources {
+        let last = status.last_pull.as_ref();
+        let at = last.and_then(|run| run.ended_at.or(run.started_at));
+        rows.push(vec![
+            status.source.clone(),
+            status.provider.clone(),
+            grouped(status.conversations),
+            grouped(status.messages),
+            at.map_or_else(|| "never".to_owned(), |at| short_time(&at.to_string())),
+            last.map_or_else(|| "-".to_owned(), verdict),
+        ]);
+    }
+    for name in not_pulled {
+        rows.push(vec![
+            name.clone(),
+            String::new(),
+            "0".to_owned(),
+            "0".to_owned(),
+            "never".to_owned(),
+            "-".to_owned(),
+        ]);
+    }
+    table(&rows, &[2, 3])
+}
+
+/// Returns the verdict with the numbers that it rests on.
+fn verdict(run: &RunRecord) -> String {
+    let word = run.verdict.as_deref().unwrap_or("running or killed");
+    match run.total_last {
+        Some(total) => format!("{word} ({} of {})", grouped(run.seen), grouped(total)),
+        None => word.to_owned(),
+    }
+}
+
+/// Returns a time to the second.
+fn short_time(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
+}

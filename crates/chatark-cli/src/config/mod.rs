@@ -1,0 +1,420 @@
+//! The config file: found, read, and checked in one pass, every mistake with its line and key.
+
+mod section;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chatark_core::{Error, ErrorKind, Result, Setting, Settings, SourceName};
+use chatark_formats::Format;
+use chatark_http::Policy;
+use toml::de::{DeTable, DeValue};
+
+pub(crate) use section::ConfigError;
+use section::{Problems, Section, kind};
+
+use crate::registry::{self, Entry};
+use crate::secret::SecretSource;
+
+/// The example that `init` writes; a test reads it.
+pub(crate) const EXAMPLE: &str = include_str!("../../../../config.example.toml");
+
+/// A config without mistakes.
+pub(crate) struct Config {
+    pub(crate) path: PathBuf,
+    pub(crate) archive: PathBuf,
+    pub(crate) output: Output,
+    pub(crate) policy: Policy,
+    pub(crate) sources: Vec<SourceConfig>,
+}
+
+/// Where files are written, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Output {
+    pub(crate) folder: PathBuf,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) csv_bom: bool,
+    pub(crate) csv_safe: bool,
+}
+
+/// One source.
+pub(crate) struct SourceConfig {
+    pub(crate) name: SourceName,
+    pub(crate) entry: &'static Entry,
+    pub(crate) settings: Settings,
+    pub(crate) key: SecretSource,
+}
+
+/// Why there is no config.
+pub(crate) enum LoadError {
+    /// It cannot be found or opened.
+    Unread(Error),
+    /// It has mistakes.
+    Mistakes(ConfigError),
+}
+
+/// Finds the config: the flag, `$CHATARK_CONFIG`, `./config.toml`, the user's config folder.
+pub(crate) fn find(flag: Option<&Path>) -> Result<PathBuf> {
+    // `$CHATARK_CONFIG` has been read into the flag by the parser of the command line.
+    if let Some(path) = flag {
+        return Ok(path.to_owned());
+    }
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".config"));
+    let users = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+    let places = [Some(PathBuf::from("config.toml")), users.map(|folder| folder.join("chatark/config.toml"))];
+    let mut looked = Vec::new();
+    for place in places.into_iter().flatten() {
+        if place.exists() {
+            return Ok(place);
+        }
+        looked.push(format!("`{}`", place.display()));
+    }
+    Err(Error::new(ErrorKind::Usage, "find the config", format!("there is none at {}", looked.join(" or ")))
+        .hint("run `chatark init` to write one, or `chatark demo` to see it work without an account"))
+}
+
+/// Reads and checks a config.
+pub(crate) fn load(path: &Path) -> Result<Config, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = "run `chatark init` to write one, or name another with `--config`";
+        LoadError::Unread(
+            Error::new(ErrorKind::Usage, "read the config", error).with("path", path.display()).hint(hint),
+        )
+    })?;
+    parse(&text, path).map_err(LoadError::Mistakes)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::new(text);
+    for error in &errors {
+        problems.add_syntax(error);
+    }
+    // What is missing may stand in a line that could not be read.
+    let whole = errors.is_empty();
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut section = Section::new("", root.get_ref(), 0);
+    let archive = section.text("archive", &mut problems).map_or("chatark.db", |(path, _)| path);
+    let output = output(section.table("output", &mut problems), &folder, &mut problems);
+    let policy = policy(section.table("network", &mut problems), &mut problems);
+    let sources = sources(&mut section, &folder, whole, &mut problems);
+    section.finish(&mut problems);
+    match problems.into_error(path) {
+        Some(error) => Err(error),
+        None => Ok(Config { path: path.to_owned(), archive: folder.join(archive), output, policy, sources }),
+    }
+}
+
+fn output(section: Option<Section<'_>>, folder: &Path, problems: &mut Problems<'_>) -> Output {
+    let mut output = Output {
+        folder: folder.join("export"),
+        formats: Format::ALL.to_vec(),
+        csv_bom: false,
+        csv_safe: false,
+    };
+    let Some(mut section) = section else { return output };
+    if let Some((path, _)) = section.text("dir", problems) {
+        output.folder = folder.join(path);
+    }
+    if let Some(names) = section.texts("formats", problems) {
+        output.formats.clear();
+        for (name, at) in names {
+            match Format::from_name(name) {
+                Some(format) => output.formats.push(format),
+                None => problems.add(at, section.path("formats"), "must be of `json`, `jsonl`, `csv`"),
+            }
+        }
+    }
+    output.csv_bom = section.flag("csv_bom", problems).unwrap_or(false);
+    output.csv_safe = section.flag("csv_safe", problems).unwrap_or(false);
+    section.finish(problems);
+    output
+}
+
+fn policy(section: Option<Section<'_>>, problems: &mut Problems<'_>) -> Policy {
+    let mut policy = Policy::default();
+    let Some(mut section) = section else { return policy };
+    if let Some(attempts) = section.number("attempts", 1..=100, problems) {
+        policy.attempts = attempts;
+    }
+    if let Some(milliseconds) = section.number("backoff_milliseconds", 1..=60_000, problems) {
+        policy.backoff = Duration::from_millis(milliseconds.into());
+    }
+    if let Some(seconds) = section.number("timeout_seconds", 1..=3_600, problems) {
+        policy.timeout = Duration::from_secs(seconds.into());
+    }
+    if let Some(seconds) = section.number("max_wait_seconds", 0..=86_400, problems) {
+        policy.longest_wait = Duration::from_secs(seconds.into());
+    }
+    section.finish(problems);
+    policy
+}
+
+fn sources(
+    section: &mut Section<'_>,
+    folder: &Path,
+    whole: bool,
+    problems: &mut Problems<'_>,
+) -> Vec<SourceConfig> {
+    let Some(value) = section.take("source") else {
+        if whole {
+            problems.add(0, "source", "is missing: add a `[[source]]` table");
+        }
+        return Vec::new();
+    };
+    let Some(list) = value.get_ref().as_array() else {
+        let message = format!("must be written as `[[source]]`, not as {}", kind(value));
+        problems.add(value.span().start, "source", message);
+        return Vec::new();
+    };
+    let mut names = HashMap::new();
+    let mut sources = Vec::new();
+    for (at, item) in list.iter().enumerate() {
+        let label = format!("source[{}]", at + 1);
+        let Some(table) = item.get_ref().as_table() else {
+            problems.add(item.span().start, label, "must be a table");
+            continue;
+        };
+        let section = Section::new(label, table, item.span().start);
+        sources.extend(source(section, folder, whole, &mut names, problems));
+    }
+    sources
+}
+
+/// Reads one source: first its provider, then the settings that this provider declares.
+fn source(
+    mut section: Section<'_>,
+    folder: &Path,
+    whole: bool,
+    names: &mut HashMap<String, usize>,
+    problems: &mut Problems<'_>,
+) -> Option<SourceConfig> {
+    let name = name(&mut section, whole, names, problems);
+    let key = secret(&mut section, folder, whole, problems);
+    let entry = provider(&mut section, whole, problems)?;
+    let mut settings = Settings::default();
+    let before = problems.number();
+    for setting in entry.descriptor.settings {
+        read_setting(setting, &mut section, &mut settings, whole, problems);
+    }
+    if problems.number() == before && whole {
+        for problem in (entry.validate)(&settings) {
+            problems.add(section.at(), section.path(problem.key), problem.message);
+        }
+    }
+    section.finish(problems);
+    Some(SourceConfig { name: name?, entry, settings, key: key? })
+}
+
+fn name(
+    section: &mut Section<'_>,
+    whole: bool,
+    names: &mut HashMap<String, usize>,
+    problems: &mut Problems<'_>,
+) -> Option<SourceName> {
+    let Some((text, at)) = section.text("name", problems) else {
+        require("name", section, whole, problems);
+        return None;
+    };
+    match SourceName::new(text) {
+        Ok(name) if names.insert(text.to_owned(), at).is_none() => Some(name),
+        Ok(_) => {
+            problems.add(at, section.path("name"), "is the name of another source as well");
+            None
+        }
+        Err(error) => {
+            problems.add(at, section.path("name"), format!("is not a name: {}", error.message()));
+            None
+        }
+    }
+}
+
+fn provider(section: &mut Section<'_>, whole: bool, problems: &mut Problems<'_>) -> Option<&'static Entry> {
+    let Some((text, at)) = section.text("provider", problems) else {
+        require("provider", section, whole, problems);
+        return None;
+    };
+    let entry = registry::find(text);
+    if entry.is_none() {
+        problems.add(at, section.path("provider"), format!("must be one of {}", registry::names()));
+    }
+    entry
+}
+
+fn read_setting(
+    setting: &'static Setting,
+    section: &mut Section<'_>,
+    settings: &mut Settings,
+    whole: bool,
+    problems: &mut Problems<'_>,
+) {
+    match section.text(setting.key, problems) {
+        Some((text, at)) => match setting.check(text) {
+            Ok(()) => settings.set(setting.key, text),
+            Err(message) => problems.add(at, section.path(setting.key), message),
+        },
+        None if setting.required => require(setting.key, section, whole, problems),
+        None => {}
+    }
+}
+
+fn require(key: &'static str, section: &Section<'_>, whole: bool, problems: &mut Problems<'_>) {
+    if whole && !problems.has(&section.path(key)) {
+        problems.add(section.at(), section.path(key), "is missing");
+    }
+}
+
+const SECRET_FORMS: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
+
+/// Reads where the key comes from; a key that stands in the file itself is a mistake, and is not repeated.
+fn secret(
+    section: &mut Section<'_>,
+    folder: &Path,
+    whole: bool,
+    problems: &mut Problems<'_>,
+) -> Option<SecretSource> {
+    let path = section.path("api_key");
+    let Some(value) = section.take("api_key") else {
+        if whole {
+            problems.add(section.at(), path, format!("is missing: write {SECRET_FORMS}"));
+        }
+        return None;
+    };
+    let at = value.span().start;
+    let table = match value.get_ref() {
+        DeValue::Table(table) => table,
+        DeValue::String(_) => {
+            problems.add(at, path, format!("must not stand in the file itself: write {SECRET_FORMS}"));
+            return None;
+        }
+        _ => {
+            problems.add(at, path, format!("must be {SECRET_FORMS}"));
+            return None;
+        }
+    };
+    let mut inner = Section::new(path.clone(), table, at);
+    let environment = inner.text("env", problems).map(|(name, _)| SecretSource::Environment(name.to_owned()));
+    let file = inner.text("file", problems).map(|(path, _)| SecretSource::File(folder.join(path)));
+    let command = inner
+        .texts("command", problems)
+        .map(|words| SecretSource::Command(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
+    inner.finish(problems);
+    let mut found = [environment, file, command].into_iter().flatten();
+    match (found.next(), found.next()) {
+        (Some(source), None) => Some(source),
+        (Some(_), Some(_)) => {
+            problems.add(at, path, "must have one of `env`, `file`, `command`, not several");
+            None
+        }
+        (None, _) => {
+            if !problems.has_within(&path) {
+                problems.add(at, path, format!("must be {SECRET_FORMS}"));
+            }
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        parse(text, Path::new("config.toml")).err().map(|error| error.lines()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_example_has_no_mistakes() {
+        let config =
+            parse(EXAMPLE, Path::new("some/config.toml")).map_err(|error| error.lines()).ok().unwrap();
+        let sources: Vec<_> = config
+            .sources
+            .iter()
+            .map(|source| (source.name.as_str(), source.entry.descriptor.name))
+            .collect();
+        assert_eq!(
+            sources,
+            [("shop", "chatbase-v2"), ("shop-legacy", "chatbase-v1"), ("voice", "convocore-v3")]
+        );
+        assert_eq!(config.archive, Path::new("some/chatark.db"));
+        assert_eq!(config.output.folder, Path::new("some/export"));
+        assert_eq!(config.sources[0].key, SecretSource::Environment("CHATBASE_API_KEY".to_owned()));
+    }
+
+    #[test]
+    fn every_provider_is_in_the_example() {
+        for entry in registry::PROVIDERS {
+            assert!(EXAMPLE.contains(&format!("\"{}\"", entry.descriptor.name)), "{}", entry.descriptor.name);
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_with_line_and_key_and_without_the_secret() {
+        let text = r#"
+archive = 7
+[[source]]
+name = "shop"
+provider = "chatbase-v2"
+agent = "x"
+api_key = "sk-very-secret"
+[[source]]
+name = "shop"
+provider = "chatbase-v3"
+api_key = { env = "A", file = "b" }
+[[source]]
+provider = "convocore-v3"
+agent_id = "a"
+timezone = "Berlin"
+api_key = { variable = "A" }
+"#;
+        let found = mistakes(text);
+        assert_eq!(
+            found,
+            [
+                "config.toml:2: `archive` must be a text, not a number",
+                "config.toml:3: `source[1].agent_id` is missing",
+                "config.toml:6: `source[1].agent` is not a known key; did you mean `agent_id`?",
+                "config.toml:7: `source[1].api_key` must not stand in the file itself: write { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }",
+                "config.toml:9: `source[2].name` is the name of another source as well",
+                "config.toml:10: `source[2].provider` must be one of `chatbase-v1`, `chatbase-v2`, `convocore-v3`",
+                "config.toml:11: `source[2].api_key` must have one of `env`, `file`, `command`, not several",
+                "config.toml:12: `source[3].name` is missing",
+                "config.toml:15: `source[3].timezone` must be an IANA time zone such as `Europe/Berlin`",
+                "config.toml:16: `source[3].api_key.variable` is not a known key; known are `env`, `file`, `command`",
+            ]
+        );
+        assert!(!found.join("\n").contains("very-secret"));
+    }
+
+    #[test]
+    fn a_mistake_of_syntax_does_not_hide_the_others_nor_show_the_line() {
+        let text = "[[source]]\nname = \"shop\"\nprovider = \"chatbase-v2\"\nagentid = \"a\"\napi_key = sk-very-secret\n";
+        let found = mistakes(text);
+        assert!(
+            found.iter().any(|line| line.starts_with("config.toml:5: `api_key` is not valid TOML")),
+            "{found:?}"
+        );
+        assert!(found.iter().any(|line| line.starts_with("config.toml:4: `source[1].agentid`")), "{found:?}");
+        assert!(!found.join("\n").contains("secret"), "{found:?}");
+    }
+
+    #[test]
+    fn a_region_or_a_base_url_is_needed() {
+        let text = "[[source]]\nname = \"v\"\nprovider = \"convocore-v3\"\nagent_id = \"a\"\napi_key = { env = \"A\" }\n";
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("config.toml:1: `source[1].region`"), "{found:?}");
+        assert!(mistakes(&format!("{text}region = \"eu\"\n")).is_empty());
+    }
+
+    #[test]
+    fn an_empty_config_says_what_is_missing() {
+        assert_eq!(mistakes(""), ["config.toml:1: `source` is missing: add a `[[source]]` table"]);
+        assert_eq!(mistakes("source = []\n"), Vec::<String>::new());
+        assert_eq!(
+            mistakes("[source]\nname = \"a\"\n"),
+            ["config.toml:1: `source` must be written as `[[source]]`, not as a table"]
+        );
+    }
+}

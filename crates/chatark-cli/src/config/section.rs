@@ -1,0 +1,236 @@
+//! Reads TOML tables key by key, and notes every mistake with its line instead of stopping at the first.
+
+use std::ops::Range;
+use std::path::Path;
+
+use chatark_core::{Error, ErrorKind};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A mistake: where it is and what it is. The line itself is never shown, since it may hold a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+/// The mistakes of one file.
+#[derive(Debug)]
+pub(crate) struct Problems<'t> {
+    text: &'t str,
+    found: Vec<Problem>,
+}
+
+/// One table whose keys are taken one after the other; what nobody took is a mistake.
+#[derive(Debug)]
+pub(crate) struct Section<'t> {
+    /// How the table is named in messages, such as `source[2]`.
+    name: String,
+    line: usize,
+    rest: Vec<(&'t str, Range<usize>, &'t Spanned<DeValue<'t>>)>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Problems<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, found: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, at: usize, key: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Problem { line: self.line(at), key: key.into(), message: message.into() });
+    }
+
+    /// Adds a mistake of syntax, named by the key at the beginning of its line.
+    pub(crate) fn add_syntax(&mut self, error: &toml::de::Error) {
+        let at = error.span().map_or(0, |span| span.start).min(self.text.len());
+        let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let key: String = self.text[start..]
+            .trim_start()
+            .chars()
+            .take_while(|letter| letter.is_ascii_alphanumeric() || "_-".contains(*letter))
+            .collect();
+        // The parser's message may repeat what is written there; only its first clause says what is wrong.
+        let message = error.message().split([':', '`', '"']).next().unwrap_or_default().trim().to_owned();
+        self.add(at, key, format!("is not valid TOML ({message})"));
+    }
+
+    /// Returns how many mistakes have been found so far.
+    pub(crate) fn number(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Returns whether a key has been found at fault already.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.found.iter().any(|problem| problem.key == key)
+    }
+
+    /// Returns whether a key inside a table has been found at fault already.
+    pub(crate) fn has_within(&self, table: &str) -> bool {
+        self.found.iter().any(|problem| problem.key.starts_with(table))
+    }
+
+    /// Returns one error for all mistakes, a line each.
+    pub(crate) fn into_error(mut self, path: &Path) -> Option<ConfigError> {
+        if self.found.is_empty() {
+            return None;
+        }
+        self.found.sort_by(|one, other| one.line.cmp(&other.line));
+        Some(ConfigError { path: path.display().to_string(), problems: self.found })
+    }
+
+    fn line(&self, at: usize) -> usize {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        before.matches('\n').count() + 1
+    }
+}
+
+/// Everything that is wrong with a config.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ConfigError {
+    pub(crate) path: String,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// Returns one line for each mistake: file, line, key and what is wrong.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| match problem.key.is_empty() {
+            true => format!("{}:{}: {}", self.path, problem.line, problem.message),
+            false => format!("{}:{}: `{}` {}", self.path, problem.line, problem.key, problem.message),
+        };
+        self.problems.iter().map(line).collect()
+    }
+
+    /// Returns the error that ends the command.
+    pub(crate) fn error(&self) -> Error {
+        let number = self.problems.len();
+        let mistakes = if number == 1 { "mistake" } else { "mistakes" };
+        Error::new(ErrorKind::Usage, "read the config", format!("{number} {mistakes} in {}", self.path))
+            .hint("`chatark init` writes a commented example")
+    }
+}
+
+impl<'t> Section<'t> {
+    pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, line: usize) -> Self {
+        let rest = table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
+        Self { name: name.into(), line, rest, known: Vec::new() }
+    }
+
+    /// Returns the place of the table itself.
+    pub(crate) fn at(&self) -> usize {
+        self.line
+    }
+
+    /// Returns the full name of a key, for messages.
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// Takes a key whatever its type.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        let at = self.rest.iter().position(|(name, ..)| *name == key)?;
+        Some(self.rest.remove(at).2)
+    }
+
+    /// Takes a text and its place.
+    pub(crate) fn text(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<(&'t str, usize)> {
+        let value = self.take(key)?;
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            problems.add(value.span().start, self.path(key), format!("must be a text, not {}", kind(value)));
+        }
+        Some((text?, value.span().start))
+    }
+
+    /// Takes a list of texts with their places.
+    pub(crate) fn texts(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Vec<(&'t str, usize)>> {
+        let value = self.take(key)?;
+        let list = value.get_ref().as_array();
+        let texts: Option<Vec<_>> = list.and_then(|list| {
+            list.iter().map(|item| Some((item.get_ref().as_str()?, item.span().start))).collect()
+        });
+        if texts.is_none() {
+            problems.add(value.span().start, self.path(key), "must be a list of texts");
+        }
+        texts
+    }
+
+    /// Takes a truth value.
+    pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
+        let value = self.take(key)?;
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            problems.add(value.span().start, self.path(key), "must be `true` or `false`");
+        }
+        flag
+    }
+
+    /// Takes a whole number within bounds.
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        bounds: std::ops::RangeInclusive<u32>,
+        problems: &mut Problems<'_>,
+    ) -> Option<u32> {
+        let value = self.take(key)?;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| u32::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok());
+        let inside = number.filter(|number| bounds.contains(number));
+        if inside.is_none() {
+            let message = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
+            problems.add(value.span().start, self.path(key), message);
+        }
+        inside
+    }
+
+    /// Takes a table.
+    pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Self> {
+        let value = self.take(key)?;
+        let name = self.path(key);
+        match value.get_ref().as_table() {
+            Some(table) => Some(Section::new(name, table, value.span().start)),
+            None => {
+                problems.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
+                None
+            }
+        }
+    }
+
+    /// Ends the table: every key that is left is unknown.
+    pub(crate) fn finish(self, problems: &mut Problems<'_>) {
+        for (key, span, _) in &self.rest {
+            let near = self.known.iter().max_by(|one, other| {
+                strsim::jaro_winkler(one, key).total_cmp(&strsim::jaro_winkler(other, key))
+            });
+            let message = match near.filter(|near| strsim::jaro_winkler(near, key) > 0.8) {
+                Some(near) => format!("is not a known key; did you mean `{near}`?"),
+                None => format!("is not a known key; known are `{}`", self.known.join("`, `")),
+            };
+            problems.add(span.start, self.path(key), message);
+        }
+    }
+}
+
+/// Returns what a value is, without saying which.
+pub(crate) fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a truth value",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,130 @@
+//! Exit codes, a contract with scripts.
+
+use chatark_archive::Verdict;
+use chatark_core::{Error, ErrorKind};
+use chatark_engine::Outcome;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything asked for is done.
+    Complete = 0,
+    /// Something went wrong on this machine, or in Chatark itself.
+    Unexpected = 1,
+    /// The command or the config is wrong.
+    Usage = 2,
+    /// Some sources failed, or fewer conversations came than the vendor counts.
+    Partial = 3,
+    /// Nothing was archived: every source failed.
+    Failed = 4,
+    /// The vendor or the network failed; trying again may help.
+    Transient = 5,
+    /// The vendor refuses until somebody changes a key, a plan or an id.
+    Permanent = 7,
+    /// A live process holds the archive.
+    Locked = 11,
+    /// The archive is damaged, or the file is none.
+    Damaged = 12,
+    /// Stopped by Ctrl-C; what was fetched is safe.
+    Interrupted = 130,
+    /// Stopped by SIGTERM; what was fetched is safe.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// Returns the number that the system sees.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns how the program ends with an error.
+    pub(crate) fn of_error(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::Locked => Self::Locked,
+            ErrorKind::Damaged => Self::Damaged,
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Malformed | ErrorKind::TooLarge => Self::Partial,
+            _ if error.is_transient() => Self::Transient,
+            _ if error.is_permanent() => Self::Permanent,
+            _ => Self::Unexpected,
+        }
+    }
+
+    /// Returns how the program ends after runs of one or several sources.
+    ///
+    /// A single source ends it with its own class; several end it as partial, or as failed where every one of
+    /// them failed and nothing was archived.
+    pub(crate) fn of_outcomes(outcomes: &[Outcome]) -> Self {
+        if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Interrupted) {
+            return Self::Interrupted;
+        }
+        let bad: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_good()).collect();
+        match (bad.as_slice(), outcomes.len()) {
+            ([], _) => Self::Complete,
+            ([only], 1) => Self::of_outcome(only),
+            (bad, all) if bad.len() == all && bad.iter().all(|outcome| outcome.progress.received == 0) => {
+                Self::Failed
+            }
+            _ => Self::Partial,
+        }
+    }
+
+    fn of_outcome(outcome: &Outcome) -> Self {
+        match outcome.error.as_ref().map(Self::of_error) {
+            Some(Self::Partial) if outcome.progress.received == 0 => Self::Failed,
+            Some(exit) => exit,
+            None => Self::Partial,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatark_archive::Progress;
+    use chatark_core::SourceName;
+
+    use super::*;
+
+    fn outcome(verdict: Verdict, error: Option<ErrorKind>, received: u64) -> Outcome {
+        Outcome {
+            source: SourceName::new("a").unwrap(),
+            verdict,
+            progress: Progress { received, ..Progress::default() },
+            error: error.map(|kind| Error::new(kind, "pull", "no")),
+            resumable: false,
+        }
+    }
+
+    #[test]
+    fn one_source_ends_with_its_own_class() {
+        let end = |verdict, error, received| Exit::of_outcomes(&[outcome(verdict, error, received)]).code();
+        assert_eq!(end(Verdict::Complete, None, 5), 0);
+        assert_eq!(end(Verdict::Unprovable, None, 5), 0);
+        assert_eq!(end(Verdict::GrewDuringRun, None, 5), 0);
+        assert_eq!(end(Verdict::Short, None, 5), 3);
+        assert_eq!(end(Verdict::Partial, Some(ErrorKind::Network), 5), 5);
+        assert_eq!(end(Verdict::Failed, Some(ErrorKind::RateLimited), 0), 5);
+        assert_eq!(end(Verdict::Failed, Some(ErrorKind::Unauthorized), 0), 7);
+        assert_eq!(end(Verdict::Partial, Some(ErrorKind::Forbidden), 5), 7);
+        assert_eq!(end(Verdict::Partial, Some(ErrorKind::Malformed), 5), 3);
+        assert_eq!(end(Verdict::Failed, Some(ErrorKind::Malformed), 0), 4);
+        assert_eq!(end(Verdict::Failed, Some(ErrorKind::Usage), 0), 2);
+        assert_eq!(end(Verdict::Partial, Some(ErrorKind::Storage), 5), 1);
+        assert_eq!(end(Verdict::Failed, Some(ErrorKind::Damaged), 0), 12);
+        assert_eq!(end(Verdict::Interrupted, None, 5), 130);
+    }
+
+    #[test]
+    fn several_sources_end_as_partial_or_failed() {
+        let good = || outcome(Verdict::Complete, None, 5);
+        let refused = || outcome(Verdict::Failed, Some(ErrorKind::Unauthorized), 0);
+        assert_eq!(Exit::of_outcomes(&[good(), good()]).code(), 0);
+        assert_eq!(Exit::of_outcomes(&[good(), refused()]).code(), 3);
+        assert_eq!(Exit::of_outcomes(&[refused(), refused()]).code(), 4);
+        assert_eq!(
+            Exit::of_outcomes(&[refused(), outcome(Verdict::Partial, Some(ErrorKind::Network), 5)]).code(),
+            3
+        );
+    }
+}

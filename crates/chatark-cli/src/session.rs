@@ -1,0 +1,162 @@
+//! What every command needs: the config, the sources that were asked for, their clients, and the runtime.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use chatark_archive::Archive;
+use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
+use chatark_engine::{Source, now};
+use chatark_http::{Connector, Gates, SecretString};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::Global;
+use crate::config::{self, Config, ConfigError, LoadError, SourceConfig};
+use crate::ui::Ui;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An error with a hint.
+    Error(Error),
+    /// A config with mistakes.
+    Config(ConfigError),
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// A config, and the names that were asked for.
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    gates: Arc<Gates>,
+}
+
+impl Session {
+    /// Finds and reads the config.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let path = config::find(global.config.as_deref())?;
+        Self::open_at(&path)
+    }
+
+    /// Reads the config at a path.
+    pub(crate) fn open_at(path: &Path) -> Result<Self, Failure> {
+        let config = config::load(path).map_err(|error| match error {
+            LoadError::Unread(error) => Failure::Error(error),
+            LoadError::Mistakes(mistakes) => Failure::Config(mistakes),
+        })?;
+        Ok(Self { config, gates: Arc::default() })
+    }
+
+    /// Returns the sources of these names, or all; every unknown name is reported at once.
+    pub(crate) fn chosen(&self, names: &[String]) -> Result<Vec<&SourceConfig>> {
+        let known: Vec<_> = self.config.sources.iter().map(|source| source.name.as_str()).collect();
+        let unknown: Vec<_> = names.iter().filter(|name| !known.contains(&name.as_str())).collect();
+        if !unknown.is_empty() {
+            let unknown: Vec<_> = unknown.iter().map(|name| format!("`{name}`")).collect();
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "choose the sources",
+                format!("the config has no source {}", unknown.join(", ")),
+            )
+            .with("config", self.config.path.display())
+            .hint(format!("its sources are {}", known.join(", "))));
+        }
+        let asked = |source: &&SourceConfig| {
+            names.is_empty() || names.iter().any(|name| name == source.name.as_str())
+        };
+        let chosen: Vec<_> = self.config.sources.iter().filter(asked).collect();
+        if chosen.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "choose the sources", "the config has none")
+                .hint("add a `[[source]]` table to the config"));
+        }
+        Ok(chosen)
+    }
+
+    /// Connects sources with their keys; every key that is missing is reported at once.
+    pub(crate) fn connect(&self, chosen: &[&SourceConfig], ui: &Ui) -> Result<Vec<Source>> {
+        let mut keys = Vec::new();
+        let mut missing = Vec::new();
+        for source in chosen {
+            if let Some(warning) = source.key.warning() {
+                ui.warn(&format!("{}: {warning}", source.name));
+            }
+            match source.key.resolve() {
+                Ok(key) => keys.push(key),
+                Err(error) => missing.push((source, error)),
+            }
+        }
+        if let Some((first, error)) = missing.pop() {
+            for (source, error) in &missing {
+                ui.error(
+                    &Error::new(ErrorKind::Usage, "fetch the key", error.message())
+                        .with("source", &source.name),
+                    false,
+                );
+            }
+            return Err(error.with("source", &first.name));
+        }
+        chosen.iter().zip(keys).map(|(source, key)| self.connect_one(source, key, ui)).collect()
+    }
+
+    /// Connects sources without a key, for commands that ask no vendor.
+    pub(crate) fn connect_offline(&self, chosen: &[&SourceConfig], ui: &Ui) -> Result<Vec<Source>> {
+        chosen.iter().map(|source| self.connect_one(source, SecretString::default(), ui)).collect()
+    }
+
+    fn connect_one(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Result<Source> {
+        let connector = Connector {
+            source: source.name.to_string(),
+            key,
+            gates: Arc::clone(&self.gates),
+            policy: self.config.policy,
+            watcher: Arc::new(ui.clone()),
+        };
+        let provider = (source.entry.connect)(&source.settings, connector)?;
+        let origin = Origin {
+            source: source.name.clone(),
+            provider: source.entry.descriptor.name.to_owned(),
+            agent_id: source.settings.text("agent_id").unwrap_or_default(),
+        };
+        Ok(Source { origin: Arc::new(origin), provider: provider.into() })
+    }
+
+    /// Opens the archive to write.
+    pub(crate) fn archive(&self) -> Result<Archive> {
+        Archive::open(&self.config.archive, now())
+    }
+
+    /// Opens the archive to read.
+    pub(crate) fn archive_to_read(&self) -> Result<Archive> {
+        Archive::open_to_read(&self.config.archive)
+    }
+}
+
+/// Returns the names of sources.
+pub(crate) fn names(chosen: &[&SourceConfig]) -> Vec<SourceName> {
+    chosen.iter().map(|source| source.name.clone()).collect()
+}
+
+/// Returns the runtime in which requests are made.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "start the runtime", error))
+}
+
+/// Returns the error of a standard output that cannot be written.
+pub(crate) fn output_error(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Storage, "write to standard output", error)
+}

@@ -1,0 +1,360 @@
+//! The only place that prints: data to standard output, everything else to standard error.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use chatark_core::{Error, SourceName};
+use chatark_engine::{Event, Observer, Outcome};
+use chatark_http::{Notice, Watcher};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+const BOLD: Style = Style::new().bold();
+
+/// How often a source says where it is, where there is no terminal to draw on.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Waits shorter than this are not worth a word.
+const SHORT_WAIT: Duration = Duration::from_millis(900);
+
+/// What the user sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Ui(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    quiet: bool,
+    json: bool,
+    bars: Option<MultiProgress>,
+    sources: Mutex<HashMap<String, SourceLine>>,
+}
+
+/// What is known of one source while it runs.
+#[derive(Debug)]
+struct SourceLine {
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+/// The colour of a line's mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Good,
+    Warning,
+    Bad,
+}
+
+impl Ui {
+    pub(crate) fn new(quiet: bool, json: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !quiet;
+        let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        Self(Arc::new(Inner { quiet, json, bars, sources: Mutex::default() }))
+    }
+
+    /// Returns whether the result goes out as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.0.json
+    }
+
+    /// Says something that matters to a person who watches.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.0.quiet {
+            self.to_stderr(text);
+        }
+    }
+
+    /// Says something that went wrong without ending the command.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.0.quiet {
+            self.to_stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}"));
+        }
+    }
+
+    /// Says what ended the command, or one of its sources, and what to do about it.
+    pub(crate) fn error(&self, error: &Error, verbose: bool) {
+        let mut text = format!("{RED}error{RED:#}: {error}");
+        if let (true, Some(cause)) = (verbose, std::error::Error::source(error)) {
+            let _ = write!(text, "\n  because: {cause}");
+        }
+        if let Some(hint) = error.next_step() {
+            let _ = write!(text, "\n{CYAN}hint{CYAN:#}: {hint}");
+        }
+        self.to_stderr(&text);
+    }
+
+    /// Says one line of a list of mistakes.
+    pub(crate) fn mistake(&self, line: &str) {
+        self.to_stderr(&format!("{RED}error{RED:#}: {line}"));
+    }
+
+    /// Writes a line of data for people; nothing where the result goes out as JSON.
+    pub(crate) fn line(&self, text: &str) -> std::io::Result<()> {
+        if self.0.json {
+            return Ok(());
+        }
+        self.print(text)
+    }
+
+    /// Writes the result as one JSON document, where that was asked for.
+    pub(crate) fn result(&self, result: &impl Serialize) -> std::io::Result<()> {
+        if !self.0.json {
+            return Ok(());
+        }
+        self.print(&serde_json::to_string_pretty(result)?)
+    }
+
+    /// Writes data as it is.
+    pub(crate) fn print(&self, text: &str) -> std::io::Result<()> {
+        let print = || {
+            let mut out = anstream::stdout().lock();
+            writeln!(out, "{text}")?;
+            out.flush()
+        };
+        match &self.0.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn to_stderr(&self, text: &str) {
+        let print = || {
+            // A closed standard error leaves nobody to tell.
+            let _ = writeln!(anstream::stderr().lock(), "{text}");
+        };
+        match &self.0.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, HashMap<String, SourceLine>> {
+        self.0.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_source(&self, source: &str) {
+        let bar = self.0.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner().with_style(spinner_style()));
+            bar.set_prefix(source.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        self.sources().insert(source.to_owned(), SourceLine { bar, said: Instant::now() });
+    }
+
+    fn advance(&self, source: &str, progress: &chatark_archive::Progress) {
+        let mut sources = self.sources();
+        let Some(line) = sources.get_mut(source) else { return };
+        let pages = format!("{} pages", grouped(progress.facts.pages));
+        if let Some(bar) = &line.bar {
+            if let Some(total) = progress.total_last.filter(|total| *total > 0) {
+                bar.set_style(bar_style());
+                bar.set_length(total.max(progress.seen));
+            }
+            bar.set_position(progress.seen);
+            bar.set_message(pages);
+            return;
+        }
+        if line.said.elapsed() >= LINE_EVERY {
+            line.said = Instant::now();
+            drop(sources);
+            let total =
+                progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
+            self.say(&format!("{source}: {}{total} conversations, {pages}", grouped(progress.seen)));
+        }
+    }
+
+    fn end_source(&self, source: &str) {
+        if let Some(SourceLine { bar: Some(bar), .. }) = self.sources().remove(source) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Ui {
+    fn event(&self, source: &SourceName, event: &Event<'_>) {
+        let name = source.as_str();
+        match event {
+            Event::Started { resumed_from } => {
+                self.begin_source(name);
+                if let Some(at) = resumed_from {
+                    self.say(&format!("{name}: going on where an earlier run stopped, saved {at}"));
+                }
+            }
+            Event::Note(note) => self.say(&format!("{name}: {note}")),
+            Event::Committed(progress) => self.advance(name, progress),
+            Event::Ended(outcome) => {
+                self.end_source(name);
+                self.say(&outcome_line(outcome));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Watcher for Ui {
+    fn notice(&self, source: &str, notice: &Notice) {
+        if let Notice::Waiting { why, wait } = notice
+            && *wait >= SHORT_WAIT
+        {
+            self.say(&format!("{source}: waiting {:.0} s: {why}", wait.as_secs_f64().ceil()));
+        }
+    }
+}
+
+/// Returns the line that says what a run came to, with the numbers that prove it.
+fn outcome_line(outcome: &Outcome) -> String {
+    let progress = &outcome.progress;
+    let total = progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
+    let mut text = format!(
+        "{}{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
+        mark(if outcome.is_good() { Mark::Good } else { Mark::Bad }),
+        outcome.source,
+        grouped(progress.seen),
+        grouped(progress.added),
+        grouped(progress.changed),
+        grouped(progress.unchanged),
+    );
+    for (number, what) in [
+        (progress.outside, "outside what was asked for"),
+        (progress.repeated, "repeated"),
+        (progress.facts.skipped, "left out by the vendor"),
+        (progress.unreadable, "unreadable"),
+        (progress.issues, "places not understood"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {} {what}", grouped(number));
+        }
+    }
+    let _ = write!(text, ": {BOLD}{}{BOLD:#}", outcome.verdict.as_str());
+    text
+}
+
+/// Returns a coloured mark that reads without its colour too.
+pub(crate) fn mark(mark: Mark) -> String {
+    match mark {
+        Mark::Good => format!("{GREEN}ok{GREEN:#}    "),
+        Mark::Warning => format!("{YELLOW}warn{YELLOW:#}  "),
+        Mark::Bad => format!("{RED}FAIL{RED:#}  "),
+    }
+}
+
+/// Returns a number with a comma at every thousand.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns a number of bytes in the unit that suits it.
+pub(crate) fn bytes(number: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut size = number as f64;
+    let mut unit = 0;
+    while size >= 999.5 && unit + 1 < units.len() {
+        size /= 1_000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && size < 99.5);
+    format!("{size:.decimals$} {}", units[unit])
+}
+
+/// Lays rows out in columns; the first row is the heading. Columns named in `right` are aligned to the right.
+pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let lay = |row: &Vec<String>| {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let room = widths[column] - cell.chars().count();
+            let gap = if column + 1 < row.len() { "  " } else { "" };
+            let (before, after) = if right.contains(&column) { (room, 0) } else { (0, room) };
+            let _ = write!(line, "{}{cell}{}{gap}", " ".repeat(before), " ".repeat(after));
+        }
+        line.trim_end().to_owned()
+    };
+    let mut lines: Vec<_> = rows.iter().map(lay).collect();
+    if let Some(heading) = lines.first_mut() {
+        *heading = format!("{BOLD}{heading}{BOLD:#}");
+    }
+    lines
+}
+
+/// An error as a JSON result.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorResult {
+    operation: &'static str,
+    message: String,
+    hint: Option<String>,
+    exit_code: u8,
+    mistakes: Vec<String>,
+}
+
+/// What is printed as JSON where a command ends with an error.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    error: ErrorResult,
+}
+
+impl Failed {
+    pub(crate) fn new(command: &'static str, error: &Error, exit: Exit, mistakes: Vec<String>) -> Self {
+        let error = ErrorResult {
+            operation: command,
+            message: error.to_string(),
+            hint: error.next_step().map(str::to_owned),
+            exit_code: exit.code(),
+            mistakes,
+        };
+        Self { error }
+    }
+}
+
+fn spinner_style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix:<16} {pos:>9} conversations  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn bar_style() -> ProgressStyle {
+    ProgressStyle::with_template("  {prefix:<16} {bar:30} {pos:>9}/{len} conversations  {msg}  {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_easily() {
+        let numbers = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        for (number, expect) in numbers {
+            assert_eq!(grouped(number), expect);
+        }
+        for (number, expect) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_500, "1.5 kB"),
+            (99_600, "100 kB"),
+            (29_000_000, "29.0 MB"),
+            (999_600, "1.0 MB"),
+        ] {
+            assert_eq!(bytes(number), expect);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How Convocore says no: `{message, code, issues?}`, `{error: {code, message}}` or `{success: false, message}`.
+
+use chatark_core::ErrorKind;
+use chatark_http::{Dialect, Refusal};
+use serde::de::IgnoredAny;
+
+use crate::wire;
+
+const FORBIDDEN: &str = "the vendor's plan or add-on does not allow to read conversations through the API: the owner of the workspace changes that on the billing page of the vendor's dashboard; then run the same command again";
+
+#[derive(Debug)]
+pub(crate) struct ConvocoreV3Dialect;
+
+impl Dialect for ConvocoreV3Dialect {
+    fn refusal(&self, status: u16, body: &[u8]) -> Refusal {
+        let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
+        // The vendor's word for a client that hung up, worth another attempt.
+        let kind = (status == 499).then_some(ErrorKind::Unavailable);
+        Refusal {
+            code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
+            message: answer.and_then(|answer| answer.text()),
+            kind,
+            hint: (status == 403).then(|| FORBIDDEN.to_owned()),
+        }
+    }
+}
+
+/// Reads a refusal inside a success, whose code stands in for the status.
+pub(crate) fn refusal_inside<T>(answer: &wire::Answer<T>) -> Refusal {
+    let kind = match answer.code() {
+        Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
+        Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
+        Some("NOT_FOUND") => Some(ErrorKind::NotFound),
+        _ => None,
+    };
+    Refusal {
+        code: answer.code().map(str::to_owned),
+        message: answer.text(),
+        kind,
+        hint: (kind == Some(ErrorKind::Forbidden)).then(|| FORBIDDEN.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Every known error keeps its code and its text word for word, whichever envelope it comes in.
+    #[test]
+    fn the_errors_of_the_sample_are_read() {
+        let sample: Value =
+            serde_json::from_str(include_str!("../tests/fixtures/convocore-errors.json")).unwrap();
+        let cases = sample["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 11);
+        for case in cases {
+            let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
+            let body = &case["body"];
+            let told = if body["error"].is_object() { &body["error"] } else { body };
+            let refusal = ConvocoreV3Dialect.refusal(status, &serde_json::to_vec(body).unwrap());
+            assert_eq!(refusal.code.as_deref(), told["code"].as_str());
+            let text = refusal.message.unwrap();
+            assert!(text.starts_with(told["message"].as_str().unwrap()), "{text}");
+            assert_eq!((refusal.kind, refusal.hint.is_some()), (None, status == 403));
+        }
+    }
+
+    #[test]
+    fn the_framework_s_issues_are_appended() {
+        let body = json!({"message": "Input validation failed", "code": "BAD_REQUEST", "issues": [
+            {"path": ["tool", "description"], "message": "Required"},
+            {"path": ["ids", 0], "message": "Too long"},
+            {"message": "Bad"}, "no object",
+        ]});
+        assert_eq!(
+            ConvocoreV3Dialect.refusal(400, body.to_string().as_bytes()).message.as_deref(),
+            Some("Input validation failed (tool.description: Required; ids.0: Too long; Bad)")
+        );
+    }
+
+    #[test]
+    fn other_bodies_say_nothing() {
+        assert_eq!(ConvocoreV3Dialect.refusal(502, b"<html>"), Refusal::default());
+        assert_eq!(ConvocoreV3Dialect.refusal(429, b""), Refusal::default());
+        assert_eq!(ConvocoreV3Dialect.refusal(403, b"no").hint.as_deref(), Some(FORBIDDEN));
+        assert_eq!(ConvocoreV3Dialect.refusal(499, b"").kind, Some(ErrorKind::Unavailable));
+    }
+
+    #[track_caller]
+    fn check_inside(body: Value, says_no: bool, kind: Option<ErrorKind>) {
+        let answer: wire::Answer<Value> = serde_json::from_value(body).unwrap();
+        assert_eq!((answer.says_no(), refusal_inside(&answer).kind), (says_no, kind));
+    }
+
+    #[test]
+    fn a_refusal_inside_a_success_is_seen() {
+        let forbidden = json!({"success": false, "code": "FORBIDDEN", "message": "no"});
+        check_inside(forbidden, true, Some(ErrorKind::Forbidden));
+        let not_found = json!({"error": {"code": "NOT_FOUND", "message": "no"}});
+        check_inside(not_found, true, Some(ErrorKind::NotFound));
+        check_inside(json!({"message": "no", "code": "UNAUTHORIZED"}), true, Some(ErrorKind::Unauthorized));
+        check_inside(json!({"success": false, "message": "Invalid request input."}), true, None);
+        check_inside(json!({"success": true, "data": []}), false, None);
+    }
+}

@@ -1,0 +1,14 @@
+//! Convocore API v3: conversations through the bulk export, in its paged and its one-array generation.
+//!
+//! The facts of this vendor, with their sources and doubts, are in `docs/vendors/convocore-v3.md`.
+//! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
+
+mod config;
+mod dialect;
+mod map;
+mod outlet;
+mod parts;
+mod source;
+mod wire;
+
+pub use source::{ConvocoreV3, DESCRIPTOR, connect, validate};

@@ -1,0 +1,469 @@
+//! Reads Convocore: the export of a whole agent, and single conversations by their ids.
+
+use std::collections::{HashSet, VecDeque};
+use std::mem;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatark_core::fields;
+use chatark_core::{
+    AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
+    ErrorKind, Facts, Issue, Issues, Provider, PullRequest, RawConversation, Result, Selection,
+    SettingProblem, Settings, Surface, Timestamp, Window, Zone,
+};
+use chatark_http::{ApiClient, Call, Connector, CursorGuard, Event};
+use futures_util::stream;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::config::{Config, SETTINGS};
+use crate::dialect::{ConvocoreV3Dialect, refusal_inside};
+use crate::outlet::{Outlet, batches};
+use crate::wire::Answer;
+use crate::{map, wire};
+
+/// What this provider is and can do.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "convocore-v3",
+    title: "Convocore API v3",
+    settings: SETTINGS,
+    tells_total: false,
+    selects_user: false,
+    selects_conversations: true,
+};
+
+/// The most conversations of one page on which all documents agree.
+const PAGE_LIMIT: u32 = 50;
+/// How many conversations are asked for by id at once: as many as a page holds, should the limit apply.
+const SELECTION_LIMIT: usize = 50;
+/// A batch inside one response ends with this many conversations.
+const BATCH_CONVERSATIONS: usize = 200;
+/// A batch inside one response ends with this many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// The version of the cursors that this crate seals.
+const CURSOR_VERSION: u32 = 1;
+const EXPORT: &str = "export conversations";
+const SINGLE: &str = "export one conversation";
+const AGENT: &str = "read the agent";
+
+/// One Convocore agent, read through API v3.
+#[derive(Debug)]
+pub struct ConvocoreV3 {
+    client: ApiClient,
+    agent_id: String,
+    zone: Zone,
+}
+
+/// Creates the provider of one source.
+pub fn connect(settings: &Settings, connector: Connector) -> Result<Box<dyn Provider>> {
+    let config = Config::read(settings)
+        .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
+    let client = connector.client(config.base, ConvocoreV3Dialect)?;
+    Ok(Box::new(ConvocoreV3 { client, agent_id: config.agent_id, zone: config.zone }))
+}
+
+/// Returns what is wrong with settings beyond their types.
+pub fn validate(settings: &Settings) -> Vec<SettingProblem> {
+    Config::read(settings).err().unwrap_or_default()
+}
+
+#[async_trait]
+impl Provider for ConvocoreV3 {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    async fn check(&self) -> Result<AgentInfo> {
+        let call = Call::new(AGENT, ["agents", &self.agent_id]);
+        let (document, clock_ahead_seconds) = self.client.json_dated::<Box<RawValue>>(&call).await?;
+        let document = document.get().as_bytes();
+        let answer: Answer<wire::Agent> = self.client.decode(&call, document, None)?;
+        if answer.says_no() {
+            return Err(self.client.refused(&call, refusal_inside(&answer), None));
+        }
+        let agent = match answer.data {
+            Some(agent) => agent,
+            None => self.client.decode(&call, document, None)?,
+        };
+        let confirmed = agent.id.is_some() || agent.title.is_some() || agent.name.is_some();
+        Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_ahead_seconds })
+    }
+
+    fn pull(&self, request: PullRequest) -> BatchStream<'_> {
+        match request.selection.clone() {
+            Selection::All => batches(|outlet| ExportWalk::new(self, &request).walk(outlet)),
+            Selection::Conversations(ids) => batches(|outlet| self.selected(ids, outlet)),
+            Selection::User(_) => {
+                let message = "Convocore cannot be asked for one user's conversations";
+                Box::pin(stream::iter([Err(Error::new(ErrorKind::Usage, EXPORT, message))]))
+            }
+        }
+    }
+
+    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+        map::normalize(raw, self.zone)
+    }
+}
+
+/// One response of the bulk export, once its end has come.
+#[derive(Debug)]
+struct Response {
+    answer: Answer<Value>,
+    request_id: Option<String>,
+    /// The conversations that have not been handed over.
+    rest: Vec<RawConversation>,
+    counts: Counts,
+}
+
+/// What a response brought, the conversations that were handed over included.
+#[derive(Debug, Default)]
+struct Counts {
+    elements: u64,
+    /// Conversations that were not asked for.
+    others: u64,
+    found: HashSet<ConversationId>,
+}
+
+impl ConvocoreV3 {
+    fn export_call(&self) -> Call {
+        Call::new(EXPORT, ["agents", &self.agent_id, "convos", "export"])
+            .query("format", "json")
+            .query("limit", PAGE_LIMIT)
+    }
+
+    /// Reads one response of the export as it arrives, and hands over what fills a batch.
+    ///
+    /// With `wanted`, conversations of other ids are counted and dropped.
+    async fn read(
+        &self,
+        call: &Call,
+        wanted: Option<&HashSet<ConversationId>>,
+        outlet: &Outlet,
+    ) -> Result<Response> {
+        let mut elements = self.client.elements(call, "data");
+        let (mut rest, mut size, mut counts) = (Vec::new(), 0, Counts::default());
+        loop {
+            let raw = match elements.next().await? {
+                Event::Element(bytes) => raw(bytes),
+                // What was handed over comes again, which the archive recognises.
+                Event::Restarted => {
+                    (rest, size, counts) = (Vec::new(), 0, Counts::default());
+                    continue;
+                }
+                Event::End => break,
+            };
+            counts.elements += 1;
+            if let Some(wanted) = wanted {
+                let Some(id) = raw.id.as_ref().filter(|id| wanted.contains(id)) else {
+                    counts.others += 1;
+                    continue;
+                };
+                counts.found.insert(id.clone());
+            }
+            size += raw.bytes.len();
+            rest.push(raw);
+            if rest.len() >= BATCH_CONVERSATIONS || size >= BATCH_BYTES {
+                size = 0;
+                outlet.give(unfinished(mem::take(&mut rest), Facts::default())).await;
+            }
+        }
+        let answer: Answer<Value> = elements.envelope()?;
+        let request_id = elements.request_id().map(str::to_owned);
+        if answer.says_no() {
+            return Err(self.client.refused(call, refusal_inside(&answer), request_id.as_deref()));
+        }
+        if !answer.data.as_ref().is_some_and(Value::is_array) {
+            let message = "the answer has no array at `data`";
+            return Err(self.client.fault(call, ErrorKind::Malformed, message, request_id.as_deref()));
+        }
+        Ok(Response { answer, request_id, rest, counts })
+    }
+
+    /// Returns the cursor of the next page, or `None` at the end.
+    fn next_cursor(
+        &self,
+        call: &Call,
+        response: &Response,
+        guard: &mut CursorGuard,
+    ) -> Result<Option<String>> {
+        match (response.answer.has_more, response.answer.cursor()) {
+            (None | Some(false), _) => Ok(None),
+            (Some(true), Some(cursor)) => {
+                guard.advance(call.operation, cursor)?;
+                Ok(Some(cursor.to_owned()))
+            }
+            (Some(true), None) => {
+                let message = "the vendor says that more follows, but gives no cursor to go on with";
+                let id = response.request_id.as_deref();
+                let error = self.client.fault(call, ErrorKind::Malformed, message, id);
+                Err(error.hint("what was fetched is safe: run the same command again"))
+            }
+        }
+    }
+
+    /// Fetches conversations by their ids.
+    async fn selected(&self, ids: Vec<ConversationId>, outlet: Outlet) -> Result<()> {
+        let mut asked = requests(ids);
+        let mut summary = None;
+        while let Some(ids) = asked.pop_front() {
+            let mut batch = match ids.as_slice() {
+                [id] if is_alone(id) => self.alone(id, &mut summary).await?,
+                ids => self.listed(ids, &mut summary, &outlet).await?,
+            };
+            if asked.is_empty() {
+                batch.checkpoint = Checkpoint::End;
+                batch.facts.notes.extend(summary.take());
+            }
+            outlet.give(batch).await;
+        }
+        Ok(())
+    }
+
+    /// Fetches up to a page of conversations by ids without a comma.
+    async fn listed(
+        &self,
+        ids: &[ConversationId],
+        summary: &mut Option<String>,
+        outlet: &Outlet,
+    ) -> Result<Batch> {
+        let wanted: HashSet<_> = ids.iter().cloned().collect();
+        let call = self.export_call().query("convoIds", comma_separated(ids));
+        let response = self.read(&call, Some(&wanted), outlet).await?;
+        let mut facts = said(&response.answer, response.counts.elements, summary);
+        if response.counts.others > 0 {
+            facts.notes.push(
+                "this deployment answers with other conversations than those asked for; they were left out"
+                    .to_owned(),
+            );
+        }
+        facts.notes.extend(ids.iter().filter(|id| !response.counts.found.contains(id)).map(absent));
+        Ok(unfinished(response.rest, facts))
+    }
+
+    /// Fetches one conversation through the route of its own.
+    async fn alone(&self, id: &ConversationId, summary: &mut Option<String>) -> Result<Batch> {
+        let call = Call::new(SINGLE, ["agents", &self.agent_id, "convos", id.as_str(), "export"])
+            .query("format", "json");
+        let answer: Answer<Box<RawValue>> = match self.client.json(&call).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The agent itself may be what the vendor does not know.
+                self.check().await?;
+                let notes = vec![absent(id)];
+                return Ok(unfinished(Vec::new(), Facts { pages: 1, notes, ..Facts::default() }));
+            }
+            answer => answer?,
+        };
+        if answer.says_no() {
+            return Err(self.client.refused(&call, refusal_inside(&answer), None));
+        }
+        let facts = said(&answer, 1, summary);
+        let Some(data) = answer.data else {
+            let message = "the answer has no conversation at `data`";
+            return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
+        };
+        let conversation = raw(Box::<str>::from(data).into_string().into());
+        Ok(unfinished(vec![conversation], facts))
+    }
+
+    /// Asks for the agent itself, since an empty answer does not prove that it exists.
+    async fn explain_emptiness(&self) -> Result<String> {
+        let info = self.check().await?;
+        Ok(if info.confirmed {
+            "the agent exists, and the vendor has no conversation that matches; conversations without a human message are not exported".to_owned()
+        } else {
+            "the vendor has no conversation that matches; whether the agent exists is not proved, since the vendor does not describe it".to_owned()
+        })
+    }
+}
+
+/// A walk through the export, oldest first, one response at a time.
+struct ExportWalk<'a> {
+    provider: &'a ConvocoreV3,
+    call: Call,
+    window: Window,
+    scope: String,
+    cursor: Option<String>,
+    resumed: bool,
+    seen: bool,
+    guard: CursorGuard,
+    /// The vendor's latest words on the quota.
+    summary: Option<String>,
+    notes: Vec<String>,
+}
+
+impl<'a> ExportWalk<'a> {
+    fn new(provider: &'a ConvocoreV3, request: &PullRequest) -> Self {
+        let scope = request.scope();
+        let cursor = open(request.cursor.as_ref(), &scope);
+        let resumed = cursor.is_some();
+        let window = request.window;
+        // Both ends are inclusive here; the caller drops what lies outside the window.
+        let call = provider
+            .export_call()
+            .query("sort", "asc")
+            .maybe("fromTs", window.since.map(seconds_before))
+            .maybe("toTs", window.until.map(seconds_after));
+        let mut guard = CursorGuard::default();
+        if let Some(cursor) = &cursor {
+            guard.advance(EXPORT, cursor).ok();
+        }
+        let (summary, notes) = (None, Vec::new());
+        Self { provider, call, window, scope, cursor, resumed, seen: resumed, guard, summary, notes }
+    }
+
+    async fn walk(mut self, outlet: Outlet) -> Result<()> {
+        while self.step(&outlet).await? {}
+        Ok(())
+    }
+
+    /// Reads one response, and returns whether another one follows.
+    async fn step(&mut self, outlet: &Outlet) -> Result<bool> {
+        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        let resumed = mem::take(&mut self.resumed);
+        let response = match self.provider.read(&call, None, outlet).await {
+            Err(error) if resumed && error.kind() == ErrorKind::Refused => {
+                self.start_again();
+                return Ok(true);
+            }
+            response => response?,
+        };
+        self.seen |= response.counts.elements > 0;
+        let mut facts = said(&response.answer, response.counts.elements, &mut self.summary);
+        facts.notes = mem::take(&mut self.notes);
+        match self.provider.next_cursor(&call, &response, &mut self.guard) {
+            Ok(Some(cursor)) => {
+                facts.empty_pages = u64::from(response.counts.elements == 0);
+                self.cursor = Some(cursor.clone());
+                let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
+                outlet.give(Batch { conversations: response.rest, checkpoint, facts }).await;
+                Ok(true)
+            }
+            Ok(None) => {
+                facts.notes.extend(self.last_notes(&response.answer).await?);
+                let conversations = response.rest;
+                outlet.give(Batch { conversations, checkpoint: Checkpoint::End, facts }).await;
+                Ok(false)
+            }
+            // The export is metered: what has been paid for is kept.
+            Err(error) => {
+                outlet.give(unfinished(response.rest, facts)).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn start_again(&mut self) {
+        self.notes.push("the vendor no longer accepts the saved cursor: starting from the oldest".to_owned());
+        self.cursor = None;
+        self.guard = CursorGuard::default();
+        self.seen = false;
+    }
+
+    async fn last_notes(&mut self, answer: &Answer<Value>) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        if !self.seen {
+            notes.push(self.provider.explain_emptiness().await?);
+        }
+        if answer.has_more.is_none() && answer.cursor().is_some() {
+            notes.push(
+                "the vendor gave a cursor without saying that more follows, which was taken as the end"
+                    .to_owned(),
+            );
+        }
+        if !answer.is_paged() && self.window != Window::default() {
+            notes.push(
+                "this deployment gives everything in one answer; the window was applied here".to_owned(),
+            );
+        }
+        notes.extend(self.summary.take());
+        Ok(notes)
+    }
+}
+
+/// Returns the ids of one request after another, each id once.
+fn requests(ids: Vec<ConversationId>) -> VecDeque<Vec<ConversationId>> {
+    let mut seen = HashSet::new();
+    let unique = ids.into_iter().filter(|id| seen.insert(id.clone()));
+    let (alone, listed): (Vec<_>, Vec<_>) = unique.partition(is_alone);
+    listed.chunks(SELECTION_LIMIT).chain(alone.chunks(1)).map(<[_]>::to_vec).collect()
+}
+
+/// Returns whether an id cannot be part of a list, in which commas separate the ids.
+fn is_alone(id: &ConversationId) -> bool {
+    id.as_str().contains(',')
+}
+
+/// Writes ids as one value: of a repeated key, the vendor's framework reads the first alone.
+fn comma_separated(ids: &[ConversationId]) -> String {
+    ids.iter().map(ConversationId::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// Reads what the vendor says around the conversations of one response, and keeps its words on the quota.
+fn said<T>(answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> Facts {
+    let usage = answer.usage.as_ref();
+    if let Some(latest) = usage.and_then(|usage| usage.summary.clone()) {
+        *summary = Some(latest);
+    }
+    Facts {
+        pages: 1,
+        skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
+        quota_used: usage.and_then(|usage| usage.billable_used_this_request),
+        quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
+        ..Facts::default()
+    }
+}
+
+fn unfinished(conversations: Vec<RawConversation>, facts: Facts) -> Batch {
+    Batch { conversations, checkpoint: Checkpoint::None, facts }
+}
+
+fn absent(id: &ConversationId) -> String {
+    format!(
+        "the vendor did not return conversation {id}; conversations without a human message are not exported"
+    )
+}
+
+fn raw(bytes: Bytes) -> RawConversation {
+    let identified = serde_json::from_slice(&bytes).ok().or_else(|| {
+        // What is no text in the strict sense is repaired as it will be when the conversation is mapped.
+        let record = fields::parse(&bytes, &Issues::default()).ok()?;
+        serde_json::from_value(Value::Object(record)).ok()
+    });
+    RawConversation { id: identified.and_then(wire::Identified::id), surface: Surface::Export, bytes }
+}
+
+/// Returns the last whole second that is not after an instant.
+fn seconds_before(at: Timestamp) -> i64 {
+    at.microseconds().div_euclid(1_000_000)
+}
+
+/// Returns the first whole second that is not before an instant.
+fn seconds_after(at: Timestamp) -> i64 {
+    -(-at.microseconds()).div_euclid(1_000_000)
+}
+
+fn seal(scope: &str, cursor: String) -> Result<Cursor> {
+    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), &wire::Place { cursor })
+}
+
+fn open(cursor: Option<&Cursor>, scope: &str) -> Option<String> {
+    let place: wire::Place = cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)?;
+    Some(place.cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_widened_to_whole_seconds() {
+        let at = |microseconds| Timestamp::from_microseconds(microseconds).unwrap();
+        for (microseconds, before, after) in [
+            (1_733_049_000_000_000, 1_733_049_000, 1_733_049_000),
+            (1_733_049_000_000_001, 1_733_049_000, 1_733_049_001),
+            (1_733_049_000_999_999, 1_733_049_000, 1_733_049_001),
+        ] {
+            assert_eq!((seconds_before(at(microseconds)), seconds_after(at(microseconds))), (before, after));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What Convocore puts around conversations. The conversations themselves are read field by field in `map`.
+//!
+//! Only the fields that steer a walk are read strictly. A fact of another type than documented is no reason to
+//! lose a page, so it counts as missing.
+
+use chatark_core::ConversationId;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// Any answer: what surrounds conversations or an agent, and the three forms in which the vendor says no.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
+pub(crate) struct Answer<T> {
+    #[serde(default, deserialize_with = "lenient")]
+    success: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    issues: Option<Vec<Value>>,
+    #[serde(default, deserialize_with = "lenient")]
+    error: Option<FailureBody>,
+    #[serde(default = "nothing")]
+    pub(crate) data: Option<T>,
+    #[serde(default, deserialize_with = "lenient")]
+    mode: Option<String>,
+    #[serde(default)]
+    pub(crate) has_more: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    next_cursor: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) scanned_convo_count: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) usage: Option<Usage>,
+    #[serde(default, deserialize_with = "lenient")]
+    #[expect(dead_code, reason = "a pull that goes on is told to wait by the 429 that follows")]
+    rate_limit: Option<RateLimit>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FailureBody {
+    #[serde(default, deserialize_with = "lenient")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+}
+
+/// What the metered export says of the quota.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Usage {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) billable_used_this_request: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) billable_remaining_this_period: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) summary: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimit {
+    #[serde(default, deserialize_with = "lenient")]
+    #[expect(dead_code, reason = "as above")]
+    remaining_hour: Option<u64>,
+}
+
+/// An agent. Its `SECRET_API_KEY` is never read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Agent {
+    #[serde(default, rename = "ID", deserialize_with = "lenient")]
+    pub(crate) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) title: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) name: Option<String>,
+}
+
+/// The fields that are needed before a conversation is mapped.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Identified {
+    metadata: Option<IdentifiedMetadata>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IdentifiedMetadata {
+    #[serde(default, deserialize_with = "lenient")]
+    convo: Option<IdentifiedConversation>,
+    #[serde(default, rename = "ID")]
+    id: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IdentifiedConversation {
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default, rename = "ID")]
+    old_id: Option<Value>,
+}
+
+/// The place of a walk through the export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// The vendor's cursor of the next page, opaque.
+    pub(crate) cursor: String,
+}
+
+impl<T> Answer<T> {
+    /// Returns whether the vendor says no, whatever the status was.
+    pub(crate) fn says_no(&self) -> bool {
+        let is_failure = self.data.is_none() && self.code().is_some() && self.text().is_some();
+        self.success == Some(false) || is_failure
+    }
+
+    /// Returns the vendor's code of an error.
+    pub(crate) fn code(&self) -> Option<&str> {
+        let inner = self.error.as_ref().and_then(|error| error.code.as_deref());
+        self.code.as_deref().or(inner)
+    }
+
+    /// Returns the vendor's text, and what it finds fault with in the request.
+    pub(crate) fn text(&self) -> Option<String> {
+        let inner = self.error.as_ref().and_then(|error| error.message.as_deref());
+        let message = self.message.as_deref().or(inner);
+        let issues: Vec<_> = self.issues.iter().flatten().filter_map(issue_text).collect();
+        match (message, issues.is_empty()) {
+            (Some(message), true) => Some(message.to_owned()),
+            (Some(message), false) => Some(format!("{message} ({})", issues.join("; "))),
+            (None, true) => None,
+            (None, false) => Some(issues.join("; ")),
+        }
+    }
+
+    /// Returns whether the server pages at all; the older one gives everything in one array.
+    pub(crate) fn is_paged(&self) -> bool {
+        self.has_more.is_some() || self.next_cursor.is_some() || self.mode.is_some()
+    }
+
+    /// Returns the cursor of the next page: anything but a text is the end of the list.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.next_cursor.as_ref().and_then(Value::as_str).filter(|cursor| !cursor.is_empty())
+    }
+}
+
+impl Identified {
+    /// Returns the id, from the first place that has one.
+    pub(crate) fn id(self) -> Option<ConversationId> {
+        let metadata = self.metadata?;
+        let (id, old_id) = metadata.convo.map_or((None, None), |convo| (convo.id, convo.old_id));
+        [id, metadata.id, old_id].iter().flatten().find_map(ConversationId::from_json)
+    }
+}
+
+/// Writes one of the framework's `issues` as `path: message`.
+fn issue_text(issue: &Value) -> Option<String> {
+    let message = issue.get("message")?.as_str()?;
+    let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
+    let path: Vec<_> = issue.get("path").and_then(Value::as_array).into_iter().flatten().map(step).collect();
+    Some(if path.is_empty() { message.to_owned() } else { format!("{}: {message}", path.join(".")) })
+}
+
+fn nothing<T>() -> Option<T> {
+    None
+}
+
+/// Reads a value, or nothing where it is of another type.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(json: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(json)?).ok())
+}
+
+/// Reads a value, and tells `null` from nothing.
+fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(json).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(conversation: Value, expect: Option<&str>) {
+        let found: Result<Identified, _> = serde_json::from_value(conversation);
+        let found = found.ok().and_then(Identified::id);
+        assert_eq!(found.as_ref().map(ConversationId::as_str), expect);
+    }
+
+    #[test]
+    fn an_id_is_looked_for_in_three_places() {
+        check(json!({"metadata": {"convo": {"id": "a", "ID": "b"}, "ID": "c"}}), Some("a"));
+        check(json!({"metadata": {"convo": {"id": "", "ID": "b"}, "ID": "c"}}), Some("c"));
+        check(json!({"metadata": {"convo": {"id": null, "ID": "b"}}}), Some("b"));
+        check(json!({"metadata": {"convo": "x", "ID": 42}}), Some("42"));
+        check(json!({"metadata": {"convo": {}}}), None);
+        check(json!({"id": "a"}), None);
+        check(json!([]), None);
+    }
+
+    #[test]
+    fn a_fact_of_another_type_counts_as_missing() {
+        let answer: Answer<Vec<Value>> = serde_json::from_value(json!({
+            "success": "yes", "message": 1, "data": [], "mode": 2, "scannedConvoCount": -1,
+            "usage": {"billableUsedThisRequest": "many", "summary": "s"}, "rateLimit": [], "nextCursor": 7,
+        }))
+        .unwrap();
+        assert!(!answer.says_no() && answer.text().is_none() && answer.scanned_convo_count.is_none());
+        assert!(answer.is_paged() && answer.cursor().is_none());
+        let usage = answer.usage.unwrap();
+        assert_eq!((usage.billable_used_this_request, usage.summary.as_deref()), (None, Some("s")));
+        assert!(serde_json::from_value::<Answer<Value>>(json!({"hasMore": "yes"})).is_err());
+    }
+
+    #[test]
+    fn the_agent_s_secret_is_not_read() {
+        let agent: Agent =
+            serde_json::from_value(json!({"ID": "a", "title": "Shop", "SECRET_API_KEY": "vg_secret"}))
+                .unwrap();
+        assert!(!format!("{agent:?}").contains("secret"));
+    }
+}

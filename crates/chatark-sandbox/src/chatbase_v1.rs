@@ -1,0 +1,256 @@
+//! Chatbase's first API: offset pages, plain contents, ISO times.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Value, json};
+
+use crate::call::{Call, Twist};
+use crate::dataset::Dataset;
+use crate::message::{ApiRequest, Reply, write_array, write_json};
+use crate::refusal::Refusal;
+use crate::time;
+use crate::truth::{Channel, Contact, Content, Conversation, Message, Role, Vendor};
+
+const USUAL_SIZE: usize = 10;
+const MOST_SIZE: usize = 100;
+
+/// Answers a request that has passed the gate.
+pub(crate) fn answer(call: &Call<'_>) -> Reply {
+    match call.request.segments()[..] {
+        ["get-conversations"] => match ListQuery::read(call.request) {
+            Some(query) => conversations(call, &query),
+            None => invalid(),
+        },
+        _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV1),
+    }
+}
+
+/// The parameters of the list, read and checked.
+struct ListQuery {
+    page: usize,
+    size: usize,
+    from: Option<i64>,
+    to: Option<i64>,
+    sources: Option<Vec<String>>,
+}
+
+impl ListQuery {
+    fn read(request: &ApiRequest) -> Option<Self> {
+        request.parameter("chatbotId")?;
+        let query = Self {
+            page: number(request, "page", 1)?,
+            size: number(request, "size", USUAL_SIZE)?,
+            from: date(request, "startDate", time::first_second)?,
+            to: date(request, "endDate", time::last_second)?,
+            sources: request
+                .parameter("filteredSources")
+                .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect()),
+        };
+        (query.size <= MOST_SIZE).then_some(query)
+    }
+
+    fn passes(&self, channel: Channel) -> bool {
+        self.sources.as_ref().is_none_or(|sources| {
+            let name = channel.chatbase_name().unwrap_or("Unspecified");
+            sources.iter().any(|source| source == name)
+        })
+    }
+}
+
+fn conversations(call: &Call<'_>, query: &ListQuery) -> Reply {
+    // An unknown agent is answered like an empty one, whatever the documentation says.
+    let nothing = Dataset::default();
+    let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
+    let page = match call.twist {
+        Twist::RepeatCursor => query.page.saturating_sub(1).max(1),
+        Twist::None | Twist::HasMoreNullCursor | Twist::EmptyPage => query.page,
+    };
+    let places = if call.twist == Twist::EmptyPage { Vec::new() } else { page_of(dataset, query, page) };
+
+    let agent_id = call.request.parameter("chatbotId").unwrap_or_default();
+    let mut body = b"{\"data\":".to_vec();
+    write_array(&mut body, places, |out, place| {
+        let conversation = dataset.at(place);
+        match dataset.raw_override(&conversation.id) {
+            Some(raw) => out.extend_from_slice(raw),
+            None => write_json(out, &WireConversation { agent_id, truth: &conversation }),
+        }
+    });
+    body.push(b'}');
+    Reply::bytes(StatusCode::OK, body)
+}
+
+fn page_of(dataset: &Dataset, query: &ListQuery, page: usize) -> Vec<usize> {
+    let window = dataset.window(query.from, query.to);
+    let skipped = (page - 1).saturating_mul(query.size);
+    if query.sources.is_none() {
+        let start = window.start.saturating_add(skipped).min(window.end);
+        let end = start.saturating_add(query.size).min(window.end);
+        return (start..end).collect();
+    }
+    let most = skipped.saturating_add(query.size);
+    let picked = dataset.pick(window, most, |channel| query.passes(channel));
+    picked.into_iter().skip(skipped).collect()
+}
+
+fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
+    match request.parameter(name) {
+        None => Some(usual),
+        Some(text) => text.parse().ok().filter(|&number| number > 0),
+    }
+}
+
+/// Returns nothing where the date is not one, and no date where it is not asked for.
+#[expect(clippy::option_option, reason = "the outer option is the verdict, the inner one the optional date")]
+fn date(request: &ApiRequest, name: &str, read: impl Fn(&str) -> Option<i64>) -> Option<Option<i64>> {
+    match request.parameter(name) {
+        None => Some(None),
+        Some(text) => read(text).map(Some),
+    }
+}
+
+fn invalid() -> Reply {
+    Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": "Invalid request data" }))
+}
+
+/// Returns the word that the specification's enumeration has instead of a display name.
+fn lower_case_source(channel: Channel) -> Option<&'static str> {
+    match channel {
+        Channel::Api => Some("api"),
+        Channel::Website => Some("website"),
+        Channel::WhatsApp => Some("whatsapp"),
+        Channel::Slack => Some("slack"),
+        _ => None,
+    }
+}
+
+struct WireConversation<'a> {
+    agent_id: &'a str,
+    truth: &'a Conversation,
+}
+
+impl WireConversation<'_> {
+    fn source(&self) -> &'static str {
+        let channel = self.truth.channel;
+        let display_name = channel.chatbase_name().unwrap_or("Unspecified");
+        if self.truth.varied { lower_case_source(channel).unwrap_or(display_name) } else { display_name }
+    }
+
+    fn time(&self, seconds: i64) -> String {
+        if self.truth.varied { time::iso_microseconds(seconds) } else { time::iso_milliseconds(seconds) }
+    }
+}
+
+impl Serialize for WireConversation<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let truth = self.truth;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &truth.id)?;
+        map.serialize_entry("chatbot_id", self.agent_id)?;
+        map.serialize_entry("created_at", &self.time(truth.created_at))?;
+        // The documentation and the real clients disagree on the name: some have one, some both.
+        let updated_at = self.time(truth.updated_at);
+        let (has_documented, has_seen) = match (truth.varied, truth.id.len() % 2) {
+            (false, _) => (false, true),
+            (true, 0) => (true, false),
+            (true, _) => (true, true),
+        };
+        if has_documented {
+            map.serialize_entry("updated_at", &updated_at)?;
+        }
+        if has_seen {
+            map.serialize_entry("last_message_at", &updated_at)?;
+        }
+        map.serialize_entry("source", self.source())?;
+        map.serialize_entry("country", &truth.country)?;
+        map.serialize_entry("customer", &customer(&truth.contact))?;
+        map.serialize_entry("min_score", &truth.min_score())?;
+        map.serialize_entry("form_submission", &form_submission(&truth.contact))?;
+        map.serialize_entry("messages", &WireMessages(truth))?;
+        map.end()
+    }
+}
+
+/// The customer is an id where there is one, else an object where name and e-mail say it all.
+fn customer(contact: &Contact) -> Value {
+    match contact {
+        Contact { id: Some(id), .. } => json!(id),
+        Contact { phone: None, name, email: Some(email), .. } => json!({ "email": email, "name": name }),
+        _ => Value::Null,
+    }
+}
+
+/// The filled form says what the customer does not.
+fn form_submission(contact: &Contact) -> Value {
+    let Contact { id, name, email, phone, .. } = contact;
+    let is_told_by_customer = id.is_none() && phone.is_none() && email.is_some();
+    let is_empty = name.is_none() && email.is_none() && phone.is_none();
+    if is_told_by_customer || is_empty {
+        return Value::Null;
+    }
+    json!({ "name": name, "email": email, "phone": phone })
+}
+
+struct WireMessages<'a>(&'a Conversation);
+
+impl Serialize for WireMessages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = self.0.messages.iter();
+        let told = told.filter(|message| message.is_told_by_chatbase_v1());
+        serializer.collect_seq(told.map(WireMessage))
+    }
+}
+
+struct WireMessage<'a>(&'a Message);
+
+impl Serialize for WireMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(id) = &message.id {
+            map.serialize_entry("id", id)?;
+        }
+        map.serialize_entry("role", message.role.word())?;
+        map.serialize_entry("content", &WireContent(&message.content))?;
+        if message.id.is_some() {
+            map.serialize_entry("type", "text")?;
+        }
+        if let (Role::Assistant, Some(score)) = (message.role, message.score) {
+            map.serialize_entry("score", &score)?;
+        }
+        map.end()
+    }
+}
+
+/// A string, unless there are several texts (blocks) or something unknown (whatever it is).
+struct WireContent<'a>(&'a [Content]);
+
+impl Serialize for WireContent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut contents = self.0.iter();
+        let unknown = contents.find_map(|content| match content {
+            Content::Unknown { data, .. } => Some(data),
+            _ => None,
+        });
+        if let Some(data) = unknown {
+            return data.serialize(serializer);
+        }
+        let texts: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|content| match content {
+                Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        if let [text] = texts[..] {
+            return serializer.serialize_str(text);
+        }
+        let mut blocks = serializer.serialize_seq(Some(texts.len()))?;
+        for text in texts {
+            blocks.serialize_element(&json!({ "type": "text", "text": text }))?;
+        }
+        blocks.end()
+    }
+}

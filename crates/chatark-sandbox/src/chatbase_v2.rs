@@ -1,0 +1,511 @@
+//! Chatbase's second API: cursor pages, typed parts, epoch seconds.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Value, json};
+
+use crate::call::{Call, Twist};
+use crate::cursor;
+use crate::dataset::{Dataset, Key};
+use crate::message::{ApiRequest, Reply, write_array, write_json};
+use crate::refusal::{Refusal, chatbase_v2_error};
+use crate::time;
+use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
+use crate::world::Agent;
+
+/// How many conversations the export gives at most, and by default.
+const EXPORT_LIMIT: usize = 20;
+
+/// How much the other lists give at most.
+const LIST_LIMIT: usize = 100;
+
+/// Answers a request that has passed the gate.
+pub(crate) fn answer(call: &Call<'_>) -> Reply {
+    match call.request.segments()[..] {
+        ["agents"] => agents(call),
+        ["agents", _] => agent(call),
+        ["agents", _, "conversations", "export"] => settle(export(call)),
+        ["agents", _, "conversations", id, "messages"] => settle(messages(call, id)),
+        ["agents", _, "users", user, "conversations"] => settle(user_conversations(call, user)),
+        _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV2),
+    }
+}
+
+/// Answers the health check, which needs no key.
+pub(crate) fn health() -> Reply {
+    Reply::json(StatusCode::OK, &json!({ "data": { "status": "ok" } }))
+}
+
+/// Returns the id of a message to which the truth gives none: this vendor always tells one.
+pub(crate) fn message_id(position: usize) -> String {
+    format!("msg_{position:02}")
+}
+
+fn settle(outcome: Result<Reply, Reply>) -> Reply {
+    outcome.unwrap_or_else(|refused| refused)
+}
+
+fn agents(call: &Call<'_>) -> Reply {
+    let data: Vec<Value> = call.account.iter().map(|held| agent_body(held)).collect();
+    let pagination = json!({ "cursor": null, "hasMore": false, "total": data.len() });
+    Reply::json(StatusCode::OK, &json!({ "data": data, "pagination": pagination }))
+}
+
+fn agent(call: &Call<'_>) -> Reply {
+    match &call.agent {
+        Some(agent) => Reply::json(StatusCode::OK, &json!({ "data": agent_body(agent) })),
+        None => Reply::json(
+            StatusCode::NOT_FOUND,
+            &chatbase_v2_error("AGENT_NOT_FOUND", "The requested agent could not be found"),
+        ),
+    }
+}
+
+fn agent_body(agent: &Agent) -> Value {
+    json!({
+        "id": agent.id,
+        "name": agent.name,
+        "instructions": "You answer the customers of a small shop.",
+        "model": "gpt-5-mini",
+        "temp": 0,
+        "visibility": "private",
+        "createdAt": "2024-01-15T10:30:00.000Z",
+        "lastMessageAt": null,
+        "lastTrainedAt": null,
+        "status": "trained",
+        "size": 20_480,
+    })
+}
+
+/// The parameters of the export, read and checked.
+struct ExportQuery {
+    limit: usize,
+    after: Option<Key<'static>>,
+    from: Option<i64>,
+    to: Option<i64>,
+    conversation_id: Option<String>,
+    has_messages: bool,
+    sources: Option<Vec<String>>,
+}
+
+impl ExportQuery {
+    fn read(request: &ApiRequest, old_deployment: bool) -> Result<Self, Reply> {
+        let mut query = Self {
+            limit: limit(request, EXPORT_LIMIT, EXPORT_LIMIT)?,
+            after: cursor_key(request)?,
+            from: None,
+            to: None,
+            conversation_id: None,
+            has_messages: true,
+            sources: None,
+        };
+        if old_deployment {
+            return Ok(query);
+        }
+        query.from = date(request, "startDate", time::earliest)?;
+        query.to = date(request, "endDate", time::latest)?;
+        if let (Some(from), Some(to)) = (query.from, query.to)
+            && from > to
+        {
+            return Err(bad_request(&chatbase_v2_error(
+                "VALIDATION_INVALID_DATE_RANGE",
+                "startDate must not be after endDate",
+            )));
+        }
+        query.conversation_id = request.parameter("conversationId").map(str::to_owned);
+        query.has_messages = match request.parameter("include") {
+            None | Some("messages") => true,
+            Some("summary") => false,
+            Some(_) => return Err(invalid("include", "Invalid enum value")),
+        };
+        query.sources = request
+            .parameter("source")
+            .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect());
+        Ok(query)
+    }
+
+    fn passes(&self, channel: Channel) -> bool {
+        self.sources.as_ref().is_none_or(|sources| {
+            channel.chatbase_name().is_some_and(|name| sources.iter().any(|source| source == name))
+        })
+    }
+}
+
+fn export(call: &Call<'_>) -> Result<Reply, Reply> {
+    let is_old = call.agent.as_ref().is_some_and(|agent| agent.old_deployment);
+    let query = ExportQuery::read(call.request, is_old)?;
+    // An unknown agent is answered like an empty one: the vendor's trap.
+    let nothing = Dataset::default();
+    let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
+
+    let window = match &query.conversation_id {
+        Some(id) => dataset.index_of(id).map_or(0..0, |index| index..index + 1),
+        None => dataset.window(query.from, query.to),
+    };
+    let total = dataset.count(window.clone(), |channel| query.passes(channel));
+    let start = query
+        .after
+        .as_ref()
+        .map_or(window.start, |key| dataset.first_older_than(key))
+        .clamp(window.start, window.end);
+    let mut places = dataset.pick(start..window.end, query.limit + 1, |channel| query.passes(channel));
+    let has_more = places.len() > query.limit;
+    places.truncate(query.limit);
+    let next = places.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last)));
+    let pagination = twisted(call, &mut places, next, total);
+
+    let mut body = b"{\"data\":".to_vec();
+    write_array(&mut body, places, |out, place| {
+        let conversation = dataset.at(place);
+        match dataset.raw_override(&conversation.id) {
+            Some(raw) if query.has_messages => out.extend_from_slice(raw),
+            _ => write_json(out, &wire_conversation(&conversation, query.has_messages)),
+        }
+    });
+    Ok(finish(body, &pagination))
+}
+
+fn user_conversations(call: &Call<'_>, user: &str) -> Result<Reply, Reply> {
+    let limit = limit(call.request, EXPORT_LIMIT, LIST_LIMIT)?;
+    let after = cursor_key(call.request)?;
+    let nothing = Dataset::default();
+    let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
+
+    let mut held: Vec<Cow<'_, Conversation>> =
+        dataset.api_conversations_of(user).into_iter().map(|place| dataset.at(place)).collect();
+    held.sort_by(|left, right| activity(right).cmp(&activity(left)));
+    let start = after.map_or(0, |key| held.partition_point(|conversation| activity(conversation) >= key));
+    let end = held.len().min(start.saturating_add(limit));
+    let next = held[start..end].last().filter(|_| end < held.len()).map(|last| cursor_of(&activity(last)));
+    let pagination = json!({
+        "hasMore": next.is_some(),
+        "cursor": next,
+        "total": held.len(),
+    });
+
+    let mut body = b"{\"data\":".to_vec();
+    write_array(&mut body, start..end, |out, place| {
+        let mut wire = wire_conversation(&held[place], false);
+        wire.source = WordOrNull::Absent;
+        write_json(out, &wire);
+    });
+    Ok(finish(body, &pagination))
+}
+
+fn messages(call: &Call<'_>, id: &str) -> Result<Reply, Reply> {
+    let limit = limit(call.request, LIST_LIMIT, LIST_LIMIT)?;
+    let before = cursor_key(call.request)?;
+    let conversation = call
+        .agent
+        .as_ref()
+        .and_then(|agent| Some(agent.dataset.conversation(agent.dataset.index_of(id)?)))
+        .filter(|conversation| conversation.channel == Channel::Api)
+        .ok_or_else(|| {
+            let body = chatbase_v2_error("RESOURCE_NOT_FOUND", "The requested item could not be found");
+            Reply::json(StatusCode::NOT_FOUND, &body)
+        })?;
+
+    // Pages go backward from the newest message, and run forward inside.
+    let held = &conversation.messages;
+    let id_at = |position: usize| wire_id(&held[position], position);
+    let end = match before {
+        None => held.len(),
+        Some(key) => (0..held.len())
+            .find(|&position| id_at(position) == key.id)
+            .ok_or_else(|| invalid("cursor", "Invalid cursor"))?,
+    };
+    let start = end.saturating_sub(limit);
+    let next = (start > 0).then(|| {
+        cursor_of(&Key {
+            created_at: held[start].created_at.unwrap_or(conversation.created_at),
+            id: id_at(start),
+        })
+    });
+    let pagination = json!({
+        "hasMore": next.is_some(),
+        "cursor": next,
+        "total": held.len(),
+    });
+
+    let mut body = b"{\"data\":".to_vec();
+    write_array(&mut body, start..end, |out, position| {
+        let mut wire = wire_message(&held[position], position, conversation.varied);
+        wire.parts.is_sanitised = false;
+        write_json(out, &wire);
+    });
+    Ok(finish(body, &pagination))
+}
+
+fn finish(mut body: Vec<u8>, pagination: &Value) -> Reply {
+    body.extend_from_slice(b",\"pagination\":");
+    write_json(&mut body, pagination);
+    body.push(b'}');
+    Reply::bytes(StatusCode::OK, body)
+}
+
+/// Returns the page's end, bent by a fault where there is one.
+fn twisted(call: &Call<'_>, places: &mut Vec<usize>, next: Option<String>, total: usize) -> Value {
+    let asked = call.request.parameter("cursor").map(str::to_owned);
+    let (cursor, has_more) = match call.twist {
+        Twist::None => {
+            let has_more = next.is_some();
+            (next, has_more)
+        }
+        Twist::RepeatCursor => (asked.or(next), true),
+        Twist::HasMoreNullCursor => (None, true),
+        Twist::EmptyPage => {
+            places.clear();
+            (Some(salted(asked.as_deref())), true)
+        }
+    };
+    json!({ "cursor": cursor, "hasMore": has_more, "total": total })
+}
+
+/// Returns another cursor for the same place, so that an empty page leads on to the full one.
+fn salted(asked: Option<&str>) -> String {
+    let mut value = asked
+        .and_then(cursor::decode)
+        .unwrap_or_else(|| json!({ "t": "9999-12-31T23:59:59.000Z", "id": "" }));
+    let salt = value.get("salt").and_then(Value::as_u64).unwrap_or(0);
+    value["salt"] = json!(salt + 1);
+    cursor::encode_padded(&value)
+}
+
+fn cursor_of(key: &Key<'_>) -> String {
+    cursor::encode_padded(&json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id }))
+}
+
+fn cursor_key(request: &ApiRequest) -> Result<Option<Key<'static>>, Reply> {
+    let Some(text) = request.parameter("cursor") else {
+        return Ok(None);
+    };
+    let key = cursor::decode(text).and_then(|value| {
+        Some(Key {
+            created_at: time::latest(value.get("t")?.as_str()?)?,
+            id: Cow::Owned(value.get("id")?.as_str()?.to_owned()),
+        })
+    });
+    match key {
+        Some(key) => Ok(Some(key)),
+        None => Err(invalid("cursor", "Invalid cursor")),
+    }
+}
+
+fn activity(conversation: &Conversation) -> Key<'_> {
+    Key { created_at: conversation.updated_at, id: Cow::Borrowed(&conversation.id) }
+}
+
+fn limit(request: &ApiRequest, usual: usize, most: usize) -> Result<usize, Reply> {
+    let Some(text) = request.parameter("limit") else {
+        return Ok(usual);
+    };
+    match text.parse::<usize>() {
+        Ok(0) => Err(invalid("limit", "Number must be greater than or equal to 1")),
+        Ok(limit) if limit > most => {
+            Err(invalid("limit", &format!("Number must be less than or equal to {most}")))
+        }
+        Ok(limit) => Ok(limit),
+        Err(_) => Err(invalid("limit", "Expected number, received string")),
+    }
+}
+
+fn date(request: &ApiRequest, name: &str, read: impl Fn(&str) -> Option<i64>) -> Result<Option<i64>, Reply> {
+    match request.parameter(name) {
+        None => Ok(None),
+        Some(text) => match read(text) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(invalid(name, "Invalid date")),
+        },
+    }
+}
+
+fn invalid(field: &str, problem: &str) -> Reply {
+    let details = BTreeMap::from([(field, problem)]);
+    let mut body = chatbase_v2_error("VALIDATION_INVALID_BODY", "Invalid request");
+    body["error"]["details"] = json!(details);
+    bad_request(&body)
+}
+
+fn bad_request(body: &Value) -> Reply {
+    Reply::json(StatusCode::BAD_REQUEST, body)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireConversation<'a> {
+    id: &'a str,
+    title: Option<&'a str>,
+    created_at: i64,
+    updated_at: i64,
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "WordOrNull::is_absent")]
+    source: WordOrNull,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<WireMessages<'a>>,
+}
+
+/// A key whose value may be null, and which may be left out altogether.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WordOrNull {
+    Absent,
+    Held(Option<&'static str>),
+}
+
+impl WordOrNull {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+struct WireMessages<'a>(&'a Conversation);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMessage<'a> {
+    id: Cow<'a, str>,
+    role: &'static str,
+    parts: WireParts<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<i64>,
+    #[serde(skip_serializing_if = "WordOrNull::is_absent")]
+    feedback: WordOrNull,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<WireMetadata>,
+}
+
+#[derive(Serialize)]
+struct WireMetadata {
+    score: Option<f64>,
+}
+
+struct WireParts<'a> {
+    content: &'a [Content],
+    is_sanitised: bool,
+}
+
+struct WirePart<'a> {
+    content: &'a Content,
+    is_sanitised: bool,
+}
+
+fn wire_conversation(conversation: &Conversation, has_messages: bool) -> WireConversation<'_> {
+    WireConversation {
+        id: &conversation.id,
+        title: conversation.title.as_deref(),
+        created_at: conversation.created_at,
+        updated_at: conversation.updated_at,
+        user_id: conversation.contact.id.as_deref(),
+        source: WordOrNull::Held(conversation.channel.chatbase_name()),
+        status: conversation.status.map_or("ongoing", Status::word),
+        messages: has_messages.then_some(WireMessages(conversation)),
+    }
+}
+
+fn wire_message(message: &Message, position: usize, is_varied: bool) -> WireMessage<'_> {
+    let is_answer = message.role == Role::Assistant;
+    // A varied conversation leaves out what it could say with null.
+    let tells_feedback = is_answer && (message.feedback.is_some() || !is_varied);
+    let tells_score = is_answer && (message.score.is_some() || !is_varied);
+    WireMessage {
+        id: wire_id(message, position),
+        role: message.role.word(),
+        parts: WireParts { content: &message.content, is_sanitised: true },
+        created_at: message.created_at,
+        feedback: if tells_feedback {
+            WordOrNull::Held(message.feedback.map(Feedback::word))
+        } else {
+            WordOrNull::Absent
+        },
+        metadata: tells_score.then_some(WireMetadata { score: message.score }),
+    }
+}
+
+fn wire_id(message: &Message, position: usize) -> Cow<'_, str> {
+    match &message.id {
+        Some(id) => Cow::Borrowed(id),
+        None => Cow::Owned(message_id(position)),
+    }
+}
+
+impl Serialize for WireMessages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = self.0.messages.iter().enumerate();
+        serializer.collect_seq(wire.map(|(position, message)| wire_message(message, position, self.0.varied)))
+    }
+}
+
+impl Serialize for WireParts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = self.content.iter().filter(|content| is_told(content));
+        serializer.collect_seq(told.map(|content| WirePart { content, is_sanitised: self.is_sanitised }))
+    }
+}
+
+/// This vendor knows text, tools, and whatever it has not documented yet.
+fn is_told(content: &Content) -> bool {
+    matches!(
+        content,
+        Content::Text(_)
+            | Content::Notice { .. }
+            | Content::ToolCall { .. }
+            | Content::ToolResult { .. }
+            | Content::Unknown { .. }
+    )
+}
+
+impl Serialize for WirePart<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.content {
+            Content::Text(text) | Content::Notice { text, .. } => {
+                map.serialize_entry("type", "text")?;
+                map.serialize_entry("text", text)?;
+            }
+            Content::ToolCall { id, name, input } => {
+                map.serialize_entry("type", "tool-call")?;
+                map.serialize_entry("toolCallId", id)?;
+                map.serialize_entry("toolName", name)?;
+                if !self.is_sanitised {
+                    map.serialize_entry("input", input)?;
+                }
+            }
+            Content::ToolResult { id, name, .. } => {
+                map.serialize_entry("type", "tool-result")?;
+                map.serialize_entry("toolCallId", id)?;
+                map.serialize_entry("toolName", name)?;
+                map.serialize_entry("output", &tool_output(self.content, self.is_sanitised))?;
+            }
+            Content::Unknown { kind, data } => {
+                map.serialize_entry("type", kind)?;
+                for (key, value) in data.as_object().into_iter().flatten() {
+                    map.serialize_entry(key, value)?;
+                }
+            }
+            _ => {}
+        }
+        map.end()
+    }
+}
+
+fn tool_output(content: &Content, is_sanitised: bool) -> Value {
+    let Content::ToolResult { status, data, error, .. } = content else {
+        return Value::Null;
+    };
+    let mut output = json!({ "status": status.word() });
+    if let Some(data) = data {
+        output["data"] = data.clone();
+    }
+    if let Some(error) = error {
+        output["error"] = json!(error);
+    }
+    if !is_sanitised {
+        output["debug"] = json!({ "ms": 182 });
+    }
+    output
+}

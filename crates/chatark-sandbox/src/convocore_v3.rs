@@ -1,0 +1,839 @@
+//! Convocore's third API: turns, sessions, English times, in two generations of the export.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::call::{Call, Twist};
+use crate::cursor;
+use crate::dataset::{Dataset, Key};
+use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
+use crate::refusal::Refusal;
+use crate::time;
+use crate::truth::{Content, Conversation, Feedback, Message, Role, Status, Vendor};
+use crate::world::{Agent, Generation, Zone};
+
+const USUAL_LIMIT: usize = 20;
+const MOST_LIMIT: usize = 50;
+const MOST_SELECTED: usize = 500;
+
+/// How many bytes of a streamed array are gathered before they are sent.
+const PIECE_LENGTH: usize = 64 * 1024;
+
+/// How much of a tool's result the trace shows before it breaks off.
+const TRACE_LENGTH: usize = 80;
+
+/// Answers a request that has passed the gate.
+pub(crate) fn answer(call: &Call<'_>) -> Reply {
+    let segments = call.request.segments();
+    if segments.first() != Some(&"agents") || segments.len() < 2 {
+        return Refusal::UnknownRoute.reply(Vendor::ConvocoreV3);
+    }
+    let Some(agent) = &call.agent else {
+        return not_found("Agent not found");
+    };
+    match segments[2..] {
+        [] => agent_reply(agent),
+        ["convos", "export"] => match agent.generation {
+            Generation::OneArray => one_array(agent),
+            Generation::Paged => match ExportQuery::read(call.request) {
+                Ok(query) => paged(call, agent, &query),
+                Err(refused) => refused,
+            },
+        },
+        ["convos", id, "export"] => single(agent, id),
+        _ => Refusal::UnknownRoute.reply(Vendor::ConvocoreV3),
+    }
+}
+
+fn agent_reply(agent: &Agent) -> Reply {
+    let data = json!({
+        "ID": agent.id,
+        "title": agent.name,
+        // The vendor really sends it: nobody may log or keep it.
+        "SECRET_API_KEY": "sandbox-agent-secret",
+    });
+    let message = "Agent retrieved successfully";
+    Reply::json(StatusCode::OK, &json!({ "success": true, "message": message, "data": data }))
+}
+
+fn not_found(message: &str) -> Reply {
+    Reply::json(StatusCode::NOT_FOUND, &json!({ "message": message, "code": "NOT_FOUND" }))
+}
+
+fn single(agent: &Agent, id: &str) -> Reply {
+    let Some(place) = agent.dataset.index_of(id) else {
+        return not_found("Conversation not found");
+    };
+    let mut body = envelope_start("Conversation exported successfully");
+    write_conversation(&mut body, agent, &agent.dataset.at(place));
+    body.push(b'}');
+    Reply::bytes(StatusCode::OK, body)
+}
+
+/// Sends everything there is, without ever holding it.
+fn one_array(agent: &Arc<Agent>) -> Reply {
+    let pieces = ArrayPieces { agent: Arc::clone(agent), place: 0, has_ended: false };
+    Reply { body: ReplyBody::Pieces(Box::new(pieces)), ..Reply::bytes(StatusCode::OK, "") }
+}
+
+struct ArrayPieces {
+    agent: Arc<Agent>,
+    place: usize,
+    has_ended: bool,
+}
+
+impl Iterator for ArrayPieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.has_ended {
+            return None;
+        }
+        let mut piece = Vec::with_capacity(PIECE_LENGTH + PIECE_LENGTH / 8);
+        if self.place == 0 {
+            piece = envelope_start("Conversations exported successfully");
+            piece.push(b'[');
+        }
+        let dataset = &self.agent.dataset;
+        while self.place < dataset.len() && piece.len() < PIECE_LENGTH {
+            if self.place > 0 {
+                piece.push(b',');
+            }
+            write_conversation(&mut piece, &self.agent, &dataset.at(self.place));
+            self.place += 1;
+        }
+        if self.place == dataset.len() {
+            piece.extend_from_slice(b"]}");
+            self.has_ended = true;
+        }
+        Some(piece.into())
+    }
+}
+
+fn envelope_start(message: &str) -> Vec<u8> {
+    format!("{{\"success\":true,\"message\":\"{message}\",\"data\":").into_bytes()
+}
+
+/// The parameters of the paged export, read and checked.
+struct ExportQuery {
+    limit: usize,
+    is_ascending: bool,
+    from: Option<i64>,
+    to: Option<i64>,
+    after: Option<Key<'static>>,
+    selected: Option<Vec<String>>,
+}
+
+impl ExportQuery {
+    fn read(request: &ApiRequest) -> Result<Self, Reply> {
+        let query = Self {
+            limit: parameter(request, "limit", |text| text.parse().ok())?.unwrap_or(USUAL_LIMIT),
+            is_ascending: parameter(request, "sort", |text| match text {
+                "asc" => Some(true),
+                "desc" => Some(false),
+                _ => None,
+            })?
+            .unwrap_or(false),
+            from: parameter(request, "fromTs", time::epoch)?,
+            to: parameter(request, "toTs", time::epoch)?,
+            after: parameter(request, "cursor", read_cursor)?,
+            selected: request.parameter("convoIds").map(|ids| ids.split(',').map(str::to_owned).collect()),
+        };
+        if query.limit == 0 || query.limit > MOST_LIMIT {
+            return Err(invalid("limit"));
+        }
+        if query.selected.as_ref().is_some_and(|ids| ids.len() > MOST_SELECTED) {
+            return Err(invalid("convoIds"));
+        }
+        Ok(query)
+    }
+
+    fn sort(&self) -> &'static str {
+        if self.is_ascending { "asc" } else { "desc" }
+    }
+}
+
+fn parameter<T>(
+    request: &ApiRequest,
+    name: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Reply> {
+    match request.parameter(name) {
+        None => Ok(None),
+        Some(text) => match read(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(invalid(name)),
+        },
+    }
+}
+
+fn invalid(name: &str) -> Reply {
+    let issue = json!({ "code": "invalid_type", "path": [name], "message": "Invalid input" });
+    Reply::json(
+        StatusCode::BAD_REQUEST,
+        &json!({
+            "message": "Input validation failed",
+            "code": "BAD_REQUEST",
+            "issues": [issue],
+        }),
+    )
+}
+
+fn read_cursor(text: &str) -> Option<Key<'static>> {
+    let value = cursor::decode(text)?;
+    Some(Key {
+        created_at: value.get("ts")?.as_i64()?,
+        id: Cow::Owned(value.get("uniqueId")?.as_str()?.to_owned()),
+    })
+}
+
+fn cursor_of(key: &Key<'_>, sort: &str) -> String {
+    let value = json!({ "v": 1, "sort": sort, "uniqueId": key.id, "ts": key.created_at });
+    cursor::encode_url_safe(&value)
+}
+
+/// A page of the export: what was looked at, and where it goes on.
+struct Page {
+    scanned: Vec<usize>,
+    next: Option<String>,
+    has_more: bool,
+}
+
+fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
+    if let Some(ids) = &query.selected {
+        return Page {
+            scanned: ids.iter().filter_map(|id| dataset.index_of(id)).collect(),
+            next: None,
+            has_more: false,
+        };
+    }
+    let window = dataset.window(query.from, query.to);
+    let (start, end) = match (&query.after, query.is_ascending) {
+        (None, _) => (window.start, window.end),
+        (Some(key), false) => (dataset.first_older_than(key).max(window.start), window.end),
+        (Some(key), true) => (window.start, dataset.first_not_newer_than(key).min(window.end)),
+    };
+    let left = end.saturating_sub(start);
+    let count = left.min(query.limit);
+    let mut scanned: Vec<usize> = if query.is_ascending {
+        (end - count..end).rev().collect()
+    } else {
+        (start..start + count).collect()
+    };
+    let next =
+        scanned.last().filter(|_| left > count).map(|&last| cursor_of(&dataset.key(last), query.sort()));
+    let asked = call.request.parameter("cursor");
+    let (next, has_more) = match call.twist {
+        Twist::None => {
+            let has_more = next.is_some();
+            (next, has_more)
+        }
+        Twist::RepeatCursor => (asked.map(str::to_owned).or(next), true),
+        Twist::HasMoreNullCursor => (None, true),
+        Twist::EmptyPage => {
+            scanned.clear();
+            (Some(salted(asked, query)), true)
+        }
+    };
+    Page { scanned, next, has_more }
+}
+
+/// Returns another cursor for the same place, so that an empty page leads on to the full one.
+fn salted(asked: Option<&str>, query: &ExportQuery) -> String {
+    let beginning = if query.is_ascending { i64::MIN } else { i64::MAX };
+    let mut value = asked
+        .and_then(cursor::decode)
+        .unwrap_or_else(|| json!({ "v": 1, "sort": query.sort(), "uniqueId": "", "ts": beginning }));
+    let salt = value.get("salt").and_then(Value::as_u64).unwrap_or(0);
+    value["salt"] = json!(salt + 1);
+    cursor::encode_url_safe(&value)
+}
+
+fn paged(call: &Call<'_>, agent: &Agent, query: &ExportQuery) -> Reply {
+    let page = page_of(call, &agent.dataset, query);
+    let scanned_count = page.scanned.len();
+    let exported: Vec<Cow<'_, Conversation>> = page
+        .scanned
+        .iter()
+        .map(|&place| agent.dataset.at(place))
+        .filter(|conversation| conversation.has_user_message())
+        .collect();
+    let sessions = exported.iter().map(|conversation| billable_sessions(conversation)).sum();
+    let is_selected = query.selected.is_some();
+    let message = format!(
+        "Exported {} conversation(s) ({sessions} billable session(s)). Paginated {}-first (supabase).",
+        exported.len(),
+        if query.is_ascending { "oldest" } else { "newest" },
+    );
+    let mut head = json!({
+        "success": true,
+        "message": message,
+        "mode": if is_selected { "selected" } else { "paginated" },
+        "source": "supabase",
+        "limit": query.limit,
+        "hasMore": page.has_more,
+        "nextCursor": page.next,
+        "scannedConvoCount": scanned_count,
+        "query": { "sort": query.sort(), "fromTs": query.from, "toTs": query.to },
+        "usage": usage(call, sessions),
+        "rateLimit": { "remainingHour": call.meter.remaining_hour },
+    });
+    // The end of a selection says nothing about a cursor, the end of a list says null.
+    if let (true, Some(head)) = (is_selected, head.as_object_mut()) {
+        head.remove("nextCursor");
+    }
+    let mut body = head.to_string().into_bytes();
+    body.pop();
+    body.extend_from_slice(b",\"data\":");
+    write_array(&mut body, 0..exported.len(), |out, at| {
+        write_conversation(out, agent, &exported[at]);
+    });
+    body.push(b'}');
+    Reply::bytes(StatusCode::OK, body)
+}
+
+fn usage(call: &Call<'_>, sessions: u64) -> Value {
+    let used = call.meter.bill(sessions);
+    let quota = call.meter.included_quota;
+    json!({
+        "periodKey": "billing_2026-11",
+        "billableUsedThisRequest": sessions,
+        "billableUsedThisPeriod": used,
+        "includedQuota": quota,
+        "billableRemainingThisPeriod": quota.saturating_sub(used),
+        "summary": format!("Used {used} / {quota} billable session exports this billing cycle."),
+    })
+}
+
+/// Returns how many sessions hold a message that a person wrote.
+fn billable_sessions(conversation: &Conversation) -> u64 {
+    let (past, current) = sessions(conversation);
+    let all = past.iter().chain([&current]);
+    let billable = all.filter(|messages| messages.iter().any(Message::is_human));
+    billable.fold(0, |count, _| count + 1)
+}
+
+/// Splits the messages into past sessions and the current one.
+fn sessions(conversation: &Conversation) -> (Vec<&[Message]>, &[Message]) {
+    let mut rest = &conversation.messages[..];
+    let mut past = Vec::with_capacity(conversation.past_sessions.len());
+    for &count in &conversation.past_sessions {
+        let (session, later) = rest.split_at(count.min(rest.len()));
+        past.push(session);
+        rest = later;
+    }
+    (past, rest)
+}
+
+fn write_conversation(out: &mut Vec<u8>, agent: &Agent, conversation: &Conversation) {
+    if let Some(raw) = agent.dataset.raw_override(&conversation.id) {
+        out.extend_from_slice(raw);
+        return;
+    }
+    let (past, current) = sessions(conversation);
+    let mut writer = Writer { out, zone: agent.zone, is_varied: conversation.varied, position: 0 };
+    writer.raw("{\"metadata\":{\"feedback\":");
+    writer.json(feedback_word(conversation.feedback));
+    writer.raw(",\"convo\":");
+    writer.json(&light_document(conversation));
+    writer.raw(",\"sessions\":[");
+    for (at, session) in past.into_iter().enumerate() {
+        writer.raw(if at > 0 { "," } else { "" });
+        writer.turns(session, true);
+    }
+    writer.raw("]},\"turns\":");
+    writer.turns(current, false);
+    writer.raw("}");
+}
+
+/// The thin document that describes a conversation without its turns.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LightDocument<'a> {
+    id: &'a str,
+    ts: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_phone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_company: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_website: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a str>,
+    #[serde(rename = "lastMessageTS", skip_serializing_if = "Option::is_none")]
+    last_message_at: Option<i64>,
+}
+
+fn light_document(conversation: &Conversation) -> LightDocument<'_> {
+    let contact = &conversation.contact;
+    let tells_tags = !conversation.tags.is_empty() || conversation.varied;
+    LightDocument {
+        id: &conversation.id,
+        ts: conversation.created_at,
+        user_name: contact.name.as_deref(),
+        user_email: contact.email.as_deref(),
+        user_phone: contact.phone.as_deref(),
+        user_company: contact.company.as_deref(),
+        user_address: contact.address.as_deref(),
+        user_website: contact.website.as_deref(),
+        notes: conversation.notes.as_deref(),
+        // Tags are absent, empty or full.
+        tags: tells_tags.then_some(&conversation.tags[..]),
+        origin: conversation.channel.convocore_name(),
+        state: conversation.status.map(state),
+        last_message_at: conversation.tells_last_message_time().then_some(conversation.updated_at),
+    }
+}
+
+fn state(status: Status) -> &'static str {
+    match status {
+        Status::Ongoing => "ai-chatting",
+        Status::Ended => "ended_chat",
+        Status::TakenOver => "human-chatting",
+        Status::Paused => "requested_chat",
+    }
+}
+
+fn feedback_word(feedback: Option<Feedback>) -> &'static str {
+    match feedback {
+        Some(Feedback::Positive) => "Positive",
+        Some(Feedback::Negative) => "Negative",
+        None => "Unset",
+    }
+}
+
+/// Writes the turns of a conversation, counting its messages through.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    zone: Zone,
+    is_varied: bool,
+    position: usize,
+}
+
+/// The payload of a text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TextPayload<'a> {
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ai_generated: Option<bool>,
+}
+
+impl Writer<'_> {
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn json(&mut self, value: &(impl Serialize + ?Sized)) {
+        write_json(self.out, value);
+    }
+
+    fn entry(&mut self, key: &str, value: &(impl Serialize + ?Sized)) {
+        self.raw(",\"");
+        self.raw(key);
+        self.raw("\":");
+        self.json(value);
+    }
+
+    /// Gathers the messages of one speaker into a turn.
+    fn turns(&mut self, messages: &[Message], is_past: bool) {
+        let mut speaker = None;
+        self.raw("[");
+        for message in messages {
+            for (at, piece) in Piece::of(message).into_iter().enumerate() {
+                let role = piece.speaker(message.role);
+                let from = self.from(role, is_past);
+                if speaker == Some(role) {
+                    self.raw(",");
+                } else {
+                    self.raw(if speaker.is_some() { "]},{" } else { "{" });
+                    self.raw("\"from\":");
+                    self.json(from);
+                    self.raw(",\"messages\":[");
+                    speaker = Some(role);
+                }
+                self.raw("{\"type\":");
+                self.json(&piece.kind());
+                if let (0, Some(id)) = (at, &message.id) {
+                    self.entry("mid", id);
+                }
+                if is_past {
+                    self.stored(message, &piece, from);
+                } else {
+                    self.exported(message, &piece);
+                }
+                self.raw("}");
+                self.position += 1;
+            }
+        }
+        self.raw(if speaker.is_some() { "]}]" } else { "]" });
+    }
+
+    /// Stored turns say `human`, exported ones `user`; varied conversations say both.
+    fn from(&self, role: Role, is_past: bool) -> &'static str {
+        match role {
+            Role::User if is_past || (self.is_varied && self.position % 2 == 1) => "human",
+            Role::User => "user",
+            Role::Assistant | Role::Tool => "bot",
+            Role::System => "system",
+        }
+    }
+
+    /// Past sessions come as they are stored.
+    fn stored(&mut self, message: &Message, piece: &Piece<'_>, from: &str) {
+        self.entry("from", from);
+        if let Some(seconds) = message.created_at {
+            self.entry("ts", &seconds);
+        }
+        if let (Some(feedback), Piece::Text(_)) = (message.feedback, piece) {
+            self.entry("feedback", &(feedback == Feedback::Positive));
+        }
+        if let Some(payload) = piece.payload() {
+            let item = json!({ "type": piece.kind(), "payload": payload });
+            self.entry("item", &item);
+        }
+    }
+
+    fn exported(&mut self, message: &Message, piece: &Piece<'_>) {
+        if let Some(seconds) = message.created_at {
+            let time = self.time(seconds);
+            self.entry("ts", &time);
+        }
+        if let Piece::Text(text) = piece {
+            let has_room = piece.tells_feedback(false, self.is_varied);
+            let payload = TextPayload {
+                message: text,
+                feedback: has_room.then(|| feedback_word(message.feedback)),
+                ai_generated: has_room.then_some(message.role == Role::Assistant),
+            };
+            self.entry("payload", &payload);
+        } else if let Some(payload) = piece.payload() {
+            self.entry("payload", &payload);
+        }
+    }
+
+    fn time(&self, seconds: i64) -> Value {
+        match self.position % 5 {
+            1 if self.is_varied => json!(seconds),
+            2 if self.is_varied => json!(seconds.saturating_mul(1_000)),
+            3 if self.is_varied => json!(seconds.to_string()),
+            4 if self.is_varied => json!(time::iso_milliseconds(seconds)),
+            _ => json!(time::english(seconds, self.zone)),
+        }
+    }
+}
+
+/// One of this vendor's messages: it holds a single thing, where other vendors hold several.
+#[derive(Debug)]
+pub(crate) enum Piece<'a> {
+    Text(&'a str),
+    Visual { text: Option<&'a str>, urls: Vec<&'a str> },
+    Cards(Vec<&'a Content>),
+    Trace(Cow<'a, str>, bool),
+    Other(&'a Content),
+}
+
+impl<'a> Piece<'a> {
+    /// Returns the messages that this vendor makes of one message.
+    ///
+    /// A text before pictures is their caption; cards in a row are a carousel; of a tool only the
+    /// end leaves a trace.
+    pub(crate) fn of(message: &'a Message) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut rest = &message.content[..];
+        while !rest.is_empty() {
+            pieces.extend(Self::take(&mut rest));
+        }
+        pieces
+    }
+
+    /// Takes the contents of the next message; none where they leave no trace.
+    fn take(rest: &mut &'a [Content]) -> Option<Self> {
+        let (first, others) = rest.split_first()?;
+        if matches!(first, Content::Image { .. }) {
+            let urls = take_pictures(rest);
+            return Some(Self::Visual { text: None, urls });
+        }
+        if is_card(first) {
+            let count = rest.iter().take_while(|held| is_card(held)).count();
+            let (cards, later) = rest.split_at(count);
+            *rest = later;
+            return Some(Self::Cards(cards.iter().collect()));
+        }
+        *rest = others;
+        Some(match first {
+            Content::Text(text) if picture_count(others) > 0 => {
+                let urls = take_pictures(rest);
+                Self::Visual { text: Some(text), urls }
+            }
+            Content::Text(text) => Self::Text(text),
+            Content::ToolCall { .. } => return None,
+            Content::ToolResult { name, data, error, .. } => {
+                let trace = tool_trace(name, data.as_ref(), error.as_deref());
+                Self::Trace(Cow::Owned(trace), true)
+            }
+            Content::Debug { text } => Self::Trace(Cow::Borrowed(text), false),
+            other => Self::Other(other),
+        })
+    }
+
+    /// Returns who speaks on the wire, where tools and events have no voice of their own.
+    fn speaker(&self, role: Role) -> Role {
+        match (self, role) {
+            (Self::Trace(..), _) | (_, Role::Tool) => Role::Assistant,
+            (_, role) => role,
+        }
+    }
+
+    /// Returns the vendor's name for the kind of message.
+    fn kind(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::Text(_) => "text",
+            Self::Visual { .. } => "visual",
+            Self::Cards(cards) if cards.len() == 1 => "cardV2",
+            Self::Cards(_) => "carousel",
+            Self::Trace(..) => "debug:tell",
+            Self::Other(content) => match content {
+                Content::Choice { .. } => "choice",
+                Content::File { .. } => "file",
+                Content::Audio { .. } => "VoiceNote",
+                Content::Form { .. } => "form",
+                Content::Notice { level, .. } => return Cow::Owned(format!("info:{level}")),
+                Content::Event { kind } | Content::Unknown { kind, .. } => kind,
+                _ => "text",
+            },
+        })
+    }
+
+    fn payload(&self) -> Option<Value> {
+        Some(match self {
+            Self::Text(text) => json!({ "message": text }),
+            Self::Visual { text, urls } => visual(*text, urls),
+            Self::Cards(cards) => match &cards[..] {
+                [card] => card_payload(card),
+                cards => json!({
+                    "cards": cards.iter().map(|card| card_payload(card)).collect::<Vec<_>>(),
+                }),
+            },
+            Self::Trace(text, _) => json!({ "message": text }),
+            Self::Other(content) => return other_payload(content),
+        })
+    }
+
+    /// Returns the role in the words of the normalized model.
+    pub(crate) fn told_role(&self, role: Role) -> &'static str {
+        let kind = self.kind();
+        if kind.starts_with("debug") {
+            "tool"
+        } else if is_control(&kind) {
+            "system"
+        } else {
+            self.speaker(role).word()
+        }
+    }
+
+    /// Returns the text in the words of the normalized model.
+    pub(crate) fn told_text(&self) -> String {
+        match self {
+            Self::Text(text) => (*text).to_owned(),
+            Self::Visual { text, .. } => text.unwrap_or_default().to_owned(),
+            Self::Other(Content::Notice { text, .. }) => text.clone(),
+            Self::Other(Content::Unknown { kind, data }) if kind.starts_with("info:") => {
+                let text = data.as_str().or_else(|| data.get("message")?.as_str());
+                text.unwrap_or_default().to_owned()
+            }
+            Self::Other(Content::Unknown { kind, data }) if kind == "text" => {
+                data.as_str().unwrap_or_default().to_owned()
+            }
+            Self::Cards(_) | Self::Trace(..) | Self::Other(_) => String::new(),
+        }
+    }
+
+    /// Returns the parts in the words of the normalized model.
+    pub(crate) fn told_parts(&self) -> Vec<&'static str> {
+        match self {
+            Self::Visual { text, urls } => {
+                text.iter().map(|_| "text").chain(urls.iter().map(|_| "image")).collect()
+            }
+            Self::Cards(cards) => cards.iter().map(|_| "card").collect(),
+            Self::Trace(_, is_tool_end) => vec![if *is_tool_end { "tool_result" } else { "other" }],
+            Self::Text(_) | Self::Other(_) => vec![part_of_kind(&self.kind())],
+        }
+    }
+
+    /// Returns whether the wire has room for what the person thought of the message.
+    pub(crate) fn tells_feedback(&self, is_past: bool, is_varied: bool) -> bool {
+        matches!(self, Self::Text(_)) && (is_past || !is_varied)
+    }
+}
+
+/// Returns the part that a kind of message becomes.
+fn part_of_kind(kind: &str) -> &'static str {
+    match kind {
+        "text" => "text",
+        "choice" | "MultiSelect" | "MultiDropdown" => "choice",
+        "visual" => "image",
+        "cardV2" | "carousel" => "card",
+        "VoiceNote" => "audio",
+        "file" | "FileUpload" | "MultiFileUpload" | "Attachment" => "file",
+        "form"
+        | "input"
+        | "ui_engine_form"
+        | "ui_engine_input"
+        | "GoogleForm"
+        | "EmailForm"
+        | "context:form_submission" => "form",
+        kind if kind.starts_with("info:") => "text",
+        _ => "other",
+    }
+}
+
+/// Returns whether nobody wrote a message of this kind.
+fn is_control(kind: &str) -> bool {
+    const KINDS: [&str; 9] = [
+        "launch",
+        "end",
+        "no-reply",
+        "GetBrowserData",
+        "SetRuntime",
+        "SetConvoData",
+        "VGVF_Channel",
+        "VFVG_Channel",
+        "VG_Response",
+    ];
+    KINDS.contains(&kind)
+}
+
+fn picture_count(content: &[Content]) -> usize {
+    let pictures = content.iter();
+    pictures.take_while(|held| matches!(held, Content::Image { .. })).count()
+}
+
+fn take_pictures<'a>(rest: &mut &'a [Content]) -> Vec<&'a str> {
+    let (pictures, later) = rest.split_at(picture_count(rest));
+    *rest = later;
+    let urls = pictures.iter().filter_map(|held| match held {
+        Content::Image { url } => Some(url.as_str()),
+        _ => None,
+    });
+    urls.collect()
+}
+
+fn is_card(content: &Content) -> bool {
+    matches!(content, Content::Card { .. })
+}
+
+/// The vendor cuts the trace off in the middle of the JSON.
+fn tool_trace(name: &str, data: Option<&Value>, error: Option<&str>) -> String {
+    let result = match (data, error) {
+        (Some(data), _) => data.to_string(),
+        (None, Some(error)) => json!({ "error": error }).to_string(),
+        (None, None) => "{}".to_owned(),
+    };
+    let shown: String = result.chars().take(TRACE_LENGTH).collect();
+    format!("Tool ended: {name} {shown}")
+}
+
+fn visual(text: Option<&str>, urls: &[&str]) -> Value {
+    let mut payload = match urls {
+        [url] => json!({ "image": url }),
+        urls => json!({ "images": urls, "imageCount": urls.len() }),
+    };
+    if let Some(text) = text {
+        payload["message"] = json!(text);
+    }
+    payload
+}
+
+fn buttons(options: &[String]) -> Value {
+    let buttons = options.iter().map(|option| {
+        json!({
+            "name": option,
+            "request": { "type": "text", "payload": { "message": option } },
+        })
+    });
+    buttons.collect()
+}
+
+fn card_payload(card: &Content) -> Value {
+    let Content::Card { title, text, image_url, options } = card else {
+        return Value::Null;
+    };
+    let mut payload = json!({ "title": title });
+    if let Some(text) = text {
+        payload["description"] = json!({ "text": text });
+    }
+    if let Some(url) = image_url {
+        payload["imageUrl"] = json!(url);
+    }
+    if !options.is_empty() {
+        payload["buttons"] = buttons(options);
+    }
+    payload
+}
+
+fn other_payload(content: &Content) -> Option<Value> {
+    Some(match content {
+        Content::Choice { options } => json!({ "buttons": buttons(options) }),
+        Content::File { url, name } => json!({ "url": url, "name": name }),
+        // Older voice notes are a bare address.
+        Content::Audio { url, transcript: None } => json!(url),
+        Content::Audio { url, transcript } => json!({ "url": url, "transcription": transcript }),
+        Content::Form { title, fields } => form_payload(title.as_deref(), fields),
+        Content::Notice { text, .. } => json!(text),
+        Content::Event { .. } => json!({}),
+        Content::Unknown { data, .. } if data.is_null() => return None,
+        Content::Unknown { data, .. } => data.clone(),
+        _ => return None,
+    })
+}
+
+fn form_payload(title: Option<&str>, fields: &[(String, Option<String>)]) -> Value {
+    let declared: Vec<Value> = fields
+        .iter()
+        .enumerate()
+        .map(|(at, (label, _))| json!({ "id": format!("field_{at}"), "type": "text", "label": label }))
+        .collect();
+    let submitted: Vec<Value> = fields
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (label, value))| {
+            let value = value.as_ref()?;
+            Some(json!({
+                "index": at,
+                "label": label,
+                "value": value,
+                "field_id": format!("field_{at}"),
+                "field_type": "text",
+            }))
+        })
+        .collect();
+    let mut payload = json!({ "fields": declared, "onSubmit": { "type": "submit_form" } });
+    if let Some(title) = title {
+        payload["title"] = json!(title);
+    }
+    if !submitted.is_empty() {
+        payload["isSubmitted"] = json!(true);
+        payload["submittedData"] = json!(submitted);
+    }
+    payload
+}

@@ -1,0 +1,397 @@
+//! What can go wrong, on request.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::call::Twist;
+use crate::message::{Reply, ReplyBody};
+use crate::refusal::Refusal;
+use crate::time;
+use crate::truth::{Conversation, Message, Role, Vendor};
+
+/// Something that goes wrong at some of the requests to one agent.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The first request that it strikes, counted from 0 when the server starts.
+    pub first: u64,
+    /// How many requests in a row it strikes.
+    pub times: u64,
+    /// Which requests count.
+    pub routes: Routes,
+    /// What goes wrong.
+    pub kind: FaultKind,
+}
+
+/// Which requests to an agent a fault counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Those that export or list all conversations.
+    #[default]
+    Export,
+    /// All requests that name the agent.
+    Any,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The vendor's answer to too many requests.
+    TooManyRequests {
+        /// What `Retry-After` says.
+        retry_after: RetryAfter,
+        /// What `X-RateLimit-Reset` says.
+        reset: Reset,
+    },
+    /// Any status with any body.
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The body.
+        body: String,
+        /// The body's media type.
+        content_type: String,
+    },
+    /// The vendor's server error, status 500.
+    ServerError,
+    /// The vendor's maintenance notice, status 503.
+    Maintenance,
+    /// Half of the body under the full length, then the connection closes.
+    CutBody,
+    /// The body in small pieces with pauses.
+    Drip {
+        /// How many bytes a piece has.
+        chunk: usize,
+        /// How long the pause before each piece is.
+        delay: Duration,
+    },
+    /// No answer until the server stops.
+    Hang,
+    /// A web page where JSON belongs.
+    HtmlUnder200,
+    /// A redirect.
+    Redirect {
+        /// Where it leads.
+        location: String,
+    },
+    /// A page that leads to itself; Chatbase's first API, which has no cursor, gives the page
+    /// before once more.
+    RepeatCursor,
+    /// A page that promises more and does not say where; without effect where there is no cursor.
+    HasMoreNullCursor,
+    /// A page without conversations before the one that belongs here.
+    ///
+    /// Chatbase's first API cannot say that more is to come: the page that belongs here is lost.
+    EmptyPage,
+    /// The account's plan does not include the API.
+    PlanGate,
+    /// The key may not export.
+    InsufficientScope,
+    /// The key has expired.
+    KeyExpired,
+    /// A refusal under status 200, as Convocore's envelope allows.
+    SuccessFalse {
+        /// What the vendor says.
+        message: String,
+    },
+    /// JSON that breaks off in the middle, in a complete answer.
+    MalformedJson,
+    /// Times in milliseconds instead of the usual unit.
+    MillisecondTimes,
+    /// Fields, roles, parts and words that nobody has seen before.
+    DriftFields,
+    /// New conversations arrive just before the answer is made.
+    Shift {
+        /// How many.
+        conversations: usize,
+    },
+}
+
+/// What `Retry-After` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// The header is absent.
+    None,
+    /// A number of seconds.
+    Seconds(u64),
+    /// The date that many seconds from now.
+    HttpDate(u64),
+}
+
+/// What `X-RateLimit-Reset` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// The header is absent.
+    None,
+    /// Epoch seconds, that many seconds from now.
+    Seconds(u64),
+    /// Epoch milliseconds, that many seconds from now.
+    Milliseconds(u64),
+}
+
+/// How an answer travels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    #[default]
+    Usual,
+    Cut,
+    Drip {
+        chunk: usize,
+        delay: Duration,
+    },
+    Hang,
+}
+
+impl Fault {
+    /// Strikes one request, the first one being 0.
+    pub fn at(request: u64, kind: FaultKind) -> Self {
+        Self::times(request, 1, kind)
+    }
+
+    /// Strikes one request and all that follow.
+    pub fn from(request: u64, kind: FaultKind) -> Self {
+        Self::times(request, u64::MAX, kind)
+    }
+
+    /// Strikes so many requests in a row.
+    pub fn times(first: u64, times: u64, kind: FaultKind) -> Self {
+        Self { first, times, routes: Routes::Export, kind }
+    }
+
+    /// Counts all requests that name the agent, not just exports.
+    #[must_use]
+    pub fn on_any_route(mut self) -> Self {
+        self.routes = Routes::Any;
+        self
+    }
+
+    /// Returns whether it strikes, given how many requests came before this one.
+    pub(crate) fn strikes(&self, nth_request: u64, nth_export: Option<u64>) -> bool {
+        let nth = match self.routes {
+            Routes::Export => nth_export,
+            Routes::Any => Some(nth_request),
+        };
+        nth.and_then(|nth| nth.checked_sub(self.first)).is_some_and(|past| past < self.times)
+    }
+}
+
+impl FaultKind {
+    /// Returns the answer that takes the place of the real one.
+    pub(crate) fn replacement(&self, vendor: Vendor) -> Option<Reply> {
+        Some(match self {
+            Self::TooManyRequests { retry_after, reset } => too_many_requests(vendor, *retry_after, *reset),
+            Self::Status { code, body, content_type } => Reply {
+                content_type: content_type.clone(),
+                ..Reply::bytes(
+                    StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                    body.clone(),
+                )
+            },
+            Self::ServerError => Refusal::ServerError.reply(vendor),
+            Self::Maintenance => Refusal::Maintenance.reply(vendor),
+            Self::PlanGate => Refusal::PlanGate.reply(vendor),
+            Self::InsufficientScope => Refusal::InsufficientScope.reply(vendor),
+            Self::KeyExpired => Refusal::ExpiredKey.reply(vendor),
+            Self::HtmlUnder200 => Reply {
+                content_type: "text/html; charset=utf-8".to_owned(),
+                ..Reply::bytes(StatusCode::OK, WEB_PAGE)
+            },
+            Self::Redirect { location } => {
+                Reply { headers: vec![("location", location.clone())], ..Reply::bytes(StatusCode::FOUND, "") }
+            }
+            Self::SuccessFalse { message } => {
+                Reply::json(StatusCode::OK, &json!({ "success": false, "message": message }))
+            }
+            _ => return None,
+        })
+    }
+
+    /// Returns what it does to the paging.
+    pub(crate) fn twist(&self) -> Twist {
+        match self {
+            Self::RepeatCursor => Twist::RepeatCursor,
+            Self::HasMoreNullCursor => Twist::HasMoreNullCursor,
+            Self::EmptyPage => Twist::EmptyPage,
+            _ => Twist::None,
+        }
+    }
+
+    /// Returns how it lets the answer travel.
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::CutBody => Transport::Cut,
+            Self::Drip { chunk, delay } => Transport::Drip { chunk: (*chunk).max(1), delay: *delay },
+            Self::Hang => Transport::Hang,
+            _ => Transport::Usual,
+        }
+    }
+
+    /// Returns the answer with the fault in its body.
+    pub(crate) fn spoil(&self, reply: Reply) -> Reply {
+        match self {
+            Self::MalformedJson => broken_off(reply),
+            Self::MillisecondTimes => rewritten(reply, to_milliseconds),
+            Self::DriftFields => rewritten(reply, drift),
+            _ => reply,
+        }
+    }
+}
+
+/// Returns a conversation that arrives while an export is running.
+pub(crate) fn arriving_conversation(number: u64, created_at: i64) -> Conversation {
+    let greeting = Message {
+        id: Some(format!("msg_arrived_{number}")),
+        created_at: Some(created_at),
+        ..Message::text(Role::User, "Hello, is anybody there?")
+    };
+    Conversation {
+        id: format!("arrived-{number:06}"),
+        title: Some("Just arrived".to_owned()),
+        created_at,
+        updated_at: created_at,
+        messages: vec![greeting],
+        ..Conversation::default()
+    }
+}
+
+fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> Reply {
+    let now = time::now_milliseconds();
+    let in_milliseconds =
+        |seconds: u64| now.saturating_add(i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(0));
+    let mut reply = Refusal::TooManyRequests.reply(vendor);
+    if vendor != Vendor::ConvocoreV3 {
+        reply
+            .headers
+            .extend([("x-request-id", "req_too_many".to_owned()), ("x-ratelimit-remaining", "0".to_owned())]);
+    }
+    match retry_after {
+        RetryAfter::None => {}
+        RetryAfter::Seconds(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
+        RetryAfter::HttpDate(seconds) => {
+            let date = time::http_date(in_milliseconds(seconds) / 1_000);
+            reply.headers.push(("retry-after", date));
+        }
+    }
+    let reset = match reset {
+        Reset::None => return reply,
+        Reset::Seconds(seconds) => in_milliseconds(seconds) / 1_000,
+        Reset::Milliseconds(seconds) => in_milliseconds(seconds),
+    };
+    reply.headers.push(("x-ratelimit-reset", reset.to_string()));
+    reply
+}
+
+fn broken_off(reply: Reply) -> Reply {
+    let whole = reply.into_whole();
+    let body = whole.whole_body();
+    Reply { body: ReplyBody::Whole(body.slice(..body.len() / 2)), ..whole }
+}
+
+fn rewritten(reply: Reply, change: impl Fn(&mut Value)) -> Reply {
+    let whole = reply.into_whole();
+    match serde_json::from_slice(&whole.whole_body()) {
+        Ok(mut value) => {
+            change(&mut value);
+            Reply { body: ReplyBody::Whole(value.to_string().into()), ..whole }
+        }
+        // A test's own bytes need not be JSON.
+        Err(_) => whole,
+    }
+}
+
+/// Turns every epoch time, and every ISO time of a conversation, into epoch milliseconds.
+fn to_milliseconds(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, held) in map.iter_mut() {
+                match (is_time(key), as_seconds(held)) {
+                    (true, Some(seconds)) => *held = json!(seconds * 1_000),
+                    _ => to_milliseconds(held),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(to_milliseconds),
+        _ => {}
+    }
+}
+
+fn is_time(key: &str) -> bool {
+    const NAMES: [&str; 7] =
+        ["createdAt", "updatedAt", "created_at", "updated_at", "last_message_at", "ts", "lastMessageTS"];
+    NAMES.contains(&key)
+}
+
+fn as_seconds(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().filter(|&number| number < 100_000_000_000),
+        Value::String(text) => time::latest(text),
+        _ => None,
+    }
+}
+
+/// Adds what a vendor may add tomorrow, to every conversation of the answer.
+fn drift(value: &mut Value) {
+    value["futureEnvelope"] = json!({ "region": "eu" });
+    match &mut value["data"] {
+        Value::Array(items) => items.iter_mut().for_each(drift_conversation),
+        single @ Value::Object(_) => drift_conversation(single),
+        _ => {}
+    }
+}
+
+fn drift_conversation(conversation: &mut Value) {
+    conversation["futureField"] = json!({ "nested": [1, "two", null] });
+    if let Some(metadata) = conversation.pointer_mut("/metadata/convo") {
+        metadata["origin"] = json!("carrier-pigeon");
+        metadata["state"] = json!("on_hold");
+    }
+    for (key, word) in [("source", "Carrier pigeon"), ("status", "on_hold")] {
+        if let Some(held) = conversation.get_mut(key) {
+            *held = json!(word);
+        }
+    }
+    let strange = json!({ "type": "hologram", "depth": 3 });
+    if let Some(message) = conversation.pointer_mut("/messages/0") {
+        message["role"] = json!("supervisor");
+        if let Some(parts) = message.get_mut("parts").and_then(Value::as_array_mut) {
+            parts.push(strange.clone());
+        }
+    }
+    if let Some(turn) = conversation.pointer_mut("/turns/0") {
+        turn["from"] = json!("supervisor");
+        if let Some(messages) = turn.get_mut("messages").and_then(Value::as_array_mut) {
+            messages.push(json!({ "type": "hologram", "payload": strange }));
+        }
+    }
+}
+
+const WEB_PAGE: &str =
+    "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_strike_when_they_should() {
+        let fault = Fault::times(2, 2, FaultKind::ServerError);
+        let struck: Vec<u64> = (0..6).filter(|&nth| fault.strikes(9, Some(nth))).collect();
+        assert_eq!(struck, [2, 3]);
+        assert!(!fault.strikes(2, None));
+        assert!(fault.clone().on_any_route().strikes(2, None));
+        assert!(Fault::from(3, FaultKind::Hang).strikes(0, Some(u64::MAX - 1)));
+    }
+
+    #[test]
+    fn times_become_milliseconds_at_every_depth() {
+        let mut value = json!({ "data": [{ "createdAt": 1_790_000_000, "messages": [
+            { "ts": 1_790_000_001, "score": 1, "created_at": "2026-09-21T14:13:20.000Z" },
+        ] }] });
+        to_milliseconds(&mut value);
+        let expected = json!({ "data": [{ "createdAt": 1_790_000_000_000_i64, "messages": [
+            { "ts": 1_790_000_001_000_i64, "score": 1, "created_at": 1_790_000_000_000_i64 },
+        ] }] });
+        assert_eq!(value, expected);
+    }
+}

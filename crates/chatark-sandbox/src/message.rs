@@ -1,0 +1,144 @@
+//! What comes in and what goes out, before and after HTTP.
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::truth::Vendor;
+
+/// A request to one of the vendors, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiRequest {
+    pub(crate) vendor: Vendor,
+    /// The decoded segments below the API's root.
+    pub(crate) path: Vec<String>,
+    /// The decoded pairs, in order.
+    pub(crate) query: Vec<(String, String)>,
+}
+
+impl ApiRequest {
+    /// Returns the first value of a parameter, which is all that the vendors look at.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the decoded segments as a slice to match on.
+    pub(crate) fn segments(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+}
+
+/// An answer that is not yet on its way.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: ReplyBody,
+}
+
+/// The body of an answer.
+pub(crate) enum ReplyBody {
+    /// All of it.
+    Whole(Bytes),
+    /// One piece after the other, for bodies that do not fit into memory.
+    Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
+}
+
+impl Reply {
+    /// Returns a JSON answer.
+    pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
+        Self::bytes(status, body.to_string())
+    }
+
+    /// Returns a JSON answer that is already written.
+    pub(crate) fn bytes(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self {
+            status,
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+            body: ReplyBody::Whole(body.into()),
+        }
+    }
+
+    /// Returns the body in one piece.
+    pub(crate) fn into_whole(self) -> Self {
+        let body = match self.body {
+            ReplyBody::Whole(bytes) => bytes,
+            ReplyBody::Pieces(pieces) => pieces.flatten().collect(),
+        };
+        Self { body: ReplyBody::Whole(body), ..self }
+    }
+
+    /// Returns the bytes of a body in one piece.
+    pub(crate) fn whole_body(&self) -> Bytes {
+        match &self.body {
+            ReplyBody::Whole(bytes) => bytes.clone(),
+            ReplyBody::Pieces(_) => Bytes::new(),
+        }
+    }
+}
+
+/// Appends a value as JSON.
+pub(crate) fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(out, value).expect("the sandbox's own types become JSON in memory");
+}
+
+/// Appends rendered items, separated by commas, between brackets.
+pub(crate) fn write_array(
+    out: &mut Vec<u8>,
+    places: impl IntoIterator<Item = usize>,
+    mut write_item: impl FnMut(&mut Vec<u8>, usize),
+) {
+    out.push(b'[');
+    for (at, place) in places.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_item(out, place);
+    }
+    out.push(b']');
+}
+
+/// Takes a raw path and query apart; nothing of it is trusted to be well-formed.
+pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decoded(&name.replace('+', " ")), percent_decoded(&value.replace('+', " ")))
+        })
+        .collect()
+}
+
+/// Decodes `%20` and the like; what is not well-formed stays as it is.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        let pairs = query_pairs("source=Widget%20or%20Iframe,WhatsApp&cursor=a%2Bb%3D%3D&x&a+b=%zz");
+        let expected =
+            [("source", "Widget or Iframe,WhatsApp"), ("cursor", "a+b=="), ("x", ""), ("a b", "%zz")];
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, expected);
+    }
+}

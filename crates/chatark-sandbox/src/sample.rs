@@ -1,0 +1,543 @@
+//! The curated conversations: one small shop, as each vendor would hold it.
+//!
+//! The stories are the same for all vendors; [`adapt`] moves each to channels and ids that the
+//! vendor could have given, and every vendor adds the oddities that only it is known for.
+
+use serde_json::{Value, json};
+
+use crate::stories;
+use crate::truth::{
+    Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, ToolStatus, Vendor,
+};
+
+/// When the newest curated conversation began: 20 November 2026, 16:00 UTC.
+const NEWEST: i64 = 1_795_190_400;
+
+/// How far apart the curated conversations are: a little more than three days.
+const STEP: i64 = 277_200;
+
+/// Returns the curated conversations of the shop as this vendor would hold them.
+pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
+    let mut told = stories::all();
+    told.extend(edge_cases(vendor));
+    told.extend(match vendor {
+        Vendor::ChatbaseV1 => chatbase_v1_oddities(),
+        Vendor::ChatbaseV2 => chatbase_v2_oddities(),
+        Vendor::ConvocoreV3 => convocore_oddities(),
+    });
+    let mut created_at = NEWEST;
+    let mut held = Vec::with_capacity(told.len());
+    for (place, mut conversation) in told.into_iter().enumerate() {
+        let number = i64::try_from(place).unwrap_or(0);
+        // Two conversations that began in the same second, as happens in a busy shop.
+        if place != 7 {
+            created_at -= STEP + 61 * number;
+        }
+        conversation.varied |= place % 6 == 4;
+        date(&mut conversation, created_at);
+        adapt(&mut conversation, place, vendor);
+        held.push(conversation);
+    }
+    held
+}
+
+/// Gives the conversation and its messages their times: stories count seconds from their start.
+fn date(conversation: &mut Conversation, created_at: i64) {
+    let mut last = created_at;
+    for (position, message) in conversation.messages.iter_mut().enumerate() {
+        let elapsed = 31 * i64::try_from(position).unwrap_or(0);
+        // A time that a story gives is a distance; `None` stays unknown.
+        message.created_at = message.created_at.map(|extra| created_at + elapsed + extra);
+        last = message.created_at.unwrap_or(last);
+    }
+    conversation.created_at = created_at;
+    conversation.updated_at = last;
+}
+
+/// Gives the conversation an id and a channel that the vendor could have given.
+fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
+    if conversation.id.is_empty() {
+        conversation.id = usual_id(place, conversation.channel, vendor);
+    }
+    match vendor {
+        Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => {
+            conversation.past_sessions.clear();
+            if conversation.channel.chatbase_name() == Some("Unspecified")
+                && conversation.channel != Channel::Unspecified
+            {
+                conversation.channel = Channel::WhatsApp;
+            }
+            for (position, message) in conversation.messages.iter_mut().enumerate() {
+                // The first API gives the greeting no id, and the second gives every message one.
+                let is_greeting = position == 0 && message.role == Role::Assistant;
+                if message.id.is_none() && !(is_greeting && vendor == Vendor::ChatbaseV1) {
+                    message.id = Some(format!("msg_{place:02}_{position:03}"));
+                }
+            }
+        }
+        Vendor::ConvocoreV3 => {
+            if conversation.channel.convocore_name().is_none() && conversation.channel != Channel::Missing {
+                conversation.channel = Channel::Telegram;
+            }
+            // This vendor rarely says how far a conversation has come.
+            let is_usual = matches!(conversation.status, Some(Status::Ongoing | Status::Ended));
+            if is_usual && place % 4 != 1 {
+                conversation.status = None;
+            }
+        }
+    }
+}
+
+fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
+    // A large odd factor spreads the places, so that ids look unrelated.
+    let mixed = (place + 11) * 0x9e37_79b1;
+    match (vendor, channel) {
+        (Vendor::ConvocoreV3, Channel::Messenger | Channel::Facebook | Channel::Instagram) => {
+            format!("27986{:012}", mixed % 1_000_000_000_000)
+        }
+        (Vendor::ConvocoreV3, Channel::Telegram) => format!("69{:08}", mixed % 100_000_000),
+        (Vendor::ConvocoreV3, Channel::Phone | Channel::Telephony | Channel::Sms) => {
+            format!("+1555{:07}", mixed % 10_000_000)
+        }
+        (Vendor::ConvocoreV3, _) => format!("DL{:09X}k{place:02}", mixed % 0xf_ffff_ffff),
+        (Vendor::ChatbaseV1 | Vendor::ChatbaseV2, _) => {
+            format!("{:08x}-e5f6-4a7b-8c9d-{:012x}", mixed & 0xffff_ffff, mixed & 0xffff_ffff_ffff)
+        }
+    }
+}
+
+/// Conversations that break careless archives, whoever the vendor is.
+fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
+    let long_question = "Please read all of it: ".to_owned()
+        + &"the lamp flickers, the box was open, and the manual is missing. 💡 ".repeat(300);
+    let mut cases = vec![
+        // Nobody said anything.
+        Conversation {
+            channel: Channel::WhatsApp,
+            status: Some(Status::Paused),
+            title: Some("Store hours".to_owned()),
+            ..Conversation::default()
+        },
+        // Only the greeting: nobody answered it.
+        spoken(Channel::Website, &[("assistant", "Hi! What can I help you with?")]),
+        spoken(
+            Channel::Website,
+            &[("user", &long_question), ("assistant", "Thank you, a colleague will read it.")],
+        ),
+        spoken(
+            Channel::Email,
+            &[
+                ("user", "=1+1\n@SUM(A1:A9)\n-2\n+49 30 5550100\n=HYPERLINK(\"https://shop.example.com\")"),
+                ("assistant", "-39,90 €, as agreed."),
+                ("user", "\t=cmd"),
+            ],
+        ),
+        spoken(
+            Channel::Website,
+            &[
+                (
+                    "user",
+                    "He said \"it's broken\", 'again', \\ and left.\r\nSecond line\r\n\r\nFourth, with, commas;\tand a tab",
+                ),
+                (
+                    "assistant",
+                    "I see: \u{201c}broken\u{201d}.\n\n- box\n- lamp, 2 pcs\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+                ),
+                ("user", "\n leading and trailing \n"),
+            ],
+        ),
+        spoken(
+            Channel::WhatsApp,
+            &[
+                ("user", "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈 🇩🇪 e\u{301} \u{200b}zero width, \u{202e}turned\u{202c}, \u{feff}mark"),
+                ("assistant", "👨‍🚀🚀 \u{1f9d1}\u{200d}\u{1f4bb} ✅"),
+            ],
+        ),
+        spoken(
+            Channel::Website,
+            &[
+                ("user", "<script>alert('hi')</script> & <b>bold</b> {{name}} ${PATH} %s \u{0}\u{1b}[31m"),
+                ("assistant", "]]> --> \u{2028}\u{2029} null undefined NaN"),
+            ],
+        ),
+        twice_a_minute(),
+    ];
+    for (at, id) in ["wa_15550100_1789980000", "a/b+c%20d&e=f?#~", "__proto__"].into_iter().enumerate() {
+        let mut odd = spoken(
+            Channel::Api,
+            &[("user", "Cancel my plan, please."), ("assistant", "Done: it ends this month.")],
+        );
+        odd.id = String::from(id);
+        odd.contact.id = Some(format!("shop-user.{at}"));
+        cases.push(odd);
+    }
+    if vendor == Vendor::ChatbaseV2 {
+        cases.extend(one_users_conversations());
+    }
+    cases
+}
+
+/// A conversation of 120 messages.
+fn twice_a_minute() -> Conversation {
+    let mut long = Conversation {
+        title: Some("Setting up the radio, step by step".to_owned()),
+        status: Some(Status::Ended),
+        ..Conversation::default()
+    };
+    for step in 1..=60 {
+        let question = format!("Step {step} is done, and now?");
+        let answer = format!("Good. Step {}: turn the dial to {}.", step + 1, 87 + step % 21);
+        long.messages.push(said(Role::User, &question));
+        long.messages.push(said(Role::Assistant, &answer));
+    }
+    long
+}
+
+/// Several API conversations of one signed-in person.
+fn one_users_conversations() -> Vec<Conversation> {
+    let topics = ["my invoice", "my address", "my newsletter"];
+    let of_topic = |topic: &&str| {
+        let question = format!("I would like to change {topic}.");
+        let mut held = spoken(Channel::Api, &[("user", &question), ("assistant", "That is done.")]);
+        held.contact.id = Some("shop-user.0".to_owned());
+        held.title = Some(format!("Changing {topic}"));
+        held.messages.insert(1, lookup(ToolStatus::Success));
+        held
+    };
+    topics.iter().map(of_topic).collect()
+}
+
+fn chatbase_v1_oddities() -> Vec<Conversation> {
+    let mut contents = spoken(Channel::Frame, &[("user", "Do you have this lamp?")]);
+    for data in [
+        json!({ "type": "image", "url": "https://cdn.example.com/lamp.png" }),
+        json!(["lamp", 2, null]),
+        json!(42),
+    ] {
+        contents.messages.push(unknown(Role::User, "content", data));
+    }
+    let mut blocks = said(Role::Assistant, "Yes, we do.");
+    blocks.content.push(Content::Text("It costs 39.90.".to_owned()));
+    contents.messages.push(blocks);
+
+    let mut id_only = spoken(Channel::Api, &[("user", "Is my account active?")]);
+    id_only.contact.id = Some("shop-user.77".to_owned());
+    id_only.varied = true;
+    let mut mail_only = spoken(Channel::Website, &[("user", "Please write to me.")]);
+    mail_only.contact.email = Some("mail.only@example.com".to_owned());
+    mail_only.varied = true;
+    let mut held = vec![contents, id_only, mail_only];
+    held.extend(
+        [
+            Channel::Api,
+            Channel::VendorSite,
+            Channel::Instagram,
+            Channel::Messenger,
+            Channel::Slack,
+            Channel::WhatsApp,
+            Channel::Playground,
+            Channel::ActionPreview,
+            Channel::Unspecified,
+        ]
+        .map(by_channel),
+    );
+    held
+}
+
+fn chatbase_v2_oddities() -> Vec<Conversation> {
+    let mut tools = spoken(Channel::Api, &[("user", "Book me a call and cancel my plan.")]);
+    tools.contact.id = Some("shop-user.5".to_owned());
+    for status in [ToolStatus::Success, ToolStatus::Error, ToolStatus::Pending, ToolStatus::Ignored] {
+        tools.messages.push(lookup(status));
+    }
+    tools.status = Some(Status::TakenOver);
+    tools.varied = true;
+
+    let mut nothing_inside = spoken(Channel::Missing, &[("assistant", "Hello?")]);
+    nothing_inside.messages.push(Message { role: Role::User, created_at: Some(0), ..Message::default() });
+    let strange = json!({ "depth": 3, "label": "north" });
+    nothing_inside.messages.push(unknown(Role::Assistant, "hologram", strange));
+
+    let mut timeless =
+        spoken(Channel::Slack, &[("assistant", "Hi!"), ("user", "Price?"), ("assistant", "From 10 €.")]);
+    for message in &mut timeless.messages {
+        message.created_at = None;
+    }
+    timeless.varied = true;
+    let mut held = vec![tools, nothing_inside, timeless];
+    held.extend(
+        [
+            Channel::Playground,
+            Channel::ActionPreview,
+            Channel::QuestionPreview,
+            Channel::Zendesk,
+            Channel::ZendeskMessaging,
+            Channel::Salesforce,
+            Channel::AndroidSdk,
+            Channel::IosSdk,
+            Channel::CenterStage,
+            Channel::Search,
+            Channel::AgentPage,
+            Channel::Phone,
+            Channel::Unspecified,
+        ]
+        .map(by_channel),
+    );
+    held
+}
+
+fn convocore_oddities() -> Vec<Conversation> {
+    let mut held = vec![every_message_type(), visits(), voices()];
+    held.extend(
+        [
+            Channel::Frame,
+            Channel::Voice,
+            Channel::Telephony,
+            Channel::Phone,
+            Channel::Facebook,
+            Channel::Discord,
+            Channel::Sms,
+            Channel::Outlook,
+            Channel::Zoho,
+            Channel::GoogleBusiness,
+            Channel::Search,
+            Channel::Missing,
+        ]
+        .map(by_channel),
+    );
+    let mut asked_for_human = by_channel(Channel::Website);
+    asked_for_human.status = Some(Status::Paused);
+    held.push(asked_for_human);
+    held
+}
+
+/// Every type of message that the vendor documents, with the payloads that it really sends.
+fn every_message_type() -> Conversation {
+    let image = "https://cdn.example.com/lamp.png";
+    let link = json!({ "url": image });
+    let with_message = |text: &str| json!({ "message": text });
+    let buttons = json!([{ "name": "Red" }, { "name": "Blue" }]);
+    let field = json!({ "id": "size", "type": "text", "label": "Size" });
+    let frame = json!({ "layout": "vertical", "url": "https://shop.example.com/map" });
+    let kinds: Vec<(Role, &str, Value)> = vec![
+        (Role::User, "launch", json!({})),
+        (Role::User, "GetBrowserData", json!({ "lang": "de" })),
+        (Role::Assistant, "MultiSelect", buttons.clone()),
+        (Role::Assistant, "MultiDropdown", json!({ "buttons": buttons })),
+        (Role::Assistant, "Slider", json!({ "min": 1, "max": 9 })),
+        (Role::Assistant, "Embed", frame.clone()),
+        (Role::Assistant, "iFrame", frame),
+        (Role::Assistant, "location", json!({ "lat": 52.5, "lng": 13.4 })),
+        (Role::User, "FileUpload", link.clone()),
+        (Role::User, "MultiFileUpload", json!({ "url": image, "count": 1 })),
+        (Role::User, "Attachment", link),
+        (Role::User, "GoogleForm", json!({ "formId": "shop" })),
+        // This type comes without a payload.
+        (Role::User, "EmailForm", Value::Null),
+        (Role::Assistant, "input", json!({ "field": field })),
+        (Role::Assistant, "ui_engine_form", json!({ "fields": [field] })),
+        (Role::Assistant, "ui_engine_input", json!({ "field": field })),
+        (Role::User, "context:form_submission", json!({ "size": "XL" })),
+        (Role::Assistant, "SetConvoData", json!({ "tags": ["vip"] })),
+        (Role::Assistant, "SetRuntime", json!({})),
+        (Role::Assistant, "VGVF_Channel", json!("web")),
+        (Role::Assistant, "VFVG_Channel", json!("web")),
+        (Role::Assistant, "VG_Response", json!({ "ok": true })),
+        (Role::Assistant, "no-reply", Value::Null),
+        (Role::Assistant, "knowledgeBase", with_message("3 documents")),
+        (Role::Assistant, "jsx", json!("<Card/>")),
+        (Role::Assistant, "Flowise", json!({})),
+        (Role::Assistant, "stealth", with_message("hidden")),
+        (Role::Assistant, "browser_capture", json!({ "image": image })),
+        (Role::Assistant, "debug", with_message("node __start__")),
+        (Role::Assistant, "debug:success", with_message("saved")),
+        (Role::Assistant, "debug:error", with_message("timeout")),
+        // This one comes as a bare string.
+        (Role::Assistant, "info:primary", json!("A colleague has joined.")),
+        (Role::Assistant, "info:danger", with_message("The upload failed.")),
+        (Role::Assistant, "hologram", json!([1, 2, 3])),
+    ];
+    let mut held = spoken(Channel::Website, &[("user", "Show me everything.")]);
+    for (role, kind, data) in kinds {
+        held.messages.push(unknown(role, kind, data));
+    }
+    held.messages.push(Message {
+        role: Role::Assistant,
+        created_at: Some(0),
+        content: rich_contents(image),
+        ..Message::default()
+    });
+    held.messages.push(Message {
+        id: Some("wamid.HBgLMTU1NTAxMDA".to_owned()),
+        feedback: Some(Feedback::Positive),
+        ..said(Role::Assistant, "That was everything.")
+    });
+    held.messages.push(said(Role::System, "The conversation was archived."));
+    held.messages.push(event(Role::Assistant, "end"));
+    held
+}
+
+fn rich_contents(image: &str) -> Vec<Content> {
+    let card = |title: &str, options: &[&str]| Content::Card {
+        title: title.to_owned(),
+        text: Some("900 lumens.".to_owned()),
+        image_url: Some(image.to_owned()),
+        options: options.iter().map(|&option| option.to_owned()).collect(),
+    };
+    let picture = || Content::Image { url: image.to_owned() };
+    vec![
+        Content::Debug { text: "Tool started: recommend_products".to_owned() },
+        Content::ToolCall {
+            id: "call_rich".to_owned(),
+            name: "recommend_products".to_owned(),
+            input: json!({ "room": "study" }),
+        },
+        Content::ToolResult {
+            id: "call_rich".to_owned(),
+            name: "recommend_products".to_owned(),
+            status: ToolStatus::Success,
+            data: Some(json!([
+                { "title": "Aurora, the desk lamp with a dimmer", "price": 39.9 },
+                { "title": "Boreal, the floor lamp", "price": 89 },
+            ])),
+            error: None,
+        },
+        Content::Text("Two lamps that suit a desk:".to_owned()),
+        picture(),
+        picture(),
+        card("**Aurora**", &["Buy"]),
+        Content::Choice { options: vec!["Cheaper".to_owned(), "Brighter".to_owned()] },
+        card("**Aurora**", &["Buy"]),
+        card("**Boreal**", &[]),
+        Content::Form {
+            title: Some("Your details".to_owned()),
+            fields: vec![("Name".to_owned(), Some("Ada Example".to_owned())), ("Company".to_owned(), None)],
+        },
+        Content::File {
+            url: "https://cdn.example.com/manual.pdf".to_owned(),
+            name: Some("manual.pdf".to_owned()),
+        },
+        Content::Notice { level: "success".to_owned(), text: "Successfully submitted".to_owned() },
+    ]
+}
+
+/// One visitor who came back twice: past sessions and the current one.
+fn visits() -> Conversation {
+    let mut held = spoken(
+        Channel::Website,
+        &[
+            ("user", "Hello, do you ship to Austria?"),
+            ("assistant", "Yes, within four days."),
+            ("user", "I am back. And to Switzerland?"),
+            ("assistant", "There too, duties are on top."),
+            ("assistant", "Shall I work them out?"),
+            ("user", "Ordered, thanks!"),
+            ("assistant", "Thank **you**."),
+            ("assistant", "Here is your receipt."),
+        ],
+    );
+    held.past_sessions = vec![2, 3];
+    held.messages[1].feedback = Some(Feedback::Negative);
+    held.contact.name = Some("Hanna Beispiel".to_owned());
+    held.varied = true;
+    held.tags = vec!["returning".to_owned(), "good example".to_owned()];
+    held
+}
+
+/// Voice notes with and without a transcript, and pictures from the person.
+fn voices() -> Conversation {
+    let mut held = spoken(Channel::WhatsApp, &[("user", "Listen, please:")]);
+    let recordings = [None, Some("My lamp is humming.".to_owned())];
+    for transcript in recordings {
+        held.messages.push(Message {
+            role: Role::User,
+            created_at: Some(0),
+            content: vec![Content::Audio { url: "https://cdn.example.com/a.ogg".to_owned(), transcript }],
+            ..Message::default()
+        });
+    }
+    held.messages.push(Message {
+        role: Role::User,
+        created_at: Some(0),
+        content: vec![Content::Image { url: "https://cdn.example.com/a.png".to_owned() }],
+        ..Message::default()
+    });
+    held.messages.push(Message {
+        created_at: None,
+        ..said(Role::Assistant, "That is the transformer; we send a new one.")
+    });
+    held.messages.push(said(Role::User, "Great!"));
+    held
+}
+
+/// The same short question through any channel.
+fn by_channel(channel: Channel) -> Conversation {
+    let mut held = spoken(
+        channel,
+        &[("user", "Are you open on Sunday?"), ("assistant", "No, but online you can order at any time.")],
+    );
+    held.title = Some("Opening hours".to_owned());
+    held
+}
+
+fn spoken(channel: Channel, lines: &[(&str, &str)]) -> Conversation {
+    let messages = lines.iter().map(|&(speaker, text)| {
+        let role = if speaker == "user" { Role::User } else { Role::Assistant };
+        said(role, text)
+    });
+    Conversation { channel, messages: messages.collect(), ..Conversation::default() }
+}
+
+/// Returns a message that is sent on time.
+pub(crate) fn said(role: Role, text: &str) -> Message {
+    Message { created_at: Some(0), ..Message::text(role, text) }
+}
+
+fn event(role: Role, kind: &str) -> Message {
+    Message {
+        role,
+        created_at: Some(0),
+        content: vec![Content::Event { kind: kind.to_owned() }],
+        ..Message::default()
+    }
+}
+
+fn unknown(role: Role, kind: &str, data: Value) -> Message {
+    Message {
+        role,
+        created_at: Some(0),
+        content: vec![Content::Unknown { kind: kind.to_owned(), data }],
+        ..Message::default()
+    }
+}
+
+/// Returns an answer for which the order was looked up.
+pub(crate) fn lookup(status: ToolStatus) -> Message {
+    let id = format!("call_{}", status.word());
+    Message {
+        role: Role::Assistant,
+        created_at: Some(0),
+        content: vec![
+            Content::ToolCall {
+                id: id.clone(),
+                name: "lookup_order".to_owned(),
+                input: json!({ "orderId": "1042" }),
+            },
+            Content::ToolResult {
+                id,
+                name: "lookup_order".to_owned(),
+                status,
+                data: (status == ToolStatus::Success)
+                    .then(|| json!({ "orderId": "1042", "state": "in_transit", "items": [1, 2] })),
+                error: (status == ToolStatus::Error).then(|| "order not found".to_owned()),
+            },
+        ],
+        ..Message::default()
+    }
+}
+
+/// Returns a person with an e-mail address and a phone number that nobody has.
+pub(crate) fn person(name: &str, email: &str, phone: &str) -> Contact {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Contact { name: given(name), email: given(email), phone: given(phone), ..Contact::default() }
+}

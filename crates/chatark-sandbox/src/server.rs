@@ -1,0 +1,523 @@
+//! The loopback server: one gate for all vendors, and what a test can see and do.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Call, Meter};
+use crate::dataset::Dataset;
+use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
+use crate::limiter::{Allowance, Limiter};
+use crate::listener::Listener;
+use crate::message::{ApiRequest, Reply, percent_decoded, query_pairs};
+use crate::refusal::Refusal;
+use crate::told::Told;
+use crate::transport;
+use crate::truth::Vendor;
+use crate::world::{Agent, Limits, ResetUnit, World};
+use crate::{chatbase_v1, chatbase_v2, convocore_v3, time};
+
+/// How many requests the log remembers.
+const LOG_LENGTH: usize = 10_000;
+
+/// How long a stopping server waits for answers that are under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+const ONE_HOUR: Duration = Duration::from_hours(1);
+
+/// The vendors' APIs on a loopback port; dropping it stops the server.
+#[derive(Debug)]
+pub struct Sandbox {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stopped: CancellationToken,
+    server: Option<JoinHandle<()>>,
+}
+
+/// A request that the sandbox has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// The path as it was sent.
+    pub path: String,
+    /// The decoded query, in order.
+    pub query: Vec<(String, String)>,
+    /// The status of the answer; none where there was no answer.
+    pub status: Option<u16>,
+    /// Whether an `Authorization` header came with it.
+    pub had_authorization: bool,
+    /// The agent that it names, whether there is one or not.
+    pub agent_id: Option<String>,
+}
+
+impl SeenRequest {
+    /// Returns the first value of a query parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.iter();
+        pairs.find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Sandbox {
+    /// Starts a server for this world on a free loopback port.
+    pub async fn start(world: World) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let stopped = CancellationToken::new();
+        let shared = Arc::new(Shared::new(world, stopped.clone()));
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+        // Small answers must not wait for the client's delayed acknowledgements.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped.clone().cancelled_owned());
+        let server = tokio::spawn(async move {
+            let _ = serving.await;
+        });
+        Ok(Self { address, shared, stopped, server: Some(server) })
+    }
+
+    /// Starts a server that only notes who knocks, for redirects and wrong hosts.
+    pub async fn listener_of_everything() -> io::Result<Listener> {
+        Listener::start().await
+    }
+
+    /// Returns the root of a vendor's API, with its version.
+    pub fn base_url(&self, vendor: Vendor) -> String {
+        format!("http://{}{}", self.address, root(vendor))
+    }
+
+    /// Returns the requests seen so far, oldest first; only the latest ten thousand are kept.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        lock(&self.shared.log).iter().cloned().collect()
+    }
+
+    /// Returns how many requests named this agent.
+    pub fn request_count(&self, agent_id: &str) -> u64 {
+        self.shared.agent(agent_id).map_or(0, |held| held.requests.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many requests for this agent's export there were.
+    pub fn export_count(&self, agent_id: &str) -> u64 {
+        self.shared.agent(agent_id).map_or(0, |held| held.exports.load(Ordering::Relaxed))
+    }
+
+    /// Lets something go wrong, also while the server runs; returns whether the agent exists.
+    pub fn add_fault(&self, agent_id: &str, fault: Fault) -> bool {
+        let Some(held) = self.shared.agent(agent_id) else {
+            return false;
+        };
+        lock(&held.faults).push(fault);
+        true
+    }
+
+    /// Takes all faults of an agent away.
+    pub fn clear_faults(&self, agent_id: &str) {
+        if let Some(held) = self.shared.agent(agent_id) {
+            lock(&held.faults).clear();
+        }
+    }
+
+    /// Changes an agent's conversations while the server runs; none where there is no such agent.
+    pub fn update<R>(&self, agent_id: &str, change: impl FnOnce(&mut Dataset) -> R) -> Option<R> {
+        let held = self.shared.agent(agent_id)?;
+        Some(held.change(|agent| change(&mut agent.dataset)))
+    }
+
+    /// Returns an agent as it is now.
+    pub fn agent(&self, agent_id: &str) -> Option<Arc<Agent>> {
+        self.shared.agent(agent_id).map(AgentState::snapshot)
+    }
+
+    /// Returns what an agent's export tells now, newest first.
+    pub fn told(&self, agent_id: &str) -> Vec<Told> {
+        let agent = self.agent(agent_id);
+        agent.map_or_else(Vec::new, |agent| agent.told().collect())
+    }
+
+    /// Stops the server and waits until it has stopped.
+    pub async fn stop(mut self) {
+        self.stopped.cancel();
+        if let Some(mut server) = self.server.take()
+            && tokio::time::timeout(STOP_PATIENCE, &mut server).await.is_err()
+        {
+            server.abort();
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+/// What all requests share.
+#[derive(Debug)]
+struct Shared {
+    agents: Vec<AgentState>,
+    limits: Limits,
+    latency: Option<Duration>,
+    limiter: Mutex<Limiter>,
+    log: Mutex<VecDeque<SeenRequest>>,
+    arrivals: AtomicU64,
+    stopped: CancellationToken,
+}
+
+/// An agent and what happened to it.
+#[derive(Debug)]
+struct AgentState {
+    /// Never changed by a running server, so that they are found without a lock.
+    vendor: Vendor,
+    id: String,
+    /// Shared with answers under way, which keep seeing what they began with.
+    agent: RwLock<Arc<Agent>>,
+    faults: Mutex<Vec<Fault>>,
+    requests: AtomicU64,
+    exports: AtomicU64,
+    billed: AtomicU64,
+}
+
+/// A request, who sends it, and what comes of it.
+struct Incoming {
+    request: ApiRequest,
+    is_get: bool,
+    key: Option<String>,
+}
+
+/// An answer and the way it travels.
+struct Outcome {
+    reply: Reply,
+    transport: Transport,
+}
+
+impl AgentState {
+    fn new(agent: Agent) -> Self {
+        Self {
+            vendor: agent.vendor,
+            id: agent.id.clone(),
+            agent: RwLock::new(Arc::new(agent)),
+            faults: Mutex::default(),
+            requests: AtomicU64::new(0),
+            exports: AtomicU64::new(0),
+            billed: AtomicU64::new(0),
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Agent> {
+        let held = self.agent.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&held)
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Agent) -> R) -> R {
+        let mut held = self.agent.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut held))
+    }
+
+    /// Counts a request, and returns what goes wrong with it.
+    fn count(&self, is_export: bool) -> Option<FaultKind> {
+        let nth_request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let nth_export = is_export.then(|| self.exports.fetch_add(1, Ordering::Relaxed));
+        lock(&self.faults)
+            .iter()
+            .find(|fault| fault.strikes(nth_request, nth_export))
+            .map(|fault| fault.kind.clone())
+    }
+}
+
+impl Shared {
+    fn new(world: World, stopped: CancellationToken) -> Self {
+        Self {
+            agents: world.agents.into_iter().map(AgentState::new).collect(),
+            limits: world.limits,
+            latency: world.latency,
+            limiter: Mutex::default(),
+            log: Mutex::default(),
+            arrivals: AtomicU64::new(0),
+            stopped,
+        }
+    }
+
+    fn agent(&self, id: &str) -> Option<&AgentState> {
+        self.agents.iter().find(|held| held.id == id)
+    }
+
+    fn agent_of(&self, vendor: Vendor, id: &str) -> Option<&AgentState> {
+        let mut agents = self.agents.iter();
+        agents.find(|held| held.vendor == vendor && held.id == id)
+    }
+
+    fn remember(&self, seen: SeenRequest) {
+        let mut log = lock(&self.log);
+        if log.len() == LOG_LENGTH {
+            log.pop_front();
+        }
+        log.push_back(seen);
+    }
+
+    /// Lets a request through the gate: key, faults, limits, then the vendor.
+    fn answer(&self, incoming: &Incoming) -> Outcome {
+        let vendor = incoming.request.vendor;
+        if is_health_check(&incoming.request) {
+            return Outcome::of(self.with_window(chatbase_v2::health(), vendor, ""));
+        }
+        let key = incoming.key.as_deref().unwrap_or_default();
+        let account = self.account(vendor, key);
+        if account.is_empty() {
+            let refusal = match incoming.key {
+                Some(_) => Refusal::InvalidKey,
+                None => Refusal::MissingKey,
+            };
+            return Outcome::of(self.with_window(refusal.reply(vendor), vendor, key));
+        }
+        if !incoming.is_get {
+            let reply = Refusal::UnknownRoute.reply(vendor);
+            return Outcome::of(self.with_window(reply, vendor, key));
+        }
+        let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
+        let fault = named.and_then(|held| held.count(is_export(&incoming.request)));
+        if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
+            return Outcome::of(reply);
+        }
+        self.answer_limited(incoming, key, account, named, fault)
+    }
+
+    fn answer_limited(
+        &self,
+        incoming: &Incoming,
+        key: &str,
+        account: Vec<Arc<Agent>>,
+        named: Option<&AgentState>,
+        fault: Option<FaultKind>,
+    ) -> Outcome {
+        let request = &incoming.request;
+        let allowance = self.allowance(request, key);
+        if !allowance.is_allowed {
+            let mut reply = Refusal::TooManyRequests.reply(request.vendor);
+            let seconds = allowance.reset_in.as_secs() + 1;
+            reply.headers.push(("retry-after", seconds.to_string()));
+            return Outcome::of(self.with_headers(reply, request.vendor, allowance));
+        }
+        if let (Some(FaultKind::Shift { conversations }), Some(held)) = (&fault, named) {
+            self.let_arrive(held, *conversations);
+        }
+        let nothing_billed = AtomicU64::new(0);
+        let call = Call {
+            request,
+            agent: named.map(AgentState::snapshot).filter(|agent| agent.key == key),
+            account,
+            twist: fault.as_ref().map(FaultKind::twist).unwrap_or_default(),
+            meter: Meter {
+                remaining_hour: allowance.remaining,
+                included_quota: self.limits.convocore_included_quota,
+                billed: named.map_or(&nothing_billed, |held| &held.billed),
+            },
+        };
+        let reply = match request.vendor {
+            Vendor::ChatbaseV1 => chatbase_v1::answer(&call),
+            Vendor::ChatbaseV2 => chatbase_v2::answer(&call),
+            Vendor::ConvocoreV3 => convocore_v3::answer(&call),
+        };
+        let reply = self.with_headers(reply, request.vendor, allowance);
+        match fault {
+            None => Outcome::of(reply),
+            Some(kind) => Outcome { transport: kind.transport(), reply: kind.spoil(reply) },
+        }
+    }
+
+    fn account(&self, vendor: Vendor, key: &str) -> Vec<Arc<Agent>> {
+        self.agents
+            .iter()
+            .filter(|held| held.vendor == vendor)
+            .map(AgentState::snapshot)
+            .filter(|agent| agent.key == key)
+            .collect()
+    }
+
+    fn allowance(&self, request: &ApiRequest, key: &str) -> Allowance {
+        let limits = &self.limits;
+        let mut limiter = lock(&self.limiter);
+        match request.vendor {
+            Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => {
+                limiter.admit(&format!("chatbase {key}"), limits.chatbase_requests, limits.chatbase_window)
+            }
+            // Only exports are counted; other calls just look at the window.
+            Vendor::ConvocoreV3 if is_metered(request) => {
+                limiter.admit(&format!("convocore {key}"), limits.convocore_requests_per_hour, ONE_HOUR)
+            }
+            Vendor::ConvocoreV3 => Allowance {
+                is_allowed: true,
+                remaining: limits.convocore_requests_per_hour,
+                reset_in: ONE_HOUR,
+            },
+        }
+    }
+
+    /// Adds the headers of a request that is answered without being counted.
+    fn with_window(&self, reply: Reply, vendor: Vendor, key: &str) -> Reply {
+        let limits = &self.limits;
+        let allowance = lock(&self.limiter).admit(
+            &format!("anybody {key}"),
+            limits.chatbase_requests,
+            limits.chatbase_window,
+        );
+        self.with_headers(reply, vendor, allowance)
+    }
+
+    /// Adds the headers that Chatbase sends with every answer.
+    fn with_headers(&self, mut reply: Reply, vendor: Vendor, allowance: Allowance) -> Reply {
+        if vendor == Vendor::ConvocoreV3 {
+            return reply;
+        }
+        let reset_in = i64::try_from(allowance.reset_in.as_millis()).unwrap_or(0);
+        let reset = time::now_milliseconds() + reset_in;
+        let reset = match self.limits.reset_unit {
+            ResetUnit::Milliseconds => reset,
+            ResetUnit::Seconds => reset / 1_000 + 1,
+        };
+        let limit = self.limits.chatbase_requests.to_string();
+        reply.headers.extend([
+            ("x-request-id", format!("req_{reset:x}")),
+            ("x-ratelimit-limit", limit),
+            ("x-ratelimit-remaining", allowance.remaining.to_string()),
+            ("x-ratelimit-reset", reset.to_string()),
+        ]);
+        reply
+    }
+
+    fn let_arrive(&self, held: &AgentState, count: usize) {
+        held.change(|agent| {
+            for _ in 0..count {
+                let newest = agent.dataset.window(None, None).next();
+                let created_at = newest.map_or(0, |place| agent.dataset.key(place).created_at);
+                let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+                let arrived = arriving_conversation(number, created_at + 1);
+                agent.dataset.insert(arrived);
+            }
+        });
+    }
+}
+
+impl Outcome {
+    fn of(reply: Reply) -> Self {
+        Self { reply, transport: Transport::Usual }
+    }
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let query = query_pairs(request.uri().query().unwrap_or_default());
+    let had_authorization = request.headers().contains_key(AUTHORIZATION);
+    let api_request = api_request(&path, query.clone());
+    let agent_id = api_request.as_ref().and_then(|held| agent_id(held).map(str::to_owned));
+    let outcome = match api_request {
+        None => Outcome::of(unknown_host_route(request.method(), &path)),
+        Some(api_request) => shared.answer(&Incoming {
+            request: api_request,
+            is_get: request.method() == Method::GET,
+            key: bearer_key(&request),
+        }),
+    };
+    let hangs = outcome.transport == Transport::Hang;
+    shared.remember(SeenRequest {
+        method: request.method().to_string(),
+        path,
+        query,
+        status: (!hangs).then(|| outcome.reply.status.as_u16()),
+        had_authorization,
+        agent_id,
+    });
+    deliver(&shared, outcome).await
+}
+
+async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
+    if let Some(latency) = shared.latency {
+        tokio::time::sleep(latency).await;
+    }
+    if outcome.transport == Transport::Hang {
+        shared.stopped.cancelled().await;
+    }
+    transport::response(outcome.reply, outcome.transport).unwrap_or_else(|_| {
+        // A test's own header may not be one.
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+fn root(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::ChatbaseV1 => "/chatbase/api/v1",
+        Vendor::ChatbaseV2 => "/chatbase/api/v2",
+        Vendor::ConvocoreV3 => "/convocore/v3",
+    }
+}
+
+/// Takes a request apart, if it lies below one of the vendors' roots.
+fn api_request(path: &str, query: Vec<(String, String)>) -> Option<ApiRequest> {
+    let vendors = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3];
+    let (vendor, rest) = vendors.into_iter().find_map(|vendor| {
+        let rest = path.strip_prefix(root(vendor))?.strip_prefix('/')?;
+        Some((vendor, rest))
+    })?;
+    Some(ApiRequest { vendor, path: rest.split('/').map(percent_decoded).collect(), query })
+}
+
+fn agent_id(request: &ApiRequest) -> Option<&str> {
+    match request.vendor {
+        Vendor::ChatbaseV1 => request.parameter("chatbotId"),
+        Vendor::ChatbaseV2 | Vendor::ConvocoreV3 => match &request.path[..] {
+            [agents, id, ..] if agents == "agents" => Some(id),
+            _ => None,
+        },
+    }
+}
+
+/// Returns whether the request asks for all of an agent's conversations.
+fn is_export(request: &ApiRequest) -> bool {
+    matches!(
+        request.segments()[..],
+        ["get-conversations"] | ["agents", _, "conversations" | "convos", "export"]
+    )
+}
+
+/// Returns whether Convocore counts the request against the hour.
+fn is_metered(request: &ApiRequest) -> bool {
+    request.path.last().is_some_and(|last| last == "export")
+}
+
+fn is_health_check(request: &ApiRequest) -> bool {
+    request.vendor == Vendor::ChatbaseV2 && request.segments()[..] == ["health"]
+}
+
+fn bearer_key(request: &Request) -> Option<String> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::to_owned)
+}
+
+fn unknown_host_route(method: &Method, path: &str) -> Reply {
+    let message = format!("Route {method} {path} not found");
+    let error = json!({ "error": { "code": "NOT_FOUND", "message": message } });
+    Reply::json(StatusCode::NOT_FOUND, &error)
+}
+
+/// Locks, also after a panic elsewhere: a test that failed must not take others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,666 @@
+//! The server answers what the vendors' documentation and clients say.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::truth::{Channel, Content, Conversation, Message, Role};
+use crate::{
+    Agent, Dataset, Fault, FaultKind, Generated, Generation, Limits, Reset, ResetUnit, RetryAfter, Sandbox,
+    Told, Vendor, World,
+};
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |held| held.to_str().unwrap())
+    }
+}
+
+fn key_of(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => World::CHATBASE_KEY,
+        Vendor::ConvocoreV3 => World::CONVOCORE_KEY,
+    }
+}
+
+async fn send(sandbox: &Sandbox, vendor: Vendor, path: &str, key: Option<&str>) -> Answer {
+    try_send(sandbox, vendor, path, key).await.unwrap()
+}
+
+async fn try_send(
+    sandbox: &Sandbox,
+    vendor: Vendor,
+    path: &str,
+    key: Option<&str>,
+) -> reqwest::Result<Answer> {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(20))
+        .build()?;
+    let mut request = client.get(format!("{}{path}", sandbox.base_url(vendor)));
+    if let Some(key) = key {
+        request = request.bearer_auth(key);
+    }
+    let response = request.send().await?;
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await?,
+    })
+}
+
+async fn get(sandbox: &Sandbox, vendor: Vendor, path: &str) -> Answer {
+    send(sandbox, vendor, path, Some(key_of(vendor))).await
+}
+
+async fn v2(sandbox: &Sandbox, rest: &str) -> Answer {
+    let path = format!("/agents/{}{rest}", World::CHATBASE_V2_AGENT);
+    get(sandbox, Vendor::ChatbaseV2, &path).await
+}
+
+async fn v3(sandbox: &Sandbox, rest: &str) -> Answer {
+    let path = format!("/agents/{}{rest}", World::CONVOCORE_AGENT);
+    get(sandbox, Vendor::ConvocoreV3, &path).await
+}
+
+async fn v1(sandbox: &Sandbox, rest: &str) -> Answer {
+    let path = format!("/get-conversations?chatbotId={}{rest}", World::CHATBASE_V1_AGENT);
+    get(sandbox, Vendor::ChatbaseV1, &path).await
+}
+
+async fn sample() -> Sandbox {
+    Sandbox::start(World::sample()).await.unwrap()
+}
+
+async fn with_generated(vendor: Vendor, settings: Generated) -> Sandbox {
+    let mut world = World::sample();
+    for agent in &mut world.agents {
+        if agent.vendor == vendor {
+            agent.dataset = Dataset::generated(vendor, settings.clone());
+        }
+    }
+    world.limits.chatbase_requests = 1_000_000;
+    Sandbox::start(world).await.unwrap()
+}
+
+fn ids(data: &Value, pointer: &str) -> Vec<String> {
+    let items = data.as_array().unwrap().iter();
+    items.map(|item| item.pointer(pointer).unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+fn told_ids(told: &[Told]) -> Vec<String> {
+    told.iter().map(|held| held.id.clone()).collect()
+}
+
+/// Follows the second API's cursors to the end.
+async fn export_v2(sandbox: &Sandbox, query: &str) -> Vec<Value> {
+    let mut held = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = v2(sandbox, &format!("/conversations/export?{query}{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let page = page.json();
+        held.extend(page["data"].as_array().unwrap().clone());
+        match page["pagination"]["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={}", next.replace('=', "%3D").replace('+', "%2B")),
+            None => return held,
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_in_the_vendors_words() {
+    let sandbox = sample().await;
+    let agents = format!("/agents/{}", World::CHATBASE_V2_AGENT);
+    for (vendor, path, key, expected) in [
+        (
+            Vendor::ChatbaseV1,
+            "/get-conversations?chatbotId=x",
+            None,
+            json!({ "message": "No API key provided." }),
+        ),
+        (
+            Vendor::ChatbaseV2,
+            &agents,
+            None,
+            json!({ "error": { "code": "AUTH_MISSING_API_KEY", "message": "Authentication required" } }),
+        ),
+        (
+            Vendor::ChatbaseV2,
+            &agents,
+            Some("wrong"),
+            json!({ "error": { "code": "AUTH_INVALID_API_KEY", "message": "The API key is not valid" } }),
+        ),
+        (
+            Vendor::ConvocoreV3,
+            &agents,
+            Some("wrong"),
+            json!({ "message": "Unauthorized", "code": "UNAUTHORIZED" }),
+        ),
+    ] {
+        let answer = send(&sandbox, vendor, path, key).await;
+        assert_eq!((answer.status, answer.json()), (401, expected));
+    }
+    let health = send(&sandbox, Vendor::ChatbaseV2, "/health", None).await;
+    assert_eq!(health.status, 200);
+    let seen = sandbox.requests();
+    assert_eq!(seen.len(), 5);
+    assert!(!seen[1].had_authorization && seen[2].had_authorization);
+    assert_eq!(seen[2].status, Some(401));
+    assert_eq!(seen[2].agent_id.as_deref(), Some(World::CHATBASE_V2_AGENT));
+}
+
+#[tokio::test]
+async fn the_second_api_pages_through_everything_once() {
+    let sandbox = sample().await;
+    let told = sandbox.told(World::CHATBASE_V2_AGENT);
+    let exported = export_v2(&sandbox, "limit=7").await;
+    assert_eq!(ids(&json!(exported), "/id"), told_ids(&told));
+    for (wire, told) in exported.iter().zip(&told) {
+        check_v2(wire, told);
+    }
+    assert_eq!(sandbox.export_count(World::CHATBASE_V2_AGENT), exported.len().div_ceil(7) as u64);
+}
+
+fn check_v2(wire: &Value, told: &Told) {
+    assert_eq!(wire["createdAt"].as_i64(), told.created_at);
+    assert_eq!(wire["updatedAt"].as_i64(), told.updated_at);
+    assert_eq!(wire["title"].as_str(), told.title.as_deref());
+    assert_eq!(wire["status"].as_str(), told.status);
+    assert_eq!(wire["userId"].as_str(), told.contact.id.as_deref());
+    let messages = wire["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), told.messages.len());
+    for (wire, told) in messages.iter().zip(&told.messages) {
+        assert_eq!(wire["id"].as_str(), told.id.as_deref());
+        assert_eq!(wire["role"].as_str(), Some(told.role));
+        assert_eq!(wire["createdAt"].as_i64(), told.created_at);
+        assert_eq!(wire["feedback"].as_str(), told.feedback);
+        assert_eq!(wire["metadata"]["score"].as_f64(), told.score);
+        let parts = wire["parts"].as_array().unwrap();
+        let types: Vec<&str> = parts
+            .iter()
+            .map(|part| match part["type"].as_str().unwrap() {
+                "tool-call" => "tool_call",
+                "tool-result" => "tool_result",
+                "text" => "text",
+                _ => "other",
+            })
+            .collect();
+        assert_eq!(types, told.part_types);
+        let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+        assert_eq!(texts.join("\n"), told.text);
+        assert!(parts.iter().all(|part| part.get("input").is_none()));
+    }
+}
+
+#[tokio::test]
+async fn the_second_api_filters() {
+    let sandbox = sample().await;
+    let all = export_v2(&sandbox, "").await;
+    let middle = &all[20];
+    let at = middle["createdAt"].as_i64().unwrap();
+    let day = crate::time::iso_milliseconds(at)[..10].to_owned();
+
+    let on_day = export_v2(&sandbox, &format!("startDate={day}&endDate={day}")).await;
+    assert!(ids(&json!(on_day), "/id").contains(&middle["id"].as_str().unwrap().to_owned()));
+    let since = export_v2(&sandbox, &format!("startDate={day}")).await;
+    let until = export_v2(&sandbox, &format!("endDate={day}")).await;
+    assert_eq!(since.len() + until.len(), all.len() + on_day.len());
+
+    let whatsapp = export_v2(&sandbox, "source=WhatsApp,Widget%20or%20Iframe&limit=3").await;
+    let expected =
+        all.iter().filter(|held| [json!("WhatsApp"), json!("Widget or Iframe")].contains(&held["source"]));
+    assert_eq!(whatsapp.len(), expected.count());
+
+    let one = v2(&sandbox, "/conversations/export?conversationId=a%2Fb%2Bc%2520d%26e%3Df%3F%23~").await;
+    let one = one.json();
+    assert_eq!(one["pagination"], json!({ "cursor": null, "hasMore": false, "total": 1 }));
+    assert_eq!(one["data"][0]["id"], "a/b+c%20d&e=f?#~");
+
+    let summary = v2(&sandbox, "/conversations/export?include=summary&limit=1").await;
+    assert!(summary.json()["data"][0].get("messages").is_none());
+}
+
+#[tokio::test]
+async fn the_second_api_refuses_what_it_should() {
+    let sandbox = sample().await;
+    for (query, code) in [
+        ("limit=21", "VALIDATION_INVALID_BODY"),
+        ("limit=0", "VALIDATION_INVALID_BODY"),
+        ("cursor=nonsense", "VALIDATION_INVALID_BODY"),
+        ("startDate=2026-9-1", "VALIDATION_INVALID_BODY"),
+        ("startDate=2026-09-02&endDate=2026-09-01", "VALIDATION_INVALID_DATE_RANGE"),
+    ] {
+        let answer = v2(&sandbox, &format!("/conversations/export?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert_eq!(answer.json()["error"]["code"], code, "{query}");
+    }
+    let unknown = get(&sandbox, Vendor::ChatbaseV2, "/agents/nobody/conversations/export").await;
+    let expected = json!({ "data": [], "pagination": { "cursor": null, "hasMore": false, "total": 0 } });
+    assert_eq!((unknown.status, unknown.json()), (200, expected));
+    let unknown = get(&sandbox, Vendor::ChatbaseV2, "/agents/nobody").await;
+    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.json()["error"]["code"], "AGENT_NOT_FOUND");
+    let agents = get(&sandbox, Vendor::ChatbaseV2, "/agents").await.json();
+    assert_eq!(ids(&agents["data"], "/id"), [World::CHATBASE_V2_AGENT]);
+}
+
+#[tokio::test]
+async fn an_old_deployment_ignores_what_it_does_not_know() {
+    let mut world = World::sample();
+    world.agents[1].old_deployment = true;
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let query = "/conversations/export?endDate=2000-01-01&include=summary&conversationId=x&source=x";
+    let answer = v2(&sandbox, query).await.json();
+    assert_eq!(answer["data"].as_array().unwrap().len(), 20);
+    assert!(answer["data"][0].get("messages").is_some());
+}
+
+#[tokio::test]
+async fn a_users_conversations_and_their_messages() {
+    let sandbox = sample().await;
+    let mut held = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = v2(&sandbox, &format!("/users/shop-user.0/conversations{query}")).await;
+        let page = page.json();
+        held.extend(page["data"].as_array().unwrap().clone());
+        let Some(next) = page["pagination"]["cursor"].as_str() else {
+            break;
+        };
+        query = format!("?limit=2&cursor={}", next.replace('=', "%3D"));
+    }
+    assert_eq!(held.len(), 4);
+    assert!(held.is_sorted_by(|left, right| left["updatedAt"].as_i64() >= right["updatedAt"].as_i64()));
+    assert!(held.iter().all(|one| one.get("source").is_none() && one.get("messages").is_none()));
+
+    let mut by_title = held.iter();
+    let about_invoice = by_title.find(|one| one["title"] == "Changing my invoice");
+    let id = about_invoice.unwrap()["id"].as_str().unwrap();
+    let newest = v2(&sandbox, &format!("/conversations/{id}/messages?limit=2")).await.json();
+    let cursor = newest["pagination"]["cursor"].as_str().unwrap().replace('=', "%3D");
+    let oldest = v2(&sandbox, &format!("/conversations/{id}/messages?limit=2&cursor={cursor}")).await;
+    let oldest = oldest.json();
+    assert_eq!(oldest["pagination"]["hasMore"], false);
+    assert_eq!(oldest["data"][0]["role"], "user");
+    assert_eq!(newest["data"][0]["parts"][0]["input"], json!({ "orderId": "1042" }));
+    assert!(newest["data"][0]["parts"][1]["output"].get("debug").is_some());
+
+    let told = sandbox.told(World::CHATBASE_V2_AGENT);
+    let other = told.iter().find(|held| held.channel == "website").unwrap();
+    let refused = v2(&sandbox, &format!("/conversations/{}/messages", other.id)).await;
+    assert_eq!(refused.json()["error"]["code"], "RESOURCE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_first_api_pages_by_offset() {
+    let sandbox = sample().await;
+    let told = sandbox.told(World::CHATBASE_V1_AGENT);
+    let mut held = Vec::new();
+    for page in 1.. {
+        let answer = v1(&sandbox, &format!("&page={page}&size=20")).await.json();
+        let data = answer["data"].as_array().unwrap().clone();
+        if data.is_empty() {
+            break;
+        }
+        held.extend(data);
+    }
+    assert_eq!(ids(&json!(held), "/id"), told_ids(&told));
+    assert_eq!(v1(&sandbox, "").await.json()["data"].as_array().unwrap().len(), 10);
+    for (wire, told) in held.iter().zip(&told) {
+        let created_at = crate::time::latest(wire["created_at"].as_str().unwrap());
+        assert_eq!(created_at, told.created_at);
+        assert_eq!(wire["min_score"].as_f64(), told.min_score);
+        let messages = wire["messages"].as_array().unwrap();
+        assert_eq!(messages.len(), told.messages.len());
+        for (wire, told) in messages.iter().zip(&told.messages) {
+            assert_eq!(wire["id"].as_str(), told.id.as_deref());
+            if told.part_types == ["text"] {
+                assert_eq!(wire["content"].as_str(), Some(told.text.as_str()));
+            } else {
+                assert!(!wire["content"].is_string());
+            }
+        }
+    }
+    for bad in ["&size=101", "&size=x", "&page=0", "&startDate=2026-9-1"] {
+        let answer = v1(&sandbox, bad).await;
+        assert_eq!((answer.status, answer.json()), (400, json!({ "message": "Invalid request data" })));
+    }
+    let unknown = get(&sandbox, Vendor::ChatbaseV1, "/get-conversations?chatbotId=x").await;
+    assert_eq!((unknown.status, unknown.json()), (200, json!({ "data": [] })));
+    let slack = v1(&sandbox, "&filteredSources=Slack&size=100").await.json();
+    let expected = told.iter().filter(|held| held.channel == "slack").count();
+    assert_eq!(slack["data"].as_array().unwrap().len(), expected);
+}
+
+#[tokio::test]
+async fn convocore_pages_and_skips_the_silent() {
+    let sandbox = sample().await;
+    let told = sandbox.told(World::CONVOCORE_AGENT);
+    let agent = sandbox.agent(World::CONVOCORE_AGENT).unwrap();
+    for sort in ["desc", "asc"] {
+        let mut held = Vec::new();
+        let mut scanned = 0;
+        let mut query = format!("limit=5&sort={sort}");
+        loop {
+            let page = v3(&sandbox, &format!("/convos/export?{query}")).await.json();
+            held.extend(page["data"].as_array().unwrap().clone());
+            scanned += page["scannedConvoCount"].as_u64().unwrap();
+            if page["hasMore"] == json!(false) {
+                assert_eq!(page["nextCursor"], Value::Null);
+                break;
+            }
+            query = format!("limit=5&sort={sort}&cursor={}", page["nextCursor"].as_str().unwrap());
+        }
+        if sort == "asc" {
+            held.reverse();
+        }
+        assert_eq!(scanned, agent.dataset.len() as u64);
+        assert!(held.len() < agent.dataset.len());
+        assert_eq!(ids(&json!(held), "/metadata/convo/id"), told_ids(&told));
+        for (wire, told) in held.iter().zip(&told) {
+            check_v3(wire, told);
+        }
+    }
+}
+
+fn check_v3(wire: &Value, told: &Told) {
+    let light = &wire["metadata"]["convo"];
+    assert_eq!(light["ts"].as_i64(), told.created_at);
+    assert_eq!(light["userName"].as_str(), told.contact.name.as_deref());
+    assert_eq!(light["notes"].as_str(), told.notes.as_deref());
+    let past = wire["metadata"]["sessions"].as_array().unwrap().iter();
+    let turns = past.flat_map(|session| session.as_array().unwrap());
+    let turns = turns.chain(wire["turns"].as_array().unwrap());
+    let messages: Vec<&Value> = turns.flat_map(|turn| turn["messages"].as_array().unwrap()).collect();
+    assert_eq!(messages.len(), told.messages.len());
+    for (wire, told) in messages.into_iter().zip(&told.messages) {
+        let payload = wire.get("payload").or_else(|| wire["item"].get("payload"));
+        if told.part_types == ["text"] && wire["type"] == "text" {
+            assert_eq!(payload.unwrap()["message"].as_str(), Some(told.text.as_str()));
+        }
+        assert_eq!(told.role == "tool", wire["type"].as_str().unwrap().starts_with("debug"));
+        assert_eq!(wire.get("ts").is_some(), told.created_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn convocore_selects_windows_and_ids() {
+    let sandbox = sample().await;
+    let told = sandbox.told(World::CONVOCORE_AGENT);
+    let (first, last) = (&told[4], &told[9]);
+    let window = format!(
+        "/convos/export?limit=50&fromTs={}&toTs={}000",
+        last.created_at.unwrap(),
+        first.created_at.unwrap()
+    );
+    let page = v3(&sandbox, &window).await.json();
+    let in_window =
+        told.iter().filter(|held| (last.created_at..=first.created_at).contains(&held.created_at));
+    let in_window: Vec<String> = in_window.map(|held| held.id.clone()).collect();
+    assert_eq!(ids(&page["data"], "/metadata/convo/id"), in_window);
+    assert_eq!(page["mode"], "paginated");
+
+    // A repeated key is read once, which is how the vendor's own tool loses conversations.
+    let [one, two] = [&told[1].id, &told[2].id].map(|id| id.replace('+', "%2B"));
+    let comma = v3(&sandbox, &format!("/convos/export?convoIds={one},{two}")).await.json();
+    assert_eq!(ids(&comma["data"], "/metadata/convo/id"), [told[1].id.clone(), told[2].id.clone()]);
+    assert_eq!((&comma["mode"], &comma["hasMore"]), (&json!("selected"), &json!(false)));
+    let twice = v3(&sandbox, &format!("/convos/export?convoIds={one}&convoIds={two}")).await.json();
+    assert_eq!(twice["data"].as_array().unwrap().len(), 1);
+    assert_eq!(twice["usage"]["billableUsedThisRequest"], 1);
+    assert!(
+        twice["usage"]["billableUsedThisPeriod"].as_u64() > comma["usage"]["billableUsedThisPeriod"].as_u64()
+    );
+
+    let single = v3(&sandbox, &format!("/convos/{one}/export")).await.json();
+    assert_eq!(single["data"]["metadata"]["convo"]["id"], json!(told[1].id));
+    let missing = v3(&sandbox, "/convos/nobody/export").await;
+    assert_eq!((missing.status, missing.json()["code"].clone()), (404, json!("NOT_FOUND")));
+    assert_eq!(v3(&sandbox, "/convos/export?limit=51").await.status, 400);
+    let agent = v3(&sandbox, "").await.json();
+    assert_eq!(agent["data"]["ID"], World::CONVOCORE_AGENT);
+    assert!(agent["data"].get("SECRET_API_KEY").is_some());
+    let unknown = get(&sandbox, Vendor::ConvocoreV3, "/agents/nobody/convos/export").await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn convocore_once_sent_everything_at_once() {
+    let mut world = World::sample();
+    world.agents[2].generation = Generation::OneArray;
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let answer = v3(&sandbox, "/convos/export?limit=1&sort=asc").await.json();
+    let told = sandbox.told(World::CONVOCORE_AGENT);
+    assert_eq!(ids(&answer["data"], "/metadata/convo/id"), told_ids(&told));
+    assert!(answer.get("hasMore").is_none());
+    let dataset_length = sandbox.agent(World::CONVOCORE_AGENT).unwrap().dataset.len();
+    assert_eq!(told.len(), dataset_length);
+
+    sandbox.update(World::CONVOCORE_AGENT, |dataset| *dataset = Dataset::default());
+    let empty = v3(&sandbox, "/convos/export").await.json();
+    assert_eq!(empty["data"], json!([]));
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_told() {
+    let mut world = World::sample();
+    world.limits = Limits {
+        chatbase_requests: 2,
+        chatbase_window: Duration::from_hours(1),
+        reset_unit: ResetUnit::Seconds,
+        convocore_requests_per_hour: 1,
+        ..Limits::default()
+    };
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let first = v2(&sandbox, "").await;
+    assert_eq!(first.header("x-ratelimit-limit"), "2");
+    assert_eq!(first.header("x-ratelimit-remaining"), "1");
+    assert!(first.header("x-ratelimit-reset").len() == 10);
+    assert!(!first.header("x-request-id").is_empty());
+    // Both Chatbase agents share the key, and so the window.
+    assert_eq!(v1(&sandbox, "").await.status, 200);
+    let refused = v2(&sandbox, "").await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_590);
+    assert_eq!(refused.json()["error"]["code"], "RATE_LIMIT_TOO_MANY_REQUESTS");
+
+    let page = v3(&sandbox, "/convos/export").await.json();
+    assert_eq!(page["rateLimit"]["remainingHour"], 0);
+    let refused = v3(&sandbox, "/convos/export").await;
+    assert_eq!(refused.status, 429);
+    assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(v3(&sandbox, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn generated_data_weighs_what_real_data_weighs() {
+    let settings = Generated { conversations: 400, ..Generated::default() };
+    let sandbox = with_generated(Vendor::ChatbaseV2, settings).await;
+    let exported = export_v2(&sandbox, "").await;
+    let bytes: usize = exported.iter().map(|held| held.to_string().len()).sum();
+    let messages: usize = exported.iter().map(|held| held["messages"].as_array().unwrap().len()).sum();
+    let average = bytes / exported.len();
+    assert!((2_700..3_100).contains(&average), "{average} bytes per conversation");
+    assert!((4_200..4_600).contains(&messages), "{messages} messages");
+    let distinct: HashSet<String> = ids(&json!(exported), "/id").into_iter().collect();
+    assert_eq!(distinct.len(), 400);
+}
+
+#[tokio::test]
+async fn faults_speak_the_vendors_language() {
+    let sandbox = sample().await;
+    let agent = World::CHATBASE_V2_AGENT;
+    let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
+    let kinds = [
+        too_many(RetryAfter::Seconds(3), Reset::None),
+        too_many(RetryAfter::HttpDate(3), Reset::Milliseconds(3)),
+        too_many(RetryAfter::None, Reset::Seconds(3)),
+        FaultKind::PlanGate,
+        FaultKind::InsufficientScope,
+        FaultKind::KeyExpired,
+        FaultKind::ServerError,
+        FaultKind::Maintenance,
+        FaultKind::HtmlUnder200,
+        FaultKind::Redirect { location: "http://127.0.0.1:9/".to_owned() },
+        FaultKind::Status { code: 418, body: "tea".to_owned(), content_type: "text/plain".to_owned() },
+        FaultKind::SuccessFalse { message: "Invalid request input.".to_owned() },
+    ];
+    let statuses = [429, 429, 429, 403, 403, 401, 500, 503, 200, 302, 418, 200];
+    for (nth, kind) in (0..).zip(kinds) {
+        assert!(sandbox.add_fault(agent, Fault::at(nth, kind)));
+    }
+    let mut answers = Vec::new();
+    for status in statuses {
+        let answer = v2(&sandbox, "/conversations/export").await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        answers.push(answer);
+    }
+    assert_eq!(answers[0].header("retry-after"), "3");
+    assert_eq!(answers[0].header("x-ratelimit-reset"), "");
+    assert!(answers[1].header("retry-after").ends_with(" GMT"));
+    assert_eq!(answers[1].header("x-ratelimit-reset").len(), 13);
+    assert_eq!(answers[2].header("x-ratelimit-reset").len(), 10);
+    assert_eq!(answers[3].json()["error"]["code"], "SUBSCRIPTION_API_RESTRICTED_PLAN");
+    assert!(answers[8].header("content-type").starts_with("text/html"));
+    assert_eq!(answers[9].header("location"), "http://127.0.0.1:9/");
+    assert_eq!(answers[11].json()["success"], false);
+    assert_eq!(v2(&sandbox, "/conversations/export").await.status, 200);
+}
+
+#[tokio::test]
+async fn faults_spoil_bodies() {
+    let sandbox = sample().await;
+    let agent = World::CHATBASE_V2_AGENT;
+    let key = Some(World::CHATBASE_KEY);
+    let path = format!("/agents/{agent}/conversations/export");
+    sandbox.add_fault(agent, Fault::at(0, FaultKind::CutBody));
+    sandbox.add_fault(agent, Fault::at(1, FaultKind::MalformedJson));
+    sandbox.add_fault(agent, Fault::at(2, FaultKind::MillisecondTimes));
+    sandbox.add_fault(agent, Fault::at(3, FaultKind::DriftFields));
+    let drip = FaultKind::Drip { chunk: 20_000, delay: Duration::from_millis(20) };
+    sandbox.add_fault(agent, Fault::at(4, drip));
+
+    assert!(try_send(&sandbox, Vendor::ChatbaseV2, &path, key).await.is_err());
+    let malformed = v2(&sandbox, "/conversations/export").await;
+    assert!(serde_json::from_str::<Value>(&malformed.text).is_err());
+    let late = v2(&sandbox, "/conversations/export").await.json();
+    assert!(late["data"][0]["createdAt"].as_i64().unwrap() > 1_000_000_000_000);
+    let drifted = v2(&sandbox, "/conversations/export").await.json();
+    assert_eq!(drifted["data"][0]["source"], "Carrier pigeon");
+    assert_eq!(drifted["data"][0]["messages"][0]["role"], "supervisor");
+    let started = Instant::now();
+    let slow = v2(&sandbox, "/conversations/export").await;
+    assert_eq!(slow.json()["data"].as_array().unwrap().len(), 20);
+    assert!(started.elapsed() >= Duration::from_millis(20));
+}
+
+#[tokio::test]
+async fn faults_bend_the_paging() {
+    let sandbox = sample().await;
+    let agent = World::CHATBASE_V2_AGENT;
+    sandbox.add_fault(agent, Fault::at(0, FaultKind::HasMoreNullCursor));
+    sandbox.add_fault(agent, Fault::at(2, FaultKind::RepeatCursor));
+    sandbox.add_fault(agent, Fault::at(3, FaultKind::EmptyPage));
+    sandbox.add_fault(agent, Fault::at(7, FaultKind::Shift { conversations: 2 }));
+    let lost = v2(&sandbox, "/conversations/export").await.json();
+    assert_eq!(lost["pagination"]["cursor"], Value::Null);
+    assert_eq!(lost["pagination"]["hasMore"], true);
+    let first = v2(&sandbox, "/conversations/export").await.json();
+    let cursor = first["pagination"]["cursor"].as_str().unwrap().to_owned();
+    let next = format!("/conversations/export?cursor={}", cursor.replace('=', "%3D"));
+    let repeated = v2(&sandbox, &next).await.json();
+    assert_eq!(repeated["pagination"]["cursor"], json!(cursor));
+    let all = export_v2(&sandbox, "").await;
+    let told = sandbox.told(agent);
+    assert_eq!(ids(&json!(all), "/id"), told_ids(&told));
+    let shifted = v2(&sandbox, "/conversations/export?limit=2").await.json();
+    assert_eq!(ids(&shifted["data"], "/id"), ["arrived-000001", "arrived-000000"]);
+
+    let convocore = World::CONVOCORE_AGENT;
+    for sort in ["desc", "asc"] {
+        sandbox.clear_faults(convocore);
+        sandbox.add_fault(convocore, Fault::at(sandbox.export_count(convocore), FaultKind::EmptyPage));
+        let empty = v3(&sandbox, &format!("/convos/export?sort={sort}&limit=9")).await.json();
+        assert_eq!((&empty["data"], &empty["hasMore"]), (&json!([]), &json!(true)));
+        let cursor = empty["nextCursor"].as_str().unwrap();
+        let after = v3(&sandbox, &format!("/convos/export?sort={sort}&limit=9&cursor={cursor}")).await;
+        let plain = v3(&sandbox, &format!("/convos/export?sort={sort}&limit=9")).await;
+        assert_eq!(after.json()["data"], plain.json()["data"]);
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_answer_ends_with_the_server() {
+    let sandbox = sample().await;
+    let agent = World::CHATBASE_V2_AGENT;
+    sandbox.add_fault(agent, Fault::from(0, FaultKind::Hang).on_any_route());
+    let url = format!("{}/agents/{agent}", sandbox.base_url(Vendor::ChatbaseV2));
+    let request =
+        reqwest::Client::new().get(&url).bearer_auth(World::CHATBASE_KEY).timeout(Duration::from_millis(200));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    assert_eq!(sandbox.requests()[0].status, None);
+    sandbox.stop().await;
+    assert!(reqwest::get(&url).await.is_err());
+}
+
+#[tokio::test]
+async fn a_test_may_bring_its_own_data() {
+    let own = Conversation {
+        id: "own".to_owned(),
+        channel: Channel::Api,
+        created_at: 1_790_000_000,
+        messages: vec![Message {
+            content: vec![Content::Text("a".to_owned()), Content::Text("b".to_owned())],
+            ..Message::text(Role::User, "")
+        }],
+        ..Conversation::default()
+    };
+    let dataset = Dataset::of(vec![own]);
+    let agent = Agent::new(Vendor::ChatbaseV2, World::CHATBASE_V2_AGENT, World::CHATBASE_KEY, dataset);
+    let sandbox = Sandbox::start(World::of(vec![agent])).await.unwrap();
+    assert_eq!(sandbox.told(World::CHATBASE_V2_AGENT)[0].messages[0].text, "a\nb");
+    let raw = "{\"id\": \"own\", \"messages\": \"oops\"}";
+    sandbox.update(World::CHATBASE_V2_AGENT, |held| held.override_raw("own", raw));
+    let answer = v2(&sandbox, "/conversations/export").await;
+    assert!(answer.text.contains(raw));
+    sandbox.update(World::CHATBASE_V2_AGENT, |held| held.remove("own"));
+    assert_eq!(v2(&sandbox, "/conversations/export").await.json()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn the_listener_notes_who_brings_a_key() {
+    let listener = Sandbox::listener_of_everything().await.unwrap();
+    reqwest::get(listener.url()).await.unwrap();
+    assert_eq!(listener.request_count(), 1);
+    assert!(!listener.saw_authorization());
+    let with_key = reqwest::Client::new().get(listener.url()).bearer_auth("x");
+    with_key.send().await.unwrap();
+    assert!(listener.saw_authorization());
+}
+
+#[test]
+fn samples_are_rich_enough() {
+    for vendor in [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
+        let held: Vec<Conversation> = Dataset::sample(vendor).iter().collect();
+        assert!((48..=64).contains(&held.len()), "{vendor:?}: {}", held.len());
+        let distinct: HashSet<&str> = held.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(distinct.len(), held.len());
+        assert!(held.iter().any(|one| one.messages.is_empty()));
+        assert!(held.iter().any(|one| one.messages.len() == 120));
+        assert!(held.windows(2).any(|pair| pair[0].created_at == pair[1].created_at));
+        assert!(held.iter().all(|one| one.updated_at >= one.created_at));
+    }
+}

@@ -1,0 +1,289 @@
+//! What each vendor's API can tell of a truth, as plain data to compare an export with.
+//!
+//! Written by hand from the rules of the normalized model; no mapper of the product is called.
+
+use crate::convocore_v3::Piece;
+use crate::truth::{Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, Vendor};
+
+/// A conversation as one vendor's API tells it, in the words of the normalized model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// The conversation's id.
+    pub id: String,
+    /// The title, where the vendor tells one.
+    pub title: Option<String>,
+    /// The channel's word; `other` where the vendor does not say.
+    pub channel: &'static str,
+    /// The status word, where the vendor tells one.
+    pub status: Option<&'static str>,
+    /// When it began, in whole epoch seconds.
+    pub created_at: Option<i64>,
+    /// When the last thing happened, in whole epoch seconds.
+    pub updated_at: Option<i64>,
+    /// The contact, reduced to the fields that the vendor tells.
+    pub contact: Contact,
+    /// The labels.
+    pub tags: Vec<String>,
+    /// The team's notes.
+    pub notes: Option<String>,
+    /// What the person thought of the conversation: positive, negative or nothing.
+    pub feedback: Option<&'static str>,
+    /// The country, where the vendor tells one.
+    pub country: Option<String>,
+    /// The lowest score of any message, where the vendor tells one.
+    pub min_score: Option<f64>,
+    /// The messages in order.
+    pub messages: Vec<ToldMessage>,
+}
+
+/// A message as one vendor's API tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToldMessage {
+    /// The message's id, where the vendor tells one.
+    pub id: Option<String>,
+    /// The role's word.
+    pub role: &'static str,
+    /// When it was sent, in epoch seconds.
+    pub created_at: Option<i64>,
+    /// The text parts, joined by newlines.
+    pub text: String,
+    /// What the person thought of the message: positive, negative or nothing.
+    pub feedback: Option<&'static str>,
+    /// How sure the assistant was.
+    pub score: Option<f64>,
+    /// The types of all parts in order, text included.
+    pub part_types: Vec<&'static str>,
+}
+
+impl Conversation {
+    /// Returns what this vendor's API can tell of the conversation.
+    pub fn told_by(&self, vendor: Vendor) -> Told {
+        match vendor {
+            Vendor::ChatbaseV1 => self.told_by_chatbase_v1(),
+            Vendor::ChatbaseV2 => self.told_by_chatbase_v2(),
+            Vendor::ConvocoreV3 => self.told_by_convocore_v3(),
+        }
+    }
+
+    fn told_by_chatbase_v1(&self) -> Told {
+        Told {
+            updated_at: Some(self.updated_at),
+            contact: Contact { company: None, address: None, website: None, ..self.contact.clone() },
+            country: self.country.clone(),
+            min_score: self.min_score(),
+            messages: self
+                .messages
+                .iter()
+                .filter(|message| message.is_told_by_chatbase_v1())
+                .map(Message::told_by_chatbase_v1)
+                .collect(),
+            ..self.told_by_chatbase()
+        }
+    }
+
+    fn told_by_chatbase_v2(&self) -> Told {
+        Told {
+            title: self.title.clone(),
+            status: Some(self.status.map_or("ongoing", Status::word)),
+            updated_at: Some(self.updated_at),
+            contact: Contact { id: self.contact.id.clone(), ..Contact::default() },
+            messages: self
+                .messages
+                .iter()
+                .enumerate()
+                .map(|(position, message)| message.told_by_chatbase_v2(position))
+                .collect(),
+            ..self.told_by_chatbase()
+        }
+    }
+
+    fn told_by_chatbase(&self) -> Told {
+        Told {
+            id: self.id.clone(),
+            title: None,
+            channel: match self.channel.chatbase_name() {
+                None | Some("Unspecified") => "other",
+                Some(_) => self.channel.word(),
+            },
+            status: None,
+            created_at: Some(self.created_at),
+            updated_at: None,
+            contact: Contact::default(),
+            tags: Vec::new(),
+            notes: None,
+            feedback: None,
+            country: None,
+            min_score: None,
+            messages: Vec::new(),
+        }
+    }
+
+    fn told_by_convocore_v3(&self) -> Told {
+        let past: usize = self.past_sessions.iter().sum();
+        let messages: Vec<ToldMessage> = self
+            .messages
+            .iter()
+            .enumerate()
+            .flat_map(|(position, message)| message.told_by_convocore_v3(position < past, self.varied))
+            .collect();
+        let last_message_at = messages.iter().rev().find_map(|message| message.created_at);
+        Told {
+            id: self.id.clone(),
+            title: None,
+            channel: convocore_channel(self.channel),
+            status: self.status.map(convocore_status),
+            created_at: Some(self.created_at),
+            updated_at: if self.tells_last_message_time() { Some(self.updated_at) } else { last_message_at },
+            contact: Contact { id: None, ..self.contact.clone() },
+            tags: self.tags.clone(),
+            notes: self.notes.clone(),
+            feedback: self.feedback.map(Feedback::word),
+            country: None,
+            min_score: None,
+            messages,
+        }
+    }
+
+    /// Returns the lowest score of any assistant message.
+    pub(crate) fn min_score(&self) -> Option<f64> {
+        self.messages
+            .iter()
+            .filter(|message| message.role == Role::Assistant)
+            .filter_map(|message| message.score)
+            .reduce(f64::min)
+    }
+
+    /// Returns whether Convocore writes `lastMessageTS` for it.
+    pub(crate) fn tells_last_message_time(&self) -> bool {
+        self.varied
+    }
+}
+
+impl Message {
+    /// Returns whether Chatbase's first API shows the message: a tool call alone is not shown.
+    pub(crate) fn is_told_by_chatbase_v1(&self) -> bool {
+        self.content.iter().any(|content| {
+            matches!(content, Content::Text(_) | Content::Notice { .. } | Content::Unknown { .. })
+        })
+    }
+
+    fn told_by_chatbase_v1(&self) -> ToldMessage {
+        let mut told = self.told_by_chatbase(self.id.clone());
+        told.part_types.retain(|part| !part.starts_with("tool"));
+        // A content that is neither a string nor blocks stands alone: it has no room for text.
+        if told.part_types.contains(&"other") {
+            told.part_types = vec!["other"];
+            told.text.clear();
+        }
+        told.created_at = None;
+        told.feedback = None;
+        told
+    }
+
+    fn told_by_chatbase_v2(&self, position: usize) -> ToldMessage {
+        let id = self.id.clone().unwrap_or_else(|| crate::chatbase_v2::message_id(position));
+        self.told_by_chatbase(Some(id))
+    }
+
+    fn told_by_chatbase(&self, id: Option<String>) -> ToldMessage {
+        let is_answer = self.role == Role::Assistant;
+        ToldMessage {
+            id,
+            role: self.role.word(),
+            created_at: self.created_at,
+            text: joined_text(&self.content),
+            feedback: self.feedback.filter(|_| is_answer).map(Feedback::word),
+            score: self.score.filter(|_| is_answer),
+            part_types: self.content.iter().filter_map(chatbase_part).collect(),
+        }
+    }
+
+    fn told_by_convocore_v3(&self, is_past: bool, is_varied: bool) -> Vec<ToldMessage> {
+        Piece::of(self)
+            .into_iter()
+            .enumerate()
+            .map(|(at, piece)| ToldMessage {
+                id: self.id.clone().filter(|_| at == 0),
+                role: piece.told_role(self.role),
+                created_at: self.created_at,
+                text: piece.told_text(),
+                feedback: self
+                    .feedback
+                    .filter(|_| piece.tells_feedback(is_past, is_varied))
+                    .map(Feedback::word),
+                score: None,
+                part_types: piece.told_parts(),
+            })
+            .collect()
+    }
+}
+
+impl Role {
+    /// Returns the word of the normalized model.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::System => "system",
+        }
+    }
+}
+
+impl Status {
+    /// Returns the word of the normalized model.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ongoing => "ongoing",
+            Self::Ended => "ended",
+            Self::TakenOver => "taken_over",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl Feedback {
+    /// Returns the word of the normalized model.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+        }
+    }
+}
+
+fn convocore_channel(channel: Channel) -> &'static str {
+    match channel.convocore_name() {
+        None => "other",
+        Some(_) => channel.word(),
+    }
+}
+
+/// Convocore has no word for a paused conversation: it is one that waits for a human.
+fn convocore_status(status: Status) -> &'static str {
+    match status {
+        Status::Paused => Status::TakenOver.word(),
+        other => other.word(),
+    }
+}
+
+fn chatbase_part(content: &Content) -> Option<&'static str> {
+    match content {
+        Content::Text(_) | Content::Notice { .. } => Some("text"),
+        Content::ToolCall { .. } => Some("tool_call"),
+        Content::ToolResult { .. } => Some("tool_result"),
+        Content::Unknown { .. } => Some("other"),
+        _ => None,
+    }
+}
+
+fn joined_text(content: &[Content]) -> String {
+    let texts: Vec<&str> = content
+        .iter()
+        .filter_map(|content| match content {
+            Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    texts.join("\n")
+}

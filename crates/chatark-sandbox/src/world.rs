@@ -1,0 +1,161 @@
+//! The agents that exist, their keys and the vendors' limits.
+
+use std::time::Duration;
+
+use crate::dataset::Dataset;
+use crate::told::Told;
+use crate::truth::Vendor;
+
+/// Everything that the sandbox simulates.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// The agents of all accounts.
+    pub agents: Vec<Agent>,
+    /// What the vendors allow.
+    pub limits: Limits,
+    /// How long every answer takes at least.
+    pub latency: Option<Duration>,
+}
+
+/// One chatbot of one account.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// The vendor whose API serves it.
+    pub vendor: Vendor,
+    /// The id that the vendor gave it.
+    pub id: String,
+    /// The name that the account gave it.
+    pub name: String,
+    /// The account's key; several agents may share one.
+    pub key: String,
+    /// The conversations that it holds.
+    pub dataset: Dataset,
+    /// Which of Convocore's exports the account has.
+    pub generation: Generation,
+    /// The time zone of Convocore's English times.
+    pub zone: Zone,
+    /// Whether Chatbase's second API runs in an older version, which ignores the export's newer
+    /// parameters: `startDate`, `endDate`, `conversationId`, `include` and `source`.
+    pub old_deployment: bool,
+}
+
+/// A generation of Convocore's export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// All conversations in one array, whatever the parameters say.
+    OneArray,
+    /// Pages with a cursor, without conversations in which no person wrote.
+    #[default]
+    Paged,
+}
+
+/// A time zone with a fixed rule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Zone {
+    /// Universal time.
+    #[default]
+    Utc,
+    /// Europe/Berlin by the rule in force since 1996.
+    Berlin,
+}
+
+/// What the vendors allow per key.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many requests Chatbase answers within its window.
+    pub chatbase_requests: usize,
+    /// The length of Chatbase's sliding window.
+    pub chatbase_window: Duration,
+    /// The unit of Chatbase's `X-RateLimit-Reset`.
+    pub reset_unit: ResetUnit,
+    /// How many exports Convocore answers per hour.
+    pub convocore_requests_per_hour: usize,
+    /// How many sessions Convocore's export includes per billing period.
+    pub convocore_included_quota: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            chatbase_requests: 1_000,
+            chatbase_window: Duration::from_secs(10),
+            reset_unit: ResetUnit::Milliseconds,
+            convocore_requests_per_hour: 1_500,
+            convocore_included_quota: 50_000,
+        }
+    }
+}
+
+/// The unit of an epoch time in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetUnit {
+    /// Epoch seconds, as the vendor's specification says.
+    Seconds,
+    /// Epoch milliseconds, as the vendor's prose says.
+    Milliseconds,
+}
+
+impl World {
+    /// The id of the sample agent of Chatbase's first API.
+    pub const CHATBASE_V1_AGENT: &'static str = "sandboxShopLegacy01";
+    /// The id of the sample agent of Chatbase's second API.
+    pub const CHATBASE_V2_AGENT: &'static str = "sandboxShop-DIAbBhx02";
+    /// The id of the sample agent of Convocore.
+    pub const CONVOCORE_AGENT: &'static str = "sandboxVoice03";
+    /// The key of the sample Chatbase account, which holds both Chatbase agents.
+    pub const CHATBASE_KEY: &'static str = "sandbox-chatbase-key";
+    /// The key of the sample Convocore account.
+    pub const CONVOCORE_KEY: &'static str = "sandbox-convocore-key";
+
+    /// Returns a small shop with one agent per vendor and curated conversations.
+    pub fn sample() -> Self {
+        let agent = |vendor, id, name, key| Agent::new(vendor, id, key, Dataset::sample(vendor)).named(name);
+        Self::of(vec![
+            agent(Vendor::ChatbaseV1, Self::CHATBASE_V1_AGENT, "Shop (old)", Self::CHATBASE_KEY),
+            agent(Vendor::ChatbaseV2, Self::CHATBASE_V2_AGENT, "Shop", Self::CHATBASE_KEY),
+            agent(Vendor::ConvocoreV3, Self::CONVOCORE_AGENT, "Voice", Self::CONVOCORE_KEY),
+        ])
+    }
+
+    /// Returns a world of these agents with the usual limits.
+    pub fn of(agents: Vec<Agent>) -> Self {
+        Self { agents, ..Self::default() }
+    }
+}
+
+impl Agent {
+    /// Returns an agent with the vendor's current behaviour.
+    pub fn new(vendor: Vendor, id: impl Into<String>, key: impl Into<String>, dataset: Dataset) -> Self {
+        let id = id.into();
+        Self {
+            vendor,
+            name: id.clone(),
+            id,
+            key: key.into(),
+            dataset,
+            generation: Generation::default(),
+            zone: Zone::default(),
+            old_deployment: false,
+        }
+    }
+
+    /// Returns the agent under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Walks through what this agent's export tells, newest first.
+    pub fn told(&self) -> impl Iterator<Item = Told> + '_ {
+        self.dataset
+            .iter()
+            .filter(|conversation| !self.skips_silent() || conversation.has_user_message())
+            .map(|conversation| conversation.told_by(self.vendor))
+    }
+
+    /// Returns whether the export leaves out conversations in which no person wrote.
+    pub(crate) fn skips_silent(&self) -> bool {
+        self.vendor == Vendor::ConvocoreV3 && self.generation == Generation::Paged
+    }
+}
