@@ -34,8 +34,8 @@ impl Unprepared {
     pub fn new(raw: RawConversation) -> Self {
         let sha256: [u8; 32] = Sha256::digest(&raw.bytes).into();
         let id = raw.id.clone().unwrap_or_else(|| {
-            let start: String = sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            ConversationId::new(format!("unidentified-{start}"))
+            let start = sha256.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+            ConversationId::new(format!("unidentified-{start:016x}"))
         });
         Self { raw, id, sha256 }
     }

@@ -71,7 +71,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub enum Committed {
     /// To be written where the archive has other bytes.
-    Write(Prepared),
+    Write(Box<Prepared>),
     /// Known to be held already, byte for byte.
     Held(Unprepared),
     /// Outside the window or channel that was asked for: counted, and not kept.

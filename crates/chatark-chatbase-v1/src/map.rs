@@ -133,7 +133,9 @@ fn content(fields: &mut Fields<'_>) -> Vec<Part> {
     match fields.take("content") {
         None => Vec::new(),
         Some(Value::String(text)) => vec![Part::text(text)],
-        Some(Value::Array(blocks)) => blocks.into_iter().map(|block| self::block(fields, block)).collect(),
+        Some(Value::Array(blocks)) if blocks.iter().all(|block| block.is_object() || block.is_string()) => {
+            blocks.into_iter().map(|block| self::block(fields, block)).collect()
+        }
         Some(other) => {
             fields.report(IssueKind::WrongType, "content");
             vec![Part::Other { kind: "content".to_owned(), data: other }]

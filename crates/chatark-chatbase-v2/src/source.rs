@@ -83,13 +83,13 @@ impl Provider for ChatbaseV2 {
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => {
-                Box::pin(stream::try_unfold(Some(ExportWalk::new(self, request)), |walk| async {
+                Box::pin(stream::try_unfold(Some(ExportWalk::new(self, &request)), |walk| async {
                     let Some(walk) = walk else { return Ok(None) };
                     walk.next().await.map(Some)
                 }))
             }
             Selection::User(user) => {
-                Box::pin(stream::try_unfold(Some(UserWalk::new(self, user, &request)), |walk| async {
+                Box::pin(stream::try_unfold(Some(UserWalk::new(self, &user, &request)), |walk| async {
                     let Some(walk) = walk else { return Ok(None) };
                     walk.next().await.map(Some)
                 }))
@@ -195,7 +195,7 @@ struct ExportWalk<'a> {
 }
 
 impl<'a> ExportWalk<'a> {
-    fn new(provider: &'a ChatbaseV2, request: PullRequest) -> Self {
+    fn new(provider: &'a ChatbaseV2, request: &PullRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope);
         // The vendor's end is inclusive; the caller drops what lies outside the window.
@@ -262,10 +262,10 @@ struct UserWalk<'a> {
 }
 
 impl<'a> UserWalk<'a> {
-    fn new(provider: &'a ChatbaseV2, user: String, request: &PullRequest) -> Self {
+    fn new(provider: &'a ChatbaseV2, user: &str, request: &PullRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope);
-        let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", &user, "conversations"])
+        let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", user, "conversations"])
             .query("limit", LIST_LIMIT);
         let guard = CursorGuard::default();
         Self { provider, call, scope, cursor, waiting: VecDeque::new(), after_page: None, guard }

@@ -60,11 +60,6 @@ impl Ui {
         Self(Arc::new(Inner { quiet, json, bars, sources: Mutex::default() }))
     }
 
-    /// Returns whether the result goes out as JSON.
-    pub(crate) fn is_json(&self) -> bool {
-        self.0.json
-    }
-
     /// Says something that matters to a person who watches.
     pub(crate) fn say(&self, text: &str) {
         if !self.0.quiet {

@@ -286,7 +286,11 @@ fn prepare(
         let spare = unprepared.clone();
         let prepared = unprepared.prepare(|bytes| provider.normalize(bytes))?;
         let inside = is_inside(&prepared, window, channel);
-        conversations.push(if inside { Committed::Write(prepared) } else { Committed::Outside(spare) });
+        conversations.push(if inside {
+            Committed::Write(Box::new(prepared))
+        } else {
+            Committed::Outside(spare)
+        });
     }
     Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts })
 }

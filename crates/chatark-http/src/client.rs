@@ -1,5 +1,6 @@
 //! The client itself: one account of one vendor.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -130,14 +131,14 @@ impl Call {
 
     /// Adds a query parameter.
     #[must_use]
-    pub fn query(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.query.push((name, value.to_string()));
+    pub fn query(mut self, name: &'static str, value: impl Display) -> Self {
+        self.query.push((name, format!("{value}")));
         self
     }
 
     /// Adds a query parameter where there is a value.
     #[must_use]
-    pub fn maybe(self, name: &'static str, value: Option<impl ToString>) -> Self {
+    pub fn maybe(self, name: &'static str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.query(name, value),
             None => self,
@@ -194,7 +195,8 @@ impl ApiClient {
             .connect_timeout(connection.policy.timeout)
             .referer(false);
         if local {
-            builder = builder.no_proxy();
+            // No TLS is spoken to this machine, so a machine without CA certificates can run the sandbox.
+            builder = builder.no_proxy().tls_certs_only([]);
         }
         let http = builder
             .build()
@@ -258,7 +260,7 @@ impl ApiClient {
         &self,
         call: &Call,
         kind: ErrorKind,
-        message: impl std::fmt::Display,
+        message: impl Display,
         request_id: Option<&str>,
     ) -> Error {
         let message = self.redacted(&message.to_string());
@@ -357,8 +359,7 @@ impl ApiClient {
     }
 
     pub(crate) fn network(&self, call: &Call, error: &reqwest::Error, request_id: Option<&str>) -> Error {
-        let message = format!("the connection failed: {}", chain(error));
-        self.fault(call, ErrorKind::Network, message, request_id).hint(NETWORK_HINT)
+        self.fault(call, ErrorKind::Network, chain(error), request_id).hint(NETWORK_HINT)
     }
 
     async fn refusal(
@@ -520,9 +521,8 @@ fn kind_of(status: StatusCode) -> ErrorKind {
         401 => ErrorKind::Unauthorized,
         402 | 403 => ErrorKind::Forbidden,
         404 | 410 => ErrorKind::NotFound,
-        408 => ErrorKind::Unavailable,
         429 => ErrorKind::RateLimited,
-        500..=599 => ErrorKind::Unavailable,
+        408 | 500..=599 => ErrorKind::Unavailable,
         _ => ErrorKind::Refused,
     }
 }
@@ -575,16 +575,17 @@ pub(crate) fn looks_like_html(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
 
-/// Joins an error with its causes, without the URL, which may name people in its path.
+/// Says why an exchange failed: the innermost cause, which names no URL, since a URL may name people in its path.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_connect() { "cannot connect" } else { "the exchange broke off" }.to_owned();
+    let what = if error.is_connect() { "cannot connect" } else { "the exchange broke off" };
+    let mut innermost = None;
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !inner_text.contains("://") && !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
+        innermost = Some(inner.to_string()).filter(|text| !text.contains("://")).or(innermost);
         cause = inner.source();
     }
-    text
+    match innermost {
+        Some(why) => format!("{what}: {why}"),
+        None => what.to_owned(),
+    }
 }

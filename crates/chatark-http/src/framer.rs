@@ -249,12 +249,11 @@ impl Envelope {
             (Text::Escape, _) => self.text = Text::Inside,
             (Text::Inside, b'\\') => self.text = Text::Escape,
             (Text::Inside, b'"') => self.end_text(before, key),
-            (Text::Inside, _) => {}
             (Text::Outside, b'"') => {
                 self.text = Text::Inside;
                 self.key_from = before.len();
             }
-            (Text::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
+            (Text::Inside, _) | (Text::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
             (Text::Outside, _) => return self.step_outside(byte),
         }
         Ok(false)
@@ -327,9 +326,7 @@ impl Scan {
                     at += 1;
                 }
                 Text::Inside => {
-                    let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
-                        return None;
-                    };
+                    let found = memchr::memchr2(b'"', b'\\', &bytes[at..])?;
                     let ends = bytes[at + found] == b'"';
                     self.text = if ends { Text::Outside } else { Text::Escape };
                     at += found + 1;

@@ -686,7 +686,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Returns the part that a kind of message becomes.
+/// Returns the part that a kind of message becomes. The forms of other companies come without a field to read.
 fn part_of_kind(kind: &str) -> &'static str {
     match kind {
         "text" => "text",
@@ -695,13 +695,7 @@ fn part_of_kind(kind: &str) -> &'static str {
         "cardV2" | "carousel" => "card",
         "VoiceNote" => "audio",
         "file" | "FileUpload" | "MultiFileUpload" | "Attachment" => "file",
-        "form"
-        | "input"
-        | "ui_engine_form"
-        | "ui_engine_input"
-        | "GoogleForm"
-        | "EmailForm"
-        | "context:form_submission" => "form",
+        "form" | "input" | "ui_engine_form" | "ui_engine_input" | "context:form_submission" => "form",
         kind if kind.starts_with("info:") => "text",
         _ => "other",
     }
@@ -709,8 +703,9 @@ fn part_of_kind(kind: &str) -> &'static str {
 
 /// Returns whether nobody wrote a message of this kind.
 fn is_control(kind: &str) -> bool {
-    const KINDS: [&str; 9] = [
+    const KINDS: [&str; 10] = [
         "launch",
+        "stealth",
         "end",
         "no-reply",
         "GetBrowserData",

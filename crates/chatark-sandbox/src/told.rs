@@ -12,8 +12,8 @@ pub struct Told {
     pub id: String,
     /// The title, where the vendor tells one.
     pub title: Option<String>,
-    /// The channel's word; `other` where the vendor does not say.
-    pub channel: &'static str,
+    /// The channel's word, where the vendor tells one.
+    pub channel: Option<&'static str>,
     /// The status word, where the vendor tells one.
     pub status: Option<&'static str>,
     /// When it began, in whole epoch seconds.
@@ -102,8 +102,8 @@ impl Conversation {
             id: self.id.clone(),
             title: None,
             channel: match self.channel.chatbase_name() {
-                None | Some("Unspecified") => "other",
-                Some(_) => self.channel.word(),
+                None | Some("Unspecified") => None,
+                Some(_) => Some(self.channel.word()),
             },
             status: None,
             created_at: Some(self.created_at),
@@ -252,11 +252,8 @@ impl Feedback {
     }
 }
 
-fn convocore_channel(channel: Channel) -> &'static str {
-    match channel.convocore_name() {
-        None => "other",
-        Some(_) => channel.word(),
-    }
+fn convocore_channel(channel: Channel) -> Option<&'static str> {
+    channel.convocore_name().map(|_| channel.word())
 }
 
 /// Convocore has no word for a paused conversation: it is one that waits for a human.

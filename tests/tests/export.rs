@@ -1,0 +1,319 @@
+//! The main job: everything that the vendors tell is in the files, exactly once.
+//!
+//! The truth is what the sandbox generated and what an export of that vendor can tell of it at best; it is written
+//! in the sandbox by hand and calls no code of the product.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use chatark_sandbox::{Agent, Dataset, Generated, Generation, Told, Vendor, World, Zone};
+use chatark_tests::{House, KEY, provider, repository};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const FILES: [&str; 4] = ["conversations.json", "conversations.jsonl", "conversations.csv", "messages.csv"];
+
+/// Returns seconds since 1970 of a time in a file, without its fraction, by calendar arithmetic of our own.
+fn seconds(time: &Value) -> Option<i64> {
+    let text = time.as_str()?;
+    let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
+    assert!(text.ends_with('Z') && text.as_bytes()[10] == b'T', "{text} is not RFC 3339 in UTC");
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    // Days since 1970 in the Gregorian calendar, with years that begin in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era_year = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year.div_euclid(400) * 146_097 + era_year * 365 + era_year / 4 - era_year / 100 + day_of_year
+        - 719_468;
+    Some(days * 86_400 + number(11, 13) * 3_600 + number(14, 16) * 60 + number(17, 19))
+}
+
+/// Compares one document with what the vendor told.
+#[track_caller]
+fn compare(document: &Value, told: &Told) {
+    let id = &told.id;
+    let text = |name: &str| document[name].as_str().map(str::to_owned);
+    assert_eq!(text("title"), told.title, "{id}: title");
+    assert_eq!(document["channel"].as_str(), told.channel, "{id}: channel");
+    assert_eq!(document["status"].as_str(), told.status, "{id}: status");
+    assert_eq!(seconds(&document["created_at"]), told.created_at, "{id}: created_at");
+    assert_eq!(seconds(&document["updated_at"]), told.updated_at, "{id}: updated_at");
+    let contact = &told.contact;
+    let expect = json!({
+        "id": contact.id, "name": contact.name, "email": contact.email, "phone": contact.phone,
+        "company": contact.company, "address": contact.address, "website": contact.website,
+    });
+    assert_eq!(document["contact"], expect, "{id}: contact");
+    assert_eq!(document["tags"], json!(told.tags), "{id}: tags");
+    assert_eq!(text("notes"), told.notes, "{id}: notes");
+    assert_eq!(document["feedback"].as_str(), told.feedback, "{id}: feedback");
+    assert_eq!(document["extra"]["country"].as_str(), told.country.as_deref(), "{id}: country");
+    assert_eq!(document["extra"]["min_score"].as_f64(), told.min_score, "{id}: min_score");
+    let messages = document["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), told.messages.len(), "{id}: number of messages");
+    for (position, (message, expect)) in messages.iter().zip(&told.messages).enumerate() {
+        let place = format!("{id}: message {position}");
+        assert_eq!(message["position"], position, "{place}");
+        assert_eq!(message["id"].as_str(), expect.id.as_deref(), "{place}: id");
+        assert_eq!(message["role"], expect.role, "{place}: role");
+        assert_eq!(seconds(&message["created_at"]), expect.created_at, "{place}: created_at");
+        assert_eq!(message["text"], expect.text.as_str(), "{place}: text");
+        assert_eq!(message["feedback"].as_str(), expect.feedback, "{place}: feedback");
+        assert_eq!(message["score"].as_f64(), expect.score, "{place}: score");
+        let types: Vec<_> =
+            message["parts"].as_array().unwrap().iter().map(|part| part["type"].as_str().unwrap()).collect();
+        assert_eq!(types, expect.part_types, "{place}: parts");
+    }
+}
+
+/// Compares the documents of an export with everything that the agents tell: nothing is missing, nothing is double.
+#[track_caller]
+fn compare_all(house: &House, agents: &[Agent], documents: &[Value]) {
+    let mut by_id: HashMap<(String, String), &Value> = HashMap::new();
+    for document in documents {
+        let key =
+            (document["source"].as_str().unwrap().to_owned(), document["id"].as_str().unwrap().to_owned());
+        assert!(by_id.insert(key, document).is_none(), "{} is there twice", document["id"]);
+    }
+    let mut expected = 0;
+    for (agent, source) in agents.iter().zip(&house.sources) {
+        for told in agent.told() {
+            let document = by_id.get(&(source.clone(), told.id.clone()));
+            let document = document.unwrap_or_else(|| panic!("{source}: {} is missing", told.id));
+            assert_eq!(document["provider"], provider(agent.vendor));
+            assert_eq!(document["agent_id"], agent.id.as_str());
+            compare(document, &told);
+            expected += 1;
+        }
+    }
+    assert_eq!(documents.len(), expected, "the files hold conversations that nobody told");
+}
+
+fn documents(folder: &Path) -> Vec<Value> {
+    serde_json::from_str(&fs::read_to_string(folder.join("conversations.json")).unwrap()).unwrap()
+}
+
+fn lines(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("conversations.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn rows(path: &Path) -> Vec<HashMap<String, String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(|row| row.unwrap()).collect()
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+        .collect()
+}
+
+fn sample_agents() -> Vec<Agent> {
+    World::sample().agents
+}
+
+#[test]
+fn three_vendors_become_five_files_that_hold_everything_once() {
+    let agents = sample_agents();
+    let house = House::sample();
+    house.expect(0, &["export"]);
+    let folder = house.path("export");
+    let names: Vec<_> = contents(&folder).into_keys().collect();
+    assert_eq!(
+        names,
+        ["conversations.csv", "conversations.json", "conversations.jsonl", "manifest.json", "messages.csv"]
+    );
+    let documents = documents(&folder);
+    compare_all(&house, &agents, &documents);
+    assert_eq!(lines(&folder), documents, "JSON and JSONL hold the same");
+    assert!(documents.len() > 150 && documents.iter().any(|document| document["messages"][0]["text"] != ""));
+}
+
+/// The CSV files are held against the truth directly, cell by cell.
+#[test]
+fn the_csv_files_hold_what_the_vendors_told() {
+    let agents = sample_agents();
+    let house = House::sample();
+    house.expect(0, &["export", "--format", "csv"]);
+    let conversations = rows(&house.path("export/conversations.csv"));
+    let messages = rows(&house.path("export/messages.csv"));
+    let mut by_conversation: HashMap<(String, String), Vec<&HashMap<String, String>>> = HashMap::new();
+    for row in &messages {
+        by_conversation.entry((row["source"].clone(), row["conversation_id"].clone())).or_default().push(row);
+    }
+    let cell = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    let time = |cell: &str| seconds(&if cell.is_empty() { Value::Null } else { cell.into() });
+    let mut counted = (0, 0);
+    for (agent, source) in agents.iter().zip(&house.sources) {
+        for told in agent.told() {
+            let found: Vec<_> = conversations
+                .iter()
+                .filter(|row| row["source"] == *source && row["conversation_id"] == told.id)
+                .collect();
+            let [row] = found.as_slice() else { panic!("{}: {} rows", told.id, found.len()) };
+            assert_eq!(row["title"], cell(told.title.as_deref()), "{}", told.id);
+            assert_eq!(row["channel"], cell(told.channel), "{}", told.id);
+            assert_eq!(row["status"], cell(told.status), "{}", told.id);
+            assert_eq!(time(&row["created_at"]), told.created_at, "{}", told.id);
+            assert_eq!(time(&row["updated_at"]), told.updated_at, "{}", told.id);
+            assert_eq!(row["contact_email"], cell(told.contact.email.as_deref()), "{}", told.id);
+            assert_eq!(row["contact_phone"], cell(told.contact.phone.as_deref()), "{}", told.id);
+            assert_eq!(row["notes"], cell(told.notes.as_deref()), "{}", told.id);
+            assert_eq!(row["feedback"], cell(told.feedback), "{}", told.id);
+            let count =
+                |role: &str| told.messages.iter().filter(|message| message.role == role).count().to_string();
+            assert_eq!(row["message_count"], told.messages.len().to_string(), "{}", told.id);
+            assert_eq!(row["user_message_count"], count("user"), "{}", told.id);
+            assert_eq!(row["assistant_message_count"], count("assistant"), "{}", told.id);
+            counted.0 += 1;
+            let of_this = by_conversation.remove(&(source.clone(), told.id.clone())).unwrap_or_default();
+            assert_eq!(of_this.len(), told.messages.len(), "{}", told.id);
+            for (position, (row, message)) in of_this.iter().zip(&told.messages).enumerate() {
+                assert_eq!(row["position"], position.to_string(), "{}", told.id);
+                assert_eq!(row["message_id"], cell(message.id.as_deref()), "{}", told.id);
+                assert_eq!(row["role"], message.role, "{}", told.id);
+                assert_eq!(time(&row["created_at"]), message.created_at, "{}", told.id);
+                assert_eq!(row["text"], message.text, "{}", told.id);
+                assert_eq!(row["feedback"], cell(message.feedback), "{}", told.id);
+                assert_eq!(row["score"].parse().ok(), message.score, "{}", told.id);
+                counted.1 += 1;
+            }
+        }
+    }
+    assert!(by_conversation.is_empty(), "messages of conversations that nobody told");
+    assert_eq!((conversations.len(), messages.len()), counted);
+}
+
+#[test]
+fn every_document_fits_its_schema_and_the_manifest_its_files() {
+    let house = House::sample();
+    house.expect(0, &["export"]);
+    let folder = house.path("export");
+    let schema = |name: &str| {
+        let text = fs::read_to_string(repository().join("docs/schema").join(name)).unwrap();
+        jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+    };
+    let conversation = schema("conversation.schema.json");
+    for document in documents(&folder) {
+        let faults: Vec<_> = conversation.iter_errors(&document).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", document["id"]);
+    }
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let faults: Vec<_> =
+        schema("manifest.schema.json").iter_errors(&manifest).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    let files = manifest["files"].as_array().unwrap();
+    let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
+    assert_eq!(names, FILES);
+    let agents = sample_agents();
+    let conversations: usize = agents.iter().map(|agent| agent.told().count()).sum();
+    let messages: usize = agents
+        .iter()
+        .flat_map(|agent| agent.told().collect::<Vec<_>>())
+        .map(|told| told.messages.len())
+        .sum();
+    for file in files {
+        let name = file["name"].as_str().unwrap();
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(file["bytes"], bytes.len(), "{name}");
+        assert_eq!(file["sha256"], digest.as_str(), "{name}");
+        assert_eq!(file["rows"], if name == "messages.csv" { messages } else { conversations }, "{name}");
+    }
+}
+
+#[test]
+fn files_are_sorted_by_source_beginning_and_id() {
+    let house = House::sample();
+    house.expect(0, &["export", "--format", "json"]);
+    let keys: Vec<_> = documents(&house.path("export"))
+        .iter()
+        .map(|document| {
+            let began = document["created_at"].as_str().map(str::to_owned);
+            (
+                document["source"].to_string(),
+                began.is_none(),
+                began,
+                document["id"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let mut sorted = keys.clone();
+    sorted.sort();
+    assert_eq!(keys, sorted);
+}
+
+#[test]
+fn the_same_archive_gives_the_same_bytes() {
+    let mut house = House::sample();
+    house.expect(0, &["export"]);
+    let first = contents(&house.path("export"));
+    house.expect(0, &["export"]);
+    assert!(contents(&house.path("export")) == first, "a second export differs");
+    house.stop_sandbox();
+    house.expect(0, &["export", "--offline", "--output", "elsewhere"]);
+    assert!(contents(&house.path("elsewhere")) == first, "an offline export differs");
+}
+
+#[test]
+fn both_generations_of_convocore_give_all_that_they_tell() {
+    for (generation, zone) in [
+        (Generation::OneArray, Zone::Utc),
+        (Generation::OneArray, Zone::Berlin),
+        (Generation::Paged, Zone::Berlin),
+    ] {
+        let mut agent = sample_agents().remove(2);
+        agent.generation = generation;
+        agent.zone = zone;
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["export", "--format", "json"]);
+        compare_all(&house, &[agent], &documents(&house.path("export")));
+    }
+}
+
+#[test]
+fn an_old_deployment_of_chatbase_v2_gives_all_that_it_tells() {
+    let mut agent = sample_agents().remove(1);
+    agent.old_deployment = true;
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["export", "--format", "json"]);
+    compare_all(&house, &[agent], &documents(&house.path("export")));
+}
+
+#[test]
+fn thousands_of_generated_conversations_are_all_there() {
+    let agents: Vec<_> = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3]
+        .into_iter()
+        .map(|vendor| {
+            let generated =
+                Generated { conversations: 1_500, silent_every: Some(97), ..Generated::default() };
+            Agent::new(
+                vendor,
+                format!("agent-{}", provider(vendor)),
+                KEY,
+                Dataset::generated(vendor, generated),
+            )
+        })
+        .collect();
+    let house = House::of(agents.clone());
+    house.expect(0, &["export", "--format", "jsonl"]);
+    compare_all(&house, &agents, &lines(&house.path("export")));
+}
+
+#[test]
+fn the_demo_needs_nothing_but_a_folder() {
+    let mut house = House::sample();
+    house.stop_sandbox();
+    for _ in 0..2 {
+        let run = house.expect(0, &["demo", "--dir", "d"]);
+        assert_eq!(contents(&house.path("d/export")).len(), 5);
+        for word in ["shop", "shop-legacy", "voice", "complete", "unprovable", "d/export/messages.csv"] {
+            assert!(run.stdout.contains(word), "{word} is not in {}", run.stdout);
+        }
+    }
+    let run = house.expect(2, &["demo", "--dir", "."]);
+    assert!(run.stderr.contains("not a demo's"), "{}", run.stderr);
+}
