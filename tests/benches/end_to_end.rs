@@ -134,22 +134,16 @@ async fn download(base: &str, scenario: &Scenario) -> (Duration, usize) {
     let started = Instant::now();
     let (mut sent, mut cursor, mut page) = (0, None::<String>, 1);
     loop {
-        let mut request = match scenario.vendor {
-            Vendor::ChatbaseV1 => client.get(format!("{base}/get-conversations")).query(&[
-                ("chatbotId", AGENT),
-                ("size", "100"),
-                ("page", &page.to_string()),
-            ]),
-            Vendor::ChatbaseV2 => {
-                client.get(format!("{base}/agents/{AGENT}/conversations/export")).query(&[("limit", "20")])
-            }
-            Vendor::ConvocoreV3 => client
-                .get(format!("{base}/agents/{AGENT}/convos/export"))
-                .query(&[("limit", "50"), ("sort", "asc")]),
+        let path = match scenario.vendor {
+            Vendor::ChatbaseV1 => format!("get-conversations?chatbotId={AGENT}&size=100&page={page}"),
+            Vendor::ChatbaseV2 => format!("agents/{AGENT}/conversations/export?limit=20"),
+            Vendor::ConvocoreV3 => format!("agents/{AGENT}/convos/export?limit=50&sort=asc"),
         };
-        if let Some(cursor) = &cursor {
-            request = request.query(&[("cursor", cursor)]);
-        }
+        let cursor_parameter = cursor.as_ref().map_or_else(String::new, |cursor| {
+            let encoded = cursor.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+            format!("&cursor={encoded}")
+        });
+        let request = client.get(format!("{base}/{path}{cursor_parameter}"));
         let mut response = request.bearer_auth(KEY).send().await.unwrap().error_for_status().unwrap();
         let (mut length, mut head, mut tail) = (0, Vec::new(), Vec::new());
         while let Some(chunk) = response.chunk().await.unwrap() {

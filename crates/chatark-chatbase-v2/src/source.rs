@@ -192,6 +192,8 @@ struct ExportWalk<'a> {
     resumed: bool,
     seen: bool,
     guard: CursorGuard,
+    /// Why the walk cannot go on after a page that was handed over.
+    stuck: Option<Error>,
 }
 
 impl<'a> ExportWalk<'a> {
@@ -206,16 +208,27 @@ impl<'a> ExportWalk<'a> {
             .maybe("endDate", request.window.until)
             .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)));
         let resumed = cursor.is_some();
-        Self { provider, call, scope, cursor, resumed, seen: resumed, guard: CursorGuard::default() }
+        Self {
+            provider,
+            call,
+            scope,
+            cursor,
+            resumed,
+            seen: resumed,
+            guard: CursorGuard::default(),
+            stuck: None,
+        }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
+        if let Some(error) = self.stuck.take() {
+            return Err(error);
+        }
         let mut facts = Facts { pages: 1, ..Facts::default() };
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
-                facts.notes.push(
-                    "the vendor no longer accepts the saved cursor: starting from the newest".to_owned(),
-                );
+                let note = "the vendor no longer accepts the saved cursor: starting from the newest";
+                facts.notes.push(note.to_owned());
                 self.cursor = None;
                 self.page().await?
             }
@@ -225,21 +238,32 @@ impl<'a> ExportWalk<'a> {
         let pagination = self.provider.envelope(&page, &self.call)?;
         facts.total = pagination.total;
         self.seen |= !page.elements.is_empty();
-        self.cursor = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard)?;
-        facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
+        let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
+        facts.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
         let conversations = page
             .elements
             .into_iter()
             .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
             .collect();
-        let Some(cursor) = self.cursor.clone() else {
-            if !self.seen {
-                facts.notes.push(self.provider.explain_emptiness().await?);
+        let checkpoint = match next {
+            Ok(Some(cursor)) => {
+                self.cursor = Some(cursor.clone());
+                Checkpoint::At(seal(&self.scope, cursor)?)
             }
-            return Ok((Batch { conversations, checkpoint: Checkpoint::End, facts }, None));
+            Ok(None) => {
+                if !self.seen {
+                    facts.notes.push(self.provider.explain_emptiness().await?);
+                }
+                Checkpoint::End
+            }
+            // The page itself is good and is kept.
+            Err(error) => {
+                self.stuck = Some(error);
+                Checkpoint::None
+            }
         };
-        let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
-        Ok((Batch { conversations, checkpoint, facts }, Some(self)))
+        let next = (checkpoint != Checkpoint::End).then_some(self);
+        Ok((Batch { conversations, checkpoint, facts }, next))
     }
 
     async fn page(&self) -> Result<Page> {

@@ -223,7 +223,7 @@ fn outcome_line(outcome: &Outcome) -> String {
         (progress.repeated, "repeated"),
         (progress.facts.skipped, "left out by the vendor"),
         (progress.unreadable, "unreadable"),
-        (progress.issues, "places not understood"),
+        (progress.issues, if progress.issues == 1 { "issue" } else { "issues" }),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", grouped(number));

@@ -187,8 +187,8 @@ impl ConvocoreV3 {
         guard: &mut CursorGuard,
     ) -> Result<Option<String>> {
         match (response.answer.has_more, response.answer.cursor()) {
-            (None | Some(false), _) => Ok(None),
-            (Some(true), Some(cursor)) => {
+            (Some(false), _) | (None, None) => Ok(None),
+            (_, Some(cursor)) => {
                 guard.advance(call.operation, cursor)?;
                 Ok(Some(cursor.to_owned()))
             }
@@ -363,12 +363,6 @@ impl<'a> ExportWalk<'a> {
         let mut notes = Vec::new();
         if !self.seen {
             notes.push(self.provider.explain_emptiness().await?);
-        }
-        if answer.has_more.is_none() && answer.cursor().is_some() {
-            notes.push(
-                "the vendor gave a cursor without saying that more follows, which was taken as the end"
-                    .to_owned(),
-            );
         }
         if !answer.is_paged() && self.window != Window::default() {
             notes.push(

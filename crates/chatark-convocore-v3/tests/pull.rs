@@ -311,13 +311,14 @@ async fn pages_that_lead_nowhere_are_kept_and_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_alone_is_no_promise_of_more() {
-    let vendor =
-        Vendor::new([json!({"success": true, "nextCursor": "c1", "data": [conversation("a")]}).into()]);
+async fn a_cursor_alone_is_followed() {
+    let first = json!({"success": true, "nextCursor": "c1", "data": [conversation("a")]});
+    let last = json!({"success": true, "nextCursor": null, "data": [conversation("b")]});
+    let vendor = Vendor::new([first.into(), last.into()]);
     let (batches, error) = pull_all(&vendor).await;
     assert!(error.is_none());
-    assert_eq!(batches[0].checkpoint, Checkpoint::End);
-    assert!(batches[0].facts.notes[0].contains("taken as the end"));
+    assert_eq!((batches.len(), &batches[1].checkpoint), (2, &Checkpoint::End));
+    vendor.check_asked(&["export", "export&cursor=c1"]);
 }
 
 #[tokio::test]

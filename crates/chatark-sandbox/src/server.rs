@@ -293,7 +293,7 @@ impl Shared {
         let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
         let fault = named.and_then(|held| held.count(is_export(&incoming.request)));
         if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
-            return Outcome::of(reply);
+            return Outcome::of(with_request_id(reply, vendor));
         }
         self.answer_limited(incoming, key, account, named, fault)
     }
@@ -459,6 +459,15 @@ async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
+}
+
+/// Chatbase names every answer, its refusals above all, so that its support can find them.
+fn with_request_id(mut reply: Reply, vendor: Vendor) -> Reply {
+    let has_one = reply.headers.iter().any(|(name, _)| *name == "x-request-id");
+    if vendor != Vendor::ConvocoreV3 && !has_one {
+        reply.headers.push(("x-request-id", format!("req_{:x}", time::now_milliseconds())));
+    }
+    reply
 }
 
 fn root(vendor: Vendor) -> &'static str {
