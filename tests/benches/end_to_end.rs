@@ -7,6 +7,11 @@
 //!
 //! The sandbox runs in this process and shares the machine's cores with the binary, so every figure includes the
 //! work of the other side. A figure counts only if the archive holds every conversation that the sandbox has.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints its figures, and ends where something is missing"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,1 +1,533 @@
-//! Claimed: the helper of /tmp/specs/tests.md is writing this file right now (items 3-13, 15, 17). Please leave it.
+//! Everything that a vendor and a network can do wrong: what is kept, what is said, and how the run ends.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chatark_sandbox::truth::Conversation;
+use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor, World, Zone};
+use chatark_tests::{House, Run};
+use serde_json::{Value, json};
+
+use crate::export::compare_all;
+use crate::support::{VENDORS, agent, archived, document, holding, ids, number, pulled, sample};
+
+/// Starts a house with one generated agent that takes at least three answers, and a fault.
+fn house(vendor: Vendor, fault: Fault) -> (House, Agent) {
+    let agent = agent(vendor, conversations(vendor));
+    let house = House::of(vec![agent.clone()]);
+    assert!(house.sandbox().add_fault(&agent.id, fault));
+    (house, agent)
+}
+
+/// Returns how many conversations make four full answers.
+fn conversations(vendor: Vendor) -> usize {
+    4 * page(vendor)
+}
+
+/// Returns how many conversations a pull gets in one answer.
+fn page(vendor: Vendor) -> usize {
+    match vendor {
+        Vendor::ChatbaseV1 => 100,
+        Vendor::ChatbaseV2 => 20,
+        Vendor::ConvocoreV3 => 50,
+    }
+}
+
+/// Checks that the archive holds at least the first `pages` answers, and nothing that nobody told.
+#[track_caller]
+fn holds_pages(house: &House, agent: &Agent, pages: usize) {
+    let mut told: Vec<_> = agent.told().map(|told| told.id).collect();
+    if agent.vendor == Vendor::ConvocoreV3 {
+        // This vendor is read from the oldest on.
+        told.reverse();
+    }
+    let found: BTreeSet<_> = ids(&archived(house)).into_iter().map(|(_, id)| id).collect();
+    let missing: Vec<_> =
+        told[..pages * page(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
+    assert!(missing.is_empty(), "{:?}: {missing:?} were fetched and are gone", agent.vendor);
+    assert!(found.iter().all(|id| told.contains(id)));
+}
+
+/// Checks that a pull gets over a fault and brings everything.
+#[track_caller]
+fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
+    let (house, agent) = house(vendor, fault.clone());
+    let run = house.expect(0, &["pull"]);
+    compare_all(&house, &[agent], &archived(&house));
+    run
+}
+
+/// Checks how a pull ends that meets a fault in its third answer, that the first two are kept, and that a later pull
+/// goes on from there.
+#[track_caller]
+fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
+    let (house, agent) = house(vendor, Fault::from(2, kind.clone()));
+    let run = house.expect(code, &["pull"]);
+    for word in words {
+        assert!(run.stderr.contains(word), "{vendor:?} {kind:?}: `{word}` is not in {}", run.stderr);
+    }
+    assert!(run.stderr.contains("are safe in the archive"), "{}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
+    holds_pages(&house, &agent, 2);
+    house.sandbox().clear_faults(&agent.id);
+    let before = house.sandbox().export_count(&agent.id);
+    let run = house.expect(0, &["pull"]);
+    assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+    // Two of the four full pages are left; the last answer of the first API is an empty one, after an overlap of one.
+    let asked = house.sandbox().export_count(&agent.id) - before;
+    assert!(asked <= if vendor == Vendor::ChatbaseV1 { 4 } else { 2 }, "{vendor:?}: {asked} requests");
+    compare_all(&house, &[agent], &archived(&house));
+}
+
+#[test]
+fn a_passing_fault_costs_nothing() {
+    for vendor in VENDORS {
+        for kind in [
+            FaultKind::ServerError,
+            FaultKind::Maintenance,
+            FaultKind::CutBody,
+            FaultKind::MalformedJson,
+            FaultKind::Status { code: 408, body: String::new(), content_type: "text/plain".to_owned() },
+            FaultKind::Status { code: 502, body: "<html>".to_owned(), content_type: "text/html".to_owned() },
+        ] {
+            gets_over(vendor, &Fault::times(1, 2, kind));
+        }
+    }
+}
+
+#[test]
+fn a_slow_answer_is_waited_for() {
+    for vendor in VENDORS {
+        gets_over(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
+    }
+}
+
+#[test]
+fn a_wait_that_the_vendor_asks_for_is_kept_and_said() {
+    for (retry_after, reset) in [
+        (RetryAfter::Seconds(1), Reset::None),
+        (RetryAfter::HttpDate(3), Reset::None),
+        (RetryAfter::None, Reset::Seconds(3)),
+        (RetryAfter::None, Reset::Milliseconds(2)),
+    ] {
+        let kind = FaultKind::TooManyRequests { retry_after, reset };
+        let run = gets_over(Vendor::ChatbaseV2, &Fault::at(1, kind));
+        assert!(run.stderr.contains("waiting"), "{retry_after:?} {reset:?}: {}", run.stderr);
+    }
+    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: Reset::None };
+    for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
+        let run = gets_over(vendor, &Fault::at(1, kind.clone()));
+        assert!(run.stderr.contains("waiting"), "{vendor:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_wait_longer_than_the_user_allows_ends_the_run() {
+    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: Reset::None };
+    for vendor in VENDORS {
+        ends(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
+    }
+}
+
+#[test]
+fn a_fault_that_stays_ends_the_run_and_keeps_what_was_fetched() {
+    for vendor in VENDORS {
+        ends(vendor, &FaultKind::ServerError, 5, &["500"]);
+        ends(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
+        ends(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
+        ends(vendor, &FaultKind::HtmlUnder200, 3, &["web page"]);
+        ends(vendor, &FaultKind::KeyExpired, 7, &["401"]);
+    }
+    ends(Vendor::ChatbaseV2, &FaultKind::KeyExpired, 7, &["The API key has expired", "AUTH_EXPIRED_API_KEY"]);
+}
+
+#[test]
+fn a_fault_before_anything_was_fetched_archives_nothing() {
+    for vendor in VENDORS {
+        for (kind, code) in [
+            (FaultKind::ServerError, 5),
+            (FaultKind::HtmlUnder200, 4),
+            (FaultKind::KeyExpired, 7),
+            (
+                FaultKind::Status { code: 418, body: "{}".to_owned(), content_type: "text/plain".to_owned() },
+                7,
+            ),
+        ] {
+            let (house, _) = house(vendor, Fault::from(0, kind.clone()));
+            house.expect(code, &["export"]);
+            assert!(!house.path("export").exists(), "{vendor:?} {kind:?}: there is nothing to write");
+            assert_eq!(number(&house, "SELECT count(*) FROM conversation"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_failed_pull_leaves_earlier_files_as_they_are_and_says_so() {
+    let (house, agent) = house(Vendor::ChatbaseV2, Fault::from(4, FaultKind::ServerError));
+    house.expect(0, &["export"]);
+    let before = std::fs::read(house.path("export/conversations.jsonl")).unwrap();
+    let run = house.expect(5, &["export"]);
+    assert!(run.stderr.contains("the files hold what the archive has"), "{}", run.stderr);
+    assert!(std::fs::read(house.path("export/conversations.jsonl")).unwrap() == before);
+    compare_all(&house, &[agent], &archived(&house));
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_the_key_stays_here() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 5);
+        let house = House::of(vec![agent.clone()]);
+        let listener = house.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+        let location = format!("{}/elsewhere", listener.url());
+        let fault = Fault::from(0, FaultKind::Redirect { location }).on_any_route();
+        house.sandbox().add_fault(&agent.id, fault);
+        let run = house.expect(7, &["pull"]);
+        assert!(run.stderr.contains("not followed"), "{}", run.stderr);
+        house.expect(7, &["check"]);
+        assert!(!listener.saw_authorization() && listener.request_count() == 0, "{vendor:?}");
+    }
+}
+
+#[test]
+fn a_cursor_that_leads_back_ends_the_run() {
+    for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
+        let (house, agent) = house(vendor, Fault::from(2, FaultKind::RepeatCursor));
+        let run = house.expect(3, &["pull"]);
+        assert!(run.stderr.contains("a cursor that it had given before"), "{}", run.stderr);
+        // The answer with the bad cursor holds conversations as good as any other.
+        holds_pages(&house, &agent, 3);
+    }
+}
+
+#[test]
+fn a_promise_of_more_without_a_cursor_ends_the_run() {
+    for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
+        let (house, agent) = house(vendor, Fault::at(2, FaultKind::HasMoreNullCursor));
+        let run = house.expect(3, &["pull"]);
+        assert!(run.stderr.contains("gives no cursor"), "{}", run.stderr);
+        holds_pages(&house, &agent, 3);
+        house.expect(0, &["pull"]);
+        compare_all(&house, &[agent], &archived(&house));
+    }
+}
+
+#[test]
+fn a_list_that_goes_in_circles_ends_the_run() {
+    gets_over(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
+    let agent = agent(Vendor::ChatbaseV1, 100);
+    let house = House::of(vec![agent.clone()]);
+    // Every page is the one before: the first page comes for ever.
+    let first = json!({ "data": [{ "id": "same", "messages": [] }] }).to_string();
+    let kind = FaultKind::Status { code: 200, body: first, content_type: "application/json".to_owned() };
+    house.sandbox().add_fault(&agent.id, Fault::from(0, kind));
+    let run = house.expect(3, &["pull"]);
+    assert!(run.stderr.contains("the same page again and again"), "{}", run.stderr);
+    assert_eq!(archived(&house).len(), 1);
+}
+
+#[test]
+fn an_empty_page_with_more_to_come_is_no_end() {
+    for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
+        let (house, agent) = house(vendor, Fault::times(1, 2, FaultKind::EmptyPage));
+        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        assert_eq!((&pulled["empty_pages"], &pulled["added"]), (&json!(2), &json!(conversations(vendor))));
+        compare_all(&house, &[agent], &archived(&house));
+    }
+}
+
+#[test]
+fn a_refusal_inside_a_success_is_a_refusal() {
+    let message = "Invalid request input: the “limit” is odd.";
+    for generation in [Generation::Paged, Generation::OneArray] {
+        let mut agent = agent(Vendor::ConvocoreV3, 5);
+        agent.generation = generation;
+        let house = House::of(vec![agent.clone()]);
+        let kind = FaultKind::SuccessFalse { message: message.to_owned() };
+        house.sandbox().add_fault(&agent.id, Fault::from(0, kind).on_any_route());
+        assert!(house.expect(7, &["pull"]).stderr.contains(message));
+        assert!(house.expect(7, &["check"]).stdout.contains(message));
+    }
+}
+
+#[test]
+fn what_the_vendor_adds_tomorrow_is_kept_and_counted() {
+    for vendor in VENDORS {
+        let (house, agent) = house(vendor, Fault::from(0, FaultKind::DriftFields));
+        let run = house.expect(0, &["pull", "--json"]);
+        let pulled = pulled(&run);
+        assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
+        let documents = archived(&house);
+        assert_eq!(documents.len(), agent.told().count());
+        for document in &documents {
+            assert_eq!(document["extra"]["futureField"], json!({ "nested": [1, "two", null] }), "{vendor:?}");
+            assert_eq!(document["channel"], "other", "{vendor:?}");
+            let raw = document["channel_raw"].as_str().unwrap().to_lowercase();
+            assert!(raw.starts_with("carrier") && raw.ends_with("pigeon"), "{raw}");
+            let first = &document["messages"][0];
+            assert_eq!((&first["role"], &first["role_raw"]), (&json!("other"), &json!("supervisor")));
+            if vendor != Vendor::ChatbaseV1 {
+                assert_eq!(
+                    (&document["status"], &document["status_raw"]),
+                    (&json!("other"), &json!("on_hold"))
+                );
+                let messages = document["messages"].as_array().unwrap();
+                let mut parts = messages.iter().flat_map(|message| message["parts"].as_array().unwrap());
+                assert!(
+                    parts.any(|part| part["type"] == "other" && part["kind"] == "hologram"),
+                    "{vendor:?}"
+                );
+            }
+        }
+        assert!(number(&house, "SELECT count(*) FROM issue WHERE place = 'futureField'") > 0);
+    }
+}
+
+#[test]
+fn times_in_another_unit_are_the_same_times() {
+    for vendor in VENDORS {
+        gets_over(vendor, &Fault::from(0, FaultKind::MillisecondTimes));
+    }
+}
+
+/// Replaces the conversation in the middle of an agent by raw bytes, and returns the house, the agent and the id.
+fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (House, Agent, String) {
+    let mut agent = agent(vendor, 30);
+    let id = agent.dataset.conversation(15).id;
+    agent.dataset.override_raw(id.clone(), raw(&id));
+    (House::of(vec![agent.clone()]), agent, id)
+}
+
+#[test]
+fn a_record_that_is_none_ends_nothing() {
+    for vendor in VENDORS {
+        for raw in ["[1,2]", "\"text\"", "7", "null", "true"] {
+            let (house, agent, id) = with_raw(vendor, |_| raw.as_bytes().to_vec());
+            let run = house.expect(0, &["pull", "--json"]);
+            assert_eq!(pulled(&run)["unreadable"], 1, "{vendor:?} {raw}");
+            assert!(run.stderr.contains("1 unreadable"), "{}", run.stderr);
+            let documents = archived(&house);
+            let mut expected: BTreeSet<_> = agent.told().map(|told| told.id).collect();
+            expected.remove(&id);
+            let (odd, rest): (Vec<_>, Vec<_>) =
+                ids(&documents).into_iter().map(|(_, id)| id).partition(|id| id.starts_with("unidentified-"));
+            assert_eq!((odd.len(), rest.into_iter().collect()), (1, expected), "{vendor:?} {raw}");
+            let size = "SELECT size FROM raw JOIN conversation USING (conversation_key) WHERE readable = 0";
+            assert_eq!(number(&house, size), i64::try_from(raw.len()).unwrap(), "its bytes are kept");
+            assert_eq!(pulled_again(&house), [0, 0, 30], "{vendor:?} {raw}");
+        }
+    }
+}
+
+fn pulled_again(house: &House) -> [u64; 3] {
+    let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+    ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
+}
+
+/// Returns a record of each vendor that has an id and little else that is as it should be.
+fn wrong_shape(vendor: Vendor, id: &str) -> Vec<u8> {
+    let record = match vendor {
+        Vendor::ChatbaseV1 => json!({
+            "id": id, "created_at": "soon", "source": 7, "customer": [1], "messages": { "role": "user" },
+        }),
+        Vendor::ChatbaseV2 => json!({
+            "id": id, "createdAt": { "at": 1 }, "title": 4, "status": ["ended"],
+            "messages": [null, 1, "x", { "role": 3, "parts": "none" }, { "parts": [7, { "type": "text", "text": 8 }] }],
+        }),
+        Vendor::ConvocoreV3 => json!({
+            "metadata": { "feedback": 3, "convo": { "id": id, "ts": "soon", "tags": "vip" }, "sessions": 9 },
+            "turns": [null, { "from": 5, "messages": [[], { "type": 1, "payload": 2 }] }, { "messages": {} }],
+        }),
+    };
+    record.to_string().into_bytes()
+}
+
+#[test]
+fn a_record_of_another_shape_is_kept_and_counted() {
+    for vendor in VENDORS {
+        let (house, agent, id) = with_raw(vendor, |id| wrong_shape(vendor, id));
+        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        assert!(pulled["issues"].as_u64().unwrap() > 3 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
+        let documents = archived(&house);
+        assert_eq!(documents.len(), agent.told().count());
+        let odd = document(&documents, &id);
+        assert!(odd["created_at"].is_null() && odd["title"].is_null(), "nothing is invented: {odd}");
+        assert_eq!(documents.last().unwrap()["id"], id.as_str(), "{vendor:?}: undated ones come last");
+    }
+}
+
+#[test]
+fn half_a_character_spoils_nothing() {
+    for vendor in VENDORS {
+        let (house, _, id) = with_raw(vendor, |id| {
+            let record = match vendor {
+                Vendor::ChatbaseV1 => {
+                    json!({ "id": id, "created_at": 1_790_000_000, "messages": [{ "role": "user", "content": "Hi CUT" }] })
+                }
+                Vendor::ChatbaseV2 => json!({ "id": id, "createdAt": 1_790_000_000, "title": "Hi CUT",
+                    "messages": [{ "role": "user", "parts": [{ "type": "text", "text": "Hi CUT" }] }] }),
+                Vendor::ConvocoreV3 => json!({ "metadata": { "convo": { "id": id, "ts": 1_790_000_000 } },
+                    "turns": [{ "from": "user", "messages": [{ "type": "text", "payload": { "message": "Hi CUT" } }] }] }),
+            };
+            record.to_string().replace("CUT", "\\ud83d").into_bytes()
+        });
+        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
+        let documents = archived(&house);
+        let cut = document(&documents, &id);
+        assert_eq!(cut["messages"][0]["text"], "Hi \u{fffd}", "{vendor:?}");
+        if vendor == Vendor::ChatbaseV2 {
+            assert_eq!(cut["title"], "Hi \u{fffd}");
+        }
+    }
+}
+
+#[test]
+fn a_message_of_fifty_megabytes_is_a_message() {
+    const SIZE: usize = 50_000_000;
+    let (house, _, _) = with_raw(Vendor::ChatbaseV2, |id| {
+        let part = json!({ "type": "text", "text": "x".repeat(SIZE) });
+        let message = json!({ "id": "huge", "role": "user", "parts": [part], "createdAt": 1_790_000_000 });
+        json!({ "id": id, "createdAt": 1_790_000_000, "messages": [message] }).to_string().into_bytes()
+    });
+    house.expect(0, &["pull"]);
+    assert_eq!(number(&house, "SELECT max(length(text)) FROM message"), i64::try_from(SIZE).unwrap());
+    assert_eq!(number(&house, "SELECT count(*) FROM conversation"), 30);
+}
+
+/// Clocks in Berlin went back on 25 October 2026 at 01:00 UTC: the hour from 2 to 3 came twice.
+#[test]
+fn a_time_that_came_twice_is_the_earlier_one_and_is_counted() {
+    let at = |seconds: i64| Conversation {
+        id: format!("at-{seconds}"),
+        ..crate::support::api_conversation("x", "u", seconds, 1)
+    };
+    let back = 1_792_890_000;
+    let conversations = vec![at(back - 7_200), at(back - 1), at(back + 60), at(back + 3_600)];
+    let mut agent = holding(Vendor::ConvocoreV3, conversations);
+    agent.zone = Zone::Berlin;
+    let house = House::of(vec![agent.clone()]);
+    let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+    let documents = archived(&house);
+    let time = |id: i64| document(&documents, &format!("at-{id}"))["messages"][0]["created_at"].clone();
+    for exact in [back - 7_200, back - 1, back + 3_600] {
+        assert_eq!(time(exact), crate::support::rfc3339(exact).as_str());
+    }
+    assert_eq!(time(back + 60), crate::support::rfc3339(back + 60 - 3_600).as_str());
+    assert!(pulled["issues"].as_u64().unwrap() >= 2, "{pulled}");
+    assert_eq!(number(&house, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
+}
+
+/// The texts are the vendors' own, as their sheets have them.
+#[test]
+fn the_vendor_s_words_of_a_plan_gate_reach_the_user() {
+    let chatbase = "A Standard plan or higher is required to access the API";
+    let plan = "API access requires the Business plan or higher (read-only). White Label unlocks full API write access.";
+    let addon = "Chat Export API addon required. Subscribe to chat-export-api to use this endpoint.";
+    let scope = "The API key does not have the chatlogs:export permission";
+    for (vendor, kind, text) in [
+        (Vendor::ChatbaseV1, FaultKind::PlanGate, chatbase),
+        (Vendor::ChatbaseV2, FaultKind::PlanGate, chatbase),
+        (Vendor::ChatbaseV2, FaultKind::InsufficientScope, scope),
+        (Vendor::ConvocoreV3, FaultKind::PlanGate, plan),
+        (Vendor::ConvocoreV3, FaultKind::InsufficientScope, addon),
+    ] {
+        let (house, agent) = house(vendor, Fault::from(0, kind.clone()).on_any_route());
+        for command in ["pull", "export", "check"] {
+            let run = house.expect(7, &[command]);
+            let said = if command == "check" { &run.stdout } else { &run.stderr };
+            let line =
+                said.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {said}"));
+            assert!(line.contains("403"), "{line}");
+            assert!(said.contains("hint: "), "{said}");
+            assert_eq!(line.contains("request_id=req_"), vendor != Vendor::ConvocoreV3, "{line}");
+        }
+        let run = house.expect(7, &["pull", "--json"]);
+        assert!(pulled(&run)["error"].as_str().unwrap().contains(text));
+        assert!(pulled(&run)["hint"].is_string());
+        assert!(house.sandbox().request_count(&agent.id) <= 6, "a refusal is not asked again");
+    }
+}
+
+#[test]
+fn a_wrong_key_is_refused() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 5);
+        let house = House::of(vec![agent]);
+        for command in ["pull", "check"] {
+            let mut child = house.command();
+            child.arg(command).env("KEY_TEST_KEY", "wrong-key-1234");
+            let run = chatark_tests::Running::start(&mut child).finish();
+            assert_eq!(run.code, Some(7), "{run:#?}");
+            let said = run.stdout + &run.stderr;
+            assert!(said.contains("401") && said.contains("hint: the key is wrong"), "{said}");
+            assert!(!said.contains("wrong-key-1234"), "the key is shown: {said}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_agent_is_told_from_an_empty_one() {
+    for vendor in VENDORS {
+        let mut unknown = holding(vendor, Vec::new());
+        let mut house = House::of(vec![unknown.clone()]);
+        // An agent without conversations is no mistake, and is said.
+        let run = house.expect(0, &["pull"]);
+        assert!(run.stderr.contains("no conversation that matches"), "{vendor:?}: {}", run.stderr);
+        unknown.id = "no-such-agent".to_owned();
+        house.write_config(&[unknown], "archive = \"other.db\"");
+        if vendor == Vendor::ChatbaseV1 {
+            // This vendor answers the same for both.
+            let run = house.expect(0, &["pull"]);
+            assert!(run.stderr.contains("of an agent that does not exist"), "{}", run.stderr);
+            continue;
+        }
+        let run = house.expect(7, &["pull"]);
+        assert!(run.stderr.contains("404") && run.stderr.contains("agent_id"), "{vendor:?}: {}", run.stderr);
+        let run = house.expect(7, &["check"]);
+        assert!(run.stdout.contains("agent_id"), "{vendor:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn one_source_of_several_does_not_stop_the_others() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
+    let run = house.expect(3, &["pull", "--json"]);
+    let verdicts: Vec<Value> =
+        run.json()["sources"].as_array().unwrap().iter().map(|source| source["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["unprovable", "failed", "unprovable"]);
+    let sources: BTreeSet<_> = ids(&archived(&house)).into_iter().map(|(source, _)| source).collect();
+    assert_eq!(sources, ["source-1".to_owned(), "source-3".to_owned()].into());
+    house.sandbox().clear_faults(&agents[1].id);
+    house.expect(0, &["pull"]);
+    compare_all(&house, &agents, &archived(&house));
+}
+
+#[test]
+fn nothing_from_any_source_is_a_code_of_its_own() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    for agent in &agents {
+        house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::ServerError));
+    }
+    let run = house.expect(4, &["export", "--json"]);
+    assert_eq!((&run.json()["exit_code"], &run.json()["manifest"]), (&json!(4), &Value::Null));
+    assert!(!house.path("export").exists());
+}
+
+#[test]
+fn one_array_that_is_cut_comes_whole_the_second_time() {
+    let mut agent = agent(Vendor::ConvocoreV3, 700);
+    agent.generation = Generation::OneArray;
+    let house = House::of(vec![agent.clone()]);
+    house.sandbox().add_fault(&agent.id, Fault::times(0, 2, FaultKind::CutBody));
+    house.expect(0, &["pull"]);
+    compare_all(&house, &[agent.clone()], &archived(&house));
+
+    let house = House::of(vec![agent.clone()]);
+    house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::CutBody));
+    house.expect(5, &["pull"]);
+    let kept = ids(&archived(&house)).len();
+    assert!(kept > 100, "half of the answer arrived, and {kept} conversations were kept");
+}

@@ -1,4 +1,20 @@
 //! End-to-end tests of the real binary against the sandbox, in one test binary.
 
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod archive;
+#[cfg(test)]
+mod cells;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod export;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod pull;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod support;

@@ -1,1 +1,347 @@
-//! Claimed: the helper of /tmp/specs/tests.md is writing this file right now (items 3-13, 15, 17). Please leave it.
+//! Pulling a part, pulling again, and pulling one customer: what lands, and what is asked for.
+
+use std::collections::BTreeSet;
+
+use chatark_sandbox::truth::{Channel, Content, Message, Role};
+use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Vendor, World};
+use chatark_tests::House;
+use serde_json::{Value, json};
+
+use crate::export::{compare, compare_all};
+use crate::support::{
+    VENDORS, agent, api_conversation, archived, document, holding, ids, now, number, offline, pulled,
+    rfc3339, sample, told_ids,
+};
+
+const USER: &str = "shop-user.0";
+
+fn of_user(agent: &Agent, user: &str) -> BTreeSet<String> {
+    let mine = |told: &chatark_sandbox::Told| {
+        told.contact.id.as_deref() == Some(user) && told.channel == Some("api")
+    };
+    agent.told().filter(mine).map(|told| told.id).collect()
+}
+
+fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
+    ids(documents).into_iter().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn one_customers_conversations_come_with_their_messages_and_tool_inputs() {
+    let agent = sample(Vendor::ChatbaseV2);
+    let house = House::of(vec![agent.clone()]);
+    let expected = of_user(&agent, USER);
+    assert_eq!(expected.len(), 4);
+    let run = house.expect(0, &["pull", "source-1", "--user", USER, "--json"]);
+    assert_eq!(
+        (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
+        (json!(4), json!("complete"))
+    );
+    let documents = archived(&house);
+    assert_eq!(plain_ids(&documents), expected);
+    let mut calls = 0;
+    for told in agent.told().filter(|told| expected.contains(&told.id)) {
+        let document = document(&documents, &told.id);
+        compare(document, &told);
+        assert_eq!(document["derived"], json!(["channel"]), "this surface does not name the channel");
+        let parts =
+            document["messages"].as_array().unwrap().iter().flat_map(|one| one["parts"].as_array().unwrap());
+        for call in parts.filter(|part| part["type"] == "tool_call") {
+            assert_eq!(call["input"], json!({ "orderId": "1042" }));
+            calls += 1;
+        }
+    }
+    assert_eq!(calls, 3);
+    assert_eq!(house.sandbox().export_count(&agent.id), 0, "the export was not asked");
+}
+
+#[test]
+fn a_customer_with_many_conversations_and_a_long_one_comes_whole_and_in_order() {
+    let mut conversations: Vec<_> = (0..120)
+        .map(|at| api_conversation(&format!("short-{at:03}"), "many", 1_790_000_000 + 60 * at, 1))
+        .collect();
+    conversations.push(api_conversation("long", "many", 1_780_000_000, 250));
+    conversations.push(api_conversation("foreign", "somebody", 1_780_000_001, 2));
+    let agent = holding(Vendor::ChatbaseV2, conversations);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull", "source-1", "--user", "many"]);
+    let documents = archived(&house);
+    assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
+    assert_eq!(documents.len(), 121);
+    for told in agent.told().filter(|told| told.id != "foreign") {
+        compare(document(&documents, &told.id), &told);
+    }
+}
+
+#[test]
+fn a_conversation_that_comes_both_ways_stays_one() {
+    let agent = sample(Vendor::ChatbaseV2);
+    let house = House::of(vec![agent.clone()]);
+    let all = agent.told().count();
+    house.expect(0, &["pull"]);
+    house.expect(0, &["pull", "source-1", "--user", USER]);
+    compare_all(&house, std::slice::from_ref(&agent), &archived(&house));
+    let again = pulled(&house.expect(0, &["pull", "--json"]));
+    assert_eq!(
+        (&again["added"], &again["changed"], &again["unchanged"]),
+        (&json!(0), &json!(0), &json!(all))
+    );
+    let customer = pulled(&house.expect(0, &["pull", "source-1", "--user", USER, "--json"]));
+    assert_eq!(
+        (&customer["added"], &customer["changed"], &customer["unchanged"]),
+        (&json!(0), &json!(0), &json!(4))
+    );
+    compare_all(&house, &[agent], &archived(&house));
+}
+
+#[test]
+fn a_user_id_that_breaks_the_rule_is_refused_before_any_request() {
+    let house = House::sample();
+    let long = "x".repeat(129);
+    for bad in ["", "a b", "a/b", "../x", "ä", "a@example.com", &long] {
+        let run = house.expect(2, &["pull", "source-2", "--user", bad]);
+        assert!(run.stderr.contains("1 to 128 characters"), "{bad}: {}", run.stderr);
+    }
+    for (source, title) in [("source-1", "Chatbase API v1"), ("source-3", "Convocore API v3")] {
+        let run = house.expect(2, &["pull", source, "--user", USER]);
+        assert!(run.stderr.contains(title) && run.stderr.contains("--user"), "{}", run.stderr);
+    }
+    house.expect(2, &["pull", "--user", USER]);
+    house.expect(2, &["pull", "source-1", "source-2", "--user", USER]);
+    house.expect(2, &["pull", "source-2", "--user", USER, "--conversation", "x"]);
+    house.expect(2, &["pull", "source-1", "--conversation", "x"]);
+    assert_eq!(house.sandbox().requests(), []);
+}
+
+#[test]
+fn an_unknown_user_is_said() {
+    let house = House::sample();
+    let run = house.expect(0, &["pull", "source-2", "--user", "nobody"]);
+    assert!(run.stderr.contains("no conversation of this user"), "{}", run.stderr);
+    assert_eq!(archived(&house), Vec::<Value>::new());
+}
+
+#[test]
+fn single_conversations_are_asked_for_by_id() {
+    let odd = "a/b+c%20d&e=f?#~";
+    for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
+        let agent = sample(vendor);
+        let house = House::of(vec![agent.clone()]);
+        let other = agent.told().next().unwrap().id;
+        let run =
+            house.expect(0, &["pull", "source-1", "--conversation", odd, "--conversation", &other, "--json"]);
+        assert_eq!(
+            (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
+            (json!(2), json!("complete"))
+        );
+        let documents = archived(&house);
+        assert_eq!(plain_ids(&documents), [odd.to_owned(), other.clone()].into());
+        for told in agent.told().filter(|told| told.id == odd || told.id == other) {
+            compare(document(&documents, &told.id), &told);
+        }
+        let run = house.expect(3, &["pull", "source-1", "--conversation", odd, "--conversation", "no-such"]);
+        assert!(
+            run.stderr.contains("conversation no-such") && run.stderr.contains("short"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(archived(&house).len(), 2);
+    }
+}
+
+#[test]
+fn an_id_with_a_comma_is_not_torn_apart() {
+    let mut agent = sample(Vendor::ConvocoreV3);
+    let mut odd = agent.dataset.conversation(0);
+    odd.id = "one,two".to_owned();
+    agent.dataset.insert(odd);
+    let house = House::of(vec![agent]);
+    house.expect(0, &["pull", "source-1", "--conversation", "one,two"]);
+    assert_eq!(plain_ids(&archived(&house)), ["one,two".to_owned()].into());
+}
+
+#[test]
+fn an_old_deployment_that_ignores_the_id_is_refused_and_nothing_wrong_lands() {
+    let mut agent = sample(Vendor::ChatbaseV2);
+    agent.old_deployment = true;
+    let house = House::of(vec![agent.clone()]);
+    let run = house.expect(7, &["pull", "source-1", "--conversation", "wa_15550100_1789980000"]);
+    assert!(run.stderr.contains("ignores `conversationId`"), "{}", run.stderr);
+    assert_eq!(archived(&house), Vec::<Value>::new());
+}
+
+/// Returns the beginnings of an agent's conversations, oldest first.
+fn beginnings(agent: &Agent) -> Vec<i64> {
+    let mut times: Vec<_> = agent.told().filter_map(|told| told.created_at).collect();
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn a_window_takes_its_beginning_and_leaves_its_end() {
+    let mut variants: Vec<_> = VENDORS.map(sample).into();
+    let mut old = sample(Vendor::ChatbaseV2);
+    old.old_deployment = true;
+    let mut one_array = sample(Vendor::ConvocoreV3);
+    one_array.generation = Generation::OneArray;
+    variants.extend([old, one_array]);
+    for agent in variants {
+        let times = beginnings(&agent);
+        // Both bounds are times at which a conversation began, to the second.
+        let (since, until) = (times[times.len() / 4], times[times.len() * 3 / 4]);
+        let (since_text, until_text) = (rfc3339(since), rfc3339(until));
+        let window = ["--since", &since_text, "--until", &until_text];
+        let picks =
+            |told: &chatark_sandbox::Told| told.created_at.is_some_and(|at| at >= since && at < until);
+        let house = House::of(vec![agent.clone()]);
+        let expected = told_ids([(&agent, &house.sources[0])], picks);
+        assert!(expected.len() > 10 && expected.len() < times.len());
+
+        let run = house.expect(0, &[&["pull", "--json"], &window[..]].concat());
+        let name = format!("{:?} {:?} old {}", agent.vendor, agent.generation, agent.old_deployment);
+        assert_eq!(pulled(&run)["added"], expected.len(), "{name}");
+        assert_eq!(ids(&archived(&house)), expected, "{name}");
+        house.expect(0, &["pull"]);
+        assert_eq!(ids(&archived(&house)).len(), times.len(), "{name}");
+        assert_eq!(ids(&offline(&house, &window)), expected, "{name}");
+        for (arguments, picked) in [
+            (&window[..2], told_ids([(&agent, &house.sources[0])], |told| told.created_at >= Some(since))),
+            (&window[2..], told_ids([(&agent, &house.sources[0])], |told| told.created_at < Some(until))),
+        ] {
+            assert_eq!(ids(&offline(&house, arguments)), picked, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_day_is_a_day_in_utc() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    let day = rfc3339(beginnings(&agents[1])[20])[..10].to_owned();
+    let midnight = beginnings(&agents[1])[20].div_euclid(86_400) * 86_400;
+    house.expect(0, &["pull", "--since", &day]);
+    let expected = told_ids(agents.iter().zip(&house.sources), |told| told.created_at >= Some(midnight));
+    assert_eq!(ids(&archived(&house)), expected);
+}
+
+#[test]
+fn a_channel_is_taken_whole() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    for channel in ["website", "whatsapp", "api", "playground", "email", "phone", "telegram"] {
+        let house = House::of_world(World::of(agents.clone()));
+        let expected = told_ids(agents.iter().zip(&house.sources), |told| told.channel == Some(channel));
+        assert!(!expected.is_empty(), "{channel}");
+        house.expect(0, &["pull", "--channel", channel]);
+        assert_eq!(ids(&archived(&house)), expected, "{channel}");
+        house.expect(0, &["pull"]);
+        assert_eq!(ids(&offline(&house, &["--channel", channel])), expected, "{channel}, offline");
+    }
+}
+
+#[test]
+fn what_cannot_be_a_window_or_a_channel_is_refused_before_any_request() {
+    let house = House::sample();
+    for command in ["pull", "export"] {
+        let reversed = house.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-01-01"]);
+        assert!(reversed.stderr.contains("is not before"), "{}", reversed.stderr);
+        house.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-02-01"]);
+        for (option, value, word) in [
+            ("--since", "yesterday", "2026-01-31"),
+            ("--until", "2026-02-30", "2026-01-31"),
+            ("--until", "1999-12-31", "2000"),
+            ("--channel", "WhatsApp!", "whatsapp"),
+        ] {
+            let run = house.expect(2, &[command, option, value]);
+            assert!(run.stderr.contains(word), "{value}: {}", run.stderr);
+        }
+    }
+    assert_eq!(house.sandbox().requests(), []);
+}
+
+#[test]
+fn pulling_again_changes_nothing_and_then_exactly_what_the_vendor_changed() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 130);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let counts = |run| {
+            let pulled = pulled(&run);
+            ["added", "changed", "unchanged", "outside"].map(|name| pulled[name].as_u64().unwrap())
+        };
+        assert_eq!(counts(house.expect(0, &["pull", "--json"])), [0, 0, 130, 0], "{vendor:?}");
+        assert_eq!(number(&house, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
+
+        let changed = agent.dataset.conversation(77).id;
+        house.sandbox().update(&agent.id, |dataset| {
+            assert!(dataset.change(&changed, |conversation| {
+                let last = conversation.messages.last_mut().unwrap();
+                last.content = vec![Content::Text("Edited 🖊️".to_owned())];
+            }));
+            let mut added = dataset.conversation(3);
+            added.id = "brand-new".to_owned();
+            dataset.insert(added);
+        });
+        assert_eq!(counts(house.expect(0, &["pull", "--json"])), [1, 1, 129, 0], "{vendor:?}");
+        let documents = archived(&house);
+        compare_all(&house, &[now(&house, &agent)], &documents);
+        let last = document(&documents, &changed)["messages"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["text"], "Edited 🖊️");
+        let versions = format!(
+            "SELECT count(*) FROM raw JOIN conversation USING (conversation_key) WHERE id = '{changed}'"
+        );
+        assert_eq!(number(&house, &versions), 2, "{vendor:?}: the earlier version is kept");
+        assert_eq!(number(&house, "SELECT count(*) FROM raw"), 132, "{vendor:?}");
+    }
+}
+
+#[test]
+fn what_the_vendor_deletes_stays_in_the_archive() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 30);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let gone = agent.dataset.conversation(12).id;
+        house.sandbox().update(&agent.id, |dataset| dataset.remove(&gone).unwrap());
+        house.expect(0, &["pull"]);
+        compare_all(&house, &[agent], &archived(&house));
+    }
+}
+
+#[test]
+fn conversations_that_arrive_meanwhile_push_none_out() {
+    for (vendor, verdict) in [
+        (Vendor::ChatbaseV1, "unprovable"),
+        (Vendor::ChatbaseV2, "grew-during-run"),
+        (Vendor::ConvocoreV3, "unprovable"),
+    ] {
+        let agent = agent(vendor, 230);
+        let house = House::of(vec![agent.clone()]);
+        house.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
+        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        assert_eq!(pulled["verdict"], verdict);
+        let found = ids(&archived(&house));
+        assert!(found.is_superset(&told_ids([(&agent, &house.sources[0])], |_| true)), "{vendor:?}");
+        house.expect(0, &["pull"]);
+        compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    }
+}
+
+#[test]
+fn nothing_can_be_a_conversation_without_messages_or_people() {
+    let mut silent = api_conversation("silent", "nobody", 1_790_000_000, 0);
+    silent.messages.push(Message::text(Role::Assistant, "Hi!"));
+    silent.channel = Channel::Missing;
+    for (vendor, expected) in [(Vendor::ChatbaseV1, 2), (Vendor::ChatbaseV2, 2), (Vendor::ConvocoreV3, 0)] {
+        let agent =
+            holding(vendor, vec![silent.clone(), api_conversation("empty", "nobody", 1_790_000_100, 0)]);
+        let house = House::of(vec![agent.clone()]);
+        let run = house.expect(0, &["pull", "--json"]);
+        assert_eq!(pulled(&run)["added"], expected, "{vendor:?}");
+        assert_eq!(
+            pulled(&run)["skipped"],
+            2 - expected,
+            "{vendor:?}: what the vendor leaves out is counted"
+        );
+        compare_all(&house, &[agent], &archived(&house));
+    }
+}

@@ -1,9 +1,12 @@
 //! The work on a conversation that needs no database: hash and compress. It runs on every core.
 
+use std::cell::RefCell;
+
 use chatark_core::{
     Conversation, ConversationId, Error, ErrorKind, Issue, IssueKind, RawConversation, Result, Surface,
 };
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
 /// The level of compression: higher ones cost more time than they save space on texts this short.
 const LEVEL: i32 = 3;
@@ -67,8 +70,7 @@ impl Unprepared {
     ) -> Result<Prepared> {
         let (conversation, issues, readable) =
             understood(&self.id, normalize(&self.raw.bytes), self.raw.id.is_none());
-        let zstd = zstd::bulk::compress(&self.raw.bytes, LEVEL)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "compress a conversation", error))?;
+        let zstd = compress(&self.raw.bytes)?;
         Ok(Prepared {
             surface: self.raw.surface,
             sha256: self.sha256,
@@ -87,6 +89,21 @@ impl Prepared {
     pub fn conversation(&self) -> &Conversation {
         &self.conversation
     }
+}
+
+/// Compresses with a context that each thread keeps, since making one costs more than using it.
+fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    let failed = |error| Error::new(ErrorKind::Unexpected, "compress a conversation", error);
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL).map_err(failed)?),
+        };
+        compressor.compress(bytes).map_err(failed)
+    })
 }
 
 /// Returns what there is to archive: one that cannot be read keeps its id and says why, and nothing else.

@@ -7,7 +7,7 @@ use crate::open::Archive;
 use crate::prepare::{Prepared, understood};
 use crate::read::{read_conversation, read_messages};
 use crate::values::{count, database};
-use crate::write::{Counts, IssueCounts, Run, SourceKey, fill_conversation, insert_messages, save_progress};
+use crate::write::{Counts, IssueCounts, Run, SourceKey, save_progress, update_conversation};
 
 /// The bytes that one row was made from.
 #[derive(Debug)]
@@ -107,12 +107,7 @@ impl Archive {
             progress.changed += 1;
             counts.messages += count(prepared.conversation.messages.len() as u64);
             counts.messages -= count(current.messages.len() as u64);
-            fill_conversation(&transaction, *key, *version, prepared)?;
-            transaction
-                .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
-                .and_then(|mut statement| statement.execute([key]))
-                .map_err(&failed)?;
-            insert_messages(&transaction, *key, &prepared.conversation.messages)?;
+            update_conversation(&transaction, *key, *version, prepared)?;
         }
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;

@@ -301,13 +301,34 @@ impl Archive {
     }
 }
 
-/// The latest bytes of one surface of a conversation.
+/// What the archive holds of a conversation, and the latest bytes of one surface.
 struct Latest {
     conversation_key: i64,
     message_count: i64,
+    /// When something last happened in what the row shows.
+    updated_at: Option<i64>,
+    /// The surface that the row shows.
+    shown: String,
     /// `None` where the archive has no bytes of this surface.
     sha256: Option<[u8; 32]>,
     newest_version: i64,
+}
+
+impl Latest {
+    /// Returns whether something has happened since what the row shows.
+    fn is_before(&self, prepared: &Prepared) -> bool {
+        self.updated_at < prepared.conversation.updated_at.map(Timestamp::microseconds)
+    }
+
+    /// Returns whether the row is to show these bytes, which differ from the latest of their surface: a change that
+    /// was seen through one surface, a newer state, or the same state through the user's surface, which tells more.
+    fn yields_to(&self, prepared: &Prepared) -> bool {
+        let updated_at = prepared.conversation.updated_at.map(Timestamp::microseconds);
+        self.shown == prepared.surface.as_str()
+            || self.sha256.is_some()
+            || self.is_before(prepared)
+            || (prepared.surface == Surface::User && self.updated_at == updated_at)
+    }
 }
 
 fn latest(
@@ -321,7 +342,9 @@ fn latest(
             "SELECT c.conversation_key, c.message_count,
                     (SELECT sha256 FROM raw r WHERE r.conversation_key = c.conversation_key AND surface = ?3
                      ORDER BY version DESC LIMIT 1),
-                    (SELECT max(version) FROM raw r WHERE r.conversation_key = c.conversation_key)
+                    (SELECT max(version) FROM raw r WHERE r.conversation_key = c.conversation_key),
+                    c.updated_at,
+                    (SELECT surface FROM raw r WHERE r.conversation_key = c.conversation_key AND version = c.raw_version)
              FROM conversation c WHERE c.source_key = ?1 AND c.id = ?2",
         )
         .and_then(|mut statement| {
@@ -332,6 +355,8 @@ fn latest(
                         message_count: row.get(1)?,
                         sha256: row.get(2)?,
                         newest_version: row.get(3)?,
+                        updated_at: row.get(4)?,
+                        shown: row.get(5)?,
                     })
                 })
                 .optional()
@@ -404,18 +429,23 @@ fn write(
         None => {
             progress.added += 1;
             counts.conversations += 1;
-            insert_conversation(transaction, run.source, prepared)?
+            let key = insert_conversation(transaction, run.source, prepared)?;
+            insert_messages(transaction, key, &prepared.conversation.messages)?;
+            counts.messages += count(prepared.conversation.messages.len() as u64);
+            key
         }
         Some(held) => {
-            progress.changed += 1;
-            counts.messages -= held.message_count;
-            update_conversation(transaction, held.conversation_key, version, prepared)?;
+            // The same state seen through another part of the vendor's API is no change of the conversation.
+            let is_change = held.sha256.is_some() || held.is_before(prepared);
+            *(if is_change { &mut progress.changed } else { &mut progress.unchanged }) += 1;
+            if held.yields_to(prepared) {
+                counts.messages += count(prepared.conversation.messages.len() as u64) - held.message_count;
+                update_conversation(transaction, held.conversation_key, version, prepared)?;
+            }
             held.conversation_key
         }
     };
     progress.unreadable += u64::from(!prepared.readable);
-    counts.messages += count(prepared.conversation.messages.len() as u64);
-    insert_messages(transaction, key, &prepared.conversation.messages)?;
     transaction
         .prepare_cached(
             "INSERT INTO raw (conversation_key, version, surface, run_key, fetched_at, sha256, size, zstd)
@@ -447,7 +477,8 @@ fn insert_conversation(transaction: &Transaction<'_>, source: SourceKey, prepare
         .and_then(|key| fill_conversation(transaction, key, 1, prepared).map(|()| key))
 }
 
-fn update_conversation(
+/// Replaces a row and its messages.
+pub(crate) fn update_conversation(
     transaction: &Transaction<'_>,
     key: i64,
     version: i64,
@@ -458,11 +489,11 @@ fn update_conversation(
         .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
         .and_then(|mut statement| statement.execute([key]))
         .map_err(database("write a conversation"))?;
-    Ok(())
+    insert_messages(transaction, key, &prepared.conversation.messages)
 }
 
 /// Writes every column that normalization decides.
-pub(crate) fn fill_conversation(
+fn fill_conversation(
     transaction: &Transaction<'_>,
     key: i64,
     version: i64,
@@ -510,7 +541,7 @@ pub(crate) fn fill_conversation(
     Ok(())
 }
 
-pub(crate) fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
+fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
     let failed = || database("write a message");
     let mut statement = transaction
         .prepare_cached(
@@ -651,5 +682,102 @@ impl IssueCounts {
                 .map_err(database("write the issues"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chatark_core::{Conversation, ConversationId, RawConversation, Role, SourceName};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::read::Filter;
+
+    fn now() -> Timestamp {
+        Timestamp::from_epoch(1_733_054_400).unwrap()
+    }
+
+    fn open(folder: &tempfile::TempDir) -> (Archive, Run) {
+        let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
+        let source = SourceName::new("shop").unwrap();
+        let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
+        let key = archive.source(&origin).unwrap();
+        let run = archive.begin_run(key, "pull", "all", None, now()).unwrap();
+        (archive, run)
+    }
+
+    fn written(conversation: &Conversation) -> Committed {
+        let raw = RawConversation {
+            id: Some(conversation.id.clone()),
+            surface: Surface::Export,
+            bytes: Bytes::copy_from_slice(conversation.id.as_str().as_bytes()),
+        };
+        let prepared = Unprepared::new(raw).prepare(|_| Ok((conversation.clone(), Vec::new())));
+        Committed::Write(Box::new(prepared.unwrap()))
+    }
+
+    fn ids(archive: &Archive) -> Vec<String> {
+        let mut ids = Vec::new();
+        let take = |found: &chatark_core::ArchivedConversation| {
+            ids.push(found.conversation.id.to_string());
+            Ok(())
+        };
+        archive.each(&Filter::default(), take).unwrap();
+        ids
+    }
+
+    #[test]
+    fn a_full_disk_takes_a_batch_back_and_the_same_batch_succeeds_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut archive, mut run) = open(&folder);
+        let cursor =
+            |place: &str| Checkpoint::At(Cursor::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap());
+        let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
+        archive.commit(&mut run, small(), &cursor("first"), &Facts::default(), now()).unwrap();
+        let before = run.progress.clone();
+        let pages: i64 = archive.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let limit = |archive: &Archive, pages: i64| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            archive.connection.query_row(&sql, [], |_| Ok(())).unwrap();
+        };
+        limit(&archive, pages + 2);
+        let message = Message { parts: vec![Part::text("x".repeat(200_000))], ..Message::empty(Role::User) };
+        let id = ConversationId::new("large");
+        let large = Conversation { messages: vec![message; 3], ..Conversation::empty(id) };
+        let batch = || vec![written(&Conversation::empty(ConversationId::new("tiny"))), written(&large)];
+        let failed = archive.commit(&mut run, batch(), &cursor("second"), &Facts::default(), now());
+        let error = failed.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+        assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
+        let place = |archive: &Archive| archive.resume(run.source, "all").unwrap().unwrap().cursor;
+        assert_eq!((ids(&archive), &run.progress), (vec!["small".to_owned()], &before));
+        assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
+
+        limit(&archive, 1 << 30);
+        archive.commit(&mut run, batch(), &cursor("second"), &Facts::default(), now()).unwrap();
+        assert_eq!((run.progress.added, run.progress.repeated), (3, 0));
+        assert_eq!(ids(&archive), ["large", "small", "tiny"]);
+    }
+
+    /// JSON is read down to 127 levels: a record that could be read must not become one that cannot be read back.
+    #[test]
+    fn values_as_deep_as_json_is_read_come_back() {
+        let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| Value::Array(vec![inner]));
+        let folder = tempfile::tempdir().unwrap();
+        let (mut archive, mut run) = open(&folder);
+        let mut conversation = Conversation::empty(ConversationId::new("deep"));
+        // Where a mapper finds them: an unknown field of the record, and an unknown part of a message.
+        conversation.extra.insert("unknown".to_owned(), deep(126));
+        let parts = vec![Part::Other { kind: "unknown".to_owned(), data: deep(123) }];
+        conversation.messages.push(Message { parts, ..Message::empty(Role::Other) });
+        let batch = vec![written(&conversation)];
+        archive.commit(&mut run, batch, &Checkpoint::None, &Facts::default(), now()).unwrap();
+        let take = |found: &chatark_core::ArchivedConversation| {
+            assert_eq!(found.conversation, conversation);
+            Ok(())
+        };
+        archive.each(&Filter::default(), take).unwrap();
+        assert_eq!(ids(&archive), ["deep"]);
     }
 }

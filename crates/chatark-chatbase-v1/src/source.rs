@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection, SettingProblem,
-    Settings, Surface, Window,
+    AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
+    Error, ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection,
+    SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
 use futures_util::stream;
@@ -98,6 +98,8 @@ struct PageWalk<'a> {
     /// The ids of the page before, by which rows that moved on to the next page are recognised.
     before: Vec<Option<ConversationId>>,
     repeats: u32,
+    /// Whether the current page repeated the one before it and is asked for a second time.
+    asks_again: bool,
 }
 
 impl<'a> PageWalk<'a> {
@@ -105,14 +107,16 @@ impl<'a> PageWalk<'a> {
         let scope = request.scope();
         let saved = open(request.cursor.as_ref(), &scope);
         let (since, until) = days(request.window);
-        let call =
-            provider.call().query("size", PAGE_SIZE).maybe("startDate", since).maybe("endDate", until).maybe(
-                "filteredSources",
-                request.channel.and_then(|channel| channel.words_among(wire::SOURCES)),
-            );
+        let call = provider
+            .call()
+            .query("size", PAGE_SIZE)
+            .maybe("startDate", since)
+            .maybe("endDate", until)
+            .maybe("filteredSources", request.channel.and_then(sources));
         // Rows that were deleted meanwhile have moved the others forward: one page of overlap catches them.
         let page = saved.map_or(1, |page| page.saturating_sub(1).max(1));
-        Self { provider, call, scope, page, seen: saved.is_some(), before: Vec::new(), repeats: 0 }
+        let (seen, before) = (saved.is_some(), Vec::new());
+        Self { provider, call, scope, page, seen, before, repeats: 0, asks_again: false }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
@@ -141,7 +145,10 @@ impl<'a> PageWalk<'a> {
         let is_new = |raw: &RawConversation| raw.id.is_none() || !self.before.contains(&raw.id);
         let conversations = found.into_iter().filter(is_new).collect();
         self.before = ids;
-        self.page += 1;
+        // A page that repeats the one before it has moved on with a growing list, or was sent by mistake, and then
+        // the real one would be lost: asking once more tells the two apart.
+        self.asks_again = self.repeats > 0 && !self.asks_again;
+        self.page += u64::from(!self.asks_again);
         let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
         Ok((Batch { conversations, checkpoint, facts }, Some(self)))
     }
@@ -180,6 +187,15 @@ fn days(window: Window) -> (Option<String>, Option<String>) {
     (day(window.since, -DAY_SECONDS), day(window.until, DAY_SECONDS))
 }
 
+/// Returns the vendor's names of a channel, to be asked for.
+///
+/// Of websites and playgrounds the documents list only some of the names that conversations have, so asking by them
+/// would leave the others out: the caller picks those out of everything.
+fn sources(channel: Channel) -> Option<String> {
+    let is_listed_whole = !matches!(channel, Channel::Website | Channel::Playground);
+    is_listed_whole.then(|| channel.words_among(wire::SOURCES)).flatten()
+}
+
 fn seal(scope: &str, page: u64) -> Result<Cursor> {
     Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), &wire::Place { page })
 }
@@ -191,7 +207,7 @@ fn open(cursor: Option<&Cursor>, scope: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use chatark_core::{Channel, Timestamp};
+    use chatark_core::Timestamp;
 
     use super::*;
 
@@ -205,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_asked_for_by_the_vendor_s_names() {
-        assert_eq!(
-            Channel::Website.words_among(wire::SOURCES).as_deref(),
-            Some("Chatbase site,Widget or Iframe")
-        );
-        assert_eq!(Channel::Phone.words_among(wire::SOURCES), None);
+    fn a_channel_is_asked_for_by_the_vendor_s_names_where_they_are_all_known() {
+        assert_eq!(sources(Channel::WhatsApp).as_deref(), Some("WhatsApp"));
+        // `Iframe` and others are websites too, and `Qna preview` is a playground.
+        for channel in [Channel::Website, Channel::Playground, Channel::Phone] {
+            assert_eq!(sources(channel), None, "{channel:?}");
+        }
     }
 }

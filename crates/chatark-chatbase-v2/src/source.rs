@@ -36,6 +36,8 @@ const EXPORT: &str = "export conversations";
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
 const AGENT: &str = "read the agent";
+/// What a user is told where a walk cannot go on from its saved place.
+const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
 
 /// One Chatbase agent, read through API v2.
 #[derive(Debug)]
@@ -227,8 +229,7 @@ impl<'a> ExportWalk<'a> {
         let mut facts = Facts { pages: 1, ..Facts::default() };
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
-                let note = "the vendor no longer accepts the saved cursor: starting from the newest";
-                facts.notes.push(note.to_owned());
+                facts.notes.push(STALE.to_owned());
                 self.cursor = None;
                 self.page().await?
             }
@@ -278,6 +279,7 @@ struct UserWalk<'a> {
     call: Call,
     scope: String,
     cursor: Option<String>,
+    resumed: bool,
     /// Conversations of the current page whose messages have not been read.
     waiting: VecDeque<Bytes>,
     /// What follows once the current page is read: nothing before the first page.
@@ -291,8 +293,8 @@ impl<'a> UserWalk<'a> {
         let cursor = open(request.cursor.as_ref(), &scope);
         let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", user, "conversations"])
             .query("limit", LIST_LIMIT);
-        let guard = CursorGuard::default();
-        Self { provider, call, scope, cursor, waiting: VecDeque::new(), after_page: None, guard }
+        let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
+        Self { provider, call, scope, cursor, resumed, waiting: VecDeque::new(), after_page: None, guard }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
@@ -313,11 +315,18 @@ impl<'a> UserWalk<'a> {
     }
 
     async fn read_page(&mut self, facts: &mut Facts) -> Result<()> {
-        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
-        let page = self.provider.client.page(&call, "data").await?;
-        let pagination = self.provider.envelope(&page, &call)?;
+        let page = match self.page().await {
+            Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
+                facts.notes.push(STALE.to_owned());
+                self.cursor = None;
+                self.page().await?
+            }
+            other => other?,
+        };
+        self.resumed = false;
+        let pagination = self.provider.envelope(&page, &self.call)?;
         let is_first = self.cursor.is_none();
-        self.cursor = self.provider.next_cursor(&page, &call, &pagination, &mut self.guard)?;
+        self.cursor = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard)?;
         facts.pages += 1;
         facts.total = pagination.total;
         facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
@@ -334,6 +343,11 @@ impl<'a> UserWalk<'a> {
         });
         self.waiting = page.elements.into();
         Ok(())
+    }
+
+    async fn page(&self) -> Result<Page> {
+        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        self.provider.client.page(&call, "data").await
     }
 
     /// Reads the messages of one conversation: pages go backward from the newest, oldest to newest inside a page.

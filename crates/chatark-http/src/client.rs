@@ -195,8 +195,11 @@ impl ApiClient {
             .connect_timeout(connection.policy.timeout)
             .referer(false);
         if local {
+            builder = builder.no_proxy();
+        }
+        if connection.base.scheme() == "http" {
             // No TLS is spoken to this machine, so a machine without CA certificates can run the sandbox.
-            builder = builder.no_proxy().tls_certs_only([]);
+            builder = builder.tls_certs_only([]);
         }
         let http = builder
             .build()
@@ -323,7 +326,7 @@ impl ApiClient {
         let now = SystemTime::now();
         let pacing = self.dialect.pacing(response.headers(), now);
         self.connection.gate.learn(pacing, self.policy().longest_wait);
-        let request_id = header(response.headers(), "x-request-id");
+        let request_id = header(response.headers(), "x-request-id").map(|id| self.redacted(&id));
         tracing::debug!(
             operation = call.operation,
             status = response.status().as_u16(),
@@ -418,7 +421,8 @@ impl ApiClient {
         if let Some(id) = request_id {
             error = error.with("request_id", self.redacted(id));
         }
-        let hint = refusal.hint.or_else(|| hint_of(kind).map(str::to_owned));
+        let said = refusal.hint.map(|hint| self.redacted(&hint));
+        let hint = said.or_else(|| hint_of(kind).map(str::to_owned));
         match hint {
             Some(hint) => error.hint(hint),
             None => error,
@@ -441,6 +445,11 @@ impl ApiClient {
     }
 
     fn url(&self, call: &Call) -> Result<Url> {
+        if call.path.iter().any(|segment| names_another_path(segment)) {
+            let message =
+                "an id is empty, `.`, `..` or has a line break or tab, so its URL would be another one";
+            return Err(self.fault(call, ErrorKind::Usage, message, None));
+        }
         let mut url = self.connection.base.clone();
         url.path_segments_mut()
             .map_err(|()| self.fault(call, ErrorKind::Usage, "the base URL cannot have a path", None))?
@@ -569,6 +578,11 @@ fn is_loopback(base: &Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Returns whether a segment would be left out of a URL, or lose letters, in place of being encoded.
+fn names_another_path(segment: &str) -> bool {
+    matches!(segment, "" | "." | "..") || segment.contains(['\t', '\n', '\r'])
 }
 
 pub(crate) fn looks_like_html(body: &[u8]) -> bool {

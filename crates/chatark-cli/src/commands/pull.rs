@@ -23,7 +23,6 @@ pub(crate) struct PullResult {
 
 /// What the pull of one source came to.
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the ledger")]
 pub(crate) struct SourceResult {
     source: String,
     verdict: &'static str,

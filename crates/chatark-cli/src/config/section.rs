@@ -75,7 +75,7 @@ impl<'t> Problems<'t> {
         if self.found.is_empty() {
             return None;
         }
-        self.found.sort_by(|one, other| one.line.cmp(&other.line));
+        self.found.sort_by_key(|problem| problem.line);
         Some(ConfigError { path: path.display().to_string(), problems: self.found })
     }
 
@@ -95,9 +95,13 @@ pub(crate) struct ConfigError {
 impl ConfigError {
     /// Returns one line for each mistake: file, line, key and what is wrong.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let line = |problem: &Problem| match problem.key.is_empty() {
-            true => format!("{}:{}: {}", self.path, problem.line, problem.message),
-            false => format!("{}:{}: `{}` {}", self.path, problem.line, problem.key, problem.message),
+        let line = |problem: &Problem| {
+            let Problem { line, key, message } = problem;
+            if key.is_empty() {
+                format!("{}:{line}: {message}", self.path)
+            } else {
+                format!("{}:{line}: `{key}` {message}", self.path)
+            }
         };
         self.problems.iter().map(line).collect()
     }
@@ -199,13 +203,11 @@ impl<'t> Section<'t> {
     pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Self> {
         let value = self.take(key)?;
         let name = self.path(key);
-        match value.get_ref().as_table() {
-            Some(table) => Some(Section::new(name, table, value.span().start)),
-            None => {
-                problems.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
-                None
-            }
-        }
+        let Some(table) = value.get_ref().as_table() else {
+            problems.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
+            return None;
+        };
+        Some(Section::new(name, table, value.span().start))
     }
 
     /// Ends the table: every key that is left is unknown.

@@ -1,0 +1,176 @@
+//! The file itself: whose it is, who may read it, and what is said of a file that is no archive.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use chatark_archive::{Archive, Filter};
+use chatark_core::{Error, ErrorKind};
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::support::{House, all, noon, written};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive.db");
+    (folder, path)
+}
+
+/// Opens a file to read or write and reads everything in it.
+fn opened(path: &Path, to_write: bool) -> Result<(), Error> {
+    let archive = if to_write { Archive::open(path, noon()) } else { Archive::open_to_read(path) };
+    let archive = archive?;
+    archive.status()?;
+    archive.each(&Filter::default(), |_| Ok(()))
+}
+
+/// Expects a file to be refused, and to be left as it is.
+fn check(path: &Path, kind: ErrorKind, words: &str) {
+    let before = fs::read(path).unwrap();
+    for to_write in [false, true] {
+        let error = opened(path, to_write).unwrap_err();
+        assert_eq!(error.kind(), kind, "{to_write}: {error}");
+        assert!(error.to_string().contains(words), "{to_write}: {error}");
+        assert!(error.next_step().is_some(), "{error}");
+    }
+    assert_eq!(fs::read(path).unwrap(), before);
+}
+
+/// Migrations are append-only: archives with this layout are out there, so a file that differs from theirs
+/// would make two layouts of one number. Change the layout by a new file; never update this hash.
+#[test]
+fn the_first_migration_is_never_edited() {
+    let hash = Sha256::digest(include_bytes!("../../src/migrations/0001_first.sql"));
+    let hash: Vec<_> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash.concat(), "e28de7014c7c38a9824e5e35d678194c4a1e2f05318bcc16903394f1b984a453");
+}
+
+#[test]
+fn what_is_closed_can_be_opened_again() {
+    let (_folder, path) = folder();
+    let mut house = House::new();
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("a", "one\nx"), written("b", "two")]);
+    let before = all(&house.archive);
+    let from = house.path.clone();
+    house.archive.close().unwrap();
+    // Everything is in the one file, so a copy of it is a copy of the archive.
+    fs::copy(from, &path).unwrap();
+    assert_eq!(all(&Archive::open_to_read(&path).unwrap()), before);
+    let archive = Archive::open(&path, noon()).unwrap();
+    assert_eq!(all(&archive), before);
+    assert_eq!(archive.path(), path);
+}
+
+#[test]
+fn one_writes_and_others_may_read() {
+    let mut house = House::new();
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("a", "one")]);
+    let error = Archive::open(&house.path, noon()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    let reader = Archive::open_to_read(&house.path).unwrap();
+    assert_eq!(all(&reader).len(), 1);
+    reader.close().unwrap();
+    drop(house.archive);
+    assert!(Archive::open(&house.path, noon()).is_ok());
+}
+
+#[test]
+fn the_file_and_its_companions_are_their_owner_s_alone() {
+    let mut house = House::new();
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("a", "one")]);
+    let mut found: Vec<_> = fs::read_dir(house.path.parent().unwrap())
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            (entry.file_name().into_string().unwrap(), format!("{mode:o}"))
+        })
+        .collect();
+    found.sort();
+    let expect = ["archive.db", "archive.db-shm", "archive.db-wal", "archive.db.lock"];
+    assert_eq!(found, expect.map(|name| (name.to_owned(), "600".to_owned())));
+}
+
+#[test]
+fn folders_are_made_where_there_are_none() {
+    let (folder, _) = folder();
+    let path = folder.path().join("a/b/archive.db");
+    assert!(Archive::open(&path, noon()).is_ok());
+    assert!(opened(&path, false).is_ok());
+}
+
+#[test]
+fn there_is_nothing_to_read_before_the_first_pull() {
+    let (_folder, path) = folder();
+    let error = opened(&path, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.next_step().unwrap().contains("chatark pull"), "{error}");
+    assert!(!path.exists());
+    File::create(&path).unwrap();
+    assert_eq!(opened(&path, false).unwrap_err().kind(), ErrorKind::Usage);
+    assert!(opened(&path, true).is_ok(), "an empty file becomes an archive");
+}
+
+#[test]
+fn a_folder_in_its_place_is_a_matter_of_storage() {
+    let (folder, _) = folder();
+    assert_eq!(opened(folder.path(), true).unwrap_err().kind(), ErrorKind::Storage);
+    assert_eq!(opened(folder.path(), false).unwrap_err().kind(), ErrorKind::Storage);
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_and_left_as_it_is() {
+    let (_folder, path) = folder();
+    for text in ["xy", "Dear diary,\n", &"all work and no play\n".repeat(1_000)] {
+        fs::write(&path, text).unwrap();
+        check(&path, ErrorKind::Damaged, "open the archive");
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_as_it_is() {
+    let (_folder, path) = folder();
+    for sql in [
+        "CREATE TABLE bookmark (url TEXT)",
+        "PRAGMA user_version = 1",
+        "PRAGMA application_id = 7; PRAGMA user_version = 1",
+    ] {
+        let _ = fs::remove_file(&path);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        check(&path, ErrorKind::Damaged, "a database of another program");
+    }
+}
+
+#[test]
+fn a_layout_of_a_newer_version_is_refused() {
+    let (_folder, path) = folder();
+    Archive::open(&path, noon()).unwrap().close().unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    check(&path, ErrorKind::Usage, "it has layout 99, and this version of Chatark knows layouts up to");
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_damaged() {
+    let mut house = House::new();
+    let mut run = house.run();
+    let long = format!("title{}", "\nsome words that take up some room".repeat(200));
+    house.commit(&mut run, (0..40).map(|at| written(&format!("{at}"), &long)).collect());
+    house.archive.close().unwrap();
+    let whole = fs::metadata(&house.path).unwrap().len();
+    assert!(whole > 200_000, "{whole}");
+    // What was cut off as a whole page, in the middle of one, or in the header of the first.
+    for length in [whole / 2, whole / 2 / 16_384 * 16_384, 2 * 16_384, 16_384, 5_000, 99, 2] {
+        let (_folder, path) = folder();
+        fs::copy(&house.path, &path).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        for to_write in [false, true] {
+            let error = opened(&path, to_write).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{length} {to_write}: {error}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The archive as its users see it: what goes in comes out, all or nothing, and what the file tells of itself.
+
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod rebuilding;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod writing;

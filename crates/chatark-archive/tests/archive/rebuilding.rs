@@ -1,0 +1,153 @@
+//! Archived bytes normalized again.
+
+use chatark_archive::{Archive, Run};
+use chatark_core::{Conversation, ErrorKind, Issue, IssueKind, Message, Part, Result, Role, Surface};
+
+use crate::support::{House, SCOPE, all, mapped, noon, written, written_from};
+
+type Mapper = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
+
+/// Normalizes every conversation again, two at a time.
+fn rebuild(archive: &mut Archive, mapper: Mapper) -> Run {
+    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    let mut run = archive.begin_run(source, "rebuild", "rebuild", None, noon()).unwrap();
+    let mut after = 0;
+    loop {
+        let (stored, last) = archive.stored(source, after, 2).unwrap();
+        if stored.is_empty() {
+            return run;
+        }
+        let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.normalize(mapper).unwrap()).collect();
+        archive.replace(&mut run, &rebuilt).unwrap();
+        after = last;
+    }
+}
+
+fn house() -> House {
+    let mut house = House::new();
+    let mut run = house.run();
+    let batch = vec![
+        written("a", "one\nx\ny"),
+        written("b", "two"),
+        written("c", "! three"),
+        written("d", "four\nz"),
+        written("e", "five"),
+    ];
+    house.commit(&mut run, batch);
+    house
+}
+
+#[test]
+fn rows_that_come_out_the_same_are_not_written_again() {
+    let mut house = house();
+    let before = all(&house.archive);
+    let refusals = ["UPDATE ON conversation", "INSERT ON message", "DELETE ON message", "INSERT ON raw"];
+    for (at, what) in refusals.iter().enumerate() {
+        let trigger = format!("CREATE TRIGGER t{at} BEFORE {what} BEGIN SELECT RAISE(ABORT, 'written'); END");
+        house.beside().execute_batch(&trigger).unwrap();
+    }
+    let run = rebuild(&mut house.archive, mapped);
+    let progress = &run.progress;
+    assert_eq!([progress.received, progress.seen, progress.unchanged, progress.changed], [5, 5, 5, 0]);
+    assert_eq!(progress.unreadable, 1);
+    assert_eq!(progress.bytes, 7 + 3 + 7 + 6 + 4);
+    assert_eq!(all(&house.archive), before);
+}
+
+#[test]
+fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
+    fn other(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+        let text = std::str::from_utf8(raw).unwrap();
+        let (mut conversation, mut issues) = mapped(text.trim_start_matches('!').as_bytes())?;
+        if text != "two" {
+            conversation.title = Some(format!("anew: {}", conversation.title.unwrap().trim()));
+            conversation
+                .messages
+                .push(Message { parts: vec![Part::text("last")], ..Message::empty(Role::User) });
+            issues.push(Issue::new(IssueKind::UnknownField, "messages[1].odd"));
+        }
+        Ok((conversation, issues))
+    }
+    let mut house = house();
+    let raws = "SELECT count(*) + sum(version) + sum(size) FROM raw";
+    let before = house.count(raws);
+    let run = rebuild(&mut house.archive, other);
+    assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
+    assert_eq!(house.titles(), ["anew: one", "two", "anew: three", "anew: four", "anew: five"]);
+    assert!(all(&house.archive)[2].conversation.extra.is_empty());
+    assert_eq!(house.count("SELECT count(*) FROM conversation WHERE readable"), 5);
+    let status = house.status();
+    assert_eq!((status.conversations, status.messages), (5, 3 + 4));
+    assert_eq!(status.messages, house.count("SELECT count(*) FROM message"));
+    assert_eq!(house.count("SELECT count FROM issue WHERE place = 'messages[].odd'"), 4);
+    assert_eq!(house.count(raws), before, "the bytes are not touched");
+    assert_eq!(status.last_pull.unwrap().scope, SCOPE, "a rebuild is no pull");
+    let again = rebuild(&mut house.archive, other);
+    assert_eq!((again.progress.changed, again.progress.unchanged), (0, 5));
+}
+
+#[test]
+fn a_pull_after_a_rebuild_finds_the_same_bytes_unchanged() {
+    fn renamed(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+        let (conversation, issues) = mapped(raw)?;
+        Ok((Conversation { title: Some("renamed".to_owned()), ..conversation }, issues))
+    }
+    let mut house = house();
+    rebuild(&mut house.archive, renamed);
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("a", "one\nx\ny")]);
+    assert_eq!(run.progress.unchanged, 1);
+    assert_eq!(house.titles()[0], "renamed");
+}
+
+#[test]
+fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
+    let mut house = House::new();
+    let mut run = house.run();
+    for (surface, text) in [(Surface::Export, "exported\nx"), (Surface::User, "of the user\nx\ny")] {
+        house.commit(&mut run, vec![written_from(surface, "a", text)]);
+    }
+    house.commit(&mut run, vec![written("a", "exported\nx")]);
+    let rebuilt = rebuild(&mut house.archive, mapped);
+    assert_eq!((rebuilt.progress.unchanged, rebuilt.progress.changed), (1, 0));
+    assert_eq!(house.titles(), ["of the user"]);
+}
+
+#[test]
+fn conversations_of_other_sources_are_not_rebuilt() {
+    let mut house = house();
+    let other = house.source("other");
+    assert!(house.archive.stored(other, 0, 10).unwrap().0.is_empty());
+}
+
+#[test]
+fn a_rebuild_that_fails_replaces_nothing() {
+    fn longer(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+        let (mut conversation, issues) = mapped(raw)?;
+        conversation.messages.push(Message::empty(Role::Tool));
+        Ok((conversation, issues))
+    }
+    let mut house = house();
+    let before = all(&house.archive);
+    let sql = "CREATE TRIGGER refuses BEFORE INSERT ON message WHEN new.conversation_key = 2
+               BEGIN SELECT RAISE(ABORT, 'no more'); END";
+    house.beside().execute_batch(sql).unwrap();
+    let source = house.source("shop");
+    let mut run = house.archive.begin_run(source, "rebuild", "rebuild", None, noon()).unwrap();
+    let stored = house.archive.stored(source, 0, 10).unwrap().0;
+    let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.normalize(longer).unwrap()).collect();
+    assert!(house.archive.replace(&mut run, &rebuilt).is_err());
+    assert_eq!(all(&house.archive), before);
+    assert_eq!((run.progress.changed, house.status().messages), (0, 3));
+}
+
+#[test]
+fn archived_bytes_that_rotted_are_told_as_damage() {
+    let mut house = house();
+    house.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
+    let source = house.source("shop");
+    let stored = house.archive.stored(source, 0, 1).unwrap().0.remove(0);
+    let error = stored.normalize(mapped).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.facts().contains(&("conversation", "a".to_owned())), "{error}");
+}

@@ -1,0 +1,166 @@
+//! An archive in a folder of its own, and conversations to put into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chatark_archive::{Archive, Committed, Filter, Run, SourceKey, SourceStatus, Unprepared};
+use chatark_core::{
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Error, Facts, Issue, Message,
+    Origin, Part, RawConversation, Result, Role, SourceName, Surface, Timestamp,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+pub(crate) const SCOPE: &str = "*..* * all";
+
+/// An archive in a folder that goes with it.
+pub(crate) struct House {
+    pub(crate) archive: Archive,
+    pub(crate) path: PathBuf,
+    _folder: TempDir,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.db");
+        Self { archive: Archive::open(&path, noon()).unwrap(), path, _folder: folder }
+    }
+
+    /// Opens the file beside the archive, as another program would.
+    pub(crate) fn beside(&self) -> Connection {
+        Connection::open(&self.path).unwrap()
+    }
+
+    pub(crate) fn count(&self, sql: &str) -> u64 {
+        let number: i64 = self.beside().query_row(sql, [], |row| row.get(0)).unwrap();
+        number.try_into().unwrap()
+    }
+
+    pub(crate) fn source(&mut self, name: &str) -> SourceKey {
+        self.archive.source(&origin(name)).unwrap()
+    }
+
+    /// Begins a run of the source `shop` that resumes nothing.
+    pub(crate) fn run(&mut self) -> Run {
+        let source = self.source("shop");
+        self.archive.begin_run(source, "pull", SCOPE, None, noon()).unwrap()
+    }
+
+    /// Commits a batch that leaves no checkpoint.
+    pub(crate) fn commit(&mut self, run: &mut Run, batch: Vec<Committed>) {
+        self.try_commit(run, batch, &Checkpoint::None).unwrap();
+    }
+
+    pub(crate) fn try_commit(
+        &mut self,
+        run: &mut Run,
+        batch: Vec<Committed>,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        self.archive.commit(run, batch, checkpoint, &Facts::default(), noon())
+    }
+
+    pub(crate) fn status(&self) -> SourceStatus {
+        self.archive.status().unwrap().remove(0)
+    }
+
+    pub(crate) fn titles(&self) -> Vec<String> {
+        all(&self.archive).into_iter().map(|found| found.conversation.title.unwrap_or_default()).collect()
+    }
+
+    /// Returns the bytes that the rows of a source were made from.
+    pub(crate) fn bytes_of_rows(&self, source: SourceKey) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        for stored in self.archive.stored(source, 0, 1_000).unwrap().0 {
+            stored
+                .normalize(|raw| {
+                    found.push(raw.to_vec());
+                    mapped(raw)
+                })
+                .unwrap();
+        }
+        found
+    }
+}
+
+pub(crate) fn noon() -> Timestamp {
+    Timestamp::from_epoch(1_733_054_400).unwrap()
+}
+
+pub(crate) fn origin(name: &str) -> Origin {
+    Origin {
+        source: SourceName::new(name).unwrap(),
+        provider: "vendor-v1".to_owned(),
+        agent_id: format!("agent of {name}"),
+    }
+}
+
+pub(crate) fn at(place: u32) -> Checkpoint {
+    Checkpoint::At(cursor(place))
+}
+
+pub(crate) fn cursor(place: u32) -> Cursor {
+    Cursor::seal("vendor-v1", 1, SCOPE.to_owned(), &place).unwrap()
+}
+
+pub(crate) fn all(archive: &Archive) -> Vec<ArchivedConversation> {
+    filtered(archive, &Filter::default())
+}
+
+pub(crate) fn filtered(archive: &Archive, filter: &Filter) -> Vec<ArchivedConversation> {
+    let mut found = Vec::new();
+    let take = |conversation: &ArchivedConversation| {
+        found.push(conversation.clone());
+        Ok(())
+    };
+    archive.each(filter, take).unwrap();
+    found
+}
+
+pub(crate) fn archived(name: &str, conversation: Conversation) -> ArchivedConversation {
+    ArchivedConversation { origin: Arc::new(origin(name)), conversation }
+}
+
+/// A mapper whose vendor sends a title, and after it one message a line; `!` cannot be read.
+pub(crate) fn mapped(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+    let text = std::str::from_utf8(raw).unwrap();
+    if text.starts_with('!') {
+        return Err(Error::new(
+            chatark_core::ErrorKind::Malformed,
+            "read a record",
+            "the record is no object",
+        ));
+    }
+    let mut lines = text.lines();
+    let mut conversation = Conversation::empty(ConversationId::new("the vendor's"));
+    conversation.title = lines.next().map(str::to_owned);
+    conversation.messages =
+        lines.map(|line| Message { parts: vec![Part::text(line)], ..Message::empty(Role::User) }).collect();
+    Ok((conversation, Vec::new()))
+}
+
+pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> Unprepared {
+    Unprepared::new(RawConversation {
+        id: id.map(ConversationId::new),
+        surface,
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+    })
+}
+
+/// A conversation that [`mapped`] understands, from the export.
+pub(crate) fn written(id: &str, text: &str) -> Committed {
+    written_from(Surface::Export, id, text)
+}
+
+pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> Committed {
+    Committed::Write(Box::new(raw(Some(id), surface, text).prepare(mapped).unwrap()))
+}
+
+/// A conversation whose bytes are beside the point.
+pub(crate) fn modelled(conversation: &Conversation) -> Committed {
+    let id = conversation.id.as_str();
+    let prepared = raw(Some(id), Surface::Export, id).prepare(|_| Ok((conversation.clone(), Vec::new())));
+    Committed::Write(Box::new(prepared.unwrap()))
+}

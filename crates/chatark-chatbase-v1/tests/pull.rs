@@ -1,0 +1,259 @@
+//! What is asked of the vendor, and what is made of its answers, against a vendor of a few answers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chatark_chatbase_v1::connect;
+use chatark_core::{
+    Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Provider, PullRequest, Selection,
+    Settings, Timestamp, Window,
+};
+use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use futures_util::StreamExt;
+use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
+use serde_json::{Value, json};
+
+/// A vendor that gives one answer after the other, and remembers what it was asked for.
+struct Vendor {
+    server: MockServer,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Silent;
+
+impl Watcher for Silent {
+    fn notice(&self, _source: &str, _notice: &Notice) {}
+}
+
+impl Vendor {
+    async fn new<const N: usize>(replies: [(u16, Value); N]) -> Self {
+        let server = MockServer::start_async().await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, replies) = (Arc::clone(&asked), Mutex::new(VecDeque::from(replies)));
+        let answer = move |request: &HttpMockRequest| {
+            log.lock().unwrap().push(request.uri().path_and_query().unwrap().to_string());
+            let last = (418, json!({"message": "one call too many"}));
+            let (status, body) = replies.lock().unwrap().pop_front().unwrap_or(last);
+            HttpMockResponse::builder().status(status).body(body.to_string()).build()
+        };
+        server.mock(|when, then| {
+            when.any_request();
+            then.respond_with(answer);
+        });
+        Self { server, asked }
+    }
+
+    fn provider(&self) -> Box<dyn Provider> {
+        let mut settings = Settings::default();
+        settings.set("agent_id", "agent/1");
+        settings.set("base_url", self.server.url("/api"));
+        let backoff = Duration::from_millis(1);
+        let connector = Connector {
+            source: "shop".to_owned(),
+            key: "sk-key".to_owned().into(),
+            gates: Arc::new(Gates::default()),
+            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            watcher: Arc::new(Silent),
+        };
+        connect(&settings, connector).unwrap()
+    }
+
+    /// Pulls to the end or to an error.
+    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+        let provider = self.provider();
+        let mut stream = provider.pull(request);
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            match batch {
+                Ok(batch) => batches.push(batch),
+                Err(error) => return (batches, Some(error)),
+            }
+        }
+        (batches, None)
+    }
+
+    /// Expects these conversations, in this order, and the end.
+    async fn check(&self, request: PullRequest, expect: &[&str]) -> Vec<Batch> {
+        let (batches, error) = self.pull(request).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(all_ids(&batches), expect);
+        assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End);
+        batches
+    }
+
+    /// Expects queries, without what all of them have in common.
+    #[track_caller]
+    fn check_asked(&self, expect: &[&str]) {
+        let asked = self.asked.lock().unwrap();
+        let short =
+            |target: &String| target.replace("/api/get-conversations?chatbotId=agent%2F1&size=100&", "");
+        assert_eq!(asked.iter().map(short).collect::<Vec<_>>(), expect);
+    }
+}
+
+fn whole() -> PullRequest {
+    PullRequest::default()
+}
+
+/// A request that goes on where an earlier run was to read this page next.
+fn saved(next_page: u64) -> PullRequest {
+    let cursor = Cursor::seal("chatbase-v1", 1, whole().scope(), &json!({"page": next_page})).unwrap();
+    PullRequest { cursor: Some(cursor), ..whole() }
+}
+
+fn page(ids: &[&str]) -> (u16, Value) {
+    let data: Vec<_> = ids.iter().map(|id| json!({"id": id, "messages": []})).collect();
+    (200, json!({"data": data}))
+}
+
+fn all_ids(batches: &[Batch]) -> Vec<&str> {
+    let all = batches.iter().flat_map(|batch| &batch.conversations);
+    all.map(|raw| raw.id.as_ref().map_or("?", ConversationId::as_str)).collect()
+}
+
+#[tokio::test]
+async fn a_short_page_is_not_the_end_and_an_empty_one_is() {
+    let vendor = Vendor::new([page(&["e", "d", "c"]), page(&["b"]), page(&["a"]), page(&[])]).await;
+    let batches = vendor.check(whole(), &["e", "d", "c", "b", "a"]).await;
+    vendor.check_asked(&["page=1", "page=2", "page=3", "page=4"]);
+    let places: Vec<_> = batches.iter().map(|batch| batch.checkpoint.clone()).collect();
+    let expect = [2, 3, 4].map(|next| Checkpoint::At(saved(next).cursor.unwrap()));
+    assert_eq!(places[..3], expect);
+    assert!(batches.iter().all(|batch| batch.facts.pages == 1 && batch.facts.notes.is_empty()));
+    assert_eq!(&batches[1].conversations[0].bytes[..], br#"{"id":"b","messages":[]}"#);
+}
+
+#[tokio::test]
+async fn rows_that_moved_on_to_the_next_page_come_once() {
+    let vendor = Vendor::new([page(&["d", "c", "b"]), page(&["c", "b", "a"]), page(&[])]).await;
+    vendor.check(whole(), &["d", "c", "b", "a"]).await;
+}
+
+#[tokio::test]
+async fn records_without_an_id_are_never_taken_for_the_same() {
+    let odd = || (200, json!({"data": [{"title": "odd"}, {"id": "a"}]}));
+    let vendor =
+        Vendor::new([odd(), (200, json!({"data": [{"title": "odd"}, {"id": "b"}]})), page(&[])]).await;
+    vendor.check(whole(), &["?", "a", "?", "b"]).await;
+}
+
+/// A list that grew by a whole page repeats it once; a page sent twice by mistake must not hide the real one.
+#[tokio::test]
+async fn a_page_may_come_twice() {
+    let grown = [page(&["b", "a"]), page(&["b", "a"]), page(&["b", "a"]), page(&["9"]), page(&[])];
+    Vendor::new(grown).await.check(whole(), &["b", "a", "9"]).await;
+    let mistaken = [page(&["d", "c"]), page(&["d", "c"]), page(&["b", "a"]), page(&[])];
+    Vendor::new(mistaken).await.check(whole(), &["d", "c", "b", "a"]).await;
+}
+
+#[tokio::test]
+async fn the_same_page_without_end_is_malformed() {
+    let vendor = Vendor::new(std::array::from_fn::<_, 10, _>(|_| page(&["b", "a"]))).await;
+    let (batches, error) = vendor.pull(whole()).await;
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(error.message().contains("the same page again and again"), "{error}");
+    assert!(error.next_step().unwrap().contains("`page`"), "{error}");
+    assert_eq!(all_ids(&batches), ["b", "a"]);
+    assert!(vendor.asked.lock().unwrap().len() <= 5);
+}
+
+#[tokio::test]
+async fn a_resumed_walk_begins_one_page_back() {
+    let vendor = Vendor::new([page(&["c", "b"]), page(&["a"]), page(&[])]).await;
+    vendor.check(saved(3), &["c", "b", "a"]).await;
+    vendor.check_asked(&["page=2", "page=3", "page=4"]);
+    for next in [0, 1, 2] {
+        let vendor = Vendor::new([page(&[])]).await;
+        let batches = vendor.check(saved(next), &[]).await;
+        vendor.check_asked(&["page=1"]);
+        assert!(batches[0].facts.notes.is_empty(), "conversations were seen before");
+    }
+}
+
+#[tokio::test]
+async fn a_place_of_another_window_is_not_gone_on_from() {
+    let vendor = Vendor::new([page(&[])]).await;
+    let since = Timestamp::from_epoch(1_733_049_000).ok();
+    vendor.check(PullRequest { window: Window { since, until: None }, ..saved(7) }, &[]).await;
+    vendor.check_asked(&["startDate=2024-11-30&page=1"]);
+}
+
+#[tokio::test]
+async fn days_are_asked_for_widened_and_a_channel_in_the_vendor_s_words() {
+    let at = |seconds| Timestamp::from_epoch(seconds).ok();
+    let vendor = Vendor::new([page(&[]), page(&[]), page(&[]), page(&[])]).await;
+    // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z, and from 2025-03-04T00:00:00Z.
+    let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
+    vendor.check(PullRequest { window, ..whole() }, &[]).await;
+    let window = Window { since: at(1_741_046_400), until: None };
+    vendor.check(PullRequest { window, ..whole() }, &[]).await;
+    vendor.check(PullRequest { channel: Some(Channel::WhatsApp), ..whole() }, &[]).await;
+    vendor.check(PullRequest { channel: Some(Channel::Sms), ..whole() }, &[]).await;
+    vendor.check_asked(&[
+        "startDate=2024-11-30&endDate=2024-12-03&page=1",
+        "startDate=2025-03-03&page=1",
+        "filteredSources=WhatsApp&page=1",
+        "page=1",
+    ]);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped() {
+    let vendor = Vendor::new([page(&["a"]), page(&[])]).await;
+    let provider = vendor.provider();
+    drop(provider.pull(whole()));
+    vendor.check_asked(&[]);
+    let mut stream = provider.pull(whole());
+    assert_eq!(all_ids(&[stream.next().await.unwrap().unwrap()]), ["a"]);
+    drop(stream);
+    vendor.check_asked(&["page=1"]);
+}
+
+#[tokio::test]
+async fn an_empty_export_says_that_it_does_not_prove_the_agent() {
+    let vendor = Vendor::new([page(&[])]).await;
+    let batches = vendor.check(whole(), &[]).await;
+    assert!(batches[0].facts.notes[0].contains("the same of an agent that does not exist"));
+}
+
+#[tokio::test]
+async fn a_check_confirms_only_an_agent_with_conversations() {
+    for (ids, confirmed) in [(&["a"][..], true), (&[], false)] {
+        let vendor = Vendor::new([page(ids)]).await;
+        let info = vendor.provider().check().await.unwrap();
+        assert_eq!((info.name, info.confirmed), (None, confirmed));
+        vendor.check_asked(&["/api/get-conversations?chatbotId=agent%2F1&page=1&size=1"]);
+    }
+    let vendor = Vendor::new([(401, json!({"message": "Invalid API key"}))]).await;
+    let error = vendor.provider().check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert_eq!(error.message(), "the vendor answered 401 Unauthorized: Invalid API key");
+}
+
+#[tokio::test]
+async fn an_answer_without_an_array_is_malformed() {
+    for body in [json!({}), json!({"data": null}), json!({"message": "maintenance"})] {
+        let vendor = Vendor::new([page(&["a"]), (200, body)]).await;
+        let (batches, error) = vendor.pull(whole()).await;
+        let error = error.unwrap();
+        assert_eq!((all_ids(&batches), error.kind()), (vec!["a"], ErrorKind::Malformed));
+        assert!(error.message().contains("no array at `data`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_an_agent_is_refused_before_any_request() {
+    let vendor = Vendor::new([]).await;
+    for selection in
+        [Selection::User("u".to_owned()), Selection::Conversations(vec![ConversationId::new("a")])]
+    {
+        let (batches, error) = vendor.pull(PullRequest { selection, ..whole() }).await;
+        assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::Usage));
+    }
+    vendor.check_asked(&[]);
+}

@@ -1,0 +1,470 @@
+//! What is asked of the vendor, and what is made of its answers, against a vendor of a few answers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chatark_chatbase_v2::connect;
+use chatark_core::{
+    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Facts, Provider,
+    PullRequest, Selection, Settings, Surface, Timestamp, Window,
+};
+use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use futures_util::StreamExt;
+use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
+use serde_json::{Value, json};
+
+/// A vendor that gives one answer after the other, and remembers what it was asked for.
+struct Vendor {
+    server: MockServer,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Silent;
+
+impl Watcher for Silent {
+    fn notice(&self, _source: &str, _notice: &Notice) {}
+}
+
+impl Vendor {
+    async fn new<const N: usize>(replies: [(u16, Value); N]) -> Self {
+        let server = MockServer::start_async().await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, replies) = (Arc::clone(&asked), Mutex::new(VecDeque::from(replies)));
+        let answer = move |request: &HttpMockRequest| {
+            log.lock().unwrap().push(request.uri().path_and_query().unwrap().to_string());
+            let last = (418, json!({"message": "one call too many"}));
+            let (status, body) = replies.lock().unwrap().pop_front().unwrap_or(last);
+            HttpMockResponse::builder().status(status).body(body.to_string()).build()
+        };
+        server.mock(|when, then| {
+            when.any_request();
+            then.respond_with(answer);
+        });
+        Self { server, asked }
+    }
+
+    fn provider(&self) -> Box<dyn Provider> {
+        let mut settings = Settings::default();
+        settings.set("agent_id", "agent/1");
+        settings.set("base_url", self.server.url("/api"));
+        let backoff = Duration::from_millis(1);
+        let connector = Connector {
+            source: "shop".to_owned(),
+            key: "sk-key".to_owned().into(),
+            gates: Arc::new(Gates::default()),
+            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            watcher: Arc::new(Silent),
+        };
+        connect(&settings, connector).unwrap()
+    }
+
+    /// Pulls to the end or to an error.
+    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+        let provider = self.provider();
+        let mut stream = provider.pull(request);
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            match batch {
+                Ok(batch) => batches.push(batch),
+                Err(error) => return (batches, Some(error)),
+            }
+        }
+        (batches, None)
+    }
+
+    /// Pulls to the end, which must come without an error.
+    async fn pull_whole(&self, request: PullRequest) -> Vec<Batch> {
+        let (batches, error) = self.pull(request).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End);
+        batches
+    }
+
+    /// Expects paths and queries, without what all of them have in common.
+    #[track_caller]
+    fn check_asked(&self, expect: &[&str]) {
+        let asked = self.asked.lock().unwrap();
+        let short = |target: &String| {
+            target
+                .replace("/api/agents/agent%2F1", "agent")
+                .replace("agent/conversations/export?limit=20", "export")
+                .replace("?limit=100", "")
+        };
+        assert_eq!(asked.iter().map(short).collect::<Vec<_>>(), expect);
+    }
+}
+
+fn whole() -> PullRequest {
+    PullRequest::default()
+}
+
+fn of_user(user: &str) -> PullRequest {
+    PullRequest { selection: Selection::User(user.to_owned()), ..PullRequest::default() }
+}
+
+fn of(ids: &[&str]) -> PullRequest {
+    let ids = ids.iter().map(|id| ConversationId::new(*id)).collect();
+    PullRequest { selection: Selection::Conversations(ids), ..PullRequest::default() }
+}
+
+/// Returns a request that goes on from a checkpoint.
+fn resumed(request: PullRequest, checkpoint: &Checkpoint) -> PullRequest {
+    let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} is no place to go on from") };
+    PullRequest { cursor: Some(cursor.clone()), ..request }
+}
+
+/// A place that an earlier run saved.
+fn saved(request: PullRequest, cursor: &str) -> PullRequest {
+    let sealed = Cursor::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
+    resumed(request, &Checkpoint::At(sealed))
+}
+
+/// A page that says whether more follows by its cursor alone.
+fn page(ids: &[&str], cursor: Option<&str>) -> (u16, Value) {
+    page_that(ids, &json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": 4}))
+}
+
+fn page_that(ids: &[&str], pagination: &Value) -> (u16, Value) {
+    let data: Vec<_> = ids.iter().map(|id| json!({"id": id, "messages": []})).collect();
+    (200, json!({"data": data, "pagination": pagination}))
+}
+
+fn messages(texts: &[&str], cursor: Option<&str>) -> (u16, Value) {
+    let message =
+        |text: &&str| json!({"id": text, "role": "user", "parts": [{"type": "text", "text": text}]});
+    let data: Vec<_> = texts.iter().map(message).collect();
+    (200, json!({"data": data, "pagination": {"cursor": cursor, "hasMore": cursor.is_some()}}))
+}
+
+fn refusal(status: u16, code: &str) -> (u16, Value) {
+    (status, json!({"error": {"code": code, "message": format!("no: {code}")}}))
+}
+
+fn no_scope() -> (u16, Value) {
+    refusal(403, "AUTH_INSUFFICIENT_PERMISSIONS")
+}
+
+fn ids(batch: &Batch) -> Vec<&str> {
+    batch.conversations.iter().map(|raw| raw.id.as_ref().map_or("?", ConversationId::as_str)).collect()
+}
+
+fn all_ids(batches: &[Batch]) -> Vec<&str> {
+    batches.iter().flat_map(ids).collect()
+}
+
+fn notes(batches: &[Batch]) -> Vec<&str> {
+    batches.iter().flat_map(|batch| &batch.facts.notes).map(String::as_str).collect()
+}
+
+/// Expects a malformed answer after so many good batches, and no call after it.
+#[track_caller]
+fn check_malformed(found: &(Vec<Batch>, Option<Error>), expect: &[&str], message: &str) {
+    let (batches, error) = found;
+    let error = error.as_ref().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+    assert!(error.message().contains(message), "{error}");
+    assert_eq!(all_ids(batches), expect);
+    assert!(!batches.iter().any(|batch| batch.checkpoint == Checkpoint::End));
+}
+
+#[tokio::test]
+async fn the_export_is_walked_by_cursor_to_its_end() {
+    let vendor = Vendor::new([
+        page(&["d", "c"], Some("c/1")),
+        page(&[], Some("c2")),
+        page(&["b"], Some("c3")),
+        page(&["a"], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(whole()).await;
+    vendor.check_asked(&["export", "export&cursor=c%2F1", "export&cursor=c2", "export&cursor=c3"]);
+    assert_eq!(all_ids(&batches), ["d", "c", "b", "a"]);
+    let facts = |empty_pages| Facts { total: Some(4), pages: 1, empty_pages, ..Facts::default() };
+    let found: Vec<_> = batches.iter().map(|batch| batch.facts.clone()).collect();
+    assert_eq!(found, [facts(0), facts(1), facts(0), facts(0)]);
+    assert!(batches[..3].iter().all(|batch| matches!(batch.checkpoint, Checkpoint::At(_))));
+    assert_eq!(&batches[0].conversations[0].bytes[..], br#"{"id":"d","messages":[]}"#);
+    assert_eq!(batches[0].conversations[0].surface, Surface::Export);
+}
+
+#[tokio::test]
+async fn every_checkpoint_leads_to_what_follows_it() {
+    let pages = || [page(&["c"], Some("c1")), page(&["b"], Some("c2")), page(&["a"], None)];
+    let batches = Vendor::new(pages()).await.pull_whole(whole()).await;
+    for (at, batch) in batches[..2].iter().enumerate() {
+        let [_, second, third] = pages();
+        let vendor = if at == 0 { Vendor::new([second, third]).await } else { Vendor::new([third]).await };
+        let rest = vendor.pull_whole(resumed(whole(), &batch.checkpoint)).await;
+        assert_eq!([all_ids(&batches[..=at]), all_ids(&rest)].concat(), ["c", "b", "a"]);
+        let expect = ["export&cursor=c1", "export&cursor=c2"];
+        vendor.check_asked(&expect[at..]);
+    }
+}
+
+#[tokio::test]
+async fn the_walk_ends_where_the_vendor_says_so_or_gives_no_cursor() {
+    for end in [
+        json!({"cursor": "c1", "hasMore": false}),
+        json!({"cursor": null, "hasMore": false}),
+        json!({"cursor": null}),
+        json!({}),
+    ] {
+        let vendor = Vendor::new([page_that(&["a"], &end)]).await;
+        assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a"]);
+        vendor.check_asked(&["export"]);
+    }
+    let vendor = Vendor::new([page_that(&["a"], &json!({"cursor": "c1"})), page(&["b"], None)]).await;
+    assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn more_without_a_cursor_is_malformed_after_the_pages_before_it() {
+    let stuck = page_that(&["b"], &json!({"cursor": null, "hasMore": true}));
+    let vendor = Vendor::new([page(&["a"], Some("c1")), stuck]).await;
+    check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor to go on with");
+    vendor.check_asked(&["export", "export&cursor=c1"]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_comes_again_is_malformed_after_the_pages_before_it() {
+    let pages = [page(&["a"], Some("c1")), page(&["b"], Some("c2")), page(&["c"], Some("c1"))];
+    let vendor = Vendor::new(pages).await;
+    check_malformed(&vendor.pull(whole()).await, &["a", "b", "c"], "a cursor that it had given before");
+    vendor.check_asked(&["export", "export&cursor=c1", "export&cursor=c2"]);
+}
+
+#[tokio::test]
+async fn an_answer_without_an_array_is_malformed() {
+    for body in [json!({}), json!({"data": null}), json!({"conversations": []})] {
+        let vendor = Vendor::new([(200, body)]).await;
+        check_malformed(&vendor.pull(whole()).await, &[], "no array at `data`");
+    }
+}
+
+#[tokio::test]
+async fn a_place_of_another_window_is_not_gone_on_from() {
+    let vendor = Vendor::new([page(&["a"], None)]).await;
+    let since = Timestamp::from_epoch(1_733_049_000).ok();
+    let other = PullRequest { window: Window { since, until: None }, ..whole() };
+    vendor.pull_whole(PullRequest { cursor: saved(other, "c1").cursor, ..whole() }).await;
+    vendor.check_asked(&["export"]);
+}
+
+#[tokio::test]
+async fn a_saved_cursor_that_the_vendor_refuses_starts_anew_with_a_note() {
+    let refused = || refusal(400, "VALIDATION_INVALID_CURSOR");
+    let vendor = Vendor::new([refused(), page(&["b"], Some("c1")), page(&["a"], None)]).await;
+    let batches = vendor.pull_whole(saved(whole(), "old")).await;
+    vendor.check_asked(&["export&cursor=old", "export", "export&cursor=c1"]);
+    assert_eq!(all_ids(&batches), ["b", "a"]);
+    assert_eq!(notes(&batches), ["the vendor no longer accepts the saved cursor: starting from the newest"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_no_stale_cursor_where_none_was_saved_or_the_walk_has_begun() {
+    let refused = || refusal(400, "VALIDATION_INVALID_BODY");
+    let vendor = Vendor::new([refused()]).await;
+    let (_, error) = vendor.pull(whole()).await;
+    assert_eq!(error.unwrap().message(), "the vendor answered 400 Bad Request: no: VALIDATION_INVALID_BODY");
+    let vendor = Vendor::new([refused(), refused()]).await;
+    assert_eq!(vendor.pull(saved(whole(), "old")).await.1.unwrap().kind(), ErrorKind::Refused);
+    vendor.check_asked(&["export&cursor=old", "export"]);
+    let vendor = Vendor::new([page(&["a"], Some("c1")), refused()]).await;
+    let (batches, error) = vendor.pull(saved(whole(), "old")).await;
+    assert_eq!((all_ids(&batches), error.unwrap().kind()), (vec!["a"], ErrorKind::Refused));
+    vendor.check_asked(&["export&cursor=old", "export&cursor=c1"]);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped() {
+    let vendor = Vendor::new([page(&["b"], Some("c1")), page(&["a"], None)]).await;
+    let provider = vendor.provider();
+    for request in [whole(), of_user("u"), of(&["a"])] {
+        drop(provider.pull(request));
+    }
+    vendor.check_asked(&[]);
+    let mut stream = provider.pull(whole());
+    assert_eq!(ids(&stream.next().await.unwrap().unwrap()), ["b"]);
+    drop(stream);
+    vendor.check_asked(&["export"]);
+}
+
+#[tokio::test]
+async fn a_window_and_a_channel_are_asked_for_in_the_vendor_s_words() {
+    let at = |seconds| Timestamp::from_epoch(seconds).ok();
+    let vendor = Vendor::new([page(&["a"], None), page(&["a"], None), page(&["a"], None)]).await;
+    let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
+    vendor.pull_whole(PullRequest { window, ..whole() }).await;
+    vendor.pull_whole(PullRequest { channel: Some(Channel::Zendesk), ..whole() }).await;
+    vendor.pull_whole(PullRequest { channel: Some(Channel::Sms), ..whole() }).await;
+    vendor.check_asked(&[
+        "export&startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z",
+        "export&source=Zendesk%2CZendesk+Messaging",
+        "export",
+    ]);
+}
+
+#[tokio::test]
+async fn an_empty_export_of_an_unknown_agent_is_an_error() {
+    let vendor = Vendor::new([page(&[], None), refusal(404, "AGENT_NOT_FOUND")]).await;
+    let (batches, error) = vendor.pull(whole()).await;
+    let error = error.unwrap();
+    assert_eq!((batches.len(), error.kind()), (0, ErrorKind::NotFound));
+    assert!(error.next_step().unwrap().contains("`agent_id`"), "{error}");
+    vendor.check_asked(&["export", "agent"]);
+}
+
+#[tokio::test]
+async fn an_empty_export_says_whether_the_agent_is_known_to_exist() {
+    let vendor = Vendor::new([page(&[], None), (200, json!({"name": "Shop"}))]).await;
+    let batches = vendor.pull_whole(whole()).await;
+    assert_eq!(notes(&batches), ["the agent exists, and the vendor has no conversation that matches"]);
+    let vendor = Vendor::new([page(&[], None), no_scope(), page(&[], None)]).await;
+    let batches = vendor.pull_whole(whole()).await;
+    assert!(notes(&batches)[0].contains("whether the agent exists is not proved"));
+    vendor.check_asked(&["export", "agent", "agent/conversations/export?limit=1"]);
+    let vendor = Vendor::new([page(&[], Some("c1")), page(&["a"], None)]).await;
+    assert_eq!(notes(&vendor.pull_whole(whole()).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_check_asks_for_the_agent_itself() {
+    for body in [json!({"name": "Shop"}), json!({"data": {"name": "Shop"}})] {
+        let vendor = Vendor::new([(200, body)]).await;
+        let AgentInfo { name, confirmed, .. } = vendor.provider().check().await.unwrap();
+        assert_eq!((name.as_deref(), confirmed), (Some("Shop"), true));
+        vendor.check_asked(&["agent"]);
+    }
+}
+
+#[tokio::test]
+async fn a_check_falls_back_on_the_export_where_the_key_may_not_read_agents() {
+    for code in ["AUTH_INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"] {
+        let vendor = Vendor::new([refusal(403, code), page(&["a"], Some("c1"))]).await;
+        let info = vendor.provider().check().await.unwrap();
+        assert_eq!((info.name, info.confirmed), (None, false));
+        vendor.check_asked(&["agent", "agent/conversations/export?limit=1"]);
+    }
+    let vendor = Vendor::new([no_scope(), no_scope()]).await;
+    let error = vendor.provider().check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert!(error.next_step().unwrap().contains("`chatlogs:export`"), "{error}");
+    for (status, code, kind) in [
+        (401, "AUTH_INVALID_API_KEY", ErrorKind::Unauthorized),
+        (403, "SUBSCRIPTION_API_RESTRICTED_PLAN", ErrorKind::Forbidden),
+        (404, "AGENT_NOT_FOUND", ErrorKind::NotFound),
+    ] {
+        let vendor = Vendor::new([refusal(status, code)]).await;
+        assert_eq!(vendor.provider().check().await.unwrap_err().kind(), kind);
+        vendor.check_asked(&["agent"]);
+    }
+}
+
+#[tokio::test]
+async fn a_user_s_conversations_come_with_their_messages_from_the_oldest_to_the_newest() {
+    let vendor = Vendor::new([
+        page(&["a", "b"], Some("u1")),
+        messages(&["m5"], Some("p1")),
+        messages(&["m3", "m4"], Some("p2")),
+        messages(&["m1", "m2"], None),
+        messages(&[], None),
+        page(&["c"], None),
+        messages(&["m6"], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(of_user("+1555/äb%")).await;
+    vendor.check_asked(&[
+        "agent/users/+1555%2F%C3%A4b%25/conversations",
+        "agent/conversations/a/messages",
+        "agent/conversations/a/messages&cursor=p1",
+        "agent/conversations/a/messages&cursor=p2",
+        "agent/conversations/b/messages",
+        "agent/users/+1555%2F%C3%A4b%25/conversations&cursor=u1",
+        "agent/conversations/c/messages",
+    ]);
+    assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [["a"], ["b"], ["c"]]);
+    let raw = &batches[0].conversations[0];
+    assert_eq!(raw.surface, Surface::User);
+    let (conversation, issues) = vendor.provider().normalize(&raw.bytes).unwrap();
+    let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
+    assert_eq!((texts, issues), (["m1", "m2", "m3", "m4", "m5"].map(str::to_owned).into(), vec![]));
+    assert_eq!(batches.iter().map(|batch| batch.facts.pages).sum::<u64>(), 7);
+}
+
+#[tokio::test]
+async fn a_user_walk_goes_on_only_from_a_whole_page() {
+    let replies = || [page(&["a", "b"], Some("u1")), messages(&["m1"], None), messages(&["m2"], None)];
+    let [list, first, second] = replies();
+    let vendor = Vendor::new([list, first, second, page(&["c"], None), messages(&["m3"], None)]).await;
+    let batches = vendor.pull_whole(of_user("u")).await;
+    assert_eq!(batches[0].checkpoint, Checkpoint::None);
+    assert_eq!(batches[1].checkpoint, Checkpoint::At(saved(of_user("u"), "u1").cursor.unwrap()));
+    let vendor = Vendor::new([page(&["c"], None), messages(&["m3"], None)]).await;
+    let rest = vendor.pull_whole(resumed(of_user("u"), &batches[1].checkpoint)).await;
+    assert_eq!(all_ids(&rest), ["c"]);
+    vendor.check_asked(&["agent/users/u/conversations&cursor=u1", "agent/conversations/c/messages"]);
+    // Where messages cannot be read, the page is not complete and leaves no place to go on from.
+    let [list, first, _] = replies();
+    let vendor = Vendor::new([list, first, refusal(403, "NO")]).await;
+    let (batches, error) = vendor.pull(of_user("u")).await;
+    assert_eq!((all_ids(&batches), error.unwrap().kind()), (vec!["a"], ErrorKind::Forbidden));
+    assert_eq!(batches[0].checkpoint, Checkpoint::None);
+}
+
+#[tokio::test]
+async fn a_saved_place_in_a_user_s_list_that_is_refused_starts_anew_with_a_note() {
+    let refused = refusal(400, "VALIDATION_INVALID_CURSOR");
+    let vendor = Vendor::new([refused, page(&["a"], None), messages(&["m1"], None)]).await;
+    let batches = vendor.pull_whole(saved(of_user("u"), "old")).await;
+    vendor.check_asked(&[
+        "agent/users/u/conversations&cursor=old",
+        "agent/users/u/conversations",
+        "agent/conversations/a/messages",
+    ]);
+    assert_eq!(all_ids(&batches), ["a"]);
+    assert_eq!(notes(&batches), ["the vendor no longer accepts the saved cursor: starting from the newest"]);
+}
+
+#[tokio::test]
+async fn a_user_without_conversations_is_told_apart_from_an_unknown_agent() {
+    let vendor = Vendor::new([page(&[], None), (200, json!({"name": "Shop"}))]).await;
+    let batches = vendor.pull_whole(of_user("u")).await;
+    assert!(notes(&batches)[0].contains("no conversation of this user"));
+    let vendor = Vendor::new([page(&[], None), refusal(404, "AGENT_NOT_FOUND")]).await;
+    assert_eq!(vendor.pull(of_user("u")).await.1.unwrap().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_listed_conversation_without_an_id_is_kept_without_messages() {
+    let odd = (200, json!({"data": [{"title": "odd"}], "pagination": {"cursor": null}}));
+    let vendor = Vendor::new([odd]).await;
+    let batches = vendor.pull_whole(of_user("u")).await;
+    assert_eq!(all_ids(&batches), ["?"]);
+    let (conversation, _) = vendor.provider().normalize(&batches[0].conversations[0].bytes).unwrap();
+    assert_eq!(conversation.title.as_deref(), Some("odd"));
+}
+
+#[tokio::test]
+async fn single_conversations_are_asked_for_one_by_one() {
+    let vendor = Vendor::new([page(&["a/1"], None), page(&[], None), page(&["c"], None)]).await;
+    let batches = vendor.pull_whole(of(&["a/1", "b", "c"])).await;
+    let calls = ["a%2F1", "b", "c"].map(|id| format!("export&conversationId={id}"));
+    vendor.check_asked(&calls.each_ref().map(String::as_str));
+    assert_eq!(all_ids(&batches), ["a/1", "c"]);
+    assert_eq!(notes(&batches), ["the vendor has no conversation b"]);
+    assert!(batches[..2].iter().all(|batch| batch.checkpoint == Checkpoint::None));
+}
+
+#[tokio::test]
+async fn a_deployment_that_ignores_the_id_is_refused() {
+    let vendor = Vendor::new([page(&["x", "a"], Some("c1"))]).await;
+    let (batches, error) = vendor.pull(of(&["a"])).await;
+    let error = error.unwrap();
+    assert_eq!((batches.len(), error.kind()), (0, ErrorKind::Refused));
+    assert!(error.message().contains("ignores `conversationId`"), "{error}");
+    vendor.check_asked(&["export&conversationId=a"]);
+}

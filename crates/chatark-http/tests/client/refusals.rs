@@ -1,0 +1,176 @@
+//! What is asked again, what is not, and what the user is told.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use chatark_core::ErrorKind;
+use chatark_http::Refusal;
+use httpmock::MockServer;
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::support::{KEY, answer, client, client_with, policy, refused, things, vendor};
+
+/// Has the vendor answer so, without end, and returns the line that the user reads.
+async fn check(status: u16, headers: &[(&str, &str)], body: Value, expect: &str) {
+    let server = MockServer::start_async().await;
+    vendor(&server, vec![answer(status, headers, body.to_string())]);
+    assert_eq!(refused(&client(&server.url("/v1"))).await.to_string(), expect);
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_asked_again() {
+    for status in [408, 429, 500, 502, 503, 504, 529] {
+        let server = MockServer::start_async().await;
+        let mock = vendor(
+            &server,
+            vec![answer(status, &[], "busy"), answer(status, &[], ""), answer(200, &[], r#"{"size":7}"#)],
+        );
+        let found: Value = client(&server.url("/v1")).json(&things()).await.unwrap();
+        assert_eq!(found, json!({"size": 7}), "{status}");
+        assert_eq!(mock.calls_async().await, 3, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_will_not_pass_is_not_asked_again() {
+    for (status, kind) in [
+        (400, ErrorKind::Refused),
+        (401, ErrorKind::Unauthorized),
+        (402, ErrorKind::Forbidden),
+        (403, ErrorKind::Forbidden),
+        (404, ErrorKind::NotFound),
+        (410, ErrorKind::NotFound),
+        (422, ErrorKind::Refused),
+    ] {
+        let server = MockServer::start_async().await;
+        let mock = vendor(&server, vec![answer(status, &[], "")]);
+        let error = refused(&client(&server.url("/v1"))).await;
+        assert_eq!(error.kind(), kind, "{status}");
+        assert!(error.is_permanent() && !error.is_transient(), "{status}");
+        assert_eq!(mock.calls_async().await, 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_counted_in_the_error() {
+    let server = MockServer::start_async().await;
+    let mock = vendor(&server, vec![answer(500, &[], "")]);
+    let error = refused(&client(&server.url("/v1"))).await;
+    assert_eq!(
+        error.to_string(),
+        "read the things: the vendor answered 500 Internal Server Error (source=shop, attempts=3)"
+    );
+    assert_eq!(error.next_step(), Some("what was fetched is safe: run the same command again later"));
+    assert_eq!(mock.calls_async().await, 3);
+}
+
+#[tokio::test]
+async fn the_vendor_s_words_code_and_request_id_are_shown() {
+    check(
+        403,
+        &[("x-request-id", "req_1")],
+        json!({"code": "PLAN", "message": "The plan «Hobby» has no API access."}),
+        "read the things: the vendor answered 403 Forbidden: The plan «Hobby» has no API access. (source=shop, code=PLAN, request_id=req_1)",
+    )
+    .await;
+    check(418, &[], json!([]), "read the things: the vendor answered 418 I'm a teapot (source=shop)").await;
+    check(499, &[], json!({}), "read the things: the vendor answered 499 (source=shop)").await;
+}
+
+#[tokio::test]
+async fn control_characters_in_the_vendor_s_words_are_taken_out() {
+    check(
+        400,
+        &[],
+        json!({"code": "A\u{7}B", "message": "a\u{1b}[31mb\r\nc\td\u{0}e\u{9b}f"}),
+        "read the things: the vendor answered 400 Bad Request: a [31mb c d e f (source=shop, code=A B)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn long_words_are_shortened_and_a_huge_refusal_is_not_read_whole() {
+    let server = MockServer::start_async().await;
+    let mut mock = vendor(&server, vec![answer(400, &[], json!({"message": "é".repeat(2_000)}).to_string())]);
+    let error = refused(&client(&server.url("/v1"))).await;
+    assert!(error.message().ends_with("é…") && error.message().chars().count() < 700, "{error}");
+    mock.delete();
+    vendor(&server, vec![answer(400, &[], json!({"message": "x".repeat(5 << 20)}).to_string())]);
+    let error = refused(&client(&server.url("/v1"))).await;
+    assert_eq!(error.message(), "the vendor answered 400 Bad Request");
+}
+
+#[tokio::test]
+async fn the_vendor_s_dialect_decides_over_the_status() {
+    let server = MockServer::start_async().await;
+    let mock = vendor(&server, vec![answer(429, &[], r#"{"kind":"quota","message":"used up"}"#)]);
+    assert_eq!(refused(&client(&server.url("/v1"))).await.kind(), ErrorKind::Forbidden);
+    assert_eq!(mock.calls_async().await, 1);
+}
+
+#[tokio::test]
+async fn a_no_inside_a_success_is_told_like_any_other() {
+    let client = client("http://127.0.0.1:1/v1");
+    let words = |text: &str| Some(format!("{text} for {KEY}"));
+    let refusal =
+        Refusal { code: words("NO"), message: words("not"), hint: words("ask"), ..Refusal::default() };
+    let error = client.refused(&things(), refusal, Some(KEY));
+    assert_eq!(
+        error.to_string(),
+        "read the things: the vendor refused: not for **** (source=shop, code=NO for ****, request_id=****)"
+    );
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.next_step(), Some("ask for ****"));
+}
+
+#[tokio::test]
+async fn the_key_is_in_no_error_even_where_the_vendor_repeats_it() {
+    let echo = json!({"code": KEY, "message": format!("the key `{KEY}` is bad; use Bearer {KEY}")});
+    for status in [302, 400, 401, 403, 404, 429, 500] {
+        let server = MockServer::start_async().await;
+        let place = format!("https://{KEY}.example/");
+        let headers = [("x-request-id", KEY), ("location", place.as_str())];
+        vendor(&server, vec![answer(status, &headers, echo.to_string())]);
+        let (client, watcher) = client_with(&server.url("/v1"), policy());
+        let error = refused(&client).await;
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let hint = error.next_step().map(str::to_owned);
+        let shown = format!("{error}\n{error:?}\n{hint:?}\n{cause:?}\n{client:?}\n{:?}", watcher.notices());
+        assert!(!shown.contains(KEY), "{shown}");
+        assert!(error.to_string().contains("****"), "{error}");
+    }
+}
+
+/// What is logged, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn logs_hold_neither_the_key_nor_what_the_vendor_wrote() {
+    let (log, server) = (Log::default(), MockServer::start_async().await);
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let body = format!(r#"{{"message":"words of {KEY}"}}"#);
+    vendor(&server, vec![answer(500, &[("x-request-id", KEY)], body)]);
+    refused(&client(&server.url("/v1"))).await;
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let ours: Vec<_> = text.lines().filter(|line| line.contains(" chatark_http::")).collect();
+    assert_eq!(ours.len(), 5, "three answers and two waits: {text}");
+    assert!(!text.contains(KEY) && !ours.concat().contains("words of"), "{text}");
+}

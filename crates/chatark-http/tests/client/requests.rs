@@ -1,0 +1,88 @@
+//! What goes to the vendor, and what never leaves.
+
+use chatark_core::ErrorKind;
+use chatark_http::{Call, Url};
+use httpmock::MockServer;
+use serde_json::{Value, json};
+
+use crate::support::{KEY, Plain, Server, answer, client, connector, policy, refused, things, vendor, whole};
+
+/// Sends a call and returns the target of its request line.
+async fn check(call: &Call, expect: &str) {
+    let server = Server::start(vec![whole(b"{}")]).await;
+    client(&server.base).json::<Value>(call).await.unwrap();
+    let heads = server.heads();
+    assert_eq!(heads[0].lines().next(), Some(format!("GET {expect} HTTP/1.1").as_str()));
+}
+
+#[tokio::test]
+async fn the_key_is_sent_as_a_bearer_header_and_nowhere_else() {
+    let server = Server::start(vec![whole(b"{}")]).await;
+    client(&server.base).json::<Value>(&things()).await.unwrap();
+    let head = &server.heads()[0];
+    assert!(head.contains(&format!("authorization: Bearer {KEY}\r\n")), "{head}");
+    assert_eq!(head.matches(KEY).count(), 1, "{head}");
+    assert!(head.contains("user-agent: chatark/"), "{head}");
+}
+
+#[tokio::test]
+async fn path_segments_and_query_are_percent_encoded() {
+    let call = Call::new("read", ["users", "+1555/äb%", "a b?c#d"]);
+    check(&call, "/v1/users/+1555%2F%C3%A4b%25/a%20b%3Fc%23d").await;
+    let call = things().query("user", "+1555/äb%&x=1").query("page", 2);
+    check(&call, "/v1/things?user=%2B1555%2F%C3%A4b%25%26x%3D1&page=2").await;
+    check(&things().maybe("cursor", None::<String>), "/v1/things").await;
+    check(&things().maybe("cursor", Some("c/1")), "/v1/things?cursor=c%2F1").await;
+    check(&Call::new("read", ["%2e%2e", "x"]), "/v1/%252e%252e/x").await;
+}
+
+#[tokio::test]
+async fn a_base_url_may_end_in_a_slash() {
+    let server = MockServer::start_async().await;
+    let mock = vendor(&server, vec![answer(200, &[], "{}")]);
+    client(&server.url("/v1/")).json::<Value>(&things()).await.unwrap();
+    assert_eq!(mock.calls_async().await, 1);
+}
+
+/// A URL leaves such segments out, so that the call would go to another place than it says.
+#[tokio::test]
+async fn an_id_that_would_change_the_path_is_refused_before_any_request() {
+    let server = Server::start(vec![whole(b"{}")]).await;
+    for id in ["", ".", "..", "a\tb", "a\nb", "a\rb"] {
+        let error = client(&server.base).json::<Value>(&Call::new("read", ["users", id, "x"])).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Usage, "{id:?}");
+    }
+    assert_eq!(server.calls(), 0);
+}
+
+#[tokio::test]
+async fn plain_http_is_for_this_machine_alone() {
+    for base in ["http://192.0.2.1/v1", "http://example.com/v1", "http://localhost.example.com/v1"] {
+        let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{base}");
+        assert!(error.next_step().unwrap().contains("https://"), "{error}");
+    }
+    for base in ["http://127.0.0.1:1/v1", "http://[::1]:1/v1", "http://localhost:1/v1", "https://example.com"]
+    {
+        assert!(connector(policy()).0.client(Url::parse(base).unwrap(), Plain).is_ok(), "{base}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_its_host_is_named() {
+    let (server, target) = (MockServer::start_async().await, MockServer::start_async().await);
+    let reached = target.mock(|when, then| {
+        when.any_request();
+        then.status(200).json_body(json!({}));
+    });
+    for status in [301, 302, 303, 307, 308] {
+        let place = format!("http://localhost:{}/v1/things", target.port());
+        let mut mock = vendor(&server, vec![answer(status, &[("location", &place)], "")]);
+        let error = refused(&client(&server.url("/v1"))).await;
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.message().contains("a redirect to localhost, which is not followed"), "{error}");
+        assert_eq!(mock.calls_async().await, 1);
+        mock.delete();
+    }
+    assert_eq!(reached.calls_async().await, 0);
+}

@@ -1,0 +1,142 @@
+//! What several of these tests need: agents, the archive's contents, and the calendar.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use chatark_sandbox::truth::{Channel, Contact, Content, Conversation, Message, Role};
+use chatark_sandbox::{Agent, Dataset, Generated, Told, Vendor, World};
+use chatark_tests::{House, KEY, Run, provider};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+/// All vendors, in the order of the sample's agents.
+pub(crate) const VENDORS: [Vendor; 3] = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3];
+
+/// Returns the sample agent of a vendor.
+pub(crate) fn sample(vendor: Vendor) -> Agent {
+    World::sample().agents.into_iter().find(|agent| agent.vendor == vendor).unwrap()
+}
+
+/// Returns an agent with a number of generated conversations, which are held one by one and can be changed.
+pub(crate) fn agent(vendor: Vendor, conversations: usize) -> Agent {
+    let generated = Generated { conversations, messages_per_conversation: 4, ..Generated::default() };
+    holding(vendor, Dataset::generated(vendor, generated).iter().collect())
+}
+
+/// Returns an agent with a test's own conversations.
+pub(crate) fn holding(vendor: Vendor, conversations: Vec<Conversation>) -> Agent {
+    Agent::new(vendor, format!("agent-{}", provider(vendor)), KEY, Dataset::of(conversations))
+}
+
+/// Returns a conversation through the vendor's API, of a user, with so many messages.
+pub(crate) fn api_conversation(id: &str, user: &str, created_at: i64, messages: usize) -> Conversation {
+    let message = |position: usize| Message {
+        id: Some(format!("{id}-{position:04}")),
+        role: if position.is_multiple_of(2) { Role::User } else { Role::Assistant },
+        created_at: Some(created_at + i64::try_from(position).unwrap()),
+        content: vec![Content::Text(format!("Line {position}"))],
+        ..Message::default()
+    };
+    let messages: Vec<_> = (0..messages).map(message).collect();
+    Conversation {
+        id: id.to_owned(),
+        channel: Channel::Api,
+        created_at,
+        updated_at: messages.last().and_then(|message| message.created_at).unwrap_or(created_at),
+        contact: Contact { id: Some(user.to_owned()), ..Contact::default() },
+        messages,
+        ..Conversation::default()
+    }
+}
+
+/// Returns an agent as the sandbox has it now.
+pub(crate) fn now(house: &House, agent: &Agent) -> Agent {
+    (*house.sandbox().agent(&agent.id).unwrap()).clone()
+}
+
+/// Returns the result of the first source of `pull --json`.
+#[track_caller]
+pub(crate) fn pulled(run: &Run) -> Value {
+    run.json()["sources"][0].clone()
+}
+
+/// Returns every document of the archive, through files that are written without asking a vendor.
+#[track_caller]
+pub(crate) fn archived(house: &House) -> Vec<Value> {
+    offline(house, &[])
+}
+
+/// Returns the documents of the archive that further arguments leave over.
+#[track_caller]
+pub(crate) fn offline(house: &House, arguments: &[&str]) -> Vec<Value> {
+    let common = ["export", "--offline", "--format", "jsonl", "--output", "archived"];
+    house.expect(0, &[&common, arguments].concat());
+    lines(&house.path("archived"))
+}
+
+/// Returns the documents of `conversations.jsonl`.
+pub(crate) fn lines(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("conversations.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Returns source and id of documents; fails where one is there twice.
+#[track_caller]
+pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let ids: BTreeSet<_> =
+        documents.iter().map(|document| (text(&document["source"]), text(&document["id"]))).collect();
+    assert_eq!(ids.len(), documents.len(), "a conversation is there twice");
+    ids
+}
+
+/// Returns source and id of those conversations that an agent tells and that a condition picks.
+pub(crate) fn told_ids<'a>(
+    agents: impl IntoIterator<Item = (&'a Agent, &'a String)>,
+    picks: impl Fn(&Told) -> bool,
+) -> BTreeSet<(String, String)> {
+    let of_agent = |(agent, source): (&'a Agent, &'a String)| {
+        let told: Vec<_> = agent.told().filter(|told| picks(told)).collect();
+        told.into_iter().map(move |told| (source.clone(), told.id))
+    };
+    agents.into_iter().flat_map(of_agent).collect()
+}
+
+/// Returns a document by its id.
+#[track_caller]
+pub(crate) fn document<'a>(documents: &'a [Value], id: &str) -> &'a Value {
+    let found = documents.iter().find(|document| document["id"] == id);
+    found.unwrap_or_else(|| panic!("there is no conversation {id}"))
+}
+
+/// Asks the archive itself for a number.
+#[track_caller]
+pub(crate) fn number(house: &House, sql: &str) -> i64 {
+    let path = house.path("chatark.db");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Returns an instant as RFC 3339, by calendar arithmetic of our own.
+pub(crate) fn rfc3339(seconds: i64) -> String {
+    let (days, clock) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days since the first of March of the year 0 in the Gregorian calendar, whose leap day comes last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[test]
+fn the_calendar_is_right() {
+    assert_eq!(rfc3339(1_790_000_000), "2026-09-21T14:13:20Z");
+    assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(rfc3339(1_767_225_599), "2025-12-31T23:59:59Z");
+}
