@@ -38,7 +38,7 @@ impl Archive {
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = ON;
-             PRAGMA temp.cache_size = -1024;
+             PRAGMA temp.cache_size = -256;
              CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, id TEXT, PRIMARY KEY (source_key, id)) WITHOUT ROWID;",
         );
         tuned.map_err(database("open the archive"))?;
@@ -87,7 +87,7 @@ fn connect(path: &Path) -> Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
         // In kibibytes: enough for the inner pages of a large archive; the system caches the rest.
-        connection.pragma_update(None, "cache_size", -4_096)?;
+        connection.pragma_update(None, "cache_size", -1_024)?;
         connection.set_prepared_statement_cache_capacity(64);
         // Statements keep their plan whatever is bound to them, so that none is prepared twice.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -256,6 +256,10 @@ impl Archive {
     ) -> Result<()> {
         let failed = || database("write a batch");
         let mut progress = run.progress.clone();
+        if facts.restarted {
+            // What earlier runs saw comes again and must not be counted twice.
+            (progress.seen, progress.total_first) = (0, None);
+        }
         progress.facts.add(facts);
         progress.total_first = progress.total_first.or(facts.total);
         progress.total_last = facts.total.or(progress.total_last);

@@ -229,6 +229,7 @@ impl<'a> ExportWalk<'a> {
         let mut facts = Facts { pages: 1, ..Facts::default() };
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
+                facts.restarted = true;
                 facts.notes.push(STALE.to_owned());
                 self.cursor = None;
                 self.page().await?
@@ -317,6 +318,7 @@ impl<'a> UserWalk<'a> {
     async fn read_page(&mut self, facts: &mut Facts) -> Result<()> {
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
+                facts.restarted = true;
                 facts.notes.push(STALE.to_owned());
                 self.cursor = None;
                 self.page().await?

@@ -261,6 +261,7 @@ async fn a_saved_cursor_that_the_vendor_refuses_starts_anew_with_a_note() {
     let batches = vendor.pull_whole(saved(whole(), "old")).await;
     vendor.check_asked(&["export&cursor=old", "export", "export&cursor=c1"]);
     assert_eq!(all_ids(&batches), ["b", "a"]);
+    assert_eq!(batches.iter().map(|batch| batch.facts.restarted).collect::<Vec<_>>(), [true, false]);
     assert_eq!(notes(&batches), ["the vendor no longer accepts the saved cursor: starting from the newest"]);
 }
 

@@ -39,7 +39,7 @@ const SELECTION_LIMIT: usize = 50;
 /// A batch inside one response ends with this many conversations.
 const BATCH_CONVERSATIONS: usize = 200;
 /// A batch inside one response ends with this many bytes.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 const EXPORT: &str = "export conversations";

@@ -164,6 +164,8 @@ pub struct Facts {
     pub quota_used: Option<u64>,
     /// How many units of that quota are left.
     pub quota_left: Option<u64>,
+    /// Whether the walk began anew because the vendor no longer accepts the saved cursor.
+    pub restarted: bool,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
 }
@@ -268,6 +270,7 @@ impl Facts {
             (one, other) => Some(one.unwrap_or(0) + other.unwrap_or(0)),
         };
         self.quota_left = later.quota_left.or(self.quota_left);
+        self.restarted |= later.restarted;
         self.notes.extend(later.notes.iter().cloned());
     }
 }

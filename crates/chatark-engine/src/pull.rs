@@ -18,7 +18,7 @@ use crate::outcome::{Event, Observer, Outcome};
 /// How many batches of one source are prepared at a time.
 const PREPARED_AHEAD: usize = 2;
 /// How many prepared batches of one source wait for the writer.
-const WAITING: usize = 2;
+const WAITING: usize = 1;
 
 /// A source that is connected.
 #[derive(Debug, Clone)]

@@ -93,6 +93,22 @@ fn surfaces_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
+    let mut house = House::new();
+    let mut run = house.run();
+    let source = run.source();
+    let facts = |restarted| Facts { total: Some(3), restarted, ..Facts::default() };
+    let batch = vec![written("a", "one"), written("b", "two")];
+    house.archive.commit(&mut run, batch, &at(1), &facts(false), noon()).unwrap();
+    let resume = house.archive.resume(source, SCOPE).unwrap();
+    let mut again = house.archive.begin_run(source, "pull", SCOPE, resume.as_ref(), noon()).unwrap();
+    let batch = vec![written("a", "one")];
+    house.archive.commit(&mut again, batch, &Checkpoint::End, &facts(true), noon()).unwrap();
+    // One of three was seen: two of an earlier run and this one are not three.
+    assert_eq!((again.progress.seen, Verdict::of(&again.progress)), (1, Verdict::Short));
+}
+
+#[test]
 fn an_export_of_the_same_state_does_not_hide_what_the_user_s_surface_told() {
     let mut house = House::new();
     let mut run = house.run();

@@ -1,13 +1,9 @@
 //! What is asked again, what is not, and what the user is told.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use chatark_core::ErrorKind;
 use chatark_http::Refusal;
 use httpmock::MockServer;
 use serde_json::{Value, json};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::support::{KEY, answer, client, client_with, policy, refused, things, vendor};
 
@@ -140,37 +136,4 @@ async fn the_key_is_in_no_error_even_where_the_vendor_repeats_it() {
         assert!(!shown.contains(KEY), "{shown}");
         assert!(error.to_string().contains("****"), "{error}");
     }
-}
-
-/// What is logged, in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn logs_hold_neither_the_key_nor_what_the_vendor_wrote() {
-    let (log, server) = (Log::default(), MockServer::start_async().await);
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    let body = format!(r#"{{"message":"words of {KEY}"}}"#);
-    vendor(&server, vec![answer(500, &[("x-request-id", KEY)], body)]);
-    refused(&client(&server.url("/v1"))).await;
-    drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let ours: Vec<_> = text.lines().filter(|line| line.contains(" chatark_http::")).collect();
-    assert_eq!(ours.len(), 5, "three answers and two waits: {text}");
-    assert!(!text.contains(KEY) && !ours.concat().contains("words of"), "{text}");
 }
