@@ -633,6 +633,51 @@ fn any_message() -> impl Strategy<Value = Value> {
 
 static PROVIDER: LazyLock<Box<dyn Provider>> = LazyLock::new(|| provider_of("Europe/Berlin"));
 
+/// The stored shape, as it is written with PATCH: legacy items are texts, arrays, or objects without a payload.
+#[test]
+fn the_sample_of_a_patch_request_is_mapped() {
+    let sample = fixture(include_str!("fixtures/convocore-patch-messages-request.json"));
+    let turns = &sample["request"]["body"]["turns"];
+    let (stored, issues) = read(&json!({"metadata": {"convo": {"id": "real-convo-1"}}, "turns": turns}));
+    assert_eq!(issues, [""; 0]);
+    assert_eq!(roles(&stored), ["user", "assistant", "assistant", "user", "user", "user", "tool"]);
+    assert_eq!(texts(&stored), ["Hello!", "Hi!", "", "Successfully Submitted", "", "", ""]);
+    // 1733049000 is 2024-12-01T10:30:00Z.
+    let seconds = ["30:00", "30:02", "30:02", "30:10", "30:20", "30:30", "30:40"];
+    assert_eq!(times(&stored), seconds.map(|at| format!("2024-12-01T10:{at}Z")));
+    assert_eq!(
+        (stored.messages[1].id.as_deref(), stored.messages[1].feedback),
+        (Some("wamid.X"), Some(Feedback::Positive))
+    );
+    assert!(
+        matches!(&stored.messages[2].parts[0], Part::Choice { options } if options[0].label.as_deref() == Some("Pricing"))
+    );
+    assert!(
+        matches!(&stored.messages[4].parts[0], Part::Audio { url: Some(url), .. } if url == "https://cdn.example.com/a.ogg")
+    );
+    let Part::Form { fields, .. } = &stored.messages[5].parts[0] else { panic!("{:?}", stored.messages[5]) };
+    let values: Vec<_> = fields.iter().filter_map(|field| field.value.clone()).collect();
+    assert_eq!(values, [json!("j@example.com"), json!("call me")]);
+    assert!(
+        matches!(&stored.messages[6].parts[0], Part::ToolResult { name: Some(name), .. } if name == "KB-Search")
+    );
+}
+
+/// The webhook's turns have the stored shape, too, beside a light document.
+#[test]
+fn the_sample_of_a_webhook_is_mapped() {
+    let sample = fixture(include_str!("fixtures/convocore-webhook-conversation_updated.json"));
+    let payload = &sample["request"]["body"]["payload"];
+    let (talk, issues) = read(&json!({"metadata": payload["lightConvoData"], "turns": payload["turns"]}));
+    assert_eq!(issues, [""; 0]);
+    assert_eq!((talk.id.as_str(), talk.contact.name.as_deref()), ("convo_789012", Some("Jane Doe")));
+    assert_eq!((talk.channel, talk.status), (Some(Channel::Website), Some(Status::Ongoing)));
+    assert_eq!(
+        (roles(&talk), texts(&talk), times(&talk)),
+        (vec!["user"], vec!["Hello".to_owned()], vec![String::new()])
+    );
+}
+
 proptest! {
     #[test]
     fn no_json_panics(value in any_json()) {
