@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chatark_archive::{Archive, Committed, Prepared, Progress, Run, RunEnd, SourceKey, Unprepared, Verdict};
 use chatark_core::{
     Batch, Channel, Checkpoint, Error, ErrorKind, Facts, Origin, Provider, PullRequest, Result, Selection,
-    Window,
+    SourceName, Window,
 };
 use futures_util::{StreamExt, future};
 use tokio::sync::mpsc;
@@ -101,6 +101,7 @@ impl Puller {
                 resumable: false,
             },
         };
+        let outcome = Outcome { error: outcome.error.map(|error| named(error, &name)), ..outcome };
         self.observer.event(&name, &Event::Ended(&outcome));
         outcome
     }
@@ -230,6 +231,12 @@ impl Puller {
     fn tell(&self, event: &Event<'_>) {
         self.observer.event(&self.source.origin.source, event);
     }
+}
+
+/// Names the source in an error that does not, such as one of the archive.
+fn named(error: Error, source: &SourceName) -> Error {
+    let is_named = error.facts().iter().any(|(name, _)| *name == "source");
+    if is_named { error } else { error.with("source", source) }
 }
 
 /// Fetches batches, prepares them on other threads, and hands them on in the vendor's order.
