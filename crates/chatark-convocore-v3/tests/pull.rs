@@ -194,8 +194,7 @@ async fn one_array_ends_the_pull() {
 #[tokio::test]
 async fn a_long_array_comes_in_batches() {
     let many: Vec<_> = (0..450).map(conversation).collect();
-    let large: Vec<_> =
-        (0..3).map(|id| json!({"metadata": {"ID": id}, "x": "y".repeat(75 << 10)})).collect();
+    let large: Vec<_> = (0..3).map(|id| json!({"metadata": {"ID": id}, "x": "y".repeat(75 << 10)})).collect();
     let vendor = Vendor::new([one_array(&many), one_array(&large)]);
     let provider = vendor.provider();
     for sizes in [vec![200, 200, 50], vec![2, 1]] {
