@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
-    Error, ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection,
+    Error, ErrorKind, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result, Selection,
     SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
@@ -21,6 +21,8 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     tells_total: false,
     selects_user: false,
     selects_conversations: false,
+    increments: Increments::LookBack,
+    full_sweep_days: 7,
 };
 
 /// The most conversations on a page, by the vendor's documents.
@@ -131,7 +133,7 @@ impl<'a> PageWalk<'a> {
                         .to_owned(),
                 );
             }
-            return Ok((Batch { conversations: Vec::new(), checkpoint: Checkpoint::End, facts }, None));
+            return Ok((Batch { checkpoint: Checkpoint::End, facts, ..Batch::default() }, None));
         }
         self.seen = true;
         let request_id = page.request_id().map(str::to_owned);
@@ -150,7 +152,7 @@ impl<'a> PageWalk<'a> {
         self.asks_again = self.repeats > 0 && !self.asks_again;
         self.page += u64::from(!self.asks_again);
         let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
-        Ok((Batch { conversations, checkpoint, facts }, Some(self)))
+        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, Some(self)))
     }
 
     fn refuse_no_array(&self, page: &Page, call: &Call) -> Result<()> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Facts, Issue, Provider, PullRequest, RawConversation, Result, Selection, SettingProblem,
-    Settings, Surface,
+    ErrorKind, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result, Selection,
+    SettingProblem, Settings, Surface,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -24,6 +24,8 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     tells_total: true,
     selects_user: true,
     selects_conversations: true,
+    increments: Increments::Summaries,
+    full_sweep_days: 30,
 };
 
 /// The most conversations that the export gives at once, by the vendor's specification.
@@ -139,7 +141,7 @@ impl ChatbaseV2 {
             facts.notes.push(format!("the vendor has no conversation {id}"));
         }
         let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
-        Ok(Batch { conversations: found, checkpoint, facts })
+        Ok(Batch { conversations: found, checkpoint, facts, ..Batch::default() })
     }
 
     /// Decodes what surrounds a page, and refuses an answer without an array.
@@ -265,7 +267,7 @@ impl<'a> ExportWalk<'a> {
             }
         };
         let next = (checkpoint != Checkpoint::End).then_some(self);
-        Ok((Batch { conversations, checkpoint, facts }, next))
+        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, next))
     }
 
     async fn page(&self) -> Result<Page> {
@@ -308,11 +310,11 @@ impl<'a> UserWalk<'a> {
             conversations.push(self.with_messages(&listed, &mut facts).await?);
         }
         if !self.waiting.is_empty() {
-            return Ok((Batch { conversations, checkpoint: Checkpoint::None, facts }, Some(self)));
+            return Ok((Batch { conversations, facts, ..Batch::default() }, Some(self)));
         }
         let checkpoint = self.after_page.take().unwrap_or(Checkpoint::End);
         let next = (checkpoint != Checkpoint::End).then_some(self);
-        Ok((Batch { conversations, checkpoint, facts }, next))
+        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, next))
     }
 
     async fn read_page(&mut self, facts: &mut Facts) -> Result<()> {

@@ -54,14 +54,14 @@ where
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use chatark_core::{Checkpoint, Error, ErrorKind, Facts};
+    use chatark_core::{Error, ErrorKind, Facts};
     use futures_util::StreamExt;
 
     use super::*;
 
     fn batch(pages: u64) -> Batch {
         let facts = Facts { pages, ..Facts::default() };
-        Batch { conversations: Vec::new(), checkpoint: Checkpoint::None, facts }
+        Batch { facts, ..Batch::default() }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chatark_core::fields;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Facts, Issue, Issues, Provider, PullRequest, RawConversation, Result, Selection,
+    ErrorKind, Facts, Increments, Issue, Issues, Provider, PullRequest, RawConversation, Result, Selection,
     SettingProblem, Settings, Surface, Timestamp, Window, Zone,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Event};
@@ -30,6 +30,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     tells_total: false,
     selects_user: false,
     selects_conversations: true,
+    increments: Increments::LookBack,
+    full_sweep_days: 30,
 };
 
 /// The most conversations of one page on which all documents agree.
@@ -335,13 +337,17 @@ impl<'a> ExportWalk<'a> {
                 facts.empty_pages = u64::from(response.counts.elements == 0);
                 self.cursor = Some(cursor.clone());
                 let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
-                outlet.give(Batch { conversations: response.rest, checkpoint, facts }).await;
+                outlet
+                    .give(Batch { conversations: response.rest, checkpoint, facts, ..Batch::default() })
+                    .await;
                 Ok(true)
             }
             Ok(None) => {
                 facts.notes.extend(self.last_notes(&response.answer).await?);
                 let conversations = response.rest;
-                outlet.give(Batch { conversations, checkpoint: Checkpoint::End, facts }).await;
+                outlet
+                    .give(Batch { conversations, checkpoint: Checkpoint::End, facts, ..Batch::default() })
+                    .await;
                 Ok(false)
             }
             // The export is metered: what has been paid for is kept.
@@ -408,7 +414,7 @@ fn said<T>(answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> F
 }
 
 fn unfinished(conversations: Vec<RawConversation>, facts: Facts) -> Batch {
-    Batch { conversations, checkpoint: Checkpoint::None, facts }
+    Batch { conversations, facts, ..Batch::default() }
 }
 
 fn absent(id: &ConversationId) -> String {

@@ -34,6 +34,10 @@ pub enum ErrorKind {
     Malformed,
     /// The vendor's answer was larger than the limit in force.
     TooLarge,
+    /// The run has spent what it was allowed to.
+    Budget,
+    /// Less came than there should be, or something else than what was proved before.
+    Incomplete,
     /// A file or folder could not be read or written.
     Storage,
     /// A live process holds the archive.

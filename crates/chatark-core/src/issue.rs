@@ -48,6 +48,11 @@ impl IssueKind {
             Self::Unreadable => "unreadable",
         }
     }
+
+    /// Returns whether it shows that the vendor's API has moved on from what the mapper knows.
+    pub fn is_drift(self) -> bool {
+        matches!(self, Self::UnknownField | Self::UnknownValue | Self::WrongType)
+    }
 }
 
 /// One odd place in one record.

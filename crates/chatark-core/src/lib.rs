@@ -22,8 +22,8 @@ pub use model::{
     ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, Message, Origin, Part,
 };
 pub use provider::{
-    AgentInfo, Batch, BatchStream, Checkpoint, Cursor, Descriptor, Facts, Provider, PullRequest,
-    RawConversation, Selection, Surface, Window,
+    AgentInfo, Batch, BatchStream, Checkpoint, Cursor, Descriptor, Estimate, Facts, Held, Increments, Known,
+    Pace, Provider, PullRequest, RawConversation, Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use time::{Timestamp, Zone};

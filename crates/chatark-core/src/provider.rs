@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -57,6 +58,19 @@ pub struct Descriptor {
     pub selects_user: bool,
     /// Whether single conversations can be asked for by id.
     pub selects_conversations: bool,
+    /// How a later pull finds what has changed.
+    pub increments: Increments,
+    /// After how many days a pull reads everything again by default, whatever seems unchanged.
+    pub full_sweep_days: u32,
+}
+
+/// How a pull finds what has changed since the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Increments {
+    /// The vendor lists every conversation in short, with the time of its last change: nothing older is missed.
+    Summaries,
+    /// The vendor tells no changes: what began lately is read again, and the rest at the next full sweep.
+    LookBack,
 }
 
 /// What a vendor says of an agent.
@@ -71,7 +85,7 @@ pub struct AgentInfo {
 }
 
 /// What to pull.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct PullRequest {
     /// Conversations that began in this window.
     pub window: Window,
@@ -81,6 +95,53 @@ pub struct PullRequest {
     pub selection: Selection,
     /// The place to go on from.
     pub cursor: Option<Cursor>,
+    /// What the archive holds, where unchanged conversations may be passed over; `None` reads everything.
+    pub known: Option<Arc<dyn Known>>,
+}
+
+/// What the archive holds already.
+pub trait Known: fmt::Debug + Send + Sync {
+    /// Returns what is held of each of these conversations, in their order; `None` where nothing is.
+    fn held(&self, ids: &[ConversationId]) -> Vec<Option<Held>>;
+}
+
+/// What is held of one conversation, as the vendor's summary of it would show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// When something last happened in it.
+    pub updated_at: Option<Timestamp>,
+    /// Its title.
+    pub title: Option<String>,
+    /// Its status in the vendor's word.
+    pub status_raw: Option<String>,
+}
+
+/// What a pull would take, as far as that can be told beforehand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// How many conversations match, by the vendor's own count or by looking for the last one.
+    pub conversations: Option<u64>,
+    /// How many requests it takes to read all of them.
+    pub requests: Option<u64>,
+    /// How many requests it takes to find out what has changed, where that is fewer.
+    pub requests_unchanged: Option<u64>,
+    /// How fast the vendor allows requests.
+    pub pace: Option<Pace>,
+    /// How many units of a metered quota are left.
+    pub quota_left: Option<u64>,
+    /// How many requests it took to find this out.
+    pub asked: u64,
+    /// What the user should know, in one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// How fast a vendor allows requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So many requests …
+    pub requests: u64,
+    /// … in so many seconds.
+    pub seconds: u64,
 }
 
 /// Which conversations of an agent to pull.
@@ -128,10 +189,12 @@ pub enum Surface {
 }
 
 /// The unit of commit: conversations, and the place to go on from once they are durable.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// The conversations, in the vendor's order.
     pub conversations: Vec<RawConversation>,
+    /// Conversations that the vendor listed and that are [`Known`] to be held as they are.
+    pub unchanged: Vec<ConversationId>,
     /// The place to go on from.
     pub checkpoint: Checkpoint,
     /// What the vendor said around them.
@@ -139,9 +202,10 @@ pub struct Batch {
 }
 
 /// Where a pull stands after a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Checkpoint {
     /// In the middle of something that cannot be resumed: the previous checkpoint stays in force.
+    #[default]
     None,
     /// A later pull can go on from here.
     At(Cursor),
@@ -166,6 +230,8 @@ pub struct Facts {
     pub quota_left: Option<u64>,
     /// Whether the walk began anew because the vendor no longer accepts the saved cursor.
     pub restarted: bool,
+    /// Whether the vendor gave everything that the agent has, whatever window was asked for.
+    pub everything: bool,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
 }
@@ -271,6 +337,7 @@ impl Facts {
         };
         self.quota_left = later.quota_left.or(self.quota_left);
         self.restarted |= later.restarted;
+        self.everything |= later.everything;
         self.notes.extend(later.notes.iter().cloned());
     }
 }

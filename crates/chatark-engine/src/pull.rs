@@ -112,7 +112,7 @@ impl Puller {
             window: self.pull.window,
             channel: self.pull.channel,
             selection: self.pull.selection.clone(),
-            cursor: None,
+            ..PullRequest::default()
         };
         let scope = request.scope();
         let (origin, full) = (Arc::clone(&self.source.origin), self.pull.full);
