@@ -319,7 +319,7 @@ fn a_record_that_is_none_ends_nothing() {
 }
 
 fn pulled_again(house: &House) -> [u64; 3] {
-    let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+    let pulled = pulled(&house.expect(0, &["pull", "--full", "--json"]));
     ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
 }
 

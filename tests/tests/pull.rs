@@ -268,7 +268,7 @@ fn pulling_again_changes_nothing_and_then_exactly_what_the_vendor_changed() {
             let pulled = pulled(&run);
             ["added", "changed", "unchanged", "outside"].map(|name| pulled[name].as_u64().unwrap())
         };
-        assert_eq!(counts(house.expect(0, &["pull", "--json"])), [0, 0, 130, 0], "{vendor:?}");
+        assert_eq!(counts(house.expect(0, &["pull", "--full", "--json"])), [0, 0, 130, 0], "{vendor:?}");
         assert_eq!(number(&house, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
 
         let changed = agent.dataset.conversation(77).id;
@@ -281,7 +281,7 @@ fn pulling_again_changes_nothing_and_then_exactly_what_the_vendor_changed() {
             added.id = "brand-new".to_owned();
             dataset.insert(added);
         });
-        assert_eq!(counts(house.expect(0, &["pull", "--json"])), [1, 1, 129, 0], "{vendor:?}");
+        assert_eq!(counts(house.expect(0, &["pull", "--full", "--json"])), [1, 1, 129, 0], "{vendor:?}");
         let documents = archived(&house);
         compare_all(&house, &[now(&house, &agent)], &documents);
         let last = document(&documents, &changed)["messages"].as_array().unwrap().last().unwrap().clone();
@@ -321,7 +321,7 @@ fn conversations_that_arrive_meanwhile_push_none_out() {
         assert_eq!(pulled["verdict"], verdict);
         let found = ids(&archived(&house));
         assert!(found.is_superset(&told_ids([(&agent, &house.sources[0])], |_| true)), "{vendor:?}");
-        house.expect(0, &["pull"]);
+        house.expect(0, &["pull", "--full"]);
         compare_all(&house, &[now(&house, &agent)], &archived(&house));
     }
 }

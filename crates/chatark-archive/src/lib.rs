@@ -5,11 +5,13 @@
 //!
 //! - A checkpoint becomes durable in the same transaction as the conversations before it.
 //! - Writing the same conversations again changes nothing; a changed one keeps its earlier versions.
+//! - Nothing is deleted: what a vendor no longer shows is marked as missing.
 //! - Reading back is sorted and takes the memory of one conversation.
 //! - The file and its companions are readable by their owner alone.
 //!
-//! **This crate knows no vendor and no HTTP.** The tables are described in `migrations/0001_first.sql`.
+//! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
 
+mod ledger;
 mod lock;
 mod migrations;
 mod open;
@@ -17,12 +19,15 @@ mod prepare;
 mod read;
 mod rebuild;
 mod status;
+mod sweep;
 mod values;
 mod write;
 
+pub use ledger::{Effort, Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, Verdict};
 pub use open::Archive;
 pub use prepare::{Prepared, Unprepared};
 pub use read::Filter;
 pub use rebuild::{Rebuilt, Stored};
 pub use status::{RunRecord, SourceStatus};
-pub use write::{Committed, Progress, Resume, Run, RunEnd, SourceKey, Verdict};
+pub use sweep::Gone;
+pub use write::Committed;

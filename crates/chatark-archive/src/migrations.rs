@@ -5,7 +5,8 @@ use rusqlite::Connection;
 
 use crate::values::database;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_sweeps.sql")];
 
 /// `ChAr` in ASCII: marks a SQLite file as an archive of Chatark.
 const APPLICATION_ID: i64 = 0x4368_4172;

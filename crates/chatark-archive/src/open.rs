@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::lock::{Lock, storage};
 use crate::migrations::{self, Layout};
+use crate::sweep;
 use crate::values::database;
 
 /// An open archive.
@@ -34,13 +35,14 @@ impl Archive {
             // Whole messages fit a page of this size, so that a conversation is one stretch of the file.
             connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
         }
-        let tuned = connection.execute_batch(
+        let tuned = connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = ON;
              PRAGMA temp.cache_size = -256;
-             CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, id TEXT, PRIMARY KEY (source_key, id)) WITHOUT ROWID;",
-        );
+             {}",
+            sweep::TABLE
+        ));
         tuned.map_err(database("open the archive"))?;
         migrations::migrate(&mut connection, layout)?;
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })

@@ -3,11 +3,12 @@
 use chatark_core::{Conversation, ConversationId, Error, ErrorKind, Issue, Result, Surface};
 use rusqlite::params;
 
+use crate::ledger::{Run, SourceKey, save_progress};
 use crate::open::Archive;
 use crate::prepare::{Prepared, understood};
 use crate::read::{read_conversation, read_messages};
 use crate::values::{count, database};
-use crate::write::{Counts, IssueCounts, Run, SourceKey, save_progress, update_conversation};
+use crate::write::{Counts, IssueCounts, update_conversation};
 
 /// The bytes that one row was made from.
 #[derive(Debug)]

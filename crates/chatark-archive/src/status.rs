@@ -4,9 +4,9 @@ use chatark_core::{Result, Timestamp};
 use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 
+use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::values::{database, timestamp, uncount};
-use crate::write::SourceKey;
 
 /// What the archive holds of one source.
 #[derive(Debug, Clone, Serialize)]
@@ -21,17 +21,20 @@ pub struct SourceStatus {
     pub conversations: u64,
     /// How many messages they have.
     pub messages: u64,
+    /// How many of them the vendor no longer shows.
+    pub missing: u64,
     /// The latest pull.
     pub last_pull: Option<RunRecord>,
     /// The scopes of pulls that did not reach their end and go on where they stopped.
     pub unfinished: Vec<String>,
 }
 
-/// One run, as the ledger has it. The columns are described in `migrations/0001_first.sql`.
+/// One run, as the ledger has it. The columns are described in the files under `migrations`.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are the columns of the ledger, described there")]
 pub struct RunRecord {
     pub scope: String,
+    pub effort: String,
     pub resumed: bool,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -47,6 +50,9 @@ pub struct RunRecord {
     pub changed: u64,
     pub unchanged: u64,
     pub unreadable: u64,
+    pub archived: Option<u64>,
+    pub missing: u64,
+    pub returned: u64,
     pub pages: u64,
     pub empty_pages: u64,
     pub skipped: u64,
@@ -72,6 +78,7 @@ impl Archive {
                     agent_id: row.get(3)?,
                     conversations: uncount(row.get(4)?),
                     messages: uncount(row.get(5)?),
+                    missing: 0,
                     last_pull: None,
                     unfinished: Vec::new(),
                 };
@@ -81,6 +88,7 @@ impl Archive {
         let mut sources = Vec::new();
         for row in rows {
             let (key, mut status) = row.map_err(&failed)?;
+            status.missing = self.missing(key)?;
             status.last_pull = self.last_pull(key)?;
             status.unfinished = self.unfinished(key)?;
             sources.push(status);
@@ -94,7 +102,7 @@ impl Archive {
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,
                         repeated, outside, added, changed, unchanged, unreadable, pages, empty_pages, skipped, bytes,
-                        quota_used, quota_left, issues
+                        quota_used, quota_left, issues, effort, missing, returned, archived
                  FROM run WHERE source_key = ?1 AND kind = 'pull' ORDER BY run_key DESC LIMIT 1",
             )
             .and_then(|mut statement| statement.query_row([source.0], run_record).optional())
@@ -129,5 +137,9 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         quota_used: maybe(20)?,
         quota_left: maybe(21)?,
         issues: number(22)?,
+        effort: row.get(23)?,
+        missing: number(24)?,
+        returned: number(25)?,
+        archived: maybe(26)?,
     })
 }

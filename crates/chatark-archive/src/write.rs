@@ -1,71 +1,17 @@
-//! Writing: sources, runs, batches and checkpoints. Everything of one batch is one transaction.
+//! Writing: everything of one batch is one transaction.
 
 use std::collections::BTreeMap;
 
 use chatark_core::{
-    Checkpoint, Cursor, Error, ErrorKind, Facts, Issue, Message, Origin, Part, Result, Surface, Timestamp,
+    Checkpoint, ConversationId, Facts, Held, Issue, Message, Part, Result, Surface, Timestamp,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
 use crate::prepare::{Prepared, Unprepared};
-use crate::values::{count, database, json, uncount};
-
-/// The archive's own number of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SourceKey(pub(crate) i64);
-
-/// A run that has begun.
-#[derive(Debug, Clone)]
-pub struct Run {
-    pub(crate) key: i64,
-    pub(crate) source: SourceKey,
-    pub(crate) scope: String,
-    /// The sweep so far, over this run and those that it resumes.
-    pub progress: Progress,
-}
-
-/// The place that an earlier run of the same scope reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resume {
-    /// The place to go on from.
-    pub cursor: Cursor,
-    /// When it was saved.
-    pub saved_at: Option<Timestamp>,
-    seen: u64,
-    total_first: Option<u64>,
-}
-
-/// The counts of a run. `seen` and `total_first` reach back over the runs that this one resumes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The vendor's own count at the beginning of the sweep.
-    pub total_first: Option<u64>,
-    /// The vendor's own count in its latest answer.
-    pub total_last: Option<u64>,
-    /// Different conversations in the vendor's answers.
-    pub seen: u64,
-    /// Conversations in the vendor's answers.
-    pub received: u64,
-    /// Of these, sent more than once in this run.
-    pub repeated: u64,
-    /// Of these, outside the window or channel that was asked for.
-    pub outside: u64,
-    /// Conversations that the archive did not have.
-    pub added: u64,
-    /// Conversations of which the archive had other bytes.
-    pub changed: u64,
-    /// Conversations of which the archive had the same bytes.
-    pub unchanged: u64,
-    /// Conversations whose bytes could not be read.
-    pub unreadable: u64,
-    /// Places that were not understood.
-    pub issues: u64,
-    /// Bytes of the conversations, as sent.
-    pub bytes: u64,
-    /// What the vendor said around them.
-    pub facts: Facts,
-}
+use crate::sweep;
+use crate::values::{count, database, json, timestamp};
 
 /// What a batch came to: one conversation of the vendor's answer each.
 #[derive(Debug)]
@@ -74,167 +20,29 @@ pub enum Committed {
     Write(Box<Prepared>),
     /// Known to be held already, byte for byte.
     Held(Unprepared),
+    /// Listed by the vendor, and known to be held as it is.
+    Unchanged(ConversationId),
     /// Outside the window or channel that was asked for: counted, and not kept.
     Outside(Unprepared),
 }
 
-/// What can be said of a run in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// As many conversations were seen as the vendor counts.
-    Complete,
-    /// All that were there at the beginning were seen; more came while reading.
-    GrewDuringRun,
-    /// Fewer conversations were seen than the vendor counts.
-    Short,
-    /// The walk reached its end, but the vendor gives no count to hold it against.
-    Unprovable,
-    /// The walk ended with an error after something was archived.
-    Partial,
-    /// The user or the system ended the run.
-    Interrupted,
-    /// The walk ended with an error before anything was archived.
-    Failed,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub struct RunEnd {
-    /// What can be said of it.
-    pub verdict: Verdict,
-    /// The error that ended it.
-    pub error: Option<String>,
-    /// When it ended.
-    pub at: Timestamp,
-}
-
-impl Run {
-    /// Returns the source of the run.
-    pub fn source(&self) -> SourceKey {
-        self.source
-    }
-
-    /// Returns what the run was asked for.
-    pub fn scope(&self) -> &str {
-        &self.scope
-    }
-}
-
-impl Verdict {
-    /// Returns the word in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::GrewDuringRun => "grew-during-run",
-            Self::Short => "short",
-            Self::Unprovable => "unprovable",
-            Self::Partial => "partial",
-            Self::Interrupted => "interrupted",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Holds what was seen against what the vendor counted, at the end of a sweep.
-    pub fn of(progress: &Progress) -> Self {
-        let Some(last) = progress.total_last else { return Self::Unprovable };
-        let first = progress.total_first.unwrap_or(last);
-        match progress.seen {
-            seen if seen >= last => Self::Complete,
-            seen if seen >= first => Self::GrewDuringRun,
-            _ => Self::Short,
-        }
-    }
-}
-
 impl Archive {
-    /// Registers a source, or refuses one whose name belongs to another agent.
-    pub fn source(&mut self, origin: &Origin) -> Result<SourceKey> {
-        let failed = database("register a source");
-        let name = origin.source.as_str();
-        let found: Option<(i64, String, String)> = self
-            .connection
-            .query_row("SELECT source_key, provider, agent_id FROM source WHERE name = ?1", [name], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()
-            .map_err(&failed)?;
-        match found {
-            Some((key, provider, agent)) if provider == origin.provider && agent == origin.agent_id => {
-                Ok(SourceKey(key))
-            }
-            Some((_, provider, agent)) => Err(Error::new(
-                ErrorKind::Usage,
-                "register a source",
-                format!("the archive holds another agent under this name: {agent} of {provider}"),
-            )
-            .with("source", name)
-            .hint("give the source a new name in the config, or use another archive")),
-            None => {
-                let row = params![name, origin.provider, origin.agent_id];
-                self.connection
-                    .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
-                    .map_err(&failed)?;
-                Ok(SourceKey(self.connection.last_insert_rowid()))
-            }
-        }
-    }
-
-    /// Returns the place that an unfinished run of the same scope reached.
-    pub fn resume(&self, source: SourceKey, scope: &str) -> Result<Option<Resume>> {
-        let failed = database("read the checkpoint");
-        let found: Option<(String, i64, i64, Option<i64>)> = self
-            .connection
-            .query_row(
-                "SELECT cursor, saved_at, seen, total_first FROM checkpoint WHERE source_key = ?1 AND scope = ?2",
-                params![source.0, scope],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )
-            .optional()
-            .map_err(failed)?;
-        let Some((cursor, saved_at, seen, total_first)) = found else { return Ok(None) };
-        // A cursor that an older version wrote in another form is no loss: the sweep begins anew.
-        let Ok(cursor) = serde_json::from_str(&cursor) else { return Ok(None) };
-        let saved_at = Timestamp::from_microseconds(saved_at).ok();
-        Ok(Some(Resume { cursor, saved_at, seen: uncount(seen), total_first: total_first.map(uncount) }))
-    }
-
-    /// Returns the scopes of unfinished runs of a source.
-    pub fn unfinished(&self, source: SourceKey) -> Result<Vec<String>> {
-        let failed = database("read the checkpoints");
+    /// Returns what is held of conversations, in their order; `None` where nothing is.
+    pub fn held(&self, source: SourceKey, ids: &[ConversationId]) -> Result<Vec<Option<Held>>> {
+        let failed = || database("look up a conversation");
         let mut statement = self
             .connection
-            .prepare_cached("SELECT scope FROM checkpoint WHERE source_key = ?1 ORDER BY scope")
-            .map_err(&failed)?;
-        let scopes = statement.query_map([source.0], |row| row.get(0)).map_err(&failed)?;
-        scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
-    }
-
-    /// Opens a run in the ledger.
-    pub fn begin_run(
-        &mut self,
-        source: SourceKey,
-        kind: &str,
-        scope: &str,
-        resume: Option<&Resume>,
-        now: Timestamp,
-    ) -> Result<Run> {
-        let failed = database("begin a run");
-        self.connection
-            .execute("DELETE FROM temp.seen WHERE source_key = ?1", [source.0])
-            .map_err(&failed)?;
-        self.connection
-            .execute(
-                "INSERT INTO run (source_key, kind, scope, resumed, started_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![source.0, kind, scope, resume.is_some(), now.microseconds()],
+            .prepare_cached(
+                "SELECT updated_at, title, status_raw FROM conversation WHERE source_key = ?1 AND id = ?2",
             )
-            .map_err(&failed)?;
-        let key = self.connection.last_insert_rowid();
-        let mut progress = Progress::default();
-        if let Some(resume) = resume {
-            progress.seen = resume.seen;
-            progress.total_first = resume.total_first;
-        }
-        Ok(Run { key, source, scope: scope.to_owned(), progress })
+            .map_err(failed())?;
+        let mut held = |id: &ConversationId| {
+            let found = statement.query_row(params![source.0, id.as_str()], |row| {
+                Ok(Held { updated_at: timestamp(row.get(0)?), title: row.get(1)?, status_raw: row.get(2)? })
+            });
+            found.optional().map_err(failed())
+        };
+        ids.iter().map(&mut held).collect()
     }
 
     /// Returns whether the archive's latest bytes of a conversation are these.
@@ -257,20 +65,24 @@ impl Archive {
         let failed = || database("write a batch");
         let mut progress = run.progress.clone();
         if facts.restarted {
-            // What earlier runs saw comes again and must not be counted twice.
+            // What was seen so far comes again and must not be counted twice.
             (progress.seen, progress.total_first) = (0, None);
         }
         progress.facts.add(facts);
         progress.total_first = progress.total_first.or(facts.total);
         progress.total_last = facts.total.or(progress.total_last);
         let transaction = self.connection.transaction().map_err(failed())?;
+        if facts.restarted {
+            sweep::forget(&transaction, run.source, &run.scope)?;
+        }
+        let mut fresh = Vec::new();
         let mut issues = IssueCounts::default();
         let mut counts = Counts::default();
         for committed in batch {
-            see(&transaction, run.source, &committed, &mut progress)?;
+            fresh.extend(see(&transaction, run.source, &committed, &mut progress)?);
             match committed {
                 Committed::Outside(_) => progress.outside += 1,
-                Committed::Held(_) => progress.unchanged += 1,
+                Committed::Held(_) | Committed::Unchanged(_) => progress.unchanged += 1,
                 Committed::Write(prepared) => {
                     write(&transaction, run, &prepared, now, &mut progress, &mut counts)?;
                     issues.add(&prepared);
@@ -280,27 +92,11 @@ impl Archive {
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;
         counts.write(&transaction, run.source)?;
+        sweep::note(&transaction, run.source, &run.scope, &fresh)?;
         save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
         run.progress = progress;
-        Ok(())
-    }
-
-    /// Closes a run in the ledger.
-    pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
-        let row = params![run.key, end.at.microseconds(), end.verdict.as_str(), end.error];
-        self.connection
-            .execute("UPDATE run SET ended_at = ?2, verdict = ?3, error = ?4 WHERE run_key = ?1", row)
-            .map_err(database("end a run"))?;
-        Ok(())
-    }
-
-    /// Drops the checkpoint of a scope, so that its next pull begins anew.
-    pub fn forget_checkpoint(&mut self, source: SourceKey, scope: &str) -> Result<()> {
-        self.connection
-            .execute("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2", params![source.0, scope])
-            .map_err(database("drop a checkpoint"))?;
         Ok(())
     }
 }
@@ -368,29 +164,26 @@ fn latest(
         .map_err(database("look up a conversation"))
 }
 
-/// Counts a conversation of the vendor's answer, and whether it came before in this run.
+/// Counts a conversation of the vendor's answer, and returns its id where this sweep had not seen it.
 fn see(
     transaction: &Transaction<'_>,
     source: SourceKey,
     committed: &Committed,
     progress: &mut Progress,
-) -> Result<()> {
+) -> Result<Option<ConversationId>> {
     let (id, size) = match committed {
         Committed::Write(prepared) => (&prepared.id, prepared.size),
         Committed::Held(raw) | Committed::Outside(raw) => (raw.id(), raw.size() as u64),
+        Committed::Unchanged(id) => (id, 0),
     };
-    let is_new = transaction
-        .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, id) VALUES (?1, ?2)")
-        .and_then(|mut statement| statement.execute(params![source.0, id.as_str()]))
-        .map_err(database("write a batch"))?;
     progress.received += 1;
     progress.bytes += size;
-    if is_new == 1 {
+    if sweep::see(transaction, source, id)? {
         progress.seen += 1;
-    } else {
-        progress.repeated += 1;
+        return Ok(Some(id.clone()));
     }
-    Ok(())
+    progress.repeated += 1;
+    Ok(None)
 }
 
 /// The change in what a source holds.
@@ -581,80 +374,6 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
     Ok(())
 }
 
-fn save_checkpoint(
-    transaction: &Transaction<'_>,
-    run: &Run,
-    checkpoint: &Checkpoint,
-    progress: &Progress,
-    now: Timestamp,
-) -> Result<()> {
-    let failed = || database("save the checkpoint");
-    match checkpoint {
-        Checkpoint::None => {}
-        Checkpoint::At(cursor) => {
-            let cursor = serde_json::to_string(cursor)
-                .map_err(|error| Error::new(ErrorKind::Unexpected, "save the checkpoint", error))?;
-            transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO checkpoint (source_key, scope, cursor, seen, total_first, saved_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )
-                .and_then(|mut statement| {
-                    statement.execute(params![
-                        run.source.0,
-                        run.scope,
-                        cursor,
-                        count(progress.seen),
-                        progress.total_first.map(count),
-                        now.microseconds()
-                    ])
-                })
-                .map_err(failed())?;
-        }
-        Checkpoint::End => {
-            transaction
-                .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2")
-                .and_then(|mut statement| statement.execute(params![run.source.0, run.scope]))
-                .map_err(failed())?;
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progress: &Progress) -> Result<()> {
-    transaction
-        .prepare_cached(
-            "UPDATE run SET total_first = ?2, total_last = ?3, seen = ?4, received = ?5, repeated = ?6,
-                 outside = ?7, added = ?8, changed = ?9, unchanged = ?10, unreadable = ?11, pages = ?12,
-                 empty_pages = ?13, skipped = ?14, bytes = ?15, quota_used = ?16, quota_left = ?17, issues = ?18
-             WHERE run_key = ?1",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                run_key,
-                progress.total_first.map(count),
-                progress.total_last.map(count),
-                count(progress.seen),
-                count(progress.received),
-                count(progress.repeated),
-                count(progress.outside),
-                count(progress.added),
-                count(progress.changed),
-                count(progress.unchanged),
-                count(progress.unreadable),
-                count(progress.facts.pages),
-                count(progress.facts.empty_pages),
-                count(progress.facts.skipped),
-                count(progress.bytes),
-                progress.facts.quota_used.map(count),
-                progress.facts.quota_left.map(count),
-                count(progress.issues),
-            ])
-        })
-        .map_err(database("write the ledger"))?;
-    Ok(())
-}
-
 /// The issues of a batch, counted by kind and place.
 #[derive(Debug, Default)]
 pub(crate) struct IssueCounts(BTreeMap<(&'static str, String), (u64, String, String)>);
@@ -692,10 +411,11 @@ impl IssueCounts {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatark_core::{Conversation, ConversationId, RawConversation, Role, SourceName};
+    use chatark_core::{Conversation, Cursor, ErrorKind, Origin, RawConversation, Role, SourceName};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::ledger::{Effort, Start};
     use crate::read::Filter;
 
     fn now() -> Timestamp {
@@ -707,7 +427,8 @@ mod tests {
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
         let key = archive.source(&origin).unwrap();
-        let run = archive.begin_run(key, "pull", "all", None, now()).unwrap();
+        let start = Start { kind: "pull", scope: "all", effort: Effort::Full, resume: None, at: now() };
+        let run = archive.begin_run(key, &start).unwrap();
         (archive, run)
     }
 

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 #[command(name = "chatark", version, about, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 complete, 1 unexpected, 2 usage or config, 3 partial or short, 4 nothing archived,\n\
-5 transient, 7 permanent, 11 locked, 12 archive damaged, 130/143 interrupted (what was fetched is safe)"
+5 transient, 7 permanent, 8 budget reached, 11 locked, 12 archive damaged, 130/143 interrupted (what was fetched is safe)"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -114,13 +114,23 @@ pub(crate) struct Which {
     pub(crate) channel: Option<Channel>,
 }
 
+/// How to pull, the same for every command that does.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct How {
+    /// Read everything anew, whatever an earlier run has reached and whatever seems unchanged
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Mark conversations as missing even where the vendor no longer shows more than a tenth of a source
+    #[arg(long)]
+    pub(crate) accept_missing: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// Begin anew, whatever an earlier run has reached
-    #[arg(long)]
-    pub(crate) full: bool,
+    #[command(flatten)]
+    pub(crate) how: How,
     /// Conversations of one customer, by the vendor's user id (chatbase-v2)
     #[arg(long, value_name = "ID", value_parser = user_id, conflicts_with = "conversations")]
     pub(crate) user: Option<String>,
@@ -133,8 +143,10 @@ pub(crate) struct PullArgs {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) how: How,
     /// Write what the archive holds, and ask no vendor
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["full", "accept_missing"])]
     pub(crate) offline: bool,
     /// The folder to write to [default: `output.dir` of the config]
     #[arg(long, short, value_name = "FOLDER")]

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Transient = 5,
     /// The vendor refuses until somebody changes a key, a plan or an id.
     Permanent = 7,
+    /// The run spent what it was allowed to; what was fetched is safe.
+    Budget = 8,
     /// A live process holds the archive.
     Locked = 11,
     /// The archive is damaged, or the file is none.
@@ -44,7 +46,8 @@ impl Exit {
             ErrorKind::Locked => Self::Locked,
             ErrorKind::Damaged => Self::Damaged,
             ErrorKind::Interrupted => Self::Interrupted,
-            ErrorKind::Malformed | ErrorKind::TooLarge => Self::Partial,
+            ErrorKind::Budget => Self::Budget,
+            ErrorKind::Malformed | ErrorKind::TooLarge | ErrorKind::Incomplete => Self::Partial,
             _ if error.is_transient() => Self::Transient,
             _ if error.is_permanent() => Self::Permanent,
             _ => Self::Unexpected,
@@ -54,13 +57,15 @@ impl Exit {
     /// Returns how the program ends after runs of one or several sources.
     ///
     /// A single source ends it with its own class; several end it as partial, or as failed where every one of
-    /// them failed and nothing was archived.
+    /// them failed and nothing was archived. A budget that is spent is no failure.
     pub(crate) fn of_outcomes(outcomes: &[Outcome]) -> Self {
         if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Interrupted) {
             return Self::Interrupted;
         }
-        let bad: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_good()).collect();
+        let spent = |outcome: &Outcome| outcome.verdict == Verdict::Budget;
+        let bad: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_good() && !spent(outcome)).collect();
         match (bad.as_slice(), outcomes.len()) {
+            ([], _) if outcomes.iter().any(spent) => Self::Budget,
             ([], _) => Self::Complete,
             ([only], 1) => Self::of_outcome(only),
             (bad, all) if bad.len() == all && bad.iter().all(|outcome| outcome.progress.received == 0) => {
@@ -71,17 +76,18 @@ impl Exit {
     }
 
     fn of_outcome(outcome: &Outcome) -> Self {
-        match outcome.error.as_ref().map(Self::of_error) {
-            Some(Self::Partial) if outcome.progress.received == 0 => Self::Failed,
-            Some(exit) => exit,
-            None => Self::Partial,
+        let Some(error) = &outcome.error else { return Self::Partial };
+        let came_to_its_end = error.kind() == ErrorKind::Incomplete;
+        match Self::of_error(error) {
+            Self::Partial if outcome.progress.received == 0 && !came_to_its_end => Self::Failed,
+            exit => exit,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chatark_archive::Progress;
+    use chatark_archive::{Effort, Progress};
     use chatark_core::SourceName;
 
     use super::*;
@@ -90,6 +96,7 @@ mod tests {
         Outcome {
             source: SourceName::new("a").unwrap(),
             verdict,
+            effort: Effort::Full,
             progress: Progress { received, ..Progress::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,
@@ -113,6 +120,9 @@ mod tests {
         assert_eq!(end(Verdict::Partial, Some(ErrorKind::Storage), 5), 1);
         assert_eq!(end(Verdict::Failed, Some(ErrorKind::Damaged), 0), 12);
         assert_eq!(end(Verdict::Interrupted, None, 5), 130);
+        assert_eq!(end(Verdict::Budget, Some(ErrorKind::Budget), 0), 8);
+        assert_eq!(end(Verdict::Short, Some(ErrorKind::Incomplete), 0), 3);
+        assert_eq!(end(Verdict::Complete, Some(ErrorKind::Incomplete), 5), 3);
     }
 
     #[test]
@@ -122,6 +132,9 @@ mod tests {
         assert_eq!(Exit::of_outcomes(&[good(), good()]).code(), 0);
         assert_eq!(Exit::of_outcomes(&[good(), refused()]).code(), 3);
         assert_eq!(Exit::of_outcomes(&[refused(), refused()]).code(), 4);
+        let spent = || outcome(Verdict::Budget, Some(ErrorKind::Budget), 5);
+        assert_eq!(Exit::of_outcomes(&[good(), spent()]).code(), 8);
+        assert_eq!(Exit::of_outcomes(&[refused(), spent()]).code(), 3);
         assert_eq!(
             Exit::of_outcomes(&[refused(), outcome(Verdict::Partial, Some(ErrorKind::Network), 5)]).code(),
             3

@@ -129,7 +129,7 @@ impl Session {
             provider: source.entry.descriptor.name.to_owned(),
             agent_id: source.settings.text("agent_id").unwrap_or_default(),
         };
-        Ok(Source { origin: Arc::new(origin), provider: provider.into() })
+        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh: source.refresh })
     }
 
     /// Opens the archive to write.

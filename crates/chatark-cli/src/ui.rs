@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use chatark_archive::Verdict;
 use chatark_core::{Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{Notice, Watcher};
@@ -178,8 +179,12 @@ impl Observer for Ui {
     fn event(&self, source: &SourceName, event: &Event<'_>) {
         let name = source.as_str();
         match event {
-            Event::Started { resumed_from } => {
+            Event::Started { resumed_from, recent_since } => {
                 self.begin_source(name);
+                if let Some(since) = recent_since {
+                    let day = since.day();
+                    self.say(&format!("{name}: reading what began since {day}; `--full` reads everything"));
+                }
                 if let Some(at) = resumed_from {
                     self.say(&format!("{name}: going on where an earlier run stopped, saved {at}"));
                 }
@@ -210,8 +215,7 @@ fn outcome_line(outcome: &Outcome) -> String {
     let progress = &outcome.progress;
     let total = progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
     let mut text = format!(
-        "{}{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
-        mark(if outcome.is_good() { Mark::Good } else { Mark::Bad }),
+        "{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
         outcome.source,
         grouped(progress.seen),
         grouped(progress.added),
@@ -223,14 +227,25 @@ fn outcome_line(outcome: &Outcome) -> String {
         (progress.repeated, "repeated"),
         (progress.facts.skipped, "left out by the vendor"),
         (progress.unreadable, "unreadable"),
+        (progress.missing, "no longer shown by the vendor"),
+        (progress.returned, "shown again"),
         (progress.issues, if progress.issues == 1 { "issue" } else { "issues" }),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", grouped(number));
         }
     }
-    let _ = write!(text, ": {BOLD}{}{BOLD:#}", outcome.verdict.as_str());
-    text
+    let verdict = outcome.verdict.as_str();
+    match outcome.verdict {
+        _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Good)),
+        Verdict::Budget => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Warning)),
+        _ => format!("{}{}", mark(Mark::Bad), red(&format!("{text}: {verdict}"))),
+    }
+}
+
+/// Returns a text in red.
+pub(crate) fn red(text: &str) -> String {
+    format!("{RED}{text}{RED:#}")
 }
 
 /// Returns a coloured mark that reads without its colour too.

@@ -6,11 +6,15 @@
 //! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
 
 mod clock;
+mod effort;
+mod ending;
 mod outcome;
+mod prepare;
 mod pull;
 mod rebuild;
 
 pub use clock::now;
+pub use effort::Refresh;
 pub use outcome::{Event, Observer, Outcome};
 pub use pull::{Pull, Source, pull};
 pub use rebuild::rebuild;

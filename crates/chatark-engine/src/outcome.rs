@@ -1,6 +1,6 @@
 //! What a run tells while it goes on, and what it came to.
 
-use chatark_archive::{Progress, Verdict};
+use chatark_archive::{Effort, Progress, Verdict};
 use chatark_core::{Error, SourceName, Timestamp};
 
 /// Is told what happens; must not block.
@@ -17,6 +17,8 @@ pub enum Event<'a> {
     Started {
         /// When the checkpoint was saved that the run goes on from.
         resumed_from: Option<Timestamp>,
+        /// The beginning of the window, where only what began lately is read.
+        recent_since: Option<Timestamp>,
     },
     /// Something that the user should know.
     Note(&'a str),
@@ -33,6 +35,8 @@ pub struct Outcome {
     pub source: SourceName,
     /// What can be said of it.
     pub verdict: Verdict,
+    /// How much it read.
+    pub effort: Effort,
     /// The counts.
     pub progress: Progress,
     /// The error that ended it.
@@ -42,8 +46,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Returns what a run came to that ended before it began.
+    pub(crate) fn failed(source: SourceName, error: Error) -> Self {
+        Self {
+            source,
+            verdict: Verdict::Failed,
+            effort: Effort::default(),
+            progress: Progress::default(),
+            error: Some(error),
+            resumable: false,
+        }
+    }
+
     /// Returns whether everything asked for was delivered, as far as that can be told.
     pub fn is_good(&self) -> bool {
-        matches!(self.verdict, Verdict::Complete | Verdict::GrewDuringRun | Verdict::Unprovable)
+        self.verdict.is_good() && self.error.is_none()
     }
 }

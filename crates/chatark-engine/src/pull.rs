@@ -2,21 +2,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_archive::{Archive, Committed, Prepared, Progress, Run, RunEnd, SourceKey, Unprepared, Verdict};
+use chatark_archive::{Archive, Effort, Progress, Run, Start, Swept, Verdict};
 use chatark_core::{
-    Batch, Channel, Checkpoint, Error, ErrorKind, Facts, Origin, Provider, PullRequest, Result, Selection,
+    Channel, Checkpoint, Error, ErrorKind, Known, Origin, Provider, PullRequest, Result, Selection,
     SourceName, Window,
 };
-use futures_util::{StreamExt, future};
+use futures_util::future;
 use tokio::sync::mpsc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
+use crate::effort::{KnownInArchive, Refresh, Standing};
+use crate::ending::Ending;
 use crate::outcome::{Event, Observer, Outcome};
+use crate::prepare::{Preparer, ReadyBatch, fetch};
 
-/// How many batches of one source are prepared at a time.
-const PREPARED_AHEAD: usize = 2;
 /// How many prepared batches of one source wait for the writer.
 const WAITING: usize = 1;
 
@@ -27,6 +28,15 @@ pub struct Source {
     pub origin: Arc<Origin>,
     /// Its vendor API.
     pub provider: Arc<dyn Provider>,
+    /// How often everything is read again.
+    pub refresh: Refresh,
+}
+
+impl Source {
+    fn standing(&self, swept: Swept, unfinished: Option<Effort>) -> Standing {
+        let increments = self.provider.descriptor().increments;
+        Standing { increments, refresh: self.refresh, swept, unfinished, now: now() }
+    }
 }
 
 /// What to pull, the same for every source.
@@ -38,8 +48,10 @@ pub struct Pull {
     pub channel: Option<Channel>,
     /// Which conversations.
     pub selection: Selection,
-    /// Whether to begin anew in place of going on from a checkpoint.
+    /// Whether to read everything anew, whatever an earlier run has reached and whatever is held.
     pub full: bool,
+    /// Whether more than a tenth of a source may be marked as missing.
+    pub accept_missing: bool,
 }
 
 /// Pulls every source, side by side, and returns the archive with what each source came to.
@@ -81,68 +93,80 @@ struct Puller {
     stop: CancellationToken,
 }
 
-/// A batch on its way from the vendor to the writer.
-struct ReadyBatch {
-    conversations: Vec<Committed>,
-    checkpoint: Checkpoint,
-    facts: Facts,
+/// A run that has begun, and what it is to read.
+struct Begun {
+    run: Run,
+    request: PullRequest,
+    preparer: Preparer,
+    /// Whether everything that the agent has was asked for.
+    is_whole: bool,
 }
 
 impl Puller {
     async fn run(self) -> Outcome {
         let name = self.source.origin.source.clone();
         let outcome = match self.begin().await {
-            Ok((key, run, request)) => self.walk(key, run, request).await,
-            Err(error) => Outcome {
-                source: name.clone(),
-                verdict: Verdict::Failed,
-                progress: Progress::default(),
-                error: Some(error),
-                resumable: false,
-            },
+            Ok(begun) => self.walk(begun).await,
+            Err(error) => Outcome::failed(name.clone(), error),
         };
         let outcome = Outcome { error: outcome.error.map(|error| named(error, &name)), ..outcome };
         self.observer.event(&name, &Event::Ended(&outcome));
         outcome
     }
 
-    /// Registers the source, finds the place to go on from, and opens the run in the ledger.
-    async fn begin(&self) -> Result<(SourceKey, Run, PullRequest)> {
-        let mut request = PullRequest {
+    /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
+    async fn begin(&self) -> Result<Begun> {
+        let asked = PullRequest {
             window: self.pull.window,
             channel: self.pull.channel,
             selection: self.pull.selection.clone(),
             ..PullRequest::default()
         };
-        let scope = request.scope();
-        let (origin, full) = (Arc::clone(&self.source.origin), self.pull.full);
-        let (key, run, resume, others) = self
+        let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
+        let (key, run, window, resume, others) = self
             .write(move |archive| {
-                let key = archive.source(&origin)?;
-                if full {
+                let (key, scope) = (archive.source(&source.origin)?, request.scope());
+                let unfinished = archive.resume(key, &scope)?.map(|resume| resume.effort);
+                let (effort, window) = if full {
+                    (Effort::Full, request.window)
+                } else {
+                    source.standing(archive.swept(key, &scope)?, unfinished).plan(&request)
+                };
+                // A sweep that reads less, or that the user wants anew, is not gone on with.
+                if full || unfinished.is_some_and(|unfinished| unfinished != effort) {
                     archive.forget_checkpoint(key, &scope)?;
                 }
                 let resume = archive.resume(key, &scope)?;
                 let others = archive.unfinished(key)?.iter().filter(|other| **other != scope).count();
-                let run = archive.begin_run(key, "pull", &scope, resume.as_ref(), now())?;
-                Ok((key, run, resume, others))
+                let start = Start { kind: "pull", scope: &scope, effort, resume: resume.as_ref(), at: now() };
+                let run = archive.begin_run(key, &start)?;
+                Ok((key, run, window, resume, others))
             })
             .await?;
         let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
-        self.tell(&Event::Started { resumed_from });
+        let effort = run.effort();
+        let recent_since = window.since.filter(|_| effort == Effort::Recent);
+        self.tell(&Event::Started { resumed_from, recent_since });
         if resume.is_none() && others > 0 {
             self.tell(&Event::Note(
                 "an unfinished pull has other dates or another selection: this one begins anew",
             ));
         }
-        request.cursor = resume.map(|resume| resume.cursor);
-        Ok((key, run, request))
+        let reader = self.reader();
+        let known = reader.clone().filter(|_| effort == Effort::Changes);
+        let known = known.map(|reader| Arc::new(KnownInArchive { reader, key }) as Arc<dyn Known>);
+        // What a look back brings beyond its window is as good as the rest; what the user asked for is not widened.
+        let provider = Arc::clone(&self.source.provider);
+        let preparer = Preparer { provider, reader, key, window: asked.window, channel: asked.channel };
+        let is_whole = asked.is_whole();
+        let request = PullRequest { window, cursor: resume.map(|resume| resume.cursor), known, ..asked };
+        Ok(Begun { run, request, preparer, is_whole })
     }
 
-    async fn walk(&self, key: SourceKey, run: Run, request: PullRequest) -> Outcome {
+    async fn walk(&self, begun: Begun) -> Outcome {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let fetching =
-            task::spawn(fetch(self.source.clone(), self.reader(), key, request, sender, self.stop.clone()));
+        let Begun { run, request, preparer, is_whole } = begun;
+        let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver).await;
         let fetched =
             fetching.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "pull", error)));
@@ -151,7 +175,7 @@ impl Puller {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
-        self.end(run, ended).await
+        self.end(run, ended, is_whole).await
     }
 
     /// Commits batches in order and returns whether the last one was the end.
@@ -178,27 +202,34 @@ impl Puller {
         (run, Ok(reached_end))
     }
 
-    async fn end(&self, run: Run, ended: Result<bool>) -> Outcome {
-        let progress = run.progress.clone();
+    async fn end(&self, run: Run, ended: Result<bool>, is_whole: bool) -> Outcome {
         let (verdict, error) = match ended {
-            Ok(true) => (self.verdict(&progress), None),
+            Ok(true) => (self.verdict(&run.progress), None),
             Ok(false) => (Verdict::Interrupted, None),
-            Err(error) if progress.received == 0 => (Verdict::Failed, Some(error)),
+            Err(error) if error.kind() == ErrorKind::Budget => (Verdict::Budget, Some(error)),
+            Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
-        let end = RunEnd { verdict, error: error.as_ref().map(ToString::to_string), at: now() };
-        let ledger = self
+        let mut ending = Ending { run, verdict, error, resumable: false };
+        let accept_missing = self.pull.accept_missing;
+        let written = self
             .write(move |archive| {
-                archive.end_run(&run, &end)?;
-                Ok(archive.resume(run.source(), run.scope())?.is_some())
+                let settled = ending.settle(archive, is_whole, accept_missing);
+                Ok((ending, settled))
             })
             .await;
-        let (resumable, error) = match ledger {
-            Ok(resumable) => (resumable, error),
-            Err(ledger) => (false, error.or(Some(ledger))),
-        };
         let source = self.source.origin.source.clone();
-        Outcome { source, verdict, progress, error, resumable }
+        match written {
+            Ok((ending, settled)) => Outcome {
+                source,
+                verdict: ending.verdict,
+                effort: ending.run.effort(),
+                progress: ending.run.progress,
+                error: ending.error.or(settled.err()),
+                resumable: ending.resumable,
+            },
+            Err(error) => Outcome::failed(source, error),
+        }
     }
 
     /// Single conversations are held against the number that was asked for, everything else against the vendor's count.
@@ -237,80 +268,4 @@ impl Puller {
 fn named(error: Error, source: &SourceName) -> Error {
     let is_named = error.facts().iter().any(|(name, _)| *name == "source");
     if is_named { error } else { error.with("source", source) }
-}
-
-/// Fetches batches, prepares them on other threads, and hands them on in the vendor's order.
-async fn fetch(
-    source: Source,
-    reader: Option<Arc<Mutex<Archive>>>,
-    key: SourceKey,
-    request: PullRequest,
-    sender: mpsc::Sender<ReadyBatch>,
-    stop: CancellationToken,
-) -> Result<()> {
-    let (window, channel) = (request.window, request.channel);
-    let provider = Arc::clone(&source.provider);
-    // An error takes its turn behind the batches before it, so that what was fetched before a fault is kept.
-    let preparing = provider.pull(request).map(|batch| {
-        let (provider, reader) = (Arc::clone(&source.provider), reader.clone());
-        async move {
-            let batch = batch?;
-            let work = move || prepare(provider.as_ref(), reader.as_deref(), key, batch, window, channel);
-            let done = task::spawn_blocking(work).await;
-            done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "normalize", error)))
-        }
-    });
-    let mut ready = preparing.buffered(PREPARED_AHEAD);
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            next = ready.next() => next,
-        };
-        let Some(batch) = next.transpose()? else { return Ok(()) };
-        if sender.send(batch).await.is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// Hashes every conversation, and normalizes and compresses those that the archive does not hold as they are.
-fn prepare(
-    provider: &dyn Provider,
-    reader: Option<&Mutex<Archive>>,
-    key: SourceKey,
-    batch: Batch,
-    window: Window,
-    channel: Option<Channel>,
-) -> Result<ReadyBatch> {
-    let mut conversations = Vec::with_capacity(batch.conversations.len());
-    for raw in batch.conversations {
-        let unprepared = Unprepared::new(raw);
-        if holds(reader, key, &unprepared) {
-            conversations.push(Committed::Held(unprepared));
-            continue;
-        }
-        let spare = unprepared.clone();
-        let prepared = unprepared.prepare(|bytes| provider.normalize(bytes))?;
-        let inside = is_inside(&prepared, window, channel);
-        conversations.push(if inside {
-            Committed::Write(Box::new(prepared))
-        } else {
-            Committed::Outside(spare)
-        });
-    }
-    Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts })
-}
-
-/// A doubt counts as no: the writer looks again before it writes.
-fn holds(reader: Option<&Mutex<Archive>>, key: SourceKey, conversation: &Unprepared) -> bool {
-    let Some(reader) = reader else { return false };
-    let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-    reader.holds(key, conversation).unwrap_or(false)
-}
-
-fn is_inside(prepared: &Prepared, window: Window, channel: Option<Channel>) -> bool {
-    let conversation = prepared.conversation();
-    window.contains(conversation.created_at)
-        && channel.is_none_or(|channel| conversation.channel == Some(channel))
 }

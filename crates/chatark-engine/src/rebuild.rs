@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::thread;
 
-use chatark_archive::{Archive, Rebuilt, RunEnd, Stored, Verdict};
+use chatark_archive::{Archive, Effort, Rebuilt, RunEnd, Start, Stored, Verdict};
 use chatark_core::{Error, ErrorKind, Provider, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +26,9 @@ pub fn rebuild(
 ) -> Result<Outcome> {
     let name = &source.origin.source;
     let key = archive.source(&source.origin)?;
-    let mut run = archive.begin_run(key, SCOPE, SCOPE, None, now())?;
-    observer.event(name, &Event::Started { resumed_from: None });
+    let start = Start { kind: SCOPE, scope: SCOPE, effort: Effort::Full, resume: None, at: now() };
+    let mut run = archive.begin_run(key, &start)?;
+    observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
     let mut after = 0;
     let verdict = loop {
         if stop.is_cancelled() {
@@ -43,8 +44,14 @@ pub fn rebuild(
         after = last;
     };
     archive.end_run(&run, &RunEnd { verdict, error: None, at: now() })?;
-    let outcome =
-        Outcome { source: name.clone(), verdict, progress: run.progress, error: None, resumable: false };
+    let outcome = Outcome {
+        source: name.clone(),
+        verdict,
+        effort: Effort::Full,
+        progress: run.progress,
+        error: None,
+        resumable: false,
+    };
     observer.event(name, &Event::Ended(&outcome));
     Ok(outcome)
 }

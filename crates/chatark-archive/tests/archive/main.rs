@@ -9,4 +9,6 @@ mod rebuilding;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod sweeps;
+#[cfg(test)]
 mod writing;

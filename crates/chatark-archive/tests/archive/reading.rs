@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
-use crate::support::{House, all, archived, filtered, modelled, noon, origin, written};
+use crate::support::{House, all, archived, filtered, modelled, noon, origin, start, written};
 
 /// Text as vendors and customers write it, and as they had better not.
 fn text() -> impl Strategy<Value = String> {
@@ -199,7 +199,7 @@ fn two_sources() -> House {
     let mut house = House::new();
     for name in ["shop", "Help"] {
         let source = house.source(name);
-        let mut run = house.archive.begin_run(source, "pull", "all", None, noon()).unwrap();
+        let mut run = house.archive.begin_run(source, &start("pull", "all", None)).unwrap();
         let batch = [
             ("z", Some(0)),
             ("é", Some(0)),

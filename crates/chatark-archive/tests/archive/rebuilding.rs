@@ -3,14 +3,14 @@
 use chatark_archive::{Archive, Run};
 use chatark_core::{Conversation, ErrorKind, Issue, IssueKind, Message, Part, Result, Role, Surface};
 
-use crate::support::{House, SCOPE, all, mapped, noon, written, written_from};
+use crate::support::{House, SCOPE, all, mapped, start, written, written_from};
 
 type Mapper = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
 
 /// Normalizes every conversation again, two at a time.
 fn rebuild(archive: &mut Archive, mapper: Mapper) -> Run {
     let source = archive.source(&crate::support::origin("shop")).unwrap();
-    let mut run = archive.begin_run(source, "rebuild", "rebuild", None, noon()).unwrap();
+    let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let mut after = 0;
     loop {
         let (stored, last) = archive.stored(source, after, 2).unwrap();
@@ -133,7 +133,7 @@ fn a_rebuild_that_fails_replaces_nothing() {
                BEGIN SELECT RAISE(ABORT, 'no more'); END";
     house.beside().execute_batch(sql).unwrap();
     let source = house.source("shop");
-    let mut run = house.archive.begin_run(source, "rebuild", "rebuild", None, noon()).unwrap();
+    let mut run = house.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let stored = house.archive.stored(source, 0, 10).unwrap().0;
     let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.normalize(longer).unwrap()).collect();
     assert!(house.archive.replace(&mut run, &rebuilt).is_err());

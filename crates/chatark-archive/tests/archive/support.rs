@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Committed, Filter, Run, SourceKey, SourceStatus, Unprepared};
+use chatark_archive::{
+    Archive, Committed, Effort, Filter, Resume, Run, SourceKey, SourceStatus, Start, Unprepared,
+};
 use chatark_core::{
     ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Error, Facts, Issue, Message,
     Origin, Part, RawConversation, Result, Role, SourceName, Surface, Timestamp,
@@ -13,6 +15,11 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 pub(crate) const SCOPE: &str = "*..* * all";
+
+/// Opens a run of everything at noon.
+pub(crate) fn start<'a>(kind: &'a str, scope: &'a str, resume: Option<&'a Resume>) -> Start<'a> {
+    Start { kind, scope, effort: Effort::Full, resume, at: noon() }
+}
 
 /// An archive in a folder that goes with it.
 pub(crate) struct House {
@@ -45,7 +52,7 @@ impl House {
     /// Begins a run of the source `shop` that resumes nothing.
     pub(crate) fn run(&mut self) -> Run {
         let source = self.source("shop");
-        self.archive.begin_run(source, "pull", SCOPE, None, noon()).unwrap()
+        self.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap()
     }
 
     /// Commits a batch that leaves no checkpoint.

@@ -9,7 +9,7 @@ use chatark_core::{Error, ErrorKind, Result};
 use chatark_formats::{Format, Manifest, Options};
 use chatark_sandbox::{Sandbox, Vendor, World};
 
-use crate::args::{DemoArgs, Which};
+use crate::args::{DemoArgs, How, Which};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let which = Which { sources: Vec::new(), since: None, until: None, channel: None };
     let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
-    let (exit, manifest) = export(&session, &which, false, &folder, &options, ui, false)?;
+    let (exit, manifest) = export(&session, &which, Some(How::default()), &folder, &options, ui, false)?;
     if let Some(manifest) = &manifest {
         show(&session, manifest, &folder, &config, ui)?;
     }

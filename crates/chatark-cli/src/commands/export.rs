@@ -7,7 +7,7 @@ use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
 use chatark_formats::{ArchiveState, Export, Manifest, Options, Selection, SourceState};
 use serde::Serialize;
 
-use crate::args::{ExportArgs, Global, Which};
+use crate::args::{ExportArgs, Global, How, Which};
 use crate::commands::pull::{PullResult, everything_in, pull_all, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
@@ -26,23 +26,23 @@ pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let session = Session::open(global)?;
     let options = options(args, &session);
     let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
-    export(&session, &args.which, args.offline, &folder, &options, ui, global.verbose > 0)
-        .map(|(exit, _)| exit)
+    let how = if args.offline { None } else { Some(args.how) };
+    export(&session, &args.which, how, &folder, &options, ui, global.verbose > 0).map(|(exit, _)| exit)
 }
 
-/// Pulls unless told not to, writes the files, and says where they are.
+/// Pulls where it is told how, writes the files, and says where they are.
 pub(crate) fn export(
     session: &Session,
     which: &Which,
-    offline: bool,
+    how: Option<How>,
     folder: &Path,
     options: &Options,
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
     let chosen = session.chosen(&which.sources)?;
-    let request = everything_in(which)?;
-    let (archive, pull, mut exit) = if offline {
+    let request = everything_in(which, how.unwrap_or_default())?;
+    let (archive, pull, mut exit) = if how.is_none() {
         (session.archive_to_read()?, None, Exit::Complete)
     } else {
         let sources = session.connect(&chosen, ui)?;

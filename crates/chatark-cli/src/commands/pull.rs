@@ -7,7 +7,7 @@ use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
 use chatark_engine::{Outcome, Pull, Source, pull};
 use serde::Serialize;
 
-use crate::args::{Global, PullArgs, Which};
+use crate::args::{Global, How, PullArgs, Which};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::stop::Stop;
@@ -26,6 +26,7 @@ pub(crate) struct PullResult {
 pub(crate) struct SourceResult {
     source: String,
     verdict: &'static str,
+    effort: &'static str,
     total_first: Option<u64>,
     total_last: Option<u64>,
     seen: u64,
@@ -36,6 +37,8 @@ pub(crate) struct SourceResult {
     changed: u64,
     unchanged: u64,
     unreadable: u64,
+    missing: u64,
+    returned: u64,
     issues: u64,
     pages: u64,
     empty_pages: u64,
@@ -122,13 +125,14 @@ fn request(args: &PullArgs) -> Result<Pull> {
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("name the source: `chatark pull SOURCE --user ID`"));
     }
-    Ok(Pull { selection, full: args.full, ..everything_in(&args.which)? })
+    Ok(Pull { selection, ..everything_in(&args.which, args.how)? })
 }
 
 /// Returns a pull of everything in a window and channel.
-pub(crate) fn everything_in(which: &Which) -> Result<Pull> {
+pub(crate) fn everything_in(which: &Which, how: How) -> Result<Pull> {
     let window = Window::new(which.since, which.until)?;
-    Ok(Pull { window, channel: which.channel, ..Pull::default() })
+    let How { full, accept_missing, .. } = how;
+    Ok(Pull { window, channel: which.channel, full, accept_missing, ..Pull::default() })
 }
 
 /// Refuses, before any call, what a vendor's API cannot be asked for.
@@ -153,6 +157,7 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
     SourceResult {
         source: outcome.source.to_string(),
         verdict: outcome.verdict.as_str(),
+        effort: outcome.effort.as_str(),
         total_first: progress.total_first,
         total_last: progress.total_last,
         seen: progress.seen,
@@ -163,6 +168,8 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         changed: progress.changed,
         unchanged: progress.unchanged,
         unreadable: progress.unreadable,
+        missing: progress.missing,
+        returned: progress.returned,
         issues: progress.issues,
         pages: progress.facts.pages,
         empty_pages: progress.facts.empty_pages,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, grouped, table};
+use crate::ui::{Ui, bytes, grouped, red, table};
 
 #[derive(Serialize)]
 struct StatusResult {
@@ -39,6 +39,10 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
         ui.line(&line)?;
     }
     for status in &sources {
+        if status.missing > 0 {
+            let missing = grouped(status.missing);
+            ui.line(&format!("{}: {missing} of them are no longer shown by the vendor", status.source))?;
+        }
         if !status.unfinished.is_empty() {
             ui.line(&format!(
                 "{}: an unfinished pull goes on with `chatark pull {}`",
@@ -78,7 +82,17 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
             "-".to_owned(),
         ]);
     }
-    table(&rows, &[2, 3])
+    let mut lines = table(&rows, &[2, 3]);
+    for (line, status) in lines.iter_mut().skip(1).zip(sources) {
+        if status.last_pull.as_ref().is_some_and(is_bad) {
+            *line = red(line);
+        }
+    }
+    lines
+}
+
+fn is_bad(run: &RunRecord) -> bool {
+    matches!(run.verdict.as_deref(), Some("short" | "partial" | "failed"))
 }
 
 /// Returns the verdict with the numbers that it rests on.

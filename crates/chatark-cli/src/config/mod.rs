@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chatark_core::{Error, ErrorKind, Result, Setting, Settings, SourceName};
+use chatark_core::{Descriptor, Error, ErrorKind, Increments, Result, Setting, Settings, SourceName};
+use chatark_engine::Refresh;
 use chatark_formats::Format;
 use chatark_http::Policy;
 use toml::de::{DeTable, DeValue};
@@ -19,6 +20,10 @@ use crate::secret::SecretSource;
 
 /// The example that `init` writes; a test reads it.
 pub(crate) const EXAMPLE: &str = include_str!("../../../../config.example.toml");
+
+/// How far back a pull reads again by default where a vendor tells no changes.
+const LOOK_BACK_DAYS: u32 = 30;
+const MOST_DAYS: u32 = 3_650;
 
 /// A config without mistakes.
 pub(crate) struct Config {
@@ -44,6 +49,7 @@ pub(crate) struct SourceConfig {
     pub(crate) entry: &'static Entry,
     pub(crate) settings: Settings,
     pub(crate) key: SecretSource,
+    pub(crate) refresh: Refresh,
 }
 
 /// Why there is no config.
@@ -203,8 +209,22 @@ fn source(
             problems.add(section.at(), section.path(problem.key), problem.message);
         }
     }
+    let refresh = refresh(entry.descriptor, &mut section, problems);
     section.finish(problems);
-    Some(SourceConfig { name: name?, entry, settings, key: key? })
+    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh })
+}
+
+/// Reads how often a source is read whole; only a vendor that tells no changes takes a look back.
+fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Refresh {
+    let full_sweep_days = section.number("full_sweep_days", 0..=MOST_DAYS, problems);
+    let look_back_days = match descriptor.increments {
+        Increments::Summaries => None,
+        Increments::LookBack => section.number("look_back_days", 1..=MOST_DAYS, problems),
+    };
+    Refresh {
+        full_sweep_days: full_sweep_days.unwrap_or(descriptor.full_sweep_days),
+        look_back_days: look_back_days.unwrap_or(LOOK_BACK_DAYS),
+    }
 }
 
 fn name(

@@ -1,0 +1,457 @@
+//! The ledger: sources, runs, their verdicts, and the places from which unfinished ones go on.
+
+use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Facts, Origin, Result, Timestamp};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use crate::open::Archive;
+use crate::sweep;
+use crate::values::{count, database, timestamp, uncount};
+
+/// The archive's own number of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SourceKey(pub(crate) i64);
+
+/// A run that has begun.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub(crate) key: i64,
+    pub(crate) source: SourceKey,
+    pub(crate) scope: String,
+    pub(crate) effort: Effort,
+    /// When the sweep began that this run ends or goes on with; `None` where that is not known.
+    pub(crate) swept_from: Option<Timestamp>,
+    /// The sweep so far, over this run and those that it resumes.
+    pub progress: Progress,
+}
+
+/// How much of a source a run reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// Everything in its scope.
+    #[default]
+    Full,
+    /// What a list of summaries shows as changed; the list itself is read whole.
+    Changes,
+    /// What began lately.
+    Recent,
+}
+
+/// What a run is to be opened with.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// `pull` or `rebuild`.
+    pub kind: &'a str,
+    /// Window, channel and selection, by which checkpoints are told apart.
+    pub scope: &'a str,
+    /// How much it reads.
+    pub effort: Effort,
+    /// The place that it goes on from.
+    pub resume: Option<&'a Resume>,
+    /// When it begins.
+    pub at: Timestamp,
+}
+
+/// When the latest sweeps of everything began that came to their end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// One that read everything.
+    pub full: Option<Timestamp>,
+    /// One of any effort.
+    pub any: Option<Timestamp>,
+}
+
+/// The place that an earlier run of the same scope reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The place to go on from.
+    pub cursor: Cursor,
+    /// When it was saved.
+    pub saved_at: Option<Timestamp>,
+    /// How much the sweep reads.
+    pub effort: Effort,
+    swept_from: Option<Timestamp>,
+    seen: u64,
+    total_first: Option<u64>,
+}
+
+/// The counts of a run. `seen` and `total_first` reach back over the runs that this one resumes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The vendor's own count at the beginning of the sweep.
+    pub total_first: Option<u64>,
+    /// The vendor's own count in its latest answer.
+    pub total_last: Option<u64>,
+    /// Different conversations in the vendor's answers.
+    pub seen: u64,
+    /// Conversations in the vendor's answers.
+    pub received: u64,
+    /// Of these, sent more than once in this run.
+    pub repeated: u64,
+    /// Of these, outside the window or channel that was asked for.
+    pub outside: u64,
+    /// Conversations that the archive did not have.
+    pub added: u64,
+    /// Conversations of which the archive had other bytes.
+    pub changed: u64,
+    /// Conversations of which the archive had the same bytes.
+    pub unchanged: u64,
+    /// Conversations whose bytes could not be read.
+    pub unreadable: u64,
+    /// Conversations that the vendor no longer showed, marked as missing by this run.
+    pub missing: u64,
+    /// Missing conversations that the vendor showed again.
+    pub returned: u64,
+    /// Places that were not understood.
+    pub issues: u64,
+    /// Bytes of the conversations, as sent.
+    pub bytes: u64,
+    /// What the vendor said around them.
+    pub facts: Facts,
+}
+
+/// What can be said of a run in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As many conversations were seen as the vendor counts.
+    Complete,
+    /// All that were there at the beginning were seen; more came while reading.
+    GrewDuringRun,
+    /// Fewer conversations were seen than the vendor counts, or far fewer than are archived.
+    Short,
+    /// The walk reached its end, but the vendor gives no count to hold it against.
+    Unprovable,
+    /// The walk ended with an error after something was archived.
+    Partial,
+    /// The run spent what it was allowed to.
+    Budget,
+    /// The user or the system ended the run.
+    Interrupted,
+    /// The walk ended with an error before anything was archived.
+    Failed,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// What can be said of it.
+    pub verdict: Verdict,
+    /// The error that ended it.
+    pub error: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+impl Run {
+    /// Returns the source of the run.
+    pub fn source(&self) -> SourceKey {
+        self.source
+    }
+
+    /// Returns what the run was asked for.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Returns how much the run reads.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// Notes that the vendor gave everything, though less was asked for.
+    pub fn has_read_everything(&mut self) {
+        self.effort = Effort::Full;
+    }
+}
+
+impl Effort {
+    /// Returns the word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Changes => "changes",
+            Self::Recent => "recent",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        match word {
+            "changes" => Self::Changes,
+            "recent" => Self::Recent,
+            _ => Self::Full,
+        }
+    }
+}
+
+impl Verdict {
+    /// Returns the word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::GrewDuringRun => "grew-during-run",
+            Self::Short => "short",
+            Self::Unprovable => "unprovable",
+            Self::Partial => "partial",
+            Self::Budget => "budget",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Returns whether the walk came to its end with nothing against it.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Complete | Self::GrewDuringRun | Self::Unprovable)
+    }
+
+    /// Holds what was seen against what the vendor counted, at the end of a sweep.
+    pub fn of(progress: &Progress) -> Self {
+        let Some(last) = progress.total_last else { return Self::Unprovable };
+        let first = progress.total_first.unwrap_or(last);
+        match progress.seen {
+            seen if seen >= last => Self::Complete,
+            seen if seen >= first => Self::GrewDuringRun,
+            _ => Self::Short,
+        }
+    }
+}
+
+impl Archive {
+    /// Registers a source, or refuses one whose name belongs to another agent.
+    pub fn source(&mut self, origin: &Origin) -> Result<SourceKey> {
+        let failed = database("register a source");
+        let name = origin.source.as_str();
+        let found: Option<(i64, String, String)> = self
+            .connection
+            .query_row("SELECT source_key, provider, agent_id FROM source WHERE name = ?1", [name], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()
+            .map_err(&failed)?;
+        match found {
+            Some((key, provider, agent)) if provider == origin.provider && agent == origin.agent_id => {
+                Ok(SourceKey(key))
+            }
+            Some((_, provider, agent)) => Err(Error::new(
+                ErrorKind::Usage,
+                "register a source",
+                format!("the archive holds another agent under this name: {agent} of {provider}"),
+            )
+            .with("source", name)
+            .hint("give the source a new name in the config, or use another archive")),
+            None => {
+                let row = params![name, origin.provider, origin.agent_id];
+                self.connection
+                    .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
+                    .map_err(&failed)?;
+                Ok(SourceKey(self.connection.last_insert_rowid()))
+            }
+        }
+    }
+
+    /// Returns the place that an unfinished run of the same scope reached.
+    pub fn resume(&self, source: SourceKey, scope: &str) -> Result<Option<Resume>> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT cursor, saved_at, seen, total_first, effort, swept_from
+                 FROM checkpoint WHERE source_key = ?1 AND scope = ?2",
+            )
+            .and_then(|mut statement| statement.query_row(params![source.0, scope], resume).optional())
+            .map_err(database("read the checkpoint"))?;
+        // A cursor that an older version wrote in another form is no loss: the sweep begins anew.
+        Ok(found.flatten())
+    }
+
+    /// Returns the scopes of unfinished runs of a source.
+    pub fn unfinished(&self, source: SourceKey) -> Result<Vec<String>> {
+        let failed = database("read the checkpoints");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT scope FROM checkpoint WHERE source_key = ?1 ORDER BY scope")
+            .map_err(&failed)?;
+        let scopes = statement.query_map([source.0], |row| row.get(0)).map_err(&failed)?;
+        scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
+    }
+
+    /// Returns when the latest sweeps of a scope began that came to their end.
+    pub fn swept(&self, source: SourceKey, scope: &str) -> Result<Swept> {
+        let latest = |efforts: &str| {
+            let sql = format!(
+                "SELECT swept_from FROM run WHERE source_key = ?1 AND kind = 'pull' AND scope = ?2
+                     AND swept_from IS NOT NULL AND effort IN ({efforts})
+                     AND verdict IN ('complete', 'grew-during-run', 'unprovable')
+                 ORDER BY run_key DESC LIMIT 1"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let found = statement.query_row(params![source.0, scope], |row| row.get(0)).optional()?;
+            Ok(timestamp(found))
+        };
+        let failed = database("read the ledger");
+        Ok(Swept {
+            full: latest("'full'").map_err(&failed)?,
+            any: latest("'full', 'changes', 'recent'").map_err(&failed)?,
+        })
+    }
+
+    /// Opens a run in the ledger.
+    pub fn begin_run(&mut self, source: SourceKey, start: &Start<'_>) -> Result<Run> {
+        let failed = || database("begin a run");
+        let resume = start.resume;
+        let swept_from = resume.map_or(Some(start.at), |resume| resume.swept_from);
+        let mut progress = Progress::default();
+        let transaction = self.connection.transaction().map_err(failed())?;
+        if let Some(resume) = resume {
+            // A sweep that an older version began noted no ids: its count is all that there is.
+            let seen = sweep::recall(&transaction, source, start.scope)?;
+            progress.seen = seen.max(resume.seen);
+            progress.total_first = resume.total_first;
+        } else {
+            sweep::forget(&transaction, source, start.scope)?;
+        }
+        transaction
+            .prepare_cached(
+                "INSERT INTO run (source_key, kind, scope, resumed, started_at, effort, swept_from)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    source.0,
+                    start.kind,
+                    start.scope,
+                    resume.is_some(),
+                    start.at.microseconds(),
+                    start.effort.as_str(),
+                    swept_from.map(Timestamp::microseconds),
+                ])
+            })
+            .map_err(failed())?;
+        let key = transaction.last_insert_rowid();
+        transaction.commit().map_err(failed())?;
+        Ok(Run { key, source, scope: start.scope.to_owned(), effort: start.effort, swept_from, progress })
+    }
+
+    /// Closes a run in the ledger.
+    pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
+        let (progress, key) = (&run.progress, run.key);
+        let row = params![
+            key,
+            end.at.microseconds(),
+            end.verdict.as_str(),
+            end.error,
+            run.effort.as_str(),
+            count(progress.missing),
+            count(progress.returned),
+        ];
+        let sql =
+            "UPDATE run SET ended_at = ?2, verdict = ?3, error = ?4, effort = ?5, missing = ?6, returned = ?7,
+                       archived = (SELECT conversations FROM source WHERE source.source_key = run.source_key)
+                   WHERE run_key = ?1";
+        self.connection.execute(sql, row).map_err(database("end a run"))?;
+        Ok(())
+    }
+
+    /// Drops the checkpoint of a scope, so that its next pull begins anew.
+    pub fn forget_checkpoint(&mut self, source: SourceKey, scope: &str) -> Result<()> {
+        let failed = || database("drop a checkpoint");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        drop_checkpoint(&transaction, source, scope)?;
+        sweep::forget(&transaction, source, scope)?;
+        transaction.commit().map_err(failed())
+    }
+}
+
+fn resume(row: &Row<'_>) -> rusqlite::Result<Option<Resume>> {
+    let Ok(cursor) = serde_json::from_str(&row.get::<_, String>(0)?) else { return Ok(None) };
+    Ok(Some(Resume {
+        cursor,
+        saved_at: timestamp(row.get(1)?),
+        effort: Effort::from_word(&row.get::<_, String>(4)?),
+        swept_from: timestamp(row.get(5)?),
+        seen: uncount(row.get(2)?),
+        total_first: row.get::<_, Option<i64>>(3)?.map(uncount),
+    }))
+}
+
+/// Saves the place that a batch leads to, with the ids that it brought.
+pub(crate) fn save_checkpoint(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    checkpoint: &Checkpoint,
+    progress: &Progress,
+    now: Timestamp,
+) -> Result<()> {
+    let failed = || database("save the checkpoint");
+    match checkpoint {
+        Checkpoint::None => {}
+        Checkpoint::At(cursor) => {
+            let cursor = serde_json::to_string(cursor)
+                .map_err(|error| Error::new(ErrorKind::Unexpected, "save the checkpoint", error))?;
+            transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO checkpoint
+                         (source_key, scope, cursor, seen, total_first, saved_at, effort, swept_from)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )
+                .and_then(|mut statement| {
+                    statement.execute(params![
+                        run.source.0,
+                        run.scope,
+                        cursor,
+                        count(progress.seen),
+                        progress.total_first.map(count),
+                        now.microseconds(),
+                        run.effort.as_str(),
+                        run.swept_from.map(Timestamp::microseconds),
+                    ])
+                })
+                .map_err(failed())?;
+        }
+        Checkpoint::End => {
+            drop_checkpoint(transaction, run.source, &run.scope)?;
+            sweep::forget_saved(transaction, run.source, &run.scope)?;
+        }
+    }
+    Ok(())
+}
+
+fn drop_checkpoint(transaction: &Transaction<'_>, source: SourceKey, scope: &str) -> Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2")
+        .and_then(|mut statement| statement.execute(params![source.0, scope]))
+        .map_err(database("drop a checkpoint"))?;
+    Ok(())
+}
+
+/// Writes the counts of a run into the ledger.
+pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progress: &Progress) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE run SET total_first = ?2, total_last = ?3, seen = ?4, received = ?5, repeated = ?6,
+                 outside = ?7, added = ?8, changed = ?9, unchanged = ?10, unreadable = ?11, pages = ?12,
+                 empty_pages = ?13, skipped = ?14, bytes = ?15, quota_used = ?16, quota_left = ?17, issues = ?18
+             WHERE run_key = ?1",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                run_key,
+                progress.total_first.map(count),
+                progress.total_last.map(count),
+                count(progress.seen),
+                count(progress.received),
+                count(progress.repeated),
+                count(progress.outside),
+                count(progress.added),
+                count(progress.changed),
+                count(progress.unchanged),
+                count(progress.unreadable),
+                count(progress.facts.pages),
+                count(progress.facts.empty_pages),
+                count(progress.facts.skipped),
+                count(progress.bytes),
+                progress.facts.quota_used.map(count),
+                progress.facts.quota_left.map(count),
+                count(progress.issues),
+            ])
+        })
+        .map_err(database("write the ledger"))?;
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! What a sweep has seen over several runs, and what a whole one no longer sees.
+
+use std::fs;
+
+use chatark_archive::{Archive, Committed, Effort, Gone, Run, RunEnd, SourceKey, Start, Swept, Verdict};
+use chatark_core::{Checkpoint, ConversationId, Facts, Held, Timestamp};
+use rusqlite::Connection;
+
+use crate::support::{House, SCOPE, all, at, cursor, noon, start, written};
+
+fn later(seconds: i64) -> Timestamp {
+    Timestamp::from_epoch(1_733_054_400 + seconds).unwrap()
+}
+
+fn unchanged(id: &str) -> Committed {
+    Committed::Unchanged(ConversationId::new(id))
+}
+
+/// Fills an archive with conversations `0` to `number - 1`.
+fn filled(number: usize) -> (House, SourceKey) {
+    let mut house = House::new();
+    let mut run = house.run();
+    let batch = (0..number).map(|id| written(&id.to_string(), "text")).collect();
+    house.try_commit(&mut run, batch, &Checkpoint::End).unwrap();
+    (house, run.source())
+}
+
+/// Runs a sweep of everything that sees these conversations, a batch each.
+fn sweep(house: &mut House, source: SourceKey, ids: impl Iterator<Item = usize>) -> Run {
+    let mut run = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
+    for id in ids {
+        house.commit(&mut run, vec![unchanged(&id.to_string())]);
+    }
+    house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
+    house.archive.welcome_back(&mut run).unwrap();
+    run
+}
+
+/// Returns the ids that are marked as missing.
+fn missing(house: &House) -> Vec<String> {
+    let beside = house.beside();
+    let mut statement =
+        beside.prepare("SELECT id FROM conversation WHERE missing_since IS NOT NULL ORDER BY id").unwrap();
+    let ids = statement.query_map([], |row| row.get(0)).unwrap();
+    ids.map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_a_whole_sweep_does_not_see_is_marked_and_stays() {
+    let (mut house, source) = filled(20);
+    let mut run = sweep(&mut house, source, (0..20).filter(|id| *id != 7 && *id != 11));
+    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
+    assert_eq!(house.archive.mark_missing(&mut run, false, later(60)).unwrap(), Gone::Marked(2));
+    assert_eq!(run.progress.missing, 2);
+    assert_eq!(missing(&house), ["11", "7"]);
+    assert_eq!(all(&house.archive).len(), 20);
+    assert_eq!((house.status().conversations, house.status().missing), (20, 2));
+
+    // One of them comes back; the other one keeps the time at which it was first missed.
+    let mut run = sweep(&mut house, source, (0..20).filter(|id| *id != 7));
+    assert_eq!(run.progress.returned, 1);
+    assert_eq!(house.archive.mark_missing(&mut run, false, later(120)).unwrap(), Gone::Marked(0));
+    assert_eq!(missing(&house), ["7"]);
+    let since = house.count("SELECT missing_since FROM conversation WHERE id = '7'");
+    assert_eq!(since, u64::try_from(later(60).microseconds()).unwrap());
+}
+
+#[test]
+fn more_than_a_tenth_is_marked_only_where_that_is_accepted() {
+    let (mut house, source) = filled(20);
+    let mut run = sweep(&mut house, source, 3..20);
+    let refused = Gone::Refused { gone: 3, held: 20 };
+    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    assert_eq!((missing(&house).len(), run.progress.missing), (0, 0));
+    assert_eq!(house.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    assert_eq!(missing(&house), ["0", "1", "2"]);
+    // The share is of what is not missing yet: one of seventeen is less than a tenth, two are more.
+    let mut run = sweep(&mut house, source, 5..20);
+    let refused = Gone::Refused { gone: 2, held: 17 };
+    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    let mut run = sweep(&mut house, source, 4..20);
+    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Marked(1));
+}
+
+#[test]
+fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
+    let (mut house, source) = filled(12);
+    let mut first = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
+    let facts = Facts { total: Some(12), ..Facts::default() };
+    let batch: Vec<_> = (0..5).map(|id| unchanged(&id.to_string())).collect();
+    house.archive.commit(&mut first, batch, &at(1), &facts, noon()).unwrap();
+    let path = house.path.clone();
+    drop(house.archive);
+    // A new process, which remembers nothing.
+    house.archive = Archive::open(&path, later(9)).unwrap();
+    let resume = house.archive.resume(source, SCOPE).unwrap();
+    let mut second = house.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
+    assert_eq!(second.progress.seen, 5);
+    // The list moved, and one conversation of the first run comes once more.
+    let batch: Vec<_> = (4..11).map(|id| unchanged(&id.to_string())).collect();
+    house.archive.commit(&mut second, batch, &Checkpoint::End, &facts, noon()).unwrap();
+    let progress = &second.progress;
+    assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
+    assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
+    assert_eq!(house.archive.mark_missing(&mut second, false, noon()).unwrap(), Gone::Marked(1));
+    assert_eq!(missing(&house), ["11"]);
+    assert_eq!(house.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
+}
+
+/// What was seen and is not archived would be a loss: the sweep must not look complete.
+#[test]
+fn what_was_seen_and_is_not_archived_is_an_error() {
+    let (mut house, source) = filled(20);
+    let mut run = sweep(&mut house, source, 0..21);
+    let error = house.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    assert!(error.message().contains("21 conversations were seen and 20"), "{error}");
+}
+
+#[test]
+fn an_unfinished_sweep_leaves_its_sightings_until_it_begins_anew_or_is_forgotten() {
+    let (mut house, source) = filled(2);
+    let sightings = |house: &House| house.count("SELECT count(*) FROM sighting");
+    let mut run = house.run();
+    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    assert_eq!(sightings(&house), 1);
+    house.archive.forget_checkpoint(source, SCOPE).unwrap();
+    assert_eq!(sightings(&house), 0);
+    let mut run = house.run();
+    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    let run = house.run();
+    assert_eq!((sightings(&house), run.progress.seen), (0, 0));
+}
+
+/// Builds an archive as version 1 wrote it, with a finished run, and a checkpoint of an unfinished one.
+fn of_version_one(path: &std::path::Path) {
+    let old = Connection::open(path).unwrap();
+    old.execute_batch(include_str!("../../src/migrations/0001_first.sql")).unwrap();
+    old.pragma_update(None, "application_id", 0x4368_4172).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let cursor = serde_json::to_string(&cursor(4)).unwrap();
+    old.execute_batch(&format!(
+        "INSERT INTO source VALUES (1, 'shop', 'vendor-v1', 'agent of shop', 2, 0);
+         INSERT INTO run (run_key, source_key, kind, scope, started_at, verdict) VALUES (1, 1, 'pull', '{SCOPE}', 1733054401000000, 'complete');
+         INSERT INTO run (run_key, source_key, kind, scope, resumed, started_at, verdict) VALUES (2, 1, 'pull', '{SCOPE}', 1, 1733054402000000, 'complete');
+         INSERT INTO conversation (conversation_key, source_key, id, raw_version, readable, message_count) VALUES (1, 1, 'a', 1, 1, 0), (2, 1, 'b', 1, 1, 0);
+         INSERT INTO checkpoint VALUES (1, '{SCOPE}', '{cursor}', 1, NULL, 1733054403000000);"
+    ))
+    .unwrap();
+    old.close().unwrap();
+}
+
+#[test]
+fn an_archive_of_version_one_goes_on_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive.db");
+    of_version_one(&path);
+    let before = fs::read(&path).unwrap();
+    let error = Archive::open_to_read(&path).unwrap_err();
+    assert!(error.to_string().contains("older") && error.next_step().is_some(), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    let mut archive = Archive::open(&path, noon()).unwrap();
+    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    assert_eq!(archive.status().unwrap()[0].conversations, 2);
+    // When the sweep of the resumed run began is not known, so it proves nothing.
+    let swept = Some(later(1));
+    assert_eq!(archive.swept(source, SCOPE).unwrap(), Swept { full: swept, any: swept });
+    let resume = archive.resume(source, SCOPE).unwrap();
+    let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
+    assert_eq!(run.progress.seen, 1);
+    let batch = vec![unchanged("b")];
+    archive.commit(&mut run, batch, &Checkpoint::End, &Facts::default(), noon()).unwrap();
+    // One of the two was seen by the run of the old version, which kept no ids.
+    assert_eq!(archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Unknown);
+}
+
+#[test]
+fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
+    let (mut house, source) = filled(1);
+    let mut swept = |effort, scope, verdict, seconds| {
+        let begin = Start { kind: "pull", scope, effort, resume: None, at: later(seconds) };
+        let run = house.archive.begin_run(source, &begin).unwrap();
+        let end = RunEnd { verdict, error: None, at: later(seconds + 5) };
+        house.archive.end_run(&run, &end).unwrap();
+        house.archive.swept(source, SCOPE).unwrap()
+    };
+    let of = |full, any| Swept { full: Some(later(full)), any: Some(later(any)) };
+    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Short, 10), Swept::default());
+    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Unprovable, 20), of(20, 20));
+    assert_eq!(swept(Effort::Recent, SCOPE, Verdict::Unprovable, 30), of(20, 30));
+    assert_eq!(swept(Effort::Changes, SCOPE, Verdict::GrewDuringRun, 40), of(20, 40));
+    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Interrupted, 50), of(20, 40));
+    assert_eq!(swept(Effort::Full, "since", Verdict::Complete, 60), of(20, 40));
+    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Complete, 70), of(70, 70));
+}
+
+#[test]
+fn a_resumed_sweep_began_when_its_first_run_did() {
+    let (mut house, source) = filled(1);
+    let mut run = house.run();
+    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    let resume = house.archive.resume(source, SCOPE).unwrap();
+    assert_eq!(resume.as_ref().unwrap().effort, Effort::Full);
+    let again =
+        Start { kind: "pull", scope: SCOPE, effort: Effort::Full, resume: resume.as_ref(), at: later(90) };
+    let mut run = house.archive.begin_run(source, &again).unwrap();
+    house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
+    let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(95) };
+    house.archive.end_run(&run, &end).unwrap();
+    assert_eq!(house.archive.swept(source, SCOPE).unwrap().full, Some(noon()));
+}
+
+#[test]
+fn what_is_held_is_told_in_the_order_of_the_question() {
+    let (house, source) = filled(3);
+    let ids = ["2", "no", "0"].map(ConversationId::new);
+    let held = Some(Held { title: Some("text".to_owned()), ..Held::default() });
+    assert_eq!(house.archive.held(source, &ids).unwrap(), [held.clone(), None, held]);
+    let nobody = House::new();
+    assert_eq!(nobody.archive.held(source, &ids).unwrap(), [None, None, None]);
+}

@@ -1,0 +1,140 @@
+//! How much of a source a pull reads: everything, what changed, or what began lately.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chatark_archive::{Archive, Effort, SourceKey, Swept};
+use chatark_core::{ConversationId, Held, Increments, Known, PullRequest, Selection, Timestamp, Window};
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// How often a source is read whole, and how far back in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refresh {
+    /// After so many days everything is read again; 0 reads everything each time.
+    pub full_sweep_days: u32,
+    /// Where a vendor tells no changes: what began in so many days before the last sweep is read again.
+    pub look_back_days: u32,
+}
+
+/// What is known of a source when a pull is planned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) increments: Increments,
+    pub(crate) refresh: Refresh,
+    /// The latest good sweeps of the same scope.
+    pub(crate) swept: Swept,
+    /// How much an unfinished sweep of the same scope reads.
+    pub(crate) unfinished: Option<Effort>,
+    pub(crate) now: Timestamp,
+}
+
+impl Standing {
+    /// Returns how much to read, and in which window.
+    pub(crate) fn plan(&self, request: &PullRequest) -> (Effort, Window) {
+        let everything = (Effort::Full, request.window);
+        if request.selection != Selection::All || self.refresh.full_sweep_days == 0 {
+            return everything;
+        }
+        if self.unfinished == Some(Effort::Full) || (request.is_whole() && self.is_full_due()) {
+            return everything;
+        }
+        match self.increments {
+            Increments::Summaries => (Effort::Changes, request.window),
+            Increments::LookBack if request.is_whole() => {
+                self.looked_back().map_or(everything, |window| (Effort::Recent, window))
+            }
+            Increments::LookBack => everything,
+        }
+    }
+
+    fn is_full_due(&self) -> bool {
+        let due = |full: Timestamp| full.shifted(days(self.refresh.full_sweep_days));
+        self.swept.full.and_then(due).is_none_or(|due| due <= self.now)
+    }
+
+    /// Stays the same until a sweep succeeds, so that an interrupted one goes on where it stopped.
+    fn looked_back(&self) -> Option<Window> {
+        let since = self.swept.any?.shifted(-days(self.refresh.look_back_days))?;
+        Some(Window { since: Some(since), until: None })
+    }
+}
+
+fn days(number: u32) -> i64 {
+    i64::from(number) * DAY_SECONDS
+}
+
+/// What the archive holds of one source, for a provider that passes over what has not changed.
+#[derive(Debug)]
+pub(crate) struct KnownInArchive {
+    pub(crate) reader: Arc<Mutex<Archive>>,
+    pub(crate) key: SourceKey,
+}
+
+impl Known for KnownInArchive {
+    /// A doubt counts as not held: the conversation is fetched, and the writer looks again.
+    fn held(&self, ids: &[ConversationId]) -> Vec<Option<Held>> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.held(self.key, ids).unwrap_or_else(|_| vec![None; ids.len()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_epoch(1_790_000_000 + day * DAY_SECONDS).unwrap()
+    }
+
+    fn standing(increments: Increments) -> Standing {
+        Standing {
+            increments,
+            refresh: Refresh { full_sweep_days: 7, look_back_days: 30 },
+            swept: Swept { full: Some(at(0)), any: Some(at(3)) },
+            unfinished: None,
+            now: at(4),
+        }
+    }
+
+    fn windowed() -> PullRequest {
+        PullRequest { window: Window { since: Some(at(-9)), until: None }, ..PullRequest::default() }
+    }
+
+    #[test]
+    fn what_changed_is_read_until_everything_is_due_again() {
+        let whole = PullRequest::default();
+        let held = standing(Increments::Summaries);
+        assert_eq!(held.plan(&whole), (Effort::Changes, Window::default()));
+        assert_eq!(Standing { now: at(7), ..held }.plan(&whole).0, Effort::Full);
+        assert_eq!(Standing { swept: Swept::default(), ..held }.plan(&whole).0, Effort::Full);
+        let each_time = Refresh { full_sweep_days: 0, ..held.refresh };
+        assert_eq!(Standing { refresh: each_time, ..held }.plan(&whole).0, Effort::Full);
+        // A window's summaries show what changed whether or not there was a sweep of it.
+        assert_eq!(
+            Standing { swept: Swept::default(), ..held }.plan(&windowed()),
+            (Effort::Changes, windowed().window)
+        );
+        let selection = Selection::User("u".to_owned());
+        assert_eq!(held.plan(&PullRequest { selection, ..whole }).0, Effort::Full);
+    }
+
+    #[test]
+    fn a_look_back_counts_from_the_last_good_sweep() {
+        let whole = PullRequest::default();
+        let held = standing(Increments::LookBack);
+        let window = Window { since: Some(at(-27)), until: None };
+        assert_eq!(held.plan(&whole), (Effort::Recent, window));
+        // A day later, with nothing finished in between, it is the same window.
+        assert_eq!(Standing { now: at(5), ..held }.plan(&whole), (Effort::Recent, window));
+        assert_eq!(held.plan(&windowed()), (Effort::Full, windowed().window));
+        assert_eq!(Standing { now: at(8), ..held }.plan(&whole).0, Effort::Full);
+    }
+
+    #[test]
+    fn an_unfinished_sweep_of_everything_is_finished_first() {
+        for increments in [Increments::Summaries, Increments::LookBack] {
+            let held = Standing { unfinished: Some(Effort::Full), ..standing(increments) };
+            assert_eq!(held.plan(&PullRequest::default()), (Effort::Full, Window::default()));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Between a provider and the writer: batches are fetched in order and made ready on other threads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chatark_archive::{Archive, Committed, Prepared, SourceKey, Unprepared};
+use chatark_core::{
+    Batch, Channel, Checkpoint, Error, ErrorKind, Facts, Provider, PullRequest, Result, Window,
+};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task;
+use tokio_util::sync::CancellationToken;
+
+/// How many batches of one source are prepared at a time.
+const PREPARED_AHEAD: usize = 2;
+
+/// What it takes to make the batches of one source ready.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    pub(crate) provider: Arc<dyn Provider>,
+    /// A second connection, by which conversations that have not changed are recognised without the writer.
+    pub(crate) reader: Option<Arc<Mutex<Archive>>>,
+    pub(crate) key: SourceKey,
+    /// What began outside is counted and not kept.
+    pub(crate) window: Window,
+    /// What is of another channel is counted and not kept.
+    pub(crate) channel: Option<Channel>,
+}
+
+/// A batch on its way from the vendor to the writer.
+pub(crate) struct ReadyBatch {
+    pub(crate) conversations: Vec<Committed>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) facts: Facts,
+}
+
+/// Fetches batches, prepares them on other threads, and hands them on in the vendor's order.
+pub(crate) async fn fetch(
+    preparer: Arc<Preparer>,
+    request: PullRequest,
+    sender: mpsc::Sender<ReadyBatch>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let provider = Arc::clone(&preparer.provider);
+    // An error takes its turn behind the batches before it, so that what was fetched before a fault is kept.
+    let preparing = provider.pull(request).map(|batch| {
+        let preparer = Arc::clone(&preparer);
+        async move {
+            let batch = batch?;
+            let done = task::spawn_blocking(move || preparer.prepare(batch)).await;
+            done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "normalize", error)))
+        }
+    });
+    let mut ready = preparing.buffered(PREPARED_AHEAD);
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            next = ready.next() => next,
+        };
+        let Some(batch) = next.transpose()? else { return Ok(()) };
+        if sender.send(batch).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl Preparer {
+    /// Hashes every conversation, and normalizes and compresses those that the archive does not hold as they are.
+    fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
+        let mut conversations = Vec::with_capacity(batch.conversations.len() + batch.unchanged.len());
+        for raw in batch.conversations {
+            let unprepared = Unprepared::new(raw);
+            if self.holds(&unprepared) {
+                conversations.push(Committed::Held(unprepared));
+                continue;
+            }
+            let spare = unprepared.clone();
+            let prepared = unprepared.prepare(|bytes| self.provider.normalize(bytes))?;
+            conversations.push(if self.is_inside(&prepared) {
+                Committed::Write(Box::new(prepared))
+            } else {
+                Committed::Outside(spare)
+            });
+        }
+        conversations.extend(batch.unchanged.into_iter().map(Committed::Unchanged));
+        Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts })
+    }
+
+    /// A doubt counts as no: the writer looks again before it writes.
+    fn holds(&self, conversation: &Unprepared) -> bool {
+        let Some(reader) = &self.reader else { return false };
+        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.holds(self.key, conversation).unwrap_or(false)
+    }
+
+    fn is_inside(&self, prepared: &Prepared) -> bool {
+        let conversation = prepared.conversation();
+        self.window.contains(conversation.created_at)
+            && self.channel.is_none_or(|channel| conversation.channel == Some(channel))
+    }
+}
