@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]
+mod reliability;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,416 @@
+//! Every fault at once: what each run ends with and what it saves, held against the table of `docs/reliability.md`;
+//! and that no key and nothing that people wrote is anywhere it does not belong.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chatark_sandbox::truth::{Content, Conversation};
+use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor};
+use chatark_tests::{House, KEY, Run, Running, eventually, repository};
+use serde_json::json;
+
+use crate::support::{agent, archived, ids, number};
+
+/// What people wrote, in every message of these agents.
+const CANARY: &str = "canary-words-of-a-customer";
+/// The answer that a fault strikes, counted from 0.
+const THIRD: u64 = 2;
+const ALWAYS: u64 = u64::MAX;
+
+/// The columns of the table.
+const KINDS: [Kind; 4] = [Kind::V1, Kind::V2, Kind::Pages, Kind::OneArray];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    V1,
+    V2,
+    Pages,
+    OneArray,
+}
+
+impl Kind {
+    fn vendor(self) -> Vendor {
+        match self {
+            Self::V1 => Vendor::ChatbaseV1,
+            Self::V2 => Vendor::ChatbaseV2,
+            Self::Pages | Self::OneArray => Vendor::ConvocoreV3,
+        }
+    }
+
+    /// Returns an agent of four full answers, or of one answer that holds as much.
+    fn agent(self) -> Agent {
+        let number = match self {
+            Self::V1 => 400,
+            Self::V2 => 80,
+            Self::Pages => 200,
+            Self::OneArray => 1_000,
+        };
+        let mut agent = agent(self.vendor(), number);
+        let mut conversations: Vec<_> = agent.dataset.iter().collect();
+        conversations.iter_mut().for_each(speak);
+        agent.dataset = Dataset::of(conversations);
+        if self == Self::OneArray {
+            agent.generation = Generation::OneArray;
+        }
+        agent
+    }
+
+    /// Returns the answer that a fault strikes: the third one, or the one that there is.
+    fn answer(self) -> u64 {
+        if self == Self::OneArray { 0 } else { THIRD }
+    }
+}
+
+fn speak(conversation: &mut Conversation) {
+    for message in &mut conversation.messages {
+        for content in &mut message.content {
+            if let Content::Text(text) = content {
+                *text = format!("{CANARY} {text}");
+            }
+        }
+    }
+}
+
+/// Something that goes wrong, and for which vendors it can.
+struct Trouble {
+    name: &'static str,
+    at: At,
+    kind: FaultKind,
+}
+
+/// Which answers a fault strikes.
+#[derive(Clone, Copy)]
+enum At {
+    /// So many in a row, from the third one on.
+    Third(u64),
+    /// All of them, from the first one on, whatever is asked.
+    Everything,
+}
+
+fn troubles() -> Vec<Trouble> {
+    let trouble = |name, at, kind| Trouble { name, at, kind };
+    let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
+    let drip = FaultKind::Drip { chunk: 16_384, delay: Duration::from_millis(2) };
+    let refused = FaultKind::SuccessFalse { message: "the export is being rebuilt".to_owned() };
+    vec![
+        trouble(
+            "429 with `Retry-After` in seconds",
+            At::Third(1),
+            too_many(RetryAfter::Seconds(1), Reset::None),
+        ),
+        trouble(
+            "429 with `Retry-After` as a date",
+            At::Third(1),
+            too_many(RetryAfter::HttpDate(1), Reset::None),
+        ),
+        trouble(
+            "429 with `X-RateLimit-Reset` in seconds",
+            At::Third(1),
+            too_many(RetryAfter::None, Reset::Seconds(1)),
+        ),
+        trouble(
+            "429 with `X-RateLimit-Reset` in milliseconds",
+            At::Third(1),
+            too_many(RetryAfter::None, Reset::Milliseconds(1)),
+        ),
+        trouble("429 without a header", At::Third(2), too_many(RetryAfter::None, Reset::None)),
+        trouble("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, Reset::None)),
+        trouble(
+            "429 that asks for an hour",
+            At::Third(ALWAYS),
+            too_many(RetryAfter::Seconds(3_600), Reset::None),
+        ),
+        trouble("500 once", At::Third(1), FaultKind::ServerError),
+        trouble("500 twice", At::Third(2), FaultKind::ServerError),
+        trouble("500 for ever", At::Third(ALWAYS), FaultKind::ServerError),
+        trouble("503 once", At::Third(1), FaultKind::Maintenance),
+        trouble("503 twice", At::Third(2), FaultKind::Maintenance),
+        trouble("503 for ever", At::Third(ALWAYS), FaultKind::Maintenance),
+        trouble("connection cut in the body, once", At::Third(1), FaultKind::CutBody),
+        trouble("connection cut in the body, for ever", At::Third(ALWAYS), FaultKind::CutBody),
+        trouble("a body that drips", At::Third(1), drip),
+        trouble("no answer, once", At::Third(1), FaultKind::Hang),
+        trouble("no answer, for ever", At::Third(ALWAYS), FaultKind::Hang),
+        trouble("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlUnder200),
+        trouble("JSON that breaks off, for ever", At::Third(ALWAYS), FaultKind::MalformedJson),
+        trouble("a refusal under 200", At::Third(ALWAYS), refused),
+        trouble("a cursor that repeats", At::Third(ALWAYS), FaultKind::RepeatCursor),
+        trouble("`hasMore` with a null cursor", At::Third(1), FaultKind::HasMoreNullCursor),
+        trouble("an empty page with more to come", At::Third(1), FaultKind::EmptyPage),
+        trouble(
+            "conversations that arrive between pages",
+            At::Third(1),
+            FaultKind::Shift { conversations: 7 },
+        ),
+        trouble("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
+        trouble("a plan gate", At::Everything, FaultKind::PlanGate),
+        trouble("a key without the scope", At::Everything, FaultKind::InsufficientScope),
+        trouble("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::DriftFields),
+        trouble("times in milliseconds", At::Third(ALWAYS), FaultKind::MillisecondTimes),
+    ]
+}
+
+/// Returns whether a fault means something to a vendor: the others have no cursor, or no such answer.
+fn applies(kind: Kind, fault: &FaultKind) -> bool {
+    let has_cursor = matches!(kind, Kind::V2 | Kind::Pages);
+    match fault {
+        FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor | FaultKind::EmptyPage => has_cursor,
+        FaultKind::SuccessFalse { .. } => matches!(kind, Kind::Pages | Kind::OneArray),
+        FaultKind::InsufficientScope => kind == Kind::V2,
+        FaultKind::Shift { .. } => kind != Kind::OneArray,
+        _ => true,
+    }
+}
+
+/// A house whose runs are looked through for what does not belong there.
+struct Watched {
+    house: House,
+    agent: Agent,
+}
+
+impl Watched {
+    fn new(kind: Kind) -> Self {
+        let agent = kind.agent();
+        let house = House::of(vec![agent.clone()]);
+        // A vendor that does not answer is waited for as long as this.
+        let config = fs::read_to_string(house.path("config.toml")).unwrap();
+        let impatient = config.replace("timeout_seconds = 5", "timeout_seconds = 2\nattempts = 3");
+        assert_ne!(config, impatient);
+        fs::write(house.path("config.toml"), impatient).unwrap();
+        Self { house, agent }
+    }
+
+    /// Runs a command with all logs on, and finds neither the key nor what people wrote in anything but the files
+    /// that are made to hold it.
+    fn run(&self, arguments: &[&str]) -> Run {
+        let mut command = self.house.command();
+        command.args(arguments).args(["--json", "-vv"]).env("RUST_BACKTRACE", "full");
+        let running = Running::start(&mut command);
+        let process = format!("/proc/{}/cmdline", running.id());
+        let mut listed = Vec::new();
+        eventually(|| {
+            listed = fs::read(&process).unwrap_or_default();
+            // Before the program takes the child's place, the test's own line stands there.
+            listed.is_empty() || contains(&listed, b"-vv")
+        });
+        assert!(!contains(&listed, KEY.as_bytes()), "the key is in the process list");
+        let run = running.finish();
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+        for output in [&run.stdout, &run.stderr] {
+            assert!(!output.contains(KEY), "{arguments:?}: the key is in {output}");
+            assert!(!output.contains(CANARY), "{arguments:?}: what people wrote is in {output}");
+        }
+        holds_no_key(self.house.folder.path());
+        run
+    }
+
+    fn saved(&self) -> usize {
+        usize::try_from(number(&self.house, "SELECT count(*) FROM conversation")).unwrap()
+    }
+
+    /// Returns the cell of the table, and checks that the next run without the fault brings everything.
+    fn cell(&self, code: i32) -> String {
+        let run = self.run(&["pull"]);
+        let (saved, total) = (self.saved(), self.agent.told().count());
+        if run.code != Some(code) {
+            return format!(
+                "ended with {:?} in place of {code}: {}",
+                run.code,
+                run.stderr.replace('\n', " ")
+            );
+        }
+        self.house.sandbox().clear_faults(&self.agent.id);
+        let again = self.run(&["pull"]);
+        assert_eq!(again.code, Some(0), "{again:#?}");
+        let found = ids(&archived(&self.house));
+        for told in self.agent.told() {
+            assert!(found.contains(&(self.house.sources[0].clone(), told.id.clone())), "{} is lost", told.id);
+        }
+        match saved.checked_sub(total) {
+            Some(0) => format!("{code}, all {total}"),
+            Some(more) => format!("{code}, all {total} and {more} more"),
+            None => format!("{code}, {saved} of {total}"),
+        }
+    }
+}
+
+fn holds_no_key(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            holds_no_key(&path);
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            assert!(!contains(&bytes, KEY.as_bytes()), "the key is in {}", path.display());
+        }
+    }
+}
+
+fn contains(bytes: &[u8], words: &[u8]) -> bool {
+    memchr::memmem::find(bytes, words).is_some()
+}
+
+/// Returns the code that a run must end with, by the contract of exit codes.
+fn expected_code(kind: Kind, trouble: &Trouble) -> i32 {
+    let FaultKind::Shift { .. } = trouble.kind else {
+        let At::Third(times) = trouble.at else { return 7 };
+        return match &trouble.kind {
+            FaultKind::TooManyRequests { .. }
+            | FaultKind::ServerError
+            | FaultKind::Maintenance
+            | FaultKind::CutBody
+            | FaultKind::Hang
+            | FaultKind::MalformedJson
+                if times == ALWAYS =>
+            {
+                5
+            }
+            FaultKind::HtmlUnder200 if kind == Kind::OneArray => 4,
+            FaultKind::HtmlUnder200 | FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
+            FaultKind::KeyExpired | FaultKind::SuccessFalse { .. } => 7,
+            _ => 0,
+        };
+    };
+    0
+}
+
+fn cell(trouble: &Trouble, kind: Kind) -> String {
+    if !applies(kind, &trouble.kind) {
+        return "–".to_owned();
+    }
+    let watched = Watched::new(kind);
+    let fault = match trouble.at {
+        At::Third(times) => Fault::times(kind.answer(), times, trouble.kind.clone()),
+        At::Everything => Fault::from(0, trouble.kind.clone()).on_any_route(),
+    };
+    assert!(watched.house.sandbox().add_fault(&watched.agent.id, fault));
+    watched.cell(expected_code(kind, trouble))
+}
+
+fn redirected(kind: Kind) -> String {
+    let watched = Watched::new(kind);
+    let listener = watched.house.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+    let location = format!("{}/elsewhere", listener.url());
+    let fault = Fault::from(kind.answer(), FaultKind::Redirect { location });
+    watched.house.sandbox().add_fault(&watched.agent.id, fault);
+    let cell = watched.cell(7);
+    assert_eq!(listener.request_count(), 0, "the redirect was followed");
+    cell
+}
+
+fn unknown_agent(kind: Kind) -> String {
+    let mut watched = Watched::new(kind);
+    let known = watched.agent.clone();
+    let stranger = Agent { id: "no-such-agent".to_owned(), ..known };
+    watched.house.write_config(&[stranger], "archive = \"strange.db\"");
+    let run = watched.run(&["pull"]);
+    // The first API of Chatbase answers the same for an agent without conversations, and Chatark says so.
+    let code = if kind == Kind::V1 { 0 } else { 7 };
+    assert_eq!(run.code, Some(code), "{run:#?}");
+    assert!(run.stderr.contains("agent"), "{}", run.stderr);
+    format!("{code}, nothing there")
+}
+
+/// Pulls with one record in the place of another.
+fn odd_record(kind: Kind, record: impl Fn(&str) -> Vec<u8>) -> String {
+    let watched = Watched::new(kind);
+    let id = watched.agent.dataset.conversation(33).id;
+    let raw = record(&id);
+    let sandbox = watched.house.sandbox();
+    sandbox.update(&watched.agent.id, |dataset| dataset.override_raw(&id, raw)).unwrap();
+    let run = watched.run(&["pull"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(watched.saved(), watched.agent.told().count());
+    format!("0, all {}", watched.saved())
+}
+
+fn wrong_shape(kind: Kind, id: &str) -> Vec<u8> {
+    let record = match kind {
+        Kind::V1 => json!({ "id": id, "created_at": [], "messages": { "role": CANARY } }),
+        Kind::V2 => {
+            json!({ "id": id, "createdAt": { "at": 1 }, "status": ["ended"], "messages": [CANARY, 7] })
+        }
+        Kind::Pages | Kind::OneArray => {
+            json!({ "metadata": { "convo": { "id": id, "ts": {} } }, "turns": [null, { "from": 5, "messages": CANARY }] })
+        }
+    };
+    record.to_string().into_bytes()
+}
+
+fn fifty_megabytes(kind: Kind, id: &str) -> Vec<u8> {
+    let text = format!("{CANARY} {}", "x".repeat(50_000_000));
+    let record = match kind {
+        Kind::V1 => {
+            json!({ "id": id, "created_at": "2026-09-21T14:13:20Z", "messages": [{ "role": "user", "content": text }] })
+        }
+        Kind::V2 => {
+            json!({ "id": id, "createdAt": 1_790_000_000, "updatedAt": 1_790_000_000, "status": "ended",
+            "messages": [{ "id": "m", "role": "user", "parts": [{ "type": "text", "text": text }] }] })
+        }
+        Kind::Pages | Kind::OneArray => json!({ "metadata": { "convo": { "id": id, "ts": 1_790_000_000 } },
+            "turns": [{ "from": "user", "messages": [{ "type": "text", "payload": { "message": text } }] }] }),
+    };
+    record.to_string().into_bytes()
+}
+
+/// A row of the table: the name of a fault, and how each column is found out.
+struct Row {
+    name: &'static str,
+    cell: Box<dyn Fn(Kind) -> String + Send + Sync>,
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows: Vec<_> = troubles()
+        .into_iter()
+        .map(|trouble| Row { name: trouble.name, cell: Box::new(move |kind| cell(&trouble, kind)) })
+        .collect();
+    rows.push(Row { name: "a redirect to another host", cell: Box::new(redirected) });
+    rows.push(Row { name: "an unknown agent", cell: Box::new(unknown_agent) });
+    let shape = |kind| odd_record(kind, |id| wrong_shape(kind, id));
+    rows.push(Row { name: "one record of the wrong shape", cell: Box::new(shape) });
+    let none = |kind| odd_record(kind, |_| b"[1, 2]".to_vec());
+    rows.push(Row { name: "one record that is no object", cell: Box::new(none) });
+    let huge = |kind| odd_record(kind, |id| fifty_megabytes(kind, id));
+    rows.push(Row { name: "a message of 50 MB", cell: Box::new(huge) });
+    rows
+}
+
+/// Fills the cells of the table on a few threads, since most of a run is waiting.
+fn filled(rows: &[Row]) -> Vec<Vec<String>> {
+    let cells = Mutex::new(vec![vec![String::new(); KINDS.len()]; rows.len()]);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let (row, column) = (at / KINDS.len(), at % KINDS.len());
+                    let Some(found) = rows.get(row) else { return };
+                    let cell = (found.cell)(KINDS[column]);
+                    cells.lock().unwrap()[row][column] = cell;
+                }
+            });
+        }
+    });
+    cells.into_inner().unwrap()
+}
+
+#[test]
+fn every_fault_ends_and_saves_as_the_page_says() {
+    let rows = rows();
+    let mut table = String::from(
+        "| fault | Chatbase v1 | Chatbase v2 | Convocore, pages | Convocore, one array |\n|---|---|---|---|---|\n",
+    );
+    for (row, cells) in rows.iter().zip(filled(&rows)) {
+        writeln!(table, "| {} | {} |", row.name, cells.join(" | ")).unwrap();
+    }
+    println!("{table}");
+    let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
+    let (_, rest) = page.split_once("<!-- faults of a vendor -->\n").unwrap();
+    let (written, _) = rest.split_once("<!-- end -->").unwrap();
+    assert_eq!(table.trim(), written.trim(), "docs/reliability.md says something else");
+}
