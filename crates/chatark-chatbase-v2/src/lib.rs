@@ -7,6 +7,7 @@ mod config;
 mod dialect;
 mod map;
 mod source;
+mod sweep;
 mod wire;
 
 pub use source::{ChatbaseV2, DESCRIPTOR, connect, validate};

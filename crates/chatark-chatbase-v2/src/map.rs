@@ -7,9 +7,11 @@ use bytes::Bytes;
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Channel, Conversation, ConversationId, Feedback, Issue, IssueKind, Issues, Message, Part, Result, Role,
-    Status, Zone,
+    Channel, Conversation, ConversationId, Feedback, Held, Issue, IssueKind, Issues, Message, Part, Result,
+    Role, Status, Zone,
 };
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// The key that marks bytes which were put together from the user's list and the messages of a conversation.
@@ -52,6 +54,54 @@ pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     }
     conversation.date_by_messages();
     Ok((conversation, issues.into_vec()))
+}
+
+/// What an element of the export says of a conversation besides its messages.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) id: Option<ConversationId>,
+    /// Whether the element has messages, so that it is no summary at all.
+    pub(crate) is_whole: bool,
+    pub(crate) held: Held,
+}
+
+/// Reads what tells one state of a conversation from another, in the way in which it is mapped.
+pub(crate) fn summary(raw: &[u8]) -> Summary {
+    let issues = Issues::default();
+    let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
+        return Summary { id: None, is_whole: false, held: Held::default() };
+    };
+    let is_whole = record.remove("messages").is_some_and(|messages| !messages.is_null());
+    let id = record.get("id").and_then(ConversationId::from_json);
+    let Conversation { updated_at, title, status_raw, .. } = conversation(Fields::of(record, &issues));
+    Summary { id, is_whole, held: Held { updated_at, title, status_raw } }
+}
+
+/// Reads the few fields that matter here without building the messages.
+fn shown(raw: &[u8]) -> Option<Map<String, Value>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shown {
+        #[serde(default)]
+        id: Value,
+        #[serde(default)]
+        title: Value,
+        #[serde(default)]
+        status: Value,
+        #[serde(default)]
+        updated_at: Value,
+        #[serde(default)]
+        messages: Option<IgnoredAny>,
+    }
+    let shown: Shown = serde_json::from_slice(raw).ok()?;
+    let kept = [
+        ("id", shown.id),
+        ("title", shown.title),
+        ("status", shown.status),
+        ("updatedAt", shown.updated_at),
+        ("messages", shown.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
+    ];
+    Some(kept.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn conversation(mut fields: Fields<'_>) -> Conversation {

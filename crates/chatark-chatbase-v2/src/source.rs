@@ -14,6 +14,7 @@ use futures_util::stream;
 
 use crate::config::{Config, SETTINGS};
 use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
+use crate::sweep::Sweep;
 use crate::{map, wire};
 
 /// What this provider is and can do.
@@ -29,7 +30,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
 };
 
 /// The most conversations that the export gives at once, by the vendor's specification.
-const EXPORT_LIMIT: u32 = 20;
+pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries that the lists give at once, by the vendor's specification.
 const LIST_LIMIT: u32 = 100;
 /// The version of the cursors that this crate seals.
@@ -39,12 +40,12 @@ const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
 const AGENT: &str = "read the agent";
 /// What a user is told where a walk cannot go on from its saved place.
-const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
+pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
 
 /// One Chatbase agent, read through API v2.
 #[derive(Debug)]
 pub struct ChatbaseV2 {
-    client: ApiClient,
+    pub(crate) client: ApiClient,
     agent_id: String,
 }
 
@@ -86,12 +87,10 @@ impl Provider for ChatbaseV2 {
 
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {
         match request.selection.clone() {
-            Selection::All => {
-                Box::pin(stream::try_unfold(Some(ExportWalk::new(self, &request)), |walk| async {
-                    let Some(walk) = walk else { return Ok(None) };
-                    walk.next().await.map(Some)
-                }))
-            }
+            Selection::All => Box::pin(stream::try_unfold(Some(Sweep::new(self, &request)), |walk| async {
+                let Some(walk) = walk else { return Ok(None) };
+                walk.next().await.map(Some)
+            })),
             Selection::User(user) => {
                 Box::pin(stream::try_unfold(Some(UserWalk::new(self, &user, &request)), |walk| async {
                     let Some(walk) = walk else { return Ok(None) };
@@ -116,36 +115,38 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
-    fn export_call(&self) -> Call {
+    pub(crate) fn export_call(&self) -> Call {
         Call::new(EXPORT, ["agents", &self.agent_id, "conversations", "export"])
     }
 
     /// Fetches one conversation of any channel by its id.
     async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
+        let call = self.export_call();
+        let Some(conversations) = self.by_id(id).await? else {
+            let message = "this deployment ignores `conversationId` and answers with other conversations";
+            let error = self.client.fault(&call, ErrorKind::Refused, message, None);
+            return Err(error.hint("pull the whole source in place of single conversations"));
+        };
+        let mut facts = Facts { pages: 1, ..Facts::default() };
+        if conversations.is_empty() {
+            facts.notes.push(absent(id));
+        }
+        let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
+        Ok(Batch { conversations, checkpoint, facts, ..Batch::default() })
+    }
+
+    /// Fetches what the vendor has under an id, or returns `None` where it answers with something else.
+    pub(crate) async fn by_id(&self, id: &ConversationId) -> Result<Option<Vec<RawConversation>>> {
         let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         self.envelope(&page, &call)?;
-        let found: Vec<_> = page
-            .elements
-            .iter()
-            .cloned()
-            .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
-            .collect();
-        if found.iter().any(|raw| raw.id.as_ref() != Some(id)) {
-            let message = "this deployment ignores `conversationId` and answers with other conversations";
-            let error = self.client.fault(&call, ErrorKind::Refused, message, page.request_id());
-            return Err(error.hint("pull the whole source in place of single conversations"));
-        }
-        let mut facts = Facts { pages: 1, ..Facts::default() };
-        if found.is_empty() {
-            facts.notes.push(format!("the vendor has no conversation {id}"));
-        }
-        let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
-        Ok(Batch { conversations: found, checkpoint, facts, ..Batch::default() })
+        let found: Vec<_> = page.elements.into_iter().map(raw).collect();
+        let is_other = |raw: &RawConversation| raw.id.as_ref() != Some(id);
+        Ok((!found.iter().any(is_other)).then_some(found))
     }
 
     /// Decodes what surrounds a page, and refuses an answer without an array.
-    fn envelope(&self, page: &Page, call: &Call) -> Result<wire::Pagination> {
+    pub(crate) fn envelope(&self, page: &Page, call: &Call) -> Result<wire::Pagination> {
         let envelope: wire::Envelope = page.envelope(&self.client, call)?;
         if envelope.data.is_some() {
             return Ok(envelope.pagination);
@@ -155,7 +156,7 @@ impl ChatbaseV2 {
     }
 
     /// Returns the cursor of the next page, or `None` at the end.
-    fn next_cursor(
+    pub(crate) fn next_cursor(
         &self,
         page: &Page,
         call: &Call,
@@ -177,102 +178,13 @@ impl ChatbaseV2 {
     }
 
     /// The export answers 200 with an empty list for an agent that does not exist, so the agent itself is asked.
-    async fn explain_emptiness(&self) -> Result<String> {
+    pub(crate) async fn explain_emptiness(&self) -> Result<String> {
         let info = self.check().await?;
         Ok(if info.confirmed {
             "the agent exists, and the vendor has no conversation that matches".to_owned()
         } else {
             "the vendor has no conversation that matches; whether the agent exists is not proved, since the key may not read agents".to_owned()
         })
-    }
-}
-
-/// A walk through the export, newest first, one page at a time.
-struct ExportWalk<'a> {
-    provider: &'a ChatbaseV2,
-    call: Call,
-    scope: String,
-    cursor: Option<String>,
-    resumed: bool,
-    seen: bool,
-    guard: CursorGuard,
-    /// Why the walk cannot go on after a page that was handed over.
-    stuck: Option<Error>,
-}
-
-impl<'a> ExportWalk<'a> {
-    fn new(provider: &'a ChatbaseV2, request: &PullRequest) -> Self {
-        let scope = request.scope();
-        let cursor = open(request.cursor.as_ref(), &scope);
-        // The vendor's end is inclusive; the caller drops what lies outside the window.
-        let call = provider
-            .export_call()
-            .query("limit", EXPORT_LIMIT)
-            .maybe("startDate", request.window.since)
-            .maybe("endDate", request.window.until)
-            .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)));
-        let resumed = cursor.is_some();
-        Self {
-            provider,
-            call,
-            scope,
-            cursor,
-            resumed,
-            seen: resumed,
-            guard: CursorGuard::default(),
-            stuck: None,
-        }
-    }
-
-    async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        if let Some(error) = self.stuck.take() {
-            return Err(error);
-        }
-        let mut facts = Facts { pages: 1, ..Facts::default() };
-        let page = match self.page().await {
-            Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
-                facts.restarted = true;
-                facts.notes.push(STALE.to_owned());
-                self.cursor = None;
-                self.page().await?
-            }
-            other => other?,
-        };
-        self.resumed = false;
-        let pagination = self.provider.envelope(&page, &self.call)?;
-        facts.total = pagination.total;
-        self.seen |= !page.elements.is_empty();
-        let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
-        facts.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
-        let conversations = page
-            .elements
-            .into_iter()
-            .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
-            .collect();
-        let checkpoint = match next {
-            Ok(Some(cursor)) => {
-                self.cursor = Some(cursor.clone());
-                Checkpoint::At(seal(&self.scope, cursor)?)
-            }
-            Ok(None) => {
-                if !self.seen {
-                    facts.notes.push(self.provider.explain_emptiness().await?);
-                }
-                Checkpoint::End
-            }
-            // The page itself is good and is kept.
-            Err(error) => {
-                self.stuck = Some(error);
-                Checkpoint::None
-            }
-        };
-        let next = (checkpoint != Checkpoint::End).then_some(self);
-        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, next))
-    }
-
-    async fn page(&self) -> Result<Page> {
-        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
-        self.provider.client.page(&call, "data").await
     }
 }
 
@@ -293,7 +205,7 @@ struct UserWalk<'a> {
 impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &PullRequest) -> Self {
         let scope = request.scope();
-        let cursor = open(request.cursor.as_ref(), &scope);
+        let cursor = open(request.cursor.as_ref(), &scope).map(|place| place.cursor);
         let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", user, "conversations"])
             .query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
@@ -342,7 +254,10 @@ impl<'a> UserWalk<'a> {
             );
         }
         self.after_page = Some(match &self.cursor {
-            Some(cursor) => Checkpoint::At(seal(&self.scope, cursor.clone())?),
+            Some(cursor) => {
+                let place = wire::Place { cursor: cursor.clone(), of_summaries: false };
+                Checkpoint::At(seal(&self.scope, &place)?)
+            }
             None => Checkpoint::End,
         });
         self.waiting = page.elements.into();
@@ -384,13 +299,22 @@ impl<'a> UserWalk<'a> {
     }
 }
 
-fn seal(scope: &str, cursor: String) -> Result<Cursor> {
-    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), &wire::Place { cursor })
+/// Takes an element of the export as it is.
+pub(crate) fn raw(bytes: Bytes) -> RawConversation {
+    RawConversation::with_top_level_id(bytes, Surface::Export)
 }
 
-fn open(cursor: Option<&Cursor>, scope: &str) -> Option<String> {
-    let place: wire::Place = cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)?;
-    Some(place.cursor)
+/// Says that the vendor has nothing under an id.
+pub(crate) fn absent(id: &ConversationId) -> String {
+    format!("the vendor has no conversation {id}")
+}
+
+pub(crate) fn seal(scope: &str, place: &wire::Place) -> Result<Cursor> {
+    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
+}
+
+pub(crate) fn open(cursor: Option<&Cursor>, scope: &str) -> Option<wire::Place> {
+    cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
 }
 
 #[cfg(test)]

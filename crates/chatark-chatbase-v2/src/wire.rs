@@ -104,4 +104,7 @@ impl FailureBody {
 pub(crate) struct Place {
     /// The vendor's cursor of the next page, opaque.
     pub(crate) cursor: String,
+    /// Whether the vendor gave it with a page of summaries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_summaries: bool,
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::connect;
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Facts, Provider,
-    PullRequest, Selection, Settings, Surface, Timestamp, Window,
+    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Facts, Held, Known,
+    Provider, PullRequest, Selection, Settings, Surface, Timestamp, Window,
 };
 use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
 use futures_util::StreamExt;
@@ -468,4 +468,283 @@ async fn a_deployment_that_ignores_the_id_is_refused() {
     assert_eq!((batches.len(), error.kind()), (0, ErrorKind::Refused));
     assert!(error.message().contains("ignores `conversationId`"), "{error}");
     vendor.check_asked(&["export&conversationId=a"]);
+}
+
+/// An archive that holds conversations in the state in which [`summaries`] shows them at a time.
+#[derive(Debug)]
+struct Holding(Vec<(&'static str, i64)>);
+
+impl Known for Holding {
+    fn held(&self, ids: &[ConversationId]) -> Vec<Option<Held>> {
+        let held = |id: &ConversationId| {
+            let (_, updated_at) = self.0.iter().find(|(held, _)| *held == id.as_str())?;
+            let updated_at = Timestamp::from_epoch(*updated_at).ok();
+            let (title, status_raw) = (Some("Title".to_owned()), Some("ended".to_owned()));
+            Some(Held { updated_at, title, status_raw })
+        };
+        ids.iter().map(held).collect()
+    }
+}
+
+const THEN: i64 = 1_790_000_000;
+
+/// Asks for what has changed since these conversations were archived at [`THEN`].
+fn changes(held: &[&'static str]) -> PullRequest {
+    let held = held.iter().map(|id| (*id, THEN)).collect();
+    PullRequest { known: Some(Arc::new(Holding(held))), ..whole() }
+}
+
+fn shown(id: &str, updated_at: &Value, has_messages: bool) -> Value {
+    let mut shown = json!({"id": id, "title": "Title", "status": "ended", "updatedAt": updated_at});
+    if has_messages {
+        shown["messages"] = json!([]);
+    }
+    shown
+}
+
+fn answer(data: &[Value], cursor: Option<&str>) -> (u16, Value) {
+    (200, json!({"data": data, "pagination": {"cursor": cursor, "hasMore": cursor.is_some(), "total": 4}}))
+}
+
+/// A page of summaries of conversations with the times of their last change.
+fn summaries(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
+    let data: Vec<_> = shows.iter().map(|(id, at)| shown(id, &json!(at), false)).collect();
+    answer(&data, cursor)
+}
+
+/// A page of whole conversations with the times of their last change.
+fn wholes(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
+    let data: Vec<_> = shows.iter().map(|(id, at)| shown(id, &json!(at), true)).collect();
+    answer(&data, cursor)
+}
+
+/// Returns the ids of what was delivered, and of what was passed over.
+fn sifted(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
+    let delivered = batches.iter().flat_map(|batch| &batch.conversations);
+    let passed = batches.iter().flat_map(|batch| &batch.unchanged);
+    (
+        delivered.map(|raw| raw.id.as_ref().unwrap().as_str()).collect(),
+        passed.map(ConversationId::as_str).collect(),
+    )
+}
+
+#[tokio::test]
+async fn where_nothing_changed_summaries_are_all_that_is_asked_for() {
+    let vendor = Vendor::new([
+        summaries(&[("a", THEN), ("b", THEN)], Some("c2")),
+        summaries(&[("c", THEN), ("d", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
+    assert_eq!(sifted(&batches), (vec![], vec!["a", "b", "c", "d"]));
+    assert_eq!(batches[1].facts, Facts { total: Some(4), pages: 1, ..Facts::default() });
+    vendor.check_asked(&["export&include=summary", "export&include=summary&cursor=c2"]);
+}
+
+#[tokio::test]
+async fn a_few_that_changed_are_fetched_one_by_one() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        summaries(&[("a", THEN), ("b", later), ("c", THEN), ("d", THEN)], None),
+        wholes(&[("b", later)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
+    assert_eq!(sifted(&batches), (vec!["b"], vec!["a", "c", "d"]));
+    assert!(batches[0].conversations[0].bytes.windows(8).any(|word| word == b"messages"));
+    vendor.check_asked(&["export&include=summary", "export&conversationId=b"]);
+}
+
+#[tokio::test]
+async fn many_that_changed_are_fetched_by_the_page_and_the_next_page_is_read_whole_at_once() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        summaries(&[("a", later), ("b", later), ("c", later), ("d", later), ("e", THEN)], Some("c2")),
+        // The list moved meanwhile: `d` is on the next page now, and `new` is here.
+        wholes(&[("new", later), ("a", later), ("b", later), ("c", later)], Some("other")),
+        wholes(&[("d", later)], None),
+        wholes(&[("d", later), ("f", THEN), ("g", THEN)], Some("c3")),
+        summaries(&[("h", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d", "e", "f", "g", "h"])).await;
+    let delivered = vec!["new", "a", "b", "c", "d", "d", "f", "g"];
+    assert_eq!(sifted(&batches), (delivered, vec!["e", "h"]));
+    vendor.check_asked(&[
+        "export&include=summary",
+        "export",
+        "export&conversationId=d",
+        "export&cursor=c2",
+        "export&include=summary&cursor=c3",
+    ]);
+}
+
+#[tokio::test]
+async fn a_first_pull_costs_one_request_more_than_it_has_pages() {
+    let fresh = [("a", THEN), ("b", THEN), ("c", THEN), ("d", THEN)];
+    let vendor = Vendor::new([
+        summaries(&fresh, Some("c2")),
+        wholes(&fresh, Some("c2")),
+        wholes(&[("e", THEN), ("f", THEN)], Some("c3")),
+        wholes(&[("g", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&[])).await;
+    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e", "f", "g"]);
+    vendor.check_asked(&["export&include=summary", "export", "export&cursor=c2", "export&cursor=c3"]);
+}
+
+#[tokio::test]
+async fn an_older_deployment_that_sends_whole_conversations_is_taken_at_its_word() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        wholes(&[("a", later), ("b", later), ("c", later), ("d", later)], Some("c2")),
+        wholes(&[("e", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d", "e"])).await;
+    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e"]);
+    vendor.check_asked(&["export&include=summary", "export&cursor=c2"]);
+}
+
+#[tokio::test]
+async fn where_single_conversations_cannot_be_had_everything_is_read() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        summaries(&[("a", THEN), ("b", later)], Some("c2")),
+        // The parameter is ignored.
+        wholes(&[("a", THEN), ("b", later)], Some("c2")),
+        wholes(&[("a", THEN), ("b", later)], Some("c2")),
+        wholes(&[("c", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
+    assert!(batches[0].facts.restarted && batches[0].facts.notes[0].contains("conversationId"));
+    assert_eq!(batches[0].checkpoint, Checkpoint::None);
+    assert_eq!(sifted(&batches).0, ["a", "b", "c"]);
+    vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_good_for_summaries_alone_is_used_for_them_alone() {
+    let later = THEN + 1;
+    let changed = [("e", later), ("f", later), ("g", later), ("h", later)];
+    let single = |id: &'static str| wholes(&[(id, later)], None);
+    let vendor = Vendor::new([
+        summaries(&[("a", THEN)], Some("c2")),
+        summaries(&changed, Some("c3")),
+        refusal(400, "VALIDATION_INVALID_BODY"),
+        single("e"),
+        single("f"),
+        single("g"),
+        single("h"),
+        summaries(&[("i", later)], None),
+        single("i"),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "e", "f", "g", "h", "i"])).await;
+    assert_eq!(sifted(&batches), (vec!["e", "f", "g", "h", "i"], vec!["a"]));
+    vendor.check_asked(&[
+        "export&include=summary",
+        "export&include=summary&cursor=c2",
+        "export&cursor=c2",
+        "export&conversationId=e",
+        "export&conversationId=f",
+        "export&conversationId=g",
+        "export&conversationId=h",
+        "export&include=summary&cursor=c3",
+        "export&conversationId=i",
+    ]);
+}
+
+/// The first page has no cursor, so it can be had whole; the one after it is then asked for in vain.
+#[tokio::test]
+async fn a_page_that_is_refused_whole_is_read_in_the_way_of_its_cursor() {
+    let fresh = [("a", THEN), ("b", THEN), ("c", THEN), ("d", THEN)];
+    let vendor = Vendor::new([
+        summaries(&fresh, Some("c2")),
+        wholes(&fresh, Some("w2")),
+        refusal(400, "VALIDATION_INVALID_BODY"),
+        summaries(&[("e", THEN)], None),
+        wholes(&[("e", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&[])).await;
+    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e"]);
+    vendor.check_asked(&[
+        "export&include=summary",
+        "export",
+        "export&cursor=c2",
+        "export&include=summary&cursor=c2",
+        "export&conversationId=e",
+    ]);
+}
+
+#[tokio::test]
+async fn whatever_differs_or_cannot_be_compared_has_changed() {
+    let mut title = shown("title", &json!(THEN), false);
+    title["title"] = json!("Another one");
+    let mut status = shown("status", &json!(THEN), false);
+    status["status"] = json!("taken_over");
+    for (odd, is_changed) in [
+        (title, true),
+        (status, true),
+        (shown("earlier", &json!(THEN - 1), false), true),
+        (shown("undated", &Value::Null, false), true),
+        (shown("unreadable", &json!("soon"), false), true),
+        (shown("milliseconds", &json!(THEN * 1_000), false), false),
+        (shown("iso", &json!("2026-09-21T14:13:20Z"), false), false),
+    ] {
+        let id = odd["id"].as_str().unwrap().to_owned();
+        let held: &'static str = id.clone().leak();
+        let single = wholes(&[(held, THEN)], None);
+        let vendor = Vendor::new([answer(&[odd], None), single]).await;
+        let batches = vendor.pull_whole(changes(&[held])).await;
+        let expect = if is_changed { (vec![held], vec![]) } else { (vec![], vec![held]) };
+        assert_eq!(sifted(&batches), expect);
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_gone_when_it_is_fetched_is_said_and_nothing_else() {
+    let vendor = Vendor::new([summaries(&[("a", THEN + 1), ("b", THEN)], None), wholes(&[], None)]).await;
+    let batches = vendor.pull_whole(changes(&["a", "b"])).await;
+    assert_eq!(sifted(&batches), (vec![], vec!["b"]));
+    assert!(batches[0].facts.notes[0].contains("no conversation a"), "{:?}", batches[0].facts.notes);
+}
+
+/// A record without an id cannot be fetched by it: the page is.
+#[tokio::test]
+async fn a_summary_without_an_id_is_fetched_with_its_page() {
+    let whole_one = json!({"messages": [], "title": "nameless"});
+    let vendor = Vendor::new([
+        answer(&[json!({"title": "nameless"}), shown("b", &json!(THEN), false)], None),
+        answer(&[whole_one.clone(), shown("b", &json!(THEN), true)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["b"])).await;
+    let nameless = &batches[0].conversations[0];
+    assert_eq!((nameless.id.as_ref(), &nameless.bytes[..]), (None, whole_one.to_string().as_bytes()));
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_in_the_way_in_which_it_stopped() {
+    let vendor = Vendor::new([summaries(&[("a", THEN)], Some("c2"))]).await;
+    let first = vendor.pull(changes(&["a", "b"])).await.0.remove(0);
+    let vendor = Vendor::new([summaries(&[("b", THEN)], None)]).await;
+    let again = vendor.pull_whole(resumed(changes(&["a", "b"]), &first.checkpoint)).await;
+    assert_eq!(sifted(&again), (vec![], vec!["b"]));
+    vendor.check_asked(&["export&include=summary&cursor=c2"]);
+    // A cursor that an earlier version saved was given with a whole page.
+    let vendor = Vendor::new([wholes(&[("b", THEN)], None)]).await;
+    vendor.pull_whole(saved(changes(&["a", "b"]), "c2")).await;
+    vendor.check_asked(&["export&cursor=c2"]);
+    // Summaries are no conversations: where everything is wanted, a cursor that is good for them alone is of no use.
+    let vendor =
+        Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), wholes(&[("a", THEN), ("b", THEN)], None)])
+            .await;
+    let everything = PullRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
+    let batches = vendor.pull_whole(everything).await;
+    assert!(batches[0].facts.restarted);
+    vendor.check_asked(&["export&cursor=c2", "export"]);
 }
