@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use chatark_sandbox::{Agent, Dataset, Generated, Generation, Told, Vendor, World, Zone};
+use chatark_sandbox::{Agent, Dataset, Deployment, Generated, Generation, Told, Vendor, World, Zone};
 use chatark_tests::{House, KEY, provider, repository};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -278,7 +278,7 @@ fn both_generations_of_convocore_give_all_that_they_tell() {
 #[test]
 fn an_old_deployment_of_chatbase_v2_gives_all_that_it_tells() {
     let mut agent = sample_agents().remove(1);
-    agent.old_deployment = true;
+    agent.deployment = Deployment::Old;
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["export", "--format", "json"]);
     compare_all(&house, &[agent], &documents(&house.path("export")));

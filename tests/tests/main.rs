@@ -13,6 +13,8 @@ mod export;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod incremental;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod reliability;

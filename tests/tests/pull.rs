@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chatark_sandbox::truth::{Channel, Content, Message, Role};
-use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Vendor, World};
+use chatark_sandbox::{Agent, Deployment, Fault, FaultKind, Generation, Vendor, World};
 use chatark_tests::House;
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ fn an_id_with_a_comma_is_not_torn_apart() {
 #[test]
 fn an_old_deployment_that_ignores_the_id_is_refused_and_nothing_wrong_lands() {
     let mut agent = sample(Vendor::ChatbaseV2);
-    agent.old_deployment = true;
+    agent.deployment = Deployment::Old;
     let house = House::of(vec![agent.clone()]);
     let run = house.expect(7, &["pull", "source-1", "--conversation", "wa_15550100_1789980000"]);
     assert!(run.stderr.contains("ignores `conversationId`"), "{}", run.stderr);
@@ -181,7 +181,7 @@ fn beginnings(agent: &Agent) -> Vec<i64> {
 fn a_window_takes_its_beginning_and_leaves_its_end() {
     let mut variants: Vec<_> = VENDORS.map(sample).into();
     let mut old = sample(Vendor::ChatbaseV2);
-    old.old_deployment = true;
+    old.deployment = Deployment::Old;
     let mut one_array = sample(Vendor::ConvocoreV3);
     one_array.generation = Generation::OneArray;
     variants.extend([old, one_array]);
@@ -198,7 +198,7 @@ fn a_window_takes_its_beginning_and_leaves_its_end() {
         assert!(expected.len() > 10 && expected.len() < times.len());
 
         let run = house.expect(0, &[&["pull", "--json"], &window[..]].concat());
-        let name = format!("{:?} {:?} old {}", agent.vendor, agent.generation, agent.old_deployment);
+        let name = format!("{:?} {:?} {:?}", agent.vendor, agent.generation, agent.deployment);
         assert_eq!(pulled(&run)["added"], expected.len(), "{name}");
         assert_eq!(ids(&archived(&house)), expected, "{name}");
         house.expect(0, &["pull"]);

@@ -13,7 +13,7 @@ use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, Generation, Reset, Retry
 use chatark_tests::{House, KEY, Run, Running, eventually, repository};
 use serde_json::json;
 
-use crate::support::{agent, archived, ids, number};
+use crate::support::{agent, archived, ids, now, number};
 
 /// What people wrote, in every message of these agents.
 const CANARY: &str = "canary-words-of-a-customer";
@@ -146,6 +146,11 @@ fn troubles() -> Vec<Trouble> {
             At::Third(1),
             FaultKind::Shift { conversations: 7 },
         ),
+        trouble(
+            "conversations that are deleted between pages",
+            At::Third(1),
+            FaultKind::Vanish { conversations: 7 },
+        ),
         trouble("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
         trouble("a plan gate", At::Everything, FaultKind::PlanGate),
         trouble("a key without the scope", At::Everything, FaultKind::InsufficientScope),
@@ -161,7 +166,7 @@ fn applies(kind: Kind, fault: &FaultKind) -> bool {
         FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor | FaultKind::EmptyPage => has_cursor,
         FaultKind::SuccessFalse { .. } => matches!(kind, Kind::Pages | Kind::OneArray),
         FaultKind::InsufficientScope => kind == Kind::V2,
-        FaultKind::Shift { .. } => kind != Kind::OneArray,
+        FaultKind::Shift { .. } | FaultKind::Vanish { .. } => kind != Kind::OneArray,
         _ => true,
     }
 }
@@ -212,8 +217,8 @@ impl Watched {
         usize::try_from(number(&self.house, "SELECT count(*) FROM conversation")).unwrap()
     }
 
-    /// Returns the cell of the table, and checks that the next run without the fault brings everything.
-    fn cell(&self, code: i32) -> String {
+    /// Returns the cell of the table, and checks that the next run without the fault brings everything that there is.
+    fn cell(&self, code: i32, next: &[&str]) -> String {
         let run = self.run(&["pull"]);
         let (saved, total) = (self.saved(), self.agent.told().count());
         if run.code != Some(code) {
@@ -224,10 +229,10 @@ impl Watched {
             );
         }
         self.house.sandbox().clear_faults(&self.agent.id);
-        let again = self.run(&["pull"]);
+        let again = self.run(next);
         assert_eq!(again.code, Some(0), "{again:#?}");
         let found = ids(&archived(&self.house));
-        for told in self.agent.told() {
+        for told in now(&self.house, &self.agent).told() {
             assert!(found.contains(&(self.house.sources[0].clone(), told.id.clone())), "{} is lost", told.id);
         }
         match saved.checked_sub(total) {
@@ -288,7 +293,10 @@ fn cell(trouble: &Trouble, kind: Kind) -> String {
         At::Everything => Fault::from(0, trouble.kind.clone()).on_any_route(),
     };
     assert!(watched.house.sandbox().add_fault(&watched.agent.id, fault));
-    watched.cell(expected_code(kind, trouble))
+    // What moved past the reader, or is dated long ago, is found where everything is read again.
+    let moves = matches!(trouble.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
+    let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
+    watched.cell(expected_code(kind, trouble), next)
 }
 
 fn redirected(kind: Kind) -> String {
@@ -297,7 +305,7 @@ fn redirected(kind: Kind) -> String {
     let location = format!("{}/elsewhere", listener.url());
     let fault = Fault::from(kind.answer(), FaultKind::Redirect { location });
     watched.house.sandbox().add_fault(&watched.agent.id, fault);
-    let cell = watched.cell(7);
+    let cell = watched.cell(7, &["pull"]);
     assert_eq!(listener.request_count(), 0, "the redirect was followed");
     cell
 }

@@ -195,7 +195,10 @@ impl<'a> Sweep<'a> {
                     self.provider.envelope(&page, &self.call)?;
                     batch.facts.pages += 1;
                     let shown: Vec<_> = page.elements.into_iter().map(raw).collect();
-                    stale.retain(|(id, _)| !shown.iter().any(|raw| raw.id == *id));
+                    let is_shown =
+                        |id: Option<&ConversationId>| shown.iter().any(|raw| raw.id.as_ref() == id);
+                    stale.retain(|(id, _)| !is_shown(id.as_ref()));
+                    batch.unchanged.retain(|id| !is_shown(Some(id)));
                     batch.conversations.extend(shown);
                 }
                 Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {

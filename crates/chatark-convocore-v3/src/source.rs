@@ -332,6 +332,7 @@ impl<'a> ExportWalk<'a> {
         self.seen |= response.counts.elements > 0;
         let mut facts = said(&response.answer, response.counts.elements, &mut self.summary);
         facts.notes = mem::take(&mut self.notes);
+        facts.everything = !response.answer.is_paged();
         match self.provider.next_cursor(&call, &response, &mut self.guard) {
             Ok(Some(cursor)) => {
                 facts.empty_pages = u64::from(response.counts.elements == 0);

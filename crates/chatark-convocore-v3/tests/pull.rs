@@ -186,7 +186,7 @@ async fn one_array_ends_the_pull() {
     let [batch] = batches.as_slice() else { panic!("not one batch") };
     assert_eq!(ids(batch), ["a", "27", ""]);
     assert_eq!(batch.checkpoint, Checkpoint::End);
-    assert_eq!(batch.facts, Facts { pages: 1, ..Facts::default() });
+    assert_eq!(batch.facts, Facts { pages: 1, everything: true, ..Facts::default() });
     assert_eq!(batch.conversations[0].bytes, conversation("a").to_string());
     vendor.check_asked(&["export"]);
 }

@@ -15,7 +15,7 @@ use crate::message::{ApiRequest, Reply, write_array, write_json};
 use crate::refusal::{Refusal, chatbase_v2_error};
 use crate::time;
 use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
-use crate::world::Agent;
+use crate::world::{Agent, Deployment};
 
 /// How many conversations the export gives at most, and by default.
 const EXPORT_LIMIT: usize = 20;
@@ -93,7 +93,7 @@ struct ExportQuery {
 }
 
 impl ExportQuery {
-    fn read(request: &ApiRequest, old_deployment: bool) -> Result<Self, Reply> {
+    fn read(request: &ApiRequest, deployment: Deployment) -> Result<Self, Reply> {
         let mut query = Self {
             limit: limit(request, EXPORT_LIMIT, EXPORT_LIMIT)?,
             after: cursor_key(request)?,
@@ -103,7 +103,7 @@ impl ExportQuery {
             has_messages: true,
             sources: None,
         };
-        if old_deployment {
+        if deployment == Deployment::Old {
             return Ok(query);
         }
         query.from = date(request, "startDate", time::earliest)?;
@@ -116,12 +116,19 @@ impl ExportQuery {
                 "startDate must not be after endDate",
             )));
         }
-        query.conversation_id = request.parameter("conversationId").map(str::to_owned);
+        if deployment != Deployment::IgnoresId {
+            query.conversation_id = request.parameter("conversationId").map(str::to_owned);
+        }
         query.has_messages = match request.parameter("include") {
             None | Some("messages") => true,
             Some("summary") => false,
             Some(_) => return Err(invalid("include", "Invalid enum value")),
         };
+        if deployment == Deployment::StrictCursors
+            && request.parameter("cursor").is_some_and(|cursor| is_of_summaries(cursor) == query.has_messages)
+        {
+            return Err(invalid("cursor", "Invalid cursor"));
+        }
         query.sources = request
             .parameter("source")
             .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect());
@@ -136,8 +143,8 @@ impl ExportQuery {
 }
 
 fn export(call: &Call<'_>) -> Result<Reply, Reply> {
-    let is_old = call.agent.as_ref().is_some_and(|agent| agent.old_deployment);
-    let query = ExportQuery::read(call.request, is_old)?;
+    let deployment = call.agent.as_ref().map_or(Deployment::default(), |agent| agent.deployment);
+    let query = ExportQuery::read(call.request, deployment)?;
     // An unknown agent is answered like an empty one: the vendor's trap.
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
@@ -155,7 +162,8 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
     let mut places = dataset.pick(start..window.end, query.limit + 1, |channel| query.passes(channel));
     let has_more = places.len() > query.limit;
     places.truncate(query.limit);
-    let next = places.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last)));
+    let cursor = if query.has_messages { cursor_of } else { cursor_of_summaries };
+    let next = places.last().filter(|_| has_more).map(|&last| cursor(&dataset.key(last)));
     let pagination = twisted(call, &mut places, next, total);
 
     let mut body = b"{\"data\":".to_vec();
@@ -277,6 +285,15 @@ fn salted(asked: Option<&str>) -> String {
 
 fn cursor_of(key: &Key<'_>) -> String {
     cursor::encode_padded(&json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id }))
+}
+
+fn cursor_of_summaries(key: &Key<'_>) -> String {
+    let place = json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id, "include": "summary" });
+    cursor::encode_padded(&place)
+}
+
+fn is_of_summaries(text: &str) -> bool {
+    cursor::decode(text).is_some_and(|value| value["include"] == "summary")
 }
 
 fn cursor_key(request: &ApiRequest) -> Result<Option<Key<'static>>, Reply> {

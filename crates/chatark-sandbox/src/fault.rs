@@ -106,6 +106,11 @@ pub enum FaultKind {
         /// How many.
         conversations: usize,
     },
+    /// The newest conversations are deleted just before the answer is made.
+    Vanish {
+        /// How many.
+        conversations: usize,
+    },
 }
 
 /// What `Retry-After` says.

@@ -46,4 +46,4 @@ pub use listener::Listener;
 pub use server::{Sandbox, SeenRequest};
 pub use told::{Told, ToldMessage};
 pub use truth::Vendor;
-pub use world::{Agent, Generation, Limits, ResetUnit, World, Zone};
+pub use world::{Agent, Deployment, Generation, Limits, ResetUnit, World, Zone};

@@ -60,6 +60,8 @@ pub struct SeenRequest {
     pub query: Vec<(String, String)>,
     /// The status of the answer; none where there was no answer.
     pub status: Option<u16>,
+    /// The size of the answer's body; 0 where it was sent in pieces.
+    pub bytes: usize,
     /// Whether an `Authorization` header came with it.
     pub had_authorization: bool,
     /// The agent that it names, whether there is one or not.
@@ -314,8 +316,10 @@ impl Shared {
             reply.headers.push(("retry-after", seconds.to_string()));
             return Outcome::of(self.with_headers(reply, request.vendor, allowance));
         }
-        if let (Some(FaultKind::Shift { conversations }), Some(held)) = (&fault, named) {
-            self.let_arrive(held, *conversations);
+        match (&fault, named) {
+            (Some(FaultKind::Shift { conversations }), Some(held)) => self.let_arrive(held, *conversations),
+            (Some(FaultKind::Vanish { conversations }), Some(held)) => let_vanish(held, *conversations),
+            _ => {}
         }
         let nothing_billed = AtomicU64::new(0);
         let call = Call {
@@ -414,6 +418,16 @@ impl Shared {
     }
 }
 
+/// Deletes the newest conversations, so that a list that begins with them moves up.
+fn let_vanish(held: &AgentState, count: usize) {
+    held.change(|agent| {
+        for _ in 0..count {
+            let newest = agent.dataset.iter().next().map(|conversation| conversation.id);
+            newest.and_then(|id| agent.dataset.remove(&id));
+        }
+    });
+}
+
 impl Outcome {
     fn of(reply: Reply) -> Self {
         Self { reply, transport: Transport::Usual }
@@ -440,6 +454,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         path,
         query,
         status: (!hangs).then(|| outcome.reply.status.as_u16()),
+        bytes: outcome.reply.whole_body().len(),
         had_authorization,
         agent_id,
     });

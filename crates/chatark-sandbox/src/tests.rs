@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
-    Agent, Dataset, Fault, FaultKind, Generated, Generation, Limits, Reset, ResetUnit, RetryAfter, Sandbox,
-    Told, Vendor, World,
+    Agent, Dataset, Deployment, Fault, FaultKind, Generated, Generation, Limits, Reset, ResetUnit,
+    RetryAfter, Sandbox, Told, Vendor, World,
 };
 
 struct Answer {
@@ -260,7 +260,7 @@ async fn the_second_api_refuses_what_it_should() {
 #[tokio::test]
 async fn an_old_deployment_ignores_what_it_does_not_know() {
     let mut world = World::sample();
-    world.agents[1].old_deployment = true;
+    world.agents[1].deployment = Deployment::Old;
     let sandbox = Sandbox::start(world).await.unwrap();
     let query = "/conversations/export?endDate=2000-01-01&include=summary&conversationId=x&source=x";
     let answer = v2(&sandbox, query).await.json();

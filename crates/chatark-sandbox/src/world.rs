@@ -34,9 +34,22 @@ pub struct Agent {
     pub generation: Generation,
     /// The time zone of Convocore's English times.
     pub zone: Zone,
-    /// Whether Chatbase's second API runs in an older version, which ignores the export's newer
-    /// parameters: `startDate`, `endDate`, `conversationId`, `include` and `source`.
-    pub old_deployment: bool,
+    /// What Chatbase's second API makes of the export's parameters.
+    pub deployment: Deployment,
+}
+
+/// What a deployment of Chatbase's second API makes of the export's newer parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Deployment {
+    /// It honours all of them.
+    #[default]
+    Current,
+    /// It ignores `startDate`, `endDate`, `conversationId`, `include` and `source`.
+    Old,
+    /// It honours `include` and the dates, and ignores `conversationId`.
+    IgnoresId,
+    /// It refuses a cursor that was given under another `include`.
+    StrictCursors,
 }
 
 /// A generation of Convocore's export.
@@ -135,7 +148,7 @@ impl Agent {
             dataset,
             generation: Generation::default(),
             zone: Zone::default(),
-            old_deployment: false,
+            deployment: Deployment::default(),
         }
     }
 

@@ -1,0 +1,357 @@
+//! A later pull costs what changed and misses nothing; what a vendor no longer shows is marked and kept.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chatark_sandbox::truth::{Content, Conversation, Message, Role, Status};
+use chatark_sandbox::{Agent, Dataset, Deployment, Fault, FaultKind, Generation, Vendor};
+use chatark_tests::{House, Run};
+use serde_json::Value;
+
+use crate::export::compare_all;
+use crate::support::{VENDORS, agent, archived, holding, ids, now, number, pulled, told_ids};
+
+/// Returns the numbers of a pull that tell how much came and what it was.
+#[track_caller]
+fn counts(run: &Run) -> [u64; 3] {
+    let pulled = pulled(run);
+    ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
+}
+
+/// Returns how many bytes of bodies and how many requests something cost.
+fn cost(house: &House, act: impl FnOnce()) -> (usize, usize) {
+    let before = house.sandbox().requests().len();
+    act();
+    let asked = house.sandbox().requests().split_off(before);
+    (asked.iter().map(|seen| seen.bytes).sum(), asked.len())
+}
+
+/// Says something in a conversation, as the vendor would show it: the time of its last change moves on.
+fn go_on(dataset: &mut Dataset, id: &str) {
+    assert!(dataset.change(id, |conversation| {
+        let at = conversation.updated_at + 500;
+        conversation.updated_at = at;
+        let said = vec![Content::Text("And one more thing 🖊️".to_owned())];
+        let message = Message { created_at: Some(at), content: said, ..Message::text(Role::User, "") };
+        conversation.messages.push(Message { id: Some(format!("later-{id}")), ..message });
+    }));
+}
+
+fn edit(house: &House, agent: &Agent, changed: &[&str], added: usize) {
+    house.sandbox().update(&agent.id, |dataset| {
+        for id in changed {
+            go_on(dataset, id);
+        }
+        let like = dataset.conversation(0);
+        for number in 0..added {
+            let id = format!("brand-new-{number}");
+            let created_at = like.created_at + 60 + i64::try_from(number).unwrap();
+            dataset.insert(Conversation { id, created_at, updated_at: created_at, ..like.clone() });
+        }
+    });
+}
+
+#[test]
+fn an_unchanged_agent_of_chatbase_v2_costs_its_summaries_and_no_write() {
+    let agent = agent(Vendor::ChatbaseV2, 1_000);
+    let house = House::of(vec![agent]);
+    let (first, _) = cost(&house, || drop(house.expect(0, &["pull"])));
+    let mut run = None;
+    let (second, requests) = cost(&house, || run = Some(house.expect(0, &["pull", "--json"])));
+    let run = run.unwrap();
+    assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 0, 1_000], &Value::from("changes")));
+    assert_eq!(
+        (pulled(&run)["verdict"].as_str(), pulled(&run)["seen"].as_u64()),
+        (Some("complete"), Some(1_000))
+    );
+    assert_eq!(requests, 50);
+    assert!(second * 2 < first, "{second} bytes are not far from the {first} of the first pull");
+    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 1_000);
+}
+
+/// New messages in old conversations, which a window since the last run would miss.
+#[test]
+fn what_changed_in_chatbase_v2_is_found_wherever_it_is() {
+    for deployment in [Deployment::Current, Deployment::Old, Deployment::IgnoresId, Deployment::StrictCursors]
+    {
+        let mut agent = agent(Vendor::ChatbaseV2, 200);
+        agent.deployment = deployment;
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let id = |at: usize| agent.dataset.conversation(at).id;
+        // One on a page of its own, a whole page, and the oldest of all.
+        let changed: Vec<_> = [45].into_iter().chain(100..120).chain([199]).map(id).collect();
+        edit(&house, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 3);
+        let run = house.expect(0, &["pull", "--json"]);
+        assert_eq!(counts(&run), [3, 22, 178], "{deployment:?}: {}", run.stderr);
+        assert_eq!(pulled(&run)["verdict"], "complete", "{deployment:?}");
+        compare_all(&house, &[now(&house, &agent)], &archived(&house));
+        let run = house.expect(0, &["pull", "--json"]);
+        assert_eq!(counts(&run), [0, 0, 203], "{deployment:?}");
+    }
+}
+
+#[test]
+fn a_status_or_title_that_changes_alone_is_seen() {
+    let agent = agent(Vendor::ChatbaseV2, 60);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let (renamed, taken) = (agent.dataset.conversation(7).id, agent.dataset.conversation(41).id);
+    house.sandbox().update(&agent.id, |dataset| {
+        assert!(dataset.change(&renamed, |conversation| conversation.title = Some("Renamed".to_owned())));
+        assert!(dataset.change(&taken, |conversation| conversation.status = Some(Status::TakenOver)));
+    });
+    assert_eq!(counts(&house.expect(0, &["pull", "--json"])), [0, 2, 58]);
+    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+}
+
+#[test]
+fn an_interrupted_sweep_of_changes_goes_on_and_proves_itself() {
+    let agent = agent(Vendor::ChatbaseV2, 200);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let changed: Vec<_> = (0..200).step_by(9).map(|at| agent.dataset.conversation(at).id).collect();
+    edit(&house, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    let asked = house.sandbox().export_count(&agent.id);
+    house.sandbox().add_fault(&agent.id, Fault::from(asked + 9, FaultKind::ServerError));
+    let run = house.expect(5, &["pull", "--json"]);
+    assert_eq!(pulled(&run)["resumable"], true);
+    house.sandbox().clear_faults(&agent.id);
+    let run = house.expect(0, &["pull", "--json"]);
+    assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
+    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 200 + i64::try_from(changed.len()).unwrap());
+}
+
+#[test]
+fn a_window_of_chatbase_v2_costs_what_changed_in_it() {
+    let agent = agent(Vendor::ChatbaseV2, 100);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let since = crate::support::rfc3339(agent.dataset.conversation(49).created_at);
+    let changed = [agent.dataset.conversation(10).id, agent.dataset.conversation(80).id];
+    edit(&house, &agent, &[&changed[0], &changed[1]], 0);
+    let run = house.expect(0, &["pull", "--since", &since, "--json"]);
+    assert_eq!(counts(&run), [0, 1, 49]);
+    assert_eq!(counts(&house.expect(0, &["pull", "--json"])), [0, 1, 99]);
+    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+}
+
+/// An agent whose conversations began a day apart, the newest of them today.
+fn daily(vendor: Vendor, number: usize) -> Agent {
+    let today =
+        i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap() - 3_600;
+    let mut conversations: Vec<_> = agent(vendor, number).dataset.iter().collect();
+    for (age, conversation) in (0..).zip(&mut conversations) {
+        let shift = today - age * 86_400 - conversation.created_at;
+        conversation.created_at += shift;
+        conversation.updated_at += shift;
+        for message in &mut conversation.messages {
+            message.created_at = message.created_at.map(|at| at + shift);
+        }
+    }
+    holding(vendor, conversations)
+}
+
+#[test]
+fn vendors_that_tell_no_changes_are_looked_back_upon() {
+    for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
+        let agent = daily(vendor, 200);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let (recent, old) = (agent.dataset.conversation(20).id, agent.dataset.conversation(150).id);
+        edit(&house, &agent, &[&recent, &old], 1);
+        let run = house.expect(0, &["pull", "--json"]);
+        assert!(run.stderr.contains("reading what began since"), "{}", run.stderr);
+        assert_eq!(pulled(&run)["effort"], "recent", "{vendor:?}");
+        let [added, changed, unchanged] = counts(&run);
+        assert_eq!((added, changed), (1, 1), "{vendor:?}: the old one is seen by the next full sweep");
+        assert!((28..=33).contains(&unchanged), "{vendor:?}: {unchanged} began in the last 30 days");
+        assert_eq!(number(&house, "SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
+        let run = house.expect(0, &["pull", "--full", "--json"]);
+        assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 1, 200], &"full".into()), "{vendor:?}");
+        compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    }
+}
+
+#[test]
+fn one_array_gives_everything_and_costs_no_write() {
+    let mut agent = daily(Vendor::ConvocoreV3, 200);
+    agent.generation = Generation::OneArray;
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let old = agent.dataset.conversation(150).id;
+    edit(&house, &agent, &[&old], 0);
+    let run = house.expect(0, &["pull", "--json"]);
+    assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 1, 199], &"full".into()));
+    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 201);
+    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+}
+
+#[test]
+fn everything_is_read_again_when_it_is_due() {
+    for vendor in VENDORS {
+        let agent = daily(vendor, 100);
+        let mut house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let effort = |house: &House| pulled(&house.expect(0, &["pull", "--json"]))["effort"].clone();
+        let usual = if vendor == Vendor::ChatbaseV2 { "changes" } else { "recent" };
+        assert_eq!(effort(&house), usual);
+        // The ledger is all that tells how long ago the last full sweep was.
+        let days = if vendor == Vendor::ChatbaseV1 { 7_i64 } else { 30 };
+        let long_ago = format!(
+            "UPDATE run SET swept_from = swept_from - {} WHERE effort = 'full'",
+            days * 86_400_000_000
+        );
+        let ledger = rusqlite::Connection::open(house.path("chatark.db")).unwrap();
+        ledger.execute(&long_ago, []).unwrap();
+        ledger.close().unwrap();
+        assert_eq!(effort(&house), "full", "{vendor:?}");
+        assert_eq!(effort(&house), usual);
+        house.write_config(std::slice::from_ref(&agent), "");
+        let config = std::fs::read_to_string(house.path("config.toml")).unwrap();
+        let each_time = config.replace("name = \"source-1\"", "name = \"source-1\"\nfull_sweep_days = 0");
+        std::fs::write(house.path("config.toml"), each_time).unwrap();
+        assert_eq!(effort(&house), "full", "{vendor:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_look_back_goes_on_in_its_window() {
+    // Three pages of what began in the last thirty days, and one of what did not.
+    let mut conversations: Vec<_> = daily(Vendor::ChatbaseV1, 400).dataset.iter().collect();
+    let newest = conversations[0].created_at;
+    for (age, conversation) in (0..).zip(&mut conversations) {
+        let created_at = if age < 300 { newest - age * 3_600 } else { newest - 90 * 86_400 - age };
+        (conversation.created_at, conversation.updated_at) = (created_at, created_at);
+    }
+    let agent = holding(Vendor::ChatbaseV1, conversations);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    edit(&house, &agent, &[&agent.dataset.conversation(250).id], 0);
+    let asked = house.sandbox().export_count(&agent.id);
+    house.sandbox().add_fault(&agent.id, Fault::from(asked + 2, FaultKind::ServerError));
+    house.expect(5, &["pull"]);
+    house.sandbox().clear_faults(&agent.id);
+    let run = house.expect(0, &["pull", "--json"]);
+    assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+    assert_eq!(pulled(&run)["changed"], 1);
+    // The second of three pages again, the third, and the end.
+    assert_eq!(
+        house
+            .sandbox()
+            .requests()
+            .iter()
+            .rev()
+            .take(3)
+            .map(|seen| seen.parameter("page").unwrap().to_owned())
+            .collect::<Vec<_>>(),
+        ["4", "3", "2"]
+    );
+    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+}
+
+fn remove(house: &House, agent: &Agent, places: impl Iterator<Item = usize>) -> Vec<String> {
+    let gone: Vec<_> = places.map(|at| agent.dataset.conversation(at).id).collect();
+    house.sandbox().update(&agent.id, |dataset| {
+        for id in &gone {
+            dataset.remove(id).unwrap();
+        }
+    });
+    gone
+}
+
+#[test]
+fn what_a_vendor_no_longer_shows_is_marked_and_kept() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 60);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        let gone = remove(&house, &agent, [3, 40].into_iter());
+        let run = house.expect(0, &["pull", "--full", "--json"]);
+        assert_eq!(pulled(&run)["missing"], 2, "{vendor:?}");
+        assert!(run.stderr.contains("2 no longer shown by the vendor"), "{}", run.stderr);
+        assert_eq!(ids(&archived(&house)), told_ids([(&agent, &house.sources[0])], |_| true));
+        let list = gone.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+        let marked =
+            format!("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL AND id IN ({list})");
+        assert_eq!(number(&house, &marked), 2, "{vendor:?}");
+        let status = house.expect(0, &["status", "--json"]).json();
+        assert_eq!(status["sources"][0]["missing"], 2);
+        // It comes back.
+        let back = agent.dataset.conversation(40);
+        house.sandbox().update(&agent.id, |dataset| dataset.insert(back));
+        let run = house.expect(0, &["pull", "--full", "--json"]);
+        assert_eq!(
+            (&pulled(&run)["returned"], &pulled(&run)["missing"]),
+            (&1.into(), &0.into()),
+            "{vendor:?}"
+        );
+        assert_eq!(number(&house, &marked), 1);
+    }
+}
+
+/// The list of summaries is whole too, so that a cheap pull notices what is gone.
+#[test]
+fn a_sweep_of_changes_notices_what_is_gone() {
+    let agent = agent(Vendor::ChatbaseV2, 60);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    remove(&house, &agent, [3].into_iter());
+    let run = house.expect(0, &["pull", "--json"]);
+    assert_eq!((&pulled(&run)["effort"], &pulled(&run)["missing"]), (&"changes".into(), &1.into()));
+}
+
+#[test]
+fn more_than_a_tenth_gone_is_refused_until_it_is_accepted() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 60);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        remove(&house, &agent, 0..7);
+        for _ in 0..2 {
+            let run = house.expect(3, &["pull", "--full", "--json"]);
+            assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["missing"]), (&"short".into(), &0.into()));
+            assert!(run.stderr.contains("no longer shows 7 of 60 archived conversations"), "{}", run.stderr);
+            assert!(
+                run.stderr.contains("hint: ") && run.stderr.contains("--accept-missing"),
+                "{}",
+                run.stderr
+            );
+            let status = house.expect(0, &["status"]).stdout;
+            assert!(status.contains("short"), "{status}");
+        }
+        let run = house.expect(0, &["pull", "--full", "--accept-missing", "--json"]);
+        assert_eq!(pulled(&run)["missing"], 7, "{vendor:?}");
+        assert_eq!(archived(&house).len(), 60, "{vendor:?}: nothing is deleted");
+        house.expect(0, &["pull", "--full"]);
+    }
+}
+
+/// An agent that was emptied, or whose vendor has a bad day.
+#[test]
+fn an_agent_that_shows_nothing_any_more_is_not_believed() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 20);
+        let house = House::of(vec![agent.clone()]);
+        house.expect(0, &["pull"]);
+        remove(&house, &agent, 0..20);
+        let run = house.expect(3, &["pull", "--full"]);
+        assert!(run.stderr.contains("20 of 20"), "{vendor:?}: {}", run.stderr);
+        assert_eq!(archived(&house).len(), 20);
+    }
+}
+
+/// Rows move up between two pages, and the one that moved over the edge is not seen by a list that is paged by number.
+#[test]
+fn what_moved_past_the_reader_is_fetched_by_the_next_sweep() {
+    for vendor in VENDORS {
+        let agent = agent(vendor, 330);
+        let house = House::of(vec![agent.clone()]);
+        house.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Vanish { conversations: 3 }));
+        house.expect(0, &["pull"]);
+        house.expect(0, &["pull", "--full"]);
+        let left = told_ids([(&now(&house, &agent), &house.sources[0])], |_| true);
+        assert!(ids(&archived(&house)).is_superset(&left), "{vendor:?}");
+    }
+}
