@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod cli;

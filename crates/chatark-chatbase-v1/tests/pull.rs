@@ -56,6 +56,7 @@ impl Vendor {
             source: "shop".to_owned(),
             key: "sk-key".to_owned().into(),
             gates: Arc::new(Gates::default()),
+            budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
             watcher: Arc::new(Silent),
         };

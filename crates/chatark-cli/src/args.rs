@@ -1,9 +1,11 @@
 //! What can be typed. Parsing does nothing; the commands do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chatark_core::{Channel, Timestamp, time};
 use chatark_formats::Format;
+use chatark_http::BudgetLimits;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -123,6 +125,22 @@ pub(crate) struct How {
     /// Mark conversations as missing even where the vendor no longer shows more than a tenth of a source
     #[arg(long)]
     pub(crate) accept_missing: bool,
+    /// End the run, with what was fetched safe, before it makes more requests than this
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_requests: Option<u64>,
+    /// End the run, with what was fetched safe, after this time, such as `90s`, `10m` or `2h`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) max_duration: Option<Duration>,
+    /// End the run, with what was fetched safe, once it has used so many units of a metered quota (convocore-v3)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_quota: Option<u64>,
+}
+
+impl How {
+    /// Returns what a run may spend.
+    pub(crate) fn budget(self) -> BudgetLimits {
+        BudgetLimits { requests: self.max_requests, quota: self.max_quota, duration: self.max_duration }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +164,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) how: How,
     /// Write what the archive holds, and ask no vendor
-    #[arg(long, conflicts_with_all = ["full", "accept_missing"])]
+    #[arg(long, conflicts_with_all = ["full", "accept_missing", "max_requests", "max_duration", "max_quota"])]
     pub(crate) offline: bool,
     /// The folder to write to [default: `output.dir` of the config]
     #[arg(long, short, value_name = "FOLDER")]
@@ -182,6 +200,11 @@ fn bound(text: &str) -> Result<Timestamp, String> {
         }
         time::TimeProblem::OutOfRange => "the year must be from 2000 to 2099".to_owned(),
     })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "write a time such as 90s, 10m, 2h or 1h 30m".to_owned())
 }
 
 fn channel(word: &str) -> Result<Channel, String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
 use chatark_engine::{Source, now};
-use chatark_http::{Connector, Gates, SecretString};
+use chatark_http::{Budget, BudgetLimits, Connector, Gates, SecretString};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
@@ -41,6 +41,7 @@ impl From<io::Error> for Failure {
 pub(crate) struct Session {
     pub(crate) config: Config,
     gates: Arc<Gates>,
+    budget: Arc<Budget>,
 }
 
 impl Session {
@@ -56,7 +57,12 @@ impl Session {
             LoadError::Unread(error) => Failure::Error(error),
             LoadError::Mistakes(mistakes) => Failure::Config(mistakes),
         })?;
-        Ok(Self { config, gates: Arc::default() })
+        Ok(Self { config, gates: Arc::default(), budget: Arc::default() })
+    }
+
+    /// Limits what all sources together may spend. The time begins now.
+    pub(crate) fn limit(&mut self, limits: BudgetLimits) {
+        self.budget = Arc::new(Budget::new(limits));
     }
 
     /// Returns the sources of these names, or all; every unknown name is reported at once.
@@ -120,6 +126,7 @@ impl Session {
             source: source.name.to_string(),
             key,
             gates: Arc::clone(&self.gates),
+            budget: Arc::clone(&self.budget),
             policy: self.config.policy,
             watcher: Arc::new(ui.clone()),
         };

@@ -231,7 +231,7 @@ impl ConvocoreV3 {
         let wanted: HashSet<_> = ids.iter().cloned().collect();
         let call = self.export_call().query("convoIds", comma_separated(ids));
         let response = self.read(&call, Some(&wanted), outlet).await?;
-        let mut facts = said(&response.answer, response.counts.elements, summary);
+        let mut facts = self.said(&response.answer, response.counts.elements, summary);
         if response.counts.others > 0 {
             facts.notes.push(
                 "this deployment answers with other conversations than those asked for; they were left out"
@@ -258,13 +258,31 @@ impl ConvocoreV3 {
         if answer.says_no() {
             return Err(self.client.refused(&call, refusal_inside(&answer), None));
         }
-        let facts = said(&answer, 1, summary);
+        let facts = self.said(&answer, 1, summary);
         let Some(data) = answer.data else {
             let message = "the answer has no conversation at `data`";
             return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
         };
         let conversation = raw(Box::<str>::from(data).into_string().into());
         Ok(unfinished(vec![conversation], facts))
+    }
+
+    /// Reads what the vendor says around the conversations of one response, counts what it cost, and keeps the
+    /// vendor's words on the quota.
+    fn said<T>(&self, answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> Facts {
+        let usage = answer.usage.as_ref();
+        let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
+        self.client.spend_quota(quota_used.unwrap_or(0));
+        if let Some(latest) = usage.and_then(|usage| usage.summary.clone()) {
+            *summary = Some(latest);
+        }
+        Facts {
+            pages: 1,
+            skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
+            quota_used,
+            quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
+            ..Facts::default()
+        }
     }
 
     /// Asks for the agent itself, since an empty answer does not prove that it exists.
@@ -330,7 +348,7 @@ impl<'a> ExportWalk<'a> {
             response => response?,
         };
         self.seen |= response.counts.elements > 0;
-        let mut facts = said(&response.answer, response.counts.elements, &mut self.summary);
+        let mut facts = self.provider.said(&response.answer, response.counts.elements, &mut self.summary);
         facts.notes = mem::take(&mut self.notes);
         facts.everything = !response.answer.is_paged();
         match self.provider.next_cursor(&call, &response, &mut self.guard) {
@@ -397,21 +415,6 @@ fn is_alone(id: &ConversationId) -> bool {
 /// Writes ids as one value: of a repeated key, the vendor's framework reads the first alone.
 fn comma_separated(ids: &[ConversationId]) -> String {
     ids.iter().map(ConversationId::as_str).collect::<Vec<_>>().join(",")
-}
-
-/// Reads what the vendor says around the conversations of one response, and keeps its words on the quota.
-fn said<T>(answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> Facts {
-    let usage = answer.usage.as_ref();
-    if let Some(latest) = usage.and_then(|usage| usage.summary.clone()) {
-        *summary = Some(latest);
-    }
-    Facts {
-        pages: 1,
-        skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
-        quota_used: usage.and_then(|usage| usage.billable_used_this_request),
-        quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
-        ..Facts::default()
-    }
 }
 
 fn unfinished(conversations: Vec<RawConversation>, facts: Facts) -> Batch {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Result};
+use humantime::format_duration;
 use reqwest::header::{DATE, HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::backoff;
+use crate::budget::Budget;
 use crate::dialect::{Dialect, Refusal};
 use crate::framer::Limits;
 use crate::gate::{Gate, Gates, Pass};
@@ -61,6 +63,7 @@ struct Connection {
     base: Url,
     key: SecretString,
     gate: Arc<Gate>,
+    budget: Arc<Budget>,
     policy: Policy,
     watcher: Arc<dyn Watcher>,
 }
@@ -74,6 +77,8 @@ pub struct Connector {
     pub key: SecretString,
     /// The gates of all accounts.
     pub gates: Arc<Gates>,
+    /// What the run may spend.
+    pub budget: Arc<Budget>,
     /// How long and how often to try.
     pub policy: Policy,
     /// Who is told about waits.
@@ -84,8 +89,8 @@ impl Connector {
     /// Creates the client of one account.
     pub fn client(self, base: Url, dialect: impl Dialect + 'static) -> Result<ApiClient> {
         let gate = self.gates.of(&base, &self.key);
-        let Self { source, key, policy, watcher, .. } = self;
-        ApiClient::new(Connection { source, base, key, gate, policy, watcher }, dialect)
+        let Self { source, key, budget, policy, watcher, .. } = self;
+        ApiClient::new(Connection { source, base, key, gate, budget, policy, watcher }, dialect)
     }
 }
 
@@ -258,6 +263,11 @@ impl ApiClient {
         &self.connection.policy
     }
 
+    /// Counts what an answer cost of the vendor's metered quota, so that a run ends where its budget of it is spent.
+    pub fn spend_quota(&self, units: u64) {
+        self.connection.budget.spend_quota(units);
+    }
+
     /// Returns an error about a call, with the facts that every error carries.
     pub fn fault(
         &self,
@@ -303,21 +313,23 @@ impl ApiClient {
         let jittered = backoff::exponential(made, policy.backoff, policy.longest_backoff);
         let wait = wait.map_or(jittered, |asked| asked + jittered.min(policy.backoff) / 4);
         tracing::warn!(operation = call.operation, attempt = made, wait_ms = wait.as_millis(), kind = ?error.kind(), "asking again");
-        self.sleep(error.message(), wait).await;
-        Ok(())
+        self.sleep(call, error.message(), wait).await
     }
 
     /// Sends one request and returns an answer whose status is a success.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Failure> {
         let url = self.url(call)?;
-        let pass = self.pass().await;
+        let pass = self.pass(call).await?;
+        self.connection.budget.take_request().map_err(|spent| self.spent(call, spent))?;
         let started = Instant::now();
         let request = self.http.get(url).bearer_auth(self.connection.key.expose_secret());
-        let sent = tokio::time::timeout(self.policy().timeout, request.send()).await;
+        let patience = self.connection.budget.sooner(started + self.policy().timeout);
+        let sent = tokio::time::timeout_at(patience, request.send()).await;
         drop(pass);
         let response = match sent {
+            Err(_) if self.connection.budget.is_over(patience) => return Err(self.out_of_time(call).into()),
             Err(_) => {
-                let message = format!("no answer within {} s", self.policy().timeout.as_secs());
+                let message = format!("no answer within {}", format_duration(self.policy().timeout));
                 return Err(self.fault(call, ErrorKind::Network, message, None).hint(NETWORK_HINT).into());
             }
             Ok(Err(error)) => return Err(self.network(call, &error, None).into()),
@@ -349,7 +361,8 @@ impl ApiClient {
         while let Some(chunk) = body.chunk().await? {
             if bytes.len() + chunk.len() > limit {
                 let message = format!("the answer is larger than {limit} bytes");
-                return Err(self.fault(call, ErrorKind::TooLarge, message, body.request_id()));
+                let error = self.fault(call, ErrorKind::TooLarge, message, body.request_id());
+                return Err(error.hint("check `base_url`: no answer of this kind should be as large"));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -429,19 +442,34 @@ impl ApiClient {
         }
     }
 
-    async fn pass(&self) -> Pass<'_> {
+    async fn pass(&self, call: &Call) -> Result<Pass<'_>> {
         loop {
             match self.connection.gate.try_pass() {
-                Ok(pass) => return pass,
-                Err(wait) => self.sleep("the rate limit is used up", wait).await,
+                Ok(pass) => return Ok(pass),
+                Err(wait) => self.sleep(call, "the rate limit is used up", wait).await?,
             }
         }
     }
 
-    async fn sleep(&self, why: &str, wait: Duration) {
+    /// Waits, unless the budget's time would be over by then.
+    async fn sleep(&self, call: &Call, why: &str, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        if self.connection.budget.is_over(until) {
+            return Err(self.out_of_time(call));
+        }
         let notice = Notice::Waiting { why: why.to_owned(), wait };
         self.connection.watcher.notice(&self.connection.source, &notice);
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep_until(until).await;
+        Ok(())
+    }
+
+    fn out_of_time(&self, call: &Call) -> Error {
+        self.spent(call, self.connection.budget.time_is_over())
+    }
+
+    fn spent(&self, call: &Call, what: String) -> Error {
+        self.fault(call, ErrorKind::Budget, what, None)
+            .hint("what was fetched is safe: run the same command again to go on")
     }
 
     fn url(&self, call: &Call) -> Result<Url> {
@@ -494,7 +522,9 @@ impl<'a> Body<'a> {
     /// Returns the next chunk, decompressed, or `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         loop {
-            match tokio::time::timeout_at(self.deadline, self.answer.response.chunk()).await {
+            let budget = &self.client.connection.budget;
+            let patience = budget.sooner(self.deadline);
+            match tokio::time::timeout_at(patience, self.answer.response.chunk()).await {
                 Ok(Ok(chunk)) => {
                     self.since_deadline += chunk.as_ref().map_or(0, Bytes::len);
                     return Ok(chunk);
@@ -502,10 +532,11 @@ impl<'a> Body<'a> {
                 Ok(Err(error)) => {
                     return Err(self.client.network(self.call, &error, self.request_id()));
                 }
+                Err(_) if budget.is_over(patience) => return Err(self.client.out_of_time(self.call)),
                 Err(_) if self.since_deadline < STALLED_BYTES => {
                     let message = format!(
-                        "the body stalled: fewer than {STALLED_BYTES} bytes in {} s",
-                        self.client.policy().timeout.as_secs()
+                        "the body stalled: fewer than {STALLED_BYTES} bytes in {}",
+                        format_duration(self.client.policy().timeout)
                     );
                     let id = self.request_id();
                     return Err(self

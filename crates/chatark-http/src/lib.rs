@@ -6,6 +6,7 @@
 //! |---|---|
 //! | retry | loops while a failure is transient and attempts remain; `Retry-After` first, else the reset header, else backoff |
 //! | gate | waits for this account's turn; shared by every source that uses the same key |
+//! | budget | takes one request of what the run may spend; no wait goes past its end, and nothing in flight does |
 //! | build | percent-encodes path segments, adds the query and the bearer key; redirects are never followed |
 //! | send | connects and reads under time limits; `reqwest`'s own retries are off |
 //! | learn | lets the rate-limit headers set the pace |
@@ -17,6 +18,7 @@
 //! part of an error, and go to the configured host alone.
 
 mod backoff;
+mod budget;
 mod client;
 mod dialect;
 mod framer;
@@ -24,6 +26,7 @@ mod gate;
 mod guard;
 mod page;
 
+pub use budget::{Budget, BudgetLimits};
 pub use client::{ApiClient, Call, Connector, Notice, Policy, Watcher};
 pub use dialect::{Dialect, Pacing, Refusal};
 pub use framer::{ArrayFramer, FrameError, Limits};

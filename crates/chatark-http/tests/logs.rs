@@ -53,6 +53,7 @@ async fn logs_hold_neither_the_key_nor_what_people_wrote() {
         source: "shop".to_owned(),
         key: KEY.to_owned().into(),
         gates: Arc::new(Gates::default()),
+        budget: Arc::default(),
         policy: Policy { attempts: 3, backoff: Duration::from_millis(1), ..Policy::default() },
         watcher: Arc::new(Silent),
     };

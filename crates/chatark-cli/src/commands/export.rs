@@ -23,7 +23,8 @@ struct ExportResult {
 }
 
 pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
-    let session = Session::open(global)?;
+    let mut session = Session::open(global)?;
+    session.limit(args.how.budget());
     let options = options(args, &session);
     let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
     let how = if args.offline { None } else { Some(args.how) };
@@ -103,7 +104,10 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
         ui.say("no files were written, since the archive holds no conversation of these sources");
         return Ok(false);
     }
-    ui.warn("the pull did not succeed: the files hold what the archive has");
+    match exit {
+        Exit::Budget => ui.say("the files hold what the archive has so far"),
+        _ => ui.warn("the pull did not succeed: the files hold what the archive has"),
+    }
     Ok(true)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatark_archive::Archive;
+use chatark_archive::{Archive, Verdict};
 use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
 use chatark_engine::{Outcome, Pull, Source, pull};
 use serde::Serialize;
@@ -53,7 +53,8 @@ pub(crate) struct SourceResult {
 
 pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let request = request(args)?;
-    let session = Session::open(global)?;
+    let mut session = Session::open(global)?;
+    session.limit(args.how.budget());
     let chosen = session.chosen(&args.which.sources)?;
     let sources = session.connect(&chosen, ui)?;
     refuse_unsupported(&sources, &request.selection)?;
@@ -84,8 +85,13 @@ pub(crate) fn pull_all(
         Ok::<_, Error>((archive, outcomes, exit))
     })?;
     for outcome in &outcomes {
-        if let Some(error) = &outcome.error {
-            ui.error(error, verbose);
+        match &outcome.error {
+            // A budget that is spent is what the user asked for.
+            Some(error) if outcome.verdict == Verdict::Budget => {
+                ui.say(&format!("{}: {}", outcome.source, error.message()));
+            }
+            Some(error) => ui.error(error, verbose),
+            None => {}
         }
     }
     say_what_is_safe(&outcomes, exit, ui);

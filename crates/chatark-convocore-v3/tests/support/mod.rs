@@ -23,6 +23,7 @@ pub(crate) fn provider(base_url: &str, zone: &str) -> Box<dyn Provider> {
         source: "shop".to_owned(),
         key: "vg_key".to_owned().into(),
         gates: Arc::new(Gates::default()),
+        budget: Arc::default(),
         policy: Policy { attempts: 2, ..Policy::default() },
         watcher: Arc::new(Silent),
     };

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod requests;

@@ -73,6 +73,7 @@ pub(crate) fn connector(policy: Policy) -> (Connector, Arc<Recorder>) {
         source: "shop".to_owned(),
         key: KEY.to_owned().into(),
         gates: Arc::new(Gates::default()),
+        budget: Arc::default(),
         policy,
         watcher: Arc::<Recorder>::clone(&watcher),
     };

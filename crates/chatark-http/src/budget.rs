@@ -1,0 +1,80 @@
+//! What a run may spend: requests, units of a metered quota, and time; shared by all of its clients.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The most that a run may spend; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BudgetLimits {
+    /// Requests to vendors, those that are repeated after a failure included.
+    pub requests: Option<u64>,
+    /// Units of a metered quota. Known only from an answer, so that a run may pass it by what one answer cost.
+    pub quota: Option<u64>,
+    /// Time since the budget was made.
+    pub duration: Option<Duration>,
+}
+
+/// A budget and what has been spent of it. The default has no limits.
+#[derive(Debug)]
+pub struct Budget {
+    limits: BudgetLimits,
+    deadline: Option<Instant>,
+    requests: AtomicU64,
+    quota: AtomicU64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(BudgetLimits::default())
+    }
+}
+
+impl Budget {
+    /// Makes a budget. Its time begins now.
+    pub fn new(limits: BudgetLimits) -> Self {
+        let deadline = limits.duration.and_then(|duration| Instant::now().checked_add(duration));
+        Self { limits, deadline, requests: AtomicU64::new(0), quota: AtomicU64::new(0) }
+    }
+
+    /// Returns how many requests have been made.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts what an answer cost.
+    pub(crate) fn spend_quota(&self, units: u64) {
+        self.quota.fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// Takes one request, or says what has been spent.
+    pub(crate) fn take_request(&self) -> Result<(), String> {
+        if let Some(quota) = self.limits.quota.filter(|quota| self.quota.load(Ordering::Relaxed) >= *quota) {
+            return Err(format!("the budget of {quota} units of the vendor's quota is spent"));
+        }
+        if self.is_over(Instant::now()) {
+            return Err(self.time_is_over());
+        }
+        let most = self.limits.requests.unwrap_or(u64::MAX);
+        let taken = self
+            .requests
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| (made < most).then(|| made + 1));
+        taken.map(|_| ()).map_err(|_| format!("the budget of {most} requests is spent"))
+    }
+
+    /// Returns the sooner of an instant and the end of the budget's time.
+    pub(crate) fn sooner(&self, instant: Instant) -> Instant {
+        self.deadline.map_or(instant, |deadline| deadline.min(instant))
+    }
+
+    /// Returns whether the time is over at an instant.
+    pub(crate) fn is_over(&self, instant: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= instant)
+    }
+
+    pub(crate) fn time_is_over(&self) -> String {
+        let duration = humantime::format_duration(self.limits.duration.unwrap_or_default());
+        format!("the budget of {duration} is spent")
+    }
+}
