@@ -17,6 +17,8 @@ mod faults;
 #[cfg(test)]
 mod incremental;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod reliability;

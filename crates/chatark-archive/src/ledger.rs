@@ -217,7 +217,19 @@ impl Verdict {
 impl Archive {
     /// Registers a source, or refuses one whose name belongs to another agent.
     pub fn source(&mut self, origin: &Origin) -> Result<SourceKey> {
-        let failed = database("register a source");
+        if let Some(key) = self.find(origin)? {
+            return Ok(key);
+        }
+        let row = params![origin.source.as_str(), origin.provider, origin.agent_id];
+        self.connection
+            .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
+            .map_err(database("register a source"))?;
+        Ok(SourceKey(self.connection.last_insert_rowid()))
+    }
+
+    /// Returns a source that is registered, or refuses one whose name belongs to another agent.
+    pub fn find(&self, origin: &Origin) -> Result<Option<SourceKey>> {
+        let failed = database("look up a source");
         let name = origin.source.as_str();
         let found: Option<(i64, String, String)> = self
             .connection
@@ -228,7 +240,7 @@ impl Archive {
             .map_err(&failed)?;
         match found {
             Some((key, provider, agent)) if provider == origin.provider && agent == origin.agent_id => {
-                Ok(SourceKey(key))
+                Ok(Some(SourceKey(key)))
             }
             Some((_, provider, agent)) => Err(Error::new(
                 ErrorKind::Usage,
@@ -237,13 +249,7 @@ impl Archive {
             )
             .with("source", name)
             .hint("give the source a new name in the config, or use another archive")),
-            None => {
-                let row = params![name, origin.provider, origin.agent_id];
-                self.connection
-                    .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
-                    .map_err(&failed)?;
-                Ok(SourceKey(self.connection.last_insert_rowid()))
-            }
+            None => Ok(None),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Reads Chatbase v1 page by page: there is no total and no cursor, and the end is an empty page.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
-    Error, ErrorKind, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result, Selection,
-    SettingProblem, Settings, Surface, Window,
+    Error, ErrorKind, Estimate, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result,
+    Selection, SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
 use futures_util::stream;
@@ -68,6 +69,22 @@ impl Provider for ChatbaseV1 {
         Ok(AgentInfo { name: None, confirmed, clock_ahead_seconds })
     }
 
+    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+        let mut search = Search { provider: self, call: self.window_call(request), asked: 0, first: None };
+        let mut estimate = Estimate::default();
+        match search.count().await? {
+            // The empty page at the end is asked for too.
+            Some(count) => {
+                estimate.conversations = Some(count);
+                estimate.requests = Some(count.div_ceil(PAGE_SIZE.into()) + 1);
+            }
+            None => estimate.notes.push(
+                "this host sends the same page whatever is asked for, so nothing can be counted".to_owned(),
+            ),
+        }
+        Ok(Estimate { asked: search.asked, ..estimate })
+    }
+
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {
         if request.selection != Selection::All {
             let error = Error::new(ErrorKind::Usage, GET_CONVERSATIONS, "API v1 gives whole agents alone");
@@ -87,6 +104,53 @@ impl Provider for ChatbaseV1 {
 impl ChatbaseV1 {
     fn call(&self) -> Call {
         Call::new(GET_CONVERSATIONS, ["get-conversations"]).query("chatbotId", &self.agent_id)
+    }
+
+    fn window_call(&self, request: &PullRequest) -> Call {
+        let (since, until) = days(request.window);
+        self.call()
+            .maybe("startDate", since)
+            .maybe("endDate", until)
+            .maybe("filteredSources", request.channel.and_then(sources))
+    }
+}
+
+/// A search for the last conversation: the vendor gives no count, but a page of one conversation for every number.
+struct Search<'a> {
+    provider: &'a ChatbaseV1,
+    call: Call,
+    asked: u64,
+    first: Option<Bytes>,
+}
+
+impl Search<'_> {
+    /// Returns how many conversations there are, or `None` where the host ignores the number of the page.
+    async fn count(&mut self) -> Result<Option<u64>> {
+        // There are at least `some` conversations, and fewer than `too_many`.
+        let (mut some, mut too_many) = (0, 1);
+        while let Some(found) = self.at(too_many).await? {
+            if *self.first.get_or_insert(found.clone()) == found && too_many > 1 {
+                return Ok(None);
+            }
+            (some, too_many) = (too_many, too_many * 2);
+        }
+        while too_many - some > 1 {
+            let middle = some + (too_many - some) / 2;
+            match self.at(middle).await? {
+                Some(_) => some = middle,
+                None => too_many = middle,
+            }
+        }
+        Ok(Some(some))
+    }
+
+    /// Returns the conversation at a place, counted from 1.
+    async fn at(&mut self, place: u64) -> Result<Option<Bytes>> {
+        self.asked += 1;
+        let call = self.call.clone().query("size", 1).query("page", place);
+        let page = self.provider.client.page(&call, "data").await?;
+        refuse_no_array(&self.provider.client, &page, &call)?;
+        Ok(page.elements.into_iter().next())
     }
 }
 
@@ -108,13 +172,7 @@ impl<'a> PageWalk<'a> {
     fn new(provider: &'a ChatbaseV1, request: &PullRequest) -> Self {
         let scope = request.scope();
         let saved = open(request.cursor.as_ref(), &scope);
-        let (since, until) = days(request.window);
-        let call = provider
-            .call()
-            .query("size", PAGE_SIZE)
-            .maybe("startDate", since)
-            .maybe("endDate", until)
-            .maybe("filteredSources", request.channel.and_then(sources));
+        let call = provider.window_call(request).query("size", PAGE_SIZE);
         // Rows that were deleted meanwhile have moved the others forward: one page of overlap catches them.
         let page = saved.map_or(1, |page| page.saturating_sub(1).max(1));
         let (seen, before) = (saved.is_some(), Vec::new());
@@ -124,7 +182,7 @@ impl<'a> PageWalk<'a> {
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
         let call = self.call.clone().query("page", self.page);
         let page = self.provider.client.page(&call, "data").await?;
-        self.refuse_no_array(&page, &call)?;
+        refuse_no_array(&self.provider.client, &page, &call)?;
         let mut facts = Facts { pages: 1, ..Facts::default() };
         if page.elements.is_empty() {
             if !self.seen {
@@ -155,16 +213,6 @@ impl<'a> PageWalk<'a> {
         Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, Some(self)))
     }
 
-    fn refuse_no_array(&self, page: &Page, call: &Call) -> Result<()> {
-        let client = &self.provider.client;
-        let envelope: wire::Envelope = page.envelope(client, call)?;
-        if envelope.data.is_some() {
-            return Ok(());
-        }
-        let message = "the answer has no array at `data`";
-        Err(client.fault(call, ErrorKind::Malformed, message, page.request_id()))
-    }
-
     /// A server that ignores `page` would send the first page for ever.
     fn refuse_circles(
         &mut self,
@@ -180,6 +228,15 @@ impl<'a> PageWalk<'a> {
         let error = self.provider.client.fault(call, ErrorKind::Malformed, message, request_id);
         Err(error.hint("this host may not support `page`; report it to the vendor"))
     }
+}
+
+fn refuse_no_array(client: &ApiClient, page: &Page, call: &Call) -> Result<()> {
+    let envelope: wire::Envelope = page.envelope(client, call)?;
+    if envelope.data.is_some() {
+        return Ok(());
+    }
+    let message = "the answer has no array at `data`";
+    Err(client.fault(call, ErrorKind::Malformed, message, page.request_id()))
 }
 
 /// Returns the days to ask for. The vendor does not say in which zone its days begin nor whether the last one

@@ -90,8 +90,9 @@ impl Vendor {
     #[track_caller]
     fn check_asked(&self, expect: &[&str]) {
         let asked = self.asked.lock().unwrap();
-        let short =
-            |target: &String| target.replace("/api/get-conversations?chatbotId=agent%2F1&size=100&", "");
+        let short = |target: &String| {
+            target.replace("/api/get-conversations?chatbotId=agent%2F1&", "").replace("size=100&", "")
+        };
         assert_eq!(asked.iter().map(short).collect::<Vec<_>>(), expect);
     }
 }
@@ -228,7 +229,7 @@ async fn a_check_confirms_only_an_agent_with_conversations() {
         let vendor = Vendor::new([page(ids)]).await;
         let info = vendor.provider().check().await.unwrap();
         assert_eq!((info.name, info.confirmed), (None, confirmed));
-        vendor.check_asked(&["/api/get-conversations?chatbotId=agent%2F1&page=1&size=1"]);
+        vendor.check_asked(&["page=1&size=1"]);
     }
     let vendor = Vendor::new([(401, json!({"message": "Invalid API key"}))]).await;
     let error = vendor.provider().check().await.unwrap_err();
@@ -257,4 +258,28 @@ async fn a_part_of_an_agent_is_refused_before_any_request() {
         assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::Usage));
     }
     vendor.check_asked(&[]);
+}
+
+/// Eleven conversations: there is one at 1, 2, 4 and 8, none at 16, 12, and one at 10 and 11.
+#[tokio::test]
+async fn the_last_conversation_is_found_by_halves() {
+    let (there, none) = (page(&["x"]), page(&[]));
+    let answers =
+        [page(&["1"]), page(&["2"]), there.clone(), there.clone(), none.clone(), none, there.clone(), there];
+    let vendor = Vendor::new(answers).await;
+    let estimate = vendor.provider().estimate(&whole()).await.unwrap();
+    assert_eq!((estimate.conversations, estimate.requests, estimate.asked), (Some(11), Some(2), 8));
+    let asked = vendor.asked.lock().unwrap().clone();
+    let places: Vec<_> = asked.iter().map(|query| query.rsplit_once("size=1&page=").unwrap().1).collect();
+    assert_eq!(places, ["1", "2", "4", "8", "16", "12", "10", "11"]);
+}
+
+#[tokio::test]
+async fn a_host_that_ignores_the_page_cannot_be_counted() {
+    let vendor = Vendor::new([page(&["x"]), page(&["x"])]).await;
+    let estimate = vendor.provider().estimate(&whole()).await.unwrap();
+    assert_eq!((estimate.conversations, estimate.requests, estimate.asked), (None, None, 2));
+    assert!(estimate.notes[0].contains("the same page"), "{estimate:?}");
+    let empty = Vendor::new([page(&[])]).await;
+    assert_eq!(empty.provider().estimate(&whole()).await.unwrap().conversations, Some(0));
 }

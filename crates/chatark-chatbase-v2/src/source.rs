@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result, Selection,
-    SettingProblem, Settings, Surface,
+    ErrorKind, Estimate, Facts, Increments, Issue, Pace, Provider, PullRequest, RawConversation, Result,
+    Selection, SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -33,6 +33,8 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
 pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries that the lists give at once, by the vendor's specification.
 const LIST_LIMIT: u32 = 100;
+/// What the vendor allows each key, by its newest documents; an older snapshot says 100 requests.
+const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 const EXPORT: &str = "export conversations";
@@ -85,6 +87,39 @@ impl Provider for ChatbaseV2 {
         }
     }
 
+    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+        let (call, most) = match &request.selection {
+            Selection::All => (self.sweep_call(request).query("include", "summary"), EXPORT_LIMIT),
+            Selection::User(user) => (self.user_call(user), LIST_LIMIT),
+            Selection::Conversations(ids) => {
+                let number = Some(ids.len() as u64);
+                let pace = Some(PACE);
+                return Ok(Estimate { conversations: number, requests: number, pace, ..Estimate::default() });
+            }
+        };
+        let call = call.query("limit", 1);
+        let page = self.client.page(&call, "data").await?;
+        let total = self.envelope(&page, &call)?.total;
+        let requests = total.map(|total| total.div_ceil(most.into()).max(1));
+        let mut estimate =
+            Estimate { conversations: total, requests, pace: Some(PACE), asked: 1, ..Estimate::default() };
+        if request.selection == Selection::All {
+            estimate.requests_unchanged = requests;
+            if request.window != Window::default()
+                && page.elements.iter().any(|raw| map::summary(raw).is_whole)
+            {
+                estimate
+                    .notes
+                    .push("this deployment ignores the window: it counts and sends everything".to_owned());
+            }
+        }
+        if total == Some(0) {
+            estimate.asked += 1;
+            estimate.notes.push(self.explain_emptiness().await?);
+        }
+        Ok(estimate)
+    }
+
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => Box::pin(stream::try_unfold(Some(Sweep::new(self, &request)), |walk| async {
@@ -117,6 +152,20 @@ impl Provider for ChatbaseV2 {
 impl ChatbaseV2 {
     pub(crate) fn export_call(&self) -> Call {
         Call::new(EXPORT, ["agents", &self.agent_id, "conversations", "export"])
+    }
+
+    /// Returns the call for the conversations of a window and channel, without a limit.
+    ///
+    /// The vendor's end is inclusive; the caller drops what lies outside the window.
+    pub(crate) fn sweep_call(&self, request: &PullRequest) -> Call {
+        self.export_call()
+            .maybe("startDate", request.window.since)
+            .maybe("endDate", request.window.until)
+            .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)))
+    }
+
+    fn user_call(&self, user: &str) -> Call {
+        Call::new(USER_LIST, ["agents", &self.agent_id, "users", user, "conversations"])
     }
 
     /// Fetches one conversation of any channel by its id.
@@ -206,8 +255,7 @@ impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &PullRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope).map(|place| place.cursor);
-        let call = Call::new(USER_LIST, ["agents", &provider.agent_id, "users", user, "conversations"])
-            .query("limit", LIST_LIMIT);
+        let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
         Self { provider, call, scope, cursor, resumed, waiting: VecDeque::new(), after_page: None, guard }
     }

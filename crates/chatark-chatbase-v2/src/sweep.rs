@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatark_core::{
-    Batch, Channel, Checkpoint, ConversationId, Error, ErrorKind, Facts, Known, PullRequest, Result,
-};
+use chatark_core::{Batch, Checkpoint, ConversationId, Error, ErrorKind, Facts, Known, PullRequest, Result};
 use chatark_http::{Call, CursorGuard, Page};
 
 use crate::map::{self, Summary};
@@ -54,13 +52,7 @@ impl<'a> Sweep<'a> {
     pub(crate) fn new(provider: &'a ChatbaseV2, request: &PullRequest) -> Self {
         let scope = request.scope();
         let place = open(request.cursor.as_ref(), &scope);
-        // The vendor's end is inclusive; the caller drops what lies outside the window.
-        let call = provider
-            .export_call()
-            .query("limit", EXPORT_LIMIT)
-            .maybe("startDate", request.window.since)
-            .maybe("endDate", request.window.until)
-            .maybe("source", request.channel.and_then(|channel: Channel| channel.words_among(wire::SOURCES)));
+        let call = provider.sweep_call(request).query("limit", EXPORT_LIMIT);
         let resumed = place.is_some();
         let known = request.known.clone();
         let reading = match (&known, &place) {

@@ -304,8 +304,8 @@ async fn a_window_and_a_channel_are_asked_for_in_the_vendor_s_words() {
     vendor.pull_whole(PullRequest { channel: Some(Channel::Zendesk), ..whole() }).await;
     vendor.pull_whole(PullRequest { channel: Some(Channel::Sms), ..whole() }).await;
     vendor.check_asked(&[
-        "export&startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z",
-        "export&source=Zendesk%2CZendesk+Messaging",
+        "agent/conversations/export?startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z&limit=20",
+        "agent/conversations/export?source=Zendesk%2CZendesk+Messaging&limit=20",
         "export",
     ]);
 }

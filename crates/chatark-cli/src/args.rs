@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Prove key, plan, region, agent, clock and disk of every source, with the remedy
     Check(CheckArgs),
+    /// Say what a pull would read and cost, before it begins
+    Plan(PlanArgs),
     /// Bring conversations from the vendors into the archive; goes on where it stopped
     Pull(PullArgs),
     /// Pull, then write files
@@ -66,6 +68,7 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::Init(_) => "init",
             Self::Check(_) => "check",
+            Self::Plan(_) => "plan",
             Self::Pull(_) => "pull",
             Self::Export(_) => "export",
             Self::Status => "status",
@@ -141,6 +144,15 @@ impl How {
     pub(crate) fn budget(self) -> BudgetLimits {
         BudgetLimits { requests: self.max_requests, quota: self.max_quota, duration: self.max_duration }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Plan a pull that reads everything anew
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chatark_core::fields;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Facts, Increments, Issue, Issues, Provider, PullRequest, RawConversation, Result, Selection,
-    SettingProblem, Settings, Surface, Timestamp, Window, Zone,
+    ErrorKind, Estimate, Facts, Increments, Issue, Issues, Pace, Provider, PullRequest, RawConversation,
+    Result, Selection, SettingProblem, Settings, Surface, Timestamp, Window, Zone,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Event};
 use futures_util::stream;
@@ -44,6 +44,12 @@ const BATCH_CONVERSATIONS: usize = 200;
 const BATCH_BYTES: usize = 128 << 10;
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
+/// The first second of the year 2100.
+const NO_CONVERSATION_YET: i64 = 4_102_444_800;
+/// What the vendor allows a paying workspace, by its documents of August 2026.
+const PACE: Pace = Pace { requests: 1_500, seconds: 3_600 };
+const UNCOUNTED: &str =
+    "the vendor tells no count, and charges each conversation that is read for its sessions";
 const EXPORT: &str = "export conversations";
 const SINGLE: &str = "export one conversation";
 const AGENT: &str = "read the agent";
@@ -89,6 +95,37 @@ impl Provider for ConvocoreV3 {
         };
         let confirmed = agent.id.is_some() || agent.title.is_some() || agent.name.is_some();
         Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_ahead_seconds })
+    }
+
+    /// Asks for a window in which no conversation can be: that answer costs nothing, and says what is left.
+    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+        let call = self.export_call().query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
+        let mut estimate = Estimate { pace: Some(PACE), asked: 1, ..Estimate::default() };
+        if let Selection::Conversations(ids) = &request.selection {
+            estimate.conversations = Some(ids.len() as u64);
+            estimate.requests = Some(requests(ids.clone()).len() as u64);
+        }
+        let mut elements = self.client.elements(&call, "data");
+        loop {
+            match elements.next().await? {
+                Event::Restarted => {}
+                // Whatever follows is left unread: leaving it closes the connection.
+                Event::Element(_) => {
+                    estimate.requests = Some(1);
+                    estimate.notes.push("this deployment gives everything in one answer".to_owned());
+                    return Ok(estimate);
+                }
+                Event::End => break,
+            }
+        }
+        let answer: Answer<Value> = elements.envelope()?;
+        if answer.says_no() {
+            return Err(self.client.refused(&call, refusal_inside(&answer), elements.request_id()));
+        }
+        let facts = self.said(&answer, 0, &mut None);
+        estimate.quota_left = facts.quota_left;
+        estimate.notes.push(UNCOUNTED.to_owned());
+        Ok(estimate)
     }
 
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {

@@ -34,6 +34,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Proves key, plan, region and agent id with one cheap request, never on a metered endpoint.
     async fn check(&self) -> Result<AgentInfo>;
 
+    /// Says what a pull would take, with a few cheap requests that cost nothing of a metered quota.
+    async fn estimate(&self, request: &PullRequest) -> Result<Estimate>;
+
     /// Streams raw conversations in batches.
     fn pull(&self, request: PullRequest) -> BatchStream<'_>;
 

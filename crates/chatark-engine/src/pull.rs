@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_archive::{Archive, Effort, Progress, Run, Start, Swept, Verdict};
+use chatark_archive::{Archive, Effort, Progress, Resume, Run, SourceKey, Start, Verdict};
 use chatark_core::{
     Channel, Checkpoint, Error, ErrorKind, Known, Origin, Provider, PullRequest, Result, Selection,
     SourceName, Window,
@@ -33,9 +33,29 @@ pub struct Source {
 }
 
 impl Source {
-    fn standing(&self, swept: Swept, unfinished: Option<Effort>) -> Standing {
-        let increments = self.provider.descriptor().increments;
-        Standing { increments, refresh: self.refresh, swept, unfinished, now: now() }
+    /// Decides how much to read, in which window, and from where.
+    pub(crate) fn decide(
+        &self,
+        archive: &Archive,
+        key: SourceKey,
+        request: &PullRequest,
+        full: bool,
+    ) -> Result<(Effort, Window, Option<Resume>)> {
+        if full {
+            return Ok((Effort::Full, request.window, None));
+        }
+        let scope = request.scope();
+        let resume = archive.resume(key, &scope)?;
+        let standing = Standing {
+            increments: self.provider.descriptor().increments,
+            refresh: self.refresh,
+            swept: archive.swept(key, &scope)?,
+            unfinished: resume.as_ref().map(|resume| resume.effort),
+            now: now(),
+        };
+        let (effort, window) = standing.plan(request);
+        // A sweep that reads less is not gone on with.
+        Ok((effort, window, resume.filter(|resume| resume.effort == effort)))
     }
 }
 
@@ -52,6 +72,18 @@ pub struct Pull {
     pub full: bool,
     /// Whether more than a tenth of a source may be marked as missing.
     pub accept_missing: bool,
+}
+
+impl Pull {
+    /// Returns the request of a source, without what depends on its archive.
+    pub(crate) fn request(&self) -> PullRequest {
+        PullRequest {
+            window: self.window,
+            channel: self.channel,
+            selection: self.selection.clone(),
+            ..PullRequest::default()
+        }
+    }
 }
 
 /// Pulls every source, side by side, and returns the archive with what each source came to.
@@ -116,27 +148,15 @@ impl Puller {
 
     /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
     async fn begin(&self) -> Result<Begun> {
-        let asked = PullRequest {
-            window: self.pull.window,
-            channel: self.pull.channel,
-            selection: self.pull.selection.clone(),
-            ..PullRequest::default()
-        };
+        let asked = self.pull.request();
         let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
         let (key, run, window, resume, others) = self
             .write(move |archive| {
                 let (key, scope) = (archive.source(&source.origin)?, request.scope());
-                let unfinished = archive.resume(key, &scope)?.map(|resume| resume.effort);
-                let (effort, window) = if full {
-                    (Effort::Full, request.window)
-                } else {
-                    source.standing(archive.swept(key, &scope)?, unfinished).plan(&request)
-                };
-                // A sweep that reads less, or that the user wants anew, is not gone on with.
-                if full || unfinished.is_some_and(|unfinished| unfinished != effort) {
+                let (effort, window, resume) = source.decide(archive, key, &request, full)?;
+                if resume.is_none() {
                     archive.forget_checkpoint(key, &scope)?;
                 }
-                let resume = archive.resume(key, &scope)?;
                 let others = archive.unfinished(key)?.iter().filter(|other| **other != scope).count();
                 let start = Start { kind: "pull", scope: &scope, effort, resume: resume.as_ref(), at: now() };
                 let run = archive.begin_run(key, &start)?;

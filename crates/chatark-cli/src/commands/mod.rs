@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod export;
 mod init;
+mod plan;
 mod pull;
 mod rebuild;
 mod status;
@@ -20,6 +21,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, ui),
         Command::Init(args) => init::run(args, ui),
         Command::Check(args) => check::run(args, &cli.global, ui),
+        Command::Plan(args) => plan::run(args, &cli.global, ui),
         Command::Pull(args) => pull::run(args, &cli.global, ui),
         Command::Export(args) => export::run(args, &cli.global, ui),
         Command::Status => status::run(&cli.global, ui),

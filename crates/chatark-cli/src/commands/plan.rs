@@ -1,0 +1,179 @@
+//! `chatark plan`: what a pull would read and cost, before it begins.
+
+use std::time::Duration;
+
+use chatark_archive::Effort;
+use chatark_core::{Error, Pace, Result, Timestamp};
+use chatark_engine::{Planned, plan};
+use serde::Serialize;
+
+use crate::args::{Global, How, PlanArgs};
+use crate::commands::pull::everything_in;
+use crate::exit::Exit;
+use crate::session::{Failure, Session, runtime};
+use crate::ui::{Ui, grouped, table};
+
+#[derive(Serialize)]
+struct PlanResult {
+    archive: String,
+    sources: Vec<SourcePlan>,
+    exit_code: u8,
+}
+
+/// The plan of one source; `null` where it cannot be told.
+#[derive(Serialize)]
+struct SourcePlan {
+    source: String,
+    effort: Option<&'static str>,
+    since: Option<Timestamp>,
+    resumes_from: Option<Timestamp>,
+    held: u64,
+    conversations: Option<u64>,
+    requests: Option<u64>,
+    seconds: Option<u64>,
+    requests_allowed: Option<u64>,
+    in_seconds: Option<u64>,
+    quota_left: Option<u64>,
+    quota_used_before: Option<u64>,
+    requests_made_for_this_plan: u64,
+    notes: Vec<String>,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.which.sources)?;
+    let sources = session.connect(&chosen, ui)?;
+    let pull = everything_in(&args.which, How { full: args.full, ..How::default() })?;
+    let archive = session.config.archive.exists().then(|| session.archive_to_read()).transpose()?;
+    let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull))?;
+    let mut rows = vec![
+        ["source", "reads", "held", "at the vendor", "requests", "takes about", "quota left"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut lines = Vec::new();
+    for (source, planned) in sources.iter().zip(&plans) {
+        match planned {
+            Ok(planned) => {
+                rows.push(row(planned));
+                lines.extend(notes(planned));
+            }
+            Err(error) => ui.error(error, global.verbose > 0),
+        }
+        if planned.is_err() {
+            let name = source.origin.source.to_string();
+            rows.push([name, "-".to_owned()].into_iter().chain(["-"; 5].map(str::to_owned)).collect());
+        }
+    }
+    for line in table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
+        ui.line(&line)?;
+    }
+    let exit = exit(&plans);
+    let archive = session.config.archive.display().to_string();
+    let names = sources.iter().map(|source| source.origin.source.to_string());
+    let sources = names.zip(&plans).map(|(name, planned)| source_plan(name, planned)).collect();
+    ui.result(&PlanResult { archive, sources, exit_code: exit.code() })?;
+    Ok(exit)
+}
+
+fn exit(plans: &[Result<Planned>]) -> Exit {
+    let errors: Vec<_> = plans.iter().filter_map(|planned| planned.as_ref().err()).collect();
+    match (errors.as_slice(), plans.len()) {
+        ([], _) => Exit::Complete,
+        ([only], 1) => Exit::of_error(only),
+        (errors, all) if errors.len() == all => Exit::Failed,
+        _ => Exit::Partial,
+    }
+}
+
+fn row(planned: &Planned) -> Vec<String> {
+    let number = |number: Option<u64>| number.map_or_else(|| "not known".to_owned(), grouped);
+    let estimate = &planned.estimate;
+    vec![
+        planned.source.to_string(),
+        reads(planned),
+        grouped(planned.held),
+        number(estimate.conversations),
+        number(planned.requests()),
+        planned.duration().map_or_else(|| "not known".to_owned(), about),
+        estimate.quota_left.map_or_else(|| "-".to_owned(), grouped),
+    ]
+}
+
+fn reads(planned: &Planned) -> String {
+    match (planned.effort, planned.recent_since) {
+        (Effort::Full, _) => "everything".to_owned(),
+        (Effort::Changes, _) => "what changed".to_owned(),
+        (Effort::Recent, None) => "what began lately".to_owned(),
+        (Effort::Recent, Some(since)) => format!("since {}", since.day()),
+    }
+}
+
+/// Returns a duration of at least a second, as coarse as it deserves.
+fn about(duration: Duration) -> String {
+    let seconds = duration.as_secs().max(1);
+    let coarse = match seconds {
+        0..=89 => seconds,
+        90..=5_399 => (seconds + 30) / 60 * 60,
+        _ => (seconds + 300) / 600 * 600,
+    };
+    humantime::format_duration(Duration::from_secs(coarse)).to_string()
+}
+
+fn notes(planned: &Planned) -> Vec<String> {
+    let source = &planned.source;
+    let mut lines = Vec::new();
+    if let Some(at) = planned.resumes_from {
+        lines.push(format!("{source}: goes on where an earlier run stopped, saved {at}"));
+    }
+    if let Some(Pace { requests, seconds }) = planned.estimate.pace {
+        let requests = grouped(requests);
+        lines.push(format!(
+            "{source}: the vendor allows {requests} requests in {seconds} s, as far as is documented"
+        ));
+    }
+    if let Some(used) = planned.quota_used_before {
+        lines.push(format!("{source}: the last pull of this kind used {} units of the quota", grouped(used)));
+    }
+    lines.extend(planned.estimate.notes.iter().map(|note| format!("{source}: {note}")));
+    lines
+}
+
+fn source_plan(source: String, planned: &Result<Planned>) -> SourcePlan {
+    let found = planned.as_ref().ok();
+    let error = planned.as_ref().err();
+    let estimate = found.map(|planned| &planned.estimate);
+    let pace = estimate.and_then(|estimate| estimate.pace);
+    SourcePlan {
+        source,
+        effort: found.map(|planned| planned.effort.as_str()),
+        since: found.and_then(|planned| planned.recent_since),
+        resumes_from: found.and_then(|planned| planned.resumes_from),
+        held: found.map_or(0, |planned| planned.held),
+        conversations: estimate.and_then(|estimate| estimate.conversations),
+        requests: found.and_then(Planned::requests),
+        seconds: found.and_then(Planned::duration).map(|duration| duration.as_secs().max(1)),
+        requests_allowed: pace.map(|pace| pace.requests),
+        in_seconds: pace.map(|pace| pace.seconds),
+        quota_left: estimate.and_then(|estimate| estimate.quota_left),
+        quota_used_before: found.and_then(|planned| planned.quota_used_before),
+        requests_made_for_this_plan: estimate.map_or(0, |estimate| estimate.asked),
+        notes: estimate.map(|estimate| estimate.notes.clone()).unwrap_or_default(),
+        error: error.map(ToString::to_string),
+        hint: error.and_then(Error::next_step).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rough_time_is_coarse() {
+        let rough = |seconds| about(Duration::from_secs(seconds));
+        let found = [0, 42, 89, 100, 3_000, 5_400, 9_000].map(rough);
+        assert_eq!(found, ["1s", "42s", "1m 29s", "2m", "50m", "1h 30m", "2h 30m"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a pull would take, said before it begins and held against what it takes.
+
+use std::collections::BTreeMap;
+
+use chatark_sandbox::{Agent, Generation, Vendor, World};
+use chatark_tests::House;
+use serde_json::{Value, json};
+
+use crate::support::{VENDORS, agent, pulled};
+
+#[track_caller]
+fn planned(house: &House, arguments: &[&str]) -> Value {
+    house.expect(0, &[&["plan", "--json"], arguments].concat()).json()["sources"][0].clone()
+}
+
+/// Returns what the plan made of requests, and checks that it says so itself.
+fn asked(house: &House, agent: &Agent, plan: &Value, before: u64) -> u64 {
+    let asked = house.sandbox().request_count(&agent.id) - before;
+    assert_eq!(plan["requests_made_for_this_plan"], asked);
+    asked
+}
+
+#[test]
+fn the_requests_of_a_first_pull_are_told_beforehand() {
+    for (vendor, number) in [(Vendor::ChatbaseV1, 730), (Vendor::ChatbaseV2, 250)] {
+        let agent = agent(vendor, number);
+        let house = House::of(vec![agent.clone()]);
+        let plan = planned(&house, &[]);
+        assert_eq!(
+            (&plan["conversations"], &plan["held"], &plan["effort"]),
+            (&json!(number), &json!(0), &json!("full"))
+        );
+        let before = asked(&house, &agent, &plan, 0);
+        assert!(before <= 20, "{vendor:?}: {before} requests are many for a plan");
+        assert!(!house.path("chatark.db").exists(), "a plan writes nothing");
+        house.expect(0, &["pull"]);
+        let made = house.sandbox().request_count(&agent.id) - before;
+        assert_eq!(plan["requests"], made, "{vendor:?}");
+    }
+}
+
+#[test]
+fn a_later_pull_is_planned_by_what_is_held() {
+    let agent = agent(Vendor::ChatbaseV2, 400);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let plan = planned(&house, &[]);
+    assert_eq!(
+        (&plan["effort"], &plan["held"], &plan["requests"]),
+        (&json!("changes"), &json!(400), &json!(20))
+    );
+    let before = house.sandbox().request_count(&agent.id);
+    house.expect(0, &["pull"]);
+    assert_eq!(house.sandbox().request_count(&agent.id) - before, 20);
+    let full = planned(&house, &["--full"]);
+    assert_eq!((&full["effort"], &full["requests"]), (&json!("full"), &json!(20)));
+}
+
+#[test]
+fn a_window_and_a_channel_are_counted_as_they_would_be_read() {
+    let agent = agent(Vendor::ChatbaseV2, 160);
+    let house = House::of(vec![agent.clone()]);
+    let since = crate::support::rfc3339(agent.dataset.conversation(99).created_at);
+    assert_eq!(planned(&house, &["--since", &since])["conversations"], 100);
+    let told: BTreeMap<_, usize> = agent.told().fold(BTreeMap::new(), |mut counts, told| {
+        *counts.entry(told.channel.unwrap_or_default().to_owned()).or_default() += 1;
+        counts
+    });
+    assert_eq!(planned(&house, &["--channel", "whatsapp"])["conversations"], told["whatsapp"]);
+}
+
+#[test]
+fn a_plan_costs_nothing_of_a_metered_quota() {
+    let agent = agent(Vendor::ConvocoreV3, 120);
+    let house = House::of(vec![agent.clone()]);
+    let plan = planned(&house, &[]);
+    assert_eq!((&plan["quota_left"], &plan["conversations"]), (&json!(50_000), &Value::Null));
+    assert_eq!(asked(&house, &agent, &plan, 0), 1);
+    assert_eq!(planned(&house, &[])["quota_left"], 50_000, "the plan itself was charged");
+    let run = house.expect(0, &["pull", "--json"]);
+    let used = pulled(&run)["quota_used"].as_u64().unwrap();
+    assert!(used >= 120);
+    let plan = planned(&house, &["--full"]);
+    assert_eq!((&plan["quota_left"], &plan["quota_used_before"]), (&json!(50_000 - used), &json!(used)));
+}
+
+#[test]
+fn one_array_is_left_unread() {
+    let mut agent = agent(Vendor::ConvocoreV3, 3_000);
+    agent.generation = Generation::OneArray;
+    let house = House::of(vec![agent]);
+    let plan = planned(&house, &[]);
+    assert_eq!(plan["requests"], 1);
+    assert!(plan["notes"].to_string().contains("one answer"), "{plan}");
+}
+
+#[test]
+fn an_unfinished_pull_is_said() {
+    let agent = agent(Vendor::ChatbaseV2, 100);
+    let house = House::of(vec![agent]);
+    house.expect(8, &["pull", "--max-requests", "2"]);
+    let plan = planned(&house, &[]);
+    assert_eq!((&plan["held"], plan["resumes_from"].is_string()), (&json!(40), true));
+    assert!(house.expect(0, &["plan"]).stdout.contains("goes on where an earlier run stopped"));
+}
+
+#[test]
+fn all_sources_are_a_table_and_one_that_fails_is_said() {
+    let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 30)).into();
+    let mut house = House::of_world(World::of(agents.clone()));
+    let table = house.expect(0, &["plan"]).stdout;
+    for name in ["source-1", "source-2", "source-3", "everything", "at the vendor", "quota left"] {
+        assert!(table.contains(name), "{name} is not in {table}");
+    }
+    let mut agents = agents;
+    agents[1].id = "no-such-agent".to_owned();
+    house.write_config(&agents, "");
+    let run = house.expect(3, &["plan", "--json"]);
+    assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);
+    assert_eq!(run.json()["sources"][0]["conversations"], 30);
+    house.expect(7, &["plan", "source-2"]);
+    house.expect(2, &["plan", "nobody"]);
+}
