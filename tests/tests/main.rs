@@ -11,6 +11,8 @@ mod cells;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod faults;

@@ -11,6 +11,7 @@
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
 
+mod drift;
 mod ledger;
 mod lock;
 mod migrations;
@@ -23,6 +24,7 @@ mod sweep;
 mod values;
 mod write;
 
+pub use drift::{Drift, IssueRecord};
 pub use ledger::{Effort, Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, Verdict};
 pub use open::Archive;
 pub use prepare::{Prepared, Unprepared};

@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Show what the archive holds and what the last pulls came to
     Status,
+    /// List what the vendors sent that Chatark does not know: places and counts, never values
+    Drift(DriftArgs),
     /// Normalize every archived conversation again, without asking a vendor
     Rebuild(RebuildArgs),
     /// Print the completions of a shell
@@ -72,6 +74,7 @@ impl Command {
             Self::Pull(_) => "pull",
             Self::Export(_) => "export",
             Self::Status => "status",
+            Self::Drift(_) => "drift",
             Self::Rebuild(_) => "rebuild",
             Self::Completions(_) => "completions",
         }
@@ -190,6 +193,16 @@ pub(crate) struct ExportArgs {
     /// Guard CSV cells that a spreadsheet would run as a formula
     #[arg(long)]
     pub(crate) csv_safe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DriftArgs {
+    /// The sources [default: all]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// List also what is odd without being new, such as times that cannot be read
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -136,7 +136,8 @@ impl Session {
             provider: source.entry.descriptor.name.to_owned(),
             agent_id: source.settings.text("agent_id").unwrap_or_default(),
         };
-        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh: source.refresh })
+        let SourceConfig { refresh, drift, .. } = *source;
+        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh, drift })
     }
 
     /// Opens the archive to write.

@@ -32,6 +32,26 @@ pub enum IssueKind {
 }
 
 impl IssueKind {
+    /// All kinds.
+    pub const ALL: &[Self] = &[
+        Self::UnknownField,
+        Self::UnknownValue,
+        Self::WrongType,
+        Self::Missing,
+        Self::TimeUnreadable,
+        Self::TimeOutOfRange,
+        Self::TimeAmbiguous,
+        Self::TimeNonexistent,
+        Self::TimeZoneDoubtful,
+        Self::BrokenText,
+        Self::Unreadable,
+    ];
+
+    /// Returns the kind of a name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+
     /// Returns the name under which the kind is archived and printed.
     pub fn as_str(self) -> &'static str {
         match self {

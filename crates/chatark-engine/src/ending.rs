@@ -4,6 +4,8 @@ use chatark_archive::{Archive, Effort, Gone, Run, RunEnd, Verdict};
 use chatark_core::{Error, ErrorKind, Result};
 
 use crate::clock::now;
+use crate::drift::Judgement;
+use crate::pull::Source;
 
 /// A run at its end, before the ledger has it.
 #[derive(Debug)]
@@ -13,13 +15,16 @@ pub(crate) struct Ending {
     pub(crate) error: Option<Error>,
     /// Whether a later run goes on where this one stopped.
     pub(crate) resumable: bool,
+    /// What the user should know.
+    pub(crate) note: Option<String>,
 }
 
 impl Ending {
-    /// Marks what a sweep of everything did not see, and closes the run in the ledger.
+    /// Marks what a sweep of everything did not see, looks for drift, and closes the run in the ledger.
     pub(crate) fn settle(
         &mut self,
         archive: &mut Archive,
+        source: &Source,
         is_whole: bool,
         accept_missing: bool,
     ) -> Result<()> {
@@ -29,6 +34,13 @@ impl Ending {
         archive.welcome_back(&mut self.run)?;
         if is_whole && self.verdict.is_good() && self.run.effort() != Effort::Recent {
             self.mark_missing(archive, accept_missing)?;
+        }
+        match source.drift.judge(archive, &self.run, &source.origin.source)? {
+            Judgement::Silent => {}
+            Judgement::Note(note) => self.note = Some(note),
+            Judgement::Failure(error) => {
+                self.error.get_or_insert(error);
+            }
         }
         let error = self.error.as_ref().map(ToString::to_string);
         archive.end_run(&self.run, &RunEnd { verdict: self.verdict, error, at: now() })?;

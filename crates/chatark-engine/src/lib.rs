@@ -6,6 +6,7 @@
 //! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
 
 mod clock;
+mod drift;
 mod effort;
 mod ending;
 mod outcome;
@@ -15,6 +16,7 @@ mod pull;
 mod rebuild;
 
 pub use clock::now;
+pub use drift::DriftPolicy;
 pub use effort::Refresh;
 pub use outcome::{Event, Observer, Outcome};
 pub use plan::{Planned, plan};

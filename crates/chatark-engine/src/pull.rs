@@ -13,6 +13,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
+use crate::drift::DriftPolicy;
 use crate::effort::{KnownInArchive, Refresh, Standing};
 use crate::ending::Ending;
 use crate::outcome::{Event, Observer, Outcome};
@@ -30,6 +31,8 @@ pub struct Source {
     pub provider: Arc<dyn Provider>,
     /// How often everything is read again.
     pub refresh: Refresh,
+    /// What happens where the vendor's API has moved on.
+    pub drift: DriftPolicy,
 }
 
 impl Source {
@@ -230,24 +233,29 @@ impl Puller {
             Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
-        let mut ending = Ending { run, verdict, error, resumable: false };
-        let accept_missing = self.pull.accept_missing;
+        let mut ending = Ending { run, verdict, error, resumable: false, note: None };
+        let (source, accept_missing) = (self.source.clone(), self.pull.accept_missing);
         let written = self
             .write(move |archive| {
-                let settled = ending.settle(archive, is_whole, accept_missing);
+                let settled = ending.settle(archive, &source, is_whole, accept_missing);
                 Ok((ending, settled))
             })
             .await;
         let source = self.source.origin.source.clone();
         match written {
-            Ok((ending, settled)) => Outcome {
-                source,
-                verdict: ending.verdict,
-                effort: ending.run.effort(),
-                progress: ending.run.progress,
-                error: ending.error.or(settled.err()),
-                resumable: ending.resumable,
-            },
+            Ok((ending, settled)) => {
+                if let Some(note) = &ending.note {
+                    self.tell(&Event::Note(note));
+                }
+                Outcome {
+                    source,
+                    verdict: ending.verdict,
+                    effort: ending.run.effort(),
+                    progress: ending.run.progress,
+                    error: ending.error.or(settled.err()),
+                    resumable: ending.resumable,
+                }
+            }
             Err(error) => Outcome::failed(source, error),
         }
     }

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod demo;
+mod drift;
 mod export;
 mod init;
 mod plan;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Pull(args) => pull::run(args, &cli.global, ui),
         Command::Export(args) => export::run(args, &cli.global, ui),
         Command::Status => status::run(&cli.global, ui),
+        Command::Drift(args) => drift::run(args, &cli.global, ui),
         Command::Rebuild(args) => rebuild::run(args, &cli.global, ui),
         Command::Completions(args) => completions::run(args, ui),
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatark_core::{Descriptor, Error, ErrorKind, Increments, Result, Setting, Settings, SourceName};
-use chatark_engine::Refresh;
+use chatark_engine::{DriftPolicy, Refresh};
 use chatark_formats::Format;
 use chatark_http::Policy;
 use toml::de::{DeTable, DeValue};
@@ -50,6 +50,7 @@ pub(crate) struct SourceConfig {
     pub(crate) settings: Settings,
     pub(crate) key: SecretSource,
     pub(crate) refresh: Refresh,
+    pub(crate) drift: DriftPolicy,
 }
 
 /// Why there is no config.
@@ -210,8 +211,18 @@ fn source(
         }
     }
     let refresh = refresh(entry.descriptor, &mut section, problems);
+    let drift = drift(&mut section, problems);
     section.finish(problems);
-    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh })
+    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift })
+}
+
+fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy {
+    let Some((word, at)) = section.text("drift", problems) else { return DriftPolicy::default() };
+    DriftPolicy::from_word(word).unwrap_or_else(|| {
+        let words = DriftPolicy::WORDS.join("`, `");
+        problems.add(at, section.path("drift"), format!("must be one of `{words}`"));
+        DriftPolicy::default()
+    })
 }
 
 /// Reads how often a source is read whole; only a vendor that tells no changes takes a look back.

@@ -1,0 +1,54 @@
+//! `chatark drift`: what the vendors sent that Chatark does not know. Places and counts, never values.
+
+use chatark_archive::IssueRecord;
+use chatark_core::{Result, Timestamp};
+use serde::Serialize;
+
+use crate::args::{DriftArgs, Global};
+use crate::exit::Exit;
+use crate::session::{Failure, Session};
+use crate::ui::{Ui, grouped, table};
+
+#[derive(Serialize)]
+struct DriftResult {
+    issues: Vec<IssueRecord>,
+}
+
+pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.sources)?;
+    let archive = session.archive_to_read()?;
+    let mut issues = archive.issues()?;
+    issues.retain(|issue| {
+        // Sources that the config no longer names are shown too where none is asked for.
+        let is_asked =
+            args.sources.is_empty() || chosen.iter().any(|source| source.name.as_str() == issue.source);
+        is_asked && (args.all || issue.is_drift())
+    });
+    if issues.is_empty() {
+        ui.line("nothing: everything that the vendors sent is known")?;
+    } else {
+        let heading = ["source", "what", "where", "count", "runs", "first seen", "last seen", "for example"];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(issues.iter().map(row));
+        for line in table(&rows, &[3, 4]) {
+            ui.line(&line)?;
+        }
+    }
+    ui.result(&DriftResult { issues })?;
+    Ok(Exit::Complete)
+}
+
+fn row(issue: &IssueRecord) -> Vec<String> {
+    let day = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), Timestamp::day);
+    vec![
+        issue.source.clone(),
+        issue.kind.clone(),
+        if issue.place.is_empty() { "the whole record".to_owned() } else { issue.place.clone() },
+        grouped(issue.count),
+        grouped(issue.runs),
+        day(issue.first_seen),
+        day(issue.last_seen),
+        format!("{} in {}", issue.sample_path, issue.sample_conversation),
+    ]
+}

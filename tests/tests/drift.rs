@@ -1,0 +1,136 @@
+//! What a vendor adds tomorrow: kept, counted by place, listed without values, and judged as the config says.
+
+use chatark_sandbox::{Agent, Fault, FaultKind, Vendor};
+use chatark_tests::House;
+use serde_json::Value;
+
+use crate::support::{VENDORS, agent, pulled};
+
+/// Words that the sandbox puts where nobody has seen any before.
+const STRANGE_VALUES: [&str; 4] = ["pigeon", "on_hold", "supervisor", "hologram"];
+
+/// Starts a house whose vendor has moved on since the first pull.
+fn drifting(vendor: Vendor, policy: Option<&str>) -> (House, Agent) {
+    let agent = agent(vendor, 10);
+    let house = House::of(vec![agent.clone()]);
+    if let Some(policy) = policy {
+        let config = std::fs::read_to_string(house.path("config.toml")).unwrap();
+        let judged =
+            config.replace("name = \"source-1\"", &format!("name = \"source-1\"\ndrift = \"{policy}\""));
+        std::fs::write(house.path("config.toml"), judged).unwrap();
+    }
+    house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::DriftFields));
+    (house, agent)
+}
+
+fn listed(house: &House, arguments: &[&str]) -> Vec<Value> {
+    let found = house.expect(0, &[&["drift", "--json"], arguments].concat()).json();
+    found["issues"].as_array().unwrap().clone()
+}
+
+fn has(issues: &[Value], kind: &str, place: &str) -> bool {
+    issues.iter().any(|issue| issue["kind"] == kind && issue["place"] == place)
+}
+
+#[test]
+fn what_is_new_is_listed_by_place_and_without_values() {
+    for vendor in VENDORS {
+        let (house, agent) = drifting(vendor, None);
+        let run = house.expect(0, &["pull"]);
+        assert!(run.stderr.contains("new in the vendor's answers: "), "{vendor:?}: {}", run.stderr);
+        let issues = listed(&house, &[]);
+        let (word, part) = match vendor {
+            Vendor::ChatbaseV1 => ("source", None),
+            Vendor::ChatbaseV2 => ("status", Some("messages[].parts[].type")),
+            Vendor::ConvocoreV3 => ("metadata.convo.state", Some("turns[].messages[].type")),
+        };
+        assert!(has(&issues, "unknown-field", "futureField"), "{vendor:?}: {issues:#?}");
+        assert!(has(&issues, "unknown-value", word), "{vendor:?}: {issues:#?}");
+        assert!(part.is_none_or(|place| has(&issues, "unknown-value", place)), "{vendor:?}: {issues:#?}");
+        let field = issues.iter().find(|issue| issue["place"] == "futureField").unwrap();
+        assert_eq!(
+            (&field["count"], &field["runs"], &field["source"]),
+            (&10.into(), &1.into(), &"source-1".into())
+        );
+        let sample = field["sample_conversation"].as_str().unwrap();
+        assert!(agent.told().any(|told| told.id == sample), "{sample}");
+        let shown = house.expect(0, &["drift"]).stdout;
+        assert!(shown.contains("unknown-field") && shown.contains("futureField"), "{shown}");
+        for text in [&shown, &run.stderr, &Value::Array(issues).to_string()] {
+            let text = text.to_lowercase();
+            assert!(STRANGE_VALUES.iter().all(|value| !text.contains(value)), "a value is shown: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_type_is_drift_and_a_time_that_cannot_be_read_is_not() {
+    let agent = agent(Vendor::ChatbaseV2, 3);
+    let house = House::of(vec![agent.clone()]);
+    let id = agent.dataset.conversation(1).id;
+    let odd =
+        serde_json::json!({ "id": id, "createdAt": "soon", "title": { "de": "Hallo" }, "messages": [] });
+    house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, odd.to_string()));
+    house.expect(0, &["pull"]);
+    let drift = listed(&house, &[]);
+    assert!(has(&drift, "wrong-type", "title") && !has(&drift, "time-unreadable", "createdAt"), "{drift:#?}");
+    assert!(has(&listed(&house, &["--all"]), "time-unreadable", "createdAt"));
+}
+
+#[test]
+fn a_warning_names_what_is_new_once() {
+    let (house, agent) = drifting(Vendor::ChatbaseV2, Some("warn"));
+    let warned = |house: &House| house.expect(0, &["pull", "--full"]).stderr.contains("new in the vendor's");
+    assert!(warned(&house));
+    house.sandbox().update(&agent.id, |dataset| {
+        let id = dataset.conversation(2).id;
+        dataset.change(&id, |conversation| conversation.title = Some("Another".to_owned()))
+    });
+    assert!(!warned(&house), "it is not new any more");
+    assert_eq!(listed(&house, &[])[0]["runs"], 2);
+    assert_eq!(listed(&house, &[])[0]["count"], 1, "of the conversations that the latest run wrote");
+}
+
+#[test]
+fn what_is_accepted_is_counted_in_silence() {
+    let (house, _) = drifting(Vendor::ChatbaseV2, Some("accept"));
+    let run = house.expect(0, &["pull", "--json"]);
+    assert!(!run.stderr.contains("new in the vendor's") && run.stderr.contains("issues"), "{}", run.stderr);
+    assert!(pulled(&run)["issues"].as_u64().unwrap() > 0 && !listed(&house, &[]).is_empty());
+}
+
+#[test]
+fn a_source_that_must_not_drift_fails_with_everything_archived() {
+    for vendor in VENDORS {
+        let (house, _) = drifting(vendor, Some("fail"));
+        let run = house.expect(3, &["pull", "--json"]);
+        assert!(run.stderr.contains("that Chatark does not know"), "{vendor:?}: {}", run.stderr);
+        assert!(run.stderr.contains("chatark drift source-1"), "{}", run.stderr);
+        assert_eq!(pulled(&run)["added"], 10, "{vendor:?}");
+        let status = house.expect(0, &["status", "--json"]).json();
+        assert_eq!(status["sources"][0]["conversations"], 10);
+        // Nothing new was written, so nothing odd was met.
+        house.expect(0, &["pull", "--full"]);
+    }
+}
+
+#[test]
+fn nothing_unknown_is_said() {
+    let house = House::of(vec![agent(Vendor::ChatbaseV2, 10)]);
+    house.expect(0, &["pull"]);
+    assert!(house.expect(0, &["drift"]).stdout.contains("everything that the vendors sent is known"));
+    assert!(listed(&house, &["source-1"]).is_empty());
+    house.expect(2, &["drift", "nobody"]);
+}
+
+#[test]
+fn a_policy_that_is_none_is_a_mistake_with_its_line() {
+    let (house, _) = drifting(Vendor::ChatbaseV2, Some("ignore"));
+    let run = house.expect(2, &["pull"]);
+    assert!(
+        run.stderr.contains("`source[1].drift` must be one of `accept`, `warn`, `fail`"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("config.toml:") && !run.stderr.contains("ignore"), "{}", run.stderr);
+}
