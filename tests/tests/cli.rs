@@ -323,9 +323,19 @@ fn help_names_the_exit_codes_of_the_contract() {
         .filter_map(|digits| digits.parse().ok())
         .collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 130, 143]);
-    for command in
-        ["demo", "init", "check", "plan", "pull", "export", "status", "drift", "rebuild", "completions"]
-    {
+    for command in [
+        "demo",
+        "init",
+        "check",
+        "plan",
+        "pull",
+        "export",
+        "status",
+        "verify",
+        "drift",
+        "rebuild",
+        "completions",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {help}");
         house.expect(0, &[command, "--help"]);
     }

@@ -28,3 +28,5 @@ mod reliability;
 mod stop;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod verify;

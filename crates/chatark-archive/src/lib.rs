@@ -20,8 +20,10 @@ mod prepare;
 mod read;
 mod rebuild;
 mod status;
+mod stored;
 mod sweep;
 mod values;
+mod verify;
 mod write;
 
 pub use drift::{Drift, IssueRecord};
@@ -29,7 +31,9 @@ pub use ledger::{Effort, Progress, Resume, Run, RunEnd, SourceKey, Start, Swept,
 pub use open::Archive;
 pub use prepare::{Prepared, Unprepared};
 pub use read::Filter;
-pub use rebuild::{Rebuilt, Stored};
+pub use rebuild::Rebuilt;
 pub use status::{RunRecord, SourceStatus};
+pub use stored::{Damage, Stored};
 pub use sweep::Gone;
+pub use verify::{Checked, Fault, Part, Version};
 pub use write::Committed;

@@ -1,25 +1,15 @@
 //! Normalizing again: the archived bytes are read page by page, and rows that come out differently are replaced.
 
-use chatark_core::{Conversation, ConversationId, Error, ErrorKind, Issue, Result, Surface};
+use chatark_core::{Conversation, Error, ErrorKind, Issue, Result, Surface};
 use rusqlite::params;
 
 use crate::ledger::{Run, SourceKey, save_progress};
 use crate::open::Archive;
 use crate::prepare::{Prepared, understood};
 use crate::read::{read_conversation, read_messages};
+use crate::stored::{self, Stored};
 use crate::values::{count, database};
 use crate::write::{Counts, IssueCounts, update_conversation};
-
-/// The bytes that one row was made from.
-#[derive(Debug)]
-pub struct Stored {
-    conversation_key: i64,
-    version: i64,
-    id: ConversationId,
-    sha256: [u8; 32],
-    zstd: Vec<u8>,
-    size: usize,
-}
 
 /// A conversation that was normalized again.
 #[derive(Debug)]
@@ -35,21 +25,17 @@ impl Stored {
         self,
         normalize: impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>,
     ) -> Result<Rebuilt> {
-        let raw = zstd::bulk::decompress(&self.zstd, self.size).map_err(|_| {
-            Error::new(
-                ErrorKind::Damaged,
-                "rebuild",
-                "the archived bytes of a conversation cannot be decompressed",
-            )
-            .with("conversation", &self.id)
-            .hint("restore the archive from a copy, or pull the conversation again")
+        let raw = self.bytes().map_err(|damage| {
+            Error::new(ErrorKind::Damaged, "rebuild", damage.as_str())
+                .with("conversation", &self.id)
+                .hint("restore the archive from a copy, or pull the source with `--full`")
         })?;
         let (conversation, issues, readable) = understood(&self.id, normalize(&raw), false);
         let prepared = Prepared {
             id: self.id,
             surface: Surface::Export,
             sha256: self.sha256,
-            size: self.size as u64,
+            size: self.size,
             zstd: Vec::new(),
             conversation,
             issues,
@@ -62,28 +48,13 @@ impl Stored {
 impl Archive {
     /// Returns the bytes of the next conversations of a source, and the number to ask for more with.
     pub fn stored(&self, source: SourceKey, after: i64, most: u32) -> Result<(Vec<Stored>, i64)> {
-        let failed = database("read the archived bytes");
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT c.conversation_key, c.raw_version, c.id, r.sha256, r.zstd, r.size
-                 FROM conversation c JOIN raw r ON r.conversation_key = c.conversation_key AND r.version = c.raw_version
-                 WHERE c.source_key = ?1 AND c.conversation_key > ?2 ORDER BY c.conversation_key LIMIT ?3",
-            )
-            .map_err(&failed)?;
-        let rows = statement
-            .query_map(params![source.0, after, most], |row| {
-                Ok(Stored {
-                    conversation_key: row.get(0)?,
-                    version: row.get(1)?,
-                    id: ConversationId::new(row.get::<_, String>(2)?),
-                    sha256: row.get(3)?,
-                    zstd: row.get(4)?,
-                    size: row.get::<_, u32>(5)? as usize,
-                })
-            })
-            .map_err(&failed)?;
-        let stored: Vec<Stored> = rows.collect::<rusqlite::Result<_>>().map_err(&failed)?;
+        let sql = format!(
+            "SELECT {} FROM conversation c JOIN raw r
+                 ON r.conversation_key = c.conversation_key AND r.version = c.raw_version
+             WHERE c.source_key = ?1 AND c.conversation_key > ?2 ORDER BY c.conversation_key LIMIT ?3",
+            stored::COLUMNS
+        );
+        let stored = stored::page(&self.connection, &sql, params![source.0, after, most])?;
         let last = stored.last().map_or(after, |stored| stored.conversation_key);
         Ok((stored, last))
     }

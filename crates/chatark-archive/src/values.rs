@@ -8,11 +8,12 @@ use serde::de::DeserializeOwned;
 /// Returns a function that turns an error of SQLite into ours.
 pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
     move |error| {
+        const DAMAGED: &str =
+            "the file is damaged or no archive: keep it, and restore a copy or set `archive` to another path";
         let (kind, hint) = match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
-                ErrorKind::Damaged,
-                "the file is damaged or no archive: keep it, and restore a copy or set `archive` to another path",
-            ),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (ErrorKind::Damaged, DAMAGED),
+            // Tables are strict, so a value of another type is one that SQLite did not write.
+            None if is_of_another_type(&error) => (ErrorKind::Damaged, DAMAGED),
             Some(ErrorCode::DiskFull) => (
                 ErrorKind::Storage,
                 "make room on the disk, then run the same command again: nothing is lost",
@@ -30,6 +31,14 @@ pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> E
         };
         Error::new(kind, operation, &error).hint(hint).because(error)
     }
+}
+
+fn is_of_another_type(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    )
 }
 
 /// Returns the JSON text of a list or object, or `None` where it is empty.

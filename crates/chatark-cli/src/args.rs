@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chatark_archive::Part;
 use chatark_core::{Channel, Timestamp, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Show what the archive holds and what the last pulls came to
     Status,
+    /// Prove the archive: its structure, hashes, rows and counts; with --live, recount against the vendors
+    Verify(VerifyArgs),
     /// List what the vendors sent that Chatark does not know: places and counts, never values
     Drift(DriftArgs),
     /// Normalize every archived conversation again, without asking a vendor
@@ -74,6 +77,7 @@ impl Command {
             Self::Pull(_) => "pull",
             Self::Export(_) => "export",
             Self::Status => "status",
+            Self::Verify(_) => "verify",
             Self::Drift(_) => "drift",
             Self::Rebuild(_) => "rebuild",
             Self::Completions(_) => "completions",
@@ -196,6 +200,19 @@ pub(crate) struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The sources [default: all]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Check one part of the conversations: 1/7 today, 2/7 tomorrow, and so on
+    #[arg(long, value_name = "N/T", value_parser = part)]
+    pub(crate) subset: Option<Part>,
+    /// Ask the vendors how many conversations they have, and hold the archive against it
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DriftArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
@@ -225,6 +242,10 @@ fn bound(text: &str) -> Result<Timestamp, String> {
         }
         time::TimeProblem::OutOfRange => "the year must be from 2000 to 2099".to_owned(),
     })
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    text.parse().map_err(|_| "write a part of at most 1,000, such as 1/7 or 7/7".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

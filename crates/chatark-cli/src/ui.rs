@@ -87,6 +87,13 @@ impl Ui {
         self.to_stderr(&text);
     }
 
+    /// Says what to do about what was said before.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.0.quiet {
+            self.to_stderr(&format!("{CYAN}hint{CYAN:#}: {text}"));
+        }
+    }
+
     /// Says one line of a list of mistakes.
     pub(crate) fn mistake(&self, line: &str) {
         self.to_stderr(&format!("{RED}error{RED:#}: {line}"));

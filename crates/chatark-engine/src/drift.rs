@@ -56,9 +56,8 @@ pub(crate) enum Judgement {
 }
 
 fn failure(number: usize, source: &SourceName) -> Error {
-    let things = if number == 1 { "a thing" } else { "things" };
-    let message =
-        format!("the vendor's answers hold {things} that Chatark does not know, in {number} places");
+    let things = if number == 1 { "thing" } else { "things" };
+    let message = format!("the vendor's answers hold {number} {things} that Chatark does not know");
     Error::new(ErrorKind::Incomplete, "pull", message).hint(format!(
         "what was fetched is archived: see `chatark drift {source}`, then update Chatark or set `drift = \"warn\"`"
     ))

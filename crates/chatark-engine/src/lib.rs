@@ -6,6 +6,7 @@
 //! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
 
 mod clock;
+mod cores;
 mod drift;
 mod effort;
 mod ending;
@@ -14,6 +15,7 @@ mod plan;
 mod prepare;
 mod pull;
 mod rebuild;
+mod verify;
 
 pub use clock::now;
 pub use drift::DriftPolicy;
@@ -23,3 +25,4 @@ pub use plan::{Planned, plan};
 pub use pull::{Pull, Source, pull};
 pub use rebuild::rebuild;
 pub use tokio_util::sync::CancellationToken;
+pub use verify::{Finding, Recount, SourceVerification, Verification, recount, verify};

@@ -1,13 +1,11 @@
 //! Archive to archive: every raw conversation normalized again, without asking the vendor.
 
-use std::num::NonZero;
-use std::thread;
-
-use chatark_archive::{Archive, Effort, Rebuilt, RunEnd, Start, Stored, Verdict};
-use chatark_core::{Error, ErrorKind, Provider, Result};
+use chatark_archive::{Archive, Effort, RunEnd, Start, Verdict};
+use chatark_core::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
+use crate::cores::on_all_cores;
 use crate::outcome::{Event, Observer, Outcome};
 use crate::pull::Source;
 
@@ -38,7 +36,8 @@ pub fn rebuild(
         if stored.is_empty() {
             break Verdict::Complete;
         }
-        let rebuilt = normalize_on_all_cores(stored, source.provider.as_ref())?;
+        let rebuilt =
+            on_all_cores(stored, |stored| stored.normalize(|bytes| source.provider.normalize(bytes)))?;
         archive.replace(&mut run, &rebuilt)?;
         observer.event(name, &Event::Committed(&run.progress));
         after = last;
@@ -54,30 +53,4 @@ pub fn rebuild(
     };
     observer.event(name, &Event::Ended(&outcome));
     Ok(outcome)
-}
-
-fn normalize_on_all_cores(mut stored: Vec<Stored>, provider: &dyn Provider) -> Result<Vec<Rebuilt>> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = stored.len().div_ceil(cores).max(1);
-    let mut shares = Vec::new();
-    while !stored.is_empty() {
-        let rest = stored.split_off(share.min(stored.len()));
-        shares.push(std::mem::replace(&mut stored, rest));
-    }
-    thread::scope(|scope| {
-        let working: Vec<_> =
-            shares.into_iter().map(|share| scope.spawn(move || normalize_share(share, provider))).collect();
-        let mut rebuilt = Vec::new();
-        for thread in working {
-            let done = thread.join();
-            let share =
-                done.map_err(|_| Error::new(ErrorKind::Unexpected, "rebuild", "a thread panicked"))?;
-            rebuilt.extend(share?);
-        }
-        Ok(rebuilt)
-    })
-}
-
-fn normalize_share(share: Vec<Stored>, provider: &dyn Provider) -> Result<Vec<Rebuilt>> {
-    share.into_iter().map(|stored| stored.normalize(|bytes| provider.normalize(bytes))).collect()
 }

@@ -10,6 +10,7 @@ mod plan;
 mod pull;
 mod rebuild;
 mod status;
+mod verify;
 
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Export(args) => export::run(args, &cli.global, ui),
         Command::Status => status::run(&cli.global, ui),
         Command::Drift(args) => drift::run(args, &cli.global, ui),
+        Command::Verify(args) => verify::run(args, &cli.global, ui),
         Command::Rebuild(args) => rebuild::run(args, &cli.global, ui),
         Command::Completions(args) => completions::run(args, ui),
     }

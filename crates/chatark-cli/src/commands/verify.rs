@@ -1,0 +1,247 @@
+//! `chatark verify`: the archive proved by itself, and with `--live` recounted against the vendors.
+
+use chatark_archive::{Archive, Part};
+use chatark_core::{Error, ErrorKind, Result, SourceName};
+use chatark_engine::{Recount, Source, SourceVerification, Verification, recount, verify};
+use serde::Serialize;
+
+use crate::args::{Global, VerifyArgs};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names, runtime};
+use crate::stop::Stop;
+use crate::ui::{Mark, Ui, bytes, grouped, mark, red};
+
+#[derive(Serialize)]
+struct VerifyResult {
+    archive: String,
+    part: String,
+    structure: Vec<String>,
+    sources: Vec<SourceResult>,
+    interrupted: bool,
+    exit_code: u8,
+}
+
+#[derive(Serialize)]
+struct SourceResult {
+    source: String,
+    conversations: u64,
+    versions: u64,
+    bytes: u64,
+    rows_compared: bool,
+    damaged: u64,
+    outdated: u64,
+    counts: Vec<String>,
+    findings: Vec<FindingResult>,
+    live: Option<LiveResult>,
+}
+
+#[derive(Serialize)]
+struct FindingResult {
+    conversation: String,
+    version: i64,
+    what: &'static str,
+}
+
+#[derive(Serialize)]
+struct LiveResult {
+    counted: Option<u64>,
+    held: Option<u64>,
+    notes: Vec<String>,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.sources)?;
+    let sources =
+        if args.live { session.connect(&chosen, ui)? } else { session.connect_offline(&chosen, ui)? };
+    let archive = session.archive_to_read()?;
+    // Without names, sources that the config does not know are verified too.
+    let asked = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let runtime = runtime()?;
+    let stop = runtime
+        .block_on(async { Stop::listen(ui) })
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+    let part = args.subset.unwrap_or(Part::WHOLE);
+    let verification = verify(&archive, &asked, &sources, part, &stop.token)?;
+    show(&verification, part, ui)?;
+    let recounts = if args.live && !verification.interrupted {
+        runtime.block_on(recount_all(&archive, &sources))
+    } else {
+        Vec::new()
+    };
+    for (source, found) in &recounts {
+        show_recount(source, found, ui)?;
+    }
+    let exit = stop.exit(exit(&verification, &recounts));
+    say_what_to_do(&verification, exit, ui);
+    ui.result(&VerifyResult {
+        archive: archive.path().display().to_string(),
+        part: format!("{}/{}", part.number, part.of),
+        structure: verification.structure.clone(),
+        sources: verification.sources.iter().map(|found| source_result(found, &recounts)).collect(),
+        interrupted: verification.interrupted,
+        exit_code: exit.code(),
+    })?;
+    Ok(exit)
+}
+
+type Recounts = Vec<(SourceName, Result<Recount>)>;
+
+async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
+    let mut recounts = Vec::new();
+    for source in sources {
+        recounts.push((source.origin.source.clone(), recount(archive, source).await));
+    }
+    recounts
+}
+
+fn show(verification: &Verification, part: Part, ui: &Ui) -> std::io::Result<()> {
+    match verification.structure.as_slice() {
+        [] => ui.line(&format!("{}the structure of the file is sound", mark(Mark::Good)))?,
+        faults => {
+            for fault in faults {
+                ui.line(&format!(
+                    "{}{}",
+                    mark(Mark::Bad),
+                    red(&format!("the structure of the file: {fault}"))
+                ))?;
+            }
+        }
+    }
+    for found in &verification.sources {
+        for line in source_lines(found, part) {
+            ui.line(&line)?;
+        }
+    }
+    Ok(())
+}
+
+fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
+    let checked = format!(
+        "{}: {} conversations, {} versions, {}{}",
+        found.source,
+        grouped(found.conversations),
+        grouped(found.versions),
+        bytes(found.bytes),
+        if part == Part::WHOLE { String::new() } else { format!(", part {} of {}", part.number, part.of) },
+    );
+    if found.damaged == 0 && found.outdated == 0 && found.counts.is_empty() {
+        let agree = match (found.is_configured, part == Part::WHOLE) {
+            (true, true) => "hashes, rows and counts agree",
+            (true, false) => "hashes and rows agree",
+            (false, _) => {
+                "hashes agree; the rows were not compared, since the config no longer names the source"
+            }
+        };
+        return vec![format!("{}{checked}: {agree}", mark(Mark::Good))];
+    }
+    let damaged = format!("{} damaged, {} outdated", grouped(found.damaged), grouped(found.outdated));
+    let mut lines = vec![format!("{}{}", mark(Mark::Bad), red(&format!("{checked}: {damaged}")))];
+    lines.extend(found.counts.iter().map(|fault| format!("      {fault}")));
+    lines.extend(found.findings.iter().map(|finding| {
+        format!("      {} (conversation={}, version={})", finding.what, finding.conversation, finding.version)
+    }));
+    let unnamed = (found.damaged + found.outdated).saturating_sub(found.findings.len() as u64);
+    if unnamed > 0 {
+        lines.push(format!("      and {} more", grouped(unnamed)));
+    }
+    lines
+}
+
+fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::io::Result<()> {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            ui.error(error, false);
+            return Ok(());
+        }
+    };
+    let held = grouped(found.held);
+    let line = match found.counted {
+        None => format!(
+            "{}{source}: the archive holds {held} conversations, and the vendor cannot be asked for a count",
+            mark(Mark::Warning)
+        ),
+        Some(counted) => {
+            let text = format!(
+                "{source}: the vendor counts {} conversations, the archive holds {held}",
+                grouped(counted)
+            );
+            if counted == found.held {
+                format!("{}{text}", mark(Mark::Good))
+            } else {
+                format!("{}{}", mark(Mark::Bad), red(&text))
+            }
+        }
+    };
+    ui.line(&line)?;
+    found.notes.iter().try_for_each(|note| ui.line(&format!("      {note}")))
+}
+
+/// Damage first, then what a vendor refuses, then what does not agree.
+fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
+    let of = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
+    if verification.interrupted {
+        return Exit::Interrupted;
+    }
+    if !verification.structure.is_empty() || of(|found| found.damaged > 0 || !found.counts.is_empty()) {
+        return Exit::Damaged;
+    }
+    let differs = |found: &Recount| found.counted.is_some_and(|counted| counted != found.held);
+    match recounts.as_slice() {
+        [(_, Err(error))] => return Exit::of_error(error),
+        recounts if recounts.iter().any(|(_, found)| found.as_ref().map_or(true, differs)) => {
+            return Exit::Partial;
+        }
+        _ => {}
+    }
+    if of(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
+}
+
+fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
+    match exit {
+        Exit::Damaged => ui.hint(
+            "keep the file, and restore a copy of it; or run `chatark pull --full` to fetch what the vendors still have",
+        ),
+        Exit::Partial if verification.sources.iter().any(|found| found.outdated > 0) => {
+            ui.hint("run `chatark rebuild`: it makes the rows anew from the archived bytes");
+        }
+        Exit::Partial => ui.hint("run `chatark pull`, which brings what is new and marks what is gone"),
+        _ => {}
+    }
+}
+
+fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResult {
+    let live = recounts.iter().find(|(source, _)| *source == found.source);
+    let finding = |finding: &chatark_engine::Finding| FindingResult {
+        conversation: finding.conversation.clone(),
+        version: finding.version,
+        what: finding.what,
+    };
+    SourceResult {
+        source: found.source.to_string(),
+        conversations: found.conversations,
+        versions: found.versions,
+        bytes: found.bytes,
+        rows_compared: found.is_configured,
+        damaged: found.damaged,
+        outdated: found.outdated,
+        counts: found.counts.clone(),
+        findings: found.findings.iter().map(finding).collect(),
+        live: live.map(|(_, found)| live_result(found)),
+    }
+}
+
+fn live_result(found: &Result<Recount>) -> LiveResult {
+    let error = found.as_ref().err();
+    let found = found.as_ref().ok();
+    LiveResult {
+        counted: found.and_then(|found| found.counted),
+        held: found.map(|found| found.held),
+        notes: found.map(|found| found.notes.clone()).unwrap_or_default(),
+        error: error.map(ToString::to_string),
+        hint: error.and_then(Error::next_step).map(str::to_owned),
+    }
+}

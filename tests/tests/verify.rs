@@ -1,0 +1,257 @@
+//! The proof of the archive: what is right is said with its numbers, and whatever is spoilt is found and named.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use chatark_sandbox::{Fault, FaultKind, Vendor, World};
+use chatark_tests::{House, Run};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::support::{VENDORS, agent, number, sample};
+
+/// A house whose archive holds forty conversations of each vendor, and a second version of one of them.
+fn pulled() -> House {
+    let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 40)).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.expect(0, &["pull"]);
+    let id = agents[1].dataset.conversation(7).id;
+    house.sandbox().update(&agents[1].id, |dataset| {
+        assert!(dataset.change(&id, |conversation| conversation.title = Some("Renamed".to_owned())));
+    });
+    house.expect(0, &["pull"]);
+    house
+}
+
+fn spoil(house: &House, sql: &str) {
+    let archive = Connection::open(house.path("chatark.db")).unwrap();
+    archive.pragma_update(None, "foreign_keys", false).unwrap();
+    assert!(archive.execute(sql, []).unwrap() > 0, "{sql} spoils nothing");
+    archive.close().unwrap();
+}
+
+/// Returns the results of the sources, by the number of the source from 0.
+fn source(run: &Run, at: usize) -> Value {
+    run.json()["sources"][at].clone()
+}
+
+#[test]
+fn a_sound_archive_is_said_to_be_sound_with_its_numbers() {
+    let house = pulled();
+    let before = fs::read(house.path("chatark.db")).unwrap();
+    let asked = house.sandbox().requests().len();
+    let run = house.expect(0, &["verify"]);
+    assert!(run.stdout.contains("the structure of the file is sound"), "{}", run.stdout);
+    for line in ["source-1: 40 conversations, 40 versions", "source-2: 40 conversations, 41 versions"] {
+        assert!(run.stdout.contains(line), "{line} is not in {}", run.stdout);
+    }
+    assert_eq!(run.stdout.matches("hashes, rows and counts agree").count(), 3, "{}", run.stdout);
+    let result = house.expect(0, &["verify", "--json", "source-2"]);
+    assert_eq!((&source(&result, 0)["versions"], &result.json()["sources"][1]), (&json!(41), &Value::Null));
+    let size = number(
+        &house,
+        "SELECT sum(size) FROM raw JOIN conversation USING (conversation_key) WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2')",
+    );
+    assert_eq!(source(&result, 0)["bytes"], size);
+    assert_eq!(house.sandbox().requests().len(), asked, "a vendor was asked");
+    assert_eq!(fs::read(house.path("chatark.db")).unwrap(), before, "the archive was changed");
+}
+
+#[test]
+fn whatever_is_spoilt_is_found() {
+    let one = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2') ORDER BY id LIMIT 1)";
+    let raw = |set: &str| format!("UPDATE raw SET {set} WHERE conversation_key = {one} AND version = 1");
+    for (what, sql, words, code) in [
+        ("bytes", raw("zstd = x'00'"), "cannot be decompressed", 12),
+        ("a byte", raw("zstd = CAST(substr(zstd, 1, length(zstd) - 3) || x'001122' AS BLOB)"), "conversation", 12),
+        ("a hash", raw("sha256 = zeroblob(32)"), "are not those that the vendor sent", 12),
+        ("half a hash", raw("sha256 = zeroblob(16)"), "are not those that the vendor sent", 12),
+        ("a size", raw("size = size + 1"), "more or fewer", 12),
+        ("a size beyond all bounds", raw("size = 9000000000000000000"), "more or fewer", 12),
+        ("a title", format!("UPDATE conversation SET title = 'x' WHERE conversation_key = {one}"), "not what its bytes come to", 3),
+        ("a text", format!("UPDATE message SET text = 'x' WHERE conversation_key = {one} AND position = 1"), "not what its bytes come to", 3),
+        ("a word", format!("UPDATE message SET role = 'x' WHERE conversation_key = {one} AND position = 1"), "cannot be read", 12),
+        ("a message", format!("DELETE FROM message WHERE conversation_key = {one} AND position = 1"), "counts", 12),
+        ("a count", "UPDATE source SET messages = messages + 1 WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2')".to_owned(), "counts", 12),
+        ("a whole conversation", format!("DELETE FROM raw WHERE conversation_key = {one}"), "have no bytes", 12),
+        ("a reference", "UPDATE raw SET run_key = 999 WHERE raw_key = 1".to_owned(), "refers to a row of run", 12),
+        ("an index", "UPDATE sqlite_schema SET sql = 'CREATE INDEX conversation_in_order ON conversation (source_key, id)' WHERE name = 'conversation_in_order'".to_owned(), "structure", 12),
+    ] {
+        let house = pulled();
+        if what == "an index" {
+            let archive = Connection::open(house.path("chatark.db")).unwrap();
+            archive.execute_batch("PRAGMA writable_schema = ON").unwrap();
+            archive.execute(&sql, []).unwrap();
+            archive.close().unwrap();
+        } else {
+            spoil(&house, &sql);
+        }
+        let run = house.expect(code, &["verify"]);
+        assert!(run.stdout.contains(words), "{what}: `{words}` is not in {}", run.stdout);
+        assert!(run.stdout.contains("FAIL") && run.stderr.contains("hint: "), "{what}: {run:#?}");
+        let run = house.expect(code, &["verify", "--json"]);
+        assert_eq!(run.json()["exit_code"], code, "{what}");
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named() {
+    let house = pulled();
+    let id = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-3') ORDER BY id LIMIT 1)";
+    spoil(&house, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
+    let run = house.expect(12, &["verify", "--json"]);
+    let found = source(&run, 2);
+    assert_eq!(
+        (&found["damaged"], &found["outdated"], found["findings"].as_array().unwrap().len()),
+        (&json!(1), &json!(0), 1)
+    );
+    let archive = Connection::open(house.path("chatark.db")).unwrap();
+    let name: String = archive
+        .query_row(&format!("SELECT id FROM conversation WHERE conversation_key = {id}"), [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(
+        (&found["findings"][0]["conversation"], &found["findings"][0]["version"]),
+        (&json!(name), &json!(1))
+    );
+    assert_eq!((&source(&run, 0)["damaged"], &source(&run, 1)["damaged"]), (&json!(0), &json!(0)));
+    // What a vendor still has is fetched again, beside the damaged version.
+    house.expect(0, &["pull", "--full"]);
+    house.expect(12, &["verify"]);
+}
+
+#[test]
+fn a_row_that_is_out_of_date_is_put_right_by_a_rebuild() {
+    let house = pulled();
+    spoil(
+        &house,
+        "UPDATE conversation SET title = 'x' WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1')",
+    );
+    let run = house.expect(3, &["verify", "--json"]);
+    assert_eq!((&source(&run, 0)["outdated"], &source(&run, 0)["damaged"]), (&json!(40), &json!(0)));
+    assert!(run.stderr.contains("chatark rebuild"), "{}", run.stderr);
+    house.expect(0, &["rebuild"]);
+    house.expect(0, &["verify"]);
+}
+
+#[test]
+fn as_many_parts_find_what_the_whole_does_and_each_its_own() {
+    let house = pulled();
+    spoil(&house, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
+    let ids = |run: &Run| -> BTreeSet<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut ids = BTreeSet::new();
+        for source in run.json()["sources"].as_array().unwrap() {
+            for finding in source["findings"].as_array().unwrap() {
+                ids.insert((text(&source["source"]), text(&finding["conversation"])));
+            }
+        }
+        ids
+    };
+    let whole = ids(&house.expect(12, &["verify", "--json"]));
+    assert_eq!(whole.len(), 30);
+    let (mut found, mut conversations) = (BTreeSet::new(), 0);
+    for part in 1..=7 {
+        let run = house.expect(12, &["verify", "--json", "--subset", &format!("{part}/7")]);
+        let own = ids(&run);
+        assert!(found.is_disjoint(&own), "two parts found the same");
+        found.extend(own);
+        let sources = run.json()["sources"].as_array().unwrap().clone();
+        conversations += sources.iter().map(|source| source["conversations"].as_u64().unwrap()).sum::<u64>();
+    }
+    assert_eq!((found, conversations), (whole, 120));
+    for part in ["0/7", "8/7", "1", "1/0", "x/y", "1/1001"] {
+        house.expect(2, &["verify", "--subset", part]);
+    }
+    let quarter = house.expect(0, &["verify", "--subset", "2/4"]).stdout;
+    assert!(quarter.contains("part 2 of 4: hashes and rows agree"), "{quarter}");
+}
+
+#[test]
+fn a_source_that_the_config_no_longer_names_is_verified_as_far_as_can_be() {
+    let mut house = pulled();
+    let left: Vec<_> = VENDORS[1..].iter().map(|vendor| agent(*vendor, 40)).collect();
+    house.sources.remove(0);
+    house.write_config(&left, "");
+    let run = house.expect(0, &["verify"]);
+    assert!(
+        run.stdout.contains("source-1: 40 conversations") && run.stdout.contains("no longer names"),
+        "{}",
+        run.stdout
+    );
+    let first = "SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1') LIMIT 1";
+    spoil(&house, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = ({first})"));
+    house.expect(12, &["verify"]);
+    house.expect(0, &["verify", "source-2", "source-3"]);
+}
+
+#[test]
+fn a_message_of_any_size_is_verified() {
+    let agent = agent(Vendor::ChatbaseV2, 30);
+    let house = House::of(vec![agent.clone()]);
+    for at in [3, 20] {
+        let id = agent.dataset.conversation(at).id;
+        let part = json!({ "type": "text", "text": "x".repeat(9_000_000) });
+        let record = json!({ "id": id, "createdAt": 1_790_000_000, "messages": [{ "id": "m", "role": "user", "parts": [part] }] });
+        house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
+    }
+    house.expect(0, &["pull"]);
+    let run = house.expect(0, &["verify", "--json"]);
+    assert_eq!((&source(&run, 0)["conversations"], &source(&run, 0)["versions"]), (&json!(30), &json!(30)));
+    house.expect(0, &["rebuild"]);
+}
+
+#[test]
+fn the_vendors_are_asked_for_their_counts() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.expect(0, &["pull"]);
+    let run = house.expect(0, &["verify", "--live", "--json"]);
+    let told: Vec<_> = agents.iter().map(|agent| agent.told().count()).collect();
+    let live = |run: &Run, at: usize| source(run, at)["live"].clone();
+    assert_eq!((&live(&run, 0)["counted"], &live(&run, 0)["held"]), (&json!(told[0]), &json!(told[0])));
+    assert_eq!((&live(&run, 1)["counted"], &live(&run, 1)["held"]), (&json!(told[1]), &json!(told[1])));
+    assert_eq!((&live(&run, 2)["counted"], &live(&run, 2)["held"]), (&Value::Null, &json!(told[2])));
+
+    // A conversation of the archive that the vendor has no more, and one that was never pulled.
+    let gone = agents[1].dataset.conversation(2).id;
+    house.sandbox().update(&agents[1].id, |dataset| dataset.remove(&gone).unwrap());
+    let run = house.expect(3, &["verify", "--live", "--json", "source-2"]);
+    assert_eq!((&live(&run, 0)["counted"], &live(&run, 0)["held"]), (&json!(told[1] - 1), &json!(told[1])));
+    assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
+    house.expect(0, &["pull", "--accept-missing"]);
+    house.expect(0, &["verify", "--live", "source-2"]);
+    let mut added = agents[0].dataset.conversation(0);
+    added.id = "never-pulled".to_owned();
+    house.sandbox().update(&agents[0].id, |dataset| dataset.insert(added));
+    house.expect(3, &["verify", "--live"]);
+
+    let fault = Fault::from(0, FaultKind::KeyExpired).on_any_route();
+    house.sandbox().add_fault(&agents[1].id, fault);
+    let run = house.expect(7, &["verify", "--live", "source-2"]);
+    assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);
+}
+
+/// What began after the last sweep is no loss: a bot goes on talking.
+#[test]
+fn what_began_since_the_last_pull_is_not_counted_against_the_archive() {
+    let agent = agent(Vendor::ChatbaseV2, 30);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mut added = agent.dataset.conversation(0);
+    (added.id, added.created_at) = ("later".to_owned(), i64::try_from(now).unwrap() + 5);
+    house.sandbox().update(&agent.id, |dataset| dataset.insert(added));
+    let run = house.expect(0, &["verify", "--live", "--json"]);
+    assert_eq!(source(&run, 0)["live"]["counted"], 30);
+}
+
+#[test]
+fn there_must_be_an_archive() {
+    let house = House::sample();
+    let run = house.expect(2, &["verify"]);
+    assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
+    fs::write(house.path("chatark.db"), "Dear diary,\n".repeat(1_000)).unwrap();
+    house.expect(12, &["verify"]);
+}
