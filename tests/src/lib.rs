@@ -218,6 +218,22 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} could not be sent");
     }
 
+    /// Returns whether it has come to its end.
+    ///
+    /// # Panics
+    ///
+    /// Where the child cannot be asked.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_some()
+    }
+
+    /// Ends it at once, as a crash would; does nothing where it has come to its end.
+    pub fn kill(&self) {
+        let pid = self.id().to_string();
+        // Until it is waited for, its number belongs to nobody else.
+        let _ = Command::new("sh").args(["-c", "kill -s KILL \"$0\" 2>/dev/null", &pid]).status();
+    }
+
     /// Waits for the end.
     ///
     /// # Panics

@@ -19,6 +19,8 @@ mod faults;
 #[cfg(test)]
 mod incremental;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod pull;

@@ -1,0 +1,263 @@
+//! `kill -9` at any instant: what was committed is there, right and once, and the next pull goes on from it.
+//!
+//! A kill lands a random moment after a random request, as the sandbox counts them, so that it lands everywhere
+//! whatever the speed of the machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use chatark_sandbox::{Agent, Generation, Vendor, World};
+use chatark_tests::{House, eventually};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+use crate::export::compare_all;
+use crate::support::{agent, archived, ids, lines, number, pulled};
+
+/// How often each pull is killed.
+const KILLS: usize = 12;
+
+/// Numbers that look like chance and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    /// Returns a number below a limit.
+    fn below(&mut self, limit: u64) -> u64 {
+        // The generator of Marsaglia, 2003.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Starts a house whose vendor takes a few milliseconds for each answer.
+fn slow(agent: &Agent) -> House {
+    House::of_world(World { latency: Some(Duration::from_millis(4)), ..World::of(vec![agent.clone()]) })
+}
+
+/// Kills a pull a moment after one of its next requests.
+fn kill_somewhere(house: &House, agent: &Agent, requests: u64, chance: &mut Chance) {
+    let before = house.sandbox().request_count(&agent.id);
+    let after = chance.below(requests);
+    let running = house.spawn(&["pull"]);
+    let running = std::cell::RefCell::new(running);
+    eventually(|| {
+        house.sandbox().request_count(&agent.id) >= before + after || running.borrow_mut().has_ended()
+    });
+    std::thread::sleep(Duration::from_micros(chance.below(15_000)));
+    let running = running.into_inner();
+    running.kill();
+    running.finish();
+}
+
+/// Checks the archive as it lies there, and returns how many conversations it has.
+#[track_caller]
+fn sound(house: &House, agent: &Agent) -> usize {
+    let path = house.path("chatark.db");
+    if !path.exists() || house.run(&["status"]).code == Some(2) {
+        // Killed before there was an archive, or before it had its tables.
+        return 0;
+    }
+    house.expect(0, &["verify"]);
+    let archive = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let twice: i64 =
+        archive.query_row("SELECT count(*) FROM raw WHERE version > 1", [], |row| row.get(0)).unwrap();
+    assert_eq!(twice, 0, "a conversation that never changed has two versions");
+    drop(archive);
+    let documents = archived(house);
+    let told: BTreeSet<_> = agent.told().map(|told| told.id).collect();
+    let found = ids(&documents);
+    assert!(found.iter().all(|(_, id)| told.contains(id)));
+    let found_ids: BTreeSet<_> = found.iter().map(|(_, id)| id).collect();
+    let mut partial = agent.clone();
+    for id in told.iter().filter(|id| !found_ids.contains(id)) {
+        partial.dataset.remove(id);
+    }
+    compare_all(house, &[partial], &documents);
+    found.len()
+}
+
+fn survives(agent: &Agent, requests: u64, seed: u64) {
+    let house = slow(agent);
+    let total = agent.told().count();
+    let mut chance = Chance(seed);
+    let (mut kept, mut landed) = (0, 0);
+    for _ in 0..KILLS {
+        // A sixth at a time, so that most kills find the archive half full.
+        kill_somewhere(&house, agent, requests / 6, &mut chance);
+        let now = sound(&house, agent);
+        assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
+        kept = now;
+        landed += usize::from(kept > 0 && kept < total);
+    }
+    assert!(landed >= 3, "only {landed} of {KILLS} kills left a part of the archive");
+    let checkpoint = number(&house, "SELECT count(*) FROM checkpoint") > 0;
+    let before = house.sandbox().export_count(&agent.id);
+    let run = house.expect(0, &["pull", "--json"]);
+    let asked = house.sandbox().export_count(&agent.id) - before;
+    if checkpoint {
+        assert!(asked < requests, "{asked} requests of {requests} are as many as from the start");
+        assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+    }
+    compare_all(&house, std::slice::from_ref(agent), &archived(&house));
+    if agent.vendor == Vendor::ChatbaseV2 {
+        let found = pulled(&run);
+        assert_eq!((&found["verdict"], &found["seen"]), (&"complete".into(), &total.into()), "{found}");
+    }
+    let again = pulled(&house.expect(0, &["pull", "--full", "--json"]));
+    assert_eq!((&again["added"], &again["changed"], &again["missing"]), (&0.into(), &0.into(), &0.into()));
+    assert_eq!(number(&house, "SELECT count(*) FROM sighting"), 0);
+    house.expect(0, &["verify"]);
+}
+
+#[test]
+fn chatbase_v1_survives() {
+    survives(&agent(Vendor::ChatbaseV1, 3_000), 31, 0x5eed_0001);
+}
+
+#[test]
+fn chatbase_v2_survives() {
+    survives(&agent(Vendor::ChatbaseV2, 1_000), 50, 0x5eed_0002);
+}
+
+#[test]
+fn convocore_in_pages_survives() {
+    survives(&agent(Vendor::ConvocoreV3, 1_500), 30, 0x5eed_0003);
+}
+
+/// One answer that arrives slowly, since there is but one request to count.
+#[test]
+fn convocore_in_one_array_survives() {
+    let mut agent = agent(Vendor::ConvocoreV3, 2_000);
+    agent.generation = Generation::OneArray;
+    let house = slow(&agent);
+    let drip = chatark_sandbox::FaultKind::Drip { chunk: 32_768, delay: Duration::from_millis(4) };
+    house.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
+    let mut chance = Chance(0x5eed_0004);
+    let (mut kept, mut landed) = (0, 0);
+    for _ in 0..KILLS {
+        let running = house.spawn(&["pull"]);
+        // The writer's log grows with every commit: the kill lands a moment after one of them.
+        let wal = house.path("chatark.db-wal");
+        let written = || fs::metadata(&wal).map_or(0, |metadata| metadata.len());
+        let until = 50_000 + chance.below(2_500_000);
+        let running = std::cell::RefCell::new(running);
+        eventually(|| written() >= until || running.borrow_mut().has_ended());
+        std::thread::sleep(Duration::from_micros(chance.below(8_000)));
+        let running = running.into_inner();
+        running.kill();
+        running.finish();
+        let now = sound(&house, &agent);
+        assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
+        kept = now;
+        landed += usize::from(kept > 0 && kept < 2_000);
+    }
+    assert!(landed >= 3, "only {landed} of {KILLS} kills left a part of the archive");
+    house.sandbox().clear_faults(&agent.id);
+    house.expect(0, &["pull"]);
+    compare_all(&house, &[agent], &archived(&house));
+    assert_eq!(number(&house, "SELECT max(version) FROM raw"), 1);
+}
+
+/// Killed while it reads what changed: the checkpoint of such a sweep is good too.
+#[test]
+fn a_sweep_of_changes_survives() {
+    let agent = agent(Vendor::ChatbaseV2, 600);
+    let house = slow(&agent);
+    house.expect(0, &["pull"]);
+    house.sandbox().update(&agent.id, |dataset| {
+        for at in (0..600).step_by(7) {
+            let id = dataset.conversation(at).id;
+            assert!(dataset.change(&id, |conversation| conversation.title = Some(format!("Changed {at}"))));
+        }
+    });
+    let mut chance = Chance(0x5eed_0005);
+    for _ in 0..6 {
+        kill_somewhere(&house, &agent, 60, &mut chance);
+        house.expect(0, &["verify"]);
+    }
+    let run = house.expect(0, &["pull", "--json"]);
+    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &600.into()));
+    compare_all(&house, &[crate::support::now(&house, &agent)], &archived(&house));
+    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 600 + 86);
+}
+
+#[test]
+fn files_are_whole_or_absent() {
+    let agent = agent(Vendor::ChatbaseV2, 1_500);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let messages: usize = agent.told().map(|told| told.messages.len()).sum();
+    let mut chance = Chance(0x5eed_0006);
+    let folder = house.path("export");
+    let mut partial = 0;
+    for round in 0..15 {
+        if round % 3 == 0 {
+            let _ = fs::remove_dir_all(&folder);
+        }
+        let running = house.spawn(&["export", "--offline"]);
+        let running = std::cell::RefCell::new(running);
+        eventually(|| folder.exists() || running.borrow_mut().has_ended());
+        std::thread::sleep(Duration::from_micros(chance.below(400_000)));
+        let running = running.into_inner();
+        running.kill();
+        running.finish();
+        partial += usize::from(!folder.join("manifest.json").exists());
+        let exists = |name: &str| folder.join(name).exists();
+        if exists("conversations.jsonl") {
+            assert_eq!(lines(&folder).len(), 1_500);
+        }
+        if exists("conversations.json") {
+            let text = fs::read_to_string(folder.join("conversations.json")).unwrap();
+            let documents: Vec<Value> = serde_json::from_str(&text).unwrap();
+            compare_all(&house, std::slice::from_ref(&agent), &documents);
+        }
+        for (name, rows) in [("conversations.csv", 1_500), ("messages.csv", messages)] {
+            if exists(name) {
+                let mut reader = csv::Reader::from_path(folder.join(name)).unwrap();
+                assert_eq!(reader.records().map(Result::unwrap).count(), rows, "{name}");
+            }
+        }
+    }
+    assert!(partial > 0, "no kill landed before the end of an export");
+    let manifest = house.expect(0, &["export", "--offline", "--json"]).json()["manifest"].clone();
+    let named: BTreeSet<_> = manifest["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap().to_owned())
+        .collect();
+    let found: BTreeSet<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let left: Vec<_> = found.difference(&named).filter(|name| *name != "manifest.json").collect();
+    assert!(left.is_empty(), "{left:?} were left behind by an export that was killed");
+}
+
+#[test]
+fn a_pull_with_other_dates_begins_anew_and_says_so() {
+    let agent = agent(Vendor::ChatbaseV2, 400);
+    let house = slow(&agent);
+    let since = |at: usize| crate::support::rfc3339(agent.dataset.conversation(at).created_at);
+    let (first, second) = (since(299), since(199));
+    let mut chance = Chance(0x5eed_0007);
+    while !house.path("chatark.db").exists() || number(&house, "SELECT count(*) FROM checkpoint") == 0 {
+        let running = house.spawn(&["pull", "--since", &first]);
+        eventually(|| house.sandbox().export_count(&agent.id) >= 6);
+        std::thread::sleep(Duration::from_micros(chance.below(9_000)));
+        running.kill();
+        running.finish();
+    }
+    let run = house.expect(0, &["pull", "--since", &second, "--json"]);
+    assert!(run.stderr.contains("an unfinished pull has other dates"), "{}", run.stderr);
+    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
+    let run = house.expect(0, &["pull", "--since", &first, "--json"]);
+    assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &300.into()));
+    assert_eq!(ids(&archived(&house)).len(), 300);
+    house.expect(0, &["pull"]);
+    compare_all(&house, &[agent], &archived(&house));
+}
