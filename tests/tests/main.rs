@@ -9,7 +9,11 @@ mod budget;
 #[cfg(test)]
 mod cells;
 #[cfg(test)]
+mod certificate;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 mod drift;
 #[cfg(test)]

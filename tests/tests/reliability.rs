@@ -417,8 +417,173 @@ fn every_fault_ends_and_saves_as_the_page_says() {
         writeln!(table, "| {} | {} |", row.name, cells.join(" | ")).unwrap();
     }
     println!("{table}");
+    is_on_the_page("faults of a vendor", &table);
+}
+
+/// A fault of this machine: its name, and how it is found out what a pull ends with and what is saved.
+type Mishap = (&'static str, fn() -> (i32, String));
+
+const MISHAPS: &[Mishap] = &[
+    ("the disk is full", full_disk),
+    ("the folder cannot be written", read_only_folder),
+    ("a live process holds the archive", held_by_the_living),
+    ("a process that held the archive was killed", held_by_the_dead),
+    ("the archive is cut short", || not_an_archive(|whole| whole[..whole.len() / 2].to_vec())),
+    ("the archive is the file of another program", || not_an_archive(|_| b"Dear diary,\n".repeat(9_000))),
+    ("Ctrl-C", || stopped_by("INT")),
+    ("SIGTERM", || stopped_by("TERM")),
+    ("the budget is spent", spent),
+    ("the key is wrong", wrong_key),
+    ("the config has mistakes", mistaken),
+];
+
+/// A house whose archive holds the first two answers of four.
+fn half_full() -> Watched {
+    let watched = Watched::new(Kind::V2);
+    assert_eq!(watched.run(&["pull", "--max-requests", "2"]).code, Some(8));
+    assert_eq!(watched.saved(), 40);
+    watched
+}
+
+fn spent() -> (i32, String) {
+    let watched = Watched::new(Kind::V2);
+    let run = watched.run(&["pull", "--max-requests", "3"]);
+    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+}
+
+fn on_disk(size: &str, script: &str, name: &str) -> (i32, String) {
+    let agent = agent(Vendor::ChatbaseV2, 2_000);
+    let house = crate::disk::house_on_disk(&agent);
+    let run = crate::disk::on_a_disk_of(&house, size, script);
+    let said = crate::disk::section(&run.stdout, name);
+    let code = said.rsplit_once("code ").unwrap().1.trim().parse().unwrap();
+    let held = crate::disk::section(&run.stdout, "held").trim().parse::<usize>().unwrap();
+    assert!(held > 0 && held < 2_000, "{held}");
+    (code, "what was committed".to_owned())
+}
+
+fn full_disk() -> (i32, String) {
+    let script = r#"exec 2>&1
+        echo "== pull"; "$CHATARK" pull; echo "code $?"
+        mount -o remount,size=64m "$PWD/disk"
+        echo "== held"; "$CHATARK" export --offline --format jsonl --output files --quiet; wc -l < files/conversations.jsonl"#;
+    on_disk("1200k", script, "pull")
+}
+
+fn read_only_folder() -> (i32, String) {
+    let script = r#"exec 2>&1
+        "$CHATARK" pull --max-requests 5 --quiet
+        mount -o remount,ro "$PWD/disk"
+        echo "== pull"; "$CHATARK" pull; echo "code $?"
+        echo "== held"; "$CHATARK" export --offline --format jsonl --output files --quiet; wc -l < files/conversations.jsonl"#;
+    on_disk("16m", script, "pull")
+}
+
+/// Starts a pull that waits for an answer, and waits until it does.
+fn waiting(watched: &Watched) -> Running {
+    let before = watched.house.sandbox().export_count(&watched.agent.id);
+    watched.house.sandbox().add_fault(&watched.agent.id, Fault::from(0, FaultKind::Hang));
+    let running = watched.house.spawn(&["pull"]);
+    eventually(|| watched.house.sandbox().export_count(&watched.agent.id) > before);
+    running
+}
+
+fn held_by_the_living() -> (i32, String) {
+    let watched = half_full();
+    let running = waiting(&watched);
+    let run = watched.run(&["pull"]);
+    assert!(run.stderr.contains(&format!("process {} has held it since 20", running.id())), "{}", run.stderr);
+    running.kill();
+    running.finish();
+    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+}
+
+fn held_by_the_dead() -> (i32, String) {
+    let watched = half_full();
+    let running = waiting(&watched);
+    running.kill();
+    assert_eq!(running.finish().code, None);
+    watched.house.sandbox().clear_faults(&watched.agent.id);
+    let run = watched.run(&["pull"]);
+    assert_eq!(watched.saved(), 80);
+    (run.code.unwrap(), "all 80".to_owned())
+}
+
+fn not_an_archive(spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> (i32, String) {
+    let watched = half_full();
+    let path = watched.house.path("chatark.db");
+    let spoilt = spoil(&fs::read(&path).unwrap());
+    fs::write(&path, &spoilt).unwrap();
+    // A log beside it would put a part of the file right again.
+    for companion in ["chatark.db-wal", "chatark.db-shm"] {
+        let _ = fs::remove_file(watched.house.path(companion));
+    }
+    let run = watched.run(&["pull"]);
+    assert_eq!(fs::read(&path).unwrap(), spoilt, "the file was changed");
+    (run.code.unwrap(), "the file is left as it is".to_owned())
+}
+
+fn stopped_by(signal: &str) -> (i32, String) {
+    let watched = half_full();
+    let running = waiting(&watched);
+    running.signal(signal);
+    let run = running.finish();
+    assert!(run.stderr.contains("to go on where it stopped"), "{}", run.stderr);
+    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+}
+
+fn wrong_key() -> (i32, String) {
+    let watched = half_full();
+    let mut command = watched.house.command();
+    command.arg("pull").env(format!("KEY_{}", KEY.to_uppercase().replace('-', "_")), "another-key");
+    let run = Running::start(&mut command).finish();
+    assert!(!run.stderr.contains("another-key") && run.stderr.contains("hint: "), "{}", run.stderr);
+    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+}
+
+fn mistaken() -> (i32, String) {
+    let watched = half_full();
+    let path = watched.house.path("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("agent_id", "agent")).unwrap();
+    let run = watched.run(&["pull"]);
+    assert!(run.stderr.contains("did you mean `agent_id`"), "{}", run.stderr);
+    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+}
+
+#[test]
+fn every_mishap_of_this_machine_ends_and_saves_as_the_page_says() {
+    let mut table = String::from("| fault | exit code | saved |\n|---|---|---|\n");
+    for (name, found) in MISHAPS {
+        let (code, saved) = found();
+        writeln!(table, "| {name} | {code} | {saved} |").unwrap();
+    }
+    println!("{table}");
+    is_on_the_page("faults of this machine", &table);
+}
+
+/// Holds a table against the one that the page has between its marks.
+#[track_caller]
+fn is_on_the_page(mark: &str, table: &str) {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
-    let (_, rest) = page.split_once("<!-- faults of a vendor -->\n").unwrap();
+    let (_, rest) = page.split_once(&format!("<!-- {mark} -->\n")).unwrap();
     let (written, _) = rest.split_once("<!-- end -->").unwrap();
     assert_eq!(table.trim(), written.trim(), "docs/reliability.md says something else");
+}
+
+/// The page names a test for each promise: a name that no file has would be a promise that nothing holds.
+#[test]
+fn every_test_that_the_page_names_is_there() {
+    let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
+    let mut named = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        let Some((module, test)) = name.split_once("::") else { continue };
+        let places = ["tests/tests", "crates/chatark-archive/tests/archive"];
+        let files = places.map(|place| repository().join(place).join(format!("{module}.rs")));
+        let texts: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+        assert!(!texts.is_empty(), "there is no module {module}");
+        assert!(test == "*" || texts.contains(&format!("fn {test}()")), "there is no test {name}");
+        named += 1;
+    }
+    assert!(named > 30, "{named}");
 }

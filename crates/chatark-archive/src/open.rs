@@ -55,8 +55,16 @@ impl Archive {
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config"));
         }
-        let connection = connect(path)?;
-        match migrations::inspect(&connection)? {
+        let inspected =
+            connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
+        let (layout, connection) = match inspected {
+            Err(error) if error.kind() == ErrorKind::Storage => {
+                let Some(connection) = connect_unchanging(path) else { return Err(error) };
+                (migrations::inspect(&connection)?, connection)
+            }
+            inspected => inspected?,
+        };
+        match layout {
             Layout::Current => Ok(Self { connection, path: path.to_owned(), lock: None }),
             Layout::New | Layout::Older(_) => Err(Error::new(
                 ErrorKind::Usage,
@@ -74,10 +82,17 @@ impl Archive {
     }
 
     /// Ends a writer's session: what was written is brought from the log into the file.
+    ///
+    /// Where the disk is full it stays in the log, which belongs to the archive, and the next session does it.
     pub fn close(self) -> Result<()> {
         if self.lock.is_some() {
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            emptied.map_err(database("close the archive"))?;
+            match emptied.map_err(database("close the archive")) {
+                Err(error) if error.kind() == ErrorKind::Storage => {
+                    tracing::warn!(%error, "the log stays as it is");
+                }
+                emptied => emptied?,
+            }
         }
         self.connection.close().map_err(|(_, error)| database("close the archive")(error))
     }
@@ -87,15 +102,36 @@ fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        // In kibibytes: enough for the inner pages of a large archive; the system caches the rest.
-        connection.pragma_update(None, "cache_size", -1_024)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        // Statements keep their plan whatever is bound to them, so that none is prepared twice.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        tune(&connection)?;
         Ok(connection)
     };
     open().map_err(|error| database("open the archive")(error).with("archive", path.display()))
+}
+
+fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // In kibibytes: enough for the inner pages of a large archive; the system caches the rest.
+    connection.pragma_update(None, "cache_size", -1_024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Statements keep their plan whatever is bound to them, so that none is prepared twice.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
+/// Opens an archive in a folder that cannot be written, where SQLite has no place for its bookkeeping between
+/// processes. Only without a log beside it: what is in a log would be passed over.
+fn connect_unchanging(path: &Path) -> Option<Connection> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let name = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
+    tune(&connection).ok()?;
+    Some(connection)
 }
 
 /// Creates the file, readable by its owner alone, before SQLite sees it: its companions take its mode.

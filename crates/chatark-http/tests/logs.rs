@@ -66,3 +66,21 @@ async fn logs_hold_neither_the_key_nor_what_people_wrote() {
     let ours = ours.concat();
     assert!(!ours.contains(KEY) && !ours.contains("words of") && !ours.contains("jane"), "{ours}");
 }
+
+/// A panic prints what a program was working on: none of it may hold the key.
+#[test]
+fn nothing_that_can_be_printed_holds_the_key() {
+    let connector = Connector {
+        source: "shop".to_owned(),
+        key: KEY.to_owned().into(),
+        gates: Arc::new(Gates::default()),
+        budget: Arc::default(),
+        policy: Policy::default(),
+        watcher: Arc::new(Silent),
+    };
+    let gates = Arc::clone(&connector.gates);
+    let printed = format!("{connector:?} {connector:#?}");
+    let client = connector.client(Url::parse("https://example.com/v1").unwrap(), Plain).unwrap();
+    let printed = format!("{printed} {client:?} {client:#?} {gates:?}");
+    assert!(printed.contains("shop") && !printed.contains(KEY), "{printed}");
+}

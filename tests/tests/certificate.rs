@@ -1,0 +1,94 @@
+//! The certificate of a run: what the vendor counts, what came, what is archived, and the verdict that follows.
+
+use chatark_sandbox::{Fault, FaultKind, Vendor};
+use chatark_tests::House;
+use serde_json::{Value, json};
+
+use crate::support::{agent, pulled};
+
+fn conversation(id: &str) -> Value {
+    json!({ "id": id, "createdAt": 1_790_000_000, "updatedAt": 1_790_000_000, "status": "ended", "messages": [] })
+}
+
+/// A vendor of one page that holds these conversations and claims a total.
+fn claiming(ids: &[&str], total: u64) -> House {
+    let agent = agent(Vendor::ChatbaseV2, 1);
+    let house = House::of(vec![agent.clone()]);
+    let data: Vec<_> = ids.iter().map(|id| conversation(id)).collect();
+    let page = json!({ "data": data, "pagination": { "cursor": null, "hasMore": false, "total": total } });
+    let kind =
+        FaultKind::Status { code: 200, body: page.to_string(), content_type: "application/json".to_owned() };
+    house.sandbox().add_fault(&agent.id, Fault::from(0, kind));
+    house
+}
+
+#[test]
+fn fewer_than_the_vendor_counts_is_short() {
+    let house = claiming(&["a", "b"], 5);
+    let mut command = house.command();
+    command.args(["pull", "--json"]).env("CLICOLOR_FORCE", "1");
+    let run = chatark_tests::Running::start(&mut command).finish();
+    assert_eq!(run.code, Some(3), "{run:#?}");
+    let line = run.stderr.lines().find(|line| line.contains("2 of 5 conversations seen")).unwrap();
+    assert!(
+        line.contains("short") && line.contains("\u{1b}[31m"),
+        "the line with the numbers is red: {line:?}"
+    );
+    assert_eq!(pulled(&run)["verdict"], "short");
+    let status = house.expect(0, &["status"]).stdout;
+    assert!(status.contains("short (2 of 5)"), "{status}");
+    // What came is there all the same.
+    assert_eq!(house.expect(0, &["status", "--json"]).json()["sources"][0]["conversations"], 2);
+}
+
+#[test]
+fn the_ledger_holds_every_number_of_the_proof() {
+    let house = claiming(&["a", "b", "a"], 2);
+    house.expect(0, &["pull"]);
+    let status = house.expect(0, &["status", "--json"]).json();
+    let proof = &status["sources"][0]["last_pull"];
+    for (name, number) in [
+        ("total_first", 2),
+        ("total_last", 2),
+        ("seen", 2),
+        ("received", 3),
+        ("repeated", 1),
+        ("added", 2),
+        ("archived", 2),
+        ("pages", 1),
+        ("empty_pages", 0),
+        ("issues", 0),
+    ] {
+        assert_eq!(proof[name], number, "{name} in {proof}");
+    }
+    assert_eq!((&proof["verdict"], &proof["effort"]), (&json!("complete"), &json!("full")));
+}
+
+#[test]
+fn a_total_that_grows_while_reading_is_told_from_one_that_is_missed() {
+    let agent = agent(Vendor::ChatbaseV2, 100);
+    let house = House::of(vec![agent.clone()]);
+    house.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
+    house.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
+    let run = house.expect(0, &["pull", "--json"]);
+    let proof = pulled(&run);
+    assert_eq!((&proof["verdict"], &proof["seen"]), (&json!("grew-during-run"), &json!(100)));
+    assert_eq!((&proof["total_first"], &proof["total_last"]), (&json!(100), &json!(104)));
+    assert_eq!((&proof["pages"], &proof["empty_pages"]), (&json!(6), &json!(1)));
+    house.expect(0, &["pull"]);
+    let status = house.expect(0, &["status", "--json"]).json();
+    assert_eq!(status["sources"][0]["last_pull"]["archived"], 104);
+}
+
+#[test]
+fn a_vendor_without_a_count_proves_nothing_and_says_so() {
+    for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
+        let house = House::of(vec![agent(vendor, 30)]);
+        let run = house.expect(0, &["pull", "--json"]);
+        assert_eq!(
+            (&pulled(&run)["verdict"], &pulled(&run)["total_last"]),
+            (&json!("unprovable"), &Value::Null)
+        );
+        assert!(house.expect(0, &["status"]).stdout.contains("unprovable"));
+    }
+}

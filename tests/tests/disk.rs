@@ -1,0 +1,149 @@
+//! A disk that is full or cannot be written, for real: a small file system in a mount namespace of its own.
+
+use std::path::Path;
+use std::process::Command;
+
+use chatark_sandbox::{Agent, Generation, Vendor};
+use chatark_tests::{House, Run, Running, binary};
+
+use crate::export::compare_all;
+use crate::support::{agent, lines};
+
+/// Runs a script in a namespace in which the folder `disk` of the house is a file system of this size.
+///
+/// The script finds the binary as `$CHATARK`. What it leaves in `disk` is gone with it, so it copies what is to be
+/// looked at.
+pub(crate) fn on_a_disk_of(house: &House, size: &str, script: &str) -> Run {
+    let disk = house.path("disk");
+    std::fs::create_dir_all(&disk).unwrap();
+    let mount = format!("mount -t tmpfs -o size={size},mode=700 tmpfs \"$PWD/disk\" || exit 99\n{script}");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &mount]).current_dir(house.folder.path());
+    command.env_clear().envs(house.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("CHATARK", binary());
+    let run = Running::start(&mut command).finish();
+    assert_ne!(
+        run.code,
+        Some(99),
+        "this test needs a mount namespace, which this machine does not give (see `unshare --mount`): {}",
+        run.stderr
+    );
+    run
+}
+
+/// Lets the archive lie on the small disk.
+pub(crate) fn house_on_disk(agent: &Agent) -> House {
+    let mut house = House::of(vec![agent.clone()]);
+    house.write_config(std::slice::from_ref(agent), "archive = \"disk/chatark.db\"");
+    house
+}
+
+/// Splits the output of a script into what came before each line `== name`.
+pub(crate) fn section<'a>(output: &'a str, name: &str) -> &'a str {
+    let (_, rest) =
+        output.split_once(&format!("== {name}\n")).unwrap_or_else(|| panic!("no {name} in {output}"));
+    rest.split("== ").next().unwrap()
+}
+
+fn conversations(path: &Path) -> Vec<serde_json::Value> {
+    lines(path)
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_the_next_pull_goes_on() {
+    let mut one_array = agent(Vendor::ConvocoreV3, 3_000);
+    one_array.generation = Generation::OneArray;
+    for agent in [agent(Vendor::ChatbaseV1, 2_000), agent(Vendor::ChatbaseV2, 2_000), one_array] {
+        let house = house_on_disk(&agent);
+        let run = on_a_disk_of(
+            &house,
+            "1200k",
+            r#"
+            exec 2>&1
+            echo "== first"; "$CHATARK" pull; echo "code $?"
+            mount -o remount,size=64m "$PWD/disk"
+            echo "== verify"; "$CHATARK" verify; echo "code $?"
+            "$CHATARK" export --offline --format jsonl --output partial --quiet
+            echo "== second"; "$CHATARK" pull; echo "code $?"
+            "$CHATARK" export --offline --format jsonl --output whole --quiet
+            "#,
+        );
+        let first = section(&run.stdout, "first");
+        assert!(first.contains("code 1\n"), "{first}");
+        assert_eq!(first.matches("error: ").count(), 1, "one clear line: {first}");
+        assert!(first.contains("full") && first.contains("hint: make room on the disk"), "{first}");
+        assert!(section(&run.stdout, "verify").contains("code 0\n"), "{}", run.stdout);
+        let kept = conversations(&house.path("partial"));
+        assert!(!kept.is_empty() && kept.len() < agent.told().count(), "{}", kept.len());
+        let mut partial = agent.clone();
+        for told in agent.told() {
+            if !kept.iter().any(|document| document["id"] == told.id.as_str()) {
+                partial.dataset.remove(&told.id);
+            }
+        }
+        compare_all(&house, &[partial], &kept);
+        let second = section(&run.stdout, "second");
+        assert!(second.contains("code 0\n"), "{second}");
+        compare_all(&house, &[agent], &conversations(&house.path("whole")));
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_earlier_files_as_they_were() {
+    let agent = agent(Vendor::ChatbaseV2, 600);
+    let house = House::of(vec![agent.clone()]);
+    house.expect(0, &["pull"]);
+    let run = on_a_disk_of(
+        &house,
+        "8m",
+        r#"
+        exec 2>&1
+        "$CHATARK" export --offline --output disk/export --quiet
+        (cd disk/export && sha256sum *) > before
+        dd if=/dev/zero of=disk/filler bs=64k 2>/dev/null
+        echo "== full"; "$CHATARK" export --offline --output disk/export; echo "code $?"
+        (cd disk/export && sha256sum *) > after
+        rm disk/filler
+        echo "== room"; "$CHATARK" export --offline --output disk/export; echo "code $?"
+        (cd disk/export && sha256sum *) > again
+        "#,
+    );
+    let full = section(&run.stdout, "full");
+    assert!(full.contains("code 1\n") && full.contains("error: ") && full.contains("hint: "), "{full}");
+    assert!(section(&run.stdout, "room").contains("code 0\n"), "{}", run.stdout);
+    let read = |name: &str| std::fs::read_to_string(house.path(name)).unwrap();
+    assert!(read("before").lines().count() >= 5);
+    assert_eq!((read("before"), read("before")), (read("after"), read("again")));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_one_clear_line_and_can_be_read() {
+    let agent = agent(Vendor::ChatbaseV2, 60);
+    let house = house_on_disk(&agent);
+    let run = on_a_disk_of(
+        &house,
+        "16m",
+        r#"
+        exec 2>&1
+        "$CHATARK" pull --quiet; cp disk/chatark.db kept.db
+        mount -o remount,ro "$PWD/disk"
+        echo "== pull"; "$CHATARK" pull; echo "code $?"
+        echo "== export"; "$CHATARK" export; echo "code $?"
+        echo "== status"; "$CHATARK" status; echo "code $?"
+        echo "== verify"; "$CHATARK" verify; echo "code $?"
+        echo "== offline"; "$CHATARK" export --offline --format jsonl --output files; echo "code $?"
+        echo "== files"; "$CHATARK" export --offline --output disk/export; echo "code $?"
+        "#,
+    );
+    for name in ["pull", "export", "files"] {
+        let said = section(&run.stdout, name);
+        assert!(said.contains("code 1\n"), "{name}: {said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{name}: {said}");
+        assert!(said.contains("ead-only") && said.contains("hint: "), "{name}: {said}");
+    }
+    for name in ["status", "verify", "offline"] {
+        let said = section(&run.stdout, name);
+        assert!(said.contains("code 0\n"), "{name}: {said}");
+    }
+    compare_all(&house, &[agent], &conversations(&house.path("files")));
+}
