@@ -54,6 +54,16 @@ impl Exit {
         }
     }
 
+    /// Returns how the program ends where some of so many sources could not be asked.
+    pub(crate) fn of_errors(errors: &[&Error], sources: usize) -> Self {
+        match (errors, sources) {
+            ([], _) => Self::Complete,
+            ([only], 1) => Self::of_error(only),
+            (errors, all) if errors.len() == all => Self::Failed,
+            _ => Self::Partial,
+        }
+    }
+
     /// Returns how the program ends after runs of one or several sources.
     ///
     /// A single source ends it with its own class; several end it as partial, or as failed where every one of

@@ -60,7 +60,8 @@ impl Budget {
         let taken = self
             .requests
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| (made < most).then(|| made + 1));
-        taken.map(|_| ()).map_err(|_| format!("the budget of {most} requests is spent"))
+        let plural = if most == 1 { "" } else { "s" };
+        taken.map(|_| ()).map_err(|_| format!("the budget of {most} request{plural} is spent"))
     }
 
     /// Returns the sooner of an instant and the end of the budget's time.

@@ -52,12 +52,8 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
         errors.extend(answer.err());
     }
     let free_bytes = check_disk(&session, ui)?;
-    let exit = match (errors.as_slice(), sources.len()) {
-        ([], _) => Exit::Complete,
-        ([only], 1) => Exit::of_error(only),
-        (errors, all) if errors.len() == all => Exit::Failed,
-        _ => Exit::Partial,
-    };
+    let errors: Vec<_> = errors.iter().collect();
+    let exit = Exit::of_errors(&errors, sources.len());
     let archive = session.config.archive.display().to_string();
     ui.result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
     Ok(exit)

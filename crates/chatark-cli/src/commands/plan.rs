@@ -70,22 +70,13 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     for line in table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
         ui.line(&line)?;
     }
-    let exit = exit(&plans);
+    let errors: Vec<_> = plans.iter().filter_map(|planned| planned.as_ref().err()).collect();
+    let exit = Exit::of_errors(&errors, plans.len());
     let archive = session.config.archive.display().to_string();
     let names = sources.iter().map(|source| source.origin.source.to_string());
     let sources = names.zip(&plans).map(|(name, planned)| source_plan(name, planned)).collect();
     ui.result(&PlanResult { archive, sources, exit_code: exit.code() })?;
     Ok(exit)
-}
-
-fn exit(plans: &[Result<Planned>]) -> Exit {
-    let errors: Vec<_> = plans.iter().filter_map(|planned| planned.as_ref().err()).collect();
-    match (errors.as_slice(), plans.len()) {
-        ([], _) => Exit::Complete,
-        ([only], 1) => Exit::of_error(only),
-        (errors, all) if errors.len() == all => Exit::Failed,
-        _ => Exit::Partial,
-    }
 }
 
 fn row(planned: &Planned) -> Vec<String> {
@@ -131,7 +122,8 @@ fn notes(planned: &Planned) -> Vec<String> {
     if let Some(Pace { requests, seconds }) = planned.estimate.pace {
         let requests = grouped(requests);
         lines.push(format!(
-            "{source}: the vendor allows {requests} requests in {seconds} s, as far as is documented"
+            "{source}: the vendor allows {requests} requests in {}, as far as is documented",
+            about(Duration::from_secs(seconds))
         ));
     }
     if let Some(used) = planned.quota_used_before {
