@@ -330,6 +330,7 @@ fn help_names_the_exit_codes_of_the_contract() {
         "plan",
         "pull",
         "export",
+        "report",
         "status",
         "verify",
         "drift",

@@ -124,7 +124,14 @@ fn three_vendors_become_five_files_that_hold_everything_once() {
     let names: Vec<_> = contents(&folder).into_keys().collect();
     assert_eq!(
         names,
-        ["conversations.csv", "conversations.json", "conversations.jsonl", "manifest.json", "messages.csv"]
+        [
+            "conversations.csv",
+            "conversations.json",
+            "conversations.jsonl",
+            "datapackage.json",
+            "manifest.json",
+            "messages.csv"
+        ]
     );
     let documents = documents(&folder);
     compare_all(&house, &agents, &documents);

@@ -31,6 +31,8 @@ mod pull;
 #[cfg(test)]
 mod reliability;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod support;

@@ -24,6 +24,7 @@ mod stored;
 mod sweep;
 mod values;
 mod verify;
+mod views;
 mod write;
 
 pub use drift::{Drift, IssueRecord};
@@ -36,4 +37,5 @@ pub use status::{RunRecord, SourceStatus};
 pub use stored::{Damage, Stored};
 pub use sweep::Gone;
 pub use verify::{Checked, Fault, Part, Version};
+pub use views::{Cell, Grain, Views};
 pub use write::Committed;

@@ -53,7 +53,7 @@ impl Archive {
     }
 
     /// Returns the sources that were asked for, sorted by name.
-    fn origins(&self, names: &[SourceName]) -> Result<Vec<(i64, Origin)>> {
+    pub(crate) fn origins(&self, names: &[SourceName]) -> Result<Vec<(i64, Origin)>> {
         let failed = database("read the sources");
         let mut statement = self
             .connection

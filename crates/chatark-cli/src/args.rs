@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatark_archive::Part;
-use chatark_core::{Channel, Timestamp, time};
+use chatark_core::{Channel, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Pull, then write files
     Export(ExportArgs),
+    /// Reports over the archive: CSV files, one HTML page, and a summary; asks no vendor
+    Report(ReportArgs),
     /// Show what the archive holds and what the last pulls came to
     Status,
     /// Prove the archive: its structure, hashes, rows and counts; with --live, recount against the vendors
@@ -76,6 +78,7 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Pull(_) => "pull",
             Self::Export(_) => "export",
+            Self::Report(_) => "report",
             Self::Status => "status",
             Self::Verify(_) => "verify",
             Self::Drift(_) => "drift",
@@ -223,6 +226,66 @@ pub(crate) struct DriftArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ReportArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ReportAction>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The IANA time zone in which days and hours are counted, such as `Europe/Berlin`
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    pub(crate) timezone: Zone,
+    /// The folder to write to
+    #[arg(long, short, value_name = "FOLDER", default_value = "report")]
+    pub(crate) output: PathBuf,
+    /// The period of the metrics; the volume has all three
+    #[arg(long, value_enum, default_value_t = Period::Month)]
+    pub(crate) by: Period,
+    /// Begin CSV files with a byte order mark, for spreadsheets
+    #[arg(long)]
+    pub(crate) csv_bom: bool,
+    /// Guard CSV cells that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub(crate) csv_safe: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportAction {
+    /// Compare two sources, such as an old and a new bot, metric by metric
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The source to compare with
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) a: String,
+    /// The source that is judged
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) b: String,
+    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) since: Option<Timestamp>,
+    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) until: Option<Timestamp>,
+    /// Conversations of this channel alone, such as `whatsapp`
+    #[arg(long, value_parser = channel)]
+    pub(crate) channel: Option<Channel>,
+}
+
+/// The period of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Period {
+    /// A day
+    Day,
+    /// An ISO week, from Monday
+    Week,
+    /// A month
+    Month,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RebuildArgs {
     /// The sources to rebuild [default: all]
     #[arg(value_name = "SOURCE")]
@@ -242,6 +305,10 @@ fn bound(text: &str) -> Result<Timestamp, String> {
         }
         time::TimeProblem::OutOfRange => "the year must be from 2000 to 2099".to_owned(),
     })
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    name.parse().map_err(|_| "write an IANA time zone such as `Europe/Berlin`".to_owned())
 }
 
 fn part(text: &str) -> Result<Part, String> {

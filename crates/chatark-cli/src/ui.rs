@@ -290,6 +290,17 @@ pub(crate) fn bytes(number: u64) -> String {
     format!("{size:.decimals$} {}", units[unit])
 }
 
+/// Returns a line of small columns, one for each number.
+pub(crate) fn sparkline(numbers: &[u64]) -> String {
+    const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const WIDEST: usize = 60;
+    let together = numbers.len().div_ceil(WIDEST).max(1);
+    let sums: Vec<u64> = numbers.chunks(together).map(|chunk| chunk.iter().sum()).collect();
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let column = |sum: &u64| COLUMNS[usize::try_from(sum * 7 / most).unwrap_or(7).min(7)];
+    sums.iter().map(column).collect()
+}
+
 /// Lays rows out in columns; the first row is the heading. Columns named in `right` are aligned to the right.
 pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

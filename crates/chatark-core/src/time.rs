@@ -78,6 +78,16 @@ impl Timestamp {
         self.0
     }
 
+    /// Writes the local time of a zone in a format of `strftime`, such as `%Y-%m-%d`.
+    ///
+    /// # Panics
+    ///
+    /// Where the format has a specifier that `strftime` does not have.
+    pub fn written(self, zone: Zone, format: &str) -> String {
+        let instant = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        instant.with_timezone(&zone).format(format).to_string()
+    }
+
     /// Returns the seconds from `earlier` to this instant, with decimals, negative where it lies before it.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0) as f64 / 1_000_000.0

@@ -8,34 +8,43 @@ use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Role, Status
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
+use crate::package::{Column, Kind};
 use crate::table::{Row, Table};
 
 /// The columns, a contract: new ones only at the end.
-const COLUMNS: &[&str] = &[
-    "source",
-    "provider",
-    "agent_id",
-    "conversation_id",
-    "title",
-    "channel",
-    "channel_raw",
-    "status",
-    "created_at",
-    "updated_at",
-    "contact_id",
-    "contact_name",
-    "contact_email",
-    "contact_phone",
-    "contact_company",
-    "tags",
-    "notes",
-    "feedback",
-    "message_count",
-    "user_message_count",
-    "assistant_message_count",
-    "tool_call_count",
-    "first_response_seconds",
-    "duration_seconds",
+pub(crate) const COLUMNS: &[Column] = &[
+    Column::new("source", Kind::Text, "Name of the source in the config"),
+    Column::new("provider", Kind::Text, "The vendor's API that it came from"),
+    Column::new("agent_id", Kind::Text, "The vendor's id of the agent"),
+    Column::new("conversation_id", Kind::Text, "The vendor's id, unique within its agent"),
+    Column::new("title", Kind::Text, "The vendor's title"),
+    Column::new("channel", Kind::Text, "Where it took place"),
+    Column::new("channel_raw", Kind::Text, "The vendor's word for the channel"),
+    Column::new("status", Kind::Text, "Its state"),
+    Column::new("created_at", Kind::Time, "When it began"),
+    Column::new("updated_at", Kind::Time, "When something last happened in it"),
+    Column::new("contact_id", Kind::Text, "The vendor's id of the customer"),
+    Column::new("contact_name", Kind::Text, "The customer's name"),
+    Column::new("contact_email", Kind::Text, "The customer's e-mail address"),
+    Column::new("contact_phone", Kind::Text, "The customer's phone number, as the vendor writes it"),
+    Column::new("contact_company", Kind::Text, "The customer's company"),
+    Column::new("tags", Kind::Text, "Labels that people gave it, as a JSON array"),
+    Column::new("notes", Kind::Text, "Notes that people wrote about it"),
+    Column::new("feedback", Kind::Text, "What the customer thought of it as a whole"),
+    Column::new("message_count", Kind::Integer, "All messages"),
+    Column::new("user_message_count", Kind::Integer, "Messages of the role user"),
+    Column::new("assistant_message_count", Kind::Integer, "Messages of the role assistant"),
+    Column::new(
+        "tool_call_count",
+        Kind::Integer,
+        "Tool calls, and results whose call the vendor does not show",
+    ),
+    Column::new(
+        "first_response_seconds",
+        Kind::Number,
+        "From the user's first message to the first answer of the bot or a person after it",
+    ),
+    Column::new("duration_seconds", Kind::Number, "From created_at to updated_at"),
 ];
 
 /// Writes one row per conversation.

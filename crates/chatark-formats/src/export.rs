@@ -1,17 +1,19 @@
 //! One export: all chosen files are written in one pass, and appear together when all are complete.
 
 use std::fmt;
+use std::io::Write;
 use std::path::Path;
 
 use chatark_core::{ArchivedConversation, Error, ErrorKind, Result};
 
-use crate::conversations_csv::ConversationsCsv;
+use crate::conversations_csv::{self, ConversationsCsv};
 use crate::folder::Folder;
 use crate::format::{Format, Options};
 use crate::json::{JsonArray, JsonLines};
 use crate::manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest};
-use crate::messages_csv::MessagesCsv;
-use crate::output::Complete;
+use crate::messages_csv::{self, MessagesCsv};
+use crate::output::{Complete, Output};
+use crate::package::{Resource, package};
 
 /// An export in progress; dropped before [`Export::finish`], it leaves nothing behind.
 pub struct Export {
@@ -124,6 +126,9 @@ impl Export {
             csv: self.csv,
             files: entries,
         };
+        if let Some(dialect) = self.csv {
+            complete.push(described(self.folder.path(), dialect)?);
+        }
         complete.push(manifest.write(self.folder.path())?);
         for file in complete {
             file.publish()?;
@@ -141,6 +146,22 @@ impl Export {
             .with("path", self.folder.path().display())
             .hint("run the export again"))
     }
+}
+
+/// Writes `datapackage.json`, which says what the columns of the CSV files mean.
+fn described(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
+    let resources = [
+        Resource {
+            file: "conversations.csv",
+            title: "One row for each conversation",
+            columns: conversations_csv::COLUMNS,
+        },
+        Resource { file: "messages.csv", title: "One row for each message", columns: messages_csv::COLUMNS },
+    ];
+    let text = package("chatark-export", "Conversations of chatbots", &resources, dialect);
+    let mut output = Output::begin(folder, "datapackage.json")?;
+    output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+    output.finish(0)
 }
 
 impl fmt::Debug for Export {

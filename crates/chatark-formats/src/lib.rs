@@ -7,6 +7,7 @@
 //! **This crate knows no vendor, no SQL and no clock, and prints nothing.** What the files hold is published in
 //! `docs/schema`.
 
+mod bundle;
 mod conversations_csv;
 mod export;
 mod failure;
@@ -16,8 +17,12 @@ mod json;
 mod manifest;
 mod messages_csv;
 mod output;
+mod package;
 mod table;
 
+pub use bundle::Bundle;
 pub use export::Export;
 pub use format::{Format, Options};
 pub use manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest, Selection, SourceState};
+pub use package::{Column, Kind, Resource, package};
+pub use table::{Row, Table};

@@ -72,7 +72,7 @@ pub struct Manifest {
     pub messages: u64,
     /// How the CSV files are written, where there are any.
     pub csv: Option<CsvDialect>,
-    /// The files, apart from `manifest.json` itself.
+    /// The files, apart from `manifest.json` itself and `datapackage.json`, which describe them.
     pub files: Vec<FileEntry>,
 }
 

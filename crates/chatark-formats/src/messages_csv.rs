@@ -8,22 +8,23 @@ use chatark_core::{ArchivedConversation, Feedback, Message, Part, Result};
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
+use crate::package::{Column, Kind};
 use crate::table::{Row, Table};
 
 /// The columns, a contract: new ones only at the end.
-const COLUMNS: &[&str] = &[
-    "source",
-    "provider",
-    "agent_id",
-    "conversation_id",
-    "position",
-    "message_id",
-    "role",
-    "created_at",
-    "text",
-    "feedback",
-    "score",
-    "parts",
+pub(crate) const COLUMNS: &[Column] = &[
+    Column::new("source", Kind::Text, "Name of the source in the config"),
+    Column::new("provider", Kind::Text, "The vendor's API that it came from"),
+    Column::new("agent_id", Kind::Text, "The vendor's id of the agent"),
+    Column::new("conversation_id", Kind::Text, "The conversation that it belongs to"),
+    Column::new("position", Kind::Integer, "Its place in the whole conversation, from 0"),
+    Column::new("message_id", Kind::Text, "The vendor's id"),
+    Column::new("role", Kind::Text, "Who wrote it"),
+    Column::new("created_at", Kind::Time, "When it was written"),
+    Column::new("text", Kind::Text, "Its text parts, joined by a newline"),
+    Column::new("feedback", Kind::Text, "What the customer thought of it"),
+    Column::new("score", Kind::Number, "How sure the bot was, from 0 to 1"),
+    Column::new("parts", Kind::Text, "Its parts that are not text, as a JSON array"),
 ];
 
 /// Writes one row per message.

@@ -10,22 +10,37 @@ use serde::{Serialize, Serializer};
 
 use crate::manifest::CsvDialect;
 use crate::output::{Complete, Output};
+use crate::package::Column;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What a spreadsheet takes as the beginning of a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// A CSV file that is being written.
-pub(crate) struct Table {
+pub struct Table {
     row: Row,
     rows: u64,
 }
 
 /// The cells of the current row, filled from left to right.
-pub(crate) struct Row {
+pub struct Row {
     writer: csv::Writer<Output>,
     safe: bool,
     cell: Vec<u8>,
+}
+
+impl fmt::Debug for Table {
+    /// Tells no text that people wrote, which the buffers are full of.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Table").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Row {
+    /// Tells no text that people wrote.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Row").finish_non_exhaustive()
+    }
 }
 
 impl Table {
@@ -33,7 +48,7 @@ impl Table {
     pub(crate) fn begin(
         folder: &Path,
         name: &'static str,
-        columns: &[&str],
+        columns: &[Column],
         dialect: CsvDialect,
     ) -> Result<Self> {
         let mut output = Output::begin(folder, name)?;
@@ -42,12 +57,13 @@ impl Table {
         }
         let writer = csv::WriterBuilder::new().terminator(Terminator::CRLF).from_writer(output);
         let mut row = Row { writer, safe: dialect.safe, cell: Vec::new() };
-        row.writer.write_record(columns).map_err(|error| row.failed(error))?;
+        let header = columns.iter().map(|column| column.name);
+        row.writer.write_record(header).map_err(|error| row.failed(error))?;
         Ok(Self { row, rows: 0 })
     }
 
     /// Writes one row, whose cells `fill` gives.
-    pub(crate) fn write(&mut self, fill: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
+    pub fn write(&mut self, fill: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
         let written = fill(&mut self.row).and_then(|()| self.row.end());
         written.map_err(|error| self.row.failed(error))?;
         self.rows += 1;
@@ -67,7 +83,7 @@ impl Table {
 
 impl Row {
     /// Adds text from people or vendors, as it is or guarded.
-    pub(crate) fn text<'a>(&mut self, text: impl Into<Option<&'a str>>) -> io::Result<()> {
+    pub fn text<'a>(&mut self, text: impl Into<Option<&'a str>>) -> io::Result<()> {
         let text = text.into().unwrap_or_default();
         if !(self.safe && text.starts_with(FORMULA)) {
             return Ok(self.writer.write_field(text)?);
@@ -79,7 +95,7 @@ impl Row {
     }
 
     /// Adds a time or a word of our own, which needs no guard.
-    pub(crate) fn value(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
+    pub fn value(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
         self.cell.clear();
         if let Some(value) = value {
             write!(self.cell, "{value}")?;
@@ -88,12 +104,12 @@ impl Row {
     }
 
     /// Adds a whole number.
-    pub(crate) fn count(&mut self, count: usize) -> io::Result<()> {
+    pub fn count(&mut self, count: usize) -> io::Result<()> {
         self.value(Some(count))
     }
 
     /// Adds a decimal number without an exponent; what is not a number is left out, as in JSON.
-    pub(crate) fn number(&mut self, number: Option<f64>) -> io::Result<()> {
+    pub fn number(&mut self, number: Option<f64>) -> io::Result<()> {
         self.value(number.filter(|number| number.is_finite()))
     }
 

@@ -9,6 +9,7 @@ mod init;
 mod plan;
 mod pull;
 mod rebuild;
+mod report;
 mod status;
 mod verify;
 
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plan(args) => plan::run(args, &cli.global, ui),
         Command::Pull(args) => pull::run(args, &cli.global, ui),
         Command::Export(args) => export::run(args, &cli.global, ui),
+        Command::Report(args) => report::run(args, &cli.global, ui),
         Command::Status => status::run(&cli.global, ui),
         Command::Drift(args) => drift::run(args, &cli.global, ui),
         Command::Verify(args) => verify::run(args, &cli.global, ui),

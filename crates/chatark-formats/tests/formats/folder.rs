@@ -15,7 +15,7 @@ fn an_unfinished_export_leaves_the_folder_as_it_was() {
         names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
     let mut unfinished = Export::begin(folder.path(), &options(Format::ALL)).unwrap();
     unfinished.write(&samples::bare()).unwrap();
-    assert_eq!(names(folder.path()).len(), 5 + 4, "the files in progress lie beside their places");
+    assert_eq!(names(folder.path()).len(), 6 + 4, "the files in progress lie beside their places");
     drop(unfinished);
     let after: Vec<(String, String)> =
         names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
@@ -40,7 +40,7 @@ fn nothing_but_the_chosen_files_is_written() {
     let cases: [(&[Format], &[&str]); 3] = [
         (&[Format::Json], &["conversations.json", "manifest.json"]),
         (&[Format::Jsonl], &["conversations.jsonl", "manifest.json"]),
-        (&[Format::Csv], &["conversations.csv", "manifest.json", "messages.csv"]),
+        (&[Format::Csv], &["conversations.csv", "datapackage.json", "manifest.json", "messages.csv"]),
     ];
     for (formats, expect) in cases {
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,159 @@
+-- What reports are made of, one temporary table for each kind of fact. Described in docs/schema.md.
+--
+-- temp.chosen holds the sources that were asked for, temp.bounds the window and the channel. local(microseconds,
+-- format) writes an instant in the time zone of the report; fold(text) brings texts that say the same to one form.
+
+-- People: one row for each conversation that tells who wrote. An e-mail address is a person's best name; a telephone
+-- number that came with exactly one address is that person's too; a vendor's id is good within its source alone.
+CREATE TEMP TABLE phone_owner AS
+SELECT fold_phone(contact_phone) AS phone, min(lower(trim(contact_email))) AS email
+FROM conversation
+WHERE contact_phone IS NOT NULL AND trim(coalesce(contact_email, '')) <> ''
+GROUP BY 1 HAVING count(DISTINCT lower(trim(contact_email))) = 1 AND phone <> '';
+
+CREATE UNIQUE INDEX temp.phone_owner_by_phone ON phone_owner (phone);
+
+CREATE TEMP TABLE person AS
+SELECT conversation_key,
+       CASE
+           WHEN trim(coalesce(contact_email, '')) <> '' THEN 'email:' || lower(trim(contact_email))
+           WHEN fold_phone(contact_phone) <> '' THEN coalesce('email:' || phone_owner.email, 'phone:' || fold_phone(contact_phone))
+           ELSE 'source:' || conversation.source_key || ':' || contact_id
+       END AS person,
+       created_at
+FROM conversation LEFT JOIN phone_owner ON phone_owner.phone = fold_phone(contact_phone)
+WHERE source_key IN (SELECT source_key FROM temp.chosen)
+    AND (trim(coalesce(contact_email, '')) <> '' OR fold_phone(contact_phone) <> '' OR contact_id IS NOT NULL);
+
+CREATE INDEX temp.person_by_key ON person (conversation_key);
+
+-- The first conversation of each person, whatever the window is.
+CREATE TEMP TABLE first_contact AS
+SELECT person, min(coalesce(created_at, 0)) AS created_at FROM person GROUP BY person;
+
+CREATE UNIQUE INDEX temp.first_contact_by_person ON first_contact (person);
+
+-- One row for each conversation of the report: what its messages come to.
+CREATE TEMP TABLE talk AS
+SELECT message.conversation_key,
+       count(*) AS messages,
+       sum(role = 'user') AS user_messages,
+       sum(role = 'assistant') AS assistant_messages,
+       sum(role = 'human_agent') AS human_messages,
+       sum(role = 'assistant' AND message.feedback = 'positive') AS positive_messages,
+       sum(role = 'assistant' AND message.feedback = 'negative') AS negative_messages,
+       sum(role = 'assistant' AND score IS NOT NULL) AS scored_messages,
+       sum(role = 'assistant' AND score < 0.5) AS low_messages,
+       sum(message.created_at IS NOT NULL) AS dated_messages,
+       sum(parts IS NOT NULL AND parts LIKE '%"tool_%') AS tool_messages,
+       min(CASE WHEN role = 'user' THEN position END) AS first_user_position,
+       max(CASE WHEN role IN ('user', 'assistant', 'human_agent') THEN position END) AS last_position
+FROM message JOIN conversation USING (conversation_key)
+WHERE source_key IN (SELECT source_key FROM temp.chosen)
+GROUP BY message.conversation_key;
+
+CREATE INDEX temp.talk_by_key ON talk (conversation_key);
+
+CREATE TEMP TABLE conversations AS
+SELECT conversation.conversation_key AS key,
+       chosen.name AS source,
+       chosen.provider,
+       conversation.id AS conversation_id,
+       coalesce(conversation.channel, 'unknown') AS channel,
+       coalesce(status, 'unknown') AS status,
+       local(conversation.created_at, '%Y-%m-%d') AS day,
+       local(conversation.created_at, '%G-W%V') AS week,
+       local(conversation.created_at, '%Y-%m') AS month,
+       CAST(local(conversation.created_at, '%u') AS INTEGER) AS weekday,
+       CAST(local(conversation.created_at, '%H') AS INTEGER) AS hour,
+       CASE WHEN updated_at >= conversation.created_at THEN (updated_at - conversation.created_at) / 1e6 END AS duration_seconds,
+       coalesce(messages, 0) AS messages,
+       coalesce(user_messages, 0) AS user_messages,
+       coalesce(assistant_messages, 0) AS assistant_messages,
+       coalesce(human_messages, 0) AS human_messages,
+       coalesce(positive_messages, 0) AS positive_messages,
+       coalesce(negative_messages, 0) AS negative_messages,
+       coalesce(scored_messages, 0) AS scored_messages,
+       coalesce(low_messages, 0) AS low_messages,
+       coalesce(dated_messages, 0) AS dated_messages,
+       coalesce(tool_messages, 0) AS tool_messages,
+       coalesce(conversation.feedback, '') AS feedback,
+       CASE WHEN status = 'taken_over' OR human_messages > 0 THEN 1 ELSE 0 END AS is_handed_over,
+       CASE WHEN last_message.role = 'user' THEN 1 ELSE 0 END AS is_unanswered,
+       fold(substr(first_message.text, 1, 400)) AS first_question,
+       CASE WHEN last_message.role = 'user' THEN fold(substr(last_message.text, 1, 400)) END AS last_question,
+       (SELECT CASE WHEN answer.created_at >= first_message.created_at THEN (answer.created_at - first_message.created_at) / 1e6 END
+        FROM message answer
+        WHERE answer.conversation_key = conversation.conversation_key AND answer.position > first_user_position
+            AND answer.role IN ('assistant', 'human_agent')
+        ORDER BY answer.position LIMIT 1) AS first_response_seconds,
+       person.person,
+       CASE WHEN person.person IS NOT NULL AND coalesce(conversation.created_at, 0) = first_contact.created_at THEN 1 ELSE 0 END AS is_first_contact
+FROM conversation JOIN temp.chosen USING (source_key) CROSS JOIN temp.bounds
+    LEFT JOIN talk ON talk.conversation_key = conversation.conversation_key
+    LEFT JOIN message first_message
+        ON first_message.conversation_key = conversation.conversation_key AND first_message.position = first_user_position
+    LEFT JOIN message last_message
+        ON last_message.conversation_key = conversation.conversation_key AND last_message.position = last_position
+    LEFT JOIN person ON person.conversation_key = conversation.conversation_key
+    LEFT JOIN first_contact ON first_contact.person = person.person
+WHERE (bounds.since IS NULL OR conversation.created_at IS NULL OR conversation.created_at >= bounds.since)
+    AND (bounds.until IS NULL OR conversation.created_at IS NULL OR conversation.created_at < bounds.until)
+    AND (bounds.channel IS NULL OR conversation.channel = bounds.channel);
+
+CREATE UNIQUE INDEX temp.conversations_by_key ON conversations (key);
+
+-- What each source tells at all, within the report: the others' numbers are not zero, they are not available.
+CREATE TEMP TABLE sources AS
+SELECT source, provider, count(*) AS conversations,
+       max(day IS NOT NULL) AS tells_dates,
+       max(status <> 'unknown' OR human_messages > 0) AS tells_outcome,
+       max(dated_messages > 0) AS tells_times,
+       max(duration_seconds IS NOT NULL) AS tells_duration,
+       max(feedback <> '' OR positive_messages > 0 OR negative_messages > 0) AS tells_feedback,
+       max(scored_messages > 0) AS tells_scores,
+       max(tool_messages > 0) AS tells_tools,
+       max(person IS NOT NULL) AS tells_people
+FROM conversations GROUP BY source, provider;
+
+-- Each answer of the assistant to a user's message, where both have a time.
+CREATE TEMP TABLE responses AS
+SELECT key, (answered_at - asked_at) / 1e6 AS response_seconds
+FROM (
+    SELECT conversation_key AS key, role, created_at AS answered_at,
+           lag(role) OVER (PARTITION BY conversation_key ORDER BY position) AS before,
+           lag(created_at) OVER (PARTITION BY conversation_key ORDER BY position) AS asked_at
+    FROM message
+    WHERE role IN ('user', 'assistant', 'human_agent')
+        AND conversation_key IN (SELECT key FROM conversations WHERE dated_messages > 0)
+)
+WHERE role = 'assistant' AND before = 'user' AND answered_at >= asked_at;
+
+-- Messages by the day on which they were written; a message without a time counts where its conversation began.
+CREATE TEMP TABLE message_days AS
+SELECT key, day_of AS day, week_of AS week, month_of AS month, count(*) AS messages
+FROM (
+    SELECT key,
+           coalesce(local(message.created_at, '%Y-%m-%d'), day) AS day_of,
+           coalesce(local(message.created_at, '%G-W%V'), week) AS week_of,
+           coalesce(local(message.created_at, '%Y-%m'), month) AS month_of
+    FROM conversations JOIN message ON message.conversation_key = key
+)
+GROUP BY key, day_of, week_of, month_of;
+
+-- Each call of a tool with how it went, and each result whose call the vendor does not show.
+CREATE TEMP TABLE tool_parts AS
+SELECT conversations.key, part.value ->> 'type' AS type, part.value ->> 'id' AS id,
+       coalesce(part.value ->> 'name', 'unknown') AS tool, part.value ->> 'status' AS status
+FROM conversations JOIN message ON message.conversation_key = conversations.key, json_each(message.parts) part
+WHERE tool_messages > 0 AND parts IS NOT NULL AND part.value ->> 'type' IN ('tool_call', 'tool_result');
+
+CREATE INDEX temp.tool_parts_by_id ON tool_parts (key, id);
+
+CREATE TEMP TABLE tool_calls AS
+SELECT key, tool, coalesce(status, 'unknown') AS tool_status FROM tool_parts WHERE type = 'tool_result'
+UNION ALL
+SELECT key, tool, 'no-result' FROM tool_parts call
+WHERE type = 'tool_call' AND NOT EXISTS (
+    SELECT 1 FROM tool_parts result
+    WHERE result.key = call.key AND result.id = call.id AND result.type = 'tool_result');

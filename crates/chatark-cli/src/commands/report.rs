@@ -1,0 +1,174 @@
+//! `chatark report`: the archive as metrics, in files and as a summary.
+
+use chatark_archive::{Filter, Grain, Views};
+use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
+use chatark_formats::{CsvDialect, FileEntry};
+use chatark_report::{Comparison, Request, Summary, Verdict, compare, write};
+use serde::Serialize;
+
+use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names};
+use crate::ui::{Ui, bytes, grouped, sparkline, table};
+
+#[derive(Serialize)]
+struct ReportResult {
+    folder: String,
+    files: Vec<FileEntry>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct CompareResult {
+    a: String,
+    b: String,
+    metrics: Vec<Comparison>,
+}
+
+/// The rows of the summary in a terminal: metric and label.
+const SHOWN: [(&str, &str); 15] = [
+    ("conversations", "conversations"),
+    ("messages", "messages"),
+    ("contained_rate", "contained by the bot"),
+    ("handed_over_rate", "handed over"),
+    ("unanswered_rate", "unanswered"),
+    ("single_message_rate", "one message alone"),
+    ("first_response_seconds_median", "first response, median"),
+    ("first_response_seconds_p90", "first response, p90"),
+    ("response_seconds_median", "response, median"),
+    ("response_seconds_p90", "response, p90"),
+    ("feedback_positive_rate", "feedback positive"),
+    ("low_confidence_rate", "low confidence"),
+    ("messages_per_conversation_median", "messages each, median"),
+    ("people", "people"),
+    ("returning_people", "returning people"),
+];
+
+pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    if let Some(ReportAction::Compare(args)) = &args.action {
+        return run_compare(args, global, ui);
+    }
+    let session = Session::open(global)?;
+    let chosen = session.chosen(&args.which.sources)?;
+    let window = Window::new(args.which.since, args.which.until)?;
+    // Without names, sources that the config no longer has are reported too.
+    let sources = if args.which.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let filter = Filter { sources, window, channel: args.which.channel };
+    let zone = args.timezone;
+    let views = Views::gather(session.archive_to_read()?, &filter, zone)?;
+    let output = &session.config.output;
+    let request = Request {
+        by: match args.by {
+            Period::Day => Grain::Day,
+            Period::Week => Grain::Week,
+            Period::Month => Grain::Month,
+        },
+        dialect: CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe },
+        heading: heading(&filter, zone),
+        generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let report = write(&views, &request, &args.output)?;
+    for line in summary_lines(&report.summary) {
+        ui.line(&line)?;
+    }
+    for file in &report.files {
+        ui.say(&format!("wrote {}: {}", args.output.join(&file.name).display(), bytes(file.bytes)));
+    }
+    let folder = args.output.display().to_string();
+    ui.result(&ReportResult { folder, files: report.files, summary: report.summary })?;
+    Ok(Exit::Complete)
+}
+
+fn heading(filter: &Filter, zone: Zone) -> Vec<(String, String)> {
+    let line = |name: &str, value: String| (name.to_owned(), value);
+    let mut heading = Vec::new();
+    if !filter.sources.is_empty() {
+        let names: Vec<_> = filter.sources.iter().map(SourceName::as_str).collect();
+        heading.push(line("Sources", names.join(", ")));
+    }
+    match (filter.window.since, filter.window.until) {
+        (None, None) => heading.push(line("Dates", "everything in the archive".to_owned())),
+        (since, until) => {
+            heading.extend(since.map(|since| line("Since", since.to_string())));
+            heading.extend(until.map(|until| line("Until", until.to_string())));
+        }
+    }
+    heading.extend(filter.channel.map(|channel| line("Channel", channel.as_str().to_owned())));
+    heading.push(line("Time zone", zone.name().to_owned()));
+    heading
+}
+
+/// Lays the numbers out with a column for each source, where they fit.
+fn summary_lines(summary: &Summary) -> Vec<String> {
+    const MOST_COLUMNS: usize = 5;
+    let columns: Vec<&str> =
+        summary.sources.iter().map(|source| source.source.as_str()).take(MOST_COLUMNS).collect();
+    let mut heading = vec![String::new(), "all".to_owned()];
+    heading.extend(columns.iter().map(|&source| source.to_owned()));
+    let mut rows = vec![heading];
+    for (metric, label) in SHOWN {
+        let shown = |source: &str| {
+            let row = summary.value(source, metric);
+            row.map_or_else(|| "not available".to_owned(), chatark_report::shown)
+        };
+        let mut row = vec![label.to_owned(), shown("")];
+        row.extend(columns.iter().map(|source| shown(source)));
+        rows.push(row);
+    }
+    let right: Vec<_> = (1..=columns.len() + 1).collect();
+    let mut lines = table(&rows, &right);
+    let left_out = summary.sources.len().saturating_sub(columns.len());
+    if left_out > 0 {
+        lines.push(format!("{} more sources are in the files", grouped(left_out as u64)));
+    }
+    let series = summary.series();
+    if let (Some(first), Some(last)) = (series.first(), series.last()) {
+        let numbers: Vec<_> = series.iter().map(|point| point.conversations).collect();
+        lines.push(String::new());
+        lines.push(format!("{} {} {}", first.period, sparkline(&numbers), last.period));
+    }
+    lines
+}
+
+fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    let named = [args.a.clone(), args.b.clone()];
+    let chosen = session.chosen(&named)?;
+    if args.a == args.b {
+        let error = Error::new(ErrorKind::Usage, "compare", "a source cannot be compared with itself");
+        return Err(error.hint("name two sources: `--a OLD --b NEW`").into());
+    }
+    let window = Window::new(args.since, args.until)?;
+    let filter = Filter { sources: names(&chosen), window, channel: args.channel };
+    let views = Views::gather(session.archive_to_read()?, &filter, Zone::UTC)?;
+    let metrics = compare(&views, &args.a, &args.b)?;
+    let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", &args.b];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(metrics.iter().map(compared_row));
+    for line in table(&rows, &[1, 2, 3, 4, 5, 6]) {
+        ui.line(&line)?;
+    }
+    ui.result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics })?;
+    Ok(Exit::Complete)
+}
+
+fn compared_row(compared: &Comparison) -> Vec<String> {
+    let is_rate = compared.metric.ends_with("_rate");
+    let shown = |value: f64| if is_rate { format!("{:.1} %", value * 100.0) } else { format!("{value:.2}") };
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), shown);
+    let interval = match (compared.low, compared.high) {
+        (Some(low), Some(high)) => format!("{} to {}", shown(low), shown(high)),
+        _ => "-".to_owned(),
+    };
+    let verdict: Verdict = compared.verdict;
+    vec![
+        compared.metric.to_owned(),
+        value(compared.a),
+        grouped(compared.a_basis),
+        value(compared.b),
+        grouped(compared.b_basis),
+        value(compared.difference),
+        interval,
+        verdict.as_str().to_owned(),
+    ]
+}

@@ -1,0 +1,87 @@
+//! Small charts as inline SVG. Each has its numbers as a table beside it, so that nothing is told by a picture alone.
+
+use std::fmt::Write as _;
+
+use crate::html::escaped;
+use crate::summary::Point;
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 200.0;
+const FOOT: f64 = 22.0;
+
+/// Draws one column for each period.
+pub(crate) fn columns(points: &[Point]) -> String {
+    let most = points.iter().map(|point| point.conversations).max().unwrap_or(0).max(1);
+    let step = WIDTH / points.len().max(1) as f64;
+    let mut svg = open(HEIGHT + FOOT, "Conversations by period");
+    for (at, point) in points.iter().enumerate() {
+        let height = point.conversations as f64 / most as f64 * (HEIGHT - 18.0);
+        let _ = write!(
+            svg,
+            "<rect class=\"bar\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\"><title>{}: {}</title></rect>",
+            at as f64 * step + step * 0.1,
+            HEIGHT - height,
+            (step * 0.8).max(0.5),
+            escaped(&point.period),
+            point.conversations,
+        );
+    }
+    let _ = write!(svg, "<text x=\"0\" y=\"12\">{most}</text>");
+    for (at, anchor) in [(0, "start"), (points.len().saturating_sub(1), "end")] {
+        if let Some(point) = points.get(at) {
+            let x = if anchor == "start" { 0.0 } else { WIDTH };
+            let period = escaped(&point.period);
+            let _ = write!(
+                svg,
+                "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{period}</text>",
+                HEIGHT + 16.0
+            );
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Draws a square for each hour of the week, darker where more conversations began.
+pub(crate) fn week(hours: &[[u64; 24]; 7]) -> String {
+    const SIDE: f64 = 27.0;
+    const LEFT: f64 = 44.0;
+    let most = hours.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let mut svg = open(7.0 * SIDE + FOOT, "Conversations by weekday and hour");
+    for (day, (name, row)) in WEEKDAYS.iter().zip(hours).enumerate() {
+        let y = day as f64 * SIDE;
+        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{name}</text>", y + 18.0);
+        for (hour, number) in row.iter().enumerate() {
+            let depth = *number as f64 / most as f64;
+            let _ = write!(
+                svg,
+                "<rect class=\"cell\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill-opacity=\"{:.3}\"><title>{name} {hour}:00: {number}</title></rect>",
+                LEFT + hour as f64 * SIDE,
+                y + 1.0,
+                SIDE - 2.0,
+                SIDE - 2.0,
+                if *number == 0 { 0.05 } else { 0.15 + 0.85 * depth },
+            );
+        }
+    }
+    for hour in (0..24).step_by(3) {
+        let (x, y) = (LEFT + f64::from(hour) * SIDE, 7.0 * SIDE + 16.0);
+        let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\">{hour}</text>");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Draws a bar for a share between 0 and 1.
+pub(crate) fn share(share: f64) -> String {
+    let width = share.clamp(0.0, 1.0) * 100.0;
+    format!(
+        "<svg class=\"share\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" width=\"100\" height=\"8\"/><rect class=\"bar\" width=\"{width:.1}\" height=\"8\"/></svg>"
+    )
+}
+
+pub(crate) const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+fn open(height: f64, label: &str) -> String {
+    format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">")
+}

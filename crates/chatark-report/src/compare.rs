@@ -1,0 +1,252 @@
+//! Two sources side by side: the parallel run of an old and a new bot.
+//!
+//! Rates are compared by Newcombe's interval (1998, method 10: from the two Wilson intervals), means by Welch's
+//! with the quantile of the normal distribution, which needs thirty of each. All intervals are of 95 %.
+
+use std::collections::HashMap;
+
+use chatark_archive::{Cell, Grain, Views};
+use chatark_core::Result;
+use serde::Serialize;
+
+/// The quantile of the standard normal distribution for a two-sided interval of 95 %.
+const Z: f64 = 1.959_963_984_540_054;
+/// Fewer than this are too few for the normal distribution.
+const ENOUGH: u64 = 30;
+
+/// One metric of two sources.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// What is measured.
+    pub metric: &'static str,
+    /// The first source's value; `None` where its data does not tell.
+    pub a: Option<f64>,
+    /// How many it rests on.
+    pub a_basis: u64,
+    /// The second source's value; `None` where its data does not tell.
+    pub b: Option<f64>,
+    /// How many it rests on.
+    pub b_basis: u64,
+    /// The second less the first.
+    pub difference: Option<f64>,
+    /// The lower end of the interval of the difference.
+    pub low: Option<f64>,
+    /// The upper end of the interval of the difference.
+    pub high: Option<f64>,
+    /// What can be said of the second source.
+    pub verdict: Verdict,
+}
+
+/// What can be said of the second source against the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval lies on the good side of zero.
+    Better,
+    /// The interval lies on the bad side of zero.
+    Worse,
+    /// The interval lies on one side of zero, of which neither is better.
+    Different,
+    /// The interval holds zero.
+    NoDifferenceShown,
+    /// There are too few for an interval.
+    TooFew,
+    /// One of the two does not tell.
+    NotAvailable,
+}
+
+/// Which direction is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Good {
+    Higher,
+    Lower,
+    Neither,
+}
+
+const METRICS: [(&str, Good); 10] = [
+    ("contained_rate", Good::Higher),
+    ("ended_rate", Good::Neither),
+    ("unanswered_rate", Good::Lower),
+    ("single_message_rate", Good::Neither),
+    ("feedback_positive_rate", Good::Higher),
+    ("low_confidence_rate", Good::Lower),
+    ("first_response_seconds", Good::Lower),
+    ("response_seconds", Good::Lower),
+    ("messages_per_conversation", Good::Neither),
+    ("duration_seconds", Good::Neither),
+];
+
+/// What is known of one metric of one source: how many there are, their sum, and the sum of their squares for means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sample {
+    number: u64,
+    total: f64,
+    squares: Option<f64>,
+}
+
+impl Sample {
+    fn n(&self) -> f64 {
+        self.number as f64
+    }
+
+    fn mean(&self) -> f64 {
+        self.total / self.n()
+    }
+}
+
+impl Verdict {
+    /// Returns the verdict for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Different => "different",
+            Self::NoDifferenceShown => "no difference shown",
+            Self::TooFew => "too few to tell",
+            Self::NotAvailable => "not available",
+        }
+    }
+}
+
+/// Compares two sources by every metric.
+pub fn compare(views: &Views, a: &str, b: &str) -> Result<Vec<Comparison>> {
+    views.group_by(Grain::Source)?;
+    let mut samples: HashMap<(String, String), Sample> = HashMap::new();
+    views.select(include_str!("metrics/compare.sql"), |cells| {
+        if let [Cell::Text(source), Cell::Text(metric), number, total, squares] = cells {
+            let Cell::Integer(number) = number else { return Ok(()) };
+            let number = u64::try_from(*number).unwrap_or(0);
+            let sample = Sample { number, total: decimal(total).unwrap_or(0.0), squares: decimal(squares) };
+            samples.insert((source.clone(), metric.clone()), sample);
+        }
+        Ok(())
+    })?;
+    let of = |source: &str, metric: &str| {
+        samples.get(&(source.to_owned(), metric.to_owned())).copied().filter(|sample| sample.number > 0)
+    };
+    Ok(METRICS.iter().map(|(metric, good)| compared(metric, *good, of(a, metric), of(b, metric))).collect())
+}
+
+fn decimal(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Integer(number) => Some(*number as f64),
+        Cell::Real(number) => Some(*number),
+        Cell::Null | Cell::Text(_) => None,
+    }
+}
+
+fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sample>) -> Comparison {
+    let basis = |sample: Option<Sample>| sample.map_or(0, |sample| sample.number);
+    let both = a.zip(b);
+    let difference = both.map(|(a, b)| b.mean() - a.mean());
+    let interval = both.and_then(|(a, b)| interval(a, b));
+    let verdict = match (both, interval) {
+        (None, _) => Verdict::NotAvailable,
+        (Some(_), None) => Verdict::TooFew,
+        (Some(_), Some((low, high))) => judged(good, low, high),
+    };
+    Comparison {
+        metric,
+        a: a.map(|sample| sample.mean()),
+        a_basis: basis(a),
+        b: b.map(|sample| sample.mean()),
+        b_basis: basis(b),
+        difference,
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        verdict,
+    }
+}
+
+fn judged(good: Good, low: f64, high: f64) -> Verdict {
+    match (good, low > 0.0, high < 0.0) {
+        (_, false, false) => Verdict::NoDifferenceShown,
+        (Good::Higher, true, _) | (Good::Lower, _, true) => Verdict::Better,
+        (Good::Higher | Good::Lower, ..) => Verdict::Worse,
+        (Good::Neither, ..) => Verdict::Different,
+    }
+}
+
+/// Returns the interval of the second mean less the first.
+fn interval(a: Sample, b: Sample) -> Option<(f64, f64)> {
+    match (a.squares, b.squares) {
+        (None, None) => Some(newcombe(a, b)),
+        (Some(a_squares), Some(b_squares)) if a.number >= ENOUGH && b.number >= ENOUGH => {
+            let difference = b.mean() - a.mean();
+            let error = (error_squared(a, a_squares) + error_squared(b, b_squares)).sqrt();
+            Some((difference - Z * error, difference + Z * error))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the squared standard error of a mean.
+fn error_squared(sample: Sample, squares: f64) -> f64 {
+    let number = sample.n();
+    let variance = (squares - sample.total * sample.total / number) / (number - 1.0);
+    variance.max(0.0) / number
+}
+
+fn newcombe(a: Sample, b: Sample) -> (f64, f64) {
+    let (p_a, p_b) = (a.mean(), b.mean());
+    let ((a_low, a_high), (b_low, b_high)) = (wilson(a), wilson(b));
+    let low = ((p_b - b_low).powi(2) + (a_high - p_a).powi(2)).sqrt();
+    let high = ((b_high - p_b).powi(2) + (p_a - a_low).powi(2)).sqrt();
+    (p_b - p_a - low, p_b - p_a + high)
+}
+
+fn wilson(sample: Sample) -> (f64, f64) {
+    let (number, share) = (sample.n(), sample.mean());
+    let spread = (share * (1.0 - share) / number + Z * Z / (4.0 * number * number)).sqrt();
+    let (middle, scale) = (share + Z * Z / (2.0 * number), 1.0 + Z * Z / number);
+    (((middle - Z * spread) / scale).max(0.0), ((middle + Z * spread) / scale).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(hits: f64, number: u64) -> Sample {
+        Sample { number, total: hits, squares: None }
+    }
+
+    fn near(found: (f64, f64), expect: (f64, f64)) {
+        let is_near = |found: f64, expect: f64| (found - expect).abs() < 0.000_06;
+        assert!(is_near(found.0, expect.0) && is_near(found.1, expect.1), "{found:?} is not {expect:?}");
+    }
+
+    /// The examples of Newcombe, Statistics in Medicine 17 (1998), 873–890, table II, method 10; its differences are
+    /// the first share less the second.
+    #[test]
+    fn differences_of_rates_are_newcombe_s() {
+        near(newcombe(rate(48.0, 80), rate(56.0, 70)), (0.0524, 0.3339));
+        near(newcombe(rate(3.0, 10), rate(9.0, 10)), (0.1705, 0.8090));
+        near(newcombe(rate(0.0, 20), rate(10.0, 10)), (0.6791, 1.0));
+    }
+
+    /// Thirty values of 0 and 2 in turn have the mean 1 and the variance 30/29; their error squared is 1/29.
+    #[test]
+    fn differences_of_means_are_welch_s() {
+        let sample = |shift: f64| {
+            let values: Vec<f64> = (0..30).map(|at| f64::from(at % 2) * 2.0 + shift).collect();
+            let squares = values.iter().map(|value| value * value).sum();
+            Sample { number: 30, total: values.iter().sum(), squares: Some(squares) }
+        };
+        let half = Z * (2.0_f64 / 29.0).sqrt();
+        near(interval(sample(0.0), sample(3.0)).unwrap(), (3.0 - half, 3.0 + half));
+        assert_eq!(interval(Sample { number: 29, ..sample(0.0) }, sample(1.0)), None);
+    }
+
+    #[test]
+    fn a_verdict_needs_an_interval_beside_zero() {
+        let verdict = |good, a, b| compared("x", good, a, b).verdict;
+        let (few, many) = (Some(rate(10.0, 100)), Some(rate(40.0, 100)));
+        assert_eq!(verdict(Good::Higher, few, many), Verdict::Better);
+        assert_eq!(verdict(Good::Lower, few, many), Verdict::Worse);
+        assert_eq!(verdict(Good::Lower, many, few), Verdict::Better);
+        assert_eq!(verdict(Good::Higher, many, few), Verdict::Worse);
+        assert_eq!(verdict(Good::Neither, few, many), Verdict::Different);
+        assert_eq!(verdict(Good::Higher, few, Some(rate(12.0, 100))), Verdict::NoDifferenceShown);
+        assert_eq!(verdict(Good::Higher, few, None), Verdict::NotAvailable);
+    }
+}

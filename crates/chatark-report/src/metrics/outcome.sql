@@ -1,0 +1,28 @@
+-- How conversations end. Only those in which a person wrote count; who was handed over is known only of sources that
+-- tell a status or a human agent's messages.
+WITH talked AS (
+    SELECT * FROM conversation_report WHERE user_messages > 0
+), told AS (
+    SELECT period, source, provider, channel, count(*) AS basis,
+           sum(is_handed_over) AS handed_over,
+           sum(CASE WHEN status = 'ended' THEN 1 ELSE 0 END) AS ended
+    FROM talked WHERE tells_outcome = 1
+    GROUP BY period, source, provider, channel
+), everything AS (
+    SELECT period, source, provider, channel, count(*) AS basis,
+           sum(CASE WHEN messages = 1 THEN 1 ELSE 0 END) AS single_message,
+           sum(is_unanswered) AS unanswered
+    FROM talked
+    GROUP BY period, source, provider, channel
+)
+SELECT period, source, provider, channel, 'contained' AS metric, basis - handed_over AS value, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'contained_rate', (basis - handed_over) * 1.0 / basis, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'handed_over', handed_over, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'handed_over_rate', handed_over * 1.0 / basis, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'ended', ended, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'ended_rate', ended * 1.0 / basis, basis FROM told
+UNION ALL SELECT period, source, provider, channel, 'single_message', single_message, basis FROM everything
+UNION ALL SELECT period, source, provider, channel, 'single_message_rate', single_message * 1.0 / basis, basis FROM everything
+UNION ALL SELECT period, source, provider, channel, 'unanswered', unanswered, basis FROM everything
+UNION ALL SELECT period, source, provider, channel, 'unanswered_rate', unanswered * 1.0 / basis, basis FROM everything
+ORDER BY 1, 2, 3, 4, 5

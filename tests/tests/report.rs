@@ -1,0 +1,591 @@
+//! Reports, each number held against one that was counted here from what the vendors tell.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+
+use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role, ToolStatus};
+use chatark_sandbox::{Agent, Told, Vendor, World};
+use chatark_tests::{House, provider};
+use serde_json::{Value, json};
+
+use crate::support::{VENDORS, agent, api_conversation, holding, now, rfc3339, sample};
+
+/// The rows of a CSV file, by column.
+fn rows(folder: &Path, name: &str) -> Vec<HashMap<String, String>> {
+    let mut reader = csv::Reader::from_path(folder.join(name)).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// Returns the numbers of `summary.csv` by source and metric: value and basis.
+fn summary(folder: &Path) -> BTreeMap<(String, String), (f64, u64)> {
+    let number =
+        |row: &HashMap<String, String>| (row["value"].parse().unwrap(), row["basis"].parse().unwrap());
+    let all = rows(folder, "summary.csv");
+    all.iter().map(|row| ((row["source"].clone(), row["metric"].clone()), number(row))).collect()
+}
+
+fn reported(house: &House, arguments: &[&str]) -> std::path::PathBuf {
+    house.expect(0, &[&["report", "--output", "report"], arguments].concat());
+    house.path("report")
+}
+
+/// The numbers of one source, counted from what its vendor tells.
+#[derive(Default)]
+struct Counted {
+    numbers: BTreeMap<String, (f64, u64)>,
+}
+
+impl Counted {
+    fn set(&mut self, metric: &str, value: f64, basis: usize) {
+        self.numbers.insert(metric.to_owned(), (value, basis as u64));
+    }
+
+    fn rate(&mut self, metric: &str, hits: usize, basis: usize) {
+        self.set(metric, hits as f64, basis);
+        self.set(&format!("{metric}_rate"), hits as f64 / basis as f64, basis);
+    }
+
+    /// Sets percentiles by the nearest rank: the smallest value that so many in a hundred do not exceed.
+    fn percentiles(&mut self, metric: &str, mut values: Vec<f64>, percents: &[(&str, usize)]) {
+        values.sort_by(f64::total_cmp);
+        for (name, percent) in percents {
+            let enough = |at: &usize| (at + 1) * 100 >= percent * values.len();
+            if let Some(at) = (0..values.len()).find(enough) {
+                self.set(&format!("{metric}_{name}"), values[at], values.len());
+            }
+        }
+    }
+}
+
+fn speakers(told: &Told) -> Vec<(&'static str, Option<i64>)> {
+    let speaks = |role: &str| matches!(role, "user" | "assistant" | "human_agent");
+    told.messages
+        .iter()
+        .filter(|message| speaks(message.role))
+        .map(|message| (message.role, message.created_at))
+        .collect()
+}
+
+/// Counts everything that a summary says of a source. Every time is whole seconds, so that no rounding is needed.
+fn counted(all: &[Told]) -> Counted {
+    let mut found = Counted::default();
+    let messages: usize = all.iter().map(|told| told.messages.len()).sum();
+    found.set("conversations", all.len() as f64, all.len());
+    found.set("messages", messages as f64, messages);
+    let talked: Vec<_> =
+        all.iter().filter(|told| told.messages.iter().any(|message| message.role == "user")).collect();
+    let is_over = |told: &Told| {
+        told.status == Some("taken_over") || told.messages.iter().any(|message| message.role == "human_agent")
+    };
+    if all.iter().any(|told| told.status.is_some() || is_over(told)) {
+        let over = talked.iter().filter(|told| is_over(told)).count();
+        found.rate("handed_over", over, talked.len());
+        found.rate("contained", talked.len() - over, talked.len());
+        found.rate("ended", talked.iter().filter(|told| told.status == Some("ended")).count(), talked.len());
+    }
+    let single = talked.iter().filter(|told| told.messages.len() == 1).count();
+    found.rate("single_message", single, talked.len());
+    let unanswered =
+        talked.iter().filter(|told| speakers(told).last().is_some_and(|(role, _)| *role == "user"));
+    found.rate("unanswered", unanswered.count(), talked.len());
+    let percents = [("median", 50), ("p90", 90), ("p99", 99)];
+    found.percentiles("first_response_seconds", all.iter().filter_map(first_response).collect(), &percents);
+    let responses: Vec<_> = all.iter().flat_map(responses).collect();
+    found.percentiles("response_seconds", responses, &percents);
+    quality(&mut found, all);
+    let lengths: Vec<_> = all.iter().map(|told| told.messages.len() as f64).collect();
+    found.set("messages_per_conversation_mean", messages as f64 / all.len() as f64, all.len());
+    found.percentiles("messages_per_conversation", lengths, &percents[..2]);
+    let durations: Vec<_> = all
+        .iter()
+        .filter_map(|told| Some((told.updated_at? - told.created_at?) as f64))
+        .filter(|seconds| *seconds >= 0.0)
+        .collect();
+    if !durations.is_empty() {
+        found.set(
+            "duration_seconds_mean",
+            durations.iter().sum::<f64>() / durations.len() as f64,
+            durations.len(),
+        );
+    }
+    found.percentiles("duration_seconds", durations, &percents[..2]);
+    found
+}
+
+fn first_response(told: &Told) -> Option<f64> {
+    let speakers = speakers(told);
+    let asked = speakers.iter().position(|(role, _)| *role == "user")?;
+    let (_, answered) = speakers[asked..].iter().find(|(role, _)| *role != "user")?;
+    Some(((*answered)? - speakers[asked].1?) as f64).filter(|seconds| *seconds >= 0.0)
+}
+
+fn responses(told: &Told) -> Vec<f64> {
+    let speakers = speakers(told);
+    let pairs = speakers.windows(2).filter(|pair| pair[0].0 == "user" && pair[1].0 == "assistant");
+    pairs
+        .filter_map(|pair| Some((pair[1].1? - pair[0].1?) as f64))
+        .filter(|seconds| *seconds >= 0.0)
+        .collect()
+}
+
+fn quality(found: &mut Counted, all: &[Told]) {
+    let given = |told: &Told, word: &str| {
+        told.messages.iter().any(|message| message.role == "assistant" && message.feedback == Some(word))
+    };
+    let judged = |told: &Told| {
+        let inside = if given(told, "negative") {
+            Some("negative")
+        } else if given(told, "positive") {
+            Some("positive")
+        } else {
+            None
+        };
+        told.feedback.or(inside)
+    };
+    let number = |word: Option<&str>| all.iter().filter(|told| judged(told) == word).count();
+    let (positive, negative) = (number(Some("positive")), number(Some("negative")));
+    if positive + negative > 0 {
+        found.set("feedback_positive", positive as f64, all.len());
+        found.set("feedback_negative", negative as f64, all.len());
+        found.set("feedback_none", number(None) as f64, all.len());
+        found.set("feedback_rate", (positive + negative) as f64 / all.len() as f64, all.len());
+        found.set(
+            "feedback_positive_rate",
+            positive as f64 / (positive + negative) as f64,
+            positive + negative,
+        );
+    }
+    let scores: Vec<_> = all
+        .iter()
+        .flat_map(|told| &told.messages)
+        .filter(|message| message.role == "assistant")
+        .filter_map(|message| message.score)
+        .collect();
+    if !scores.is_empty() {
+        let low = scores.iter().filter(|score| **score < 0.5).count();
+        found.set("low_confidence_answers", low as f64, scores.len());
+        found.set("low_confidence_rate", low as f64 / scores.len() as f64, scores.len());
+    }
+}
+
+/// Compares every number of a report but those of people with what was counted here.
+#[track_caller]
+fn compare(house: &House, agents: &[Agent]) {
+    let found = summary(&reported(house, &[]));
+    let mut together = Vec::new();
+    for (agent, source) in agents.iter().zip(&house.sources) {
+        let told: Vec<_> = agent.told().collect();
+        check(&found, source, &counted(&told));
+        together.extend(told);
+    }
+    let all = counted(&together);
+    for metric in ["conversations", "messages", "unanswered", "single_message_rate", "response_seconds_p90"] {
+        assert_eq!(found[&(String::new(), metric.to_owned())], all.numbers[metric], "all: {metric}");
+    }
+}
+
+#[track_caller]
+fn check(found: &BTreeMap<(String, String), (f64, u64)>, source: &str, counted: &Counted) {
+    let of_people = |metric: &str| metric.contains("people");
+    let own: BTreeMap<_, _> = found
+        .iter()
+        .filter(|((of, metric), _)| of == source && !of_people(metric))
+        .map(|((_, metric), number)| (metric.clone(), *number))
+        .collect();
+    let names: BTreeSet<_> = own.keys().collect();
+    let expected: BTreeSet<_> = counted.numbers.keys().collect();
+    assert_eq!(names, expected, "{source}");
+    for (metric, (value, basis)) in &counted.numbers {
+        let (found, found_basis) = own[metric];
+        assert!((found - value).abs() < 1e-9, "{source}: {metric} is {value}, and the report says {found}");
+        assert_eq!(found_basis, *basis, "{source}: the basis of {metric}");
+    }
+}
+
+#[test]
+fn every_number_of_the_sample_is_right() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.expect(0, &["pull"]);
+    compare(&house, &agents);
+}
+
+#[test]
+fn every_number_of_a_thousand_conversations_of_each_vendor_is_right() {
+    let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 1_000)).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.expect(0, &["pull"]);
+    compare(&house, &agents);
+}
+
+#[test]
+fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
+    let agents: Vec<_> = VENDORS.map(sample).into();
+    let house = House::of_world(World::of(agents.clone()));
+    house.expect(0, &["pull"]);
+    let found = rows(&reported(&house, &[]), "volume.csv");
+    let mut days: BTreeMap<(String, String, String, String), f64> = BTreeMap::new();
+    for (agent, source) in agents.iter().zip(&house.sources) {
+        for told in agent.told() {
+            let day = |at: Option<i64>| at.map_or("undated".to_owned(), |at| rfc3339(at)[..10].to_owned());
+            let channel = told.channel.unwrap_or("unknown").to_owned();
+            let mut add = |day: String, metric: &str| {
+                *days.entry((day, source.clone(), channel.clone(), metric.to_owned())).or_default() += 1.0;
+            };
+            add(day(told.created_at), "conversations");
+            for message in &told.messages {
+                add(day(message.created_at.or(told.created_at)), "messages");
+            }
+        }
+    }
+    let is_day = |period: &str| period.len() == 10 || period == "undated";
+    let mut by_day: BTreeMap<_, f64> = BTreeMap::new();
+    let mut sums: BTreeMap<(usize, String), f64> = BTreeMap::new();
+    for row in &found {
+        let value: f64 = row["value"].parse().unwrap();
+        let width = row["period"].len();
+        *sums.entry((width, row["metric"].clone())).or_default() += value;
+        if is_day(&row["period"]) {
+            let key =
+                (row["period"].clone(), row["source"].clone(), row["channel"].clone(), row["metric"].clone());
+            *by_day.entry(key).or_default() += value;
+        }
+    }
+    assert_eq!(by_day, days);
+    for metric in ["conversations", "messages"] {
+        let sum = |width: usize| sums[&(width, metric.to_owned())];
+        // Days such as 2026-09-21, weeks such as 2026-W39, months such as 2026-09.
+        assert_eq!((sum(8), sum(7)), (sum(10), sum(10)), "{metric}");
+    }
+    let columns: BTreeSet<_> = found[0].keys().map(String::as_str).collect();
+    let base = ["period", "source", "provider", "channel", "metric", "value", "basis", "status"];
+    assert_eq!(columns, base.into());
+}
+
+/// A conversation of one question, and one answer after some seconds.
+fn asked(id: &str, at: i64, question: &str, answer_after: Option<i64>) -> Conversation {
+    let mut conversation = api_conversation(id, "nobody", at, 0);
+    conversation.contact = Contact::default();
+    let message = |role, after: i64, text: &str| Message {
+        id: Some(format!("{id}-{after}")),
+        created_at: Some(at + after),
+        ..Message::text(role, text)
+    };
+    conversation.messages.push(message(Role::User, 0, question));
+    conversation.messages.extend(answer_after.map(|after| message(Role::Assistant, after, "An answer.")));
+    conversation
+}
+
+/// 2026-10-24T22:30:00Z is Sunday, 25 October, 00:30 in Berlin, where clocks go back three hours later.
+const SATURDAY_NIGHT: i64 = 1_792_881_000;
+
+#[test]
+fn days_and_hours_are_those_of_the_time_zone() {
+    let conversations = vec![
+        asked("before", SATURDAY_NIGHT, "Hello?", Some(5)),
+        asked("after", SATURDAY_NIGHT + 4 * 3_600, "Hello?", Some(5)),
+    ];
+    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    house.expect(0, &["pull"]);
+    let hours = |zone: &str| -> BTreeSet<(String, String)> {
+        let found = rows(&reported(&house, &["--timezone", zone, "--by", "day"]), "hours.csv");
+        found.iter().map(|row| (row["weekday"].clone(), row["hour"].clone())).collect()
+    };
+    let at = |weekday: &str, hour: &str| (weekday.to_owned(), hour.to_owned());
+    assert_eq!(hours("UTC"), [at("6", "22"), at("7", "2")].into());
+    // Half past midnight in summer time; four hours later it is half past three in winter time.
+    assert_eq!(hours("Europe/Berlin"), [at("7", "0"), at("7", "3")].into());
+    let days: BTreeSet<_> = rows(&reported(&house, &["--timezone", "Europe/Berlin"]), "volume.csv")
+        .iter()
+        .map(|row| row["period"].clone())
+        .collect();
+    assert_eq!(days, ["2026-10-25", "2026-W43", "2026-10"].map(str::to_owned).into());
+    house.expect(2, &["report", "--timezone", "Berlin"]);
+}
+
+#[test]
+fn questions_that_say_the_same_are_one() {
+    let asks = [
+        ("Where's my order?", Some(1)),
+        ("wheres   MY order", Some(1)),
+        ("Where’s my order!!", None),
+        ("Größe 42?", None),
+        ("größe 42", None),
+        ("👍", Some(1)),
+    ];
+    let conversations =
+        (0..).zip(asks).map(|(at, (text, after))| asked(&format!("c{at}"), 1_790_000_000 + at, text, after));
+    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations.collect())]);
+    house.expect(0, &["pull"]);
+    let found = rows(&reported(&house, &[]), "questions.csv");
+    let of = |metric: &str| -> Vec<(String, String)> {
+        let own = found.iter().filter(|row| row["metric"] == metric && row["source"].is_empty());
+        own.map(|row| (row["question"].clone(), row["value"].clone())).collect()
+    };
+    let times = |question: &str, times: &str| (question.to_owned(), times.to_owned());
+    assert_eq!(of("first_questions"), [times("wheres my order", "3"), times("größe 42", "2")]);
+    assert_eq!(of("unanswered_questions"), [times("größe 42", "2"), times("wheres my order", "1")]);
+}
+
+fn of_person(id: &str, at: i64, email: Option<&str>, phone: Option<&str>) -> Conversation {
+    let contact =
+        Contact { email: email.map(str::to_owned), phone: phone.map(str::to_owned), ..Contact::default() };
+    Conversation { contact, ..asked(id, at, "Hello?", Some(1)) }
+}
+
+#[test]
+fn one_person_across_vendors_is_one_person() {
+    let start = 1_790_000_000;
+    let old = holding(
+        Vendor::ChatbaseV1,
+        vec![
+            of_person("jane-1", start, Some("Jane@Example.com"), Some("+49 151 234567")),
+            of_person("jane-2", start + 86_400, None, Some("0049151234567")),
+            of_person("max", start, Some("max@example.com"), None),
+            asked("nobody", start, "Hello?", None),
+        ],
+    );
+    let new = holding(
+        Vendor::ConvocoreV3,
+        vec![
+            of_person("jane-3", start + 172_800, Some(" jane@example.com"), None),
+            of_person("ada", start + 172_800, None, Some("+43 660 1234567")),
+        ],
+    );
+    let agents = vec![old, new];
+    let house = House::of_world(World::of(agents));
+    house.expect(0, &["pull"]);
+    let numbers = |arguments: &[&str]| -> BTreeMap<(String, String), f64> {
+        let found = summary(&reported(&house, arguments));
+        found
+            .into_iter()
+            .filter(|((_, metric), _)| metric.contains("people"))
+            .map(|(key, (value, _))| (key, value))
+            .collect()
+    };
+    let found = numbers(&[]);
+    let of = |found: &BTreeMap<(String, String), f64>, source: &str| -> Vec<f64> {
+        ["people", "new_people", "known_people", "returning_people"]
+            .map(|metric| found[&(source.to_owned(), metric.to_owned())])
+            .into()
+    };
+    assert_eq!(of(&found, "source-1"), [2.0, 2.0, 0.0, 1.0]);
+    // Convocore gives every conversation the id of whoever wrote; Jane is known from the old bot.
+    assert_eq!(of(&found, "source-2"), [2.0, 1.0, 1.0, 0.0]);
+    assert_eq!(of(&found, ""), [3.0, 3.0, 0.0, 1.0]);
+    assert_eq!(found.get(&(String::new(), "people_across_vendors".to_owned())), Some(&1.0));
+    let later = numbers(&["--since", &rfc3339(start + 100_000)]);
+    assert_eq!(of(&later, ""), [2.0, 1.0, 1.0, 0.0], "Jane wrote before the window begins");
+}
+
+#[test]
+fn calls_of_tools_are_counted_by_name_and_by_how_they_went() {
+    let call = |id: &str, name: &str| Content::ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        input: json!({}),
+    };
+    let result = |id: &str, name: &str, status| Content::ToolResult {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        status,
+        data: None,
+        error: None,
+    };
+    let mut conversation = asked("tools", 1_790_000_000, "Hello?", Some(2));
+    conversation.messages[1].content.extend([
+        call("1", "orders"),
+        result("1", "orders", ToolStatus::Success),
+        call("2", "orders"),
+        result("2", "orders", ToolStatus::Error),
+        call("3", "stock"),
+        result("9", "stock", ToolStatus::Success),
+    ]);
+    let house = House::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    house.expect(0, &["pull"]);
+    let found: BTreeSet<_> = rows(&reported(&house, &[]), "tools.csv")
+        .iter()
+        .map(|row| format!("{} {} {} of {}", row["tool"], row["tool_status"], row["value"], row["basis"]))
+        .collect();
+    let expect =
+        ["orders error 1 of 4", "orders success 1 of 4", "stock no-result 1 of 4", "stock success 1 of 4"];
+    assert_eq!(found, expect.map(str::to_owned).into());
+}
+
+#[test]
+fn what_a_vendor_does_not_tell_is_not_available_and_never_zero() {
+    let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 60)).into();
+    let house = House::of_world(World::of(agents));
+    house.expect(0, &["pull"]);
+    let folder = reported(&house, &[]);
+    let missing: Vec<_> = rows(&folder, "not_available.csv");
+    let has = |source: &str, metric: &str| {
+        missing.iter().any(|row| {
+            row["source"] == source && row["metric"].starts_with(metric) && !row["reason"].is_empty()
+        })
+    };
+    assert!(has("source-1", "first response") && has("source-1", "contained"), "{missing:?}");
+    assert!(has("source-3", "confidence") && !has("source-2", "contained"), "{missing:?}");
+    for file in ["summary.csv", "outcome.csv", "speed.csv"] {
+        let of_v1 = rows(&folder, file).into_iter().filter(|row| row["source"] == "source-1");
+        for row in of_v1 {
+            let metric = &row["metric"];
+            assert!(!metric.starts_with("handed_over") && !metric.contains("response"), "{file}: {row:?}");
+        }
+    }
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("not available") && page.contains("no message has a time"));
+}
+
+#[test]
+fn the_page_is_one_file_that_runs_nothing_of_what_people_wrote() {
+    let wicked = "<script>alert(1)</script><img src=x onerror=alert(2)>";
+    let mut conversation = asked("wicked", 1_790_000_000, wicked, None);
+    conversation.messages[0].content.push(Content::ToolCall {
+        id: "1".to_owned(),
+        name: "<b onclick='x'>tool</b>".to_owned(),
+        input: json!({}),
+    });
+    let house = House::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    house.expect(0, &["pull"]);
+    let page = fs::read_to_string(reported(&house, &[]).join("report.html")).unwrap();
+    assert!(
+        page.contains("&lt;b onclick=&#39;x&#39;&gt;tool&lt;/b&gt;"),
+        "the name of the tool is shown as text"
+    );
+    for forbidden in ["<script", "<img", "<b on", "http://", "https://", "src=", "url(", "@import"] {
+        assert!(!page.contains(forbidden), "{forbidden} is in the page");
+    }
+    assert!(page.contains("default-src 'none'") && page.contains("prefers-color-scheme: dark"));
+    assert!(page.contains("@media print") && page.contains("width=device-width"));
+}
+
+#[test]
+fn the_description_names_every_column_of_every_file() {
+    let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 30)).into();
+    let house = House::of_world(World::of(agents));
+    house.expect(0, &["export"]);
+    for folder in [reported(&house, &[]), house.path("export")] {
+        let package: Value =
+            serde_json::from_slice(&fs::read(folder.join("datapackage.json")).unwrap()).unwrap();
+        let mut described = BTreeSet::new();
+        for resource in package["resources"].as_array().unwrap() {
+            let path = resource["path"].as_str().unwrap();
+            described.insert(path.to_owned());
+            let fields = resource["schema"]["fields"].as_array().unwrap();
+            let names: Vec<_> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
+            let header = csv::Reader::from_path(folder.join(path)).unwrap().headers().unwrap().clone();
+            assert_eq!(header.iter().collect::<Vec<_>>(), names, "{path}");
+            assert!(fields.iter().all(|field| !field["description"].as_str().unwrap().is_empty()));
+        }
+        let written: BTreeSet<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "csv"))
+            .collect();
+        assert_eq!(described, written);
+    }
+}
+
+#[test]
+fn two_bots_are_compared_by_what_both_tell() {
+    let talk = |prefix: &str, number: usize, answer: Option<i64>| -> Vec<Conversation> {
+        let one = |at: usize| {
+            let begun = 1_790_000_000 + i64::try_from(at).unwrap() * 60;
+            // Every second one stays without an answer where there is to be none.
+            let answer = answer.or(at.is_multiple_of(2).then_some(20));
+            asked(
+                &format!("{prefix}-{at}"),
+                begun,
+                "Hello?",
+                answer.map(|after| after + i64::try_from(at % 3).unwrap()),
+            )
+        };
+        (0..number).map(one).collect()
+    };
+    let old = Agent { id: "old".to_owned(), ..holding(Vendor::ChatbaseV2, talk("old", 100, None)) };
+    let new = Agent { id: "new".to_owned(), ..holding(Vendor::ChatbaseV2, talk("new", 100, Some(5))) };
+    let house = House::of(vec![old, new]);
+    house.expect(0, &["pull"]);
+    let run = house.expect(0, &["report", "compare", "--a", "source-1", "--b", "source-2", "--json"]).json();
+    let of = |metric: &str| {
+        run["metrics"].as_array().unwrap().iter().find(|found| found["metric"] == metric).unwrap().clone()
+    };
+    let unanswered = of("unanswered_rate");
+    assert_eq!(
+        (&unanswered["a"], &unanswered["b"], &unanswered["verdict"]),
+        (&json!(0.5), &json!(0.0), &json!("better"))
+    );
+    assert_eq!((&unanswered["a_basis"], &unanswered["difference"]), (&json!(100), &json!(-0.5)));
+    let speed = of("response_seconds");
+    assert_eq!((speed["verdict"].as_str(), speed["a_basis"].as_u64()), (Some("better"), Some(50)));
+    assert_eq!(of("low_confidence_rate")["verdict"], "not-available");
+    assert_eq!(of("contained_rate")["verdict"], "no-difference-shown");
+    let shown = house.expect(0, &["report", "compare", "--a", "source-2", "--b", "source-1"]).stdout;
+    assert!(shown.contains("worse") && shown.contains("95 % interval"), "{shown}");
+    let run = house.expect(2, &["report", "compare", "--a", "source-1", "--b", "source-1"]);
+    assert!(run.stderr.contains("itself"), "{}", run.stderr);
+    house.expect(2, &["report", "compare", "--a", "source-1", "--b", "nobody"]);
+    house.expect(2, &["report", "compare", "--a", "source-1"]);
+}
+
+#[test]
+fn a_report_asks_no_vendor_and_leaves_the_archive_as_it_is() {
+    let mut house = House::sample();
+    house.expect(0, &["pull"]);
+    let before = fs::read(house.path("chatark.db")).unwrap();
+    house.stop_sandbox();
+    let run = house.expect(0, &["report", "--json"]).json();
+    assert_eq!(run["files"].as_array().unwrap().len(), 13);
+    assert_eq!(run["summary"]["sources"].as_array().unwrap().len(), 3);
+    assert_eq!(fs::read(house.path("chatark.db")).unwrap(), before);
+    let text = house.expect(0, &["report"]).stdout;
+    for words in ["contained by the bot", "source-2", "not available", "█"] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_reported_is_one_clear_line() {
+    let empty = holding(Vendor::ChatbaseV2, Vec::new());
+    let house = House::of(vec![empty, agent(Vendor::ChatbaseV1, 3)]);
+    let one_line = |run: &chatark_tests::Run| {
+        assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains("hint: "), "{}", run.stderr);
+    };
+    one_line(&house.expect(2, &["report"]));
+    house.expect(0, &["pull"]);
+    for arguments in [
+        &["report", "source-1"][..],
+        &["report", "nobody"],
+        &["report", "--since", "2026-02-01", "--until", "2026-01-01"],
+        &["report", "--since", "2090-01-01"],
+    ] {
+        one_line(&house.expect(2, arguments));
+        assert!(!house.path("report").exists(), "{arguments:?}: a report of nothing was written");
+    }
+    house.expect(0, &["report", "source-2"]);
+}
+
+/// Conversations that no vendor dates are counted, and stand apart from those of a day.
+#[test]
+fn a_source_without_dates_is_reported_without_them() {
+    let agent = agent(Vendor::ChatbaseV1, 4);
+    let house = House::of(vec![agent.clone()]);
+    for at in 0..4 {
+        let id = agent.dataset.conversation(at).id;
+        let record = json!({ "id": id, "messages": [{ "role": "user", "content": "Hello?" }] });
+        house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
+    }
+    house.expect(0, &["pull"]);
+    let folder = reported(&house, &[]);
+    let volume = rows(&folder, "volume.csv");
+    assert!(volume.iter().all(|row| row["period"] == "undated"), "{volume:?}");
+    let conversations = ("source-1".to_owned(), "conversations".to_owned());
+    assert_eq!(summary(&folder).get(&conversations), Some(&(4.0, 4)));
+    assert!(
+        rows(&folder, "not_available.csv").iter().any(|row| row["reason"] == "no conversation has a date")
+    );
+    assert_eq!(provider(now(&house, &agent).vendor), volume[0]["provider"]);
+}
