@@ -38,6 +38,8 @@ struct Scenario {
     generation: Generation,
     conversations: usize,
     arguments: &'static [&'static str],
+    /// Commands that are measured afterwards, over the same archive.
+    then: &'static [&'static [&'static str]],
 }
 
 const EXPORT: &[&str] = &["export", "--format", "json,jsonl,csv"];
@@ -49,6 +51,7 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::Paged,
         conversations: 10_000,
         arguments: &["pull"],
+        then: &[&["pull"], &["plan"], &["verify"], &["status"]],
     },
     Scenario {
         name: "v2 10,000: pull, JSON, JSONL, CSV",
@@ -56,6 +59,7 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::Paged,
         conversations: 10_000,
         arguments: EXPORT,
+        then: &[],
     },
     Scenario {
         name: "v1 10,000: pull, JSON, JSONL, CSV",
@@ -63,6 +67,7 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::Paged,
         conversations: 10_000,
         arguments: EXPORT,
+        then: &[],
     },
     Scenario {
         name: "convocore paged 10,000: pull, JSON, JSONL, CSV",
@@ -70,6 +75,7 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::Paged,
         conversations: 10_000,
         arguments: EXPORT,
+        then: &[],
     },
     Scenario {
         name: "convocore one array, small: pull",
@@ -77,6 +83,7 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::OneArray,
         conversations: 750,
         arguments: &["pull"],
+        then: &[],
     },
     Scenario {
         name: "convocore one array, large: pull",
@@ -84,6 +91,15 @@ const SCENARIOS: &[Scenario] = &[
         generation: Generation::OneArray,
         conversations: 75_000,
         arguments: &["pull"],
+        then: &[],
+    },
+    Scenario {
+        name: "convocore one array, 1 million messages: pull",
+        vendor: Vendor::ConvocoreV3,
+        generation: Generation::OneArray,
+        conversations: 95_000,
+        arguments: &["pull"],
+        then: &[&["report"], &["export", "--offline", "--format", "csv"], &["verify"], &["pull"]],
     },
 ];
 
@@ -130,7 +146,26 @@ fn run(scenario: &Scenario, binary: &Path) {
         floor.as_secs_f64(),
         requests
     );
+    for arguments in scenario.then {
+        let (before, sent) = (sandbox.request_count(AGENT), bytes_sent(&sandbox));
+        let measured = measure(binary, folder.path(), arguments);
+        println!(
+            "{:<48} {:>8.2} {:>8.2} {:>9.1} {:>10.1} {:>9} {:>9}",
+            format!("    then: {}", arguments.join(" ")),
+            measured.wall.as_secs_f64(),
+            measured.cpu.as_secs_f64(),
+            measured.peak_kibibytes as f64 / 1024.0,
+            bytes_sent(&sandbox).saturating_sub(sent) as f64 / 1e6,
+            "-",
+            sandbox.request_count(AGENT) - before
+        );
+    }
     runtime.block_on(sandbox.stop());
+}
+
+/// Returns the bytes of all answers so far that were sent in one piece.
+fn bytes_sent(sandbox: &Sandbox) -> usize {
+    sandbox.requests().iter().map(|seen| seen.bytes).sum()
 }
 
 /// The floor: downloads the same answers one after another and discards them.

@@ -22,6 +22,7 @@ mod rebuild;
 mod status;
 mod stored;
 mod sweep;
+mod talk;
 mod values;
 mod verify;
 mod views;

@@ -135,7 +135,7 @@ impl Archive {
         // Bytes and rows of one state, whatever is written meanwhile.
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         let sql = format!(
-            "SELECT {} FROM raw r JOIN conversation c USING (conversation_key)
+            "SELECT {} FROM raw r CROSS JOIN conversation c USING (conversation_key)
              WHERE c.source_key = ?1 AND c.conversation_key % ?2 = ?3 AND r.raw_key > ?4
              ORDER BY r.raw_key LIMIT ?5",
             stored::COLUMNS

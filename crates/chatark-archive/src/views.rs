@@ -1,6 +1,7 @@
 //! The facts that reports are made of, as tables of their own beside the archive, which is not touched.
 
 use std::fmt;
+use std::time::Instant;
 
 use chatark_core::{Channel, Error, ErrorKind, Result, Timestamp, Zone};
 use rusqlite::functions::{Context, FunctionFlags};
@@ -9,6 +10,7 @@ use rusqlite::{Row, params};
 
 use crate::open::Archive;
 use crate::read::Filter;
+use crate::talk;
 use crate::values::database;
 
 /// An archive with the facts of a report beside it. They are gone with it.
@@ -92,39 +94,62 @@ impl Views {
             let source = params![key, origin.source.as_str(), origin.provider];
             connection.execute("INSERT INTO temp.chosen VALUES (?1, ?2, ?3)", source).map_err(failed())?;
         }
+        let began = Instant::now();
+        talk::gather(connection, zone)?;
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "messages gathered");
         connection.execute_batch(include_str!("views/facts.sql")).map_err(failed())?;
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "facts gathered");
         Ok(Self { archive })
     }
 
     /// Makes the views that metrics read: `conversation_report`, `message_report`, `response_report`, `tool_report`.
+    ///
+    /// Their rows belong to slots, which are numbers; `slots` says which period, source and channel each one is.
     pub fn group_by(&self, grain: Grain) -> Result<()> {
         let period = grain.period();
-        let columns = grain.columns(&format!("conversations.{period}"));
-        let by_message = grain.columns(&format!("message_days.{period}"));
+        let of_conversation = grain.columns(&format!("conversations.{period}"));
+        let of_message = grain.columns(&format!("message_days.{period}"));
         let told = "tells_dates, tells_outcome, tells_times, tells_duration, tells_feedback, tells_scores, tells_tools, tells_people";
-        let from = "FROM conversations JOIN sources USING (source, provider)";
         let sql = format!(
             "DROP VIEW IF EXISTS temp.conversation_report; DROP VIEW IF EXISTS temp.message_report;
              DROP VIEW IF EXISTS temp.response_report; DROP VIEW IF EXISTS temp.tool_report;
+             DROP TABLE IF EXISTS temp.slots; DROP TABLE IF EXISTS temp.conversation_slots;
+             CREATE TEMP TABLE slots (
+                 slot INTEGER PRIMARY KEY, period TEXT, source TEXT, provider TEXT, channel TEXT,
+                 UNIQUE (period, source, provider, channel));
+             INSERT INTO temp.slots (period, source, provider, channel)
+                 SELECT DISTINCT {of_conversation} FROM conversations
+                 UNION SELECT DISTINCT {of_message} FROM message_days JOIN conversations USING (key);
+             CREATE TEMP TABLE conversation_slots (key INTEGER PRIMARY KEY, slot INTEGER);
+             INSERT INTO temp.conversation_slots
+                 SELECT key, slot FROM (SELECT conversations.key AS key, {of_conversation} FROM conversations)
+                     JOIN slots USING (period, source, provider, channel);
              CREATE TEMP VIEW conversation_report AS
-                 SELECT {columns}, {told}, status, weekday, hour, duration_seconds, first_response_seconds, messages,
+                 SELECT slot, {told}, status, weekday, hour, duration_seconds, first_response_seconds, messages,
                      user_messages, assistant_messages, positive_messages, negative_messages, scored_messages,
                      low_messages, feedback, is_handed_over, is_unanswered, first_question, last_question, person,
-                     is_first_contact, conversations.provider AS vendor, conversations.source AS origin
-                 {from};
+                     is_first_contact, conversations.provider AS vendor
+                 FROM conversations JOIN conversation_slots USING (key) JOIN sources USING (source_key);
              CREATE TEMP VIEW message_report AS
-                 SELECT {by_message}, message_days.messages {from} JOIN message_days USING (key);
+                 SELECT slot, counted.messages FROM (
+                     SELECT {of_message}, sum(message_days.messages) AS messages
+                     FROM message_days JOIN conversations USING (key) GROUP BY 1, 2, 3, 4
+                 ) counted JOIN slots USING (period, source, provider, channel);
              CREATE TEMP VIEW response_report AS
-                 SELECT {columns}, response_seconds {from} JOIN responses USING (key);
+                 SELECT slot, response_seconds, times FROM responses JOIN conversation_slots USING (key);
              CREATE TEMP VIEW tool_report AS
-                 SELECT {columns}, tool, tool_status {from} JOIN tool_calls USING (key);"
+                 SELECT slot, tool, tool_status FROM tool_calls JOIN conversation_slots USING (key);"
         );
-        self.archive.connection.execute_batch(&sql).map_err(database("group the facts of a report"))
+        let began = Instant::now();
+        self.archive.connection.execute_batch(&sql).map_err(database("group the facts of a report"))?;
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), ?grain, "grouped");
+        Ok(())
     }
 
     /// Gives every row of a query over the views to `take`.
     pub fn select(&self, sql: &str, mut take: impl FnMut(&[Cell]) -> Result<()>) -> Result<()> {
         let failed = || database("compute a report");
+        let began = Instant::now();
         let mut statement = self.archive.connection.prepare(sql).map_err(failed())?;
         let width = statement.column_count();
         let mut rows = statement.query([]).map_err(failed())?;
@@ -136,6 +161,8 @@ impl Views {
             }
             take(&cells)?;
         }
+        let what = sql.lines().find(|line| line.contains("-- ")).unwrap_or_default().trim();
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), what, "computed");
         Ok(())
     }
 }

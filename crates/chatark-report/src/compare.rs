@@ -112,7 +112,11 @@ impl Verdict {
 pub fn compare(views: &Views, a: &str, b: &str) -> Result<Vec<Comparison>> {
     views.group_by(Grain::Source)?;
     let mut samples: HashMap<(String, String), Sample> = HashMap::new();
-    views.select(include_str!("metrics/compare.sql"), |cells| {
+    let sql = format!(
+        "SELECT source, metric, number, total, squares FROM ({}) JOIN slots USING (slot)",
+        include_str!("metrics/compare.sql")
+    );
+    views.select(&sql, |cells| {
         if let [Cell::Text(source), Cell::Text(metric), number, total, squares] = cells {
             let Cell::Integer(number) = number else { return Ok(()) };
             let number = u64::try_from(*number).unwrap_or(0);

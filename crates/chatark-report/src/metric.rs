@@ -9,7 +9,7 @@ pub(crate) struct Metric {
     pub(crate) file: &'static str,
     /// What it is about.
     pub(crate) title: &'static str,
-    /// What its rows come from: the seven columns of every metric, then its own.
+    /// What its rows come from: slot, metric, value and basis, then its own columns.
     pub(crate) sql: &'static str,
     /// Its own columns, after the seven.
     pub(crate) columns: &'static [Column],
@@ -51,6 +51,22 @@ const WEEKDAY: Column = Column::new("weekday", Kind::Integer, "The day of the we
 const HOUR: Column = Column::new("hour", Kind::Integer, "The hour of the day, from 0 to 23");
 const QUESTION: Column =
     Column::new("question", Kind::Text, "What was asked, in lower case and without punctuation");
+
+impl Metric {
+    /// Returns the query for its rows: the slots that its SQL speaks of are named, and the rows sorted.
+    pub(crate) fn query(&self) -> String {
+        let own = self.columns.iter().fold(String::new(), |own, column| own + ", " + column.name);
+        // What is ranked comes in its order; all else by its own columns.
+        let order =
+            if self.grouping == Grouping::Sources { format!(", value DESC{own}") } else { own.clone() };
+        format!(
+            "SELECT period, source, provider, channel, metric, value, basis{own}
+             FROM ({}) JOIN slots USING (slot)
+             ORDER BY period, source, provider, channel, metric{order}",
+            self.sql
+        )
+    }
+}
 
 /// Declares a metric whose file of SQL has the name of its CSV file.
 macro_rules! metric {
@@ -99,10 +115,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_gives_its_columns_and_says_what_it_is() {
+    fn every_metric_says_what_it_is() {
         for metric in METRICS {
             assert!(metric.sql.starts_with("-- "), "{} says nothing about itself", metric.file);
-            assert!(metric.sql.contains("ORDER BY 1, 2, 3, 4"), "{} has no order", metric.file);
+            assert!(metric.query().contains("ORDER BY period, source"), "{} has no order", metric.file);
         }
     }
 }

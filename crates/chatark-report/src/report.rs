@@ -79,7 +79,7 @@ fn write_metric(
     table: &mut Table,
     periods: &mut BTreeMap<String, u64>,
 ) -> Result<()> {
-    views.select(metric.sql, |cells| {
+    views.select(&metric.query(), |cells| {
         let row = MetricRow(cells);
         if metric.grouping == Grouping::EachPeriod && row.text(4) == "conversations" {
             *periods.entry(row.text(0).to_owned()).or_default() += row.count(5);

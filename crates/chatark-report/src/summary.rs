@@ -145,7 +145,7 @@ impl Summary {
         for grain in [Grain::All, Grain::Source] {
             views.group_by(grain)?;
             for metric in METRICS {
-                views.select(metric.sql, |cells| {
+                views.select(&metric.query(), |cells| {
                     let row = MetricRow(cells);
                     if metric.grouping == Grouping::Sources {
                         take(metric, row)?;

@@ -1,7 +1,8 @@
 -- What reports are made of, one temporary table for each kind of fact. Described in docs/schema.md.
 --
--- temp.chosen holds the sources that were asked for, temp.bounds the window and the channel. local(microseconds,
--- format) writes an instant in the time zone of the report; fold(text) brings texts that say the same to one form.
+-- temp.chosen holds the sources that were asked for, temp.bounds the window and the channel; temp.talk, what the
+-- messages of each conversation come to, is made by talk.rs in one pass. local(microseconds, format) writes an instant
+-- in the time zone of the report; fold(text) brings texts that say the same to one form.
 
 -- People: one row for each conversation that tells who wrote. An e-mail address is a person's best name; a telephone
 -- number that came with exactly one address is that person's too; a vendor's id is good within its source alone.
@@ -33,29 +34,9 @@ SELECT person, min(coalesce(created_at, 0)) AS created_at FROM person GROUP BY p
 
 CREATE UNIQUE INDEX temp.first_contact_by_person ON first_contact (person);
 
--- One row for each conversation of the report: what its messages come to.
-CREATE TEMP TABLE talk AS
-SELECT message.conversation_key,
-       count(*) AS messages,
-       sum(role = 'user') AS user_messages,
-       sum(role = 'assistant') AS assistant_messages,
-       sum(role = 'human_agent') AS human_messages,
-       sum(role = 'assistant' AND message.feedback = 'positive') AS positive_messages,
-       sum(role = 'assistant' AND message.feedback = 'negative') AS negative_messages,
-       sum(role = 'assistant' AND score IS NOT NULL) AS scored_messages,
-       sum(role = 'assistant' AND score < 0.5) AS low_messages,
-       sum(message.created_at IS NOT NULL) AS dated_messages,
-       sum(parts IS NOT NULL AND parts LIKE '%"tool_%') AS tool_messages,
-       min(CASE WHEN role = 'user' THEN position END) AS first_user_position,
-       max(CASE WHEN role IN ('user', 'assistant', 'human_agent') THEN position END) AS last_position
-FROM message JOIN conversation USING (conversation_key)
-WHERE source_key IN (SELECT source_key FROM temp.chosen)
-GROUP BY message.conversation_key;
-
-CREATE INDEX temp.talk_by_key ON talk (conversation_key);
-
 CREATE TEMP TABLE conversations AS
 SELECT conversation.conversation_key AS key,
+       chosen.source_key,
        chosen.name AS source,
        chosen.provider,
        conversation.id AS conversation_id,
@@ -82,15 +63,11 @@ SELECT conversation.conversation_key AS key,
        CASE WHEN last_message.role = 'user' THEN 1 ELSE 0 END AS is_unanswered,
        fold(substr(first_message.text, 1, 400)) AS first_question,
        CASE WHEN last_message.role = 'user' THEN fold(substr(last_message.text, 1, 400)) END AS last_question,
-       (SELECT CASE WHEN answer.created_at >= first_message.created_at THEN (answer.created_at - first_message.created_at) / 1e6 END
-        FROM message answer
-        WHERE answer.conversation_key = conversation.conversation_key AND answer.position > first_user_position
-            AND answer.role IN ('assistant', 'human_agent')
-        ORDER BY answer.position LIMIT 1) AS first_response_seconds,
+       first_response_seconds,
        person.person,
        CASE WHEN person.person IS NOT NULL AND coalesce(conversation.created_at, 0) = first_contact.created_at THEN 1 ELSE 0 END AS is_first_contact
 FROM conversation JOIN temp.chosen USING (source_key) CROSS JOIN temp.bounds
-    LEFT JOIN talk ON talk.conversation_key = conversation.conversation_key
+    LEFT JOIN talk ON talk.key = conversation.conversation_key
     LEFT JOIN message first_message
         ON first_message.conversation_key = conversation.conversation_key AND first_message.position = first_user_position
     LEFT JOIN message last_message
@@ -105,7 +82,7 @@ CREATE UNIQUE INDEX temp.conversations_by_key ON conversations (key);
 
 -- What each source tells at all, within the report: the others' numbers are not zero, they are not available.
 CREATE TEMP TABLE sources AS
-SELECT source, provider, count(*) AS conversations,
+SELECT source_key, source, provider, count(*) AS conversations,
        max(day IS NOT NULL) AS tells_dates,
        max(status <> 'unknown' OR human_messages > 0) AS tells_outcome,
        max(dated_messages > 0) AS tells_times,
@@ -114,32 +91,9 @@ SELECT source, provider, count(*) AS conversations,
        max(scored_messages > 0) AS tells_scores,
        max(tool_messages > 0) AS tells_tools,
        max(person IS NOT NULL) AS tells_people
-FROM conversations GROUP BY source, provider;
+FROM conversations GROUP BY source_key;
 
--- Each answer of the assistant to a user's message, where both have a time.
-CREATE TEMP TABLE responses AS
-SELECT key, (answered_at - asked_at) / 1e6 AS response_seconds
-FROM (
-    SELECT conversation_key AS key, role, created_at AS answered_at,
-           lag(role) OVER (PARTITION BY conversation_key ORDER BY position) AS before,
-           lag(created_at) OVER (PARTITION BY conversation_key ORDER BY position) AS asked_at
-    FROM message
-    WHERE role IN ('user', 'assistant', 'human_agent')
-        AND conversation_key IN (SELECT key FROM conversations WHERE dated_messages > 0)
-)
-WHERE role = 'assistant' AND before = 'user' AND answered_at >= asked_at;
-
--- Messages by the day on which they were written; a message without a time counts where its conversation began.
-CREATE TEMP TABLE message_days AS
-SELECT key, day_of AS day, week_of AS week, month_of AS month, count(*) AS messages
-FROM (
-    SELECT key,
-           coalesce(local(message.created_at, '%Y-%m-%d'), day) AS day_of,
-           coalesce(local(message.created_at, '%G-W%V'), week) AS week_of,
-           coalesce(local(message.created_at, '%Y-%m'), month) AS month_of
-    FROM conversations JOIN message ON message.conversation_key = key
-)
-GROUP BY key, day_of, week_of, month_of;
+CREATE UNIQUE INDEX temp.sources_by_key ON sources (source_key);
 
 -- Each call of a tool with how it went, and each result whose call the vendor does not show.
 CREATE TEMP TABLE tool_parts AS

@@ -3,26 +3,25 @@
 WITH talked AS (
     SELECT * FROM conversation_report WHERE user_messages > 0
 ), told AS (
-    SELECT period, source, provider, channel, count(*) AS basis,
+    SELECT slot, count(*) AS basis,
            sum(is_handed_over) AS handed_over,
            sum(CASE WHEN status = 'ended' THEN 1 ELSE 0 END) AS ended
     FROM talked WHERE tells_outcome = 1
-    GROUP BY period, source, provider, channel
+    GROUP BY slot
 ), everything AS (
-    SELECT period, source, provider, channel, count(*) AS basis,
+    SELECT slot, count(*) AS basis,
            sum(CASE WHEN messages = 1 THEN 1 ELSE 0 END) AS single_message,
            sum(is_unanswered) AS unanswered
     FROM talked
-    GROUP BY period, source, provider, channel
+    GROUP BY slot
 )
-SELECT period, source, provider, channel, 'contained' AS metric, basis - handed_over AS value, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'contained_rate', (basis - handed_over) * 1.0 / basis, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'handed_over', handed_over, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'handed_over_rate', handed_over * 1.0 / basis, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'ended', ended, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'ended_rate', ended * 1.0 / basis, basis FROM told
-UNION ALL SELECT period, source, provider, channel, 'single_message', single_message, basis FROM everything
-UNION ALL SELECT period, source, provider, channel, 'single_message_rate', single_message * 1.0 / basis, basis FROM everything
-UNION ALL SELECT period, source, provider, channel, 'unanswered', unanswered, basis FROM everything
-UNION ALL SELECT period, source, provider, channel, 'unanswered_rate', unanswered * 1.0 / basis, basis FROM everything
-ORDER BY 1, 2, 3, 4, 5
+SELECT slot, 'contained' AS metric, basis - handed_over AS value, basis FROM told
+UNION ALL SELECT slot, 'contained_rate', (basis - handed_over) * 1.0 / basis, basis FROM told
+UNION ALL SELECT slot, 'handed_over', handed_over, basis FROM told
+UNION ALL SELECT slot, 'handed_over_rate', handed_over * 1.0 / basis, basis FROM told
+UNION ALL SELECT slot, 'ended', ended, basis FROM told
+UNION ALL SELECT slot, 'ended_rate', ended * 1.0 / basis, basis FROM told
+UNION ALL SELECT slot, 'single_message', single_message, basis FROM everything
+UNION ALL SELECT slot, 'single_message_rate', single_message * 1.0 / basis, basis FROM everything
+UNION ALL SELECT slot, 'unanswered', unanswered, basis FROM everything
+UNION ALL SELECT slot, 'unanswered_rate', unanswered * 1.0 / basis, basis FROM everything
