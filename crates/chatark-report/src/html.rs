@@ -173,7 +173,10 @@ fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &s
 fn cell(row: Option<&SummaryRow>) -> String {
     let Some(row) = row else { return "<td class=\"number missing\">not available</td>".to_owned() };
     let bar = if is_rate(row) { chart::share(row.value) } else { String::new() };
-    format!("<td class=\"number\">{}{bar}<small>of {}</small></td>", shown(row), grouped(row.basis))
+    // A number that is its own basis needs no second one.
+    let (value, basis) = (shown(row), grouped(row.basis));
+    let basis = if value == basis { String::new() } else { format!("<small>of {basis}</small>") };
+    format!("<td class=\"number\">{value}{bar}{basis}</td>")
 }
 
 fn hours(page: &mut String, summary: &Summary) {
