@@ -359,7 +359,7 @@ fn formats_and_their_options_are_taken_from_the_command_and_the_config() {
         names
     };
     house.expect(0, &["export", "--format", "csv", "--csv-bom", "--output", "one"]);
-    assert_eq!(names("one"), ["conversations.csv", "manifest.json", "messages.csv"]);
+    assert_eq!(names("one"), ["conversations.csv", "datapackage.json", "manifest.json", "messages.csv"]);
     assert!(fs::read(house.path("one/messages.csv")).unwrap().starts_with(b"\xEF\xBB\xBFsource,"));
     house.expect(0, &["export", "--format", "json,jsonl", "--output", "two/deep"]);
     assert_eq!(names("two/deep"), ["conversations.json", "conversations.jsonl", "manifest.json"]);

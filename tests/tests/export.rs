@@ -317,7 +317,7 @@ fn the_demo_needs_nothing_but_a_folder() {
     house.stop_sandbox();
     for _ in 0..2 {
         let run = house.expect(0, &["demo", "--dir", "d"]);
-        assert_eq!(contents(&house.path("d/export")).len(), 5);
+        assert_eq!(contents(&house.path("d/export")).len(), 6);
         for word in ["shop", "shop-legacy", "voice", "complete", "unprovable", "d/export/messages.csv"] {
             assert!(run.stdout.contains(word), "{word} is not in {}", run.stdout);
         }
