@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use chatark_sandbox::{Agent, Generation, Vendor, World};
@@ -17,6 +18,9 @@ use crate::support::{agent, archived, ids, lines, number, pulled};
 
 /// How often each pull is killed.
 const KILLS: usize = 12;
+
+/// How often an export is killed.
+const ROUNDS: usize = 15;
 
 /// Numbers that look like chance and are the same in every run.
 struct Chance(u64);
@@ -184,6 +188,12 @@ fn a_sweep_of_changes_survives() {
     assert_eq!(number(&house, "SELECT count(*) FROM raw"), 600 + 86);
 }
 
+fn has_unfinished(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| {
+        entries.any(|entry| entry.unwrap().file_name().to_str().unwrap().ends_with(".chatark-part"))
+    })
+}
+
 #[test]
 fn files_are_whole_or_absent() {
     let agent = agent(Vendor::ChatbaseV2, 1_500);
@@ -193,14 +203,15 @@ fn files_are_whole_or_absent() {
     let mut chance = Chance(0x5eed_0006);
     let folder = house.path("export");
     let mut partial = 0;
-    for round in 0..15 {
+    for round in 0..ROUNDS {
         if round % 3 == 0 {
             let _ = fs::remove_dir_all(&folder);
         }
         let running = house.spawn(&["export", "--offline"]);
         let running = std::cell::RefCell::new(running);
-        eventually(|| folder.exists() || running.borrow_mut().has_ended());
-        std::thread::sleep(Duration::from_micros(chance.below(400_000)));
+        eventually(|| has_unfinished(&folder) || running.borrow_mut().has_ended());
+        let delay = if round == ROUNDS - 1 { 0 } else { chance.below(400_000) };
+        std::thread::sleep(Duration::from_micros(delay));
         let running = running.into_inner();
         running.kill();
         running.finish();
@@ -222,6 +233,7 @@ fn files_are_whole_or_absent() {
         }
     }
     assert!(partial > 0, "no kill landed before the end of an export");
+    assert!(has_unfinished(&folder), "the last kill landed after the end of an export");
     let manifest = house.expect(0, &["export", "--offline", "--json"]).json()["manifest"].clone();
     let named: BTreeSet<_> = manifest["files"]
         .as_array()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chatark_core::Result;
 
 use crate::failure::storage;
+use crate::output;
 
 /// A folder that exists; if it was created for an export that does not come about, it goes again.
 #[derive(Debug)]
@@ -17,7 +18,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder, creating it and its parents where they are missing, for nobody but the user.
+    /// Opens a folder, creating it and its parents where they are missing, for nobody but the user, and clears away
+    /// what a killed export left in it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
@@ -26,6 +28,7 @@ impl Folder {
         private_builder()
             .create(path)
             .map_err(|error| storage("create the output folder".to_owned(), path, error))?;
+        output::clear_abandoned(path);
         Ok(folder)
     }
 

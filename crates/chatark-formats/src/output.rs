@@ -1,6 +1,7 @@
 //! One file of an export while it grows: counted, hashed, and out of sight until it is complete.
 
 use std::fmt::Write as _;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ use crate::failure::storage;
 use crate::manifest::FileEntry;
 
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// The end of the name of a file that is not complete; nothing but Chatark makes such names.
+const UNFINISHED: &str = ".chatark-part";
 
 /// A file that is being written beside its place; dropped, it leaves nothing behind.
 #[derive(Debug)]
@@ -43,6 +47,17 @@ struct Hashed<W> {
     bytes: u64,
 }
 
+/// Removes the unfinished files of programs that were killed, as far as that is possible.
+pub(crate) fn clear_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_unfinished = entry.file_name().to_str().is_some_and(|name| name.ends_with(UNFINISHED));
+        if is_unfinished && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Output {
     /// Begins a file beside its place, readable for nobody but the user.
     pub(crate) fn begin(folder: &Path, name: &'static str) -> Result<Self> {
@@ -50,9 +65,11 @@ impl Output {
         // A temporary file has mode 0600 from the start, and keeps it when it is renamed.
         let file = tempfile::Builder::new()
             .prefix(&format!(".{name}."))
-            .suffix(".part")
+            .suffix(UNFINISHED)
             .tempfile_in(folder)
             .map_err(|error| target.failed(error))?;
+        // The lock says that somebody is still writing. Where a file system has no locks, nothing is ever cleared.
+        let _ = file.as_file().try_lock();
         let hashed = Hashed { inner: file, sha256: Sha256::new(), bytes: 0 };
         Ok(Self { target, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
     }

@@ -36,6 +36,20 @@ fn an_unfinished_export_takes_its_folders_with_it() {
 }
 
 #[test]
+fn what_a_killed_export_left_goes_and_what_a_live_one_writes_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let abandoned = ".conversations.json.abc123.chatark-part";
+    for name in [abandoned, ".theirs.part", "notes"] {
+        fs::write(folder.path().join(name), "half").unwrap();
+    }
+    let live = Export::begin(folder.path(), &options(&[Format::Jsonl])).unwrap();
+    export_into(folder.path(), &options(&[Format::Json]), &samples::all());
+    live.finish(state()).unwrap();
+    let expect = [".theirs.part", "conversations.json", "conversations.jsonl", "manifest.json", "notes"];
+    assert_eq!(names(folder.path()), expect);
+}
+
+#[test]
 fn nothing_but_the_chosen_files_is_written() {
     let cases: [(&[Format], &[&str]); 3] = [
         (&[Format::Json], &["conversations.json", "manifest.json"]),
