@@ -1,5 +1,8 @@
 //! What the messages of each conversation come to, for reports: one pass over them in the order in which they lie.
 
+use std::collections::HashMap;
+use std::mem;
+
 use chatark_core::{Result, Timestamp, Zone};
 use rusqlite::{CachedStatement, Connection, Row, params};
 
@@ -7,6 +10,12 @@ use crate::values::database;
 
 /// A quarter of an hour in microseconds: all time zones are whole quarters apart.
 const QUARTER: i64 = 900_000_000;
+
+/// The day, week and month of what has no time.
+const UNDATED: &str = "undated";
+
+/// How many different response times are held in memory.
+const RESPONSES_HELD: usize = 50_000;
 
 /// What has been seen of one conversation.
 #[derive(Debug, Default)]
@@ -29,8 +38,8 @@ struct Talk {
     first_response_seconds: Option<f64>,
     /// The speaker before, and when.
     before: Option<(bool, Option<i64>)>,
-    /// How long the assistant took, and how often so long.
-    responses: Vec<(f64, i64)>,
+    /// How long the assistant took, each time.
+    responses: Vec<f64>,
     /// Messages by the quarter in which they were written, in the order of the conversation.
     quarters: Vec<(Option<i64>, i64)>,
 }
@@ -54,18 +63,33 @@ enum Speaker {
     Nobody,
 }
 
-/// Makes `temp.talk`, `temp.responses` and `temp.message_days` of the sources in `temp.chosen`.
+/// A conversation whose messages are asked for.
+struct Wanted {
+    key: i64,
+    source_key: i64,
+    channel: String,
+    begun: Option<i64>,
+}
+
+/// Makes `temp.talk`, `temp.cells`, `temp.message_cells` and `temp.responses` of the conversations that `temp.chosen`
+/// and `temp.bounds` leave over.
+///
+/// A cell is a source, a channel and a day: numbers that only add up are kept for each cell, so that every grouping
+/// afterwards is a sum over cells.
 pub(crate) fn gather(connection: &Connection, zone: Zone) -> Result<()> {
     let failed = || database("gather the facts of a report");
     connection
         .execute_batch(
             "CREATE TEMP TABLE talk (
-                 key INTEGER PRIMARY KEY, messages INTEGER, user_messages INTEGER, assistant_messages INTEGER,
-                 human_messages INTEGER, positive_messages INTEGER, negative_messages INTEGER, scored_messages INTEGER,
-                 low_messages INTEGER, dated_messages INTEGER, tool_messages INTEGER, first_user_position INTEGER,
-                 last_position INTEGER, first_response_seconds REAL);
-             CREATE TEMP TABLE responses (key INTEGER, response_seconds REAL, times INTEGER);
-             CREATE TEMP TABLE message_days (key INTEGER, day TEXT, week TEXT, month TEXT, messages INTEGER);
+                 key INTEGER PRIMARY KEY, cell INTEGER, messages INTEGER, user_messages INTEGER,
+                 assistant_messages INTEGER, human_messages INTEGER, positive_messages INTEGER,
+                 negative_messages INTEGER, scored_messages INTEGER, low_messages INTEGER, dated_messages INTEGER,
+                 tool_messages INTEGER, first_user_position INTEGER, last_position INTEGER,
+                 first_response_seconds REAL);
+             CREATE TEMP TABLE cells (
+                 cell INTEGER PRIMARY KEY, source_key INTEGER, channel TEXT, day TEXT, week TEXT, month TEXT);
+             CREATE TEMP TABLE message_cells (cell INTEGER PRIMARY KEY, messages INTEGER);
+             CREATE TEMP TABLE responses (cell INTEGER, response_seconds REAL, times INTEGER);
              SAVEPOINT talk;",
         )
         .map_err(failed())?;
@@ -78,29 +102,37 @@ pub(crate) fn gather(connection: &Connection, zone: Zone) -> Result<()> {
         .map_err(failed())?;
     let mut wanted = connection
         .prepare(
-            "SELECT conversation_key, created_at FROM conversation
-             WHERE source_key IN (SELECT source_key FROM temp.chosen) ORDER BY conversation_key",
+            "SELECT conversation_key, source_key, coalesce(conversation.channel, 'unknown'), created_at
+             FROM conversation CROSS JOIN temp.bounds
+             WHERE source_key IN (SELECT source_key FROM temp.chosen)
+                 AND (bounds.since IS NULL OR created_at IS NULL OR created_at >= bounds.since)
+                 AND (bounds.until IS NULL OR created_at IS NULL OR created_at < bounds.until)
+                 AND (bounds.channel IS NULL OR conversation.channel = bounds.channel)
+             ORDER BY conversation_key",
         )
         .map_err(failed())?;
     let mut writer = Writer::new(connection, zone)?;
     let mut messages = messages.query([]).map_err(failed())?;
     let mut wanted = wanted.query([]).map_err(failed())?;
     let mut next = messages.next().map_err(failed())?.map(said).transpose().map_err(failed())?;
-    while let Some(conversation) = wanted.next().map_err(failed())? {
-        let key: i64 = conversation.get(0).map_err(failed())?;
-        let begun: Option<i64> = conversation.get(1).map_err(failed())?;
+    while let Some(row) = wanted.next().map_err(failed())? {
+        let wanted = conversation(row).map_err(failed())?;
         let mut talk = Talk::default();
-        // Messages of other sources lie in between.
-        while let Some(message) = next.as_ref().filter(|message| message.key <= key) {
-            if message.key == key {
+        // Messages of other conversations lie in between.
+        while let Some(message) = next.as_ref().filter(|message| message.key <= wanted.key) {
+            if message.key == wanted.key {
                 talk.hear(message);
             }
             next = messages.next().map_err(failed())?.map(said).transpose().map_err(failed())?;
         }
-        writer.talk(key, &talk, begun)?;
+        writer.talk(&wanted, &talk)?;
     }
-    drop(writer);
+    writer.finish()?;
     connection.execute_batch("RELEASE talk").map_err(failed())
+}
+
+fn conversation(row: &Row<'_>) -> rusqlite::Result<Wanted> {
+    Ok(Wanted { key: row.get(0)?, source_key: row.get(1)?, channel: row.get(2)?, begun: row.get(3)? })
 }
 
 fn said(row: &Row<'_>) -> rusqlite::Result<Said> {
@@ -127,7 +159,7 @@ impl Talk {
         self.messages += 1;
         self.dated += i64::from(message.created_at.is_some());
         self.tools += i64::from(message.has_tools);
-        let quarter = message.created_at.map(|at| at.div_euclid(QUARTER) * QUARTER);
+        let quarter = message.created_at.map(quarter);
         match self.quarters.last_mut() {
             Some((last, number)) if *last == quarter => *number += 1,
             _ => self.quarters.push((quarter, 1)),
@@ -145,10 +177,7 @@ impl Talk {
             (before, message.role, message.created_at)
             && let Some(took) = seconds(asked, answered)
         {
-            match self.responses.iter_mut().find(|(seconds, _)| seconds.to_bits() == took.to_bits()) {
-                Some((_, times)) => *times += 1,
-                None => self.responses.push((took, 1)),
-            }
+            self.responses.push(took);
         }
     }
 
@@ -179,13 +208,23 @@ fn seconds(asked: i64, answered: i64) -> Option<f64> {
     (answered >= asked).then(|| (answered - asked) as f64 / 1e6)
 }
 
-/// Writes the rows, and remembers the local dates of the latest quarter.
+/// A place in time as it is grouped: source, channel and local day.
+type Place = (i64, String, String);
+
+/// Writes the rows, and adds up what belongs to one cell.
 struct Writer<'a> {
     talk: CachedStatement<'a>,
+    cell: CachedStatement<'a>,
+    message: CachedStatement<'a>,
     response: CachedStatement<'a>,
-    day: CachedStatement<'a>,
     zone: Zone,
-    latest: Option<(i64, [String; 3])>,
+    /// The number of each cell.
+    cells: HashMap<Place, i64>,
+    /// The quarter that was looked up last, of which conversation, and its cell.
+    latest: Option<(i64, Option<i64>, i64)>,
+    messages: HashMap<i64, i64>,
+    /// How often each response time occurs in each cell; the bits of a number stand for it.
+    responses: HashMap<(i64, u64), i64>,
 }
 
 impl<'a> Writer<'a> {
@@ -193,20 +232,26 @@ impl<'a> Writer<'a> {
         let prepare = |sql| connection.prepare_cached(sql).map_err(database("gather the facts of a report"));
         Ok(Self {
             talk: prepare(
-                "INSERT INTO temp.talk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                "INSERT INTO temp.talk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
+            cell: prepare("INSERT INTO temp.cells VALUES (NULL, ?1, ?2, ?3, ?4, ?5)")?,
+            message: prepare("INSERT INTO temp.message_cells VALUES (?1, ?2)")?,
             response: prepare("INSERT INTO temp.responses VALUES (?1, ?2, ?3)")?,
-            day: prepare("INSERT INTO temp.message_days VALUES (?1, ?2, ?3, ?4, ?5)")?,
             zone,
+            cells: HashMap::new(),
             latest: None,
+            messages: HashMap::new(),
+            responses: HashMap::new(),
         })
     }
 
-    fn talk(&mut self, key: i64, talk: &Talk, begun: Option<i64>) -> Result<()> {
-        let failed = || database("gather the facts of a report");
+    fn talk(&mut self, wanted: &Wanted, talk: &Talk) -> Result<()> {
+        let begun = wanted.begun.map(quarter);
+        let cell = self.cell(wanted, begun)?;
         self.talk
             .execute(params![
-                key,
+                wanted.key,
+                cell,
                 talk.messages,
                 talk.user,
                 talk.assistant,
@@ -221,34 +266,60 @@ impl<'a> Writer<'a> {
                 talk.last_position,
                 talk.first_response_seconds,
             ])
-            .map_err(failed())?;
-        for (seconds, times) in &talk.responses {
-            self.response.execute(params![key, seconds, times]).map_err(failed())?;
+            .map_err(database("gather the facts of a report"))?;
+        for seconds in &talk.responses {
+            *self.responses.entry((cell, seconds.to_bits())).or_default() += 1;
         }
         for (quarter, number) in &talk.quarters {
             // A message without a time counts where its conversation began.
-            let instant = quarter.or(begun.map(|at| at.div_euclid(QUARTER) * QUARTER));
-            let written = match instant {
-                Some(instant) => {
-                    let [day, week, month] = dates(&mut self.latest, instant, self.zone);
-                    self.day.execute(params![key, day, week, month, number])
-                }
-                None => self.day.execute(params![key, None::<&str>, None::<&str>, None::<&str>, number]),
-            };
-            written.map_err(failed())?;
+            let cell = self.cell(wanted, quarter.or(begun))?;
+            *self.messages.entry(cell).or_default() += number;
+        }
+        if self.responses.len() > RESPONSES_HELD { self.write_responses() } else { Ok(()) }
+    }
+
+    fn cell(&mut self, wanted: &Wanted, quarter: Option<i64>) -> Result<i64> {
+        if let Some((key, latest, cell)) = self.latest
+            && (key, latest) == (wanted.key, quarter)
+        {
+            return Ok(cell);
+        }
+        let time = quarter.map(|at| Timestamp::from_microseconds(at).unwrap_or(Timestamp::EARLIEST));
+        let zone = self.zone;
+        let written = |format| time.map_or_else(|| UNDATED.to_owned(), |time| time.written(zone, format));
+        let place = (wanted.source_key, wanted.channel.clone(), written("%Y-%m-%d"));
+        let cell = if let Some(&cell) = self.cells.get(&place) {
+            cell
+        } else {
+            let (source_key, channel, day) = &place;
+            let cell = self
+                .cell
+                .insert(params![source_key, channel, day, written("%G-W%V"), written("%Y-%m")])
+                .map_err(database("gather the facts of a report"))?;
+            self.cells.insert(place, cell);
+            cell
+        };
+        self.latest = Some((wanted.key, quarter, cell));
+        Ok(cell)
+    }
+
+    fn write_responses(&mut self) -> Result<()> {
+        for ((cell, bits), times) in mem::take(&mut self.responses) {
+            let row = params![cell, f64::from_bits(bits), times];
+            self.response.execute(row).map_err(database("gather the facts of a report"))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.write_responses()?;
+        for row in &self.messages {
+            self.message.execute(row).map_err(database("gather the facts of a report"))?;
         }
         Ok(())
     }
 }
 
-fn dates(latest: &mut Option<(i64, [String; 3])>, instant: i64, zone: Zone) -> &[String; 3] {
-    if latest.as_ref().is_none_or(|(at, _)| *at != instant) {
-        let time = Timestamp::from_microseconds(instant).unwrap_or(Timestamp::EARLIEST);
-        let written = ["%Y-%m-%d", "%G-W%V", "%Y-%m"].map(|format| time.written(zone, format));
-        *latest = Some((instant, written));
-    }
-    match latest {
-        Some((_, dates)) => dates,
-        None => unreachable!("it was set above"),
-    }
+fn quarter(at: i64) -> i64 {
+    at.div_euclid(QUARTER) * QUARTER
 }

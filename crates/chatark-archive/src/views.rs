@@ -48,22 +48,14 @@ pub enum Cell {
 }
 
 impl Grain {
-    /// Returns the columns by which the views of this grain are grouped, given the column of the period.
-    fn columns(self, period: &str) -> String {
+    /// Returns the columns by which the cells of this grain are grouped.
+    fn columns(self) -> &'static str {
         match self {
-            Self::Day | Self::Week | Self::Month => {
-                format!("coalesce({period}, 'undated') AS period, source, provider, channel")
-            }
-            Self::Source => "'all' AS period, source, provider, '' AS channel".to_owned(),
-            Self::All => "'all' AS period, '' AS source, '' AS provider, '' AS channel".to_owned(),
-        }
-    }
-
-    fn period(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month | Self::Source | Self::All => "month",
+            Self::Day => "day AS period, name AS source, provider, channel",
+            Self::Week => "week AS period, name AS source, provider, channel",
+            Self::Month => "month AS period, name AS source, provider, channel",
+            Self::Source => "'all' AS period, name AS source, provider, '' AS channel",
+            Self::All => "'all' AS period, '' AS source, '' AS provider, '' AS channel",
         }
     }
 }
@@ -106,39 +98,33 @@ impl Views {
     ///
     /// Their rows belong to slots, which are numbers; `slots` says which period, source and channel each one is.
     pub fn group_by(&self, grain: Grain) -> Result<()> {
-        let period = grain.period();
-        let of_conversation = grain.columns(&format!("conversations.{period}"));
-        let of_message = grain.columns(&format!("message_days.{period}"));
+        let columns = grain.columns();
         let told = "tells_dates, tells_outcome, tells_times, tells_duration, tells_feedback, tells_scores, tells_tools, tells_people";
         let sql = format!(
             "DROP VIEW IF EXISTS temp.conversation_report; DROP VIEW IF EXISTS temp.message_report;
              DROP VIEW IF EXISTS temp.response_report; DROP VIEW IF EXISTS temp.tool_report;
-             DROP TABLE IF EXISTS temp.slots; DROP TABLE IF EXISTS temp.conversation_slots;
+             DROP TABLE IF EXISTS temp.slots; DROP TABLE IF EXISTS temp.cell_slots;
              CREATE TEMP TABLE slots (
                  slot INTEGER PRIMARY KEY, period TEXT, source TEXT, provider TEXT, channel TEXT,
                  UNIQUE (period, source, provider, channel));
              INSERT INTO temp.slots (period, source, provider, channel)
-                 SELECT DISTINCT {of_conversation} FROM conversations
-                 UNION SELECT DISTINCT {of_message} FROM message_days JOIN conversations USING (key);
-             CREATE TEMP TABLE conversation_slots (key INTEGER PRIMARY KEY, slot INTEGER);
-             INSERT INTO temp.conversation_slots
-                 SELECT key, slot FROM (SELECT conversations.key AS key, {of_conversation} FROM conversations)
+                 SELECT DISTINCT {columns} FROM cells JOIN chosen USING (source_key);
+             CREATE TEMP TABLE cell_slots (cell INTEGER PRIMARY KEY, slot INTEGER);
+             INSERT INTO temp.cell_slots
+                 SELECT cell, slot FROM (SELECT cell, {columns} FROM cells JOIN chosen USING (source_key))
                      JOIN slots USING (period, source, provider, channel);
              CREATE TEMP VIEW conversation_report AS
                  SELECT slot, {told}, status, weekday, hour, duration_seconds, first_response_seconds, messages,
                      user_messages, assistant_messages, positive_messages, negative_messages, scored_messages,
                      low_messages, feedback, is_handed_over, is_unanswered, first_question, last_question, person,
                      is_first_contact, conversations.provider AS vendor
-                 FROM conversations JOIN conversation_slots USING (key) JOIN sources USING (source_key);
+                 FROM conversations JOIN cell_slots USING (cell) JOIN sources USING (source_key);
              CREATE TEMP VIEW message_report AS
-                 SELECT slot, counted.messages FROM (
-                     SELECT {of_message}, sum(message_days.messages) AS messages
-                     FROM message_days JOIN conversations USING (key) GROUP BY 1, 2, 3, 4
-                 ) counted JOIN slots USING (period, source, provider, channel);
+                 SELECT slot, messages FROM message_cells JOIN cell_slots USING (cell);
              CREATE TEMP VIEW response_report AS
-                 SELECT slot, response_seconds, times FROM responses JOIN conversation_slots USING (key);
+                 SELECT slot, response_seconds, times FROM responses JOIN cell_slots USING (cell);
              CREATE TEMP VIEW tool_report AS
-                 SELECT slot, tool, tool_status FROM tool_calls JOIN conversation_slots USING (key);"
+                 SELECT slot, tool, tool_status FROM tool_calls JOIN cell_slots USING (cell);"
         );
         let began = Instant::now();
         self.archive.connection.execute_batch(&sql).map_err(database("group the facts of a report"))?;

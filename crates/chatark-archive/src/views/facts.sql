@@ -1,7 +1,8 @@
 -- What reports are made of, one temporary table for each kind of fact. Described in docs/schema.md.
 --
--- temp.chosen holds the sources that were asked for, temp.bounds the window and the channel; temp.talk, what the
--- messages of each conversation come to, is made by talk.rs in one pass. local(microseconds, format) writes an instant
+-- temp.chosen holds the sources that were asked for, temp.bounds the window and the channel. talk.rs makes, in one pass:
+-- temp.talk, what the messages of each conversation come to; temp.cells, each source, channel and day that occurs;
+-- temp.message_cells and temp.responses, what adds up in each cell. local(microseconds, format) writes an instant
 -- in the time zone of the report; fold(text) brings texts that say the same to one form.
 
 -- People: one row for each conversation that tells who wrote. An e-mail address is a person's best name; a telephone
@@ -40,24 +41,21 @@ SELECT conversation.conversation_key AS key,
        chosen.name AS source,
        chosen.provider,
        conversation.id AS conversation_id,
-       coalesce(conversation.channel, 'unknown') AS channel,
+       cell,
        coalesce(status, 'unknown') AS status,
-       local(conversation.created_at, '%Y-%m-%d') AS day,
-       local(conversation.created_at, '%G-W%V') AS week,
-       local(conversation.created_at, '%Y-%m') AS month,
        CAST(local(conversation.created_at, '%u') AS INTEGER) AS weekday,
        CAST(local(conversation.created_at, '%H') AS INTEGER) AS hour,
        CASE WHEN updated_at >= conversation.created_at THEN (updated_at - conversation.created_at) / 1e6 END AS duration_seconds,
-       coalesce(messages, 0) AS messages,
-       coalesce(user_messages, 0) AS user_messages,
-       coalesce(assistant_messages, 0) AS assistant_messages,
-       coalesce(human_messages, 0) AS human_messages,
-       coalesce(positive_messages, 0) AS positive_messages,
-       coalesce(negative_messages, 0) AS negative_messages,
-       coalesce(scored_messages, 0) AS scored_messages,
-       coalesce(low_messages, 0) AS low_messages,
-       coalesce(dated_messages, 0) AS dated_messages,
-       coalesce(tool_messages, 0) AS tool_messages,
+       messages,
+       user_messages,
+       assistant_messages,
+       human_messages,
+       positive_messages,
+       negative_messages,
+       scored_messages,
+       low_messages,
+       dated_messages,
+       tool_messages,
        coalesce(conversation.feedback, '') AS feedback,
        CASE WHEN status = 'taken_over' OR human_messages > 0 THEN 1 ELSE 0 END AS is_handed_over,
        CASE WHEN last_message.role = 'user' THEN 1 ELSE 0 END AS is_unanswered,
@@ -66,24 +64,20 @@ SELECT conversation.conversation_key AS key,
        first_response_seconds,
        person.person,
        CASE WHEN person.person IS NOT NULL AND coalesce(conversation.created_at, 0) = first_contact.created_at THEN 1 ELSE 0 END AS is_first_contact
-FROM conversation JOIN temp.chosen USING (source_key) CROSS JOIN temp.bounds
-    LEFT JOIN talk ON talk.key = conversation.conversation_key
+FROM talk JOIN conversation ON conversation.conversation_key = talk.key JOIN temp.chosen USING (source_key)
     LEFT JOIN message first_message
         ON first_message.conversation_key = conversation.conversation_key AND first_message.position = first_user_position
     LEFT JOIN message last_message
         ON last_message.conversation_key = conversation.conversation_key AND last_message.position = last_position
     LEFT JOIN person ON person.conversation_key = conversation.conversation_key
-    LEFT JOIN first_contact ON first_contact.person = person.person
-WHERE (bounds.since IS NULL OR conversation.created_at IS NULL OR conversation.created_at >= bounds.since)
-    AND (bounds.until IS NULL OR conversation.created_at IS NULL OR conversation.created_at < bounds.until)
-    AND (bounds.channel IS NULL OR conversation.channel = bounds.channel);
+    LEFT JOIN first_contact ON first_contact.person = person.person;
 
 CREATE UNIQUE INDEX temp.conversations_by_key ON conversations (key);
 
 -- What each source tells at all, within the report: the others' numbers are not zero, they are not available.
 CREATE TEMP TABLE sources AS
 SELECT source_key, source, provider, count(*) AS conversations,
-       max(day IS NOT NULL) AS tells_dates,
+       max(weekday IS NOT NULL) AS tells_dates,
        max(status <> 'unknown' OR human_messages > 0) AS tells_outcome,
        max(dated_messages > 0) AS tells_times,
        max(duration_seconds IS NOT NULL) AS tells_duration,
@@ -97,7 +91,7 @@ CREATE UNIQUE INDEX temp.sources_by_key ON sources (source_key);
 
 -- Each call of a tool with how it went, and each result whose call the vendor does not show.
 CREATE TEMP TABLE tool_parts AS
-SELECT conversations.key, part.value ->> 'type' AS type, part.value ->> 'id' AS id,
+SELECT conversations.key, conversations.cell, part.value ->> 'type' AS type, part.value ->> 'id' AS id,
        coalesce(part.value ->> 'name', 'unknown') AS tool, part.value ->> 'status' AS status
 FROM conversations JOIN message ON message.conversation_key = conversations.key, json_each(message.parts) part
 WHERE tool_messages > 0 AND parts IS NOT NULL AND part.value ->> 'type' IN ('tool_call', 'tool_result');
@@ -105,9 +99,9 @@ WHERE tool_messages > 0 AND parts IS NOT NULL AND part.value ->> 'type' IN ('too
 CREATE INDEX temp.tool_parts_by_id ON tool_parts (key, id);
 
 CREATE TEMP TABLE tool_calls AS
-SELECT key, tool, coalesce(status, 'unknown') AS tool_status FROM tool_parts WHERE type = 'tool_result'
+SELECT cell, tool, coalesce(status, 'unknown') AS tool_status FROM tool_parts WHERE type = 'tool_result'
 UNION ALL
-SELECT key, tool, 'no-result' FROM tool_parts call
+SELECT cell, tool, 'no-result' FROM tool_parts call
 WHERE type = 'tool_call' AND NOT EXISTS (
     SELECT 1 FROM tool_parts result
     WHERE result.key = call.key AND result.id = call.id AND result.type = 'tool_result');
