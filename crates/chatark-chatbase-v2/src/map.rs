@@ -8,7 +8,7 @@ use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
     Channel, Conversation, ConversationId, Feedback, Held, Issue, IssueKind, Issues, Message, Part, Result,
-    Role, Status, Zone,
+    Role, Status, Timestamp, Zone, time,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -62,19 +62,36 @@ pub(crate) struct Summary {
     pub(crate) id: Option<ConversationId>,
     /// Whether the element has messages, so that it is no summary at all.
     pub(crate) is_whole: bool,
+    pub(crate) created_at: Option<Timestamp>,
     pub(crate) held: Held,
+}
+
+/// Reads which conversation an element is and when it began, and nothing else.
+pub(crate) fn identity(raw: &[u8]) -> Summary {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Identity {
+        id: Value,
+        created_at: Value,
+    }
+    let found: Identity =
+        fields::is_object(raw).then(|| serde_json::from_slice(raw).ok()).flatten().unwrap_or_default();
+    let created_at = time::read(&found.created_at, Zone::UTC).ok().map(|(began, _)| began);
+    let id = ConversationId::from_json(&found.id);
+    Summary { id, is_whole: true, created_at, held: Held::default() }
 }
 
 /// Reads what tells one state of a conversation from another, in the way in which it is mapped.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
     let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
-        return Summary { id: None, is_whole: false, held: Held::default() };
+        return Summary { id: None, is_whole: false, created_at: None, held: Held::default() };
     };
     let is_whole = record.remove("messages").is_some_and(|messages| !messages.is_null());
     let id = record.get("id").and_then(ConversationId::from_json);
-    let Conversation { updated_at, title, status_raw, .. } = conversation(Fields::of(record, &issues));
-    Summary { id, is_whole, held: Held { updated_at, title, status_raw } }
+    let Conversation { created_at, updated_at, title, status_raw, .. } =
+        conversation(Fields::of(record, &issues));
+    Summary { id, is_whole, created_at, held: Held { updated_at, title, status_raw } }
 }
 
 /// Reads the few fields that matter here without building the messages.
@@ -89,15 +106,18 @@ fn shown(raw: &[u8]) -> Option<Map<String, Value>> {
         #[serde(default)]
         status: Value,
         #[serde(default)]
+        created_at: Value,
+        #[serde(default)]
         updated_at: Value,
         #[serde(default)]
         messages: Option<IgnoredAny>,
     }
-    let shown: Shown = serde_json::from_slice(raw).ok()?;
+    let shown: Shown = fields::is_object(raw).then(|| serde_json::from_slice(raw).ok())??;
     let kept = [
         ("id", shown.id),
         ("title", shown.title),
         ("status", shown.status),
+        ("createdAt", shown.created_at),
         ("updatedAt", shown.updated_at),
         ("messages", shown.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
     ];

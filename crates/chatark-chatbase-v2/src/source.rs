@@ -11,10 +11,12 @@ use chatark_core::{
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::{Config, SETTINGS};
 use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
-use crate::sweep::Sweep;
+use crate::sweep::{self, Sweep};
 use crate::{map, wire};
 
 /// What this provider is and can do.
@@ -88,9 +90,12 @@ impl Provider for ChatbaseV2 {
     }
 
     async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
-        let (call, most) = match &request.selection {
-            Selection::All => (self.sweep_call(request).query("include", "summary"), EXPORT_LIMIT),
-            Selection::User(user) => (self.user_call(user), LIST_LIMIT),
+        let (call, requests): (_, fn(u64) -> u64) = match &request.selection {
+            Selection::All => {
+                let call = self.sweep_call(request, request.window).query("include", "summary");
+                (call, sweep::requests)
+            }
+            Selection::User(user) => (self.user_call(user), |total| total.div_ceil(LIST_LIMIT.into()).max(1)),
             Selection::Conversations(ids) => {
                 let number = Some(ids.len() as u64);
                 let pace = Some(PACE);
@@ -100,7 +105,7 @@ impl Provider for ChatbaseV2 {
         let call = call.query("limit", 1);
         let page = self.client.page(&call, "data").await?;
         let total = self.envelope(&page, &call)?.total;
-        let requests = total.map(|total| total.div_ceil(most.into()).max(1));
+        let requests = total.map(requests);
         let mut estimate =
             Estimate { conversations: total, requests, pace: Some(PACE), asked: 1, ..Estimate::default() };
         if request.selection == Selection::All {
@@ -122,9 +127,9 @@ impl Provider for ChatbaseV2 {
 
     fn pull(&self, request: PullRequest) -> BatchStream<'_> {
         match request.selection.clone() {
-            Selection::All => Box::pin(stream::try_unfold(Some(Sweep::new(self, &request)), |walk| async {
-                let Some(walk) = walk else { return Ok(None) };
-                walk.next().await.map(Some)
+            Selection::All => Box::pin(stream::try_unfold(Sweep::new(self, request), |mut sweep| async {
+                let batch = sweep.next().await?;
+                Ok(batch.map(|batch| (batch, sweep)))
             })),
             Selection::User(user) => {
                 Box::pin(stream::try_unfold(Some(UserWalk::new(self, &user, &request)), |walk| async {
@@ -157,10 +162,10 @@ impl ChatbaseV2 {
     /// Returns the call for the conversations of a window and channel, without a limit.
     ///
     /// The vendor's end is inclusive; the caller drops what lies outside the window.
-    pub(crate) fn sweep_call(&self, request: &PullRequest) -> Call {
+    pub(crate) fn sweep_call(&self, request: &PullRequest, window: Window) -> Call {
         self.export_call()
-            .maybe("startDate", request.window.since)
-            .maybe("endDate", request.window.until)
+            .maybe("startDate", window.since)
+            .maybe("endDate", window.until)
             .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)))
     }
 
@@ -254,7 +259,7 @@ struct UserWalk<'a> {
 impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &PullRequest) -> Self {
         let scope = request.scope();
-        let cursor = open(request.cursor.as_ref(), &scope).map(|place| place.cursor);
+        let cursor = open(request.cursor.as_ref(), &scope).map(|place: wire::Place| place.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
         Self { provider, call, scope, cursor, resumed, waiting: VecDeque::new(), after_page: None, guard }
@@ -357,11 +362,11 @@ pub(crate) fn absent(id: &ConversationId) -> String {
     format!("the vendor has no conversation {id}")
 }
 
-pub(crate) fn seal(scope: &str, place: &wire::Place) -> Result<Cursor> {
+pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<Cursor> {
     Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
 }
 
-pub(crate) fn open(cursor: Option<&Cursor>, scope: &str) -> Option<wire::Place> {
+pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&Cursor>, scope: &str) -> Option<T> {
     cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
 }
 

@@ -1,244 +1,364 @@
-//! The walk through the export, in a file of its own since it reads in two ways: whole pages, and pages of
-//! summaries of which it then fetches what has changed.
+//! The walk through the export: one chain of cursors, or several at once, each in a window of time of its own.
+//!
+//! A chain is sequential, twenty conversations a round trip. So a walk that has much before it is split: the older
+//! half of the window with the most to read becomes a chain of its own, until enough of them run side by side, and
+//! again whenever one of them is through. The vendor's count of each window, which comes with its first page, says
+//! how much there is; no request is made for it alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use chatark_core::{Batch, Checkpoint, ConversationId, Error, ErrorKind, Facts, Known, PullRequest, Result};
-use chatark_http::{Call, CursorGuard, Page};
+use chatark_core::{self as core, Batch, Checkpoint, Error, Facts, PullRequest, Result, Timestamp};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 
-use crate::map::{self, Summary};
-use crate::source::{ChatbaseV2, EXPORT_LIMIT, STALE, absent, open, raw, seal};
-use crate::wire;
+use crate::chain::{Anew, Chain, Next, Reading, Step, Window};
+use crate::source::{ChatbaseV2, EXPORT_LIMIT, open, seal};
+use crate::wire::{Envelope, Place, Places, WindowPlace};
 
-/// So many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
-/// rate limit; the whole page costs one of each, and the bytes of up to twenty conversations.
-const FEW: usize = 3;
-/// What a user is told where nothing but whole pages can be relied on.
-const IGNORES_ID: &str =
-    "this deployment does not give single conversations by `conversationId`: reading everything";
+/// So many chains run at once.
+const CHAINS: usize = 16;
+/// What a window must have left to be worth a chain of its own: every split reads a part of a page twice.
+const SHARE: u64 = 5 * EXPORT_LIMIT as u64;
+/// In microseconds.
+const SECOND: i64 = 1_000_000;
+/// So many bytes of pages may be under way; where conversations are large, fewer chains run.
+const BYTES_UNDER_WAY: usize = 64 << 20;
 
-/// How a page is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// With the messages of each conversation.
-    Whole,
-    /// Without them.
-    Summaries,
+/// Returns how many requests a walk through so many conversations takes at most, as long as nothing has changed.
+///
+/// Each window may end with a page that is not full, and the count of the whole is asked for at the end.
+pub(crate) fn requests(total: u64) -> u64 {
+    let windows =
+        if total < 2 * SHARE + u64::from(EXPORT_LIMIT) { 0 } else { (total / SHARE).min(CHAINS as u64) + 1 };
+    total.div_ceil(EXPORT_LIMIT.into()).max(1) + windows
 }
 
-/// A walk through the export, newest first, one page at a time.
-///
-/// With [`Known`], it begins with a page of summaries. After a page of which most had changed, the next one is
-/// read whole at once, so that a first pull costs one request more than it has pages; after a whole page of which
-/// most was held, the next one is read as summaries again.
+/// A walk through the export, in the order in which the pages arrive.
 pub(crate) struct Sweep<'a> {
     provider: &'a ChatbaseV2,
-    call: Call,
+    request: PullRequest,
     scope: String,
-    known: Option<Arc<dyn Known>>,
+    /// What is not through yet, by the order of its creation.
+    windows: BTreeMap<usize, Share<'a>>,
+    created: usize,
+    steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
+    chains: Chains,
+    has_seen: bool,
+    largest_page: usize,
+    failed: Option<Error>,
+    ended: bool,
+}
+
+/// How many chains there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chains {
+    /// One, until it is known how much there is to read.
+    OneSoFar,
+    /// There has been more than one window, so that no chain has heard the last count of the whole.
+    Several,
+    /// One, since windows of this deployment prove nothing.
+    One,
+}
+
+/// A window, and how far its chain has come.
+struct Share<'a> {
+    window: Arc<Window>,
+    /// The beginning that the vendor is asked for.
+    from: Option<Timestamp>,
+    /// The chain, unless a page is under way.
+    chain: Option<Chain<'a>>,
+    /// Where an interrupted walk would go on.
+    saved: Option<Place>,
     reading: Reading,
-    place: Option<wire::Place>,
-    /// Whether a cursor of summaries is good for whole pages, and the other way round, as far as is known.
-    may_switch: bool,
-    resumed: bool,
-    seen: bool,
-    guard: CursorGuard,
-    /// Why the walk cannot go on after a page that was handed over.
-    stuck: Option<Error>,
+    /// How many conversations are left to read, as far as is known.
+    left: u64,
+    shown: u64,
+    /// How many were left to other windows.
+    taken: u64,
+    /// The window from which this one was taken, and how many were guessed to be in it.
+    parent: Option<(usize, u64)>,
+    newest: Option<Timestamp>,
+    /// When the last conversation began that was read: what is left began earlier.
+    reached: Option<Timestamp>,
+    /// How far apart two conversations are on average, in microseconds.
+    step: i64,
 }
 
 impl<'a> Sweep<'a> {
-    pub(crate) fn new(provider: &'a ChatbaseV2, request: &PullRequest) -> Self {
+    pub(crate) fn new(provider: &'a ChatbaseV2, request: PullRequest) -> Self {
         let scope = request.scope();
-        let place = open(request.cursor.as_ref(), &scope);
-        let call = provider.sweep_call(request).query("limit", EXPORT_LIMIT);
-        let resumed = place.is_some();
-        let known = request.known.clone();
-        let reading = match (&known, &place) {
-            (None, _) => Reading::Whole,
-            (Some(_), None) => Reading::Summaries,
-            (Some(_), Some(place)) => place.reading(),
-        };
-        Self {
+        let saved = open(request.cursor.as_ref(), &scope);
+        let mut sweep = Self {
             provider,
-            call,
+            request,
             scope,
-            known,
+            windows: BTreeMap::new(),
+            created: 0,
+            steps: FuturesUnordered::new(),
+            chains: Chains::OneSoFar,
+            has_seen: saved.is_some(),
+            largest_page: 0,
+            failed: None,
+            ended: false,
+        };
+        match saved {
+            None => sweep.add(&WindowPlace::default()),
+            Some(Places::One(place)) => {
+                sweep.add(&WindowPlace { place: Some(place), ..WindowPlace::default() });
+            }
+            Some(Places::Several(places)) => {
+                sweep.chains = Chains::Several;
+                for place in &places {
+                    sweep.add(place);
+                }
+            }
+        }
+        sweep
+    }
+
+    /// Adds a window that is to be read from a place.
+    fn add(&mut self, place: &WindowPlace) {
+        let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_microseconds(at).ok());
+        let reading = if self.request.known.is_some() { Reading::Summaries } else { Reading::Whole };
+        self.add_window(
+            Window::new(instant(place.floor), instant(place.ceiling)),
+            instant(place.from),
             reading,
-            place,
-            may_switch: true,
-            resumed,
-            seen: resumed,
-            guard: CursorGuard::default(),
-            stuck: None,
+            place.place.clone(),
+        );
+    }
+
+    fn add_window(
+        &mut self,
+        window: Window,
+        from: Option<Timestamp>,
+        reading: Reading,
+        saved: Option<Place>,
+    ) -> &mut Share<'a> {
+        let window = Arc::new(window);
+        let asked = core::Window {
+            since: from.or(self.request.window.since),
+            until: self.request.window.until.filter(|_| window.ceiling.is_none()),
+        };
+        let call = self.provider.sweep_call(&self.request, asked).query("limit", EXPORT_LIMIT);
+        let known = self.request.known.clone();
+        let chain =
+            Chain::new(self.provider, call, known, Arc::clone(&window), reading).resume(saved.clone());
+        let reading = chain.reading;
+        let share = Share {
+            reached: window.ceiling,
+            newest: window.ceiling,
+            window,
+            from,
+            chain: Some(chain),
+            saved,
+            reading,
+            left: 0,
+            shown: 0,
+            taken: 0,
+            parent: None,
+            step: 0,
+        };
+        self.created += 1;
+        self.windows.entry(self.created).insert_entry(share).into_mut()
+    }
+
+    /// Returns the next page that has arrived, whichever window it is of; `None` after the last one.
+    pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
+        if self.ended {
+            return Ok(None);
+        }
+        loop {
+            if self.failed.is_none() {
+                self.split();
+                self.launch();
+            }
+            match self.steps.next().await {
+                Some((at, chain, Ok(step))) => return self.take(at, chain, step).await.map(Some),
+                // The pages that are under way are waited for, so that what was fetched before a fault is kept.
+                Some((_, _, Err(error))) => {
+                    self.failed.get_or_insert(error);
+                }
+                None => return self.end().await.map(Some),
+            }
         }
     }
 
-    /// Reads a page, and what has changed of it, and returns the walk where more follows.
-    pub(crate) async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        if let Some(error) = self.stuck.take() {
+    /// Asks for the next page of every window that waits.
+    fn launch(&mut self) {
+        let width = self.width();
+        for (at, share) in &mut self.windows {
+            if self.steps.len() >= width {
+                return;
+            }
+            if let Some(chain) = share.chain.take() {
+                let at = *at;
+                self.steps.push(Box::pin(async move {
+                    let (chain, step) = chain.step().await;
+                    (at, chain, step)
+                }));
+            }
+        }
+    }
+
+    fn width(&self) -> usize {
+        (BYTES_UNDER_WAY / self.largest_page.max(1)).clamp(1, CHAINS)
+    }
+
+    /// Gives the older half of the window with the most to read to a chain of its own, while fewer run than may.
+    fn split(&mut self) {
+        let width = self.width();
+        while self.chains != Chains::One && self.windows.len() < width {
+            let most = self.windows.iter().filter(|(_, share)| share.left >= 2 * SHARE);
+            let Some((&at, _)) = most.max_by_key(|(_, share)| share.left) else { return };
+            self.split_one(at);
+        }
+    }
+
+    fn split_one(&mut self, at: usize) {
+        let since = self.request.window.since;
+        let Some(share) = self.windows.get_mut(&at) else { return };
+        let floor = share.window.floor();
+        let Some(boundary) = share.middle(floor.max(since)) else {
+            // So much began at once that no instant parts it.
+            share.left = 0;
+            return;
+        };
+        let guess = share.left / 2;
+        share.left -= guess;
+        share.taken += guess;
+        share.window.raise_floor(boundary);
+        let (reading, step) = (share.reading, share.step);
+        let older = self.add_window(Window::new(floor, Some(boundary)), floor, reading, None);
+        older.left = guess;
+        older.parent = Some((at, guess));
+        older.step = step;
+        self.chains = Chains::Several;
+    }
+
+    /// Takes a page in, and returns it with the places of all windows.
+    async fn take(&mut self, at: usize, chain: Chain<'a>, step: Step) -> Result<Batch> {
+        let Step { mut batch, total, shown, bytes, span, next } = step;
+        if let Next::Anew(why) = next {
+            return Ok(self.begin_anew(why, batch.facts));
+        }
+        self.has_seen |= shown > 0;
+        self.largest_page = self.largest_page.max(bytes);
+        if chain.is_of_the_whole() {
+            batch.facts.total = total;
+        }
+        self.count(at, total, shown, span);
+        let Some(share) = self.windows.get_mut(&at) else { return Ok(batch) };
+        match next {
+            Next::Page => {
+                share.saved.clone_from(&chain.place);
+                share.reading = chain.reading;
+                share.chain = Some(chain);
+            }
+            Next::End => {
+                self.windows.remove(&at);
+            }
+            Next::Stuck(error) => {
+                self.failed.get_or_insert(error);
+            }
+            Next::Anew(_) => unreachable!("it was handled above"),
+        }
+        batch.checkpoint = self.checkpoint()?;
+        if batch.checkpoint == Checkpoint::End {
+            self.ended = true;
+            if !self.has_seen {
+                batch.facts.notes.push(self.provider.explain_emptiness().await?);
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Learns how much is left from what a page showed.
+    fn count(&mut self, at: usize, total: Option<u64>, shown: u64, span: Option<(Timestamp, Timestamp)>) {
+        let Some(share) = self.windows.get_mut(&at) else { return };
+        share.shown += shown;
+        if let Some((newest, oldest)) = span {
+            let newest = *share.newest.get_or_insert(newest);
+            share.reached = Some(oldest);
+            let span = newest.microseconds() - oldest.microseconds();
+            share.step = span.checked_div(i64::try_from(share.shown).unwrap_or(i64::MAX)).unwrap_or(0);
+        }
+        let Some(total) = total else { return };
+        share.left = total.saturating_sub(share.shown + share.taken);
+        if let Some((parent, guess)) = share.parent.take()
+            && let Some(parent) = self.windows.get_mut(&parent)
+        {
+            parent.left = (parent.left + guess).saturating_sub(total);
+            parent.taken = (parent.taken + total).saturating_sub(guess);
+        }
+    }
+
+    /// Returns the places of all windows as one checkpoint.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        // Where there were several windows, the last count of the whole follows.
+        if self.windows.is_empty() && self.chains != Chains::Several {
+            return Ok(Checkpoint::End);
+        }
+        let mut places: Vec<_> = self.windows.values().map(Share::place).collect();
+        let places = match places.as_mut_slice() {
+            [only] if self.chains != Chains::Several => match only.place.take() {
+                Some(place) => Places::One(place),
+                None => return Ok(Checkpoint::None),
+            },
+            _ => Places::Several(places),
+        };
+        Ok(Checkpoint::At(seal(&self.scope, &places)?))
+    }
+
+    /// Ends a walk through several windows with the vendor's count of the whole, as a single chain ends with it.
+    async fn end(&mut self) -> Result<Batch> {
+        self.ended = true;
+        if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut batch = Batch { facts: Facts { pages: 1, ..Facts::default() }, ..Batch::default() };
-        let page = self.page(&mut batch.facts).await?;
-        self.resumed = false;
-        let pagination = self.provider.envelope(&page, &self.call)?;
-        batch.facts.total = pagination.total;
-        self.seen |= !page.elements.is_empty();
-        let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
-        batch.facts.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
-        let read_as = self.reading;
-        match self.known.clone() {
-            None => batch.conversations = page.elements.into_iter().map(raw).collect(),
-            Some(known) => {
-                if !self.sift(page.elements, known.as_ref(), &mut batch).await? {
-                    return Ok((self.begin_anew(batch.facts), Some(self)));
-                }
-            }
-        }
-        match next {
-            Ok(Some(cursor)) => {
-                let place = wire::Place { cursor, of_summaries: read_as == Reading::Summaries };
-                batch.checkpoint = Checkpoint::At(seal(&self.scope, &place)?);
-                self.place = Some(place);
-            }
-            Ok(None) => {
-                if !self.seen {
-                    batch.facts.notes.push(self.provider.explain_emptiness().await?);
-                }
-                batch.checkpoint = Checkpoint::End;
-            }
-            // The page itself is good and is kept.
-            Err(error) => self.stuck = Some(error),
-        }
-        let more = (batch.checkpoint != Checkpoint::End).then_some(self);
-        Ok((batch, more))
+        let call = self.provider.sweep_call(&self.request, self.request.window);
+        let call = call.query("include", "summary").query("limit", 1);
+        let envelope: Envelope = self.provider.client.json(&call).await?;
+        let facts = Facts { total: envelope.pagination.total, pages: 1, ..Facts::default() };
+        Ok(Batch { facts, checkpoint: Checkpoint::End, ..Batch::default() })
     }
 
-    /// Asks for the page at hand. A cursor that is refused may be too old, or given with a page of the other kind.
-    async fn page(&mut self, facts: &mut Facts) -> Result<Page> {
-        loop {
-            let error = match self.ask(self.reading).await {
-                Err(error) if error.kind() == ErrorKind::Refused => error,
-                other => return other,
-            };
-            match &self.place {
-                // Without anything to compare them with, summaries are of no use.
-                Some(place) if self.known.is_some() && place.reading() != self.reading => {
-                    self.reading = place.reading();
-                    self.may_switch = false;
-                }
-                Some(_) if self.resumed => {
-                    facts.restarted = true;
-                    facts.notes.push(STALE.to_owned());
-                    self.place = None;
-                    self.resumed = false;
-                }
-                _ => return Err(error),
-            }
-        }
-    }
-
-    async fn ask(&self, reading: Reading) -> Result<Page> {
-        let call = self
-            .call
-            .clone()
-            .maybe("include", (reading == Reading::Summaries).then_some("summary"))
-            .maybe("cursor", self.place.as_ref().map(|place| &place.cursor));
-        self.provider.client.page(&call, "data").await
-    }
-
-    /// Tells what has changed from what is held, and fetches it. Returns `false` where it cannot be fetched.
-    ///
-    /// An element with messages is a conversation, however it was asked for: an older deployment ignores `include`.
-    async fn sift(&mut self, elements: Vec<Bytes>, known: &dyn Known, batch: &mut Batch) -> Result<bool> {
-        let summaries: Vec<_> = elements.iter().map(|bytes| map::summary(bytes)).collect();
-        let held = is_held(&summaries, known);
-        let changed = held.iter().filter(|held| !**held).count();
-        let read_as = self.reading;
-        self.choose_reading(changed, elements.len());
-        let mut stale = Vec::new();
-        for ((bytes, Summary { id, is_whole, .. }), held) in elements.into_iter().zip(summaries).zip(held) {
-            match id {
-                _ if is_whole || read_as == Reading::Whole => batch.conversations.push(raw(bytes)),
-                Some(id) if held => batch.unchanged.push(id),
-                id => stale.push((id, bytes)),
-            }
-        }
-        self.fetch(stale, batch).await
-    }
-
-    fn choose_reading(&mut self, changed: usize, elements: usize) {
-        if self.may_switch && elements > 0 {
-            self.reading = if changed * 2 > elements { Reading::Whole } else { Reading::Summaries };
-        }
-    }
-
-    /// Fetches what the summaries showed as changed, by the page or one by one.
-    async fn fetch(
-        &mut self,
-        mut stale: Vec<(Option<ConversationId>, Bytes)>,
-        batch: &mut Batch,
-    ) -> Result<bool> {
-        if self.may_switch && (stale.len() > FEW || stale.iter().any(|(id, _)| id.is_none())) {
-            match self.ask(Reading::Whole).await {
-                Ok(page) => {
-                    self.provider.envelope(&page, &self.call)?;
-                    batch.facts.pages += 1;
-                    let shown: Vec<_> = page.elements.into_iter().map(raw).collect();
-                    let is_shown =
-                        |id: Option<&ConversationId>| shown.iter().any(|raw| raw.id.as_ref() == id);
-                    stale.retain(|(id, _)| !is_shown(id.as_ref()));
-                    batch.unchanged.retain(|id| !is_shown(Some(id)));
-                    batch.conversations.extend(shown);
-                }
-                Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
-                    self.may_switch = false;
-                    self.reading = Reading::Summaries;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        for (id, bytes) in stale {
-            let Some(id) = id else {
-                // Nothing leads to the messages of a conversation without an id: what is shown of it is kept.
-                batch.conversations.push(raw(bytes));
-                continue;
-            };
-            batch.facts.pages += 1;
-            let Some(found) = self.provider.by_id(&id).await? else { return Ok(false) };
-            if found.is_empty() {
-                batch.facts.notes.push(absent(&id));
-            }
-            batch.conversations.extend(found);
-        }
-        Ok(true)
-    }
-
-    /// Goes back to the beginning and reads whole pages from there.
-    fn begin_anew(&mut self, mut facts: Facts) -> Batch {
+    /// Goes back to the beginning, and reads in one chain from there.
+    fn begin_anew(&mut self, why: Anew, mut facts: Facts) -> Batch {
         facts.restarted = true;
-        facts.notes.push(IGNORES_ID.to_owned());
-        (self.known, self.reading, self.place) = (None, Reading::Whole, None);
-        self.guard = CursorGuard::default();
+        facts.notes.push(why.note().to_owned());
+        if why == Anew::IgnoresId {
+            self.request.known = None;
+        }
+        self.steps = FuturesUnordered::new();
+        self.windows.clear();
+        self.chains = Chains::One;
+        self.add(&WindowPlace::default());
         Batch { facts, ..Batch::default() }
     }
 }
 
-impl wire::Place {
-    fn reading(&self) -> Reading {
-        if self.of_summaries { Reading::Summaries } else { Reading::Whole }
+impl Share<'_> {
+    fn place(&self) -> WindowPlace {
+        let instant = |at: Option<Timestamp>| at.map(Timestamp::microseconds);
+        WindowPlace {
+            from: instant(self.from),
+            floor: instant(self.window.floor()),
+            ceiling: instant(self.window.ceiling),
+            place: self.saved.clone(),
+        }
     }
-}
 
-/// Returns for each element whether the archive holds the state that it shows.
-fn is_held(summaries: &[Summary], known: &dyn Known) -> Vec<bool> {
-    let ids: Vec<_> = summaries.iter().filter_map(|summary| summary.id.clone()).collect();
-    let mut held = known.held(&ids).into_iter();
-    let mut is_held = |summary: &Summary| {
-        summary.id.is_some()
-            && held.next().flatten().is_some_and(|held| held == summary.held && held.updated_at.is_some())
-    };
-    summaries.iter().map(&mut is_held).collect()
+    /// Returns the instant, a whole second, that has about as much to read before it as after it.
+    fn middle(&self, lower: Option<Timestamp>) -> Option<Timestamp> {
+        let reached = self.reached?.microseconds();
+        let half = i64::try_from(self.left / 2).unwrap_or(i64::MAX).saturating_mul(self.step);
+        let lower = lower.map(Timestamp::microseconds);
+        let half = lower.map_or(half, |lower| half.min((reached - lower) / 2)).max(SECOND);
+        let middle = reached.saturating_sub(half).div_euclid(SECOND) * SECOND;
+        let middle = Timestamp::from_microseconds(middle.max(Timestamp::EARLIEST.microseconds())).ok()?;
+        lower.is_none_or(|lower| middle.microseconds() > lower).then_some(middle)
+    }
 }

@@ -98,6 +98,32 @@ impl FailureBody {
     }
 }
 
+/// The places of a sweep: of one chain, or of each window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Places {
+    One(Place),
+    Several(Vec<WindowPlace>),
+}
+
+/// The place of a chain in its window. Instants are microseconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WindowPlace {
+    /// The beginning that the vendor is asked for, where it is not the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<i64>,
+    /// What began then or earlier is another window's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) floor: Option<i64>,
+    /// What began later is another window's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ceiling: Option<i64>,
+    /// `None` where nothing has been read of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<Place>,
+}
+
 /// The place of a walk through the export or through a user's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,11 @@ use crate::issue::{IssueKind, Issues, Path};
 use crate::time::{self, Resolution, TimeProblem, Timestamp, Zone};
 use crate::vocabulary::Channel;
 
+/// Returns whether bytes begin as a JSON object does: an array would pass for a record whose fields have no names.
+pub fn is_object(raw: &[u8]) -> bool {
+    raw.trim_ascii_start().starts_with(b"{")
+}
+
 /// Parses the bytes of one record, which must be a JSON object.
 ///
 /// Vendors cut texts at a number of code units, which can leave half of a character: such halves, and bytes that

@@ -14,6 +14,7 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::fields;
 use crate::ids::ConversationId;
 use crate::issue::Issue;
 use crate::model::Conversation;
@@ -304,8 +305,8 @@ impl RawConversation {
         struct Identified {
             id: serde_json::Value,
         }
-        let found = serde_json::from_slice::<Identified>(&bytes).ok();
-        let id = found.and_then(|found| ConversationId::from_json(&found.id));
+        let found = fields::is_object(&bytes).then(|| serde_json::from_slice::<Identified>(&bytes).ok());
+        let id = found.flatten().and_then(|found| ConversationId::from_json(&found.id));
         Self { id, surface, bytes }
     }
 }
@@ -391,7 +392,7 @@ mod tests {
         };
         assert_eq!(id(r#"{"x":{"id":1},"id":"a/b"}"#), Some(ConversationId::new("a/b")));
         assert_eq!(id(r#"{"id":7}"#), Some(ConversationId::new("7")));
-        for none in [r#"{"id":""}"#, r#"{"id":null}"#, "{}", "[]", "{"] {
+        for none in [r#"{"id":""}"#, r#"{"id":null}"#, "{}", "[]", "[7]", "{"] {
             assert_eq!(id(none), None, "{none}");
         }
     }

@@ -1,0 +1,386 @@
+//! One chain of cursors through one window of time, newest first. It reads in two ways: whole pages, and pages of
+//! summaries of which it then fetches what has changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use chatark_core::{
+    Batch, ConversationId, Error, ErrorKind, Facts, Known, RawConversation, Result, Surface, Timestamp,
+};
+use chatark_http::{Call, CursorGuard, Page};
+
+use crate::map::{self, Summary};
+use crate::source::{ChatbaseV2, STALE, absent, raw};
+use crate::wire;
+
+/// So many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
+/// rate limit; the whole page costs one of each, and the bytes of up to twenty conversations.
+const FEW: usize = 3;
+/// What a user is told where nothing but whole pages can be relied on.
+const IGNORES_ID: &str =
+    "this deployment does not give single conversations by `conversationId`: reading everything";
+
+const IGNORES_DATES: &str =
+    "this deployment does not keep to the dates that it is asked for: reading one page after another";
+/// A vendor's end of a window may be exclusive or rounded: it is asked for this much later than it is meant.
+const MARGIN_SECONDS: i64 = 1;
+
+/// How a page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// With the messages of each conversation.
+    Whole,
+    /// Without them.
+    Summaries,
+}
+
+/// The part of the time line that a chain gives: what began after its floor, up to its ceiling.
+///
+/// The floor rises when another chain takes over the older part.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) ceiling: Option<Timestamp>,
+    /// Microseconds since 1970.
+    floor: AtomicI64,
+}
+
+/// One chain, with the place that it has reached.
+///
+/// With [`Known`], it begins with a page of summaries. After a page of which most had changed, the next one is
+/// read whole at once, so that a first pull costs one request more than it has pages; after a whole page of which
+/// most was held, the next one is read as summaries again.
+pub(crate) struct Chain<'a> {
+    provider: &'a ChatbaseV2,
+    call: Call,
+    known: Option<Arc<dyn Known>>,
+    window: Arc<Window>,
+    pub(crate) reading: Reading,
+    pub(crate) place: Option<wire::Place>,
+    /// Whether a cursor of summaries is good for whole pages, and the other way round, as far as is known.
+    may_switch: bool,
+    /// Whether the place is of an earlier run, and nothing has been read since.
+    resumed: bool,
+    guard: CursorGuard,
+    /// When the last conversation began that was shown.
+    oldest: Option<Timestamp>,
+}
+
+/// A page of a chain, and what follows it.
+pub(crate) struct Step {
+    /// The conversations, without a checkpoint.
+    pub(crate) batch: Batch,
+    /// How many conversations match what the chain asks for, by the vendor's count.
+    pub(crate) total: Option<u64>,
+    /// How many of them the page showed.
+    pub(crate) shown: u64,
+    /// How many bytes they were.
+    pub(crate) bytes: usize,
+    /// When the newest and the oldest of them began.
+    pub(crate) span: Option<(Timestamp, Timestamp)>,
+    pub(crate) next: Next,
+}
+
+/// What follows a page.
+pub(crate) enum Next {
+    /// Another page.
+    Page,
+    /// Nothing: the chain is through.
+    End,
+    /// The page is good and is kept, and there is no way on from it.
+    Stuck(Error),
+    /// The whole sweep begins anew, in a way that asks less of the deployment.
+    Anew(Anew),
+}
+
+/// Why a sweep begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anew {
+    /// Conversations cannot be had by their ids.
+    IgnoresId,
+    /// The deployment gives conversations from outside the window that was asked for, or out of their order.
+    IgnoresDates,
+}
+
+/// An element of a page.
+struct Shown {
+    bytes: Bytes,
+    summary: Summary,
+}
+
+impl Window {
+    pub(crate) fn new(floor: Option<Timestamp>, ceiling: Option<Timestamp>) -> Self {
+        Self { ceiling, floor: AtomicI64::new(floor.map_or(i64::MIN, Timestamp::microseconds)) }
+    }
+
+    pub(crate) fn floor(&self) -> Option<Timestamp> {
+        Timestamp::from_microseconds(self.floor.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Leaves what began up to an instant to another chain.
+    pub(crate) fn raise_floor(&self, floor: Timestamp) {
+        self.floor.store(floor.microseconds(), Ordering::Relaxed);
+    }
+
+    fn holds(&self, began: Option<Timestamp>) -> bool {
+        self.is_above_floor(began) && self.is_below_ceiling(began)
+    }
+
+    fn is_above_floor(&self, began: Option<Timestamp>) -> bool {
+        began.is_none_or(|began| began.microseconds() > self.floor.load(Ordering::Relaxed))
+    }
+
+    fn is_below_ceiling(&self, began: Option<Timestamp>) -> bool {
+        began.is_none_or(|began| self.ceiling.is_none_or(|ceiling| began <= ceiling))
+    }
+
+    /// Returns whether the vendor should not have shown what began then.
+    fn is_stray(&self, began: Option<Timestamp>) -> bool {
+        let latest = self.ceiling.and_then(|ceiling| ceiling.shifted(MARGIN_SECONDS));
+        began.zip(latest).is_some_and(|(began, latest)| began > latest)
+    }
+}
+
+impl Anew {
+    /// Returns what the user is told.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::IgnoresId => IGNORES_ID,
+            Self::IgnoresDates => IGNORES_DATES,
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// Creates a chain; `call` has no end of its own where the window has a ceiling.
+    pub(crate) fn new(
+        provider: &'a ChatbaseV2,
+        call: Call,
+        known: Option<Arc<dyn Known>>,
+        window: Arc<Window>,
+        reading: Reading,
+    ) -> Self {
+        let end = window.ceiling.and_then(|ceiling| ceiling.shifted(MARGIN_SECONDS));
+        let call = call.maybe("endDate", end);
+        let guard = CursorGuard::default();
+        let (place, oldest) = (None, None);
+        Self {
+            provider,
+            call,
+            known,
+            window,
+            reading,
+            place,
+            may_switch: true,
+            resumed: false,
+            guard,
+            oldest,
+        }
+    }
+
+    /// Goes on from the place of an earlier run.
+    pub(crate) fn resume(mut self, place: Option<wire::Place>) -> Self {
+        self.resumed = place.is_some();
+        if let Some(place) = place {
+            // Without anything to compare them with, summaries are of no use.
+            self.reading = if self.known.is_some() { place.reading() } else { Reading::Whole };
+            self.place = Some(place);
+        }
+        self
+    }
+
+    /// Reads a page, and what has changed of it.
+    pub(crate) async fn step(mut self) -> (Self, Result<Step>) {
+        let step = self.read().await;
+        (self, step)
+    }
+
+    async fn read(&mut self) -> Result<Step> {
+        let mut batch = Batch { facts: Facts { pages: 1, ..Facts::default() }, ..Batch::default() };
+        let page = self.page(&mut batch.facts).await?;
+        self.resumed = false;
+        let pagination = self.provider.envelope(&page, &self.call)?;
+        let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
+        batch.facts.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
+        let (shown, bytes) = (page.elements.len() as u64, page.elements.iter().map(Bytes::len).sum());
+        let mut elements: Vec<_> = page.elements.into_iter().map(|bytes| self.look_at(bytes)).collect();
+        let began = || elements.iter().filter_map(|element| element.summary.created_at);
+        let span = began().max().zip(began().min());
+        let total = pagination.total;
+        let step = |batch, next| Step { batch, total, shown, bytes, span, next };
+        let is_through =
+            elements.iter().any(|element| !self.window.is_above_floor(element.summary.created_at));
+        if self.is_astray(&elements) {
+            return Ok(step(batch, Next::Anew(Anew::IgnoresDates)));
+        }
+        elements.retain(|element| self.window.holds(element.summary.created_at));
+        let read_as = self.reading;
+        match self.known.clone() {
+            None => batch.conversations = elements.into_iter().map(Shown::raw).collect(),
+            Some(known) => {
+                if !self.sift(elements, known.as_ref(), &mut batch).await? {
+                    return Ok(step(batch, Next::Anew(Anew::IgnoresId)));
+                }
+            }
+        }
+        let next = match next {
+            Ok(Some(cursor)) if !is_through => {
+                self.place = Some(wire::Place { cursor, of_summaries: read_as == Reading::Summaries });
+                Next::Page
+            }
+            Ok(_) => Next::End,
+            Err(error) => Next::Stuck(error),
+        };
+        Ok(step(batch, next))
+    }
+
+    /// Returns whether the vendor's count of what is asked for is that of the whole.
+    pub(crate) fn is_of_the_whole(&self) -> bool {
+        self.window.ceiling.is_none()
+    }
+
+    fn look_at(&self, bytes: Bytes) -> Shown {
+        let summary = if self.known.is_some() { map::summary(&bytes) } else { map::identity(&bytes) };
+        Shown { bytes, summary }
+    }
+
+    /// Returns whether the page shows what it should not, so that nothing is proved by where a window ends.
+    fn is_astray(&mut self, elements: &[Shown]) -> bool {
+        let is_of_several = self.window.ceiling.is_some() || self.window.floor().is_some();
+        let mut is_astray = false;
+        for began in elements.iter().filter_map(|element| element.summary.created_at) {
+            let is_unordered = self.oldest.is_some_and(|oldest| began > oldest);
+            is_astray |= is_of_several && (is_unordered || self.window.is_stray(Some(began)));
+            self.oldest = Some(began);
+        }
+        is_astray
+    }
+
+    /// Asks for the page at hand. A cursor that is refused may be too old, or given with a page of the other kind.
+    async fn page(&mut self, facts: &mut Facts) -> Result<Page> {
+        loop {
+            let error = match self.ask(self.reading).await {
+                Err(error) if error.kind() == ErrorKind::Refused => error,
+                other => return other,
+            };
+            match &self.place {
+                // Without anything to compare them with, summaries are of no use.
+                Some(place) if self.known.is_some() && place.reading() != self.reading => {
+                    self.reading = place.reading();
+                    self.may_switch = false;
+                }
+                Some(_) if self.resumed => {
+                    // Of several windows the others go on, and what comes again of this one is known to have been seen.
+                    facts.restarted = self.window.ceiling.is_none() && self.window.floor().is_none();
+                    facts.notes.push(STALE.to_owned());
+                    self.place = None;
+                    self.resumed = false;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn ask(&self, reading: Reading) -> Result<Page> {
+        let call = self
+            .call
+            .clone()
+            .maybe("include", (reading == Reading::Summaries).then_some("summary"))
+            .maybe("cursor", self.place.as_ref().map(|place| &place.cursor));
+        self.provider.client.page(&call, "data").await
+    }
+
+    /// Tells what has changed from what is held, and fetches it. Returns `false` where it cannot be fetched.
+    ///
+    /// An element with messages is a conversation, however it was asked for: an older deployment ignores `include`.
+    async fn sift(&mut self, elements: Vec<Shown>, known: &dyn Known, batch: &mut Batch) -> Result<bool> {
+        let held = is_held(&elements, known);
+        let changed = held.iter().filter(|held| !**held).count();
+        let read_as = self.reading;
+        self.choose_reading(changed, elements.len());
+        let mut stale = Vec::new();
+        for (shown, held) in elements.into_iter().zip(held) {
+            match shown.summary.id {
+                _ if shown.summary.is_whole || read_as == Reading::Whole => {
+                    batch.conversations.push(shown.raw());
+                }
+                Some(id) if held => batch.unchanged.push(id),
+                id => stale.push((id, shown.bytes)),
+            }
+        }
+        self.fetch(stale, batch).await
+    }
+
+    fn choose_reading(&mut self, changed: usize, elements: usize) {
+        if self.may_switch && elements > 0 {
+            self.reading = if changed * 2 > elements { Reading::Whole } else { Reading::Summaries };
+        }
+    }
+
+    /// Fetches what the summaries showed as changed, by the page or one by one.
+    async fn fetch(
+        &mut self,
+        mut stale: Vec<(Option<ConversationId>, Bytes)>,
+        batch: &mut Batch,
+    ) -> Result<bool> {
+        if self.may_switch && (stale.len() > FEW || stale.iter().any(|(id, _)| id.is_none())) {
+            match self.ask(Reading::Whole).await {
+                Ok(page) => {
+                    self.provider.envelope(&page, &self.call)?;
+                    batch.facts.pages += 1;
+                    // What another chain gives is not given twice.
+                    let elements = page.elements.into_iter().map(|bytes| self.look_at(bytes));
+                    let is_ours = |shown: &Shown| self.window.holds(shown.summary.created_at);
+                    let shown: Vec<_> = elements.filter(is_ours).map(Shown::raw).collect();
+                    let is_shown =
+                        |id: Option<&ConversationId>| shown.iter().any(|raw| raw.id.as_ref() == id);
+                    stale.retain(|(id, _)| !is_shown(id.as_ref()));
+                    batch.unchanged.retain(|id| !is_shown(Some(id)));
+                    batch.conversations.extend(shown);
+                }
+                Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
+                    self.may_switch = false;
+                    self.reading = Reading::Summaries;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for (id, bytes) in stale {
+            let Some(id) = id else {
+                // Nothing leads to the messages of a conversation without an id: what is shown of it is kept.
+                batch.conversations.push(raw(bytes));
+                continue;
+            };
+            batch.facts.pages += 1;
+            let Some(found) = self.provider.by_id(&id).await? else { return Ok(false) };
+            if found.is_empty() {
+                batch.facts.notes.push(absent(&id));
+            }
+            batch.conversations.extend(found);
+        }
+        Ok(true)
+    }
+}
+
+impl Shown {
+    fn raw(self) -> RawConversation {
+        RawConversation { id: self.summary.id, surface: Surface::Export, bytes: self.bytes }
+    }
+}
+
+impl wire::Place {
+    fn reading(&self) -> Reading {
+        if self.of_summaries { Reading::Summaries } else { Reading::Whole }
+    }
+}
+
+/// Returns for each element whether the archive holds the state that it shows.
+fn is_held(elements: &[Shown], known: &dyn Known) -> Vec<bool> {
+    let ids: Vec<_> = elements.iter().filter_map(|element| element.summary.id.clone()).collect();
+    let mut held = known.held(&ids).into_iter();
+    let mut is_held = |Shown { summary, .. }: &Shown| {
+        summary.id.is_some()
+            && held.next().flatten().is_some_and(|held| held == summary.held && held.updated_at.is_some())
+    };
+    elements.iter().map(&mut is_held).collect()
+}

@@ -1,0 +1,249 @@
+//! Several windows at once: every conversation comes once, whatever lies on their borders, and in any order.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chatark_chatbase_v2::connect;
+use chatark_core::{Batch, Checkpoint, Error, PullRequest, Settings, Timestamp};
+use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use futures_util::StreamExt;
+use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[derive(Debug)]
+struct Silent;
+
+impl Watcher for Silent {
+    fn notice(&self, _source: &str, _notice: &Notice) {}
+}
+
+/// How a vendor departs from its documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Quirk {
+    #[default]
+    None,
+    /// The end of a window is not in it.
+    ExclusiveEnd,
+    /// Dates are not looked at.
+    IgnoresDates,
+    /// The oldest comes first.
+    OldestFirst,
+}
+
+/// A vendor of conversations that began at these milliseconds, newest first.
+#[derive(Debug, Clone, Default)]
+struct Vendor {
+    began: Vec<i64>,
+    quirk: Quirk,
+    /// Refuses every request after so many.
+    breaks_after: Option<usize>,
+    asked: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
+}
+
+impl Vendor {
+    fn new(mut began: Vec<i64>, quirk: Quirk) -> Self {
+        began.sort_unstable_by(|one, other| other.cmp(one));
+        if quirk == Quirk::OldestFirst {
+            began.reverse();
+        }
+        Self { began, quirk, ..Self::default() }
+    }
+
+    fn answer(&self, query: &BTreeMap<String, String>) -> (u16, Value) {
+        let asked = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(query.clone());
+            asked.len()
+        };
+        if self.breaks_after.is_some_and(|most| asked > most) {
+            return (403, json!({"error": {"code": "SUBSCRIPTION_API_RESTRICTED_PLAN", "message": "no"}}));
+        }
+        let bound = |name: &str| {
+            let text = query.get(name).filter(|_| self.quirk != Quirk::IgnoresDates)?;
+            Some(chatark_core::time::read_bound(text).unwrap().microseconds() / 1_000)
+        };
+        let (from, to) = (bound("startDate"), bound("endDate"));
+        let is_inside = |began: i64| {
+            from.is_none_or(|from| began >= from)
+                && to.is_none_or(|to| began < to || (began == to && self.quirk != Quirk::ExclusiveEnd))
+        };
+        let matching: Vec<_> =
+            self.began.iter().enumerate().filter(|(_, began)| is_inside(**began)).collect();
+        let start: usize = query.get("cursor").map_or(0, |cursor| {
+            let last: usize = cursor.parse().unwrap();
+            matching.iter().position(|(at, _)| *at > last).unwrap_or(matching.len())
+        });
+        let limit: usize = query["limit"].parse().unwrap();
+        let page = &matching[start..matching.len().min(start + limit)];
+        let cursor = page.last().filter(|_| start + limit < matching.len()).map(|(at, _)| at.to_string());
+        let data: Vec<_> = page
+            .iter()
+            .map(|(at, began)| json!({"id": format!("c{at}"), "createdAt": began, "messages": []}))
+            .collect();
+        let pagination = json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": matching.len()});
+        (200, json!({"data": data, "pagination": pagination}))
+    }
+
+    /// Pulls to the end or to an error.
+    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+        let server = MockServer::start_async().await;
+        let vendor = self.clone();
+        let answer = move |request: &HttpMockRequest| {
+            let url = url::Url::parse("http://x").unwrap().join(&request.uri().to_string()).unwrap();
+            let (status, body) = vendor.answer(&url.query_pairs().into_owned().collect());
+            HttpMockResponse::builder().status(status).body(body.to_string()).build()
+        };
+        server.mock(|when, then| {
+            when.any_request();
+            then.respond_with(answer);
+        });
+        let mut settings = Settings::default();
+        settings.set("agent_id", "agent");
+        settings.set("base_url", server.url("/api"));
+        let backoff = Duration::from_millis(1);
+        let connector = Connector {
+            source: "shop".to_owned(),
+            key: "sk-key".to_owned().into(),
+            gates: Arc::new(Gates::default()),
+            budget: Arc::default(),
+            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            watcher: Arc::new(Silent),
+        };
+        let provider = connect(&settings, connector).unwrap();
+        let mut stream = provider.pull(request);
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            match batch {
+                Ok(batch) => batches.push(batch),
+                Err(error) => return (batches, Some(error)),
+            }
+        }
+        (batches, None)
+    }
+
+    async fn pull_whole(&self, request: PullRequest) -> Vec<Batch> {
+        let (batches, error) = self.pull(request).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End);
+        batches
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<_> = (0..self.began.len()).map(|at| format!("c{at}")).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn windows(&self) -> usize {
+        let asked = self.asked.lock().unwrap();
+        let ends: std::collections::BTreeSet<_> = asked.iter().map(|query| query.get("endDate")).collect();
+        ends.len()
+    }
+}
+
+fn ids(batches: &[Batch]) -> Vec<String> {
+    let all = batches.iter().flat_map(|batch| &batch.conversations);
+    let mut ids: Vec<_> = all.map(|raw| raw.id.as_ref().unwrap().to_string()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn last_place(batches: &[Batch]) -> Option<PullRequest> {
+    let place = batches.iter().rev().find_map(|batch| match &batch.checkpoint {
+        Checkpoint::At(cursor) => Some(cursor.clone()),
+        _ => None,
+    })?;
+    Some(PullRequest { cursor: Some(place), ..PullRequest::default() })
+}
+
+const NEWEST: i64 = 1_790_000_000_000;
+
+/// Times that lie evenly, in clumps, on whole seconds, or between them.
+fn times() -> impl Strategy<Value = Vec<i64>> {
+    let gap = prop_oneof![
+        4 => Just(0_i64),
+        4 => 1_i64..1_000,
+        4 => (1_i64..100).prop_map(|seconds| seconds * 1_000),
+        1 => 1_i64..50_000_000,
+    ];
+    prop::collection::vec(gap, 220..700).prop_map(|gaps| {
+        let mut at = NEWEST;
+        gaps.into_iter()
+            .map(|gap| {
+                at -= gap;
+                at
+            })
+            .collect()
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_conversation_comes_once(began in times(), is_exclusive in any::<bool>()) {
+        let quirk = if is_exclusive { Quirk::ExclusiveEnd } else { Quirk::None };
+        let vendor = Vendor::new(began, quirk);
+        let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
+        prop_assert_eq!(ids(&batches), vendor.ids());
+        prop_assert_eq!(batches.last().unwrap().facts.total, Some(vendor.began.len() as u64));
+        prop_assert!(!batches.iter().any(|batch| batch.facts.restarted));
+    }
+
+    #[test]
+    fn what_was_interrupted_goes_on_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
+        let mut vendor = Vendor::new(began, Quirk::None);
+        vendor.breaks_after = Some(breaks_after);
+        let (mut batches, error) = runtime().block_on(vendor.pull(PullRequest::default()));
+        prop_assume!(error.is_some());
+        vendor.breaks_after = None;
+        let resumed = last_place(&batches).unwrap_or_default();
+        batches.extend(runtime().block_on(vendor.pull_whole(resumed)));
+        prop_assert_eq!(ids(&batches), vendor.ids(), "what was delivered before the fault does not come again");
+    }
+}
+
+#[test]
+fn many_windows_are_read_at_once() {
+    let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
+    let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
+    assert_eq!(ids(&batches), vendor.ids());
+    // Sixteen run at once; one that is through makes room for the older half of another.
+    assert!((16..=20).contains(&vendor.windows()), "{} windows", vendor.windows());
+    let asked = vendor.asked.lock().unwrap().len();
+    assert!((150..=167).contains(&asked), "{asked} requests for 150 pages");
+}
+
+#[test]
+fn a_window_that_was_asked_for_is_split_within() {
+    let vendor = Vendor::new((0..1_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
+    let at = |index: usize| Timestamp::from_epoch(vendor.began[index]).unwrap();
+    let window = chatark_core::Window::new(Some(at(799)), Some(at(99))).unwrap();
+    let batches = runtime().block_on(vendor.pull_whole(PullRequest { window, ..PullRequest::default() }));
+    let mut expect: Vec<_> = (99..800).map(|at| format!("c{at}")).collect();
+    expect.sort_unstable();
+    // The vendor's end is inclusive; the caller drops what lies outside.
+    assert_eq!(ids(&batches), expect);
+    assert_eq!(vendor.windows(), 4);
+    let asked = vendor.asked.lock().unwrap();
+    assert!(asked.iter().all(|query| query.contains_key("startDate") && query.contains_key("endDate")));
+}
+
+#[test]
+fn a_deployment_whose_windows_prove_nothing_is_read_in_one_chain() {
+    for quirk in [Quirk::IgnoresDates, Quirk::OldestFirst] {
+        let vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), quirk);
+        let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
+        let anew = batches.iter().position(|batch| batch.facts.restarted).unwrap();
+        assert!(batches[anew].facts.notes[0].contains("does not keep to the dates"), "{quirk:?}");
+        assert_eq!(ids(&batches[anew..]), vendor.ids(), "{quirk:?}");
+    }
+}
