@@ -1,13 +1,20 @@
 //! How Chatbase v2 says no: `{"error": {"code", "message", "details"}}`.
 
+use std::time::Duration;
+
 use chatark_http::{Dialect, Refusal};
 
+use crate::source::PACE;
 use crate::wire;
 
 #[derive(Debug)]
 pub(crate) struct ChatbaseV2Dialect;
 
 impl Dialect for ChatbaseV2Dialect {
+    fn window(&self) -> Option<Duration> {
+        Some(Duration::from_secs(PACE.seconds))
+    }
+
     fn refusal(&self, _status: u16, body: &[u8]) -> Refusal {
         let Ok(wire::Failure { error }) = serde_json::from_slice(body) else {
             return Refusal::default();

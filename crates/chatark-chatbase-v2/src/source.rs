@@ -36,7 +36,7 @@ pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries that the lists give at once, by the vendor's specification.
 const LIST_LIMIT: u32 = 100;
 /// What the vendor allows each key, by its newest documents; an older snapshot says 100 requests.
-const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
+pub(crate) const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 const EXPORT: &str = "export conversations";

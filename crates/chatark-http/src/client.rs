@@ -325,7 +325,6 @@ impl ApiClient {
         let request = self.http.get(url).bearer_auth(self.connection.key.expose_secret());
         let patience = self.connection.budget.sooner(started + self.policy().timeout);
         let sent = tokio::time::timeout_at(patience, request.send()).await;
-        drop(pass);
         let response = match sent {
             Err(_) if self.connection.budget.is_over(patience) => return Err(self.out_of_time(call).into()),
             Err(_) => {
@@ -338,6 +337,7 @@ impl ApiClient {
         let now = SystemTime::now();
         let pacing = self.dialect.pacing(response.headers(), now);
         self.connection.gate.learn(pacing, self.policy().longest_wait);
+        drop(pass);
         let request_id = header(response.headers(), "x-request-id").map(|id| self.redacted(&id));
         tracing::debug!(
             operation = call.operation,
@@ -415,6 +415,11 @@ impl ApiClient {
             let limited = kind == ErrorKind::RateLimited;
             limited.then(|| self.dialect.pacing(response.headers(), now).resets_in).flatten()
         });
+        if kind == ErrorKind::RateLimited
+            && let Some(wait) = wait.filter(|wait| *wait <= self.policy().longest_wait)
+        {
+            self.connection.gate.close(wait);
+        }
         let error = self.described(call, kind, message, refusal, request_id.as_deref());
         Failure { error, wait }
     }

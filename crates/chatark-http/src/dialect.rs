@@ -15,10 +15,17 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         Refusal::default()
     }
 
-    /// Reads the pace from the headers of any answer. The default knows `X-RateLimit-Remaining` and `-Reset`.
+    /// Returns the length of the window in which the vendor counts requests, where its documents tell it.
+    fn window(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Reads the pace from the headers of any answer. The default knows `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     fn pacing(&self, headers: &HeaderMap, now: SystemTime) -> Pacing {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
         Pacing {
+            limit: number("x-ratelimit-limit"),
+            window: self.window(),
             remaining: number("x-ratelimit-remaining"),
             resets_in: backoff::until_reset(headers, "x-ratelimit-reset", now),
         }
@@ -41,6 +48,10 @@ pub struct Refusal {
 /// How many requests the vendor still allows, and when it starts to count anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pacing {
+    /// Requests that the vendor allows in a window.
+    pub limit: Option<u64>,
+    /// The length of the window.
+    pub window: Option<Duration>,
     /// Requests left in the window.
     pub remaining: Option<u64>,
     /// The time until the window resets.
