@@ -37,69 +37,144 @@ struct Scenario {
     vendor: Vendor,
     generation: Generation,
     conversations: usize,
+    /// How long the vendor takes for each answer, and how many requests it allows in ten seconds.
+    latency: Duration,
+    limit: usize,
     arguments: &'static [&'static str],
+    goals: &'static [Goal],
     /// Commands that are measured afterwards, over the same archive.
-    then: &'static [&'static [&'static str]],
+    then: &'static [(&'static [&'static str], &'static [Goal])],
+}
+
+/// What a figure is asked to be at most.
+#[derive(Clone, Copy)]
+enum Goal {
+    Seconds(f64),
+    /// Times the download of the same answers, one after another.
+    TimesDownload(f64),
+    /// Times downloading the same answers and parsing them once with `serde_json`.
+    TimesDownloadAndParse(f64),
+    /// Times what the rate limit alone takes for the pages that there are.
+    TimesLimit(f64),
+    /// Seconds more than the scenario before.
+    SecondsMore(f64),
+    PeakMebibytes(f64),
+    /// Of the bytes of the first pull.
+    ShareOfBytes(f64),
+    /// At least so many megabytes of files in a second.
+    MegabytesOfOutput(f64),
+    /// Of the requests that were made.
+    ShareRefused(f64),
+    /// As much memory as the scenario before, within a share of it.
+    PeakAsBefore(f64),
+}
+
+/// What a row is held against.
+#[derive(Default)]
+struct Floors {
+    download: f64,
+    parse: f64,
+    limit: f64,
+    sent: f64,
+    wall_before: f64,
+    peak_before: f64,
+}
+
+/// The figures of a row.
+struct Figures {
+    wall: f64,
+    cpu: f64,
+    peak: f64,
+    sent: f64,
+    output: f64,
+    requests: u64,
+    refused: u64,
 }
 
 const EXPORT: &[&str] = &["export", "--format", "json,jsonl,csv"];
+const NO_LIMIT: usize = 1_000_000;
+const V2: Scenario = Scenario {
+    name: "",
+    vendor: Vendor::ChatbaseV2,
+    generation: Generation::Paged,
+    conversations: 10_000,
+    latency: Duration::ZERO,
+    limit: NO_LIMIT,
+    arguments: &["pull"],
+    goals: &[],
+    then: &[],
+};
+const CONVOCORE: Scenario = Scenario { vendor: Vendor::ConvocoreV3, ..V2 };
+const ONE_ARRAY: Scenario = Scenario { generation: Generation::OneArray, ..CONVOCORE };
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "v2 10,000: pull",
-        vendor: Vendor::ChatbaseV2,
-        generation: Generation::Paged,
-        conversations: 10_000,
-        arguments: &["pull"],
-        then: &[&["pull"], &["plan"], &["verify"], &["status"]],
+        goals: &[Goal::TimesDownload(4.0)],
+        then: &[
+            (&["pull"], &[Goal::ShareOfBytes(0.1)]),
+            (&["plan"], &[]),
+            (&["verify"], &[]),
+            (&["status"], &[]),
+        ],
+        ..V2
     },
     Scenario {
         name: "v2 10,000: pull, JSON, JSONL, CSV",
-        vendor: Vendor::ChatbaseV2,
-        generation: Generation::Paged,
-        conversations: 10_000,
         arguments: EXPORT,
-        then: &[],
+        goals: &[Goal::SecondsMore(1.0)],
+        ..V2
+    },
+    Scenario {
+        name: "v2 10,000, 100 ms a round trip: pull",
+        latency: Duration::from_millis(100),
+        goals: &[Goal::Seconds(6.0)],
+        ..V2
+    },
+    Scenario {
+        name: "v2 60,000, 20 ms, 1,000 in 10 s: pull",
+        conversations: 60_000,
+        latency: Duration::from_millis(20),
+        limit: 1_000,
+        goals: &[Goal::TimesLimit(1.1), Goal::ShareRefused(0.01)],
+        ..V2
     },
     Scenario {
         name: "v1 10,000: pull, JSON, JSONL, CSV",
         vendor: Vendor::ChatbaseV1,
-        generation: Generation::Paged,
-        conversations: 10_000,
         arguments: EXPORT,
-        then: &[],
+        ..V2
     },
     Scenario {
-        name: "convocore paged 10,000: pull, JSON, JSONL, CSV",
-        vendor: Vendor::ConvocoreV3,
-        generation: Generation::Paged,
-        conversations: 10_000,
-        arguments: EXPORT,
-        then: &[],
+        name: "v1 10,000, 100 ms a round trip: pull",
+        vendor: Vendor::ChatbaseV1,
+        latency: Duration::from_millis(100),
+        ..V2
     },
-    Scenario {
-        name: "convocore one array, small: pull",
-        vendor: Vendor::ConvocoreV3,
-        generation: Generation::OneArray,
-        conversations: 750,
-        arguments: &["pull"],
-        then: &[],
-    },
-    Scenario {
-        name: "convocore one array, large: pull",
-        vendor: Vendor::ConvocoreV3,
-        generation: Generation::OneArray,
-        conversations: 75_000,
-        arguments: &["pull"],
-        then: &[],
-    },
+    Scenario { name: "convocore paged 10,000: pull, JSON, JSONL, CSV", arguments: EXPORT, ..CONVOCORE },
+    Scenario { name: "convocore one array, small: pull", conversations: 750, ..ONE_ARRAY },
     Scenario {
         name: "convocore one array, 1 million messages: pull",
-        vendor: Vendor::ConvocoreV3,
-        generation: Generation::OneArray,
         conversations: 95_000,
-        arguments: &["pull"],
-        then: &[&["report"], &["export", "--offline", "--format", "csv"], &["verify"], &["pull"]],
+        goals: &[Goal::TimesDownloadAndParse(2.0), Goal::PeakMebibytes(64.0)],
+        then: &[
+            (
+                &["export", "--offline", "--format", "csv"],
+                &[Goal::MegabytesOfOutput(100.0), Goal::PeakMebibytes(64.0)],
+            ),
+            (&["report"], &[Goal::Seconds(5.0), Goal::PeakMebibytes(100.0)]),
+            (&["verify"], &[]),
+            (&["pull"], &[]),
+        ],
+        ..ONE_ARRAY
+    },
+    Scenario { name: "memory: v2 10,000", ..V2 },
+    Scenario {
+        name: "memory: v2 1,000,000",
+        conversations: 1_000_000,
+        goals: &[Goal::PeakAsBefore(0.1)],
+        then: &[(&["status"], &[]), (&["pull"], &[Goal::ShareOfBytes(0.1)])],
+        ..V2
     },
 ];
 
@@ -107,72 +182,121 @@ fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let binary = release_binary();
     println!(
-        "{:<48} {:>8} {:>8} {:>9} {:>10} {:>9} {:>9}",
-        "scenario", "wall s", "cpu s", "peak MiB", "sent MB", "floor s", "requests"
+        "{:<48} {:>7} {:>7} {:>6} {:>7} {:>8} {:>7} {:>8} {:>7}  goals",
+        "scenario", "wall s", "cpu s", "MiB", "sent MB", "download", "parse", "requests", "refused"
     );
+    let mut floors = Floors::default();
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&filter)) {
-        run(scenario, &binary);
+        run(scenario, &binary, &mut floors);
     }
 }
 
-fn run(scenario: &Scenario, binary: &Path) {
+fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     let runtime = Runtime::new().unwrap();
     let generated = Generated { conversations: scenario.conversations, ..Generated::default() };
     let mut agent = Agent::new(scenario.vendor, AGENT, KEY, Dataset::generated(scenario.vendor, generated));
     agent.generation = scenario.generation;
     let mut world = World::of(vec![agent]);
+    world.latency = Some(scenario.latency).filter(|latency| !latency.is_zero());
     world.limits = Limits {
-        chatbase_requests: 1_000_000,
-        convocore_requests_per_hour: 1_000_000,
-        convocore_included_quota: 10_000_000,
+        chatbase_requests: scenario.limit,
+        convocore_requests_per_hour: NO_LIMIT,
+        convocore_included_quota: 100_000_000,
         ..Limits::default()
     };
+    let is_held_up = world.latency.is_some();
     let sandbox = runtime.block_on(Sandbox::start(world)).unwrap();
-    let (floor, sent) = runtime.block_on(download(&sandbox.base_url(scenario.vendor), scenario));
-    let before = sandbox.request_count(AGENT);
+    let base = sandbox.base_url(scenario.vendor);
+    (floors.download, floors.parse) = (0.0, 0.0);
+    if !is_held_up && scenario.conversations < 1_000_000 {
+        floors.download = runtime.block_on(download(&base, scenario, false)).as_secs_f64();
+        floors.parse = runtime.block_on(download(&base, scenario, true)).as_secs_f64();
+    }
+    floors.limit = scenario.conversations.div_ceil(20) as f64 / scenario.limit as f64 * 10.0;
     let folder = tempfile::tempdir().unwrap();
-    write_config(folder.path(), &sandbox.base_url(scenario.vendor), scenario.vendor);
-    let measured = measure(binary, folder.path(), scenario.arguments);
-    let requests = sandbox.request_count(AGENT) - before;
-    let pull = if scenario.arguments[0] == "export" { &measured.result["pull"] } else { &measured.result };
-    assert_eq!(pull["sources"][0]["added"], scenario.conversations, "{}: not whole", scenario.name);
-    println!(
-        "{:<48} {:>8.2} {:>8.2} {:>9.1} {:>10.1} {:>9.2} {:>9}",
-        scenario.name,
-        measured.wall.as_secs_f64(),
-        measured.cpu.as_secs_f64(),
-        measured.peak_kibibytes as f64 / 1024.0,
-        sent as f64 / 1e6,
-        floor.as_secs_f64(),
-        requests
-    );
-    for arguments in scenario.then {
-        let (before, sent) = (sandbox.request_count(AGENT), bytes_sent(&sandbox));
-        let measured = measure(binary, folder.path(), arguments);
-        println!(
-            "{:<48} {:>8.2} {:>8.2} {:>9.1} {:>10.1} {:>9} {:>9}",
-            format!("    then: {}", arguments.join(" ")),
-            measured.wall.as_secs_f64(),
-            measured.cpu.as_secs_f64(),
-            measured.peak_kibibytes as f64 / 1024.0,
-            bytes_sent(&sandbox).saturating_sub(sent) as f64 / 1e6,
-            "-",
-            sandbox.request_count(AGENT) - before
-        );
+    write_config(folder.path(), &base, scenario.vendor);
+    let (figures, result) = row(&sandbox, binary, folder.path(), scenario.arguments);
+    let pull = if scenario.arguments[0] == "export" { &result["pull"] } else { &result };
+    let source = &pull["sources"][0];
+    assert_eq!(source["added"], scenario.conversations, "{}: not whole", scenario.name);
+    assert_eq!(source["repeated"], 0, "{}: something came twice", scenario.name);
+    print(scenario.name, &figures, floors, scenario.goals);
+    (floors.sent, floors.wall_before, floors.peak_before) = (figures.sent, figures.wall, figures.peak);
+    for (arguments, goals) in scenario.then {
+        let (figures, _) = row(&sandbox, binary, folder.path(), arguments);
+        let after = Floors { sent: floors.sent, ..Floors::default() };
+        print(&format!("    then: {}", arguments.join(" ")), &figures, &after, goals);
     }
     runtime.block_on(sandbox.stop());
 }
 
-/// Returns the bytes of all answers so far that were sent in one piece.
-fn bytes_sent(sandbox: &Sandbox) -> usize {
-    sandbox.requests().iter().map(|seen| seen.bytes).sum()
+/// Runs one command, and returns its figures and what it says.
+fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (Figures, Value) {
+    let (before, sent) = (sandbox.request_count(AGENT), sandbox.bytes_sent());
+    let refused = || sandbox.requests().iter().filter(|seen| seen.status == Some(429)).count() as u64;
+    let refused_before = refused();
+    let measured = measure(binary, folder, arguments);
+    let files = std::fs::read_dir(folder.join("export"));
+    let output: u64 = files.into_iter().flatten().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let figures = Figures {
+        wall: measured.wall.as_secs_f64(),
+        cpu: measured.cpu.as_secs_f64(),
+        peak: measured.peak_kibibytes as f64 / 1024.0,
+        sent: sandbox.bytes_sent().saturating_sub(sent) as f64 / 1e6,
+        output: output as f64 / 1e6,
+        requests: sandbox.request_count(AGENT) - before,
+        refused: refused() - refused_before,
+    };
+    (figures, measured.result)
 }
 
-/// The floor: downloads the same answers one after another and discards them.
-async fn download(base: &str, scenario: &Scenario) -> (Duration, usize) {
+fn print(name: &str, figures: &Figures, floors: &Floors, goals: &[Goal]) {
+    let Figures { wall, cpu, peak, sent, requests, refused, .. } = figures;
+    let goals: Vec<_> = goals.iter().map(|goal| goal.held_against(figures, floors)).collect();
+    let floor = |floor: f64| if floor > 0.0 { format!("{floor:.2}") } else { "-".to_owned() };
+    let (download, parse) = (floor(floors.download), floor(floors.parse));
+    let goals = goals.join("; ");
+    println!(
+        "{name:<48} {wall:>7.2} {cpu:>7.2} {peak:>6.1} {sent:>7.1} {download:>8} {parse:>7} {requests:>8} {refused:>7}  {goals}"
+    );
+}
+
+impl Goal {
+    /// Says what a figure is, what it was asked to be, and whether it is.
+    fn held_against(self, figures: &Figures, floors: &Floors) -> String {
+        let (found, asked, unit) = match self {
+            Self::Seconds(asked) => (figures.wall, asked, " s"),
+            Self::TimesDownload(asked) => (figures.wall / floors.download, asked, " × download"),
+            Self::TimesDownloadAndParse(asked) => {
+                (figures.wall / (floors.download + floors.parse), asked, " × download and parse")
+            }
+            Self::TimesLimit(asked) => (figures.wall / floors.limit, asked, " × the rate limit"),
+            Self::SecondsMore(asked) => (figures.wall - floors.wall_before, asked, " s more"),
+            Self::PeakMebibytes(asked) => (figures.peak, asked, " MiB"),
+            Self::ShareOfBytes(asked) => (figures.sent / floors.sent, asked, " of the bytes"),
+            Self::ShareRefused(asked) => {
+                (figures.refused as f64 / figures.requests as f64, asked, " refused")
+            }
+            Self::PeakAsBefore(asked) => {
+                ((figures.peak / floors.peak_before - 1.0).abs(), asked, " off the peak before")
+            }
+            Self::MegabytesOfOutput(asked) => {
+                let rate = figures.output / figures.wall;
+                let mark = if rate >= asked { "met" } else { "MISSED" };
+                return format!("{rate:.0} MB/s (at least {asked}): {mark}");
+            }
+        };
+        let mark = if found <= asked { "met" } else { "MISSED" };
+        format!("{found:.2}{unit} (at most {asked}): {mark}")
+    }
+}
+
+/// The floors: downloads the same answers one after another and discards them, or returns how long it takes to parse
+/// them once.
+async fn download(base: &str, scenario: &Scenario, parses: bool) -> Duration {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let started = Instant::now();
-    let (mut sent, mut cursor, mut page) = (0, None::<String>, 1);
+    let (mut parsing, mut cursor, mut page) = (Duration::ZERO, None::<String>, 1);
     loop {
         let path = match scenario.vendor {
             Vendor::ChatbaseV1 => format!("get-conversations?chatbotId={AGENT}&size=100&page={page}"),
@@ -185,15 +309,23 @@ async fn download(base: &str, scenario: &Scenario) -> (Duration, usize) {
         });
         let request = client.get(format!("{base}/{path}{cursor_parameter}"));
         let mut response = request.bearer_auth(KEY).send().await.unwrap().error_for_status().unwrap();
-        let (mut length, mut head, mut tail) = (0, Vec::new(), Vec::new());
+        let (mut length, mut head, mut tail, mut body) = (0, Vec::new(), Vec::new(), Vec::new());
         while let Some(chunk) = response.chunk().await.unwrap() {
             length += chunk.len();
             head.extend_from_slice(&chunk[..chunk.len().min(1_000_usize.saturating_sub(head.len()))]);
-            tail.extend_from_slice(&chunk);
+            tail.extend_from_slice(&chunk[chunk.len().saturating_sub(1_000)..]);
             let surplus = tail.len().saturating_sub(1_000);
             tail.drain(..surplus);
+            if parses {
+                body.extend_from_slice(&chunk);
+            }
         }
-        sent += length;
+        if parses {
+            let began = Instant::now();
+            let document: Value = serde_json::from_slice(&body).unwrap();
+            parsing += began.elapsed();
+            assert!(document.is_object());
+        }
         let ends = [String::from_utf8_lossy(&head), String::from_utf8_lossy(&tail)].concat();
         cursor = ["\"cursor\":\"", "\"nextCursor\":\""].iter().find_map(|name| {
             let (_, after) = ends.rsplit_once(name)?;
@@ -205,7 +337,7 @@ async fn download(base: &str, scenario: &Scenario) -> (Duration, usize) {
             Vendor::ChatbaseV2 | Vendor::ConvocoreV3 => cursor.is_none(),
         };
         if ended {
-            return (started.elapsed(), sent);
+            return if parses { parsing } else { started.elapsed() };
         }
     }
 }

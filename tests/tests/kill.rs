@@ -118,7 +118,8 @@ fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
 
 #[test]
 fn chatbase_v1_survives() {
-    survives(&agent(Vendor::ChatbaseV1, 3_000), 31, 5, 0x5eed_0001);
+    // Four pages one after another, then eight at once, which are lost together.
+    survives(&agent(Vendor::ChatbaseV1, 6_000), 76, 16, 0x5eed_0001);
 }
 
 #[test]

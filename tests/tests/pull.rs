@@ -326,6 +326,24 @@ fn conversations_that_arrive_meanwhile_push_none_out() {
     }
 }
 
+/// Among pages that are asked for at once, whichever of them the list moves under, nothing falls between two.
+#[test]
+fn conversations_that_arrive_between_pages_asked_for_at_once_push_none_out() {
+    for vendor in [Vendor::ChatbaseV1, Vendor::ChatbaseV2] {
+        let pages = if vendor == Vendor::ChatbaseV1 { 100 } else { 20 };
+        let agent = agent(vendor, 24 * pages);
+        for request in [6, 9, 12, 15] {
+            let house = House::of(vec![agent.clone()]);
+            let shift = FaultKind::Shift { conversations: pages + 7 };
+            house.sandbox().add_fault(&agent.id, Fault::at(request, shift));
+            house.expect(0, &["pull"]);
+            let found = ids(&archived(&house));
+            let told = told_ids([(&agent, &house.sources[0])], |_| true);
+            assert_eq!(told.difference(&found).count(), 0, "{vendor:?}, at request {request}");
+        }
+    }
+}
+
 #[test]
 fn nothing_can_be_a_conversation_without_messages_or_people() {
     let mut silent = api_conversation("silent", "nobody", 1_790_000_000, 0);

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 /// The level of compression: higher ones cost more time than they save space on texts this short.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 /// A conversation as the vendor sent it, with its hash.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Writing: everything of one batch is one transaction.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use chatark_core::{
     Checkpoint, ConversationId, Facts, Held, Issue, Message, Part, Result, Surface, Timestamp,
@@ -264,14 +265,17 @@ fn write(
     Ok(())
 }
 
+/// The columns of a conversation that normalization decides, with the version of `raw` that they come from.
+const COLUMNS: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count";
+const VALUES: &str =
+    "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24";
+
 fn insert_conversation(transaction: &Transaction<'_>, source: SourceKey, prepared: &Prepared) -> Result<i64> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO conversation (source_key, id, raw_version, readable, message_count) VALUES (?1, ?2, 1, 1, 0)",
-        )
-        .and_then(|mut statement| statement.insert(params![source.0, prepared.id.as_str()]))
-        .map_err(database("write a conversation"))
-        .and_then(|key| fill_conversation(transaction, key, 1, prepared).map(|()| key))
+    static INSERT: LazyLock<String> = LazyLock::new(|| {
+        format!("INSERT INTO conversation (source_key, id, {COLUMNS}) VALUES (?1, ?2, {VALUES})")
+    });
+    write_conversation(transaction, &INSERT, source.0, 1, prepared)?;
+    Ok(transaction.last_insert_rowid())
 }
 
 /// Replaces a row and its messages.
@@ -281,7 +285,10 @@ pub(crate) fn update_conversation(
     version: i64,
     prepared: &Prepared,
 ) -> Result<()> {
-    fill_conversation(transaction, key, version, prepared)?;
+    static UPDATE: LazyLock<String> = LazyLock::new(|| {
+        format!("UPDATE conversation SET (id, {COLUMNS}) = (?2, {VALUES}) WHERE conversation_key = ?1")
+    });
+    write_conversation(transaction, &UPDATE, key, version, prepared)?;
     transaction
         .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
         .and_then(|mut statement| statement.execute([key]))
@@ -289,9 +296,10 @@ pub(crate) fn update_conversation(
     insert_messages(transaction, key, &prepared.conversation.messages)
 }
 
-/// Writes every column that normalization decides.
-fn fill_conversation(
+/// Runs a statement that writes every column; its first value is the key that it goes by.
+fn write_conversation(
     transaction: &Transaction<'_>,
+    sql: &str,
     key: i64,
     version: i64,
     prepared: &Prepared,
@@ -299,17 +307,11 @@ fn fill_conversation(
     let conversation = &prepared.conversation;
     let contact = &conversation.contact;
     transaction
-        .prepare_cached(
-            "UPDATE conversation SET raw_version = ?2, readable = ?3, title = ?4, channel = ?5, channel_raw = ?6,
-                 status = ?7, status_raw = ?8, created_at = ?9, updated_at = ?10, contact_id = ?11,
-                 contact_name = ?12, contact_email = ?13, contact_phone = ?14, contact_company = ?15,
-                 contact_address = ?16, contact_website = ?17, tags = ?18, notes = ?19, feedback = ?20,
-                 extra = ?21, derived = ?22, message_count = ?23
-             WHERE conversation_key = ?1",
-        )
+        .prepare_cached(sql)
         .and_then(|mut statement| {
             statement.execute(params![
                 key,
+                prepared.id.as_str(),
                 version,
                 prepared.readable,
                 conversation.title,

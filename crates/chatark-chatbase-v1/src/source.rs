@@ -1,5 +1,7 @@
 //! Reads Chatbase v1 page by page: there is no total and no cursor, and the end is an empty page.
 
+use std::collections::VecDeque;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
@@ -8,6 +10,7 @@ use chatark_core::{
     Selection, SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
+use futures_util::future::join_all;
 use futures_util::stream;
 
 use crate::config::{Config, SETTINGS};
@@ -32,6 +35,10 @@ const PAGE_SIZE: u32 = 100;
 const CURSOR_VERSION: u32 = 1;
 /// How often a page may repeat the one before it: a list that grows by exactly one page does so once.
 const MOST_REPEATS: u32 = 3;
+/// So many pages are asked for at once.
+const AT_ONCE: u64 = 8;
+/// So many pages are read one after another first: of a short list, little is gained by more at once.
+const FIRST_ALONE: u64 = 4;
 const DAY_SECONDS: i64 = 86_400;
 const GET_CONVERSATIONS: &str = "get conversations";
 
@@ -73,10 +80,9 @@ impl Provider for ChatbaseV1 {
         let mut search = Search { provider: self, call: self.window_call(request), asked: 0, first: None };
         let mut estimate = Estimate::default();
         match search.count().await? {
-            // The empty page at the end is asked for too.
             Some(count) => {
                 estimate.conversations = Some(count);
-                estimate.requests = Some(count.div_ceil(PAGE_SIZE.into()) + 1);
+                estimate.requests = Some(requests(count));
             }
             None => estimate.notes.push(
                 "this host sends the same page whatever is asked for, so nothing can be counted".to_owned(),
@@ -154,13 +160,40 @@ impl Search<'_> {
     }
 }
 
-/// A walk from page 1 to the first empty one.
+/// Returns how many requests a walk through so many conversations takes: the empty page at the end is asked for too.
+fn requests(count: u64) -> u64 {
+    let size = u64::from(PAGE_SIZE);
+    let empty = count.div_ceil(size) + 1;
+    let (mut page, mut requests) = (1, 0);
+    while page <= empty {
+        let is_after_full_page = (page - 1) * size <= count;
+        let (pages, heads) = if page > FIRST_ALONE && is_after_full_page { (AT_ONCE, 1) } else { (1, 0) };
+        page += pages;
+        requests += pages + heads;
+    }
+    requests
+}
+
+/// A walk from page 1 to the first empty one, several pages at once while they are full.
+///
+/// Pages that are asked for at once may be answered in any order. A conversation that is added meanwhile moves the
+/// others on, and between a later page that was answered before it and an earlier one after it, one would be lost. So
+/// the first conversation of the list is looked at again after each group: where it is another one, the group is read
+/// once more, one page after another.
 struct PageWalk<'a> {
     provider: &'a ChatbaseV1,
     call: Call,
     scope: String,
     page: u64,
     seen: bool,
+    /// Pages from the current one on, read at once.
+    ahead: VecDeque<Page>,
+    /// The fault that one of them met.
+    failed: Option<Error>,
+    /// The first conversation of the whole list, where it is known; an empty id where it has none.
+    head: Option<ConversationId>,
+    /// So many pages are read one after another.
+    alone: u64,
     /// The ids of the page before, by which rows that moved on to the next page are recognised.
     before: Vec<Option<ConversationId>>,
     repeats: u32,
@@ -172,18 +205,27 @@ impl<'a> PageWalk<'a> {
     fn new(provider: &'a ChatbaseV1, request: &PullRequest) -> Self {
         let scope = request.scope();
         let saved = open(request.cursor.as_ref(), &scope);
-        let call = provider.window_call(request).query("size", PAGE_SIZE);
-        // Rows that were deleted meanwhile have moved the others forward: one page of overlap catches them.
-        let page = saved.map_or(1, |page| page.saturating_sub(1).max(1));
-        let (seen, before) = (saved.is_some(), Vec::new());
-        Self { provider, call, scope, page, seen, before, repeats: 0, asks_again: false }
+        let call = provider.window_call(request);
+        Self {
+            provider,
+            call,
+            scope,
+            // Rows that were deleted meanwhile have moved the others forward: one page of overlap catches them.
+            page: saved.map_or(1, |page| page.saturating_sub(1).max(1)),
+            seen: saved.is_some(),
+            ahead: VecDeque::new(),
+            failed: None,
+            head: None,
+            alone: FIRST_ALONE,
+            before: Vec::new(),
+            repeats: 0,
+            asks_again: false,
+        }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let call = self.call.clone().query("page", self.page);
-        let page = self.provider.client.page(&call, "data").await?;
-        refuse_no_array(&self.provider.client, &page, &call)?;
-        let mut facts = Facts { pages: 1, ..Facts::default() };
+        let mut facts = Facts::default();
+        let page = self.current(&mut facts).await?;
         if page.elements.is_empty() {
             if !self.seen {
                 facts.notes.push(
@@ -201,31 +243,104 @@ impl<'a> PageWalk<'a> {
             .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
             .collect();
         let ids: Vec<_> = found.iter().map(|raw| raw.id.clone()).collect();
-        self.refuse_circles(&ids, &call, request_id.as_deref())?;
+        if self.page == 1 {
+            self.head = ids.first().map(|id| id.clone().unwrap_or_else(|| ConversationId::new("")));
+        }
+        self.refuse_circles(&ids, request_id.as_deref())?;
         let is_new = |raw: &RawConversation| raw.id.is_none() || !self.before.contains(&raw.id);
         let conversations = found.into_iter().filter(is_new).collect();
         self.before = ids;
         // A page that repeats the one before it has moved on with a growing list, or was sent by mistake, and then
         // the real one would be lost: asking once more tells the two apart.
         self.asks_again = self.repeats > 0 && !self.asks_again;
+        if self.asks_again {
+            self.ahead.clear();
+            self.failed = None;
+        }
         self.page += u64::from(!self.asks_again);
         let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
         Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, Some(self)))
     }
 
+    /// Returns the current page, asking for several at once where there is reason to think that there are several.
+    async fn current(&mut self, facts: &mut Facts) -> Result<Page> {
+        if let Some(page) = self.ahead.pop_front() {
+            return Ok(page);
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let is_alone = self.alone > 0 || self.repeats > 0 || self.before.len() < PAGE_SIZE as usize;
+        self.alone = self.alone.saturating_sub(1);
+        facts.pages += 1;
+        if is_alone {
+            return self.read(self.page).await;
+        }
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.read_head(facts).await?,
+        };
+        let group = join_all((self.page..self.page + AT_ONCE).map(|page| self.read(page))).await;
+        facts.pages += AT_ONCE - 1;
+        let found = self.read_head(facts).await;
+        for page in group {
+            match page {
+                Ok(page) => self.ahead.push_back(page),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        match found {
+            Ok(found) if found == head => self.head = Some(head),
+            Ok(_) => {
+                self.alone = AT_ONCE;
+                self.ahead.truncate(1);
+                self.failed = self.failed.take().filter(|_| self.ahead.is_empty());
+            }
+            Err(error) => {
+                self.ahead.truncate(1);
+                self.failed = self.failed.take().or(Some(error));
+            }
+        }
+        // Each page was read after the one that was handed over last, so the first of them is good whatever moved.
+        match (self.ahead.pop_front(), self.failed.take()) {
+            (Some(page), failed) => {
+                self.failed = failed;
+                Ok(page)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => self.read(self.page).await,
+        }
+    }
+
+    async fn read(&self, number: u64) -> Result<Page> {
+        let call = self.call.clone().query("size", PAGE_SIZE).query("page", number);
+        let page = self.provider.client.page(&call, "data").await?;
+        refuse_no_array(&self.provider.client, &page, &call)?;
+        Ok(page)
+    }
+
+    /// Returns which conversation is the first of the list.
+    async fn read_head(&self, facts: &mut Facts) -> Result<ConversationId> {
+        facts.pages += 1;
+        let call = self.call.clone().query("size", 1).query("page", 1);
+        let page = self.provider.client.page(&call, "data").await?;
+        refuse_no_array(&self.provider.client, &page, &call)?;
+        let first = page.elements.into_iter().next();
+        let id = first.and_then(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export).id);
+        Ok(id.unwrap_or_else(|| ConversationId::new("")))
+    }
+
     /// A server that ignores `page` would send the first page for ever.
-    fn refuse_circles(
-        &mut self,
-        ids: &[Option<ConversationId>],
-        call: &Call,
-        request_id: Option<&str>,
-    ) -> Result<()> {
+    fn refuse_circles(&mut self, ids: &[Option<ConversationId>], request_id: Option<&str>) -> Result<()> {
         self.repeats = if self.before == ids { self.repeats + 1 } else { 0 };
         if self.repeats < MOST_REPEATS {
             return Ok(());
         }
         let message = format!("the vendor sends the same page again and again, up to page {}", self.page);
-        let error = self.provider.client.fault(call, ErrorKind::Malformed, message, request_id);
+        let error = self.provider.client.fault(&self.call, ErrorKind::Malformed, message, request_id);
         Err(error.hint("this host may not support `page`; report it to the vendor"))
     }
 }
@@ -269,6 +384,16 @@ mod tests {
     use chatark_core::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn requests_are_counted_by_hand() {
+        // Four pages, then eight at once and a look at the head each time.
+        for (count, expect) in
+            [(0, 1), (99, 2), (300, 4), (400, 13), (730, 13), (1_150, 14), (1_250, 22), (10_000, 121)]
+        {
+            assert_eq!(requests(count), expect, "{count}");
+        }
+    }
 
     #[test]
     fn days_are_padded_and_widened() {

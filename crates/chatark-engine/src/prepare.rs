@@ -12,7 +12,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 /// How many batches of one source are prepared at a time.
-const PREPARED_AHEAD: usize = 2;
+const PREPARED_AHEAD: usize = 4;
 
 /// What it takes to make the batches of one source ready.
 #[derive(Debug)]
@@ -32,6 +32,28 @@ pub(crate) struct ReadyBatch {
     pub(crate) conversations: Vec<Committed>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) facts: Facts,
+    /// The size of the conversations, as the vendor sent them.
+    pub(crate) bytes: u64,
+}
+
+impl ReadyBatch {
+    /// Takes in the batches that wait already, up to so many bytes, and returns the one that is not to be joined.
+    pub(crate) fn join_waiting(&mut self, waiting: &mut mpsc::Receiver<Self>, most: u64) -> Option<Self> {
+        while self.bytes < most {
+            let next = waiting.try_recv().ok()?;
+            // A walk that begins anew makes a new start in the ledger, which is a commit of its own.
+            if next.facts.restarted || self.facts.restarted || self.bytes + next.bytes > most {
+                return Some(next);
+            }
+            self.bytes += next.bytes;
+            self.conversations.extend(next.conversations);
+            self.facts.add(&next.facts);
+            if next.checkpoint != Checkpoint::None {
+                self.checkpoint = next.checkpoint;
+            }
+        }
+        None
+    }
 }
 
 /// Fetches batches, prepares them on other threads, and hands them on in the vendor's order.
@@ -68,6 +90,7 @@ pub(crate) async fn fetch(
 impl Preparer {
     /// Hashes every conversation, and normalizes and compresses those that the archive does not hold as they are.
     fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
+        let bytes = batch.bytes() as u64;
         let mut conversations = Vec::with_capacity(batch.conversations.len() + batch.unchanged.len());
         for raw in batch.conversations {
             let unprepared = Unprepared::new(raw);
@@ -84,7 +107,7 @@ impl Preparer {
             });
         }
         conversations.extend(batch.unchanged.into_iter().map(Committed::Unchanged));
-        Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts })
+        Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts, bytes })
     }
 
     /// A doubt counts as no: the writer looks again before it writes.

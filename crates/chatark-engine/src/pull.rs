@@ -7,7 +7,7 @@ use chatark_core::{
     Channel, Checkpoint, Error, ErrorKind, Known, Origin, Provider, PullRequest, Result, Selection,
     SourceName, Window,
 };
-use futures_util::future;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,12 @@ use crate::ending::Ending;
 use crate::outcome::{Event, Observer, Outcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 
+/// How many sources are read at a time, however many there are.
+const SIDE_BY_SIDE: usize = 16;
 /// How many prepared batches of one source wait for the writer.
-const WAITING: usize = 1;
+const WAITING: usize = 4;
+/// So many bytes of conversations are written in one transaction, where more than one batch waits.
+const TOGETHER_BYTES: u64 = 1 << 20;
 
 /// A source that is connected.
 #[derive(Debug, Clone)]
@@ -101,7 +105,7 @@ pub async fn pull(
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<Outcome>)> {
     let writer = Arc::new(Mutex::new(archive));
-    let runs = sources.into_iter().map(|source| {
+    let runs = sources.into_iter().enumerate().map(|(at, source)| {
         let puller = Puller {
             writer: Arc::clone(&writer),
             source,
@@ -109,10 +113,12 @@ pub async fn pull(
             observer: Arc::clone(&observer),
             stop: stop.clone(),
         };
-        task::spawn(puller.run())
+        async move { (at, task::spawn(puller.run()).await) }
     });
+    let mut ended: Vec<_> = stream::iter(runs).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    ended.sort_by_key(|(at, _)| *at);
     let mut outcomes = Vec::new();
-    for outcome in future::join_all(runs).await {
+    for (_, outcome) in ended {
         outcomes.push(outcome.map_err(|error| Error::new(ErrorKind::Unexpected, "pull", error))?);
     }
     let archive = Arc::into_inner(writer)
@@ -204,23 +210,29 @@ impl Puller {
     /// Commits batches in order and returns whether the last one was the end.
     async fn commit_all(&self, mut run: Run, mut batches: mpsc::Receiver<ReadyBatch>) -> (Run, Result<bool>) {
         let mut reached_end = false;
-        while let Some(batch) = batches.recv().await {
+        let mut next = batches.recv().await;
+        while let Some(mut batch) = next {
+            // The vendor's first count is that of the first batch alone.
+            let is_counted =
+                run.progress.total_first.is_some() || !self.source.provider.descriptor().tells_total;
+            next = if is_counted { batch.join_waiting(&mut batches, TOGETHER_BYTES) } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
             for note in &batch.facts.notes {
                 self.tell(&Event::Note(note));
             }
-            let mut next = run.clone();
-            let written = self
-                .write(move |archive| {
-                    archive.commit(&mut next, batch.conversations, &batch.checkpoint, &batch.facts, now())?;
-                    Ok(next)
-                })
-                .await;
-            match written {
-                Ok(next) => run = next,
+            let mut written = run.clone();
+            let commit = self.write(move |archive| {
+                archive.commit(&mut written, batch.conversations, &batch.checkpoint, &batch.facts, now())?;
+                Ok(written)
+            });
+            match commit.await {
+                Ok(written) => run = written,
                 Err(error) => return (run, Err(error)),
             }
             self.tell(&Event::Committed(&run.progress));
+            if next.is_none() {
+                next = batches.recv().await;
+            }
         }
         (run, Ok(reached_end))
     }

@@ -1,5 +1,8 @@
 //! What comes in and what goes out, before and after HTTP.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::Serialize;
@@ -68,6 +71,24 @@ impl Reply {
             ReplyBody::Pieces(pieces) => pieces.flatten().collect(),
         };
         Self { body: ReplyBody::Whole(body), ..self }
+    }
+
+    /// Adds the size of the body to a count, as it is sent.
+    pub(crate) fn counted(self, sent: &Arc<AtomicU64>) -> Self {
+        let count = |sent: &AtomicU64, bytes: &Bytes| sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let body = match self.body {
+            ReplyBody::Whole(bytes) => {
+                count(sent, &bytes);
+                ReplyBody::Whole(bytes)
+            }
+            ReplyBody::Pieces(pieces) => {
+                let sent = Arc::clone(sent);
+                ReplyBody::Pieces(Box::new(pieces.inspect(move |bytes| {
+                    count(&sent, bytes);
+                })))
+            }
+        };
+        Self { body, ..self }
     }
 
     /// Returns the bytes of a body in one piece.

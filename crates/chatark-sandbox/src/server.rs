@@ -110,6 +110,11 @@ impl Sandbox {
         lock(&self.shared.log).iter().cloned().collect()
     }
 
+    /// Returns how many bytes the bodies of all answers had.
+    pub fn bytes_sent(&self) -> u64 {
+        self.shared.bytes_sent.load(Ordering::Relaxed)
+    }
+
     /// Returns how many requests named this agent.
     pub fn request_count(&self, agent_id: &str) -> u64 {
         self.shared.agent(agent_id).map_or(0, |held| held.requests.load(Ordering::Relaxed))
@@ -176,6 +181,7 @@ struct Shared {
     agents: Vec<AgentState>,
     limits: Limits,
     latency: Option<Duration>,
+    bytes_sent: Arc<AtomicU64>,
     limiter: Mutex<Limiter>,
     log: Mutex<VecDeque<SeenRequest>>,
     arrivals: AtomicU64,
@@ -249,6 +255,7 @@ impl Shared {
             agents: world.agents.into_iter().map(AgentState::new).collect(),
             limits: world.limits,
             latency: world.latency,
+            bytes_sent: Arc::default(),
             limiter: Mutex::default(),
             log: Mutex::default(),
             arrivals: AtomicU64::new(0),
@@ -462,6 +469,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
+    let outcome = Outcome { reply: outcome.reply.counted(&shared.bytes_sent), ..outcome };
     if let Some(latency) = shared.latency {
         tokio::time::sleep(latency).await;
     }
