@@ -169,6 +169,7 @@ const SCENARIOS: &[Scenario] = &[
         ..ONE_ARRAY
     },
     Scenario { name: "memory: v2 10,000", ..V2 },
+    Scenario { name: "memory: v2 100,000", conversations: 100_000, ..V2 },
     Scenario {
         name: "memory: v2 1,000,000",
         conversations: 1_000_000,

@@ -1,8 +1,10 @@
 //! What every command needs: the config, the sources that were asked for, their clients, and the runtime.
 
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
@@ -156,9 +158,13 @@ pub(crate) fn names(chosen: &[&SourceConfig]) -> Vec<SourceName> {
     chosen.iter().map(|source| source.name.clone()).collect()
 }
 
-/// Returns the runtime in which requests are made.
+/// Returns the runtime in which requests are made, with a thread for each core and one that writes.
+///
+/// More threads are no faster, and each of them keeps memory that it has freed.
 pub(crate) fn runtime() -> Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread()
+        .max_blocking_threads(cores + 1)
         .enable_all()
         .build()
         .map_err(|error| Error::new(ErrorKind::Unexpected, "start the runtime", error))

@@ -1,6 +1,7 @@
 //! Between a provider and the writer: batches are fetched in order and made ready on other threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chatark_archive::{Archive, Committed, Prepared, SourceKey, Unprepared};
 use chatark_core::{
@@ -9,8 +10,11 @@ use chatark_core::{
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// How long a batch waits for the next one, so that both are written in one transaction.
+const SHORTLY: Duration = Duration::from_millis(20);
 /// How many batches of one source are prepared at a time.
 const PREPARED_AHEAD: usize = 4;
 
@@ -37,10 +41,17 @@ pub(crate) struct ReadyBatch {
 }
 
 impl ReadyBatch {
-    /// Takes in the batches that wait already, up to so many bytes, and returns the one that is not to be joined.
-    pub(crate) fn join_waiting(&mut self, waiting: &mut mpsc::Receiver<Self>, most: u64) -> Option<Self> {
-        while self.bytes < most {
-            let next = waiting.try_recv().ok()?;
+    /// Takes in the batches that follow shortly, up to so many bytes, and returns the one that is not to be joined.
+    ///
+    /// What one transaction costs is for the most part the same for one batch and for ten.
+    pub(crate) async fn join_following(
+        &mut self,
+        following: &mut mpsc::Receiver<Self>,
+        most: u64,
+    ) -> Option<Self> {
+        let deadline = Instant::now() + SHORTLY;
+        while self.bytes < most && self.checkpoint != Checkpoint::End {
+            let next = timeout_at(deadline, following.recv()).await.ok().flatten()?;
             // A walk that begins anew makes a new start in the ledger, which is a commit of its own.
             if next.facts.restarted || self.facts.restarted || self.bytes + next.bytes > most {
                 return Some(next);

@@ -1,6 +1,7 @@
 //! Vendor to archive.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use chatark_archive::{Archive, Effort, Progress, Resume, Run, SourceKey, Start, Verdict};
 use chatark_core::{
@@ -8,7 +9,7 @@ use chatark_core::{
     SourceName, Window,
 };
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
@@ -104,10 +105,12 @@ pub async fn pull(
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<Outcome>)> {
-    let writer = Arc::new(Mutex::new(archive));
+    let path: Arc<Path> = archive.path().into();
+    let writer = Arc::new(AsyncMutex::new(archive));
     let runs = sources.into_iter().enumerate().map(|(at, source)| {
         let puller = Puller {
             writer: Arc::clone(&writer),
+            path: Arc::clone(&path),
             source,
             pull: pull.clone(),
             observer: Arc::clone(&observer),
@@ -123,11 +126,13 @@ pub async fn pull(
     }
     let archive = Arc::into_inner(writer)
         .ok_or_else(|| Error::new(ErrorKind::Unexpected, "pull", "the archive is still in use"))?;
-    Ok((archive.into_inner().unwrap_or_else(PoisonError::into_inner), outcomes))
+    Ok((archive.into_inner(), outcomes))
 }
 
 struct Puller {
-    writer: Arc<Mutex<Archive>>,
+    writer: Arc<AsyncMutex<Archive>>,
+    /// Where the archive lies.
+    path: Arc<Path>,
     source: Source,
     pull: Pull,
     observer: Arc<dyn Observer>,
@@ -215,7 +220,7 @@ impl Puller {
             // The vendor's first count is that of the first batch alone.
             let is_counted =
                 run.progress.total_first.is_some() || !self.source.provider.descriptor().tells_total;
-            next = if is_counted { batch.join_waiting(&mut batches, TOGETHER_BYTES) } else { None };
+            next = if is_counted { batch.join_following(&mut batches, TOGETHER_BYTES).await } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
             for note in &batch.facts.notes {
                 self.tell(&Event::Note(note));
@@ -283,19 +288,16 @@ impl Puller {
 
     /// Opens a second connection, by which conversations that have not changed are recognised without the writer.
     fn reader(&self) -> Option<Arc<Mutex<Archive>>> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Archive::open_to_read(writer.path()).ok().map(|reader| Arc::new(Mutex::new(reader)))
+        Archive::open_to_read(&self.path).ok().map(|reader| Arc::new(Mutex::new(reader)))
     }
 
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Archive) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let writer = Arc::clone(&self.writer);
-        let written = task::spawn_blocking(move || {
-            let mut archive = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut archive)
-        });
+        // Who waits for the archive holds no thread.
+        let mut archive = Arc::clone(&self.writer).lock_owned().await;
+        let written = task::spawn_blocking(move || work(&mut archive));
         written.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "write", error)))
     }
 

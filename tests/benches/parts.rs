@@ -1,0 +1,237 @@
+//! Measures the parts that a pull and an export are made of, each alone, over conversations of the sandbox.
+//!
+//! ```console
+//! $ cargo bench -p chatark-tests --bench parts
+//! $ cargo bench -p chatark-tests --bench parts -- normalize     # those whose name holds "normalize"
+//! ```
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where something is missing")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chatark_archive::{Archive, Committed, Effort, Filter, Start, Unprepared};
+use chatark_core::{
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Facts, Origin, Provider, RawConversation,
+    Settings, SourceName, Surface,
+};
+use chatark_engine::now;
+use chatark_formats::{Export, Format, Options};
+use chatark_http::{ArrayFramer, Connector, Gates, Limits, Notice, Policy, Watcher};
+use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::Value;
+
+const AGENT: &str = "benchAgent01";
+const KEY: &str = "bench-key";
+
+#[derive(Debug)]
+struct Silent;
+
+impl Watcher for Silent {
+    fn notice(&self, _source: &str, _notice: &Notice) {}
+}
+
+/// A page of a vendor, as its API sends it, and what reads it.
+struct Sample {
+    provider: Box<dyn Provider>,
+    page: Bytes,
+    conversations: Vec<RawConversation>,
+}
+
+impl Sample {
+    fn new(vendor: Vendor) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let generated = Generated { conversations: 100, ..Generated::default() };
+        let agent = Agent::new(vendor, AGENT, KEY, Dataset::generated(vendor, generated));
+        let sandbox = runtime.block_on(Sandbox::start(World::of(vec![agent]))).unwrap();
+        let base = sandbox.base_url(vendor);
+        let path = match vendor {
+            Vendor::ChatbaseV1 => format!("get-conversations?chatbotId={AGENT}&size=100"),
+            Vendor::ChatbaseV2 => format!("agents/{AGENT}/conversations/export?limit=20"),
+            Vendor::ConvocoreV3 => format!("agents/{AGENT}/convos/export?limit=50"),
+        };
+        let get = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{base}/{path}"));
+        let page =
+            runtime.block_on(async { get.bearer_auth(KEY).send().await.unwrap().bytes().await.unwrap() });
+        let provider = provider(vendor, &base);
+        let raw = |element: Bytes| {
+            let (conversation, issues) = provider.normalize(&element).unwrap();
+            assert!(issues.is_empty(), "{issues:?}");
+            RawConversation { id: Some(conversation.id), surface: Surface::Export, bytes: element }
+        };
+        let conversations: Vec<_> = cut(&page).into_iter().map(raw).collect();
+        assert!(conversations.len() >= 20);
+        Self { provider, page, conversations }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.conversations.iter().map(|raw| raw.bytes.len() as u64).sum()
+    }
+
+    /// Returns the conversations, made ready for the archive under ids of their own.
+    fn prepared(&self, round: usize) -> Vec<Committed> {
+        let prepare = |raw: &RawConversation| {
+            let id = ConversationId::new(format!("{round}-{}", raw.id.as_ref().unwrap()));
+            let unprepared = Unprepared::new(RawConversation { id: Some(id), ..raw.clone() });
+            let prepared = unprepared.prepare(|bytes| self.provider.normalize(bytes)).unwrap();
+            Committed::Write(Box::new(prepared))
+        };
+        self.conversations.iter().map(prepare).collect()
+    }
+}
+
+fn provider(vendor: Vendor, base: &str) -> Box<dyn Provider> {
+    let mut settings = Settings::default();
+    settings.set("agent_id", AGENT);
+    settings.set("base_url", base);
+    let connector = Connector {
+        source: "bench".to_owned(),
+        key: KEY.to_owned().into(),
+        gates: Arc::new(Gates::default()),
+        budget: Arc::default(),
+        policy: Policy::default(),
+        watcher: Arc::new(Silent),
+    };
+    match vendor {
+        Vendor::ChatbaseV1 => chatark_chatbase_v1::connect(&settings, connector),
+        Vendor::ChatbaseV2 => chatark_chatbase_v2::connect(&settings, connector),
+        Vendor::ConvocoreV3 => chatark_convocore_v3::connect(&settings, connector),
+    }
+    .unwrap()
+}
+
+/// Cuts a page into its conversations, as it would arrive: in pieces of a few kilobytes.
+fn cut(page: &Bytes) -> Vec<Bytes> {
+    let mut framer = ArrayFramer::new("data", Limits::default());
+    let mut elements = Vec::new();
+    for start in (0..page.len()).step_by(8_192) {
+        framer.feed(page.slice(start..page.len().min(start + 8_192)));
+        while let Some(element) = framer.next_element().unwrap() {
+            elements.push(element);
+        }
+    }
+    framer.finish().unwrap();
+    elements
+}
+
+const VENDORS: [(&str, Vendor); 3] = [
+    ("chatbase-v1", Vendor::ChatbaseV1),
+    ("chatbase-v2", Vendor::ChatbaseV2),
+    ("convocore-v3", Vendor::ConvocoreV3),
+];
+
+fn framer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("framer");
+    let sample = Sample::new(Vendor::ConvocoreV3);
+    group.throughput(Throughput::Bytes(sample.page.len() as u64));
+    group.bench_function("cut", |bencher| bencher.iter(|| cut(black_box(&sample.page))));
+    group.bench_function("floor: serde_json::Value", |bencher| {
+        bencher.iter(|| serde_json::from_slice::<Value>(black_box(&sample.page)).unwrap());
+    });
+    group.finish();
+}
+
+fn normalize(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("normalize");
+    for (name, vendor) in VENDORS {
+        let sample = Sample::new(vendor);
+        group.throughput(Throughput::Bytes(sample.bytes()));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for raw in &sample.conversations {
+                    black_box(sample.provider.normalize(black_box(&raw.bytes)).unwrap());
+                }
+            });
+        });
+        group.bench_function(format!("{name}, floor: serde_json::Value"), |bencher| {
+            bencher.iter(|| {
+                for raw in &sample.conversations {
+                    black_box(serde_json::from_slice::<Value>(black_box(&raw.bytes)).unwrap());
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn archive(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("archive");
+    let sample = Sample::new(Vendor::ChatbaseV2);
+    group.throughput(Throughput::Bytes(sample.bytes()));
+    group.bench_function("hash, normalize, compress", |bencher| bencher.iter(|| sample.prepared(0)));
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
+    let key = archive.source(&origin()).unwrap();
+    let start = Start { kind: "pull", scope: "all", effort: Effort::Full, resume: None, at: now() };
+    let mut run = archive.begin_run(key, &start).unwrap();
+    let mut round = 0;
+    group.bench_function("write a batch", |bencher| {
+        bencher.iter_batched(
+            || {
+                round += 1;
+                sample.prepared(round)
+            },
+            |batch| archive.commit(&mut run, batch, &Checkpoint::None, &Facts::default(), now()).unwrap(),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+    drop((group, archive));
+    let mut group = criterion.benchmark_group("archive");
+    let mut archive = Archive::open(&folder.path().join("read.db"), now()).unwrap();
+    let key = archive.source(&origin()).unwrap();
+    let mut run = archive.begin_run(key, &start).unwrap();
+    for round in 0..100 {
+        archive
+            .commit(&mut run, sample.prepared(round), &Checkpoint::None, &Facts::default(), now())
+            .unwrap();
+    }
+    group.throughput(Throughput::Bytes(sample.bytes() * 100));
+    group.sample_size(20);
+    group.bench_function("read 2,000 conversations back", |bencher| {
+        bencher.iter(|| {
+            let mut messages = 0;
+            let count = |found: &ArchivedConversation| {
+                messages += found.conversation.messages.len();
+                Ok(())
+            };
+            archive.each(&Filter::default(), count).unwrap();
+            messages
+        });
+    });
+    group.finish();
+}
+
+fn writers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("write");
+    let sample = Sample::new(Vendor::ChatbaseV2);
+    let origin = Arc::new(origin());
+    let of = |conversation: Conversation| ArchivedConversation { origin: Arc::clone(&origin), conversation };
+    let conversations: Vec<_> =
+        sample.conversations.iter().map(|raw| of(sample.provider.normalize(&raw.bytes).unwrap().0)).collect();
+    group.throughput(Throughput::Bytes(sample.bytes()));
+    for (name, format) in [("json", Format::Json), ("jsonl", Format::Jsonl), ("csv", Format::Csv)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { formats: vec![format], ..Options::default() };
+        let mut export = Export::begin(folder.path(), &options).unwrap();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for conversation in &conversations {
+                    export.write(conversation).unwrap();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn origin() -> Origin {
+    Origin {
+        source: SourceName::new("bench").unwrap(),
+        provider: "chatbase-v2".to_owned(),
+        agent_id: AGENT.to_owned(),
+    }
+}
+
+criterion_group!(parts, framer, normalize, archive, writers);
+criterion_main!(parts);
