@@ -29,6 +29,7 @@ fn arrows_point_one_way() {
     assert_eq!(ours("chatark-formats"), ["chatark-core"]);
     assert_eq!(ours("chatark-engine"), ["chatark-archive", "chatark-core"]);
     assert_eq!(ours("chatark-report"), ["chatark-archive", "chatark-core", "chatark-formats"]);
+    assert_eq!(ours("chatark-migrate"), ["chatark-archive", "chatark-core", "chatark-formats"]);
     assert_eq!(ours("chatark-sandbox"), Vec::<String>::new());
 }
 
@@ -44,6 +45,7 @@ fn crates_do_not_know_what_they_must_not_know() {
         ("chatark-engine", &["reqwest", "rusqlite", "clap", "indicatif", "csv"]),
         ("chatark-formats", &["tokio", "reqwest", "rusqlite", "clap", "indicatif"]),
         ("chatark-report", &["tokio", "reqwest", "rusqlite", "clap", "indicatif", "chrono"]),
+        ("chatark-migrate", &["tokio", "reqwest", "rusqlite", "clap", "indicatif"]),
         ("chatark-sandbox", &["reqwest", "rusqlite", "clap"]),
         ("chatark-cli", &["reqwest", "rusqlite", "csv"]),
     ];

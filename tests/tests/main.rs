@@ -25,6 +25,8 @@ mod incremental;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod migrate;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod pull;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatark_archive::Part;
-use chatark_core::{Channel, Timestamp, Zone, time};
+use chatark_core::{Channel, Feedback, Status, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
+use chatark_migrate::FileTarget;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Reports over the archive: CSV files, one HTML page, and a summary; asks no vendor
     Report(ReportArgs),
+    /// Carry conversations, people and knowledge to another platform, and say what is lost
+    Migrate(MigrateArgs),
     /// Show what the archive holds and what the last pulls came to
     Status,
     /// Prove the archive: its structure, hashes, rows and counts; with --live, recount against the vendors
@@ -79,6 +82,7 @@ impl Command {
             Self::Pull(_) => "pull",
             Self::Export(_) => "export",
             Self::Report(_) => "report",
+            Self::Migrate(_) => "migrate",
             Self::Status => "status",
             Self::Verify(_) => "verify",
             Self::Drift(_) => "drift",
@@ -274,6 +278,79 @@ pub(crate) struct CompareArgs {
     pub(crate) channel: Option<Channel>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(subcommand)]
+    pub(crate) action: MigrateAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateAction {
+    /// Say what would go, and what becomes of each field; writes nothing
+    Plan(MigratePlanArgs),
+    /// Write what the plan says
+    Run(MigrateRunArgs),
+}
+
+/// What goes where, the same for a plan and its run.
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// The sources to take from; may be given several times [default: all]
+    #[arg(long, value_name = "SOURCE", num_args = 1..)]
+    pub(crate) from: Vec<String>,
+    /// The target: openai-jsonl, sharegpt-jsonl, contacts-csv, questions-csv, vcon or slack-zip
+    #[arg(long, value_name = "TARGET", value_parser = file_target)]
+    pub(crate) to: FileTarget,
+    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) since: Option<Timestamp>,
+    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    #[arg(long, value_name = "DATE", value_parser = bound)]
+    pub(crate) until: Option<Timestamp>,
+    /// Conversations of this channel alone, such as `whatsapp`
+    #[arg(long, value_parser = channel)]
+    pub(crate) channel: Option<Channel>,
+    /// Conversations in this state alone, such as `ended` or `taken_over`
+    #[arg(long, value_parser = status)]
+    pub(crate) status: Option<Status>,
+    /// Conversations that were found `positive` or `negative`, as a whole or by one of their answers
+    #[arg(long, value_parser = feedback)]
+    pub(crate) feedback: Option<Feedback>,
+    /// Conversations with at least so many messages
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) min_messages: usize,
+    /// Conversations that carry this tag alone, such as one that stands for consent
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// So many conversations at most, spread evenly
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sample: Option<u64>,
+    /// Write the loss report as a CSV file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) loss_csv: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigratePlanArgs {
+    #[command(flatten)]
+    pub(crate) what: Move,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateRunArgs {
+    #[command(flatten)]
+    pub(crate) what: Move,
+    /// The folder to write to
+    #[arg(long, short, value_name = "FOLDER", default_value = "migration")]
+    pub(crate) output: PathBuf,
+    /// Begin CSV files with a byte order mark, for spreadsheets
+    #[arg(long)]
+    pub(crate) csv_bom: bool,
+    /// Guard CSV cells that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub(crate) csv_safe: bool,
+}
+
 /// The period of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Period {
@@ -323,6 +400,20 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn channel(word: &str) -> Result<Channel, String> {
     let words: Vec<_> = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
     Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
+}
+
+fn file_target(word: &str) -> Result<FileTarget, String> {
+    let words: Vec<_> = FileTarget::ALL.iter().map(|target| target.as_str()).collect();
+    FileTarget::from_word(word).ok_or_else(|| format!("the targets are {}", words.join(", ")))
+}
+
+fn status(word: &str) -> Result<Status, String> {
+    let words: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+    Status::from_word(word).ok_or_else(|| format!("the states are {}", words.join(", ")))
+}
+
+fn feedback(word: &str) -> Result<Feedback, String> {
+    Feedback::from_word(word).ok_or_else(|| "write `positive` or `negative`".to_owned())
 }
 
 fn format(name: &str) -> Result<Format, String> {

@@ -1,9 +1,10 @@
 //! A few files that belong together, written beside their places and published when all of them are complete.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{self, Write};
 use std::path::Path;
 
-use chatark_core::Result;
+use chatark_core::{Error, Result};
 
 use crate::folder::Folder;
 use crate::manifest::{CsvDialect, FileEntry};
@@ -20,6 +21,10 @@ pub struct Bundle {
     dialect: CsvDialect,
 }
 
+/// A file of any form while it is being written; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct NewFile(Output);
+
 impl Bundle {
     /// Begins in a folder, which is created where it is missing.
     pub fn begin(directory: &Path, dialect: CsvDialect) -> Result<Self> {
@@ -27,7 +32,7 @@ impl Bundle {
     }
 
     /// Begins a CSV file, to be given back to [`Bundle::add`].
-    pub fn table(&self, name: &'static str, columns: &[Column]) -> Result<Table> {
+    pub fn table(&self, name: impl Into<Cow<'static, str>>, columns: &[Column]) -> Result<Table> {
         Table::begin(self.folder.path(), name, columns, self.dialect)
     }
 
@@ -45,6 +50,25 @@ impl Bundle {
         Ok(())
     }
 
+    /// Begins a file of any form, to be given back to [`Bundle::add_file`] or [`Bundle::publish`].
+    pub fn file(&self, name: impl Into<Cow<'static, str>>) -> Result<NewFile> {
+        Ok(NewFile(Output::begin(self.folder.path(), name)?))
+    }
+
+    /// Adds a file that is written.
+    pub fn add_file(&mut self, file: NewFile, rows: u64) -> Result<()> {
+        self.complete.push(file.0.finish(rows)?);
+        Ok(())
+    }
+
+    /// Renames a file over its place at once, whatever becomes of the others.
+    pub fn publish(&self, file: NewFile, rows: u64) -> Result<FileEntry> {
+        let complete = file.0.finish(rows)?;
+        let entry = complete.entry().clone();
+        complete.publish()?;
+        Ok(entry)
+    }
+
     /// Renames every file over its place, and returns what they are.
     pub fn finish(self) -> Result<Vec<FileEntry>> {
         let entries = self.complete.iter().map(|file| file.entry().clone()).collect();
@@ -53,5 +77,26 @@ impl Bundle {
         }
         self.folder.keep()?;
         Ok(entries)
+    }
+}
+
+impl NewFile {
+    /// Turns a failed write into an error that names this file.
+    pub fn failed(&self, error: impl Into<io::Error>) -> Error {
+        self.0.failed(error)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }

@@ -20,7 +20,7 @@ mod output;
 mod package;
 mod table;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, NewFile};
 pub use export::Export;
 pub use format::{Format, Options};
 pub use manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest, Selection, SourceState};

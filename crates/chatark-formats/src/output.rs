@@ -1,5 +1,6 @@
 //! One file of an export while it grows: counted, hashed, and out of sight until it is complete.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -35,7 +36,7 @@ pub(crate) struct Complete {
 /// The name of a file and its place.
 #[derive(Debug)]
 struct Target {
-    name: &'static str,
+    name: Cow<'static, str>,
     place: PathBuf,
 }
 
@@ -60,11 +61,12 @@ pub(crate) fn clear_abandoned(folder: &Path) {
 
 impl Output {
     /// Begins a file beside its place, readable for nobody but the user.
-    pub(crate) fn begin(folder: &Path, name: &'static str) -> Result<Self> {
-        let target = Target { name, place: folder.join(name) };
+    pub(crate) fn begin(folder: &Path, name: impl Into<Cow<'static, str>>) -> Result<Self> {
+        let name = name.into();
+        let target = Target { place: folder.join(name.as_ref()), name };
         // A temporary file has mode 0600 from the start, and keeps it when it is renamed.
         let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
+            .prefix(&format!(".{}.", target.name))
             .suffix(UNFINISHED)
             .tempfile_in(folder)
             .map_err(|error| target.failed(error))?;
@@ -85,7 +87,7 @@ impl Output {
         let hashed = stream.into_inner().map_err(|error| target.failed(error.into_error()))?;
         let Hashed { inner: file, sha256, bytes } = hashed;
         file.as_file().sync_all().map_err(|error| target.failed(error))?;
-        let entry = FileEntry { name: target.name.to_owned(), rows, bytes, sha256: hex(&sha256.finalize()) };
+        let entry = FileEntry { name: target.name.to_string(), rows, bytes, sha256: hex(&sha256.finalize()) };
         Ok(Complete { target, file, entry })
     }
 }

@@ -1,5 +1,6 @@
 //! One CSV file and its rows: RFC 4180, UTF-8, an empty cell where there is no value.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -47,7 +48,7 @@ impl Table {
     /// Begins a file with its header row.
     pub(crate) fn begin(
         folder: &Path,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         columns: &[Column],
         dialect: CsvDialect,
     ) -> Result<Self> {

@@ -6,6 +6,7 @@ mod demo;
 mod drift;
 mod export;
 mod init;
+mod migrate;
 mod plan;
 mod pull;
 mod rebuild;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Pull(args) => pull::run(args, &cli.global, ui),
         Command::Export(args) => export::run(args, &cli.global, ui),
         Command::Report(args) => report::run(args, &cli.global, ui),
+        Command::Migrate(args) => migrate::run(args, &cli.global, ui),
         Command::Status => status::run(&cli.global, ui),
         Command::Drift(args) => drift::run(args, &cli.global, ui),
         Command::Verify(args) => verify::run(args, &cli.global, ui),

@@ -1,0 +1,128 @@
+//! `chatark migrate`: the archive carried to another platform, with what is lost on the way.
+
+use chatark_archive::{Archive, Filter};
+use chatark_core::{Result, Window};
+use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind};
+use chatark_migrate::{Loss, Plan, Selection, Written};
+use serde::Serialize;
+use std::path::Path;
+
+use crate::args::{Global, MigrateAction, MigrateArgs, MigrateRunArgs, Move};
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names};
+use crate::ui::{Ui, bytes, grouped, table};
+
+#[derive(Serialize)]
+struct PlanResult<'a> {
+    target: &'static str,
+    #[serde(flatten)]
+    plan: &'a Plan,
+}
+
+#[derive(Serialize)]
+struct RunResult<'a> {
+    target: &'static str,
+    folder: String,
+    #[serde(flatten)]
+    written: &'a Written,
+}
+
+pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global)?;
+    match &args.action {
+        MigrateAction::Plan(args) => plan(&args.what, &session, ui),
+        MigrateAction::Run(args) => write(args, &session, ui),
+    }
+}
+
+fn plan(what: &Move, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+    let (archive, selection) = chosen(what, session)?;
+    let plan = chatark_migrate::plan(&archive, &selection, what.to)?;
+    show(&plan, what, ui)?;
+    ui.result(&PlanResult { target: what.to.as_str(), plan: &plan })?;
+    Ok(Exit::Complete)
+}
+
+fn write(args: &MigrateRunArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+    let what = &args.what;
+    let (archive, selection) = chosen(what, session)?;
+    let output = &session.config.output;
+    let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
+    let written = chatark_migrate::run(&archive, &selection, what.to, &args.output, dialect)?;
+    show(&written.plan, what, ui)?;
+    for file in written.files.iter().take(MOST_FILES) {
+        ui.say(&wrote(&args.output, file));
+    }
+    let left_out = written.files.len().saturating_sub(MOST_FILES);
+    if left_out > 0 {
+        ui.say(&format!("wrote {} more files in {}", grouped(left_out as u64), args.output.display()));
+    }
+    let folder = args.output.display().to_string();
+    ui.result(&RunResult { target: what.to.as_str(), folder, written: &written })?;
+    Ok(Exit::Complete)
+}
+
+/// So many files are named.
+const MOST_FILES: usize = 5;
+
+fn wrote(folder: &Path, file: &FileEntry) -> String {
+    format!("wrote {}: {}", folder.join(&file.name).display(), bytes(file.bytes))
+}
+
+fn chosen(what: &Move, session: &Session) -> Result<(Archive, Selection), Failure> {
+    let chosen = session.chosen(&what.from)?;
+    let window = Window::new(what.since, what.until)?;
+    // Without names, sources that the config no longer has go too.
+    let sources = if what.from.is_empty() { Vec::new() } else { names(&chosen) };
+    let selection = Selection {
+        filter: Filter { sources, window, channel: what.channel },
+        status: what.status,
+        feedback: what.feedback,
+        min_messages: what.min_messages,
+        tag: what.tag.clone(),
+        sample: what.sample,
+    };
+    Ok((session.archive_to_read()?, selection))
+}
+
+/// Shows the numbers and the loss report, and writes it as a file where that is wanted.
+fn show(plan: &Plan, what: &Move, ui: &Ui) -> Result<(), Failure> {
+    let Plan { conversations, messages, items, losses } = plan;
+    ui.line(&format!(
+        "{} conversations with {} messages become {} in {}",
+        grouped(*conversations),
+        grouped(*messages),
+        counted(*items),
+        what.to.as_str()
+    ))?;
+    let mut rows = vec![["field", "fate", "count", "example", "why"].map(str::to_owned).to_vec()];
+    rows.extend(losses.iter().map(|loss| loss.cells().to_vec()));
+    if !losses.is_empty() {
+        ui.line("")?;
+    }
+    for line in table(&rows, &[2]).iter().filter(|_| !losses.is_empty()) {
+        ui.line(line)?;
+    }
+    if let Some(path) = &what.loss_csv {
+        write_losses(losses, path)?;
+    }
+    Ok(())
+}
+
+fn counted(items: u64) -> String {
+    if items == 1 { "1 item".to_owned() } else { format!("{} items", grouped(items)) }
+}
+
+fn write_losses(losses: &[Loss], path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
+    let columns = Loss::COLUMNS.map(|name| Column::new(name, Kind::Text, ""));
+    let mut table = bundle.table(name, &columns)?;
+    for loss in losses {
+        table.write(|row| loss.cells().iter().try_for_each(|cell| row.text(cell.as_str())))?;
+    }
+    bundle.add(table)?;
+    bundle.finish()?;
+    Ok(())
+}

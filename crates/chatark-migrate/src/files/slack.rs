@@ -1,0 +1,171 @@
+//! Conversations in the form of a Slack export, which Mattermost, Zulip and `Rocket.Chat` import: one channel for each
+//! source, one thread for each conversation, one file for each day on which conversations began.
+//!
+//! Memory grows with the number of people.
+
+use std::collections::BTreeMap;
+
+use chatark_core::{ArchivedConversation, Part, Result, Role, Timestamp};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::hex;
+use crate::loss::{Fate, Losses, Rule};
+use crate::person;
+use crate::target::{Item, Mapper};
+
+/// Users by id, and channels by the name of their source with the day of their first conversation.
+#[derive(Default)]
+pub(crate) struct Slack {
+    users: BTreeMap<String, User>,
+    channels: BTreeMap<String, Timestamp>,
+}
+
+struct User {
+    name: String,
+    email: Option<String>,
+    is_bot: bool,
+}
+
+const RULES: &[Rule] = &[
+    ("conversation.title", Fate::Kept, "as the first line of the thread"),
+    ("conversation.created_at", Fate::Kept, "as the time of the thread"),
+    ("contact.name", Fate::Kept, "of the user"),
+    ("contact.email", Fate::Kept, "of the user"),
+    ("message.role.user", Fate::Kept, "as a user"),
+    ("message.role.assistant", Fate::Kept, "as a bot user with the name of the source"),
+    ("message.role.human_agent", Fate::Approximated, "as one user for all people who answer"),
+    ("message.role.*", Fate::Approximated, "as a bot user"),
+    ("message.created_at", Fate::Kept, "as `ts`; microseconds tell messages of one second apart"),
+    ("part.text", Fate::Kept, "as `text`"),
+    ("part.image", Fate::Approximated, "as its address"),
+    ("part.file", Fate::Approximated, "as its address"),
+    ("part.audio", Fate::Approximated, "as its address"),
+];
+/// In microseconds.
+const SECOND: i64 = 1_000_000;
+const AFTER_THE_LAST: &str = "as a microsecond after the message before it";
+
+impl Mapper for Slack {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+        let conversation = &found.conversation;
+        let Some(began) = conversation.created_at else {
+            losses.note(
+                "conversation",
+                Fate::Lost,
+                "it has no time at all, and the form demands one",
+                1,
+                found,
+            );
+            return Ok(Vec::new());
+        };
+        losses.apply(RULES, found);
+        let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
+        losses.note("message.created_at", Fate::Approximated, AFTER_THE_LAST, undated, found);
+        let source = found.origin.source.to_string();
+        let first = self.channels.entry(source.clone()).or_insert(began);
+        *first = (*first).min(began);
+        let day = began.day();
+        let apart = apart(found);
+        // The title comes before whatever was written in the same second.
+        let thread = ts(spread(began, apart) - SECOND);
+        let opening = self.user(found, None);
+        let title = conversation.title.clone().unwrap_or_else(|| format!("Conversation {}", conversation.id));
+        let number = conversation.messages.len();
+        let mut posts = vec![json!({
+            "type": "message", "user": opening, "text": title, "ts": thread, "thread_ts": thread,
+            "reply_count": number,
+        })];
+        let mut last = spread(began, apart) - SECOND;
+        for message in &conversation.messages {
+            let at = message.created_at.map_or(last + 1, |at| spread(at, apart)).max(last + 1);
+            last = at;
+            let user = self.user(found, Some(message.role));
+            posts.push(json!({
+                "type": "message", "user": user, "text": text(message), "ts": ts(at), "thread_ts": thread,
+                "parent_user_id": opening,
+            }));
+        }
+        Ok(vec![Item::Elements { path: format!("{source}/{day}.json"), values: posts }])
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Item> {
+        let members: Vec<_> = self.users.keys().cloned().collect();
+        let user = |(id, user): (&String, &User)| {
+            json!({
+                "id": id, "name": id.to_lowercase(), "real_name": user.name, "is_bot": user.is_bot, "deleted": false,
+                "profile": {"real_name": user.name, "display_name": user.name, "email": user.email},
+            })
+        };
+        let channel = |(name, first): (&String, &Timestamp)| {
+            json!({
+                "id": format!("C{}", short(name)), "name": name, "created": first.microseconds() / SECOND,
+                "creator": members.first(), "is_archived": false, "is_general": false, "members": members,
+                "topic": {"value": ""}, "purpose": {"value": format!("Conversations of {name}")},
+            })
+        };
+        let users = self.users.iter().map(user).collect();
+        let channels = self.channels.iter().map(channel).collect();
+        vec![
+            Item::Elements { path: "users.json".to_owned(), values: users },
+            Item::Elements { path: "channels.json".to_owned(), values: channels },
+        ]
+    }
+}
+
+impl Slack {
+    /// Returns the user who speaks in a role; without one, the bot of the source, who opens the thread.
+    fn user(&mut self, found: &ArchivedConversation, role: Option<Role>) -> String {
+        let source = &found.origin.source;
+        let contact = &found.conversation.contact;
+        let (key, name, email, is_bot) = match role.unwrap_or(Role::Assistant) {
+            Role::User => match person::key(found) {
+                Some(key) => {
+                    let name = contact.name.as_ref().or(contact.email.as_ref()).or(contact.phone.as_ref());
+                    (key, name.cloned().unwrap_or_else(|| "Visitor".to_owned()), contact.email.clone(), false)
+                }
+                None => (format!("{source} visitor"), "Visitor".to_owned(), None, false),
+            },
+            Role::Assistant => (format!("{source} bot"), source.to_string(), None, true),
+            Role::HumanAgent => (format!("{source} agent"), format!("{source} agent"), None, false),
+            other => (format!("{source} {}", other.as_str()), other.as_str().to_owned(), None, true),
+        };
+        let id = format!("U{}", short(&key));
+        self.users.entry(id.clone()).or_insert(User { name, email, is_bot });
+        id
+    }
+}
+
+/// Text, and the addresses of what is not text.
+fn text(message: &chatark_core::Message) -> String {
+    let address = |part: &Part| match part {
+        Part::Image { url } | Part::File { url, .. } | Part::Audio { url, .. } => url.clone(),
+        _ => None,
+    };
+    let addresses = message.parts.iter().filter_map(address);
+    let lines: Vec<_> =
+        Some(message.text()).filter(|text| !text.is_empty()).into_iter().chain(addresses).collect();
+    lines.join("\n")
+}
+
+/// Returns the microseconds by which a conversation's posts are told from those of others in the same second: a post
+/// is known by its time within a channel.
+fn apart(found: &ArchivedConversation) -> i64 {
+    let hash = Sha256::digest(found.conversation.id.as_str().as_bytes());
+    i64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % 900_000
+}
+
+/// Times that a vendor gives in whole seconds have room for them.
+fn spread(at: Timestamp, apart: i64) -> i64 {
+    let at = at.microseconds();
+    if at % SECOND == 0 { at + apart } else { at }
+}
+
+fn ts(microseconds: i64) -> String {
+    format!("{}.{:06}", microseconds.div_euclid(SECOND), microseconds.rem_euclid(SECOND))
+}
+
+/// Ten letters and digits that stand for a name, as Slack's ids have.
+fn short(name: &str) -> String {
+    hex(&Sha256::digest(name.as_bytes())[..5]).to_uppercase()
+}

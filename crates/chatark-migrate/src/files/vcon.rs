@@ -1,0 +1,196 @@
+//! Conversations in the form of the IETF's vCon, one file each: the core of draft-ietf-vcon-vcon-core of July 2026,
+//! which has deprecated the parameter `vcon`.
+//!
+//! A message is a text dialog, what is no text is an attachment, and feedback and scores are an analysis. The `uuid`
+//! is made of provider, agent and id, so that the same conversation has the same one whenever it is written.
+
+use std::collections::BTreeMap;
+
+use chatark_core::{ArchivedConversation, Message, Part, Result, Role, Timestamp};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::hex;
+use crate::loss::{Fate, Losses, Rule};
+use crate::target::{Item, Mapper};
+
+pub(crate) struct Vcon;
+
+const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
+const RULES: &[Rule] = &[
+    ("conversation.id", Fate::Kept, "as `session_id`, and in the `uuid`"),
+    ("conversation.title", Fate::Kept, "as `subject`"),
+    ("conversation.channel", Fate::Kept, "as `application`"),
+    ("conversation.created_at", Fate::Kept, "as `created_at`"),
+    ("conversation.updated_at", Fate::Kept, "as `updated_at`"),
+    ("conversation.feedback", Fate::Kept, "as an analysis"),
+    ("contact.name", Fate::Kept, "of the party"),
+    ("contact.email", Fate::Kept, "as `mailto` of the party"),
+    ("contact.phone", Fate::Kept, "as `tel` of the party"),
+    ("contact.company", Fate::Kept, "as `org` of the party"),
+    ("message.id", Fate::Kept, "as `message_id`"),
+    ("message.created_at", Fate::Kept, "as `start`"),
+    ("message.feedback", Fate::Kept, "as an analysis"),
+    ("message.score", Fate::Kept, "as an analysis"),
+    ("message.role.user", Fate::Kept, "as a party of type `person`"),
+    ("message.role.assistant", Fate::Kept, "as a party of type `bot`"),
+    ("message.role.human_agent", Fate::Kept, "as a party of type `person`"),
+    ("message.role.*", Fate::Approximated, "as a party of type `bot` with the name of the role"),
+    ("part.text", Fate::Kept, "as a dialog of type `text`"),
+    ("part.*", Fate::Kept, "as an attachment in JSON"),
+];
+
+impl Mapper for Vcon {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+        let conversation = &found.conversation;
+        let first = conversation.messages.iter().find_map(|message| message.created_at);
+        let Some(began) = conversation.created_at.or(first) else {
+            losses.note(
+                "conversation",
+                Fate::Lost,
+                "it has no time at all, and the form demands one",
+                1,
+                found,
+            );
+            return Ok(Vec::new());
+        };
+        losses.apply(RULES, found);
+        let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
+        losses.note("message.created_at", Fate::Approximated, OF_ITS_CONVERSATION, undated, found);
+        let uuid = uuid(found, began);
+        let name = format!("{uuid}.vcon");
+        Ok(vec![Item::Document { name, value: document(found, &uuid, began) }])
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Item> {
+        Vec::new()
+    }
+}
+
+fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value {
+    let conversation = &found.conversation;
+    let mut parties = Parties::default();
+    let (mut dialog, mut attachments, mut analysis) = (Vec::new(), Vec::new(), Vec::new());
+    for message in &conversation.messages {
+        let party = parties.of(message.role, found);
+        let start = message.created_at.unwrap_or(began).to_string();
+        let at = dialog.len();
+        dialog.push(spoken(found, message, party, &start));
+        for part in message.parts.iter().filter(|part| part.as_text().is_none()) {
+            attachments.push(json!({
+                "start": start, "party": party, "dialog": at, "mediatype": "application/json",
+                "purpose": "message part", "body": json_text(part), "encoding": "json",
+            }));
+        }
+        let told = [
+            ("feedback", message.feedback.map(|feedback| json!(feedback.as_str()))),
+            ("score", message.score.map(|score| json!(score))),
+        ];
+        for (what, value) in told {
+            analysis.extend(value.map(|value| analysed(Some(at), what, &value)));
+        }
+    }
+    analysis
+        .extend(conversation.feedback.map(|feedback| analysed(None, "feedback", &json!(feedback.as_str()))));
+    let mut document = Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty())) {
+            document.insert(name.to_owned(), value);
+        }
+    };
+    set("uuid", Some(json!(uuid)));
+    set("created_at", Some(json!(began.to_string())));
+    set("updated_at", conversation.updated_at.map(|at| json!(at.to_string())));
+    set("subject", conversation.title.as_ref().map(|title| json!(title)));
+    set("parties", Some(Value::Array(parties.list)));
+    set("dialog", Some(Value::Array(dialog)));
+    set("attachments", Some(Value::Array(attachments)));
+    set("analysis", Some(Value::Array(analysis)));
+    document.entry("parties").or_insert_with(|| json!([]));
+    Value::Object(document)
+}
+
+fn spoken(found: &ArchivedConversation, message: &Message, party: usize, start: &str) -> Value {
+    let conversation = &found.conversation;
+    let mut spoken = json!({
+        "type": "text", "start": start, "parties": [party], "mediatype": "text/plain",
+        "body": message.text(), "encoding": "none", "session_id": conversation.id.as_str(),
+    });
+    if let Some(channel) = conversation.channel {
+        spoken["application"] = json!(channel.as_str());
+    }
+    if let Some(id) = &message.id {
+        spoken["message_id"] = json!(id);
+    }
+    spoken
+}
+
+/// What was thought of a message, or of the whole conversation.
+fn analysed(dialog: Option<usize>, what: &str, value: &Value) -> Value {
+    let mut analysed = json!({
+        "type": "report", "vendor": "chatark", "product": what, "mediatype": "application/json",
+        "schema": "chatark.conversation/1", "body": json!({ what: value }).to_string(), "encoding": "json",
+    });
+    if let Some(dialog) = dialog {
+        analysed["dialog"] = json!(dialog);
+    }
+    analysed
+}
+
+fn json_text(part: &Part) -> String {
+    serde_json::to_string(part).unwrap_or_default()
+}
+
+/// The participants, in the order in which they speak.
+#[derive(Default)]
+struct Parties {
+    list: Vec<Value>,
+    places: BTreeMap<&'static str, usize>,
+}
+
+impl Parties {
+    fn of(&mut self, role: Role, found: &ArchivedConversation) -> usize {
+        if let Some(place) = self.places.get(role.as_str()) {
+            return *place;
+        }
+        self.places.insert(role.as_str(), self.list.len());
+        self.list.push(party(role, found));
+        self.list.len() - 1
+    }
+}
+
+fn party(role: Role, found: &ArchivedConversation) -> Value {
+    let contact = &found.conversation.contact;
+    let mut party = Map::new();
+    let kind = if matches!(role, Role::User | Role::HumanAgent) { "person" } else { "bot" };
+    party.insert("type".to_owned(), kind.into());
+    if role != Role::User {
+        let name = if role == Role::Assistant { found.origin.source.as_str() } else { role.as_str() };
+        party.insert("name".to_owned(), name.into());
+        party.insert("validation".to_owned(), "none".into());
+        return Value::Object(party);
+    }
+    let name = contact.name.clone().unwrap_or_else(|| "anonymous".to_owned());
+    party.insert("name".to_owned(), name.into());
+    party.insert("validation".to_owned(), "none".into());
+    for (field, value) in [("mailto", &contact.email), ("tel", &contact.phone), ("org", &contact.company)] {
+        if let Some(value) = value {
+            party.insert(field.to_owned(), value.as_str().into());
+        }
+    }
+    Value::Object(party)
+}
+
+/// Returns a UUID of version 8: the milliseconds of the beginning, then bits of a hash of what names the conversation.
+fn uuid(found: &ArchivedConversation, began: Timestamp) -> String {
+    let named =
+        [&found.origin.provider, &found.origin.agent_id, found.conversation.id.as_str()].join("\u{0}");
+    let hash = Sha256::digest(named.as_bytes());
+    let milliseconds = u64::try_from(began.microseconds() / 1_000).unwrap_or(0).to_be_bytes();
+    let mut bytes = [0_u8; 16];
+    bytes[..6].copy_from_slice(&milliseconds[2..]);
+    bytes[6..].copy_from_slice(&hash[..10]);
+    bytes[6] = 0x80 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].map(hex).join("-")
+}

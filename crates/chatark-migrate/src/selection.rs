@@ -1,0 +1,87 @@
+//! Which conversations go.
+
+use chatark_archive::{Archive, Filter};
+use chatark_core::{ArchivedConversation, Feedback, Result, Status};
+
+/// Which conversations of the archive are carried over. The default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Sources, dates and channel.
+    pub filter: Filter,
+    /// Conversations in this state alone.
+    pub status: Option<Status>,
+    /// Conversations that were found so, as a whole or by one of their answers; negative where one of them is.
+    pub feedback: Option<Feedback>,
+    /// Conversations with at least so many messages.
+    pub min_messages: usize,
+    /// Conversations that carry this tag alone, such as one that stands for consent.
+    pub tag: Option<String>,
+    /// So many of them at most, spread evenly over their order.
+    pub sample: Option<u64>,
+}
+
+impl Selection {
+    /// Gives every chosen conversation to `take`, in the order of the archive.
+    ///
+    /// A sample is drawn by reading the archive twice: once to count, once to take.
+    pub(crate) fn each(
+        &self,
+        archive: &Archive,
+        mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
+    ) -> Result<()> {
+        let Some(sample) = self.sample else {
+            return archive.each(&self.filter, |found| if self.has(found) { take(found) } else { Ok(()) });
+        };
+        let mut matching = 0_u64;
+        archive.each(&self.filter, |found| {
+            matching += u64::from(self.has(found));
+            Ok(())
+        })?;
+        let mut at = 0_u64;
+        archive.each(&self.filter, |found| {
+            if !self.has(found) {
+                return Ok(());
+            }
+            at += 1;
+            if is_drawn(at, matching, sample) { take(found) } else { Ok(()) }
+        })
+    }
+
+    fn has(&self, found: &ArchivedConversation) -> bool {
+        let conversation = &found.conversation;
+        self.status.is_none_or(|status| conversation.status == Some(status))
+            && self.feedback.is_none_or(|feedback| self::feedback(found) == Some(feedback))
+            && conversation.messages.len() >= self.min_messages
+            && self.tag.as_ref().is_none_or(|tag| conversation.tags.contains(tag))
+    }
+}
+
+/// Returns whether the place `at`, counted from 1, is one of `sample` that are spread evenly over `matching`.
+fn is_drawn(at: u64, matching: u64, sample: u64) -> bool {
+    let drawn_by = |at: u64| u128::from(at) * u128::from(sample) / u128::from(matching.max(1));
+    sample >= matching || drawn_by(at) > drawn_by(at - 1)
+}
+
+/// Returns what was thought of a conversation: of itself, or else of its answers.
+fn feedback(found: &ArchivedConversation) -> Option<Feedback> {
+    let conversation = &found.conversation;
+    let answers = || conversation.messages.iter().filter_map(|message| message.feedback);
+    let worst = || answers().find(|feedback| *feedback == Feedback::Negative).or_else(|| answers().next());
+    conversation.feedback.or_else(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_its_size_and_is_spread() {
+        let drawn = |matching, sample| -> Vec<u64> {
+            (1..=matching).filter(|at| is_drawn(*at, matching, sample)).collect()
+        };
+        assert_eq!(drawn(10, 5), [2, 4, 6, 8, 10]);
+        assert_eq!(drawn(3, 5), [1, 2, 3]);
+        assert_eq!(drawn(7, 2), [4, 7]);
+        assert!(drawn(5, 0).is_empty() && drawn(0, 3).is_empty());
+    }
+}

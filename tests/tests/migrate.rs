@@ -1,0 +1,436 @@
+//! What goes to other platforms as files, held against what the sandbox told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+
+use chatark_sandbox::{Agent, Told, ToldMessage, Vendor, World};
+use chatark_tests::{House, repository};
+use serde_json::{Value, json};
+
+use crate::support::{VENDORS, agent, api_conversation, archived, holding, ids, rfc3339};
+
+/// Pulls the samples of all vendors.
+fn pulled() -> House {
+    let house = House::sample();
+    house.expect(0, &["pull"]);
+    house
+}
+
+fn agents() -> Vec<Agent> {
+    World::sample().agents
+}
+
+/// Returns every conversation that was told, with the name of its source.
+fn told(house: &House) -> Vec<(String, Told)> {
+    let agents = agents();
+    let named = agents.iter().zip(&house.sources);
+    named.flat_map(|(agent, source)| agent.told().map(move |told| (source.clone(), told))).collect()
+}
+
+fn json_lines(house: &House, target: &str, name: &str) -> Vec<Value> {
+    house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+    let text = fs::read_to_string(house.path(target).join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn rows(house: &House, target: &str, name: &str) -> Vec<BTreeMap<String, String>> {
+    house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+    let mut reader = csv::Reader::from_path(house.path(target).join(name)).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+fn losses(house: &House, target: &str) -> Vec<Value> {
+    let plan = house.expect(0, &["migrate", "plan", "--to", target, "--json"]).json();
+    plan["losses"].as_array().unwrap().clone()
+}
+
+/// Adds up what became of a field.
+fn lost(losses: &[Value], field: &str, fate: &str) -> u64 {
+    let of = losses.iter().filter(|loss| loss["field"] == field && loss["fate"] == fate);
+    of.map(|loss| loss["count"].as_u64().unwrap()).sum()
+}
+
+/// A conversation from which a model can learn: the bot says something in it.
+fn has_answer(told: &Told) -> bool {
+    told.messages.iter().any(|message| message.role == "assistant" && !message.text.is_empty())
+}
+
+#[test]
+fn openai_lines_hold_every_text_of_those_who_may_speak() {
+    let house = pulled();
+    let lines = json_lines(&house, "openai-jsonl", "openai.jsonl");
+    let taught: Vec<_> = told(&house).into_iter().filter(|(_, told)| has_answer(told)).collect();
+    assert_eq!(lines.len(), taught.len());
+    let role = |message: &ToldMessage| match message.role {
+        "human_agent" => "assistant",
+        role => role,
+    };
+    let expect: BTreeSet<_> = taught
+        .iter()
+        .map(|(_, told)| {
+            let spoken = told
+                .messages
+                .iter()
+                .filter(|message| matches!(role(message), "user" | "assistant" | "system"));
+            spoken
+                .filter(|message| !message.text.is_empty())
+                .map(|message| format!("{}: {}", role(message), message.text))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+        .collect();
+    let found: BTreeSet<_> = lines
+        .iter()
+        .map(|line| {
+            let messages = line["messages"].as_array().unwrap();
+            let spoken =
+                messages.iter().filter(|message| message["role"] != "tool" && message["content"].is_string());
+            let said = |message: &Value| {
+                format!("{}: {}", message["role"].as_str().unwrap(), message["content"].as_str().unwrap())
+            };
+            spoken.map(said).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    assert_eq!(found, expect);
+}
+
+#[test]
+fn an_openai_call_has_its_result_and_a_result_its_call() {
+    let house = pulled();
+    let mut calls = 0;
+    for line in json_lines(&house, "openai-jsonl", "openai.jsonl") {
+        let mut open = BTreeSet::new();
+        for message in line["messages"].as_array().unwrap() {
+            for call in message["tool_calls"].as_array().into_iter().flatten() {
+                assert_eq!(
+                    (&call["type"], message["role"].as_str()),
+                    (&json!("function"), Some("assistant"))
+                );
+                serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).unwrap();
+                assert!(open.insert(call["id"].as_str().unwrap().to_owned()));
+                calls += 1;
+            }
+            if message["role"] == "tool" {
+                assert!(open.remove(message["tool_call_id"].as_str().unwrap()), "{line}");
+                assert!(message["content"].is_string());
+            }
+        }
+        assert!(open.is_empty(), "a call without a result: {line}");
+    }
+    let losses = losses(&house, "openai-jsonl");
+    assert!(calls > 0);
+    assert_eq!(lost(&losses, "part.tool_call", "kept"), calls);
+    let told: u64 = told(&house)
+        .iter()
+        .filter(|(_, told)| has_answer(told))
+        .flat_map(|(_, told)| &told.messages)
+        .flat_map(|message| &message.part_types)
+        .map(|part| u64::from(*part == "tool_call" || *part == "tool_result"))
+        .sum();
+    let counted = ["part.tool_call", "part.tool_result"]
+        .map(|field| lost(&losses, field, "kept") + lost(&losses, field, "lost"));
+    assert_eq!(counted[0] + counted[1], told);
+}
+
+#[test]
+fn sharegpt_speakers_take_turns_and_the_person_begins() {
+    let house = pulled();
+    let lines = json_lines(&house, "sharegpt-jsonl", "sharegpt.jsonl");
+    assert!(lines.len() > 100);
+    let told: BTreeMap<_, _> =
+        told(&house).into_iter().map(|(source, told)| (format!("{source}/{}", told.id), told)).collect();
+    for line in &lines {
+        let told = &told[line["id"].as_str().unwrap()];
+        let turns = line["conversations"].as_array().unwrap();
+        let speakers: Vec<_> = turns.iter().map(|turn| turn["from"].as_str().unwrap()).collect();
+        assert!(speakers.windows(2).all(|pair| pair[0] != pair[1]), "{speakers:?}");
+        assert_eq!(speakers.iter().find(|speaker| **speaker != "system"), Some(&"human"));
+        let said = |from: &str| {
+            turns
+                .iter()
+                .filter(|turn| turn["from"] == from)
+                .map(|turn| turn["value"].as_str().unwrap())
+                .collect::<Vec<_>>()
+                .join("\n\n")
+        };
+        let users = told.messages.iter().filter(|message| message.role == "user" && !message.text.is_empty());
+        assert_eq!(
+            said("human"),
+            users.map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n\n")
+        );
+    }
+}
+
+#[test]
+fn every_person_is_one_row() {
+    let house = pulled();
+    let found = rows(&house, "contacts-csv", "contacts.csv");
+    let mut people: BTreeMap<String, u64> = BTreeMap::new();
+    for (source, told) in told(&house) {
+        let contact = &told.contact;
+        let digits = |phone: &String| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        let key = contact
+            .email
+            .as_ref()
+            .map(|email| email.trim().to_lowercase())
+            .or_else(|| contact.phone.as_ref().map(|phone| format!("tel:{}", digits(phone))))
+            .or_else(|| contact.id.as_ref().map(|id| format!("{source}/{id}")));
+        if let Some(key) = key {
+            *people.entry(key).or_default() += 1;
+        }
+    }
+    assert_eq!(found.len(), people.len());
+    let conversations: u64 = found.iter().map(|row| row["conversations"].parse::<u64>().unwrap()).sum();
+    assert_eq!(conversations, people.values().sum::<u64>());
+    for row in found.iter().filter(|row| !row["email"].is_empty()) {
+        assert_eq!(row["conversations"].parse::<u64>().unwrap(), people[&row["email"].to_lowercase()]);
+    }
+}
+
+#[test]
+fn a_question_comes_once_with_its_best_answer() {
+    let mut conversations = Vec::new();
+    for (at, (question, answer, feedback)) in [
+        ("Where is it?", "Here.", None),
+        ("where is it", "There.", Some("positive")),
+        ("Where is it!", "Nowhere.", Some("negative")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut conversation =
+            api_conversation(&format!("c{at}"), "u", 1_790_000_000 + i64::try_from(at).unwrap(), 2);
+        conversation.messages[0].content = vec![chatark_sandbox::truth::Content::Text(question.to_owned())];
+        conversation.messages[1].content = vec![chatark_sandbox::truth::Content::Text(answer.to_owned())];
+        conversation.messages[1].feedback = match feedback {
+            Some("positive") => Some(chatark_sandbox::truth::Feedback::Positive),
+            Some(_) => Some(chatark_sandbox::truth::Feedback::Negative),
+            None => None,
+        };
+        conversation.messages[1].score = None;
+        conversations.push(conversation);
+    }
+    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    house.expect(0, &["pull"]);
+    let found = rows(&house, "questions-csv", "questions.csv");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0]["answer"].as_str(), found[0]["feedback"].as_str(), found[0]["asked"].as_str()),
+        ("There.", "positive", "2")
+    );
+    assert_eq!(lost(&losses(&house, "questions-csv"), "question", "lost"), 1);
+}
+
+#[test]
+fn every_vcon_fits_its_schema_and_holds_every_message() {
+    let house = pulled();
+    house.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(repository().join("docs/schema/vcon.schema.json")).unwrap())
+            .unwrap();
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let mut found = Vec::new();
+    for file in fs::read_dir(house.path("vcon")).unwrap() {
+        let path = file.unwrap().path();
+        let vcon: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&vcon).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+        assert_eq!(path.file_stem().unwrap().to_str(), vcon["uuid"].as_str());
+        check_indices(&vcon);
+        let dialog = vcon["dialog"].as_array().cloned().unwrap_or_default();
+        let texts: Vec<_> = dialog.iter().map(|said| said["body"].as_str().unwrap().to_owned()).collect();
+        let id = dialog.first().map(|said| said["session_id"].as_str().unwrap().to_owned());
+        found.extend(id.map(|id| (id, texts, vcon["attachments"].as_array().map_or(0, Vec::len))));
+    }
+    let told = told(&house);
+    assert_eq!(fs::read_dir(house.path("vcon")).unwrap().count(), told.len());
+    let spoken = told.iter().filter(|(_, told)| !told.messages.is_empty());
+    let mut expect: Vec<_> = spoken
+        .map(|(_, told)| {
+            let texts: Vec<_> = told.messages.iter().map(|message| message.text.clone()).collect();
+            let parts = told.messages.iter().flat_map(|message| &message.part_types);
+            (told.id.clone(), texts, parts.filter(|part| **part != "text").count())
+        })
+        .collect();
+    found.sort();
+    expect.sort();
+    assert_eq!(found, expect);
+    let names = || -> BTreeSet<_> {
+        fs::read_dir(house.path("vcon")).unwrap().map(|file| file.unwrap().file_name()).collect()
+    };
+    let before = names();
+    house.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
+    assert_eq!(names(), before, "the same conversation has the same name");
+}
+
+/// Parties and dialogs are referred to by their place, which a schema cannot check.
+fn check_indices(vcon: &Value) {
+    let length = |name: &str| vcon[name].as_array().map_or(0, Vec::len) as u64;
+    for said in vcon["dialog"].as_array().into_iter().flatten() {
+        assert!(said["parties"][0].as_u64().unwrap() < length("parties"));
+    }
+    for attached in vcon["attachments"].as_array().into_iter().flatten() {
+        assert!(attached["party"].as_u64().unwrap() < length("parties"));
+        assert!(attached["dialog"].as_u64().unwrap() < length("dialog"));
+        serde_json::from_str::<Value>(attached["body"].as_str().unwrap()).unwrap();
+    }
+    for analysed in vcon["analysis"].as_array().into_iter().flatten() {
+        assert!(analysed.get("dialog").is_none_or(|dialog| dialog.as_u64().unwrap() < length("dialog")));
+    }
+}
+
+#[test]
+fn a_slack_export_has_a_channel_a_source_and_a_thread_a_conversation() {
+    let house = pulled();
+    house.expect(0, &["migrate", "run", "--to", "slack-zip", "--output", "slack"]);
+    let mut zip = zip::ZipArchive::new(fs::File::open(house.path("slack/slack.zip")).unwrap()).unwrap();
+    let mut files = BTreeMap::new();
+    for at in 0..zip.len() {
+        let mut file = zip.by_index(at).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        let value: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert!(files.insert(file.name().to_owned(), value).is_none());
+    }
+    let users: BTreeSet<_> =
+        files["users.json"].iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect();
+    let channels: Vec<_> =
+        files["channels.json"].iter().map(|channel| channel["name"].as_str().unwrap().to_owned()).collect();
+    let mut sources = house.sources.clone();
+    sources.sort();
+    assert_eq!(channels, sources);
+    let mut threads: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for (path, posts) in files.iter().filter(|(path, _)| path.contains('/')) {
+        let channel = path.split_once('/').unwrap().0.to_owned();
+        for post in posts {
+            let text = |name: &str| post[name].as_str().unwrap().to_owned();
+            assert!(users.contains(&text("user")));
+            assert!(seen.insert((channel.clone(), text("ts"))), "two posts at {} in {channel}", text("ts"));
+            threads.entry((channel.clone(), text("thread_ts"))).or_default().push(text("text"));
+        }
+    }
+    let mut found: Vec<_> = threads.into_values().map(|posts| posts[1..].to_vec()).collect();
+    let mut expect: Vec<Vec<String>> = Vec::new();
+    for (_, told) in told(&house) {
+        expect.push(told.messages.iter().map(|message| message.text.clone()).collect());
+    }
+    // Addresses of pictures and files follow the text.
+    for posts in &mut found {
+        for post in posts {
+            let lines: Vec<_> = post.lines().filter(|line| !line.starts_with("http")).collect();
+            *post = lines.join("\n");
+        }
+    }
+    for posts in &mut expect {
+        for post in posts {
+            let lines: Vec<_> = post.lines().filter(|line| !line.starts_with("http")).collect();
+            *post = lines.join("\n");
+        }
+    }
+    found.sort();
+    expect.sort();
+    assert_eq!(found, expect);
+}
+
+#[test]
+fn a_plan_counts_every_field_and_writes_nothing() {
+    let house = pulled();
+    let before: BTreeSet<_> =
+        fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    let plan = house.expect(0, &["migrate", "plan", "--to", "vcon", "--json"]).json();
+    let after: BTreeSet<_> =
+        fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(before, after);
+    let told = told(&house);
+    let messages = || told.iter().flat_map(|(_, told)| &told.messages);
+    assert_eq!((&plan["conversations"], &plan["messages"]), (&json!(told.len()), &json!(messages().count())));
+    let losses = plan["losses"].as_array().unwrap();
+    let total = |field: &str| ["kept", "lost"].map(|fate| lost(losses, field, fate)).iter().sum::<u64>();
+    for (field, count) in [
+        ("conversation.title", told.iter().filter(|(_, told)| told.title.is_some()).count()),
+        ("conversation.tags", told.iter().filter(|(_, told)| !told.tags.is_empty()).count()),
+        ("contact.email", told.iter().filter(|(_, told)| told.contact.email.is_some()).count()),
+        ("message.score", messages().filter(|message| message.score.is_some()).count()),
+        ("message.created_at", messages().filter(|message| message.created_at.is_some()).count()),
+        ("message.role.user", messages().filter(|message| message.role == "user").count()),
+        (
+            "part.image",
+            messages().flat_map(|message| &message.part_types).filter(|part| **part == "image").count(),
+        ),
+    ] {
+        assert_eq!(total(field), count as u64, "{field}");
+    }
+    assert_eq!(lost(losses, "conversation.tags", "kept"), 0, "a vCon has no place for them");
+    let csv = house.path("loss.csv");
+    house.expect(0, &["migrate", "plan", "--to", "vcon", "--loss-csv", csv.to_str().unwrap()]);
+    let mut reader = csv::Reader::from_path(csv).unwrap();
+    assert_eq!(reader.headers().unwrap(), vec!["field", "fate", "count", "example", "why"]);
+    assert_eq!(reader.records().count(), losses.len());
+}
+
+#[test]
+fn filters_and_a_sample_choose() {
+    let house = pulled();
+    let count = |arguments: &[&str]| {
+        let plan =
+            house.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
+        plan["conversations"].as_u64().unwrap()
+    };
+    let told = told(&house);
+    let matching = |picks: &dyn Fn(&Told) -> bool| told.iter().filter(|(_, told)| picks(told)).count() as u64;
+    assert_eq!(count(&["--status", "taken_over"]), matching(&|told| told.status == Some("taken_over")));
+    assert_eq!(count(&["--channel", "whatsapp"]), matching(&|told| told.channel == Some("whatsapp")));
+    assert_eq!(count(&["--min-messages", "6"]), matching(&|told| told.messages.len() >= 6));
+    let tag = told.iter().find_map(|(_, told)| told.tags.first()).unwrap();
+    assert_eq!(count(&["--tag", tag]), matching(&|told| told.tags.contains(tag)));
+    let is_positive = |told: &Told| {
+        let answers: Vec<_> = told.messages.iter().filter_map(|message| message.feedback).collect();
+        told.feedback.map_or(
+            !answers.is_empty() && answers.iter().all(|feedback| *feedback == "positive"),
+            |feedback| feedback == "positive",
+        )
+    };
+    assert_eq!(count(&["--feedback", "positive"]), matching(&is_positive));
+    let middle = told[told.len() / 2].1.created_at.unwrap();
+    assert_eq!(
+        count(&["--since", &rfc3339(middle)]),
+        matching(&|told| told.created_at.is_none_or(|at| at >= middle))
+    );
+    assert_eq!(count(&["--sample", "7"]), 7);
+    assert_eq!(count(&["--from", &house.sources[0], "--sample", "1000"]), agents()[0].told().count() as u64);
+}
+
+#[test]
+fn what_cannot_be_migrated_is_one_clear_line() {
+    let house = pulled();
+    for (arguments, words) in [
+        (vec!["migrate", "plan", "--to", "teams"], "the targets are openai-jsonl"),
+        (vec!["migrate", "plan", "--to", "vcon", "--from", "nobody"], "nobody"),
+        (
+            vec!["migrate", "run", "--to", "vcon", "--tag", "no such tag"],
+            "no conversation of the archive is chosen",
+        ),
+        (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the states are"),
+    ] {
+        let run = house.expect(2, &arguments);
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    assert!(!house.path("migration").exists(), "a run of nothing leaves nothing");
+}
+
+/// Nothing is asked of any vendor, and nothing of the archive changes.
+#[test]
+fn files_are_written_offline() {
+    let generated = agent(Vendor::ChatbaseV2, 60);
+    let mut house = House::of(vec![generated]);
+    house.expect(0, &["pull"]);
+    let before = ids(&archived(&house));
+    house.stop_sandbox();
+    for target in ["openai-jsonl", "sharegpt-jsonl", "contacts-csv", "questions-csv", "vcon", "slack-zip"] {
+        house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+    }
+    assert_eq!(ids(&archived(&house)), before);
+    assert_eq!(VENDORS.len(), 3);
+}
