@@ -413,6 +413,7 @@ fn what_cannot_be_migrated_is_one_clear_line() {
             "no conversation of the archive is chosen",
         ),
         (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the states are"),
+        (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "names no file"),
     ] {
         let run = house.expect(2, &arguments);
         assert!(run.stderr.contains(words), "{}", run.stderr);

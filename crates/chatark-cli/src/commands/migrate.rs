@@ -1,11 +1,13 @@
 //! `chatark migrate`: the archive carried to another platform, with what is lost on the way.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use chatark_archive::{Archive, Filter};
-use chatark_core::{Result, Window};
+use chatark_core::{Error, ErrorKind, Result, Window};
 use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind};
 use chatark_migrate::{Loss, Plan, Selection, Written};
 use serde::Serialize;
-use std::path::Path;
 
 use crate::args::{Global, MigrateAction, MigrateArgs, MigrateRunArgs, Move};
 use crate::exit::Exit;
@@ -114,8 +116,11 @@ fn counted(items: u64) -> String {
 }
 
 fn write_losses(losses: &[Loss], path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+        let error = Error::new(ErrorKind::Usage, "write the loss report", "`--loss-csv` names no file");
+        return Err(error.hint("name a file such as `loss.csv`"));
+    };
+    let name = name.to_owned();
     let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
     let columns = Loss::COLUMNS.map(|name| Column::new(name, Kind::Text, ""));
     let mut table = bundle.table(name, &columns)?;

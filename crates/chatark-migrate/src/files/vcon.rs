@@ -18,7 +18,7 @@ pub(crate) struct Vcon;
 
 const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
 const RULES: &[Rule] = &[
-    ("conversation.id", Fate::Kept, "as `session_id`, and in the `uuid`"),
+    ("conversation.id", Fate::Kept, ""),
     ("conversation.title", Fate::Kept, "as `subject`"),
     ("conversation.channel", Fate::Kept, "as `application`"),
     ("conversation.created_at", Fate::Kept, "as `created_at`"),
@@ -55,6 +55,12 @@ impl Mapper for Vcon {
             return Ok(Vec::new());
         };
         losses.apply(RULES, found);
+        let (fate, why) = if conversation.messages.is_empty() {
+            (Fate::Approximated, "as bits of the `uuid`: there is no message to name it")
+        } else {
+            (Fate::Kept, "as `session_id`, and as bits of the `uuid`")
+        };
+        losses.note("conversation.id", fate, why, 1, found);
         let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
         losses.note("message.created_at", Fate::Approximated, OF_ITS_CONVERSATION, undated, found);
         let uuid = uuid(found, began);
