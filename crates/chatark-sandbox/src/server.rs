@@ -10,16 +10,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use serde_json::json;
+use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Call, Meter};
+use crate::convocore_v3_writes::{Write, Written};
 use crate::dataset::Dataset;
 use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
 use crate::limiter::{Allowance, Limiter};
@@ -30,13 +32,16 @@ use crate::told::Told;
 use crate::transport;
 use crate::truth::Vendor;
 use crate::world::{Agent, Limits, ResetUnit, World};
-use crate::{chatbase_v1, chatbase_v2, convocore_v3, time};
+use crate::{chatbase_v1, chatbase_v2, convocore_v3, convocore_v3_writes, time};
 
 /// How many requests the log remembers.
 const LOG_LENGTH: usize = 10_000;
 
 /// How long a stopping server waits for answers that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The largest body that is read at all.
+const MOST_BODY: usize = 1 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
 
@@ -108,6 +113,16 @@ impl Sandbox {
     /// Returns the requests seen so far, oldest first; only the latest ten thousand are kept.
     pub fn requests(&self) -> Vec<SeenRequest> {
         lock(&self.shared.log).iter().cloned().collect()
+    }
+
+    /// Returns the leads that were written into an agent.
+    pub fn leads(&self, agent_id: &str) -> Vec<Value> {
+        self.shared.agent(agent_id).map_or_else(Vec::new, |held| lock(&held.written).leads.clone())
+    }
+
+    /// Returns how many messages were sent to the people behind an agent's conversations.
+    pub fn delivered(&self, agent_id: &str) -> u64 {
+        self.shared.agent(agent_id).map_or(0, |held| lock(&held.written).delivered)
     }
 
     /// Returns how many bytes the bodies of all answers had.
@@ -200,12 +215,15 @@ struct AgentState {
     requests: AtomicU64,
     exports: AtomicU64,
     billed: AtomicU64,
+    written: Mutex<Written>,
 }
 
 /// A request, who sends it, and what comes of it.
 struct Incoming {
     request: ApiRequest,
-    is_get: bool,
+    method: Method,
+    content_type: Option<String>,
+    body: Bytes,
     key: Option<String>,
 }
 
@@ -225,6 +243,7 @@ impl AgentState {
             requests: AtomicU64::new(0),
             exports: AtomicU64::new(0),
             billed: AtomicU64::new(0),
+            written: Mutex::default(),
         }
     }
 
@@ -238,6 +257,24 @@ impl AgentState {
         change(Arc::make_mut(&mut held))
     }
 
+    /// Answers what is written into Convocore, and what is read of a single conversation there.
+    fn written(&self, incoming: &Incoming, key: &str) -> Option<Reply> {
+        let segments = incoming.request.segments();
+        if self.vendor != Vendor::ConvocoreV3 || self.snapshot().key != key {
+            return None;
+        }
+        let write = Write {
+            method: &incoming.method,
+            route: segments.get(2..)?,
+            content_type: incoming.content_type.as_deref(),
+            body: &incoming.body,
+        };
+        if matches!(write.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
+            return None;
+        }
+        self.change(|agent| convocore_v3_writes::answer(&write, agent, &mut lock(&self.written)))
+    }
+
     /// Counts a request, and returns what goes wrong with it.
     fn count(&self, is_export: bool) -> Option<FaultKind> {
         let nth_request = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -246,6 +283,14 @@ impl AgentState {
             .iter()
             .find(|fault| fault.strikes(nth_request, nth_export))
             .map(|fault| fault.kind.clone())
+    }
+}
+
+impl Incoming {
+    /// Returns whether there are routes of this method at all.
+    fn is_answered(&self) -> bool {
+        let is_written = matches!(self.method, Method::POST | Method::PATCH);
+        self.method == Method::GET || (is_written && self.request.vendor == Vendor::ConvocoreV3)
     }
 }
 
@@ -295,7 +340,7 @@ impl Shared {
             };
             return Outcome::of(self.with_window(refusal.reply(vendor), vendor, key));
         }
-        if !incoming.is_get {
+        if !incoming.is_answered() {
             let reply = Refusal::UnknownRoute.reply(vendor);
             return Outcome::of(self.with_window(reply, vendor, key));
         }
@@ -327,6 +372,9 @@ impl Shared {
             (Some(FaultKind::Shift { conversations }), Some(held)) => self.let_arrive(held, *conversations),
             (Some(FaultKind::Vanish { conversations }), Some(held)) => let_vanish(held, *conversations),
             _ => {}
+        }
+        if let Some(reply) = named.and_then(|held| held.written(incoming, key)) {
+            return Outcome::of(self.with_headers(reply, request.vendor, allowance));
         }
         let nothing_billed = AtomicU64::new(0);
         let call = Call {
@@ -442,6 +490,11 @@ impl Outcome {
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MOST_BODY).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let request = Request::from_parts(parts, Body::empty());
     let path = request.uri().path().to_owned();
     let query = query_pairs(request.uri().query().unwrap_or_default());
     let had_authorization = request.headers().contains_key(AUTHORIZATION);
@@ -451,7 +504,13 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         None => Outcome::of(unknown_host_route(request.method(), &path)),
         Some(api_request) => shared.answer(&Incoming {
             request: api_request,
-            is_get: request.method() == Method::GET,
+            method: request.method().clone(),
+            content_type: request
+                .headers()
+                .get(CONTENT_TYPE)
+                .and_then(|held| held.to_str().ok())
+                .map(str::to_owned),
+            body,
             key: bearer_key(&request),
         }),
     };

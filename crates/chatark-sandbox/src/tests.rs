@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
     Agent, Dataset, Deployment, Fault, FaultKind, Generated, Generation, Limits, Reset, ResetUnit,
-    RetryAfter, Sandbox, Told, Vendor, World,
+    RetryAfter, Sandbox, Told, Vendor, World, Writes,
 };
 
 struct Answer {
@@ -663,4 +664,106 @@ fn samples_are_rich_enough() {
         assert!(held.windows(2).any(|pair| pair[0].created_at == pair[1].created_at));
         assert!(held.iter().all(|one| one.updated_at >= one.created_at));
     }
+}
+
+/// Writes into the sample agent of Convocore.
+async fn write(sandbox: &Sandbox, method: Method, rest: &str, body: &Value) -> (u16, Value) {
+    let path = format!("/agents/{}{rest}", World::CONVOCORE_AGENT);
+    let url = format!("{}{path}", sandbox.base_url(Vendor::ConvocoreV3));
+    let request = reqwest::Client::new().request(method, url).bearer_auth(World::CONVOCORE_KEY);
+    let request = request.header("content-type", "application/json").body(body.to_string());
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
+}
+
+fn turns(texts: &[(&str, &str, i64)]) -> Value {
+    let turn = |(from, text, ts): &(&str, &str, i64)| {
+        json!({"from": from, "ts": ts, "messages": [
+            {"from": from, "type": "text", "ts": ts, "item": {"type": "text", "payload": {"message": text}}},
+        ]})
+    };
+    json!({"turns": texts.iter().map(turn).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_written_is_exported() {
+    let sandbox = Sandbox::start(World::sample()).await.unwrap();
+    let light = json!({"conversation": {"ts": 1_780_000_000, "userName": "Ada", "tags": ["migrated"]}});
+    let (status, created) = write(&sandbox, Method::POST, "/convos", &light).await;
+    assert_eq!((status, &created["success"]), (200, &json!(true)));
+    let id = created["data"]["ID"].as_str().unwrap().to_owned();
+    assert!(id.starts_with(&format!("{}_", World::CONVOCORE_AGENT)));
+    let more = json!({"conversation": {"tags": ["vip", "migrated"], "notes": "from elsewhere"}});
+    assert_eq!(write(&sandbox, Method::PATCH, &format!("/convos/{id}"), &more).await.0, 200);
+    let said = [("human", "Hello!", 1_780_000_001), ("bot", "Hi Ada.", 1_780_000_003)];
+    for _ in 0..2 {
+        let (status, replaced) =
+            write(&sandbox, Method::PATCH, &format!("/convos/{id}/messages"), &turns(&said)).await;
+        assert_eq!(
+            (status, &replaced["data"]["messagesNum"]),
+            (200, &json!(2)),
+            "turns replace what was there"
+        );
+    }
+    let told = sandbox.told(World::CONVOCORE_AGENT).into_iter().find(|told| told.id == id).unwrap();
+    let found: Vec<_> = told
+        .messages
+        .iter()
+        .map(|message| (message.role, message.text.as_str(), message.created_at))
+        .collect();
+    let expect = [("user", "Hello!", Some(1_780_000_001)), ("assistant", "Hi Ada.", Some(1_780_000_003))];
+    assert_eq!(found, expect);
+    assert_eq!((told.contact.name.as_deref(), told.tags.len()), (Some("Ada"), 2), "labels are added up");
+    let light = v3(&sandbox, &format!("/convos/{id}")).await.json();
+    assert_eq!(
+        (&light["data"]["messagesNum"], &light["data"]["notes"]),
+        (&json!(2), &json!("from elsewhere"))
+    );
+    let exported = v3(&sandbox, &format!("/convos/{id}/export")).await.json();
+    assert_eq!(exported["data"]["turns"].as_array().unwrap().len(), 2);
+    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 0);
+}
+
+#[tokio::test]
+async fn created_conversations_may_be_out_of_reach() {
+    let mut world = World::sample();
+    for agent in &mut world.agents {
+        agent.writes = Writes::CreatedAnswers404;
+    }
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let light = json!({"conversation": {"ts": 1_780_000_000}});
+    let (_, created) = write(&sandbox, Method::POST, "/convos", &light).await;
+    let id = created["data"]["ID"].as_str().unwrap().to_owned();
+    for (method, rest) in [(Method::PATCH, "/messages"), (Method::PATCH, ""), (Method::GET, "")] {
+        let (status, refused) = write(&sandbox, method, &format!("/convos/{id}{rest}"), &turns(&[])).await;
+        assert_eq!((status, &refused["code"]), (404, &json!("NOT_FOUND")));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_refused() {
+    let sandbox = Sandbox::start(World::sample()).await.unwrap();
+    let id = sandbox.told(World::CONVOCORE_AGENT)[0].id.clone();
+    let messages = format!("/convos/{id}/messages");
+    let form = json!({"turns": [{"from": "bot", "messages": [{"from": "bot", "type": "form", "item": {}}]}]});
+    let large = turns(&[("human", &"x".repeat(100_000), 1_780_000_000)]);
+    for (method, rest, body, status, code) in [
+        (Method::POST, "/convos", json!({"conversation": {}}), 400, "BAD_REQUEST"),
+        (Method::PATCH, messages.as_str(), json!({}), 400, "BAD_REQUEST"),
+        (Method::PATCH, messages.as_str(), turns(&[("user", "x", 1)]), 400, "BAD_REQUEST"),
+        (Method::PATCH, messages.as_str(), form, 400, "BAD_REQUEST"),
+        (Method::PATCH, messages.as_str(), large, 413, "PAYLOAD_TOO_LARGE"),
+        (Method::PATCH, "/convos/nobody/messages", turns(&[]), 404, "NOT_FOUND"),
+        (Method::POST, "/nothing", json!({}), 404, "NOT_FOUND"),
+        (Method::DELETE, messages.as_str(), json!({}), 404, "NOT_FOUND"),
+    ] {
+        let (found, refused) = write(&sandbox, method.clone(), rest, &body).await;
+        assert_eq!((found, refused["code"].as_str()), (status, Some(code)), "{method} {rest}");
+    }
+    let leads = json!({"leads": [{"userName": "Ada"}, {"userEmail": "grace@example.com"}]});
+    assert_eq!(write(&sandbox, Method::POST, "/leads/bulk", &leads).await.1["count"], 2);
+    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 2);
+    write(&sandbox, Method::POST, &format!("/convos/{id}/send"), &json!({"message": "hi"})).await;
+    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 1, "what reaches a customer is counted");
 }

@@ -36,6 +36,8 @@ pub struct Agent {
     pub zone: Zone,
     /// What Chatbase's second API makes of the export's parameters.
     pub deployment: Deployment,
+    /// What becomes of conversations that are created in Convocore.
+    pub writes: Writes,
 }
 
 /// What a deployment of Chatbase's second API makes of the export's newer parameters.
@@ -50,6 +52,16 @@ pub enum Deployment {
     IgnoresId,
     /// It refuses a cursor that was given under another `include`.
     StrictCursors,
+}
+
+/// What becomes of conversations that are created in Convocore.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Writes {
+    /// They can be read and changed.
+    #[default]
+    Work,
+    /// They are listed and answer 404 under their own id, as published in July and August 2026.
+    CreatedAnswers404,
 }
 
 /// A generation of Convocore's export.
@@ -149,6 +161,7 @@ impl Agent {
             generation: Generation::default(),
             zone: Zone::default(),
             deployment: Deployment::default(),
+            writes: Writes::default(),
         }
     }
 

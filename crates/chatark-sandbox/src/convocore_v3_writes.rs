@@ -1,0 +1,255 @@
+//! What can be written into Convocore: conversations, their turns, and leads; with the defects that were published.
+
+use std::collections::HashSet;
+
+use axum::http::{Method, StatusCode};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::dataset::Dataset;
+use crate::message::Reply;
+use crate::time;
+use crate::truth::{Channel, Contact, Content, Conversation, Message, Role};
+use crate::world::{Agent, Writes};
+
+/// The largest body that the vendor's framework takes.
+const MOST_BYTES: usize = 100_000;
+
+/// The types of messages that can be written. `form` and `input` can be read and not written.
+const TYPES: [&str; 41] = [
+    "launch",
+    "text",
+    "choice",
+    "MultiSelect",
+    "cardV2",
+    "carousel",
+    "visual",
+    "GetBrowserData",
+    "Embed",
+    "location",
+    "iFrame",
+    "FileUpload",
+    "MultiFileUpload",
+    "GoogleForm",
+    "EmailForm",
+    "SetConvoData",
+    "VoiceNote",
+    "SetRuntime",
+    "no-reply",
+    "VGVF_Channel",
+    "VFVG_Channel",
+    "VG_Response",
+    "knowledgeBase",
+    "jsx",
+    "Flowise",
+    "MultiDropdown",
+    "Slider",
+    "Attachment",
+    "info:default",
+    "info:success",
+    "info:danger",
+    "info:primary",
+    "end",
+    "debug",
+    "stealth",
+    "debug:success",
+    "debug:error",
+    "debug:tell",
+    "context:form_submission",
+    "file",
+    "browser_capture",
+];
+
+/// What was written into an agent besides its conversations.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    created: u64,
+    /// Conversations that are listed and answer 404 under their own id.
+    unreachable: HashSet<String>,
+    pub(crate) leads: Vec<Value>,
+    /// How many messages went out to real people.
+    pub(crate) delivered: u64,
+}
+
+/// A request that writes.
+pub(crate) struct Write<'a> {
+    pub(crate) method: &'a Method,
+    /// The segments after the agent's id.
+    pub(crate) route: &'a [&'a str],
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) body: &'a Bytes,
+}
+
+/// Answers a request that writes; `None` where there is no such route.
+pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
+    if write.body.len() > MOST_BYTES {
+        return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Request body too large"));
+    }
+    // The framework reads the body of this content type alone, and takes any other request for an empty one.
+    let is_json = write.content_type == Some("application/json");
+    let body: Value =
+        if is_json { serde_json::from_slice(write.body).unwrap_or_default() } else { Value::Null };
+    let is_unreachable = |id: &str| written.unreachable.contains(id) || agent.dataset.index_of(id).is_none();
+    Some(match (write.method.as_str(), write.route) {
+        ("POST", ["convos"]) => create(agent, written, &body["conversation"]),
+        ("POST", ["leads", "bulk"]) => add_leads(written, &body["leads"]),
+        ("GET" | "PATCH" | "POST", ["convos", id, ..]) if is_unreachable(id) => {
+            refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "Conversation not found")
+        }
+        ("GET", ["convos", id]) => light(&agent.dataset, id),
+        ("PATCH", ["convos", id]) => change(&mut agent.dataset, id, &body["conversation"]),
+        ("PATCH", ["convos", id, "messages"]) => replace(agent, id, &body["turns"]),
+        ("POST", ["convos", _, "send"]) => {
+            written.delivered += 1;
+            success("Message sent", &json!({}))
+        }
+        _ => return None,
+    })
+}
+
+fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
+    let Some(began) = light["ts"].as_f64().and_then(|number| time::epoch(&number.to_string())) else {
+        return invalid("conversation.ts");
+    };
+    written.created += 1;
+    let id = format!("{}_{:020}", agent.id, written.created);
+    let mut conversation = Conversation {
+        id: id.clone(),
+        created_at: began,
+        updated_at: began,
+        channel: channel(light["origin"].as_str()),
+        ..Conversation::default()
+    };
+    take_light(&mut conversation, light);
+    agent.dataset.insert(conversation);
+    if agent.writes == Writes::CreatedAnswers404 {
+        written.unreachable.insert(id.clone());
+    }
+    success("Conversation created successfully", &json!({ "ID": id, "userID": id, "ts": began }))
+}
+
+/// Changes what is said of a conversation; labels are added to those that it has.
+fn change(dataset: &mut Dataset, id: &str, light: &Value) -> Reply {
+    dataset.change(id, |conversation| take_light(conversation, light));
+    success("Conversation updated successfully", &json!({ "ID": id }))
+}
+
+fn take_light(conversation: &mut Conversation, light: &Value) {
+    let text = |name: &str| light[name].as_str().map(str::to_owned);
+    let Contact { name, email, phone, company, address, website, .. } = &mut conversation.contact;
+    for (held, field) in [
+        (name, "userName"),
+        (email, "userEmail"),
+        (phone, "userPhone"),
+        (company, "userCompany"),
+        (address, "userAddress"),
+        (website, "userWebsite"),
+        (&mut conversation.notes, "notes"),
+    ] {
+        *held = text(field).or_else(|| held.take());
+    }
+    for tag in light["tags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !conversation.tags.iter().any(|held| held == tag) {
+            conversation.tags.push(tag.to_owned());
+        }
+    }
+}
+
+fn channel(origin: Option<&str>) -> Channel {
+    [
+        Channel::WhatsApp,
+        Channel::Messenger,
+        Channel::Instagram,
+        Channel::Email,
+        Channel::Slack,
+        Channel::Telegram,
+    ]
+    .into_iter()
+    .find(|channel| channel.convocore_name() == origin)
+    .unwrap_or_default()
+}
+
+fn light(dataset: &Dataset, id: &str) -> Reply {
+    let place = dataset.index_of(id).unwrap_or_default();
+    let conversation = dataset.at(place);
+    let contact = &conversation.contact;
+    success(
+        "Conversation retrieved successfully",
+        &json!({
+            "ID": id, "userID": id, "ts": conversation.created_at, "tags": conversation.tags,
+            "notes": conversation.notes, "userName": contact.name, "userEmail": contact.email,
+            "userPhone": contact.phone, "messagesNum": conversation.messages.len(),
+            "origin": conversation.channel.convocore_name(),
+        }),
+    )
+}
+
+/// Puts turns in the place of all that was said. Nothing of it reaches the person.
+fn replace(agent: &mut Agent, id: &str, turns: &Value) -> Reply {
+    let Some(turns) = turns.as_array() else { return invalid("turns") };
+    let mut messages = Vec::new();
+    for turn in turns {
+        for message in turn["messages"].as_array().into_iter().flatten() {
+            match said(turn, message) {
+                Ok(message) => messages.push(message),
+                Err(field) => return invalid(field),
+            }
+        }
+    }
+    let number = messages.len();
+    let last = messages.iter().filter_map(|message| message.created_at).max();
+    agent.dataset.change(id, |conversation| {
+        conversation.updated_at = last.unwrap_or(conversation.created_at);
+        conversation.past_sessions.clear();
+        conversation.messages = messages;
+    });
+    let data = json!({ "agentId": agent.id, "convoId": id, "messagesNum": number, "turns": turns });
+    success("Successfully updated conversation messages", &data)
+}
+
+fn said(turn: &Value, message: &Value) -> Result<Message, &'static str> {
+    let role = match message["from"].as_str().or(turn["from"].as_str()) {
+        Some("human") => Role::User,
+        Some("bot") => Role::Assistant,
+        Some("system") => Role::System,
+        _ => return Err("turns.messages.from"),
+    };
+    let kind = message["type"].as_str().filter(|kind| TYPES.contains(kind)).ok_or("turns.messages.type")?;
+    let ts = message["ts"].as_i64().or(turn["ts"].as_i64());
+    let (item, payload) = (&message["item"], &message["item"]["payload"]);
+    let content = match kind {
+        "text" => Content::Text(
+            payload["message"].as_str().ok_or("turns.messages.item.payload.message")?.to_owned(),
+        ),
+        "debug:tell" => Content::Debug { text: payload["message"].as_str().unwrap_or_default().to_owned() },
+        "visual" => Content::Image { url: payload["image"].as_str().unwrap_or_default().to_owned() },
+        _ => Content::Unknown { kind: kind.to_owned(), data: item.clone() },
+    };
+    Ok(Message {
+        id: message["mid"].as_str().map(str::to_owned),
+        role,
+        created_at: ts,
+        content: vec![content],
+        ..Message::default()
+    })
+}
+
+fn add_leads(written: &mut Written, leads: &Value) -> Reply {
+    let Some(leads) = leads.as_array() else { return invalid("leads") };
+    written.leads.extend(leads.iter().cloned());
+    Reply::json(StatusCode::OK, &json!({ "success": true, "count": leads.len() }))
+}
+
+fn success(message: &str, data: &Value) -> Reply {
+    Reply::json(StatusCode::OK, &json!({ "success": true, "message": message, "data": data }))
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
+    Reply::json(status, &json!({ "message": message, "code": code }))
+}
+
+fn invalid(field: &str) -> Reply {
+    let issue = json!({ "code": "invalid_type", "path": field.split('.').collect::<Vec<_>>(), "message": "Invalid input" });
+    let body = json!({ "message": "Input validation failed", "code": "BAD_REQUEST", "issues": [issue] });
+    Reply::json(StatusCode::BAD_REQUEST, &body)
+}
