@@ -178,8 +178,8 @@ fn requests(count: u64) -> u64 {
 ///
 /// Pages that are asked for at once may be answered in any order. A conversation that is added meanwhile moves the
 /// others on, and between a later page that was answered before it and an earlier one after it, one would be lost. So
-/// the first conversation of the list is looked at again after each group: where it is another one, the group is read
-/// once more, one page after another.
+/// the first conversation of the list is looked at again after each group: where it is another one, or another state
+/// of it, the group is read once more, one page after another.
 struct PageWalk<'a> {
     provider: &'a ChatbaseV1,
     call: Call,
@@ -190,8 +190,8 @@ struct PageWalk<'a> {
     ahead: VecDeque<Page>,
     /// The fault that one of them met.
     failed: Option<Error>,
-    /// The first conversation of the whole list, where it is known; an empty id where it has none.
-    head: Option<ConversationId>,
+    /// The first conversation of the whole list, byte for byte, where it is known; nothing where there is none.
+    head: Option<Bytes>,
     /// So many pages are read one after another.
     alone: u64,
     /// The ids of the page before, by which rows that moved on to the next page are recognised.
@@ -244,7 +244,7 @@ impl<'a> PageWalk<'a> {
             .collect();
         let ids: Vec<_> = found.iter().map(|raw| raw.id.clone()).collect();
         if self.page == 1 {
-            self.head = ids.first().map(|id| id.clone().unwrap_or_else(|| ConversationId::new("")));
+            self.head = found.first().map(|raw| raw.bytes.clone());
         }
         self.refuse_circles(&ids, request_id.as_deref())?;
         let is_new = |raw: &RawConversation| raw.id.is_none() || !self.before.contains(&raw.id);
@@ -322,15 +322,13 @@ impl<'a> PageWalk<'a> {
         Ok(page)
     }
 
-    /// Returns which conversation is the first of the list.
-    async fn read_head(&self, facts: &mut Facts) -> Result<ConversationId> {
+    /// Returns the first conversation of the list.
+    async fn read_head(&self, facts: &mut Facts) -> Result<Bytes> {
         facts.pages += 1;
         let call = self.call.clone().query("size", 1).query("page", 1);
         let page = self.provider.client.page(&call, "data").await?;
         refuse_no_array(&self.provider.client, &page, &call)?;
-        let first = page.elements.into_iter().next();
-        let id = first.and_then(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export).id);
-        Ok(id.unwrap_or_else(|| ConversationId::new("")))
+        Ok(page.elements.into_iter().next().unwrap_or_default())
     }
 
     /// A server that ignores `page` would send the first page for ever.

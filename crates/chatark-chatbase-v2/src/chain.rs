@@ -224,11 +224,12 @@ impl<'a> Chain<'a> {
             }
         }
         let next = match next {
-            Ok(Some(cursor)) if !is_through => {
+            _ if is_through => Next::End,
+            Ok(Some(cursor)) => {
                 self.place = Some(wire::Place { cursor, of_summaries: read_as == Reading::Summaries });
                 Next::Page
             }
-            Ok(_) => Next::End,
+            Ok(None) => Next::End,
             Err(error) => Next::Stuck(error),
         };
         Ok(step(batch, next))

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::chain::{Anew, Chain, Next, Reading, Step, Window};
 use crate::source::{ChatbaseV2, EXPORT_LIMIT, open, seal};
-use crate::wire::{Envelope, Place, Places, WindowPlace};
+use crate::wire::{AlonePlace, Envelope, Place, Places, WindowPlace};
 
 /// So many chains run at once.
 const CHAINS: usize = 16;
@@ -49,6 +49,7 @@ pub(crate) struct Sweep<'a> {
     largest_page: usize,
     failed: Option<Error>,
     ended: bool,
+    ignores_id: bool,
 }
 
 /// How many chains there are.
@@ -74,6 +75,8 @@ struct Share<'a> {
     reading: Reading,
     /// How many conversations are left to read, as far as is known.
     left: u64,
+    /// How many were read or left to other windows before an interruption.
+    done_before: u64,
     shown: u64,
     /// How many were left to other windows.
     taken: u64,
@@ -102,6 +105,7 @@ impl<'a> Sweep<'a> {
             largest_page: 0,
             failed: None,
             ended: false,
+            ignores_id: false,
         };
         match saved {
             None => sweep.add(&WindowPlace::default()),
@@ -113,6 +117,14 @@ impl<'a> Sweep<'a> {
                 for place in &places {
                     sweep.add(place);
                 }
+            }
+            Some(Places::Alone(AlonePlace { ignores_id, alone })) => {
+                sweep.chains = Chains::One;
+                sweep.has_seen = alone.is_some();
+                if ignores_id {
+                    sweep.ignore_ids();
+                }
+                sweep.add(&WindowPlace { place: alone, ..WindowPlace::default() });
             }
         }
         sweep
@@ -127,7 +139,14 @@ impl<'a> Sweep<'a> {
             instant(place.from),
             reading,
             place.place.clone(),
-        );
+        )
+        .done_before = place.done;
+    }
+
+    /// Reads whole conversations from here on, since what has changed cannot be fetched by itself.
+    fn ignore_ids(&mut self) {
+        self.request.known = None;
+        self.ignores_id = true;
     }
 
     fn add_window(
@@ -156,6 +175,7 @@ impl<'a> Sweep<'a> {
             saved,
             reading,
             left: 0,
+            done_before: 0,
             shown: 0,
             taken: 0,
             parent: None,
@@ -242,7 +262,11 @@ impl<'a> Sweep<'a> {
     async fn take(&mut self, at: usize, chain: Chain<'a>, step: Step) -> Result<Batch> {
         let Step { mut batch, total, shown, bytes, span, next } = step;
         if let Next::Anew(why) = next {
-            return Ok(self.begin_anew(why, batch.facts));
+            // After a fault nothing begins anymore; the place before this page stays in force.
+            if self.failed.is_some() {
+                return Ok(Batch { facts: batch.facts, ..Batch::default() });
+            }
+            return self.begin_anew(why, batch.facts);
         }
         self.has_seen |= shown > 0;
         self.largest_page = self.largest_page.max(bytes);
@@ -286,7 +310,7 @@ impl<'a> Sweep<'a> {
             share.step = span.checked_div(i64::try_from(share.shown).unwrap_or(i64::MAX)).unwrap_or(0);
         }
         let Some(total) = total else { return };
-        share.left = total.saturating_sub(share.shown + share.taken);
+        share.left = total.saturating_sub(share.done());
         if let Some((parent, guess)) = share.parent.take()
             && let Some(parent) = self.windows.get_mut(&parent)
         {
@@ -300,6 +324,11 @@ impl<'a> Sweep<'a> {
         // Where there were several windows, the last count of the whole follows.
         if self.windows.is_empty() && self.chains != Chains::Several {
             return Ok(Checkpoint::End);
+        }
+        if self.chains == Chains::One {
+            let alone = self.windows.values().next().and_then(|share| share.saved.clone());
+            let place = Places::Alone(AlonePlace { ignores_id: self.ignores_id, alone });
+            return Ok(Checkpoint::At(seal(&self.scope, &place)?));
         }
         let mut places: Vec<_> = self.windows.values().map(Share::place).collect();
         let places = match places.as_mut_slice() {
@@ -326,17 +355,18 @@ impl<'a> Sweep<'a> {
     }
 
     /// Goes back to the beginning, and reads in one chain from there.
-    fn begin_anew(&mut self, why: Anew, mut facts: Facts) -> Batch {
+    fn begin_anew(&mut self, why: Anew, mut facts: Facts) -> Result<Batch> {
         facts.restarted = true;
         facts.notes.push(why.note().to_owned());
         if why == Anew::IgnoresId {
-            self.request.known = None;
+            self.ignore_ids();
         }
         self.steps = FuturesUnordered::new();
         self.windows.clear();
         self.chains = Chains::One;
         self.add(&WindowPlace::default());
-        Batch { facts, ..Batch::default() }
+        // What was seen is forgotten together with the places of before.
+        Ok(Batch { facts, checkpoint: self.checkpoint()?, ..Batch::default() })
     }
 }
 
@@ -347,8 +377,14 @@ impl Share<'_> {
             from: instant(self.from),
             floor: instant(self.window.floor()),
             ceiling: instant(self.window.ceiling),
+            done: self.done(),
             place: self.saved.clone(),
         }
+    }
+
+    /// Returns how many of what the vendor counts are read or left to other windows.
+    fn done(&self) -> u64 {
+        self.done_before + self.shown + self.taken
     }
 
     /// Returns the instant, a whole second, that has about as much to read before it as after it.

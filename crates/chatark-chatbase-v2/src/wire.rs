@@ -104,6 +104,17 @@ impl FailureBody {
 pub(crate) enum Places {
     One(Place),
     Several(Vec<WindowPlace>),
+    Alone(AlonePlace),
+}
+
+/// The place of a sweep that began anew in one chain, since windows or ids of this deployment prove nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AlonePlace {
+    /// Whether single conversations cannot be had by their ids.
+    pub(crate) ignores_id: bool,
+    /// `None` at the beginning.
+    pub(crate) alone: Option<Place>,
 }
 
 /// The place of a chain in its window. Instants are microseconds since 1970.
@@ -119,9 +130,17 @@ pub(crate) struct WindowPlace {
     /// What began later is another window's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ceiling: Option<i64>,
+    /// How many conversations of what the vendor counts were read or left to other windows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) done: u64,
     /// `None` where nothing has been read of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The place of a walk through the export or through a user's list.

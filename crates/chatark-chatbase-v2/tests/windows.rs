@@ -211,6 +211,29 @@ proptest! {
     }
 }
 
+/// Where windows prove nothing, a run that goes on does not try them again, and begins where the last one stopped.
+#[test]
+fn one_chain_stays_one_chain_after_an_interruption() {
+    let mut vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
+    vendor.breaks_after = Some(20);
+    let (mut batches, error) = runtime().block_on(vendor.pull(PullRequest::default()));
+    assert!(error.is_some());
+    let anew = batches.iter().position(|batch| batch.facts.restarted).unwrap();
+    assert!(
+        matches!(batches[anew].checkpoint, Checkpoint::At(_)),
+        "what was seen is forgotten with its place"
+    );
+    vendor.breaks_after = None;
+    let resumed = last_place(&batches).unwrap();
+    let before = vendor.asked.lock().unwrap().len();
+    batches.drain(..=anew);
+    let rest = runtime().block_on(vendor.pull_whole(resumed));
+    assert!(!rest.iter().any(|batch| batch.facts.restarted));
+    assert!(vendor.asked.lock().unwrap()[before].contains_key("cursor"));
+    batches.extend(rest);
+    assert_eq!(ids(&batches), vendor.ids());
+}
+
 #[test]
 fn many_windows_are_read_at_once() {
     let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);

@@ -76,7 +76,9 @@ pub(crate) async fn fetch(
 ) -> Result<()> {
     let provider = Arc::clone(&preparer.provider);
     // An error takes its turn behind the batches before it, so that what was fetched before a fault is kept.
-    let preparing = provider.pull(request).map(|batch| {
+    // Batches that have arrived when the run is stopped are prepared and handed on; nothing more is asked for.
+    let fetched = provider.pull(request).take_until(Box::pin(stop.cancelled_owned()));
+    let preparing = fetched.map(|batch| {
         let preparer = Arc::clone(&preparer);
         async move {
             let batch = batch?;
@@ -85,17 +87,12 @@ pub(crate) async fn fetch(
         }
     });
     let mut ready = preparing.buffered(PREPARED_AHEAD);
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            next = ready.next() => next,
-        };
-        let Some(batch) = next.transpose()? else { return Ok(()) };
+    while let Some(batch) = ready.next().await.transpose()? {
         if sender.send(batch).await.is_err() {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 impl Preparer {

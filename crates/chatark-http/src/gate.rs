@@ -74,7 +74,8 @@ impl Gate {
         };
         let mut state = self.state();
         state.has_heard = true;
-        state.window = pacing.limit.zip(pacing.window);
+        // A limit of nothing is none.
+        state.window = pacing.limit.filter(|limit| *limit > 0).zip(pacing.window);
         state.remaining = Some(remaining);
         state.opens_at = Some(Instant::now() + resets_in.min(longest));
         if let Some(limit) = pacing.limit {
