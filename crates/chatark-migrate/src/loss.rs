@@ -63,11 +63,22 @@ impl Losses {
         count: usize,
         example: &ArchivedConversation,
     ) {
-        if count == 0 {
-            return;
+        self.note_of(field, fate, why, count, example.conversation.id.as_str());
+    }
+
+    /// Notes what became of fields of one name, with the id of a conversation that has one.
+    pub(crate) fn note_of(
+        &mut self,
+        field: impl Into<String>,
+        fate: Fate,
+        why: &'static str,
+        count: usize,
+        example: &str,
+    ) {
+        if count > 0 {
+            let example = || (0, example.to_owned());
+            self.0.entry((field.into(), fate, why)).or_insert_with(example).0 += count as u64;
         }
-        let example = || (0, example.conversation.id.to_string());
-        self.0.entry((field.into(), fate, why)).or_insert_with(example).0 += count as u64;
     }
 
     /// Notes every field that a conversation has, by the rules of a target; a field without a rule is lost.

@@ -1,12 +1,12 @@
 //! The work of a run without the writing.
 
 use chatark_archive::Archive;
-use chatark_core::Result;
+use chatark_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::loss::{Loss, Losses};
 use crate::selection::Selection;
-use crate::target::FileTarget;
+use crate::target::{FileTarget, Item};
 
 /// What would go, and what of it would be lost.
 #[derive(Debug, Default, Serialize)]
@@ -21,16 +21,39 @@ pub struct Plan {
     pub losses: Vec<Loss>,
 }
 
+impl Plan {
+    /// Refuses a run of which nothing would come.
+    pub fn refuse_nothing(&self) -> Result<()> {
+        let (message, hint) = match (self.conversations, self.items) {
+            (0, _) => (
+                "no conversation of the archive is chosen".to_owned(),
+                "check the sources and the filters, or run `chatark pull` first",
+            ),
+            (chosen, 0) => (
+                format!("of {chosen} conversations that are chosen, the target takes none"),
+                "`chatark migrate plan` with the same arguments says why",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
+    }
+}
+
 /// Plans a migration into files. Writes nothing.
 pub fn plan(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<Plan> {
     let (mut mapper, mut losses, mut plan) = (target.mapper(), Losses::default(), Plan::default());
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;
-        plan.items += mapper.map(found, &mut losses)?.len() as u64;
+        plan.items += content(&mapper.map(found, &mut losses)?);
         Ok(())
     })?;
-    plan.items += mapper.finish().len() as u64;
+    plan.items += content(&mapper.finish(&mut losses));
     plan.losses = losses.rows();
     Ok(plan)
+}
+
+/// Counts the items that carry something of a conversation.
+pub(crate) fn content(items: &[Item]) -> u64 {
+    items.iter().filter(|item| item.is_content()).count() as u64
 }

@@ -12,7 +12,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::files::{contacts, questions};
 use crate::loss::{Loss, Losses};
-use crate::plan::Plan;
+use crate::plan::{Plan, content};
 use crate::selection::Selection;
 use crate::target::{FileTarget, Item};
 
@@ -42,20 +42,14 @@ pub fn run(
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;
-        for item in mapper.map(found, &mut losses)? {
-            plan.items += 1;
-            sink.write(item)?;
-        }
-        Ok(())
+        let items = mapper.map(found, &mut losses)?;
+        plan.items += content(&items);
+        items.into_iter().try_for_each(|item| sink.write(item))
     })?;
-    for item in mapper.finish() {
-        plan.items += 1;
-        sink.write(item)?;
-    }
-    if plan.conversations == 0 {
-        let error = Error::new(ErrorKind::Usage, "migrate", "no conversation of the archive is chosen");
-        return Err(error.hint("check the sources and the filters, or run `chatark pull` first"));
-    }
+    let items = mapper.finish(&mut losses);
+    plan.items += content(&items);
+    items.into_iter().try_for_each(|item| sink.write(item))?;
+    plan.refuse_nothing()?;
     plan.losses = losses.rows();
     Ok(Written { plan, files: sink.finish()? })
 }

@@ -46,13 +46,20 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    /// Returns whether it carries something of a conversation, and does not only say who and where.
+    pub(crate) fn is_content(&self) -> bool {
+        !matches!(self, Self::Elements { path, .. } if !path.contains('/'))
+    }
+}
+
 /// Turns conversations into items.
 pub(crate) trait Mapper {
     /// Returns what a conversation becomes, and notes what of it does not arrive.
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>>;
 
     /// Returns what is to be written once all conversations are known.
-    fn finish(self: Box<Self>) -> Vec<Item>;
+    fn finish(self: Box<Self>, losses: &mut Losses) -> Vec<Item>;
 }
 
 impl FileTarget {

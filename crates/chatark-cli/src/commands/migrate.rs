@@ -1,6 +1,5 @@
 //! `chatark migrate`: the archive carried to another platform, with what is lost on the way.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
@@ -40,7 +39,11 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
 fn plan(what: &Move, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let (archive, selection) = chosen(what, session)?;
     let plan = chatark_migrate::plan(&archive, &selection, what.to)?;
+    write_losses(&plan.losses, what.loss_csv.as_deref())?;
     show(&plan, what, ui)?;
+    if let Err(refused) = plan.refuse_nothing() {
+        ui.say(&format!("a run would be refused: {}", refused.message()));
+    }
     ui.result(&PlanResult { target: what.to.as_str(), plan: &plan })?;
     Ok(Exit::Complete)
 }
@@ -51,6 +54,7 @@ fn write(args: &MigrateRunArgs, session: &Session, ui: &Ui) -> Result<Exit, Fail
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let written = chatark_migrate::run(&archive, &selection, what.to, &args.output, dialect)?;
+    write_losses(&written.plan.losses, what.loss_csv.as_deref())?;
     show(&written.plan, what, ui)?;
     for file in written.files.iter().take(MOST_FILES) {
         ui.say(&wrote(&args.output, file));
@@ -72,6 +76,7 @@ fn wrote(folder: &Path, file: &FileEntry) -> String {
 }
 
 fn chosen(what: &Move, session: &Session) -> Result<(Archive, Selection), Failure> {
+    check_losses(what.loss_csv.as_deref())?;
     let chosen = session.chosen(&what.from)?;
     let window = Window::new(what.since, what.until)?;
     // Without names, sources that the config no longer has go too.
@@ -105,9 +110,6 @@ fn show(plan: &Plan, what: &Move, ui: &Ui) -> Result<(), Failure> {
     for line in table(&rows, &[2]).iter().filter(|_| !losses.is_empty()) {
         ui.line(line)?;
     }
-    if let Some(path) = &what.loss_csv {
-        write_losses(losses, path)?;
-    }
     Ok(())
 }
 
@@ -115,19 +117,30 @@ fn counted(items: u64) -> String {
     if items == 1 { "1 item".to_owned() } else { format!("{} items", grouped(items)) }
 }
 
-fn write_losses(losses: &[Loss], path: &Path) -> Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
-        let error = Error::new(ErrorKind::Usage, "write the loss report", "`--loss-csv` names no file");
-        return Err(error.hint("name a file such as `loss.csv`"));
-    };
-    let name = name.to_owned();
-    let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
-    let columns = Loss::COLUMNS.map(|name| Column::new(name, Kind::Text, ""));
-    let mut table = bundle.table(name, &columns)?;
-    for loss in losses {
-        table.write(|row| loss.cells().iter().try_for_each(|cell| row.text(cell.as_str())))?;
+/// Refuses a place for the loss report that can be none, before anything is written.
+fn check_losses(path: Option<&Path>) -> Result<()> {
+    let is_bad = path.is_some_and(|path| path.file_name().is_none() || path.is_dir());
+    if !is_bad {
+        return Ok(());
     }
-    bundle.add(table)?;
-    bundle.finish()?;
-    Ok(())
+    let error = Error::new(ErrorKind::Usage, "write the loss report", "`--loss-csv` names no file");
+    Err(error.hint("name a file such as `loss.csv`"))
+}
+
+fn write_losses(losses: &[Loss], path: Option<&Path>) -> Result<()> {
+    let Some((folder, name)) = path.and_then(|path| Some((path.parent()?, path.file_name()?.to_str()?)))
+    else {
+        return Ok(());
+    };
+    let write = || {
+        let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
+        let columns = Loss::COLUMNS.map(|name| Column::new(name, Kind::Text, ""));
+        let mut table = bundle.table(name.to_owned(), &columns)?;
+        for loss in losses {
+            table.write(|row| loss.cells().iter().try_for_each(|cell| row.text(cell.as_str())))?;
+        }
+        bundle.add(table)?;
+        bundle.finish()
+    };
+    write().map(drop).map_err(|error: Error| error.hint("choose another file with `--loss-csv`"))
 }

@@ -10,6 +10,7 @@ use crate::target::{Item, Mapper};
 
 pub(crate) const COLUMNS: &[&str] = &[
     "external_id",
+    "contact_id",
     "name",
     "email",
     "phone",
@@ -78,7 +79,7 @@ impl Mapper for Contacts {
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
         self.0.into_iter().map(|(key, person)| Item::Row(row(key, person))).collect()
     }
 }
@@ -94,7 +95,8 @@ fn row(key: String, person: Person) -> Vec<String> {
     let text = |value: Option<String>| value.unwrap_or_default();
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     vec![
-        contact.id.unwrap_or(key),
+        key,
+        text(contact.id),
         text(contact.name),
         text(contact.email),
         text(contact.phone),

@@ -1,6 +1,7 @@
 //! Conversations as `OpenAI`'s chat API takes them, one a line: `{"messages": [{"role", "content", …}]}`.
 //!
-//! A call of a tool goes out only together with its result, since the API refuses the one without the other.
+//! A call of a tool goes out only together with its result, since the API refuses the one without the other. The
+//! last message is an answer of the assistant, which is what a model learns.
 
 use std::collections::HashSet;
 
@@ -14,6 +15,7 @@ pub(crate) struct OpenAi;
 
 /// The longest name of a function, by the vendor's reference.
 const NAME_LENGTH: usize = 64;
+const UNPAIRED: &str = "its other half is not known, or something else was said between the two";
 const NO_ROLE: &str = "the format has no such role";
 const RULES: &[Rule] = &[
     ("message.role.user", Fate::Kept, "as `user`"),
@@ -33,68 +35,78 @@ const RULES: &[Rule] = &[
 impl Mapper for OpenAi {
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
         let messages = &found.conversation.messages;
-        if !messages.iter().any(|message| message.role == Role::Assistant && !message.text().is_empty()) {
-            losses.note(
-                "conversation",
-                Fate::Lost,
-                "it has no answer of the assistant to learn from",
-                1,
-                found,
-            );
+        let paired = paired(messages);
+        let mut said: Vec<Value> = Vec::new();
+        for (at, message) in messages.iter().enumerate() {
+            said.extend(self::said(at, message, &paired));
+        }
+        let length = said.iter().rposition(is_answer).map_or(0, |last| last + 1);
+        if length == 0 {
+            let why = "it has no answer of the assistant to learn from";
+            losses.note("conversation", Fate::Lost, why, 1, found);
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);
-        let paired = paired(messages);
-        for part in messages.iter().flat_map(|message| &message.parts) {
-            let (field, kept) = match part {
-                Part::ToolCall { .. } => ("part.tool_call", "as `tool_calls`"),
-                Part::ToolResult { .. } => ("part.tool_result", "as a message of the tool"),
-                _ => continue,
-            };
-            let is_lost = is_unpaired(part, &paired);
-            let (fate, why) =
-                if is_lost { (Fate::Lost, "its other half is not known") } else { (Fate::Kept, kept) };
-            losses.note(field, fate, why, 1, found);
+        losses.note("message", Fate::Lost, "after the last answer", said.len() - length, found);
+        said.truncate(length);
+        for (at, message) in messages.iter().enumerate() {
+            for (place, part) in message.parts.iter().enumerate() {
+                let (field, kept) = match part {
+                    Part::ToolCall { .. } => ("part.tool_call", "as `tool_calls`"),
+                    Part::ToolResult { .. } => ("part.tool_result", "as a message of the tool"),
+                    _ => continue,
+                };
+                let is_kept = paired.contains(&(at, place));
+                let (fate, why) = if is_kept { (Fate::Kept, kept) } else { (Fate::Lost, UNPAIRED) };
+                losses.note(field, fate, why, 1, found);
+            }
         }
-        let said: Vec<Value> = messages.iter().flat_map(|message| said(message, &paired)).collect();
         Ok(vec![Item::Line(json!({"messages": said}))])
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
         Vec::new()
     }
 }
 
-/// Returns the ids of the calls whose result comes later in the conversation.
-fn paired(messages: &[Message]) -> HashSet<&str> {
-    let (mut called, mut paired) = (HashSet::new(), HashSet::new());
-    for part in
-        messages.iter().filter(|message| message.role == Role::Assistant).flat_map(|message| &message.parts)
-    {
-        match part {
-            Part::ToolCall { id: Some(id), .. } => {
-                called.insert(id.as_str());
+/// The places of parts: of a message, and in it.
+type Places = HashSet<(usize, usize)>;
+
+/// Returns whether a message is what a model is to learn: the last of a conversation must be one.
+fn is_answer(message: &Value) -> bool {
+    message["role"] == "assistant" && message["content"].is_string() && message.get("tool_calls").is_none()
+}
+
+/// Returns the calls that are answered before anything else is said, with their results: the API takes no others.
+fn paired(messages: &[Message]) -> Places {
+    let mut paired = Places::new();
+    // Calls that are not sent yet, and those that are and wait for their results.
+    let (mut pending, mut awaited): (Vec<(&str, _)>, Vec<(&str, _)>) = (Vec::new(), Vec::new());
+    for (at, message) in messages.iter().enumerate() {
+        let is_assistant = message.role == Role::Assistant;
+        for (place, part) in message.parts.iter().enumerate() {
+            match part {
+                Part::Text { text } if !text.is_empty() => awaited.clear(),
+                Part::ToolCall { id: Some(id), .. } if is_assistant => {
+                    awaited.clear();
+                    pending.push((id.as_str(), (at, place)));
+                }
+                Part::ToolResult { id: Some(id), .. } if is_assistant => {
+                    awaited.append(&mut pending);
+                    if let Some(found) = awaited.iter().position(|(called, _)| called == id) {
+                        paired.extend([awaited.remove(found).1, (at, place)]);
+                    }
+                }
+                _ => {}
             }
-            Part::ToolResult { id: Some(id), .. } if called.contains(id.as_str()) => {
-                paired.insert(id.as_str());
-            }
-            _ => {}
         }
+        awaited.append(&mut pending);
     }
     paired
 }
 
-fn is_unpaired(part: &Part, paired: &HashSet<&str>) -> bool {
-    match part {
-        Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => {
-            id.as_deref().is_none_or(|id| !paired.contains(id))
-        }
-        _ => false,
-    }
-}
-
 /// Returns what a message becomes: its text and calls up to a result are one message, each result another.
-fn said(message: &Message, paired: &HashSet<&str>) -> Vec<Value> {
+fn said(at: usize, message: &Message, paired: &Places) -> Vec<Value> {
     let role = match message.role {
         Role::User => "user",
         Role::Assistant | Role::HumanAgent => "assistant",
@@ -102,19 +114,20 @@ fn said(message: &Message, paired: &HashSet<&str>) -> Vec<Value> {
         _ => return Vec::new(),
     };
     let (mut said, mut texts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    for part in message.parts.iter().filter(|part| !is_unpaired(part, paired)) {
+    for (place, part) in message.parts.iter().enumerate() {
         match part {
-            Part::Text { text } => texts.push(text.as_str()),
-            Part::ToolCall { id, name, input } => calls.push(json!({
+            Part::Text { text } if !text.is_empty() => texts.push(text.as_str()),
+            Part::ToolCall { id, name, input } if paired.contains(&(at, place)) => calls.push(json!({
                 "id": id, "type": "function",
                 "function": {
                     "name": function_name(name.as_deref()),
                     "arguments": input.as_ref().map_or_else(|| "{}".to_owned(), Value::to_string),
                 },
             })),
-            Part::ToolResult { id, status, data, error, .. } => {
+            Part::ToolResult { id, status, data, error, .. } if paired.contains(&(at, place)) => {
                 said.extend(spoken(role, &mut texts, &mut calls));
-                said.push(json!({"role": "tool", "tool_call_id": id, "content": outcome(status.as_deref(), data.as_ref(), error.as_ref())}));
+                let content = outcome(status.as_deref(), data.as_ref(), error.as_ref());
+                said.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
             }
             _ => {}
         }

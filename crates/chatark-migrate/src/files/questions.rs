@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use chatark_core::{ArchivedConversation, Feedback, Result};
+use chatark_core::{ArchivedConversation, Feedback, Result, Role};
 
 use crate::loss::{Fate, Losses, Rule};
 use crate::pairs::{self, Pair};
@@ -17,7 +17,11 @@ pub(crate) const COLUMNS: &[&str] =
 const LEAST_SCORE: f64 = 0.5;
 
 #[derive(Default)]
-pub(crate) struct Questions(HashMap<String, Best>);
+pub(crate) struct Questions {
+    best: HashMap<String, Best>,
+    /// How many messages had feedback, how many a score, and a conversation with one of them.
+    judged: (usize, usize, String),
+}
 
 struct Best {
     pair: Pair,
@@ -26,11 +30,12 @@ struct Best {
     conversation_id: String,
 }
 
+const WRONG: &str = "its answer was found wrong, or the bot was not sure";
 const RULES: &[Rule] = &[
-    ("message.role.user", Fate::Approximated, "as a question, where the bot answers it next"),
+    ("message.role.user", Fate::Kept, ""),
     ("message.role.assistant", Fate::Approximated, "as an answer, where it is the best one to its question"),
-    ("message.feedback", Fate::Kept, "of the best answer"),
-    ("message.score", Fate::Kept, "of the best answer"),
+    ("message.feedback", Fate::Kept, ""),
+    ("message.score", Fate::Kept, ""),
     ("part.text", Fate::Approximated, "as a question or an answer"),
     ("conversation.id", Fate::Approximated, "of the best answer"),
 ];
@@ -43,25 +48,32 @@ impl Mapper for Questions {
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);
+        let messages = &found.conversation.messages;
+        self.judged.0 += messages.iter().filter(|message| message.feedback.is_some()).count();
+        self.judged.1 += messages.iter().filter(|message| message.score.is_some()).count();
+        self.judged.2 = found.conversation.id.to_string();
+        let asked = messages.iter().filter(|message| message.role == Role::User).count();
+        losses.note(
+            "message.role.user",
+            Fate::Lost,
+            "no answer of the bot follows it",
+            asked - pairs.len(),
+            found,
+        );
         for pair in pairs {
             let key = pairs::fold(&pair.question);
             let is_bad = pair.feedback == Some(Feedback::Negative)
                 || pair.score.is_some_and(|score| score < LEAST_SCORE);
             if is_bad || key.is_empty() {
-                losses.note(
-                    "question",
-                    Fate::Lost,
-                    "its answer was found wrong, or the bot was not sure",
-                    1,
-                    found,
-                );
+                let why = if is_bad { WRONG } else { "it has no words" };
+                losses.note("message.role.user", Fate::Lost, why, 1, found);
                 continue;
             }
-            match self.0.get_mut(&key) {
+            match self.best.get_mut(&key) {
                 Some(best) => {
                     best.asked += 1;
                     losses.note(
-                        "question",
+                        "message.role.user",
                         Fate::Approximated,
                         "merged with the same question elsewhere",
                         1,
@@ -72,15 +84,25 @@ impl Mapper for Questions {
                     }
                 }
                 None => {
-                    self.0.insert(key, best_of(found, pair));
+                    self.best.insert(key, best_of(found, pair));
                 }
             }
         }
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
-        let mut all: Vec<_> = self.0.into_values().collect();
+    fn finish(self: Box<Self>, losses: &mut Losses) -> Vec<Item> {
+        let mut all: Vec<_> = self.best.into_values().collect();
+        let (feedback, scores, example) = self.judged;
+        let kept = |has: fn(&Pair) -> bool| all.iter().filter(|best| has(&best.pair)).count();
+        for (field, seen, kept) in [
+            ("message.feedback", feedback, kept(|pair| pair.feedback.is_some())),
+            ("message.score", scores, kept(|pair| pair.score.is_some())),
+        ] {
+            losses.note_of(field, Fate::Kept, "of the best answer", kept, &example);
+            losses.note_of(field, Fate::Lost, "of another answer than the best one", seen - kept, &example);
+        }
+        losses.note_of("message.role.user", Fate::Kept, "as a question", all.len(), &example);
         all.sort_by(|one, other| {
             let order = |best: &Best| (rank(&best.pair), best.asked);
             order(other).cmp(&order(one)).then_with(|| one.pair.question.cmp(&other.pair.question))

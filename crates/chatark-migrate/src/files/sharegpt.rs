@@ -12,57 +12,57 @@ pub(crate) struct ShareGpt;
 
 const RULES: &[Rule] = &[
     ("conversation.id", Fate::Kept, "as `id`, after the name of the source"),
-    ("message.role.user", Fate::Kept, "as `human`"),
-    ("message.role.assistant", Fate::Kept, "as `gpt`"),
-    ("message.role.human_agent", Fate::Approximated, "as `gpt`"),
-    ("message.role.system", Fate::Kept, "as `system`"),
-    ("part.text", Fate::Kept, "as `value`"),
+    ("message.role.*", Fate::Kept, ""),
+    ("part.text", Fate::Kept, ""),
 ];
 
 impl Mapper for ShareGpt {
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
         let mut turns: Vec<(&str, String)> = Vec::new();
-        let (mut joined, mut greetings) = (0, 0);
+        let mut fates = Vec::new();
         for message in &found.conversation.messages {
-            let from = match message.role {
-                Role::User => "human",
-                Role::Assistant | Role::HumanAgent => "gpt",
-                Role::System => "system",
-                _ => continue,
-            };
             let text = message.text();
+            let texts = message.parts.iter().filter(|part| part.as_text().is_some()).count();
             let has_asked = turns.iter().any(|(from, _)| *from == "human");
-            match turns.last_mut() {
-                _ if text.is_empty() => {}
-                _ if from == "gpt" && !has_asked => greetings += 1,
+            let (from, fate) = match message.role {
+                Role::User => ("human", (Fate::Kept, "as `human`")),
+                Role::Assistant => ("gpt", (Fate::Kept, "as `gpt`")),
+                Role::HumanAgent => ("gpt", (Fate::Approximated, "as `gpt`")),
+                Role::System => ("system", (Fate::Kept, "as `system`")),
+                _ => ("", (Fate::Lost, "the format has no such role")),
+            };
+            let fate = match turns.last_mut() {
+                _ if from.is_empty() => fate,
+                _ if text.is_empty() => (Fate::Lost, "it has no text"),
+                _ if from == "gpt" && !has_asked => (Fate::Lost, "an answer before the first question"),
                 Some((before, value)) if *before == from => {
                     value.push_str("\n\n");
                     value.push_str(&text);
-                    joined += 1;
+                    (Fate::Approximated, "joined with the one before, by the same speaker")
                 }
-                _ => turns.push((from, text)),
-            }
+                _ => {
+                    turns.push((from, text));
+                    fate
+                }
+            };
+            fates.push((message.role, texts, fate));
         }
         if !turns.iter().any(|(from, _)| *from == "gpt") {
-            losses.note("conversation", Fate::Lost, "nobody answers in it", 1, found);
+            losses.note("conversation", Fate::Lost, "nobody answers a question in it", 1, found);
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);
-        losses.note(
-            "message",
-            Fate::Approximated,
-            "joined with the one before, by the same speaker",
-            joined,
-            found,
-        );
-        losses.note("message", Fate::Lost, "an answer before the first question", greetings, found);
+        for (role, texts, (fate, why)) in fates {
+            losses.note(format!("message.role.{}", role.as_str()), fate, why, 1, found);
+            losses.note("part.text", fate, why, texts, found);
+        }
         let turns: Vec<Value> =
             turns.into_iter().map(|(from, value)| json!({"from": from, "value": value})).collect();
         let id = format!("{}/{}", found.origin.source, found.conversation.id);
         Ok(vec![Item::Line(json!({"id": id, "conversations": turns}))])
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
         Vec::new()
     }
 }

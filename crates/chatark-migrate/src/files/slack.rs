@@ -1,12 +1,12 @@
-//! Conversations in the form of a Slack export, which Mattermost, Zulip and `Rocket.Chat` import: one channel for each
+//! Conversations in the form of a Slack export, which Mattermost and `Rocket.Chat` import: one channel for each
 //! source, one thread for each conversation, one file for each day on which conversations began.
 //!
 //! Memory grows with the number of people.
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Part, Result, Role, Timestamp};
-use serde_json::json;
+use chatark_core::{ArchivedConversation, Contact, Part, Result, Role, Timestamp};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
@@ -30,13 +30,13 @@ struct User {
 const RULES: &[Rule] = &[
     ("conversation.title", Fate::Kept, "as the first line of the thread"),
     ("conversation.created_at", Fate::Kept, "as the time of the thread"),
-    ("contact.name", Fate::Kept, "of the user"),
-    ("contact.email", Fate::Kept, "of the user"),
+    ("contact.name", Fate::Approximated, "of the user: the first that is known"),
+    ("contact.email", Fate::Approximated, "of the user: the first that is known"),
     ("message.role.user", Fate::Kept, "as a user"),
     ("message.role.assistant", Fate::Kept, "as a bot user with the name of the source"),
     ("message.role.human_agent", Fate::Approximated, "as one user for all people who answer"),
     ("message.role.*", Fate::Approximated, "as a bot user"),
-    ("message.created_at", Fate::Kept, "as `ts`; microseconds tell messages of one second apart"),
+    ("message.created_at", Fate::Kept, ""),
     ("part.text", Fate::Kept, "as `text`"),
     ("part.image", Fate::Approximated, "as its address"),
     ("part.file", Fate::Approximated, "as its address"),
@@ -60,8 +60,6 @@ impl Mapper for Slack {
             return Ok(Vec::new());
         };
         losses.apply(RULES, found);
-        let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
-        losses.note("message.created_at", Fate::Approximated, AFTER_THE_LAST, undated, found);
         let source = found.origin.source.to_string();
         let first = self.channels.entry(source.clone()).or_insert(began);
         *first = (*first).min(began);
@@ -70,16 +68,30 @@ impl Mapper for Slack {
         // The title comes before whatever was written in the same second.
         let thread = ts(spread(began, apart) - SECOND);
         let opening = self.user(found, None);
+        if conversation.contact != Contact::default() {
+            self.user(found, Some(Role::User));
+        }
         let title = conversation.title.clone().unwrap_or_else(|| format!("Conversation {}", conversation.id));
         let number = conversation.messages.len();
         let mut posts = vec![json!({
-            "type": "message", "user": opening, "text": title, "ts": thread, "thread_ts": thread,
+            "type": "message", "user": opening, "text": escaped(&title), "ts": thread, "thread_ts": thread,
             "reply_count": number,
         })];
         let mut last = spread(began, apart) - SECOND;
         for message in &conversation.messages {
-            let at = message.created_at.map_or(last + 1, |at| spread(at, apart)).max(last + 1);
+            let told = message.created_at.map(|at| spread(at, apart));
+            let at = told.unwrap_or(last + 1).max(last + 1);
             last = at;
+            let (fate, why) = match told {
+                Some(told) if told == at => {
+                    (Fate::Kept, "as `ts`; microseconds tell posts of one second apart")
+                }
+                Some(_) => {
+                    (Fate::Approximated, "as a microsecond after the message before it, which is not earlier")
+                }
+                None => (Fate::Approximated, AFTER_THE_LAST),
+            };
+            losses.note("message.created_at", fate, why, 1, found);
             let user = self.user(found, Some(message.role));
             posts.push(json!({
                 "type": "message", "user": user, "text": text(message), "ts": ts(at), "thread_ts": thread,
@@ -89,12 +101,12 @@ impl Mapper for Slack {
         Ok(vec![Item::Elements { path: format!("{source}/{day}.json"), values: posts }])
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
         let members: Vec<_> = self.users.keys().cloned().collect();
         let user = |(id, user): (&String, &User)| {
             json!({
                 "id": id, "name": id.to_lowercase(), "real_name": user.name, "is_bot": user.is_bot, "deleted": false,
-                "profile": {"real_name": user.name, "display_name": user.name, "email": user.email},
+                "profile": profile(user),
             })
         };
         let channel = |(name, first): (&String, &Timestamp)| {
@@ -136,6 +148,11 @@ impl Slack {
     }
 }
 
+/// Slack's three signs of its own, without which somebody's text would become a mention or a link.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// Text, and the addresses of what is not text.
 fn text(message: &chatark_core::Message) -> String {
     let address = |part: &Part| match part {
@@ -144,8 +161,17 @@ fn text(message: &chatark_core::Message) -> String {
     };
     let addresses = message.parts.iter().filter_map(address);
     let lines: Vec<_> =
-        Some(message.text()).filter(|text| !text.is_empty()).into_iter().chain(addresses).collect();
+        Some(escaped(&message.text())).filter(|text| !text.is_empty()).into_iter().chain(addresses).collect();
     lines.join("\n")
+}
+
+/// Importers stumble over an address that is there and empty.
+fn profile(user: &User) -> Value {
+    let mut profile = json!({"real_name": user.name, "display_name": user.name});
+    if let Some(email) = &user.email {
+        profile["email"] = json!(email);
+    }
+    profile
 }
 
 /// Returns the microseconds by which a conversation's posts are told from those of others in the same second: a post

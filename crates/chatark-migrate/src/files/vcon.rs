@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Message, Part, Result, Role, Timestamp};
+use chatark_core::{ArchivedConversation, Contact, Message, Part, Result, Role, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -18,9 +18,9 @@ pub(crate) struct Vcon;
 
 const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
 const RULES: &[Rule] = &[
-    ("conversation.id", Fate::Kept, ""),
+    ("conversation.id", Fate::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
     ("conversation.title", Fate::Kept, "as `subject`"),
-    ("conversation.channel", Fate::Kept, "as `application`"),
+    ("conversation.channel", Fate::Kept, "as `application`, and in an analysis of the origin"),
     ("conversation.created_at", Fate::Kept, "as `created_at`"),
     ("conversation.updated_at", Fate::Kept, "as `updated_at`"),
     ("conversation.feedback", Fate::Kept, "as an analysis"),
@@ -55,12 +55,6 @@ impl Mapper for Vcon {
             return Ok(Vec::new());
         };
         losses.apply(RULES, found);
-        let (fate, why) = if conversation.messages.is_empty() {
-            (Fate::Approximated, "as bits of the `uuid`: there is no message to name it")
-        } else {
-            (Fate::Kept, "as `session_id`, and as bits of the `uuid`")
-        };
-        losses.note("conversation.id", fate, why, 1, found);
         let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
         losses.note("message.created_at", Fate::Approximated, OF_ITS_CONVERSATION, undated, found);
         let uuid = uuid(found, began);
@@ -68,7 +62,7 @@ impl Mapper for Vcon {
         Ok(vec![Item::Document { name, value: document(found, &uuid, began) }])
     }
 
-    fn finish(self: Box<Self>) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
         Vec::new()
     }
 }
@@ -76,6 +70,9 @@ impl Mapper for Vcon {
 fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value {
     let conversation = &found.conversation;
     let mut parties = Parties::default();
+    if conversation.contact != Contact::default() {
+        parties.of(Role::User, found);
+    }
     let (mut dialog, mut attachments, mut analysis) = (Vec::new(), Vec::new(), Vec::new());
     for message in &conversation.messages {
         let party = parties.of(message.role, found);
@@ -96,6 +93,7 @@ fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value
             analysis.extend(value.map(|value| analysed(Some(at), what, &value)));
         }
     }
+    analysis.push(analysed(None, "origin", &origin(found)));
     analysis
         .extend(conversation.feedback.map(|feedback| analysed(None, "feedback", &json!(feedback.as_str()))));
     let mut document = Map::new();
@@ -120,7 +118,7 @@ fn spoken(found: &ArchivedConversation, message: &Message, party: usize, start: 
     let conversation = &found.conversation;
     let mut spoken = json!({
         "type": "text", "start": start, "parties": [party], "mediatype": "text/plain",
-        "body": message.text(), "encoding": "none", "session_id": conversation.id.as_str(),
+        "body": message.text(), "encoding": "none",
     });
     if let Some(channel) = conversation.channel {
         spoken["application"] = json!(channel.as_str());
@@ -129,6 +127,16 @@ fn spoken(found: &ArchivedConversation, message: &Message, party: usize, start: 
         spoken["message_id"] = json!(id);
     }
     spoken
+}
+
+/// Where a conversation comes from: the form has no other place for it.
+fn origin(found: &ArchivedConversation) -> Value {
+    let origin = &found.origin;
+    json!({
+        "source": origin.source.as_str(), "provider": origin.provider, "agent_id": origin.agent_id,
+        "conversation_id": found.conversation.id.as_str(),
+        "channel": found.conversation.channel.map(chatark_core::Channel::as_str),
+    })
 }
 
 /// What was thought of a message, or of the whole conversation.
