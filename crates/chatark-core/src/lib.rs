@@ -9,6 +9,7 @@ pub mod error;
 pub mod fields;
 pub mod ids;
 pub mod issue;
+pub mod loss;
 pub mod model;
 pub mod provider;
 pub mod settings;
@@ -18,6 +19,7 @@ pub mod vocabulary;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
+pub use loss::{Fate, Loss, Losses, Rule};
 pub use model::{
     ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, Message, Origin, Part,
 };

@@ -7,7 +7,6 @@
 //! **This crate knows no terminal, no vendor and no HTTP.** What each target takes is told in `docs/migrate.md`.
 
 mod files;
-mod loss;
 mod pairs;
 mod person;
 mod plan;
@@ -17,7 +16,6 @@ mod target;
 
 use std::fmt::Write as _;
 
-pub use loss::{Fate, Loss, Losses};
 pub use plan::{Plan, plan};
 pub use run::{Written, run};
 pub use selection::Selection;

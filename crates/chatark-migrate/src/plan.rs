@@ -1,10 +1,9 @@
 //! The work of a run without the writing.
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::{Error, ErrorKind, Loss, Losses, Result};
 use serde::Serialize;
 
-use crate::loss::{Loss, Losses};
 use crate::selection::Selection;
 use crate::target::{FileTarget, Item};
 

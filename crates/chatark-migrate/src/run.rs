@@ -4,14 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::{Error, ErrorKind, Losses, Result};
 use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind, NewFile, Table};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::files::{contacts, questions};
-use crate::loss::{Loss, Losses};
 use crate::plan::{Plan, content};
 use crate::selection::Selection;
 use crate::target::{FileTarget, Item};
@@ -52,23 +51,6 @@ pub fn run(
     plan.refuse_nothing()?;
     plan.losses = losses.rows();
     Ok(Written { plan, files: sink.finish()? })
-}
-
-/// The losses of a plan as a CSV file.
-impl Loss {
-    /// The names of the columns of [`Loss::cells`].
-    pub const COLUMNS: [&'static str; 5] = ["field", "fate", "count", "example", "why"];
-
-    /// Returns the row of a table.
-    pub fn cells(&self) -> [String; 5] {
-        [
-            self.field.clone(),
-            self.fate.as_str().to_owned(),
-            self.count.to_string(),
-            self.example.clone(),
-            self.why.clone(),
-        ]
-    }
 }
 
 /// Where items go.

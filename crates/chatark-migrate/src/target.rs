@@ -1,10 +1,9 @@
 //! What a migration can go to, as files.
 
-use chatark_core::{ArchivedConversation, Result};
+use chatark_core::{ArchivedConversation, Losses, Result};
 use serde_json::Value;
 
 use crate::files::{contacts, openai, questions, sharegpt, slack, vcon};
-use crate::loss::Losses;
 
 /// A format of another platform, to be written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{Error, ErrorKind, Result, Window};
+use chatark_core::{Error, ErrorKind, Loss, Result, Window};
 use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind};
-use chatark_migrate::{Loss, Plan, Selection, Written};
+use chatark_migrate::{Plan, Selection, Written};
 use serde::Serialize;
 
 use crate::args::{Global, MigrateAction, MigrateArgs, MigrateRunArgs, Move};

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Contact, Result, Timestamp};
+use chatark_core::{ArchivedConversation, Contact, Fate, Losses, Result, Rule, Timestamp};
 
-use crate::loss::{Fate, Losses, Rule};
 use crate::person;
 use crate::target::{Item, Mapper};
 

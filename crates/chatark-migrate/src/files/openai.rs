@@ -5,10 +5,9 @@
 
 use std::collections::HashSet;
 
-use chatark_core::{ArchivedConversation, Message, Part, Result, Role};
+use chatark_core::{ArchivedConversation, Fate, Losses, Message, Part, Result, Role, Rule};
 use serde_json::{Map, Value, json};
 
-use crate::loss::{Fate, Losses, Rule};
 use crate::target::{Item, Mapper};
 
 pub(crate) struct OpenAi;

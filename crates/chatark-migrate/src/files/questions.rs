@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use chatark_core::{ArchivedConversation, Feedback, Result, Role};
+use chatark_core::{ArchivedConversation, Fate, Feedback, Losses, Result, Role, Rule};
 
-use crate::loss::{Fate, Losses, Rule};
 use crate::pairs::{self, Pair};
 use crate::target::{Item, Mapper};
 

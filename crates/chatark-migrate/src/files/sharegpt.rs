@@ -2,10 +2,9 @@
 //!
 //! Speakers take turns, and the person begins, as those who train on such files expect it.
 
-use chatark_core::{ArchivedConversation, Result, Role};
+use chatark_core::{ArchivedConversation, Fate, Losses, Result, Role, Rule};
 use serde_json::{Value, json};
 
-use crate::loss::{Fate, Losses, Rule};
 use crate::target::{Item, Mapper};
 
 pub(crate) struct ShareGpt;

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Contact, Part, Result, Role, Timestamp};
+use chatark_core::{ArchivedConversation, Contact, Fate, Losses, Part, Result, Role, Rule, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
-use crate::loss::{Fate, Losses, Rule};
 use crate::person;
 use crate::target::{Item, Mapper};
 

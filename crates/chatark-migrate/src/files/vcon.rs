@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Contact, Message, Part, Result, Role, Timestamp};
+use chatark_core::{
+    ArchivedConversation, Contact, Fate, Losses, Message, Part, Result, Role, Rule, Timestamp,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
-use crate::loss::{Fate, Losses, Rule};
 use crate::target::{Item, Mapper};
 
 pub(crate) struct Vcon;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Part};
 use serde::Serialize;
+
+use crate::model::{ArchivedConversation, Part};
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -37,7 +38,7 @@ pub struct Loss {
 pub struct Losses(BTreeMap<(String, Fate, &'static str), (u64, String)>);
 
 /// What a target does with the fields of one name. Without a reason, it notes each of them itself.
-pub(crate) type Rule = (&'static str, Fate, &'static str);
+pub type Rule = (&'static str, Fate, &'static str);
 
 /// Why a field without a rule is lost.
 const NO_PLACE: &str = "the target has no place for it";
@@ -53,9 +54,25 @@ impl Fate {
     }
 }
 
+impl Loss {
+    /// The names of the columns of [`Loss::cells`].
+    pub const COLUMNS: [&'static str; 5] = ["field", "fate", "count", "example", "why"];
+
+    /// Returns the row of a table.
+    pub fn cells(&self) -> [String; 5] {
+        [
+            self.field.clone(),
+            self.fate.as_str().to_owned(),
+            self.count.to_string(),
+            self.example.clone(),
+            self.why.clone(),
+        ]
+    }
+}
+
 impl Losses {
     /// Notes what became of fields of one name.
-    pub(crate) fn note(
+    pub fn note(
         &mut self,
         field: impl Into<String>,
         fate: Fate,
@@ -67,7 +84,7 @@ impl Losses {
     }
 
     /// Notes what became of fields of one name, with the id of a conversation that has one.
-    pub(crate) fn note_of(
+    pub fn note_of(
         &mut self,
         field: impl Into<String>,
         fate: Fate,
@@ -82,7 +99,7 @@ impl Losses {
     }
 
     /// Notes every field that a conversation has, by the rules of a target; a field without a rule is lost.
-    pub(crate) fn apply(&mut self, rules: &[Rule], found: &ArchivedConversation) {
+    pub fn apply(&mut self, rules: &[Rule], found: &ArchivedConversation) {
         each_field(found, |field, count| {
             let rule = rules.iter().find(|(name, ..)| {
                 *name == field || name.strip_suffix('*').is_some_and(|start| field.starts_with(start))
