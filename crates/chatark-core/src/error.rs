@@ -63,6 +63,7 @@ struct Inner {
     facts: Vec<(&'static str, String)>,
     hint: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    is_doubtful: bool,
 }
 
 impl Error {
@@ -75,6 +76,7 @@ impl Error {
             facts: Vec::new(),
             hint: None,
             cause: None,
+            is_doubtful: false,
         }))
     }
 
@@ -97,6 +99,18 @@ impl Error {
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
         self
+    }
+
+    /// Says that what was asked for may have been done all the same.
+    #[must_use]
+    pub fn doubtful(mut self) -> Self {
+        self.0.is_doubtful = true;
+        self
+    }
+
+    /// Returns whether what was asked for may have been done all the same, as where an answer did not arrive.
+    pub fn is_doubtful(&self) -> bool {
+        self.0.is_doubtful
     }
 
     /// Returns what went wrong.

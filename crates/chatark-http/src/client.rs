@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Result};
 use humantime::format_duration;
-use reqwest::header::{DATE, HeaderMap, LOCATION};
-use reqwest::{Response, StatusCode, redirect, retry};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION};
+use reqwest::{RequestBuilder, Response, StatusCode, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -117,7 +117,7 @@ pub enum Notice {
     },
 }
 
-/// One request: what it is for, the path below the base, and the query.
+/// One request: what it is for, the path below the base, the query, and what it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// What it is for, in the words of an error message, such as `export conversations`.
@@ -126,12 +126,45 @@ pub struct Call {
     pub path: Vec<String>,
     /// The query, not yet encoded.
     pub query: Vec<(&'static str, String)>,
+    action: Action,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Action {
+    /// It reads.
+    Read,
+    /// It puts this JSON in the place of what is there, so doing it twice is doing it once.
+    Replace(Bytes),
+    /// It adds this JSON, once more each time.
+    Add(Bytes),
 }
 
 impl Call {
     /// Creates a call without a query.
     pub fn new<const N: usize>(operation: &'static str, path: [&str; N]) -> Self {
-        Self { operation, path: path.map(str::to_owned).to_vec(), query: Vec::new() }
+        let path = path.map(str::to_owned).to_vec();
+        Self { operation, path, query: Vec::new(), action: Action::Read }
+    }
+
+    /// Makes it a `PATCH` that puts this JSON in the place of what is there.
+    ///
+    /// It is asked for again where it failed, as what reads is.
+    #[must_use]
+    pub fn replacing(self, json: Bytes) -> Self {
+        Self { action: Action::Replace(json), ..self }
+    }
+
+    /// Makes it a `POST` that adds this JSON.
+    ///
+    /// It is asked for again only where the vendor has certainly not done it; any other failure is doubtful.
+    #[must_use]
+    pub fn adding(self, json: Bytes) -> Self {
+        Self { action: Action::Add(json), ..self }
+    }
+
+    fn adds(&self) -> bool {
+        matches!(self.action, Action::Add(_))
     }
 
     /// Adds a query parameter.
@@ -151,7 +184,7 @@ impl Call {
     }
 }
 
-/// An authenticated, paced, retrying, read-only client for one account.
+/// An authenticated, paced, retrying client for one account.
 #[derive(Debug)]
 pub struct ApiClient {
     http: reqwest::Client,
@@ -163,11 +196,19 @@ pub struct ApiClient {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) wait: Option<Duration>,
+    /// Whether the vendor has certainly not done what it was asked for.
+    pub(crate) is_undone: bool,
+}
+
+impl Failure {
+    fn undone(error: Error) -> Self {
+        Self { error, wait: None, is_undone: true }
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, wait: None }
+        Self { error, wait: None, is_undone: false }
     }
 }
 
@@ -294,7 +335,10 @@ impl ApiClient {
     /// Waits before the attempt that follows attempt `made`, or returns the error where none may follow.
     pub(crate) async fn wait_after(&self, call: &Call, failure: Failure, made: u32) -> Result<()> {
         let policy = self.policy();
-        let Failure { error, wait } = failure;
+        let Failure { error, wait, is_undone } = failure;
+        if call.adds() && !is_undone {
+            return Err(error.doubtful());
+        }
         if !error.is_transient() {
             return Err(error);
         }
@@ -306,7 +350,7 @@ impl ApiClient {
                 .with("attempts", made)
                 .with("wait", format_args!("{} s", asked.as_secs()))
                 .hint(format!(
-                    "the vendor asks to wait {} s, longer than `max_wait_seconds`; what was fetched is safe: run the same command again later",
+                    "the vendor asks to wait {} s, longer than `max_wait_seconds`; what is done is safe: run the same command again later",
                     asked.as_secs()
                 )));
         }
@@ -318,11 +362,12 @@ impl ApiClient {
 
     /// Sends one request and returns an answer whose status is a success.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Failure> {
-        let url = self.url(call)?;
-        let pass = self.pass(call).await?;
-        self.connection.budget.take_request().map_err(|spent| self.spent(call, spent))?;
+        let url = self.url(call).map_err(Failure::undone)?;
+        let pass = self.pass(call).await.map_err(Failure::undone)?;
+        let taken = self.connection.budget.take_request();
+        taken.map_err(|spent| Failure::undone(self.spent(call, spent)))?;
         let started = Instant::now();
-        let request = self.http.get(url).bearer_auth(self.connection.key.expose_secret());
+        let request = self.request(call, url);
         let patience = self.connection.budget.sooner(started + self.policy().timeout);
         let sent = tokio::time::timeout_at(patience, request.send()).await;
         let response = match sent {
@@ -331,7 +376,10 @@ impl ApiClient {
                 let message = format!("no answer within {}", format_duration(self.policy().timeout));
                 return Err(self.fault(call, ErrorKind::Network, message, None).hint(NETWORK_HINT).into());
             }
-            Ok(Err(error)) => return Err(self.network(call, &error, None).into()),
+            Ok(Err(error)) => {
+                let is_undone = error.is_connect();
+                return Err(Failure { is_undone, ..self.network(call, &error, None).into() });
+            }
             Ok(Ok(response)) => response,
         };
         let now = SystemTime::now();
@@ -351,6 +399,20 @@ impl ApiClient {
             return Ok(Answer { response, request_id, clock_ahead_seconds });
         }
         Err(self.refusal(call, response, request_id, now).await)
+    }
+
+    fn request(&self, call: &Call, url: Url) -> RequestBuilder {
+        let request = match &call.action {
+            Action::Read => self.http.get(url),
+            Action::Replace(json) => self.http.patch(url).body(json.clone()),
+            Action::Add(json) => self.http.post(url).body(json.clone()),
+        };
+        let request = match &call.action {
+            Action::Read => request,
+            // Without a charset: a vendor's framework reads the body of this very type alone.
+            Action::Replace(_) | Action::Add(_) => request.header(CONTENT_TYPE, "application/json"),
+        };
+        request.bearer_auth(self.connection.key.expose_secret())
     }
 
     /// Reads a whole body under the limit of one element.
@@ -421,7 +483,8 @@ impl ApiClient {
             self.connection.gate.close(wait);
         }
         let error = self.described(call, kind, message, refusal, request_id.as_deref());
-        Failure { error, wait }
+        // A refusal is no work; where the vendor itself failed, it may have failed after the work.
+        Failure { error, wait, is_undone: kind != ErrorKind::Unavailable }
     }
 
     fn described(
@@ -474,7 +537,7 @@ impl ApiClient {
 
     fn spent(&self, call: &Call, what: String) -> Error {
         self.fault(call, ErrorKind::Budget, what, None)
-            .hint("what was fetched is safe: run the same command again to go on")
+            .hint("what is done is safe: run the same command again to go on")
     }
 
     fn url(&self, call: &Call) -> Result<Url> {
@@ -559,7 +622,7 @@ impl<'a> Body<'a> {
 }
 
 const NETWORK_HINT: &str =
-    "check the network and `base_url`; what was fetched is safe: run the same command again";
+    "check the network and `base_url`; what is done is safe: run the same command again";
 
 fn kind_of(status: StatusCode) -> ErrorKind {
     match status.as_u16() {
@@ -582,7 +645,7 @@ fn hint_of(kind: ErrorKind) -> Option<&'static str> {
         ),
         ErrorKind::NotFound => Some("check `agent_id`, `region` and `base_url`, then run `chatark check`"),
         ErrorKind::RateLimited | ErrorKind::Unavailable => {
-            Some("what was fetched is safe: run the same command again later")
+            Some("what is done is safe: run the same command again later")
         }
         _ => None,
     }

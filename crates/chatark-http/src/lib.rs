@@ -4,7 +4,7 @@
 //!
 //! | step | does |
 //! |---|---|
-//! | retry | loops while a failure is transient and attempts remain; `Retry-After` first, else the reset header, else backoff |
+//! | retry | loops while a failure is transient and attempts remain, and for what adds only while nothing can have been done; `Retry-After` first, else the reset header, else backoff |
 //! | gate | waits for this account's turn; shared by every source that uses the same key |
 //! | budget | takes one request of what the run may spend; no wait goes past its end, and nothing in flight does |
 //! | build | percent-encodes path segments, adds the query and the bearer key; redirects are never followed |

@@ -98,7 +98,7 @@ impl ApiClient {
         };
         let fault = self.fault(call, kind, error, request_id);
         match error {
-            FrameError::Cut => fault.hint("what was fetched is safe: run the same command again"),
+            FrameError::Cut => fault.hint("what is done is safe: run the same command again"),
             FrameError::NotJson => fault.hint(
                 "the vendor sent a web page or other text: check `base_url`, and whether the service is up",
             ),

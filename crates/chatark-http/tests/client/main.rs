@@ -12,3 +12,5 @@ mod requests;
 mod support;
 #[cfg(test)]
 mod waits;
+#[cfg(test)]
+mod writes;

@@ -57,7 +57,7 @@ async fn attempts_are_bounded_and_counted_in_the_error() {
         error.to_string(),
         "read the things: the vendor answered 500 Internal Server Error (source=shop, attempts=3)"
     );
-    assert_eq!(error.next_step(), Some("what was fetched is safe: run the same command again later"));
+    assert_eq!(error.next_step(), Some("what is done is safe: run the same command again later"));
     assert_eq!(mock.calls_async().await, 3);
 }
 
