@@ -5,8 +5,11 @@ use rusqlite::Connection;
 
 use crate::values::database;
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_sweeps.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_sweeps.sql"),
+    include_str!("migrations/0003_transfers.sql"),
+];
 
 /// `ChAr` in ASCII: marks a SQLite file as an archive of Chatark.
 const APPLICATION_ID: i64 = 0x4368_4172;

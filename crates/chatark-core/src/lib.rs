@@ -13,6 +13,7 @@ pub mod loss;
 pub mod model;
 pub mod provider;
 pub mod settings;
+pub mod target;
 pub mod time;
 pub mod vocabulary;
 
@@ -28,5 +29,6 @@ pub use provider::{
     Pace, Provider, PullRequest, RawConversation, Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
+pub use target::{Answer, Cargo, Found, Load, Look, Parcel, Person, Taking, Target, Terms, Text};
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{Channel, Feedback, Role, Status};

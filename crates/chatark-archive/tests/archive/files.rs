@@ -42,7 +42,7 @@ fn check(path: &Path, kind: ErrorKind, words: &str) {
 /// would make two layouts of one number. Change the layout by a new file; never update this hash.
 #[test]
 fn migrations_are_never_edited() {
-    let pinned: [(&[u8], &str); 2] = [
+    let pinned: [(&[u8], &str); 3] = [
         (
             include_bytes!("../../src/migrations/0001_first.sql"),
             "e28de7014c7c38a9824e5e35d678194c4a1e2f05318bcc16903394f1b984a453",
@@ -50,6 +50,10 @@ fn migrations_are_never_edited() {
         (
             include_bytes!("../../src/migrations/0002_sweeps.sql"),
             "22835393c824d4271d5a169bf2fd637994567c50c0c3bafb7eeff96ff2fbbf05",
+        ),
+        (
+            include_bytes!("../../src/migrations/0003_transfers.sql"),
+            "cb71d134ce9b23f5ea831bdfea348cecce2fc006586a4a30d9355c80ba979810",
         ),
     ];
     for (migration, pin) in pinned {

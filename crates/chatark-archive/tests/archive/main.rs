@@ -11,4 +11,6 @@ mod support;
 #[cfg(test)]
 mod sweeps;
 #[cfg(test)]
+mod transfers;
+#[cfg(test)]
 mod writing;

@@ -1,0 +1,201 @@
+//! The seam to a vendor API that is written into: what can go there, in which form, and how it is found again.
+//!
+//! A target *packs* what the archive holds, which is pure, and *creates* what was packed. Whoever calls it keeps
+//! the ledger: what was intended, what was created under which id, and what is done.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::Result;
+use crate::ids::{ConversationId, SourceName};
+use crate::loss::{Losses, Rule};
+use crate::model::{ArchivedConversation, Contact};
+use crate::provider::Pace;
+use crate::time::Timestamp;
+
+/// A kind of thing that is carried to another platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cargo {
+    /// Conversations with their messages.
+    History,
+    /// The people who wrote them.
+    Contacts,
+    /// What another bot can learn from them: questions and their answers.
+    Knowledge,
+}
+
+/// One vendor API that can be written into, bound to one agent of one account.
+///
+/// Nothing that it does may reach a customer.
+#[async_trait]
+pub trait Target: fmt::Debug + Send + Sync {
+    /// Returns what it takes, and on which terms.
+    fn terms(&self) -> &'static Terms;
+
+    /// Turns a load into what is sent for it, and notes what of it does not arrive; `None` where nothing is sent.
+    ///
+    /// Pure: the same load gives the same parcel.
+    fn pack(&self, load: Load<'_>, losses: &mut Losses) -> Result<Option<Parcel>>;
+
+    /// Creates parcels of one kind with one request, at most as many as [`Taking::at_once`], and returns the vendor's
+    /// ids in their order, where it tells them.
+    ///
+    /// Never asked for twice where the error is doubtful, before [`Target::each_held`] has been looked through.
+    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>>;
+
+    /// Brings what was created to its final state. Doing it again changes nothing.
+    async fn complete(&self, _parcel: &Parcel, _id: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Shows `look` everything of a kind that the agent holds, as far as the vendor tells.
+    ///
+    /// Where `look` returns `true` for something that came without its sign, it is shown again with it, as far as it
+    /// was ever carried there.
+    async fn each_held(&self, cargo: Cargo, look: Look<'_>) -> Result<()>;
+}
+
+/// Is shown what a target holds, and returns whether it has to see the sign.
+pub type Look<'a> = &'a mut (dyn FnMut(&Found) -> Result<bool> + Send);
+
+/// What a vendor API takes, and on which terms.
+#[derive(Debug)]
+pub struct Terms {
+    /// The name for people, such as `Convocore API v3`.
+    pub title: &'static str,
+    /// The kinds that it takes, in the order in which they go.
+    pub takings: &'static [Taking],
+    /// How fast the vendor allows requests, where its documents tell.
+    pub pace: Option<Pace>,
+    /// What is to be known beforehand, in one sentence each.
+    pub notes: &'static [&'static str],
+}
+
+/// How one kind of thing is taken.
+#[derive(Debug)]
+pub struct Taking {
+    /// The kind.
+    pub cargo: Cargo,
+    /// How many go with one request.
+    pub at_once: usize,
+    /// How many further requests each of them takes.
+    pub requests_each: u64,
+    /// How many of them the vendor lists with one request, for reading back.
+    pub listed_at_once: u64,
+    /// The most characters of a text; nothing where texts are not taken.
+    pub text_characters: Option<usize>,
+    /// What becomes of the fields of conversations from which people or knowledge are drawn.
+    pub rules: &'static [Rule],
+}
+
+/// What is to be carried.
+#[derive(Debug, Clone, Copy)]
+pub enum Load<'a> {
+    /// A conversation.
+    Conversation(&'a ArchivedConversation),
+    /// A person.
+    Person(&'a Person),
+    /// An answer and the questions to it.
+    Answer(&'a Answer),
+    /// A text to learn from.
+    Text(&'a Text),
+}
+
+/// A person, whichever conversations and lists they are known from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    /// What tells them from others; the same in every run.
+    pub key: String,
+    /// The id under which other systems know them, unique among all: the vendor's, or else the key.
+    pub external_id: String,
+    /// What is known of them: the newest values.
+    pub contact: Contact,
+    /// The sources in which they were met.
+    pub sources: Vec<String>,
+    /// The tags of all their conversations.
+    pub tags: Vec<String>,
+    /// When they were first met.
+    pub first_seen: Option<Timestamp>,
+    /// When they were last met.
+    pub last_seen: Option<Timestamp>,
+    /// How many conversations they had.
+    pub conversations: u64,
+}
+
+/// An answer that is worth teaching, and the questions that it answers, the one that is asked most first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What tells it from others; the same in every run.
+    pub key: String,
+    /// The questions.
+    pub questions: Vec<String>,
+    /// The answer.
+    pub answer: String,
+}
+
+/// A text that is worth teaching.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// What tells it from others; the same in every run.
+    pub key: String,
+    /// Its title.
+    pub title: String,
+    /// The text.
+    pub text: String,
+}
+
+/// What is sent for one load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// What tells it from every other one of its kind; the same in every run.
+    pub mark: String,
+    /// The text by which it is found again at the target.
+    pub sign: String,
+    /// The conversation that it was made of, where it was made of one.
+    pub origin: Option<(SourceName, ConversationId)>,
+    /// How many messages it carries.
+    pub messages: u64,
+    /// The JSON that creates it.
+    pub creation: Bytes,
+    /// The JSON that completes it; empty where nothing does.
+    pub completion: Bytes,
+}
+
+/// Something that a target holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The vendor's id.
+    pub id: Option<String>,
+    /// The text by which it is found again, where it was carried there and the vendor shows it.
+    pub sign: Option<String>,
+    /// How many messages it has, where the vendor tells.
+    pub messages: Option<u64>,
+}
+
+impl Cargo {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::History, Self::Contacts, Self::Knowledge];
+
+    /// Returns the word on the command line and in the archive.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Contacts => "contacts",
+            Self::Knowledge => "knowledge",
+        }
+    }
+
+    /// Returns the kind of a word that [`Self::as_str`] gave.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cargo| cargo.as_str() == word)
+    }
+}
+
+impl Terms {
+    /// Returns how a kind is taken, where it is.
+    pub fn taking(&self, cargo: Cargo) -> Option<&'static Taking> {
+        self.takings.iter().find(|taking| taking.cargo == cargo)
+    }
+}
