@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::http::Method;
+use bytes::Bytes;
+
 use crate::message::ApiRequest;
 use crate::world::Agent;
 
@@ -16,6 +19,18 @@ pub(crate) struct Call<'a> {
     /// What a fault does to the paging.
     pub(crate) twist: Twist,
     pub(crate) meter: Meter<'a>,
+}
+
+/// A request that may write into the agent that it names, or read what can be written there.
+pub(crate) struct Write<'a> {
+    pub(crate) request: &'a ApiRequest,
+    pub(crate) method: &'a Method,
+    /// The segments after the agent's id.
+    pub(crate) route: &'a [&'a str],
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) body: &'a Bytes,
+    /// What a fault does to the paging.
+    pub(crate) twist: Twist,
 }
 
 /// What Convocore counts.
@@ -40,4 +55,19 @@ pub(crate) enum Twist {
     RepeatCursor,
     HasMoreNullCursor,
     EmptyPage,
+}
+
+impl Twist {
+    /// Returns the page that is given where pages are numbered: a repeated one is the page before.
+    pub(crate) fn page(self, asked: usize) -> usize {
+        match self {
+            Self::RepeatCursor => asked.saturating_sub(1).max(1),
+            Self::None | Self::HasMoreNullCursor | Self::EmptyPage => asked,
+        }
+    }
+
+    /// Returns whether the page holds nothing, whatever belongs there.
+    pub(crate) fn empties(self) -> bool {
+        self == Self::EmptyPage
+    }
 }

@@ -6,6 +6,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Twist};
+use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
 use crate::message::{ApiRequest, Reply, write_array, write_json};
 use crate::refusal::Refusal;
@@ -22,6 +23,9 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
             Some(query) => conversations(call, &query),
             None => invalid(),
         },
+        ["get-leads"] => chatbase_v1_people::leads(call),
+        // Those of an agent that the key may see are answered beforehand.
+        ["chatbots", _, "contacts"] => chatbot_not_found(),
         _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV1),
     }
 }
@@ -62,10 +66,7 @@ fn conversations(call: &Call<'_>, query: &ListQuery) -> Reply {
     // An unknown agent is answered like an empty one, whatever the documentation says.
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
-    let page = match call.twist {
-        Twist::RepeatCursor => query.page.saturating_sub(1).max(1),
-        Twist::None | Twist::HasMoreNullCursor | Twist::EmptyPage => query.page,
-    };
+    let page = call.twist.page(query.page);
     let places = if call.twist == Twist::EmptyPage { Vec::new() } else { page_of(dataset, query, page) };
 
     let agent_id = call.request.parameter("chatbotId").unwrap_or_default();
@@ -94,7 +95,8 @@ fn page_of(dataset: &Dataset, query: &ListQuery, page: usize) -> Vec<usize> {
     picked.into_iter().skip(skipped).collect()
 }
 
-fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
+/// Returns a number of at least 1, and nothing where it is not one.
+pub(crate) fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
     match request.parameter(name) {
         None => Some(usual),
         Some(text) => text.parse().ok().filter(|&number| number > 0),
@@ -103,14 +105,23 @@ fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
 
 /// Returns nothing where the date is not one, and no date where it is not asked for.
 #[expect(clippy::option_option, reason = "the outer option is the verdict, the inner one the optional date")]
-fn date(request: &ApiRequest, name: &str, read: impl Fn(&str) -> Option<i64>) -> Option<Option<i64>> {
+pub(crate) fn date(
+    request: &ApiRequest,
+    name: &str,
+    read: impl Fn(&str) -> Option<i64>,
+) -> Option<Option<i64>> {
     match request.parameter(name) {
         None => Some(None),
         Some(text) => read(text).map(Some),
     }
 }
 
-fn invalid() -> Reply {
+fn chatbot_not_found() -> Reply {
+    Reply::json(StatusCode::NOT_FOUND, &json!({ "message": "Chatbot not found" }))
+}
+
+/// Returns the refusal of a request that breaks a rule.
+pub(crate) fn invalid() -> Reply {
     Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": "Invalid request data" }))
 }
 

@@ -20,8 +20,11 @@ use crate::world::{Agent, Deployment};
 /// How many conversations the export gives at most, and by default.
 const EXPORT_LIMIT: usize = 20;
 
+/// How much the other lists give by default.
+pub(crate) const USUAL_LIST_LIMIT: usize = 20;
+
 /// How much the other lists give at most.
-const LIST_LIMIT: usize = 100;
+pub(crate) const LIST_LIMIT: usize = 100;
 
 /// Answers a request that has passed the gate.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
@@ -31,6 +34,8 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
         ["agents", _, "conversations", "export"] => settle(export(call)),
         ["agents", _, "conversations", id, "messages"] => settle(messages(call, id)),
         ["agents", _, "users", user, "conversations"] => settle(user_conversations(call, user)),
+        // Those of an agent that the key may see are answered beforehand.
+        ["agents", _, "sources"] | ["agents", _, "sources", _] => agent_not_found(),
         _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV2),
     }
 }
@@ -58,11 +63,19 @@ fn agents(call: &Call<'_>) -> Reply {
 fn agent(call: &Call<'_>) -> Reply {
     match &call.agent {
         Some(agent) => Reply::json(StatusCode::OK, &json!({ "data": agent_body(agent) })),
-        None => Reply::json(
-            StatusCode::NOT_FOUND,
-            &chatbase_v2_error("AGENT_NOT_FOUND", "The requested agent could not be found"),
-        ),
+        None => agent_not_found(),
     }
+}
+
+fn agent_not_found() -> Reply {
+    let body = chatbase_v2_error("AGENT_NOT_FOUND", "The requested agent could not be found");
+    Reply::json(StatusCode::NOT_FOUND, &body)
+}
+
+/// Returns the refusal of something that the agent does not hold.
+pub(crate) fn resource_not_found() -> Reply {
+    let body = chatbase_v2_error("RESOURCE_NOT_FOUND", "The requested item could not be found");
+    Reply::json(StatusCode::NOT_FOUND, &body)
 }
 
 fn agent_body(agent: &Agent) -> Value {
@@ -164,7 +177,7 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
     places.truncate(query.limit);
     let cursor = if query.has_messages { cursor_of } else { cursor_of_summaries };
     let next = places.last().filter(|_| has_more).map(|&last| cursor(&dataset.key(last)));
-    let pagination = twisted(call, &mut places, next, total);
+    let pagination = twisted(call.request, call.twist, &mut places, next, total);
 
     let mut body = b"{\"data\":".to_vec();
     write_array(&mut body, places, |out, place| {
@@ -178,7 +191,7 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
 }
 
 fn user_conversations(call: &Call<'_>, user: &str) -> Result<Reply, Reply> {
-    let limit = limit(call.request, EXPORT_LIMIT, LIST_LIMIT)?;
+    let limit = limit(call.request, USUAL_LIST_LIMIT, LIST_LIMIT)?;
     let after = cursor_key(call.request)?;
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
@@ -212,10 +225,7 @@ fn messages(call: &Call<'_>, id: &str) -> Result<Reply, Reply> {
         .as_ref()
         .and_then(|agent| Some(agent.dataset.conversation(agent.dataset.index_of(id)?)))
         .filter(|conversation| conversation.channel == Channel::Api)
-        .ok_or_else(|| {
-            let body = chatbase_v2_error("RESOURCE_NOT_FOUND", "The requested item could not be found");
-            Reply::json(StatusCode::NOT_FOUND, &body)
-        })?;
+        .ok_or_else(resource_not_found)?;
 
     // Pages go backward from the newest message, and run forward inside.
     let held = &conversation.messages;
@@ -256,9 +266,15 @@ fn finish(mut body: Vec<u8>, pagination: &Value) -> Reply {
 }
 
 /// Returns the page's end, bent by a fault where there is one.
-fn twisted(call: &Call<'_>, places: &mut Vec<usize>, next: Option<String>, total: usize) -> Value {
-    let asked = call.request.parameter("cursor").map(str::to_owned);
-    let (cursor, has_more) = match call.twist {
+pub(crate) fn twisted(
+    request: &ApiRequest,
+    twist: Twist,
+    places: &mut Vec<usize>,
+    next: Option<String>,
+    total: usize,
+) -> Value {
+    let asked = request.parameter("cursor").map(str::to_owned);
+    let (cursor, has_more) = match twist {
         Twist::None => {
             let has_more = next.is_some();
             (next, has_more)
@@ -316,7 +332,8 @@ fn activity(conversation: &Conversation) -> Key<'_> {
     Key { created_at: conversation.updated_at, id: Cow::Borrowed(&conversation.id) }
 }
 
-fn limit(request: &ApiRequest, usual: usize, most: usize) -> Result<usize, Reply> {
+/// Returns how much is asked for at once.
+pub(crate) fn limit(request: &ApiRequest, usual: usize, most: usize) -> Result<usize, Reply> {
     let Some(text) = request.parameter("limit") else {
         return Ok(usual);
     };
@@ -340,7 +357,8 @@ fn date(request: &ApiRequest, name: &str, read: impl Fn(&str) -> Option<i64>) ->
     }
 }
 
-fn invalid(field: &str, problem: &str) -> Reply {
+/// Returns the refusal of a field that breaks a rule.
+pub(crate) fn invalid(field: &str, problem: &str) -> Reply {
     let details = BTreeMap::from([(field, problem)]);
     let mut body = chatbase_v2_error("VALIDATION_INVALID_BODY", "Invalid request");
     body["error"]["details"] = json!(details);

@@ -154,11 +154,16 @@ impl ExportQuery {
     }
 
     fn sort(&self) -> &'static str {
-        if self.is_ascending { "asc" } else { "desc" }
+        sort_word(self.is_ascending)
     }
 }
 
-fn parameter<T>(
+fn sort_word(is_ascending: bool) -> &'static str {
+    if is_ascending { "asc" } else { "desc" }
+}
+
+/// Reads a parameter, where there is one.
+pub(crate) fn parameter<T>(
     request: &ApiRequest,
     name: &str,
     read: impl Fn(&str) -> Option<T>,
@@ -172,7 +177,8 @@ fn parameter<T>(
     }
 }
 
-fn invalid(name: &str) -> Reply {
+/// Returns the refusal of a parameter that breaks a rule.
+pub(crate) fn invalid(name: &str) -> Reply {
     let issue = json!({ "code": "invalid_type", "path": [name], "message": "Invalid input" });
     Reply::json(
         StatusCode::BAD_REQUEST,
@@ -184,7 +190,8 @@ fn invalid(name: &str) -> Reply {
     )
 }
 
-fn read_cursor(text: &str) -> Option<Key<'static>> {
+/// Reads the place after which a list goes on.
+pub(crate) fn read_cursor(text: &str) -> Option<Key<'static>> {
     let value = cursor::decode(text)?;
     Some(Key {
         created_at: value.get("ts")?.as_i64()?,
@@ -192,7 +199,9 @@ fn read_cursor(text: &str) -> Option<Key<'static>> {
     })
 }
 
-fn cursor_of(key: &Key<'_>, sort: &str) -> String {
+/// Returns the cursor of the place after which a list goes on.
+pub(crate) fn cursor_of(key: &Key<'_>, is_ascending: bool) -> String {
+    let sort = sort_word(is_ascending);
     let value = json!({ "v": 1, "sort": sort, "uniqueId": key.id, "ts": key.created_at });
     cursor::encode_url_safe(&value)
 }
@@ -225,10 +234,24 @@ fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
     } else {
         (start..start + count).collect()
     };
-    let next =
-        scanned.last().filter(|_| left > count).map(|&last| cursor_of(&dataset.key(last), query.sort()));
+    let next = scanned
+        .last()
+        .filter(|_| left > count)
+        .map(|&last| cursor_of(&dataset.key(last), query.is_ascending));
     let asked = call.request.parameter("cursor");
-    let (next, has_more) = match call.twist {
+    let (next, has_more) = twisted(call.twist, asked, query.is_ascending, &mut scanned, next);
+    Page { scanned, next, has_more }
+}
+
+/// Returns the next cursor and whether there is more, bent by a fault where there is one.
+pub(crate) fn twisted(
+    twist: Twist,
+    asked: Option<&str>,
+    is_ascending: bool,
+    places: &mut Vec<usize>,
+    next: Option<String>,
+) -> (Option<String>, bool) {
+    match twist {
         Twist::None => {
             let has_more = next.is_some();
             (next, has_more)
@@ -236,19 +259,18 @@ fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
         Twist::RepeatCursor => (asked.map(str::to_owned).or(next), true),
         Twist::HasMoreNullCursor => (None, true),
         Twist::EmptyPage => {
-            scanned.clear();
-            (Some(salted(asked, query)), true)
+            places.clear();
+            (Some(salted(asked, is_ascending)), true)
         }
-    };
-    Page { scanned, next, has_more }
+    }
 }
 
 /// Returns another cursor for the same place, so that an empty page leads on to the full one.
-fn salted(asked: Option<&str>, query: &ExportQuery) -> String {
-    let beginning = if query.is_ascending { i64::MIN } else { i64::MAX };
-    let mut value = asked
-        .and_then(cursor::decode)
-        .unwrap_or_else(|| json!({ "v": 1, "sort": query.sort(), "uniqueId": "", "ts": beginning }));
+fn salted(asked: Option<&str>, is_ascending: bool) -> String {
+    let beginning = if is_ascending { i64::MIN } else { i64::MAX };
+    let mut value = asked.and_then(cursor::decode).unwrap_or_else(
+        || json!({ "v": 1, "sort": sort_word(is_ascending), "uniqueId": "", "ts": beginning }),
+    );
     let salt = value.get("salt").and_then(Value::as_u64).unwrap_or(0);
     value["salt"] = json!(salt + 1);
     cursor::encode_url_safe(&value)

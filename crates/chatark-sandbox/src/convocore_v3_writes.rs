@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use axum::http::{Method, StatusCode};
-use bytes::Bytes;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::call::Write;
 use crate::dataset::Dataset;
 use crate::message::Reply;
 use crate::time;
@@ -14,6 +14,9 @@ use crate::world::{Agent, Writes};
 
 /// The largest body that the vendor's framework takes.
 const MOST_BYTES: usize = 100_000;
+
+/// How many leads one call may bring.
+const MOST_LEADS: usize = 100;
 
 /// The types of messages that can be written. `form` and `input` can be read and not written.
 const TYPES: [&str; 41] = [
@@ -63,21 +66,22 @@ const TYPES: [&str; 41] = [
 /// What was written into an agent besides its conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    created: u64,
+    /// Conversations that a client created; they are listed even while nothing is said in them.
+    pub(crate) created: HashSet<String>,
     /// Conversations that are listed and answer 404 under their own id.
     unreachable: HashSet<String>,
-    pub(crate) leads: Vec<Value>,
+    pub(crate) leads: Vec<Lead>,
     /// How many messages went out to real people.
     pub(crate) delivered: u64,
 }
 
-/// A request that writes.
-pub(crate) struct Write<'a> {
-    pub(crate) method: &'a Method,
-    /// The segments after the agent's id.
-    pub(crate) route: &'a [&'a str],
-    pub(crate) content_type: Option<&'a str>,
-    pub(crate) body: &'a Bytes,
+/// A lead that was written.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    /// The lead as it was sent.
+    pub(crate) sent: Value,
+    /// When it was written, in epoch seconds.
+    pub(crate) ts: i64,
 }
 
 /// Answers a request that writes; `None` where there is no such route.
@@ -111,8 +115,8 @@ fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
     let Some(began) = light["ts"].as_f64().and_then(|number| time::epoch(&number.to_string())) else {
         return invalid("conversation.ts");
     };
-    written.created += 1;
-    let id = format!("{}_{:020}", agent.id, written.created);
+    let id = format!("{}_{:020}", agent.id, written.created.len() + 1);
+    written.created.insert(id.clone());
     let mut conversation = Conversation {
         id: id.clone(),
         created_at: began,
@@ -235,8 +239,11 @@ fn said(turn: &Value, message: &Value) -> Result<Message, &'static str> {
 }
 
 fn add_leads(written: &mut Written, leads: &Value) -> Reply {
-    let Some(leads) = leads.as_array() else { return invalid("leads") };
-    written.leads.extend(leads.iter().cloned());
+    let Some(leads) = leads.as_array().filter(|leads| leads.len() <= MOST_LEADS) else {
+        return invalid("leads");
+    };
+    let ts = time::now_seconds();
+    written.leads.extend(leads.iter().map(|sent| Lead { sent: sent.clone(), ts }));
     Reply::json(StatusCode::OK, &json!({ "success": true, "count": leads.len() }))
 }
 

@@ -68,6 +68,10 @@ pub enum FaultKind {
     },
     /// No answer until the server stops.
     Hang,
+    /// The work is done, and then a gateway answers 502 in the vendor's place.
+    ///
+    /// A client that tries again writes a second time, unless it looks first.
+    DoneAnd502,
     /// A web page where JSON belongs.
     HtmlUnder200,
     /// A redirect.
@@ -232,12 +236,13 @@ impl FaultKind {
         }
     }
 
-    /// Returns the answer with the fault in its body.
+    /// Returns the answer with the fault in it, once the work is done.
     pub(crate) fn spoil(&self, reply: Reply) -> Reply {
         match self {
             Self::MalformedJson => broken_off(reply),
             Self::MillisecondTimes => rewritten(reply, to_milliseconds),
             Self::DriftFields => rewritten(reply, drift),
+            Self::DoneAnd502 => bad_gateway(),
             _ => reply,
         }
     }
@@ -285,6 +290,14 @@ fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> R
     };
     reply.headers.push(("x-ratelimit-reset", reset.to_string()));
     reply
+}
+
+/// The gateway knows nothing of the vendor's headers.
+fn bad_gateway() -> Reply {
+    Reply {
+        content_type: "text/html; charset=utf-8".to_owned(),
+        ..Reply::bytes(StatusCode::BAD_GATEWAY, GATEWAY_PAGE)
+    }
 }
 
 fn broken_off(reply: Reply) -> Reply {
@@ -335,35 +348,38 @@ fn as_seconds(value: &Value) -> Option<i64> {
     }
 }
 
-/// Adds what a vendor may add tomorrow, to every conversation of the answer.
+/// Adds what a vendor may add tomorrow, to every item of the answer.
 fn drift(value: &mut Value) {
+    const LISTS: [&str; 4] = ["/data", "/leads", "/collectedCustomers", "/collectedCustomers/data"];
     value["futureEnvelope"] = json!({ "region": "eu" });
-    match &mut value["data"] {
-        Value::Array(items) => items.iter_mut().for_each(drift_conversation),
-        single @ Value::Object(_) => drift_conversation(single),
-        _ => {}
+    for list in LISTS {
+        match value.pointer_mut(list) {
+            Some(Value::Array(items)) => items.iter_mut().for_each(drift_item),
+            Some(single @ Value::Object(_)) => drift_item(single),
+            _ => {}
+        }
     }
 }
 
-fn drift_conversation(conversation: &mut Value) {
-    conversation["futureField"] = json!({ "nested": [1, "two", null] });
-    if let Some(metadata) = conversation.pointer_mut("/metadata/convo") {
+fn drift_item(item: &mut Value) {
+    item["futureField"] = json!({ "nested": [1, "two", null] });
+    if let Some(metadata) = item.pointer_mut("/metadata/convo") {
         metadata["origin"] = json!("carrier-pigeon");
         metadata["state"] = json!("on_hold");
     }
     for (key, word) in [("source", "Carrier pigeon"), ("status", "on_hold")] {
-        if let Some(held) = conversation.get_mut(key) {
+        if let Some(held) = item.get_mut(key) {
             *held = json!(word);
         }
     }
     let strange = json!({ "type": "hologram", "depth": 3 });
-    if let Some(message) = conversation.pointer_mut("/messages/0") {
+    if let Some(message) = item.pointer_mut("/messages/0") {
         message["role"] = json!("supervisor");
         if let Some(parts) = message.get_mut("parts").and_then(Value::as_array_mut) {
             parts.push(strange.clone());
         }
     }
-    if let Some(turn) = conversation.pointer_mut("/turns/0") {
+    if let Some(turn) = item.pointer_mut("/turns/0") {
         turn["from"] = json!("supervisor");
         if let Some(messages) = turn.get_mut("messages").and_then(Value::as_array_mut) {
             messages.push(json!({ "type": "hologram", "payload": strange }));
@@ -373,6 +389,9 @@ fn drift_conversation(conversation: &mut Value) {
 
 const WEB_PAGE: &str =
     "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>";
+
+const GATEWAY_PAGE: &str =
+    "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Simulates the read APIs of three chatbot vendors on a loopback port.
+//! Simulates the APIs of three chatbot vendors on a loopback port: all that is read, and some of what is written.
 //!
 //! `chatark demo` runs a whole export against it, and so do the tests and the benchmarks. A
 //! [`World`] says which agents exist and what they hold; [`Sandbox`] serves it; a [`Fault`] lets
@@ -17,6 +17,7 @@ mod told;
 
 mod dataset;
 mod generated;
+mod people;
 mod sample;
 mod stories;
 mod world;
@@ -27,8 +28,11 @@ mod server;
 
 mod call;
 mod chatbase_v1;
+mod chatbase_v1_people;
 mod chatbase_v2;
+mod chatbase_v2_sources;
 mod convocore_v3;
+mod convocore_v3_lists;
 mod convocore_v3_writes;
 mod cursor;
 mod limiter;
@@ -46,5 +50,5 @@ pub use generated::Generated;
 pub use listener::Listener;
 pub use server::{Sandbox, SeenRequest};
 pub use told::{Told, ToldMessage};
-pub use truth::Vendor;
-pub use world::{Agent, Deployment, Generation, Limits, ResetUnit, World, Writes, Zone};
+pub use truth::{Person, Vendor};
+pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, Writes, Zone};

@@ -20,8 +20,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, Meter};
-use crate::convocore_v3_writes::{Write, Written};
+use crate::call::{Call, Meter, Twist, Write};
+use crate::chatbase_v1_people::People;
+use crate::chatbase_v2_sources::Sources;
+use crate::convocore_v3_writes::Written;
 use crate::dataset::Dataset;
 use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
 use crate::limiter::{Allowance, Limiter};
@@ -32,7 +34,10 @@ use crate::told::Told;
 use crate::transport;
 use crate::truth::Vendor;
 use crate::world::{Agent, Limits, ResetUnit, World};
-use crate::{chatbase_v1, chatbase_v2, convocore_v3, convocore_v3_writes, time};
+use crate::{
+    chatbase_v1, chatbase_v1_people, chatbase_v2, chatbase_v2_sources, convocore_v3, convocore_v3_lists,
+    convocore_v3_writes, time,
+};
 
 /// How many requests the log remembers.
 const LOG_LENGTH: usize = 10_000;
@@ -40,8 +45,8 @@ const LOG_LENGTH: usize = 10_000;
 /// How long a stopping server waits for answers that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The largest body that is read at all.
-const MOST_BODY: usize = 1 << 20;
+/// The largest body that is read at all: more than any route takes, so that the routes refuse it.
+const MOST_BODY: usize = 5 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
 
@@ -115,9 +120,25 @@ impl Sandbox {
         lock(&self.shared.log).iter().cloned().collect()
     }
 
-    /// Returns the leads that were written into an agent.
+    /// Returns the leads that were written into an agent of Convocore, as they were sent.
     pub fn leads(&self, agent_id: &str) -> Vec<Value> {
-        self.shared.agent(agent_id).map_or_else(Vec::new, |held| lock(&held.written).leads.clone())
+        self.shared.agent(agent_id).map_or_else(Vec::new, |held| {
+            lock(&held.written).leads.iter().map(|lead| lead.sent.clone()).collect()
+        })
+    }
+
+    /// Returns the sources that were written into an agent of Chatbase's second API, as they were
+    /// sent, in order.
+    pub fn sources(&self, agent_id: &str) -> Vec<Value> {
+        self.shared.agent(agent_id).map_or_else(Vec::new, |held| lock(&held.sources).sent().to_vec())
+    }
+
+    /// Returns the contacts of an agent of Chatbase's first API as its list shows them: those of
+    /// the world, then those that were written.
+    pub fn contacts(&self, agent_id: &str) -> Vec<Value> {
+        self.shared
+            .agent(agent_id)
+            .map_or_else(Vec::new, |held| chatbase_v1_people::contacts(&held.snapshot(), &lock(&held.people)))
     }
 
     /// Returns how many messages were sent to the people behind an agent's conversations.
@@ -215,7 +236,12 @@ struct AgentState {
     requests: AtomicU64,
     exports: AtomicU64,
     billed: AtomicU64,
+    /// What was written into Convocore.
     written: Mutex<Written>,
+    /// Whom Chatbase's first API was told of.
+    people: Mutex<People>,
+    /// What Chatbase's second API was told.
+    sources: Mutex<Sources>,
 }
 
 /// A request, who sends it, and what comes of it.
@@ -244,6 +270,8 @@ impl AgentState {
             exports: AtomicU64::new(0),
             billed: AtomicU64::new(0),
             written: Mutex::default(),
+            people: Mutex::default(),
+            sources: Mutex::default(),
         }
     }
 
@@ -257,22 +285,39 @@ impl AgentState {
         change(Arc::make_mut(&mut held))
     }
 
-    /// Answers what is written into Convocore, and what is read of a single conversation there.
-    fn written(&self, incoming: &Incoming, key: &str) -> Option<Reply> {
+    /// Answers what is written into the agent, and what is read of it again.
+    fn written(&self, incoming: &Incoming, key: &str, twist: Twist) -> Option<Reply> {
         let segments = incoming.request.segments();
-        if self.vendor != Vendor::ConvocoreV3 || self.snapshot().key != key {
+        let route = route_within(self.vendor, &segments)?;
+        if self.snapshot().key != key {
             return None;
         }
         let write = Write {
+            request: &incoming.request,
             method: &incoming.method,
-            route: segments.get(2..)?,
+            route,
             content_type: incoming.content_type.as_deref(),
             body: &incoming.body,
+            twist,
         };
+        match self.vendor {
+            Vendor::ChatbaseV1 => {
+                chatbase_v1_people::answer(&write, &self.snapshot(), &mut lock(&self.people))
+            }
+            Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&write, &mut lock(&self.sources)),
+            Vendor::ConvocoreV3 => self.written_into_convocore(&write),
+        }
+    }
+
+    fn written_into_convocore(&self, write: &Write<'_>) -> Option<Reply> {
         if matches!(write.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
             return None;
         }
-        self.change(|agent| convocore_v3_writes::answer(&write, agent, &mut lock(&self.written)))
+        let listed = convocore_v3_lists::answer(write, &self.snapshot(), &lock(&self.written));
+        if listed.is_some() {
+            return listed;
+        }
+        self.change(|agent| convocore_v3_writes::answer(write, agent, &mut lock(&self.written)))
     }
 
     /// Counts a request, and returns what goes wrong with it.
@@ -287,10 +332,18 @@ impl AgentState {
 }
 
 impl Incoming {
-    /// Returns whether there are routes of this method at all.
+    /// Returns whether there are routes of this method at all, or this one for the rarer methods.
     fn is_answered(&self) -> bool {
-        let is_written = matches!(self.method, Method::POST | Method::PATCH);
-        self.method == Method::GET || (is_written && self.request.vendor == Vendor::ConvocoreV3)
+        match (&self.method, self.request.vendor) {
+            (&Method::GET, _) | (&Method::POST | &Method::PATCH, Vendor::ConvocoreV3) => true,
+            (&Method::POST, Vendor::ChatbaseV1) => {
+                matches!(self.request.segments()[..], ["chatbots", _, "contacts"])
+            }
+            (&Method::POST, Vendor::ChatbaseV2) => {
+                matches!(self.request.segments()[..], ["agents", _, "sources"])
+            }
+            _ => false,
+        }
     }
 }
 
@@ -332,8 +385,7 @@ impl Shared {
             return Outcome::of(self.with_window(chatbase_v2::health(), vendor, ""));
         }
         let key = incoming.key.as_deref().unwrap_or_default();
-        let account = self.account(vendor, key);
-        if account.is_empty() {
+        if self.account(vendor, key).is_empty() {
             let refusal = match incoming.key {
                 Some(_) => Refusal::InvalidKey,
                 None => Refusal::MissingKey,
@@ -349,14 +401,13 @@ impl Shared {
         if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
             return Outcome::of(with_request_id(reply, vendor));
         }
-        self.answer_limited(incoming, key, account, named, fault)
+        self.answer_limited(incoming, key, named, fault)
     }
 
     fn answer_limited(
         &self,
         incoming: &Incoming,
         key: &str,
-        account: Vec<Arc<Agent>>,
         named: Option<&AgentState>,
         fault: Option<FaultKind>,
     ) -> Outcome {
@@ -373,30 +424,46 @@ impl Shared {
             (Some(FaultKind::Vanish { conversations }), Some(held)) => let_vanish(held, *conversations),
             _ => {}
         }
-        if let Some(reply) = named.and_then(|held| held.written(incoming, key)) {
-            return Outcome::of(self.with_headers(reply, request.vendor, allowance));
-        }
-        let nothing_billed = AtomicU64::new(0);
-        let call = Call {
-            request,
-            agent: named.map(AgentState::snapshot).filter(|agent| agent.key == key),
-            account,
-            twist: fault.as_ref().map(FaultKind::twist).unwrap_or_default(),
-            meter: Meter {
-                remaining_hour: allowance.remaining,
-                included_quota: self.limits.convocore_included_quota,
-                billed: named.map_or(&nothing_billed, |held| &held.billed),
-            },
-        };
-        let reply = match request.vendor {
-            Vendor::ChatbaseV1 => chatbase_v1::answer(&call),
-            Vendor::ChatbaseV2 => chatbase_v2::answer(&call),
-            Vendor::ConvocoreV3 => convocore_v3::answer(&call),
-        };
+        let twist = fault.as_ref().map(FaultKind::twist).unwrap_or_default();
+        let written = named.and_then(|held| held.written(incoming, key, twist));
+        let reply = written.unwrap_or_else(|| self.read(incoming, key, named, twist, allowance.remaining));
         let reply = self.with_headers(reply, request.vendor, allowance);
         match fault {
             None => Outcome::of(reply),
             Some(kind) => Outcome { transport: kind.transport(), reply: kind.spoil(reply) },
+        }
+    }
+
+    /// Answers what cannot be written.
+    fn read(
+        &self,
+        incoming: &Incoming,
+        key: &str,
+        named: Option<&AgentState>,
+        twist: Twist,
+        remaining_hour: usize,
+    ) -> Reply {
+        let request = &incoming.request;
+        let agent = named.map(AgentState::snapshot).filter(|agent| agent.key == key);
+        if incoming.method != Method::GET && agent.is_some() {
+            return Refusal::UnknownRoute.reply(request.vendor);
+        }
+        let nothing_billed = AtomicU64::new(0);
+        let call = Call {
+            request,
+            agent,
+            account: self.account(request.vendor, key),
+            twist,
+            meter: Meter {
+                remaining_hour,
+                included_quota: self.limits.convocore_included_quota,
+                billed: named.map_or(&nothing_billed, |held| &held.billed),
+            },
+        };
+        match request.vendor {
+            Vendor::ChatbaseV1 => chatbase_v1::answer(&call),
+            Vendor::ChatbaseV2 => chatbase_v2::answer(&call),
+            Vendor::ConvocoreV3 => convocore_v3::answer(&call),
         }
     }
 
@@ -572,11 +639,23 @@ fn api_request(path: &str, query: Vec<(String, String)>) -> Option<ApiRequest> {
 
 fn agent_id(request: &ApiRequest) -> Option<&str> {
     match request.vendor {
-        Vendor::ChatbaseV1 => request.parameter("chatbotId"),
+        Vendor::ChatbaseV1 => match &request.path[..] {
+            [chatbots, id, ..] if chatbots == "chatbots" => Some(id),
+            _ => request.parameter("chatbotId"),
+        },
         Vendor::ChatbaseV2 | Vendor::ConvocoreV3 => match &request.path[..] {
             [agents, id, ..] if agents == "agents" => Some(id),
             _ => None,
         },
+    }
+}
+
+/// Returns the segments after the agent's id, where the path names an agent.
+fn route_within<'a>(vendor: Vendor, segments: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    match (vendor, segments) {
+        (Vendor::ChatbaseV1, ["chatbots", _, route @ ..])
+        | (Vendor::ChatbaseV2 | Vendor::ConvocoreV3, ["agents", _, route @ ..]) => Some(route),
+        _ => None,
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
-    Agent, Dataset, Deployment, Fault, FaultKind, Generated, Generation, Limits, Reset, ResetUnit,
-    RetryAfter, Sandbox, Told, Vendor, World, Writes,
+    Agent, Dataset, Deployment, Fault, FaultKind, Generated, Generation, LeadsShape, Limits, Person, Reset,
+    ResetUnit, RetryAfter, Sandbox, Told, Vendor, World, Writes,
 };
 
 struct Answer {
@@ -766,4 +766,572 @@ async fn what_cannot_be_written_is_refused() {
     assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 2);
     write(&sandbox, Method::POST, &format!("/convos/{id}/send"), &json!({"message": "hi"})).await;
     assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 1, "what reaches a customer is counted");
+}
+
+/// Sends a body, which need not be JSON.
+async fn try_post(
+    sandbox: &Sandbox,
+    vendor: Vendor,
+    method: Method,
+    path: &str,
+    body: String,
+) -> reqwest::Result<Answer> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let request = client.request(method, format!("{}{path}", sandbox.base_url(vendor)));
+    let request = request.bearer_auth(key_of(vendor)).header("content-type", "application/json");
+    let response = request.body(body).send().await?;
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await?,
+    })
+}
+
+async fn post(sandbox: &Sandbox, vendor: Vendor, path: &str, body: &Value) -> Answer {
+    try_post(sandbox, vendor, Method::POST, path, body.to_string()).await.unwrap()
+}
+
+fn sources_path() -> String {
+    format!("/agents/{}/sources", World::CHATBASE_V2_AGENT)
+}
+
+fn contacts_path() -> String {
+    format!("/chatbots/{}/contacts", World::CHATBASE_V1_AGENT)
+}
+
+async fn v1_leads(sandbox: &Sandbox, rest: &str) -> Answer {
+    let path = format!("/get-leads?chatbotId={}{rest}", World::CHATBASE_V1_AGENT);
+    get(sandbox, Vendor::ChatbaseV1, &path).await
+}
+
+fn qna(name: &str) -> Value {
+    json!({"type": "qna", "name": name, "questions": ["Do you ship to Graz?"], "answer": "Yes."})
+}
+
+fn user(email: &str) -> Value {
+    json!({"users": [{"email": email}]})
+}
+
+#[tokio::test]
+async fn convocore_lists_what_was_said_thinly() {
+    let message = |role, text: &str, at| Message { created_at: Some(at), ..Message::text(role, text) };
+    let spoken = Conversation {
+        id: "spoken".to_owned(),
+        created_at: 1_780_000_000,
+        updated_at: 1_780_000_009,
+        channel: Channel::WhatsApp,
+        notes: Some("secret".to_owned()),
+        tags: vec!["vip".to_owned()],
+        messages: vec![
+            message(Role::Assistant, "Hi!", 1_780_000_002),
+            message(Role::User, "Hm", 1_780_000_009),
+        ],
+        ..Conversation::default()
+    };
+    let silent =
+        Conversation { id: "silent".to_owned(), created_at: 1_780_000_001, ..Conversation::default() };
+    let dataset = Dataset::of(vec![spoken, silent]);
+    let agent = Agent::new(Vendor::ConvocoreV3, World::CONVOCORE_AGENT, World::CONVOCORE_KEY, dataset);
+    let mut world = World::of(vec![Agent { writes: Writes::CreatedAnswers404, ..agent }]);
+    world.limits.convocore_requests_per_hour = 1;
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let light = json!({"conversation": {"ts": 1_770_000_000, "userName": "Ada", "notes": "secret"}});
+    let (_, created) = write(&sandbox, Method::POST, "/convos", &light).await;
+    let created = &created["data"]["ID"];
+
+    let expected = json!({
+        "success": true,
+        "message": "Conversations retrieved successfully",
+        "limit": 20,
+        "hasMore": false,
+        "data": [
+            {
+                "ID": "spoken", "userID": "spoken", "ts": 1_780_000_000, "messagesNum": 2, "origin": "whatsapp",
+                "tags": ["vip"], "firstMessageTS": 1_780_000_002, "lastMessageTS": 1_780_000_009,
+            },
+            {
+                "ID": created, "userID": created, "ts": 1_770_000_000, "origin": "web-chat", "userName": "Ada",
+                "tags": [],
+            },
+        ],
+    });
+    for _ in 0..3 {
+        assert_eq!(v3(&sandbox, "/convos").await.json(), expected);
+    }
+    assert_eq!(v3(&sandbox, &format!("/convos/{}", created.as_str().unwrap())).await.status, 404);
+    assert_eq!(v3(&sandbox, "/convos/export").await.status, 200, "lists do not count against the hour");
+    assert_eq!(v3(&sandbox, "/convos/export").await.status, 429);
+    assert_eq!(v3(&sandbox, "/convos").await.status, 200);
+}
+
+#[tokio::test]
+async fn convocores_list_is_paged_by_cursor_alone() {
+    let sandbox = sample().await;
+    let agent = sandbox.agent(World::CONVOCORE_AGENT).unwrap();
+    let spoken = agent.dataset.iter().filter(|held| !held.messages.is_empty());
+    let expected: Vec<String> = spoken.map(|held| held.id).collect();
+    assert!(expected.len() > 40 && expected.len() < agent.dataset.len());
+    let mut held = Vec::new();
+    let mut query = "limit=7".to_owned();
+    loop {
+        let page = v3(&sandbox, &format!("/convos?{query}")).await.json();
+        assert_eq!(page["limit"], 7);
+        held.extend(ids(&page["data"], "/ID"));
+        assert_eq!(page["hasMore"], json!(page.get("nextCursor").is_some()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        query = format!("limit=7&page=2&cursor={next}");
+    }
+    assert_eq!(held, expected);
+    let most = v3(&sandbox, "/convos?limit=500&page=1").await.json();
+    assert_eq!((&most["limit"], most["data"].as_array().unwrap().len()), (&json!(20), 20));
+    for bad in ["page=2", "page=0", "limit=0", "limit=x", "cursor=nonsense"] {
+        let refused = v3(&sandbox, &format!("/convos?{bad}")).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("BAD_REQUEST")), "{bad}");
+    }
+    let asked = sandbox.request_count(World::CONVOCORE_AGENT);
+    sandbox.add_fault(World::CONVOCORE_AGENT, Fault::at(asked, FaultKind::EmptyPage).on_any_route());
+    let empty = v3(&sandbox, "/convos?limit=3").await.json();
+    assert_eq!((&empty["data"], &empty["hasMore"]), (&json!([]), &json!(true)));
+    let cursor = empty["nextCursor"].as_str().unwrap();
+    let after = v3(&sandbox, &format!("/convos?limit=3&cursor={cursor}")).await.json();
+    assert_eq!(ids(&after["data"], "/ID"), expected[..3]);
+}
+
+#[tokio::test]
+async fn leads_that_were_written_into_convocore_are_listed() {
+    let sandbox = sample().await;
+    let lead = json!({
+        "userEmail": "ada@example.com", "userName": "Ada", "userPhone": "+49 30 23125 001", "userAddress": "Graz",
+        "userCompany": "Engines Ltd", "userWebsite": "https://example.com", "notes": "VIP",
+        "userProfilePic": "https://example.com/ada.png",
+    });
+    let sent = [lead, json!({"userName": "Grace"}), json!({"userEmail": "lin@example.com"})];
+    let (_, told) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": sent})).await;
+    assert_eq!(told, json!({"success": true, "count": 3}));
+    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT), sent);
+
+    let mut page = v3(&sandbox, "/leads?page=1&limit=2").await.json();
+    assert_eq!((&page["total"], &page["page"], &page["limit"]), (&json!(3), &json!(1), &json!(2)));
+    assert_eq!(ids(&page["leads"], "/id"), ["lead_1", "lead_2"]);
+    let ts = page["leads"][0].as_object_mut().unwrap().remove("ts").unwrap();
+    assert!(ts.as_i64().unwrap() > 1_700_000_000);
+    let expected = json!({
+        "id": "lead_1", "agentId": World::CONVOCORE_AGENT, "name": "Ada", "email": "ada@example.com",
+        "phone": "+49 30 23125 001",
+        "metaData": {
+            "address": "Graz", "company": "Engines Ltd", "notes": "VIP", "website": "https://example.com",
+        },
+    });
+    assert_eq!(page["leads"][0], expected);
+    let rest = v3(&sandbox, "/leads?page=2&limit=2").await.json();
+    assert_eq!(ids(&rest["leads"], "/id"), ["lead_3"]);
+    assert_eq!(v3(&sandbox, "/leads").await.json()["limit"], 20);
+    for bad in ["limit=101", "limit=0", "page=0", "page=x"] {
+        assert_eq!(v3(&sandbox, &format!("/leads?{bad}")).await.status, 400, "{bad}");
+    }
+    let hundred = vec![json!({"userName": "Ada"}); 100];
+    let mut more = hundred.clone();
+    more.push(json!({"userName": "Ada"}));
+    let (status, refused) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": more})).await;
+    assert_eq!((status, &refused["code"]), (400, &json!("BAD_REQUEST")));
+    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 3);
+    let (status, told) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": hundred})).await;
+    assert_eq!((status, &told["count"]), (200, &json!(100)));
+    assert_eq!(v3(&sandbox, "/leads?page=2&limit=100").await.json()["leads"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn sources_are_written_and_read_again() {
+    let sandbox = sample().await;
+    let path = sources_path();
+    let text = json!({"type": "text", "name": "Shipping", "content": "We ship on Mondays."});
+    let sent = [qna("Graz"), text, qna("Linz")];
+    for (place, source) in sent.iter().enumerate() {
+        let created = post(&sandbox, Vendor::ChatbaseV2, &path, source).await;
+        let expected = json!({"data": {
+            "id": format!("src_{}", place + 1), "type": source["type"], "name": source["name"], "status": "untrained",
+        }});
+        assert_eq!((created.status, created.json()), (201, expected));
+    }
+    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT), sent);
+    assert_eq!(sandbox.sources("nobody"), [] as [Value; 0]);
+
+    let first = v2(&sandbox, "/sources?limit=2").await.json();
+    let expected = json!([
+        {"id": "src_1", "type": "qna", "name": "Graz", "status": "trained"},
+        {"id": "src_2", "type": "text", "name": "Shipping", "status": "trained"},
+    ]);
+    assert_eq!(first["data"], expected);
+    assert_eq!((&first["pagination"]["hasMore"], &first["pagination"]["total"]), (&json!(true), &json!(3)));
+    let cursor = first["pagination"]["cursor"].as_str().unwrap().replace('=', "%3D");
+    let second = v2(&sandbox, &format!("/sources?limit=2&cursor={cursor}")).await.json();
+    assert_eq!(ids(&second["data"], "/id"), ["src_3"]);
+    assert_eq!(second["pagination"], json!({"cursor": null, "hasMore": false, "total": 3}));
+
+    let single = v2(&sandbox, "/sources/src_1").await.json();
+    let expected = json!({"data": {
+        "id": "src_1", "type": "qna", "name": "Graz", "status": "trained",
+        "questions": ["Do you ship to Graz?"], "answer": "Yes.",
+    }});
+    assert_eq!(single, expected);
+    assert_eq!(v2(&sandbox, "/sources/src_2").await.json()["data"]["content"], "We ship on Mondays.");
+    for missing in ["src_0", "src_4", "src_01", "x"] {
+        let refused = v2(&sandbox, &format!("/sources/{missing}")).await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (404, &json!("RESOURCE_NOT_FOUND")));
+    }
+    for bad in ["limit=0", "limit=101", "cursor=nonsense"] {
+        let refused = v2(&sandbox, &format!("/sources?{bad}")).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["code"]),
+            (400, &json!("VALIDATION_INVALID_BODY"))
+        );
+    }
+    let unknown = post(&sandbox, Vendor::ChatbaseV2, "/agents/nobody/sources", &qna("x")).await;
+    assert_eq!((unknown.status, &unknown.json()["error"]["code"]), (404, &json!("AGENT_NOT_FOUND")));
+}
+
+#[tokio::test]
+async fn sources_have_limits() {
+    let mut world = World::sample();
+    world.limits.chatbase_requests = 16;
+    world.limits.chatbase_window = Duration::from_hours(1);
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let path = sources_path();
+    let with = |field: &str, value: Value| {
+        let mut source = qna("Graz");
+        source[field] = value;
+        source
+    };
+    let text = |length| json!({"type": "text", "name": "Long", "content": "ä".repeat(length)});
+    for (source, field) in [
+        (with("name", json!("")), "name"),
+        (with("name", json!("ä".repeat(101))), "name"),
+        (with("name", json!(7)), "name"),
+        (with("questions", json!([])), "questions"),
+        (with("questions", json!(vec!["?"; 51])), "questions"),
+        (with("questions", json!(["?", ""])), "questions"),
+        (with("answer", Value::Null), "answer"),
+        (with("type", json!("link")), "type"),
+        (text(0), "content"),
+        (text(1_048_577), "content"),
+    ] {
+        let refused = post(&sandbox, Vendor::ChatbaseV2, &path, &source).await;
+        assert_eq!(refused.status, 400, "{field}");
+        let error = &refused.json()["error"];
+        assert_eq!(error["code"], "VALIDATION_INVALID_BODY");
+        assert!(error["details"][field].is_string(), "{error}");
+    }
+    let broken = try_post(&sandbox, Vendor::ChatbaseV2, Method::POST, &path, "{".to_owned()).await.unwrap();
+    assert_eq!((broken.status, &broken.json()["error"]["code"]), (400, &json!("VALIDATION_INVALID_JSON")));
+    // Two bytes a letter, and the longest that is taken.
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &text(1_048_576)).await.status, 201);
+    let mut most = with("questions", json!(vec!["?"; 50]));
+    most["name"] = json!("ä".repeat(100));
+    most["answer"] = json!("");
+    let padding = 4_500_000 - most.to_string().len();
+    most["answer"] = json!("x".repeat(padding));
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 201);
+    most["answer"] = json!("x".repeat(padding + 1));
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 413);
+    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+
+    // Fourteen requests so far.
+    assert_eq!(v2(&sandbox, "/sources").await.header("x-ratelimit-remaining"), "1");
+    let last = post(&sandbox, Vendor::ChatbaseV1, &contacts_path(), &user("ada@example.com")).await;
+    assert_eq!((last.status, last.header("x-ratelimit-remaining")), (200, "0"));
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &qna("x")).await.status, 429);
+    assert_eq!(v1_leads(&sandbox, "").await.status, 429);
+    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+}
+
+#[tokio::test]
+async fn contacts_are_paged_by_number() {
+    let sandbox = sample().await;
+    let path = contacts_path();
+    let all = get(&sandbox, Vendor::ChatbaseV1, &path).await;
+    assert_eq!(all.header("x-ratelimit-limit"), "1000");
+    let all = all.json();
+    assert_eq!((&all["message"], &all["total"]), (&json!("Success"), &json!(4)));
+    assert_eq!(all["pages"], json!({"page": 1, "per_page": 10, "total_pages": 1}));
+    let expected = json!({
+        "id": "contact_6b02de41", "external_id": "shop-customer-1002", "name": "Hannah Schäfer",
+        "email": "einkauf@cafe-schaefer.example.com", "phonenumber": "+49 30 23125 033", "stripe_accounts": [],
+        "custom_attributes": {"company": "Café Schäfer GmbH"}, "created_at": 1_771_056_900,
+        "updated_at": 1_771_056_900,
+    });
+    assert_eq!(all["data"][1], expected);
+    assert_eq!(all["data"][2]["external_id"], Value::Null);
+    assert_eq!(json!(sandbox.contacts(World::CHATBASE_V1_AGENT)), all["data"]);
+
+    let users: Vec<Value> = (0..19).map(|number| json!({"external_id": format!("new-{number}")})).collect();
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": users})).await.status, 200);
+    for (page, length) in [(1, 10), (2, 10), (3, 3), (4, 0)] {
+        let held = get(&sandbox, Vendor::ChatbaseV1, &format!("{path}?page={page}")).await.json();
+        assert_eq!(held["data"].as_array().unwrap().len(), length);
+        assert_eq!(held["pages"], json!({"page": page, "per_page": 10, "total_pages": 3}));
+    }
+    for bad in ["per_page=9", "per_page=1001", "page=0", "page=x"] {
+        let refused = get(&sandbox, Vendor::ChatbaseV1, &format!("{path}?{bad}")).await;
+        assert_eq!((refused.status, refused.json()), (400, json!({"message": "Invalid request data"})));
+    }
+    let most = get(&sandbox, Vendor::ChatbaseV1, &format!("{path}?per_page=1000")).await.json();
+    assert_eq!(most["data"].as_array().unwrap().len(), 23);
+    let unknown = get(&sandbox, Vendor::ChatbaseV1, "/chatbots/nobody/contacts").await;
+    assert_eq!((unknown.status, unknown.json()), (404, json!({"message": "Chatbot not found"})));
+    let seen = sandbox.requests();
+    assert_eq!(seen[0].agent_id.as_deref(), Some(World::CHATBASE_V1_AGENT));
+    assert_eq!(seen.last().unwrap().agent_id.as_deref(), Some("nobody"));
+}
+
+#[tokio::test]
+async fn contacts_are_written_and_stripped() {
+    let mut world = World::sample();
+    world.agents[0].attributes = vec!["company".to_owned()];
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let path = contacts_path();
+    let stripe = json!([{"label": "main", "stripe_id": "cus_1"}]);
+    let ada = json!({
+        "external_id": "ada-1", "name": "Ada", "email": "ada@example.com", "phonenumber": "+49 30 23125 001",
+        "stripe_accounts": stripe, "custom_attributes": {"company": "Engines Ltd", "mood": "good"}, "notes": "VIP",
+    });
+    let before = crate::time::now_seconds();
+    let told = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": [ada, {"name": "Grace"}]})).await;
+    let after = crate::time::now_seconds();
+    let mut told = told.json();
+    assert_eq!(told["message"], "Success");
+    assert_eq!(told["data"], json!(sandbox.contacts(World::CHATBASE_V1_AGENT)[4..]));
+    for time in ["created_at", "updated_at"] {
+        let at = told["data"][0].as_object_mut().unwrap().remove(time).unwrap();
+        assert!((before..=after).contains(&at.as_i64().unwrap()), "times are Unix seconds");
+    }
+    let expected = json!({
+        "id": "contact_00000001", "external_id": "ada-1", "name": "Ada", "email": "ada@example.com",
+        "phonenumber": "+49 30 23125 001", "stripe_accounts": stripe,
+        "custom_attributes": {"company": "Engines Ltd"},
+    });
+    assert_eq!(told["data"][0], expected);
+    assert_eq!((&told["data"][1]["email"], &told["data"][1]["stripe_accounts"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
+async fn contacts_are_refused_all_together() {
+    let sandbox = sample().await;
+    let path = contacts_path();
+    let new = json!({"email": "new@example.com", "external_id": "new"});
+    for (second, field) in [
+        // A contact of the world has it.
+        (json!({"email": "jonas.weber@example.com"}), "email"),
+        (json!({"external_id": "shop-customer-1017"}), "external_id"),
+        // The first of the call has it.
+        (json!({"email": "new@example.com"}), "email"),
+    ] {
+        let refused = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": [new, second]})).await;
+        let message = format!("A contact with this {field} already exists");
+        assert_eq!((refused.status, refused.json()), (400, json!({"message": message})));
+    }
+    assert_eq!(sandbox.contacts(World::CHATBASE_V1_AGENT).len(), 4);
+    let plain = json!({"name": "Ada"});
+    for users in [
+        json!([]),
+        json!(vec![&plain; 1_001]),
+        json!({}),
+        Value::Null,
+        json!([plain, 7]),
+        json!([{"email": 7}]),
+        json!([{"custom_attributes": []}]),
+    ] {
+        let refused = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": users})).await;
+        assert_eq!((refused.status, refused.json()), (400, json!({"message": "Invalid request data"})));
+    }
+    assert_eq!(sandbox.contacts(World::CHATBASE_V1_AGENT).len(), 4);
+    let most = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": vec![&plain; 1_000]})).await;
+    assert_eq!(most.json()["data"].as_array().unwrap().len(), 1_000, "nameless fields are not compared");
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV1, &path, &user("new@example.com")).await.status, 200);
+    assert_eq!(post(&sandbox, Vendor::ChatbaseV1, &path, &user("new@example.com")).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_first_api_tells_leads_as_they_were_seen() {
+    let sandbox = sample().await;
+    let all = v1_leads(&sandbox, "").await.json();
+    let data = &all["collectedCustomers"]["data"];
+    let expected = json!([
+        {"id": 4715, "name": "Jonas Weber", "email": "jonas.weber@example.com", "phone": "+49 30 23125 014",
+            "created_at": "2026-11-18T09:12:05.000Z"},
+        {"id": 4714, "name": "Emily Carter", "email": "emily.carter@example.com", "phone": null,
+            "created_at": "2026-11-11T15:40:30.000Z"},
+        {"id": 4713, "name": null, "email": "lampen.fan@example.com", "phone": null,
+            "created_at": "2026-11-02T20:05:00.000Z"},
+        {"id": 4712, "name": "Käthe Großmann", "email": null, "phone": "+49 30 23125 027",
+            "created_at": "2026-10-17T07:30:45.000Z"},
+        {"id": 4711, "name": "Oliver Bennett", "email": "oliver.bennett@example.com", "phone": "+44 20 7946 0018",
+            "created_at": "2026-09-03T12:00:00.000Z"},
+    ]);
+    assert_eq!(*data, expected);
+    let numbers = |answer: &Answer| -> Vec<u64> {
+        let answer = answer.json();
+        let data = answer["collectedCustomers"]["data"].as_array().unwrap().iter();
+        data.map(|lead| lead["id"].as_u64().unwrap()).collect()
+    };
+    for (query, expected) in [
+        ("&size=2", vec![4715, 4714]),
+        ("&size=2&page=3", vec![4711]),
+        ("&size=2&page=4", vec![]),
+        ("&startDate=2026-11-02&endDate=2026-11-11", vec![4714, 4713]),
+        ("&startDate=2026-11-12", vec![4715]),
+        ("&endDate=2026-10-16", vec![4711]),
+    ] {
+        assert_eq!(numbers(&v1_leads(&sandbox, query).await), expected, "{query}");
+    }
+    for bad in ["&size=101", "&size=0", "&page=0", "&endDate=2026-9-1"] {
+        let refused = v1_leads(&sandbox, bad).await;
+        assert_eq!(
+            (refused.status, refused.json()),
+            (400, json!({"message": "Invalid request data"})),
+            "{bad}"
+        );
+    }
+    let unknown = get(&sandbox, Vendor::ChatbaseV1, "/get-leads?chatbotId=x").await;
+    assert_eq!((unknown.status, unknown.json()), (200, json!({"collectedCustomers": {"data": []}})));
+    assert_eq!(get(&sandbox, Vendor::ChatbaseV1, "/get-leads").await.status, 400);
+    let names = |people: &[Person]| -> HashSet<String> {
+        people.iter().filter_map(|person| person.email.clone()).collect()
+    };
+    let agent = sandbox.agent(World::CHATBASE_V1_AGENT).unwrap();
+    let both: Vec<String> = names(&agent.leads).intersection(&names(&agent.contacts)).cloned().collect();
+    assert_eq!(both, ["jonas.weber@example.com"]);
+}
+
+#[tokio::test]
+async fn the_first_api_tells_leads_as_documented() {
+    let mut world = World::sample();
+    world.agents[0].leads_shape = LeadsShape::Documented;
+    world.agents[0].leads = vec![
+        Person { id: "122".to_owned(), created_at: 1_704_110_399, ..Person::default() },
+        Person { id: "123".to_owned(), created_at: 1_704_110_400, ..Person::default() },
+    ];
+    let sandbox = Sandbox::start(world).await.unwrap();
+    let leads = v1_leads(&sandbox, "&size=1").await.json();
+    let expected = json!({"collectedCustomers": [{
+        "id": "lead_123", "name": null, "email": null, "phone": null, "created_at": "2024-01-01T12:00:00Z",
+        "chatbot_id": World::CHATBASE_V1_AGENT, "account_id": "sandbox-account",
+    }]});
+    assert_eq!(leads, expected);
+}
+
+#[tokio::test]
+async fn work_may_be_done_and_its_answer_lost() {
+    let sandbox = sample().await;
+    let spoiling = [
+        FaultKind::DoneAnd502,
+        FaultKind::CutBody,
+        FaultKind::MalformedJson,
+        FaultKind::Drip { chunk: 8, delay: Duration::from_millis(1) },
+    ];
+    for (vendor, agent, path) in [
+        (Vendor::ChatbaseV1, World::CHATBASE_V1_AGENT, contacts_path()),
+        (Vendor::ChatbaseV2, World::CHATBASE_V2_AGENT, sources_path()),
+        (
+            Vendor::ConvocoreV3,
+            World::CONVOCORE_AGENT,
+            format!("/agents/{}/leads/bulk", World::CONVOCORE_AGENT),
+        ),
+    ] {
+        let count = || match vendor {
+            Vendor::ChatbaseV1 => sandbox.contacts(agent).len() - 4,
+            Vendor::ChatbaseV2 => sandbox.sources(agent).len(),
+            Vendor::ConvocoreV3 => sandbox.leads(agent).len(),
+        };
+        let body = |number: u64| match vendor {
+            Vendor::ChatbaseV1 => user(&format!("{number}@example.com")),
+            Vendor::ChatbaseV2 => qna("Graz"),
+            Vendor::ConvocoreV3 => json!({"leads": [{"userName": "Ada"}]}),
+        };
+        sandbox.add_fault(agent, Fault::at(0, FaultKind::ServerError).on_any_route());
+        for (nth, kind) in (1..).zip(spoiling.clone()) {
+            sandbox.add_fault(agent, Fault::at(nth, kind).on_any_route());
+        }
+        assert_eq!(post(&sandbox, vendor, &path, &body(0)).await.status, 500);
+        assert_eq!(count(), 0, "a refusal comes before the work");
+        let lost = post(&sandbox, vendor, &path, &body(1)).await;
+        assert_eq!((lost.status, count()), (502, 1));
+        assert_eq!(
+            (lost.header("content-type"), lost.header("x-request-id")),
+            ("text/html; charset=utf-8", "")
+        );
+        let cut = try_post(&sandbox, vendor, Method::POST, &path, body(2).to_string()).await;
+        assert!(cut.is_err());
+        let broken = post(&sandbox, vendor, &path, &body(3)).await;
+        assert!(serde_json::from_str::<Value>(&broken.text).is_err());
+        let slow = post(&sandbox, vendor, &path, &body(4)).await;
+        assert!(slow.json().is_object());
+        assert_eq!(count(), 4);
+    }
+}
+
+#[tokio::test]
+async fn work_may_be_done_without_an_answer() {
+    let sandbox = sample().await;
+    let agent = World::CHATBASE_V2_AGENT;
+    sandbox.add_fault(agent, Fault::at(0, FaultKind::Hang).on_any_route());
+    let url = format!("{}{}", sandbox.base_url(Vendor::ChatbaseV2), sources_path());
+    let request = reqwest::Client::new().post(&url).bearer_auth(World::CHATBASE_KEY);
+    let request = request.body(qna("Graz").to_string()).timeout(Duration::from_millis(200));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    assert_eq!(sandbox.sources(agent), [qna("Graz")]);
+    assert_eq!(sandbox.requests()[0].status, None);
+}
+
+#[tokio::test]
+async fn faults_bend_the_lists_of_people_and_sources() {
+    let sandbox = sample().await;
+    let (first, second) = (World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT);
+    sandbox.add_fault(first, Fault::times(0, 2, FaultKind::EmptyPage).on_any_route());
+    sandbox.add_fault(first, Fault::at(2, FaultKind::RepeatCursor).on_any_route());
+    sandbox.add_fault(first, Fault::at(3, FaultKind::DriftFields).on_any_route());
+    assert_eq!(v1_leads(&sandbox, "").await.json(), json!({"collectedCustomers": {"data": []}}));
+    assert_eq!(get(&sandbox, Vendor::ChatbaseV1, &contacts_path()).await.json()["data"], json!([]));
+    let repeated = v1_leads(&sandbox, "&size=2&page=2").await.json();
+    assert_eq!(repeated["collectedCustomers"]["data"][0]["id"], 4715);
+    let drifted = v1_leads(&sandbox, "").await.json();
+    assert!(
+        drifted["collectedCustomers"]["data"][0]["futureField"].is_object() && drifted.get("data").is_none()
+    );
+
+    for name in ["Graz", "Linz"] {
+        post(&sandbox, Vendor::ChatbaseV2, &sources_path(), &qna(name)).await;
+    }
+    sandbox.add_fault(second, Fault::at(2, FaultKind::EmptyPage).on_any_route());
+    sandbox.add_fault(second, Fault::at(4, FaultKind::HasMoreNullCursor).on_any_route());
+    let empty = v2(&sandbox, "/sources?limit=1").await.json();
+    assert_eq!((&empty["data"], &empty["pagination"]["hasMore"]), (&json!([]), &json!(true)));
+    let cursor = empty["pagination"]["cursor"].as_str().unwrap().replace('=', "%3D");
+    let after = v2(&sandbox, &format!("/sources?limit=1&cursor={cursor}")).await.json();
+    assert_eq!(ids(&after["data"], "/name"), ["Graz"]);
+    let lost = v2(&sandbox, "/sources?limit=1").await.json();
+    assert_eq!(lost["pagination"], json!({"cursor": null, "hasMore": true, "total": 2}));
+}
+
+#[tokio::test]
+async fn what_is_not_written_has_no_route() {
+    let sandbox = sample().await;
+    let (contacts, sources) = (contacts_path(), sources_path());
+    let agent = format!("/agents/{}", World::CONVOCORE_AGENT);
+    for (vendor, method, path) in [
+        (Vendor::ChatbaseV1, Method::PUT, contacts.as_str()),
+        (Vendor::ChatbaseV1, Method::PATCH, contacts.as_str()),
+        (Vendor::ChatbaseV1, Method::DELETE, contacts.as_str()),
+        (Vendor::ChatbaseV1, Method::POST, "/get-leads?chatbotId=x"),
+        (Vendor::ChatbaseV2, Method::PUT, sources.as_str()),
+        (Vendor::ChatbaseV2, Method::PATCH, sources.as_str()),
+        (Vendor::ChatbaseV2, Method::DELETE, sources.as_str()),
+        (Vendor::ChatbaseV2, Method::POST, "/agents"),
+        (Vendor::ConvocoreV3, Method::DELETE, agent.as_str()),
+        (Vendor::ConvocoreV3, Method::POST, agent.as_str()),
+    ] {
+        let refused = try_post(&sandbox, vendor, method.clone(), path, "{}".to_owned()).await.unwrap();
+        assert_eq!(refused.status, 404, "{method} {path}");
+    }
+    let elsewhere = format!("/x/y/contacts?chatbotId={}", World::CHATBASE_V1_AGENT);
+    assert_eq!(get(&sandbox, Vendor::ChatbaseV1, &elsewhere).await.status, 404);
 }

@@ -15,6 +15,11 @@ pub(crate) fn iso_milliseconds(seconds: i64) -> String {
     instant(seconds).format("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
+/// Returns an instant as `2026-09-21T14:13:20Z`.
+pub(crate) fn iso_seconds(seconds: i64) -> String {
+    instant(seconds).format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Returns an instant as `2026-09-21T14:13:20.512345+00:00`.
 pub(crate) fn iso_microseconds(seconds: i64) -> String {
     instant(seconds).format("%Y-%m-%dT%H:%M:%S.512345+00:00").to_string()
@@ -71,6 +76,11 @@ pub(crate) fn latest(text: &str) -> Option<i64> {
 pub(crate) fn epoch(text: &str) -> Option<i64> {
     let number: i64 = text.parse().ok()?;
     Some(if number.abs() >= MILLISECONDS_FROM { number.div_euclid(1_000) } else { number })
+}
+
+/// Returns the current time in epoch seconds.
+pub(crate) fn now_seconds() -> i64 {
+    Utc::now().timestamp()
 }
 
 /// Returns the current time in epoch milliseconds.

@@ -241,6 +241,25 @@ pub struct Contact {
     pub website: Option<String>,
 }
 
+/// Somebody whom an agent knows by name or address: a lead that it collected, or a contact of the shop.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    /// The vendor's id; a lead's is a number, written out.
+    pub id: String,
+    /// The id that the shop's own system gave.
+    pub external_id: Option<String>,
+    /// The full name.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The phone number.
+    pub phone: Option<String>,
+    /// The company.
+    pub company: Option<String>,
+    /// Since when the person is known, in epoch seconds (UTC).
+    pub created_at: i64,
+}
+
 /// Where a person wrote, as finely as any of the vendors tells it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Channel {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::dataset::Dataset;
+use crate::people;
 use crate::told::Told;
-use crate::truth::Vendor;
+use crate::truth::{Person, Vendor};
 
 /// Everything that the sandbox simulates.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,24 @@ pub struct Agent {
     pub deployment: Deployment,
     /// What becomes of conversations that are created in Convocore.
     pub writes: Writes,
+    /// The leads that it collected, in any order; Chatbase's first API alone tells them.
+    pub leads: Vec<Person>,
+    /// The contacts of the shop; Chatbase's first API alone tells them.
+    pub contacts: Vec<Person>,
+    /// The names of the custom attributes that contacts may have when they are written.
+    pub attributes: Vec<String>,
+    /// The shape in which Chatbase's first API tells the leads.
+    pub leads_shape: LeadsShape,
+}
+
+/// The shape in which Chatbase's first API tells leads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LeadsShape {
+    /// An array, with ids such as `lead_123`, as the documentation has it.
+    Documented,
+    /// An object with `data`, with numbers for ids, as a working client found it in April 2026.
+    #[default]
+    Seen,
 }
 
 /// What a deployment of Chatbase's second API makes of the export's newer parameters.
@@ -132,11 +151,16 @@ impl World {
     /// The key of the sample Convocore account.
     pub const CONVOCORE_KEY: &'static str = "sandbox-convocore-key";
 
-    /// Returns a small shop with one agent per vendor and curated conversations.
+    /// Returns a small shop with one agent per vendor, curated conversations, and people in the first of them.
     pub fn sample() -> Self {
         let agent = |vendor, id, name, key| Agent::new(vendor, id, key, Dataset::sample(vendor)).named(name);
+        let old_shop = Agent {
+            leads: people::leads(),
+            contacts: people::contacts(),
+            ..agent(Vendor::ChatbaseV1, Self::CHATBASE_V1_AGENT, "Shop (old)", Self::CHATBASE_KEY)
+        };
         Self::of(vec![
-            agent(Vendor::ChatbaseV1, Self::CHATBASE_V1_AGENT, "Shop (old)", Self::CHATBASE_KEY),
+            old_shop,
             agent(Vendor::ChatbaseV2, Self::CHATBASE_V2_AGENT, "Shop", Self::CHATBASE_KEY),
             agent(Vendor::ConvocoreV3, Self::CONVOCORE_AGENT, "Voice", Self::CONVOCORE_KEY),
         ])
@@ -162,6 +186,10 @@ impl Agent {
             zone: Zone::default(),
             deployment: Deployment::default(),
             writes: Writes::default(),
+            leads: Vec::new(),
+            contacts: Vec::new(),
+            attributes: Vec::new(),
+            leads_shape: LeadsShape::default(),
         }
     }
 

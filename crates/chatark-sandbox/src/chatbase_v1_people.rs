@@ -1,0 +1,220 @@
+//! The people of Chatbase's first API: leads, which can be read, and contacts, which can be written too.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, Write};
+use crate::chatbase_v1::{date, invalid, number};
+use crate::message::{ApiRequest, Reply};
+use crate::time;
+use crate::truth::Person;
+use crate::world::{Agent, LeadsShape};
+
+const USUAL_LEADS: usize = 10;
+const MOST_LEADS: usize = 100;
+
+const USUAL_CONTACTS: usize = 10;
+const FEWEST_CONTACTS: usize = 10;
+const MOST_CONTACTS: usize = 1_000;
+
+/// How many contacts one call may bring.
+const MOST_USERS: usize = 1_000;
+
+/// The fields of a contact that are texts.
+const TEXTS: [&str; 4] = ["external_id", "name", "email", "phonenumber"];
+
+/// The fields of a contact that no two contacts share.
+const UNIQUE: [&str; 2] = ["email", "external_id"];
+
+/// The account that all leads belong to.
+const ACCOUNT: &str = "sandbox-account";
+
+/// The contacts that were written into an agent.
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    /// As the list shows them.
+    written: Vec<Value>,
+}
+
+/// Answers a request for contacts; `None` where there is no such route.
+pub(crate) fn answer(write: &Write<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
+    Some(match (write.method.as_str(), write.route) {
+        ("GET", ["contacts"]) => list(write, &contacts(agent, people)),
+        ("POST", ["contacts"]) => add(write, agent, people),
+        _ => return None,
+    })
+}
+
+/// Returns an agent's contacts as the list shows them: those of the world, then those that were written.
+pub(crate) fn contacts(agent: &Agent, people: &People) -> Vec<Value> {
+    agent.contacts.iter().map(contact_of_the_world).chain(people.written.iter().cloned()).collect()
+}
+
+fn contact_of_the_world(person: &Person) -> Value {
+    let attributes: Map<String, Value> =
+        person.company.iter().map(|company| ("company".to_owned(), json!(company))).collect();
+    json!({
+        "id": person.id,
+        "external_id": person.external_id,
+        "name": person.name,
+        "email": person.email,
+        "phonenumber": person.phone,
+        "stripe_accounts": [],
+        "custom_attributes": attributes,
+        "created_at": person.created_at,
+        "updated_at": person.created_at,
+    })
+}
+
+fn list(write: &Write<'_>, held: &[Value]) -> Reply {
+    let page = number(write.request, "page", 1);
+    let per_page = number(write.request, "per_page", USUAL_CONTACTS)
+        .filter(|size| (FEWEST_CONTACTS..=MOST_CONTACTS).contains(size));
+    let (Some(page), Some(per_page)) = (page, per_page) else {
+        return invalid();
+    };
+    let skipped = (write.twist.page(page) - 1).saturating_mul(per_page);
+    let most = if write.twist.empties() { 0 } else { per_page };
+    let shown: Vec<&Value> = held.iter().skip(skipped).take(most).collect();
+    let pages = json!({
+        "page": page,
+        "per_page": per_page,
+        "total_pages": held.len().div_ceil(per_page),
+    });
+    let body = json!({ "message": "Success", "data": shown, "total": held.len(), "pages": pages });
+    Reply::json(StatusCode::OK, &body)
+}
+
+/// Adds all contacts of a call, or none of them.
+fn add(write: &Write<'_>, agent: &Agent, people: &mut People) -> Reply {
+    let body: Value = serde_json::from_slice(write.body).unwrap_or_default();
+    let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
+        return invalid();
+    };
+    let held = contacts(agent, people);
+    if let Some(field) = taken_field(&held, users) {
+        let message = format!("A contact with this {field} already exists");
+        return Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": message }));
+    }
+    let first = people.written.len() + 1;
+    let added = users.iter().zip(first..).map(|(user, number)| written_contact(agent, user, number));
+    let added: Vec<Value> = added.collect();
+    people.written.extend(added.iter().cloned());
+    Reply::json(StatusCode::OK, &json!({ "message": "Success", "data": added }))
+}
+
+fn are_valid(users: &[Value]) -> bool {
+    (1..=MOST_USERS).contains(&users.len()) && users.iter().all(is_valid)
+}
+
+fn is_valid(user: &Value) -> bool {
+    let (accounts, attributes) = (&user["stripe_accounts"], &user["custom_attributes"]);
+    user.is_object()
+        && TEXTS.iter().all(|field| user[field].is_null() || user[field].is_string())
+        && (accounts.is_null() || accounts.is_array())
+        && (attributes.is_null() || attributes.is_object())
+}
+
+/// Returns a field that two contacts would share, those of the call among themselves included.
+fn taken_field(held: &[Value], users: &[Value]) -> Option<&'static str> {
+    UNIQUE.into_iter().find(|&field| {
+        let mut taken: HashSet<&str> = held.iter().filter_map(|contact| contact[field].as_str()).collect();
+        users.iter().filter_map(|user| user[field].as_str()).any(|text| !taken.insert(text))
+    })
+}
+
+/// Returns a contact without all that its agent has no field for: nobody is told what is left out.
+fn written_contact(agent: &Agent, user: &Value, number: usize) -> Value {
+    let sent = user["custom_attributes"].as_object().into_iter().flatten();
+    let attributes: Map<String, Value> = sent
+        .filter(|(name, _)| agent.attributes.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let now = time::now_seconds();
+    let mut contact = json!({
+        "id": format!("contact_{number:08}"),
+        "stripe_accounts": user["stripe_accounts"].as_array().cloned().unwrap_or_default(),
+        "custom_attributes": attributes,
+        "created_at": now,
+        "updated_at": now,
+    });
+    for field in TEXTS {
+        contact[field] = user[field].clone();
+    }
+    contact
+}
+
+/// Answers a request for leads, newest first. An unknown agent is answered like an empty one.
+pub(crate) fn leads(call: &Call<'_>) -> Reply {
+    let Some(query) = LeadsQuery::read(call.request) else {
+        return invalid();
+    };
+    let (held, shape) = match &call.agent {
+        Some(agent) => (&agent.leads[..], agent.leads_shape),
+        None => (&[][..], LeadsShape::default()),
+    };
+    let mut matching: Vec<&Person> = held.iter().filter(|person| query.passes(person)).collect();
+    matching.sort_by_key(|person| Reverse(person.created_at));
+    let skipped = (call.twist.page(query.page) - 1).saturating_mul(query.size);
+    let most = if call.twist.empties() { 0 } else { query.size };
+    let shown = matching.into_iter().skip(skipped).take(most);
+    let collected: Value = match shape {
+        LeadsShape::Documented => shown.map(|person| documented_lead(query.agent_id, person)).collect(),
+        LeadsShape::Seen => json!({ "data": shown.map(seen_lead).collect::<Value>() }),
+    };
+    Reply::json(StatusCode::OK, &json!({ "collectedCustomers": collected }))
+}
+
+/// The parameters of the leads, read and checked.
+struct LeadsQuery<'a> {
+    agent_id: &'a str,
+    page: usize,
+    size: usize,
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+impl<'a> LeadsQuery<'a> {
+    fn read(request: &'a ApiRequest) -> Option<Self> {
+        let query = Self {
+            agent_id: request.parameter("chatbotId")?,
+            page: number(request, "page", 1)?,
+            size: number(request, "size", USUAL_LEADS)?,
+            from: date(request, "startDate", time::first_second)?,
+            to: date(request, "endDate", time::last_second)?,
+        };
+        (query.size <= MOST_LEADS).then_some(query)
+    }
+
+    fn passes(&self, person: &Person) -> bool {
+        self.from.is_none_or(|from| person.created_at >= from)
+            && self.to.is_none_or(|to| person.created_at <= to)
+    }
+}
+
+fn documented_lead(agent_id: &str, person: &Person) -> Value {
+    json!({
+        "id": format!("lead_{}", person.id),
+        "name": person.name,
+        "email": person.email,
+        "phone": person.phone,
+        "created_at": time::iso_seconds(person.created_at),
+        "chatbot_id": agent_id,
+        "account_id": ACCOUNT,
+    })
+}
+
+fn seen_lead(person: &Person) -> Value {
+    // A test's own id need not be a number.
+    let id = person.id.parse::<u64>().map_or_else(|_| json!(person.id), |number| json!(number));
+    json!({
+        "id": id,
+        "name": person.name,
+        "email": person.email,
+        "phone": person.phone,
+        "created_at": time::iso_milliseconds(person.created_at),
+    })
+}

@@ -1,0 +1,148 @@
+//! The sources of Chatbase's second API: the knowledge that an agent is trained on.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::call::Write;
+use crate::chatbase_v2::{LIST_LIMIT, USUAL_LIST_LIMIT, invalid, limit, resource_not_found, twisted};
+use crate::cursor;
+use crate::message::Reply;
+use crate::refusal::chatbase_v2_error;
+
+/// The largest body that is taken: 4.5 MB.
+const MOST_BYTES: usize = 4_500_000;
+
+const MOST_NAME_CHARACTERS: usize = 100;
+const MOST_QUESTIONS: usize = 50;
+const MOST_CONTENT_CHARACTERS: usize = 1_048_576;
+
+/// The sources that were written into an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    sent: Vec<Value>,
+}
+
+/// What is wrong with a source: the field and the problem.
+type Problem = (&'static str, String);
+
+impl Sources {
+    /// Returns the sources as they were sent, in order.
+    pub(crate) fn sent(&self) -> &[Value] {
+        &self.sent
+    }
+
+    fn place_of(&self, id: &str) -> Option<usize> {
+        (0..self.sent.len()).find(|&place| id_at(place) == id)
+    }
+
+    /// Returns a row of the list: once it is listed, a source is trained.
+    fn row(&self, place: usize) -> Value {
+        summary(&self.sent[place], place, "trained")
+    }
+}
+
+/// Answers a request for sources; `None` where there is no such route.
+pub(crate) fn answer(write: &Write<'_>, sources: &mut Sources) -> Option<Reply> {
+    let outcome = match (write.method.as_str(), write.route) {
+        ("POST", ["sources"]) => add(write, sources),
+        ("GET", ["sources"]) => list(write, sources),
+        ("GET", ["sources", id]) => single(sources, id),
+        _ => return None,
+    };
+    Some(outcome.unwrap_or_else(|refused| refused))
+}
+
+fn add(write: &Write<'_>, sources: &mut Sources) -> Result<Reply, Reply> {
+    if write.body.len() > MOST_BYTES {
+        let body = chatbase_v2_error("PAYLOAD_TOO_LARGE", "The request body must not exceed 4.5 MB");
+        return Err(Reply::json(StatusCode::PAYLOAD_TOO_LARGE, &body));
+    }
+    let sent: Value = serde_json::from_slice(write.body).map_err(|_| {
+        let body = chatbase_v2_error("VALIDATION_INVALID_JSON", "The request body is not valid JSON");
+        Reply::json(StatusCode::BAD_REQUEST, &body)
+    })?;
+    check(&sent).map_err(|(field, problem)| invalid(field, &problem))?;
+    let data = summary(&sent, sources.sent.len(), "untrained");
+    sources.sent.push(sent);
+    Ok(Reply::json(StatusCode::CREATED, &json!({ "data": data })))
+}
+
+fn check(sent: &Value) -> Result<(), Problem> {
+    check_text("name", &sent["name"], MOST_NAME_CHARACTERS)?;
+    match sent["type"].as_str() {
+        Some("text") => check_text("content", &sent["content"], MOST_CONTENT_CHARACTERS),
+        Some("qna") => {
+            check_questions(&sent["questions"])?;
+            check_text("answer", &sent["answer"], usize::MAX)
+        }
+        _ => Err(("type", "Invalid discriminator value".to_owned())),
+    }
+}
+
+fn check_text(field: &'static str, value: &Value, most: usize) -> Result<(), Problem> {
+    match value.as_str().map(|text| text.chars().count()) {
+        None => Err((field, "Expected string".to_owned())),
+        Some(0) => Err((field, "String must contain at least 1 character(s)".to_owned())),
+        Some(length) if length > most => {
+            Err((field, format!("String must contain at most {most} character(s)")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_questions(value: &Value) -> Result<(), Problem> {
+    let Some(questions) = value.as_array() else {
+        return Err(("questions", "Expected array".to_owned()));
+    };
+    if !(1..=MOST_QUESTIONS).contains(&questions.len()) {
+        return Err(("questions", format!("Array must contain 1 to {MOST_QUESTIONS} element(s)")));
+    }
+    questions.iter().try_for_each(|question| check_text("questions", question, usize::MAX))
+}
+
+fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
+    let limit = limit(write.request, USUAL_LIST_LIMIT, LIST_LIMIT)?;
+    let asked = write.request.parameter("cursor");
+    let start = match asked {
+        None => 0,
+        Some(text) => place_after(sources, text).ok_or_else(|| invalid("cursor", "Invalid cursor"))?,
+    };
+    let total = sources.sent.len();
+    let end = total.min(start.saturating_add(limit));
+    let mut places: Vec<usize> = (start..end).collect();
+    let next = places
+        .last()
+        .filter(|_| end < total)
+        .map(|&last| cursor::encode_padded(&json!({ "id": id_at(last) })));
+    let pagination = twisted(write.request, write.twist, &mut places, next, total);
+    let rows: Vec<Value> = places.into_iter().map(|place| sources.row(place)).collect();
+    Ok(Reply::json(StatusCode::OK, &json!({ "data": rows, "pagination": pagination })))
+}
+
+/// Returns the place where a list goes on after a cursor; an empty id is that of the beginning.
+fn place_after(sources: &Sources, text: &str) -> Option<usize> {
+    let value = cursor::decode(text)?;
+    match value.get("id")?.as_str()? {
+        "" => Some(0),
+        id => sources.place_of(id).map(|place| place + 1),
+    }
+}
+
+fn single(sources: &Sources, id: &str) -> Result<Reply, Reply> {
+    let place = sources.place_of(id).ok_or_else(resource_not_found)?;
+    let mut data = sources.row(place);
+    for field in ["questions", "answer", "content"] {
+        if let Some(held) = sources.sent[place].get(field) {
+            data[field] = held.clone();
+        }
+    }
+    Ok(Reply::json(StatusCode::OK, &json!({ "data": data })))
+}
+
+fn summary(sent: &Value, place: usize, status: &str) -> Value {
+    json!({ "id": id_at(place), "type": sent["type"], "name": sent["name"], "status": status })
+}
+
+fn id_at(place: usize) -> String {
+    format!("src_{}", place + 1)
+}

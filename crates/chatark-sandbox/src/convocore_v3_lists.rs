@@ -1,0 +1,133 @@
+//! Convocore's lists of conversations, which are thin and not metered, and of the leads that were written.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::call::Write;
+use crate::convocore_v3::{cursor_of, invalid, parameter, read_cursor, twisted};
+use crate::convocore_v3_writes::{Lead, Written};
+use crate::message::{ApiRequest, Reply};
+use crate::truth::Conversation;
+use crate::world::Agent;
+
+/// How many conversations a page has at most, and by default; more cannot be had by asking.
+const MOST_CONVERSATIONS: usize = 20;
+
+const USUAL_LEADS: usize = 20;
+const MOST_LEADS: usize = 100;
+
+/// Answers a request for a list; `None` where it is not one.
+pub(crate) fn answer(write: &Write<'_>, agent: &Agent, written: &Written) -> Option<Reply> {
+    let outcome = match (write.method.as_str(), write.route) {
+        ("GET", ["convos"]) => conversations(write, agent, written),
+        ("GET", ["leads"]) => leads(write, agent, &written.leads),
+        _ => return None,
+    };
+    Some(outcome.unwrap_or_else(|refused| refused))
+}
+
+fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<Reply, Reply> {
+    let limit = number(write.request, "limit", MOST_CONVERSATIONS)?.min(MOST_CONVERSATIONS);
+    let page = number(write.request, "page", 1)?;
+    let after = parameter(write.request, "cursor", read_cursor)?;
+    // Pages are not counted here: only a cursor leads to another one.
+    if page > 1 && after.is_none() {
+        return Err(invalid("page"));
+    }
+    let dataset = &agent.dataset;
+    let start = after.map_or(0, |key| dataset.first_older_than(&key));
+    let listed = (start..dataset.len()).filter(|&place| is_listed(&dataset.at(place), written));
+    let mut places: Vec<usize> = listed.take(limit + 1).collect();
+    let has_more = places.len() > limit;
+    places.truncate(limit);
+    let next = places.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last), false));
+    let asked = write.request.parameter("cursor");
+    let (next, has_more) = twisted(write.twist, asked, false, &mut places, next);
+
+    let rows: Vec<Value> = places.into_iter().map(|place| thin_row(&dataset.at(place))).collect();
+    let mut body = json!({
+        "success": true,
+        "message": "Conversations retrieved successfully",
+        "limit": limit,
+        "hasMore": has_more,
+        "data": rows,
+    });
+    add_known(&mut body, [("nextCursor", json!(next))]);
+    Ok(Reply::json(StatusCode::OK, &body))
+}
+
+/// Nothing was said in some conversations; they are listed only if a client created them.
+fn is_listed(conversation: &Conversation, written: &Written) -> bool {
+    !conversation.messages.is_empty() || written.created.contains(&conversation.id)
+}
+
+/// Returns the row of a conversation, which lacks the notes.
+fn thin_row(conversation: &Conversation) -> Value {
+    let contact = &conversation.contact;
+    let mut row = json!({
+        "ID": conversation.id,
+        "userID": conversation.id,
+        "ts": conversation.created_at,
+        "tags": conversation.tags,
+    });
+    add_known(
+        &mut row,
+        [
+            ("origin", json!(conversation.channel.convocore_name())),
+            ("userName", json!(contact.name)),
+            ("userEmail", json!(contact.email)),
+        ],
+    );
+    if !conversation.messages.is_empty() {
+        let times = || conversation.messages.iter().filter_map(|message| message.created_at);
+        row["messagesNum"] = json!(conversation.messages.len());
+        row["firstMessageTS"] = json!(times().min().unwrap_or(conversation.created_at));
+        row["lastMessageTS"] = json!(times().max().unwrap_or(conversation.updated_at));
+    }
+    row
+}
+
+/// Adds what is known, and leaves the keys of the rest out.
+fn add_known<const N: usize>(object: &mut Value, fields: [(&str, Value); N]) {
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        object[name] = value;
+    }
+}
+
+fn leads(write: &Write<'_>, agent: &Agent, held: &[Lead]) -> Result<Reply, Reply> {
+    let page = number(write.request, "page", 1)?;
+    let limit = number(write.request, "limit", USUAL_LEADS)?;
+    if limit > MOST_LEADS {
+        return Err(invalid("limit"));
+    }
+    let skipped = (write.twist.page(page) - 1).saturating_mul(limit);
+    let most = if write.twist.empties() { 0 } else { limit };
+    let shown = held.iter().enumerate().skip(skipped).take(most);
+    let rows: Vec<Value> = shown.map(|(place, lead)| lead_row(agent, place, lead)).collect();
+    let body = json!({ "leads": rows, "total": held.len(), "page": page, "limit": limit });
+    Ok(Reply::json(StatusCode::OK, &body))
+}
+
+fn lead_row(agent: &Agent, place: usize, lead: &Lead) -> Value {
+    let sent = &lead.sent;
+    json!({
+        "id": format!("lead_{}", place + 1),
+        "agentId": agent.id,
+        "name": sent["userName"],
+        "email": sent["userEmail"],
+        "phone": sent["userPhone"],
+        "metaData": {
+            "address": sent["userAddress"],
+            "company": sent["userCompany"],
+            "notes": sent["notes"],
+            "website": sent["userWebsite"],
+        },
+        "ts": lead.ts,
+    })
+}
+
+/// Returns a number of at least 1.
+fn number(request: &ApiRequest, name: &str, usual: usize) -> Result<usize, Reply> {
+    let read = parameter(request, name, |text| text.parse().ok().filter(|&number: &usize| number > 0))?;
+    Ok(read.unwrap_or(usual))
+}

@@ -1,0 +1,83 @@
+//! The curated people of the small shop: leads that its chatbot collected, and contacts that it knows.
+
+use crate::truth::Person;
+
+/// Returns the curated leads, newest first. Jonas Weber is a contact too.
+pub(crate) fn leads() -> Vec<Person> {
+    vec![
+        // 18 November 2026, 09:12:05 UTC.
+        person("4715", 1_794_993_125)
+            .named("Jonas Weber")
+            .at("jonas.weber@example.com")
+            .by_phone("+49 30 23125 014"),
+        // 11 November 2026, 15:40:30 UTC.
+        person("4714", 1_794_411_630).named("Emily Carter").at("emily.carter@example.com"),
+        // 2 November 2026, 20:05:00 UTC. The form asked for the address alone.
+        person("4713", 1_793_649_900).at("lampen.fan@example.com"),
+        // 17 October 2026, 07:30:45 UTC. Somebody who would rather be called.
+        person("4712", 1_792_222_245).named("Käthe Großmann").by_phone("+49 30 23125 027"),
+        // 3 September 2026, 12:00:00 UTC.
+        person("4711", 1_788_436_800)
+            .named("Oliver Bennett")
+            .at("oliver.bennett@example.com")
+            .by_phone("+44 20 7946 0018"),
+    ]
+}
+
+/// Returns the curated contacts, oldest first.
+pub(crate) fn contacts() -> Vec<Person> {
+    vec![
+        // 5 January 2026, 10:00:00 UTC.
+        person("contact_5f1c0a77", 1_767_607_200)
+            .known_as("shop-customer-1001")
+            .named("Jonas Weber")
+            .at("jonas.weber@example.com")
+            .by_phone("+49 30 23125 014"),
+        // 14 February 2026, 08:15:00 UTC.
+        person("contact_6b02de41", 1_771_056_900)
+            .known_as("shop-customer-1002")
+            .named("Hannah Schäfer")
+            .at("einkauf@cafe-schaefer.example.com")
+            .by_phone("+49 30 23125 033")
+            .of("Café Schäfer GmbH"),
+        // 30 April 2026, 17:45:10 UTC.
+        person("contact_7e9913bc", 1_777_571_110).named("George Ellis").at("george.ellis@example.com"),
+        // 21 July 2026, 06:20:00 UTC.
+        person("contact_8ad4470e", 1_784_614_800)
+            .known_as("shop-customer-1017")
+            .named("Amelia Hughes")
+            .at("amelia@hughes-interiors.example.com")
+            .of("Hughes Interiors Ltd"),
+    ]
+}
+
+fn person(id: &str, created_at: i64) -> Person {
+    Person { id: id.to_owned(), created_at, ..Person::default() }
+}
+
+impl Person {
+    fn known_as(mut self, external_id: &str) -> Self {
+        self.external_id = Some(external_id.to_owned());
+        self
+    }
+
+    fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    fn at(mut self, email: &str) -> Self {
+        self.email = Some(email.to_owned());
+        self
+    }
+
+    fn by_phone(mut self, phone: &str) -> Self {
+        self.phone = Some(phone.to_owned());
+        self
+    }
+
+    fn of(mut self, company: &str) -> Self {
+        self.company = Some(company.to_owned());
+        self
+    }
+}
