@@ -45,7 +45,7 @@ fn crates_do_not_know_what_they_must_not_know() {
         ("chatark-engine", &["reqwest", "rusqlite", "clap", "indicatif", "csv"]),
         ("chatark-formats", &["tokio", "reqwest", "rusqlite", "clap", "indicatif"]),
         ("chatark-report", &["tokio", "reqwest", "rusqlite", "clap", "indicatif", "chrono"]),
-        ("chatark-migrate", &["tokio", "reqwest", "rusqlite", "clap", "indicatif"]),
+        ("chatark-migrate", &["reqwest", "rusqlite", "clap", "indicatif"]),
         ("chatark-sandbox", &["reqwest", "rusqlite", "clap"]),
         ("chatark-cli", &["reqwest", "rusqlite", "csv"]),
     ];

@@ -126,6 +126,17 @@ impl Archive {
         transaction.commit().map_err(failed())
     }
 
+    /// Takes back transfers of which nothing was sent.
+    pub fn forget_transfers(&mut self, target: &str, cargo: Cargo, marks: &[&str]) -> Result<()> {
+        let failed = || database("write the ledger of migrations");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        for mark in marks {
+            let sql = "DELETE FROM transfer WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
+            transaction.execute(sql, params![target, cargo.as_str(), mark]).map_err(failed())?;
+        }
+        transaction.commit().map_err(failed())
+    }
+
     /// Counts the transfers of a kind that reached a state.
     pub fn count_transfers(&self, target: &str, cargo: Cargo, state: TransferState) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer WHERE target = ?1 AND cargo = ?2 AND state = ?3";

@@ -7,6 +7,8 @@ mod config;
 mod dialect;
 mod map;
 mod source;
+mod target;
 mod wire;
 
 pub use source::{ChatbaseV1, DESCRIPTOR, connect, validate};
+pub use target::connect_target;

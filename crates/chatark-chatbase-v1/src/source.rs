@@ -45,16 +45,20 @@ const GET_CONVERSATIONS: &str = "get conversations";
 /// One Chatbase agent, read through API v1.
 #[derive(Debug)]
 pub struct ChatbaseV1 {
-    client: ApiClient,
-    agent_id: String,
+    pub(crate) client: ApiClient,
+    pub(crate) agent_id: String,
 }
 
 /// Creates the provider of one source.
 pub fn connect(settings: &Settings, connector: Connector) -> Result<Box<dyn Provider>> {
+    Ok(Box::new(open_account(settings, connector)?))
+}
+
+pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ChatbaseV1> {
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ChatbaseV1Dialect)?;
-    Ok(Box::new(ChatbaseV1 { client, agent_id: config.agent_id }))
+    Ok(ChatbaseV1 { client, agent_id: config.agent_id })
 }
 
 /// Returns what is wrong with settings beyond their types.

@@ -24,6 +24,49 @@ pub(crate) struct Envelope {
     pub(crate) data: Option<Vec<Value>>,
 }
 
+/// A page of contacts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Contacts {
+    pub(crate) data: Vec<Known>,
+    #[serde(default)]
+    pub(crate) total: Option<u64>,
+}
+
+/// What was written, where the vendor repeats it; its documents do not say that it does.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Acknowledged {
+    #[serde(default)]
+    data: Value,
+}
+
+/// The ids of a contact: the vendor's and ours.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Known {
+    #[serde(default)]
+    pub(crate) id: Value,
+    #[serde(default)]
+    pub(crate) external_id: Value,
+}
+
+impl Known {
+    pub(crate) fn id(&self) -> Option<String> {
+        self.id.as_str().map(str::to_owned)
+    }
+
+    pub(crate) fn external_id(&self) -> Option<String> {
+        self.external_id.as_str().map(str::to_owned)
+    }
+}
+
+impl Acknowledged {
+    /// Returns the vendor's id of a contact that was written.
+    pub(crate) fn id_of(&self, external_id: &str) -> Option<String> {
+        let contacts = self.data.as_array()?;
+        let written = contacts.iter().find(|contact| contact["external_id"] == external_id)?;
+        written["id"].as_str().map(str::to_owned)
+    }
+}
+
 /// A refusal.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Failure {

@@ -9,6 +9,8 @@ mod dialect;
 mod map;
 mod source;
 mod sweep;
+mod target;
 mod wire;
 
 pub use source::{ChatbaseV2, DESCRIPTOR, connect, validate};
+pub use target::connect_target;

@@ -34,7 +34,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
 /// The most conversations that the export gives at once, by the vendor's specification.
 pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries that the lists give at once, by the vendor's specification.
-const LIST_LIMIT: u32 = 100;
+pub(crate) const LIST_LIMIT: u32 = 100;
 /// What the vendor allows each key, by its newest documents; an older snapshot says 100 requests.
 pub(crate) const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
@@ -50,15 +50,19 @@ pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: s
 #[derive(Debug)]
 pub struct ChatbaseV2 {
     pub(crate) client: ApiClient,
-    agent_id: String,
+    pub(crate) agent_id: String,
 }
 
 /// Creates the provider of one source.
 pub fn connect(settings: &Settings, connector: Connector) -> Result<Box<dyn Provider>> {
+    Ok(Box::new(open_account(settings, connector)?))
+}
+
+pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ChatbaseV2> {
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ChatbaseV2Dialect)?;
-    Ok(Box::new(ChatbaseV2 { client, agent_id: config.agent_id }))
+    Ok(ChatbaseV2 { client, agent_id: config.agent_id })
 }
 
 /// Returns what is wrong with settings beyond their types.

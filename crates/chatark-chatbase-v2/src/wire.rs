@@ -65,6 +65,39 @@ pub(crate) struct NamedAgent {
     pub(crate) name: Option<String>,
 }
 
+/// A page of sources of knowledge.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sources {
+    pub(crate) data: Vec<NamedSource>,
+    #[serde(default)]
+    pub(crate) pagination: Pagination,
+}
+
+/// A source of knowledge.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamedSource {
+    #[serde(default)]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+}
+
+/// A source of knowledge that was just created, bare or under `data`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewSource {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    data: Option<NamedSource>,
+}
+
+impl NewSource {
+    /// Returns the vendor's id.
+    pub(crate) fn id(self) -> Option<String> {
+        self.id.or_else(|| self.data?.id)
+    }
+}
+
 /// A refusal.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Failure {

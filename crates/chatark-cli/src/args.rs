@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatark_archive::Part;
-use chatark_core::{Channel, Feedback, Status, Timestamp, Zone, time};
+use chatark_core::{Cargo, Channel, Feedback, Status, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
-use chatark_migrate::FileTarget;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -288,8 +287,10 @@ pub(crate) struct MigrateArgs {
 pub(crate) enum MigrateAction {
     /// Say what would go, and what becomes of each field; writes nothing
     Plan(MigratePlanArgs),
-    /// Write what the plan says
+    /// Write what the plan says; goes on where it stopped, and writes nothing twice
     Run(MigrateRunArgs),
+    /// Show where everything went that was carried into an agent
+    Ledger(MigrateLedgerArgs),
 }
 
 /// What goes where, the same for a plan and its run.
@@ -298,9 +299,16 @@ pub(crate) struct Move {
     /// The sources to take from; may be given several times [default: all]
     #[arg(long, value_name = "SOURCE", num_args = 1..)]
     pub(crate) from: Vec<String>,
-    /// The target: openai-jsonl, sharegpt-jsonl, contacts-csv, questions-csv, vcon or slack-zip
-    #[arg(long, value_name = "TARGET", value_parser = file_target)]
-    pub(crate) to: FileTarget,
+    /// The target: openai-jsonl, sharegpt-jsonl, contacts-csv, questions-csv, vcon or slack-zip for files, or the
+    /// name of a source of the config to write into that agent
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: String,
+    /// Of what the agent takes, this alone: history, contacts or knowledge [default: all]
+    #[arg(long, value_name = "KIND", value_parser = cargo)]
+    pub(crate) only: Option<Cargo>,
+    /// Let knowledge go as a few long texts in place of single questions and answers
+    #[arg(long)]
+    pub(crate) as_text: bool,
     /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) since: Option<Timestamp>,
@@ -340,7 +348,16 @@ pub(crate) struct MigratePlanArgs {
 pub(crate) struct MigrateRunArgs {
     #[command(flatten)]
     pub(crate) what: Move,
-    /// The folder to write to
+    /// Write into the agent without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// End the run, with what was written kept in the ledger, before it makes more requests than this
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_requests: Option<u64>,
+    /// End the run, with what was written kept in the ledger, after this time, such as `90s`, `10m` or `2h`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) max_duration: Option<Duration>,
+    /// The folder to write files to
     #[arg(long, short, value_name = "FOLDER", default_value = "migration")]
     pub(crate) output: PathBuf,
     /// Begin CSV files with a byte order mark, for spreadsheets
@@ -349,6 +366,26 @@ pub(crate) struct MigrateRunArgs {
     /// Guard CSV cells that a spreadsheet would run as a formula
     #[arg(long)]
     pub(crate) csv_safe: bool,
+}
+
+impl MigrateRunArgs {
+    /// Returns what a run may spend.
+    pub(crate) fn budget(&self) -> BudgetLimits {
+        BudgetLimits { requests: self.max_requests, duration: self.max_duration, ..BudgetLimits::default() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateLedgerArgs {
+    /// What came from these sources alone; may be given several times [default: all]
+    #[arg(long, value_name = "SOURCE", num_args = 1..)]
+    pub(crate) from: Vec<String>,
+    /// What went into this agent alone, by the name of its source in the config [default: all]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: Option<String>,
+    /// Write it as a CSV file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 /// The period of metrics.
@@ -402,9 +439,8 @@ fn channel(word: &str) -> Result<Channel, String> {
     Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
 }
 
-fn file_target(word: &str) -> Result<FileTarget, String> {
-    let words: Vec<_> = FileTarget::ALL.iter().map(|target| target.as_str()).collect();
-    FileTarget::from_word(word).ok_or_else(|| format!("the targets are {}", words.join(", ")))
+fn cargo(word: &str) -> Result<Cargo, String> {
+    Cargo::from_word(word).ok_or_else(|| "write `history`, `contacts` or `knowledge`".to_owned())
 }
 
 fn status(word: &str) -> Result<Status, String> {

@@ -1,6 +1,6 @@
 //! The list of providers: one line for each vendor API.
 
-use chatark_core::{Descriptor, Provider, Result, SettingProblem, Settings};
+use chatark_core::{Descriptor, Provider, Result, SettingProblem, Settings, Target};
 use chatark_http::Connector;
 
 /// What the command line needs of a provider crate.
@@ -8,6 +8,7 @@ pub(crate) struct Entry {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) validate: fn(&Settings) -> Vec<SettingProblem>,
     pub(crate) connect: fn(&Settings, Connector) -> Result<Box<dyn Provider>>,
+    pub(crate) connect_target: fn(&Settings, Connector) -> Result<Box<dyn Target>>,
 }
 
 /// Declares the entry of a provider crate, all of which have the same functions.
@@ -17,6 +18,7 @@ macro_rules! entry {
             descriptor: &$provider::DESCRIPTOR,
             validate: $provider::validate,
             connect: $provider::connect,
+            connect_target: $provider::connect_target,
         }
     };
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
+use chatark_core::{Error, ErrorKind, Origin, Result, SourceName, Target};
 use chatark_engine::{Source, now};
 use chatark_http::{Budget, BudgetLimits, Connector, Gates, SecretString};
 use tokio::runtime::{Builder, Runtime};
@@ -123,16 +123,35 @@ impl Session {
         chosen.iter().map(|source| self.connect_one(source, SecretString::default(), ui)).collect()
     }
 
-    fn connect_one(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Result<Source> {
-        let connector = Connector {
+    /// Connects a source to write into it, with its key.
+    pub(crate) fn connect_target(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
+        if let Some(warning) = source.key.warning() {
+            ui.warn(&format!("{}: {warning}", source.name));
+        }
+        let key = source.key.resolve().map_err(|error| error.with("source", &source.name))?;
+        let target = (source.entry.connect_target)(&source.settings, self.connector(source, key, ui))?;
+        Ok(target.into())
+    }
+
+    /// Connects a source to say what could be written into it, without a key and without a call.
+    pub(crate) fn connect_target_offline(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
+        let connector = self.connector(source, SecretString::default(), ui);
+        Ok((source.entry.connect_target)(&source.settings, connector)?.into())
+    }
+
+    fn connector(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Connector {
+        Connector {
             source: source.name.to_string(),
             key,
             gates: Arc::clone(&self.gates),
             budget: Arc::clone(&self.budget),
             policy: self.config.policy,
             watcher: Arc::new(ui.clone()),
-        };
-        let provider = (source.entry.connect)(&source.settings, connector)?;
+        }
+    }
+
+    fn connect_one(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Result<Source> {
+        let provider = (source.entry.connect)(&source.settings, self.connector(source, key, ui))?;
         let origin = Origin {
             source: source.name.clone(),
             provider: source.entry.descriptor.name.to_owned(),

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use chatark_archive::Verdict;
-use chatark_core::{Error, SourceName};
+use chatark_core::{Cargo, Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{Notice, Watcher};
+use chatark_migrate::Tally;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -94,6 +95,20 @@ impl Ui {
         }
     }
 
+    /// Asks a question at the terminal, and returns whether the answer is yes.
+    pub(crate) fn asks(&self, question: &str) -> bool {
+        let mut answer = String::new();
+        let mut ask = || {
+            let _ = write!(anstream::stderr().lock(), "{question}");
+            std::io::stdin().read_line(&mut answer).is_ok()
+        };
+        let is_answered = match &self.0.bars {
+            Some(bars) => bars.suspend(ask),
+            None => ask(),
+        };
+        is_answered && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
     /// Says one line of a list of mistakes.
     pub(crate) fn mistake(&self, line: &str) {
         self.to_stderr(&format!("{RED}error{RED:#}: {line}"));
@@ -175,6 +190,13 @@ impl Ui {
         }
     }
 
+    /// Takes away what was drawn of a migration.
+    pub(crate) fn end_migration(&self) {
+        for cargo in Cargo::ALL {
+            self.end_source(cargo.as_str());
+        }
+    }
+
     fn end_source(&self, source: &str) {
         if let Some(SourceLine { bar: Some(bar), .. }) = self.sources().remove(source) {
             bar.finish_and_clear();
@@ -203,6 +225,26 @@ impl Observer for Ui {
                 self.say(&outcome_line(outcome));
             }
             _ => {}
+        }
+    }
+}
+
+impl chatark_migrate::Progress for Ui {
+    fn advance(&self, cargo: Cargo, tally: &Tally) {
+        let name = cargo.as_str();
+        let is_new = !self.sources().contains_key(name);
+        if is_new {
+            self.begin_source(name);
+        }
+        let mut sources = self.sources();
+        let Some(line) = sources.get_mut(name) else { return };
+        if let Some(bar) = &line.bar {
+            bar.set_style(migration_style());
+            bar.set_position(tally.written);
+        } else if line.said.elapsed() >= LINE_EVERY {
+            line.said = Instant::now();
+            drop(sources);
+            self.say(&format!("{name}: {} written", grouped(tally.written)));
         }
     }
 }
@@ -356,6 +398,11 @@ impl Failed {
 
 fn spinner_style() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {prefix:<16} {pos:>9} conversations  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn migration_style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix:<16} {pos:>9} written")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 

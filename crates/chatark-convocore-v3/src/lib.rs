@@ -7,8 +7,11 @@ mod config;
 mod dialect;
 mod map;
 mod outlet;
+mod pack;
 mod parts;
 mod source;
+mod target;
 mod wire;
 
 pub use source::{ConvocoreV3, DESCRIPTOR, connect, validate};
+pub use target::connect_target;

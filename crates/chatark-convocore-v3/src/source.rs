@@ -57,17 +57,21 @@ const AGENT: &str = "read the agent";
 /// One Convocore agent, read through API v3.
 #[derive(Debug)]
 pub struct ConvocoreV3 {
-    client: ApiClient,
-    agent_id: String,
+    pub(crate) client: ApiClient,
+    pub(crate) agent_id: String,
     zone: Zone,
 }
 
 /// Creates the provider of one source.
 pub fn connect(settings: &Settings, connector: Connector) -> Result<Box<dyn Provider>> {
+    Ok(Box::new(open_account(settings, connector)?))
+}
+
+pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ConvocoreV3> {
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ConvocoreV3Dialect)?;
-    Ok(Box::new(ConvocoreV3 { client, agent_id: config.agent_id, zone: config.zone }))
+    Ok(ConvocoreV3 { client, agent_id: config.agent_id, zone: config.zone })
 }
 
 /// Returns what is wrong with settings beyond their types.

@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::pack;
+
 /// Any answer: what surrounds conversations or an agent, and the three forms in which the vendor says no.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
@@ -32,6 +34,9 @@ pub(crate) struct Answer<T> {
     next_cursor: Option<Value>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) scanned_convo_count: Option<u64>,
+    /// How many leads were written.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) count: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) usage: Option<Usage>,
     #[serde(default, deserialize_with = "lenient")]
@@ -78,6 +83,61 @@ pub(crate) struct Agent {
     pub(crate) name: Option<String>,
 }
 
+/// A conversation that was just created.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Created {
+    #[serde(default, rename = "ID", alias = "id", deserialize_with = "lenient")]
+    pub(crate) id: Option<String>,
+}
+
+/// What the vendor says of turns that were just written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Written {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) messages_num: Option<u64>,
+}
+
+/// A conversation as it is listed; read by itself, it has its notes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row {
+    #[serde(default, rename = "ID", deserialize_with = "lenient")]
+    pub(crate) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) messages_num: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    tags: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient")]
+    notes: Option<String>,
+}
+
+/// A page of leads.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Leads {
+    pub(crate) leads: Vec<Lead>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) total: Option<u64>,
+}
+
+/// A lead: as it was written, its note stands beside the name; as it is read, among the metadata.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Lead {
+    #[serde(default, alias = "ID", deserialize_with = "lenient")]
+    pub(crate) id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    notes: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    meta_data: Option<LeadMetadata>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LeadMetadata {
+    #[serde(default, deserialize_with = "lenient")]
+    notes: Option<String>,
+}
+
 /// The fields that are needed before a conversation is mapped.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Identified {
@@ -106,6 +166,26 @@ struct IdentifiedConversation {
 pub(crate) struct Place {
     /// The vendor's cursor of the next page, opaque.
     pub(crate) cursor: String,
+}
+
+impl Row {
+    /// Returns the sign of a conversation that was carried here, where its note is shown.
+    pub(crate) fn sign(&self) -> Option<String> {
+        self.notes.as_deref().and_then(pack::signed).map(str::to_owned)
+    }
+
+    /// Returns whether its tags say that it was carried here.
+    pub(crate) fn was_carried(&self) -> bool {
+        self.tags.iter().flatten().any(|tag| tag.starts_with(pack::TAG))
+    }
+}
+
+impl Lead {
+    /// Returns the sign of a lead that was carried here.
+    pub(crate) fn sign(&self) -> Option<String> {
+        let metadata = self.meta_data.as_ref().and_then(|metadata| metadata.notes.as_deref());
+        self.notes.as_deref().or(metadata).and_then(pack::signed).map(str::to_owned)
+    }
 }
 
 impl<T> Answer<T> {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::Result;
 use crate::ids::{ConversationId, SourceName};
@@ -16,7 +17,8 @@ use crate::provider::Pace;
 use crate::time::Timestamp;
 
 /// A kind of thing that is carried to another platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cargo {
     /// Conversations with their messages.
     History,

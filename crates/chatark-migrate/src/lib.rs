@@ -6,20 +6,30 @@
 //!
 //! **This crate knows no terminal, no vendor and no HTTP.** What each target takes is told in `docs/migrate.md`.
 
+mod carry;
 mod files;
+mod forecast;
+mod knowledge;
+mod ledger;
 mod pairs;
+mod people;
 mod person;
 mod plan;
 mod run;
 mod selection;
+mod supply;
 mod target;
 
 use std::fmt::Write as _;
 
+pub use carry::{Carried, Job, Progress, ReadBack, Tally, carry};
+pub use forecast::{Forecast, forecast};
 pub use plan::{Plan, plan};
 pub use run::{Written, run};
 pub use selection::Selection;
+pub use supply::Order;
 pub use target::FileTarget;
+pub use tokio_util::sync::CancellationToken;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

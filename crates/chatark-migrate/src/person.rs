@@ -1,6 +1,19 @@
 //! Who wrote.
 
-use chatark_core::{ArchivedConversation, Contact};
+use chatark_core::{ArchivedConversation, Contact, Fate, Losses, Rule};
+
+use crate::people::People;
+
+/// Adds the person of a conversation to people, and notes what becomes of its fields by the rules of a target.
+pub(crate) fn gather(people: &mut People, rules: &[Rule], found: &ArchivedConversation, losses: &mut Losses) {
+    match key(found) {
+        Some(key) => {
+            losses.apply(rules, found);
+            people.add(key, found);
+        }
+        None => losses.note("conversation", Fate::Lost, "nothing is known of the person", 1, found),
+    }
+}
 
 /// Returns what tells one person from another: an e-mail address, a telephone number, or the vendor's id, which is
 /// good within its source alone. Of whom none of these is known, each conversation has a person of its own; `None`

@@ -3,7 +3,9 @@
 use chatark_core::{ArchivedConversation, Losses, Result};
 use serde_json::Value;
 
-use crate::files::{contacts, openai, questions, sharegpt, slack, vcon};
+use crate::files::{openai, sharegpt, slack, vcon};
+use crate::knowledge::Questions;
+use crate::people::People;
 
 /// A format of another platform, to be written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +89,8 @@ impl FileTarget {
         match self {
             Self::OpenAi => Box::new(openai::OpenAi),
             Self::ShareGpt => Box::new(sharegpt::ShareGpt),
-            Self::Contacts => Box::<contacts::Contacts>::default(),
-            Self::Questions => Box::<questions::Questions>::default(),
+            Self::Contacts => Box::<People>::default(),
+            Self::Questions => Box::<Questions>::default(),
             Self::Vcon => Box::new(vcon::Vcon),
             Self::Slack => Box::<slack::Slack>::default(),
         }

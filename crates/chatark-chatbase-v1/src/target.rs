@@ -1,0 +1,131 @@
+//! Writes people into Chatbase v1 as contacts. History has no way in, and no other call is made.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatark_core::{
+    Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Person, Result, Rule, Settings, Taking,
+    Target, Terms,
+};
+use chatark_http::{Call, Connector};
+use serde_json::{Map, Value};
+
+use crate::DESCRIPTOR;
+use crate::source::{ChatbaseV1, open_account};
+use crate::wire::{Acknowledged, Contacts};
+
+const CREATE: &str = "create contacts";
+const LIST: &str = "list contacts";
+/// The most contacts of one call and of one page, by the vendor's documents.
+const AT_ONCE: usize = 1_000;
+
+const ATTRIBUTE: &str =
+    "as a custom attribute of this name, where the agent has one; else the vendor drops it without a word";
+const NEWEST: &str = "one contact for each person: the newest value that is known";
+
+const RULES: &[Rule] = &[
+    ("contact.id", Fate::Kept, "as external_id; where two people share one, the second has another"),
+    ("contact.name", Fate::Kept, NEWEST),
+    ("contact.email", Fate::Kept, NEWEST),
+    ("contact.phone", Fate::Kept, NEWEST),
+    ("contact.company", Fate::Approximated, ATTRIBUTE),
+    ("contact.address", Fate::Approximated, ATTRIBUTE),
+    ("contact.website", Fate::Approximated, ATTRIBUTE),
+];
+
+/// What the vendor takes, by its documents of autumn 2026.
+const TERMS: Terms = Terms {
+    title: DESCRIPTOR.title,
+    takings: &[Taking {
+        cargo: Cargo::Contacts,
+        at_once: AT_ONCE,
+        requests_each: 0,
+        listed_at_once: AT_ONCE as u64,
+        text_characters: None,
+        rules: RULES,
+    }],
+    pace: None,
+    notes: &[
+        "Chatbase takes no history: chat would answer anew, at a cost, with today's date; conversations stay in the archive",
+        "an e-mail address can be there once: a person who is known there already is refused",
+    ],
+};
+
+/// Creates the target of one agent.
+pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<dyn Target>> {
+    Ok(Box::new(open_account(settings, connector)?))
+}
+
+#[async_trait]
+impl Target for ChatbaseV1 {
+    fn terms(&self) -> &'static Terms {
+        &TERMS
+    }
+
+    fn pack(&self, load: Load<'_>, _: &mut Losses) -> Result<Option<Parcel>> {
+        let Load::Person(person) = load else { return Ok(None) };
+        let (mark, sign) = (person.key.clone(), person.external_id.clone());
+        let creation = user(person).into();
+        Ok(Some(Parcel { mark, sign, origin: None, messages: 0, creation, completion: Bytes::new() }))
+    }
+
+    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
+        if cargo != Cargo::Contacts {
+            return Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken"));
+        }
+        let call = Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(list(parcels));
+        let answer: Acknowledged = self.client.json(&call).await?;
+        Ok(parcels.iter().map(|parcel| answer.id_of(&parcel.sign)).collect())
+    }
+
+    async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {
+        let mut seen = 0;
+        for page in 1_u64.. {
+            let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])
+                .query("page", page)
+                .query("per_page", AT_ONCE);
+            let answer: Contacts = self.client.json(&call).await?;
+            for contact in &answer.data {
+                look(&Found { id: contact.id(), sign: contact.external_id(), messages: None })?;
+            }
+            seen += answer.data.len() as u64;
+            if answer.data.is_empty() || answer.total.is_some_and(|total| seen >= total) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn user(person: &Person) -> String {
+    let contact = &person.contact;
+    let mut attributes = Map::new();
+    for (key, value) in
+        [("company", &contact.company), ("address", &contact.address), ("website", &contact.website)]
+    {
+        put(&mut attributes, key, value.as_deref());
+    }
+    let mut user = Map::new();
+    for (key, value) in [
+        ("external_id", Some(person.external_id.as_str())),
+        ("name", contact.name.as_deref()),
+        ("email", contact.email.as_deref()),
+        ("phonenumber", contact.phone.as_deref()),
+    ] {
+        put(&mut user, key, value);
+    }
+    if !attributes.is_empty() {
+        user.insert("custom_attributes".to_owned(), attributes.into());
+    }
+    Value::Object(user).to_string()
+}
+
+fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        into.insert(key.to_owned(), value.into());
+    }
+}
+
+fn list(parcels: &[Parcel]) -> Bytes {
+    let users: Vec<_> = parcels.iter().map(|parcel| parcel.creation.as_ref()).collect();
+    [b"{\"users\":[".as_slice(), &users.join(b",".as_slice()), b"]}"].concat().into()
+}

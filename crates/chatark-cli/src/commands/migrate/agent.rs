@@ -1,0 +1,292 @@
+//! Migrations into an agent, over its vendor's API.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use chatark_archive::Archive;
+use chatark_core::{Cargo, Error, ErrorKind, Result, SourceName, Terms};
+use chatark_engine::now;
+use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
+use serde::Serialize;
+
+use super::{selection, show_losses, taken_from, write_losses};
+use crate::args::{MigrateRunArgs, Move};
+use crate::config::SourceConfig;
+use crate::exit::Exit;
+use crate::session::{Failure, Session, runtime};
+use crate::stop::Stop;
+use crate::ui::{Mark, Ui, grouped, mark};
+
+#[derive(Serialize)]
+struct PlanResult<'a> {
+    target: &'a str,
+    provider: &'static str,
+    agent_id: String,
+    plans: &'a [Forecast],
+    notes: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct RunResult<'a> {
+    target: &'a str,
+    provider: &'static str,
+    agent_id: String,
+    carried: &'a [Carried],
+    error: Option<String>,
+    hint: Option<String>,
+    exit_code: u8,
+}
+
+pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+    let target = session.connect_target_offline(into, ui)?;
+    let cargos = cargos(what, target.terms())?;
+    let archive = session.archive_to_read()?;
+    let order = order(what, into, session, &archive)?;
+    let plans = forecast(&archive, &order, &*target, &name(into), &cargos)?;
+    write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
+    show_plans(&plans, into, target.terms(), ui)?;
+    if let Err(refused) = refuse_nothing(&plans) {
+        ui.say(&format!("a run would be refused: {}", refused.message()));
+    }
+    ui.result(&PlanResult {
+        target: into.name.as_str(),
+        provider: into.entry.descriptor.name,
+        agent_id: agent_id(into),
+        plans: &plans,
+        notes: target.terms().notes,
+    })?;
+    Ok(Exit::Complete)
+}
+
+pub(super) fn run(
+    args: &MigrateRunArgs,
+    into: &SourceConfig,
+    session: &Session,
+    ui: &Ui,
+    verbose: bool,
+) -> Result<Exit, Failure> {
+    let what = &args.what;
+    let target = session.connect_target(into, ui)?;
+    let cargos = cargos(what, target.terms())?;
+    let archive = open(session)?;
+    let order = order(what, into, session, &archive)?;
+    let plans = forecast(&archive, &order, &*target, &name(into), &cargos)?;
+    write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
+    show_plans(&plans, into, target.terms(), ui)?;
+    refuse_nothing(&plans)?;
+    confirm(args.yes, &plans, into, ui)?;
+    let job = Job { target, name: name(into), cargos, order, clock: now };
+    let (archive, carried, exit) = carry_all(archive, job, ui)?;
+    archive.close()?;
+    let error = carried.iter().find_map(|carried| carried.error.as_ref());
+    carried.iter().try_for_each(|carried| ui.line(&summary(carried)))?;
+    tell(&carried, ui, verbose);
+    ui.result(&RunResult {
+        target: into.name.as_str(),
+        provider: into.entry.descriptor.name,
+        agent_id: agent_id(into),
+        carried: &carried,
+        error: error.map(ToString::to_string),
+        hint: error.and_then(Error::next_step).map(str::to_owned),
+        exit_code: exit.code(),
+    })?;
+    Ok(exit)
+}
+
+fn carry_all(archive: Archive, job: Job, ui: &Ui) -> Result<(Archive, Vec<Carried>, Exit)> {
+    runtime()?.block_on(async {
+        let stop = Stop::listen(ui)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let carried = carry(archive, job, Arc::new(ui.clone()), stop.token.clone()).await;
+        ui.end_migration();
+        let (archive, carried) = carried?;
+        let exit = stop.exit(exit_of(&carried));
+        Ok((archive, carried, exit))
+    })
+}
+
+fn exit_of(carried: &[Carried]) -> Exit {
+    match carried.iter().find_map(|carried| carried.error.as_ref()) {
+        Some(error) => Exit::of_error(error),
+        None if carried.iter().all(Carried::is_good) => Exit::Complete,
+        None => Exit::Partial,
+    }
+}
+
+/// Opens the archive to write into its ledger. An archive that is not there is not made.
+fn open(session: &Session) -> Result<Archive> {
+    if session.config.archive.exists() { session.archive() } else { session.archive_to_read() }
+}
+
+/// Returns the kinds that go, in the order in which they do.
+fn cargos(what: &Move, terms: &Terms) -> Result<Vec<Cargo>> {
+    let taken: Vec<_> = terms.takings.iter().map(|taking| taking.cargo).collect();
+    let chosen: Vec<_> =
+        taken.iter().copied().filter(|cargo| what.only.is_none_or(|only| only == *cargo)).collect();
+    let words: Vec<_> = taken.iter().map(|cargo| cargo.as_str()).collect();
+    let hint = format!("{} takes {}", terms.title, words.join(" and "));
+    let refused =
+        |message: String| Err(Error::new(ErrorKind::Usage, "choose what goes", message).hint(&hint));
+    if let (Some(only), []) = (what.only, chosen.as_slice()) {
+        return refused(format!("{} takes no {}", terms.title, only.as_str()));
+    }
+    let takes_texts = terms.takings.iter().any(|taking| taking.text_characters.is_some());
+    if what.as_text && !takes_texts {
+        return refused(format!("{} takes no texts", terms.title));
+    }
+    Ok(chosen)
+}
+
+/// Returns what goes: of the chosen sources, or of all of the archive but the target itself.
+fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive) -> Result<Order> {
+    let mut sources = taken_from(what, session)?;
+    if sources.contains(&into.name) {
+        let message = format!("`{}` cannot go into itself", into.name);
+        return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
+            .hint("leave it out of `--from`, or choose another target"));
+    }
+    if sources.is_empty() {
+        let names = archive.status()?.into_iter().map(|status| SourceName::new(status.source));
+        sources = names.collect::<Result<_>>()?;
+        sources.retain(|name| *name != into.name);
+    }
+    if sources.is_empty() {
+        let message = "the archive has no source but the target itself";
+        return Err(
+            Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
+        );
+    }
+    Ok(Order { selection: selection(what, sources)?, as_text: what.as_text })
+}
+
+/// Returns the name of a target in the ledger: the same whatever the config calls it.
+pub(super) fn name(into: &SourceConfig) -> String {
+    format!("{} {}", into.entry.descriptor.name, agent_id(into))
+}
+
+fn agent_id(into: &SourceConfig) -> String {
+    into.settings.text("agent_id").unwrap_or_default()
+}
+
+fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Terms, ui: &Ui) -> Result<(), Failure> {
+    for plan in plans {
+        ui.line(&planned(plan, into))?;
+        show_losses(&plan.losses, ui)?;
+        ui.line("")?;
+    }
+    terms.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
+    Ok(())
+}
+
+fn planned(plan: &Forecast, into: &SourceConfig) -> String {
+    let what = match plan.cargo {
+        Cargo::History => "conversations",
+        Cargo::Contacts => "people",
+        Cargo::Knowledge => "sources of knowledge",
+    };
+    let mut text = format!(
+        "{}: {} conversations with {} messages become {} {what} in {}",
+        plan.cargo.as_str(),
+        grouped(plan.conversations),
+        grouped(plan.messages),
+        grouped(plan.items),
+        into.name
+    );
+    if plan.already > 0 {
+        let _ = write!(text, ", {} of them there already", grouped(plan.already));
+    }
+    if plan.changed > 0 {
+        let _ = write!(
+            text,
+            " ({} have changed here since and are left as they are there)",
+            grouped(plan.changed)
+        );
+    }
+    let time = match plan.seconds {
+        Some(seconds) => format!("at least {seconds} s by the rate limit"),
+        None => "as fast as the vendor answers".to_owned(),
+    };
+    format!("{text}; {} requests, {time}, {} credits", grouped(plan.requests), plan.credits)
+}
+
+/// Refuses a run of which nothing would come.
+fn refuse_nothing(plans: &[Forecast]) -> Result<()> {
+    let chosen: u64 = plans.iter().map(|plan| plan.conversations).max().unwrap_or(0);
+    if plans.iter().any(|plan| plan.items > 0) {
+        return Ok(());
+    }
+    let (message, hint) = match chosen {
+        0 => (
+            "no conversation of the archive is chosen".to_owned(),
+            "check the sources and the filters, or run `chatark pull` first",
+        ),
+        chosen => (
+            format!("of {chosen} conversations that are chosen, the target takes nothing"),
+            "`chatark migrate plan` with the same arguments says why",
+        ),
+    };
+    Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
+}
+
+/// Asks before anything is written into somebody's account.
+fn confirm(yes: bool, plans: &[Forecast], into: &SourceConfig, ui: &Ui) -> Result<()> {
+    let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
+    if yes {
+        return Ok(());
+    }
+    let refused = |message: &str| Error::new(ErrorKind::Usage, "migrate", message);
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("nobody is there to confirm it, and nothing was written")
+            .hint("look at the plan, then run the same command with `--yes`"));
+    }
+    let agent = agent_id(into);
+    let question = format!(
+        "Write {} things into `{}` ({agent}) at {}? [y/N] ",
+        grouped(new),
+        into.name,
+        into.entry.descriptor.title
+    );
+    if ui.asks(&question) { Ok(()) } else { Err(refused("not confirmed, so nothing was written")) }
+}
+
+/// Returns the line that says what a kind came to, with the numbers that prove it.
+fn summary(carried: &Carried) -> String {
+    let tally = &carried.tally;
+    let mut text = format!(
+        "{}: {} chosen, {} written, {} there already",
+        carried.cargo.as_str(),
+        grouped(tally.items),
+        grouped(tally.written),
+        grouped(tally.already)
+    );
+    for (number, what) in [
+        (tally.changed, "changed here since"),
+        (tally.recovered, "found again after an answer that did not arrive"),
+        (tally.refused, "refused"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {} {what}", grouped(number));
+        }
+    }
+    if let Some(ReadBack { expected, found, differing }) = carried.read_back {
+        let _ = write!(text, "; read back {} of {}", grouped(found), grouped(expected));
+        if differing > 0 {
+            let _ = write!(text, ", {} with another number of messages", grouped(differing));
+        }
+    }
+    format!("{}{text}", mark(if carried.is_good() { Mark::Good } else { Mark::Bad }))
+}
+
+/// Says what went wrong, and what to do about it.
+fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
+    for carried in carried {
+        match (&carried.error, &carried.refusal) {
+            (Some(error), _) | (None, Some(error)) => ui.error(error, verbose),
+            (None, None) => {}
+        }
+        if carried.read_back.is_some_and(|read_back| !read_back.is_whole()) {
+            ui.hint("the vendor may show the last ones later: run the same command again to count again; nothing is written twice");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `chatark migrate`: the archive carried to another platform, with what is lost on the way.
+
+mod agent;
+mod files;
+mod ledger;
+
+use std::io;
+use std::path::Path;
+
+use chatark_archive::Filter;
+use chatark_core::{Error, ErrorKind, Loss, Result, SourceName, Window};
+use chatark_formats::{Bundle, Column, CsvDialect, Kind, Table};
+use chatark_migrate::{FileTarget, Selection};
+
+use crate::args::{Global, MigrateAction, MigrateArgs, Move};
+use crate::config::SourceConfig;
+use crate::exit::Exit;
+use crate::session::{Failure, Session, names};
+use crate::ui::{Ui, table};
+
+/// Where a migration goes.
+enum Destination<'a> {
+    /// Into files of a format.
+    Files(FileTarget),
+    /// Into the agent of a source.
+    Agent(&'a SourceConfig),
+}
+
+pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+    let mut session = Session::open(global)?;
+    match &args.action {
+        MigrateAction::Plan(args) => {
+            check_file("--loss-csv", args.what.loss_csv.as_deref())?;
+            match destination(&args.what, &session)? {
+                Destination::Files(target) => files::plan(&args.what, target, &session, ui),
+                Destination::Agent(source) => agent::plan(&args.what, source, &session, ui),
+            }
+        }
+        MigrateAction::Run(args) => {
+            check_file("--loss-csv", args.what.loss_csv.as_deref())?;
+            session.limit(args.budget());
+            match destination(&args.what, &session)? {
+                Destination::Files(target) => files::run(args, target, &session, ui),
+                Destination::Agent(source) => agent::run(args, source, &session, ui, global.verbose > 0),
+            }
+        }
+        MigrateAction::Ledger(args) => {
+            check_file("--csv", args.csv.as_deref())?;
+            ledger::run(args, &session, ui)
+        }
+    }
+}
+
+/// Reads where it goes: the name of a format, or that of a source.
+fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>> {
+    if let Some(target) = FileTarget::from_word(&what.to) {
+        if what.only.is_some() || what.as_text {
+            let message = "`--only` and `--as-text` are for agents, not for files";
+            return Err(Error::new(ErrorKind::Usage, "choose the target", message)
+                .hint("leave them out, or name a source of the config with `--to`"));
+        }
+        return Ok(Destination::Files(target));
+    }
+    let sources = &session.config.sources;
+    let named = sources.iter().find(|source| source.name.as_str() == what.to);
+    named.map(Destination::Agent).ok_or_else(|| {
+        let formats: Vec<_> = FileTarget::ALL.iter().map(|target| target.as_str()).collect();
+        let agents: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+        let message = format!("`{}` is neither a format nor a source of the config", what.to);
+        Error::new(ErrorKind::Usage, "choose the target", message)
+            .with("config", session.config.path.display())
+            .hint(format!("the formats are {}; the sources are {}", formats.join(", "), agents.join(", ")))
+    })
+}
+
+/// Returns which conversations go, of these sources.
+fn selection(what: &Move, sources: Vec<SourceName>) -> Result<Selection> {
+    let window = Window::new(what.since, what.until)?;
+    Ok(Selection {
+        filter: Filter { sources, window, channel: what.channel },
+        status: what.status,
+        feedback: what.feedback,
+        min_messages: what.min_messages,
+        tag: what.tag.clone(),
+        sample: what.sample,
+    })
+}
+
+/// Returns the names of the sources to take from; without any, all of the archive, also those that the config no
+/// longer has.
+fn taken_from(what: &Move, session: &Session) -> Result<Vec<SourceName>> {
+    let chosen = session.chosen(&what.from)?;
+    Ok(if what.from.is_empty() { Vec::new() } else { names(&chosen) })
+}
+
+fn show_losses(losses: &[Loss], ui: &Ui) -> io::Result<()> {
+    if losses.is_empty() {
+        return Ok(());
+    }
+    let mut rows = vec![Loss::COLUMNS.map(str::to_owned).to_vec()];
+    rows.extend(losses.iter().map(|loss| loss.cells().to_vec()));
+    ui.line("")?;
+    table(&rows, &[2]).iter().try_for_each(|line| ui.line(line))
+}
+
+/// Refuses a place for a file that can be none, before anything is written.
+fn check_file(option: &str, path: Option<&Path>) -> Result<()> {
+    let is_bad = path.is_some_and(|path| path.file_name().is_none() || path.is_dir());
+    if !is_bad {
+        return Ok(());
+    }
+    let message = format!("`{option}` names no file");
+    Err(Error::new(ErrorKind::Usage, "choose the file", message).hint("name a file such as `report.csv`"))
+}
+
+fn write_losses<'a>(losses: impl IntoIterator<Item = &'a Loss>, path: Option<&Path>) -> Result<()> {
+    write_csv("--loss-csv", path, &Loss::COLUMNS, |table| {
+        losses.into_iter().try_for_each(|loss| {
+            table.write(|row| loss.cells().iter().try_for_each(|cell| row.text(cell.as_str())))
+        })
+    })
+}
+
+/// Writes a CSV file where it is wanted, whole or not at all.
+fn write_csv(
+    option: &str,
+    path: Option<&Path>,
+    columns: &[&'static str],
+    fill: impl FnOnce(&mut Table) -> Result<()>,
+) -> Result<()> {
+    let Some((folder, name)) = path.and_then(|path| Some((path.parent()?, path.file_name()?.to_str()?)))
+    else {
+        return Ok(());
+    };
+    let columns: Vec<_> = columns.iter().map(|name| Column::new(name, Kind::Text, "")).collect();
+    let write = || {
+        let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
+        let mut table = bundle.table(name.to_owned(), &columns)?;
+        fill(&mut table)?;
+        bundle.add(table)?;
+        bundle.finish()
+    };
+    write().map(drop).map_err(|error: Error| error.hint(format!("choose another file with `{option}`")))
+}

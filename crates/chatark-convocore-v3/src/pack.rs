@@ -1,0 +1,341 @@
+//! The shared model to Convocore's JSON: conversations with their turns, and leads. Pure.
+//!
+//! What can be written, and in which form: the vendor's own public code and documents up to August 2026, as told in
+//! `docs/vendors/convocore-v3.md`. `form` and `input` can be read and not written.
+
+use bytes::Bytes;
+use chatark_core::{
+    ArchivedConversation, Card, Channel, ChoiceOption, Fate, Feedback, Losses, Message, Parcel, Part, Person,
+    Role, Rule, Status, Timestamp,
+};
+use serde_json::{Map, Value, json};
+
+/// The largest body that the vendor's framework takes by default; its documents name no other limit.
+const MOST_BYTES: usize = 100_000;
+/// A trace is cut after so many characters, as the vendor cuts its own.
+const TRACE_CHARACTERS: usize = 2_000;
+/// How the line begins that names the origin of what was carried here.
+const ORIGIN: &str = "Migrated by Chatark: ";
+/// How the tag begins that every conversation gets which was carried here.
+pub(crate) const TAG: &str = "migrated:";
+
+const AS_TRACE: &str = "as a debug message, which people who work on the agent see";
+const IN_NOTE: &str = "in the note, after the vendor's own id";
+const RULES: &[Rule] = &[
+    ("conversation.id", Fate::Approximated, IN_NOTE),
+    ("conversation.title", Fate::Kept, "as the title"),
+    ("conversation.channel", Fate::Kept, ""),
+    ("conversation.status", Fate::Kept, ""),
+    ("conversation.created_at", Fate::Kept, "to the second"),
+    ("conversation.updated_at", Fate::Approximated, "as the time of the last message"),
+    ("conversation.tags", Fate::Kept, "beside a tag that says where they come from"),
+    ("conversation.notes", Fate::Kept, "before a line that says where they come from"),
+    ("contact.id", Fate::Lost, "the vendor gives people ids of its own"),
+    ("contact.*", Fate::Kept, "with the conversation"),
+    ("message.role.user", Fate::Kept, "as human"),
+    ("message.role.assistant", Fate::Kept, "as bot"),
+    ("message.role.human_agent", Fate::Approximated, "as bot, marked as not generated"),
+    ("message.role.system", Fate::Kept, "as system"),
+    ("message.role.tool", Fate::Approximated, AS_TRACE),
+    ("message.role.other", Fate::Approximated, "as system"),
+    ("message.id", Fate::Kept, "as mid"),
+    ("message.created_at", Fate::Kept, "to the second"),
+    ("message.feedback", Fate::Kept, "as true or false"),
+    ("part.text", Fate::Kept, "several of one message are joined"),
+    ("part.choice", Fate::Kept, "as choice"),
+    ("part.card", Fate::Kept, "as cardV2"),
+    ("part.image", Fate::Kept, "as visual, by its address"),
+    ("part.audio", Fate::Approximated, "as VoiceNote, by its address and without its words"),
+    ("part.file", Fate::Approximated, AS_TRACE),
+    ("part.form", Fate::Approximated, AS_TRACE),
+    ("part.tool_call", Fate::Approximated, AS_TRACE),
+    ("part.tool_result", Fate::Approximated, AS_TRACE),
+    ("part.other", Fate::Lost, "what it means there is not known"),
+];
+
+const ONE_LEAD: &str = "one lead for each person: the newest value that is known";
+/// What becomes of the fields of conversations in leads.
+pub(crate) const LEAD_RULES: &[Rule] = &[
+    ("contact.id", Fate::Lost, "the vendor gives leads ids of its own"),
+    ("contact.*", Fate::Kept, ONE_LEAD),
+    // What else conversations have goes with them as history, and is counted there.
+    ("*", Fate::Lost, ""),
+];
+
+/// Packs a conversation, or notes why it cannot go.
+pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut Losses) -> Option<Parcel> {
+    match packed(found) {
+        Ok(parcel) => {
+            note(found, losses);
+            Some(parcel)
+        }
+        Err(why) => {
+            losses.note("conversation", Fate::Lost, why, 1, found);
+            None
+        }
+    }
+}
+
+fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
+    let conversation = &found.conversation;
+    let times = || conversation.messages.iter().filter_map(|message| message.created_at);
+    let began = conversation.created_at.or_else(|| times().min());
+    let began = began.ok_or("it has no time, and the vendor wants to know when it began")?;
+    let (counts, turns): (Vec<u64>, Vec<Value>) = conversation.messages.iter().filter_map(turn).unzip();
+    if turns.is_empty() {
+        return Err("nothing in it can be shown there");
+    }
+    let sign = sign(found);
+    let creation = body(&json!({ "conversation": light(found, &sign, began) }));
+    let completion = body(&json!({ "turns": turns, "updateConversationMetadata": true }));
+    if creation.len().max(completion.len()) > MOST_BYTES {
+        return Err("it is larger than the 100,000 bytes that the vendor takes at once");
+    }
+    let origin = Some((found.origin.source.clone(), conversation.id.clone()));
+    Ok(Parcel { mark: sign.clone(), sign, origin, messages: counts.iter().sum(), creation, completion })
+}
+
+/// Packs a person, where anything is known by which somebody could reach or greet them.
+pub(crate) fn lead(person: &Person) -> Option<Parcel> {
+    let contact = &person.contact;
+    if contact.name.is_none() && contact.email.is_none() && contact.phone.is_none() {
+        return None;
+    }
+    let sign = one_line(&person.key);
+    let mut lead = Map::new();
+    for (key, value) in [
+        ("userName", &contact.name),
+        ("userEmail", &contact.email),
+        ("userPhone", &contact.phone),
+        ("userCompany", &contact.company),
+        ("userAddress", &contact.address),
+        ("userWebsite", &contact.website),
+    ] {
+        put(&mut lead, key, value.as_deref());
+    }
+    lead.insert("notes".to_owned(), format!("{ORIGIN}{sign}").into());
+    let creation = body(&Value::Object(lead));
+    let (mark, completion) = (person.key.clone(), Bytes::new());
+    Some(Parcel { mark, sign, origin: None, messages: 0, creation, completion })
+}
+
+/// Finds the sign in the note of something that was carried here, whatever people have added to the note since.
+pub(crate) fn signed(note: &str) -> Option<&str> {
+    note.lines().rev().find_map(|line| line.strip_prefix(ORIGIN))
+}
+
+fn sign(found: &ArchivedConversation) -> String {
+    let origin = &found.origin;
+    one_line(&format!("{} / {} / {}", origin.provider, origin.agent_id, found.conversation.id))
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+fn body(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        into.insert(key.to_owned(), value.into());
+    }
+}
+
+/// Returns everything of a conversation but its turns.
+fn light(found: &ArchivedConversation, sign: &str, began: Timestamp) -> Map<String, Value> {
+    let conversation = &found.conversation;
+    let contact = &conversation.contact;
+    let mut light = Map::new();
+    light.insert("ts".to_owned(), seconds(began).into());
+    let notes = conversation.notes.as_deref().filter(|notes| !notes.is_empty());
+    let origin = format!("{ORIGIN}{sign}");
+    let notes = notes.map_or_else(|| origin.clone(), |notes| format!("{notes}\n{origin}"));
+    for (key, value) in [
+        ("title", conversation.title.as_deref()),
+        ("userName", contact.name.as_deref()),
+        ("userEmail", contact.email.as_deref()),
+        ("userPhone", contact.phone.as_deref()),
+        ("userCompany", contact.company.as_deref()),
+        ("userAddress", contact.address.as_deref()),
+        ("userWebsite", contact.website.as_deref()),
+        ("origin", conversation.channel.and_then(channel)),
+        ("state", conversation.status.and_then(|status| state(status).0)),
+        ("notes", Some(&notes)),
+    ] {
+        put(&mut light, key, value);
+    }
+    let mut tags = conversation.tags.clone();
+    tags.push(format!("{TAG}{}", found.origin.provider));
+    light.insert("tags".to_owned(), tags.into());
+    light
+}
+
+/// Returns the vendor's word for a channel, where it has one.
+fn channel(channel: Channel) -> Option<&'static str> {
+    Some(match channel {
+        Channel::Website => "web-chat",
+        Channel::WhatsApp => "whatsapp",
+        Channel::Messenger => "messenger",
+        Channel::Instagram => "instagram",
+        Channel::Slack => "slack",
+        Channel::Email => "email",
+        Channel::Phone => "telephony",
+        Channel::Sms => "sms",
+        Channel::Telegram => "telegram",
+        Channel::Discord => "discord",
+        Channel::GoogleBusiness => "gb-chat",
+        Channel::Zoho => "zoho",
+        _ => return None,
+    })
+}
+
+/// Returns the vendor's word for a state, and what becomes of it.
+///
+/// A conversation that was carried here cannot go on, and must not call anybody to take it over.
+fn state(status: Status) -> (Option<&'static str>, Fate) {
+    match status {
+        Status::Ended => (Some("ended_chat"), Fate::Kept),
+        _ => (Some("ended_chat"), Fate::Approximated),
+    }
+}
+
+/// Returns the turn of a message, with how many of the vendor's messages it has: one for its text, and one for each
+/// other part; `None` where nothing can be shown.
+fn turn(message: &Message) -> Option<(u64, Value)> {
+    let from = speaker(message.role);
+    let text = Some(message.text()).filter(|text| !text.is_empty());
+    let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(item);
+    let said = text.map(|text| ("text", json!({ "type": "text", "payload": { "message": text } })));
+    let mut messages = Vec::new();
+    for (kind, item) in said.into_iter().chain(others) {
+        let from = if kind == TRACE { "system" } else { from };
+        let mut value = Map::new();
+        value.insert("from".to_owned(), from.into());
+        value.insert("type".to_owned(), kind.into());
+        value.insert("item".to_owned(), item);
+        date(&mut value, message);
+        if messages.is_empty() {
+            put(&mut value, "mid", message.id.as_deref());
+            if let Some(feedback) = message.feedback {
+                value.insert("feedback".to_owned(), (feedback == Feedback::Positive).into());
+            }
+        }
+        generated(&mut value, message.role);
+        messages.push(Value::Object(value));
+    }
+    let count = messages.len() as u64;
+    let mut value = Map::new();
+    value.insert("from".to_owned(), from.into());
+    value.insert("messages".to_owned(), messages.into());
+    date(&mut value, message);
+    generated(&mut value, message.role);
+    (count > 0).then_some((count, Value::Object(value)))
+}
+
+fn speaker(role: Role) -> &'static str {
+    match role {
+        Role::User => "human",
+        Role::Assistant | Role::HumanAgent => "bot",
+        _ => "system",
+    }
+}
+
+/// Says whether the bot wrote it or a person in its place.
+fn generated(value: &mut Map<String, Value>, role: Role) {
+    if matches!(role, Role::Assistant | Role::HumanAgent) {
+        value.insert("isAIGenerated".to_owned(), (role == Role::Assistant).into());
+    }
+}
+
+fn date(value: &mut Map<String, Value>, message: &Message) {
+    if let Some(at) = message.created_at {
+        value.insert("ts".to_owned(), seconds(at).into());
+    }
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.microseconds().div_euclid(1_000_000)
+}
+
+const TRACE: &str = "debug:tell";
+
+/// Returns what a part that is no text becomes.
+fn item(part: &Part) -> Option<(&'static str, Value)> {
+    Some(match part {
+        Part::Text { .. } | Part::Other { .. } => return None,
+        Part::Choice { options } => ("choice", json!({ "payload": { "buttons": buttons(options) } })),
+        Part::Image { url } => ("visual", json!({ "payload": { "image": url.as_deref()? } })),
+        Part::Audio { url, .. } => ("VoiceNote", json!({ "payload": url.as_deref()? })),
+        Part::Card(shown) => ("cardV2", json!({ "payload": card(shown) })),
+        Part::File { url, name } => {
+            let what = [name.as_deref(), url.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            (TRACE, trace("File", &what))
+        }
+        Part::Form { .. } => (TRACE, trace("Form", &serde_json::to_string(part).ok()?)),
+        Part::ToolCall { name, input, .. } => {
+            let input = input.as_ref().map(Value::to_string).unwrap_or_default();
+            (TRACE, trace("Tool called", &format!("{} {input}", name.as_deref().unwrap_or("tool"))))
+        }
+        Part::ToolResult { name, data, error, .. } => {
+            let result = data.as_ref().or(error.as_ref()).map(written).unwrap_or_default();
+            (TRACE, trace("Tool ended", &format!("{} {result}", name.as_deref().unwrap_or("tool"))))
+        }
+    })
+}
+
+fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn trace(what: &str, text: &str) -> Value {
+    let text: String = format!("{what}: {}", text.trim()).chars().take(TRACE_CHARACTERS).collect();
+    json!({ "payload": { "message": text } })
+}
+
+fn buttons(options: &[ChoiceOption]) -> Vec<Value> {
+    let button = |option: &ChoiceOption| {
+        let label = option.label.as_deref().or(option.value.as_deref()).unwrap_or_default();
+        let message = option.value.as_deref().unwrap_or(label);
+        let request = option.url.as_ref().map_or_else(
+            || json!({ "type": "text", "payload": { "message": message } }),
+            |url| json!({ "type": "open_url", "payload": { "url": url } }),
+        );
+        json!({ "name": label, "request": request })
+    };
+    options.iter().map(button).collect()
+}
+
+fn card(card: &Card) -> Map<String, Value> {
+    let mut value = Map::new();
+    put(&mut value, "title", card.title.as_deref());
+    put(&mut value, "imageUrl", card.image_url.as_deref());
+    if let Some(text) = &card.text {
+        value.insert("description".to_owned(), json!({ "text": text }));
+    }
+    if !card.options.is_empty() {
+        value.insert("buttons".to_owned(), buttons(&card.options).into());
+    }
+    value
+}
+
+/// Notes what becomes of the fields of a conversation that goes.
+fn note(found: &ArchivedConversation, losses: &mut Losses) {
+    losses.apply(RULES, found);
+    let conversation = &found.conversation;
+    if let Some(place) = conversation.channel {
+        let (fate, why) = match channel(place) {
+            Some(_) => (Fate::Kept, "as origin"),
+            None => (Fate::Lost, "the vendor has no word for it"),
+        };
+        losses.note("conversation.channel", fate, why, 1, found);
+    }
+    if let Some(status) = conversation.status {
+        let (_, fate) = state(status);
+        let why = if fate == Fate::Kept { "as state" } else { "as ended: it cannot go on there" };
+        losses.note("conversation.status", fate, why, 1, found);
+    }
+    let silent = conversation.messages.iter().filter(|message| turn(message).is_none()).count();
+    losses.note("message", Fate::Lost, "nothing of it can be shown there", silent, found);
+}

@@ -1,0 +1,559 @@
+//! A migration over a vendor's API: what is not there yet is created, what is doubtful is looked for, and in the end
+//! all of it is read back and counted.
+//!
+//! The ledger says before each request what is intended, and after it what came of it. So a run that was killed can
+//! be run again: what was about to be created is looked for at the target before it is created once more.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chatark_archive::{Archive, Transfer, TransferState};
+use chatark_core::{Cargo, Error, ErrorKind, Found, Loss, Losses, Parcel, Result, Taking, Target, Timestamp};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::{self, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Standing, digest, transfer};
+use crate::supply::{Chosen, Order, supply};
+
+/// How many requests are under way at a time, once the first one has gone well.
+const SIDE_BY_SIDE: usize = 8;
+/// How many parcels wait to be sent.
+const WAITING: usize = 16;
+/// A request with several parcels carries about so many bytes at most.
+const TOGETHER_BYTES: usize = 64 << 10;
+/// How often what is doubtful is looked for and tried again.
+const ROUNDS: usize = 3;
+/// A run ends where so many parcels in a row go wrong.
+const MOST_IN_A_ROW: u64 = 10;
+
+/// A migration into one agent of a vendor.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where it goes.
+    pub target: Arc<dyn Target>,
+    /// The name of the target in the ledger.
+    pub name: String,
+    /// The kinds that go, one after the other.
+    pub cargos: Vec<Cargo>,
+    /// What goes of them.
+    pub order: Order,
+    /// Tells the time.
+    pub clock: fn() -> Timestamp,
+}
+
+/// Is told how far a migration is.
+pub trait Progress: fmt::Debug + Send + Sync {
+    /// Takes the numbers so far; must not block.
+    fn advance(&self, cargo: Cargo, tally: &Tally);
+}
+
+/// What became of the parcels of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Parcels that were chosen.
+    pub items: u64,
+    /// Parcels that this run wrote.
+    pub written: u64,
+    /// Parcels that were there already.
+    pub already: u64,
+    /// Of those, the ones that have changed here since; they are left as they are there.
+    pub changed: u64,
+    /// Parcels of an earlier request without an answer that were found at the target, and not written twice.
+    pub recovered: u64,
+    /// Parcels that the vendor refused.
+    pub refused: u64,
+}
+
+/// What the target shows in the end of what the ledger says is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ReadBack {
+    /// How many the ledger has, of this run and those before it.
+    pub expected: u64,
+    /// How many of them the target shows.
+    pub found: u64,
+    /// How many of those have another number of messages.
+    pub differing: u64,
+}
+
+/// What a migration of one kind came to.
+#[derive(Debug, Serialize)]
+pub struct Carried {
+    /// The kind.
+    pub cargo: Cargo,
+    /// Conversations that were chosen.
+    pub conversations: u64,
+    /// Their messages.
+    pub messages: u64,
+    /// What became of them.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// What was read back; nothing where the run did not come so far.
+    pub read_back: Option<ReadBack>,
+    /// What becomes of each field.
+    pub losses: Vec<Loss>,
+    /// What ended the run early.
+    #[serde(skip)]
+    pub error: Option<Error>,
+    /// What the vendor said when it last refused a parcel.
+    #[serde(skip)]
+    pub refusal: Option<Error>,
+}
+
+impl ReadBack {
+    /// Returns whether the target shows all of it, whole.
+    pub fn is_whole(self) -> bool {
+        self.found >= self.expected && self.differing == 0
+    }
+}
+
+impl Carried {
+    /// Returns whether everything that was chosen is there.
+    pub fn is_good(&self) -> bool {
+        self.error.is_none() && self.tally.refused == 0 && self.read_back.is_some_and(ReadBack::is_whole)
+    }
+}
+
+/// Carries everything to the target, kind after kind, and returns the archive with what each came to.
+///
+/// An error ends the run, with what was done kept. When `stop` is cancelled, nothing more is sent, and what is under
+/// way is waited for.
+pub async fn carry(
+    archive: Archive,
+    job: Job,
+    progress: Arc<dyn Progress>,
+    stop: CancellationToken,
+) -> Result<(Archive, Vec<Carried>)> {
+    let path = archive.path().to_owned();
+    let cargos = job.cargos.clone();
+    let carrier = Carrier { ledger: Mutex::new(archive), path, job, progress, stop };
+    let mut outcomes = Vec::new();
+    for cargo in cargos {
+        let outcome = carrier.carry(cargo).await;
+        let has_ended = outcome.error.is_some();
+        outcomes.push(outcome);
+        if has_ended {
+            break;
+        }
+    }
+    let archive = carrier.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((archive, outcomes))
+}
+
+struct Carrier {
+    ledger: Mutex<Archive>,
+    /// Where the archive lies, for a second connection that reads.
+    path: PathBuf,
+    job: Job,
+    progress: Arc<dyn Progress>,
+    stop: CancellationToken,
+}
+
+/// What is known of one kind so far.
+#[derive(Default)]
+struct Voyage {
+    tally: Tally,
+    chosen: Chosen,
+    losses: Vec<Loss>,
+    refusal: Option<Error>,
+    /// Why something is doubtful.
+    doubt: Option<Error>,
+    /// How many parcels in a row went wrong.
+    in_a_row: u64,
+}
+
+/// What came of one request, and of those that complete what it created.
+#[derive(Default)]
+struct Trip {
+    written: u64,
+    refused: u64,
+    refusal: Option<Error>,
+    /// The marks of parcels of which it is not known whether they are there.
+    doubtful: Vec<String>,
+    doubt: Option<Error>,
+    /// What ends the run.
+    ended: Option<Error>,
+}
+
+impl Trip {
+    fn ended(error: Error) -> Self {
+        Self { ended: Some(error), ..Self::default() }
+    }
+
+    fn refused(error: Error) -> Self {
+        Self { refused: 1, refusal: Some(error), ..Self::default() }
+    }
+
+    fn doubtful(parcels: &[Parcel], error: Error) -> Self {
+        let doubtful = parcels.iter().map(|parcel| parcel.mark.clone()).collect();
+        Self { doubtful, doubt: Some(error), ..Self::default() }
+    }
+
+    fn and(mut self, later: Self) -> Self {
+        self.doubtful.extend(later.doubtful);
+        Self {
+            written: self.written + later.written,
+            refused: self.refused + later.refused,
+            refusal: later.refusal.or(self.refusal),
+            doubtful: self.doubtful,
+            doubt: later.doubt.or(self.doubt),
+            ended: self.ended.or(later.ended),
+        }
+    }
+}
+
+impl Voyage {
+    /// Adds what came of a request, and returns what ends the run.
+    fn add(&mut self, trip: Trip) -> Option<Error> {
+        let wrong = trip.refused + trip.doubtful.len() as u64;
+        self.tally.written += trip.written;
+        self.tally.refused += trip.refused;
+        self.in_a_row = if trip.written > 0 { 0 } else { self.in_a_row + wrong };
+        self.refusal = trip.refusal.or(self.refusal.take());
+        self.doubt = trip.doubt.or(self.doubt.take());
+        let is_hopeless = self.in_a_row >= MOST_IN_A_ROW;
+        trip.ended.or_else(|| if is_hopeless { self.doubt.take().or(self.refusal.take()) } else { None })
+    }
+}
+
+impl Carrier {
+    async fn carry(&self, cargo: Cargo) -> Carried {
+        let mut voyage = Voyage::default();
+        let (read_back, error) = match self.rounds(cargo, &mut voyage).await {
+            Ok(read_back) => (Some(read_back), None),
+            Err(error) => (None, Some(error)),
+        };
+        let Voyage { tally, chosen, losses, refusal, .. } = voyage;
+        let Chosen { conversations, messages } = chosen;
+        Carried { cargo, conversations, messages, tally, read_back, losses, error, refusal }
+    }
+
+    /// Sends what is not there, looks for what is doubtful as often as it takes, and reads everything back.
+    async fn rounds(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<ReadBack> {
+        let mut doubtful = self.pass(cargo, None, voyage).await?;
+        for _ in 0..ROUNDS {
+            if doubtful.is_empty() {
+                return self.unless_stopped(self.read_back(cargo)).await;
+            }
+            voyage.tally.recovered += self.unless_stopped(self.look_for(cargo)).await?;
+            doubtful = self.pass(cargo, Some(doubtful), voyage).await?;
+        }
+        if doubtful.is_empty() {
+            return self.unless_stopped(self.read_back(cargo)).await;
+        }
+        Err(voyage.doubt.take().unwrap_or_else(stopped))
+    }
+
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(stopped()),
+            done = work => done,
+        }
+    }
+
+    /// Goes through the archive once, and sends what is to be sent; with `only`, the parcels of these marks alone.
+    /// Returns the marks of what is doubtful.
+    async fn pass(
+        &self,
+        cargo: Cargo,
+        only: Option<HashSet<String>>,
+        voyage: &mut Voyage,
+    ) -> Result<HashSet<String>> {
+        let (mut parcels, packing) = self.supply(cargo);
+        let sent = self.send(cargo, &mut parcels, only.as_ref(), voyage).await;
+        drop(parcels);
+        let packed = packing.await;
+        let doubtful = sent?;
+        let (chosen, losses) =
+            packed.map_err(|error| Error::new(ErrorKind::Unexpected, MIGRATE, error))??;
+        if only.is_none() {
+            (voyage.chosen, voyage.losses) = (chosen, losses.rows());
+        }
+        Ok(doubtful)
+    }
+
+    /// Packs in a thread of its own, as fast as parcels are taken.
+    fn supply(&self, cargo: Cargo) -> (mpsc::Receiver<Parcel>, JoinHandle<Result<(Chosen, Losses)>>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let (path, order, target) = (self.path.clone(), self.job.order.clone(), Arc::clone(&self.job.target));
+        let packing = task::spawn_blocking(move || {
+            let archive = Archive::open_to_read(&path)?;
+            let mut losses = Losses::default();
+            let chosen = supply(&archive, &order, &*target, cargo, &mut losses, |parcel| {
+                sender.blocking_send(parcel).map_err(|_| stopped())
+            })?;
+            Ok((chosen, losses))
+        });
+        (receiver, packing)
+    }
+
+    async fn send(
+        &self,
+        cargo: Cargo,
+        parcels: &mut mpsc::Receiver<Parcel>,
+        only: Option<&HashSet<String>>,
+        voyage: &mut Voyage,
+    ) -> Result<HashSet<String>> {
+        let taking = self.taking(cargo)?;
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Trip>> = FuturesUnordered::new();
+        let (mut lot, mut doubtful) = (Lot::default(), HashSet::new());
+        let (mut is_more, mut has_worked, mut ended) = (true, false, None);
+        loop {
+            if self.stop.is_cancelled() {
+                ended.get_or_insert_with(stopped);
+            }
+            is_more &= ended.is_none();
+            let room = if has_worked { SIDE_BY_SIDE } else { 1 };
+            tokio::select! {
+                biased;
+                Some(trip) = under_way.next(), if !under_way.is_empty() => {
+                    has_worked |= trip.written > 0;
+                    doubtful.extend(trip.doubtful.iter().cloned());
+                    ended = ended.or(voyage.add(trip));
+                    self.progress.advance(cargo, &voyage.tally);
+                }
+                parcel = parcels.recv(), if is_more && under_way.len() < room => match parcel {
+                    Some(parcel) if only.is_some_and(|only| !only.contains(&parcel.mark)) => {}
+                    Some(parcel) => match self.standing(cargo, &parcel, only.is_some(), voyage)? {
+                        (Standing::New, _) => {
+                            lot.add(parcel);
+                            if lot.is_full(taking) {
+                                under_way.push(self.create(cargo, lot.take()));
+                            }
+                        }
+                        (Standing::Doubtful, _) => drop(doubtful.insert(parcel.mark)),
+                        (Standing::Created, id) => under_way.push(self.complete(cargo, parcel, id).boxed()),
+                        (Standing::There, _) => {}
+                    },
+                    None => {
+                        is_more = false;
+                        if !lot.is_empty() {
+                            under_way.push(self.create(cargo, lot.take()));
+                        }
+                    }
+                },
+                () = self.stop.cancelled(), if is_more => {}
+                else => break,
+            }
+        }
+        ended.map_or(Ok(doubtful), Err)
+    }
+
+    /// Says what is to be done with a parcel, counts it where it comes for the first time, and returns its id at the
+    /// target. What is still doubtful after it was looked for is not there.
+    fn standing(
+        &self,
+        cargo: Cargo,
+        parcel: &Parcel,
+        was_looked_for: bool,
+        voyage: &mut Voyage,
+    ) -> Result<(Standing, Option<String>)> {
+        let held = self.ledger().transfer(&self.job.name, cargo, &parcel.mark)?;
+        let standing = match Standing::of(held.as_ref()) {
+            Standing::Doubtful if was_looked_for => Standing::New,
+            standing => standing,
+        };
+        if !was_looked_for {
+            let is_there = standing == Standing::There;
+            let has_changed = held.as_ref().is_some_and(|held| held.digest != digest(parcel));
+            voyage.tally.items += 1;
+            voyage.tally.already += u64::from(is_there);
+            voyage.tally.changed += u64::from(is_there && has_changed);
+        }
+        Ok((standing, held.and_then(|held| held.target_id)))
+    }
+
+    /// Creates parcels with one request. Where it is refused, its halves are sent by themselves, down to the parcel
+    /// that is to blame.
+    fn create(&self, cargo: Cargo, mut lot: Vec<Parcel>) -> BoxFuture<'_, Trip> {
+        async move {
+            if let Err(error) = self.keep(cargo, &lot, TransferState::Intended, &[], None) {
+                return Trip::ended(error);
+            }
+            let error = match self.job.target.create(cargo, &lot).await {
+                Ok(ids) => return self.created(cargo, lot, ids).await,
+                Err(error) => error,
+            };
+            match (error, lot.len()) {
+                (error, _) if error.is_doubtful() => Trip::doubtful(&lot, error),
+                (error, 2..) if is_of_parcels(&error) => {
+                    let rest = lot.split_off(lot.len() / 2);
+                    let trip = self.create(cargo, lot).await;
+                    match trip.ended {
+                        Some(_) => trip.and(self.forget(cargo, &rest)),
+                        None => trip.and(self.create(cargo, rest).await),
+                    }
+                }
+                (error, _) if is_of_parcels(&error) => {
+                    let kept = self.keep(cargo, &lot, TransferState::Refused, &[], Some(&error));
+                    kept.map_or_else(Trip::ended, |()| Trip::refused(error))
+                }
+                (error, _) => Trip::ended(error).and(self.forget(cargo, &lot)),
+            }
+        }
+        .boxed()
+    }
+
+    async fn created(&self, cargo: Cargo, lot: Vec<Parcel>, ids: Vec<Option<String>>) -> Trip {
+        if let Err(error) = self.keep(cargo, &lot, TransferState::Created, &ids, None) {
+            return Trip::ended(error);
+        }
+        let mut trip = Trip::default();
+        for (parcel, id) in lot.into_iter().zip(ids) {
+            trip = trip.and(self.complete(cargo, parcel, id).await);
+        }
+        trip
+    }
+
+    /// Completes what was created.
+    async fn complete(&self, cargo: Cargo, parcel: Parcel, id: Option<String>) -> Trip {
+        let completed = match &id {
+            Some(id) => self.job.target.complete(&parcel, id).await,
+            None => Ok(()),
+        };
+        let parcels = std::slice::from_ref(&parcel);
+        match completed {
+            Ok(()) => {
+                let kept = self.keep(cargo, parcels, TransferState::Done, &[id], None);
+                kept.map_or_else(Trip::ended, |()| Trip { written: 1, ..Trip::default() })
+            }
+            Err(error) if error.is_transient() => Trip::doubtful(parcels, error),
+            Err(error) if is_of_parcels(&error) => {
+                let kept = self.keep(cargo, parcels, TransferState::Created, &[id], Some(&error));
+                kept.map_or_else(Trip::ended, |()| Trip::refused(error))
+            }
+            Err(error) => Trip::ended(error),
+        }
+    }
+
+    /// Looks at the target for what the ledger only knows as intended, and returns how many were found.
+    async fn look_for(&self, cargo: Cargo) -> Result<u64> {
+        let mut recovered = 0;
+        let mut look = |found: &Found| {
+            let held = self.held(cargo, found)?;
+            let Some(held) = held else { return Ok(found.sign.is_none()) };
+            if held.state == TransferState::Intended {
+                let target_id = found.id.clone();
+                let created = Transfer { state: TransferState::Created, target_id, ..held };
+                self.ledger().keep_transfers(&self.job.name, cargo, &[created])?;
+                recovered += 1;
+            }
+            Ok(false)
+        };
+        self.job.target.each_held(cargo, &mut look).await?;
+        Ok(recovered)
+    }
+
+    /// Counts what the target shows of what the ledger says is there.
+    async fn read_back(&self, cargo: Cargo) -> Result<ReadBack> {
+        let mut marks = HashSet::new();
+        let expected = self.ledger().count_transfers(&self.job.name, cargo, TransferState::Done)?;
+        let mut read_back = ReadBack { expected, ..ReadBack::default() };
+        let mut look = |found: &Found| {
+            let held = self.held(cargo, found)?.filter(|held| held.state == TransferState::Done);
+            let Some(held) = held.filter(|held| marks.insert(held.mark.clone())) else { return Ok(false) };
+            read_back.found += 1;
+            read_back.differing +=
+                u64::from(found.messages.is_some_and(|messages| messages != held.messages));
+            if held.target_id.is_none() && found.id.is_some() {
+                let known = Transfer { target_id: found.id.clone(), ..held };
+                self.ledger().keep_transfers(&self.job.name, cargo, &[known])?;
+            }
+            Ok(false)
+        };
+        self.job.target.each_held(cargo, &mut look).await?;
+        Ok(read_back)
+    }
+
+    /// Returns what the ledger knows of something that the target shows.
+    fn held(&self, cargo: Cargo, found: &Found) -> Result<Option<Transfer>> {
+        let (ledger, name) = (self.ledger(), &self.job.name);
+        let by_id = found.id.as_ref().map(|id| ledger.transfer_by_id(name, cargo, id));
+        if let Some(held) = by_id.transpose()?.flatten() {
+            return Ok(Some(held));
+        }
+        let by_sign = found.sign.as_ref().map(|sign| ledger.transfer_by_sign(name, cargo, sign));
+        Ok(by_sign.transpose()?.flatten())
+    }
+
+    /// Writes how far parcels have come, each with its id at the target where there is one.
+    fn keep(
+        &self,
+        cargo: Cargo,
+        parcels: &[Parcel],
+        state: TransferState,
+        ids: &[Option<String>],
+        error: Option<&Error>,
+    ) -> Result<()> {
+        let now = (self.job.clock)();
+        let row = |(at, parcel): (usize, &Parcel)| Transfer {
+            error: error.map(ToString::to_string),
+            ..transfer(parcel, state, ids.get(at).cloned().flatten(), now)
+        };
+        let rows: Vec<_> = parcels.iter().enumerate().map(row).collect();
+        self.ledger().keep_transfers(&self.job.name, cargo, &rows)
+    }
+
+    /// Takes back that parcels were about to be sent, since they certainly were not.
+    fn forget(&self, cargo: Cargo, parcels: &[Parcel]) -> Trip {
+        let marks: Vec<_> = parcels.iter().map(|parcel| parcel.mark.as_str()).collect();
+        let forgotten = self.ledger().forget_transfers(&self.job.name, cargo, &marks);
+        forgotten.map_or_else(Trip::ended, |()| Trip::default())
+    }
+
+    fn taking(&self, cargo: Cargo) -> Result<&'static Taking> {
+        let taking = self.job.target.terms().taking(cargo);
+        taking.ok_or_else(|| Error::new(ErrorKind::Usage, MIGRATE, "the target does not take this"))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Archive> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Parcels that go with one request.
+#[derive(Default)]
+struct Lot {
+    parcels: Vec<Parcel>,
+    bytes: usize,
+}
+
+impl Lot {
+    fn add(&mut self, parcel: Parcel) {
+        self.bytes += parcel.creation.len();
+        self.parcels.push(parcel);
+    }
+
+    fn is_full(&self, taking: &Taking) -> bool {
+        self.parcels.len() >= taking.at_once || self.bytes >= TOGETHER_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<Parcel> {
+        self.bytes = 0;
+        std::mem::take(&mut self.parcels)
+    }
+}
+
+const MIGRATE: &str = "migrate";
+
+/// Returns whether the vendor found fault with what was sent, and not with who sent it or where to.
+fn is_of_parcels(error: &Error) -> bool {
+    use ErrorKind::{Incomplete, Malformed, Refused, TooLarge};
+    matches!(error.kind(), Refused | TooLarge | Malformed | Incomplete)
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, MIGRATE, "stopped before everything was written")
+        .hint("what was written is in the ledger: run the same command again to go on")
+}

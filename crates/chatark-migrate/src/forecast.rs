@@ -1,0 +1,88 @@
+//! What a migration over a vendor's API would do: the packing of a run without the sending.
+
+use std::collections::BTreeMap;
+
+use chatark_archive::{Archive, TransferState};
+use chatark_core::{Cargo, Loss, Losses, Pace, Result, Target};
+use serde::Serialize;
+
+use crate::ledger::{Standing, digest};
+use crate::supply::{Order, supply};
+
+/// What would go of one kind, what it would take, and what of it would be lost.
+#[derive(Debug, Serialize)]
+pub struct Forecast {
+    /// The kind.
+    pub cargo: Cargo,
+    /// Conversations that were chosen.
+    pub conversations: u64,
+    /// Their messages.
+    pub messages: u64,
+    /// What goes: conversations, people, or pieces of knowledge.
+    pub items: u64,
+    /// Of these, those that are there already.
+    pub already: u64,
+    /// Of those that are there already, those that have changed here since; they are left as they are there.
+    pub changed: u64,
+    /// How many requests it takes, reading back included.
+    pub requests: u64,
+    /// How many seconds the vendor's rate limit makes of that; nothing where no limit is documented.
+    pub seconds: Option<u64>,
+    /// How many credits it costs: none, since no bot answers.
+    pub credits: u64,
+    /// What becomes of each field.
+    pub losses: Vec<Loss>,
+}
+
+/// Plans a migration of some kinds into a vendor's API. Writes nothing, and asks nobody.
+pub fn forecast(
+    archive: &Archive,
+    order: &Order,
+    target: &dyn Target,
+    name: &str,
+    cargos: &[Cargo],
+) -> Result<Vec<Forecast>> {
+    cargos.iter().map(|cargo| forecast_of(archive, order, target, name, *cargo)).collect()
+}
+
+fn forecast_of(
+    archive: &Archive,
+    order: &Order,
+    target: &dyn Target,
+    name: &str,
+    cargo: Cargo,
+) -> Result<Forecast> {
+    let mut losses = Losses::default();
+    let mut standings: BTreeMap<Standing, u64> = BTreeMap::new();
+    let mut changed = 0;
+    let chosen = supply(archive, order, target, cargo, &mut losses, |parcel| {
+        let held = archive.transfer(name, cargo, &parcel.mark)?;
+        let standing = Standing::of(held.as_ref());
+        *standings.entry(standing).or_default() += 1;
+        changed +=
+            u64::from(standing == Standing::There && held.is_some_and(|held| held.digest != digest(&parcel)));
+        Ok(())
+    })?;
+    let count = |standing| standings.get(&standing).copied().unwrap_or(0);
+    let (new, already) = (count(Standing::New) + count(Standing::Doubtful), count(Standing::There));
+    let created = count(Standing::Created);
+    let done = archive.count_transfers(name, cargo, TransferState::Done)?;
+    let requests = target.terms().taking(cargo).map_or(0, |taking| {
+        let read_back = (done + created + new).div_ceil(taking.listed_at_once).max(1);
+        new.div_ceil(taking.at_once as u64) + (new + created) * taking.requests_each + read_back
+    });
+    let seconds =
+        target.terms().pace.map(|Pace { requests: allowed, seconds }| (requests * seconds).div_ceil(allowed));
+    Ok(Forecast {
+        cargo,
+        conversations: chosen.conversations,
+        messages: chosen.messages,
+        items: standings.values().sum(),
+        already,
+        changed,
+        requests,
+        seconds,
+        credits: 0,
+        losses: losses.rows(),
+    })
+}

@@ -1,0 +1,157 @@
+//! What another bot can learn: each question once, with its best answer. Memory grows with the number of questions.
+
+use std::collections::HashMap;
+
+use chatark_core::{Answer, ArchivedConversation, Fate, Feedback, Losses, Role, Rule, Text};
+use sha2::{Digest, Sha256};
+
+use crate::hex;
+use crate::pairs::{self, Pair};
+
+/// Answers of which the bot was less sure are not taught on.
+const LEAST_SCORE: f64 = 0.5;
+
+/// Questions as they are met.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    best: HashMap<String, Best>,
+    /// How many messages had feedback, how many a score, and a conversation with one of them.
+    judged: (usize, usize, String),
+}
+
+/// A question with its best answer.
+#[derive(Debug)]
+pub(crate) struct Best {
+    pub(crate) pair: Pair,
+    pub(crate) asked: u64,
+    pub(crate) source: String,
+    pub(crate) conversation_id: String,
+}
+
+const WRONG: &str = "its answer was found wrong, or the bot was not sure";
+
+/// What becomes of the fields of conversations of which questions and answers are taken.
+pub(crate) const RULES: &[Rule] = &[
+    ("message.role.user", Fate::Kept, ""),
+    ("message.role.assistant", Fate::Approximated, "as an answer, where it is the best one to its question"),
+    ("message.feedback", Fate::Kept, ""),
+    ("message.score", Fate::Kept, ""),
+    ("part.text", Fate::Approximated, "as a question or an answer"),
+    ("conversation.id", Fate::Approximated, "of the best answer"),
+];
+
+impl Questions {
+    /// Adds the questions of a conversation, and notes what becomes of its fields.
+    pub(crate) fn add(&mut self, found: &ArchivedConversation, losses: &mut Losses) {
+        let pairs = pairs::of(&found.conversation);
+        if pairs.is_empty() {
+            losses.note("conversation", Fate::Lost, "the bot answers no question in it", 1, found);
+            return;
+        }
+        losses.apply(RULES, found);
+        let messages = &found.conversation.messages;
+        self.judged.0 += messages.iter().filter(|message| message.feedback.is_some()).count();
+        self.judged.1 += messages.iter().filter(|message| message.score.is_some()).count();
+        self.judged.2 = found.conversation.id.to_string();
+        let asked = messages.iter().filter(|message| message.role == Role::User).count();
+        let unanswered = asked - pairs.len();
+        losses.note("message.role.user", Fate::Lost, "no answer of the bot follows it", unanswered, found);
+        for pair in pairs {
+            self.add_pair(pair, found, losses);
+        }
+    }
+
+    fn add_pair(&mut self, pair: Pair, found: &ArchivedConversation, losses: &mut Losses) {
+        let key = pairs::fold(&pair.question);
+        let is_bad =
+            pair.feedback == Some(Feedback::Negative) || pair.score.is_some_and(|score| score < LEAST_SCORE);
+        if is_bad || key.is_empty() {
+            let why = if is_bad { WRONG } else { "it has no words" };
+            losses.note("message.role.user", Fate::Lost, why, 1, found);
+            return;
+        }
+        let Some(best) = self.best.get_mut(&key) else {
+            self.best.insert(key, Best::of(found, pair));
+            return;
+        };
+        best.asked += 1;
+        let merged = "merged with the same question elsewhere";
+        losses.note("message.role.user", Fate::Approximated, merged, 1, found);
+        if rank(&pair) > rank(&best.pair) {
+            *best = Best { asked: best.asked, ..Best::of(found, pair) };
+        }
+    }
+
+    /// Returns them, the best ones first, and notes how many of the ratings were those of a best answer.
+    pub(crate) fn finish(self, losses: &mut Losses) -> Vec<Best> {
+        let mut all: Vec<_> = self.best.into_values().collect();
+        let (feedback, scores, example) = self.judged;
+        let kept = |has: fn(&Pair) -> bool| all.iter().filter(|best| has(&best.pair)).count();
+        for (field, seen, kept) in [
+            ("message.feedback", feedback, kept(|pair| pair.feedback.is_some())),
+            ("message.score", scores, kept(|pair| pair.score.is_some())),
+        ] {
+            losses.note_of(field, Fate::Kept, "of the best answer", kept, &example);
+            losses.note_of(field, Fate::Lost, "of another answer than the best one", seen - kept, &example);
+        }
+        losses.note_of("message.role.user", Fate::Kept, "as a question", all.len(), &example);
+        all.sort_by(|one, other| {
+            let order = |best: &Best| (rank(&best.pair), best.asked);
+            order(other).cmp(&order(one)).then_with(|| one.pair.question.cmp(&other.pair.question))
+        });
+        all
+    }
+}
+
+impl Best {
+    fn of(found: &ArchivedConversation, pair: Pair) -> Self {
+        let (source, conversation_id) = (found.origin.source.to_string(), found.conversation.id.to_string());
+        Self { pair, asked: 1, source, conversation_id }
+    }
+}
+
+/// Praise counts before certainty, which is held in thousandths.
+fn rank(pair: &Pair) -> (bool, Option<u16>) {
+    let thousandths =
+        |score: f64| (0..=1_000_u16).rev().find(|step| f64::from(*step) / 1e3 <= score).unwrap_or(0);
+    (pair.feedback == Some(Feedback::Positive), pair.score.map(thousandths))
+}
+
+/// Puts the questions together that have the same answer, in the order of the best of them.
+pub(crate) fn answers(best: Vec<Best>) -> Vec<Answer> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut answers: Vec<Answer> = Vec::new();
+    for Best { pair, .. } in best {
+        let folded = pairs::fold(&pair.answer);
+        let at = *places.entry(folded).or_insert_with_key(|folded| {
+            let key = hex(&Sha256::digest(folded.as_bytes())[..8]);
+            answers.push(Answer { key, questions: Vec::new(), answer: pair.answer });
+            answers.len() - 1
+        });
+        answers[at].questions.push(pair.question);
+    }
+    answers
+}
+
+/// Writes questions and answers one after the other into texts of at most so many characters, the best ones first.
+pub(crate) fn texts(best: Vec<Best>, most: usize) -> Vec<Text> {
+    let mut texts: Vec<(usize, String)> = Vec::new();
+    for Best { pair, .. } in best {
+        let lesson: String =
+            format!("Q: {}\nA: {}\n\n", pair.question, pair.answer).chars().take(most).collect();
+        let size = lesson.chars().count();
+        match texts.last_mut().filter(|(held, _)| held + size <= most) {
+            Some((held, text)) => {
+                *held += size;
+                text.push_str(&lesson);
+            }
+            None => texts.push((size, lesson)),
+        }
+    }
+    let text = |(at, (_, text)): (usize, (usize, String))| Text {
+        key: format!("text {}", at + 1),
+        title: format!("Questions and answers of conversations, part {}", at + 1),
+        text: text.trim_end().to_owned(),
+    };
+    texts.into_iter().enumerate().map(text).collect()
+}

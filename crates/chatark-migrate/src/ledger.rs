@@ -1,0 +1,54 @@
+//! What the ledger says of a parcel, and how it is written.
+
+use chatark_archive::{Transfer, TransferState};
+use chatark_core::{Parcel, Timestamp};
+use sha2::{Digest, Sha256};
+
+/// What is to be done with a parcel, by what the ledger says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// It is not there, and has to be created.
+    New,
+    /// It may be there: an earlier run was about to create it.
+    Doubtful,
+    /// It is there, and not yet complete.
+    Created,
+    /// It is there, complete.
+    There,
+}
+
+impl Standing {
+    pub(crate) fn of(held: Option<&Transfer>) -> Self {
+        match held.map(|held| (held.state, &held.target_id)) {
+            None | Some((TransferState::Refused, _)) => Self::New,
+            Some((TransferState::Intended, _)) => Self::Doubtful,
+            Some((TransferState::Created, _)) => Self::Created,
+            Some((TransferState::Done, _)) => Self::There,
+        }
+    }
+}
+
+/// Returns the hash of what is sent for a parcel.
+pub(crate) fn digest(parcel: &Parcel) -> [u8; 32] {
+    Sha256::new().chain_update(&parcel.creation).chain_update(&parcel.completion).finalize().into()
+}
+
+/// Returns the row of a parcel.
+pub(crate) fn transfer(
+    parcel: &Parcel,
+    state: TransferState,
+    target_id: Option<String>,
+    now: Timestamp,
+) -> Transfer {
+    Transfer {
+        mark: parcel.mark.clone(),
+        sign: parcel.sign.clone(),
+        state,
+        target_id,
+        origin: parcel.origin.clone(),
+        messages: parcel.messages,
+        digest: digest(parcel),
+        error: None,
+        changed_at: Some(now),
+    }
+}

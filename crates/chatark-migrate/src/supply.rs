@@ -1,0 +1,78 @@
+//! What the archive has for a target, packed one after the other.
+
+use chatark_archive::Archive;
+use chatark_core::{Cargo, Error, ErrorKind, Load, Losses, Parcel, Result, Target};
+
+use crate::knowledge::{self, Questions};
+use crate::people::People;
+use crate::person;
+use crate::selection::Selection;
+
+/// What goes to a target, the same for a plan and its run.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Which conversations, people and questions are chosen.
+    pub selection: Selection,
+    /// Whether knowledge goes as long texts in place of single questions and answers.
+    pub as_text: bool,
+}
+
+/// What was chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) conversations: u64,
+    pub(crate) messages: u64,
+}
+
+/// Packs everything of a kind and gives the parcels to `take`, always in the same order.
+///
+/// Conversations take the memory of one; people and questions are gathered before the first of them goes.
+pub(crate) fn supply(
+    archive: &Archive,
+    order: &Order,
+    target: &dyn Target,
+    cargo: Cargo,
+    losses: &mut Losses,
+    mut take: impl FnMut(Parcel) -> Result<()>,
+) -> Result<Chosen> {
+    let taking = target.terms().taking(cargo).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Usage,
+            "migrate",
+            format!("{} takes no {}", target.terms().title, cargo.as_str()),
+        )
+    })?;
+    let mut chosen = Chosen::default();
+    let (mut people, mut questions) = (People::default(), Questions::default());
+    order.selection.each(archive, |found| {
+        chosen.conversations += 1;
+        chosen.messages += found.conversation.messages.len() as u64;
+        match cargo {
+            Cargo::History => target.pack(Load::Conversation(found), losses)?.map_or(Ok(()), &mut take),
+            Cargo::Contacts => {
+                person::gather(&mut people, taking.rules, found, losses);
+                Ok(())
+            }
+            Cargo::Knowledge => {
+                questions.add(found, losses);
+                Ok(())
+            }
+        }
+    })?;
+    let mut pack = |load: Load<'_>, losses: &mut Losses| target.pack(load, losses)?.map_or(Ok(()), &mut take);
+    for person in people.finish() {
+        pack(Load::Person(&person), losses)?;
+    }
+    if cargo != Cargo::Knowledge {
+        return Ok(chosen);
+    }
+    let best = questions.finish(losses);
+    if let Some(most) = taking.text_characters.filter(|_| order.as_text) {
+        let texts = knowledge::texts(best, most);
+        texts.iter().try_for_each(|text| pack(Load::Text(text), losses))?;
+    } else {
+        let answers = knowledge::answers(best);
+        answers.iter().try_for_each(|answer| pack(Load::Answer(answer), losses))?;
+    }
+    Ok(chosen)
+}
