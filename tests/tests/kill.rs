@@ -23,11 +23,11 @@ const KILLS: usize = 12;
 const ROUNDS: usize = 15;
 
 /// Numbers that look like chance and are the same in every run.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
     /// Returns a number below a limit.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The generator of Marsaglia, 2003.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

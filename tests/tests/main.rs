@@ -7,6 +7,8 @@ mod archive;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod carry;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod certificate;

@@ -417,7 +417,7 @@ fn filters_and_a_sample_choose() {
 fn what_cannot_be_migrated_is_one_clear_line() {
     let house = pulled();
     for (arguments, words) in [
-        (vec!["migrate", "plan", "--to", "teams"], "the targets are openai-jsonl"),
+        (vec!["migrate", "plan", "--to", "teams"], "the formats are openai-jsonl"),
         (vec!["migrate", "plan", "--to", "vcon", "--from", "nobody"], "nobody"),
         (
             vec!["migrate", "run", "--to", "vcon", "--tag", "no such tag"],

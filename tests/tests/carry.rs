@@ -1,0 +1,449 @@
+//! What goes into agents over the vendors' APIs, held against what the sandbox told and what it got.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chatark_sandbox::{
+    Agent, Dataset, Fault, FaultKind, Generation, SeenRequest, Told, Vendor, World, Writes,
+};
+use chatark_tests::{House, KEY, Run, eventually};
+use serde_json::Value;
+
+use crate::kill::Chance;
+use crate::support::{agent, holding, offline, rfc3339, sample};
+
+/// A message in the words of both sides: role, text and time.
+type Line = (String, String, Option<String>);
+
+/// Returns an agent of Convocore that holds nothing yet.
+fn empty() -> Agent {
+    Agent {
+        generation: Generation::OneArray,
+        ..Agent::new(Vendor::ConvocoreV3, "agent-new", KEY, Dataset::default())
+    }
+}
+
+/// Starts a house with a source that is pulled already, and a target.
+fn house(source: Agent, target: Agent) -> House {
+    let house = House::of(vec![source, target]);
+    house.expect(0, &["pull", "source-1"]);
+    house
+}
+
+/// The whole command line of a run into the second source.
+fn run_into<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["migrate", "run", "--from", "source-1", "--to", "source-2", "--yes", "--json"], more].concat()
+}
+
+/// Returns what a kind came to, of a run that printed JSON.
+#[track_caller]
+fn carried(run: &Run, cargo: &str) -> Value {
+    let result = run.json();
+    let found = result["carried"].as_array().unwrap().iter().find(|carried| carried["cargo"] == cargo);
+    found.unwrap_or_else(|| panic!("{cargo} is not in {result:#}")).clone()
+}
+
+fn count(carried: &Value, field: &str) -> u64 {
+    carried[field].as_u64().unwrap()
+}
+
+/// Returns the requests so far that were not a mere reading.
+fn writes(house: &House) -> Vec<SeenRequest> {
+    house.sandbox().requests().into_iter().filter(|seen| seen.method != "GET").collect()
+}
+
+/// Returns what a message of Chatbase v2 must come back as: its text, and a message of the tool for each other part.
+fn expected(told: &Told) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for message in &told.messages {
+        let at = message.created_at.map(rfc3339);
+        if !message.text.is_empty() {
+            let role = message.role.to_owned();
+            lines.push((role, message.text.clone(), at.clone()));
+        }
+        let tools = message.part_types.iter().filter(|kind| kind.starts_with("tool_"));
+        lines.extend(tools.map(|_| ("tool".to_owned(), String::new(), at.clone())));
+    }
+    lines
+}
+
+fn found(document: &Value) -> Vec<Line> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let line = |message: &Value| {
+        (text(&message["role"]).unwrap(), text(&message["text"]).unwrap(), text(&message["created_at"]))
+    };
+    document["messages"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// Pulls the target into the archive, and returns its conversations by the ids that they had at their source. Fails
+/// where one of them is there twice.
+#[track_caller]
+fn pulled_back(house: &House) -> BTreeMap<String, Value> {
+    house.expect(0, &["pull", "source-2", "--full"]);
+    let mut by_origin = BTreeMap::new();
+    for document in offline(house, &["source-2"]) {
+        let line = document["notes"].as_str().unwrap().lines().last().unwrap();
+        let origin = line.strip_prefix("Migrated by Chatark: ").unwrap().rsplit(" / ").next().unwrap();
+        let origin = origin.to_owned();
+        let twice = by_origin.insert(origin.clone(), document);
+        assert!(twice.is_none(), "{origin} is there twice");
+    }
+    by_origin
+}
+
+/// Compares role, text and time of every message of every conversation that can go.
+#[track_caller]
+fn compare(source: &Agent, back: &BTreeMap<String, Value>) {
+    let told: BTreeMap<_, _> = source
+        .told()
+        .map(|told| (told.id.clone(), expected(&told)))
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
+    assert_eq!(back.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>());
+    for (id, lines) in &told {
+        assert_eq!(&found(&back[id]), lines, "{id}");
+    }
+}
+
+#[test]
+fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
+    let source = sample(Vendor::ChatbaseV2);
+    let house = House::of(vec![source.clone(), empty()]);
+    house.expect(0, &["pull"]);
+    let run = house.expect(0, &run_into(&[]));
+    let history = carried(&run, "history");
+    let back = pulled_back(&house);
+    compare(&source, &back);
+    assert!(back.len() > 50, "the sample has lost its conversations");
+    assert_eq!((count(&history, "written"), count(&history, "refused")), (back.len() as u64, 0));
+    assert_eq!(history["read_back"]["found"], back.len());
+    for told in source.told().filter(|told| back.contains_key(&told.id)) {
+        let document = &back[&told.id];
+        assert_eq!(
+            document["created_at"].as_str().map(str::to_owned),
+            told.created_at.map(rfc3339),
+            "{}",
+            told.id
+        );
+        let ids: Vec<_> = document["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|message| message["text"] != "")
+            .map(|message| message["id"].as_str().map(str::to_owned))
+            .collect();
+        let told_ids: Vec<_> = told
+            .messages
+            .iter()
+            .filter(|message| !message.text.is_empty())
+            .map(|message| message.id.clone())
+            .collect();
+        assert_eq!(ids, told_ids, "{}", told.id);
+        assert!(document["tags"].as_array().unwrap().contains(&"migrated:chatbase-v2".into()));
+    }
+}
+
+#[test]
+fn a_plan_asks_nobody_and_says_what_a_run_does() {
+    let house = house(agent(Vendor::ChatbaseV2, 45), empty());
+    let before = house.sandbox().requests().len();
+    let plan =
+        house.expect(0, &["migrate", "plan", "--from", "source-1", "--to", "source-2", "--json"]).json();
+    assert_eq!(house.sandbox().requests().len(), before, "a plan makes no call");
+    let history = &plan["plans"][0];
+    assert_eq!(
+        (&history["cargo"], &history["items"], &history["credits"]),
+        (&"history".into(), &45.into(), &0.into())
+    );
+    // Two requests for each, and three pages of twenty to read back.
+    assert_eq!(history["requests"], 45 * 2 + 3);
+    let run = house.expect(0, &run_into(&["--only", "history"]));
+    assert_eq!(house.sandbox().requests().len() - before, 45 * 2 + 3);
+    assert_eq!(carried(&run, "history")["losses"], history["losses"]);
+}
+
+#[test]
+fn a_second_run_writes_nothing_and_shows_where_everything_went() {
+    let source = agent(Vendor::ChatbaseV2, 30);
+    let house = house(source.clone(), empty());
+    house.expect(0, &run_into(&[]));
+    let before = writes(&house);
+    let again = carried(&house.expect(0, &run_into(&[])), "history");
+    assert_eq!(writes(&house), before);
+    assert_eq!((count(&again, "written"), count(&again, "already")), (0, 30));
+    let ledger =
+        house.expect(0, &["migrate", "ledger", "--to", "source-2", "--json", "--csv", "ledger.csv"]).json();
+    let rows = ledger["transfers"].as_array().unwrap();
+    let from: BTreeSet<_> =
+        rows.iter().map(|row| row["conversation_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(from, source.told().map(|told| told.id).collect());
+    let held: BTreeSet<_> = house.sandbox().told("agent-new").into_iter().map(|told| told.id).collect();
+    let into: BTreeSet<_> = rows.iter().map(|row| row["target_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(into, held);
+    let mut csv = csv::Reader::from_path(house.path("ledger.csv")).unwrap();
+    assert_eq!(csv.records().count(), 30);
+}
+
+/// The one thing that a migration must never do.
+#[test]
+fn nothing_reaches_a_customer() {
+    let source = sample(Vendor::ChatbaseV1);
+    let house = House::of(vec![source, empty()]);
+    house.expect(0, &["pull"]);
+    house.expect(0, &run_into(&[]));
+    house.expect(0, &run_into(&[]));
+    assert_eq!(house.sandbox().delivered("agent-new"), 0);
+    let routes: BTreeSet<_> = writes(&house)
+        .into_iter()
+        .map(|seen| {
+            let rest = seen.path.strip_prefix("/convocore/v3/agents/agent-new/").unwrap().to_owned();
+            let parts: Vec<_> = rest.split('/').collect();
+            match parts.as_slice() {
+                ["convos", _, "messages"] => format!("{} convos/ID/messages", seen.method),
+                _ => format!("{} {rest}", seen.method),
+            }
+        })
+        .collect();
+    let allowed = ["PATCH convos/ID/messages", "POST convos", "POST leads/bulk"];
+    assert_eq!(routes, allowed.map(str::to_owned).into());
+}
+
+#[test]
+fn where_what_is_created_cannot_be_found_the_first_one_ends_the_run() {
+    let target = Agent { writes: Writes::CreatedAnswers404, ..empty() };
+    let house = house(sample(Vendor::ChatbaseV1), target);
+    for _ in 0..2 {
+        let run = house.expect(7, &run_into(&["--only", "history"]));
+        assert!(run.stderr.contains("July and August 2026"), "{}", run.stderr);
+        let created = writes(&house).iter().filter(|seen| seen.method == "POST").count();
+        assert_eq!(created, 1, "one conversation was tried, in both runs together");
+    }
+    // People go another way.
+    house.expect(0, &run_into(&["--only", "contacts"]));
+}
+
+#[test]
+fn people_go_as_leads_once_each() {
+    let source = sample(Vendor::ChatbaseV1);
+    let house = House::of(vec![source.clone(), empty()]);
+    house.expect(0, &["pull"]);
+    house.expect(0, &run_into(&["--only", "contacts"]));
+    let again = carried(&house.expect(0, &run_into(&["--only", "contacts"])), "contacts");
+    let leads = house.sandbox().leads("agent-new");
+    let emails: BTreeSet<_> =
+        leads.iter().filter_map(|lead| lead["userEmail"].as_str()).map(str::to_owned).collect();
+    let told: BTreeSet<_> = source.told().filter_map(|told| told.contact.email).collect();
+    assert!(!told.is_empty());
+    assert_eq!(emails, told);
+    assert_eq!(count(&again, "already"), leads.len() as u64);
+    let sent: BTreeSet<_> = leads.iter().map(ToString::to_string).collect();
+    assert_eq!(sent.len(), leads.len(), "a person went twice");
+}
+
+#[test]
+fn work_that_was_done_behind_an_error_is_not_done_twice() {
+    let source = agent(Vendor::ChatbaseV2, 30);
+    let house = house(source.clone(), empty());
+    // The first requests alternate between creating and writing; some of those that create are struck.
+    for nth in [2, 10, 11, 12, 13, 30] {
+        house.sandbox().add_fault("agent-new", Fault::at(nth, FaultKind::DoneAnd502).on_any_route());
+    }
+    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!(count(&history, "written"), 30);
+    assert!(count(&history, "recovered") > 0, "no request that creates was struck: {history}");
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn what_fails_for_a_while_is_tried_again() {
+    let source = agent(Vendor::ChatbaseV2, 30);
+    let house = house(source.clone(), empty());
+    for (nth, kind) in [
+        (0, FaultKind::ServerError),
+        (5, FaultKind::Maintenance),
+        (9, FaultKind::CutBody),
+        (20, FaultKind::ServerError),
+        (33, FaultKind::CutBody),
+    ] {
+        house.sandbox().add_fault("agent-new", Fault::at(nth, kind).on_any_route());
+    }
+    house.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn a_vendor_that_is_down_or_refuses_ends_the_run_with_its_class() {
+    for (kind, code) in [(FaultKind::ServerError, 5), (FaultKind::PlanGate, 7), (FaultKind::KeyExpired, 7)] {
+        let source = agent(Vendor::ChatbaseV2, 40);
+        let house = house(source.clone(), empty());
+        house.sandbox().add_fault("agent-new", Fault::from(20, kind.clone()).on_any_route());
+        let run = house.expect(code, &run_into(&["--only", "history"]));
+        assert!(run.stderr.contains("hint: "), "{}", run.stderr);
+        assert!(count(&carried(&run, "history"), "written") > 0, "{kind:?}");
+        house.sandbox().clear_faults("agent-new");
+        house.expect(0, &run_into(&["--only", "history"]));
+        compare(&source, &pulled_back(&house));
+    }
+}
+
+#[test]
+fn a_budget_ends_a_run_and_the_next_one_goes_on() {
+    let source = agent(Vendor::ChatbaseV2, 30);
+    let house = house(source.clone(), empty());
+    let run = house.expect(8, &run_into(&["--only", "history", "--max-requests", "21"]));
+    assert_eq!(writes(&house).len(), 21);
+    assert!(count(&carried(&run, "history"), "written") >= 8);
+    house.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_written() {
+    let source = agent(Vendor::ChatbaseV2, 120);
+    let world =
+        World { latency: Some(Duration::from_millis(10)), ..World::of(vec![source.clone(), empty()]) };
+    let house = House::of_world(world);
+    house.expect(0, &["pull", "source-1"]);
+    let running = house.spawn(&run_into(&["--only", "history"]));
+    eventually(|| writes(&house).len() > 40);
+    running.signal("INT");
+    let run = running.finish();
+    assert_eq!(run.code, Some(130), "{run:#?}");
+    let written = count(&carried(&run, "history"), "written");
+    assert!(written > 0 && written < 120);
+    house.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_leaves_each_conversation_there_once() {
+    let source = agent(Vendor::ChatbaseV2, 90);
+    let world = World { latency: Some(Duration::from_millis(2)), ..World::of(vec![source.clone(), empty()]) };
+    let house = House::of_world(world);
+    house.expect(0, &["pull", "source-1"]);
+    let mut chance = Chance(0x5eed_0006);
+    let (mut landed, mut doubtful) = (0, 0);
+    for _ in 0..14 {
+        let (before, after) = (writes(&house).len() as u64, chance.below(30));
+        let mut running = house.spawn(&run_into(&["--only", "history"]));
+        eventually(|| writes(&house).len() as u64 > before + after || running.has_ended());
+        std::thread::sleep(Duration::from_micros(chance.below(6_000)));
+        running.kill();
+        running.finish();
+        let states = |state: &str| {
+            let rows = house.expect(0, &["migrate", "ledger", "--json"]).json();
+            let rows = rows["transfers"].as_array().unwrap().clone();
+            rows.iter().filter(|row| row["state"] == state).count()
+        };
+        landed += usize::from((1..90).contains(&states("done")));
+        doubtful += states("intended");
+    }
+    assert!(landed >= 5, "only {landed} kills left a part");
+    assert!(doubtful > 0, "no kill left a request without an answer");
+    let run = house.expect(0, &run_into(&["--only", "history"]));
+    assert_eq!(carried(&run, "history")["read_back"]["found"], 90);
+    let back = pulled_back(&house);
+    compare(&source, &back);
+    assert_eq!(house.sandbox().told("agent-new").len(), 90, "nothing else is there");
+    assert_eq!(house.sandbox().delivered("agent-new"), 0);
+}
+
+#[test]
+fn nobody_is_written_to_without_a_yes() {
+    let house = house(agent(Vendor::ChatbaseV2, 5), empty());
+    for (arguments, words) in [
+        (vec!["migrate", "run", "--to", "source-2"], "--yes"),
+        (vec!["migrate", "run", "--to", "source-2", "--from", "source-2", "--yes"], "cannot go into itself"),
+        (vec!["migrate", "run", "--to", "source-2", "--only", "knowledge", "--yes"], "takes no knowledge"),
+        (vec!["migrate", "run", "--to", "source-2", "--as-text", "--yes"], "takes no texts"),
+        (vec!["migrate", "run", "--to", "nobody", "--yes"], "neither a format nor a source"),
+        (vec!["migrate", "run", "--to", "vcon", "--only", "history"], "for agents"),
+        (vec!["migrate", "run", "--to", "source-2", "--tag", "no such tag", "--yes"], "no conversation"),
+    ] {
+        let run = house.expect(2, &arguments);
+        assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
+    }
+    assert_eq!(writes(&house), []);
+}
+
+/// A conversation of one question and one answer.
+fn lesson(id: &str, at: i64, question: &str, answer: &str) -> chatark_sandbox::truth::Conversation {
+    use chatark_sandbox::truth::{Content, Message, Role};
+    let mut conversation = crate::support::api_conversation(id, "u", at, 0);
+    conversation.messages = [(Role::User, question), (Role::Assistant, answer)]
+        .into_iter()
+        .zip(at..)
+        .map(|((role, text), at)| Message {
+            id: Some(format!("{id}-{at}")),
+            role,
+            created_at: Some(at),
+            content: vec![Content::Text(text.to_owned())],
+            ..Message::default()
+        })
+        .collect();
+    conversation
+}
+
+#[test]
+fn knowledge_goes_as_questions_with_their_answer_or_as_one_text() {
+    let lessons = vec![
+        lesson("a", 1_790_000_000, "Where is my order?", "Look at the tracking page."),
+        lesson("b", 1_790_000_100, "where is my order", "Look at the tracking page."),
+        lesson("c", 1_790_000_200, "When will it arrive?", "Look at the tracking page."),
+        lesson("d", 1_790_000_300, "Do you ship abroad?", "Yes, to all of Europe."),
+    ];
+    let source = holding(Vendor::ChatbaseV2, lessons);
+    let target = Agent::new(Vendor::ChatbaseV2, "agent-taught", KEY, Dataset::default());
+    let house = house(source, target);
+    let run = house.expect(0, &run_into(&[]));
+    assert_eq!(count(&carried(&run, "knowledge"), "written"), 2);
+    let sources = house.sandbox().sources("agent-taught");
+    let taught: BTreeMap<_, BTreeSet<_>> = sources
+        .iter()
+        .map(|source| {
+            let questions = source["questions"].as_array().unwrap();
+            let questions = questions.iter().map(|question| question.as_str().unwrap().to_owned());
+            (source["answer"].as_str().unwrap().to_owned(), questions.collect())
+        })
+        .collect();
+    let tracking = taught["Look at the tracking page."].clone();
+    assert!(tracking.contains("When will it arrive?") && tracking.len() == 2, "{tracking:?}");
+    assert_eq!(taught["Yes, to all of Europe."], BTreeSet::from(["Do you ship abroad?".to_owned()]));
+
+    house.expect(0, &run_into(&[]));
+    assert_eq!(house.sandbox().sources("agent-taught").len(), 2, "a second run teaches nothing twice");
+
+    house.expect(0, &run_into(&["--as-text"]));
+    let sources = house.sandbox().sources("agent-taught");
+    let text = sources[2]["content"].as_str().unwrap();
+    assert_eq!(sources.len(), 3);
+    assert!(text.contains("Q: Do you ship abroad?\nA: Yes, to all of Europe."), "{text}");
+}
+
+#[test]
+fn people_go_to_chatbase_and_one_who_is_known_there_holds_up_nobody() {
+    let source = sample(Vendor::ConvocoreV3);
+    let emails: BTreeSet<_> = source.told().filter_map(|told| told.contact.email).collect();
+    let known = emails.first().unwrap().clone();
+    let mut target = Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default());
+    target.contacts = vec![chatark_sandbox::Person {
+        id: "contact_x".to_owned(),
+        email: Some(known.clone()),
+        created_at: 1_790_000_000,
+        ..chatark_sandbox::Person::default()
+    }];
+    let house = House::of(vec![source, target]);
+    house.expect(0, &["pull", "source-1"]);
+    let run = house.expect(3, &run_into(&[]));
+    let contacts = carried(&run, "contacts");
+    assert_eq!(count(&contacts, "refused"), 1, "{contacts}");
+    assert!(run.stderr.contains("already exists"), "{}", run.stderr);
+    let held: Vec<_> = house.sandbox().contacts("agent-shop");
+    let addresses: Vec<_> =
+        held.iter().filter_map(|contact| contact["email"].as_str()).map(str::to_owned).collect();
+    assert_eq!(addresses.iter().cloned().collect::<BTreeSet<_>>(), emails);
+    assert_eq!(addresses.len(), emails.len(), "nobody is there twice");
+    // A second run tries the one again, and writes nobody else.
+    house.expect(3, &run_into(&[]));
+    assert_eq!(house.sandbox().contacts("agent-shop").len(), held.len());
+}
