@@ -204,15 +204,14 @@ fn state(status: Status) -> (Option<&'static str>, Fate) {
 /// Returns the turn of a message, with how many of the vendor's messages it has: one for its text, and one for each
 /// other part; `None` where nothing can be shown.
 fn turn(message: &Message) -> Option<(u64, Value)> {
-    let from = speaker(message.role);
     let text = Some(message.text()).filter(|text| !text.is_empty());
     let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(item);
     let said = text.map(|text| ("text", json!({ "type": "text", "payload": { "message": text } })));
     let mut messages = Vec::new();
     for (kind, item) in said.into_iter().chain(others) {
-        let from = if kind == TRACE { "system" } else { from };
+        let role = if kind == TRACE { Role::System } else { message.role };
         let mut value = Map::new();
-        value.insert("from".to_owned(), from.into());
+        value.insert("from".to_owned(), speaker(role).into());
         value.insert("type".to_owned(), kind.into());
         value.insert("item".to_owned(), item);
         date(&mut value, message);
@@ -222,12 +221,12 @@ fn turn(message: &Message) -> Option<(u64, Value)> {
                 value.insert("feedback".to_owned(), (feedback == Feedback::Positive).into());
             }
         }
-        generated(&mut value, message.role);
+        generated(&mut value, role);
         messages.push(Value::Object(value));
     }
     let count = messages.len() as u64;
     let mut value = Map::new();
-    value.insert("from".to_owned(), from.into());
+    value.insert("from".to_owned(), speaker(message.role).into());
     value.insert("messages".to_owned(), messages.into());
     date(&mut value, message);
     generated(&mut value, message.role);
@@ -338,4 +337,161 @@ fn note(found: &ArchivedConversation, losses: &mut Losses) {
     }
     let silent = conversation.messages.iter().filter(|message| turn(message).is_none()).count();
     losses.note("message", Fate::Lost, "nothing of it can be shown there", silent, found);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chatark_core::{Contact, Conversation, ConversationId, Origin, SourceName};
+
+    use super::*;
+
+    const BEGAN: i64 = 1_733_049_000;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Timestamp::from_epoch(seconds).ok()
+    }
+
+    fn archived(conversation: Conversation) -> ArchivedConversation {
+        let origin = Origin {
+            source: SourceName::new("shop").unwrap(),
+            provider: "chatbase-v2".to_owned(),
+            agent_id: "agent1".to_owned(),
+        };
+        ArchivedConversation { origin: Arc::new(origin), conversation }
+    }
+
+    fn spoken(role: Role, parts: Vec<Part>) -> Message {
+        Message { created_at: at(BEGAN + 2), parts, ..Message::empty(role) }
+    }
+
+    fn of(messages: Vec<Message>) -> Conversation {
+        Conversation { created_at: at(BEGAN), messages, ..Conversation::empty(ConversationId::new("c1")) }
+    }
+
+    #[track_caller]
+    fn sent(conversation: Conversation) -> (Value, Value, u64) {
+        let parcel = super::conversation(&archived(conversation), &mut Losses::default()).unwrap();
+        let json = |bytes: &Bytes| serde_json::from_slice(bytes).unwrap();
+        (json(&parcel.creation), json(&parcel.completion), parcel.messages)
+    }
+
+    #[test]
+    fn everything_around_the_messages_has_the_vendor_s_names() {
+        let contact =
+            Contact { name: Some("Jane".to_owned()), phone: Some(String::new()), ..Contact::default() };
+        let conversation = Conversation {
+            title: Some("Order".to_owned()),
+            channel: Some(Channel::Website),
+            status: Some(Status::TakenOver),
+            contact,
+            tags: vec!["vip".to_owned()],
+            notes: Some("calls back".to_owned()),
+            ..of(vec![spoken(Role::User, vec![Part::text("Hello!")])])
+        };
+        let expect = json!({ "conversation": {
+            "ts": BEGAN, "title": "Order", "userName": "Jane", "origin": "web-chat", "state": "ended_chat",
+            "notes": "calls back\nMigrated by Chatark: chatbase-v2 / agent1 / c1",
+            "tags": ["vip", "migrated:chatbase-v2"],
+        } });
+        assert_eq!(sent(conversation).0, expect);
+    }
+
+    /// By the sample of the vendor's own request: what a turn and its messages look like.
+    #[test]
+    fn a_turn_has_one_message_for_the_text_and_one_for_each_other_part() {
+        let option = ChoiceOption { label: Some("Pricing".to_owned()), ..ChoiceOption::default() };
+        let answer = Message {
+            id: Some("wamid.X".to_owned()),
+            feedback: Some(Feedback::Positive),
+            ..spoken(
+                Role::Assistant,
+                vec![
+                    Part::text("Hi!"),
+                    Part::Choice { options: vec![option] },
+                    Part::ToolResult {
+                        id: None,
+                        name: Some("kb".to_owned()),
+                        status: None,
+                        data: Some(json!({"n": 1})),
+                        error: None,
+                    },
+                    Part::text("Anything else?"),
+                ],
+            )
+        };
+        let (_, completion, messages) =
+            sent(of(vec![answer, spoken(Role::HumanAgent, vec![Part::text("I am Ann.")])]));
+        let ts = BEGAN + 2;
+        let expect = json!({ "updateConversationMetadata": true, "turns": [
+            { "from": "bot", "ts": ts, "isAIGenerated": true, "messages": [
+                { "from": "bot", "type": "text", "ts": ts, "isAIGenerated": true, "mid": "wamid.X", "feedback": true,
+                  "item": { "type": "text", "payload": { "message": "Hi!\nAnything else?" } } },
+                { "from": "bot", "type": "choice", "ts": ts, "isAIGenerated": true, "item": { "payload": { "buttons": [
+                    { "name": "Pricing", "request": { "type": "text", "payload": { "message": "Pricing" } } },
+                ] } } },
+                { "from": "system", "type": "debug:tell", "ts": ts,
+                  "item": { "payload": { "message": "Tool ended: kb {\"n\":1}" } } },
+            ] },
+            { "from": "bot", "ts": ts, "isAIGenerated": false, "messages": [
+                { "from": "bot", "type": "text", "ts": ts, "isAIGenerated": false,
+                  "item": { "type": "text", "payload": { "message": "I am Ann." } } },
+            ] },
+        ] });
+        assert_eq!((completion, messages), (expect, 4));
+    }
+
+    /// What cannot go is one row, and none of its fields is counted besides.
+    #[track_caller]
+    fn stays(conversation: Conversation, why: &str) {
+        let mut losses = Losses::default();
+        assert_eq!(super::conversation(&archived(conversation), &mut losses), None);
+        let rows = losses.rows();
+        let found: Vec<_> =
+            rows.iter().map(|loss| (loss.field.as_str(), loss.fate, loss.count, loss.why.as_str())).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0], ("conversation", Fate::Lost, 1, why));
+    }
+
+    #[test]
+    fn what_cannot_go_is_said() {
+        stays(of(vec![spoken(Role::User, Vec::new())]), "nothing in it can be shown there");
+        let timeless = Message { created_at: None, ..spoken(Role::User, vec![Part::text("x")]) };
+        stays(
+            Conversation { created_at: None, ..of(vec![timeless]) },
+            "it has no time, and the vendor wants to know when it began",
+        );
+    }
+
+    #[test]
+    fn the_largest_conversation_that_goes_has_just_the_bytes_that_the_vendor_takes() {
+        let text = |size: usize| of(vec![spoken(Role::User, vec![Part::text("x".repeat(size))])]);
+        let size_of = |size: usize| {
+            let parcel = conversation(&archived(text(size)), &mut Losses::default());
+            parcel.map(|parcel| parcel.completion.len())
+        };
+        let around = size_of(1).unwrap() - 1;
+        assert_eq!(size_of(MOST_BYTES - around), Some(100_000));
+        assert_eq!(size_of(MOST_BYTES - around + 1), None);
+        stays(text(MOST_BYTES), "it is larger than the 100,000 bytes that the vendor takes at once");
+    }
+
+    #[test]
+    fn a_sign_is_found_in_a_note_that_people_went_on_with() {
+        assert_eq!(signed("x\nMigrated by Chatark: a / b / c\nand more"), Some("a / b / c"));
+        assert_eq!(signed("Migrated by Chatark: old\nMigrated by Chatark: new"), Some("new"));
+        assert_eq!(signed("see Migrated by Chatark: a"), None);
+    }
+
+    #[test]
+    fn a_lead_has_what_is_known_and_a_person_of_whom_nothing_is_known_is_none() {
+        let contact = Contact { email: Some("j@example.com".to_owned()), ..Contact::default() };
+        let person = Person { key: "j@example.com".to_owned(), contact, ..Person::default() };
+        let parcel = lead(&person).unwrap();
+        let body: Value = serde_json::from_slice(&parcel.creation).unwrap();
+        let expect = json!({ "userEmail": "j@example.com", "notes": "Migrated by Chatark: j@example.com" });
+        assert_eq!(body, expect);
+        assert_eq!(lead(&Person { contact: Contact::default(), ..person }), None);
+    }
 }
