@@ -25,6 +25,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     tells_total: false,
     selects_user: false,
     selects_conversations: false,
+    lists_contacts: false,
     increments: Increments::LookBack,
     full_sweep_days: 7,
 };

@@ -27,6 +27,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     tells_total: true,
     selects_user: true,
     selects_conversations: true,
+    lists_contacts: false,
     increments: Increments::Summaries,
     full_sweep_days: 30,
 };

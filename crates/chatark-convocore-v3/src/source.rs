@@ -30,6 +30,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     tells_total: false,
     selects_user: false,
     selects_conversations: true,
+    lists_contacts: false,
     increments: Increments::LookBack,
     full_sweep_days: 30,
 };

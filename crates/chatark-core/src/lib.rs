@@ -22,11 +22,13 @@ pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
 pub use loss::{Fate, Loss, Losses, Rule};
 pub use model::{
-    ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, Message, Origin, Part,
+    ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact, Message,
+    Origin, Part,
 };
 pub use provider::{
-    AgentInfo, Batch, BatchStream, Checkpoint, Cursor, Descriptor, Estimate, Facts, Held, Increments, Known,
-    Pace, Provider, PullRequest, RawConversation, Selection, Surface, Window,
+    AgentInfo, Batch, BatchStream, Checkpoint, ContactBatch, ContactList, ContactStream, Cursor, Descriptor,
+    Estimate, Facts, Held, Increments, Known, Pace, Provider, PullRequest, RawContact, RawConversation,
+    Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use target::{Answer, Cargo, Found, Load, Look, Parcel, Person, Taking, Target, Terms, Text};

@@ -90,6 +90,23 @@ pub struct Contact {
     pub website: Option<String>,
 }
 
+/// A person whom a vendor lists apart from conversations.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListedContact {
+    /// The vendor's id of the entry, unique within its list.
+    pub id: Option<String>,
+    /// The id under which other systems know the person.
+    pub external_id: Option<String>,
+    /// What is known of them. Its id stays empty, since the entry has ids of its own.
+    pub contact: Contact,
+    /// When they were entered.
+    pub created_at: Option<Timestamp>,
+    /// When the entry was last changed.
+    pub updated_at: Option<Timestamp>,
+    /// What the vendor sent and the schema has no place for.
+    pub extra: Map<String, Value>,
+}
+
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {

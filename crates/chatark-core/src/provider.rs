@@ -7,6 +7,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::fields;
 use crate::ids::ConversationId;
 use crate::issue::Issue;
-use crate::model::Conversation;
+use crate::model::{Conversation, ListedContact};
 use crate::settings::Setting;
 use crate::time::Timestamp;
 use crate::vocabulary::Channel;
@@ -25,6 +26,11 @@ use crate::{Error, ErrorKind, Result};
 
 /// Batches as they arrive. Nothing is fetched until it is polled; dropping it ends all requests.
 pub type BatchStream<'a> = Pin<Box<dyn Stream<Item = Result<Batch>> + Send + 'a>>;
+
+/// People as they arrive. Nothing is fetched until it is polled; dropping it ends all requests.
+///
+/// An error ends the list that it comes from; whoever polls on is given the next list.
+pub type ContactStream<'a> = Pin<Box<dyn Stream<Item = Result<ContactBatch>> + Send + 'a>>;
 
 /// One vendor API, bound to one agent of one account.
 #[async_trait]
@@ -45,10 +51,37 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// Pure: the same bytes give the same conversation. Fails only where the bytes are no JSON object.
     fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)>;
+
+    /// Streams the people whom the vendor lists apart from conversations, list by list, each from its beginning.
+    ///
+    /// Empty where [`Descriptor::lists_contacts`] is not set.
+    fn contacts(&self) -> ContactStream<'_> {
+        Box::pin(NoContacts)
+    }
+
+    /// Turns the vendor's bytes of one person of a list into the model, and says what was not understood.
+    ///
+    /// Pure: the same bytes give the same person. Fails only where the bytes are no JSON object.
+    fn normalize_contact(&self, list: ContactList, _raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
+        let message = format!("{} has no list of {}", self.descriptor().title, list.as_str());
+        Err(Error::new(ErrorKind::Unexpected, "read a contact", message))
+    }
+}
+
+/// The contacts of a vendor that lists none.
+struct NoContacts;
+
+impl Stream for NoContacts {
+    type Item = Result<ContactBatch>;
+
+    fn poll_next(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
+    }
 }
 
 /// What a kind of provider is and can do.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them is a thing that a vendor offers or does not")]
 pub struct Descriptor {
     /// The name in the config and the archive, such as `chatbase-v2`.
     pub name: &'static str,
@@ -62,6 +95,8 @@ pub struct Descriptor {
     pub selects_user: bool,
     /// Whether single conversations can be asked for by id.
     pub selects_conversations: bool,
+    /// Whether people are listed apart from conversations, which a source may ask for with `contacts = true`.
+    pub lists_contacts: bool,
     /// How a later pull finds what has changed.
     pub increments: Increments,
     /// After how many days a pull reads everything again by default, whatever seems unchanged.
@@ -192,6 +227,35 @@ pub enum Surface {
     User,
 }
 
+/// One person as a vendor lists them apart from conversations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawContact {
+    /// The list that they are in.
+    pub list: ContactList,
+    /// The vendor's id, unique within the list; `None` where the record has none that can be read.
+    pub id: Option<String>,
+    /// The vendor's JSON, byte for byte.
+    pub bytes: Bytes,
+}
+
+/// A vendor's list of people apart from conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContactList {
+    /// The people whom the agent's owner keeps with the vendor.
+    Contacts,
+    /// The people who filled in a form of the agent.
+    Leads,
+}
+
+/// People of one list, committed together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContactBatch {
+    /// The people, in the vendor's order.
+    pub contacts: Vec<RawContact>,
+    /// What the vendor said around them.
+    pub facts: Facts,
+}
+
 /// The unit of commit: conversations, and the place to go on from once they are durable.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -301,13 +365,42 @@ impl Window {
 impl RawConversation {
     /// Takes a conversation whose id is the field `id` of its JSON object, a text or a number.
     pub fn with_top_level_id(bytes: Bytes, surface: Surface) -> Self {
-        #[derive(Deserialize)]
-        struct Identified {
-            id: serde_json::Value,
+        Self { id: top_level_id(&bytes), surface, bytes }
+    }
+}
+
+impl RawContact {
+    /// Takes a person whose id is the field `id` of their JSON object, a text or a number.
+    pub fn with_top_level_id(list: ContactList, bytes: Bytes) -> Self {
+        Self { list, id: top_level_id(&bytes).map(|id| id.as_str().to_owned()), bytes }
+    }
+}
+
+/// Reads the field `id` of a JSON object.
+fn top_level_id(bytes: &[u8]) -> Option<ConversationId> {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: serde_json::Value,
+    }
+    let found = fields::is_object(bytes).then(|| serde_json::from_slice::<Identified>(bytes).ok())?;
+    ConversationId::from_json(&found?.id)
+}
+
+impl ContactList {
+    /// Every list.
+    pub const ALL: [Self; 2] = [Self::Contacts, Self::Leads];
+
+    /// Returns the word that the archive holds.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Contacts => "contacts",
+            Self::Leads => "leads",
         }
-        let found = fields::is_object(&bytes).then(|| serde_json::from_slice::<Identified>(&bytes).ok());
-        let id = found.flatten().and_then(|found| ConversationId::from_json(&found.id));
-        Self { id, surface, bytes }
+    }
+
+    /// Returns the list of a word that [`Self::as_str`] gave.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.as_str() == word)
     }
 }
 
@@ -395,6 +488,17 @@ mod tests {
         for none in [r#"{"id":""}"#, r#"{"id":null}"#, "{}", "[]", "[7]", "{"] {
             assert_eq!(id(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn the_words_of_lists_are_those_of_the_archive() {
+        let words = [(ContactList::Contacts, "contacts"), (ContactList::Leads, "leads")];
+        for (list, word) in words {
+            assert_eq!((list.as_str(), ContactList::from_word(word)), (word, Some(list)));
+        }
+        assert_eq!(ContactList::from_word("people"), None);
+        let found = RawContact::with_top_level_id(ContactList::Leads, Bytes::from_static(b"{\"id\":7}"));
+        assert_eq!(found.id.as_deref(), Some("7"));
     }
 
     #[test]
