@@ -1,9 +1,10 @@
-//! Chatbase API v1: conversations by page, without a total, without message times.
+//! Chatbase API v1: conversations by page, without a total, without message times; contacts and leads apart from them.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v1.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
 mod config;
+mod contacts;
 mod dialect;
 mod map;
 mod source;

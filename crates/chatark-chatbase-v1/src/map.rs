@@ -6,12 +6,17 @@
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Contact, Conversation, ConversationId, Issue, IssueKind, Issues, Message, Part, Result, Role, Zone,
+    Contact, ContactList, Conversation, ConversationId, Issue, IssueKind, Issues, ListedContact, Message,
+    Part, Result, Role, Zone,
 };
 use serde_json::{Map, Value};
 
 /// Fields that the vendor is known to send and the schema has no place for.
 const HOMELESS: &[&str] = &["chatbot_id", "country", "min_score", "metadata"];
+/// The same of a lead, by the vendor's documents, 2026.
+const HOMELESS_OF_LEAD: &[&str] = &["chatbot_id", "account_id"];
+/// The same of a contact, by the vendor's documents, 2026.
+const HOMELESS_OF_CONTACT: &[&str] = &["stripe_accounts", "custom_attributes"];
 
 /// Maps one conversation.
 pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
@@ -94,6 +99,68 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
     for (name, value) in leftovers {
         fields.keep(&name, value);
     }
+}
+
+/// Maps one person of a list apart from conversations.
+pub(crate) fn normalize_contact(list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
+    let issues = Issues::default();
+    let fields = Fields::of(fields::parse(raw, &issues)?, &issues);
+    let listed = match list {
+        ContactList::Contacts => listed_contact(fields),
+        ContactList::Leads => lead(fields),
+    };
+    Ok((listed, issues.into_vec()))
+}
+
+/// A lead names neither a conversation nor a customer (vendor's documents, 2026).
+fn lead(mut fields: Fields<'_>) -> ListedContact {
+    ListedContact {
+        id: fields.id("id"),
+        contact: named(&mut fields, "phone"),
+        created_at: fields.time("created_at", Zone::UTC),
+        extra: fields.finish(HOMELESS_OF_LEAD),
+        ..ListedContact::default()
+    }
+}
+
+/// The times of a contact are Unix seconds, unlike those of conversations (vendor's documents, 2026).
+fn listed_contact(mut fields: Fields<'_>) -> ListedContact {
+    let mut contact = named(&mut fields, "phonenumber");
+    read_attributes(&fields, &mut contact);
+    ListedContact {
+        id: fields.id("id"),
+        external_id: fields.id("external_id"),
+        contact,
+        created_at: fields.time("created_at", Zone::UTC),
+        updated_at: fields.time("updated_at", Zone::UTC),
+        extra: fields.finish(HOMELESS_OF_CONTACT),
+    }
+}
+
+fn named(fields: &mut Fields<'_>, phone: &str) -> Contact {
+    Contact {
+        name: fields.answer("name"),
+        email: fields.answer("email"),
+        phone: fields.answer(phone),
+        ..Contact::default()
+    }
+}
+
+/// Looks for what the schema has a place for among the attributes that the agent's owner invented.
+///
+/// They stay under `extra` as they are; what is no plain text fills nothing.
+fn read_attributes(fields: &Fields<'_>, contact: &mut Contact) {
+    let Some(attributes) = fields.peek("custom_attributes") else { return };
+    if !attributes.is_object() {
+        return fields.report(IssueKind::WrongType, "custom_attributes");
+    }
+    let text = |name: &str| {
+        let text = attributes.get(name)?.as_str()?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    };
+    contact.company = text("company");
+    contact.address = text("address");
+    contact.website = text("website");
 }
 
 fn message(value: Value, path: Path<'_>, issues: &Issues) -> Message {
@@ -246,6 +313,89 @@ mod tests {
         );
     }
 
+    fn listed(list: ContactList, value: &Value) -> (ListedContact, Vec<String>) {
+        let (listed, issues) = normalize_contact(list, &serde_json::to_vec(value).unwrap()).unwrap();
+        let told = |issue: &Issue| format!("{} {}", issue.kind.as_str(), issue.path);
+        (listed, issues.iter().map(told).collect())
+    }
+
+    #[test]
+    fn a_lead_is_mapped_as_documented_and_as_found() {
+        let (documented, issues) = listed(
+            ContactList::Leads,
+            &json!({
+                "id": "lead_123", "name": "Ada Example", "email": "ada@example.com", "phone": "+15550100",
+                "created_at": "2024-01-01T12:00:00Z", "chatbot_id": "bot", "account_id": null,
+            }),
+        );
+        assert_eq!(issues, Vec::<String>::new());
+        let contact = Contact {
+            name: Some("Ada Example".to_owned()),
+            email: Some("ada@example.com".to_owned()),
+            phone: Some("+15550100".to_owned()),
+            ..Contact::default()
+        };
+        let expect = ListedContact {
+            id: Some("lead_123".to_owned()),
+            contact,
+            // 2024-01-01T12:00:00Z.
+            created_at: chatark_core::Timestamp::from_epoch(1_704_110_400).ok(),
+            extra: Map::from_iter([("chatbot_id".to_owned(), json!("bot"))]),
+            ..ListedContact::default()
+        };
+        assert_eq!(documented, expect);
+
+        let found = json!({
+            "id": 4711, "name": null, "email": "john@example.com", "phone": null,
+            "created_at": "2026-04-21T15:11:53.000Z", "consent": {"given": true},
+        });
+        let (found, issues) = listed(ContactList::Leads, &found);
+        assert_eq!(issues, ["unknown-field consent"]);
+        assert_eq!(
+            (found.id.as_deref(), found.contact.name, found.contact.phone),
+            (Some("4711"), None, None)
+        );
+        assert_eq!(found.contact.email.as_deref(), Some("john@example.com"));
+        assert_eq!(found.created_at.unwrap().to_string(), "2026-04-21T15:11:53Z");
+        assert_eq!(Value::Object(found.extra), json!({"consent": {"given": true}}));
+    }
+
+    #[test]
+    fn a_contact_is_mapped_and_its_attributes_are_kept_whole() {
+        let attributes = json!({"department": "Sales", "company": "Example Ltd", "address": {"city": "Ulm"}, "website": " "});
+        let (found, issues) = listed(
+            ContactList::Contacts,
+            &json!({
+                "id": "contact_internal_123", "external_id": "user_123", "name": "Ada", "email": null,
+                "phonenumber": 15_550_100, "stripe_accounts": [{"label": "main", "stripe_id": "cus_1"}],
+                "custom_attributes": attributes, "created_at": 1_704_067_200, "updated_at": 1_704_153_600,
+            }),
+        );
+        assert_eq!(issues, Vec::<String>::new());
+        assert_eq!(found.id.as_deref(), Some("contact_internal_123"));
+        assert_eq!(found.external_id.as_deref(), Some("user_123"));
+        let expect = Contact {
+            name: Some("Ada".to_owned()),
+            phone: Some("15550100".to_owned()),
+            company: Some("Example Ltd".to_owned()),
+            ..Contact::default()
+        };
+        assert_eq!(found.contact, expect);
+        assert_eq!(found.created_at.unwrap().to_string(), "2024-01-01T00:00:00Z");
+        assert_eq!(found.updated_at.unwrap().to_string(), "2024-01-02T00:00:00Z");
+        assert_eq!(
+            Value::Object(found.extra),
+            json!({"custom_attributes": attributes, "stripe_accounts": [{"label": "main", "stripe_id": "cus_1"}]})
+        );
+        let odd = json!({"id": 7, "custom_attributes": ["x"], "created_at": "soon", "name": ["Ada"]});
+        let (odd, issues) = listed(ContactList::Contacts, &odd);
+        assert_eq!(issues, ["wrong-type name", "wrong-type custom_attributes", "time-unreadable created_at"]);
+        assert_eq!(
+            Value::Object(odd.extra),
+            json!({"custom_attributes": ["x"], "created_at": "soon", "name": ["Ada"]})
+        );
+    }
+
     #[test]
     fn content_is_not_always_a_text() {
         let (found, issues) = read(&json!({"id": "a", "messages": [
@@ -299,7 +449,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_json_panics(value in any_json()) {
-            let _ = normalize(&serde_json::to_vec(&value).unwrap());
+            let raw = serde_json::to_vec(&value).unwrap();
+            let _ = normalize(&raw);
+            for list in ContactList::ALL {
+                let _ = normalize_contact(list, &raw);
+            }
         }
 
         #[test]
@@ -317,7 +471,7 @@ mod tests {
             ".{0,8}".prop_map(Value::from),
             "(text|user|assistant|API)".prop_map(Value::from),
         ];
-        let key = "(id|created_at|updated_at|last_message_at|source|customer|form_submission|name|email|messages|role|content|type|text|score|x)";
+        let key = "(id|created_at|updated_at|last_message_at|source|customer|form_submission|name|email|messages|role|content|type|text|score|phonenumber|custom_attributes|company|x)";
         leaf.prop_recursive(5, 60, 6, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Channel, Checkpoint, Conversation, ConversationId, Cursor, Descriptor,
-    Error, ErrorKind, Estimate, Facts, Increments, Issue, Provider, PullRequest, RawConversation, Result,
-    Selection, SettingProblem, Settings, Surface, Window,
+    AgentInfo, Batch, BatchStream, Channel, Checkpoint, ContactList, ContactStream, Conversation,
+    ConversationId, Cursor, Descriptor, Error, ErrorKind, Estimate, Facts, Increments, Issue, ListedContact,
+    Provider, PullRequest, RawConversation, Result, Selection, SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use futures_util::stream;
 
 use crate::config::{Config, SETTINGS};
 use crate::dialect::ChatbaseV1Dialect;
-use crate::{map, wire};
+use crate::{contacts, map, wire};
 
 /// What this provider is and can do.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -25,7 +25,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     tells_total: false,
     selects_user: false,
     selects_conversations: false,
-    lists_contacts: false,
+    lists_contacts: true,
     increments: Increments::LookBack,
     full_sweep_days: 7,
 };
@@ -109,6 +109,14 @@ impl Provider for ChatbaseV1 {
 
     fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
         map::normalize(raw)
+    }
+
+    fn contacts(&self) -> ContactStream<'_> {
+        contacts::lists(self)
+    }
+
+    fn normalize_contact(&self, list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
+        map::normalize_contact(list, raw)
     }
 }
 

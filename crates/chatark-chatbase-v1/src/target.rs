@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::DESCRIPTOR;
 use crate::source::{ChatbaseV1, open_account};
-use crate::wire::{Acknowledged, Contacts};
+use crate::wire::{Acknowledged, KnownContacts};
 
 const CREATE: &str = "create contacts";
 const LIST: &str = "list contacts";
@@ -83,7 +83,7 @@ impl Target for ChatbaseV1 {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])
                 .query("page", page)
                 .query("per_page", AT_ONCE);
-            let answer: Contacts = self.client.json(&call).await?;
+            let answer: KnownContacts = self.client.json(&call).await?;
             for contact in &answer.data {
                 look(&Found { id: contact.id(), sign: contact.external_id(), messages: None })?;
             }

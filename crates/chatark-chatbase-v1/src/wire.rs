@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The names that `filteredSources` takes in the vendor's documents. The set is open.
 pub(crate) const SOURCES: &[&str] = &[
@@ -24,9 +25,9 @@ pub(crate) struct Envelope {
     pub(crate) data: Option<Vec<Value>>,
 }
 
-/// A page of contacts.
+/// A page of contacts, of which the ids alone are read.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Contacts {
+pub(crate) struct KnownContacts {
     pub(crate) data: Vec<Known>,
     #[serde(default)]
     pub(crate) total: Option<u64>,
@@ -65,6 +66,31 @@ impl Acknowledged {
         let written = contacts.iter().find(|contact| contact["external_id"] == external_id)?;
         written["id"].as_str().map(str::to_owned)
     }
+}
+
+/// What surrounds a page of contacts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Contacts {
+    /// Present, and emptied, where the vendor sent an array.
+    pub(crate) data: Option<Vec<Value>>,
+    /// How many contacts the agent has.
+    #[serde(default)]
+    pub(crate) total: Option<Value>,
+}
+
+/// What surrounds a page of leads.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Leads<'a> {
+    /// An emptied array, or an object that holds the leads.
+    #[serde(rename = "collectedCustomers", borrow, default)]
+    pub(crate) customers: Option<&'a RawValue>,
+}
+
+/// The object in which a client of April 2026 found the leads.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LeadData<'a> {
+    #[serde(borrow, default)]
+    pub(crate) data: Option<Vec<&'a RawValue>>,
 }
 
 /// A refusal.

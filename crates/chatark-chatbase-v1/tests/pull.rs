@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chatark_chatbase_v1::connect;
 use chatark_core::{
-    Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Provider, PullRequest, Selection,
-    Settings, Timestamp, Window,
+    Batch, Channel, Checkpoint, ContactBatch, ContactList, ConversationId, Cursor, Error, ErrorKind,
+    Provider, PullRequest, RawContact, Selection, Settings, Timestamp, Window,
 };
 use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
 use futures_util::StreamExt;
@@ -75,6 +75,27 @@ impl Vendor {
             }
         }
         (batches, None)
+    }
+
+    /// Reads the people of all lists, and what each list failed with.
+    async fn people(&self) -> (Vec<ContactBatch>, Vec<Error>) {
+        let provider = self.provider();
+        let (mut batches, mut errors) = (Vec::new(), Vec::new());
+        let mut stream = provider.contacts();
+        while let Some(batch) = stream.next().await {
+            match batch {
+                Ok(batch) => batches.push(batch),
+                Err(error) => errors.push(error),
+            }
+        }
+        (batches, errors)
+    }
+
+    /// Expects requests below the base.
+    #[track_caller]
+    fn check_paths(&self, expect: &[&str]) {
+        let asked = self.asked.lock().unwrap();
+        assert_eq!(asked.iter().map(|path| path.replace("/api/", "")).collect::<Vec<_>>(), expect);
     }
 
     /// Expects these conversations, in this order, and the end.
@@ -282,4 +303,158 @@ async fn a_host_that_ignores_the_page_cannot_be_counted() {
     assert!(estimate.notes[0].contains("the same page"), "{estimate:?}");
     let empty = Vendor::new([page(&[])]).await;
     assert_eq!(empty.provider().estimate(&whole()).await.unwrap().conversations, Some(0));
+}
+
+/// A page of contacts with these ids, of an agent with so many.
+fn contacts(ids: &[&str], total: u64) -> (u16, Value) {
+    let data: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
+    let pages = json!({"page": 1, "per_page": 1000, "total_pages": 1});
+    (200, json!({"message": "Success", "data": data, "total": total, "pages": pages}))
+}
+
+/// A page of leads in the documented shape.
+fn leads(ids: &[u32]) -> (u16, Value) {
+    let list: Vec<_> = ids.iter().map(|id| json!({"id": format!("lead_{id}")})).collect();
+    (200, json!({"collectedCustomers": list}))
+}
+
+/// A page of leads in the shape that a client found.
+fn nested_leads(ids: &[u32]) -> (u16, Value) {
+    let list: Vec<_> = ids.iter().map(|id| json!({"id": id, "name": null})).collect();
+    (200, json!({"collectedCustomers": {"data": list}}))
+}
+
+fn told(batches: &[ContactBatch]) -> Vec<String> {
+    let told = |raw: &RawContact| format!("{} {}", raw.list.as_str(), raw.id.as_deref().unwrap_or("?"));
+    batches.iter().flat_map(|batch| &batch.contacts).map(told).collect()
+}
+
+fn notes(batches: &[ContactBatch]) -> Vec<&String> {
+    batches.iter().flat_map(|batch| &batch.facts.notes).collect()
+}
+
+const FIRST_CONTACTS: &str = "chatbots/agent%2F1/contacts?per_page=1000&page=1";
+const SECOND_CONTACTS: &str = "chatbots/agent%2F1/contacts?per_page=1000&page=2";
+const FIRST_LEADS: &str = "get-leads?chatbotId=agent%2F1&size=100&page=1";
+const SECOND_LEADS: &str = "get-leads?chatbotId=agent%2F1&size=100&page=2";
+const THIRD_LEADS: &str = "get-leads?chatbotId=agent%2F1&size=100&page=3";
+
+#[tokio::test]
+async fn contacts_are_read_to_their_count_and_leads_to_an_empty_page() {
+    let vendor =
+        Vendor::new([contacts(&["a", "b"], 3), contacts(&["c"], 3), leads(&[1, 2]), leads(&[3]), leads(&[])])
+            .await;
+    let (batches, errors) = vendor.people().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    let expect = ["contacts a", "contacts b", "contacts c", "leads lead_1", "leads lead_2", "leads lead_3"];
+    assert_eq!(told(&batches), expect);
+    vendor.check_paths(&[FIRST_CONTACTS, SECOND_CONTACTS, FIRST_LEADS, SECOND_LEADS, THIRD_LEADS]);
+    assert!(notes(&batches).is_empty(), "{batches:?}");
+    assert_eq!(batches.iter().map(|batch| batch.facts.pages).sum::<u64>(), 5);
+}
+
+#[tokio::test]
+async fn leads_may_lie_one_level_deeper_and_have_numbers_for_ids() {
+    let vendor = Vendor::new([contacts(&[], 0), nested_leads(&[4711, 12]), nested_leads(&[])]).await;
+    let (batches, errors) = vendor.people().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(told(&batches), ["leads 4711", "leads 12"]);
+    vendor.check_paths(&[FIRST_CONTACTS, FIRST_LEADS, SECOND_LEADS]);
+}
+
+/// What people are is beside the point here: their bytes are handed on as they came, spaces and odd records too.
+#[tokio::test]
+async fn people_are_handed_on_byte_for_byte() {
+    let server = MockServer::start_async().await;
+    let first = r#"{ "id":1.0,  "name":"Z\u00fcrich \ud83d", "new": [ 1 ] }"#;
+    let [nested, plain] = [
+        format!(r#"{{"collectedCustomers": {{"data": [ {first} , 17 ] }} }}"#),
+        format!(r#"{{"message":"Success","data":[ {first} , 17 ],"total":2}}"#),
+    ];
+    server.mock(|when, then| {
+        when.path("/api/get-leads").query_param("page", "1");
+        then.status(200).body(&nested);
+    });
+    server.mock(|when, then| {
+        when.path("/api/get-leads").query_param("page", "2");
+        then.status(200).body(r#"{"collectedCustomers":{"data":[]}}"#);
+    });
+    server.mock(|when, then| {
+        when.path_matches("/contacts$");
+        then.status(200).body(&plain);
+    });
+    let vendor = Vendor { server, asked: Arc::default() };
+    let (batches, errors) = vendor.people().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    let found: Vec<_> = batches.iter().flat_map(|batch| &batch.contacts).collect();
+    for (pair, list) in found.chunks(2).zip(ContactList::ALL) {
+        assert_eq!(pair.iter().map(|raw| &raw.bytes[..]).collect::<Vec<_>>(), [first.as_bytes(), b"17"]);
+        assert!(pair.iter().all(|raw| raw.list == list));
+        assert_eq!(pair[1].id, None);
+    }
+    assert_eq!(found.len(), 4);
+    let provider = vendor.provider();
+    let (person, issues) = provider.normalize_contact(ContactList::Leads, &found[2].bytes).unwrap();
+    assert_eq!(person.contact.name.as_deref(), Some("Z\u{fc}rich \u{fffd}"));
+    assert_eq!(Value::Object(person.extra), json!({"new": [1]}));
+    let kinds: Vec<_> = issues.iter().map(|issue| issue.kind.as_str()).collect();
+    assert_eq!(kinds, ["broken-text", "unknown-field"]);
+    assert!(provider.normalize_contact(ContactList::Leads, &found[3].bytes).is_err());
+}
+
+#[tokio::test]
+async fn a_host_that_ignores_the_page_ends_a_list_with_a_note() {
+    let same = || contacts(&["a", "b"], 5);
+    let vendor = Vendor::new([same(), same(), leads(&[1]), leads(&[1])]).await;
+    let (batches, errors) = vendor.people().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(told(&batches), ["contacts a", "contacts b", "leads lead_1"]);
+    vendor.check_paths(&[FIRST_CONTACTS, SECOND_CONTACTS, FIRST_LEADS, SECOND_LEADS]);
+    let notes = notes(&batches);
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("the same page of contacts"), "{notes:?}");
+    assert!(notes[1].contains("the same page of leads"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn fewer_contacts_than_the_vendor_counts_are_noted() {
+    let vendor = Vendor::new([contacts(&["a"], 2), contacts(&[], 2), leads(&[])]).await;
+    let (batches, errors) = vendor.people().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(notes(&batches), ["the vendor counts 2 contacts and listed 1"]);
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_does_not_keep_the_other_back() {
+    let refusal = (403, json!({"message": "Upgrade your plan"}));
+    let vendor = Vendor::new([refusal.clone(), leads(&[1]), leads(&[])]).await;
+    let (batches, errors) = vendor.people().await;
+    assert_eq!(told(&batches), ["leads lead_1"]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].kind(), ErrorKind::Forbidden);
+    let line = "get contacts: the vendor answered 403 Forbidden: Upgrade your plan (source=shop)";
+    assert_eq!(errors[0].to_string(), line);
+
+    let vendor = Vendor::new([contacts(&["a", "b"], 2), leads(&[1]), refusal]).await;
+    let (batches, errors) = vendor.people().await;
+    assert_eq!(told(&batches), ["contacts a", "contacts b", "leads lead_1"]);
+    assert_eq!((errors.len(), errors[0].kind()), (1, ErrorKind::Forbidden));
+}
+
+#[tokio::test]
+async fn an_answer_without_people_is_malformed_and_no_empty_list() {
+    let odd = |body: Value| (200, body);
+    for body in [
+        json!({}),
+        json!({"message": "maintenance"}),
+        json!({"data": null, "collectedCustomers": null}),
+        json!({"data": {}, "collectedCustomers": {"data": null}}),
+        json!({"data": "x", "collectedCustomers": "x"}),
+    ] {
+        let vendor = Vendor::new([odd(body.clone()), odd(body.clone())]).await;
+        let (batches, errors) = vendor.people().await;
+        assert!(batches.is_empty(), "{body}: {batches:?}");
+        let kinds: Vec<_> = errors.iter().map(Error::kind).collect();
+        assert_eq!(kinds, [ErrorKind::Malformed; 2], "{body}: {errors:?}");
+    }
 }
