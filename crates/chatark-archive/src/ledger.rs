@@ -39,7 +39,7 @@ pub enum Effort {
 /// What a run is to be opened with.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    /// `pull` or `rebuild`.
+    /// `pull`, `contacts` or `rebuild`.
     pub kind: &'a str,
     /// Window, channel and selection, by which checkpoints are told apart.
     pub scope: &'a str,

@@ -11,6 +11,7 @@
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
 
+mod contacts;
 mod drift;
 mod ledger;
 mod lock;
@@ -29,6 +30,7 @@ mod verify;
 mod views;
 mod write;
 
+pub use contacts::{CheckedContact, PreparedContact, RebuiltContact, StoredContact};
 pub use drift::{Drift, IssueRecord};
 pub use ledger::{Effort, Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, Verdict};
 pub use open::Archive;

@@ -36,10 +36,7 @@ impl Unprepared {
     /// Hashes the bytes. A conversation without an id is named after its hash.
     pub fn new(raw: RawConversation) -> Self {
         let sha256: [u8; 32] = Sha256::digest(&raw.bytes).into();
-        let id = raw.id.clone().unwrap_or_else(|| {
-            let start = sha256.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
-            ConversationId::new(format!("unidentified-{start:016x}"))
-        });
+        let id = raw.id.clone().unwrap_or_else(|| ConversationId::new(unidentified(&sha256)));
         Self { raw, id, sha256 }
     }
 
@@ -91,8 +88,14 @@ impl Prepared {
     }
 }
 
+/// Returns the id under which a record without an id is archived.
+pub(crate) fn unidentified(sha256: &[u8; 32]) -> String {
+    let start = sha256.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+    format!("unidentified-{start:016x}")
+}
+
 /// Compresses with a context that each thread keeps, since making one costs more than using it.
-fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     thread_local! {
         static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     }

@@ -70,7 +70,7 @@ impl Archive {
             progress.seen += 1;
             progress.bytes += prepared.size;
             progress.unreadable += u64::from(!prepared.readable);
-            issues.add(prepared);
+            issues.add(prepared.id.as_str(), &prepared.issues);
             let current = current(&transaction, *key)?;
             if current == prepared.conversation {
                 progress.unchanged += 1;

@@ -1,7 +1,7 @@
 //! What the archive holds and what its runs came to. Reads counts that the writer keeps; scans nothing.
 
 use chatark_core::{Result, Timestamp};
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::ledger::SourceKey;
@@ -27,6 +27,10 @@ pub struct SourceStatus {
     pub last_pull: Option<RunRecord>,
     /// The scopes of pulls that did not reach their end and go on where they stopped.
     pub unfinished: Vec<String>,
+    /// How many people are archived whom the vendor lists apart from conversations.
+    pub contacts: u64,
+    /// The latest pull of these.
+    pub last_contacts: Option<RunRecord>,
 }
 
 /// One run, as the ledger has it. The columns are described in the files under `migrations`.
@@ -81,6 +85,8 @@ impl Archive {
                     missing: 0,
                     last_pull: None,
                     unfinished: Vec::new(),
+                    contacts: 0,
+                    last_contacts: None,
                 };
                 Ok((SourceKey(row.get(0)?), status))
             })
@@ -89,23 +95,25 @@ impl Archive {
         for row in rows {
             let (key, mut status) = row.map_err(&failed)?;
             status.missing = self.missing(key)?;
-            status.last_pull = self.last_pull(key)?;
+            status.last_pull = self.last_run(key, "pull")?;
             status.unfinished = self.unfinished(key)?;
+            status.contacts = self.held_contacts(key)?;
+            status.last_contacts = self.last_run(key, "contacts")?;
             sources.push(status);
         }
         Ok(sources)
     }
 
-    fn last_pull(&self, source: SourceKey) -> Result<Option<RunRecord>> {
+    fn last_run(&self, source: SourceKey, kind: &str) -> Result<Option<RunRecord>> {
         let failed = database("read the ledger");
         self.connection
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,
                         repeated, outside, added, changed, unchanged, unreadable, pages, empty_pages, skipped, bytes,
                         quota_used, quota_left, issues, effort, missing, returned, archived
-                 FROM run WHERE source_key = ?1 AND kind = 'pull' ORDER BY run_key DESC LIMIT 1",
+                 FROM run WHERE source_key = ?1 AND kind = ?2 ORDER BY run_key DESC LIMIT 1",
             )
-            .and_then(|mut statement| statement.query_row([source.0], run_record).optional())
+            .and_then(|mut statement| statement.query_row(params![source.0, kind], run_record).optional())
             .map_err(failed)
     }
 }

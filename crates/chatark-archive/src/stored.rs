@@ -8,7 +8,7 @@ use zstd::bulk::Decompressor;
 use crate::values::{database, uncount};
 
 /// A page ends with so many bytes, before compression.
-const PAGE_BYTES: u64 = 8 << 20;
+pub(crate) const PAGE_BYTES: u64 = 8 << 20;
 
 /// The columns that [`Stored`] is read from, of `conversation c` and `raw r`.
 pub(crate) const COLUMNS: &str = "c.conversation_key, r.version, c.id, r.sha256, r.zstd, r.size, r.raw_key";
@@ -45,25 +45,39 @@ impl Damage {
             Self::Hash => "the archived bytes of a conversation are not those that the vendor sent",
         }
     }
+
+    /// Returns what is wrong with the bytes of a contact, as a sentence.
+    pub fn of_contact(self) -> &'static str {
+        match self {
+            Self::Compression => "the archived bytes of a contact cannot be decompressed",
+            Self::Size => "the archived bytes of a contact are more or fewer than the vendor sent",
+            Self::Hash => "the archived bytes of a contact are not those that the vendor sent",
+        }
+    }
 }
 
 impl Stored {
     /// Decompresses, and holds the bytes against their size and hash.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Damage> {
-        // The frame says how large it is: a size that was damaged must not ask for memory.
-        let promised = Decompressor::upper_bound(&self.zstd).ok_or(Damage::Compression)?;
-        if promised as u64 != self.size {
-            return Err(Damage::Size);
-        }
-        let bytes = zstd::bulk::decompress(&self.zstd, promised).map_err(|_| Damage::Compression)?;
-        if bytes.len() as u64 != self.size {
-            return Err(Damage::Size);
-        }
-        if <[u8; 32]>::from(Sha256::digest(&bytes)) != self.sha256 {
-            return Err(Damage::Hash);
-        }
-        Ok(bytes)
+        unpack(&self.zstd, self.size, &self.sha256)
     }
+}
+
+/// Decompresses, and holds the bytes against their size and hash.
+pub(crate) fn unpack(zstd: &[u8], size: u64, sha256: &[u8; 32]) -> Result<Vec<u8>, Damage> {
+    // The frame says how large it is: a size that was damaged must not ask for memory.
+    let promised = Decompressor::upper_bound(zstd).ok_or(Damage::Compression)?;
+    if promised as u64 != size {
+        return Err(Damage::Size);
+    }
+    let bytes = zstd::bulk::decompress(zstd, promised).map_err(|_| Damage::Compression)?;
+    if bytes.len() as u64 != size {
+        return Err(Damage::Size);
+    }
+    if <[u8; 32]>::from(Sha256::digest(&bytes)) != *sha256 {
+        return Err(Damage::Hash);
+    }
+    Ok(bytes)
 }
 
 /// Reads versions until a page is full.

@@ -14,10 +14,10 @@ const SHARE: u64 = 10;
 pub(crate) const TABLE: &str = "CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, id TEXT, PRIMARY KEY (source_key, id)) WITHOUT ROWID;";
 
 /// Notes an id, and returns whether the sweep had not seen it.
-pub(crate) fn see(transaction: &Transaction<'_>, source: SourceKey, id: &ConversationId) -> Result<bool> {
+pub(crate) fn see(transaction: &Transaction<'_>, source: SourceKey, id: &str) -> Result<bool> {
     transaction
         .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, id) VALUES (?1, ?2)")
-        .and_then(|mut statement| statement.execute(params![source.0, id.as_str()]))
+        .and_then(|mut statement| statement.execute(params![source.0, id]))
         .map(|inserted| inserted == 1)
         .map_err(database("write a batch"))
 }

@@ -210,6 +210,13 @@ impl Archive {
         if without_bytes > 0 {
             faults.push(format!("{without_bytes} conversations have no bytes that their row was made from"));
         }
+        let without_latest = number(
+            "SELECT count(*) FROM (SELECT 1 FROM listed_contact WHERE source_key = ?1 GROUP BY list, id
+                 HAVING sum(is_latest) <> 1 OR max(version) <> max(is_latest * version))",
+        )?;
+        if without_latest > 0 {
+            faults.push(format!("{without_latest} contacts do not show their latest version, and it alone"));
+        }
         Ok(faults)
     }
 

@@ -86,7 +86,7 @@ impl Archive {
                 Committed::Held(_) | Committed::Unchanged(_) => progress.unchanged += 1,
                 Committed::Write(prepared) => {
                     write(&transaction, run, &prepared, now, &mut progress, &mut counts)?;
-                    issues.add(&prepared);
+                    issues.add(prepared.id.as_str(), &prepared.issues);
                 }
             }
         }
@@ -179,7 +179,7 @@ fn see(
     };
     progress.received += 1;
     progress.bytes += size;
-    if sweep::see(transaction, source, id)? {
+    if sweep::see(transaction, source, id.as_str())? {
         progress.seen += 1;
         return Ok(Some(id.clone()));
     }
@@ -381,10 +381,10 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
 pub(crate) struct IssueCounts(BTreeMap<(&'static str, String), (u64, String, String)>);
 
 impl IssueCounts {
-    pub(crate) fn add(&mut self, prepared: &Prepared) {
-        for issue in &prepared.issues {
+    pub(crate) fn add(&mut self, id: &str, issues: &[Issue]) {
+        for issue in issues {
             let Issue { kind, path } = issue;
-            let sample = || (0, prepared.id.as_str().to_owned(), path.clone());
+            let sample = || (0, id.to_owned(), path.clone());
             self.0.entry((kind.as_str(), issue.place())).or_insert_with(sample).0 += 1;
         }
     }

@@ -1,6 +1,8 @@
 //! The archive as its users see it: what goes in comes out, all or nothing, and what the file tells of itself.
 
 #[cfg(test)]
+mod contacts;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod reading;
