@@ -578,8 +578,12 @@ fn every_test_that_the_page_names_is_there() {
     let mut named = 0;
     for name in page.split('`').skip(1).step_by(2) {
         let Some((module, test)) = name.split_once("::") else { continue };
-        let places =
-            ["tests/tests", "crates/chatark-archive/tests/archive", "crates/chatark-http/tests/client"];
+        let places = [
+            "tests/tests",
+            "crates/chatark-archive/tests/archive",
+            "crates/chatark-engine/tests",
+            "crates/chatark-http/tests/client",
+        ];
         let files = places.map(|place| repository().join(place).join(format!("{module}.rs")));
         let texts: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
         assert!(!texts.is_empty(), "there is no module {module}");

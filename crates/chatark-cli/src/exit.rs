@@ -110,6 +110,7 @@ mod tests {
             progress: Progress { received, ..Progress::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,
+            contacts: None,
         }
     }
 

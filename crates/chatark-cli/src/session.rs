@@ -157,8 +157,8 @@ impl Session {
             provider: source.entry.descriptor.name.to_owned(),
             agent_id: source.settings.text("agent_id").unwrap_or_default(),
         };
-        let SourceConfig { refresh, drift, .. } = *source;
-        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh, drift })
+        let SourceConfig { refresh, drift, contacts, .. } = *source;
+        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh, drift, contacts })
     }
 
     /// Opens the archive to write.

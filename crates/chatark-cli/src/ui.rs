@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use chatark_archive::Verdict;
+use chatark_archive::{Progress, Verdict};
 use chatark_core::{Cargo, Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{Notice, Watcher};
@@ -168,7 +168,7 @@ impl Ui {
         self.sources().insert(source.to_owned(), SourceLine { bar, said: Instant::now() });
     }
 
-    fn advance(&self, source: &str, progress: &chatark_archive::Progress) {
+    fn advance(&self, source: &str, progress: &Progress) {
         let mut sources = self.sources();
         let Some(line) = sources.get_mut(source) else { return };
         let pages = format!("{} pages", grouped(progress.facts.pages));
@@ -278,18 +278,43 @@ fn outcome_line(outcome: &Outcome) -> String {
         (progress.unreadable, "unreadable"),
         (progress.missing, "no longer shown by the vendor"),
         (progress.returned, "shown again"),
-        (progress.issues, if progress.issues == 1 { "issue" } else { "issues" }),
     ] {
-        if number > 0 {
-            let _ = write!(text, ", {} {what}", grouped(number));
-        }
+        add_number(&mut text, number, what);
     }
+    if let Some(contacts) = &outcome.contacts {
+        text.push_str(&contacts_text(contacts));
+    }
+    let issues = outcome.issues();
+    add_number(&mut text, issues, if issues == 1 { "issue" } else { "issues" });
     let verdict = outcome.verdict.as_str();
     match outcome.verdict {
         _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Good)),
         Verdict::Budget => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Warning)),
         _ => format!("{}{}", mark(Mark::Bad), red(&format!("{text}: {verdict}"))),
     }
+}
+
+fn add_number(text: &mut String, number: u64, what: &str) {
+    if number > 0 {
+        let _ = write!(text, ", {} {what}", grouped(number));
+    }
+}
+
+/// Returns what was read of people apart from conversations, such as `, 12 contacts (3 new)`.
+fn contacts_text(contacts: &Progress) -> String {
+    let seen = contacts.seen;
+    let mut text = format!(", {} {}", grouped(seen), if seen == 1 { "contact" } else { "contacts" });
+    let numbers =
+        [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
+    let told: Vec<_> = numbers
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", grouped(*number)))
+        .collect();
+    if !told.is_empty() {
+        let _ = write!(text, " ({})", told.join(", "));
+    }
+    text
 }
 
 /// Returns a text in red.
@@ -414,6 +439,19 @@ fn bar_style() -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contacts_are_told_by_what_is_new_of_them() {
+        let contacts = |seen, added, changed| Progress { seen, added, changed, ..Progress::default() };
+        for (contacts, expect) in [
+            (contacts(0, 0, 0), ", 0 contacts"),
+            (contacts(1, 1, 0), ", 1 contact (1 new)"),
+            (contacts(1_200, 3, 2), ", 1,200 contacts (3 new, 2 changed)"),
+            (contacts(12, 0, 0), ", 12 contacts"),
+        ] {
+            assert_eq!(contacts_text(&contacts), expect);
+        }
+    }
 
     #[test]
     fn numbers_read_easily() {

@@ -6,6 +6,7 @@
 //! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
 
 mod clock;
+mod contacts;
 mod cores;
 mod drift;
 mod effort;

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub error: Option<Error>,
     /// Whether a later run goes on where this one stopped.
     pub resumable: bool,
+    /// The counts of the people whom the vendor lists apart from conversations, where they were read.
+    pub contacts: Option<Progress>,
 }
 
 impl Outcome {
@@ -55,7 +57,13 @@ impl Outcome {
             progress: Progress::default(),
             error: Some(error),
             resumable: false,
+            contacts: None,
         }
+    }
+
+    /// Returns how many places were not understood, those of contacts included.
+    pub fn issues(&self) -> u64 {
+        self.progress.issues + self.contacts.as_ref().map_or(0, |contacts| contacts.issues)
     }
 
     /// Returns whether everything asked for was delivered, as far as that can be told.

@@ -43,7 +43,10 @@ pub async fn plan(
     let asking = sources.iter().zip(plans).map(|(source, planned)| async move {
         let (request, planned) = planned?;
         let began = Instant::now();
-        let estimate = source.provider.estimate(&request).await?;
+        let mut estimate = source.provider.estimate(&request).await?;
+        if source.contacts {
+            estimate.notes.push("the lists of contacts take a few requests more".to_owned());
+        }
         let round_trip = began.elapsed() / u32::try_from(estimate.asked.max(1)).unwrap_or(u32::MAX);
         Ok(Planned { estimate, round_trip, ..planned })
     });

@@ -38,6 +38,8 @@ pub struct Source {
     pub refresh: Refresh,
     /// What happens where the vendor's API has moved on.
     pub drift: DriftPolicy,
+    /// Whether the people are pulled too whom the vendor lists apart from conversations.
+    pub contacts: bool,
 }
 
 impl Source {
@@ -129,14 +131,14 @@ pub async fn pull(
     Ok((archive.into_inner(), outcomes))
 }
 
-struct Puller {
+pub(crate) struct Puller {
     writer: Arc<AsyncMutex<Archive>>,
     /// Where the archive lies.
     path: Arc<Path>,
-    source: Source,
+    pub(crate) source: Source,
     pull: Pull,
     observer: Arc<dyn Observer>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// A run that has begun, and what it is to read.
@@ -209,7 +211,17 @@ impl Puller {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
-        self.end(run, ended, is_whole).await
+        let (key, reached_end) = (run.source(), matches!(ended, Ok(true)));
+        let outcome = self.end(run, ended, is_whole).await;
+        if reached_end && self.wants_contacts() && outcome.verdict != Verdict::Failed {
+            return self.add_contacts(key, outcome).await;
+        }
+        outcome
+    }
+
+    /// Contacts belong to no conversation: who asks for single ones is not given the lists of all people.
+    fn wants_contacts(&self) -> bool {
+        self.source.contacts && self.pull.selection == Selection::All
     }
 
     /// Commits batches in order and returns whether the last one was the end.
@@ -271,6 +283,7 @@ impl Puller {
                     progress: ending.run.progress,
                     error: ending.error.or(settled.err()),
                     resumable: ending.resumable,
+                    contacts: None,
                 }
             }
             Err(error) => Outcome::failed(source, error),
@@ -291,7 +304,7 @@ impl Puller {
         Archive::open_to_read(&self.path).ok().map(|reader| Arc::new(Mutex::new(reader)))
     }
 
-    async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Archive) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -301,7 +314,7 @@ impl Puller {
         written.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "write", error)))
     }
 
-    fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         self.observer.event(&self.source.origin.source, event);
     }
 }

@@ -1,10 +1,11 @@
-//! Archive to archive: every raw conversation normalized again, without asking the vendor.
+//! Archive to archive: every raw conversation and contact normalized again, without asking the vendor.
 
 use chatark_archive::{Archive, Effort, RunEnd, Start, Verdict};
 use chatark_core::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
+use crate::contacts::rebuild_contacts;
 use crate::cores::on_all_cores;
 use crate::outcome::{Event, Observer, Outcome};
 use crate::pull::Source;
@@ -13,7 +14,7 @@ use crate::pull::Source;
 const PAGE: u32 = 512;
 const SCOPE: &str = "rebuild";
 
-/// Normalizes every archived conversation of a source again and replaces the rows that come out differently.
+/// Normalizes every archived conversation and contact of a source again and replaces the rows that come out differently.
 ///
 /// Works on all cores. Each page is a transaction; when `stop` is cancelled, the run ends after the current one.
 pub fn rebuild(
@@ -43,14 +44,20 @@ pub fn rebuild(
         after = last;
     };
     archive.end_run(&run, &RunEnd { verdict, error: None, at: now() })?;
-    let outcome = Outcome {
+    let mut outcome = Outcome {
         source: name.clone(),
         verdict,
         effort: Effort::Full,
         progress: run.progress,
         error: None,
         resumable: false,
+        contacts: None,
     };
+    if verdict == Verdict::Complete
+        && let Some(contacts) = rebuild_contacts(archive, source, key, || stop.is_cancelled())?
+    {
+        outcome = outcome.joined_by(contacts);
+    }
     observer.event(name, &Event::Ended(&outcome));
     Ok(outcome)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatark_archive::{Archive, Checked, Fault, Part, SourceKey};
+use chatark_archive::{Archive, Checked, CheckedContact, Fault, Part, SourceKey};
 use chatark_core::{Error, ErrorKind, Provider, PullRequest, Result, SourceName, Window};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,8 @@ pub struct SourceVerification {
     pub source: SourceName,
     /// Conversations whose row was checked.
     pub conversations: u64,
+    /// People apart from conversations whose row was checked.
+    pub contacts: u64,
     /// Versions whose bytes were checked.
     pub versions: u64,
     /// The bytes that those have.
@@ -51,9 +53,11 @@ pub struct SourceVerification {
 /// One version that is not as it should be.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The conversation.
-    pub conversation: String,
-    /// Its version, from 1.
+    /// The conversation, where it is one.
+    pub conversation: Option<String>,
+    /// The list and the id of the contact, where it is one, such as `leads/4711`.
+    pub contact: Option<String>,
+    /// The version, from 1.
     pub version: i64,
     /// What is wrong.
     pub what: &'static str,
@@ -70,11 +74,29 @@ impl SourceVerification {
             Some(Fault::Row) => "the row of a conversation cannot be read",
             Some(Fault::Outdated) => "the row of a conversation is not what its bytes come to",
         };
-        let is_outdated = checked.fault == Some(Fault::Outdated);
+        let conversation = Some(checked.id.to_string());
+        self.find(checked.fault, Finding { conversation, contact: None, version: checked.version, what });
+    }
+
+    fn note_contact(&mut self, checked: &CheckedContact) {
+        self.versions += 1;
+        self.bytes += checked.size;
+        self.contacts += u64::from(checked.is_latest);
+        let what = match checked.fault {
+            None => return,
+            Some(Fault::Bytes(damage)) => damage.of_contact(),
+            Some(Fault::Row) => "the row of a contact cannot be read",
+            Some(Fault::Outdated) => "the row of a contact is not what its bytes come to",
+        };
+        let contact = Some(format!("{}/{}", checked.list, checked.id));
+        self.find(checked.fault, Finding { conversation: None, contact, version: checked.version, what });
+    }
+
+    fn find(&mut self, fault: Option<Fault>, finding: Finding) {
+        let is_outdated = fault == Some(Fault::Outdated);
         *(if is_outdated { &mut self.outdated } else { &mut self.damaged }) += 1;
         if self.findings.len() < MOST_FINDINGS {
-            let (conversation, version) = (checked.id.to_string(), checked.version);
-            self.findings.push(Finding { conversation, version, what });
+            self.findings.push(finding);
         }
     }
 }
@@ -105,6 +127,7 @@ pub fn verify(
         let mut found = SourceVerification {
             source,
             conversations: 0,
+            contacts: 0,
             versions: 0,
             bytes: 0,
             is_configured: provider.is_some(),
@@ -116,7 +139,9 @@ pub fn verify(
         if part == Part::WHOLE {
             found.counts = archive.counts(key)?;
         }
-        let finished = versions(archive, key, part, provider.as_deref(), &mut found, stop)?;
+        let provider = provider.as_deref();
+        let finished = versions(archive, key, part, provider, &mut found, stop)?
+            && contact_versions(archive, key, part, provider, &mut found, stop)?;
         verification.sources.push(found);
         if !finished {
             verification.interrupted = true;
@@ -149,6 +174,36 @@ fn versions(
         })?;
         for checked in &checked {
             found.note(checked);
+        }
+        after = last;
+    }
+}
+
+/// Checks every version of a source's contacts, and returns whether it came to the end.
+fn contact_versions(
+    archive: &Archive,
+    key: SourceKey,
+    part: Part,
+    provider: Option<&dyn Provider>,
+    found: &mut SourceVerification,
+    stop: &CancellationToken,
+) -> Result<bool> {
+    let mut after = 0;
+    loop {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        let (page, last) = archive.contact_versions(key, part, after, PAGE)?;
+        if page.is_empty() {
+            return Ok(true);
+        }
+        let checked = on_all_cores(page, |version| {
+            Ok(version.check(
+                provider.map(|provider| move |list, bytes: &[u8]| provider.normalize_contact(list, bytes)),
+            ))
+        })?;
+        for checked in &checked {
+            found.note_contact(checked);
         }
         after = last;
     }

@@ -49,6 +49,10 @@ pub(crate) struct SourceResult {
     resumable: bool,
     error: Option<String>,
     hint: Option<String>,
+    /// People whom the vendor lists apart from conversations; nothing where they were not asked for.
+    contacts: Option<u64>,
+    contacts_added: Option<u64>,
+    contacts_changed: Option<u64>,
 }
 
 pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
@@ -160,6 +164,7 @@ fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
 
 pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
     let progress = &outcome.progress;
+    let contacts = outcome.contacts.as_ref();
     SourceResult {
         source: outcome.source.to_string(),
         verdict: outcome.verdict.as_str(),
@@ -176,7 +181,7 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         unreadable: progress.unreadable,
         missing: progress.missing,
         returned: progress.returned,
-        issues: progress.issues,
+        issues: outcome.issues(),
         pages: progress.facts.pages,
         empty_pages: progress.facts.empty_pages,
         skipped: progress.facts.skipped,
@@ -186,5 +191,8 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         resumable: outcome.resumable,
         error: outcome.error.as_ref().map(ToString::to_string),
         hint: outcome.error.as_ref().and_then(Error::next_step).map(str::to_owned),
+        contacts: contacts.map(|contacts| contacts.seen),
+        contacts_added: contacts.map(|contacts| contacts.added),
+        contacts_changed: contacts.map(|contacts| contacts.changed),
     }
 }

@@ -43,14 +43,20 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
             let missing = grouped(status.missing);
             ui.line(&format!("{}: {missing} of them are no longer shown by the vendor", status.source))?;
         }
+        if status.contacts > 0 {
+            let contacts = grouped(status.contacts);
+            ui.line(&format!("{}: {contacts} contacts are archived beside them", status.source))?;
+        }
         if !status.unfinished.is_empty() {
             ui.line(&format!(
                 "{}: an unfinished pull goes on with `chatark pull {}`",
                 status.source, status.source
             ))?;
         }
-        if let Some(error) = status.last_pull.as_ref().and_then(|run| run.error.as_ref()) {
-            ui.line(&format!("{}: {error}", status.source))?;
+        for run in status.last_pull.iter().chain(&status.last_contacts) {
+            if let Some(error) = &run.error {
+                ui.line(&format!("{}: {error}", status.source))?;
+            }
         }
     }
     ui.result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;

@@ -2,7 +2,7 @@
 
 use chatark_archive::{Archive, Part};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
-use chatark_engine::{Recount, Source, SourceVerification, Verification, recount, verify};
+use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
 
 use crate::args::{Global, VerifyArgs};
@@ -33,13 +33,15 @@ struct SourceResult {
     counts: Vec<String>,
     findings: Vec<FindingResult>,
     live: Option<LiveResult>,
+    contacts: u64,
 }
 
 #[derive(Serialize)]
 struct FindingResult {
-    conversation: String,
+    conversation: Option<String>,
     version: i64,
     what: &'static str,
+    contact: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -119,10 +121,15 @@ fn show(verification: &Verification, part: Part, ui: &Ui) -> std::io::Result<()>
 }
 
 fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
+    let contacts = match found.contacts {
+        0 => String::new(),
+        contacts => format!("{} contacts, ", grouped(contacts)),
+    };
     let checked = format!(
-        "{}: {} conversations, {} versions, {}{}",
+        "{}: {} conversations, {}{} versions, {}{}",
         found.source,
         grouped(found.conversations),
+        contacts,
         grouped(found.versions),
         bytes(found.bytes),
         if part == Part::WHOLE { String::new() } else { format!(", part {} of {}", part.number, part.of) },
@@ -140,14 +147,21 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
     let damaged = format!("{} damaged, {} outdated", grouped(found.damaged), grouped(found.outdated));
     let mut lines = vec![format!("{}{}", mark(Mark::Bad), red(&format!("{checked}: {damaged}")))];
     lines.extend(found.counts.iter().map(|fault| format!("      {fault}")));
-    lines.extend(found.findings.iter().map(|finding| {
-        format!("      {} (conversation={}, version={})", finding.what, finding.conversation, finding.version)
-    }));
+    lines.extend(found.findings.iter().map(finding_line));
     let unnamed = (found.damaged + found.outdated).saturating_sub(found.findings.len() as u64);
     if unnamed > 0 {
         lines.push(format!("      and {} more", grouped(unnamed)));
     }
     lines
+}
+
+fn finding_line(finding: &Finding) -> String {
+    let Finding { conversation, contact, version, what } = finding;
+    let (kind, name) = match contact {
+        Some(contact) => ("contact", Some(contact)),
+        None => ("conversation", conversation.as_ref()),
+    };
+    format!("      {what} ({kind}={}, version={version})", name.map_or("", String::as_str))
 }
 
 fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::io::Result<()> {
@@ -215,10 +229,11 @@ fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
 
 fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResult {
     let live = recounts.iter().find(|(source, _)| *source == found.source);
-    let finding = |finding: &chatark_engine::Finding| FindingResult {
+    let finding = |finding: &Finding| FindingResult {
         conversation: finding.conversation.clone(),
         version: finding.version,
         what: finding.what,
+        contact: finding.contact.clone(),
     };
     SourceResult {
         source: found.source.to_string(),
@@ -231,6 +246,7 @@ fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResul
         counts: found.counts.clone(),
         findings: found.findings.iter().map(finding).collect(),
         live: live.map(|(_, found)| live_result(found)),
+        contacts: found.contacts,
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct SourceConfig {
     pub(crate) key: SecretSource,
     pub(crate) refresh: Refresh,
     pub(crate) drift: DriftPolicy,
+    /// Whether the people are pulled too whom the vendor lists apart from conversations.
+    pub(crate) contacts: bool,
 }
 
 /// Why there is no config.
@@ -212,8 +214,14 @@ fn source(
     }
     let refresh = refresh(entry.descriptor, &mut section, problems);
     let drift = drift(&mut section, problems);
+    let contacts = contacts(entry.descriptor, &mut section, problems);
     section.finish(problems);
-    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift })
+    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift, contacts })
+}
+
+/// Reads whether people are pulled apart from conversations; only a vendor that lists them takes the key.
+fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
+    descriptor.lists_contacts && section.flag("contacts", problems).unwrap_or(false)
 }
 
 fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy {
@@ -437,6 +445,31 @@ api_key = { variable = "A" }
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("config.toml:1: `source[1].region`"), "{found:?}");
         assert!(mistakes(&format!("{text}region = \"eu\"\n")).is_empty());
+    }
+
+    #[test]
+    fn contacts_are_asked_for_by_a_truth_value_where_the_vendor_lists_them() {
+        let source = |provider: &str, line: &str| {
+            format!(
+                "[[source]]\nname = \"a\"\nprovider = \"{provider}\"\nagent_id = \"a\"\napi_key = {{ env = \"A\" }}\n{line}\n"
+            )
+        };
+        let path = Path::new("config.toml");
+        for (line, expect) in [("", false), ("contacts = false", false), ("contacts = true", true)] {
+            let config =
+                parse(&source("chatbase-v1", line), path).map_err(|error| error.lines()).ok().unwrap();
+            assert_eq!(config.sources[0].contacts, expect, "{line}");
+        }
+        for value in ["\"true\"", "1", "[true]"] {
+            let found = mistakes(&source("chatbase-v1", &format!("contacts = {value}")));
+            assert_eq!(found, ["config.toml:6: `source[1].contacts` must be `true` or `false`"]);
+        }
+        for provider in ["chatbase-v2", "convocore-v3"] {
+            let found = mistakes(&source(provider, "region = \"eu\"\ncontacts = true"));
+            let line = found.iter().find(|line| line.contains("contacts")).unwrap();
+            let expect = "config.toml:7: `source[1].contacts` is not a known key";
+            assert!(line.starts_with(expect), "{provider}: {found:?}");
+        }
     }
 
     #[test]
