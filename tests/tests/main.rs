@@ -15,6 +15,8 @@ mod certificate;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod contacts;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod drift;

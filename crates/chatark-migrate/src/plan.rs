@@ -24,7 +24,7 @@ impl Plan {
     /// Refuses a run of which nothing would come.
     pub fn refuse_nothing(&self) -> Result<()> {
         let (message, hint) = match (self.conversations, self.items) {
-            (0, _) => (
+            (0, 0) => (
                 "no conversation of the archive is chosen".to_owned(),
                 "check the sources and the filters, or run `chatark pull` first",
             ),
@@ -41,6 +41,7 @@ impl Plan {
 /// Plans a migration into files. Writes nothing.
 pub fn plan(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<Plan> {
     let (mut mapper, mut losses, mut plan) = (target.mapper(), Losses::default(), Plan::default());
+    selection.each_listed(archive, |origin, entry| mapper.meet(origin, entry, &mut losses))?;
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;

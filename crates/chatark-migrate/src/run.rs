@@ -38,6 +38,7 @@ pub fn run(
 ) -> Result<Written> {
     let (mut mapper, mut losses, mut plan) = (target.mapper(), Losses::default(), Plan::default());
     let mut sink = Sink::begin(target, folder, dialect)?;
+    selection.each_listed(archive, |origin, entry| mapper.meet(origin, entry, &mut losses))?;
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;

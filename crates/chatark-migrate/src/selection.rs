@@ -1,7 +1,7 @@
 //! Which conversations go.
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{ArchivedConversation, Feedback, Result, Status};
+use chatark_core::{ArchivedConversation, Feedback, ListedContact, Origin, Result, Status};
 
 /// Which conversations of the archive are carried over. The default is all of them.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +44,30 @@ impl Selection {
             }
             at += 1;
             if is_drawn(at, matching, sample) { take(found) } else { Ok(()) }
+        })
+    }
+
+    /// Gives every person to `take` whom a vendor lists apart from conversations, where sources and dates alone choose:
+    /// what is asked of conversations cannot be said of them.
+    pub(crate) fn each_listed(
+        &self,
+        archive: &Archive,
+        mut take: impl FnMut(&Origin, &ListedContact),
+    ) -> Result<()> {
+        let asks_more = self.filter.channel.is_some()
+            || self.status.is_some()
+            || self.feedback.is_some()
+            || self.min_messages > 0
+            || self.tag.is_some()
+            || self.sample.is_some();
+        if asks_more {
+            return Ok(());
+        }
+        archive.each_contact(&self.filter.sources, |origin, entry| {
+            if self.filter.window.contains(entry.created_at) {
+                take(origin, entry);
+            }
+            Ok(())
         })
     }
 

@@ -44,6 +44,10 @@ pub(crate) fn supply(
     })?;
     let mut chosen = Chosen::default();
     let (mut people, mut questions) = (People::default(), Questions::default());
+    if cargo == Cargo::Contacts {
+        let meet = |origin: &_, entry: &_| person::meet(&mut people, origin, entry, losses);
+        order.selection.each_listed(archive, meet)?;
+    }
     order.selection.each(archive, |found| {
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;

@@ -1,6 +1,6 @@
 //! What a migration can go to, as files.
 
-use chatark_core::{ArchivedConversation, Losses, Result};
+use chatark_core::{ArchivedConversation, ListedContact, Losses, Origin, Result};
 use serde_json::Value;
 
 use crate::files::{openai, sharegpt, slack, vcon};
@@ -56,6 +56,9 @@ impl Item {
 
 /// Turns conversations into items.
 pub(crate) trait Mapper {
+    /// Takes somebody whom a vendor lists apart from conversations, before the first conversation comes.
+    fn meet(&mut self, _: &Origin, _: &ListedContact, _: &mut Losses) {}
+
     /// Returns what a conversation becomes, and notes what of it does not arrive.
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>>;
 

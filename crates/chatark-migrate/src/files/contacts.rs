@@ -1,6 +1,8 @@
 //! One row for each person, whichever sources they wrote to.
 
-use chatark_core::{ArchivedConversation, Fate, Losses, Person, Result, Rule, Timestamp};
+use chatark_core::{
+    ArchivedConversation, Fate, ListedContact, Losses, Origin, Person, Result, Rule, Timestamp,
+};
 
 use crate::people::People;
 use crate::person;
@@ -31,6 +33,10 @@ const RULES: &[Rule] = &[
 ];
 
 impl Mapper for People {
+    fn meet(&mut self, origin: &Origin, entry: &ListedContact, losses: &mut Losses) {
+        person::meet(self, origin, entry, losses);
+    }
+
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
         person::gather(self, RULES, found, losses);
         Ok(Vec::new())
