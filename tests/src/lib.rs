@@ -79,7 +79,9 @@ impl House {
     ///
     /// Where the folder cannot be written.
     pub fn write_config(&mut self, agents: &[Agent], beginning: &str) {
-        let mut text = format!("{beginning}\n[network]\nbackoff_milliseconds = 1\ntimeout_seconds = 5\n");
+        let mut text = format!(
+            "{beginning}\n[network]\nbackoff_milliseconds = 1\ntimeout_seconds = 5\nsettle_seconds = 0\n"
+        );
         for (agent, name) in agents.iter().zip(&self.sources) {
             let base = self.sandbox().base_url(agent.vendor);
             let zone = match (agent.vendor, agent.zone) {

@@ -1,5 +1,7 @@
 //! Writes people into Chatbase v1 as contacts. History has no way in, and no other call is made.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
@@ -75,6 +77,10 @@ impl Target for ChatbaseV1 {
         let call = Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(list(parcels));
         let answer: Acknowledged = self.client.json(&call).await?;
         Ok(parcels.iter().map(|parcel| answer.id_of(&parcel.sign)).collect())
+    }
+
+    async fn settle(&self, ago: Duration) -> Result<()> {
+        self.client.settle(LIST, ago).await
     }
 
     async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Writes knowledge into Chatbase v2 as sources: questions with their answer, and texts. History has no way in.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
@@ -74,6 +76,10 @@ impl Target for ChatbaseV2 {
             Err(error) if lacks_scope(&error) => Err(error.hint(SCOPE)),
             answer => Ok(vec![answer?.id()]),
         }
+    }
+
+    async fn settle(&self, ago: Duration) -> Result<()> {
+        self.client.settle(LIST, ago).await
     }
 
     async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {

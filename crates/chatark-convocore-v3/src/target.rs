@@ -2,6 +2,8 @@
 //!
 //! `POST …/send` and whatever else reaches a customer is never called.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
@@ -116,6 +118,10 @@ impl Target for ConvocoreV3 {
                 Err(self.client.fault(&call, ErrorKind::Incomplete, message, None).with("conversation", id))
             }
         }
+    }
+
+    async fn settle(&self, ago: Duration) -> Result<()> {
+        self.client.settle(LIST, ago).await
     }
 
     async fn each_held(&self, cargo: Cargo, look: Look<'_>) -> Result<()> {

@@ -4,6 +4,7 @@
 //! the ledger: what was intended, what was created under which id, and what is done.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -52,8 +53,12 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Waits until what was sent without an answer, so long `ago`, can be seen where it was done.
+    async fn settle(&self, ago: Duration) -> Result<()>;
+
     /// Shows `look` everything of a kind that the agent holds, as far as the vendor tells.
     ///
+    /// Fails where the vendor does not show all of it: what is not shown must not be taken for not being there.
     /// Where `look` returns `true` for something that came without its sign, it is shown again with it, as far as it
     /// was ever carried there.
     async fn each_held(&self, cargo: Cargo, look: Look<'_>) -> Result<()>;

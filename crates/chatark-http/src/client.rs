@@ -37,6 +37,8 @@ pub struct Policy {
     pub longest_backoff: Duration,
     /// The longest wait that the vendor may ask for; beyond it the run ends and says so.
     pub longest_wait: Duration,
+    /// How long after a request without an answer its work may still show at the vendor.
+    pub settle: Duration,
     /// The time for a connection, for the first byte of an answer, and for the next kilobyte of its body.
     pub timeout: Duration,
     /// How large answers may be.
@@ -50,6 +52,7 @@ impl Default for Policy {
             backoff: Duration::from_millis(500),
             longest_backoff: Duration::from_secs(30),
             longest_wait: Duration::from_mins(15),
+            settle: Duration::from_secs(30),
             timeout: Duration::from_mins(1),
             limits: Limits::default(),
         }
@@ -297,6 +300,18 @@ impl ApiClient {
             self.fault(call, kind, format!("{what}, at `{place}`"), request_id)
                 .hint("check `base_url`; if it is right, the vendor has changed its API")
         })
+    }
+
+    /// Waits until the work of a request without an answer must show at the vendor, where there was any.
+    ///
+    /// `ago` is how long ago it was sent.
+    pub async fn settle(&self, operation: &'static str, ago: Duration) -> Result<()> {
+        let wait = self.policy().settle.saturating_sub(ago);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let why = "what was sent without an answer may still arrive";
+        self.sleep(&Call::new(operation, []), why, wait).await
     }
 
     /// Returns how long and how often this client tries.

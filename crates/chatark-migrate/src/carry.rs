@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chatark_archive::{Archive, Transfer, TransferState};
 use chatark_core::{Cargo, Error, ErrorKind, Found, Loss, Losses, Parcel, Result, Taking, Target, Timestamp};
@@ -155,6 +156,27 @@ struct Carrier {
     stop: CancellationToken,
 }
 
+/// Which parcels a walk through the archive is for.
+enum Pass {
+    /// Those that an earlier run created and did not complete.
+    Left,
+    /// All of them; what is doubtful or was refused is put aside.
+    First,
+    /// Doubtful ones that were looked for: what is not known by now is not there.
+    LookedFor(HashSet<String>),
+    /// Those that an earlier run was refused.
+    Again(HashSet<String>),
+}
+
+impl Pass {
+    fn is_for(&self, mark: &str) -> bool {
+        match self {
+            Self::Left | Self::First => true,
+            Self::LookedFor(marks) | Self::Again(marks) => marks.contains(mark),
+        }
+    }
+}
+
 /// What is known of one kind so far.
 #[derive(Default)]
 struct Voyage {
@@ -164,7 +186,13 @@ struct Voyage {
     refusal: Option<Error>,
     /// Why something is doubtful.
     doubt: Option<Error>,
-    /// How many parcels in a row went wrong.
+    /// The marks of parcels of which it is not known whether they are there.
+    doubtful: HashSet<String>,
+    /// When the latest of them was sent.
+    doubtful_since: Option<Timestamp>,
+    /// The marks of parcels that an earlier run was refused, and this one has not tried yet.
+    refused_before: HashSet<String>,
+    /// How many requests in a row went wrong.
     in_a_row: u64,
 }
 
@@ -211,12 +239,13 @@ impl Trip {
 impl Voyage {
     /// Adds what came of a request, and returns what ends the run.
     fn add(&mut self, trip: Trip) -> Option<Error> {
-        let wrong = trip.refused + trip.doubtful.len() as u64;
+        let wrong = trip.refused + u64::from(!trip.doubtful.is_empty());
         self.tally.written += trip.written;
         self.tally.refused += trip.refused;
         self.in_a_row = if trip.written > 0 { 0 } else { self.in_a_row + wrong };
         self.refusal = trip.refusal.or(self.refusal.take());
         self.doubt = trip.doubt.or(self.doubt.take());
+        self.doubtful.extend(trip.doubtful);
         let is_hopeless = self.in_a_row >= MOST_IN_A_ROW;
         trip.ended.or_else(|| if is_hopeless { self.doubt.take().or(self.refusal.take()) } else { None })
     }
@@ -236,18 +265,62 @@ impl Carrier {
 
     /// Sends what is not there, looks for what is doubtful as often as it takes, and reads everything back.
     async fn rounds(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<ReadBack> {
-        let mut doubtful = self.pass(cargo, None, voyage).await?;
+        self.complete_what_was_left(cargo, voyage).await?;
+        let completed = voyage.tally.written;
+        self.pass(cargo, Pass::First, voyage).await?;
+        voyage.tally.already -= completed.min(voyage.tally.already);
         for _ in 0..ROUNDS {
-            if doubtful.is_empty() {
-                return self.unless_stopped(self.read_back(cargo)).await;
+            if voyage.doubtful.is_empty() {
+                break;
             }
+            self.unless_stopped(self.settle(voyage)).await?;
             voyage.tally.recovered += self.unless_stopped(self.look_for(cargo)).await?;
-            doubtful = self.pass(cargo, Some(doubtful), voyage).await?;
+            let doubtful = std::mem::take(&mut voyage.doubtful);
+            self.pass(cargo, Pass::LookedFor(doubtful), voyage).await?;
         }
-        if doubtful.is_empty() {
-            return self.unless_stopped(self.read_back(cargo)).await;
+        if !voyage.doubtful.is_empty() {
+            return Err(voyage.doubt.take().unwrap_or_else(stopped));
         }
-        Err(voyage.doubt.take().unwrap_or_else(stopped))
+        self.try_again(cargo, voyage).await?;
+        self.unless_stopped(self.read_back(cargo)).await
+    }
+
+    /// Completes what an earlier run created, before anything new is. What is no longer there under its id is looked
+    /// for: somebody may have deleted it, or the vendor cannot find what its own API has created.
+    async fn complete_what_was_left(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<()> {
+        if self.ledger().count_transfers(&self.job.name, cargo, TransferState::Created)? == 0 {
+            return Ok(());
+        }
+        self.pass(cargo, Pass::Left, voyage).await?;
+        if !voyage.doubtful.is_empty() {
+            voyage.tally.recovered += self.unless_stopped(self.look_for(cargo)).await?;
+            voyage.doubtful.clear();
+        }
+        voyage.in_a_row = 0;
+        Ok(())
+    }
+
+    /// Tries what an earlier run was refused, and gives up where the vendor goes on refusing.
+    async fn try_again(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<()> {
+        let marks = std::mem::take(&mut voyage.refused_before);
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let (written, refused) = (voyage.tally.written, voyage.tally.refused);
+        let tried = marks.len() as u64;
+        let ended = self.pass(cargo, Pass::Again(marks), voyage).await;
+        voyage.tally.refused = refused + tried - (voyage.tally.written - written).min(tried);
+        match ended {
+            Err(error) if is_of_parcels(&error) => voyage.refusal = Some(error),
+            ended => ended?,
+        }
+        if voyage.doubtful.is_empty() { Ok(()) } else { Err(voyage.doubt.take().unwrap_or_else(stopped)) }
+    }
+
+    /// Waits until the latest request without an answer must have had its effect.
+    async fn settle(&self, voyage: &Voyage) -> Result<()> {
+        let seconds = voyage.doubtful_since.map_or(0.0, |since| (self.job.clock)().seconds_since(since));
+        self.job.target.settle(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -258,25 +331,18 @@ impl Carrier {
         }
     }
 
-    /// Goes through the archive once, and sends what is to be sent; with `only`, the parcels of these marks alone.
-    /// Returns the marks of what is doubtful.
-    async fn pass(
-        &self,
-        cargo: Cargo,
-        only: Option<HashSet<String>>,
-        voyage: &mut Voyage,
-    ) -> Result<HashSet<String>> {
+    /// Goes through the archive once, and sends what is to be sent.
+    async fn pass(&self, cargo: Cargo, pass: Pass, voyage: &mut Voyage) -> Result<()> {
+        voyage.in_a_row = 0;
         let (mut parcels, packing) = self.supply(cargo);
-        let sent = self.send(cargo, &mut parcels, only.as_ref(), voyage).await;
+        let sent = self.send(cargo, &mut parcels, &pass, voyage).await;
         drop(parcels);
         let packed = packing.await;
-        let doubtful = sent?;
+        sent?;
         let (chosen, losses) =
             packed.map_err(|error| Error::new(ErrorKind::Unexpected, MIGRATE, error))??;
-        if only.is_none() {
-            (voyage.chosen, voyage.losses) = (chosen, losses.rows());
-        }
-        Ok(doubtful)
+        (voyage.chosen, voyage.losses) = (chosen, losses.rows());
+        Ok(())
     }
 
     /// Packs in a thread of its own, as fast as parcels are taken.
@@ -298,12 +364,12 @@ impl Carrier {
         &self,
         cargo: Cargo,
         parcels: &mut mpsc::Receiver<Parcel>,
-        only: Option<&HashSet<String>>,
+        pass: &Pass,
         voyage: &mut Voyage,
-    ) -> Result<HashSet<String>> {
+    ) -> Result<()> {
         let taking = self.taking(cargo)?;
         let mut under_way: FuturesUnordered<BoxFuture<'_, Trip>> = FuturesUnordered::new();
-        let (mut lot, mut doubtful) = (Lot::default(), HashSet::new());
+        let mut lot = Lot::default();
         let (mut is_more, mut has_worked, mut ended) = (true, false, None);
         loop {
             if self.stop.is_cancelled() {
@@ -315,22 +381,24 @@ impl Carrier {
                 biased;
                 Some(trip) = under_way.next(), if !under_way.is_empty() => {
                     has_worked |= trip.written > 0;
-                    doubtful.extend(trip.doubtful.iter().cloned());
+                    if !trip.doubtful.is_empty() {
+                        voyage.doubtful_since = Some((self.job.clock)());
+                    }
                     ended = ended.or(voyage.add(trip));
                     self.progress.advance(cargo, &voyage.tally);
                 }
                 parcel = parcels.recv(), if is_more && under_way.len() < room => match parcel {
-                    Some(parcel) if only.is_some_and(|only| !only.contains(&parcel.mark)) => {}
-                    Some(parcel) => match self.standing(cargo, &parcel, only.is_some(), voyage)? {
-                        (Standing::New, _) => {
+                    Some(parcel) if !pass.is_for(&parcel.mark) => {}
+                    Some(parcel) => match self.next_step(cargo, &parcel, pass, voyage)? {
+                        Step::Create => {
                             lot.add(parcel);
-                            if lot.is_full(taking) {
+                            // The first one goes by itself: what is wrong with all of them shows in it.
+                            if !has_worked || lot.is_full(taking) {
                                 under_way.push(self.create(cargo, lot.take()));
                             }
                         }
-                        (Standing::Doubtful, _) => drop(doubtful.insert(parcel.mark)),
-                        (Standing::Created, id) => under_way.push(self.complete(cargo, parcel, id).boxed()),
-                        (Standing::There, _) => {}
+                        Step::Complete(id) => under_way.push(self.complete(cargo, parcel, id, true).boxed()),
+                        Step::Nothing => {}
                     },
                     None => {
                         is_more = false;
@@ -343,31 +411,35 @@ impl Carrier {
                 else => break,
             }
         }
-        ended.map_or(Ok(doubtful), Err)
+        ended.map_or(Ok(()), Err)
     }
 
-    /// Says what is to be done with a parcel, counts it where it comes for the first time, and returns its id at the
-    /// target. What is still doubtful after it was looked for is not there.
-    fn standing(
-        &self,
-        cargo: Cargo,
-        parcel: &Parcel,
-        was_looked_for: bool,
-        voyage: &mut Voyage,
-    ) -> Result<(Standing, Option<String>)> {
+    /// Says what is to be done with a parcel, counts it where it comes for the first time, and puts it aside where
+    /// its turn comes later.
+    fn next_step(&self, cargo: Cargo, parcel: &Parcel, pass: &Pass, voyage: &mut Voyage) -> Result<Step> {
         let held = self.ledger().transfer(&self.job.name, cargo, &parcel.mark)?;
-        let standing = match Standing::of(held.as_ref()) {
-            Standing::Doubtful if was_looked_for => Standing::New,
-            standing => standing,
-        };
-        if !was_looked_for {
+        let standing = Standing::of(held.as_ref());
+        if let Pass::First = pass {
             let is_there = standing == Standing::There;
             let has_changed = held.as_ref().is_some_and(|held| held.digest != digest(parcel));
             voyage.tally.items += 1;
             voyage.tally.already += u64::from(is_there);
             voyage.tally.changed += u64::from(is_there && has_changed);
         }
-        Ok((standing, held.and_then(|held| held.target_id)))
+        Ok(match (standing, pass) {
+            (Standing::Created, _) => Step::Complete(held.and_then(|held| held.target_id)),
+            (Standing::There, _) | (_, Pass::Left) => Step::Nothing,
+            (Standing::Doubtful, Pass::First) => {
+                voyage.doubtful.insert(parcel.mark.clone());
+                voyage.doubtful_since = voyage.doubtful_since.max(held.and_then(|held| held.changed_at));
+                Step::Nothing
+            }
+            (Standing::Refused, Pass::First) => {
+                voyage.refused_before.insert(parcel.mark.clone());
+                Step::Nothing
+            }
+            (Standing::New | Standing::Doubtful | Standing::Refused, _) => Step::Create,
+        })
     }
 
     /// Creates parcels with one request. Where it is refused, its halves are sent by themselves, down to the parcel
@@ -386,10 +458,11 @@ impl Carrier {
                 (error, 2..) if is_of_parcels(&error) => {
                     let rest = lot.split_off(lot.len() / 2);
                     let trip = self.create(cargo, lot).await;
-                    match trip.ended {
-                        Some(_) => trip.and(self.forget(cargo, &rest)),
-                        None => trip.and(self.create(cargo, rest).await),
+                    let is_hopeless = trip.written == 0 && trip.refused >= MOST_IN_A_ROW;
+                    if trip.ended.is_some() || is_hopeless || self.stop.is_cancelled() {
+                        return trip.and(self.forget(cargo, &rest));
                     }
+                    trip.and(self.create(cargo, rest).await)
                 }
                 (error, _) if is_of_parcels(&error) => {
                     let kept = self.keep(cargo, &lot, TransferState::Refused, &[], Some(&error));
@@ -407,13 +480,13 @@ impl Carrier {
         }
         let mut trip = Trip::default();
         for (parcel, id) in lot.into_iter().zip(ids) {
-            trip = trip.and(self.complete(cargo, parcel, id).await);
+            trip = trip.and(self.complete(cargo, parcel, id, false).await);
         }
         trip
     }
 
-    /// Completes what was created.
-    async fn complete(&self, cargo: Cargo, parcel: Parcel, id: Option<String>) -> Trip {
+    /// Completes what was created, by this run or an earlier one.
+    async fn complete(&self, cargo: Cargo, parcel: Parcel, id: Option<String>, is_old: bool) -> Trip {
         let completed = match &id {
             Some(id) => self.job.target.complete(&parcel, id).await,
             None => Ok(()),
@@ -424,7 +497,13 @@ impl Carrier {
                 let kept = self.keep(cargo, parcels, TransferState::Done, &[id], None);
                 kept.map_or_else(Trip::ended, |()| Trip { written: 1, ..Trip::default() })
             }
-            Err(error) if error.is_transient() => Trip::doubtful(parcels, error),
+            Err(error) if matches!(error.kind(), ErrorKind::Network | ErrorKind::Unavailable) => {
+                Trip::doubtful(parcels, error)
+            }
+            Err(error) if is_old && error.kind() == ErrorKind::NotFound => {
+                let kept = self.keep(cargo, parcels, TransferState::Intended, &[], None);
+                kept.map_or_else(Trip::ended, |()| Trip::doubtful(parcels, error))
+            }
             Err(error) if is_of_parcels(&error) => {
                 let kept = self.keep(cargo, parcels, TransferState::Created, &[id], Some(&error));
                 kept.map_or_else(Trip::ended, |()| Trip::refused(error))
@@ -516,6 +595,14 @@ impl Carrier {
     fn ledger(&self) -> MutexGuard<'_, Archive> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is to be done with a parcel.
+enum Step {
+    Create,
+    /// It is there under this id, where the vendor told one.
+    Complete(Option<String>),
+    Nothing,
 }
 
 /// Parcels that go with one request.

@@ -64,7 +64,8 @@ fn forecast_of(
         Ok(())
     })?;
     let count = |standing| standings.get(&standing).copied().unwrap_or(0);
-    let (new, already) = (count(Standing::New) + count(Standing::Doubtful), count(Standing::There));
+    let new = count(Standing::New) + count(Standing::Doubtful) + count(Standing::Refused);
+    let already = count(Standing::There);
     let created = count(Standing::Created);
     let done = archive.count_transfers(name, cargo, TransferState::Done)?;
     let requests = target.terms().taking(cargo).map_or(0, |taking| {

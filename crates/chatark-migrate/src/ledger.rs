@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 pub(crate) enum Standing {
     /// It is not there, and has to be created.
     New,
+    /// It is not there, since an earlier run was refused it.
+    Refused,
     /// It may be there: an earlier run was about to create it.
     Doubtful,
     /// It is there, and not yet complete.
@@ -19,11 +21,12 @@ pub(crate) enum Standing {
 
 impl Standing {
     pub(crate) fn of(held: Option<&Transfer>) -> Self {
-        match held.map(|held| (held.state, &held.target_id)) {
-            None | Some((TransferState::Refused, _)) => Self::New,
-            Some((TransferState::Intended, _)) => Self::Doubtful,
-            Some((TransferState::Created, _)) => Self::Created,
-            Some((TransferState::Done, _)) => Self::There,
+        match held.map(|held| held.state) {
+            None => Self::New,
+            Some(TransferState::Refused) => Self::Refused,
+            Some(TransferState::Intended) => Self::Doubtful,
+            Some(TransferState::Created) => Self::Created,
+            Some(TransferState::Done) => Self::There,
         }
     }
 }

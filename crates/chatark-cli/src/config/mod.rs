@@ -153,6 +153,9 @@ fn policy(section: Option<Section<'_>>, problems: &mut Problems<'_>) -> Policy {
     if let Some(seconds) = section.number("timeout_seconds", 1..=3_600, problems) {
         policy.timeout = Duration::from_secs(seconds.into());
     }
+    if let Some(seconds) = section.number("settle_seconds", 0..=3_600, problems) {
+        policy.settle = Duration::from_secs(seconds.into());
+    }
     if let Some(seconds) = section.number("max_wait_seconds", 0..=86_400, problems) {
         policy.longest_wait = Duration::from_secs(seconds.into());
     }

@@ -62,6 +62,7 @@ pub(crate) fn policy() -> Policy {
         backoff: Duration::from_millis(1),
         longest_backoff: Duration::from_millis(2),
         longest_wait: Duration::from_mins(1),
+        settle: Duration::from_millis(50),
         timeout: Duration::from_mins(1),
         limits: Limits::default(),
     }
