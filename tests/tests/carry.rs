@@ -1,16 +1,19 @@
 //! What goes into agents over the vendors' APIs, held against what the sandbox told and what it got.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
+use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role};
 use chatark_sandbox::{
-    Agent, Dataset, Fault, FaultKind, Generation, SeenRequest, Told, Vendor, World, Writes,
+    Agent, Dataset, Fault, FaultKind, Generation, Person, SeenRequest, Told, Vendor, World, Writes,
 };
 use chatark_tests::{House, KEY, Run, eventually};
 use serde_json::Value;
 
 use crate::kill::Chance;
-use crate::support::{agent, holding, offline, rfc3339, sample};
+use crate::support::{agent, api_conversation, holding, offline, rfc3339, sample};
 
 /// A message in the words of both sides: role, text and time.
 type Line = (String, String, Option<String>);
@@ -348,6 +351,174 @@ fn a_run_that_is_killed_anywhere_leaves_each_conversation_there_once() {
     assert_eq!(house.sandbox().delivered("agent-new"), 0);
 }
 
+/// A vendor's account that has so many of the people already, whoever wrote them.
+fn knowing(people: &[Person]) -> Agent {
+    Agent {
+        contacts: people.to_vec(),
+        ..Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default())
+    }
+}
+
+/// Returns conversations of Convocore with one person each.
+fn meeting(people: &[Person]) -> Agent {
+    let conversation = |(at, person): (usize, &Person)| {
+        let began = 1_790_000_000 + i64::try_from(at).unwrap();
+        let contact = Contact { email: person.email.clone(), ..Contact::default() };
+        Conversation { contact, ..api_conversation(&format!("c{at:03}"), "u", began, 2) }
+    };
+    holding(Vendor::ConvocoreV3, people.iter().enumerate().map(conversation).collect())
+}
+
+fn people(count: usize) -> Vec<Person> {
+    let person = |number| Person {
+        id: format!("contact_{number}"),
+        email: Some(format!("person{number:03}@example.com")),
+        created_at: 1_790_000_000,
+        ..Person::default()
+    };
+    (0..count).map(person).collect()
+}
+
+#[test]
+fn those_who_are_refused_keep_nobody_from_going() {
+    let all = people(40);
+    let house = house(meeting(&all), knowing(&all[..12]));
+    for _ in 0..2 {
+        let run = house.expect(3, &run_into(&[]));
+        let contacts = carried(&run, "contacts");
+        assert_eq!(count(&contacts, "refused"), 12, "{contacts}");
+        assert_eq!(contacts["read_back"]["found"], 28, "{contacts}");
+        assert_eq!(house.sandbox().contacts("agent-shop").len(), 40);
+    }
+    // Nobody but those is tried again.
+    let before = writes(&house).len();
+    house.expect(3, &run_into(&[]));
+    assert_eq!(writes(&house).len() - before, 12);
+}
+
+#[test]
+fn a_vendor_that_refuses_everybody_is_left_alone_and_the_next_run_goes_on() {
+    let all = people(120);
+    let house = house(meeting(&all), knowing(&all[..110]));
+    let asked = |code| {
+        let before = writes(&house).len();
+        house.expect(code, &run_into(&[]));
+        writes(&house).len() - before
+    };
+    // Fifty in a row end a run; those that it was refused come last in the next one.
+    assert_eq!((asked(7), asked(7)), (50, 50));
+    asked(3);
+    assert_eq!(house.sandbox().contacts("agent-shop").len(), 120);
+}
+
+#[test]
+fn an_answer_to_many_that_does_not_arrive_is_looked_for() {
+    let all = people(60);
+    let house = house(meeting(&all), knowing(&[]));
+    // One person goes alone, and the fifty-nine others together.
+    house.sandbox().add_fault("agent-shop", Fault::at(1, FaultKind::DoneAnd502).on_any_route());
+    let contacts = carried(&house.expect(0, &run_into(&[])), "contacts");
+    assert_eq!((count(&contacts, "written"), count(&contacts, "recovered")), (60, 59), "{contacts}");
+    assert_eq!(house.sandbox().contacts("agent-shop").len(), 60);
+    assert_eq!(writes(&house).len(), 2);
+}
+
+#[test]
+fn what_somebody_has_deleted_before_it_was_complete_is_created_again() {
+    let source = agent(Vendor::ChatbaseV2, 5);
+    let house = house(source.clone(), empty());
+    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    house.expect(7, &run_into(&["--only", "history"]));
+    let begun: Vec<_> = house.sandbox().told("agent-new").into_iter().map(|told| told.id).collect();
+    assert_eq!(begun.len(), 1);
+    house.sandbox().update("agent-new", |dataset| dataset.remove(&begun[0])).unwrap();
+    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!(count(&history, "written"), 5);
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn what_was_begun_is_completed_first() {
+    let source = agent(Vendor::ChatbaseV2, 5);
+    let house = house(source.clone(), empty());
+    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    house.expect(7, &run_into(&["--only", "history"]));
+    let before = writes(&house).len();
+    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!(writes(&house)[before].method, "PATCH");
+    assert_eq!((count(&history, "written"), count(&history, "already")), (5, 0));
+    compare(&source, &pulled_back(&house));
+}
+
+#[test]
+fn an_agent_does_not_go_into_itself_whatever_it_is_called() {
+    let house = house(agent(Vendor::ConvocoreV3, 5), agent(Vendor::ChatbaseV1, 1));
+    let path = house.path("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let (_, section) = config.split_once("[[source]]").unwrap();
+    let (section, _) = section.split_once("[[source]]").unwrap();
+    let twin = section.replace("source-1", "twin");
+    fs::write(&path, format!("{config}\n[[source]]{twin}")).unwrap();
+    for from in [&[][..], &["--from", "source-1"]] {
+        let run = house.expect(2, &[&["migrate", "plan", "--to", "twin"], from].concat());
+        assert!(run.stderr.contains("itself"), "{}", run.stderr);
+    }
+}
+
+/// What was carried once goes on under the sign that it has, and not once more beside its original.
+#[test]
+fn a_copy_does_not_go_beside_its_original() {
+    let source = agent(Vendor::ChatbaseV2, 20);
+    let second = Agent { id: "agent-second".to_owned(), ..empty() };
+    let house = House::of(vec![source.clone(), empty(), second]);
+    house.expect(0, &["pull", "source-1"]);
+    house.expect(0, &run_into(&["--only", "history"]));
+    house.expect(0, &["pull", "source-2"]);
+    house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes"]);
+    assert_eq!(house.sandbox().told("agent-second").len(), 20);
+}
+
+#[test]
+fn texts_of_other_conversations_are_taught_too() {
+    let source = |id: &str, question: &str| Agent {
+        id: id.to_owned(),
+        ..holding(Vendor::ChatbaseV2, vec![lesson("a", 1_790_000_000, question, "Yes, of course.")])
+    };
+    let target = Agent::new(Vendor::ChatbaseV2, "agent-taught", KEY, Dataset::default());
+    let house = House::of(vec![source("agent-a", "Is it open?"), source("agent-b", "Is it free?"), target]);
+    house.expect(0, &["pull", "source-1", "source-2"]);
+    for from in ["source-1", "source-2", "source-2"] {
+        house.expect(0, &["migrate", "run", "--from", from, "--to", "source-3", "--as-text", "--yes"]);
+    }
+    let texts = house.sandbox().sources("agent-taught");
+    let texts: Vec<_> = texts.iter().map(|text| text["content"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["Q: Is it open?\nA: Yes, of course.", "Q: Is it free?\nA: Yes, of course."]);
+}
+
+#[test]
+fn a_reader_who_leaves_keeps_nothing_from_being_written() {
+    let house = house(agent(Vendor::ChatbaseV2, 5), empty());
+    let arguments =
+        ["migrate", "run", "--from", "source-1", "--to", "source-2", "--only", "history", "--yes"];
+    let mut child =
+        house.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(house.sandbox().told("agent-new").len(), 5);
+}
+
+#[test]
+fn what_may_still_arrive_is_waited_for() {
+    let house = house(agent(Vendor::ChatbaseV2, 3), empty());
+    let path = house.path("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("settle_seconds = 0", "settle_seconds = 2")).unwrap();
+    house.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+    let run = house.expect(0, &run_into(&["--only", "history"]));
+    assert!(run.stderr.contains("s: what was sent without an answer may still arrive"), "{}", run.stderr);
+    assert_eq!(house.sandbox().told("agent-new").len(), 3);
+}
+
 #[test]
 fn nobody_is_written_to_without_a_yes() {
     let house = house(agent(Vendor::ChatbaseV2, 5), empty());
@@ -367,9 +538,8 @@ fn nobody_is_written_to_without_a_yes() {
 }
 
 /// A conversation of one question and one answer.
-fn lesson(id: &str, at: i64, question: &str, answer: &str) -> chatark_sandbox::truth::Conversation {
-    use chatark_sandbox::truth::{Content, Message, Role};
-    let mut conversation = crate::support::api_conversation(id, "u", at, 0);
+fn lesson(id: &str, at: i64, question: &str, answer: &str) -> Conversation {
+    let mut conversation = api_conversation(id, "u", at, 0);
     conversation.messages = [(Role::User, question), (Role::Assistant, answer)]
         .into_iter()
         .zip(at..)
@@ -426,11 +596,11 @@ fn people_go_to_chatbase_and_one_who_is_known_there_holds_up_nobody() {
     let emails: BTreeSet<_> = source.told().filter_map(|told| told.contact.email).collect();
     let known = emails.first().unwrap().clone();
     let mut target = Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default());
-    target.contacts = vec![chatark_sandbox::Person {
+    target.contacts = vec![Person {
         id: "contact_x".to_owned(),
         email: Some(known.clone()),
         created_at: 1_790_000_000,
-        ..chatark_sandbox::Person::default()
+        ..Person::default()
     }];
     let house = House::of(vec![source, target]);
     house.expect(0, &["pull", "source-1"]);

@@ -85,8 +85,10 @@ impl Archive {
         value: &str,
     ) -> Result<Option<Transfer>> {
         let failed = database("read the ledger of migrations");
+        // Where two share a sign, the one that is being looked for comes first.
         let sql = format!(
-            "SELECT {COLUMNS} FROM transfer WHERE target = ?1 AND cargo = ?2 AND {column} = ?3 LIMIT 1"
+            "SELECT {COLUMNS} FROM transfer WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
+             ORDER BY state = 'intended' DESC LIMIT 1"
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
         let found = statement
@@ -97,7 +99,24 @@ impl Archive {
     }
 
     /// Writes transfers, whatever was known of them, in one transaction.
+    ///
+    /// What is intended is on the disk before this returns, so that a power cut cannot hide what was sent after it.
     pub fn keep_transfers(&mut self, target: &str, cargo: Cargo, transfers: &[Transfer]) -> Result<()> {
+        let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
+        if !is_intended {
+            return self.write_transfers(target, cargo, transfers);
+        }
+        let force = |archive: &Self, level: &str| {
+            let set = archive.connection.pragma_update(None, "synchronous", level);
+            set.map_err(database("write the ledger of migrations"))
+        };
+        force(self, "FULL")?;
+        let written = self.write_transfers(target, cargo, transfers);
+        force(self, "NORMAL")?;
+        written
+    }
+
+    fn write_transfers(&mut self, target: &str, cargo: Cargo, transfers: &[Transfer]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
         let sql = format!(

@@ -8,7 +8,7 @@ use chatark_core::{
     Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Person, Result, Rule, Settings, Taking,
     Target, Terms,
 };
-use chatark_http::{Call, Connector};
+use chatark_http::{Call, Connector, PageGuard};
 use serde_json::{Map, Value};
 
 use crate::DESCRIPTOR;
@@ -84,17 +84,19 @@ impl Target for ChatbaseV1 {
     }
 
     async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {
-        let mut seen = 0;
+        let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])
                 .query("page", page)
                 .query("per_page", AT_ONCE);
             let answer: KnownContacts = self.client.json(&call).await?;
+            let mut shown = Vec::new();
             for contact in &answer.data {
-                look(&Found { id: contact.id(), sign: contact.external_id(), messages: None })?;
+                let found = Found { id: contact.id(), sign: contact.external_id(), messages: None };
+                look(&found)?;
+                shown.push((found.id, found.sign));
             }
-            seen += answer.data.len() as u64;
-            if answer.data.is_empty() || answer.total.is_some_and(|total| seen >= total) {
+            if !guard.advance(LIST, &shown, answer.total)? {
                 break;
             }
         }

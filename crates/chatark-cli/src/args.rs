@@ -377,10 +377,10 @@ impl MigrateRunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateLedgerArgs {
-    /// What came from these sources alone; may be given several times [default: all]
+    /// Conversations of these sources alone; may be given several times [default: everything]
     #[arg(long, value_name = "SOURCE", num_args = 1..)]
     pub(crate) from: Vec<String>,
-    /// What went into this agent alone, by the name of its source in the config [default: all]
+    /// What went into this agent alone: the name of its source, or provider and agent as the ledger has them [default: all]
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: Option<String>,
     /// Write it as a CSV file too

@@ -20,6 +20,7 @@ const ORIGIN: &str = "Migrated by Chatark: ";
 pub(crate) const TAG: &str = "migrated:";
 
 const AS_TRACE: &str = "as a debug message, which people who work on the agent see";
+const CUT: &str = "as a debug message of its first 2,000 characters";
 const IN_NOTE: &str = "in the note, after the vendor's own id";
 const RULES: &[Rule] = &[
     ("conversation.id", Fate::Approximated, IN_NOTE),
@@ -42,15 +43,8 @@ const RULES: &[Rule] = &[
     ("message.created_at", Fate::Kept, "to the second"),
     ("message.feedback", Fate::Kept, "as true or false"),
     ("part.text", Fate::Kept, "several of one message are joined"),
-    ("part.choice", Fate::Kept, "as choice"),
-    ("part.card", Fate::Kept, "as cardV2"),
-    ("part.image", Fate::Kept, "as visual, by its address"),
-    ("part.audio", Fate::Approximated, "as VoiceNote, by its address and without its words"),
-    ("part.file", Fate::Approximated, AS_TRACE),
-    ("part.form", Fate::Approximated, AS_TRACE),
-    ("part.tool_call", Fate::Approximated, AS_TRACE),
-    ("part.tool_result", Fate::Approximated, AS_TRACE),
-    ("part.other", Fate::Lost, "what it means there is not known"),
+    // Each of the other parts is noted by what becomes of it.
+    ("part.*", Fate::Lost, ""),
 ];
 
 const ONE_LEAD: &str = "one lead for each person: the newest value that is known";
@@ -124,8 +118,13 @@ pub(crate) fn signed(note: &str) -> Option<&str> {
     note.lines().rev().find_map(|line| line.strip_prefix(ORIGIN))
 }
 
+/// Returns what a conversation is found again by. One that was carried to where it comes from keeps the sign that it
+/// has, so that it goes nowhere twice, once by itself and once by its copy.
 fn sign(found: &ArchivedConversation) -> String {
     let origin = &found.origin;
+    if let Some(sign) = found.conversation.notes.as_deref().and_then(signed) {
+        return sign.to_owned();
+    }
     one_line(&format!("{} / {} / {}", origin.provider, origin.agent_id, found.conversation.id))
 }
 
@@ -151,7 +150,11 @@ fn light(found: &ArchivedConversation, sign: &str, began: Timestamp) -> Map<Stri
     light.insert("ts".to_owned(), seconds(began).into());
     let notes = conversation.notes.as_deref().filter(|notes| !notes.is_empty());
     let origin = format!("{ORIGIN}{sign}");
-    let notes = notes.map_or_else(|| origin.clone(), |notes| format!("{notes}\n{origin}"));
+    let notes = match notes {
+        None => origin,
+        Some(notes) if signed(notes).is_some() => notes.to_owned(),
+        Some(notes) => format!("{notes}\n{origin}"),
+    };
     for (key, value) in [
         ("title", conversation.title.as_deref()),
         ("userName", contact.name.as_deref()),
@@ -278,8 +281,9 @@ fn item(part: &Part) -> Option<(&'static str, Value)> {
             (TRACE, trace("Tool called", &format!("{} {input}", name.as_deref().unwrap_or("tool"))))
         }
         Part::ToolResult { name, data, error, .. } => {
-            let result = data.as_ref().or(error.as_ref()).map(written).unwrap_or_default();
-            (TRACE, trace("Tool ended", &format!("{} {result}", name.as_deref().unwrap_or("tool"))))
+            let results: Vec<_> = [data, error].into_iter().flatten().map(written).collect();
+            let name = name.as_deref().unwrap_or("tool");
+            (TRACE, trace("Tool ended", &format!("{name} {}", results.join(" "))))
         }
     })
 }
@@ -321,7 +325,20 @@ fn card(card: &Card) -> Map<String, Value> {
 
 /// Notes what becomes of the fields of a conversation that goes.
 fn note(found: &ArchivedConversation, losses: &mut Losses) {
-    losses.apply(RULES, found);
+    let is_shown = |message: &Message| turn(message).is_some();
+    let silent = found.conversation.messages.iter().filter(|message| !is_shown(message)).count();
+    if silent == 0 {
+        losses.apply(RULES, found);
+    } else {
+        losses.note("message", Fate::Lost, "nothing of it can be shown there", silent, found);
+        let mut shown = found.clone();
+        shown.conversation.messages.retain(is_shown);
+        losses.apply(RULES, &shown);
+    }
+    for part in found.conversation.messages.iter().flat_map(|message| &message.parts) {
+        let Some((field, fate, why)) = fate(part) else { continue };
+        losses.note(field, fate, why, 1, found);
+    }
     let conversation = &found.conversation;
     if let Some(place) = conversation.channel {
         let (fate, why) = match channel(place) {
@@ -335,8 +352,35 @@ fn note(found: &ArchivedConversation, losses: &mut Losses) {
         let why = if fate == Fate::Kept { "as state" } else { "as ended: it cannot go on there" };
         losses.note("conversation.status", fate, why, 1, found);
     }
-    let silent = conversation.messages.iter().filter(|message| turn(message).is_none()).count();
-    losses.note("message", Fate::Lost, "nothing of it can be shown there", silent, found);
+}
+
+/// Returns what becomes of a part that is no text.
+fn fate(part: &Part) -> Option<(&'static str, Fate, &'static str)> {
+    let (field, fate, why) = match part {
+        Part::Text { .. } => return None,
+        Part::Choice { .. } => ("part.choice", Fate::Kept, "as choice"),
+        Part::Card(_) => ("part.card", Fate::Kept, "as cardV2"),
+        Part::Image { .. } => ("part.image", Fate::Kept, "as visual, by its address"),
+        Part::Audio { transcript: Some(_), .. } => {
+            ("part.audio", Fate::Approximated, "as VoiceNote, by its address and without its words")
+        }
+        Part::Audio { .. } => ("part.audio", Fate::Kept, "as VoiceNote, by its address"),
+        Part::File { .. } => ("part.file", Fate::Approximated, AS_TRACE),
+        Part::Form { .. } => ("part.form", Fate::Approximated, AS_TRACE),
+        Part::ToolCall { .. } => ("part.tool_call", Fate::Approximated, AS_TRACE),
+        Part::ToolResult { .. } => ("part.tool_result", Fate::Approximated, AS_TRACE),
+        Part::Other { .. } => return Some(("part.other", Fate::Lost, "what it means there is not known")),
+    };
+    Some(match item(part) {
+        None => (field, Fate::Lost, "it has no address"),
+        Some((TRACE, item)) if is_cut(&item) => (field, fate, CUT),
+        Some(_) => (field, fate, why),
+    })
+}
+
+/// Returns whether a trace has as many characters as a trace can have.
+fn is_cut(item: &Value) -> bool {
+    item["payload"]["message"].as_str().is_some_and(|text| text.chars().count() >= TRACE_CHARACTERS)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chatark_core::{
     Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Result, Settings, Taking, Target, Terms,
 };
-use chatark_http::{Call, Connector, CursorGuard};
+use chatark_http::{Call, Connector, CursorGuard, PageGuard};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -207,17 +207,19 @@ impl ConvocoreV3 {
     }
 
     async fn each_lead(&self, look: Look<'_>) -> Result<()> {
-        let mut seen = 0;
+        let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])
                 .query("page", page)
                 .query("limit", LEADS_LIMIT);
             let answer: Leads = self.client.json(&call).await?;
+            let mut shown = Vec::new();
             for lead in &answer.leads {
-                look(&Found { id: lead.id.clone(), sign: lead.sign(), messages: None })?;
+                let found = Found { id: lead.id.clone(), sign: lead.sign(), messages: None };
+                look(&found)?;
+                shown.push((found.id, found.sign));
             }
-            seen += answer.leads.len() as u64;
-            if answer.leads.is_empty() || answer.total.is_some_and(|total| seen >= total) {
+            if !guard.advance(LIST_LEADS, &shown, answer.total)? {
                 break;
             }
         }

@@ -184,7 +184,7 @@ impl Lead {
     /// Returns the sign of a lead that was carried here.
     pub(crate) fn sign(&self) -> Option<String> {
         let metadata = self.meta_data.as_ref().and_then(|metadata| metadata.notes.as_deref());
-        self.notes.as_deref().or(metadata).and_then(pack::signed).map(str::to_owned)
+        [self.notes.as_deref(), metadata].into_iter().flatten().find_map(pack::signed).map(str::to_owned)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::dialect::{Dialect, Refusal};
 use crate::framer::Limits;
 use crate::gate::{Gate, Gates, Pass};
+use crate::sent;
 
 /// The part of an error's body that is read at most.
 const REFUSAL_BYTES: usize = 16 << 10;
@@ -168,6 +169,16 @@ impl Call {
 
     fn adds(&self) -> bool {
         matches!(self.action, Action::Add(_))
+    }
+
+    /// Takes out of a refusal what was sent: vendors repeat values that they find fault with, and people wrote them.
+    fn unrepeated(&self, refusal: Refusal) -> Refusal {
+        let sent = match &self.action {
+            Action::Read => return refusal,
+            Action::Replace(json) | Action::Add(json) => sent::texts(json),
+        };
+        let Refusal { code, message, kind, hint } = refusal;
+        Refusal { code, message: message.map(|message| sent::without(&message, &sent)), kind, hint }
     }
 
     /// Adds a query parameter.
@@ -342,6 +353,7 @@ impl ApiClient {
 
     /// Returns an error for an answer that says no inside a success, such as `{"success": false}`.
     pub fn refused(&self, call: &Call, refusal: Refusal, request_id: Option<&str>) -> Error {
+        let refusal = call.unrepeated(refusal);
         let kind = refusal.kind.unwrap_or(ErrorKind::Refused);
         let message = refusal.message.clone().unwrap_or_else(|| "no reason given".to_owned());
         self.described(call, kind, format!("the vendor refused: {message}"), refusal, request_id)
@@ -474,7 +486,7 @@ impl ApiClient {
         };
         // What has arrived within the time limit is enough to say what went wrong.
         let _ = tokio::time::timeout(self.policy().timeout, read).await;
-        let refusal = self.dialect.refusal(status.as_u16(), &body);
+        let refusal = call.unrepeated(self.dialect.refusal(status.as_u16(), &body));
         let kind = refusal.kind.unwrap_or_else(|| kind_of(status));
         let mut message = format!("the vendor answered {}", status_text(status));
         if let Some(text) = &refusal.message {

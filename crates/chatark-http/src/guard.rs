@@ -28,9 +28,70 @@ impl CursorGuard {
     }
 }
 
+/// Counts what numbered pages bring, and refuses a page that is the one before it.
+#[derive(Debug, Default)]
+pub struct PageGuard {
+    before: Option<u64>,
+    seen: u64,
+}
+
+impl PageGuard {
+    /// Takes a page, and returns whether another one follows: none does after an empty one, nor where all that the
+    /// vendor counts have been seen.
+    ///
+    /// Fails where the vendor sends the same page again, and where it sends fewer than it counts.
+    pub fn advance<T: Hash>(
+        &mut self,
+        operation: &'static str,
+        page: &[T],
+        total: Option<u64>,
+    ) -> Result<bool> {
+        let mut hasher = DefaultHasher::new();
+        page.hash(&mut hasher);
+        let hash = hasher.finish();
+        self.seen += page.len() as u64;
+        let short = |message: String| {
+            Err(Error::new(ErrorKind::Incomplete, operation, message)
+                .hint("run the same command again; if it repeats, the vendor's list cannot be relied upon"))
+        };
+        if !page.is_empty() && self.before.replace(hash) == Some(hash) {
+            return short("the vendor sends the same page whatever is asked for".to_owned());
+        }
+        match total {
+            Some(total) if page.is_empty() && self.seen < total => {
+                short(format!("the vendor counts {total} and shows {}", self.seen))
+            }
+            Some(total) => Ok(!page.is_empty() && self.seen < total),
+            None => Ok(!page.is_empty()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbered_pages_end_where_all_were_seen_or_none_follows() {
+        let mut counted = PageGuard::default();
+        assert!(counted.advance("list", &["a", "b"], Some(3)).unwrap());
+        assert!(!counted.advance("list", &["c"], Some(3)).unwrap());
+        let mut uncounted = PageGuard::default();
+        assert!(uncounted.advance("list", &["a"], None).unwrap());
+        assert!(uncounted.advance("list", &["b"], None).unwrap());
+        assert!(!uncounted.advance("list", &[] as &[&str], None).unwrap());
+    }
+
+    #[test]
+    fn a_page_that_comes_again_and_one_that_is_missing_prove_nothing() {
+        let mut ignorant = PageGuard::default();
+        assert!(ignorant.advance("list", &["a", "b"], Some(3)).unwrap());
+        assert!(ignorant.advance("list", &["a", "b"], Some(3)).is_err());
+        let mut short = PageGuard::default();
+        assert!(short.advance("list", &["a"], Some(2)).unwrap());
+        let error = short.advance("list", &[] as &[&str], Some(2)).unwrap_err();
+        assert_eq!(error.message(), "the vendor counts 2 and shows 1");
+    }
 
     #[test]
     fn a_cursor_is_accepted_once() {

@@ -25,13 +25,14 @@ mod framer;
 mod gate;
 mod guard;
 mod page;
+mod sent;
 
 pub use budget::{Budget, BudgetLimits};
 pub use client::{ApiClient, Call, Connector, Notice, Policy, Watcher};
 pub use dialect::{Dialect, Pacing, Refusal};
 pub use framer::{ArrayFramer, FrameError, Limits};
 pub use gate::{Gate, Gates};
-pub use guard::CursorGuard;
+pub use guard::{CursorGuard, PageGuard};
 pub use page::{Elements, Event, Page};
 
 pub use reqwest::header::HeaderMap;

@@ -31,8 +31,10 @@ const WAITING: usize = 16;
 const TOGETHER_BYTES: usize = 64 << 10;
 /// How often what is doubtful is looked for and tried again.
 const ROUNDS: usize = 3;
-/// A run ends where so many parcels in a row go wrong.
-const MOST_IN_A_ROW: u64 = 10;
+/// A run ends where so many parcels in a row are refused.
+const MOST_IN_A_ROW: u64 = 50;
+/// A request without an answer counts as so many refusals: a vendor that is down is left alone sooner.
+const DOUBT_COUNTS: u64 = 5;
 
 /// A migration into one agent of a vendor.
 #[derive(Debug, Clone)]
@@ -192,7 +194,7 @@ struct Voyage {
     doubtful_since: Option<Timestamp>,
     /// The marks of parcels that an earlier run was refused, and this one has not tried yet.
     refused_before: HashSet<String>,
-    /// How many requests in a row went wrong.
+    /// How much went wrong in a row.
     in_a_row: u64,
 }
 
@@ -239,7 +241,7 @@ impl Trip {
 impl Voyage {
     /// Adds what came of a request, and returns what ends the run.
     fn add(&mut self, trip: Trip) -> Option<Error> {
-        let wrong = trip.refused + u64::from(!trip.doubtful.is_empty());
+        let wrong = trip.refused + DOUBT_COUNTS * u64::from(!trip.doubtful.is_empty());
         self.tally.written += trip.written;
         self.tally.refused += trip.refused;
         self.in_a_row = if trip.written > 0 { 0 } else { self.in_a_row + wrong };

@@ -148,10 +148,10 @@ pub(crate) fn texts(best: Vec<Best>, most: usize) -> Vec<Text> {
             None => texts.push((size, lesson)),
         }
     }
-    let text = |(at, (_, text)): (usize, (usize, String))| Text {
-        key: format!("text {}", at + 1),
-        title: format!("Questions and answers of conversations, part {}", at + 1),
-        text: text.trim_end().to_owned(),
+    let text = |(at, (_, text)): (usize, (usize, String))| {
+        let text = text.trim_end().to_owned();
+        let key = hex(&Sha256::digest(text.as_bytes())[..8]);
+        Text { key, title: format!("Questions and answers of conversations, part {}", at + 1), text }
     };
     texts.into_iter().enumerate().map(text).collect()
 }

@@ -21,7 +21,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Gives every chosen conversation to `take`, in the order of the archive.
+    /// Gives every chosen conversation to `take`, in the order of the archive, all of one state of it.
     ///
     /// A sample is drawn by reading the archive twice: once to count, once to take.
     pub(crate) fn each(
@@ -29,21 +29,34 @@ impl Selection {
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let Some(sample) = self.sample else {
-            return archive.each(&self.filter, |found| if self.has(found) { take(found) } else { Ok(()) });
-        };
+        let mut choose = self.chooser(archive)?;
+        archive.each(&self.filter, |found| if choose(found) { take(found) } else { Ok(()) })
+    }
+
+    /// Does the same for a slow taker, each conversation in a state of its own.
+    pub(crate) fn each_by_itself(
+        &self,
+        archive: &Archive,
+        mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
+    ) -> Result<()> {
+        let mut choose = self.chooser(archive)?;
+        archive.each_by_itself(&self.filter, |found| if choose(found) { take(found) } else { Ok(()) })
+    }
+
+    /// Returns what says of one conversation after another whether it is chosen.
+    fn chooser(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
-        archive.each(&self.filter, |found| {
-            matching += u64::from(self.has(found));
-            Ok(())
-        })?;
+        if self.sample.is_some() {
+            archive.each(&self.filter, |found| {
+                matching += u64::from(self.has(found));
+                Ok(())
+            })?;
+        }
         let mut at = 0_u64;
-        archive.each(&self.filter, |found| {
-            if !self.has(found) {
-                return Ok(());
-            }
-            at += 1;
-            if is_drawn(at, matching, sample) { take(found) } else { Ok(()) }
+        Ok(move |found: &ArchivedConversation| {
+            let has = self.has(found);
+            at += u64::from(has);
+            has && self.sample.is_none_or(|sample| is_drawn(at, matching, sample))
         })
     }
 

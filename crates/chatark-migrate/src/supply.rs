@@ -48,7 +48,7 @@ pub(crate) fn supply(
         let meet = |origin: &_, entry: &_| person::meet(&mut people, origin, entry, losses);
         order.selection.each_listed(archive, meet)?;
     }
-    order.selection.each(archive, |found| {
+    order.selection.each_by_itself(archive, |found| {
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
         match cargo {

@@ -1,9 +1,9 @@
 //! The ledger of migrations.
 
-use chatark_archive::{Archive, Transfer, TransferState};
+use chatark_archive::{Archive, Filter, Transfer, TransferState};
 use chatark_core::{Cargo, ConversationId, SourceName};
 
-use crate::support::{House, noon};
+use crate::support::{House, noon, written};
 
 fn transfer(mark: &str, state: TransferState, target_id: Option<&str>) -> Transfer {
     Transfer {
@@ -65,4 +65,39 @@ fn a_transfer_has_one_row_however_far_it_comes() {
     assert_eq!(rows, [("x 1".to_owned(), Cargo::Knowledge, expect)]);
     assert_eq!(archive.count_transfers("x 1", Cargo::Knowledge, TransferState::Done).unwrap(), 1);
     assert_eq!(archive.count_transfers("x 1", Cargo::Knowledge, TransferState::Created).unwrap(), 0);
+}
+
+/// Whoever carries conversations elsewhere reads for hours and writes all the while.
+#[test]
+fn a_slow_reader_does_not_keep_the_log_from_being_emptied() {
+    let mut house = House::new();
+    let mut run = house.run();
+    let batch = (0..200).map(|number| written(&format!("c{number:03}"), "one\ntwo")).collect();
+    house.commit(&mut run, batch);
+    let reader = Archive::open_to_read(&house.path).unwrap();
+    let (mut snapshot, mut by_itself) = (Vec::new(), Vec::new());
+    reader
+        .each(&Filter::default(), |found| {
+            snapshot.push(found.clone());
+            Ok(())
+        })
+        .unwrap();
+    let log = house.path.with_extension("db-wal");
+    let mut largest = 0;
+    reader
+        .each_by_itself(&Filter::default(), |found| {
+            by_itself.push(found.clone());
+            for number in 0..10 {
+                let mark = format!("{} {number}", found.conversation.id);
+                let row = transfer(&mark, TransferState::Done, Some(&mark));
+                house.archive.keep_transfers("x 1", Cargo::History, &[row])?;
+            }
+            largest = largest.max(std::fs::metadata(&log).map_or(0, |log| log.len()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(by_itself, snapshot);
+    assert_eq!(house.archive.count_transfers("x 1", Cargo::History, TransferState::Done).unwrap(), 2_000);
+    // Two thousand commits of three pages or more would be a hundred megabytes.
+    assert!(largest < 40_000_000, "the log grew to {largest} bytes");
 }

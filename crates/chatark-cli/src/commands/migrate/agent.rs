@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use chatark_archive::Archive;
+use chatark_archive::{Archive, SourceStatus};
 use chatark_core::{Cargo, Error, ErrorKind, Result, SourceName, Terms};
 use chatark_engine::now;
 use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
@@ -73,16 +73,17 @@ pub(super) fn run(
     let order = order(what, into, session, &archive)?;
     let plans = forecast(&archive, &order, &*target, &name(into), &cargos)?;
     write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
-    show_plans(&plans, into, target.terms(), ui)?;
+    heard(show_plans(&plans, into, target.terms(), ui))?;
     refuse_nothing(&plans)?;
     confirm(args.yes, &plans, into, ui)?;
     let job = Job { target, name: name(into), cargos, order, clock: now };
-    let (archive, carried, exit) = carry_all(archive, job, ui)?;
+    let (archive, mut carried, exit) = carry_all(archive, job, ui)?;
     archive.close()?;
-    let error = carried.iter().find_map(|carried| carried.error.as_ref());
-    carried.iter().try_for_each(|carried| ui.line(&summary(carried)))?;
+    fill(&mut carried, plans);
     tell(&carried, ui, verbose);
-    ui.result(&RunResult {
+    let error = carried.iter().find_map(|carried| carried.error.as_ref());
+    heard(carried.iter().try_for_each(|carried| ui.line(&summary(carried))).map_err(Failure::Output))?;
+    let result = ui.result(&RunResult {
         target: into.name.as_str(),
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
@@ -90,8 +91,28 @@ pub(super) fn run(
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),
         exit_code: exit.code(),
-    })?;
+    });
+    heard(result.map_err(Failure::Output))?;
     Ok(exit)
+}
+
+/// Goes on where nobody reads standard output any more: what is written elsewhere matters more than who hears of it.
+fn heard(said: Result<(), Failure>) -> Result<(), Failure> {
+    match said {
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said,
+    }
+}
+
+/// Says of a run that ended early what was planned, since it did not come to its own end.
+fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
+    for plan in plans {
+        let ended = carried.iter_mut().find(|carried| carried.cargo == plan.cargo && carried.error.is_some());
+        if let Some(ended) = ended {
+            (ended.conversations, ended.messages, ended.losses) =
+                (plan.conversations, plan.messages, plan.losses);
+        }
+    }
 }
 
 fn carry_all(archive: Archive, job: Job, ui: &Ui) -> Result<(Archive, Vec<Carried>, Exit)> {
@@ -138,18 +159,26 @@ fn cargos(what: &Move, terms: &Terms) -> Result<Vec<Cargo>> {
     Ok(chosen)
 }
 
-/// Returns what goes: of the chosen sources, or of all of the archive but the target itself.
+/// Returns what goes: of the chosen sources, or of all of the archive; never of the agent that it goes into, whatever
+/// the archive and the config call it.
 fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive) -> Result<Order> {
     let mut sources = taken_from(what, session)?;
-    if sources.contains(&into.name) {
-        let message = format!("`{}` cannot go into itself", into.name);
+    let held = archive.status()?;
+    let is_target = |name: &str| {
+        let named = |status: &&SourceStatus| status.source == name;
+        let of_archive =
+            held.iter().find(named).map(|status| format!("{} {}", status.provider, status.agent_id));
+        let of_config = session.config.sources.iter().find(|source| source.name.as_str() == name);
+        of_archive.or_else(|| of_config.map(self::name)).is_some_and(|agent| agent == self::name(into))
+    };
+    if let Some(itself) = sources.iter().find(|source| is_target(source.as_str())) {
+        let message = format!("`{itself}` is the agent of `{}`, which cannot go into itself", into.name);
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("leave it out of `--from`, or choose another target"));
     }
     if sources.is_empty() {
-        let names = archive.status()?.into_iter().map(|status| SourceName::new(status.source));
-        sources = names.collect::<Result<_>>()?;
-        sources.retain(|name| *name != into.name);
+        let others = held.iter().filter(|status| !is_target(&status.source));
+        sources = others.map(|status| SourceName::new(status.source.as_str())).collect::<Result<_>>()?;
     }
     if sources.is_empty() {
         let message = "the archive has no source but the target itself";

@@ -44,11 +44,11 @@ struct Row {
 }
 
 pub(super) fn run(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    session.chosen(&args.from)?;
-    let into = match &args.to {
-        Some(to) => session.chosen(std::slice::from_ref(to))?.first().map(|source| agent::name(source)),
-        None => None,
-    };
+    // The ledger may know sources and targets that the config no longer has, so any name is good.
+    let into = args.to.as_ref().map(|to| {
+        let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
+        named.map_or_else(|| to.clone(), agent::name)
+    });
     let mut transfers = Vec::new();
     session.archive_to_read()?.each_transfer(|target, cargo, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
