@@ -187,6 +187,28 @@ fn a_second_run_writes_nothing_and_shows_where_everything_went() {
     assert_eq!(csv.records().count(), 30);
 }
 
+/// What was deleted at the target is missed, and goes again only once that was asked for.
+#[test]
+fn what_is_deleted_there_is_missed_and_goes_again_when_it_is_forgotten() {
+    let source = agent(Vendor::ChatbaseV2, 12);
+    let house = house(source.clone(), empty());
+    house.expect(0, &run_into(&["--only", "history"]));
+    let gone = house.sandbox().told("agent-new").remove(3).id;
+    house.sandbox().update("agent-new", |dataset| dataset.remove(&gone)).unwrap();
+    let run = house.expect(3, &run_into(&["--only", "history"]));
+    let read_back = carried(&run, "history")["read_back"].clone();
+    assert_eq!((&read_back["found"], &read_back["expected"]), (&11.into(), &12.into()));
+    assert_eq!(read_back["missing"].as_array().unwrap().len(), 1);
+    for id in house.sandbox().told("agent-new").into_iter().map(|told| told.id) {
+        house.sandbox().update("agent-new", |dataset| dataset.remove(&id)).unwrap();
+    }
+    house.expect(2, &["migrate", "forget", "--to", "source-2"]);
+    let forgotten = house.expect(0, &["migrate", "forget", "--to", "source-2", "--yes", "--json"]).json();
+    assert_eq!(forgotten["forgotten"], 12);
+    house.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&house));
+}
+
 /// The one thing that a migration must never do.
 #[test]
 fn nothing_reaches_a_customer() {

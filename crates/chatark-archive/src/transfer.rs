@@ -156,6 +156,13 @@ impl Archive {
         transaction.commit().map_err(failed())
     }
 
+    /// Forgets everything of a kind that was carried to a target, or of all kinds, and returns how much that was.
+    pub fn forget_target(&mut self, target: &str, cargo: Option<Cargo>) -> Result<u64> {
+        let sql = "DELETE FROM transfer WHERE target = ?1 AND (?2 IS NULL OR cargo = ?2)";
+        let deleted = self.connection.execute(sql, params![target, cargo.map(Cargo::as_str)]);
+        Ok(deleted.map_err(database("write the ledger of migrations"))? as u64)
+    }
+
     /// Counts the transfers of a kind that reached a state.
     pub fn count_transfers(&self, target: &str, cargo: Cargo, state: TransferState) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer WHERE target = ?1 AND cargo = ?2 AND state = ?3";

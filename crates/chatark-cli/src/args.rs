@@ -291,6 +291,8 @@ pub(crate) enum MigrateAction {
     Run(MigrateRunArgs),
     /// Show where everything went that was carried into an agent
     Ledger(MigrateLedgerArgs),
+    /// Forget what was carried into an agent that was emptied since, so that it can go there again
+    Forget(MigrateForgetArgs),
 }
 
 /// What goes where, the same for a plan and its run.
@@ -373,6 +375,19 @@ impl MigrateRunArgs {
     pub(crate) fn budget(&self) -> BudgetLimits {
         BudgetLimits { requests: self.max_requests, duration: self.max_duration, ..BudgetLimits::default() }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateForgetArgs {
+    /// The agent: the name of its source, or provider and agent as the ledger has them
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: String,
+    /// This kind alone: history, contacts or knowledge [default: all]
+    #[arg(long, value_name = "KIND", value_parser = cargo)]
+    pub(crate) only: Option<Cargo>,
+    /// Forget without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

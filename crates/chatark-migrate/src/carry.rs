@@ -31,6 +31,8 @@ const WAITING: usize = 16;
 const TOGETHER_BYTES: usize = 64 << 10;
 /// How often what is doubtful is looked for and tried again.
 const ROUNDS: usize = 3;
+/// So many of those that are missing are named.
+const MOST_MISSING: usize = 20;
 /// A run ends where so many parcels in a row are refused.
 const MOST_IN_A_ROW: u64 = 50;
 /// A request without an answer counts as so many refusals: a vendor that is down is left alone sooner.
@@ -75,7 +77,7 @@ pub struct Tally {
 }
 
 /// What the target shows in the end of what the ledger says is there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReadBack {
     /// How many the ledger has, of this run and those before it.
     pub expected: u64,
@@ -83,6 +85,8 @@ pub struct ReadBack {
     pub found: u64,
     /// How many of those have another number of messages.
     pub differing: u64,
+    /// The marks of some that it does not show.
+    pub missing: Vec<String>,
 }
 
 /// What a migration of one kind came to.
@@ -111,7 +115,7 @@ pub struct Carried {
 
 impl ReadBack {
     /// Returns whether the target shows all of it, whole.
-    pub fn is_whole(self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.found >= self.expected && self.differing == 0
     }
 }
@@ -119,7 +123,9 @@ impl ReadBack {
 impl Carried {
     /// Returns whether everything that was chosen is there.
     pub fn is_good(&self) -> bool {
-        self.error.is_none() && self.tally.refused == 0 && self.read_back.is_some_and(ReadBack::is_whole)
+        self.error.is_none()
+            && self.tally.refused == 0
+            && self.read_back.as_ref().is_some_and(ReadBack::is_whole)
     }
 }
 
@@ -550,7 +556,24 @@ impl Carrier {
             Ok(false)
         };
         self.job.target.each_held(cargo, &mut look).await?;
+        if read_back.found < read_back.expected {
+            read_back.missing = self.missing(cargo, &marks)?;
+        }
         Ok(read_back)
+    }
+
+    /// Returns the marks of some that should be there and were not shown.
+    fn missing(&self, cargo: Cargo, shown: &HashSet<String>) -> Result<Vec<String>> {
+        let mut missing = Vec::new();
+        self.ledger().each_transfer(|target, kind, transfer| {
+            let should_be_there =
+                target == self.job.name && kind == cargo && transfer.state == TransferState::Done;
+            if should_be_there && missing.len() < MOST_MISSING && !shown.contains(&transfer.mark) {
+                missing.push(transfer.mark.clone());
+            }
+            Ok(())
+        })?;
+        Ok(missing)
     }
 
     /// Returns what the ledger knows of something that the target shows.

@@ -1,7 +1,6 @@
 //! Migrations into an agent, over its vendor's API.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
@@ -10,7 +9,7 @@ use chatark_engine::now;
 use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
 use serde::Serialize;
 
-use super::{selection, show_losses, taken_from, write_losses};
+use super::{confirm, selection, show_losses, taken_from, write_losses};
 use crate::args::{MigrateRunArgs, Move};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
@@ -75,7 +74,7 @@ pub(super) fn run(
     write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
     heard(show_plans(&plans, into, target.terms(), ui))?;
     refuse_nothing(&plans)?;
-    confirm(args.yes, &plans, into, ui)?;
+    confirm(args.yes, &question(&plans, into), ui)?;
     let job = Job { target, name: name(into), cargos, order, clock: now };
     let (archive, mut carried, exit) = carry_all(archive, job, ui)?;
     archive.close()?;
@@ -236,7 +235,7 @@ fn planned(plan: &Forecast, into: &SourceConfig) -> String {
         Some(seconds) => format!("at least {seconds} s by the rate limit"),
         None => "as fast as the vendor answers".to_owned(),
     };
-    format!("{text}; {} requests, {time}, {} credits", grouped(plan.requests), plan.credits)
+    format!("{text}; about {} requests, {time}, {} credits", grouped(plan.requests), plan.credits)
 }
 
 /// Refuses a run of which nothing would come.
@@ -258,25 +257,11 @@ fn refuse_nothing(plans: &[Forecast]) -> Result<()> {
     Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
 }
 
-/// Asks before anything is written into somebody's account.
-fn confirm(yes: bool, plans: &[Forecast], into: &SourceConfig, ui: &Ui) -> Result<()> {
+/// Returns what is asked before anything is written into somebody's account.
+fn question(plans: &[Forecast], into: &SourceConfig) -> String {
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
-    if yes {
-        return Ok(());
-    }
-    let refused = |message: &str| Error::new(ErrorKind::Usage, "migrate", message);
-    if !std::io::stdin().is_terminal() {
-        return Err(refused("nobody is there to confirm it, and nothing was written")
-            .hint("look at the plan, then run the same command with `--yes`"));
-    }
-    let agent = agent_id(into);
-    let question = format!(
-        "Write {} things into `{}` ({agent}) at {}? [y/N] ",
-        grouped(new),
-        into.name,
-        into.entry.descriptor.title
-    );
-    if ui.asks(&question) { Ok(()) } else { Err(refused("not confirmed, so nothing was written")) }
+    let (agent, title) = (agent_id(into), into.entry.descriptor.title);
+    format!("Write {} things into `{}` ({agent}) at {title}? [y/N] ", grouped(new), into.name)
 }
 
 /// Returns the line that says what a kind came to, with the numbers that prove it.
@@ -298,10 +283,10 @@ fn summary(carried: &Carried) -> String {
             let _ = write!(text, ", {} {what}", grouped(number));
         }
     }
-    if let Some(ReadBack { expected, found, differing }) = carried.read_back {
-        let _ = write!(text, "; read back {} of {}", grouped(found), grouped(expected));
-        if differing > 0 {
-            let _ = write!(text, ", {} with another number of messages", grouped(differing));
+    if let Some(ReadBack { expected, found, differing, .. }) = &carried.read_back {
+        let _ = write!(text, "; read back {} of {}", grouped(*found), grouped(*expected));
+        if *differing > 0 {
+            let _ = write!(text, ", {} with another number of messages", grouped(*differing));
         }
     }
     format!("{}{text}", mark(if carried.is_good() { Mark::Good } else { Mark::Bad }))
@@ -314,8 +299,12 @@ fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
             (Some(error), _) | (None, Some(error)) => ui.error(error, verbose),
             (None, None) => {}
         }
-        if carried.read_back.is_some_and(|read_back| !read_back.is_whole()) {
-            ui.hint("the vendor may show the last ones later: run the same command again to count again; nothing is written twice");
+        if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {
+            // The marks of people may be their addresses.
+            if let (Cargo::History, Some(missing)) = (carried.cargo, read_back.missing.first()) {
+                ui.say(&format!("the target does not show {missing}, for one"));
+            }
+            ui.hint("the vendor may show the last ones later: run the same command again to count again, nothing is written twice; what was deleted there can go again after `chatark migrate forget`");
         }
     }
 }

@@ -4,11 +4,11 @@ use chatark_archive::Transfer;
 use chatark_core::{Cargo, Result};
 use serde::Serialize;
 
-use super::{agent, write_csv};
-use crate::args::MigrateLedgerArgs;
+use super::{agent, confirm, write_csv};
+use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, table};
+use crate::ui::{Ui, grouped, table};
 
 /// The columns of the table and the CSV file.
 const COLUMNS: [&str; 10] = [
@@ -30,6 +30,12 @@ struct LedgerResult {
 }
 
 #[derive(Serialize)]
+struct ForgetResult {
+    target: String,
+    forgotten: u64,
+}
+
+#[derive(Serialize)]
 struct Row {
     target: String,
     cargo: Cargo,
@@ -43,12 +49,8 @@ struct Row {
     error: Option<String>,
 }
 
-pub(super) fn run(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    // The ledger may know sources and targets that the config no longer has, so any name is good.
-    let into = args.to.as_ref().map(|to| {
-        let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
-        named.map_or_else(|| to.clone(), agent::name)
-    });
+pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+    let into = args.to.as_ref().map(|to| target(to, session));
     let mut transfers = Vec::new();
     session.archive_to_read()?.each_transfer(|target, cargo, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
@@ -72,6 +74,31 @@ pub(super) fn run(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resul
         table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
     }
     ui.result(&LedgerResult { transfers })?;
+    Ok(Exit::Complete)
+}
+
+/// Returns the name of a target in the ledger, which may know some that the config no longer has.
+fn target(to: &str, session: &Session) -> String {
+    let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
+    named.map_or_else(|| to.to_owned(), agent::name)
+}
+
+/// Forgets what was carried into an agent; what is there stays there.
+pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+    let into = target(&args.to, session);
+    // An archive that is not there is not made.
+    session.archive_to_read()?;
+    let question =
+        format!("Forget what was carried into `{into}`, so that it would all go there again? [y/N] ");
+    confirm(args.yes, &question, ui)?;
+    let mut archive = session.archive()?;
+    let forgotten = archive.forget_target(&into, args.only)?;
+    archive.close()?;
+    ui.line(&format!(
+        "{} rows of the ledger are forgotten; what is in {into} stays there",
+        grouped(forgotten)
+    ))?;
+    ui.result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)
 }
 

@@ -4,7 +4,7 @@ mod agent;
 mod files;
 mod ledger;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use chatark_archive::Filter;
@@ -46,8 +46,9 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
         }
         MigrateAction::Ledger(args) => {
             check_file("--csv", args.csv.as_deref())?;
-            ledger::run(args, &session, ui)
+            ledger::show(args, &session, ui)
         }
+        MigrateAction::Forget(args) => ledger::forget(args, &session, ui),
     }
 }
 
@@ -71,6 +72,19 @@ fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>>
             .with("config", session.config.path.display())
             .hint(format!("the formats are {}; the sources are {}", formats.join(", "), agents.join(", ")))
     })
+}
+
+/// Asks before something is done that cannot be taken back; where nobody is there to ask, `yes` must have been said.
+fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let refused = |message: &str| Error::new(ErrorKind::Usage, "migrate", message);
+    if !io::stdin().is_terminal() {
+        return Err(refused("nobody is there to confirm it, and nothing was done")
+            .hint("look at the plan or the ledger, then run the same command with `--yes`"));
+    }
+    if ui.asks(question) { Ok(()) } else { Err(refused("not confirmed, so nothing was done")) }
 }
 
 /// Returns which conversations go, of these sources.
