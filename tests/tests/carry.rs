@@ -496,8 +496,10 @@ fn a_copy_does_not_go_beside_its_original() {
     house.expect(0, &["pull", "source-1"]);
     house.expect(0, &run_into(&["--only", "history"]));
     house.expect(0, &["pull", "source-2"]);
-    house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes"]);
+    let run =
+        house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
     assert_eq!(house.sandbox().told("agent-second").len(), 20);
+    assert_eq!(count(&carried(&run, "history"), "items"), 20);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!
 //! **This crate knows no terminal, no vendor and no HTTP.** What each target takes is told in `docs/migrate.md`.
 
+mod carrier;
 mod carry;
 mod files;
 mod forecast;

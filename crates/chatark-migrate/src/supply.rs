@@ -1,7 +1,10 @@
 //! What the archive has for a target, packed one after the other.
 
+use std::collections::HashSet;
+
 use chatark_archive::Archive;
-use chatark_core::{Cargo, Error, ErrorKind, Load, Losses, Parcel, Result, Target};
+use chatark_core::{Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target};
+use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
 use crate::people::People;
@@ -44,6 +47,7 @@ pub(crate) fn supply(
     })?;
     let mut chosen = Chosen::default();
     let (mut people, mut questions) = (People::default(), Questions::default());
+    let mut marks = HashSet::new();
     if cargo == Cargo::Contacts {
         let meet = |origin: &_, entry: &_| person::meet(&mut people, origin, entry, losses);
         order.selection.each_listed(archive, meet)?;
@@ -52,7 +56,15 @@ pub(crate) fn supply(
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
         match cargo {
-            Cargo::History => target.pack(Load::Conversation(found), losses)?.map_or(Ok(()), &mut take),
+            Cargo::History => match target.pack(Load::Conversation(found), losses)? {
+                None => Ok(()),
+                Some(parcel) if marks.insert(short(&parcel.mark)) => take(parcel),
+                // What was carried before and pulled again may come twice: by itself, and as a copy.
+                Some(_) => {
+                    losses.note("conversation", Fate::Approximated, "a copy of it goes", 1, found);
+                    Ok(())
+                }
+            },
             Cargo::Contacts => {
                 person::gather(&mut people, taking.rules, found, losses);
                 Ok(())
@@ -79,4 +91,10 @@ pub(crate) fn supply(
         answers.iter().try_for_each(|answer| pack(Load::Answer(answer), losses))?;
     }
     Ok(chosen)
+}
+
+/// Returns sixteen bytes that tell marks apart, since there may be a million of them.
+fn short(mark: &str) -> [u8; 16] {
+    let hash = Sha256::digest(mark.as_bytes());
+    std::array::from_fn(|at| hash[at])
 }
