@@ -22,6 +22,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 const AGENT: &str = "benchAgent01";
+/// An agent of Convocore that is written into.
+const INTO: &str = "benchAgent02";
 const KEY: &str = "bench-key";
 
 /// What one run of the binary took.
@@ -91,6 +93,7 @@ struct Figures {
     refused: u64,
 }
 
+const MIGRATE: &[&str] = &["migrate", "run", "--from", "bench", "--to", "into", "--only", "history", "--yes"];
 const EXPORT: &[&str] = &["export", "--format", "json,jsonl,csv"];
 const NO_LIMIT: usize = 1_000_000;
 const V2: Scenario = Scenario {
@@ -168,6 +171,20 @@ const SCENARIOS: &[Scenario] = &[
         ],
         ..ONE_ARRAY
     },
+    Scenario {
+        name: "into convocore, 10,000 of v2",
+        arguments: &["pull", "bench"],
+        then: &[(MIGRATE, &[]), (MIGRATE, &[])],
+        ..V2
+    },
+    Scenario {
+        name: "into convocore, 1,000 of v2, 100 ms",
+        conversations: 1_000,
+        latency: Duration::from_millis(100),
+        arguments: &["pull", "bench"],
+        then: &[(MIGRATE, &[])],
+        ..V2
+    },
     Scenario { name: "memory: v2 10,000", ..V2 },
     Scenario { name: "memory: v2 100,000", conversations: 100_000, ..V2 },
     Scenario {
@@ -197,7 +214,8 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     let generated = Generated { conversations: scenario.conversations, ..Generated::default() };
     let mut agent = Agent::new(scenario.vendor, AGENT, KEY, Dataset::generated(scenario.vendor, generated));
     agent.generation = scenario.generation;
-    let mut world = World::of(vec![agent]);
+    let into = Agent::new(Vendor::ConvocoreV3, INTO, KEY, Dataset::default());
+    let mut world = World::of(vec![agent, into]);
     world.latency = Some(scenario.latency).filter(|latency| !latency.is_zero());
     world.limits = Limits {
         chatbase_requests: scenario.limit,
@@ -215,7 +233,7 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     }
     floors.limit = scenario.conversations.div_ceil(20) as f64 / scenario.limit as f64 * 10.0;
     let folder = tempfile::tempdir().unwrap();
-    write_config(folder.path(), &base, scenario.vendor);
+    write_config(folder.path(), &sandbox, scenario);
     let (figures, result) = row(&sandbox, binary, folder.path(), scenario.arguments);
     let pull = if scenario.arguments[0] == "export" { &result["pull"] } else { &result };
     let source = &pull["sources"][0];
@@ -224,16 +242,26 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     print(scenario.name, &figures, floors, scenario.goals);
     (floors.sent, floors.wall_before, floors.peak_before) = (figures.sent, figures.wall, figures.peak);
     for (arguments, goals) in scenario.then {
-        let (figures, _) = row(&sandbox, binary, folder.path(), arguments);
+        let (figures, result) = row(&sandbox, binary, folder.path(), arguments);
+        if arguments[0] == "migrate" {
+            let found = &result["carried"][0]["read_back"]["found"];
+            assert_eq!(*found, scenario.conversations, "{}: not whole", scenario.name);
+        }
         let after = Floors { sent: floors.sent, ..Floors::default() };
-        print(&format!("    then: {}", arguments.join(" ")), &figures, &after, goals);
+        print(
+            &format!("    then: {}", arguments[..arguments.len().min(4)].join(" ")),
+            &figures,
+            &after,
+            goals,
+        );
     }
     runtime.block_on(sandbox.stop());
 }
 
 /// Runs one command, and returns its figures and what it says.
 fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (Figures, Value) {
-    let (before, sent) = (sandbox.request_count(AGENT), sandbox.bytes_sent());
+    let asked = || sandbox.request_count(AGENT) + sandbox.request_count(INTO);
+    let (before, sent) = (asked(), sandbox.bytes_sent());
     let refused = || sandbox.requests().iter().filter(|seen| seen.status == Some(429)).count() as u64;
     let refused_before = refused();
     let measured = measure(binary, folder, arguments);
@@ -245,7 +273,7 @@ fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (
         peak: measured.peak_kibibytes as f64 / 1024.0,
         sent: sandbox.bytes_sent().saturating_sub(sent) as f64 / 1e6,
         output: output as f64 / 1e6,
-        requests: sandbox.request_count(AGENT) - before,
+        requests: asked() - before,
         refused: refused() - refused_before,
     };
     (figures, measured.result)
@@ -343,15 +371,24 @@ async fn download(base: &str, scenario: &Scenario, parses: bool) -> Duration {
     }
 }
 
-fn write_config(folder: &Path, base: &str, vendor: Vendor) {
-    let provider = match vendor {
+fn write_config(folder: &Path, sandbox: &Sandbox, scenario: &Scenario) {
+    let provider = |vendor| match vendor {
         Vendor::ChatbaseV1 => "chatbase-v1",
         Vendor::ChatbaseV2 => "chatbase-v2",
         Vendor::ConvocoreV3 => "convocore-v3",
     };
-    let text = format!(
-        "[[source]]\nname = \"bench\"\nprovider = \"{provider}\"\nagent_id = \"{AGENT}\"\nbase_url = \"{base}\"\napi_key = {{ env = \"BENCH_KEY\" }}\n"
-    );
+    let section = |name: &str, vendor, agent: &str| {
+        format!(
+            "[[source]]\nname = \"{name}\"\nprovider = \"{}\"\nagent_id = \"{agent}\"\nbase_url = \"{}\"\napi_key = {{ env = \"BENCH_KEY\" }}\n",
+            provider(vendor),
+            sandbox.base_url(vendor),
+        )
+    };
+    let is_migrated = scenario.then.iter().any(|(arguments, _)| arguments[0] == "migrate");
+    let mut text = section("bench", scenario.vendor, AGENT);
+    if is_migrated {
+        text += &section("into", Vendor::ConvocoreV3, INTO);
+    }
     std::fs::write(folder.join("config.toml"), text).unwrap();
 }
 

@@ -64,21 +64,23 @@ const COLUMNS: &str =
 impl Archive {
     /// Returns what is known of the transfer of a mark.
     pub fn transfer(&self, target: &str, cargo: Cargo, mark: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("mark", target, cargo, mark)
+        self.find_transfer("transfer", "mark", target, cargo, mark)
     }
 
     /// Returns the transfer that is found by a sign.
     pub fn transfer_by_sign(&self, target: &str, cargo: Cargo, sign: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("sign", target, cargo, sign)
+        self.find_transfer("transfer INDEXED BY transfer_by_sign", "sign", target, cargo, sign)
     }
 
     /// Returns the transfer that the target knows by an id.
     pub fn transfer_by_id(&self, target: &str, cargo: Cargo, id: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("target_id", target, cargo, id)
+        self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, cargo, id)
     }
 
+    /// The index is named, since without statistics SQLite takes the primary key and reads all of a target's rows.
     fn find_transfer(
         &self,
+        table: &str,
         column: &str,
         target: &str,
         cargo: Cargo,
@@ -87,7 +89,7 @@ impl Archive {
         let failed = database("read the ledger of migrations");
         // Where two share a sign, the one that is being looked for comes first.
         let sql = format!(
-            "SELECT {COLUMNS} FROM transfer WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
+            "SELECT {COLUMNS} FROM {table} WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
              ORDER BY state = 'intended' DESC LIMIT 1"
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
