@@ -334,8 +334,11 @@ fn ctrl_c_keeps_what_was_written() {
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
-    let written = count(&carried(&run, "history"), "written");
+    let history = carried(&run, "history");
+    let written = count(&history, "written");
     assert!(written > 0 && written < 120);
+    assert_eq!((count(&history, "items"), count(&history, "left")), (120, 120 - written));
+    assert!(!run.stderr.contains("FAIL"), "{}", run.stderr);
     house.expect(0, &run_into(&["--only", "history"]));
     compare(&source, &pulled_back(&house));
 }
@@ -500,6 +503,42 @@ fn a_copy_does_not_go_beside_its_original() {
         house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
     assert_eq!(house.sandbox().told("agent-second").len(), 20);
     assert_eq!(count(&carried(&run, "history"), "items"), 20);
+}
+
+/// One agent is read through both APIs of Chatbase, as the vendor lets its customers do.
+#[test]
+fn one_agent_through_two_apis_is_one_agent() {
+    let source = agent(Vendor::ChatbaseV2, 15);
+    let twin = Agent { vendor: Vendor::ChatbaseV1, ..source.clone() };
+    let house = House::of(vec![source, empty(), twin]);
+    house.expect(0, &["pull", "source-1", "source-3"]);
+    let run =
+        house.expect(0, &["migrate", "run", "--to", "source-2", "--only", "history", "--yes", "--json"]);
+    assert_eq!(count(&carried(&run, "history"), "written"), 15);
+    assert_eq!(house.sandbox().told("agent-new").len(), 15);
+    let run = house.expect(2, &["migrate", "plan", "--from", "source-3", "--to", "source-1"]);
+    assert!(run.stderr.contains("itself"), "{}", run.stderr);
+    // Nor do copies come back as knowledge of the agent that they were made of.
+    house.expect(0, &["pull", "source-2"]);
+    let run = house.expect(2, &["migrate", "run", "--from", "source-2", "--to", "source-1", "--yes"]);
+    assert!(run.stderr.contains("the target takes nothing"), "{}", run.stderr);
+}
+
+#[test]
+fn the_ledger_knows_no_names_that_were_never_there() {
+    let house = house(agent(Vendor::ChatbaseV2, 3), empty());
+    assert!(house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was carried into an agent yet"));
+    house.expect(0, &run_into(&["--only", "history"]));
+    for wrong in [
+        ["ledger", "--to", "nobody"].as_slice(),
+        &["ledger", "--from", "nobody"],
+        &["forget", "--yes", "--to", "nobody"],
+    ] {
+        let run = house.expect(2, &[&["migrate"], wrong].concat());
+        assert!(run.stderr.contains("source-1, source-2"), "{}", run.stderr);
+    }
+    let rows = house.expect(0, &["migrate", "ledger", "--to", "convocore-v3 agent-new", "--json"]).json();
+    assert_eq!(rows["transfers"].as_array().unwrap().len(), 3);
 }
 
 #[test]

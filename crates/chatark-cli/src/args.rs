@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
     #[arg(long, short, global = true, env = "CHATARK_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Print errors alone
+    /// Print results and errors alone
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Print the result as one JSON document to standard output

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use chatark_core::{
-    ArchivedConversation, Card, Channel, ChoiceOption, Fate, Feedback, Losses, Message, Parcel, Part, Person,
-    Role, Rule, Status, Timestamp,
+    ArchivedConversation, Card, Channel, ChoiceOption, Fate, Feedback, Losses, Message, ORIGIN, Parcel, Part,
+    Person, Role, Rule, Status, Timestamp, origin_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,8 +14,6 @@ use serde_json::{Map, Value, json};
 const MOST_BYTES: usize = 100_000;
 /// A trace is cut after so many characters, as the vendor cuts its own.
 const TRACE_CHARACTERS: usize = 2_000;
-/// How the line begins that names the origin of what was carried here.
-const ORIGIN: &str = "Migrated by Chatark: ";
 /// How the tag begins that every conversation gets which was carried here.
 pub(crate) const TAG: &str = "migrated:";
 
@@ -79,14 +77,16 @@ fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
     if turns.is_empty() {
         return Err("nothing in it can be shown there");
     }
-    let sign = sign(found);
+    let sign = found.first_origin();
     let creation = body(&json!({ "conversation": light(found, &sign, began) }));
     let completion = body(&json!({ "turns": turns, "updateConversationMetadata": true }));
     if creation.len().max(completion.len()) > MOST_BYTES {
         return Err("it is larger than the 100,000 bytes that the vendor takes at once");
     }
     let origin = Some((found.origin.source.clone(), conversation.id.clone()));
-    Ok(Parcel { mark: sign.clone(), sign, origin, messages: counts.iter().sum(), creation, completion })
+    // One agent that is read through two of its vendor's APIs is one agent.
+    let mark = sign.split_once(" / ").map_or(sign.as_str(), |(_, rest)| rest).to_owned();
+    Ok(Parcel { mark, sign, origin, messages: counts.iter().sum(), creation, completion })
 }
 
 /// Packs a person, where anything is known by which somebody could reach or greet them.
@@ -113,21 +113,6 @@ pub(crate) fn lead(person: &Person) -> Option<Parcel> {
     Some(Parcel { mark, sign, origin: None, messages: 0, creation, completion })
 }
 
-/// Finds the sign in the note of something that was carried here, whatever people have added to the note since.
-pub(crate) fn signed(note: &str) -> Option<&str> {
-    note.lines().rev().find_map(|line| line.strip_prefix(ORIGIN))
-}
-
-/// Returns what a conversation is found again by. One that was carried to where it comes from keeps the sign that it
-/// has, so that it goes nowhere twice, once by itself and once by its copy.
-fn sign(found: &ArchivedConversation) -> String {
-    let origin = &found.origin;
-    if let Some(sign) = found.conversation.notes.as_deref().and_then(signed) {
-        return sign.to_owned();
-    }
-    one_line(&format!("{} / {} / {}", origin.provider, origin.agent_id, found.conversation.id))
-}
-
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
@@ -152,7 +137,7 @@ fn light(found: &ArchivedConversation, sign: &str, began: Timestamp) -> Map<Stri
     let origin = format!("{ORIGIN}{sign}");
     let notes = match notes {
         None => origin,
-        Some(notes) if signed(notes).is_some() => notes.to_owned(),
+        Some(notes) if origin_in(notes).is_some() => notes.to_owned(),
         Some(notes) => format!("{notes}\n{origin}"),
     };
     for (key, value) in [
@@ -519,13 +504,6 @@ mod tests {
         assert_eq!(size_of(MOST_BYTES - around), Some(100_000));
         assert_eq!(size_of(MOST_BYTES - around + 1), None);
         stays(text(MOST_BYTES), "it is larger than the 100,000 bytes that the vendor takes at once");
-    }
-
-    #[test]
-    fn a_sign_is_found_in_a_note_that_people_went_on_with() {
-        assert_eq!(signed("x\nMigrated by Chatark: a / b / c\nand more"), Some("a / b / c"));
-        assert_eq!(signed("Migrated by Chatark: old\nMigrated by Chatark: new"), Some("new"));
-        assert_eq!(signed("see Migrated by Chatark: a"), None);
     }
 
     #[test]

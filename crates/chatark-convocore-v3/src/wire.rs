@@ -3,7 +3,7 @@
 //! Only the fields that steer a walk are read strictly. A fact of another type than documented is no reason to
 //! lose a page, so it counts as missing.
 
-use chatark_core::ConversationId;
+use chatark_core::{ConversationId, origin_in};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -171,7 +171,7 @@ pub(crate) struct Place {
 impl Row {
     /// Returns the sign of a conversation that was carried here, where its note is shown.
     pub(crate) fn sign(&self) -> Option<String> {
-        self.notes.as_deref().and_then(pack::signed).map(str::to_owned)
+        self.notes.as_deref().and_then(origin_in).map(str::to_owned)
     }
 
     /// Returns whether its tags say that it was carried here.
@@ -184,7 +184,7 @@ impl Lead {
     /// Returns the sign of a lead that was carried here.
     pub(crate) fn sign(&self) -> Option<String> {
         let metadata = self.meta_data.as_ref().and_then(|metadata| metadata.notes.as_deref());
-        [self.notes.as_deref(), metadata].into_iter().flatten().find_map(pack::signed).map(str::to_owned)
+        [self.notes.as_deref(), metadata].into_iter().flatten().find_map(origin_in).map(str::to_owned)
     }
 }
 

@@ -31,6 +31,8 @@ pub use provider::{
     Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
-pub use target::{Answer, Cargo, Found, Load, Look, Parcel, Person, Taking, Target, Terms, Text};
+pub use target::{
+    Answer, Cargo, Found, Load, Look, ORIGIN, Parcel, Person, Taking, Target, Terms, Text, origin_in,
+};
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{Channel, Feedback, Role, Status};

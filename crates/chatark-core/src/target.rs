@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::ids::{ConversationId, SourceName};
 use crate::loss::{Losses, Rule};
-use crate::model::{ArchivedConversation, Contact};
+use crate::model::{ArchivedConversation, Contact, Origin};
 use crate::provider::Pace;
 use crate::time::Timestamp;
 
@@ -181,6 +181,31 @@ pub struct Found {
     pub messages: Option<u64>,
 }
 
+/// How the line begins, in a note at a target, that names the origin of what was carried there.
+pub const ORIGIN: &str = "Migrated by Chatark: ";
+
+/// Finds the origin in the note of something that was carried, whatever people have added to the note since.
+pub fn origin_in(note: &str) -> Option<&str> {
+    note.lines().rev().find_map(|line| line.strip_prefix(ORIGIN))
+}
+
+impl ArchivedConversation {
+    /// Returns provider, agent and id of a conversation, on one line; of a copy that was carried to where it comes
+    /// from, those of its original.
+    pub fn first_origin(&self) -> String {
+        let carried = self.conversation.notes.as_deref().and_then(origin_in);
+        let Origin { provider, agent_id, .. } = &*self.origin;
+        let own = || format!("{provider} / {agent_id} / {}", self.conversation.id);
+        carried.map_or_else(own, str::to_owned).replace(char::is_control, " ")
+    }
+
+    /// Returns whether it is a copy of a conversation of this agent.
+    pub fn is_copy_from(&self, agent_id: &str) -> bool {
+        let carried = self.conversation.notes.as_deref().and_then(origin_in);
+        carried.and_then(|origin| origin.split(" / ").nth(1)).is_some_and(|agent| agent == agent_id)
+    }
+}
+
 impl Cargo {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::History, Self::Contacts, Self::Knowledge];
@@ -204,5 +229,17 @@ impl Terms {
     /// Returns how a kind is taken, where it is.
     pub fn taking(&self, cargo: Cargo) -> Option<&'static Taking> {
         self.takings.iter().find(|taking| taking.cargo == cargo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_found_in_a_note_that_people_went_on_with() {
+        assert_eq!(origin_in("x\nMigrated by Chatark: a / b / c\nand more"), Some("a / b / c"));
+        assert_eq!(origin_in("Migrated by Chatark: old\nMigrated by Chatark: new"), Some("new"));
+        assert_eq!(origin_in("see Migrated by Chatark: a"), None);
     }
 }

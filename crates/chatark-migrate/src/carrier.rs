@@ -163,7 +163,7 @@ impl Carrier {
         };
         let Voyage { tally, chosen, losses, refusal, .. } = voyage;
         let Chosen { conversations, messages } = chosen;
-        Carried { cargo, conversations, messages, tally, read_back, losses, error, refusal }
+        Carried { cargo, conversations, messages, tally, left: 0, read_back, losses, error, refusal }
     }
 
     /// Sends what is not there, looks for what is doubtful as often as it takes, and reads everything back.

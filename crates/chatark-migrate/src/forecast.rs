@@ -24,7 +24,9 @@ pub struct Forecast {
     pub already: u64,
     /// Of those that are there already, those that have changed here since; they are left as they are there.
     pub changed: u64,
-    /// How many requests it takes, reading back included.
+    /// What went there before and is not among these.
+    pub others: u64,
+    /// About how many requests it takes, reading back included; more where the agent holds other things.
     pub requests: u64,
     /// How many seconds the vendor's rate limit makes of that; nothing where no limit is documented.
     pub seconds: Option<u64>,
@@ -68,7 +70,9 @@ fn forecast_of(
     let already = count(Standing::There);
     let created = count(Standing::Created);
     let done = archive.count_transfers(name, cargo, TransferState::Done)?;
-    let requests = target.terms().taking(cargo).map_or(0, |taking| {
+    let items: u64 = standings.values().sum();
+    let taking = target.terms().taking(cargo).filter(|_| items + done > 0);
+    let requests = taking.map_or(0, |taking| {
         let read_back = (done + created + new).div_ceil(taking.listed_at_once).max(1);
         new.div_ceil(taking.at_once as u64) + (new + created) * taking.requests_each + read_back
     });
@@ -78,8 +82,9 @@ fn forecast_of(
         cargo,
         conversations: chosen.conversations,
         messages: chosen.messages,
-        items: standings.values().sum(),
+        items,
         already,
+        others: done.saturating_sub(already),
         changed,
         requests,
         seconds,

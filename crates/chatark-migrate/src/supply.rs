@@ -18,6 +18,8 @@ pub struct Order {
     pub selection: Selection,
     /// Whether knowledge goes as long texts in place of single questions and answers.
     pub as_text: bool,
+    /// The vendor's id of the agent that it goes into, to which nothing is carried back.
+    pub agent_id: String,
 }
 
 /// What was chosen.
@@ -55,6 +57,10 @@ pub(crate) fn supply(
     order.selection.each_by_itself(archive, |found| {
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
+        if found.is_copy_from(&order.agent_id) {
+            losses.note("conversation", Fate::Lost, "it is a copy of one of the target's own", 1, found);
+            return Ok(());
+        }
         match cargo {
             Cargo::History => match target.pack(Load::Conversation(found), losses)? {
                 None => Ok(()),

@@ -9,6 +9,8 @@ use chatark_core::{Error, ErrorKind, Result};
 use chatark_formats::{Format, Manifest, Options};
 use chatark_sandbox::{Sandbox, Vendor, World};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::args::{DemoArgs, How, Which};
 use crate::commands::export::export;
 use crate::exit::Exit;
@@ -82,9 +84,14 @@ fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()
         config.display()
     ));
     ui.say("press Ctrl-C to end it");
-    runtime
-        .block_on(tokio::signal::ctrl_c())
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "wait for Ctrl-C", error))
+    let ended = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    });
+    ended.map_err(|error| Error::new(ErrorKind::Unexpected, "wait for Ctrl-C", error))
 }
 
 /// Writes a config for the sandbox, with a command that prints its well-known keys.

@@ -74,7 +74,8 @@ pub(super) fn run(
     write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
     heard(show_plans(&plans, into, target.terms(), ui))?;
     refuse_nothing(&plans)?;
-    confirm(args.yes, &question(&plans, into), ui)?;
+    let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
+    confirm(args.yes || new == 0, &question(new, into), ui)?;
     let job = Job { target, name: name(into), cargos, order, clock: now };
     let (archive, mut carried, exit) = carry_all(archive, job, ui)?;
     archive.close()?;
@@ -110,7 +111,11 @@ fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
         if let Some(ended) = ended {
             (ended.conversations, ended.messages, ended.losses) =
                 (plan.conversations, plan.messages, plan.losses);
+            (ended.tally.items, ended.tally.already) = (plan.items, plan.already);
         }
+    }
+    for Carried { tally, left, .. } in carried {
+        *left = tally.items.saturating_sub(tally.written + tally.already + tally.refused);
     }
 }
 
@@ -165,10 +170,10 @@ fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive)
     let held = archive.status()?;
     let is_target = |name: &str| {
         let named = |status: &&SourceStatus| status.source == name;
-        let of_archive =
-            held.iter().find(named).map(|status| format!("{} {}", status.provider, status.agent_id));
+        // By its id alone: one agent may be read through two of its vendor's APIs.
+        let of_archive = held.iter().find(named).map(|status| status.agent_id.clone());
         let of_config = session.config.sources.iter().find(|source| source.name.as_str() == name);
-        of_archive.or_else(|| of_config.map(self::name)).is_some_and(|agent| agent == self::name(into))
+        of_archive.or_else(|| of_config.map(agent_id)).is_some_and(|agent| agent == agent_id(into))
     };
     if let Some(itself) = sources.iter().find(|source| is_target(source.as_str())) {
         let message = format!("`{itself}` is the agent of `{}`, which cannot go into itself", into.name);
@@ -185,7 +190,7 @@ fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive)
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
-    Ok(Order { selection: selection(what, sources)?, as_text: what.as_text })
+    Ok(Order { selection: selection(what, sources)?, as_text: what.as_text, agent_id: agent_id(into) })
 }
 
 /// Returns the name of a target in the ledger: the same whatever the config calls it.
@@ -204,6 +209,12 @@ fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Terms, ui: &Ui) -
         ui.line("")?;
     }
     terms.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
+    for plan in plans.iter().filter(|plan| plan.cargo == Cargo::Knowledge && plan.others > 0) {
+        ui.warn(&format!(
+            "{} other sources of knowledge went there before; what those have in common with these is taught twice",
+            grouped(plan.others)
+        ));
+    }
     Ok(())
 }
 
@@ -258,8 +269,7 @@ fn refuse_nothing(plans: &[Forecast]) -> Result<()> {
 }
 
 /// Returns what is asked before anything is written into somebody's account.
-fn question(plans: &[Forecast], into: &SourceConfig) -> String {
-    let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
+fn question(new: u64, into: &SourceConfig) -> String {
     let (agent, title) = (agent_id(into), into.entry.descriptor.title);
     format!("Write {} things into `{}` ({agent}) at {title}? [y/N] ", grouped(new), into.name)
 }
@@ -278,25 +288,41 @@ fn summary(carried: &Carried) -> String {
         (tally.changed, "changed here since"),
         (tally.recovered, "found again after an answer that did not arrive"),
         (tally.refused, "refused"),
+        (carried.left, "left for the next run"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", grouped(number));
         }
     }
     if let Some(ReadBack { expected, found, differing, .. }) = &carried.read_back {
-        let _ = write!(text, "; read back {} of {}", grouped(*found), grouped(*expected));
+        let _ = write!(text, "; the agent shows {} of the {} in all", grouped(*found), grouped(*expected));
         if *differing > 0 {
             let _ = write!(text, ", {} with another number of messages", grouped(*differing));
         }
     }
-    format!("{}{text}", mark(if carried.is_good() { Mark::Good } else { Mark::Bad }))
+    let is_stopped = carried
+        .error
+        .as_ref()
+        .is_some_and(|error| matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted));
+    let judged = match carried.is_good() {
+        true => Mark::Good,
+        false if is_stopped => Mark::Warning,
+        false => Mark::Bad,
+    };
+    format!("{}{text}", mark(judged))
 }
 
 /// Says what went wrong, and what to do about it.
 fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
     for carried in carried {
         match (&carried.error, &carried.refusal) {
-            (Some(error), _) | (None, Some(error)) => ui.error(error, verbose),
+            (Some(error), _) => ui.error(error, verbose),
+            (None, Some(error)) => {
+                ui.error(error, verbose);
+                ui.hint(
+                    "`chatark migrate ledger` says of each one why; the next run tries them again at its end",
+                );
+            }
             (None, None) => {}
         }
         if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {

@@ -1,7 +1,9 @@
 //! Where everything went that was carried into an agent.
 
-use chatark_archive::Transfer;
-use chatark_core::{Cargo, Result};
+use std::collections::BTreeSet;
+
+use chatark_archive::{Archive, Transfer};
+use chatark_core::{Cargo, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::{agent, confirm, write_csv};
@@ -44,15 +46,18 @@ struct Row {
     mark: String,
     state: &'static str,
     target_id: Option<String>,
-    messages: u64,
+    messages: Option<u64>,
     changed_at: Option<String>,
     error: Option<String>,
 }
 
 pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let into = args.to.as_ref().map(|to| target(to, session));
+    let archive = session.archive_to_read()?;
+    let known = Known::of(&archive, session)?;
+    let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
+    args.from.iter().try_for_each(|from| known.has_source(from))?;
     let mut transfers = Vec::new();
-    session.archive_to_read()?.each_transfer(|target, cargo, transfer| {
+    archive.each_transfer(|target, cargo, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
         let is_from =
             args.from.is_empty() || source.is_some_and(|source| args.from.iter().any(|from| from == source));
@@ -68,36 +73,90 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     })?;
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(transfers.iter().map(|transfer| cells(transfer).to_vec()));
-    if transfers.is_empty() {
+    if !transfers.is_empty() {
+        table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
+    } else if known.targets.is_empty() {
         ui.say("nothing was carried into an agent yet");
     } else {
-        table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
+        ui.say("nothing in the ledger matches");
+    }
+    if !args.from.is_empty() {
+        ui.say("people and knowledge come of many conversations, so `--from` leaves them out");
+    }
+    if let Some(path) = &args.csv {
+        ui.say(&format!("wrote {}", path.display()));
     }
     ui.result(&LedgerResult { transfers })?;
     Ok(Exit::Complete)
 }
 
-/// Returns the name of a target in the ledger, which may know some that the config no longer has.
-fn target(to: &str, session: &Session) -> String {
-    let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
-    named.map_or_else(|| to.to_owned(), agent::name)
+/// The names that the ledger and the config know.
+struct Known {
+    targets: BTreeSet<String>,
+    sources: BTreeSet<String>,
+}
+
+impl Known {
+    fn of(archive: &Archive, session: &Session) -> Result<Self> {
+        let sources = session.config.sources.iter().map(|source| source.name.to_string()).collect();
+        let mut known = Self { targets: BTreeSet::new(), sources };
+        archive.each_transfer(|target, _, transfer| {
+            if !known.targets.contains(target) {
+                known.targets.insert(target.to_owned());
+            }
+            if let Some((source, _)) = &transfer.origin
+                && !known.sources.contains(source.as_str())
+            {
+                known.sources.insert(source.to_string());
+            }
+            Ok(())
+        })?;
+        Ok(known)
+    }
+
+    /// Returns the name in the ledger of a target: a source of the config, or what the ledger itself calls it.
+    fn target(&self, to: &str, session: &Session) -> Result<String> {
+        let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
+        let target = named.map_or_else(|| to.to_owned(), agent::name);
+        if named.is_some() || self.targets.contains(&target) {
+            return Ok(target);
+        }
+        Err(unknown(to, self.sources.iter().chain(&self.targets)))
+    }
+
+    fn has_source(&self, from: &str) -> Result<()> {
+        if self.sources.contains(from) { Ok(()) } else { Err(unknown(from, &self.sources)) }
+    }
+}
+
+fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error {
+    let names: Vec<_> = known.into_iter().map(String::as_str).collect();
+    let message = format!("neither config nor ledger knows `{name}`");
+    Error::new(ErrorKind::Usage, "choose from the ledger", message)
+        .hint(format!("they know {}", names.join(", ")))
 }
 
 /// Forgets what was carried into an agent; what is there stays there.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let into = target(&args.to, session);
     // An archive that is not there is not made.
-    session.archive_to_read()?;
-    let question =
-        format!("Forget what was carried into `{into}`, so that it would all go there again? [y/N] ");
-    confirm(args.yes, &question, ui)?;
+    let archive = session.archive_to_read()?;
+    let into = Known::of(&archive, session)?.target(&args.to, session)?;
+    let mut held = 0_u64;
+    archive.each_transfer(|target, cargo, _| {
+        held += u64::from(target == into && args.only.is_none_or(|only| only == cargo));
+        Ok(())
+    })?;
+    drop(archive);
+    let question = format!(
+        "Forget {} rows of what was carried into `{into}`? The next run writes them again: empty the agent first. [y/N] ",
+        grouped(held)
+    );
+    confirm(args.yes || held == 0, &question, ui)?;
     let mut archive = session.archive()?;
     let forgotten = archive.forget_target(&into, args.only)?;
     archive.close()?;
-    ui.line(&format!(
-        "{} rows of the ledger are forgotten; what is in {into} stays there",
-        grouped(forgotten)
-    ))?;
+    let rows = grouped(forgotten);
+    ui.line(&format!("{rows} rows of the ledger are forgotten; what is in {into} stays there"))?;
     ui.result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)
 }
@@ -113,7 +172,7 @@ fn row(target: &str, cargo: Cargo, transfer: &Transfer) -> Row {
         mark: transfer.mark.clone(),
         state: transfer.state.as_str(),
         target_id: transfer.target_id.clone(),
-        messages: transfer.messages,
+        messages: Some(transfer.messages).filter(|_| cargo == Cargo::History),
         changed_at: transfer.changed_at.map(|at| at.to_string()),
         error: transfer.error.clone(),
     }
@@ -129,7 +188,7 @@ fn cells(row: &Row) -> [String; 10] {
         row.mark.clone(),
         row.state.to_owned(),
         text(&row.target_id),
-        row.messages.to_string(),
+        row.messages.map(|messages| messages.to_string()).unwrap_or_default(),
         text(&row.changed_at),
         text(&row.error),
     ]
