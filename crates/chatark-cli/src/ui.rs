@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -123,11 +123,16 @@ impl Ui {
     }
 
     /// Writes the result as one JSON document, where that was asked for.
+    ///
+    /// It comes last, so a reader who has left changes nothing of how the command ends.
     pub(crate) fn result(&self, result: &impl Serialize) -> std::io::Result<()> {
         if !self.0.json {
             return Ok(());
         }
-        self.print(&serde_json::to_string_pretty(result)?)
+        match self.print(&serde_json::to_string_pretty(result)?) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            printed => printed,
+        }
     }
 
     /// Writes data as it is.

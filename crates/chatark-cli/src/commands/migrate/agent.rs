@@ -83,7 +83,7 @@ pub(super) fn run(
     tell(&carried, ui, verbose);
     let error = carried.iter().find_map(|carried| carried.error.as_ref());
     heard(carried.iter().try_for_each(|carried| ui.line(&summary(carried))).map_err(Failure::Output))?;
-    let result = ui.result(&RunResult {
+    ui.result(&RunResult {
         target: into.name.as_str(),
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
@@ -91,8 +91,7 @@ pub(super) fn run(
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),
         exit_code: exit.code(),
-    });
-    heard(result.map_err(Failure::Output))?;
+    })?;
     Ok(exit)
 }
 
