@@ -462,6 +462,81 @@ fn what_somebody_has_deleted_before_it_was_complete_is_created_again() {
     compare(&source, &pulled_back(&house));
 }
 
+/// A vendor that takes conversations and none of their messages.
+#[test]
+fn what_cannot_be_completed_comes_last_and_holds_nothing_up() {
+    let source = agent(Vendor::ChatbaseV2, 70);
+    let house = house(source.clone(), empty());
+    let body = r#"{"message": "Input validation failed", "code": "BAD_REQUEST"}"#.to_owned();
+    // As long as nothing has gone well, requests go one by one: every second one writes the messages.
+    for nth in 0..70 {
+        let invalid =
+            FaultKind::Status { code: 400, body: body.clone(), content_type: "application/json".to_owned() };
+        house.sandbox().add_fault("agent-new", Fault::at(2 * nth + 1, invalid).on_any_route());
+    }
+    let history = carried(&house.expect(7, &run_into(&["--only", "history"])), "history");
+    assert_eq!((count(&history, "refused"), count(&history, "left")), (50, 20), "{history}");
+    house.sandbox().clear_faults("agent-new");
+    let before = writes(&house).len();
+    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!((count(&history, "written"), count(&history, "refused")), (70, 0), "{history}");
+    assert_eq!(writes(&house)[before].method, "POST", "what is new goes before what was refused");
+    compare(&source, &pulled_back(&house));
+}
+
+/// What a list does not show must not be taken for not being there.
+#[test]
+fn a_list_that_breaks_off_proves_nothing() {
+    for kind in [FaultKind::HasMoreNullCursor, FaultKind::SuccessFalse { message: "no".to_owned() }] {
+        let source = agent(Vendor::ChatbaseV2, 3);
+        let house = house(source.clone(), empty());
+        house.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+        house.sandbox().add_fault("agent-new", Fault::from(5, kind).on_any_route());
+        let run = house.run(&run_into(&["--only", "history"]));
+        assert!(matches!(run.code, Some(3 | 7)), "{run:#?}");
+        house.sandbox().clear_faults("agent-new");
+        house.expect(0, &run_into(&["--only", "history"]));
+        assert_eq!(house.sandbox().told("agent-new").len(), 3);
+        compare(&source, &pulled_back(&house));
+    }
+}
+
+/// Somebody is known by the vendor's id first, and leaves an address later, in this run or the next one.
+#[test]
+fn who_leaves_an_address_later_is_the_same_person() {
+    let meeting = |id: &str, at, email: Option<&str>| {
+        let email = email.map(str::to_owned);
+        let name = Some("Ann".to_owned());
+        let contact = Contact { id: Some("user-1".to_owned()), name, email, ..Contact::default() };
+        Conversation { contact, ..api_conversation(id, "u", at, 2) }
+    };
+    let first = vec![meeting("a", 1_790_000_000, None), meeting("b", 1_790_000_100, None)];
+    let house = house(holding(Vendor::ChatbaseV1, first), knowing(&[]));
+    assert_eq!(count(&carried(&house.expect(0, &run_into(&[])), "contacts"), "written"), 1);
+    let later = meeting("c", 1_790_000_200, Some("ann@example.com"));
+    house.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
+    house.expect(0, &["pull", "source-1"]);
+    let contacts = carried(&house.expect(0, &run_into(&[])), "contacts");
+    assert_eq!((count(&contacts, "items"), count(&contacts, "already")), (1, 1), "{contacts}");
+    assert_eq!(house.sandbox().contacts("agent-shop").len(), 1);
+}
+
+#[test]
+fn what_was_begun_and_is_not_chosen_now_is_said() {
+    let source = agent(Vendor::ChatbaseV2, 5);
+    let house = house(source.clone(), empty());
+    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    house.expect(7, &run_into(&["--only", "history"]));
+    let began = source.told().filter_map(|told| told.created_at).min().unwrap();
+    let later = rfc3339(began + 1);
+    let run = house.expect(0, &run_into(&["--only", "history", "--since", &later]));
+    assert_eq!(count(&carried(&run, "history"), "unfinished"), 1);
+    assert!(run.stderr.contains("run it again without filters"), "{}", run.stderr);
+    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!(count(&history, "unfinished"), 0);
+    compare(&source, &pulled_back(&house));
+}
+
 #[test]
 fn what_was_begun_is_completed_first() {
     let source = agent(Vendor::ChatbaseV2, 5);
@@ -493,7 +568,7 @@ fn an_agent_does_not_go_into_itself_whatever_it_is_called() {
 /// What was carried once goes on under the sign that it has, and not once more beside its original.
 #[test]
 fn a_copy_does_not_go_beside_its_original() {
-    let source = agent(Vendor::ChatbaseV2, 20);
+    let source = agent(Vendor::ConvocoreV3, 20);
     let second = Agent { id: "agent-second".to_owned(), ..empty() };
     let house = House::of(vec![source.clone(), empty(), second]);
     house.expect(0, &["pull", "source-1"]);

@@ -175,6 +175,17 @@ impl Archive {
         Ok(uncount(number))
     }
 
+    /// Counts what was begun and neither completed nor refused.
+    pub fn count_begun(&self, target: &str, cargo: Cargo) -> Result<u64> {
+        let sql = "SELECT count(*) FROM transfer
+            WHERE target = ?1 AND cargo = ?2 AND state IN ('intended', 'created') AND error IS NULL";
+        let number: i64 = self
+            .connection
+            .query_row(sql, params![target, cargo.as_str()], |row| row.get(0))
+            .map_err(database("read the ledger of migrations"))?;
+        Ok(uncount(number))
+    }
+
     /// Gives every transfer to `take`, with its target and kind, sorted by them, then source, conversation and mark.
     pub fn each_transfer(&self, mut take: impl FnMut(&str, Cargo, &Transfer) -> Result<()>) -> Result<()> {
         let failed = database("read the ledger of migrations");

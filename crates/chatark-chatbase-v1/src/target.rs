@@ -66,8 +66,9 @@ impl Target for ChatbaseV1 {
     fn pack(&self, load: Load<'_>, _: &mut Losses) -> Result<Option<Parcel>> {
         let Load::Person(person) = load else { return Ok(None) };
         let (mark, sign) = (person.key.clone(), person.external_id.clone());
-        let creation = user(person).into();
-        Ok(Some(Parcel { mark, sign, origin: None, messages: 0, creation, completion: Bytes::new() }))
+        let (creation, former_marks) = (user(person).into(), person.former_keys.clone());
+        let completion = Bytes::new();
+        Ok(Some(Parcel { mark, former_marks, sign, origin: None, messages: 0, creation, completion }))
     }
 
     async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {

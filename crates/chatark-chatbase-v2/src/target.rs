@@ -96,7 +96,11 @@ impl Target for ChatbaseV2 {
             }
             let pagination = page.pagination;
             let Some(cursor) = pagination.cursor.filter(|_| pagination.has_more != Some(false)) else {
-                return Ok(());
+                if pagination.has_more != Some(true) {
+                    return Ok(());
+                }
+                let message = "the vendor says that more follows, but gives no cursor to go on with";
+                return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
             };
             guard.advance(LIST, &cursor)?;
             call = list.clone().query("cursor", cursor);
@@ -122,6 +126,7 @@ fn content(text: &Text) -> Parcel {
 fn parcel(key: &str, body: &Value) -> Parcel {
     Parcel {
         mark: key.to_owned(),
+        former_marks: Vec::new(),
         sign: key.to_owned(),
         origin: None,
         messages: 0,

@@ -61,6 +61,16 @@ const TERMS: Terms = Terms {
 
 const UNREACHABLE: &str = "the vendor does not find the conversation that it has just created, a defect that was seen in July and August 2026: ask its support, and delete that one empty conversation; people can still go with `--only contacts`";
 
+/// The codes of the vendor's framework that find fault with what was sent.
+const FAULTS: [&str; 6] = [
+    "BAD_REQUEST",
+    "PARSE_ERROR",
+    "CONFLICT",
+    "PRECONDITION_FAILED",
+    "PAYLOAD_TOO_LARGE",
+    "UNPROCESSABLE_CONTENT",
+];
+
 /// Creates the target of one agent.
 pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<dyn Target>> {
     Ok(Box::new(open_account(settings, connector)?))
@@ -147,7 +157,7 @@ impl ConvocoreV3 {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"]).adding(list(parcels));
         let answer: Answer<Value> = self.client.json(&call).await?;
         if answer.says_no() {
-            return Err(self.client.refused(&call, refusal_inside(&answer), None));
+            return Err(self.said_no(&call, &answer));
         }
         match answer.count.filter(|count| *count != parcels.len() as u64) {
             None => Ok(vec![None; parcels.len()]),
@@ -158,11 +168,19 @@ impl ConvocoreV3 {
         }
     }
 
+    /// Returns a refusal inside a success. Only where its code finds fault with what was sent, nothing was done.
+    fn said_no<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
+        let error = self.client.refused(call, refusal_inside(answer), None);
+        let is_certain =
+            error.kind() != ErrorKind::Refused || answer.code().is_some_and(|code| FAULTS.contains(&code));
+        if is_certain { error } else { error.doubtful() }
+    }
+
     /// Asks for what stands under `data`.
     async fn asked<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let answer: Answer<T> = self.client.json(call).await?;
         if answer.says_no() {
-            return Err(self.client.refused(call, refusal_inside(&answer), None));
+            return Err(self.said_no(call, &answer));
         }
         answer.data.ok_or_else(|| {
             let message = "the answer has nothing at `data`";
@@ -178,11 +196,16 @@ impl ConvocoreV3 {
             if answer.says_no() {
                 return Err(self.client.refused(&call, refusal_inside(&answer), None));
             }
-            for row in answer.data.iter().flatten() {
+            let bad = |message| Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
+            let Some(rows) = &answer.data else { return bad("the answer has no array at `data`") };
+            for row in rows {
                 self.show(row, look).await?;
             }
             let Some(cursor) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {
-                return Ok(());
+                return match answer.has_more {
+                    Some(true) => bad("the vendor says that more follows, but gives no cursor to go on with"),
+                    _ => Ok(()),
+                };
             };
             guard.advance(LIST, cursor)?;
             call = list.clone().query("cursor", cursor);

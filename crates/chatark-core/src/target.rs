@@ -115,6 +115,8 @@ pub enum Load<'a> {
 pub struct Person {
     /// What tells them from others; the same in every run.
     pub key: String,
+    /// Keys under which they were known as long as less was known of them.
+    pub former_keys: Vec<String>,
     /// The id under which other systems know them, unique among all: the vendor's, or else the key.
     pub external_id: String,
     /// What is known of them: the newest values.
@@ -158,6 +160,8 @@ pub struct Text {
 pub struct Parcel {
     /// What tells it from every other one of its kind; the same in every run.
     pub mark: String,
+    /// Marks that it may have had in earlier runs.
+    pub former_marks: Vec<String>,
     /// The text by which it is found again at the target.
     pub sign: String,
     /// The conversation that it was made of, where it was made of one.

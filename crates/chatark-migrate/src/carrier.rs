@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::carry::{Carried, Job, Progress, ReadBack, Tally};
 use crate::ledger::{Standing, digest, transfer};
-use crate::supply::{Chosen, supply};
+use crate::supply::{Chosen, short, supply};
 
 /// How many requests are under way at a time, once the first one has gone well.
 const SIDE_BY_SIDE: usize = 8;
@@ -31,6 +31,8 @@ const ROUNDS: usize = 3;
 const MOST_MISSING: usize = 20;
 /// A run ends where so many parcels in a row are refused.
 const MOST_IN_A_ROW: u64 = 50;
+/// So many of those that were refused before are tried again in one run.
+const MOST_TRIED_AGAIN: usize = 100;
 /// A request without an answer counts as so many refusals: a vendor that is down is left alone sooner.
 const DOUBT_COUNTS: u64 = 5;
 
@@ -78,8 +80,8 @@ struct Voyage {
     doubtful: HashSet<String>,
     /// When the latest of them was sent.
     doubtful_since: Option<Timestamp>,
-    /// The marks of parcels that an earlier run was refused, and this one has not tried yet.
-    refused_before: HashSet<String>,
+    /// The marks of parcels that an earlier run was refused, with the time of that.
+    refused_before: Vec<(Option<Timestamp>, String)>,
     /// How much went wrong in a row.
     in_a_row: u64,
 }
@@ -127,15 +129,18 @@ impl Trip {
 impl Voyage {
     /// Adds what came of a request, and returns what ends the run.
     fn add(&mut self, trip: Trip) -> Option<Error> {
-        let wrong = trip.refused + DOUBT_COUNTS * u64::from(!trip.doubtful.is_empty());
+        let is_doubtful = !trip.doubtful.is_empty();
+        let wrong = trip.refused + DOUBT_COUNTS * u64::from(is_doubtful);
         self.tally.written += trip.written;
         self.tally.refused += trip.refused;
         self.in_a_row = if trip.written > 0 { 0 } else { self.in_a_row + wrong };
         self.refusal = trip.refusal.or(self.refusal.take());
         self.doubt = trip.doubt.or(self.doubt.take());
         self.doubtful.extend(trip.doubtful);
-        let is_hopeless = self.in_a_row >= MOST_IN_A_ROW;
-        trip.ended.or_else(|| if is_hopeless { self.doubt.take().or(self.refusal.take()) } else { None })
+        if trip.ended.is_some() || self.in_a_row < MOST_IN_A_ROW {
+            return trip.ended;
+        }
+        if is_doubtful { self.doubt.take() } else { self.refusal.take() }
     }
 }
 
@@ -163,7 +168,19 @@ impl Carrier {
         };
         let Voyage { tally, chosen, losses, refusal, .. } = voyage;
         let Chosen { conversations, messages } = chosen;
-        Carried { cargo, conversations, messages, tally, left: 0, read_back, losses, error, refusal }
+        let unfinished = self.ledger().count_begun(&self.job.name, cargo).unwrap_or(0);
+        Carried {
+            cargo,
+            conversations,
+            messages,
+            tally,
+            left: 0,
+            unfinished,
+            read_back,
+            losses,
+            error,
+            refusal,
+        }
     }
 
     /// Sends what is not there, looks for what is doubtful as often as it takes, and reads everything back.
@@ -179,6 +196,7 @@ impl Carrier {
             self.unless_stopped(self.settle(voyage)).await?;
             voyage.tally.recovered += self.unless_stopped(self.look_for(cargo)).await?;
             let doubtful = std::mem::take(&mut voyage.doubtful);
+            voyage.doubt = None;
             self.pass(cargo, Pass::LookedFor(doubtful), voyage).await?;
         }
         if !voyage.doubtful.is_empty() {
@@ -198,23 +216,26 @@ impl Carrier {
         if !voyage.doubtful.is_empty() {
             voyage.tally.recovered += self.unless_stopped(self.look_for(cargo)).await?;
             voyage.doubtful.clear();
+            voyage.doubt = None;
         }
-        voyage.in_a_row = 0;
         Ok(())
     }
 
-    /// Tries what an earlier run was refused, and gives up where the vendor goes on refusing.
+    /// Tries what an earlier run was refused, the oldest refusals first, and gives up where the vendor goes on refusing.
     async fn try_again(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<()> {
-        let marks = std::mem::take(&mut voyage.refused_before);
-        if marks.is_empty() {
+        let mut before = std::mem::take(&mut voyage.refused_before);
+        if before.is_empty() {
             return Ok(());
         }
         let (written, refused) = (voyage.tally.written, voyage.tally.refused);
-        let tried = marks.len() as u64;
+        let all = before.len() as u64;
+        before.sort();
+        before.truncate(MOST_TRIED_AGAIN);
+        let marks = before.into_iter().map(|(_, mark)| mark).collect();
         let ended = self.pass(cargo, Pass::Again(marks), voyage).await;
-        voyage.tally.refused = refused + tried - (voyage.tally.written - written).min(tried);
+        voyage.tally.refused = refused + all - (voyage.tally.written - written).min(all);
         match ended {
-            Err(error) if is_of_parcels(&error) => voyage.refusal = Some(error),
+            Err(error) if is_of_parcels(&error) && !error.is_doubtful() => voyage.refusal = Some(error),
             ended => ended?,
         }
         if voyage.doubtful.is_empty() { Ok(()) } else { Err(voyage.doubt.take().unwrap_or_else(stopped)) }
@@ -320,7 +341,7 @@ impl Carrier {
     /// Says what is to be done with a parcel, counts it where it comes for the first time, and puts it aside where
     /// its turn comes later.
     fn next_step(&self, cargo: Cargo, parcel: &Parcel, pass: &Pass, voyage: &mut Voyage) -> Result<Step> {
-        let held = self.ledger().transfer(&self.job.name, cargo, &parcel.mark)?;
+        let held = self.known(cargo, parcel)?;
         let standing = Standing::of(held.as_ref());
         if let Pass::First = pass {
             let is_there = standing == Standing::There;
@@ -337,12 +358,26 @@ impl Carrier {
                 voyage.doubtful_since = voyage.doubtful_since.max(held.and_then(|held| held.changed_at));
                 Step::Nothing
             }
-            (Standing::Refused, Pass::First) => {
-                voyage.refused_before.insert(parcel.mark.clone());
+            (Standing::Refused | Standing::Stuck, Pass::First) => {
+                let refused_at = held.and_then(|held| held.changed_at);
+                voyage.refused_before.push((refused_at, parcel.mark.clone()));
                 Step::Nothing
             }
+            (Standing::Stuck, _) => Step::Complete(held.and_then(|held| held.target_id)),
             (Standing::New | Standing::Doubtful | Standing::Refused, _) => Step::Create,
         })
+    }
+
+    /// Returns what the ledger knows of a parcel, under its mark or one that it had before.
+    fn known(&self, cargo: Cargo, parcel: &Parcel) -> Result<Option<Transfer>> {
+        let ledger = self.ledger();
+        for mark in std::iter::once(&parcel.mark).chain(&parcel.former_marks) {
+            let held = ledger.transfer(&self.job.name, cargo, mark)?;
+            if held.as_ref().is_some_and(|held| *mark == parcel.mark || held.state == TransferState::Done) {
+                return Ok(held);
+            }
+        }
+        Ok(None)
     }
 
     /// Creates parcels with one request. Where it is refused, its halves are sent by themselves, down to the parcel
@@ -360,9 +395,11 @@ impl Carrier {
                 (error, _) if error.is_doubtful() => Trip::doubtful(&lot, error),
                 (error, 2..) if is_of_parcels(&error) => {
                     let rest = lot.split_off(lot.len() / 2);
-                    let trip = self.create(cargo, lot).await;
-                    let is_hopeless = trip.written == 0 && trip.refused >= MOST_IN_A_ROW;
-                    if trip.ended.is_some() || is_hopeless || self.stop.is_cancelled() {
+                    let mut trip = self.create(cargo, lot).await;
+                    if trip.written == 0 && trip.refused >= MOST_IN_A_ROW && trip.ended.is_none() {
+                        trip.ended = trip.refusal.take();
+                    }
+                    if trip.ended.is_some() || self.stop.is_cancelled() {
                         return trip.and(self.forget(cargo, &rest));
                     }
                     trip.and(self.create(cargo, rest).await)
@@ -378,6 +415,12 @@ impl Carrier {
     }
 
     async fn created(&self, cargo: Cargo, lot: Vec<Parcel>, ids: Vec<Option<String>>) -> Trip {
+        let has_all = ids.len() == lot.len()
+            && lot.iter().zip(&ids).all(|(parcel, id)| id.is_some() || parcel.completion.is_empty());
+        if !has_all {
+            let message = "the vendor does not say under which id it has what it was sent";
+            return Trip::doubtful(&lot, Error::new(ErrorKind::Malformed, MIGRATE, message));
+        }
         if let Err(error) = self.keep(cargo, &lot, TransferState::Created, &ids, None) {
             return Trip::ended(error);
         }
@@ -440,7 +483,7 @@ impl Carrier {
         let mut read_back = ReadBack { expected, ..ReadBack::default() };
         let mut look = |found: &Found| {
             let held = self.held(cargo, found)?.filter(|held| held.state == TransferState::Done);
-            let Some(held) = held.filter(|held| marks.insert(held.mark.clone())) else { return Ok(false) };
+            let Some(held) = held.filter(|held| marks.insert(short(&held.mark))) else { return Ok(false) };
             read_back.found += 1;
             read_back.differing +=
                 u64::from(found.messages.is_some_and(|messages| messages != held.messages));
@@ -458,12 +501,12 @@ impl Carrier {
     }
 
     /// Returns the marks of some that should be there and were not shown.
-    fn missing(&self, cargo: Cargo, shown: &HashSet<String>) -> Result<Vec<String>> {
+    fn missing(&self, cargo: Cargo, shown: &HashSet<[u8; 16]>) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         self.ledger().each_transfer(|target, kind, transfer| {
             let should_be_there =
                 target == self.job.name && kind == cargo && transfer.state == TransferState::Done;
-            if should_be_there && missing.len() < MOST_MISSING && !shown.contains(&transfer.mark) {
+            if should_be_there && missing.len() < MOST_MISSING && !shown.contains(&short(&transfer.mark)) {
                 missing.push(transfer.mark.clone());
             }
             Ok(())

@@ -80,6 +80,8 @@ pub struct Carried {
     pub tally: Tally,
     /// Parcels that the run did not come to, or of which it is not known whether they are there.
     pub left: u64,
+    /// What an earlier run began and neither completed nor is among what was chosen now.
+    pub unfinished: u64,
     /// What was read back; nothing where the run did not come so far.
     pub read_back: Option<ReadBack>,
     /// What becomes of each field.

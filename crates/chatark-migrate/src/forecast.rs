@@ -68,7 +68,7 @@ fn forecast_of(
     let count = |standing| standings.get(&standing).copied().unwrap_or(0);
     let new = count(Standing::New) + count(Standing::Doubtful) + count(Standing::Refused);
     let already = count(Standing::There);
-    let created = count(Standing::Created);
+    let created = count(Standing::Created) + count(Standing::Stuck);
     let done = archive.count_transfers(name, cargo, TransferState::Done)?;
     let items: u64 = standings.values().sum();
     let taking = target.terms().taking(cargo).filter(|_| items + done > 0);

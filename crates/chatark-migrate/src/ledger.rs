@@ -15,6 +15,8 @@ pub(crate) enum Standing {
     Doubtful,
     /// It is there, and not yet complete.
     Created,
+    /// It is there, and the vendor refused to complete it.
+    Stuck,
     /// It is there, complete.
     There,
 }
@@ -22,6 +24,7 @@ pub(crate) enum Standing {
 impl Standing {
     pub(crate) fn of(held: Option<&Transfer>) -> Self {
         match held.map(|held| held.state) {
+            Some(TransferState::Created) if held.is_some_and(|held| held.error.is_some()) => Self::Stuck,
             None => Self::New,
             Some(TransferState::Refused) => Self::Refused,
             Some(TransferState::Intended) => Self::Doubtful,

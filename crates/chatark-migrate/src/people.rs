@@ -10,8 +10,8 @@ use crate::person;
 #[derive(Debug, Default)]
 pub(crate) struct People {
     people: BTreeMap<String, Person>,
-    /// The keys of listed people, by the ids that conversations may know them by.
-    listed: HashMap<String, String>,
+    /// The keys of people by the vendor's ids of them, where somebody can be reached by more than that.
+    keys: HashMap<String, String>,
 }
 
 impl People {
@@ -21,7 +21,7 @@ impl People {
         let mut ids = ids.into_iter().flatten().map(|id| person::within(origin, id)).peekable();
         let Some(key) = person::reached_by(&entry.contact).or_else(|| ids.peek().cloned()) else { return };
         for id in ids {
-            self.listed.insert(id, key.clone());
+            self.link(id, &key);
         }
         let person = self.people.entry(key).or_default();
         let (began, ended) = (entry.created_at, entry.updated_at.or(entry.created_at));
@@ -37,7 +37,10 @@ impl People {
     /// Adds what a conversation tells of its person.
     pub(crate) fn add(&mut self, key: String, found: &ArchivedConversation) {
         let conversation = &found.conversation;
-        let key = self.listed.get(&key).cloned().unwrap_or(key);
+        let key = self.keys.get(&key).cloned().unwrap_or(key);
+        if let Some(id) = &conversation.contact.id {
+            self.link(person::within(&found.origin, id), &key);
+        }
         let person = self.people.entry(key).or_default();
         let (began, ended) = (conversation.created_at, conversation.updated_at.or(conversation.created_at));
         let is_newer = ended >= person.last_seen;
@@ -49,14 +52,39 @@ impl People {
         conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
     }
 
+    /// Remembers that the vendor's id and a key are one person, and puts together what was known of the two.
+    fn link(&mut self, id: String, key: &str) {
+        if id == key {
+            return;
+        }
+        if let Some(known) = self.people.remove(&id) {
+            let person = self.people.entry(key.to_owned()).or_default();
+            let is_newer = known.last_seen > person.last_seen;
+            renew(&mut person.contact, &known.contact, is_newer);
+            person.first_seen = [person.first_seen, known.first_seen].into_iter().flatten().min();
+            person.last_seen = person.last_seen.max(known.last_seen);
+            person.conversations += known.conversations;
+            known.sources.iter().for_each(|source| add(&mut person.sources, source));
+            known.tags.iter().for_each(|tag| add(&mut person.tags, tag));
+        }
+        let former = &mut self.people.entry(key.to_owned()).or_default().former_keys;
+        add(former, &id);
+        self.keys.insert(id, key.to_owned());
+    }
+
     /// Returns them, sorted by key.
     pub(crate) fn finish(self) -> impl Iterator<Item = Person> {
         let mut taken = HashSet::new();
-        self.people.into_iter().map(move |(key, person)| {
-            let known = Some(person.external_id.clone()).filter(|id| !id.is_empty());
-            let id = known.or_else(|| person.contact.id.clone()).filter(|id| taken.insert(id.clone()));
-            Person { external_id: id.unwrap_or_else(|| key.clone()), key, ..person }
-        })
+        let mut external_id = |key: &String, person: &Person| {
+            let told = Some(&person.external_id).filter(|id| !id.is_empty()).or(person.contact.id.as_ref());
+            // Nobody goes under what is somebody else's key.
+            let is_free = |id: &&String| *id == key || !self.people.contains_key(*id);
+            let id = told.filter(is_free).filter(|id| taken.insert((*id).clone()));
+            id.unwrap_or(key).clone()
+        };
+        let ids: Vec<_> = self.people.iter().map(|(key, person)| external_id(key, person)).collect();
+        let people = self.people.into_iter().zip(ids);
+        people.map(|((key, person), external_id)| Person { external_id, key, ..person })
     }
 }
 

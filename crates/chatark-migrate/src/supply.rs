@@ -20,6 +20,8 @@ pub struct Order {
     pub as_text: bool,
     /// The vendor's id of the agent that it goes into, to which nothing is carried back.
     pub agent_id: String,
+    /// The ids of the agents whose conversations are chosen.
+    pub from_agents: Vec<String>,
 }
 
 /// What was chosen.
@@ -28,6 +30,8 @@ pub(crate) struct Chosen {
     pub(crate) conversations: u64,
     pub(crate) messages: u64,
 }
+
+const ORIGINAL: &str = "it is chosen twice, as a copy and as what it is a copy of";
 
 /// Packs everything of a kind and gives the parcels to `take`, always in the same order.
 ///
@@ -61,13 +65,17 @@ pub(crate) fn supply(
             losses.note("conversation", Fate::Lost, "it is a copy of one of the target's own", 1, found);
             return Ok(());
         }
+        if cargo != Cargo::History && order.from_agents.iter().any(|agent| found.is_copy_from(agent)) {
+            losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
+            return Ok(());
+        }
         match cargo {
             Cargo::History => match target.pack(Load::Conversation(found), losses)? {
                 None => Ok(()),
                 Some(parcel) if marks.insert(short(&parcel.mark)) => take(parcel),
                 // What was carried before and pulled again may come twice: by itself, and as a copy.
                 Some(_) => {
-                    losses.note("conversation", Fate::Approximated, "a copy of it goes", 1, found);
+                    losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
                     Ok(())
                 }
             },
@@ -100,7 +108,7 @@ pub(crate) fn supply(
 }
 
 /// Returns sixteen bytes that tell marks apart, since there may be a million of them.
-fn short(mark: &str) -> [u8; 16] {
+pub(crate) fn short(mark: &str) -> [u8; 16] {
     let hash = Sha256::digest(mark.as_bytes());
     std::array::from_fn(|at| hash[at])
 }

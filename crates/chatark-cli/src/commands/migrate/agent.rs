@@ -77,9 +77,8 @@ pub(super) fn run(
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
     confirm(args.yes || new == 0, &question(new, into), ui)?;
     let job = Job { target, name: name(into), cargos, order, clock: now };
-    let (archive, mut carried, exit) = carry_all(archive, job, ui)?;
+    let (archive, carried, exit) = carry_all(archive, job, plans, ui)?;
     archive.close()?;
-    fill(&mut carried, plans);
     tell(&carried, ui, verbose);
     let error = carried.iter().find_map(|carried| carried.error.as_ref());
     heard(carried.iter().try_for_each(|carried| ui.line(&summary(carried))).map_err(Failure::Output))?;
@@ -118,13 +117,19 @@ fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
     }
 }
 
-fn carry_all(archive: Archive, job: Job, ui: &Ui) -> Result<(Archive, Vec<Carried>, Exit)> {
+fn carry_all(
+    archive: Archive,
+    job: Job,
+    plans: Vec<Forecast>,
+    ui: &Ui,
+) -> Result<(Archive, Vec<Carried>, Exit)> {
     runtime()?.block_on(async {
         let stop = Stop::listen(ui)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
         let carried = carry(archive, job, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
-        let (archive, carried) = carried?;
+        let (archive, mut carried) = carried?;
+        fill(&mut carried, plans);
         let exit = stop.exit(exit_of(&carried));
         Ok((archive, carried, exit))
     })
@@ -189,7 +194,10 @@ fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive)
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
-    Ok(Order { selection: selection(what, sources)?, as_text: what.as_text, agent_id: agent_id(into) })
+    let is_chosen = |status: &&SourceStatus| sources.iter().any(|name| name.as_str() == status.source);
+    let from_agents = held.iter().filter(is_chosen).map(|status| status.agent_id.clone()).collect();
+    let (selection, as_text) = (selection(what, sources)?, what.as_text);
+    Ok(Order { selection, as_text, agent_id: agent_id(into), from_agents })
 }
 
 /// Returns the name of a target in the ledger: the same whatever the config calls it.
@@ -323,6 +331,12 @@ fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
                 );
             }
             (None, None) => {}
+        }
+        if carried.error.is_none() && carried.unfinished > 0 {
+            ui.warn(&format!(
+                "{} that an earlier run began are not among what was chosen now: run it again without filters",
+                grouped(carried.unfinished)
+            ));
         }
         if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {
             // The marks of people may be their addresses.
