@@ -42,13 +42,14 @@ const TERMS: Terms = Terms {
         at_once: AT_ONCE,
         requests_each: 0,
         listed_at_once: AT_ONCE as u64,
+        unique_email: true,
         text_characters: None,
         rules: RULES,
     }],
     pace: None,
     notes: &[
         "Chatbase takes no history: chat would answer anew, at a cost, with today's date; conversations stay in the archive",
-        "an e-mail address can be there once: a person who is known there already is refused",
+        "an e-mail address can be there once: who has it there already is left as they are",
     ],
 };
 
@@ -67,8 +68,9 @@ impl Target for ChatbaseV1 {
         let Load::Person(person) = load else { return Ok(None) };
         let (mark, sign) = (person.key.clone(), person.external_id.clone());
         let (creation, former_marks) = (user(person).into(), person.former_keys.clone());
+        let email = person.contact.email.as_deref().map(|email| email.trim().to_lowercase());
         let completion = Bytes::new();
-        Ok(Some(Parcel { mark, former_marks, sign, origin: None, messages: 0, creation, completion }))
+        Ok(Some(Parcel { mark, former_marks, sign, email, origin: None, messages: 0, creation, completion }))
     }
 
     async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
@@ -93,7 +95,8 @@ impl Target for ChatbaseV1 {
             let answer: KnownContacts = self.client.json(&call).await?;
             let mut shown = Vec::new();
             for contact in &answer.data {
-                let found = Found { id: contact.id(), sign: contact.external_id(), messages: None };
+                let (id, sign, email) = (contact.id(), contact.external_id(), contact.email());
+                let found = Found { id, sign, messages: None, email };
                 look(&found)?;
                 shown.push((found.id, found.sign));
             }

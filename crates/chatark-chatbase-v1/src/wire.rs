@@ -25,7 +25,7 @@ pub(crate) struct Envelope {
     pub(crate) data: Option<Vec<Value>>,
 }
 
-/// A page of contacts, of which the ids alone are read.
+/// A page of contacts, of which ids and addresses alone are read.
 #[derive(Debug, Deserialize)]
 pub(crate) struct KnownContacts {
     pub(crate) data: Vec<Known>,
@@ -40,16 +40,23 @@ pub(crate) struct Acknowledged {
     data: Value,
 }
 
-/// The ids of a contact: the vendor's and ours.
+/// The ids of a contact, the vendor's and ours, and the address.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Known {
     #[serde(default)]
     pub(crate) id: Value,
     #[serde(default)]
     pub(crate) external_id: Value,
+    #[serde(default)]
+    pub(crate) email: Value,
 }
 
 impl Known {
+    /// Returns the e-mail address, in lower case.
+    pub(crate) fn email(&self) -> Option<String> {
+        self.email.as_str().map(|email| email.trim().to_lowercase())
+    }
+
     pub(crate) fn id(&self) -> Option<String> {
         self.id.as_str().map(str::to_owned)
     }

@@ -35,6 +35,7 @@ const TERMS: Terms = Terms {
         at_once: 1,
         requests_each: 0,
         listed_at_once: LIST_LIMIT as u64,
+        unique_email: false,
         text_characters: Some(TEXT_CHARACTERS),
         rules: &[],
     }],
@@ -92,7 +93,7 @@ impl Target for ChatbaseV2 {
             };
             for source in &page.data {
                 let sign = source.name.as_deref().and_then(signed).map(str::to_owned);
-                look(&Found { id: source.id.clone(), sign, messages: None })?;
+                look(&Found { id: source.id.clone(), sign, ..Found::default() })?;
             }
             let pagination = page.pagination;
             let Some(cursor) = pagination.cursor.filter(|_| pagination.has_more != Some(false)) else {
@@ -128,6 +129,7 @@ fn parcel(key: &str, body: &Value) -> Parcel {
         mark: key.to_owned(),
         former_marks: Vec::new(),
         sign: key.to_owned(),
+        email: None,
         origin: None,
         messages: 0,
         creation: body.to_string().into(),

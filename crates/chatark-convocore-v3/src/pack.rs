@@ -87,7 +87,7 @@ fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
     // One agent that is read through two of its vendor's APIs is one agent.
     let mark = sign.split_once(" / ").map_or(sign.as_str(), |(_, rest)| rest).to_owned();
     let (messages, former_marks) = (counts.iter().sum(), Vec::new());
-    Ok(Parcel { mark, former_marks, sign, origin, messages, creation, completion })
+    Ok(Parcel { mark, former_marks, sign, email: None, origin, messages, creation, completion })
 }
 
 /// Packs a person, where anything is known by which somebody could reach or greet them.
@@ -111,7 +111,8 @@ pub(crate) fn lead(person: &Person) -> Option<Parcel> {
     lead.insert("notes".to_owned(), format!("{ORIGIN}{sign}").into());
     let creation = body(&Value::Object(lead));
     let (mark, former_marks) = (person.key.clone(), person.former_keys.clone());
-    Some(Parcel { mark, former_marks, sign, origin: None, messages: 0, creation, completion: Bytes::new() })
+    let completion = Bytes::new();
+    Some(Parcel { mark, former_marks, sign, email: None, origin: None, messages: 0, creation, completion })
 }
 
 fn one_line(text: &str) -> String {

@@ -39,6 +39,7 @@ const TERMS: Terms = Terms {
             at_once: 1,
             requests_each: 1,
             listed_at_once: PAGE_LIMIT,
+            unique_email: false,
             text_characters: None,
             rules: &[],
         },
@@ -47,6 +48,7 @@ const TERMS: Terms = Terms {
             at_once: LEADS_LIMIT,
             requests_each: 0,
             listed_at_once: LEADS_LIMIT as u64,
+            unique_email: false,
             text_characters: None,
             rules: pack::LEAD_RULES,
         },
@@ -214,7 +216,7 @@ impl ConvocoreV3 {
 
     /// Shows a row of the list. The list has no notes, so the sign is asked for where somebody wants to see it.
     async fn show(&self, row: &Row, look: Look<'_>) -> Result<()> {
-        let found = Found { id: row.id.clone(), sign: row.sign(), messages: row.messages_num };
+        let found = Found { id: row.id.clone(), sign: row.sign(), messages: row.messages_num, email: None };
         let (true, Some(id)) = (look(&found)? && found.sign.is_none() && row.was_carried(), &row.id) else {
             return Ok(());
         };
@@ -238,7 +240,7 @@ impl ConvocoreV3 {
             let answer: Leads = self.client.json(&call).await?;
             let mut shown = Vec::new();
             for lead in &answer.leads {
-                let found = Found { id: lead.id.clone(), sign: lead.sign(), messages: None };
+                let found = Found { id: lead.id.clone(), sign: lead.sign(), ..Found::default() };
                 look(&found)?;
                 shown.push((found.id, found.sign));
             }

@@ -91,6 +91,8 @@ pub struct Taking {
     pub requests_each: u64,
     /// How many of them the vendor lists with one request, for reading back.
     pub listed_at_once: u64,
+    /// Whether an e-mail address can be there once, so that who has it there already is left alone.
+    pub unique_email: bool,
     /// The most characters of a text; nothing where texts are not taken.
     pub text_characters: Option<usize>,
     /// What becomes of the fields of conversations from which people or knowledge are drawn.
@@ -164,6 +166,8 @@ pub struct Parcel {
     pub former_marks: Vec<String>,
     /// The text by which it is found again at the target.
     pub sign: String,
+    /// The e-mail address of a person, in lower case.
+    pub email: Option<String>,
     /// The conversation that it was made of, where it was made of one.
     pub origin: Option<(SourceName, ConversationId)>,
     /// How many messages it carries.
@@ -183,6 +187,8 @@ pub struct Found {
     pub sign: Option<String>,
     /// How many messages it has, where the vendor tells.
     pub messages: Option<u64>,
+    /// The e-mail address of a person, in lower case, where an address can be there once.
+    pub email: Option<String>,
 }
 
 /// How the line begins, in a note at a target, that names the origin of what was carried there.

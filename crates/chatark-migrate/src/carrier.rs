@@ -82,6 +82,8 @@ struct Voyage {
     doubtful_since: Option<Timestamp>,
     /// The marks of parcels that an earlier run was refused, with the time of that.
     refused_before: Vec<(Option<Timestamp>, String)>,
+    /// The e-mail addresses of people who are there without Chatark.
+    theirs: HashSet<String>,
     /// How much went wrong in a row.
     in_a_row: u64,
 }
@@ -187,6 +189,9 @@ impl Carrier {
     async fn rounds(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<ReadBack> {
         self.complete_what_was_left(cargo, voyage).await?;
         let completed = voyage.tally.written;
+        if self.taking(cargo)?.unique_email {
+            voyage.theirs = self.unless_stopped(self.addresses_there(cargo)).await?;
+        }
         self.pass(cargo, Pass::First, voyage).await?;
         voyage.tally.already -= completed.min(voyage.tally.already);
         for _ in 0..ROUNDS {
@@ -350,7 +355,12 @@ impl Carrier {
             voyage.tally.already += u64::from(is_there);
             voyage.tally.changed += u64::from(is_there && has_changed);
         }
+        let is_theirs = parcel.email.as_ref().is_some_and(|email| voyage.theirs.contains(email));
         Ok(match (standing, pass) {
+            (Standing::New | Standing::Refused, Pass::First) if is_theirs => {
+                voyage.tally.theirs += 1;
+                Step::Nothing
+            }
             (Standing::Created, _) => Step::Complete(held.and_then(|held| held.target_id)),
             (Standing::There, _) | (_, Pass::Left) => Step::Nothing,
             (Standing::Doubtful, Pass::First) => {
@@ -456,6 +466,19 @@ impl Carrier {
             }
             Err(error) => Trip::ended(error),
         }
+    }
+
+    /// Returns the e-mail addresses of people at the target whom the ledger does not know.
+    async fn addresses_there(&self, cargo: Cargo) -> Result<HashSet<String>> {
+        let mut addresses = HashSet::new();
+        let mut look = |found: &Found| {
+            if self.held(cargo, found)?.is_none() {
+                addresses.extend(found.email.clone());
+            }
+            Ok(false)
+        };
+        self.job.target.each_held(cargo, &mut look).await?;
+        Ok(addresses)
     }
 
     /// Looks at the target for what the ledger only knows as intended, and returns how many were found.

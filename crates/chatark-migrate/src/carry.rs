@@ -47,6 +47,8 @@ pub struct Tally {
     pub already: u64,
     /// Of those, the ones that have changed here since; they are left as they are there.
     pub changed: u64,
+    /// People who were there without Chatark, known by their e-mail address; they are left as they are.
+    pub theirs: u64,
     /// Parcels of an earlier request without an answer that were found at the target, and not written twice.
     pub recovered: u64,
     /// Parcels that the vendor refused.

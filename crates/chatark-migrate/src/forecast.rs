@@ -74,7 +74,11 @@ fn forecast_of(
     let taking = target.terms().taking(cargo).filter(|_| items + done > 0);
     let requests = taking.map_or(0, |taking| {
         let read_back = (done + created + new).div_ceil(taking.listed_at_once).max(1);
-        new.div_ceil(taking.at_once as u64) + (new + created) * taking.requests_each + read_back
+        let looked_through = if taking.unique_email { read_back } else { 0 };
+        looked_through
+            + new.div_ceil(taking.at_once as u64)
+            + (new + created) * taking.requests_each
+            + read_back
     });
     let seconds =
         target.terms().pace.map(|Pace { requests: allowed, seconds }| (requests * seconds).div_ceil(allowed));

@@ -113,7 +113,7 @@ fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
         }
     }
     for Carried { tally, left, .. } in carried {
-        *left = tally.items.saturating_sub(tally.written + tally.already + tally.refused);
+        *left = tally.items.saturating_sub(tally.written + tally.already + tally.theirs + tally.refused);
     }
 }
 
@@ -292,6 +292,7 @@ fn summary(carried: &Carried) -> String {
         grouped(tally.already)
     );
     for (number, what) in [
+        (tally.theirs, "there without Chatark, and left as they are"),
         (tally.changed, "changed here since"),
         (tally.recovered, "found again after an answer that did not arrive"),
         (tally.refused, "refused"),
