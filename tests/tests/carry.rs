@@ -515,9 +515,33 @@ fn who_leaves_an_address_later_is_the_same_person() {
     let later = meeting("c", 1_790_000_200, Some("ann@example.com"));
     house.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
     house.expect(0, &["pull", "source-1"]);
-    let contacts = carried(&house.expect(0, &run_into(&[])), "contacts");
-    assert_eq!((count(&contacts, "items"), count(&contacts, "already")), (1, 1), "{contacts}");
+    // Whatever is chosen, the person is the same.
+    for chosen in [&[][..], &["--until", "2026-09-21T14:14:00Z"], &["--sample", "1"]] {
+        let contacts = carried(&house.expect(0, &run_into(chosen)), "contacts");
+        assert_eq!((count(&contacts, "items"), count(&contacts, "already")), (1, 1), "{contacts}");
+    }
     assert_eq!(house.sandbox().contacts("agent-shop").len(), 1);
+}
+
+/// Two people who share an id, such as that of a kiosk, stay two; who has the id alone is nobody of them.
+#[test]
+fn people_who_share_an_id_stay_themselves() {
+    let meeting = |id: &str, at, email: Option<&str>| {
+        let (email, name) = (email.map(str::to_owned), Some("Somebody".to_owned()));
+        let contact = Contact { id: Some("kiosk".to_owned()), name, email, ..Contact::default() };
+        Conversation { contact, ..api_conversation(id, "u", at, 2) }
+    };
+    let conversations = vec![
+        meeting("a", 1_790_000_000, Some("ann@example.com")),
+        meeting("b", 1_790_000_100, None),
+        meeting("c", 1_790_000_200, Some("bob@example.com")),
+    ];
+    let house = house(holding(Vendor::ChatbaseV1, conversations), knowing(&[]));
+    house.expect(0, &run_into(&[]));
+    let held = house.sandbox().contacts("agent-shop");
+    let mut emails: Vec<_> = held.iter().map(|contact| contact["email"].as_str().unwrap_or("none")).collect();
+    emails.sort_unstable();
+    assert_eq!(emails, ["ann@example.com", "bob@example.com", "none"]);
 }
 
 #[test]

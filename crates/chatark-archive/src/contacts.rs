@@ -148,25 +148,30 @@ impl Archive {
         Ok(())
     }
 
-    /// Gives the latest version of every person of these sources, or of all where none is named, to `take`, sorted
-    /// by source, list and id.
+    /// Gives the latest version of every person of these sources, or of all where none is named, to `take` with the
+    /// vendor's list, sorted by source, list and id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one person at a time.
     pub fn each_contact(
         &self,
         sources: &[SourceName],
-        mut take: impl FnMut(&Origin, &ListedContact) -> Result<()>,
+        mut take: impl FnMut(&Origin, ContactList, &ListedContact) -> Result<()>,
     ) -> Result<()> {
         let failed = database("read the contacts");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
         let sql = format!(
-            "SELECT {COLUMNS} FROM listed_contact WHERE source_key = ?1 AND is_latest = 1 ORDER BY list, id"
+            "SELECT {COLUMNS}, list FROM listed_contact WHERE source_key = ?1 AND is_latest = 1 ORDER BY list, id"
         );
         for (key, origin) in self.origins(sources)? {
             let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
             let mut rows = statement.query([key]).map_err(&failed)?;
             while let Some(row) = rows.next().map_err(&failed)? {
-                take(&origin, &read(row)?)?;
+                let list: String = row.get(11).map_err(&failed)?;
+                let list = ContactList::from_word(&list).ok_or_else(|| {
+                    let message = "a stored word is not one that Chatark writes";
+                    Error::new(ErrorKind::Damaged, "read the contacts", message)
+                })?;
+                take(&origin, list, &read(row)?)?;
             }
         }
         snapshot.finish().map_err(&failed)

@@ -147,6 +147,13 @@ impl Archive {
         transaction.commit().map_err(failed())
     }
 
+    /// Gives a transfer another mark; what is known of it stays.
+    pub fn rename_transfer(&mut self, target: &str, cargo: Cargo, from: &str, to: &str) -> Result<()> {
+        let sql = "UPDATE transfer SET mark = ?4 WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
+        let renamed = self.connection.execute(sql, params![target, cargo.as_str(), from, to]);
+        renamed.map(drop).map_err(database("write the ledger of migrations"))
+    }
+
     /// Takes back transfers of which nothing was sent.
     pub fn forget_transfers(&mut self, target: &str, cargo: Cargo, marks: &[&str]) -> Result<()> {
         let failed = || database("write the ledger of migrations");

@@ -54,7 +54,8 @@ pub(crate) struct Known {
 impl Known {
     /// Returns the e-mail address, in lower case.
     pub(crate) fn email(&self) -> Option<String> {
-        self.email.as_str().map(|email| email.trim().to_lowercase())
+        let email = self.email.as_str().map(|email| email.trim().to_lowercase());
+        email.filter(|email| !email.is_empty())
     }
 
     pub(crate) fn id(&self) -> Option<String> {

@@ -209,6 +209,11 @@ impl ArchivedConversation {
         carried.map_or_else(own, str::to_owned).replace(char::is_control, " ")
     }
 
+    /// Returns whether it was carried to where it comes from.
+    pub fn is_copy(&self) -> bool {
+        self.conversation.notes.as_deref().and_then(origin_in).is_some()
+    }
+
     /// Returns whether it is a copy of a conversation of this agent.
     pub fn is_copy_from(&self, agent_id: &str) -> bool {
         let carried = self.conversation.notes.as_deref().and_then(origin_in);

@@ -165,7 +165,7 @@ impl House {
 
     fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let take = |_: &Origin, listed: &ListedContact| {
+        let take = |_: &Origin, _, listed: &ListedContact| {
             names.extend(listed.contact.name.clone());
             Ok(())
         };

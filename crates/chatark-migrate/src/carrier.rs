@@ -16,7 +16,7 @@ use tokio::task::{self, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::carry::{Carried, Job, Progress, ReadBack, Tally};
-use crate::ledger::{Standing, digest, transfer};
+use crate::ledger::{Standing, digest, known, transfer};
 use crate::supply::{Chosen, short, supply};
 
 /// How many requests are under way at a time, once the first one has gone well.
@@ -223,6 +223,8 @@ impl Carrier {
             voyage.doubtful.clear();
             voyage.doubt = None;
         }
+        // What was refused stays begun, and is tried again at the end.
+        voyage.tally.refused = 0;
         Ok(())
     }
 
@@ -378,16 +380,14 @@ impl Carrier {
         })
     }
 
-    /// Returns what the ledger knows of a parcel, under its mark or one that it had before.
+    /// Returns what the ledger knows of a parcel, and gives it its present mark there.
     fn known(&self, cargo: Cargo, parcel: &Parcel) -> Result<Option<Transfer>> {
-        let ledger = self.ledger();
-        for mark in std::iter::once(&parcel.mark).chain(&parcel.former_marks) {
-            let held = ledger.transfer(&self.job.name, cargo, mark)?;
-            if held.as_ref().is_some_and(|held| *mark == parcel.mark || held.state == TransferState::Done) {
-                return Ok(held);
-            }
+        let (mut ledger, name) = (self.ledger(), &self.job.name);
+        let Some(held) = known(&ledger, name, cargo, parcel)? else { return Ok(None) };
+        if held.mark != parcel.mark {
+            ledger.rename_transfer(name, cargo, &held.mark, &parcel.mark)?;
         }
-        Ok(None)
+        Ok(Some(Transfer { mark: parcel.mark.clone(), ..held }))
     }
 
     /// Creates parcels with one request. Where it is refused, its halves are sent by themselves, down to the parcel
@@ -429,7 +429,7 @@ impl Carrier {
             && lot.iter().zip(&ids).all(|(parcel, id)| id.is_some() || parcel.completion.is_empty());
         if !has_all {
             let message = "the vendor does not say under which id it has what it was sent";
-            return Trip::doubtful(&lot, Error::new(ErrorKind::Malformed, MIGRATE, message));
+            return Trip::doubtful(&lot, Error::new(ErrorKind::Malformed, MIGRATE, message).doubtful());
         }
         if let Err(error) = self.keep(cargo, &lot, TransferState::Created, &ids, None) {
             return Trip::ended(error);
@@ -472,7 +472,8 @@ impl Carrier {
     async fn addresses_there(&self, cargo: Cargo) -> Result<HashSet<String>> {
         let mut addresses = HashSet::new();
         let mut look = |found: &Found| {
-            if self.held(cargo, found)?.is_none() {
+            let held = self.held(cargo, found)?;
+            if held.is_none_or(|held| held.state == TransferState::Refused) {
                 addresses.extend(found.email.clone());
             }
             Ok(false)

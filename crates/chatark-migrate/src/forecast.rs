@@ -6,7 +6,7 @@ use chatark_archive::{Archive, TransferState};
 use chatark_core::{Cargo, Loss, Losses, Pace, Result, Target};
 use serde::Serialize;
 
-use crate::ledger::{Standing, digest};
+use crate::ledger::{Standing, digest, known};
 use crate::supply::{Order, supply};
 
 /// What would go of one kind, what it would take, and what of it would be lost.
@@ -58,7 +58,7 @@ fn forecast_of(
     let mut standings: BTreeMap<Standing, u64> = BTreeMap::new();
     let mut changed = 0;
     let chosen = supply(archive, order, target, cargo, &mut losses, |parcel| {
-        let held = archive.transfer(name, cargo, &parcel.mark)?;
+        let held = known(archive, name, cargo, &parcel)?;
         let standing = Standing::of(held.as_ref());
         *standings.entry(standing).or_default() += 1;
         changed +=

@@ -1,7 +1,7 @@
 //! What the ledger says of a parcel, and how it is written.
 
-use chatark_archive::{Transfer, TransferState};
-use chatark_core::{Parcel, Timestamp};
+use chatark_archive::{Archive, Transfer, TransferState};
+use chatark_core::{Cargo, Parcel, Result, Timestamp};
 use sha2::{Digest, Sha256};
 
 /// What is to be done with a parcel, by what the ledger says of it.
@@ -32,6 +32,21 @@ impl Standing {
             Some(TransferState::Done) => Self::There,
         }
     }
+}
+
+/// Returns what the ledger knows of a parcel, under its mark or under one that it had in an earlier run.
+pub(crate) fn known(
+    ledger: &Archive,
+    target: &str,
+    cargo: Cargo,
+    parcel: &Parcel,
+) -> Result<Option<Transfer>> {
+    for mark in std::iter::once(&parcel.mark).chain(&parcel.former_marks) {
+        if let Some(held) = ledger.transfer(target, cargo, mark)? {
+            return Ok(Some(held));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the hash of what is sent for a parcel.

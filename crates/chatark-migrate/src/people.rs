@@ -1,28 +1,41 @@
 //! The people behind conversations, each of them once. Memory grows with their number.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Person};
+use chatark_core::{
+    ArchivedConversation, Contact, ContactList, Fate, ListedContact, Losses, Origin, Person, Rule,
+};
 
-use crate::person;
+use crate::person::Identities;
 
 /// People as they are met: first those whom a vendor lists, then those of conversations.
 #[derive(Debug, Default)]
 pub(crate) struct People {
+    identities: Identities,
     people: BTreeMap<String, Person>,
-    /// The keys of people by the vendor's ids of them, where somebody can be reached by more than that.
-    keys: HashMap<String, String>,
 }
 
 impl People {
-    /// Adds somebody whom the vendor lists apart from conversations.
-    pub(crate) fn add_listed(&mut self, origin: &Origin, entry: &ListedContact) {
-        let ids = [&entry.external_id, &entry.id];
-        let mut ids = ids.into_iter().flatten().map(|id| person::within(origin, id)).peekable();
-        let Some(key) = person::reached_by(&entry.contact).or_else(|| ids.peek().cloned()) else { return };
-        for id in ids {
-            self.link(id, &key);
-        }
+    pub(crate) fn new(identities: Identities) -> Self {
+        Self { identities, people: BTreeMap::new() }
+    }
+
+    /// Adds somebody whom a vendor lists apart from conversations, and notes what becomes of the entry.
+    pub(crate) fn meet(
+        &mut self,
+        origin: &Origin,
+        list: ContactList,
+        entry: &ListedContact,
+        losses: &mut Losses,
+    ) {
+        let id = entry.id.as_deref().unwrap_or_default();
+        let Some(key) = self.identities.listed(origin, list, entry) else {
+            losses.note_of("listed_contact", Fate::Lost, "nothing is known of the person", 1, id);
+            return;
+        };
+        let has_extra = usize::from(!entry.extra.is_empty());
+        losses.note_of("listed_contact", Fate::Kept, "with the person that it tells of", 1, id);
+        losses.note_of("listed_contact.extra", Fate::Lost, "the target has no place for it", has_extra, id);
         let person = self.people.entry(key).or_default();
         let (began, ended) = (entry.created_at, entry.updated_at.or(entry.created_at));
         renew(&mut person.contact, &entry.contact, ended >= person.last_seen);
@@ -34,13 +47,14 @@ impl People {
         add(&mut person.sources, origin.source.as_str());
     }
 
-    /// Adds what a conversation tells of its person.
-    pub(crate) fn add(&mut self, key: String, found: &ArchivedConversation) {
+    /// Adds what a conversation tells of its person, and notes what becomes of its fields by the rules of a target.
+    pub(crate) fn gather(&mut self, rules: &[Rule], found: &ArchivedConversation, losses: &mut Losses) {
+        let Some(key) = self.identities.key(found) else {
+            losses.note("conversation", Fate::Lost, "nothing is known of the person", 1, found);
+            return;
+        };
+        losses.apply(rules, found);
         let conversation = &found.conversation;
-        let key = self.keys.get(&key).cloned().unwrap_or(key);
-        if let Some(id) = &conversation.contact.id {
-            self.link(person::within(&found.origin, id), &key);
-        }
         let person = self.people.entry(key).or_default();
         let (began, ended) = (conversation.created_at, conversation.updated_at.or(conversation.created_at));
         let is_newer = ended >= person.last_seen;
@@ -52,28 +66,14 @@ impl People {
         conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
     }
 
-    /// Remembers that the vendor's id and a key are one person, and puts together what was known of the two.
-    fn link(&mut self, id: String, key: &str) {
-        if id == key {
-            return;
-        }
-        if let Some(known) = self.people.remove(&id) {
-            let person = self.people.entry(key.to_owned()).or_default();
-            let is_newer = known.last_seen > person.last_seen;
-            renew(&mut person.contact, &known.contact, is_newer);
-            person.first_seen = [person.first_seen, known.first_seen].into_iter().flatten().min();
-            person.last_seen = person.last_seen.max(known.last_seen);
-            person.conversations += known.conversations;
-            known.sources.iter().for_each(|source| add(&mut person.sources, source));
-            known.tags.iter().for_each(|tag| add(&mut person.tags, tag));
-        }
-        let former = &mut self.people.entry(key.to_owned()).or_default().former_keys;
-        add(former, &id);
-        self.keys.insert(id, key.to_owned());
-    }
-
     /// Returns them, sorted by key.
-    pub(crate) fn finish(self) -> impl Iterator<Item = Person> {
+    pub(crate) fn finish(mut self) -> impl Iterator<Item = Person> {
+        for (former, key) in self.identities.former() {
+            if let Some(person) = self.people.get_mut(&key) {
+                person.former_keys.push(former.clone());
+            }
+        }
+        self.people.values_mut().for_each(|person| person.former_keys.sort());
         let mut taken = HashSet::new();
         let mut external_id = |key: &String, person: &Person| {
             let told = Some(&person.external_id).filter(|id| !id.is_empty()).or(person.contact.id.as_ref());

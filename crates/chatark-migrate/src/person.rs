@@ -1,51 +1,109 @@
-//! Who wrote.
+//! Who wrote: what tells one person from another.
+//!
+//! A person is an e-mail address; or a telephone number, which is an address's where it came with exactly one; or the
+//! vendor's id, which is good within its source, and is theirs with whom it came alone. Who none of these is known of
+//! has a person of their own for each conversation.
 
-use chatark_core::{ArchivedConversation, Contact, Fate, ListedContact, Losses, Origin, Rule};
+use std::collections::HashMap;
 
-use crate::people::People;
+use chatark_archive::{Archive, Filter};
+use chatark_core::{ArchivedConversation, Contact, ContactList, ListedContact, Origin, Result, SourceName};
 
-/// Adds the person of a conversation to people, and notes what becomes of its fields by the rules of a target.
-pub(crate) fn gather(people: &mut People, rules: &[Rule], found: &ArchivedConversation, losses: &mut Losses) {
-    match key(found) {
-        Some(key) => {
-            losses.apply(rules, found);
-            people.add(key, found);
+/// What is known of who is who, over all that the archive has of some sources.
+#[derive(Debug, Default)]
+pub(crate) struct Identities {
+    /// What a telephone number or an id stands for: an address or a number; nothing where it came with several.
+    links: HashMap<String, Option<String>>,
+}
+
+impl Identities {
+    /// Reads who is who, whatever is chosen of the archive afterwards: a person must be the same in every run.
+    pub(crate) fn read(archive: &Archive, sources: &[SourceName]) -> Result<Self> {
+        let mut identities = Self::default();
+        let filter = Filter { sources: sources.to_vec(), ..Filter::default() };
+        archive.each(&filter, |found| {
+            let contact = &found.conversation.contact;
+            identities.note(contact, contact.id.as_ref().map(|id| within(&found.origin, id)));
+            Ok(())
+        })?;
+        archive.each_contact(sources, |origin, list, entry| {
+            ids(origin, list, entry).for_each(|id| identities.note(&entry.contact, Some(id)));
+            identities.note(&entry.contact, None);
+            Ok(())
+        })?;
+        Ok(identities)
+    }
+
+    fn note(&mut self, contact: &Contact, id: Option<String>) {
+        let (address, number) = (address(contact), number(contact));
+        if let (Some(address), Some(number)) = (&address, &number) {
+            self.link(number.clone(), address);
         }
-        None => losses.note("conversation", Fate::Lost, "nothing is known of the person", 1, found),
+        if let (Some(reached), Some(id)) = (address.or(number), id) {
+            self.link(id, &reached);
+        }
+    }
+
+    fn link(&mut self, from: String, to: &str) {
+        let link = self.links.entry(from).or_insert_with(|| Some(to.to_owned()));
+        if link.as_ref().is_some_and(|link| link != to) {
+            *link = None;
+        }
+    }
+
+    /// Returns what a number or an id stands for in the end: an id for a number, and that for an address.
+    fn resolved(&self, key: String) -> String {
+        let next = |key: &String| self.links.get(key).cloned().flatten();
+        let Some(reached) = next(&key) else { return key };
+        next(&reached).unwrap_or(reached)
+    }
+
+    /// Returns every number and id that stands for something else, with what it stands for.
+    pub(crate) fn former(&self) -> impl Iterator<Item = (&String, String)> {
+        let linked = self.links.iter().filter(|(_, link)| link.is_some());
+        linked.map(|(from, _)| (from, self.resolved(from.clone())))
+    }
+
+    /// Returns the key of a conversation's person; `None` where nothing is known at all.
+    pub(crate) fn key(&self, found: &ArchivedConversation) -> Option<String> {
+        let contact = &found.conversation.contact;
+        let id = || contact.id.as_ref().map(|id| within(&found.origin, id));
+        let known = address(contact).or_else(|| number(contact)).or_else(id).map(|key| self.resolved(key));
+        known.or_else(|| {
+            let is_known = *contact != Contact::default();
+            is_known.then(|| format!("{}/conversation/{}", found.origin.source, found.conversation.id))
+        })
+    }
+
+    /// Returns the key of somebody whom a vendor lists; `None` where nothing is known at all.
+    pub(crate) fn listed(&self, origin: &Origin, list: ContactList, entry: &ListedContact) -> Option<String> {
+        let id = || ids(origin, list, entry).next();
+        let known = address(&entry.contact).or_else(|| number(&entry.contact)).or_else(id);
+        known.map(|key| self.resolved(key))
     }
 }
 
-/// Adds somebody whom a vendor lists apart from conversations, and notes what becomes of the entry.
-pub(crate) fn meet(people: &mut People, origin: &Origin, entry: &ListedContact, losses: &mut Losses) {
-    let id = entry.id.as_deref().unwrap_or_default();
-    let has_extra = usize::from(!entry.extra.is_empty());
-    losses.note_of("listed_contact", Fate::Kept, "with the person that it tells of", 1, id);
-    losses.note_of("listed_contact.extra", Fate::Lost, "the target has no place for it", has_extra, id);
-    people.add_listed(origin, entry);
+/// Returns the ids of an entry. Those of contacts are what conversations may know them by, those of leads are not.
+fn ids(origin: &Origin, list: ContactList, entry: &ListedContact) -> impl Iterator<Item = String> {
+    let of_list = |id: &String| match list {
+        ContactList::Contacts => within(origin, id),
+        ContactList::Leads => within(origin, &format!("{}/{id}", list.as_str())),
+    };
+    let external = entry.external_id.as_ref().map(|id| within(origin, id));
+    external.into_iter().chain(entry.id.as_ref().map(of_list))
 }
 
-/// Returns what tells one person from another: an e-mail address, a telephone number, or the vendor's id, which is
-/// good within its source alone. Of whom none of these is known, each conversation has a person of its own; `None`
-/// where nothing is known at all.
-pub(crate) fn key(found: &ArchivedConversation) -> Option<String> {
-    let contact = &found.conversation.contact;
-    let id = contact.id.as_ref().map(|id| within(&found.origin, id));
-    reached_by(contact).or(id).or_else(|| {
-        let is_known = *contact != Contact::default();
-        is_known.then(|| format!("{}/conversation/{}", found.origin.source, found.conversation.id))
-    })
+fn address(contact: &Contact) -> Option<String> {
+    let email = contact.email.as_deref().map(str::trim).filter(|email| !email.is_empty());
+    email.map(str::to_lowercase)
 }
 
-/// Returns an e-mail address or a telephone number in a form in which the same one is the same text.
-pub(crate) fn reached_by(contact: &Contact) -> Option<String> {
-    let Contact { email, phone, .. } = contact;
-    let email = email.as_deref().map(str::trim).filter(|email| !email.is_empty()).map(str::to_lowercase);
-    let digits = |phone: &String| phone.chars().filter(char::is_ascii_digit).collect::<String>();
-    let phone = phone.as_ref().map(digits).filter(|digits| digits.len() >= 6);
-    email.or(phone.map(|digits| format!("tel:{}", digits.trim_start_matches("00"))))
+/// Returns a telephone number in a form in which the same one is the same text.
+fn number(contact: &Contact) -> Option<String> {
+    let digits: String = contact.phone.as_ref()?.chars().filter(char::is_ascii_digit).collect();
+    (digits.len() >= 6).then(|| format!("tel:{}", digits.trim_start_matches("00")))
 }
 
-/// Returns an id of a vendor, which is good within its source.
-pub(crate) fn within(origin: &Origin, id: &str) -> String {
+fn within(origin: &Origin, id: &str) -> String {
     format!("{}/{id}", origin.source)
 }

@@ -40,8 +40,9 @@ impl Plan {
 
 /// Plans a migration into files. Writes nothing.
 pub fn plan(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<Plan> {
-    let (mut mapper, mut losses, mut plan) = (target.mapper(), Losses::default(), Plan::default());
-    selection.each_listed(archive, |origin, entry| mapper.meet(origin, entry, &mut losses))?;
+    let mut mapper = target.mapper(archive, selection)?;
+    let (mut losses, mut plan) = (Losses::default(), Plan::default());
+    selection.each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut losses))?;
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;

@@ -36,9 +36,10 @@ pub fn run(
     folder: &Path,
     dialect: CsvDialect,
 ) -> Result<Written> {
-    let (mut mapper, mut losses, mut plan) = (target.mapper(), Losses::default(), Plan::default());
+    let mut mapper = target.mapper(archive, selection)?;
+    let (mut losses, mut plan) = (Losses::default(), Plan::default());
     let mut sink = Sink::begin(target, folder, dialect)?;
-    selection.each_listed(archive, |origin, entry| mapper.meet(origin, entry, &mut losses))?;
+    selection.each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut losses))?;
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;

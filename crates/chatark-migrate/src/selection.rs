@@ -1,7 +1,7 @@
 //! Which conversations go.
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{ArchivedConversation, Feedback, ListedContact, Origin, Result, Status};
+use chatark_core::{ArchivedConversation, ContactList, Feedback, ListedContact, Origin, Result, Status};
 
 /// Which conversations of the archive are carried over. The default is all of them.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ impl Selection {
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
-        mut take: impl FnMut(&Origin, &ListedContact),
+        mut take: impl FnMut(&Origin, ContactList, &ListedContact),
     ) -> Result<()> {
         let asks_more = self.filter.channel.is_some()
             || self.status.is_some()
@@ -76,9 +76,9 @@ impl Selection {
         if asks_more {
             return Ok(());
         }
-        archive.each_contact(&self.filter.sources, |origin, entry| {
+        archive.each_contact(&self.filter.sources, |origin, list, entry| {
             if self.filter.window.contains(entry.created_at) {
-                take(origin, entry);
+                take(origin, list, entry);
             }
             Ok(())
         })

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 
 use chatark_archive::Archive;
-use chatark_core::{Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target};
+use chatark_core::{
+    ArchivedConversation, Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target,
+};
 use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
 use crate::people::People;
-use crate::person;
+use crate::person::Identities;
 use crate::selection::Selection;
 
 /// What goes to a target, the same for a plan and its run.
@@ -20,8 +22,6 @@ pub struct Order {
     pub as_text: bool,
     /// The vendor's id of the agent that it goes into, to which nothing is carried back.
     pub agent_id: String,
-    /// The ids of the agents whose conversations are chosen.
-    pub from_agents: Vec<String>,
 }
 
 /// What was chosen.
@@ -55,9 +55,11 @@ pub(crate) fn supply(
     let (mut people, mut questions) = (People::default(), Questions::default());
     let mut marks = HashSet::new();
     if cargo == Cargo::Contacts {
-        let meet = |origin: &_, entry: &_| person::meet(&mut people, origin, entry, losses);
+        people = People::new(Identities::read(archive, &order.selection.filter.sources)?);
+        let meet = |origin: &_, list, entry: &_| people.meet(origin, list, entry, losses);
         order.selection.each_listed(archive, meet)?;
     }
+    let originals = if cargo == Cargo::History { HashSet::new() } else { originals(archive, order)? };
     order.selection.each_by_itself(archive, |found| {
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
@@ -65,7 +67,7 @@ pub(crate) fn supply(
             losses.note("conversation", Fate::Lost, "it is a copy of one of the target's own", 1, found);
             return Ok(());
         }
-        if cargo != Cargo::History && order.from_agents.iter().any(|agent| found.is_copy_from(agent)) {
+        if found.is_copy() && originals.contains(&place(found)) {
             losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
             return Ok(());
         }
@@ -80,7 +82,7 @@ pub(crate) fn supply(
                 }
             },
             Cargo::Contacts => {
-                person::gather(&mut people, taking.rules, found, losses);
+                people.gather(taking.rules, found, losses);
                 Ok(())
             }
             Cargo::Knowledge => {
@@ -105,6 +107,24 @@ pub(crate) fn supply(
         answers.iter().try_for_each(|answer| pack(Load::Answer(answer), losses))?;
     }
     Ok(chosen)
+}
+
+/// Returns where the chosen conversations come from that are no copies.
+fn originals(archive: &Archive, order: &Order) -> Result<HashSet<[u8; 16]>> {
+    let mut originals = HashSet::new();
+    order.selection.each(archive, |found| {
+        if !found.is_copy() {
+            originals.insert(place(found));
+        }
+        Ok(())
+    })?;
+    Ok(originals)
+}
+
+/// Returns agent and id of where a conversation comes from, whichever API showed it.
+fn place(found: &ArchivedConversation) -> [u8; 16] {
+    let origin = found.first_origin();
+    short(origin.split_once(" / ").map_or(origin.as_str(), |(_, place)| place))
 }
 
 /// Returns sixteen bytes that tell marks apart, since there may be a million of them.

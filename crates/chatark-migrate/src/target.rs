@@ -1,11 +1,14 @@
 //! What a migration can go to, as files.
 
-use chatark_core::{ArchivedConversation, ListedContact, Losses, Origin, Result};
+use chatark_archive::Archive;
+use chatark_core::{ArchivedConversation, ContactList, ListedContact, Losses, Origin, Result};
 use serde_json::Value;
 
 use crate::files::{openai, sharegpt, slack, vcon};
 use crate::knowledge::Questions;
 use crate::people::People;
+use crate::person::Identities;
+use crate::selection::Selection;
 
 /// A format of another platform, to be written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +60,7 @@ impl Item {
 /// Turns conversations into items.
 pub(crate) trait Mapper {
     /// Takes somebody whom a vendor lists apart from conversations, before the first conversation comes.
-    fn meet(&mut self, _: &Origin, _: &ListedContact, _: &mut Losses) {}
+    fn meet(&mut self, _: &Origin, _: ContactList, _: &ListedContact, _: &mut Losses) {}
 
     /// Returns what a conversation becomes, and notes what of it does not arrive.
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>>;
@@ -88,14 +91,18 @@ impl FileTarget {
         Self::ALL.into_iter().find(|target| target.as_str() == word)
     }
 
-    pub(crate) fn mapper(self) -> Box<dyn Mapper> {
-        match self {
+    /// Returns what turns the chosen conversations into items.
+    pub(crate) fn mapper(self, archive: &Archive, selection: &Selection) -> Result<Box<dyn Mapper>> {
+        Ok(match self {
             Self::OpenAi => Box::new(openai::OpenAi),
             Self::ShareGpt => Box::new(sharegpt::ShareGpt),
-            Self::Contacts => Box::<People>::default(),
+            Self::Contacts => {
+                let identities = Identities::read(archive, &selection.filter.sources)?;
+                Box::new(People::new(identities))
+            }
             Self::Questions => Box::<Questions>::default(),
             Self::Vcon => Box::new(vcon::Vcon),
             Self::Slack => Box::<slack::Slack>::default(),
-        }
+        })
     }
 }

@@ -60,7 +60,7 @@ impl House {
     fn listed(&self, sources: &[&str]) -> Vec<(String, ListedContact)> {
         let sources: Vec<_> = sources.iter().map(|name| SourceName::new(*name).unwrap()).collect();
         let mut found = Vec::new();
-        let take = |origin: &chatark_core::Origin, listed: &ListedContact| {
+        let take = |origin: &chatark_core::Origin, _, listed: &ListedContact| {
             found.push((origin.source.to_string(), listed.clone()));
             Ok(())
         };

@@ -1,11 +1,10 @@
 //! One row for each person, whichever sources they wrote to.
 
 use chatark_core::{
-    ArchivedConversation, Fate, ListedContact, Losses, Origin, Person, Result, Rule, Timestamp,
+    ArchivedConversation, ContactList, Fate, ListedContact, Losses, Origin, Person, Result, Rule, Timestamp,
 };
 
 use crate::people::People;
-use crate::person;
 use crate::target::{Item, Mapper};
 
 pub(crate) const COLUMNS: &[&str] = &[
@@ -33,12 +32,12 @@ const RULES: &[Rule] = &[
 ];
 
 impl Mapper for People {
-    fn meet(&mut self, origin: &Origin, entry: &ListedContact, losses: &mut Losses) {
-        person::meet(self, origin, entry, losses);
+    fn meet(&mut self, origin: &Origin, list: ContactList, entry: &ListedContact, losses: &mut Losses) {
+        Self::meet(self, origin, list, entry, losses);
     }
 
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
-        person::gather(self, RULES, found, losses);
+        self.gather(RULES, found, losses);
         Ok(Vec::new())
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
-use crate::person;
+use crate::person::Identities;
 use crate::target::{Item, Mapper};
 
 /// Users by id, and channels by the name of their source with the day of their first conversation.
@@ -130,7 +130,7 @@ impl Slack {
         let source = &found.origin.source;
         let contact = &found.conversation.contact;
         let (key, name, email, is_bot) = match role.unwrap_or(Role::Assistant) {
-            Role::User => match person::key(found) {
+            Role::User => match Identities::default().key(found) {
                 Some(key) => {
                     let name = contact.name.as_ref().or(contact.email.as_ref()).or(contact.phone.as_ref());
                     (key, name.cloned().unwrap_or_else(|| "Visitor".to_owned()), contact.email.clone(), false)

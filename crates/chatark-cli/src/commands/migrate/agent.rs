@@ -194,10 +194,8 @@ fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive)
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
-    let is_chosen = |status: &&SourceStatus| sources.iter().any(|name| name.as_str() == status.source);
-    let from_agents = held.iter().filter(is_chosen).map(|status| status.agent_id.clone()).collect();
     let (selection, as_text) = (selection(what, sources)?, what.as_text);
-    Ok(Order { selection, as_text, agent_id: agent_id(into), from_agents })
+    Ok(Order { selection, as_text, agent_id: agent_id(into) })
 }
 
 /// Returns the name of a target in the ledger: the same whatever the config calls it.
