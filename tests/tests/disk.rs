@@ -51,13 +51,14 @@ fn conversations(path: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_full_disk_loses_nothing_and_the_next_pull_goes_on() {
-    let mut one_array = agent(Vendor::ConvocoreV3, 3_000);
+    let mut one_array = agent(Vendor::ConvocoreV3, 6_000);
     one_array.generation = Generation::OneArray;
-    for agent in [agent(Vendor::ChatbaseV1, 2_000), agent(Vendor::ChatbaseV2, 2_000), one_array] {
+    for agent in [agent(Vendor::ChatbaseV1, 4_000), agent(Vendor::ChatbaseV2, 4_000), one_array] {
         let house = house_on_disk(&agent);
+        // Room for the largest transaction, a mebibyte of conversations, and not for all of them.
         let run = on_a_disk_of(
             &house,
-            "1200k",
+            "5000k",
             r#"
             exec 2>&1
             echo "== first"; "$CHATARK" pull; echo "code $?"

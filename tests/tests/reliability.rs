@@ -452,13 +452,13 @@ fn spent() -> (i32, String) {
 }
 
 fn on_disk(size: &str, script: &str, name: &str) -> (i32, String) {
-    let agent = agent(Vendor::ChatbaseV2, 2_000);
+    let agent = agent(Vendor::ChatbaseV2, 4_000);
     let house = crate::disk::house_on_disk(&agent);
     let run = crate::disk::on_a_disk_of(&house, size, script);
     let said = crate::disk::section(&run.stdout, name);
     let code = said.rsplit_once("code ").unwrap().1.trim().parse().unwrap();
     let held = crate::disk::section(&run.stdout, "held").trim().parse::<usize>().unwrap();
-    assert!(held > 0 && held < 2_000, "{held}");
+    assert!(held > 0 && held < 4_000, "{held}");
     (code, "what was committed".to_owned())
 }
 
@@ -467,7 +467,7 @@ fn full_disk() -> (i32, String) {
         echo "== pull"; "$CHATARK" pull; echo "code $?"
         mount -o remount,size=64m "$PWD/disk"
         echo "== held"; "$CHATARK" export --offline --format jsonl --output files --quiet; wc -l < files/conversations.jsonl"#;
-    on_disk("1200k", script, "pull")
+    on_disk("5000k", script, "pull")
 }
 
 fn read_only_folder() -> (i32, String) {
