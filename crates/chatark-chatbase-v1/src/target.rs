@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chatark_core::fields::put;
 use chatark_core::{
     Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Person, Result, Rule, Settings, Taking,
-    Target, Terms,
+    Target, Terms, list_under,
 };
 use chatark_http::{Call, Connector, PageGuard};
 use serde_json::{Map, Value};
@@ -77,7 +78,8 @@ impl Target for ChatbaseV1 {
         if cargo != Cargo::Contacts {
             return Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken"));
         }
-        let call = Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(list(parcels));
+        let call =
+            Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(list_under("users", parcels));
         let answer: Acknowledged = self.client.json(&call).await?;
         Ok(parcels.iter().map(|parcel| answer.id_of(&parcel.sign)).collect())
     }
@@ -129,15 +131,4 @@ fn user(person: &Person) -> String {
         user.insert("custom_attributes".to_owned(), attributes.into());
     }
     Value::Object(user).to_string()
-}
-
-fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
-    if let Some(value) = value.filter(|value| !value.is_empty()) {
-        into.insert(key.to_owned(), value.into());
-    }
-}
-
-fn list(parcels: &[Parcel]) -> Bytes {
-    let users: Vec<_> = parcels.iter().map(|parcel| parcel.creation.as_ref()).collect();
-    [b"{\"users\":[".as_slice(), &users.join(b",".as_slice()), b"]}"].concat().into()
 }

@@ -4,6 +4,7 @@
 //! `docs/vendors/convocore-v3.md`. `form` and `input` can be read and not written.
 
 use bytes::Bytes;
+use chatark_core::fields::put;
 use chatark_core::{
     ArchivedConversation, Card, Channel, ChoiceOption, Fate, Feedback, Losses, Message, ORIGIN, Parcel, Part,
     Person, Role, Rule, Status, Timestamp, origin_in,
@@ -62,7 +63,7 @@ pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut Losses) ->
             Some(parcel)
         }
         Err(why) => {
-            losses.note("conversation", Fate::Lost, why, 1, found);
+            losses.leave(why, found);
             None
         }
     }
@@ -84,8 +85,7 @@ fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
         return Err("it is larger than the 100,000 bytes that the vendor takes at once");
     }
     let origin = Some((found.origin.source.clone(), conversation.id.clone()));
-    // One agent that is read through two of its vendor's APIs is one agent.
-    let mark = sign.split_once(" / ").map_or(sign.as_str(), |(_, rest)| rest).to_owned();
+    let mark = found.first_place();
     let (messages, former_marks) = (counts.iter().sum(), Vec::new());
     Ok(Parcel { mark, former_marks, sign, email: None, origin, messages, creation, completion })
 }
@@ -121,12 +121,6 @@ fn one_line(text: &str) -> String {
 
 fn body(value: &Value) -> Bytes {
     value.to_string().into()
-}
-
-fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
-    if let Some(value) = value.filter(|value| !value.is_empty()) {
-        into.insert(key.to_owned(), value.into());
-    }
 }
 
 /// Returns everything of a conversation but its turns.

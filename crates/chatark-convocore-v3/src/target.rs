@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chatark_core::{
-    Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Result, Settings, Taking, Target, Terms,
+    Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Result, Settings, Taking, Target,
+    Terms, list_under,
 };
 use chatark_http::{Call, Connector, CursorGuard, PageGuard};
 use serde::de::DeserializeOwned;
@@ -156,7 +156,8 @@ impl ConvocoreV3 {
     }
 
     async fn create_leads(&self, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
-        let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"]).adding(list(parcels));
+        let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
+            .adding(list_under("leads", parcels));
         let answer: Answer<Value> = self.client.json(&call).await?;
         if answer.says_no() {
             return Err(self.said_no(&call, &answer));
@@ -250,9 +251,4 @@ impl ConvocoreV3 {
         }
         Ok(())
     }
-}
-
-fn list(parcels: &[Parcel]) -> Bytes {
-    let leads: Vec<_> = parcels.iter().map(|parcel| parcel.creation.as_ref()).collect();
-    [b"{\"leads\":[".as_slice(), &leads.join(b",".as_slice()), b"]}"].concat().into()
 }

@@ -285,6 +285,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Adds a text that is there and not empty.
+pub fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        into.insert(key.to_owned(), value.into());
+    }
+}
+
 /// Adds the leftovers of a nested object under `prefix.key`.
 pub fn nest(into: &mut Map<String, Value>, prefix: &str, leftovers: Map<String, Value>) {
     into.extend(leftovers.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)));

@@ -32,7 +32,8 @@ pub use provider::{
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use target::{
-    Answer, Cargo, Found, Load, Look, ORIGIN, Parcel, Person, Taking, Target, Terms, Text, origin_in,
+    Answer, Cargo, Found, Load, Look, ORIGIN, Parcel, Person, Taking, Target, Terms, Text, list_under,
+    origin_in,
 };
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{Channel, Feedback, Role, Status};

@@ -98,6 +98,11 @@ impl Losses {
         }
     }
 
+    /// Notes that a conversation stays behind as a whole; its fields are not counted besides.
+    pub fn leave(&mut self, why: &'static str, found: &ArchivedConversation) {
+        self.note("conversation", Fate::Lost, why, 1, found);
+    }
+
     /// Notes every field that a conversation has, by the rules of a target; a field without a rule is lost.
     pub fn apply(&mut self, rules: &[Rule], found: &ArchivedConversation) {
         each_field(found, |field, count| {

@@ -203,22 +203,39 @@ impl ArchivedConversation {
     /// Returns provider, agent and id of a conversation, on one line; of a copy that was carried to where it comes
     /// from, those of its original.
     pub fn first_origin(&self) -> String {
-        let carried = self.conversation.notes.as_deref().and_then(origin_in);
         let Origin { provider, agent_id, .. } = &*self.origin;
         let own = || format!("{provider} / {agent_id} / {}", self.conversation.id);
-        carried.map_or_else(own, str::to_owned).replace(char::is_control, " ")
+        self.carried_from().map_or_else(own, str::to_owned).replace(char::is_control, " ")
+    }
+
+    /// Returns the agent and the id of [`Self::first_origin`]: one agent that is read through two of its vendor's APIs
+    /// is one agent.
+    pub fn first_place(&self) -> String {
+        let origin = self.first_origin();
+        origin.split_once(" / ").map_or(origin.as_str(), |(_, place)| place).to_owned()
     }
 
     /// Returns whether it was carried to where it comes from.
     pub fn is_copy(&self) -> bool {
-        self.conversation.notes.as_deref().and_then(origin_in).is_some()
+        self.carried_from().is_some()
     }
 
     /// Returns whether it is a copy of a conversation of this agent.
     pub fn is_copy_from(&self, agent_id: &str) -> bool {
-        let carried = self.conversation.notes.as_deref().and_then(origin_in);
-        carried.and_then(|origin| origin.split(" / ").nth(1)).is_some_and(|agent| agent == agent_id)
+        let agent = self.carried_from().and_then(|origin| origin.split(" / ").nth(1));
+        agent.is_some_and(|agent| agent == agent_id)
     }
+
+    /// Returns the origin that the note of a copy names.
+    fn carried_from(&self) -> Option<&str> {
+        self.conversation.notes.as_deref().and_then(origin_in)
+    }
+}
+
+/// Returns the body of a request that creates several parcels: what creates each of them, as a list under a key.
+pub fn list_under(key: &str, parcels: &[Parcel]) -> Bytes {
+    let parcels: Vec<_> = parcels.iter().map(|parcel| parcel.creation.as_ref()).collect();
+    [format!("{{\"{key}\":[").as_bytes(), &parcels.join(b",".as_slice()), b"]}"].concat().into()
 }
 
 impl Cargo {

@@ -160,23 +160,12 @@ fn versions(
     found: &mut SourceVerification,
     stop: &CancellationToken,
 ) -> Result<bool> {
-    let mut after = 0;
-    loop {
-        if stop.is_cancelled() {
-            return Ok(false);
-        }
-        let (page, last) = archive.versions(key, part, after, PAGE)?;
-        if page.is_empty() {
-            return Ok(true);
-        }
-        let checked = on_all_cores(page, |version| {
-            Ok(version.check(provider.map(|provider| |bytes: &[u8]| provider.normalize(bytes))))
-        })?;
-        for checked in &checked {
-            found.note(checked);
-        }
-        after = last;
-    }
+    each_page(
+        |after| archive.versions(key, part, after, PAGE),
+        |version| version.check(provider.map(|provider| |bytes: &[u8]| provider.normalize(bytes))),
+        |checked| found.note(checked),
+        stop,
+    )
 }
 
 /// Checks every version of a source's contacts, and returns whether it came to the end.
@@ -188,23 +177,35 @@ fn contact_versions(
     found: &mut SourceVerification,
     stop: &CancellationToken,
 ) -> Result<bool> {
+    each_page(
+        |after| archive.contact_versions(key, part, after, PAGE),
+        |version| {
+            version.check(
+                provider.map(|provider| move |list, bytes: &[u8]| provider.normalize_contact(list, bytes)),
+            )
+        },
+        |checked| found.note_contact(checked),
+        stop,
+    )
+}
+
+/// Reads page after page, checks each on all cores, and returns whether it came to the end.
+fn each_page<T: Send, C: Send>(
+    read: impl Fn(i64) -> Result<(Vec<T>, i64)>,
+    check: impl Fn(T) -> C + Sync,
+    mut note: impl FnMut(&C),
+    stop: &CancellationToken,
+) -> Result<bool> {
     let mut after = 0;
     loop {
         if stop.is_cancelled() {
             return Ok(false);
         }
-        let (page, last) = archive.contact_versions(key, part, after, PAGE)?;
+        let (page, last) = read(after)?;
         if page.is_empty() {
             return Ok(true);
         }
-        let checked = on_all_cores(page, |version| {
-            Ok(version.check(
-                provider.map(|provider| move |list, bytes: &[u8]| provider.normalize_contact(list, bytes)),
-            ))
-        })?;
-        for checked in &checked {
-            found.note_contact(checked);
-        }
+        on_all_cores(page, |version| Ok(check(version)))?.iter().for_each(&mut note);
         after = last;
     }
 }

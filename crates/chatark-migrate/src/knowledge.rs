@@ -45,7 +45,7 @@ impl Questions {
     pub(crate) fn add(&mut self, found: &ArchivedConversation, losses: &mut Losses) {
         let pairs = pairs::of(&found.conversation);
         if pairs.is_empty() {
-            losses.note("conversation", Fate::Lost, "the bot answers no question in it", 1, found);
+            losses.leave("the bot answers no question in it", found);
             return;
         }
         losses.apply(RULES, found);

@@ -25,7 +25,7 @@ use std::fmt::Write as _;
 
 pub use carry::{Carried, Job, Progress, ReadBack, Tally, carry};
 pub use forecast::{Forecast, forecast};
-pub use plan::{Plan, plan};
+pub use plan::{Plan, plan, refuse_nothing};
 pub use run::{Written, run};
 pub use selection::Selection;
 pub use supply::Order;

@@ -50,7 +50,7 @@ impl People {
     /// Adds what a conversation tells of its person, and notes what becomes of its fields by the rules of a target.
     pub(crate) fn gather(&mut self, rules: &[Rule], found: &ArchivedConversation, losses: &mut Losses) {
         let Some(key) = self.identities.key(found) else {
-            losses.note("conversation", Fate::Lost, "nothing is known of the person", 1, found);
+            losses.leave("nothing is known of the person", found);
             return;
         };
         losses.apply(rules, found);

@@ -23,38 +23,52 @@ pub struct Plan {
 impl Plan {
     /// Refuses a run of which nothing would come.
     pub fn refuse_nothing(&self) -> Result<()> {
-        let (message, hint) = match (self.conversations, self.items) {
-            (0, 0) => (
-                "no conversation of the archive is chosen".to_owned(),
-                "check the sources and the filters, or run `chatark pull` first",
-            ),
-            (chosen, 0) => (
-                format!("of {chosen} conversations that are chosen, the target takes none"),
-                "`chatark migrate plan` with the same arguments says why",
-            ),
-            _ => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
+        refuse_nothing(self.conversations, self.items)
     }
+}
+
+/// Refuses a migration in which no item goes of so many conversations.
+pub fn refuse_nothing(conversations: u64, items: u64) -> Result<()> {
+    let (message, hint) = match (conversations, items) {
+        (0, 0) => (
+            "no conversation of the archive is chosen".to_owned(),
+            "check the sources and the filters, or run `chatark pull` first",
+        ),
+        (chosen, 0) => (
+            format!("of {chosen} conversations that are chosen, the target takes nothing"),
+            "`chatark migrate plan` with the same arguments says why",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
 }
 
 /// Plans a migration into files. Writes nothing.
 pub fn plan(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<Plan> {
+    walk(archive, selection, target, |_| Ok(()))
+}
+
+/// Turns what is chosen into items and gives them to `write`, and returns what that came to.
+pub(crate) fn walk(
+    archive: &Archive,
+    selection: &Selection,
+    target: FileTarget,
+    mut write: impl FnMut(Item) -> Result<()>,
+) -> Result<Plan> {
     let mut mapper = target.mapper(archive, selection)?;
     let (mut losses, mut plan) = (Losses::default(), Plan::default());
+    let mut items_written = 0;
+    let mut give = |items: Vec<Item>| {
+        items_written += items.iter().filter(|item| item.is_content()).count() as u64;
+        items.into_iter().try_for_each(&mut write)
+    };
     selection.each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut losses))?;
     selection.each(archive, |found| {
         plan.conversations += 1;
         plan.messages += found.conversation.messages.len() as u64;
-        plan.items += content(&mapper.map(found, &mut losses)?);
-        Ok(())
+        give(mapper.map(found, &mut losses)?)
     })?;
-    plan.items += content(&mapper.finish(&mut losses));
-    plan.losses = losses.rows();
+    give(mapper.finish(&mut losses))?;
+    (plan.items, plan.losses) = (items_written, losses.rows());
     Ok(plan)
-}
-
-/// Counts the items that carry something of a conversation.
-pub(crate) fn content(items: &[Item]) -> u64 {
-    items.iter().filter(|item| item.is_content()).count() as u64
 }

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Losses, Result};
+use chatark_core::{Error, ErrorKind, Result};
 use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind, NewFile, Table};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::files::{contacts, questions};
-use crate::plan::{Plan, content};
+use crate::plan::{Plan, walk};
 use crate::selection::Selection;
 use crate::target::{FileTarget, Item};
 
@@ -36,22 +36,9 @@ pub fn run(
     folder: &Path,
     dialect: CsvDialect,
 ) -> Result<Written> {
-    let mut mapper = target.mapper(archive, selection)?;
-    let (mut losses, mut plan) = (Losses::default(), Plan::default());
     let mut sink = Sink::begin(target, folder, dialect)?;
-    selection.each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut losses))?;
-    selection.each(archive, |found| {
-        plan.conversations += 1;
-        plan.messages += found.conversation.messages.len() as u64;
-        let items = mapper.map(found, &mut losses)?;
-        plan.items += content(&items);
-        items.into_iter().try_for_each(|item| sink.write(item))
-    })?;
-    let items = mapper.finish(&mut losses);
-    plan.items += content(&items);
-    items.into_iter().try_for_each(|item| sink.write(item))?;
+    let plan = walk(archive, selection, target, |item| sink.write(item))?;
     plan.refuse_nothing()?;
-    plan.losses = losses.rows();
     Ok(Written { plan, files: sink.finish()? })
 }
 

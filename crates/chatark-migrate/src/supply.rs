@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use chatark_archive::Archive;
-use chatark_core::{
-    ArchivedConversation, Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target,
-};
+use chatark_core::{Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target};
 use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
@@ -64,10 +62,10 @@ pub(crate) fn supply(
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
         if found.is_copy_from(&order.agent_id) {
-            losses.note("conversation", Fate::Lost, "it is a copy of one of the target's own", 1, found);
+            losses.leave("it is a copy of one of the target's own", found);
             return Ok(());
         }
-        if found.is_copy() && originals.contains(&place(found)) {
+        if found.is_copy() && originals.contains(&short(&found.first_place())) {
             losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
             return Ok(());
         }
@@ -114,17 +112,11 @@ fn originals(archive: &Archive, order: &Order) -> Result<HashSet<[u8; 16]>> {
     let mut originals = HashSet::new();
     order.selection.each(archive, |found| {
         if !found.is_copy() {
-            originals.insert(place(found));
+            originals.insert(short(&found.first_place()));
         }
         Ok(())
     })?;
     Ok(originals)
-}
-
-/// Returns agent and id of where a conversation comes from, whichever API showed it.
-fn place(found: &ArchivedConversation) -> [u8; 16] {
-    let origin = found.first_origin();
-    short(origin.split_once(" / ").map_or(origin.as_str(), |(_, place)| place))
 }
 
 /// Returns sixteen bytes that tell marks apart, since there may be a million of them.

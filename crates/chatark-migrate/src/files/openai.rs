@@ -42,7 +42,7 @@ impl Mapper for OpenAi {
         let length = said.iter().rposition(is_answer).map_or(0, |last| last + 1);
         if length == 0 {
             let why = "it has no answer of the assistant to learn from";
-            losses.note("conversation", Fate::Lost, why, 1, found);
+            losses.leave(why, found);
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);

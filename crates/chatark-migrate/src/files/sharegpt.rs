@@ -47,7 +47,7 @@ impl Mapper for ShareGpt {
             fates.push((message.role, texts, fate));
         }
         if !turns.iter().any(|(from, _)| *from == "gpt") {
-            losses.note("conversation", Fate::Lost, "nobody answers a question in it", 1, found);
+            losses.leave("nobody answers a question in it", found);
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);

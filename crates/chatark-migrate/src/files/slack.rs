@@ -49,13 +49,7 @@ impl Mapper for Slack {
     fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
         let conversation = &found.conversation;
         let Some(began) = conversation.created_at else {
-            losses.note(
-                "conversation",
-                Fate::Lost,
-                "it has no time at all, and the form demands one",
-                1,
-                found,
-            );
+            losses.leave("it has no time at all, and the form demands one", found);
             return Ok(Vec::new());
         };
         losses.apply(RULES, found);

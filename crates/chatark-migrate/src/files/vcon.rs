@@ -46,13 +46,7 @@ impl Mapper for Vcon {
         let conversation = &found.conversation;
         let first = conversation.messages.iter().find_map(|message| message.created_at);
         let Some(began) = conversation.created_at.or(first) else {
-            losses.note(
-                "conversation",
-                Fate::Lost,
-                "it has no time at all, and the form demands one",
-                1,
-                found,
-            );
+            losses.leave("it has no time at all, and the form demands one", found);
             return Ok(Vec::new());
         };
         losses.apply(RULES, found);

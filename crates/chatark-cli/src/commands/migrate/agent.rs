@@ -256,21 +256,8 @@ fn planned(plan: &Forecast, into: &SourceConfig) -> String {
 
 /// Refuses a run of which nothing would come.
 fn refuse_nothing(plans: &[Forecast]) -> Result<()> {
-    let chosen: u64 = plans.iter().map(|plan| plan.conversations).max().unwrap_or(0);
-    if plans.iter().any(|plan| plan.items > 0) {
-        return Ok(());
-    }
-    let (message, hint) = match chosen {
-        0 => (
-            "no conversation of the archive is chosen".to_owned(),
-            "check the sources and the filters, or run `chatark pull` first",
-        ),
-        chosen => (
-            format!("of {chosen} conversations that are chosen, the target takes nothing"),
-            "`chatark migrate plan` with the same arguments says why",
-        ),
-    };
-    Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
+    let chosen = plans.iter().map(|plan| plan.conversations).max().unwrap_or(0);
+    chatark_migrate::refuse_nothing(chosen, plans.iter().map(|plan| plan.items).sum())
 }
 
 /// Returns what is asked before anything is written into somebody's account.
