@@ -222,18 +222,8 @@ impl ChatbaseV2 {
         pagination: &wire::Pagination,
         guard: &mut CursorGuard,
     ) -> Result<Option<String>> {
-        match (&pagination.cursor, pagination.has_more) {
-            (_, Some(false)) | (None, None) => Ok(None),
-            (Some(cursor), _) => {
-                guard.advance(call.operation, cursor)?;
-                Ok(Some(cursor.clone()))
-            }
-            (None, Some(true)) => {
-                let message = "the vendor says that more follows, but gives no cursor to go on with";
-                let error = self.client.fault(call, ErrorKind::Malformed, message, page.request_id());
-                Err(error.hint("what was fetched is safe: run the same command again"))
-            }
-        }
+        let wire::Pagination { has_more, cursor, .. } = pagination;
+        self.client.next_cursor(call, *has_more, cursor.as_deref(), guard, page.request_id())
     }
 
     /// The export answers 200 with an empty list for an agent that does not exist, so the agent itself is asked.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::DESCRIPTOR;
 use crate::dialect::lacks_scope;
 use crate::source::{ChatbaseV2, LIST_LIMIT, PACE, open_account};
-use crate::wire::{NewSource, Sources};
+use crate::wire::{NewSource, Pagination, Sources};
 
 const CREATE: &str = "create a source";
 const LIST: &str = "list sources";
@@ -95,15 +95,9 @@ impl Target for ChatbaseV2 {
                 let sign = source.name.as_deref().and_then(signed).map(str::to_owned);
                 look(&Found { id: source.id.clone(), sign, ..Found::default() })?;
             }
-            let pagination = page.pagination;
-            let Some(cursor) = pagination.cursor.filter(|_| pagination.has_more != Some(false)) else {
-                if pagination.has_more != Some(true) {
-                    return Ok(());
-                }
-                let message = "the vendor says that more follows, but gives no cursor to go on with";
-                return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
-            };
-            guard.advance(LIST, &cursor)?;
+            let Pagination { has_more, cursor, .. } = page.pagination;
+            let next = self.client.next_cursor(&call, has_more, cursor.as_deref(), &mut guard, None)?;
+            let Some(cursor) = next else { return Ok(()) };
             call = list.clone().query("cursor", cursor);
         }
     }

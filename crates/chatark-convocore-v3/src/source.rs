@@ -230,19 +230,8 @@ impl ConvocoreV3 {
         response: &Response,
         guard: &mut CursorGuard,
     ) -> Result<Option<String>> {
-        match (response.answer.has_more, response.answer.cursor()) {
-            (Some(false), _) | (None, None) => Ok(None),
-            (_, Some(cursor)) => {
-                guard.advance(call.operation, cursor)?;
-                Ok(Some(cursor.to_owned()))
-            }
-            (Some(true), None) => {
-                let message = "the vendor says that more follows, but gives no cursor to go on with";
-                let id = response.request_id.as_deref();
-                let error = self.client.fault(call, ErrorKind::Malformed, message, id);
-                Err(error.hint("what was fetched is safe: run the same command again"))
-            }
-        }
+        let Response { answer, request_id, .. } = response;
+        self.client.next_cursor(call, answer.has_more, answer.cursor(), guard, request_id.as_deref())
     }
 
     /// Fetches conversations by their ids.

@@ -199,18 +199,15 @@ impl ConvocoreV3 {
             if answer.says_no() {
                 return Err(self.client.refused(&call, refusal_inside(&answer), None));
             }
-            let bad = |message| Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
-            let Some(rows) = &answer.data else { return bad("the answer has no array at `data`") };
+            let Some(rows) = &answer.data else {
+                let message = "the answer has no array at `data`";
+                return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
+            };
             for row in rows {
                 self.show(row, look).await?;
             }
-            let Some(cursor) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {
-                return match answer.has_more {
-                    Some(true) => bad("the vendor says that more follows, but gives no cursor to go on with"),
-                    _ => Ok(()),
-                };
-            };
-            guard.advance(LIST, cursor)?;
+            let next = self.client.next_cursor(&call, answer.has_more, answer.cursor(), &mut guard, None)?;
+            let Some(cursor) = next else { return Ok(()) };
             call = list.clone().query("cursor", cursor);
         }
     }

@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chatark_core::{Error, ErrorKind, Result};
 
+use crate::client::{ApiClient, Call};
+
 /// Remembers every cursor of one walk and refuses one that comes again.
 ///
 /// Holds eight bytes a page.
@@ -25,6 +27,33 @@ impl CursorGuard {
             "the vendor gave a cursor that it had given before, so its pages would never end",
         )
         .hint("run the same command again; if it repeats, report it to the vendor with the request id"))
+    }
+}
+
+impl ApiClient {
+    /// Returns the cursor of the next page, or `None` at the end of the list.
+    ///
+    /// Fails where the vendor says that more follows and gives no cursor, or one that it has given before.
+    pub fn next_cursor(
+        &self,
+        call: &Call,
+        has_more: Option<bool>,
+        cursor: Option<&str>,
+        guard: &mut CursorGuard,
+        request_id: Option<&str>,
+    ) -> Result<Option<String>> {
+        match (has_more, cursor) {
+            (Some(false), _) | (None, None) => Ok(None),
+            (_, Some(cursor)) => {
+                guard.advance(call.operation, cursor)?;
+                Ok(Some(cursor.to_owned()))
+            }
+            (Some(true), None) => {
+                let message = "the vendor says that more follows, but gives no cursor to go on with";
+                let error = self.fault(call, ErrorKind::Malformed, message, request_id);
+                Err(error.hint("what was fetched is safe: run the same command again"))
+            }
+        }
     }
 }
 
