@@ -10,14 +10,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Committed, Effort, Filter, Start, Unprepared};
+use chatark_archive::{Archive, Filter, HashedRecord, Start, SyncMode, WriteOp};
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Conversation, ConversationId, Facts, Origin, Provider, RawConversation,
-    Settings, SourceName, Surface,
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Origin, PageMetadata, Provider,
+    RawConversation, Settings, SourceName, Surface,
 };
 use chatark_engine::now;
 use chatark_formats::{Export, Format, Options};
-use chatark_http::{ArrayFramer, Connector, Gates, Limits, Notice, Policy, Watcher};
+use chatark_http::{ArrayFramer, Connector, HttpEvent, HttpObserver, Limits, Policy, RateLimiters};
 use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
@@ -28,8 +28,8 @@ const KEY: &str = "bench-key";
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 /// A page of a vendor, as its API sends it, and what reads it.
@@ -70,12 +70,12 @@ impl Sample {
     }
 
     /// Returns the conversations, made ready for the archive under ids of their own.
-    fn prepared(&self, round: usize) -> Vec<Committed> {
+    fn prepared(&self, round: usize) -> Vec<WriteOp> {
         let prepare = |raw: &RawConversation| {
             let id = ConversationId::new(format!("{round}-{}", raw.id.as_ref().unwrap()));
-            let unprepared = Unprepared::new(RawConversation { id: Some(id), ..raw.clone() });
+            let unprepared = HashedRecord::new(RawConversation { id: Some(id), ..raw.clone() });
             let prepared = unprepared.prepare(|bytes| self.provider.normalize(bytes)).unwrap();
-            Committed::Write(Box::new(prepared))
+            WriteOp::Write(Box::new(prepared))
         };
         self.conversations.iter().map(prepare).collect()
     }
@@ -88,7 +88,7 @@ fn provider(vendor: Vendor, base: &str) -> Box<dyn Provider> {
     let connector = Connector {
         source: "bench".to_owned(),
         key: KEY.to_owned().into(),
-        gates: Arc::new(Gates::default()),
+        gates: Arc::new(RateLimiters::default()),
         budget: Arc::default(),
         policy: Policy::default(),
         watcher: Arc::new(Silent),
@@ -163,7 +163,7 @@ fn archive(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
     let key = archive.source(&origin()).unwrap();
-    let start = Start { kind: "pull", scope: "all", effort: Effort::Full, resume: None, at: now() };
+    let start = Start { kind: "pull", scope: "all", effort: SyncMode::Full, resume: None, at: now() };
     let mut run = archive.begin_run(key, &start).unwrap();
     let mut round = 0;
     group.bench_function("write a batch", |bencher| {
@@ -172,7 +172,9 @@ fn archive(criterion: &mut Criterion) {
                 round += 1;
                 sample.prepared(round)
             },
-            |batch| archive.commit(&mut run, batch, &Checkpoint::None, &Facts::default(), now()).unwrap(),
+            |batch| {
+                archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap()
+            },
             criterion::BatchSize::SmallInput,
         );
     });
@@ -183,7 +185,7 @@ fn archive(criterion: &mut Criterion) {
     let mut run = archive.begin_run(key, &start).unwrap();
     for round in 0..100 {
         archive
-            .commit(&mut run, sample.prepared(round), &Checkpoint::None, &Facts::default(), now())
+            .commit(&mut run, sample.prepared(round), &Checkpoint::None, &PageMetadata::default(), now())
             .unwrap();
     }
     group.throughput(Throughput::Bytes(sample.bytes() * 100));

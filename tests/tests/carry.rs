@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role};
 use chatark_sandbox::{
-    Agent, Dataset, Fault, FaultKind, Generation, Person, SeenRequest, Told, Vendor, World, Writes,
+    Agent, Dataset, Expected, Fault, FaultKind, Generation, Person, SeenRequest, Vendor, World, Writes,
 };
 use chatark_tests::{House, KEY, Run, eventually};
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn writes(house: &House) -> Vec<SeenRequest> {
 }
 
 /// Returns what a message of Chatbase v2 must come back as: its text, and a message of the tool for each other part.
-fn expected(told: &Told) -> Vec<Line> {
+fn expected(told: &Expected) -> Vec<Line> {
     let mut lines = Vec::new();
     for message in &told.messages {
         let at = message.created_at.map(rfc3339);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chatark_sandbox::truth::Conversation;
-use chatark_sandbox::{Agent, Dataset, Generated, Told, ToldMessage, Vendor};
+use chatark_sandbox::{Agent, Dataset, Expected, Generated, ToldMessage, Vendor};
 use chatark_tests::{House, KEY, provider};
 
 use crate::support::{VENDORS, rfc3339, sample};
@@ -39,14 +39,14 @@ fn channel_raw(vendor: Vendor, truth: &Conversation) -> String {
 }
 
 /// Returns how many tools were called: by the calls, or by the results where the vendor shows no calls.
-fn tool_calls(told: &Told) -> usize {
+fn tool_calls(told: &Expected) -> usize {
     let count = |kind: &str| {
         told.messages.iter().flat_map(|message| &message.part_types).filter(|part| **part == kind).count()
     };
     if count("tool_call") > 0 { count("tool_call") } else { count("tool_result") }
 }
 
-fn first_response(told: &Told) -> String {
+fn first_response(told: &Expected) -> String {
     let Some(asked) = told.messages.iter().position(|message| message.role == "user") else {
         return String::new();
     };
@@ -56,14 +56,14 @@ fn first_response(told: &Told) -> String {
     if answered < asked { String::new() } else { (answered - asked).to_string() }
 }
 
-fn duration(told: &Told) -> String {
+fn duration(told: &Expected) -> String {
     match (told.created_at, told.updated_at) {
         (Some(began), Some(ended)) if ended >= began => (ended - began).to_string(),
         _ => String::new(),
     }
 }
 
-fn conversation_row(agent: &Agent, source: &str, told: &Told, truth: &Conversation) -> Vec<String> {
+fn conversation_row(agent: &Agent, source: &str, told: &Expected, truth: &Conversation) -> Vec<String> {
     let count = |role: &str| told.messages.iter().filter(|message| message.role == role).count().to_string();
     let contact = &told.contact;
     vec![

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use chatark_sandbox::{Agent, Dataset, Deployment, Generated, Generation, Told, Vendor, World, Zone};
+use chatark_sandbox::{Agent, Dataset, Deployment, Expected, Generated, Generation, Vendor, World, Zone};
 use chatark_tests::{House, KEY, provider, repository};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -31,7 +31,7 @@ fn seconds(time: &Value) -> Option<i64> {
 
 /// Compares one document with what the vendor told.
 #[track_caller]
-pub(crate) fn compare(document: &Value, told: &Told) {
+pub(crate) fn compare(document: &Value, told: &Expected) {
     let id = &told.id;
     let text = |name: &str| document[name].as_str().map(str::to_owned);
     assert_eq!(text("title"), told.title, "{id}: title");

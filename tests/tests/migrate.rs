@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 
-use chatark_sandbox::{Agent, Told, ToldMessage, Vendor, World};
+use chatark_sandbox::{Agent, Expected, ToldMessage, Vendor, World};
 use chatark_tests::{House, repository};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn agents() -> Vec<Agent> {
 }
 
 /// Returns every conversation that was told, with the name of its source.
-fn told(house: &House) -> Vec<(String, Told)> {
+fn told(house: &House) -> Vec<(String, Expected)> {
     let agents = agents();
     let named = agents.iter().zip(&house.sources);
     named.flat_map(|(agent, source)| agent.told().map(move |told| (source.clone(), told))).collect()
@@ -52,7 +52,7 @@ fn lost(losses: &[Value], field: &str, fate: &str) -> u64 {
 }
 
 /// A conversation from which a model can learn: the bot says something in it.
-fn has_answer(told: &Told) -> bool {
+fn has_answer(told: &Expected) -> bool {
     told.messages.iter().any(|message| message.role == "assistant" && !message.text.is_empty())
 }
 
@@ -390,13 +390,14 @@ fn filters_and_a_sample_choose() {
         plan["conversations"].as_u64().unwrap()
     };
     let told = told(&house);
-    let matching = |picks: &dyn Fn(&Told) -> bool| told.iter().filter(|(_, told)| picks(told)).count() as u64;
+    let matching =
+        |picks: &dyn Fn(&Expected) -> bool| told.iter().filter(|(_, told)| picks(told)).count() as u64;
     assert_eq!(count(&["--status", "taken_over"]), matching(&|told| told.status == Some("taken_over")));
     assert_eq!(count(&["--channel", "whatsapp"]), matching(&|told| told.channel == Some("whatsapp")));
     assert_eq!(count(&["--min-messages", "6"]), matching(&|told| told.messages.len() >= 6));
     let tag = told.iter().find_map(|(_, told)| told.tags.first()).unwrap();
     assert_eq!(count(&["--tag", tag]), matching(&|told| told.tags.contains(tag)));
-    let is_positive = |told: &Told| {
+    let is_positive = |told: &Expected| {
         let answers: Vec<_> = told.messages.iter().filter_map(|message| message.feedback).collect();
         told.feedback.map_or(
             !answers.is_empty() && answers.iter().all(|feedback| *feedback == "positive"),

@@ -16,7 +16,7 @@ use crate::support::{
 const USER: &str = "shop-user.0";
 
 fn of_user(agent: &Agent, user: &str) -> BTreeSet<String> {
-    let mine = |told: &chatark_sandbox::Told| {
+    let mine = |told: &chatark_sandbox::Expected| {
         told.contact.id.as_deref() == Some(user) && told.channel == Some("api")
     };
     agent.told().filter(mine).map(|told| told.id).collect()
@@ -192,7 +192,7 @@ fn a_window_takes_its_beginning_and_leaves_its_end() {
         let (since_text, until_text) = (rfc3339(since), rfc3339(until));
         let window = ["--since", &since_text, "--until", &until_text];
         let picks =
-            |told: &chatark_sandbox::Told| told.created_at.is_some_and(|at| at >= since && at < until);
+            |told: &chatark_sandbox::Expected| told.created_at.is_some_and(|at| at >= since && at < until);
         let house = House::of(vec![agent.clone()]);
         let expected = told_ids([(&agent, &house.sources[0])], picks);
         assert!(expected.len() > 10 && expected.len() < times.len());

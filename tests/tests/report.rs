@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role, ToolStatus};
-use chatark_sandbox::{Agent, Told, Vendor, World};
+use chatark_sandbox::{Agent, Expected, Vendor, World};
 use chatark_tests::{House, provider};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ impl Counted {
     }
 }
 
-fn speakers(told: &Told) -> Vec<(&'static str, Option<i64>)> {
+fn speakers(told: &Expected) -> Vec<(&'static str, Option<i64>)> {
     let speaks = |role: &str| matches!(role, "user" | "assistant" | "human_agent");
     told.messages
         .iter()
@@ -68,14 +68,14 @@ fn speakers(told: &Told) -> Vec<(&'static str, Option<i64>)> {
 }
 
 /// Counts everything that a summary says of a source. Every time is whole seconds, so that no rounding is needed.
-fn counted(all: &[Told]) -> Counted {
+fn counted(all: &[Expected]) -> Counted {
     let mut found = Counted::default();
     let messages: usize = all.iter().map(|told| told.messages.len()).sum();
     found.set("conversations", all.len() as f64, all.len());
     found.set("messages", messages as f64, messages);
     let talked: Vec<_> =
         all.iter().filter(|told| told.messages.iter().any(|message| message.role == "user")).collect();
-    let is_over = |told: &Told| {
+    let is_over = |told: &Expected| {
         told.status == Some("taken_over") || told.messages.iter().any(|message| message.role == "human_agent")
     };
     if all.iter().any(|told| told.status.is_some() || is_over(told)) {
@@ -113,14 +113,14 @@ fn counted(all: &[Told]) -> Counted {
     found
 }
 
-fn first_response(told: &Told) -> Option<f64> {
+fn first_response(told: &Expected) -> Option<f64> {
     let speakers = speakers(told);
     let asked = speakers.iter().position(|(role, _)| *role == "user")?;
     let (_, answered) = speakers[asked..].iter().find(|(role, _)| *role != "user")?;
     Some(((*answered)? - speakers[asked].1?) as f64).filter(|seconds| *seconds >= 0.0)
 }
 
-fn responses(told: &Told) -> Vec<f64> {
+fn responses(told: &Expected) -> Vec<f64> {
     let speakers = speakers(told);
     let pairs = speakers.windows(2).filter(|pair| pair[0].0 == "user" && pair[1].0 == "assistant");
     pairs
@@ -129,11 +129,11 @@ fn responses(told: &Told) -> Vec<f64> {
         .collect()
 }
 
-fn quality(found: &mut Counted, all: &[Told]) {
-    let given = |told: &Told, word: &str| {
+fn quality(found: &mut Counted, all: &[Expected]) {
+    let given = |told: &Expected, word: &str| {
         told.messages.iter().any(|message| message.role == "assistant" && message.feedback == Some(word))
     };
-    let judged = |told: &Told| {
+    let judged = |told: &Expected| {
         let inside = if given(told, "negative") {
             Some("negative")
         } else if given(told, "positive") {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_sandbox::truth::{Channel, Contact, Content, Conversation, Message, Role};
-use chatark_sandbox::{Agent, Dataset, Generated, Told, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, Expected, Generated, Vendor, World};
 use chatark_tests::{House, KEY, Run, provider};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -94,7 +94,7 @@ pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
 /// Returns source and id of those conversations that an agent tells and that a condition picks.
 pub(crate) fn told_ids<'a>(
     agents: impl IntoIterator<Item = (&'a Agent, &'a String)>,
-    picks: impl Fn(&Told) -> bool,
+    picks: impl Fn(&Expected) -> bool,
 ) -> BTreeSet<(String, String)> {
     let of_agent = |(agent, source): (&'a Agent, &'a String)| {
         let told: Vec<_> = agent.told().filter(|told| picks(told)).collect();

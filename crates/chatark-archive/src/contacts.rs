@@ -1,8 +1,8 @@
 //! People whom a vendor lists apart from conversations: every version with its bytes, and the row made from it.
 
 use chatark_core::{
-    Contact, ContactList, Error, ErrorKind, Facts, Issue, IssueKind, ListedContact, Origin, RawContact,
-    Result, SourceName, Timestamp,
+    Contact, ContactList, Error, ErrorKind, Issue, IssueKind, ListedContact, Origin, PageMetadata,
+    RawContact, Result, SourceName, Timestamp,
 };
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 use sha2::{Digest, Sha256};
@@ -126,7 +126,7 @@ impl Archive {
         &mut self,
         run: &mut Run,
         batch: &[PreparedContact],
-        facts: &Facts,
+        facts: &PageMetadata,
         now: Timestamp,
     ) -> Result<()> {
         let failed = || database("write contacts");

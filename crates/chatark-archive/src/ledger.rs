@@ -1,6 +1,6 @@
 //! The ledger: sources, runs, their verdicts, and the places from which unfinished ones go on.
 
-use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Facts, Origin, Result, Timestamp};
+use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::open::Archive;
@@ -17,7 +17,7 @@ pub struct Run {
     pub(crate) key: i64,
     pub(crate) source: SourceKey,
     pub(crate) scope: String,
-    pub(crate) effort: Effort,
+    pub(crate) effort: SyncMode,
     /// When the sweep began that this run ends or goes on with; `None` where that is not known.
     pub(crate) swept_from: Option<Timestamp>,
     /// The sweep so far, over this run and those that it resumes.
@@ -26,7 +26,7 @@ pub struct Run {
 
 /// How much of a source a run reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Effort {
+pub enum SyncMode {
     /// Everything in its scope.
     #[default]
     Full,
@@ -44,7 +44,7 @@ pub struct Start<'a> {
     /// Window, channel and selection, by which checkpoints are told apart.
     pub scope: &'a str,
     /// How much it reads.
-    pub effort: Effort,
+    pub effort: SyncMode,
     /// The place that it goes on from.
     pub resume: Option<&'a Resume>,
     /// When it begins.
@@ -68,7 +68,7 @@ pub struct Resume {
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
     /// How much the sweep reads.
-    pub effort: Effort,
+    pub effort: SyncMode,
     swept_from: Option<Timestamp>,
     seen: u64,
     total_first: Option<u64>,
@@ -106,7 +106,7 @@ pub struct Progress {
     /// Bytes of the conversations, as sent.
     pub bytes: u64,
     /// What the vendor said around them.
-    pub facts: Facts,
+    pub facts: PageMetadata,
 }
 
 /// What can be said of a run in the end.
@@ -153,17 +153,17 @@ impl Run {
     }
 
     /// Returns how much the run reads.
-    pub fn effort(&self) -> Effort {
+    pub fn effort(&self) -> SyncMode {
         self.effort
     }
 
     /// Notes that the vendor gave everything, though less was asked for.
     pub fn has_read_everything(&mut self) {
-        self.effort = Effort::Full;
+        self.effort = SyncMode::Full;
     }
 }
 
-impl Effort {
+impl SyncMode {
     /// Returns the word in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -370,7 +370,7 @@ fn resume(row: &Row<'_>) -> rusqlite::Result<Option<Resume>> {
     Ok(Some(Resume {
         cursor,
         saved_at: timestamp(row.get(1)?),
-        effort: Effort::from_word(&row.get::<_, String>(4)?),
+        effort: SyncMode::from_word(&row.get::<_, String>(4)?),
         swept_from: timestamp(row.get(5)?),
         seen: uncount(row.get(2)?),
         total_first: row.get::<_, Option<i64>>(3)?.map(uncount),

@@ -32,9 +32,9 @@ mod write;
 
 pub use contacts::{CheckedContact, PreparedContact, RebuiltContact, StoredContact};
 pub use drift::{Drift, IssueRecord};
-pub use ledger::{Effort, Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, Verdict};
+pub use ledger::{Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict};
 pub use open::Archive;
-pub use prepare::{Prepared, Unprepared};
+pub use prepare::{EncodedRecord, HashedRecord};
 pub use read::Filter;
 pub use rebuild::Rebuilt;
 pub use status::{RunRecord, SourceStatus};
@@ -43,4 +43,4 @@ pub use sweep::Gone;
 pub use transfer::{Transfer, TransferState};
 pub use verify::{Checked, Fault, Part, Version};
 pub use views::{Cell, Grain, Views};
-pub use write::Committed;
+pub use write::WriteOp;

@@ -13,7 +13,7 @@ const LEVEL: i32 = 1;
 
 /// A conversation as the vendor sent it, with its hash.
 #[derive(Debug, Clone)]
-pub struct Unprepared {
+pub struct HashedRecord {
     raw: RawConversation,
     id: ConversationId,
     sha256: [u8; 32],
@@ -21,7 +21,7 @@ pub struct Unprepared {
 
 /// A conversation that is ready to be written.
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct EncodedRecord {
     pub(crate) id: ConversationId,
     pub(crate) surface: Surface,
     pub(crate) sha256: [u8; 32],
@@ -32,7 +32,7 @@ pub struct Prepared {
     pub(crate) readable: bool,
 }
 
-impl Unprepared {
+impl HashedRecord {
     /// Hashes the bytes. A conversation without an id is named after its hash.
     pub fn new(raw: RawConversation) -> Self {
         let sha256: [u8; 32] = Sha256::digest(&raw.bytes).into();
@@ -64,11 +64,11 @@ impl Unprepared {
     pub fn prepare(
         self,
         normalize: impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>,
-    ) -> Result<Prepared> {
+    ) -> Result<EncodedRecord> {
         let (conversation, issues, readable) =
             understood(&self.id, normalize(&self.raw.bytes), self.raw.id.is_none());
         let zstd = compress(&self.raw.bytes)?;
-        Ok(Prepared {
+        Ok(EncodedRecord {
             surface: self.raw.surface,
             sha256: self.sha256,
             size: self.raw.bytes.len() as u64,
@@ -81,7 +81,7 @@ impl Unprepared {
     }
 }
 
-impl Prepared {
+impl EncodedRecord {
     /// Returns the conversation as it was understood.
     pub fn conversation(&self) -> &Conversation {
         &self.conversation

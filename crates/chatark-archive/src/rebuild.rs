@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use crate::ledger::{Run, SourceKey, save_progress};
 use crate::open::Archive;
-use crate::prepare::{Prepared, understood};
+use crate::prepare::{EncodedRecord, understood};
 use crate::read::{read_conversation, read_messages};
 use crate::stored::{self, Stored};
 use crate::values::{count, database};
@@ -16,7 +16,7 @@ use crate::write::{Counts, IssueCounts, update_conversation};
 pub struct Rebuilt {
     conversation_key: i64,
     version: i64,
-    prepared: Prepared,
+    prepared: EncodedRecord,
 }
 
 impl Stored {
@@ -31,7 +31,7 @@ impl Stored {
                 .hint("restore the archive from a copy, or pull the source with `--full`")
         })?;
         let (conversation, issues, readable) = understood(&self.id, normalize(&raw), false);
-        let prepared = Prepared {
+        let prepared = EncodedRecord {
             id: self.id,
             surface: Surface::Export,
             sha256: self.sha256,

@@ -2,7 +2,7 @@
 //!
 //! A row is written before anything is sent, so that what a killed run left at a target can be looked for.
 
-use chatark_core::{Cargo, ConversationId, Error, ErrorKind, Result, SourceName, Timestamp};
+use chatark_core::{ConversationId, DataKind, Error, ErrorKind, Result, SourceName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::open::Archive;
@@ -63,17 +63,17 @@ const COLUMNS: &str =
 
 impl Archive {
     /// Returns what is known of the transfer of a mark.
-    pub fn transfer(&self, target: &str, cargo: Cargo, mark: &str) -> Result<Option<Transfer>> {
+    pub fn transfer(&self, target: &str, cargo: DataKind, mark: &str) -> Result<Option<Transfer>> {
         self.find_transfer("transfer", "mark", target, cargo, mark)
     }
 
     /// Returns the transfer that is found by a sign.
-    pub fn transfer_by_sign(&self, target: &str, cargo: Cargo, sign: &str) -> Result<Option<Transfer>> {
+    pub fn transfer_by_sign(&self, target: &str, cargo: DataKind, sign: &str) -> Result<Option<Transfer>> {
         self.find_transfer("transfer INDEXED BY transfer_by_sign", "sign", target, cargo, sign)
     }
 
     /// Returns the transfer that the target knows by an id.
-    pub fn transfer_by_id(&self, target: &str, cargo: Cargo, id: &str) -> Result<Option<Transfer>> {
+    pub fn transfer_by_id(&self, target: &str, cargo: DataKind, id: &str) -> Result<Option<Transfer>> {
         self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, cargo, id)
     }
 
@@ -83,7 +83,7 @@ impl Archive {
         table: &str,
         column: &str,
         target: &str,
-        cargo: Cargo,
+        cargo: DataKind,
         value: &str,
     ) -> Result<Option<Transfer>> {
         let failed = database("read the ledger of migrations");
@@ -103,7 +103,7 @@ impl Archive {
     /// Writes transfers, whatever was known of them, in one transaction.
     ///
     /// What is intended is on the disk before this returns, so that a power cut cannot hide what was sent after it.
-    pub fn keep_transfers(&mut self, target: &str, cargo: Cargo, transfers: &[Transfer]) -> Result<()> {
+    pub fn keep_transfers(&mut self, target: &str, cargo: DataKind, transfers: &[Transfer]) -> Result<()> {
         let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
         if !is_intended {
             return self.write_transfers(target, cargo, transfers);
@@ -118,7 +118,7 @@ impl Archive {
         written
     }
 
-    fn write_transfers(&mut self, target: &str, cargo: Cargo, transfers: &[Transfer]) -> Result<()> {
+    fn write_transfers(&mut self, target: &str, cargo: DataKind, transfers: &[Transfer]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
         let sql = format!(
@@ -148,14 +148,14 @@ impl Archive {
     }
 
     /// Gives a transfer another mark; what is known of it stays.
-    pub fn rename_transfer(&mut self, target: &str, cargo: Cargo, from: &str, to: &str) -> Result<()> {
+    pub fn rename_transfer(&mut self, target: &str, cargo: DataKind, from: &str, to: &str) -> Result<()> {
         let sql = "UPDATE transfer SET mark = ?4 WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
         let renamed = self.connection.execute(sql, params![target, cargo.as_str(), from, to]);
         renamed.map(drop).map_err(database("write the ledger of migrations"))
     }
 
     /// Takes back transfers of which nothing was sent.
-    pub fn forget_transfers(&mut self, target: &str, cargo: Cargo, marks: &[&str]) -> Result<()> {
+    pub fn forget_transfers(&mut self, target: &str, cargo: DataKind, marks: &[&str]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
         for mark in marks {
@@ -166,14 +166,14 @@ impl Archive {
     }
 
     /// Forgets everything of a kind that was carried to a target, or of all kinds, and returns how much that was.
-    pub fn forget_target(&mut self, target: &str, cargo: Option<Cargo>) -> Result<u64> {
+    pub fn forget_target(&mut self, target: &str, cargo: Option<DataKind>) -> Result<u64> {
         let sql = "DELETE FROM transfer WHERE target = ?1 AND (?2 IS NULL OR cargo = ?2)";
-        let deleted = self.connection.execute(sql, params![target, cargo.map(Cargo::as_str)]);
+        let deleted = self.connection.execute(sql, params![target, cargo.map(DataKind::as_str)]);
         Ok(deleted.map_err(database("write the ledger of migrations"))? as u64)
     }
 
     /// Counts the transfers of a kind that reached a state.
-    pub fn count_transfers(&self, target: &str, cargo: Cargo, state: TransferState) -> Result<u64> {
+    pub fn count_transfers(&self, target: &str, cargo: DataKind, state: TransferState) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer WHERE target = ?1 AND cargo = ?2 AND state = ?3";
         let number: i64 = self
             .connection
@@ -183,7 +183,7 @@ impl Archive {
     }
 
     /// Counts what was begun and neither completed nor refused.
-    pub fn count_begun(&self, target: &str, cargo: Cargo) -> Result<u64> {
+    pub fn count_begun(&self, target: &str, cargo: DataKind) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer
             WHERE target = ?1 AND cargo = ?2 AND state IN ('intended', 'created') AND error IS NULL";
         let number: i64 = self
@@ -194,7 +194,7 @@ impl Archive {
     }
 
     /// Gives every transfer to `take`, with its target and kind, sorted by them, then source, conversation and mark.
-    pub fn each_transfer(&self, mut take: impl FnMut(&str, Cargo, &Transfer) -> Result<()>) -> Result<()> {
+    pub fn each_transfer(&self, mut take: impl FnMut(&str, DataKind, &Transfer) -> Result<()>) -> Result<()> {
         let failed = database("read the ledger of migrations");
         let sql = format!(
             "SELECT {COLUMNS}, target, cargo FROM transfer ORDER BY target, cargo, source, conversation_id, mark"
@@ -204,7 +204,7 @@ impl Archive {
         while let Some(row) = rows.next().map_err(&failed)? {
             let target: String = row.get(10).map_err(&failed)?;
             let cargo: String = row.get(11).map_err(&failed)?;
-            take(&target, known(Cargo::from_word(&cargo))?, &read(row)?)?;
+            take(&target, known(DataKind::from_word(&cargo))?, &read(row)?)?;
         }
         Ok(())
     }

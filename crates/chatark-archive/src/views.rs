@@ -99,7 +99,7 @@ impl Views {
     /// Their rows belong to slots, which are numbers; `slots` says which period, source and channel each one is.
     pub fn group_by(&self, grain: Grain) -> Result<()> {
         let columns = grain.columns();
-        let told = "tells_dates, tells_outcome, tells_times, tells_duration, tells_feedback, tells_scores, tells_tools, tells_people";
+        let told = "tells_dates, has_status, tells_times, tells_duration, tells_feedback, tells_scores, tells_tools, tells_people";
         let sql = format!(
             "DROP VIEW IF EXISTS temp.conversation_report; DROP VIEW IF EXISTS temp.message_report;
              DROP VIEW IF EXISTS temp.response_report; DROP VIEW IF EXISTS temp.tool_report;

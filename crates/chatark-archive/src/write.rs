@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Checkpoint, ConversationId, Facts, Held, Issue, Message, Part, Result, Surface, Timestamp,
+    Checkpoint, ConversationId, Held, Issue, Message, PageMetadata, Part, Result, Surface, Timestamp,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
-use crate::prepare::{Prepared, Unprepared};
+use crate::prepare::{EncodedRecord, HashedRecord};
 use crate::sweep;
 use crate::values::{count, database, json, timestamp};
 
 /// What a batch came to: one conversation of the vendor's answer each.
 #[derive(Debug)]
-pub enum Committed {
+pub enum WriteOp {
     /// To be written where the archive has other bytes.
-    Write(Box<Prepared>),
+    Write(Box<EncodedRecord>),
     /// Known to be held already, byte for byte.
-    Held(Unprepared),
+    Held(HashedRecord),
     /// Listed by the vendor, and known to be held as it is.
     Unchanged(ConversationId),
     /// Outside the window or channel that was asked for: counted, and not kept.
-    Outside(Unprepared),
+    Outside(HashedRecord),
 }
 
 impl Archive {
@@ -47,7 +47,7 @@ impl Archive {
     }
 
     /// Returns whether the archive's latest bytes of a conversation are these.
-    pub fn holds(&self, source: SourceKey, conversation: &Unprepared) -> Result<bool> {
+    pub fn holds(&self, source: SourceKey, conversation: &HashedRecord) -> Result<bool> {
         let latest = latest(&self.connection, source, conversation.id().as_str(), conversation.surface())?;
         Ok(latest.is_some_and(|latest| latest.sha256.as_ref() == Some(conversation.sha256())))
     }
@@ -58,9 +58,9 @@ impl Archive {
     pub fn commit(
         &mut self,
         run: &mut Run,
-        batch: Vec<Committed>,
+        batch: Vec<WriteOp>,
         checkpoint: &Checkpoint,
-        facts: &Facts,
+        facts: &PageMetadata,
         now: Timestamp,
     ) -> Result<()> {
         let failed = || database("write a batch");
@@ -82,9 +82,9 @@ impl Archive {
         for committed in batch {
             fresh.extend(see(&transaction, run.source, &committed, &mut progress)?);
             match committed {
-                Committed::Outside(_) => progress.outside += 1,
-                Committed::Held(_) | Committed::Unchanged(_) => progress.unchanged += 1,
-                Committed::Write(prepared) => {
+                WriteOp::Outside(_) => progress.outside += 1,
+                WriteOp::Held(_) | WriteOp::Unchanged(_) => progress.unchanged += 1,
+                WriteOp::Write(prepared) => {
                     write(&transaction, run, &prepared, now, &mut progress, &mut counts)?;
                     issues.add(prepared.id.as_str(), &prepared.issues);
                 }
@@ -117,13 +117,13 @@ struct Latest {
 
 impl Latest {
     /// Returns whether something has happened since what the row shows.
-    fn is_before(&self, prepared: &Prepared) -> bool {
+    fn is_before(&self, prepared: &EncodedRecord) -> bool {
         self.updated_at < prepared.conversation.updated_at.map(Timestamp::microseconds)
     }
 
     /// Returns whether the row is to show these bytes, which differ from the latest of their surface: a change that
     /// was seen through one surface, a newer state, or the same state through the user's surface, which tells more.
-    fn yields_to(&self, prepared: &Prepared) -> bool {
+    fn yields_to(&self, prepared: &EncodedRecord) -> bool {
         let updated_at = prepared.conversation.updated_at.map(Timestamp::microseconds);
         self.shown == prepared.surface.as_str()
             || self.sha256.is_some()
@@ -169,13 +169,13 @@ fn latest(
 fn see(
     transaction: &Transaction<'_>,
     source: SourceKey,
-    committed: &Committed,
+    committed: &WriteOp,
     progress: &mut Progress,
 ) -> Result<Option<ConversationId>> {
     let (id, size) = match committed {
-        Committed::Write(prepared) => (&prepared.id, prepared.size),
-        Committed::Held(raw) | Committed::Outside(raw) => (raw.id(), raw.size() as u64),
-        Committed::Unchanged(id) => (id, 0),
+        WriteOp::Write(prepared) => (&prepared.id, prepared.size),
+        WriteOp::Held(raw) | WriteOp::Outside(raw) => (raw.id(), raw.size() as u64),
+        WriteOp::Unchanged(id) => (id, 0),
     };
     progress.received += 1;
     progress.bytes += size;
@@ -212,7 +212,7 @@ impl Counts {
 fn write(
     transaction: &Transaction<'_>,
     run: &Run,
-    prepared: &Prepared,
+    prepared: &EncodedRecord,
     now: Timestamp,
     progress: &mut Progress,
     counts: &mut Counts,
@@ -270,7 +270,11 @@ const COLUMNS: &str = "raw_version, readable, title, channel, channel_raw, statu
 const VALUES: &str =
     "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24";
 
-fn insert_conversation(transaction: &Transaction<'_>, source: SourceKey, prepared: &Prepared) -> Result<i64> {
+fn insert_conversation(
+    transaction: &Transaction<'_>,
+    source: SourceKey,
+    prepared: &EncodedRecord,
+) -> Result<i64> {
     static INSERT: LazyLock<String> = LazyLock::new(|| {
         format!("INSERT INTO conversation (source_key, id, {COLUMNS}) VALUES (?1, ?2, {VALUES})")
     });
@@ -283,7 +287,7 @@ pub(crate) fn update_conversation(
     transaction: &Transaction<'_>,
     key: i64,
     version: i64,
-    prepared: &Prepared,
+    prepared: &EncodedRecord,
 ) -> Result<()> {
     static UPDATE: LazyLock<String> = LazyLock::new(|| {
         format!("UPDATE conversation SET (id, {COLUMNS}) = (?2, {VALUES}) WHERE conversation_key = ?1")
@@ -302,7 +306,7 @@ fn write_conversation(
     sql: &str,
     key: i64,
     version: i64,
-    prepared: &Prepared,
+    prepared: &EncodedRecord,
 ) -> Result<()> {
     let conversation = &prepared.conversation;
     let contact = &conversation.contact;
@@ -417,7 +421,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::ledger::{Effort, Start};
+    use crate::ledger::{Start, SyncMode};
     use crate::read::Filter;
 
     fn now() -> Timestamp {
@@ -429,19 +433,19 @@ mod tests {
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
         let key = archive.source(&origin).unwrap();
-        let start = Start { kind: "pull", scope: "all", effort: Effort::Full, resume: None, at: now() };
+        let start = Start { kind: "pull", scope: "all", effort: SyncMode::Full, resume: None, at: now() };
         let run = archive.begin_run(key, &start).unwrap();
         (archive, run)
     }
 
-    fn written(conversation: &Conversation) -> Committed {
+    fn written(conversation: &Conversation) -> WriteOp {
         let raw = RawConversation {
             id: Some(conversation.id.clone()),
             surface: Surface::Export,
             bytes: Bytes::copy_from_slice(conversation.id.as_str().as_bytes()),
         };
-        let prepared = Unprepared::new(raw).prepare(|_| Ok((conversation.clone(), Vec::new())));
-        Committed::Write(Box::new(prepared.unwrap()))
+        let prepared = HashedRecord::new(raw).prepare(|_| Ok((conversation.clone(), Vec::new())));
+        WriteOp::Write(Box::new(prepared.unwrap()))
     }
 
     fn ids(archive: &Archive) -> Vec<String> {
@@ -461,7 +465,7 @@ mod tests {
         let cursor =
             |place: &str| Checkpoint::At(Cursor::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap());
         let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
-        archive.commit(&mut run, small(), &cursor("first"), &Facts::default(), now()).unwrap();
+        archive.commit(&mut run, small(), &cursor("first"), &PageMetadata::default(), now()).unwrap();
         let before = run.progress.clone();
         let pages: i64 = archive.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         let limit = |archive: &Archive, pages: i64| {
@@ -473,7 +477,7 @@ mod tests {
         let id = ConversationId::new("large");
         let large = Conversation { messages: vec![message; 3], ..Conversation::empty(id) };
         let batch = || vec![written(&Conversation::empty(ConversationId::new("tiny"))), written(&large)];
-        let failed = archive.commit(&mut run, batch(), &cursor("second"), &Facts::default(), now());
+        let failed = archive.commit(&mut run, batch(), &cursor("second"), &PageMetadata::default(), now());
         let error = failed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
         assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
@@ -482,7 +486,7 @@ mod tests {
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
 
         limit(&archive, 1 << 30);
-        archive.commit(&mut run, batch(), &cursor("second"), &Facts::default(), now()).unwrap();
+        archive.commit(&mut run, batch(), &cursor("second"), &PageMetadata::default(), now()).unwrap();
         assert_eq!((run.progress.added, run.progress.repeated), (3, 0));
         assert_eq!(ids(&archive), ["large", "small", "tiny"]);
     }
@@ -499,7 +503,7 @@ mod tests {
         let parts = vec![Part::Other { kind: "unknown".to_owned(), data: deep(123) }];
         conversation.messages.push(Message { parts, ..Message::empty(Role::Other) });
         let batch = vec![written(&conversation)];
-        archive.commit(&mut run, batch, &Checkpoint::None, &Facts::default(), now()).unwrap();
+        archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap();
         let take = |found: &chatark_core::ArchivedConversation| {
             assert_eq!(found.conversation, conversation);
             Ok(())

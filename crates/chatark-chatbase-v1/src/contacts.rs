@@ -3,7 +3,7 @@
 //! Both lists are read from their beginning each time, since neither tells what has changed.
 
 use bytes::Bytes;
-use chatark_core::{ContactBatch, ContactList, ContactStream, ErrorKind, Facts, RawContact, Result};
+use chatark_core::{ContactBatch, ContactList, ContactStream, ErrorKind, PageMetadata, RawContact, Result};
 use chatark_http::{ApiClient, Call, Page};
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
@@ -50,7 +50,7 @@ struct People {
 impl ListWalk<'_> {
     async fn next(mut self) -> Result<(ContactBatch, Option<Self>)> {
         let People { found, total } = self.read().await?;
-        let mut facts = Facts { pages: 1, ..Facts::default() };
+        let mut facts = PageMetadata { pages: 1, ..PageMetadata::default() };
         if found.is_empty() || found == self.before {
             facts.notes.extend(self.doubt(&found, total));
             return Ok((ContactBatch { contacts: Vec::new(), facts }, None));

@@ -1,6 +1,6 @@
 //! How Chatbase v1 says no: `{"message"}`; compatible hosts may answer in v2's form.
 
-use chatark_http::{Dialect, Refusal};
+use chatark_http::{ApiError, Dialect};
 
 use crate::wire;
 
@@ -8,12 +8,12 @@ use crate::wire;
 pub(crate) struct ChatbaseV1Dialect;
 
 impl Dialect for ChatbaseV1Dialect {
-    fn refusal(&self, _status: u16, body: &[u8]) -> Refusal {
+    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
         let Ok(failure) = serde_json::from_slice::<wire::Failure>(body) else {
-            return Refusal::default();
+            return ApiError::default();
         };
         let (code, inner) = failure.error.map_or((None, None), |error| (error.code, error.message));
-        Refusal { code, message: failure.message.or(inner), ..Refusal::default() }
+        ApiError { code, message: failure.message.or(inner), ..ApiError::default() }
     }
 }
 
@@ -38,6 +38,6 @@ mod tests {
             refusal.message.as_deref(),
             Some("A Standard plan or higher is required to access the API")
         );
-        assert_eq!(ChatbaseV1Dialect.refusal(502, b"<html>"), Refusal::default());
+        assert_eq!(ChatbaseV1Dialect.refusal(502, b"<html>"), ApiError::default());
     }
 }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Channel, Checkpoint, ContactList, ContactStream, Conversation,
-    ConversationId, Cursor, Descriptor, Error, ErrorKind, Estimate, Facts, Increments, Issue, ListedContact,
-    Provider, PullRequest, RawConversation, Result, Selection, SettingProblem, Settings, Surface, Window,
+    ConversationId, Cursor, Descriptor, Error, ErrorKind, Estimate, Increments, Issue, ListedContact,
+    PageMetadata, Provider, PullRequest, RawConversation, Result, Selection, SettingProblem, Settings,
+    Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
 use futures_util::future::join_all;
@@ -22,7 +23,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v1",
     title: "Chatbase API v1",
     settings: SETTINGS,
-    tells_total: false,
+    reports_total: false,
     selects_user: false,
     selects_conversations: false,
     lists_contacts: true,
@@ -237,7 +238,7 @@ impl<'a> PageWalk<'a> {
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let mut facts = Facts::default();
+        let mut facts = PageMetadata::default();
         let page = self.current(&mut facts).await?;
         if page.elements.is_empty() {
             if !self.seen {
@@ -276,7 +277,7 @@ impl<'a> PageWalk<'a> {
     }
 
     /// Returns the current page, asking for several at once where there is reason to think that there are several.
-    async fn current(&mut self, facts: &mut Facts) -> Result<Page> {
+    async fn current(&mut self, facts: &mut PageMetadata) -> Result<Page> {
         if let Some(page) = self.ahead.pop_front() {
             return Ok(page);
         }
@@ -336,7 +337,7 @@ impl<'a> PageWalk<'a> {
     }
 
     /// Returns the first conversation of the list.
-    async fn read_head(&self, facts: &mut Facts) -> Result<Bytes> {
+    async fn read_head(&self, facts: &mut PageMetadata) -> Result<Bytes> {
         facts.pages += 1;
         let call = self.call.clone().query("size", 1).query("page", 1);
         let page = self.provider.client.page(&call, "data").await?;

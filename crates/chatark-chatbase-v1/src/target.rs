@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::fields::put;
 use chatark_core::{
-    Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Person, Result, Rule, Settings, Taking,
-    Target, Terms, list_under,
+    Capabilities, DataKind, Error, ErrorKind, FieldOutcome, Found, KindLimits, LossReport, MigrationItem,
+    OutboundItem, Person, Result, Rule, Settings, Target, Visitor, list_under,
 };
 use chatark_http::{Call, Connector, PageGuard};
 use serde_json::{Map, Value};
@@ -26,20 +26,20 @@ const ATTRIBUTE: &str =
 const NEWEST: &str = "one contact for each person: the newest value that is known";
 
 const RULES: &[Rule] = &[
-    ("contact.id", Fate::Kept, "as external_id; where two people share one, the second has another"),
-    ("contact.name", Fate::Kept, NEWEST),
-    ("contact.email", Fate::Kept, NEWEST),
-    ("contact.phone", Fate::Kept, NEWEST),
-    ("contact.company", Fate::Approximated, ATTRIBUTE),
-    ("contact.address", Fate::Approximated, ATTRIBUTE),
-    ("contact.website", Fate::Approximated, ATTRIBUTE),
+    ("contact.id", FieldOutcome::Kept, "as external_id; where two people share one, the second has another"),
+    ("contact.name", FieldOutcome::Kept, NEWEST),
+    ("contact.email", FieldOutcome::Kept, NEWEST),
+    ("contact.phone", FieldOutcome::Kept, NEWEST),
+    ("contact.company", FieldOutcome::Approximated, ATTRIBUTE),
+    ("contact.address", FieldOutcome::Approximated, ATTRIBUTE),
+    ("contact.website", FieldOutcome::Approximated, ATTRIBUTE),
 ];
 
 /// What the vendor takes, by its documents of autumn 2026.
-const TERMS: Terms = Terms {
+const TERMS: Capabilities = Capabilities {
     title: DESCRIPTOR.title,
-    takings: &[Taking {
-        cargo: Cargo::Contacts,
+    takings: &[KindLimits {
+        cargo: DataKind::Contacts,
         at_once: AT_ONCE,
         requests_each: 0,
         listed_at_once: AT_ONCE as u64,
@@ -61,21 +61,30 @@ pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<d
 
 #[async_trait]
 impl Target for ChatbaseV1 {
-    fn terms(&self) -> &'static Terms {
+    fn terms(&self) -> &'static Capabilities {
         &TERMS
     }
 
-    fn pack(&self, load: Load<'_>, _: &mut Losses) -> Result<Option<Parcel>> {
-        let Load::Person(person) = load else { return Ok(None) };
+    fn pack(&self, load: MigrationItem<'_>, _: &mut LossReport) -> Result<Option<OutboundItem>> {
+        let MigrationItem::Person(person) = load else { return Ok(None) };
         let (mark, sign) = (person.key.clone(), person.external_id.clone());
         let (creation, former_marks) = (user(person).into(), person.former_keys.clone());
         let email = person.contact.email.as_deref().map(|email| email.trim().to_lowercase());
         let completion = Bytes::new();
-        Ok(Some(Parcel { mark, former_marks, sign, email, origin: None, messages: 0, creation, completion }))
+        Ok(Some(OutboundItem {
+            mark,
+            former_marks,
+            sign,
+            email,
+            origin: None,
+            messages: 0,
+            creation,
+            completion,
+        }))
     }
 
-    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
-        if cargo != Cargo::Contacts {
+    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
+        if cargo != DataKind::Contacts {
             return Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken"));
         }
         let call =
@@ -88,7 +97,7 @@ impl Target for ChatbaseV1 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {
+    async fn each_held(&self, _: DataKind, look: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])

@@ -11,7 +11,7 @@ use chatark_core::{
     Batch, Channel, Checkpoint, ContactBatch, ContactList, ConversationId, Cursor, Error, ErrorKind,
     Provider, PullRequest, RawContact, Selection, Settings, Timestamp, Window,
 };
-use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ struct Vendor {
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 impl Vendor {
@@ -55,7 +55,7 @@ impl Vendor {
         let connector = Connector {
             source: "shop".to_owned(),
             key: "sk-key".to_owned().into(),
-            gates: Arc::new(Gates::default()),
+            gates: Arc::new(RateLimiters::default()),
             budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
             watcher: Arc::new(Silent),

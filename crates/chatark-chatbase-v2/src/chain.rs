@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, ConversationId, Error, ErrorKind, Facts, Known, RawConversation, Result, Surface, Timestamp,
+    Batch, ConversationId, Error, ErrorKind, Known, PageMetadata, RawConversation, Result, Surface, Timestamp,
 };
 use chatark_http::{Call, CursorGuard, Page};
 
@@ -90,12 +90,12 @@ pub(crate) enum Next {
     /// The page is good and is kept, and there is no way on from it.
     Stuck(Error),
     /// The whole sweep begins anew, in a way that asks less of the deployment.
-    Anew(Anew),
+    RestartReason(RestartReason),
 }
 
 /// Why a sweep begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Anew {
+pub(crate) enum RestartReason {
     /// Conversations cannot be had by their ids.
     IgnoresId,
     /// The deployment gives conversations from outside the window that was asked for, or out of their order.
@@ -141,7 +141,7 @@ impl Window {
     }
 }
 
-impl Anew {
+impl RestartReason {
     /// Returns what the user is told.
     pub(crate) fn note(self) -> &'static str {
         match self {
@@ -196,7 +196,8 @@ impl<'a> Chain<'a> {
     }
 
     async fn read(&mut self) -> Result<Step> {
-        let mut batch = Batch { facts: Facts { pages: 1, ..Facts::default() }, ..Batch::default() };
+        let mut batch =
+            Batch { facts: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
         let page = self.page(&mut batch.facts).await?;
         self.resumed = false;
         let pagination = self.provider.envelope(&page, &self.call)?;
@@ -211,15 +212,15 @@ impl<'a> Chain<'a> {
         let is_through =
             elements.iter().any(|element| !self.window.is_above_floor(element.summary.created_at));
         if self.is_astray(&elements) {
-            return Ok(step(batch, Next::Anew(Anew::IgnoresDates)));
+            return Ok(step(batch, Next::RestartReason(RestartReason::IgnoresDates)));
         }
         elements.retain(|element| self.window.holds(element.summary.created_at));
         let read_as = self.reading;
         match self.known.clone() {
             None => batch.conversations = elements.into_iter().map(Shown::raw).collect(),
             Some(known) => {
-                if !self.sift(elements, known.as_ref(), &mut batch).await? {
-                    return Ok(step(batch, Next::Anew(Anew::IgnoresId)));
+                if !self.split_changed(elements, known.as_ref(), &mut batch).await? {
+                    return Ok(step(batch, Next::RestartReason(RestartReason::IgnoresId)));
                 }
             }
         }
@@ -258,7 +259,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Asks for the page at hand. A cursor that is refused may be too old, or given with a page of the other kind.
-    async fn page(&mut self, facts: &mut Facts) -> Result<Page> {
+    async fn page(&mut self, facts: &mut PageMetadata) -> Result<Page> {
         loop {
             let error = match self.ask(self.reading).await {
                 Err(error) if error.kind() == ErrorKind::Refused => error,
@@ -294,7 +295,12 @@ impl<'a> Chain<'a> {
     /// Tells what has changed from what is held, and fetches it. Returns `false` where it cannot be fetched.
     ///
     /// An element with messages is a conversation, however it was asked for: an older deployment ignores `include`.
-    async fn sift(&mut self, elements: Vec<Shown>, known: &dyn Known, batch: &mut Batch) -> Result<bool> {
+    async fn split_changed(
+        &mut self,
+        elements: Vec<Shown>,
+        known: &dyn Known,
+        batch: &mut Batch,
+    ) -> Result<bool> {
         let held = is_held(&elements, known);
         let changed = held.iter().filter(|held| !**held).count();
         let read_as = self.reading;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatark_http::{Dialect, Refusal};
+use chatark_http::{ApiError, Dialect};
 
 use crate::source::PACE;
 use crate::wire;
@@ -15,9 +15,9 @@ impl Dialect for ChatbaseV2Dialect {
         Some(Duration::from_secs(PACE.seconds))
     }
 
-    fn refusal(&self, _status: u16, body: &[u8]) -> Refusal {
+    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
         let Ok(wire::Failure { error }) = serde_json::from_slice(body) else {
-            return Refusal::default();
+            return ApiError::default();
         };
         let hint = match error.code.as_deref() {
             Some("AGENT_NOT_FOUND") => {
@@ -28,7 +28,7 @@ impl Dialect for ChatbaseV2Dialect {
             }
             _ => None,
         };
-        Refusal { message: error.text(), code: error.code, kind: None, hint: hint.map(str::to_owned) }
+        ApiError { message: error.text(), code: error.code, kind: None, hint: hint.map(str::to_owned) }
     }
 }
 
@@ -64,6 +64,6 @@ mod tests {
             ChatbaseV2Dialect.refusal(400, &body).message.as_deref(),
             Some("Invalid request (limit: Number must be less than or equal to 20)")
         );
-        assert_eq!(ChatbaseV2Dialect.refusal(502, b"<html>"), Refusal::default());
+        assert_eq!(ChatbaseV2Dialect.refusal(502, b"<html>"), ApiError::default());
     }
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Facts, Increments, Issue, Pace, Provider, PullRequest, RawConversation, Result,
-    Selection, SettingProblem, Settings, Surface, Window,
+    ErrorKind, Estimate, Increments, Issue, Pace, PageMetadata, Provider, PullRequest, RawConversation,
+    Result, Selection, SettingProblem, Settings, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -24,7 +24,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v2",
     title: "Chatbase API v2",
     settings: SETTINGS,
-    tells_total: true,
+    reports_total: true,
     selects_user: true,
     selects_conversations: true,
     lists_contacts: false,
@@ -186,7 +186,7 @@ impl ChatbaseV2 {
             let error = self.client.fault(&call, ErrorKind::Refused, message, None);
             return Err(error.hint("pull the whole source in place of single conversations"));
         };
-        let mut facts = Facts { pages: 1, ..Facts::default() };
+        let mut facts = PageMetadata { pages: 1, ..PageMetadata::default() };
         if conversations.is_empty() {
             facts.notes.push(absent(id));
         }
@@ -261,7 +261,7 @@ impl<'a> UserWalk<'a> {
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let mut facts = Facts::default();
+        let mut facts = PageMetadata::default();
         if self.waiting.is_empty() {
             self.read_page(&mut facts).await?;
         }
@@ -277,7 +277,7 @@ impl<'a> UserWalk<'a> {
         Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, next))
     }
 
-    async fn read_page(&mut self, facts: &mut Facts) -> Result<()> {
+    async fn read_page(&mut self, facts: &mut PageMetadata) -> Result<()> {
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
                 facts.restarted = true;
@@ -318,7 +318,7 @@ impl<'a> UserWalk<'a> {
     }
 
     /// Reads the messages of one conversation: pages go backward from the newest, oldest to newest inside a page.
-    async fn with_messages(&self, listed: &Bytes, facts: &mut Facts) -> Result<RawConversation> {
+    async fn with_messages(&self, listed: &Bytes, facts: &mut PageMetadata) -> Result<RawConversation> {
         let Some(id) = RawConversation::with_top_level_id(listed.clone(), Surface::User).id else {
             return Ok(RawConversation {
                 id: None,

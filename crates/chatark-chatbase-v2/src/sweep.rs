@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chatark_core::{self as core, Batch, Checkpoint, Error, Facts, PullRequest, Result, Timestamp};
+use chatark_core::{self as core, Batch, Checkpoint, Error, PageMetadata, PullRequest, Result, Timestamp};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::chain::{Anew, Chain, Next, Reading, Step, Window};
+use crate::chain::{Chain, Next, Reading, RestartReason, Step, Window};
 use crate::source::{ChatbaseV2, EXPORT_LIMIT, open, seal};
 use crate::wire::{AlonePlace, Envelope, Place, Places, WindowPlace};
 
@@ -41,7 +41,7 @@ pub(crate) struct Sweep<'a> {
     request: PullRequest,
     scope: String,
     /// What is not through yet, by the order of its creation.
-    windows: BTreeMap<usize, Share<'a>>,
+    windows: BTreeMap<usize, Segment<'a>>,
     created: usize,
     steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
     chains: Chains,
@@ -64,7 +64,7 @@ enum Chains {
 }
 
 /// A window, and how far its chain has come.
-struct Share<'a> {
+struct Segment<'a> {
     window: Arc<Window>,
     /// The beginning that the vendor is asked for.
     from: Option<Timestamp>,
@@ -155,7 +155,7 @@ impl<'a> Sweep<'a> {
         from: Option<Timestamp>,
         reading: Reading,
         saved: Option<Place>,
-    ) -> &mut Share<'a> {
+    ) -> &mut Segment<'a> {
         let window = Arc::new(window);
         let asked = core::Window {
             since: from.or(self.request.window.since),
@@ -166,7 +166,7 @@ impl<'a> Sweep<'a> {
         let chain =
             Chain::new(self.provider, call, known, Arc::clone(&window), reading).resume(saved.clone());
         let reading = chain.reading;
-        let share = Share {
+        let share = Segment {
             reached: window.ceiling,
             newest: window.ceiling,
             window,
@@ -261,7 +261,7 @@ impl<'a> Sweep<'a> {
     /// Takes a page in, and returns it with the places of all windows.
     async fn take(&mut self, at: usize, chain: Chain<'a>, step: Step) -> Result<Batch> {
         let Step { mut batch, total, shown, bytes, span, next } = step;
-        if let Next::Anew(why) = next {
+        if let Next::RestartReason(why) = next {
             // After a fault nothing begins anymore; the place before this page stays in force.
             if self.failed.is_some() {
                 return Ok(Batch { facts: batch.facts, ..Batch::default() });
@@ -287,7 +287,7 @@ impl<'a> Sweep<'a> {
             Next::Stuck(error) => {
                 self.failed.get_or_insert(error);
             }
-            Next::Anew(_) => unreachable!("it was handled above"),
+            Next::RestartReason(_) => unreachable!("it was handled above"),
         }
         batch.checkpoint = self.checkpoint()?;
         if batch.checkpoint == Checkpoint::End {
@@ -330,7 +330,7 @@ impl<'a> Sweep<'a> {
             let place = Places::Alone(AlonePlace { ignores_id: self.ignores_id, alone });
             return Ok(Checkpoint::At(seal(&self.scope, &place)?));
         }
-        let mut places: Vec<_> = self.windows.values().map(Share::place).collect();
+        let mut places: Vec<_> = self.windows.values().map(Segment::place).collect();
         let places = match places.as_mut_slice() {
             [only] if self.chains != Chains::Several => match only.place.take() {
                 Some(place) => Places::One(place),
@@ -350,15 +350,15 @@ impl<'a> Sweep<'a> {
         let call = self.provider.sweep_call(&self.request, self.request.window);
         let call = call.query("include", "summary").query("limit", 1);
         let envelope: Envelope = self.provider.client.json(&call).await?;
-        let facts = Facts { total: envelope.pagination.total, pages: 1, ..Facts::default() };
+        let facts = PageMetadata { total: envelope.pagination.total, pages: 1, ..PageMetadata::default() };
         Ok(Batch { facts, checkpoint: Checkpoint::End, ..Batch::default() })
     }
 
     /// Goes back to the beginning, and reads in one chain from there.
-    fn begin_anew(&mut self, why: Anew, mut facts: Facts) -> Result<Batch> {
+    fn begin_anew(&mut self, why: RestartReason, mut facts: PageMetadata) -> Result<Batch> {
         facts.restarted = true;
         facts.notes.push(why.note().to_owned());
-        if why == Anew::IgnoresId {
+        if why == RestartReason::IgnoresId {
             self.ignore_ids();
         }
         self.steps = FuturesUnordered::new();
@@ -370,7 +370,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-impl Share<'_> {
+impl Segment<'_> {
     fn place(&self) -> WindowPlace {
         let instant = |at: Option<Timestamp>| at.map(Timestamp::microseconds);
         WindowPlace {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    Answer, Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Result, Settings, Taking,
-    Target, Terms, Text,
+    Answer, Capabilities, DataKind, Error, ErrorKind, FieldOutcome, Found, KindLimits, LossReport,
+    MigrationItem, OutboundItem, Result, Settings, Target, Text, Visitor,
 };
 use chatark_http::{Call, Connector, CursorGuard};
 use serde_json::{Value, json};
@@ -28,10 +28,10 @@ const TEXT_CHARACTERS: usize = 1_048_576;
 const SIGN: &str = " [chatark ";
 
 /// What the vendor takes, by its specification and command line of autumn 2026.
-const TERMS: Terms = Terms {
+const TERMS: Capabilities = Capabilities {
     title: DESCRIPTOR.title,
-    takings: &[Taking {
-        cargo: Cargo::Knowledge,
+    takings: &[KindLimits {
+        cargo: DataKind::Knowledge,
         at_once: 1,
         requests_each: 0,
         listed_at_once: LIST_LIMIT as u64,
@@ -56,20 +56,20 @@ pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<d
 
 #[async_trait]
 impl Target for ChatbaseV2 {
-    fn terms(&self) -> &'static Terms {
+    fn terms(&self) -> &'static Capabilities {
         &TERMS
     }
 
-    fn pack(&self, load: Load<'_>, losses: &mut Losses) -> Result<Option<Parcel>> {
+    fn pack(&self, load: MigrationItem<'_>, losses: &mut LossReport) -> Result<Option<OutboundItem>> {
         Ok(match load {
-            Load::Answer(answer) => Some(questions(answer, losses)),
-            Load::Text(text) => Some(content(text)),
-            Load::Conversation(_) | Load::Person(_) => None,
+            MigrationItem::Answer(answer) => Some(questions(answer, losses)),
+            MigrationItem::Text(text) => Some(content(text)),
+            MigrationItem::Conversation(_) | MigrationItem::Person(_) => None,
         })
     }
 
-    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
-        let (Cargo::Knowledge, [parcel]) = (cargo, parcels) else {
+    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
+        let (DataKind::Knowledge, [parcel]) = (cargo, parcels) else {
             return Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken in this form"));
         };
         let call = Call::new(CREATE, ["agents", &self.agent_id, "sources"]).adding(parcel.creation.clone());
@@ -83,7 +83,7 @@ impl Target for ChatbaseV2 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, _: Cargo, look: Look<'_>) -> Result<()> {
+    async fn each_held(&self, _: DataKind, look: Visitor<'_>) -> Result<()> {
         let list = Call::new(LIST, ["agents", &self.agent_id, "sources"]).query("limit", LIST_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
@@ -103,23 +103,23 @@ impl Target for ChatbaseV2 {
     }
 }
 
-fn questions(answer: &Answer, losses: &mut Losses) -> Parcel {
+fn questions(answer: &Answer, losses: &mut LossReport) -> OutboundItem {
     let left_out = answer.questions.len().saturating_sub(MOST_QUESTIONS);
     let why = "the vendor takes 50 questions with an answer";
-    losses.note_of("question", Fate::Lost, why, left_out, &answer.key);
+    losses.note_of("question", FieldOutcome::Lost, why, left_out, &answer.key);
     let asked = &answer.questions[..answer.questions.len() - left_out];
     let title = asked.first().map(String::as_str).unwrap_or_default();
     let body = json!({ "type": "qna", "name": name(title, &answer.key), "questions": asked, "answer": answer.answer });
     parcel(&answer.key, &body)
 }
 
-fn content(text: &Text) -> Parcel {
+fn content(text: &Text) -> OutboundItem {
     let body = json!({ "type": "text", "name": name(&text.title, &text.key), "content": text.text });
     parcel(&text.key, &body)
 }
 
-fn parcel(key: &str, body: &Value) -> Parcel {
-    Parcel {
+fn parcel(key: &str, body: &Value) -> OutboundItem {
+    OutboundItem {
         mark: key.to_owned(),
         former_marks: Vec::new(),
         sign: key.to_owned(),
@@ -163,7 +163,7 @@ mod tests {
         let questions_of = |count: usize| {
             let asked = (0..count).map(|number| format!("question {number}")).collect();
             let answer = Answer { key: "k".to_owned(), questions: asked, answer: "yes".to_owned() };
-            let mut losses = Losses::default();
+            let mut losses = LossReport::default();
             let parcel = questions(&answer, &mut losses);
             let body: Value = serde_json::from_slice(&parcel.creation).unwrap();
             (body["questions"].as_array().unwrap().len(), losses.rows().first().map(|loss| loss.count))

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::connect;
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Facts, Held, Known,
-    Provider, PullRequest, Selection, Settings, Surface, Timestamp, Window,
+    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Held, Known,
+    PageMetadata, Provider, PullRequest, Selection, Settings, Surface, Timestamp, Window,
 };
-use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ struct Vendor {
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 impl Vendor {
@@ -55,7 +55,7 @@ impl Vendor {
         let connector = Connector {
             source: "shop".to_owned(),
             key: "sk-key".to_owned().into(),
-            gates: Arc::new(Gates::default()),
+            gates: Arc::new(RateLimiters::default()),
             budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
             watcher: Arc::new(Silent),
@@ -184,7 +184,8 @@ async fn the_export_is_walked_by_cursor_to_its_end() {
     let batches = vendor.pull_whole(whole()).await;
     vendor.check_asked(&["export", "export&cursor=c%2F1", "export&cursor=c2", "export&cursor=c3"]);
     assert_eq!(all_ids(&batches), ["d", "c", "b", "a"]);
-    let facts = |empty_pages| Facts { total: Some(4), pages: 1, empty_pages, ..Facts::default() };
+    let facts =
+        |empty_pages| PageMetadata { total: Some(4), pages: 1, empty_pages, ..PageMetadata::default() };
     let found: Vec<_> = batches.iter().map(|batch| batch.facts.clone()).collect();
     assert_eq!(found, [facts(0), facts(1), facts(0), facts(0)]);
     assert!(batches[..3].iter().all(|batch| matches!(batch.checkpoint, Checkpoint::At(_))));
@@ -538,7 +539,7 @@ async fn where_nothing_changed_summaries_are_all_that_is_asked_for() {
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
     assert_eq!(sifted(&batches), (vec![], vec!["a", "b", "c", "d"]));
-    assert_eq!(batches[1].facts, Facts { total: Some(4), pages: 1, ..Facts::default() });
+    assert_eq!(batches[1].facts, PageMetadata { total: Some(4), pages: 1, ..PageMetadata::default() });
     vendor.check_asked(&["export&include=summary", "export&include=summary&cursor=c2"]);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::connect;
 use chatark_core::{Batch, Checkpoint, Error, PullRequest, Settings, Timestamp};
-use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use proptest::prelude::*;
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 /// How a vendor departs from its documents.
@@ -108,7 +108,7 @@ impl Vendor {
         let connector = Connector {
             source: "shop".to_owned(),
             key: "sk-key".to_owned().into(),
-            gates: Arc::new(Gates::default()),
+            gates: Arc::new(RateLimiters::default()),
             budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
             watcher: Arc::new(Silent),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatark_archive::Part;
-use chatark_core::{Cargo, Channel, Feedback, Status, Timestamp, Zone, time};
+use chatark_core::{Channel, DataKind, Feedback, Status, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
 use clap::{Args, Parser, Subcommand};
@@ -307,7 +307,7 @@ pub(crate) struct Move {
     pub(crate) to: String,
     /// Of what the agent takes, this alone: history, contacts or knowledge [default: all]
     #[arg(long, value_name = "KIND", value_parser = cargo)]
-    pub(crate) only: Option<Cargo>,
+    pub(crate) only: Option<DataKind>,
     /// Let knowledge go as a few long texts in place of single questions and answers
     #[arg(long)]
     pub(crate) as_text: bool,
@@ -384,7 +384,7 @@ pub(crate) struct MigrateForgetArgs {
     pub(crate) to: String,
     /// This kind alone: history, contacts or knowledge [default: all]
     #[arg(long, value_name = "KIND", value_parser = cargo)]
-    pub(crate) only: Option<Cargo>,
+    pub(crate) only: Option<DataKind>,
     /// Forget without asking
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -454,8 +454,8 @@ fn channel(word: &str) -> Result<Channel, String> {
     Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
 }
 
-fn cargo(word: &str) -> Result<Cargo, String> {
-    Cargo::from_word(word).ok_or_else(|| "write `history`, `contacts` or `knowledge`".to_owned())
+fn cargo(word: &str) -> Result<DataKind, String> {
+    DataKind::from_word(word).ok_or_else(|| "write `history`, `contacts` or `knowledge`".to_owned())
 }
 
 fn status(word: &str) -> Result<Status, String> {

@@ -97,7 +97,7 @@ impl Exit {
 
 #[cfg(test)]
 mod tests {
-    use chatark_archive::{Effort, Progress};
+    use chatark_archive::{Progress, SyncMode};
     use chatark_core::SourceName;
 
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
         Outcome {
             source: SourceName::new("a").unwrap(),
             verdict,
-            effort: Effort::Full,
+            effort: SyncMode::Full,
             progress: Progress { received, ..Progress::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,

@@ -9,7 +9,7 @@ use std::thread;
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Origin, Result, SourceName, Target};
 use chatark_engine::{Source, now};
-use chatark_http::{Budget, BudgetLimits, Connector, Gates, SecretString};
+use chatark_http::{Budget, BudgetLimits, Connector, RateLimiters, SecretString};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
@@ -42,7 +42,7 @@ impl From<io::Error> for Failure {
 /// A config, and the names that were asked for.
 pub(crate) struct Session {
     pub(crate) config: Config,
-    gates: Arc<Gates>,
+    gates: Arc<RateLimiters>,
     budget: Arc<Budget>,
 }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use chatark_archive::{Progress, Verdict};
-use chatark_core::{Cargo, Error, SourceName};
+use chatark_core::{DataKind, Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
-use chatark_http::{Notice, Watcher};
+use chatark_http::{HttpEvent, HttpObserver};
 use chatark_migrate::Tally;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -197,7 +197,7 @@ impl Ui {
 
     /// Takes away what was drawn of a migration.
     pub(crate) fn end_migration(&self) {
-        for cargo in Cargo::ALL {
+        for cargo in DataKind::ALL {
             self.end_source(cargo.as_str());
         }
     }
@@ -235,7 +235,7 @@ impl Observer for Ui {
 }
 
 impl chatark_migrate::Progress for Ui {
-    fn advance(&self, cargo: Cargo, tally: &Tally) {
+    fn advance(&self, cargo: DataKind, tally: &Tally) {
         let name = cargo.as_str();
         let is_new = !self.sources().contains_key(name);
         if is_new {
@@ -254,9 +254,9 @@ impl chatark_migrate::Progress for Ui {
     }
 }
 
-impl Watcher for Ui {
-    fn notice(&self, source: &str, notice: &Notice) {
-        if let Notice::Waiting { why, wait } = notice
+impl HttpObserver for Ui {
+    fn notice(&self, source: &str, notice: &HttpEvent) {
+        if let HttpEvent::Waiting { why, wait } = notice
             && *wait >= SHORT_WAIT
         {
             self.say(&format!("{source}: waiting {:.0} s: {why}", wait.as_secs_f64().ceil()));

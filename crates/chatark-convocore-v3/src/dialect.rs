@@ -1,7 +1,7 @@
 //! How Convocore says no: `{message, code, issues?}`, `{error: {code, message}}` or `{success: false, message}`.
 
 use chatark_core::ErrorKind;
-use chatark_http::{Dialect, Refusal};
+use chatark_http::{ApiError, Dialect};
 use serde::de::IgnoredAny;
 
 use crate::wire;
@@ -12,11 +12,11 @@ const FORBIDDEN: &str = "the vendor's plan or add-on does not allow to read conv
 pub(crate) struct ConvocoreV3Dialect;
 
 impl Dialect for ConvocoreV3Dialect {
-    fn refusal(&self, status: u16, body: &[u8]) -> Refusal {
+    fn refusal(&self, status: u16, body: &[u8]) -> ApiError {
         let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
         // The vendor's word for a client that hung up, worth another attempt.
         let kind = (status == 499).then_some(ErrorKind::Unavailable);
-        Refusal {
+        ApiError {
             code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
             message: answer.and_then(|answer| answer.text()),
             kind,
@@ -26,14 +26,14 @@ impl Dialect for ConvocoreV3Dialect {
 }
 
 /// Reads a refusal inside a success, whose code stands in for the status.
-pub(crate) fn refusal_inside<T>(answer: &wire::Answer<T>) -> Refusal {
+pub(crate) fn refusal_inside<T>(answer: &wire::Answer<T>) -> ApiError {
     let kind = match answer.code() {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
         Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
         Some("NOT_FOUND") => Some(ErrorKind::NotFound),
         _ => None,
     };
-    Refusal {
+    ApiError {
         code: answer.code().map(str::to_owned),
         message: answer.text(),
         kind,
@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn other_bodies_say_nothing() {
-        assert_eq!(ConvocoreV3Dialect.refusal(502, b"<html>"), Refusal::default());
-        assert_eq!(ConvocoreV3Dialect.refusal(429, b""), Refusal::default());
+        assert_eq!(ConvocoreV3Dialect.refusal(502, b"<html>"), ApiError::default());
+        assert_eq!(ConvocoreV3Dialect.refusal(429, b""), ApiError::default());
         assert_eq!(ConvocoreV3Dialect.refusal(403, b"no").hint.as_deref(), Some(FORBIDDEN));
         assert_eq!(ConvocoreV3Dialect.refusal(499, b"").kind, Some(ErrorKind::Unavailable));
     }

@@ -54,13 +54,13 @@ where
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use chatark_core::{Error, ErrorKind, Facts};
+    use chatark_core::{Error, ErrorKind, PageMetadata};
     use futures_util::StreamExt;
 
     use super::*;
 
     fn batch(pages: u64) -> Batch {
-        let facts = Facts { pages, ..Facts::default() };
+        let facts = PageMetadata { pages, ..PageMetadata::default() };
         Batch { facts, ..Batch::default() }
     }
 

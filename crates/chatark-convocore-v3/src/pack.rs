@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use chatark_core::fields::put;
 use chatark_core::{
-    ArchivedConversation, Card, Channel, ChoiceOption, Fate, Feedback, Losses, Message, ORIGIN, Parcel, Part,
-    Person, Role, Rule, Status, Timestamp, origin_in,
+    ArchivedConversation, Card, Channel, ChoiceOption, Feedback, FieldOutcome, LossReport, Message, ORIGIN,
+    OutboundItem, Part, Person, Role, Rule, Status, Timestamp, origin_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,41 +22,41 @@ const AS_TRACE: &str = "as a debug message, which people who work on the agent s
 const CUT: &str = "as a debug message of its first 2,000 characters";
 const IN_NOTE: &str = "in the note, after the vendor's own id";
 const RULES: &[Rule] = &[
-    ("conversation.id", Fate::Approximated, IN_NOTE),
-    ("conversation.title", Fate::Kept, "as the title"),
-    ("conversation.channel", Fate::Kept, ""),
-    ("conversation.status", Fate::Kept, ""),
-    ("conversation.created_at", Fate::Kept, "to the second"),
-    ("conversation.updated_at", Fate::Approximated, "as the time of the last message"),
-    ("conversation.tags", Fate::Kept, "beside a tag that says where they come from"),
-    ("conversation.notes", Fate::Kept, "before a line that says where they come from"),
-    ("contact.id", Fate::Lost, "the vendor gives people ids of its own"),
-    ("contact.*", Fate::Kept, "with the conversation"),
-    ("message.role.user", Fate::Kept, "as human"),
-    ("message.role.assistant", Fate::Kept, "as bot"),
-    ("message.role.human_agent", Fate::Approximated, "as bot, marked as not generated"),
-    ("message.role.system", Fate::Kept, "as system"),
-    ("message.role.tool", Fate::Approximated, AS_TRACE),
-    ("message.role.other", Fate::Approximated, "as system"),
-    ("message.id", Fate::Kept, "as mid"),
-    ("message.created_at", Fate::Kept, "to the second"),
-    ("message.feedback", Fate::Kept, "as true or false"),
-    ("part.text", Fate::Kept, "several of one message are joined"),
+    ("conversation.id", FieldOutcome::Approximated, IN_NOTE),
+    ("conversation.title", FieldOutcome::Kept, "as the title"),
+    ("conversation.channel", FieldOutcome::Kept, ""),
+    ("conversation.status", FieldOutcome::Kept, ""),
+    ("conversation.created_at", FieldOutcome::Kept, "to the second"),
+    ("conversation.updated_at", FieldOutcome::Approximated, "as the time of the last message"),
+    ("conversation.tags", FieldOutcome::Kept, "beside a tag that says where they come from"),
+    ("conversation.notes", FieldOutcome::Kept, "before a line that says where they come from"),
+    ("contact.id", FieldOutcome::Lost, "the vendor gives people ids of its own"),
+    ("contact.*", FieldOutcome::Kept, "with the conversation"),
+    ("message.role.user", FieldOutcome::Kept, "as human"),
+    ("message.role.assistant", FieldOutcome::Kept, "as bot"),
+    ("message.role.human_agent", FieldOutcome::Approximated, "as bot, marked as not generated"),
+    ("message.role.system", FieldOutcome::Kept, "as system"),
+    ("message.role.tool", FieldOutcome::Approximated, AS_TRACE),
+    ("message.role.other", FieldOutcome::Approximated, "as system"),
+    ("message.id", FieldOutcome::Kept, "as mid"),
+    ("message.created_at", FieldOutcome::Kept, "to the second"),
+    ("message.feedback", FieldOutcome::Kept, "as true or false"),
+    ("part.text", FieldOutcome::Kept, "several of one message are joined"),
     // Each of the other parts is noted by what becomes of it.
-    ("part.*", Fate::Lost, ""),
+    ("part.*", FieldOutcome::Lost, ""),
 ];
 
 const ONE_LEAD: &str = "one lead for each person: the newest value that is known";
 /// What becomes of the fields of conversations in leads.
 pub(crate) const LEAD_RULES: &[Rule] = &[
-    ("contact.id", Fate::Lost, "the vendor gives leads ids of its own"),
-    ("contact.*", Fate::Kept, ONE_LEAD),
+    ("contact.id", FieldOutcome::Lost, "the vendor gives leads ids of its own"),
+    ("contact.*", FieldOutcome::Kept, ONE_LEAD),
     // What else conversations have goes with them as history, and is counted there.
-    ("*", Fate::Lost, ""),
+    ("*", FieldOutcome::Lost, ""),
 ];
 
 /// Packs a conversation, or notes why it cannot go.
-pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut Losses) -> Option<Parcel> {
+pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut LossReport) -> Option<OutboundItem> {
     match packed(found) {
         Ok(parcel) => {
             note(found, losses);
@@ -69,7 +69,7 @@ pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut Losses) ->
     }
 }
 
-fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
+fn packed(found: &ArchivedConversation) -> Result<OutboundItem, &'static str> {
     let conversation = &found.conversation;
     let times = || conversation.messages.iter().filter_map(|message| message.created_at);
     let began = conversation.created_at.or_else(|| times().min());
@@ -87,11 +87,11 @@ fn packed(found: &ArchivedConversation) -> Result<Parcel, &'static str> {
     let origin = Some((found.origin.source.clone(), conversation.id.clone()));
     let mark = found.first_place();
     let (messages, former_marks) = (counts.iter().sum(), Vec::new());
-    Ok(Parcel { mark, former_marks, sign, email: None, origin, messages, creation, completion })
+    Ok(OutboundItem { mark, former_marks, sign, email: None, origin, messages, creation, completion })
 }
 
 /// Packs a person, where anything is known by which somebody could reach or greet them.
-pub(crate) fn lead(person: &Person) -> Option<Parcel> {
+pub(crate) fn lead(person: &Person) -> Option<OutboundItem> {
     let contact = &person.contact;
     if contact.name.is_none() && contact.email.is_none() && contact.phone.is_none() {
         return None;
@@ -112,7 +112,16 @@ pub(crate) fn lead(person: &Person) -> Option<Parcel> {
     let creation = body(&Value::Object(lead));
     let (mark, former_marks) = (person.key.clone(), person.former_keys.clone());
     let completion = Bytes::new();
-    Some(Parcel { mark, former_marks, sign, email: None, origin: None, messages: 0, creation, completion })
+    Some(OutboundItem {
+        mark,
+        former_marks,
+        sign,
+        email: None,
+        origin: None,
+        messages: 0,
+        creation,
+        completion,
+    })
 }
 
 fn one_line(text: &str) -> String {
@@ -178,10 +187,10 @@ fn channel(channel: Channel) -> Option<&'static str> {
 /// Returns the vendor's word for a state, and what becomes of it.
 ///
 /// A conversation that was carried here cannot go on, and must not call anybody to take it over.
-fn state(status: Status) -> (Option<&'static str>, Fate) {
+fn state(status: Status) -> (Option<&'static str>, FieldOutcome) {
     match status {
-        Status::Ended => (Some("ended_chat"), Fate::Kept),
-        _ => (Some("ended_chat"), Fate::Approximated),
+        Status::Ended => (Some("ended_chat"), FieldOutcome::Kept),
+        _ => (Some("ended_chat"), FieldOutcome::Approximated),
     }
 }
 
@@ -305,13 +314,13 @@ fn card(card: &Card) -> Map<String, Value> {
 }
 
 /// Notes what becomes of the fields of a conversation that goes.
-fn note(found: &ArchivedConversation, losses: &mut Losses) {
+fn note(found: &ArchivedConversation, losses: &mut LossReport) {
     let is_shown = |message: &Message| turn(message).is_some();
     let silent = found.conversation.messages.iter().filter(|message| !is_shown(message)).count();
     if silent == 0 {
         losses.apply(RULES, found);
     } else {
-        losses.note("message", Fate::Lost, "nothing of it can be shown there", silent, found);
+        losses.note("message", FieldOutcome::Lost, "nothing of it can be shown there", silent, found);
         let mut shown = found.clone();
         shown.conversation.messages.retain(is_shown);
         losses.apply(RULES, &shown);
@@ -323,37 +332,39 @@ fn note(found: &ArchivedConversation, losses: &mut Losses) {
     let conversation = &found.conversation;
     if let Some(place) = conversation.channel {
         let (fate, why) = match channel(place) {
-            Some(_) => (Fate::Kept, "as origin"),
-            None => (Fate::Lost, "the vendor has no word for it"),
+            Some(_) => (FieldOutcome::Kept, "as origin"),
+            None => (FieldOutcome::Lost, "the vendor has no word for it"),
         };
         losses.note("conversation.channel", fate, why, 1, found);
     }
     if let Some(status) = conversation.status {
         let (_, fate) = state(status);
-        let why = if fate == Fate::Kept { "as state" } else { "as ended: it cannot go on there" };
+        let why = if fate == FieldOutcome::Kept { "as state" } else { "as ended: it cannot go on there" };
         losses.note("conversation.status", fate, why, 1, found);
     }
 }
 
 /// Returns what becomes of a part that is no text.
-fn fate(part: &Part) -> Option<(&'static str, Fate, &'static str)> {
+fn fate(part: &Part) -> Option<(&'static str, FieldOutcome, &'static str)> {
     let (field, fate, why) = match part {
         Part::Text { .. } => return None,
-        Part::Choice { .. } => ("part.choice", Fate::Kept, "as choice"),
-        Part::Card(_) => ("part.card", Fate::Kept, "as cardV2"),
-        Part::Image { .. } => ("part.image", Fate::Kept, "as visual, by its address"),
+        Part::Choice { .. } => ("part.choice", FieldOutcome::Kept, "as choice"),
+        Part::Card(_) => ("part.card", FieldOutcome::Kept, "as cardV2"),
+        Part::Image { .. } => ("part.image", FieldOutcome::Kept, "as visual, by its address"),
         Part::Audio { transcript: Some(_), .. } => {
-            ("part.audio", Fate::Approximated, "as VoiceNote, by its address and without its words")
+            ("part.audio", FieldOutcome::Approximated, "as VoiceNote, by its address and without its words")
         }
-        Part::Audio { .. } => ("part.audio", Fate::Kept, "as VoiceNote, by its address"),
-        Part::File { .. } => ("part.file", Fate::Approximated, AS_TRACE),
-        Part::Form { .. } => ("part.form", Fate::Approximated, AS_TRACE),
-        Part::ToolCall { .. } => ("part.tool_call", Fate::Approximated, AS_TRACE),
-        Part::ToolResult { .. } => ("part.tool_result", Fate::Approximated, AS_TRACE),
-        Part::Other { .. } => return Some(("part.other", Fate::Lost, "what it means there is not known")),
+        Part::Audio { .. } => ("part.audio", FieldOutcome::Kept, "as VoiceNote, by its address"),
+        Part::File { .. } => ("part.file", FieldOutcome::Approximated, AS_TRACE),
+        Part::Form { .. } => ("part.form", FieldOutcome::Approximated, AS_TRACE),
+        Part::ToolCall { .. } => ("part.tool_call", FieldOutcome::Approximated, AS_TRACE),
+        Part::ToolResult { .. } => ("part.tool_result", FieldOutcome::Approximated, AS_TRACE),
+        Part::Other { .. } => {
+            return Some(("part.other", FieldOutcome::Lost, "what it means there is not known"));
+        }
     };
     Some(match item(part) {
-        None => (field, Fate::Lost, "it has no address"),
+        None => (field, FieldOutcome::Lost, "it has no address"),
         Some((TRACE, item)) if is_cut(&item) => (field, fate, CUT),
         Some(_) => (field, fate, why),
     })
@@ -397,7 +408,7 @@ mod tests {
 
     #[track_caller]
     fn sent(conversation: Conversation) -> (Value, Value, u64) {
-        let parcel = super::conversation(&archived(conversation), &mut Losses::default()).unwrap();
+        let parcel = super::conversation(&archived(conversation), &mut LossReport::default()).unwrap();
         let json = |bytes: &Bytes| serde_json::from_slice(bytes).unwrap();
         (json(&parcel.creation), json(&parcel.completion), parcel.messages)
     }
@@ -470,13 +481,13 @@ mod tests {
     /// What cannot go is one row, and none of its fields is counted besides.
     #[track_caller]
     fn stays(conversation: Conversation, why: &str) {
-        let mut losses = Losses::default();
+        let mut losses = LossReport::default();
         assert_eq!(super::conversation(&archived(conversation), &mut losses), None);
         let rows = losses.rows();
         let found: Vec<_> =
             rows.iter().map(|loss| (loss.field.as_str(), loss.fate, loss.count, loss.why.as_str())).collect();
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0], ("conversation", Fate::Lost, 1, why));
+        assert_eq!(found[0], ("conversation", FieldOutcome::Lost, 1, why));
     }
 
     #[test]
@@ -493,7 +504,7 @@ mod tests {
     fn the_largest_conversation_that_goes_has_just_the_bytes_that_the_vendor_takes() {
         let text = |size: usize| of(vec![spoken(Role::User, vec![Part::text("x".repeat(size))])]);
         let size_of = |size: usize| {
-            let parcel = conversation(&archived(text(size)), &mut Losses::default());
+            let parcel = conversation(&archived(text(size)), &mut LossReport::default());
             parcel.map(|parcel| parcel.completion.len())
         };
         let around = size_of(1).unwrap() - 1;

@@ -147,8 +147,8 @@ impl<'a> Reader<'a> {
         Fields::open(payload, self.path, self.issues)
     }
 
-    fn close(&mut self, fields: Fields<'_>, homeless: &[&str]) {
-        nest(&mut self.leftovers, "payload", fields.finish(homeless));
+    fn close(&mut self, fields: Fields<'_>, unmapped: &[&str]) {
+        nest(&mut self.leftovers, "payload", fields.finish(unmapped));
     }
 
     fn text(&mut self, payload: Value) -> Read {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chatark_core::fields;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Facts, Increments, Issue, Issues, Pace, Provider, PullRequest, RawConversation,
-    Result, Selection, SettingProblem, Settings, Surface, Timestamp, Window, Zone,
+    ErrorKind, Estimate, Increments, Issue, Issues, Pace, PageMetadata, Provider, PullRequest,
+    RawConversation, Result, Selection, SettingProblem, Settings, Surface, Timestamp, Window, Zone,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Event};
 use futures_util::stream;
@@ -27,7 +27,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "convocore-v3",
     title: "Convocore API v3",
     settings: SETTINGS,
-    tells_total: false,
+    reports_total: false,
     selects_user: false,
     selects_conversations: true,
     lists_contacts: false,
@@ -208,7 +208,7 @@ impl ConvocoreV3 {
             rest.push(raw);
             if rest.len() >= BATCH_CONVERSATIONS || size >= BATCH_BYTES {
                 size = 0;
-                outlet.give(unfinished(mem::take(&mut rest), Facts::default())).await;
+                outlet.give(unfinished(mem::take(&mut rest), PageMetadata::default())).await;
             }
         }
         let answer: Answer<Value> = elements.envelope()?;
@@ -282,7 +282,10 @@ impl ConvocoreV3 {
                 // The agent itself may be what the vendor does not know.
                 self.check().await?;
                 let notes = vec![absent(id)];
-                return Ok(unfinished(Vec::new(), Facts { pages: 1, notes, ..Facts::default() }));
+                return Ok(unfinished(
+                    Vec::new(),
+                    PageMetadata { pages: 1, notes, ..PageMetadata::default() },
+                ));
             }
             answer => answer?,
         };
@@ -300,19 +303,19 @@ impl ConvocoreV3 {
 
     /// Reads what the vendor says around the conversations of one response, counts what it cost, and keeps the
     /// vendor's words on the quota.
-    fn said<T>(&self, answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> Facts {
+    fn said<T>(&self, answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> PageMetadata {
         let usage = answer.usage.as_ref();
         let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
         self.client.spend_quota(quota_used.unwrap_or(0));
         if let Some(latest) = usage.and_then(|usage| usage.summary.clone()) {
             *summary = Some(latest);
         }
-        Facts {
+        PageMetadata {
             pages: 1,
             skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
             quota_used,
             quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
-            ..Facts::default()
+            ..PageMetadata::default()
         }
     }
 
@@ -448,7 +451,7 @@ fn comma_separated(ids: &[ConversationId]) -> String {
     ids.iter().map(ConversationId::as_str).collect::<Vec<_>>().join(",")
 }
 
-fn unfinished(conversations: Vec<RawConversation>, facts: Facts) -> Batch {
+fn unfinished(conversations: Vec<RawConversation>, facts: PageMetadata) -> Batch {
     Batch { conversations, facts, ..Batch::default() }
 }
 

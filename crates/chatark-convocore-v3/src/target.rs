@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatark_core::{
-    Cargo, Error, ErrorKind, Fate, Found, Load, Look, Losses, Parcel, Result, Settings, Taking, Target,
-    Terms, list_under,
+    Capabilities, DataKind, Error, ErrorKind, FieldOutcome, Found, KindLimits, LossReport, MigrationItem,
+    OutboundItem, Result, Settings, Target, Visitor, list_under,
 };
 use chatark_http::{Call, Connector, CursorGuard, PageGuard};
 use serde::de::DeserializeOwned;
@@ -31,11 +31,11 @@ const PAGE_LIMIT: u64 = 20;
 const LEADS_LIMIT: usize = 50;
 
 /// What the vendor takes: its documents, its public code and published tests up to August 2026.
-const TERMS: Terms = Terms {
+const TERMS: Capabilities = Capabilities {
     title: DESCRIPTOR.title,
     takings: &[
-        Taking {
-            cargo: Cargo::History,
+        KindLimits {
+            cargo: DataKind::History,
             at_once: 1,
             requests_each: 1,
             listed_at_once: PAGE_LIMIT,
@@ -43,8 +43,8 @@ const TERMS: Terms = Terms {
             text_characters: None,
             rules: &[],
         },
-        Taking {
-            cargo: Cargo::Contacts,
+        KindLimits {
+            cargo: DataKind::Contacts,
             at_once: LEADS_LIMIT,
             requests_each: 0,
             listed_at_once: LEADS_LIMIT as u64,
@@ -80,38 +80,38 @@ pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<d
 
 #[async_trait]
 impl Target for ConvocoreV3 {
-    fn terms(&self) -> &'static Terms {
+    fn terms(&self) -> &'static Capabilities {
         &TERMS
     }
 
-    fn pack(&self, load: Load<'_>, losses: &mut Losses) -> Result<Option<Parcel>> {
+    fn pack(&self, load: MigrationItem<'_>, losses: &mut LossReport) -> Result<Option<OutboundItem>> {
         Ok(match load {
-            Load::Conversation(found) => pack::conversation(found, losses),
-            Load::Person(person) => {
+            MigrationItem::Conversation(found) => pack::conversation(found, losses),
+            MigrationItem::Person(person) => {
                 let parcel = pack::lead(person);
                 let is_lost = usize::from(parcel.is_none());
                 losses.note_of(
                     "person",
-                    Fate::Lost,
+                    FieldOutcome::Lost,
                     "no name, address or number is known",
                     is_lost,
                     &person.key,
                 );
                 parcel
             }
-            Load::Answer(_) | Load::Text(_) => None,
+            MigrationItem::Answer(_) | MigrationItem::Text(_) => None,
         })
     }
 
-    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
+    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         match (cargo, parcels) {
-            (Cargo::History, [parcel]) => Ok(vec![Some(self.create_conversation(parcel).await?)]),
-            (Cargo::Contacts, parcels) => self.create_leads(parcels).await,
+            (DataKind::History, [parcel]) => Ok(vec![Some(self.create_conversation(parcel).await?)]),
+            (DataKind::Contacts, parcels) => self.create_leads(parcels).await,
             _ => Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken in this form")),
         }
     }
 
-    async fn complete(&self, parcel: &Parcel, id: &str) -> Result<()> {
+    async fn complete(&self, parcel: &OutboundItem, id: &str) -> Result<()> {
         if parcel.completion.is_empty() {
             return Ok(());
         }
@@ -136,17 +136,17 @@ impl Target for ConvocoreV3 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, cargo: Cargo, look: Look<'_>) -> Result<()> {
+    async fn each_held(&self, cargo: DataKind, look: Visitor<'_>) -> Result<()> {
         match cargo {
-            Cargo::History => self.each_conversation(look).await,
-            Cargo::Contacts => self.each_lead(look).await,
-            Cargo::Knowledge => Ok(()),
+            DataKind::History => self.each_conversation(look).await,
+            DataKind::Contacts => self.each_lead(look).await,
+            DataKind::Knowledge => Ok(()),
         }
     }
 }
 
 impl ConvocoreV3 {
-    async fn create_conversation(&self, parcel: &Parcel) -> Result<String> {
+    async fn create_conversation(&self, parcel: &OutboundItem) -> Result<String> {
         let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).adding(parcel.creation.clone());
         let created: Created = self.asked(&call).await?;
         created.id.ok_or_else(|| {
@@ -155,7 +155,7 @@ impl ConvocoreV3 {
         })
     }
 
-    async fn create_leads(&self, parcels: &[Parcel]) -> Result<Vec<Option<String>>> {
+    async fn create_leads(&self, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
             .adding(list_under("leads", parcels));
         let answer: Answer<Value> = self.client.json(&call).await?;
@@ -191,7 +191,7 @@ impl ConvocoreV3 {
         })
     }
 
-    async fn each_conversation(&self, look: Look<'_>) -> Result<()> {
+    async fn each_conversation(&self, look: Visitor<'_>) -> Result<()> {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
@@ -213,7 +213,7 @@ impl ConvocoreV3 {
     }
 
     /// Shows a row of the list. The list has no notes, so the sign is asked for where somebody wants to see it.
-    async fn show(&self, row: &Row, look: Look<'_>) -> Result<()> {
+    async fn show(&self, row: &Row, look: Visitor<'_>) -> Result<()> {
         let found = Found { id: row.id.clone(), sign: row.sign(), messages: row.messages_num, email: None };
         let (true, Some(id)) = (look(&found)? && found.sign.is_none() && row.was_carried(), &row.id) else {
             return Ok(());
@@ -229,7 +229,7 @@ impl ConvocoreV3 {
         }
     }
 
-    async fn each_lead(&self, look: Look<'_>) -> Result<()> {
+    async fn each_lead(&self, look: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])

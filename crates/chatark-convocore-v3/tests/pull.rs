@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chatark_core::{
-    Batch, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Facts, Provider, PullRequest, Selection,
-    Timestamp, Window,
+    Batch, Checkpoint, ConversationId, Cursor, Error, ErrorKind, PageMetadata, Provider, PullRequest,
+    Selection, Timestamp, Window,
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -186,7 +186,7 @@ async fn one_array_ends_the_pull() {
     let [batch] = batches.as_slice() else { panic!("not one batch") };
     assert_eq!(ids(batch), ["a", "27", ""]);
     assert_eq!(batch.checkpoint, Checkpoint::End);
-    assert_eq!(batch.facts, Facts { pages: 1, everything: true, ..Facts::default() });
+    assert_eq!(batch.facts, PageMetadata { pages: 1, everything: true, ..PageMetadata::default() });
     assert_eq!(batch.conversations[0].bytes, conversation("a").to_string());
     vendor.check_asked(&["export"]);
 }
@@ -206,7 +206,7 @@ async fn a_long_array_comes_in_batches() {
         assert!(
             before
                 .iter()
-                .all(|batch| batch.checkpoint == Checkpoint::None && batch.facts == Facts::default())
+                .all(|batch| batch.checkpoint == Checkpoint::None && batch.facts == PageMetadata::default())
         );
     }
 }
@@ -238,7 +238,7 @@ async fn pages_go_on_over_an_empty_one() {
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [vec!["a"], vec![], vec!["b"]]);
     assert_eq!(batches[2].checkpoint, Checkpoint::End);
-    let mut facts = Facts::default();
+    let mut facts = PageMetadata::default();
     for batch in &batches {
         facts.add(&batch.facts);
     }

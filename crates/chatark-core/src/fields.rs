@@ -253,14 +253,14 @@ impl<'a> Fields<'a> {
         &self.path
     }
 
-    /// Ends the reading: what is left goes to `extra`, and is reported where `homeless` does not name it.
+    /// Ends the reading: what is left goes to `extra`, and is reported where `unmapped` does not name it.
     ///
-    /// `homeless` names the fields that the vendor is known to send and the model has no place for; they are
+    /// `unmapped` names the fields that the vendor is known to send and the model has no place for; they are
     /// dropped when they are `null`.
-    pub fn finish(mut self, homeless: &[&str]) -> Map<String, Value> {
-        self.rest.retain(|key, value| !(value.is_null() && homeless.contains(&key.as_str())));
+    pub fn finish(mut self, unmapped: &[&str]) -> Map<String, Value> {
+        self.rest.retain(|key, value| !(value.is_null() && unmapped.contains(&key.as_str())));
         // A field that was put back has been reported with its own kind already.
-        let known = |key: &String| homeless.contains(&key.as_str()) || self.put_back.contains(key);
+        let known = |key: &String| unmapped.contains(&key.as_str()) || self.put_back.contains(key);
         for key in self.rest.keys().filter(|key| !known(key)) {
             self.report(IssueKind::UnknownField, key);
         }

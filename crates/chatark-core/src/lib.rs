@@ -20,20 +20,20 @@ pub mod vocabulary;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
-pub use loss::{Fate, Loss, Losses, Rule};
+pub use loss::{FieldOutcome, Loss, LossReport, Rule};
 pub use model::{
     ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact, Message,
     Origin, Part,
 };
 pub use provider::{
     AgentInfo, Batch, BatchStream, Checkpoint, ContactBatch, ContactList, ContactStream, Cursor, Descriptor,
-    Estimate, Facts, Held, Increments, Known, Pace, Provider, PullRequest, RawContact, RawConversation,
-    Selection, Surface, Window,
+    Estimate, Held, Increments, Known, Pace, PageMetadata, Provider, PullRequest, RawContact,
+    RawConversation, Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use target::{
-    Answer, Cargo, Found, Load, Look, ORIGIN, Parcel, Person, Taking, Target, Terms, Text, list_under,
-    origin_in,
+    Answer, Capabilities, DataKind, Found, KindLimits, MigrationItem, ORIGIN, OutboundItem, Person, Target,
+    Text, Visitor, list_under, origin_in,
 };
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{Channel, Feedback, Role, Status};

@@ -9,7 +9,7 @@ use crate::model::{ArchivedConversation, Part};
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum FieldOutcome {
     /// It arrives as it is.
     Kept,
     /// Something of it arrives, or it arrives in another form.
@@ -24,7 +24,7 @@ pub struct Loss {
     /// The field, such as `message.created_at` or `part.image`.
     pub field: String,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: FieldOutcome,
     /// How often it occurs.
     pub count: u64,
     /// A conversation in which it does.
@@ -35,15 +35,15 @@ pub struct Loss {
 
 /// The fates of all fields.
 #[derive(Debug, Default)]
-pub struct Losses(BTreeMap<(String, Fate, &'static str), (u64, String)>);
+pub struct LossReport(BTreeMap<(String, FieldOutcome, &'static str), (u64, String)>);
 
 /// What a target does with the fields of one name. Without a reason, it notes each of them itself.
-pub type Rule = (&'static str, Fate, &'static str);
+pub type Rule = (&'static str, FieldOutcome, &'static str);
 
 /// Why a field without a rule is lost.
 const NO_PLACE: &str = "the target has no place for it";
 
-impl Fate {
+impl FieldOutcome {
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,12 +70,12 @@ impl Loss {
     }
 }
 
-impl Losses {
+impl LossReport {
     /// Notes what became of fields of one name.
     pub fn note(
         &mut self,
         field: impl Into<String>,
-        fate: Fate,
+        fate: FieldOutcome,
         why: &'static str,
         count: usize,
         example: &ArchivedConversation,
@@ -87,7 +87,7 @@ impl Losses {
     pub fn note_of(
         &mut self,
         field: impl Into<String>,
-        fate: Fate,
+        fate: FieldOutcome,
         why: &'static str,
         count: usize,
         example: &str,
@@ -100,7 +100,7 @@ impl Losses {
 
     /// Notes that a conversation stays behind as a whole; its fields are not counted besides.
     pub fn leave(&mut self, why: &'static str, found: &ArchivedConversation) {
-        self.note("conversation", Fate::Lost, why, 1, found);
+        self.note("conversation", FieldOutcome::Lost, why, 1, found);
     }
 
     /// Notes every field that a conversation has, by the rules of a target; a field without a rule is lost.
@@ -109,7 +109,7 @@ impl Losses {
             let rule = rules.iter().find(|(name, ..)| {
                 *name == field || name.strip_suffix('*').is_some_and(|start| field.starts_with(start))
             });
-            let (fate, why) = rule.map_or((Fate::Lost, NO_PLACE), |(_, fate, why)| (*fate, *why));
+            let (fate, why) = rule.map_or((FieldOutcome::Lost, NO_PLACE), |(_, fate, why)| (*fate, *why));
             if !why.is_empty() {
                 self.note(field, fate, why, count, found);
             }
@@ -118,14 +118,16 @@ impl Losses {
 
     /// Returns the rows, sorted by field.
     pub fn rows(&self) -> Vec<Loss> {
-        let row =
-            |((field, fate, why), (count, example)): (&(String, Fate, &'static str), &(u64, String))| Loss {
-                field: field.clone(),
-                fate: *fate,
-                count: *count,
-                example: example.clone(),
-                why: (*why).to_owned(),
-            };
+        let row = |((field, fate, why), (count, example)): (
+            &(String, FieldOutcome, &'static str),
+            &(u64, String),
+        )| Loss {
+            field: field.clone(),
+            fate: *fate,
+            count: *count,
+            example: example.clone(),
+            why: (*why).to_owned(),
+        };
         self.0.iter().map(row).collect()
     }
 }

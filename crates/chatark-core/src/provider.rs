@@ -90,7 +90,7 @@ pub struct Descriptor {
     /// The settings of its section in the config.
     pub settings: &'static [Setting],
     /// Whether the vendor tells how many conversations there are, so that a pull can be proved complete.
-    pub tells_total: bool,
+    pub reports_total: bool,
     /// Whether one customer's conversations can be asked for by user id.
     pub selects_user: bool,
     /// Whether single conversations can be asked for by id.
@@ -253,7 +253,7 @@ pub struct ContactBatch {
     /// The people, in the vendor's order.
     pub contacts: Vec<RawContact>,
     /// What the vendor said around them.
-    pub facts: Facts,
+    pub facts: PageMetadata,
 }
 
 /// The unit of commit: conversations, and the place to go on from once they are durable.
@@ -266,7 +266,7 @@ pub struct Batch {
     /// The place to go on from.
     pub checkpoint: Checkpoint,
     /// What the vendor said around them.
-    pub facts: Facts,
+    pub facts: PageMetadata,
 }
 
 /// Where a pull stands after a batch.
@@ -283,7 +283,7 @@ pub enum Checkpoint {
 
 /// What the vendor said around the conversations of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct PageMetadata {
     /// How many conversations match the request, by the vendor's own count.
     pub total: Option<u64>,
     /// How many responses the batch took.
@@ -421,7 +421,7 @@ impl Batch {
     }
 }
 
-impl Facts {
+impl PageMetadata {
     /// Adds the facts of a later batch.
     pub fn add(&mut self, later: &Self) {
         self.total = later.total.or(self.total);

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::ids::{ConversationId, SourceName};
-use crate::loss::{Losses, Rule};
+use crate::loss::{LossReport, Rule};
 use crate::model::{ArchivedConversation, Contact, Origin};
 use crate::provider::Pace;
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 /// A kind of thing that is carried to another platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cargo {
+pub enum DataKind {
     /// Conversations with their messages.
     History,
     /// The people who wrote them.
@@ -35,21 +35,21 @@ pub enum Cargo {
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
     /// Returns what it takes, and on which terms.
-    fn terms(&self) -> &'static Terms;
+    fn terms(&self) -> &'static Capabilities;
 
     /// Turns a load into what is sent for it, and notes what of it does not arrive; `None` where nothing is sent.
     ///
     /// Pure: the same load gives the same parcel.
-    fn pack(&self, load: Load<'_>, losses: &mut Losses) -> Result<Option<Parcel>>;
+    fn pack(&self, load: MigrationItem<'_>, losses: &mut LossReport) -> Result<Option<OutboundItem>>;
 
-    /// Creates parcels of one kind with one request, at most as many as [`Taking::at_once`], and returns the vendor's
+    /// Creates parcels of one kind with one request, at most as many as [`KindLimits::at_once`], and returns the vendor's
     /// ids in their order, where it tells them.
     ///
     /// Never asked for twice where the error is doubtful, before [`Target::each_held`] has been looked through.
-    async fn create(&self, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<Option<String>>>;
+    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>>;
 
     /// Brings what was created to its final state. Doing it again changes nothing.
-    async fn complete(&self, _parcel: &Parcel, _id: &str) -> Result<()> {
+    async fn complete(&self, _parcel: &OutboundItem, _id: &str) -> Result<()> {
         Ok(())
     }
 
@@ -61,19 +61,19 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Fails where the vendor does not show all of it: what is not shown must not be taken for not being there.
     /// Where `look` returns `true` for something that came without its sign, it is shown again with it, as far as it
     /// was ever carried there.
-    async fn each_held(&self, cargo: Cargo, look: Look<'_>) -> Result<()>;
+    async fn each_held(&self, cargo: DataKind, look: Visitor<'_>) -> Result<()>;
 }
 
 /// Is shown what a target holds, and returns whether it has to see the sign.
-pub type Look<'a> = &'a mut (dyn FnMut(&Found) -> Result<bool> + Send);
+pub type Visitor<'a> = &'a mut (dyn FnMut(&Found) -> Result<bool> + Send);
 
 /// What a vendor API takes, and on which terms.
 #[derive(Debug)]
-pub struct Terms {
+pub struct Capabilities {
     /// The name for people, such as `Convocore API v3`.
     pub title: &'static str,
     /// The kinds that it takes, in the order in which they go.
-    pub takings: &'static [Taking],
+    pub takings: &'static [KindLimits],
     /// How fast the vendor allows requests, where its documents tell.
     pub pace: Option<Pace>,
     /// What is to be known beforehand, in one sentence each.
@@ -82,9 +82,9 @@ pub struct Terms {
 
 /// How one kind of thing is taken.
 #[derive(Debug)]
-pub struct Taking {
+pub struct KindLimits {
     /// The kind.
-    pub cargo: Cargo,
+    pub cargo: DataKind,
     /// How many go with one request.
     pub at_once: usize,
     /// How many further requests each of them takes.
@@ -101,7 +101,7 @@ pub struct Taking {
 
 /// What is to be carried.
 #[derive(Debug, Clone, Copy)]
-pub enum Load<'a> {
+pub enum MigrationItem<'a> {
     /// A conversation.
     Conversation(&'a ArchivedConversation),
     /// A person.
@@ -159,7 +159,7 @@ pub struct Text {
 
 /// What is sent for one load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parcel {
+pub struct OutboundItem {
     /// What tells it from every other one of its kind; the same in every run.
     pub mark: String,
     /// Marks that it may have had in earlier runs.
@@ -233,12 +233,12 @@ impl ArchivedConversation {
 }
 
 /// Returns the body of a request that creates several parcels: what creates each of them, as a list under a key.
-pub fn list_under(key: &str, parcels: &[Parcel]) -> Bytes {
+pub fn list_under(key: &str, parcels: &[OutboundItem]) -> Bytes {
     let parcels: Vec<_> = parcels.iter().map(|parcel| parcel.creation.as_ref()).collect();
     [format!("{{\"{key}\":[").as_bytes(), &parcels.join(b",".as_slice()), b"]}"].concat().into()
 }
 
-impl Cargo {
+impl DataKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::History, Self::Contacts, Self::Knowledge];
 
@@ -257,9 +257,9 @@ impl Cargo {
     }
 }
 
-impl Terms {
+impl Capabilities {
     /// Returns how a kind is taken, where it is.
-    pub fn taking(&self, cargo: Cargo) -> Option<&'static Taking> {
+    pub fn taking(&self, cargo: DataKind) -> Option<&'static KindLimits> {
         self.takings.iter().find(|taking| taking.cargo == cargo)
     }
 }

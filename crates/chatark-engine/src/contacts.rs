@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chatark_archive::{Archive, Effort, PreparedContact, Progress, Run, RunEnd, SourceKey, Start, Verdict};
+use chatark_archive::{Archive, PreparedContact, Progress, Run, RunEnd, SourceKey, Start, SyncMode, Verdict};
 use chatark_core::{ContactBatch, Error, ErrorKind, Result};
 use futures_util::StreamExt;
 use tokio::task;
@@ -180,7 +180,7 @@ pub(crate) fn rebuild_contacts(
 }
 
 fn begin(archive: &mut Archive, key: SourceKey, kind: &str) -> Result<Run> {
-    let start = Start { kind, scope: CONTACTS, effort: Effort::Full, resume: None, at: now() };
+    let start = Start { kind, scope: CONTACTS, effort: SyncMode::Full, resume: None, at: now() };
     archive.begin_run(key, &start)
 }
 

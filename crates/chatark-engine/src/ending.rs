@@ -1,6 +1,6 @@
 //! The end of a run: what its sweep no longer saw, its verdict, and its row in the ledger.
 
-use chatark_archive::{Archive, Effort, Gone, Run, RunEnd, Verdict};
+use chatark_archive::{Archive, Gone, Run, RunEnd, SyncMode, Verdict};
 use chatark_core::{Error, ErrorKind, Result};
 
 use crate::clock::now;
@@ -32,7 +32,7 @@ impl Ending {
             self.run.has_read_everything();
         }
         archive.welcome_back(&mut self.run)?;
-        if is_whole && self.verdict.is_good() && self.run.effort() != Effort::Recent {
+        if is_whole && self.verdict.is_good() && self.run.effort() != SyncMode::Recent {
             self.mark_missing(archive, accept_missing)?;
         }
         match source.drift.judge(archive, &self.run, &source.origin.source)? {

@@ -1,6 +1,6 @@
 //! What a run tells while it goes on, and what it came to.
 
-use chatark_archive::{Effort, Progress, Verdict};
+use chatark_archive::{Progress, SyncMode, Verdict};
 use chatark_core::{Error, SourceName, Timestamp};
 
 /// Is told what happens; must not block.
@@ -36,7 +36,7 @@ pub struct Outcome {
     /// What can be said of it.
     pub verdict: Verdict,
     /// How much it read.
-    pub effort: Effort,
+    pub effort: SyncMode,
     /// The counts.
     pub progress: Progress,
     /// The error that ended it.
@@ -53,7 +53,7 @@ impl Outcome {
         Self {
             source,
             verdict: Verdict::Failed,
-            effort: Effort::default(),
+            effort: SyncMode::default(),
             progress: Progress::default(),
             error: Some(error),
             resumable: false,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chatark_archive::{Archive, Effort, SourceStatus};
+use chatark_archive::{Archive, SourceStatus, SyncMode};
 use chatark_core::{Estimate, PullRequest, Result, SourceName, Timestamp};
 use futures_util::future;
 
@@ -14,7 +14,7 @@ pub struct Planned {
     /// The source.
     pub source: SourceName,
     /// How much the pull would read.
-    pub effort: Effort,
+    pub effort: SyncMode,
     /// The beginning of the window, where only what began lately would be read.
     pub recent_since: Option<Timestamp>,
     /// When the checkpoint was saved that it would go on from.
@@ -64,13 +64,13 @@ fn prepared(
     let found = archive.map(|archive| Ok((archive, archive.find(&source.origin)?))).transpose()?;
     let known = found.and_then(|(archive, key)| Some((archive, key?)));
     let decided = known.map(|(archive, key)| source.decide(archive, key, &request, pull.full)).transpose()?;
-    let (effort, window, resume) = decided.unwrap_or((Effort::Full, request.window, None));
+    let (effort, window, resume) = decided.unwrap_or((SyncMode::Full, request.window, None));
     let status = held.iter().find(|status| status.source == source.origin.source.as_str());
     let last = status.and_then(|status| status.last_pull.as_ref());
     let planned = Planned {
         source: source.origin.source.clone(),
         effort,
-        recent_since: window.since.filter(|_| effort == Effort::Recent),
+        recent_since: window.since.filter(|_| effort == SyncMode::Recent),
         resumes_from: resume.and_then(|resume| resume.saved_at),
         held: status.map_or(0, |status| status.conversations - status.missing),
         quota_used_before: last
@@ -86,7 +86,7 @@ impl Planned {
     /// Returns how many requests the pull would take, roughly: new conversations are fetched, others listed.
     pub fn requests(&self) -> Option<u64> {
         let Estimate { conversations, requests, requests_unchanged, .. } = self.estimate;
-        let (Effort::Changes, Some(listing)) = (self.effort, requests_unchanged) else { return requests };
+        let (SyncMode::Changes, Some(listing)) = (self.effort, requests_unchanged) else { return requests };
         let new = conversations?.saturating_sub(self.held);
         let pages = requests?.saturating_mul(new).div_ceil(conversations?.max(1));
         Some(listing + pages)

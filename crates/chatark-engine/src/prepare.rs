@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chatark_archive::{Archive, Committed, Prepared, SourceKey, Unprepared};
+use chatark_archive::{Archive, EncodedRecord, HashedRecord, SourceKey, WriteOp};
 use chatark_core::{
-    Batch, Channel, Checkpoint, Error, ErrorKind, Facts, Provider, PullRequest, Result, Window,
+    Batch, Channel, Checkpoint, Error, ErrorKind, PageMetadata, Provider, PullRequest, Result, Window,
 };
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -33,9 +33,9 @@ pub(crate) struct Preparer {
 
 /// A batch on its way from the vendor to the writer.
 pub(crate) struct ReadyBatch {
-    pub(crate) conversations: Vec<Committed>,
+    pub(crate) conversations: Vec<WriteOp>,
     pub(crate) checkpoint: Checkpoint,
-    pub(crate) facts: Facts,
+    pub(crate) facts: PageMetadata,
     /// The size of the conversations, as the vendor sent them.
     pub(crate) bytes: u64,
 }
@@ -101,31 +101,31 @@ impl Preparer {
         let bytes = batch.bytes() as u64;
         let mut conversations = Vec::with_capacity(batch.conversations.len() + batch.unchanged.len());
         for raw in batch.conversations {
-            let unprepared = Unprepared::new(raw);
+            let unprepared = HashedRecord::new(raw);
             if self.holds(&unprepared) {
-                conversations.push(Committed::Held(unprepared));
+                conversations.push(WriteOp::Held(unprepared));
                 continue;
             }
             let spare = unprepared.clone();
             let prepared = unprepared.prepare(|bytes| self.provider.normalize(bytes))?;
             conversations.push(if self.is_inside(&prepared) {
-                Committed::Write(Box::new(prepared))
+                WriteOp::Write(Box::new(prepared))
             } else {
-                Committed::Outside(spare)
+                WriteOp::Outside(spare)
             });
         }
-        conversations.extend(batch.unchanged.into_iter().map(Committed::Unchanged));
+        conversations.extend(batch.unchanged.into_iter().map(WriteOp::Unchanged));
         Ok(ReadyBatch { conversations, checkpoint: batch.checkpoint, facts: batch.facts, bytes })
     }
 
     /// A doubt counts as no: the writer looks again before it writes.
-    fn holds(&self, conversation: &Unprepared) -> bool {
+    fn holds(&self, conversation: &HashedRecord) -> bool {
         let Some(reader) = &self.reader else { return false };
         let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.holds(self.key, conversation).unwrap_or(false)
     }
 
-    fn is_inside(&self, prepared: &Prepared) -> bool {
+    fn is_inside(&self, prepared: &EncodedRecord) -> bool {
         let conversation = prepared.conversation();
         self.window.contains(conversation.created_at)
             && self.channel.is_none_or(|channel| conversation.channel == Some(channel))

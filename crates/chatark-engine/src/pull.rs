@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use chatark_archive::{Archive, Effort, Progress, Resume, Run, SourceKey, Start, Verdict};
+use chatark_archive::{Archive, Progress, Resume, Run, SourceKey, Start, SyncMode, Verdict};
 use chatark_core::{
     Channel, Checkpoint, Error, ErrorKind, Known, Origin, Provider, PullRequest, Result, Selection,
     SourceName, Window,
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
 use crate::drift::DriftPolicy;
-use crate::effort::{KnownInArchive, Refresh, Standing};
 use crate::ending::Ending;
 use crate::outcome::{Event, Observer, Outcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
+use crate::sync_mode::{KnownInArchive, Refresh, SyncState};
 
 /// How many sources are read at a time, however many there are.
 const SIDE_BY_SIDE: usize = 16;
@@ -50,13 +50,13 @@ impl Source {
         key: SourceKey,
         request: &PullRequest,
         full: bool,
-    ) -> Result<(Effort, Window, Option<Resume>)> {
+    ) -> Result<(SyncMode, Window, Option<Resume>)> {
         if full {
-            return Ok((Effort::Full, request.window, None));
+            return Ok((SyncMode::Full, request.window, None));
         }
         let scope = request.scope();
         let resume = archive.resume(key, &scope)?;
-        let standing = Standing {
+        let standing = SyncState {
             increments: self.provider.descriptor().increments,
             refresh: self.refresh,
             swept: archive.swept(key, &scope)?,
@@ -181,7 +181,7 @@ impl Puller {
             .await?;
         let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
         let effort = run.effort();
-        let recent_since = window.since.filter(|_| effort == Effort::Recent);
+        let recent_since = window.since.filter(|_| effort == SyncMode::Recent);
         self.tell(&Event::Started { resumed_from, recent_since });
         if resume.is_none() && others > 0 {
             self.tell(&Event::Note(
@@ -189,7 +189,7 @@ impl Puller {
             ));
         }
         let reader = self.reader();
-        let known = reader.clone().filter(|_| effort == Effort::Changes);
+        let known = reader.clone().filter(|_| effort == SyncMode::Changes);
         let known = known.map(|reader| Arc::new(KnownInArchive { reader, key }) as Arc<dyn Known>);
         // What a look back brings beyond its window is as good as the rest; what the user asked for is not widened.
         let provider = Arc::clone(&self.source.provider);
@@ -231,7 +231,7 @@ impl Puller {
         while let Some(mut batch) = next {
             // The vendor's first count is that of the first batch alone.
             let is_counted =
-                run.progress.total_first.is_some() || !self.source.provider.descriptor().tells_total;
+                run.progress.total_first.is_some() || !self.source.provider.descriptor().reports_total;
             next = if is_counted { batch.join_following(&mut batches, TOGETHER_BYTES).await } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
             for note in &batch.facts.notes {

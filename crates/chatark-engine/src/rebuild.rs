@@ -1,6 +1,6 @@
 //! Archive to archive: every raw conversation and contact normalized again, without asking the vendor.
 
-use chatark_archive::{Archive, Effort, RunEnd, Start, Verdict};
+use chatark_archive::{Archive, RunEnd, Start, SyncMode, Verdict};
 use chatark_core::Result;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ pub fn rebuild(
 ) -> Result<Outcome> {
     let name = &source.origin.source;
     let key = archive.source(&source.origin)?;
-    let start = Start { kind: SCOPE, scope: SCOPE, effort: Effort::Full, resume: None, at: now() };
+    let start = Start { kind: SCOPE, scope: SCOPE, effort: SyncMode::Full, resume: None, at: now() };
     let mut run = archive.begin_run(key, &start)?;
     observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
     let mut after = 0;
@@ -47,7 +47,7 @@ pub fn rebuild(
     let mut outcome = Outcome {
         source: name.clone(),
         verdict,
-        effort: Effort::Full,
+        effort: SyncMode::Full,
         progress: run.progress,
         error: None,
         resumable: false,

@@ -235,7 +235,7 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
     };
     let whole = PullRequest::default();
     let swept = archive.swept(key, &whole.scope())?.any;
-    let until = swept.filter(|_| source.provider.descriptor().tells_total);
+    let until = swept.filter(|_| source.provider.descriptor().reports_total);
     let request = PullRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(named)?;
     let held = archive.held_before(key, until)?;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use chatark_archive::{Archive, Part, Verdict};
 use chatark_core::{
     AgentInfo, Batch, BatchStream, Checkpoint, ContactBatch, ContactList, ContactStream, Conversation,
-    ConversationId, Descriptor, Error, ErrorKind, Estimate, Facts, Increments, Issue, IssueKind,
-    ListedContact, Origin, Provider, PullRequest, RawContact, RawConversation, Result, Selection, SourceName,
+    ConversationId, Descriptor, Error, ErrorKind, Estimate, Increments, Issue, IssueKind, ListedContact,
+    Origin, PageMetadata, Provider, PullRequest, RawContact, RawConversation, Result, Selection, SourceName,
     Surface,
 };
 use chatark_engine::{
@@ -30,7 +30,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     name: "vendor-v1",
     title: "Vendor",
     settings: &[],
-    tells_total: false,
+    reports_total: false,
     selects_user: false,
     selects_conversations: true,
     lists_contacts: true,
@@ -99,7 +99,7 @@ impl Provider for Vendor {
                         let bytes = Bytes::from(format!("{{\"id\":\"{name}\",\"name\":\"{name}\"}}"));
                         RawContact::with_top_level_id(*list, bytes)
                     };
-                    let facts = Facts { pages: 1, ..Facts::default() };
+                    let facts = PageMetadata { pages: 1, ..PageMetadata::default() };
                     Ok(ContactBatch { contacts: names.iter().map(raw).collect(), facts })
                 }
                 Fails(kind, message) => Err(Error::new(*kind, "get people", message)),

@@ -17,9 +17,9 @@ use url::Url;
 
 use crate::backoff;
 use crate::budget::Budget;
-use crate::dialect::{Dialect, Refusal};
+use crate::dialect::{ApiError, Dialect};
 use crate::framer::Limits;
-use crate::gate::{Gate, Gates, Pass};
+use crate::rate_limiter::{Permit, RateLimiter, RateLimiters};
 use crate::sent;
 
 /// The part of an error's body that is read at most.
@@ -66,10 +66,10 @@ struct Connection {
     source: String,
     base: Url,
     key: SecretString,
-    gate: Arc<Gate>,
+    gate: Arc<RateLimiter>,
     budget: Arc<Budget>,
     policy: Policy,
-    watcher: Arc<dyn Watcher>,
+    watcher: Arc<dyn HttpObserver>,
 }
 
 /// What every client of a run needs and no provider may know more of.
@@ -80,13 +80,13 @@ pub struct Connector {
     /// The bearer key.
     pub key: SecretString,
     /// The gates of all accounts.
-    pub gates: Arc<Gates>,
+    pub gates: Arc<RateLimiters>,
     /// What the run may spend.
     pub budget: Arc<Budget>,
     /// How long and how often to try.
     pub policy: Policy,
     /// Who is told about waits.
-    pub watcher: Arc<dyn Watcher>,
+    pub watcher: Arc<dyn HttpObserver>,
 }
 
 impl Connector {
@@ -99,14 +99,14 @@ impl Connector {
 }
 
 /// Is told what a person at a terminal would want to know while it happens.
-pub trait Watcher: std::fmt::Debug + Send + Sync {
+pub trait HttpObserver: std::fmt::Debug + Send + Sync {
     /// Takes a notice; must not block.
-    fn notice(&self, source: &str, notice: &Notice);
+    fn notice(&self, source: &str, notice: &HttpEvent);
 }
 
 /// Something that happens between a request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub enum HttpEvent {
     /// The client waits before it asks again.
     Waiting {
         /// Why, in a few words.
@@ -172,13 +172,13 @@ impl Call {
     }
 
     /// Takes out of a refusal what was sent: vendors repeat values that they find fault with, and people wrote them.
-    fn unrepeated(&self, refusal: Refusal) -> Refusal {
+    fn unrepeated(&self, refusal: ApiError) -> ApiError {
         let sent = match &self.action {
             Action::Read => return refusal,
             Action::Replace(json) | Action::Add(json) => sent::texts(json),
         };
-        let Refusal { code, message, kind, hint } = refusal;
-        Refusal { code, message: message.map(|message| sent::without(&message, &sent)), kind, hint }
+        let ApiError { code, message, kind, hint } = refusal;
+        ApiError { code, message: message.map(|message| sent::without(&message, &sent)), kind, hint }
     }
 
     /// Adds a query parameter.
@@ -352,7 +352,7 @@ impl ApiClient {
     }
 
     /// Returns an error for an answer that says no inside a success, such as `{"success": false}`.
-    pub fn refused(&self, call: &Call, refusal: Refusal, request_id: Option<&str>) -> Error {
+    pub fn refused(&self, call: &Call, refusal: ApiError, request_id: Option<&str>) -> Error {
         let refusal = call.unrepeated(refusal);
         let kind = refusal.kind.unwrap_or(ErrorKind::Refused);
         let message = refusal.message.clone().unwrap_or_else(|| "no reason given".to_owned());
@@ -455,12 +455,12 @@ impl ApiClient {
             }
             bytes.extend_from_slice(&chunk);
         }
-        self.connection.watcher.notice(&self.connection.source, &Notice::Answered { bytes: bytes.len() });
+        self.connection.watcher.notice(&self.connection.source, &HttpEvent::Answered { bytes: bytes.len() });
         Ok(bytes.into())
     }
 
     pub(crate) fn answered(&self, bytes: usize) {
-        self.connection.watcher.notice(&self.connection.source, &Notice::Answered { bytes });
+        self.connection.watcher.notice(&self.connection.source, &HttpEvent::Answered { bytes });
     }
 
     pub(crate) fn network(&self, call: &Call, error: &reqwest::Error, request_id: Option<&str>) -> Error {
@@ -519,7 +519,7 @@ impl ApiClient {
         call: &Call,
         kind: ErrorKind,
         message: String,
-        refusal: Refusal,
+        refusal: ApiError,
         request_id: Option<&str>,
     ) -> Error {
         let mut error = self.fault(call, kind, message, None);
@@ -537,7 +537,7 @@ impl ApiClient {
         }
     }
 
-    async fn pass(&self, call: &Call) -> Result<Pass<'_>> {
+    async fn pass(&self, call: &Call) -> Result<Permit<'_>> {
         loop {
             match self.connection.gate.try_pass() {
                 Ok(pass) => return Ok(pass),
@@ -552,7 +552,7 @@ impl ApiClient {
         if self.connection.budget.is_over(until) {
             return Err(self.out_of_time(call));
         }
-        let notice = Notice::Waiting { why: why.to_owned(), wait };
+        let notice = HttpEvent::Waiting { why: why.to_owned(), wait };
         self.connection.watcher.notice(&self.connection.source, &notice);
         tokio::time::sleep_until(until).await;
         Ok(())

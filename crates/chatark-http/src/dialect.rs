@@ -11,8 +11,8 @@ use crate::backoff;
 /// How one vendor speaks HTTP.
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// Reads the body of an answer that is no success. The default finds nothing.
-    fn refusal(&self, _status: u16, _body: &[u8]) -> Refusal {
-        Refusal::default()
+    fn refusal(&self, _status: u16, _body: &[u8]) -> ApiError {
+        ApiError::default()
     }
 
     /// Returns the length of the window in which the vendor counts requests, where its documents tell it.
@@ -34,7 +34,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
 /// What a vendor says with an answer that is no success.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiError {
     /// The vendor's error code.
     pub code: Option<String>,
     /// The vendor's text for people, shown word for word.

@@ -22,18 +22,18 @@ mod budget;
 mod client;
 mod dialect;
 mod framer;
-mod gate;
 mod guard;
 mod page;
+mod rate_limiter;
 mod sent;
 
 pub use budget::{Budget, BudgetLimits};
-pub use client::{ApiClient, Call, Connector, Notice, Policy, Watcher};
-pub use dialect::{Dialect, Pacing, Refusal};
+pub use client::{ApiClient, Call, Connector, HttpEvent, HttpObserver, Policy};
+pub use dialect::{ApiError, Dialect, Pacing};
 pub use framer::{ArrayFramer, FrameError, Limits};
-pub use gate::{Gate, Gates};
 pub use guard::{CursorGuard, PageGuard};
 pub use page::{Elements, Event, Page};
+pub use rate_limiter::{RateLimiter, RateLimiters};
 
 pub use reqwest::header::HeaderMap;
 pub use secrecy::SecretString;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatark_http::{Call, Connector, Dialect, Gates, Notice, Policy, Url, Watcher};
+use chatark_http::{Call, Connector, Dialect, HttpEvent, HttpObserver, Policy, RateLimiters, Url};
 use httpmock::MockServer;
 use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
@@ -21,8 +21,8 @@ impl Dialect for Plain {}
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 /// What is logged, in memory.
@@ -52,7 +52,7 @@ async fn logs_hold_neither_the_key_nor_what_people_wrote() {
     let connector = Connector {
         source: "shop".to_owned(),
         key: KEY.to_owned().into(),
-        gates: Arc::new(Gates::default()),
+        gates: Arc::new(RateLimiters::default()),
         budget: Arc::default(),
         policy: Policy { attempts: 3, backoff: Duration::from_millis(1), ..Policy::default() },
         watcher: Arc::new(Silent),
@@ -73,7 +73,7 @@ fn nothing_that_can_be_printed_holds_the_key() {
     let connector = Connector {
         source: "shop".to_owned(),
         key: KEY.to_owned().into(),
-        gates: Arc::new(Gates::default()),
+        gates: Arc::new(RateLimiters::default()),
         budget: Arc::default(),
         policy: Policy::default(),
         watcher: Arc::new(Silent),

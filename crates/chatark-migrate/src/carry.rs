@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use chatark_archive::Archive;
-use chatark_core::{Cargo, Error, Loss, Result, Target, Timestamp};
+use chatark_core::{DataKind, Error, Loss, Result, Target, Timestamp};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::carrier::Carrier;
+use crate::migrator::Migrator;
 use crate::supply::Order;
 
 /// A migration into one agent of a vendor.
@@ -23,7 +23,7 @@ pub struct Job {
     /// The name of the target in the ledger.
     pub name: String,
     /// The kinds that go, one after the other.
-    pub cargos: Vec<Cargo>,
+    pub cargos: Vec<DataKind>,
     /// What goes of them.
     pub order: Order,
     /// Tells the time.
@@ -33,7 +33,7 @@ pub struct Job {
 /// Is told how far a migration is.
 pub trait Progress: fmt::Debug + Send + Sync {
     /// Takes the numbers so far; must not block.
-    fn advance(&self, cargo: Cargo, tally: &Tally);
+    fn advance(&self, cargo: DataKind, tally: &Tally);
 }
 
 /// What became of the parcels of one kind.
@@ -72,7 +72,7 @@ pub struct ReadBack {
 #[derive(Debug, Serialize)]
 pub struct Carried {
     /// The kind.
-    pub cargo: Cargo,
+    pub cargo: DataKind,
     /// Conversations that were chosen.
     pub conversations: u64,
     /// Their messages.
@@ -123,7 +123,7 @@ pub async fn carry(
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<Carried>)> {
     let cargos = job.cargos.clone();
-    let carrier = Carrier::new(archive, job, progress, stop);
+    let carrier = Migrator::new(archive, job, progress, stop);
     let mut outcomes = Vec::new();
     for cargo in cargos {
         let outcome = carrier.carry(cargo).await;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use chatark_archive::{Archive, TransferState};
-use chatark_core::{Cargo, Loss, Losses, Pace, Result, Target};
+use chatark_core::{DataKind, Loss, LossReport, Pace, Result, Target};
 use serde::Serialize;
 
-use crate::ledger::{Standing, digest, known};
+use crate::ledger::{LedgerState, digest, known};
 use crate::supply::{Order, supply};
 
 /// What would go of one kind, what it would take, and what of it would be lost.
 #[derive(Debug, Serialize)]
 pub struct Forecast {
     /// The kind.
-    pub cargo: Cargo,
+    pub cargo: DataKind,
     /// Conversations that were chosen.
     pub conversations: u64,
     /// Their messages.
@@ -42,7 +42,7 @@ pub fn forecast(
     order: &Order,
     target: &dyn Target,
     name: &str,
-    cargos: &[Cargo],
+    cargos: &[DataKind],
 ) -> Result<Vec<Forecast>> {
     cargos.iter().map(|cargo| forecast_of(archive, order, target, name, *cargo)).collect()
 }
@@ -52,23 +52,24 @@ fn forecast_of(
     order: &Order,
     target: &dyn Target,
     name: &str,
-    cargo: Cargo,
+    cargo: DataKind,
 ) -> Result<Forecast> {
-    let mut losses = Losses::default();
-    let mut standings: BTreeMap<Standing, u64> = BTreeMap::new();
+    let mut losses = LossReport::default();
+    let mut standings: BTreeMap<LedgerState, u64> = BTreeMap::new();
     let mut changed = 0;
     let chosen = supply(archive, order, target, cargo, &mut losses, |parcel| {
         let held = known(archive, name, cargo, &parcel)?;
-        let standing = Standing::of(held.as_ref());
+        let standing = LedgerState::of(held.as_ref());
         *standings.entry(standing).or_default() += 1;
-        changed +=
-            u64::from(standing == Standing::There && held.is_some_and(|held| held.digest != digest(&parcel)));
+        changed += u64::from(
+            standing == LedgerState::There && held.is_some_and(|held| held.digest != digest(&parcel)),
+        );
         Ok(())
     })?;
     let count = |standing| standings.get(&standing).copied().unwrap_or(0);
-    let new = count(Standing::New) + count(Standing::Doubtful) + count(Standing::Refused);
-    let already = count(Standing::There);
-    let created = count(Standing::Created) + count(Standing::Stuck);
+    let new = count(LedgerState::New) + count(LedgerState::Doubtful) + count(LedgerState::Refused);
+    let already = count(LedgerState::There);
+    let created = count(LedgerState::Created) + count(LedgerState::Stuck);
     let done = archive.count_transfers(name, cargo, TransferState::Done)?;
     let items: u64 = standings.values().sum();
     let taking = target.terms().taking(cargo).filter(|_| items + done > 0);

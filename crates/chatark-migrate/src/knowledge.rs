@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chatark_core::{Answer, ArchivedConversation, Fate, Feedback, Losses, Role, Rule, Text};
+use chatark_core::{Answer, ArchivedConversation, Feedback, FieldOutcome, LossReport, Role, Rule, Text};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
@@ -32,17 +32,21 @@ const WRONG: &str = "its answer was found wrong, or the bot was not sure";
 
 /// What becomes of the fields of conversations of which questions and answers are taken.
 pub(crate) const RULES: &[Rule] = &[
-    ("message.role.user", Fate::Kept, ""),
-    ("message.role.assistant", Fate::Approximated, "as an answer, where it is the best one to its question"),
-    ("message.feedback", Fate::Kept, ""),
-    ("message.score", Fate::Kept, ""),
-    ("part.text", Fate::Approximated, "as a question or an answer"),
-    ("conversation.id", Fate::Approximated, "of the best answer"),
+    ("message.role.user", FieldOutcome::Kept, ""),
+    (
+        "message.role.assistant",
+        FieldOutcome::Approximated,
+        "as an answer, where it is the best one to its question",
+    ),
+    ("message.feedback", FieldOutcome::Kept, ""),
+    ("message.score", FieldOutcome::Kept, ""),
+    ("part.text", FieldOutcome::Approximated, "as a question or an answer"),
+    ("conversation.id", FieldOutcome::Approximated, "of the best answer"),
 ];
 
 impl Questions {
     /// Adds the questions of a conversation, and notes what becomes of its fields.
-    pub(crate) fn add(&mut self, found: &ArchivedConversation, losses: &mut Losses) {
+    pub(crate) fn add(&mut self, found: &ArchivedConversation, losses: &mut LossReport) {
         let pairs = pairs::of(&found.conversation);
         if pairs.is_empty() {
             losses.leave("the bot answers no question in it", found);
@@ -55,19 +59,25 @@ impl Questions {
         self.judged.2 = found.conversation.id.to_string();
         let asked = messages.iter().filter(|message| message.role == Role::User).count();
         let unanswered = asked - pairs.len();
-        losses.note("message.role.user", Fate::Lost, "no answer of the bot follows it", unanswered, found);
+        losses.note(
+            "message.role.user",
+            FieldOutcome::Lost,
+            "no answer of the bot follows it",
+            unanswered,
+            found,
+        );
         for pair in pairs {
             self.add_pair(pair, found, losses);
         }
     }
 
-    fn add_pair(&mut self, pair: Pair, found: &ArchivedConversation, losses: &mut Losses) {
+    fn add_pair(&mut self, pair: Pair, found: &ArchivedConversation, losses: &mut LossReport) {
         let key = pairs::fold(&pair.question);
         let is_bad =
             pair.feedback == Some(Feedback::Negative) || pair.score.is_some_and(|score| score < LEAST_SCORE);
         if is_bad || key.is_empty() {
             let why = if is_bad { WRONG } else { "it has no words" };
-            losses.note("message.role.user", Fate::Lost, why, 1, found);
+            losses.note("message.role.user", FieldOutcome::Lost, why, 1, found);
             return;
         }
         let Some(best) = self.best.get_mut(&key) else {
@@ -76,14 +86,14 @@ impl Questions {
         };
         best.asked += 1;
         let merged = "merged with the same question elsewhere";
-        losses.note("message.role.user", Fate::Approximated, merged, 1, found);
+        losses.note("message.role.user", FieldOutcome::Approximated, merged, 1, found);
         if rank(&pair) > rank(&best.pair) {
             *best = Best { asked: best.asked, ..Best::of(found, pair) };
         }
     }
 
     /// Returns them, the best ones first, and notes how many of the ratings were those of a best answer.
-    pub(crate) fn finish(self, losses: &mut Losses) -> Vec<Best> {
+    pub(crate) fn finish(self, losses: &mut LossReport) -> Vec<Best> {
         let mut all: Vec<_> = self.best.into_values().collect();
         let (feedback, scores, example) = self.judged;
         let kept = |has: fn(&Pair) -> bool| all.iter().filter(|best| has(&best.pair)).count();
@@ -91,10 +101,16 @@ impl Questions {
             ("message.feedback", feedback, kept(|pair| pair.feedback.is_some())),
             ("message.score", scores, kept(|pair| pair.score.is_some())),
         ] {
-            losses.note_of(field, Fate::Kept, "of the best answer", kept, &example);
-            losses.note_of(field, Fate::Lost, "of another answer than the best one", seen - kept, &example);
+            losses.note_of(field, FieldOutcome::Kept, "of the best answer", kept, &example);
+            losses.note_of(
+                field,
+                FieldOutcome::Lost,
+                "of another answer than the best one",
+                seen - kept,
+                &example,
+            );
         }
-        losses.note_of("message.role.user", Fate::Kept, "as a question", all.len(), &example);
+        losses.note_of("message.role.user", FieldOutcome::Kept, "as a question", all.len(), &example);
         all.sort_by(|one, other| {
             let order = |best: &Best| (rank(&best.pair), best.asked);
             order(other).cmp(&order(one)).then_with(|| one.pair.question.cmp(&other.pair.question))

@@ -1,12 +1,12 @@
 //! What the ledger says of a parcel, and how it is written.
 
 use chatark_archive::{Archive, Transfer, TransferState};
-use chatark_core::{Cargo, Parcel, Result, Timestamp};
+use chatark_core::{DataKind, OutboundItem, Result, Timestamp};
 use sha2::{Digest, Sha256};
 
 /// What is to be done with a parcel, by what the ledger says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum LedgerState {
     /// It is not there, and has to be created.
     New,
     /// It is not there, since an earlier run was refused it.
@@ -21,7 +21,7 @@ pub(crate) enum Standing {
     There,
 }
 
-impl Standing {
+impl LedgerState {
     pub(crate) fn of(held: Option<&Transfer>) -> Self {
         match held.map(|held| held.state) {
             Some(TransferState::Created) if held.is_some_and(|held| held.error.is_some()) => Self::Stuck,
@@ -38,8 +38,8 @@ impl Standing {
 pub(crate) fn known(
     ledger: &Archive,
     target: &str,
-    cargo: Cargo,
-    parcel: &Parcel,
+    cargo: DataKind,
+    parcel: &OutboundItem,
 ) -> Result<Option<Transfer>> {
     for mark in std::iter::once(&parcel.mark).chain(&parcel.former_marks) {
         if let Some(held) = ledger.transfer(target, cargo, mark)? {
@@ -50,13 +50,13 @@ pub(crate) fn known(
 }
 
 /// Returns the hash of what is sent for a parcel.
-pub(crate) fn digest(parcel: &Parcel) -> [u8; 32] {
+pub(crate) fn digest(parcel: &OutboundItem) -> [u8; 32] {
     Sha256::new().chain_update(&parcel.creation).chain_update(&parcel.completion).finalize().into()
 }
 
 /// Returns the row of a parcel.
 pub(crate) fn transfer(
-    parcel: &Parcel,
+    parcel: &OutboundItem,
     state: TransferState,
     target_id: Option<String>,
     now: Timestamp,

@@ -6,12 +6,12 @@
 //!
 //! **This crate knows no terminal, no vendor and no HTTP.** What each target takes is told in `docs/migrate.md`.
 
-mod carrier;
 mod carry;
 mod files;
 mod forecast;
 mod knowledge;
 mod ledger;
+mod migrator;
 mod pairs;
 mod people;
 mod person;

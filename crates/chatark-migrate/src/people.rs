@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chatark_core::{
-    ArchivedConversation, Contact, ContactList, Fate, ListedContact, Losses, Origin, Person, Rule,
+    ArchivedConversation, Contact, ContactList, FieldOutcome, ListedContact, LossReport, Origin, Person, Rule,
 };
 
 use crate::person::Identities;
@@ -26,16 +26,22 @@ impl People {
         origin: &Origin,
         list: ContactList,
         entry: &ListedContact,
-        losses: &mut Losses,
+        losses: &mut LossReport,
     ) {
         let id = entry.id.as_deref().unwrap_or_default();
         let Some(key) = self.identities.listed(origin, list, entry) else {
-            losses.note_of("listed_contact", Fate::Lost, "nothing is known of the person", 1, id);
+            losses.note_of("listed_contact", FieldOutcome::Lost, "nothing is known of the person", 1, id);
             return;
         };
         let has_extra = usize::from(!entry.extra.is_empty());
-        losses.note_of("listed_contact", Fate::Kept, "with the person that it tells of", 1, id);
-        losses.note_of("listed_contact.extra", Fate::Lost, "the target has no place for it", has_extra, id);
+        losses.note_of("listed_contact", FieldOutcome::Kept, "with the person that it tells of", 1, id);
+        losses.note_of(
+            "listed_contact.extra",
+            FieldOutcome::Lost,
+            "the target has no place for it",
+            has_extra,
+            id,
+        );
         let person = self.people.entry(key).or_default();
         let (began, ended) = (entry.created_at, entry.updated_at.or(entry.created_at));
         renew(&mut person.contact, &entry.contact, ended >= person.last_seen);
@@ -48,7 +54,7 @@ impl People {
     }
 
     /// Adds what a conversation tells of its person, and notes what becomes of its fields by the rules of a target.
-    pub(crate) fn gather(&mut self, rules: &[Rule], found: &ArchivedConversation, losses: &mut Losses) {
+    pub(crate) fn gather(&mut self, rules: &[Rule], found: &ArchivedConversation, losses: &mut LossReport) {
         let Some(key) = self.identities.key(found) else {
             losses.leave("nothing is known of the person", found);
             return;

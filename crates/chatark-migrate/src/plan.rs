@@ -1,7 +1,7 @@
 //! The work of a run without the writing.
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Loss, Losses, Result};
+use chatark_core::{Error, ErrorKind, Loss, LossReport, Result};
 use serde::Serialize;
 
 use crate::selection::Selection;
@@ -56,7 +56,7 @@ pub(crate) fn walk(
     mut write: impl FnMut(Item) -> Result<()>,
 ) -> Result<Plan> {
     let mut mapper = target.mapper(archive, selection)?;
-    let (mut losses, mut plan) = (Losses::default(), Plan::default());
+    let (mut losses, mut plan) = (LossReport::default(), Plan::default());
     let mut items_written = 0;
     let mut give = |items: Vec<Item>| {
         items_written += items.iter().filter(|item| item.is_content()).count() as u64;

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use chatark_archive::Archive;
-use chatark_core::{Cargo, Error, ErrorKind, Fate, Load, Losses, Parcel, Result, Target};
+use chatark_core::{
+    DataKind, Error, ErrorKind, FieldOutcome, LossReport, MigrationItem, OutboundItem, Result, Target,
+};
 use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
@@ -38,9 +40,9 @@ pub(crate) fn supply(
     archive: &Archive,
     order: &Order,
     target: &dyn Target,
-    cargo: Cargo,
-    losses: &mut Losses,
-    mut take: impl FnMut(Parcel) -> Result<()>,
+    cargo: DataKind,
+    losses: &mut LossReport,
+    mut take: impl FnMut(OutboundItem) -> Result<()>,
 ) -> Result<Chosen> {
     let taking = target.terms().taking(cargo).ok_or_else(|| {
         Error::new(
@@ -52,12 +54,12 @@ pub(crate) fn supply(
     let mut chosen = Chosen::default();
     let (mut people, mut questions) = (People::default(), Questions::default());
     let mut marks = HashSet::new();
-    if cargo == Cargo::Contacts {
+    if cargo == DataKind::Contacts {
         people = People::new(Identities::read(archive, &order.selection.filter.sources)?);
         let meet = |origin: &_, list, entry: &_| people.meet(origin, list, entry, losses);
         order.selection.each_listed(archive, meet)?;
     }
-    let originals = if cargo == Cargo::History { HashSet::new() } else { originals(archive, order)? };
+    let originals = if cargo == DataKind::History { HashSet::new() } else { originals(archive, order)? };
     order.selection.each_by_itself(archive, |found| {
         chosen.conversations += 1;
         chosen.messages += found.conversation.messages.len() as u64;
@@ -66,43 +68,45 @@ pub(crate) fn supply(
             return Ok(());
         }
         if found.is_copy() && originals.contains(&short(&found.first_place())) {
-            losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
+            losses.note("conversation", FieldOutcome::Approximated, ORIGINAL, 1, found);
             return Ok(());
         }
         match cargo {
-            Cargo::History => match target.pack(Load::Conversation(found), losses)? {
+            DataKind::History => match target.pack(MigrationItem::Conversation(found), losses)? {
                 None => Ok(()),
                 Some(parcel) if marks.insert(short(&parcel.mark)) => take(parcel),
                 // What was carried before and pulled again may come twice: by itself, and as a copy.
                 Some(_) => {
-                    losses.note("conversation", Fate::Approximated, ORIGINAL, 1, found);
+                    losses.note("conversation", FieldOutcome::Approximated, ORIGINAL, 1, found);
                     Ok(())
                 }
             },
-            Cargo::Contacts => {
+            DataKind::Contacts => {
                 people.gather(taking.rules, found, losses);
                 Ok(())
             }
-            Cargo::Knowledge => {
+            DataKind::Knowledge => {
                 questions.add(found, losses);
                 Ok(())
             }
         }
     })?;
-    let mut pack = |load: Load<'_>, losses: &mut Losses| target.pack(load, losses)?.map_or(Ok(()), &mut take);
+    let mut pack = |load: MigrationItem<'_>, losses: &mut LossReport| {
+        target.pack(load, losses)?.map_or(Ok(()), &mut take)
+    };
     for person in people.finish() {
-        pack(Load::Person(&person), losses)?;
+        pack(MigrationItem::Person(&person), losses)?;
     }
-    if cargo != Cargo::Knowledge {
+    if cargo != DataKind::Knowledge {
         return Ok(chosen);
     }
     let best = questions.finish(losses);
     if let Some(most) = taking.text_characters.filter(|_| order.as_text) {
         let texts = knowledge::texts(best, most);
-        texts.iter().try_for_each(|text| pack(Load::Text(text), losses))?;
+        texts.iter().try_for_each(|text| pack(MigrationItem::Text(text), losses))?;
     } else {
         let answers = knowledge::answers(best);
-        answers.iter().try_for_each(|answer| pack(Load::Answer(answer), losses))?;
+        answers.iter().try_for_each(|answer| pack(MigrationItem::Answer(answer), losses))?;
     }
     Ok(chosen)
 }

@@ -1,7 +1,7 @@
 //! What a migration can go to, as files.
 
 use chatark_archive::Archive;
-use chatark_core::{ArchivedConversation, ContactList, ListedContact, Losses, Origin, Result};
+use chatark_core::{ArchivedConversation, ContactList, ListedContact, LossReport, Origin, Result};
 use serde_json::Value;
 
 use crate::files::{openai, sharegpt, slack, vcon};
@@ -60,13 +60,13 @@ impl Item {
 /// Turns conversations into items.
 pub(crate) trait Mapper {
     /// Takes somebody whom a vendor lists apart from conversations, before the first conversation comes.
-    fn meet(&mut self, _: &Origin, _: ContactList, _: &ListedContact, _: &mut Losses) {}
+    fn meet(&mut self, _: &Origin, _: ContactList, _: &ListedContact, _: &mut LossReport) {}
 
     /// Returns what a conversation becomes, and notes what of it does not arrive.
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>>;
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>>;
 
     /// Returns what is to be written once all conversations are known.
-    fn finish(self: Box<Self>, losses: &mut Losses) -> Vec<Item>;
+    fn finish(self: Box<Self>, losses: &mut LossReport) -> Vec<Item>;
 }
 
 impl FileTarget {

@@ -99,7 +99,7 @@ pub(crate) const NEEDS: &[(&str, &str, &str)] = &[
     ("volume by period", "tells_dates", "no conversation has a date"),
     (
         "contained, handed over, ended",
-        "tells_outcome",
+        "has_status",
         "no conversation has a status or a human agent's message",
     ),
     ("first response, response", "tells_times", "no message has a time"),

@@ -9,7 +9,7 @@ use crate::call::{Call, Twist};
 use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
 use crate::message::{ApiRequest, Reply, write_array, write_json};
-use crate::refusal::Refusal;
+use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role, Vendor};
 
@@ -26,7 +26,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
         ["get-leads"] => chatbase_v1_people::leads(call),
         // Those of an agent that the key may see are answered beforehand.
         ["chatbots", _, "contacts"] => chatbot_not_found(),
-        _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV1),
+        _ => ApiError::UnknownRoute.reply(Vendor::ChatbaseV1),
     }
 }
 
@@ -251,7 +251,7 @@ impl Serialize for WireContent<'_> {
             .0
             .iter()
             .filter_map(|content| match content {
-                Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
+                Content::Text(text) | Content::HttpEvent { text, .. } => Some(text.as_str()),
                 _ => None,
             })
             .collect();

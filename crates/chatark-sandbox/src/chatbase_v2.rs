@@ -12,7 +12,7 @@ use crate::call::{Call, Twist};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, write_array, write_json};
-use crate::refusal::{Refusal, chatbase_v2_error};
+use crate::refusal::{ApiError, chatbase_v2_error};
 use crate::time;
 use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Deployment};
@@ -36,7 +36,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
         ["agents", _, "users", user, "conversations"] => settle(user_conversations(call, user)),
         // Those of an agent that the key may see are answered beforehand.
         ["agents", _, "sources"] | ["agents", _, "sources", _] => agent_not_found(),
-        _ => Refusal::UnknownRoute.reply(Vendor::ChatbaseV2),
+        _ => ApiError::UnknownRoute.reply(Vendor::ChatbaseV2),
     }
 }
 
@@ -487,7 +487,7 @@ fn is_told(content: &Content) -> bool {
     matches!(
         content,
         Content::Text(_)
-            | Content::Notice { .. }
+            | Content::HttpEvent { .. }
             | Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Unknown { .. }
@@ -498,7 +498,7 @@ impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self.content {
-            Content::Text(text) | Content::Notice { text, .. } => {
+            Content::Text(text) | Content::HttpEvent { text, .. } => {
                 map.serialize_entry("type", "text")?;
                 map.serialize_entry("text", text)?;
             }

@@ -12,7 +12,7 @@ use crate::call::{Call, Twist};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
-use crate::refusal::Refusal;
+use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Generation, Zone};
@@ -31,7 +31,7 @@ const TRACE_LENGTH: usize = 80;
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
     let segments = call.request.segments();
     if segments.first() != Some(&"agents") || segments.len() < 2 {
-        return Refusal::UnknownRoute.reply(Vendor::ConvocoreV3);
+        return ApiError::UnknownRoute.reply(Vendor::ConvocoreV3);
     }
     let Some(agent) = &call.agent else {
         return not_found("Agent not found");
@@ -46,7 +46,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
             },
         },
         ["convos", id, "export"] => single(agent, id),
-        _ => Refusal::UnknownRoute.reply(Vendor::ConvocoreV3),
+        _ => ApiError::UnknownRoute.reply(Vendor::ConvocoreV3),
     }
 }
 
@@ -639,7 +639,7 @@ impl<'a> Piece<'a> {
                 Content::File { .. } => "file",
                 Content::Audio { .. } => "VoiceNote",
                 Content::Form { .. } => "form",
-                Content::Notice { level, .. } => return Cow::Owned(format!("info:{level}")),
+                Content::HttpEvent { level, .. } => return Cow::Owned(format!("info:{level}")),
                 Content::Event { kind } | Content::Unknown { kind, .. } => kind,
                 _ => "text",
             },
@@ -678,7 +678,7 @@ impl<'a> Piece<'a> {
         match self {
             Self::Text(text) => (*text).to_owned(),
             Self::Visual { text, .. } => text.unwrap_or_default().to_owned(),
-            Self::Other(Content::Notice { text, .. }) => text.clone(),
+            Self::Other(Content::HttpEvent { text, .. }) => text.clone(),
             Self::Other(Content::Unknown { kind, data }) if kind.starts_with("info:") => {
                 let text = data.as_str().or_else(|| data.get("message")?.as_str());
                 text.unwrap_or_default().to_owned()
@@ -816,7 +816,7 @@ fn other_payload(content: &Content) -> Option<Value> {
         Content::Audio { url, transcript: None } => json!(url),
         Content::Audio { url, transcript } => json!({ "url": url, "transcription": transcript }),
         Content::Form { title, fields } => form_payload(title.as_deref(), fields),
-        Content::Notice { text, .. } => json!(text),
+        Content::HttpEvent { text, .. } => json!(text),
         Content::Event { .. } => json!({}),
         Content::Unknown { data, .. } if data.is_null() => return None,
         Content::Unknown { data, .. } => data.clone(),

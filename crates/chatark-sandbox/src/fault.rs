@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::call::Twist;
 use crate::message::{Reply, ReplyBody};
-use crate::refusal::Refusal;
+use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Conversation, Message, Role, Vendor};
 
@@ -197,11 +197,11 @@ impl FaultKind {
                     body.clone(),
                 )
             },
-            Self::ServerError => Refusal::ServerError.reply(vendor),
-            Self::Maintenance => Refusal::Maintenance.reply(vendor),
-            Self::PlanGate => Refusal::PlanGate.reply(vendor),
-            Self::InsufficientScope => Refusal::InsufficientScope.reply(vendor),
-            Self::KeyExpired => Refusal::ExpiredKey.reply(vendor),
+            Self::ServerError => ApiError::ServerError.reply(vendor),
+            Self::Maintenance => ApiError::Maintenance.reply(vendor),
+            Self::PlanGate => ApiError::PlanGate.reply(vendor),
+            Self::InsufficientScope => ApiError::InsufficientScope.reply(vendor),
+            Self::KeyExpired => ApiError::ExpiredKey.reply(vendor),
             Self::HtmlUnder200 => Reply {
                 content_type: "text/html; charset=utf-8".to_owned(),
                 ..Reply::bytes(StatusCode::OK, WEB_PAGE)
@@ -269,7 +269,7 @@ fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> R
     let now = time::now_milliseconds();
     let in_milliseconds =
         |seconds: u64| now.saturating_add(i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(0));
-    let mut reply = Refusal::TooManyRequests.reply(vendor);
+    let mut reply = ApiError::TooManyRequests.reply(vendor);
     if vendor != Vendor::ConvocoreV3 {
         reply
             .headers

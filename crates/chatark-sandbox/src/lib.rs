@@ -13,7 +13,7 @@
 
 pub mod truth;
 
-mod told;
+mod expected;
 
 mod dataset;
 mod generated;
@@ -45,10 +45,10 @@ mod transport;
 mod tests;
 
 pub use dataset::Dataset;
+pub use expected::{Expected, ToldMessage};
 pub use fault::{Fault, FaultKind, Reset, RetryAfter, Routes};
 pub use generated::Generated;
 pub use listener::Listener;
 pub use server::{Sandbox, SeenRequest};
-pub use told::{Told, ToldMessage};
 pub use truth::{Person, Vendor};
 pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, Writes, Zone};

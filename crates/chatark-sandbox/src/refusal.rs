@@ -8,7 +8,7 @@ use crate::truth::Vendor;
 
 /// A reason to refuse a request that every vendor has words for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     MissingKey,
     InvalidKey,
     ExpiredKey,
@@ -20,7 +20,7 @@ pub(crate) enum Refusal {
     UnknownRoute,
 }
 
-impl Refusal {
+impl ApiError {
     /// Returns the answer in the vendor's words.
     pub(crate) fn reply(self, vendor: Vendor) -> Reply {
         let status = self.status();

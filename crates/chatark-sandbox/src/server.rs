@@ -25,12 +25,12 @@ use crate::chatbase_v1_people::People;
 use crate::chatbase_v2_sources::Sources;
 use crate::convocore_v3_writes::Written;
 use crate::dataset::Dataset;
+use crate::expected::Expected;
 use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
 use crate::limiter::{Allowance, Limiter};
 use crate::listener::Listener;
 use crate::message::{ApiRequest, Reply, percent_decoded, query_pairs};
-use crate::refusal::Refusal;
-use crate::told::Told;
+use crate::refusal::ApiError;
 use crate::transport;
 use crate::truth::Vendor;
 use crate::world::{Agent, Limits, ResetUnit, World};
@@ -189,7 +189,7 @@ impl Sandbox {
     }
 
     /// Returns what an agent's export tells now, newest first.
-    pub fn told(&self, agent_id: &str) -> Vec<Told> {
+    pub fn told(&self, agent_id: &str) -> Vec<Expected> {
         let agent = self.agent(agent_id);
         agent.map_or_else(Vec::new, |agent| agent.told().collect())
     }
@@ -387,13 +387,13 @@ impl Shared {
         let key = incoming.key.as_deref().unwrap_or_default();
         if self.account(vendor, key).is_empty() {
             let refusal = match incoming.key {
-                Some(_) => Refusal::InvalidKey,
-                None => Refusal::MissingKey,
+                Some(_) => ApiError::InvalidKey,
+                None => ApiError::MissingKey,
             };
             return Outcome::of(self.with_window(refusal.reply(vendor), vendor, key));
         }
         if !incoming.is_answered() {
-            let reply = Refusal::UnknownRoute.reply(vendor);
+            let reply = ApiError::UnknownRoute.reply(vendor);
             return Outcome::of(self.with_window(reply, vendor, key));
         }
         let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
@@ -414,7 +414,7 @@ impl Shared {
         let request = &incoming.request;
         let allowance = self.allowance(request, key);
         if !allowance.is_allowed {
-            let mut reply = Refusal::TooManyRequests.reply(request.vendor);
+            let mut reply = ApiError::TooManyRequests.reply(request.vendor);
             let seconds = allowance.reset_in.as_secs() + 1;
             reply.headers.push(("retry-after", seconds.to_string()));
             return Outcome::of(self.with_headers(reply, request.vendor, allowance));
@@ -446,7 +446,7 @@ impl Shared {
         let request = &incoming.request;
         let agent = named.map(AgentState::snapshot).filter(|agent| agent.key == key);
         if incoming.method != Method::GET && agent.is_some() {
-            return Refusal::UnknownRoute.reply(request.vendor);
+            return ApiError::UnknownRoute.reply(request.vendor);
         }
         let nothing_billed = AtomicU64::new(0);
         let call = Call {

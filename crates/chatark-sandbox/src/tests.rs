@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
-    Agent, Dataset, Deployment, Fault, FaultKind, Generated, Generation, LeadsShape, Limits, Person, Reset,
-    ResetUnit, RetryAfter, Sandbox, Told, Vendor, World, Writes,
+    Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generated, Generation, LeadsShape, Limits,
+    Person, Reset, ResetUnit, RetryAfter, Sandbox, Vendor, World, Writes,
 };
 
 struct Answer {
@@ -101,7 +101,7 @@ fn ids(data: &Value, pointer: &str) -> Vec<String> {
     items.map(|item| item.pointer(pointer).unwrap().as_str().unwrap().to_owned()).collect()
 }
 
-fn told_ids(told: &[Told]) -> Vec<String> {
+fn told_ids(told: &[Expected]) -> Vec<String> {
     told.iter().map(|held| held.id.clone()).collect()
 }
 
@@ -175,7 +175,7 @@ async fn the_second_api_pages_through_everything_once() {
     assert_eq!(sandbox.export_count(World::CHATBASE_V2_AGENT), exported.len().div_ceil(7) as u64);
 }
 
-fn check_v2(wire: &Value, told: &Told) {
+fn check_v2(wire: &Value, told: &Expected) {
     assert_eq!(wire["createdAt"].as_i64(), told.created_at);
     assert_eq!(wire["updatedAt"].as_i64(), told.updated_at);
     assert_eq!(wire["title"].as_str(), told.title.as_deref());
@@ -377,7 +377,7 @@ async fn convocore_pages_and_skips_the_silent() {
     }
 }
 
-fn check_v3(wire: &Value, told: &Told) {
+fn check_v3(wire: &Value, told: &Expected) {
     let light = &wire["metadata"]["convo"];
     assert_eq!(light["ts"].as_i64(), told.created_at);
     assert_eq!(light["userName"].as_str(), told.contact.name.as_deref());

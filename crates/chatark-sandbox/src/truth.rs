@@ -136,7 +136,7 @@ pub enum Content {
         fields: Vec<(String, Option<String>)>,
     },
     /// A notice that the chat window shows, such as `success`.
-    Notice {
+    HttpEvent {
         /// The kind of notice: default, success, danger or primary.
         level: String,
         /// What it says.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::dataset::Dataset;
+use crate::expected::Expected;
 use crate::people;
-use crate::told::Told;
 use crate::truth::{Person, Vendor};
 
 /// Everything that the sandbox simulates.
@@ -201,7 +201,7 @@ impl Agent {
     }
 
     /// Walks through what this agent's export tells, newest first.
-    pub fn told(&self) -> impl Iterator<Item = Told> + '_ {
+    pub fn told(&self) -> impl Iterator<Item = Expected> + '_ {
         self.dataset
             .iter()
             .filter(|conversation| !self.skips_silent() || conversation.has_user_message())

@@ -78,7 +78,7 @@ CREATE UNIQUE INDEX temp.conversations_by_key ON conversations (key);
 CREATE TEMP TABLE sources AS
 SELECT source_key, source, provider, count(*) AS conversations,
        max(weekday IS NOT NULL) AS tells_dates,
-       max(status <> 'unknown' OR human_messages > 0) AS tells_outcome,
+       max(status <> 'unknown' OR human_messages > 0) AS has_status,
        max(dated_messages > 0) AS tells_times,
        max(duration_seconds IS NOT NULL) AS tells_duration,
        max(feedback <> '' OR positive_messages > 0 OR negative_messages > 0) AS tells_feedback,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use chatark_archive::{CheckedContact, Damage, Fault, Part, PreparedContact, Run, RunEnd, Verdict};
 use chatark_core::{
-    Contact, ContactList, Error, ErrorKind, Facts, Issue, IssueKind, ListedContact, RawContact, Result,
-    SourceName, Timestamp,
+    Contact, ContactList, Error, ErrorKind, Issue, IssueKind, ListedContact, PageMetadata, RawContact,
+    Result, SourceName, Timestamp,
 };
 use serde_json::json;
 
@@ -53,7 +53,7 @@ impl House {
     /// Writes people of the source `shop`, in a run of their own.
     fn people(&mut self, batch: &[PreparedContact]) -> Run {
         let mut run = self.run_of_contacts("shop");
-        self.archive.commit_contacts(&mut run, batch, &Facts::default(), noon()).unwrap();
+        self.archive.commit_contacts(&mut run, batch, &PageMetadata::default(), noon()).unwrap();
         run
     }
 
@@ -145,7 +145,7 @@ fn people_come_back_as_they_were_understood_in_order() {
     let mut house = House::new();
     house.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
     let mut run = house.run_of_contacts("a-shop");
-    house.archive.commit_contacts(&mut run, &[lead("z", "Eve")], &Facts::default(), noon()).unwrap();
+    house.archive.commit_contacts(&mut run, &[lead("z", "Eve")], &PageMetadata::default(), noon()).unwrap();
 
     let told: Vec<_> = house
         .listed(&[])
@@ -219,7 +219,7 @@ fn a_batch_that_fails_leaves_nothing() {
     let mut run = house.run_of_contacts("shop");
     let before = run.progress.clone();
     let batch = [lead("1", "Augusta"), lead("9", "Grace")];
-    house.archive.commit_contacts(&mut run, &batch, &Facts::default(), noon()).unwrap_err();
+    house.archive.commit_contacts(&mut run, &batch, &PageMetadata::default(), noon()).unwrap_err();
     assert_eq!((run.progress, house.names()), (before, vec!["Ada".to_owned()]));
     assert_eq!(house.count("SELECT count(*) FROM listed_contact WHERE is_latest = 1"), 1);
 }

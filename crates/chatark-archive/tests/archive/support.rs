@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatark_archive::{
-    Archive, Committed, Effort, Filter, Resume, Run, SourceKey, SourceStatus, Start, Unprepared,
+    Archive, Filter, HashedRecord, Resume, Run, SourceKey, SourceStatus, Start, SyncMode, WriteOp,
 };
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Error, Facts, Issue, Message,
-    Origin, Part, RawConversation, Result, Role, SourceName, Surface, Timestamp,
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Error, Issue, Message, Origin,
+    PageMetadata, Part, RawConversation, Result, Role, SourceName, Surface, Timestamp,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ pub(crate) const SCOPE: &str = "*..* * all";
 
 /// Opens a run of everything at noon.
 pub(crate) fn start<'a>(kind: &'a str, scope: &'a str, resume: Option<&'a Resume>) -> Start<'a> {
-    Start { kind, scope, effort: Effort::Full, resume, at: noon() }
+    Start { kind, scope, effort: SyncMode::Full, resume, at: noon() }
 }
 
 /// An archive in a folder that goes with it.
@@ -56,17 +56,17 @@ impl House {
     }
 
     /// Commits a batch that leaves no checkpoint.
-    pub(crate) fn commit(&mut self, run: &mut Run, batch: Vec<Committed>) {
+    pub(crate) fn commit(&mut self, run: &mut Run, batch: Vec<WriteOp>) {
         self.try_commit(run, batch, &Checkpoint::None).unwrap();
     }
 
     pub(crate) fn try_commit(
         &mut self,
         run: &mut Run,
-        batch: Vec<Committed>,
+        batch: Vec<WriteOp>,
         checkpoint: &Checkpoint,
     ) -> Result<()> {
-        self.archive.commit(run, batch, checkpoint, &Facts::default(), noon())
+        self.archive.commit(run, batch, checkpoint, &PageMetadata::default(), noon())
     }
 
     pub(crate) fn status(&self) -> SourceStatus {
@@ -148,8 +148,8 @@ pub(crate) fn mapped(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     Ok((conversation, Vec::new()))
 }
 
-pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> Unprepared {
-    Unprepared::new(RawConversation {
+pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> HashedRecord {
+    HashedRecord::new(RawConversation {
         id: id.map(ConversationId::new),
         surface,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
@@ -157,17 +157,17 @@ pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> Unprepared 
 }
 
 /// A conversation that [`mapped`] understands, from the export.
-pub(crate) fn written(id: &str, text: &str) -> Committed {
+pub(crate) fn written(id: &str, text: &str) -> WriteOp {
     written_from(Surface::Export, id, text)
 }
 
-pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> Committed {
-    Committed::Write(Box::new(raw(Some(id), surface, text).prepare(mapped).unwrap()))
+pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> WriteOp {
+    WriteOp::Write(Box::new(raw(Some(id), surface, text).prepare(mapped).unwrap()))
 }
 
 /// A conversation whose bytes are beside the point.
-pub(crate) fn modelled(conversation: &Conversation) -> Committed {
+pub(crate) fn modelled(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
     let prepared = raw(Some(id), Surface::Export, id).prepare(|_| Ok((conversation.clone(), Vec::new())));
-    Committed::Write(Box::new(prepared.unwrap()))
+    WriteOp::Write(Box::new(prepared.unwrap()))
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use chatark_archive::{Archive, Committed, Effort, Gone, Run, RunEnd, SourceKey, Start, Swept, Verdict};
-use chatark_core::{Checkpoint, ConversationId, Facts, Held, Timestamp};
+use chatark_archive::{Archive, Gone, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict, WriteOp};
+use chatark_core::{Checkpoint, ConversationId, Held, PageMetadata, Timestamp};
 use rusqlite::Connection;
 
 use crate::support::{House, SCOPE, all, at, cursor, noon, start, written};
@@ -12,8 +12,8 @@ fn later(seconds: i64) -> Timestamp {
     Timestamp::from_epoch(1_733_054_400 + seconds).unwrap()
 }
 
-fn unchanged(id: &str) -> Committed {
-    Committed::Unchanged(ConversationId::new(id))
+fn unchanged(id: &str) -> WriteOp {
+    WriteOp::Unchanged(ConversationId::new(id))
 }
 
 /// Fills an archive with conversations `0` to `number - 1`.
@@ -86,7 +86,7 @@ fn more_than_a_tenth_is_marked_only_where_that_is_accepted() {
 fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     let (mut house, source) = filled(12);
     let mut first = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
-    let facts = Facts { total: Some(12), ..Facts::default() };
+    let facts = PageMetadata { total: Some(12), ..PageMetadata::default() };
     let batch: Vec<_> = (0..5).map(|id| unchanged(&id.to_string())).collect();
     house.archive.commit(&mut first, batch, &at(1), &facts, noon()).unwrap();
     let path = house.path.clone();
@@ -169,7 +169,7 @@ fn an_archive_of_version_one_goes_on_as_it_is() {
     let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(run.progress.seen, 1);
     let batch = vec![unchanged("b")];
-    archive.commit(&mut run, batch, &Checkpoint::End, &Facts::default(), noon()).unwrap();
+    archive.commit(&mut run, batch, &Checkpoint::End, &PageMetadata::default(), noon()).unwrap();
     // One of the two was seen by the run of the old version, which kept no ids.
     assert_eq!(archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Unknown);
 }
@@ -185,13 +185,13 @@ fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
         house.archive.swept(source, SCOPE).unwrap()
     };
     let of = |full, any| Swept { full: Some(later(full)), any: Some(later(any)) };
-    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Short, 10), Swept::default());
-    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Unprovable, 20), of(20, 20));
-    assert_eq!(swept(Effort::Recent, SCOPE, Verdict::Unprovable, 30), of(20, 30));
-    assert_eq!(swept(Effort::Changes, SCOPE, Verdict::GrewDuringRun, 40), of(20, 40));
-    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Interrupted, 50), of(20, 40));
-    assert_eq!(swept(Effort::Full, "since", Verdict::Complete, 60), of(20, 40));
-    assert_eq!(swept(Effort::Full, SCOPE, Verdict::Complete, 70), of(70, 70));
+    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Short, 10), Swept::default());
+    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Unprovable, 20), of(20, 20));
+    assert_eq!(swept(SyncMode::Recent, SCOPE, Verdict::Unprovable, 30), of(20, 30));
+    assert_eq!(swept(SyncMode::Changes, SCOPE, Verdict::GrewDuringRun, 40), of(20, 40));
+    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Interrupted, 50), of(20, 40));
+    assert_eq!(swept(SyncMode::Full, "since", Verdict::Complete, 60), of(20, 40));
+    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Complete, 70), of(70, 70));
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     let mut run = house.run();
     house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
     let resume = house.archive.resume(source, SCOPE).unwrap();
-    assert_eq!(resume.as_ref().unwrap().effort, Effort::Full);
+    assert_eq!(resume.as_ref().unwrap().effort, SyncMode::Full);
     let again =
-        Start { kind: "pull", scope: SCOPE, effort: Effort::Full, resume: resume.as_ref(), at: later(90) };
+        Start { kind: "pull", scope: SCOPE, effort: SyncMode::Full, resume: resume.as_ref(), at: later(90) };
     let mut run = house.archive.begin_run(source, &again).unwrap();
     house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(95) };

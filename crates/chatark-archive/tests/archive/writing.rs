@@ -1,7 +1,7 @@
 //! Batches, versions, surfaces, checkpoints and counts.
 
-use chatark_archive::{Committed, Progress, RunEnd, Verdict};
-use chatark_core::{Checkpoint, ErrorKind, Facts, Surface};
+use chatark_archive::{Progress, RunEnd, Verdict, WriteOp};
+use chatark_core::{Checkpoint, ErrorKind, PageMetadata, Surface};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -99,7 +99,7 @@ fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
     let mut house = House::new();
     let mut run = house.run();
     let source = run.source();
-    let facts = |restarted| Facts { total: Some(3), restarted, ..Facts::default() };
+    let facts = |restarted| PageMetadata { total: Some(3), restarted, ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
     house.archive.commit(&mut run, batch, &at(1), &facts(false), noon()).unwrap();
     let resume = house.archive.resume(source, SCOPE).unwrap();
@@ -132,7 +132,7 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
     assert!(!house.archive.holds(run.source(), &raw(Some("a"), Surface::Export, "two")).unwrap());
     assert!(!house.archive.holds(run.source(), &raw(Some("b"), Surface::Export, "one")).unwrap());
     let outside = raw(Some("b"), Surface::Export, "outside");
-    house.commit(&mut run, vec![Committed::Held(held), Committed::Outside(outside)]);
+    house.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
     let expect = Progress {
         seen: 2,
         received: 3,
@@ -153,7 +153,8 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     let mut run = house.run();
     let source = run.source();
     assert_eq!(house.archive.resume(source, SCOPE).unwrap(), None);
-    let facts = |total| Facts { total: Some(total), pages: 1, quota_used: Some(2), ..Facts::default() };
+    let facts =
+        |total| PageMetadata { total: Some(total), pages: 1, quota_used: Some(2), ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
     house.archive.commit(&mut run, batch, &at(1), &facts(7), noon()).unwrap();
     house.commit(&mut run, vec![written("c", "three")]);
@@ -266,7 +267,7 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     let mut house = House::new();
     let mut run = house.run();
     let unidentified =
-        |text: &str| Committed::Write(Box::new(raw(None, Surface::Export, text).prepare(mapped).unwrap()));
+        |text: &str| WriteOp::Write(Box::new(raw(None, Surface::Export, text).prepare(mapped).unwrap()));
     house.commit(&mut run, vec![unidentified("one"), unidentified("two"), unidentified("one")]);
     // The first eight bytes of the SHA-256 of "one" and of "two".
     let expect = ["unidentified-3fc4ccfe745870e2", "unidentified-7692c3ad3540bb80"];
@@ -317,13 +318,13 @@ fn a_verdict_holds_what_was_seen_against_what_the_vendor_counted() {
 /// One conversation of a batch: its id, its text, its surface, and what is done with it.
 type Sent = (u8, u8, bool, u8);
 
-fn committed((id, text, from_user, what): Sent) -> Committed {
+fn committed((id, text, from_user, what): Sent) -> WriteOp {
     let surface = if from_user { Surface::User } else { Surface::Export };
     let id = format!("conversation {id}");
     let text =
         if text == 0 { "! unreadable".to_owned() } else { format!("title{}", "\nline".repeat(text.into())) };
     match what {
-        0 => Committed::Outside(raw(Some(&id), surface, &text)),
+        0 => WriteOp::Outside(raw(Some(&id), surface, &text)),
         _ => written_from(surface, &id, &text),
     }
 }

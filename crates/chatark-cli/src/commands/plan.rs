@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatark_archive::Effort;
+use chatark_archive::SyncMode;
 use chatark_core::{Error, Pace, Result, Timestamp};
 use chatark_engine::{Planned, plan};
 use serde::Serialize;
@@ -95,10 +95,10 @@ fn row(planned: &Planned) -> Vec<String> {
 
 fn reads(planned: &Planned) -> String {
     match (planned.effort, planned.recent_since) {
-        (Effort::Full, _) => "everything".to_owned(),
-        (Effort::Changes, _) => "what changed".to_owned(),
-        (Effort::Recent, None) => "what began lately".to_owned(),
-        (Effort::Recent, Some(since)) => format!("since {}", since.day()),
+        (SyncMode::Full, _) => "everything".to_owned(),
+        (SyncMode::Changes, _) => "what changed".to_owned(),
+        (SyncMode::Recent, None) => "what began lately".to_owned(),
+        (SyncMode::Recent, Some(since)) => format!("since {}", since.day()),
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chatark_convocore_v3::connect;
 use chatark_core::{Provider, Settings};
-use chatark_http::{Connector, Gates, Notice, Policy, Watcher};
+use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
 
 #[derive(Debug)]
 struct Silent;
 
-impl Watcher for Silent {
-    fn notice(&self, _source: &str, _notice: &Notice) {}
+impl HttpObserver for Silent {
+    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 /// Connects to an API root; the source is called `shop` and the agent `agent 1`.
@@ -22,7 +22,7 @@ pub(crate) fn provider(base_url: &str, zone: &str) -> Box<dyn Provider> {
     let connector = Connector {
         source: "shop".to_owned(),
         key: "vg_key".to_owned().into(),
-        gates: Arc::new(Gates::default()),
+        gates: Arc::new(RateLimiters::default()),
         budget: Arc::default(),
         policy: Policy { attempts: 2, ..Policy::default() },
         watcher: Arc::new(Silent),

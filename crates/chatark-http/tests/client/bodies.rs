@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind};
-use chatark_http::{ApiClient, Event, Limits, Notice, Policy};
+use chatark_http::{ApiClient, Event, HttpEvent, Limits, Policy};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
@@ -241,7 +241,7 @@ async fn a_compressed_body_is_unpacked_and_counted_unpacked() {
     let server = Server::start(vec![gzip(BODY)]).await;
     let (client, watcher) = client_with(&server.base, policy());
     client.page(&things(), "data").await.unwrap();
-    assert_eq!(watcher.notices(), [Notice::Answered { bytes: BODY.len() }]);
+    assert_eq!(watcher.notices(), [HttpEvent::Answered { bytes: BODY.len() }]);
 }
 
 #[tokio::test]
@@ -322,5 +322,5 @@ async fn a_huge_array_yields_every_element_byte_for_byte() {
     }
     assert_eq!(count, COUNT);
     assert_eq!(hash.finalize(), expect.finalize());
-    assert_eq!(watcher.notices(), [Notice::Answered { bytes: body.len() }]);
+    assert_eq!(watcher.notices(), [HttpEvent::Answered { bytes: body.len() }]);
 }

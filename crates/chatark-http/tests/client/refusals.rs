@@ -1,7 +1,7 @@
 //! What is asked again, what is not, and what the user is told.
 
 use chatark_core::ErrorKind;
-use chatark_http::Refusal;
+use chatark_http::ApiError;
 use httpmock::MockServer;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ async fn a_no_inside_a_success_is_told_like_any_other() {
     let client = client("http://127.0.0.1:1/v1");
     let words = |text: &str| Some(format!("{text} for {KEY}"));
     let refusal =
-        Refusal { code: words("NO"), message: words("not"), hint: words("ask"), ..Refusal::default() };
+        ApiError { code: words("NO"), message: words("not"), hint: words("ask"), ..ApiError::default() };
     let error = client.refused(&things(), refusal, Some(KEY));
     assert_eq!(
         error.to_string(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatark_core::{Error, ErrorKind};
 use chatark_http::{
-    ApiClient, Call, Connector, Dialect, Gates, Limits, Notice, Policy, Refusal, Url, Watcher,
+    ApiClient, ApiError, Call, Connector, Dialect, HttpEvent, HttpObserver, Limits, Policy, RateLimiters, Url,
 };
 use httpmock::{HttpMockRequest, HttpMockResponse, Mock, MockServer};
 use serde_json::Value;
@@ -21,35 +21,35 @@ pub(crate) const KEY: &str = "sk-3f9c-never-to-be-seen";
 pub(crate) struct Plain;
 
 impl Dialect for Plain {
-    fn refusal(&self, _status: u16, body: &[u8]) -> Refusal {
+    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().map(str::to_owned);
         let kind = (body["kind"] == "quota").then_some(ErrorKind::Forbidden);
-        Refusal { code: text("code"), message: text("message"), kind, hint: None }
+        ApiError { code: text("code"), message: text("message"), kind, hint: None }
     }
 }
 
 /// Remembers every notice.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder(Mutex<Vec<Notice>>);
+pub(crate) struct Recorder(Mutex<Vec<HttpEvent>>);
 
-impl Watcher for Recorder {
-    fn notice(&self, source: &str, notice: &Notice) {
+impl HttpObserver for Recorder {
+    fn notice(&self, source: &str, notice: &HttpEvent) {
         assert_eq!(source, "shop");
         self.0.lock().unwrap().push(notice.clone());
     }
 }
 
 impl Recorder {
-    pub(crate) fn notices(&self) -> Vec<Notice> {
+    pub(crate) fn notices(&self) -> Vec<HttpEvent> {
         self.0.lock().unwrap().clone()
     }
 
     /// Returns the reasons of all waits.
     pub(crate) fn waits(&self) -> Vec<String> {
         let waits = self.notices().into_iter().filter_map(|notice| match notice {
-            Notice::Waiting { why, .. } => Some(why),
-            Notice::Answered { .. } => None,
+            HttpEvent::Waiting { why, .. } => Some(why),
+            HttpEvent::Answered { .. } => None,
         });
         waits.collect()
     }
@@ -73,7 +73,7 @@ pub(crate) fn connector(policy: Policy) -> (Connector, Arc<Recorder>) {
     let connector = Connector {
         source: "shop".to_owned(),
         key: KEY.to_owned().into(),
-        gates: Arc::new(Gates::default()),
+        gates: Arc::new(RateLimiters::default()),
         budget: Arc::default(),
         policy,
         watcher: Arc::<Recorder>::clone(&watcher),

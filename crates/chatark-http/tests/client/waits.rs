@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chatark_core::ErrorKind;
-use chatark_http::{Notice, Policy, Url};
+use chatark_http::{HttpEvent, Policy, Url};
 use httpmock::MockServer;
 use serde_json::Value;
 
@@ -64,9 +64,9 @@ async fn the_watcher_sees_the_wait_and_the_answer() {
     let expect = ["the vendor answered 429 Too Many Requests", "the vendor answered 503 Service Unavailable"];
     assert_eq!(watcher.waits(), expect);
     let notices = watcher.notices();
-    assert_eq!(notices.last(), Some(&Notice::Answered { bytes: 3 }));
+    assert_eq!(notices.last(), Some(&HttpEvent::Answered { bytes: 3 }));
     for notice in notices {
-        if let Notice::Waiting { wait, .. } = notice {
+        if let HttpEvent::Waiting { wait, .. } = notice {
             assert!(wait <= Duration::from_millis(2), "{wait:?}");
         }
     }

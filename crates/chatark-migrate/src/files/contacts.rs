@@ -1,7 +1,8 @@
 //! One row for each person, whichever sources they wrote to.
 
 use chatark_core::{
-    ArchivedConversation, ContactList, Fate, ListedContact, Losses, Origin, Person, Result, Rule, Timestamp,
+    ArchivedConversation, ContactList, FieldOutcome, ListedContact, LossReport, Origin, Person, Result, Rule,
+    Timestamp,
 };
 
 use crate::people::People;
@@ -25,23 +26,23 @@ pub(crate) const COLUMNS: &[&str] = &[
 
 const ONE_ROW: &str = "one row for each person: the newest value that is known";
 const RULES: &[Rule] = &[
-    ("contact.*", Fate::Kept, ONE_ROW),
-    ("conversation.tags", Fate::Approximated, "those of all conversations of a person together"),
-    ("conversation.created_at", Fate::Approximated, "as the first time that a person was seen"),
-    ("conversation.updated_at", Fate::Approximated, "as the last time that a person was seen"),
+    ("contact.*", FieldOutcome::Kept, ONE_ROW),
+    ("conversation.tags", FieldOutcome::Approximated, "those of all conversations of a person together"),
+    ("conversation.created_at", FieldOutcome::Approximated, "as the first time that a person was seen"),
+    ("conversation.updated_at", FieldOutcome::Approximated, "as the last time that a person was seen"),
 ];
 
 impl Mapper for People {
-    fn meet(&mut self, origin: &Origin, list: ContactList, entry: &ListedContact, losses: &mut Losses) {
+    fn meet(&mut self, origin: &Origin, list: ContactList, entry: &ListedContact, losses: &mut LossReport) {
         Self::meet(self, origin, list, entry, losses);
     }
 
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         self.gather(RULES, found, losses);
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
         (*self).finish().map(|person| Item::Row(row(person))).collect()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use chatark_core::{ArchivedConversation, Fate, Losses, Message, Part, Result, Role, Rule};
+use chatark_core::{ArchivedConversation, FieldOutcome, LossReport, Message, Part, Result, Role, Rule};
 use serde_json::{Map, Value, json};
 
 use crate::target::{Item, Mapper};
@@ -17,22 +17,22 @@ const NAME_LENGTH: usize = 64;
 const UNPAIRED: &str = "its other half is not known, or something else was said between the two";
 const NO_ROLE: &str = "the format has no such role";
 const RULES: &[Rule] = &[
-    ("message.role.user", Fate::Kept, "as `user`"),
-    ("message.role.assistant", Fate::Kept, "as `assistant`"),
+    ("message.role.user", FieldOutcome::Kept, "as `user`"),
+    ("message.role.assistant", FieldOutcome::Kept, "as `assistant`"),
     (
         "message.role.human_agent",
-        Fate::Approximated,
+        FieldOutcome::Approximated,
         "as `assistant`: the format knows no people beside the user",
     ),
-    ("message.role.system", Fate::Kept, "as `system`"),
-    ("message.role.*", Fate::Lost, NO_ROLE),
-    ("part.text", Fate::Kept, "as `content`"),
-    ("part.tool_call", Fate::Kept, ""),
-    ("part.tool_result", Fate::Kept, ""),
+    ("message.role.system", FieldOutcome::Kept, "as `system`"),
+    ("message.role.*", FieldOutcome::Lost, NO_ROLE),
+    ("part.text", FieldOutcome::Kept, "as `content`"),
+    ("part.tool_call", FieldOutcome::Kept, ""),
+    ("part.tool_result", FieldOutcome::Kept, ""),
 ];
 
 impl Mapper for OpenAi {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         let messages = &found.conversation.messages;
         let paired = paired(messages);
         let mut said: Vec<Value> = Vec::new();
@@ -46,7 +46,7 @@ impl Mapper for OpenAi {
             return Ok(Vec::new());
         }
         losses.apply(RULES, found);
-        losses.note("message", Fate::Lost, "after the last answer", said.len() - length, found);
+        losses.note("message", FieldOutcome::Lost, "after the last answer", said.len() - length, found);
         said.truncate(length);
         for (at, message) in messages.iter().enumerate() {
             for (place, part) in message.parts.iter().enumerate() {
@@ -56,14 +56,15 @@ impl Mapper for OpenAi {
                     _ => continue,
                 };
                 let is_kept = paired.contains(&(at, place));
-                let (fate, why) = if is_kept { (Fate::Kept, kept) } else { (Fate::Lost, UNPAIRED) };
+                let (fate, why) =
+                    if is_kept { (FieldOutcome::Kept, kept) } else { (FieldOutcome::Lost, UNPAIRED) };
                 losses.note(field, fate, why, 1, found);
             }
         }
         Ok(vec![Item::Line(json!({"messages": said}))])
     }
 
-    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
         Vec::new()
     }
 }

@@ -1,6 +1,6 @@
 //! Questions and answers to teach another bot with, a row for each question.
 
-use chatark_core::{ArchivedConversation, Feedback, Losses, Result};
+use chatark_core::{ArchivedConversation, Feedback, LossReport, Result};
 
 use crate::knowledge::{Best, Questions};
 use crate::target::{Item, Mapper};
@@ -9,12 +9,12 @@ pub(crate) const COLUMNS: &[&str] =
     &["question", "answer", "feedback", "score", "asked", "source", "conversation_id"];
 
 impl Mapper for Questions {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         self.add(found, losses);
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>, losses: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, losses: &mut LossReport) -> Vec<Item> {
         (*self).finish(losses).into_iter().map(|best| Item::Row(row(best))).collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Speakers take turns, and the person begins, as those who train on such files expect it.
 
-use chatark_core::{ArchivedConversation, Fate, Losses, Result, Role, Rule};
+use chatark_core::{ArchivedConversation, FieldOutcome, LossReport, Result, Role, Rule};
 use serde_json::{Value, json};
 
 use crate::target::{Item, Mapper};
@@ -10,13 +10,13 @@ use crate::target::{Item, Mapper};
 pub(crate) struct ShareGpt;
 
 const RULES: &[Rule] = &[
-    ("conversation.id", Fate::Kept, "as `id`, after the name of the source"),
-    ("message.role.*", Fate::Kept, ""),
-    ("part.text", Fate::Kept, ""),
+    ("conversation.id", FieldOutcome::Kept, "as `id`, after the name of the source"),
+    ("message.role.*", FieldOutcome::Kept, ""),
+    ("part.text", FieldOutcome::Kept, ""),
 ];
 
 impl Mapper for ShareGpt {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         let mut turns: Vec<(&str, String)> = Vec::new();
         let mut fates = Vec::new();
         for message in &found.conversation.messages {
@@ -24,20 +24,22 @@ impl Mapper for ShareGpt {
             let texts = message.parts.iter().filter(|part| part.as_text().is_some()).count();
             let has_asked = turns.iter().any(|(from, _)| *from == "human");
             let (from, fate) = match message.role {
-                Role::User => ("human", (Fate::Kept, "as `human`")),
-                Role::Assistant => ("gpt", (Fate::Kept, "as `gpt`")),
-                Role::HumanAgent => ("gpt", (Fate::Approximated, "as `gpt`")),
-                Role::System => ("system", (Fate::Kept, "as `system`")),
-                _ => ("", (Fate::Lost, "the format has no such role")),
+                Role::User => ("human", (FieldOutcome::Kept, "as `human`")),
+                Role::Assistant => ("gpt", (FieldOutcome::Kept, "as `gpt`")),
+                Role::HumanAgent => ("gpt", (FieldOutcome::Approximated, "as `gpt`")),
+                Role::System => ("system", (FieldOutcome::Kept, "as `system`")),
+                _ => ("", (FieldOutcome::Lost, "the format has no such role")),
             };
             let fate = match turns.last_mut() {
                 _ if from.is_empty() => fate,
-                _ if text.is_empty() => (Fate::Lost, "it has no text"),
-                _ if from == "gpt" && !has_asked => (Fate::Lost, "an answer before the first question"),
+                _ if text.is_empty() => (FieldOutcome::Lost, "it has no text"),
+                _ if from == "gpt" && !has_asked => {
+                    (FieldOutcome::Lost, "an answer before the first question")
+                }
                 Some((before, value)) if *before == from => {
                     value.push_str("\n\n");
                     value.push_str(&text);
-                    (Fate::Approximated, "joined with the one before, by the same speaker")
+                    (FieldOutcome::Approximated, "joined with the one before, by the same speaker")
                 }
                 _ => {
                     turns.push((from, text));
@@ -61,7 +63,7 @@ impl Mapper for ShareGpt {
         Ok(vec![Item::Line(json!({"id": id, "conversations": turns}))])
     }
 
-    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
         Vec::new()
     }
 }

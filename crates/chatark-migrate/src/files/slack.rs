@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Contact, Fate, Losses, Part, Result, Role, Rule, Timestamp};
+use chatark_core::{
+    ArchivedConversation, Contact, FieldOutcome, LossReport, Part, Result, Role, Rule, Timestamp,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -27,26 +29,26 @@ struct User {
 }
 
 const RULES: &[Rule] = &[
-    ("conversation.title", Fate::Kept, "as the first line of the thread"),
-    ("conversation.created_at", Fate::Kept, "as the time of the thread"),
-    ("contact.name", Fate::Approximated, "of the user: the first that is known"),
-    ("contact.email", Fate::Approximated, "of the user: the first that is known"),
-    ("message.role.user", Fate::Kept, "as a user"),
-    ("message.role.assistant", Fate::Kept, "as a bot user with the name of the source"),
-    ("message.role.human_agent", Fate::Approximated, "as one user for all people who answer"),
-    ("message.role.*", Fate::Approximated, "as a bot user"),
-    ("message.created_at", Fate::Kept, ""),
-    ("part.text", Fate::Kept, "as `text`"),
-    ("part.image", Fate::Approximated, "as its address"),
-    ("part.file", Fate::Approximated, "as its address"),
-    ("part.audio", Fate::Approximated, "as its address"),
+    ("conversation.title", FieldOutcome::Kept, "as the first line of the thread"),
+    ("conversation.created_at", FieldOutcome::Kept, "as the time of the thread"),
+    ("contact.name", FieldOutcome::Approximated, "of the user: the first that is known"),
+    ("contact.email", FieldOutcome::Approximated, "of the user: the first that is known"),
+    ("message.role.user", FieldOutcome::Kept, "as a user"),
+    ("message.role.assistant", FieldOutcome::Kept, "as a bot user with the name of the source"),
+    ("message.role.human_agent", FieldOutcome::Approximated, "as one user for all people who answer"),
+    ("message.role.*", FieldOutcome::Approximated, "as a bot user"),
+    ("message.created_at", FieldOutcome::Kept, ""),
+    ("part.text", FieldOutcome::Kept, "as `text`"),
+    ("part.image", FieldOutcome::Approximated, "as its address"),
+    ("part.file", FieldOutcome::Approximated, "as its address"),
+    ("part.audio", FieldOutcome::Approximated, "as its address"),
 ];
 /// In microseconds.
 const SECOND: i64 = 1_000_000;
 const AFTER_THE_LAST: &str = "as a microsecond after the message before it";
 
 impl Mapper for Slack {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         let conversation = &found.conversation;
         let Some(began) = conversation.created_at else {
             losses.leave("it has no time at all, and the form demands one", found);
@@ -77,12 +79,13 @@ impl Mapper for Slack {
             last = at;
             let (fate, why) = match told {
                 Some(told) if told == at => {
-                    (Fate::Kept, "as `ts`; microseconds tell posts of one second apart")
+                    (FieldOutcome::Kept, "as `ts`; microseconds tell posts of one second apart")
                 }
-                Some(_) => {
-                    (Fate::Approximated, "as a microsecond after the message before it, which is not earlier")
-                }
-                None => (Fate::Approximated, AFTER_THE_LAST),
+                Some(_) => (
+                    FieldOutcome::Approximated,
+                    "as a microsecond after the message before it, which is not earlier",
+                ),
+                None => (FieldOutcome::Approximated, AFTER_THE_LAST),
             };
             losses.note("message.created_at", fate, why, 1, found);
             let user = self.user(found, Some(message.role));
@@ -94,7 +97,7 @@ impl Mapper for Slack {
         Ok(vec![Item::Elements { path: format!("{source}/{day}.json"), values: posts }])
     }
 
-    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
         let members: Vec<_> = self.users.keys().cloned().collect();
         let user = |(id, user): (&String, &User)| {
             json!({

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chatark_core::{
-    ArchivedConversation, Contact, Fate, Losses, Message, Part, Result, Role, Rule, Timestamp,
+    ArchivedConversation, Contact, FieldOutcome, LossReport, Message, Part, Result, Role, Rule, Timestamp,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -19,30 +19,30 @@ pub(crate) struct Vcon;
 
 const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
 const RULES: &[Rule] = &[
-    ("conversation.id", Fate::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
-    ("conversation.title", Fate::Kept, "as `subject`"),
-    ("conversation.channel", Fate::Kept, "as `application`, and in an analysis of the origin"),
-    ("conversation.created_at", Fate::Kept, "as `created_at`"),
-    ("conversation.updated_at", Fate::Kept, "as `updated_at`"),
-    ("conversation.feedback", Fate::Kept, "as an analysis"),
-    ("contact.name", Fate::Kept, "of the party"),
-    ("contact.email", Fate::Kept, "as `mailto` of the party"),
-    ("contact.phone", Fate::Kept, "as `tel` of the party"),
-    ("contact.company", Fate::Kept, "as `org` of the party"),
-    ("message.id", Fate::Kept, "as `message_id`"),
-    ("message.created_at", Fate::Kept, "as `start`"),
-    ("message.feedback", Fate::Kept, "as an analysis"),
-    ("message.score", Fate::Kept, "as an analysis"),
-    ("message.role.user", Fate::Kept, "as a party of type `person`"),
-    ("message.role.assistant", Fate::Kept, "as a party of type `bot`"),
-    ("message.role.human_agent", Fate::Kept, "as a party of type `person`"),
-    ("message.role.*", Fate::Approximated, "as a party of type `bot` with the name of the role"),
-    ("part.text", Fate::Kept, "as a dialog of type `text`"),
-    ("part.*", Fate::Kept, "as an attachment in JSON"),
+    ("conversation.id", FieldOutcome::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
+    ("conversation.title", FieldOutcome::Kept, "as `subject`"),
+    ("conversation.channel", FieldOutcome::Kept, "as `application`, and in an analysis of the origin"),
+    ("conversation.created_at", FieldOutcome::Kept, "as `created_at`"),
+    ("conversation.updated_at", FieldOutcome::Kept, "as `updated_at`"),
+    ("conversation.feedback", FieldOutcome::Kept, "as an analysis"),
+    ("contact.name", FieldOutcome::Kept, "of the party"),
+    ("contact.email", FieldOutcome::Kept, "as `mailto` of the party"),
+    ("contact.phone", FieldOutcome::Kept, "as `tel` of the party"),
+    ("contact.company", FieldOutcome::Kept, "as `org` of the party"),
+    ("message.id", FieldOutcome::Kept, "as `message_id`"),
+    ("message.created_at", FieldOutcome::Kept, "as `start`"),
+    ("message.feedback", FieldOutcome::Kept, "as an analysis"),
+    ("message.score", FieldOutcome::Kept, "as an analysis"),
+    ("message.role.user", FieldOutcome::Kept, "as a party of type `person`"),
+    ("message.role.assistant", FieldOutcome::Kept, "as a party of type `bot`"),
+    ("message.role.human_agent", FieldOutcome::Kept, "as a party of type `person`"),
+    ("message.role.*", FieldOutcome::Approximated, "as a party of type `bot` with the name of the role"),
+    ("part.text", FieldOutcome::Kept, "as a dialog of type `text`"),
+    ("part.*", FieldOutcome::Kept, "as an attachment in JSON"),
 ];
 
 impl Mapper for Vcon {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut Losses) -> Result<Vec<Item>> {
+    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
         let conversation = &found.conversation;
         let first = conversation.messages.iter().find_map(|message| message.created_at);
         let Some(began) = conversation.created_at.or(first) else {
@@ -51,13 +51,13 @@ impl Mapper for Vcon {
         };
         losses.apply(RULES, found);
         let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
-        losses.note("message.created_at", Fate::Approximated, OF_ITS_CONVERSATION, undated, found);
+        losses.note("message.created_at", FieldOutcome::Approximated, OF_ITS_CONVERSATION, undated, found);
         let uuid = uuid(found, began);
         let name = format!("{uuid}.vcon");
         Ok(vec![Item::Document { name, value: document(found, &uuid, began) }])
     }
 
-    fn finish(self: Box<Self>, _: &mut Losses) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
         Vec::new()
     }
 }

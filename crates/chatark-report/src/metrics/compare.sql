@@ -3,9 +3,9 @@ WITH talked AS (
     SELECT * FROM conversation_report WHERE user_messages > 0
 )
 SELECT slot, 'contained_rate' AS metric, count(*) AS number, sum(1 - is_handed_over) * 1.0 AS total, NULL AS squares
-FROM talked WHERE tells_outcome = 1 GROUP BY slot
+FROM talked WHERE has_status = 1 GROUP BY slot
 UNION ALL SELECT slot, 'ended_rate', count(*), sum(CASE WHEN status = 'ended' THEN 1 ELSE 0 END) * 1.0, NULL
-FROM talked WHERE tells_outcome = 1 GROUP BY slot
+FROM talked WHERE has_status = 1 GROUP BY slot
 UNION ALL SELECT slot, 'unanswered_rate', count(*), sum(is_unanswered) * 1.0, NULL FROM talked GROUP BY slot
 UNION ALL SELECT slot, 'single_message_rate', count(*), sum(CASE WHEN messages = 1 THEN 1 ELSE 0 END) * 1.0, NULL
 FROM talked GROUP BY slot

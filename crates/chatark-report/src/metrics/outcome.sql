@@ -6,7 +6,7 @@ WITH talked AS (
     SELECT slot, count(*) AS basis,
            sum(is_handed_over) AS handed_over,
            sum(CASE WHEN status = 'ended' THEN 1 ELSE 0 END) AS ended
-    FROM talked WHERE tells_outcome = 1
+    FROM talked WHERE has_status = 1
     GROUP BY slot
 ), everything AS (
     SELECT slot, count(*) AS basis,

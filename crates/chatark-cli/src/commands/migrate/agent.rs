@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
-use chatark_core::{Cargo, Error, ErrorKind, Result, SourceName, Terms};
+use chatark_core::{Capabilities, DataKind, Error, ErrorKind, Result, SourceName};
 use chatark_engine::now;
 use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
 use serde::Serialize;
@@ -149,7 +149,7 @@ fn open(session: &Session) -> Result<Archive> {
 }
 
 /// Returns the kinds that go, in the order in which they do.
-fn cargos(what: &Move, terms: &Terms) -> Result<Vec<Cargo>> {
+fn cargos(what: &Move, terms: &Capabilities) -> Result<Vec<DataKind>> {
     let taken: Vec<_> = terms.takings.iter().map(|taking| taking.cargo).collect();
     let chosen: Vec<_> =
         taken.iter().copied().filter(|cargo| what.only.is_none_or(|only| only == *cargo)).collect();
@@ -207,14 +207,14 @@ fn agent_id(into: &SourceConfig) -> String {
     into.settings.text("agent_id").unwrap_or_default()
 }
 
-fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Terms, ui: &Ui) -> Result<(), Failure> {
+fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Capabilities, ui: &Ui) -> Result<(), Failure> {
     for plan in plans {
         ui.line(&planned(plan, into))?;
         show_losses(&plan.losses, ui)?;
         ui.line("")?;
     }
     terms.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
-    for plan in plans.iter().filter(|plan| plan.cargo == Cargo::Knowledge && plan.others > 0) {
+    for plan in plans.iter().filter(|plan| plan.cargo == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
             "{} other sources of knowledge went there before; what those have in common with these is taught twice",
             grouped(plan.others)
@@ -225,9 +225,9 @@ fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Terms, ui: &Ui) -
 
 fn planned(plan: &Forecast, into: &SourceConfig) -> String {
     let what = match plan.cargo {
-        Cargo::History => "conversations",
-        Cargo::Contacts => "people",
-        Cargo::Knowledge => "sources of knowledge",
+        DataKind::History => "conversations",
+        DataKind::Contacts => "people",
+        DataKind::Knowledge => "sources of knowledge",
     };
     let mut text = format!(
         "{}: {} conversations with {} messages become {} {what} in {}",
@@ -326,7 +326,7 @@ fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
         }
         if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {
             // The marks of people may be their addresses.
-            if let (Cargo::History, Some(missing)) = (carried.cargo, read_back.missing.first()) {
+            if let (DataKind::History, Some(missing)) = (carried.cargo, read_back.missing.first()) {
                 ui.say(&format!("the target does not show {missing}, for one"));
             }
             ui.hint("the vendor may show the last ones later: run the same command again to count again, nothing is written twice; what was deleted there can go again after `chatark migrate forget`");

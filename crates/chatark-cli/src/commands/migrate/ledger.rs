@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chatark_archive::{Archive, Transfer};
-use chatark_core::{Cargo, Error, ErrorKind, Result};
+use chatark_core::{DataKind, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::{agent, confirm, write_csv};
@@ -40,7 +40,7 @@ struct ForgetResult {
 #[derive(Serialize)]
 struct Row {
     target: String,
-    cargo: Cargo,
+    cargo: DataKind,
     source: Option<String>,
     conversation_id: Option<String>,
     mark: String,
@@ -161,7 +161,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     Ok(Exit::Complete)
 }
 
-fn row(target: &str, cargo: Cargo, transfer: &Transfer) -> Row {
+fn row(target: &str, cargo: DataKind, transfer: &Transfer) -> Row {
     let (source, conversation_id) =
         transfer.origin.as_ref().map(|(source, id)| (source.to_string(), id.to_string())).unzip();
     Row {
@@ -172,7 +172,7 @@ fn row(target: &str, cargo: Cargo, transfer: &Transfer) -> Row {
         mark: transfer.mark.clone(),
         state: transfer.state.as_str(),
         target_id: transfer.target_id.clone(),
-        messages: Some(transfer.messages).filter(|_| cargo == Cargo::History),
+        messages: Some(transfer.messages).filter(|_| cargo == DataKind::History),
         changed_at: transfer.changed_at.map(|at| at.to_string()),
         error: transfer.error.clone(),
     }

@@ -20,7 +20,7 @@ use crate::dialect::Pacing;
 ///
 /// Every client that uses the same key on the same host shares one gate.
 #[derive(Debug, Default)]
-pub struct Gate(Mutex<State>);
+pub struct RateLimiter(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,11 +45,11 @@ const SHORTLY: Duration = Duration::from_millis(5);
 
 /// A request that has passed the gate and has not been answered yet.
 #[derive(Debug)]
-pub(crate) struct Pass<'a>(&'a Gate);
+pub(crate) struct Permit<'a>(&'a RateLimiter);
 
-impl Gate {
+impl RateLimiter {
     /// Takes a pass, or returns how long to wait before asking again.
-    pub(crate) fn try_pass(&self) -> Result<Pass<'_>, Duration> {
+    pub(crate) fn try_pass(&self) -> Result<Permit<'_>, Duration> {
         let mut state = self.state();
         let now = Instant::now();
         if let Some(until) = state.closed_until.filter(|until| *until > now) {
@@ -64,7 +64,7 @@ impl Gate {
             return Err(wait.max(Duration::from_millis(1)));
         }
         state.in_flight += 1;
-        Ok(Pass(self))
+        Ok(Permit(self))
     }
 
     /// Learns from the headers of an answer; `longest` bounds how far off a reset is believed to be.
@@ -125,7 +125,7 @@ impl State {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_flight -= 1;
@@ -138,11 +138,11 @@ impl Drop for Pass<'_> {
 
 /// The gates of all accounts of one run.
 #[derive(Debug, Default)]
-pub struct Gates(Mutex<HashMap<u64, Arc<Gate>>>);
+pub struct RateLimiters(Mutex<HashMap<u64, Arc<RateLimiter>>>);
 
-impl Gates {
+impl RateLimiters {
     /// Returns the gate of an account: one for each host and key.
-    pub(crate) fn of(&self, base: &Url, key: &SecretString) -> Arc<Gate> {
+    pub(crate) fn of(&self, base: &Url, key: &SecretString) -> Arc<RateLimiter> {
         let mut hasher = DefaultHasher::new();
         base.host_str().hash(&mut hasher);
         base.port_or_known_default().hash(&mut hasher);
@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn closes_when_nothing_is_left_and_opens_at_the_reset() {
-        let gate = Gate::default();
+        let gate = RateLimiter::default();
         let longest = Duration::from_mins(1);
         drop(gate.try_pass().unwrap());
         gate.learn(pacing(1, 5_000), longest);
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reset_far_off_is_not_believed() {
-        let gate = Gate::default();
+        let gate = RateLimiter::default();
         gate.learn(pacing(0, 86_400_000), Duration::from_mins(1));
         assert!(gate.try_pass().unwrap_err() <= Duration::from_mins(1));
     }
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    async fn pass(gate: &Gate) -> Pass<'_> {
+    async fn pass(gate: &RateLimiter) -> Permit<'_> {
         loop {
             match gate.try_pass() {
                 Ok(pass) => return pass,
@@ -223,7 +223,7 @@ mod tests {
 
     /// Asks from several places at once, each answer taking its time, until an instant; returns how often, and how
     /// often in vain.
-    async fn ask_until(gate: &Gate, vendor: &Mutex<Sliding>, end: Instant) -> (u64, u64) {
+    async fn ask_until(gate: &RateLimiter, vendor: &Mutex<Sliding>, end: Instant) -> (u64, u64) {
         let asking = (0..16_u64).map(|at| async move {
             let (mut asked, mut refused) = (0, 0);
             loop {
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_window_is_used_and_not_hit() {
-        let (gate, vendor) = (Gate::default(), Mutex::new(Sliding::default()));
+        let (gate, vendor) = (RateLimiter::default(), Mutex::new(Sliding::default()));
         let end = Instant::now() + 4 * WINDOW - Duration::from_secs(1);
         let (asked, refused) = ask_until(&gate, &vendor, end).await;
         assert!((3_960..=4_000).contains(&asked) && refused == 0, "{asked} of 4,000, {refused} in vain");
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_others_use_of_the_key_is_left_to_them() {
-        let (gate, vendor) = (Gate::default(), Mutex::new(Sliding::default()));
+        let (gate, vendor) = (RateLimiter::default(), Mutex::new(Sliding::default()));
         // Another program has just used the window up, and goes on to ask fifty times a second.
         for _ in 0..LIMIT {
             vendor.lock().unwrap().ask();
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn one_key_on_one_host_shares_a_gate() {
-        let gates = Gates::default();
+        let gates = RateLimiters::default();
         let base = |text: &str| Url::parse(text).unwrap();
         let one = gates.of(&base("https://a.example/v1"), &"k".into());
         assert!(Arc::ptr_eq(&one, &gates.of(&base("https://a.example/v2"), &"k".into())));

@@ -7,7 +7,7 @@ use crate::truth::{Channel, Contact, Content, Conversation, Feedback, Message, R
 
 /// A conversation as one vendor's API tells it, in the words of the normalized model.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct Expected {
     /// The conversation's id.
     pub id: String,
     /// The title, where the vendor tells one.
@@ -57,7 +57,7 @@ pub struct ToldMessage {
 
 impl Conversation {
     /// Returns what this vendor's API can tell of the conversation.
-    pub fn told_by(&self, vendor: Vendor) -> Told {
+    pub fn told_by(&self, vendor: Vendor) -> Expected {
         match vendor {
             Vendor::ChatbaseV1 => self.told_by_chatbase_v1(),
             Vendor::ChatbaseV2 => self.told_by_chatbase_v2(),
@@ -65,8 +65,8 @@ impl Conversation {
         }
     }
 
-    fn told_by_chatbase_v1(&self) -> Told {
-        Told {
+    fn told_by_chatbase_v1(&self) -> Expected {
+        Expected {
             updated_at: Some(self.updated_at),
             contact: Contact { company: None, address: None, website: None, ..self.contact.clone() },
             country: self.country.clone(),
@@ -81,8 +81,8 @@ impl Conversation {
         }
     }
 
-    fn told_by_chatbase_v2(&self) -> Told {
-        Told {
+    fn told_by_chatbase_v2(&self) -> Expected {
+        Expected {
             title: self.title.clone(),
             status: Some(self.status.map_or("ongoing", Status::word)),
             updated_at: Some(self.updated_at),
@@ -97,8 +97,8 @@ impl Conversation {
         }
     }
 
-    fn told_by_chatbase(&self) -> Told {
-        Told {
+    fn told_by_chatbase(&self) -> Expected {
+        Expected {
             id: self.id.clone(),
             title: None,
             channel: match self.channel.chatbase_name() {
@@ -118,7 +118,7 @@ impl Conversation {
         }
     }
 
-    fn told_by_convocore_v3(&self) -> Told {
+    fn told_by_convocore_v3(&self) -> Expected {
         let past: usize = self.past_sessions.iter().sum();
         let messages: Vec<ToldMessage> = self
             .messages
@@ -127,7 +127,7 @@ impl Conversation {
             .flat_map(|(position, message)| message.told_by_convocore_v3(position < past, self.varied))
             .collect();
         let last_message_at = messages.iter().rev().find_map(|message| message.created_at);
-        Told {
+        Expected {
             id: self.id.clone(),
             title: None,
             channel: convocore_channel(self.channel),
@@ -163,7 +163,7 @@ impl Message {
     /// Returns whether Chatbase's first API shows the message: a tool call alone is not shown.
     pub(crate) fn is_told_by_chatbase_v1(&self) -> bool {
         self.content.iter().any(|content| {
-            matches!(content, Content::Text(_) | Content::Notice { .. } | Content::Unknown { .. })
+            matches!(content, Content::Text(_) | Content::HttpEvent { .. } | Content::Unknown { .. })
         })
     }
 
@@ -266,7 +266,7 @@ fn convocore_status(status: Status) -> &'static str {
 
 fn chatbase_part(content: &Content) -> Option<&'static str> {
     match content {
-        Content::Text(_) | Content::Notice { .. } => Some("text"),
+        Content::Text(_) | Content::HttpEvent { .. } => Some("text"),
         Content::ToolCall { .. } => Some("tool_call"),
         Content::ToolResult { .. } => Some("tool_result"),
         Content::Unknown { .. } => Some("other"),
@@ -278,7 +278,7 @@ fn joined_text(content: &[Content]) -> String {
     let texts: Vec<&str> = content
         .iter()
         .filter_map(|content| match content {
-            Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
+            Content::Text(text) | Content::HttpEvent { text, .. } => Some(text.as_str()),
             _ => None,
         })
         .collect();

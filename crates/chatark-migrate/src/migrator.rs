@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chatark_archive::{Archive, Transfer, TransferState};
-use chatark_core::{Cargo, Error, ErrorKind, Found, Loss, Losses, Parcel, Result, Taking, Timestamp};
+use chatark_core::{
+    DataKind, Error, ErrorKind, Found, KindLimits, Loss, LossReport, OutboundItem, Result, Timestamp,
+};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
@@ -16,7 +18,7 @@ use tokio::task::{self, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::carry::{Carried, Job, Progress, ReadBack, Tally};
-use crate::ledger::{Standing, digest, known, transfer};
+use crate::ledger::{LedgerState, digest, known, transfer};
 use crate::supply::{Chosen, short, supply};
 
 /// How many requests are under way at a time, once the first one has gone well.
@@ -37,7 +39,7 @@ const MOST_TRIED_AGAIN: usize = 100;
 const DOUBT_COUNTS: u64 = 5;
 
 /// Carries the parcels of a job, and writes into the ledger how far each of them comes.
-pub(crate) struct Carrier {
+pub(crate) struct Migrator {
     ledger: Mutex<Archive>,
     /// Where the archive lies, for a second connection that reads.
     path: PathBuf,
@@ -69,7 +71,7 @@ impl Pass {
 
 /// What is known of one kind so far.
 #[derive(Default)]
-struct Voyage {
+struct KindProgress {
     tally: Tally,
     chosen: Chosen,
     losses: Vec<Loss>,
@@ -90,7 +92,7 @@ struct Voyage {
 
 /// What came of one request, and of those that complete what it created.
 #[derive(Default)]
-struct Trip {
+struct RequestOutcome {
     written: u64,
     refused: u64,
     refusal: Option<Error>,
@@ -101,7 +103,7 @@ struct Trip {
     ended: Option<Error>,
 }
 
-impl Trip {
+impl RequestOutcome {
     fn ended(error: Error) -> Self {
         Self { ended: Some(error), ..Self::default() }
     }
@@ -110,7 +112,7 @@ impl Trip {
         Self { refused: 1, refusal: Some(error), ..Self::default() }
     }
 
-    fn doubtful(parcels: &[Parcel], error: Error) -> Self {
+    fn doubtful(parcels: &[OutboundItem], error: Error) -> Self {
         let doubtful = parcels.iter().map(|parcel| parcel.mark.clone()).collect();
         Self { doubtful, doubt: Some(error), ..Self::default() }
     }
@@ -128,9 +130,9 @@ impl Trip {
     }
 }
 
-impl Voyage {
+impl KindProgress {
     /// Adds what came of a request, and returns what ends the run.
-    fn add(&mut self, trip: Trip) -> Option<Error> {
+    fn add(&mut self, trip: RequestOutcome) -> Option<Error> {
         let is_doubtful = !trip.doubtful.is_empty();
         let wrong = trip.refused + DOUBT_COUNTS * u64::from(is_doubtful);
         self.tally.written += trip.written;
@@ -146,7 +148,7 @@ impl Voyage {
     }
 }
 
-impl Carrier {
+impl Migrator {
     pub(crate) fn new(
         archive: Archive,
         job: Job,
@@ -162,13 +164,13 @@ impl Carrier {
     }
 
     /// Carries everything of a kind.
-    pub(crate) async fn carry(&self, cargo: Cargo) -> Carried {
-        let mut voyage = Voyage::default();
+    pub(crate) async fn carry(&self, cargo: DataKind) -> Carried {
+        let mut voyage = KindProgress::default();
         let (read_back, error) = match self.rounds(cargo, &mut voyage).await {
             Ok(read_back) => (Some(read_back), None),
             Err(error) => (None, Some(error)),
         };
-        let Voyage { tally, chosen, losses, refusal, .. } = voyage;
+        let KindProgress { tally, chosen, losses, refusal, .. } = voyage;
         let Chosen { conversations, messages } = chosen;
         let unfinished = self.ledger().count_begun(&self.job.name, cargo).unwrap_or(0);
         Carried {
@@ -186,7 +188,7 @@ impl Carrier {
     }
 
     /// Sends what is not there, looks for what is doubtful as often as it takes, and reads everything back.
-    async fn rounds(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<ReadBack> {
+    async fn rounds(&self, cargo: DataKind, voyage: &mut KindProgress) -> Result<ReadBack> {
         self.complete_what_was_left(cargo, voyage).await?;
         let completed = voyage.tally.written;
         if self.taking(cargo)?.unique_email {
@@ -213,7 +215,7 @@ impl Carrier {
 
     /// Completes what an earlier run created, before anything new is. What is no longer there under its id is looked
     /// for: somebody may have deleted it, or the vendor cannot find what its own API has created.
-    async fn complete_what_was_left(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<()> {
+    async fn complete_what_was_left(&self, cargo: DataKind, voyage: &mut KindProgress) -> Result<()> {
         if self.ledger().count_transfers(&self.job.name, cargo, TransferState::Created)? == 0 {
             return Ok(());
         }
@@ -229,7 +231,7 @@ impl Carrier {
     }
 
     /// Tries what an earlier run was refused, the oldest refusals first, and gives up where the vendor goes on refusing.
-    async fn try_again(&self, cargo: Cargo, voyage: &mut Voyage) -> Result<()> {
+    async fn try_again(&self, cargo: DataKind, voyage: &mut KindProgress) -> Result<()> {
         let mut before = std::mem::take(&mut voyage.refused_before);
         if before.is_empty() {
             return Ok(());
@@ -249,7 +251,7 @@ impl Carrier {
     }
 
     /// Waits until the latest request without an answer must have had its effect.
-    async fn settle(&self, voyage: &Voyage) -> Result<()> {
+    async fn settle(&self, voyage: &KindProgress) -> Result<()> {
         let seconds = voyage.doubtful_since.map_or(0.0, |since| (self.job.clock)().seconds_since(since));
         self.job.target.settle(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await
     }
@@ -263,7 +265,7 @@ impl Carrier {
     }
 
     /// Goes through the archive once, and sends what is to be sent.
-    async fn pass(&self, cargo: Cargo, pass: Pass, voyage: &mut Voyage) -> Result<()> {
+    async fn pass(&self, cargo: DataKind, pass: Pass, voyage: &mut KindProgress) -> Result<()> {
         voyage.in_a_row = 0;
         let (mut parcels, packing) = self.supply(cargo);
         let sent = self.send(cargo, &mut parcels, &pass, voyage).await;
@@ -277,12 +279,15 @@ impl Carrier {
     }
 
     /// Packs in a thread of its own, as fast as parcels are taken.
-    fn supply(&self, cargo: Cargo) -> (mpsc::Receiver<Parcel>, JoinHandle<Result<(Chosen, Losses)>>) {
+    fn supply(
+        &self,
+        cargo: DataKind,
+    ) -> (mpsc::Receiver<OutboundItem>, JoinHandle<Result<(Chosen, LossReport)>>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (path, order, target) = (self.path.clone(), self.job.order.clone(), Arc::clone(&self.job.target));
         let packing = task::spawn_blocking(move || {
             let archive = Archive::open_to_read(&path)?;
-            let mut losses = Losses::default();
+            let mut losses = LossReport::default();
             let chosen = supply(&archive, &order, &*target, cargo, &mut losses, |parcel| {
                 sender.blocking_send(parcel).map_err(|_| stopped())
             })?;
@@ -293,14 +298,14 @@ impl Carrier {
 
     async fn send(
         &self,
-        cargo: Cargo,
-        parcels: &mut mpsc::Receiver<Parcel>,
+        cargo: DataKind,
+        parcels: &mut mpsc::Receiver<OutboundItem>,
         pass: &Pass,
-        voyage: &mut Voyage,
+        voyage: &mut KindProgress,
     ) -> Result<()> {
         let taking = self.taking(cargo)?;
-        let mut under_way: FuturesUnordered<BoxFuture<'_, Trip>> = FuturesUnordered::new();
-        let mut lot = Lot::default();
+        let mut under_way: FuturesUnordered<BoxFuture<'_, RequestOutcome>> = FuturesUnordered::new();
+        let mut lot = Chunk::default();
         let (mut is_more, mut has_worked, mut ended) = (true, false, None);
         loop {
             if self.stop.is_cancelled() {
@@ -347,11 +352,17 @@ impl Carrier {
 
     /// Says what is to be done with a parcel, counts it where it comes for the first time, and puts it aside where
     /// its turn comes later.
-    fn next_step(&self, cargo: Cargo, parcel: &Parcel, pass: &Pass, voyage: &mut Voyage) -> Result<Step> {
+    fn next_step(
+        &self,
+        cargo: DataKind,
+        parcel: &OutboundItem,
+        pass: &Pass,
+        voyage: &mut KindProgress,
+    ) -> Result<Step> {
         let held = self.known(cargo, parcel)?;
-        let standing = Standing::of(held.as_ref());
+        let standing = LedgerState::of(held.as_ref());
         if let Pass::First = pass {
-            let is_there = standing == Standing::There;
+            let is_there = standing == LedgerState::There;
             let has_changed = held.as_ref().is_some_and(|held| held.digest != digest(parcel));
             voyage.tally.items += 1;
             voyage.tally.already += u64::from(is_there);
@@ -359,29 +370,29 @@ impl Carrier {
         }
         let is_theirs = parcel.email.as_ref().is_some_and(|email| voyage.theirs.contains(email));
         Ok(match (standing, pass) {
-            (Standing::New | Standing::Refused, Pass::First) if is_theirs => {
+            (LedgerState::New | LedgerState::Refused, Pass::First) if is_theirs => {
                 voyage.tally.theirs += 1;
                 Step::Nothing
             }
-            (Standing::Created, _) => Step::Complete(held.and_then(|held| held.target_id)),
-            (Standing::There, _) | (_, Pass::Left) => Step::Nothing,
-            (Standing::Doubtful, Pass::First) => {
+            (LedgerState::Created, _) => Step::Complete(held.and_then(|held| held.target_id)),
+            (LedgerState::There, _) | (_, Pass::Left) => Step::Nothing,
+            (LedgerState::Doubtful, Pass::First) => {
                 voyage.doubtful.insert(parcel.mark.clone());
                 voyage.doubtful_since = voyage.doubtful_since.max(held.and_then(|held| held.changed_at));
                 Step::Nothing
             }
-            (Standing::Refused | Standing::Stuck, Pass::First) => {
+            (LedgerState::Refused | LedgerState::Stuck, Pass::First) => {
                 let refused_at = held.and_then(|held| held.changed_at);
                 voyage.refused_before.push((refused_at, parcel.mark.clone()));
                 Step::Nothing
             }
-            (Standing::Stuck, _) => Step::Complete(held.and_then(|held| held.target_id)),
-            (Standing::New | Standing::Doubtful | Standing::Refused, _) => Step::Create,
+            (LedgerState::Stuck, _) => Step::Complete(held.and_then(|held| held.target_id)),
+            (LedgerState::New | LedgerState::Doubtful | LedgerState::Refused, _) => Step::Create,
         })
     }
 
     /// Returns what the ledger knows of a parcel, and gives it its present mark there.
-    fn known(&self, cargo: Cargo, parcel: &Parcel) -> Result<Option<Transfer>> {
+    fn known(&self, cargo: DataKind, parcel: &OutboundItem) -> Result<Option<Transfer>> {
         let (mut ledger, name) = (self.ledger(), &self.job.name);
         let Some(held) = known(&ledger, name, cargo, parcel)? else { return Ok(None) };
         if held.mark != parcel.mark {
@@ -392,17 +403,17 @@ impl Carrier {
 
     /// Creates parcels with one request. Where it is refused, its halves are sent by themselves, down to the parcel
     /// that is to blame.
-    fn create(&self, cargo: Cargo, mut lot: Vec<Parcel>) -> BoxFuture<'_, Trip> {
+    fn create(&self, cargo: DataKind, mut lot: Vec<OutboundItem>) -> BoxFuture<'_, RequestOutcome> {
         async move {
             if let Err(error) = self.keep(cargo, &lot, TransferState::Intended, &[], None) {
-                return Trip::ended(error);
+                return RequestOutcome::ended(error);
             }
             let error = match self.job.target.create(cargo, &lot).await {
                 Ok(ids) => return self.created(cargo, lot, ids).await,
                 Err(error) => error,
             };
             match (error, lot.len()) {
-                (error, _) if error.is_doubtful() => Trip::doubtful(&lot, error),
+                (error, _) if error.is_doubtful() => RequestOutcome::doubtful(&lot, error),
                 (error, 2..) if is_of_parcels(&error) => {
                     let rest = lot.split_off(lot.len() / 2);
                     let mut trip = self.create(cargo, lot).await;
@@ -416,25 +427,33 @@ impl Carrier {
                 }
                 (error, _) if is_of_parcels(&error) => {
                     let kept = self.keep(cargo, &lot, TransferState::Refused, &[], Some(&error));
-                    kept.map_or_else(Trip::ended, |()| Trip::refused(error))
+                    kept.map_or_else(RequestOutcome::ended, |()| RequestOutcome::refused(error))
                 }
-                (error, _) => Trip::ended(error).and(self.forget(cargo, &lot)),
+                (error, _) => RequestOutcome::ended(error).and(self.forget(cargo, &lot)),
             }
         }
         .boxed()
     }
 
-    async fn created(&self, cargo: Cargo, lot: Vec<Parcel>, ids: Vec<Option<String>>) -> Trip {
+    async fn created(
+        &self,
+        cargo: DataKind,
+        lot: Vec<OutboundItem>,
+        ids: Vec<Option<String>>,
+    ) -> RequestOutcome {
         let has_all = ids.len() == lot.len()
             && lot.iter().zip(&ids).all(|(parcel, id)| id.is_some() || parcel.completion.is_empty());
         if !has_all {
             let message = "the vendor does not say under which id it has what it was sent";
-            return Trip::doubtful(&lot, Error::new(ErrorKind::Malformed, MIGRATE, message).doubtful());
+            return RequestOutcome::doubtful(
+                &lot,
+                Error::new(ErrorKind::Malformed, MIGRATE, message).doubtful(),
+            );
         }
         if let Err(error) = self.keep(cargo, &lot, TransferState::Created, &ids, None) {
-            return Trip::ended(error);
+            return RequestOutcome::ended(error);
         }
-        let mut trip = Trip::default();
+        let mut trip = RequestOutcome::default();
         for (parcel, id) in lot.into_iter().zip(ids) {
             trip = trip.and(self.complete(cargo, parcel, id, false).await);
         }
@@ -442,7 +461,13 @@ impl Carrier {
     }
 
     /// Completes what was created, by this run or an earlier one.
-    async fn complete(&self, cargo: Cargo, parcel: Parcel, id: Option<String>, is_old: bool) -> Trip {
+    async fn complete(
+        &self,
+        cargo: DataKind,
+        parcel: OutboundItem,
+        id: Option<String>,
+        is_old: bool,
+    ) -> RequestOutcome {
         let completed = match &id {
             Some(id) => self.job.target.complete(&parcel, id).await,
             None => Ok(()),
@@ -451,25 +476,28 @@ impl Carrier {
         match completed {
             Ok(()) => {
                 let kept = self.keep(cargo, parcels, TransferState::Done, &[id], None);
-                kept.map_or_else(Trip::ended, |()| Trip { written: 1, ..Trip::default() })
+                kept.map_or_else(RequestOutcome::ended, |()| RequestOutcome {
+                    written: 1,
+                    ..RequestOutcome::default()
+                })
             }
             Err(error) if matches!(error.kind(), ErrorKind::Network | ErrorKind::Unavailable) => {
-                Trip::doubtful(parcels, error)
+                RequestOutcome::doubtful(parcels, error)
             }
             Err(error) if is_old && error.kind() == ErrorKind::NotFound => {
                 let kept = self.keep(cargo, parcels, TransferState::Intended, &[], None);
-                kept.map_or_else(Trip::ended, |()| Trip::doubtful(parcels, error))
+                kept.map_or_else(RequestOutcome::ended, |()| RequestOutcome::doubtful(parcels, error))
             }
             Err(error) if is_of_parcels(&error) => {
                 let kept = self.keep(cargo, parcels, TransferState::Created, &[id], Some(&error));
-                kept.map_or_else(Trip::ended, |()| Trip::refused(error))
+                kept.map_or_else(RequestOutcome::ended, |()| RequestOutcome::refused(error))
             }
-            Err(error) => Trip::ended(error),
+            Err(error) => RequestOutcome::ended(error),
         }
     }
 
     /// Returns the e-mail addresses of people at the target whom the ledger does not know.
-    async fn addresses_there(&self, cargo: Cargo) -> Result<HashSet<String>> {
+    async fn addresses_there(&self, cargo: DataKind) -> Result<HashSet<String>> {
         let mut addresses = HashSet::new();
         let mut look = |found: &Found| {
             let held = self.held(cargo, found)?;
@@ -483,7 +511,7 @@ impl Carrier {
     }
 
     /// Looks at the target for what the ledger only knows as intended, and returns how many were found.
-    async fn look_for(&self, cargo: Cargo) -> Result<u64> {
+    async fn look_for(&self, cargo: DataKind) -> Result<u64> {
         let mut recovered = 0;
         let mut look = |found: &Found| {
             let held = self.held(cargo, found)?;
@@ -501,7 +529,7 @@ impl Carrier {
     }
 
     /// Counts what the target shows of what the ledger says is there.
-    async fn read_back(&self, cargo: Cargo) -> Result<ReadBack> {
+    async fn read_back(&self, cargo: DataKind) -> Result<ReadBack> {
         let mut marks = HashSet::new();
         let expected = self.ledger().count_transfers(&self.job.name, cargo, TransferState::Done)?;
         let mut read_back = ReadBack { expected, ..ReadBack::default() };
@@ -525,7 +553,7 @@ impl Carrier {
     }
 
     /// Returns the marks of some that should be there and were not shown.
-    fn missing(&self, cargo: Cargo, shown: &HashSet<[u8; 16]>) -> Result<Vec<String>> {
+    fn missing(&self, cargo: DataKind, shown: &HashSet<[u8; 16]>) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         self.ledger().each_transfer(|target, kind, transfer| {
             let should_be_there =
@@ -539,7 +567,7 @@ impl Carrier {
     }
 
     /// Returns what the ledger knows of something that the target shows.
-    fn held(&self, cargo: Cargo, found: &Found) -> Result<Option<Transfer>> {
+    fn held(&self, cargo: DataKind, found: &Found) -> Result<Option<Transfer>> {
         let (ledger, name) = (self.ledger(), &self.job.name);
         let by_id = found.id.as_ref().map(|id| ledger.transfer_by_id(name, cargo, id));
         if let Some(held) = by_id.transpose()?.flatten() {
@@ -552,14 +580,14 @@ impl Carrier {
     /// Writes how far parcels have come, each with its id at the target where there is one.
     fn keep(
         &self,
-        cargo: Cargo,
-        parcels: &[Parcel],
+        cargo: DataKind,
+        parcels: &[OutboundItem],
         state: TransferState,
         ids: &[Option<String>],
         error: Option<&Error>,
     ) -> Result<()> {
         let now = (self.job.clock)();
-        let row = |(at, parcel): (usize, &Parcel)| Transfer {
+        let row = |(at, parcel): (usize, &OutboundItem)| Transfer {
             error: error.map(ToString::to_string),
             ..transfer(parcel, state, ids.get(at).cloned().flatten(), now)
         };
@@ -568,13 +596,13 @@ impl Carrier {
     }
 
     /// Takes back that parcels were about to be sent, since they certainly were not.
-    fn forget(&self, cargo: Cargo, parcels: &[Parcel]) -> Trip {
+    fn forget(&self, cargo: DataKind, parcels: &[OutboundItem]) -> RequestOutcome {
         let marks: Vec<_> = parcels.iter().map(|parcel| parcel.mark.as_str()).collect();
         let forgotten = self.ledger().forget_transfers(&self.job.name, cargo, &marks);
-        forgotten.map_or_else(Trip::ended, |()| Trip::default())
+        forgotten.map_or_else(RequestOutcome::ended, |()| RequestOutcome::default())
     }
 
-    fn taking(&self, cargo: Cargo) -> Result<&'static Taking> {
+    fn taking(&self, cargo: DataKind) -> Result<&'static KindLimits> {
         let taking = self.job.target.terms().taking(cargo);
         taking.ok_or_else(|| Error::new(ErrorKind::Usage, MIGRATE, "the target does not take this"))
     }
@@ -594,18 +622,18 @@ enum Step {
 
 /// Parcels that go with one request.
 #[derive(Default)]
-struct Lot {
-    parcels: Vec<Parcel>,
+struct Chunk {
+    parcels: Vec<OutboundItem>,
     bytes: usize,
 }
 
-impl Lot {
-    fn add(&mut self, parcel: Parcel) {
+impl Chunk {
+    fn add(&mut self, parcel: OutboundItem) {
         self.bytes += parcel.creation.len();
         self.parcels.push(parcel);
     }
 
-    fn is_full(&self, taking: &Taking) -> bool {
+    fn is_full(&self, taking: &KindLimits) -> bool {
         self.parcels.len() >= taking.at_once || self.bytes >= TOGETHER_BYTES
     }
 
@@ -613,7 +641,7 @@ impl Lot {
         self.parcels.is_empty()
     }
 
-    fn take(&mut self) -> Vec<Parcel> {
+    fn take(&mut self) -> Vec<OutboundItem> {
         self.bytes = 0;
         std::mem::take(&mut self.parcels)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_archive::{Archive, Effort, SourceKey, Swept};
+use chatark_archive::{Archive, SourceKey, Swept, SyncMode};
 use chatark_core::{ConversationId, Held, Increments, Known, PullRequest, Selection, Timestamp, Window};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -18,30 +18,30 @@ pub struct Refresh {
 
 /// What is known of a source when a pull is planned.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct SyncState {
     pub(crate) increments: Increments,
     pub(crate) refresh: Refresh,
     /// The latest good sweeps of the same scope.
     pub(crate) swept: Swept,
     /// How much an unfinished sweep of the same scope reads.
-    pub(crate) unfinished: Option<Effort>,
+    pub(crate) unfinished: Option<SyncMode>,
     pub(crate) now: Timestamp,
 }
 
-impl Standing {
+impl SyncState {
     /// Returns how much to read, and in which window.
-    pub(crate) fn plan(&self, request: &PullRequest) -> (Effort, Window) {
-        let everything = (Effort::Full, request.window);
+    pub(crate) fn plan(&self, request: &PullRequest) -> (SyncMode, Window) {
+        let everything = (SyncMode::Full, request.window);
         if request.selection != Selection::All || self.refresh.full_sweep_days == 0 {
             return everything;
         }
-        if self.unfinished == Some(Effort::Full) || (request.is_whole() && self.is_full_due()) {
+        if self.unfinished == Some(SyncMode::Full) || (request.is_whole() && self.is_full_due()) {
             return everything;
         }
         match self.increments {
-            Increments::Summaries => (Effort::Changes, request.window),
+            Increments::Summaries => (SyncMode::Changes, request.window),
             Increments::LookBack if request.is_whole() => {
-                self.looked_back().map_or(everything, |window| (Effort::Recent, window))
+                self.looked_back().map_or(everything, |window| (SyncMode::Recent, window))
             }
             Increments::LookBack => everything,
         }
@@ -86,8 +86,8 @@ mod tests {
         Timestamp::from_epoch(1_790_000_000 + day * DAY_SECONDS).unwrap()
     }
 
-    fn standing(increments: Increments) -> Standing {
-        Standing {
+    fn standing(increments: Increments) -> SyncState {
+        SyncState {
             increments,
             refresh: Refresh { full_sweep_days: 7, look_back_days: 30 },
             swept: Swept { full: Some(at(0)), any: Some(at(3)) },
@@ -104,18 +104,18 @@ mod tests {
     fn what_changed_is_read_until_everything_is_due_again() {
         let whole = PullRequest::default();
         let held = standing(Increments::Summaries);
-        assert_eq!(held.plan(&whole), (Effort::Changes, Window::default()));
-        assert_eq!(Standing { now: at(7), ..held }.plan(&whole).0, Effort::Full);
-        assert_eq!(Standing { swept: Swept::default(), ..held }.plan(&whole).0, Effort::Full);
+        assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
+        assert_eq!(SyncState { now: at(7), ..held }.plan(&whole).0, SyncMode::Full);
+        assert_eq!(SyncState { swept: Swept::default(), ..held }.plan(&whole).0, SyncMode::Full);
         let each_time = Refresh { full_sweep_days: 0, ..held.refresh };
-        assert_eq!(Standing { refresh: each_time, ..held }.plan(&whole).0, Effort::Full);
+        assert_eq!(SyncState { refresh: each_time, ..held }.plan(&whole).0, SyncMode::Full);
         // A window's summaries show what changed whether or not there was a sweep of it.
         assert_eq!(
-            Standing { swept: Swept::default(), ..held }.plan(&windowed()),
-            (Effort::Changes, windowed().window)
+            SyncState { swept: Swept::default(), ..held }.plan(&windowed()),
+            (SyncMode::Changes, windowed().window)
         );
         let selection = Selection::User("u".to_owned());
-        assert_eq!(held.plan(&PullRequest { selection, ..whole }).0, Effort::Full);
+        assert_eq!(held.plan(&PullRequest { selection, ..whole }).0, SyncMode::Full);
     }
 
     #[test]
@@ -123,18 +123,18 @@ mod tests {
         let whole = PullRequest::default();
         let held = standing(Increments::LookBack);
         let window = Window { since: Some(at(-27)), until: None };
-        assert_eq!(held.plan(&whole), (Effort::Recent, window));
+        assert_eq!(held.plan(&whole), (SyncMode::Recent, window));
         // A day later, with nothing finished in between, it is the same window.
-        assert_eq!(Standing { now: at(5), ..held }.plan(&whole), (Effort::Recent, window));
-        assert_eq!(held.plan(&windowed()), (Effort::Full, windowed().window));
-        assert_eq!(Standing { now: at(8), ..held }.plan(&whole).0, Effort::Full);
+        assert_eq!(SyncState { now: at(5), ..held }.plan(&whole), (SyncMode::Recent, window));
+        assert_eq!(held.plan(&windowed()), (SyncMode::Full, windowed().window));
+        assert_eq!(SyncState { now: at(8), ..held }.plan(&whole).0, SyncMode::Full);
     }
 
     #[test]
     fn an_unfinished_sweep_of_everything_is_finished_first() {
         for increments in [Increments::Summaries, Increments::LookBack] {
-            let held = Standing { unfinished: Some(Effort::Full), ..standing(increments) };
-            assert_eq!(held.plan(&PullRequest::default()), (Effort::Full, Window::default()));
+            let held = SyncState { unfinished: Some(SyncMode::Full), ..standing(increments) };
+            assert_eq!(held.plan(&PullRequest::default()), (SyncMode::Full, Window::default()));
         }
     }
 }
