@@ -7,17 +7,21 @@
 
 pub mod error;
 pub mod fields;
+pub mod identifier;
 pub mod ids;
 pub mod issue;
 pub mod loss;
 pub mod model;
 pub mod provider;
+pub mod question;
 pub mod settings;
+pub mod stats;
 pub mod target;
 pub mod time;
 pub mod vocabulary;
 
 pub use error::{Error, ErrorKind, Result};
+pub use identifier::IdentifierKind;
 pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
 pub use loss::{FieldOutcome, Loss, LossReport, Rule};
@@ -31,6 +35,7 @@ pub use provider::{
     RawConversation, Selection, Surface, Window,
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
+pub use stats::{ConversationStats, Quarter, ToolCalls};
 pub use target::{
     Answer, Capabilities, DataKind, Found, KindLimits, MigrationItem, ORIGIN, OutboundItem, Person, Target,
     Text, Visitor, list_under, origin_in,

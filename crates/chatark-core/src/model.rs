@@ -276,47 +276,6 @@ impl Conversation {
             self.derived.push("updated_at".to_owned());
         }
     }
-
-    /// Counts the messages of one role.
-    pub fn count(&self, role: Role) -> usize {
-        self.messages.iter().filter(|message| message.role == role).count()
-    }
-
-    /// Counts tool calls: every call, and every result whose call the vendor does not show.
-    pub fn tool_call_count(&self) -> usize {
-        let mut shown: Vec<&str> = Vec::new();
-        let mut count = 0;
-        for part in self.messages.iter().flat_map(|message| &message.parts) {
-            match part {
-                Part::ToolCall { id, .. } => {
-                    shown.extend(id.as_deref());
-                    count += 1;
-                }
-                Part::ToolResult { id: Some(id), .. } if shown.contains(&id.as_str()) => {}
-                Part::ToolResult { .. } => count += 1,
-                _ => {}
-            }
-        }
-        count
-    }
-
-    /// Returns the seconds from the user's first message to the first answer of the bot or a person after it.
-    ///
-    /// `None` where there is no such pair or the vendor gives no time for one of the two.
-    pub fn first_response_seconds(&self) -> Option<f64> {
-        let asked_at = self.messages.iter().position(|message| message.role == Role::User)?;
-        let asked = self.messages[asked_at].created_at?;
-        let answer = self.messages[asked_at..]
-            .iter()
-            .find(|message| matches!(message.role, Role::Assistant | Role::HumanAgent))?;
-        Some(answer.created_at?.seconds_since(asked)).filter(|seconds| *seconds >= 0.0)
-    }
-
-    /// Returns the seconds from the beginning of the conversation to the last time that something happened in it.
-    pub fn duration_seconds(&self) -> Option<f64> {
-        let seconds = self.updated_at?.seconds_since(self.created_at?);
-        Some(seconds).filter(|seconds| *seconds >= 0.0)
-    }
 }
 
 impl Message {
@@ -451,45 +410,15 @@ mod tests {
     const NOON: i64 = 1_733_054_400;
 
     #[test]
-    fn a_response_is_the_first_answer_after_the_first_question() {
-        let timed = conversation(vec![
-            message(Role::Assistant, Some(NOON)),
-            message(Role::User, Some(NOON + 10)),
-            message(Role::Tool, Some(NOON + 11)),
-            message(Role::HumanAgent, Some(NOON + 14)),
-        ]);
-        assert_eq!(timed.first_response_seconds(), Some(4.0));
-        let untimed = conversation(vec![message(Role::User, Some(NOON)), message(Role::Assistant, None)]);
-        assert_eq!(untimed.first_response_seconds(), None);
-        assert_eq!(conversation(vec![message(Role::User, Some(NOON))]).first_response_seconds(), None);
-    }
-
-    #[test]
     fn times_are_derived_only_where_the_vendor_gives_none() {
         let mut dated = conversation(vec![message(Role::User, None), message(Role::User, Some(NOON))]);
         dated.updated_at = Timestamp::from_epoch(NOON + 60).ok();
         dated.date_by_messages();
         assert_eq!(dated.derived, ["created_at"]);
-        assert_eq!(dated.duration_seconds(), Some(60.0));
+        assert_eq!(dated.updated_at, Timestamp::from_epoch(NOON + 60).ok());
         let mut undated = conversation(vec![message(Role::User, None)]);
         undated.date_by_messages();
         assert!(undated.derived.is_empty() && undated.created_at.is_none());
-    }
-
-    #[test]
-    fn a_call_and_its_result_count_once() {
-        let call = |id: &str| Part::ToolCall { id: Some(id.into()), name: None, input: None };
-        let result = |id: Option<&str>| Part::ToolResult {
-            id: id.map(Into::into),
-            name: None,
-            status: None,
-            data: None,
-            error: None,
-        };
-        let mut talk = conversation(vec![message(Role::Assistant, None)]);
-        talk.messages[0].parts =
-            vec![call("a"), result(Some("a")), result(Some("b")), result(None), Part::text("done")];
-        assert_eq!(talk.tool_call_count(), 3);
     }
 
     #[test]

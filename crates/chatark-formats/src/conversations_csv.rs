@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Role, Status};
+use chatark_core::{ArchivedConversation, Channel, ConversationStats, Feedback, Result, Status};
 
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
@@ -70,6 +70,7 @@ impl FileWriter for ConversationsCsv {
 fn fill(row: &mut Row, archived: &ArchivedConversation) -> io::Result<()> {
     let ArchivedConversation { origin, conversation } = archived;
     let contact = &conversation.contact;
+    let stats = ConversationStats::of(conversation);
     row.text(origin.source.as_str())?;
     row.text(origin.provider.as_str())?;
     row.text(origin.agent_id.as_str())?;
@@ -89,9 +90,9 @@ fn fill(row: &mut Row, archived: &ArchivedConversation) -> io::Result<()> {
     row.text(conversation.notes.as_deref())?;
     row.value(conversation.feedback.map(Feedback::as_str))?;
     row.count(conversation.messages.len())?;
-    row.count(conversation.count(Role::User))?;
-    row.count(conversation.count(Role::Assistant))?;
-    row.count(conversation.tool_call_count())?;
-    row.number(conversation.first_response_seconds())?;
-    row.number(conversation.duration_seconds())
+    row.count(stats.user_messages as usize)?;
+    row.count(stats.assistant_messages as usize)?;
+    row.count(stats.tool_calls() as usize)?;
+    row.number(stats.first_response_seconds)?;
+    row.number(stats.duration_seconds)
 }

@@ -1,0 +1,60 @@
+//! Questions that say the same, brought to one form.
+
+/// How many characters of a message decide which question it is.
+const MOST_CHARACTERS: usize = 400;
+
+/// Brings questions that say the same to one form: lower case, letters and digits alone, one space between words.
+///
+/// Only the first 400 characters count. The result is empty where the text has no words.
+pub fn normalize(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len().min(MOST_CHARACTERS));
+    for letter in text.chars().take(MOST_CHARACTERS).flat_map(char::to_lowercase) {
+        if letter.is_alphanumeric() {
+            normal.push(letter);
+        } else if !matches!(letter, '\'' | '’') && !normal.ends_with(' ') && !normal.is_empty() {
+            normal.push(' ');
+        }
+    }
+    normal.truncate(normal.trim_end().len());
+    normal
+}
+
+/// Returns a number that questions have in common if they say the same; `None` where the text has no words.
+///
+/// The number is stored: it is the same on every machine and in every version (FNV-1a, 64 bits).
+pub fn key(text: &str) -> Option<i64> {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let normal = normalize(text);
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    (!normal.is_empty()).then(|| normal.bytes().fold(BASIS, mix).cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_say_the_same_have_one_form_and_one_key() {
+        for text in ["Where's my order?", "wheres   my ORDER", "  Where’s my order!!! "] {
+            assert_eq!(normalize(text), "wheres my order");
+            assert_eq!(key(text), key("wheres my order"));
+        }
+        assert_eq!(normalize("Wo ist Größe 42?"), "wo ist größe 42");
+        assert_ne!(key("Größe 42"), key("Größe 43"));
+        assert_eq!((normalize("?!"), key("?!")), (String::new(), None));
+        assert_eq!(normalize("👍 ok"), "ok");
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_long_text_counts() {
+        let long = |end: &str| "ä".repeat(MOST_CHARACTERS) + end;
+        assert_eq!(key(&long("x")), key(&long("y")));
+    }
+
+    /// The test vector of the published algorithm: a stored key must never change.
+    #[test]
+    fn a_key_is_fnv_1a() {
+        assert_eq!(key("foobar").map(i64::cast_unsigned), Some(0x8594_4171_f739_67e8));
+    }
+}
