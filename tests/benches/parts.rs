@@ -173,7 +173,7 @@ fn archive(criterion: &mut Criterion) {
                 sample.prepared(round)
             },
             |batch| {
-                archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap()
+                archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap();
             },
             criterion::BatchSize::SmallInput,
         );
