@@ -10,9 +10,10 @@ use crate::support::{VENDORS, rfc3339, sample};
 
 const CONVERSATIONS: &str = "source,provider,agent_id,conversation_id,title,channel,channel_raw,status,created_at,\
     updated_at,contact_id,contact_name,contact_email,contact_phone,contact_company,tags,notes,feedback,\
-    message_count,user_message_count,assistant_message_count,tool_call_count,first_response_seconds,duration_seconds";
+    message_count,user_message_count,assistant_message_count,tool_call_count,first_response_seconds,duration_seconds,\
+    rating_value,rating_scale";
 const MESSAGES: &str = "source,provider,agent_id,conversation_id,position,message_id,role,created_at,text,feedback,\
-    score,parts";
+    score,parts,author_kind,author_id,author_name,internal";
 
 fn text(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
@@ -91,10 +92,12 @@ fn conversation_row(agent: &Agent, source: &str, told: &Expected, truth: &Conver
         tool_calls(told).to_string(),
         first_response(told),
         duration(told),
+        String::new(),
+        String::new(),
     ]
 }
 
-/// Returns the cells of a message but the last one, its other parts.
+/// Returns the cells of a message, apart from its other parts.
 fn message_row(agent: &Agent, source: &str, id: &str, position: usize, message: &ToldMessage) -> Vec<String> {
     vec![
         source.to_owned(),
@@ -108,6 +111,10 @@ fn message_row(agent: &Agent, source: &str, id: &str, position: usize, message: 
         message.text.clone(),
         text(message.feedback),
         message.score.map(|score| score.to_string()).unwrap_or_default(),
+        message.author_kind.to_owned(),
+        String::new(),
+        String::new(),
+        "false".to_owned(),
     ]
 }
 
@@ -140,7 +147,7 @@ fn check(agents: &[Agent]) {
             assert_eq!(row, expected, "{source}");
             for (position, message) in told.messages.iter().enumerate() {
                 let mut row = messages.next().unwrap();
-                let parts = row.pop().unwrap();
+                let parts = row.remove(11);
                 assert_eq!(row, message_row(agent, source, &told.id, position, message), "{source}");
                 let other: Vec<_> = message.part_types.iter().filter(|part| **part != "text").collect();
                 let parts: Vec<serde_json::Value> =

@@ -61,6 +61,8 @@ pub(crate) fn compare(document: &Value, told: &Expected) {
         assert_eq!(message["text"], expect.text.as_str(), "{place}: text");
         assert_eq!(message["feedback"].as_str(), expect.feedback, "{place}: feedback");
         assert_eq!(message["score"].as_f64(), expect.score, "{place}: score");
+        let author = json!({"kind": expect.author_kind, "id": null, "name": null});
+        assert_eq!((&message["author"], &message["internal"]), (&author, &json!(false)), "{place}: author");
         let types: Vec<_> =
             message["parts"].as_array().unwrap().iter().map(|part| part["type"].as_str().unwrap()).collect();
         assert_eq!(types, expect.part_types, "{place}: parts");

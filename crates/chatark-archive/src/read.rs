@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chatark_core::{
-    ArchivedConversation, Channel, Contact, Conversation, ConversationId, Error, ErrorKind, Feedback,
+    ArchivedConversation, Author, Channel, Contact, Conversation, ConversationId, Error, ErrorKind, Feedback,
     Message, Origin, Part, Result, Role, SourceName, Status, Timestamp, Window,
 };
 use rusqlite::{CachedStatement, Row};
@@ -181,6 +181,7 @@ pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
         messages: Vec::with_capacity(message_count.min(100_000) as usize),
         extra: from_json(word(19)?)?,
         derived: from_json(word(20)?)?,
+        rating: None,
     })
 }
 
@@ -213,6 +214,8 @@ fn read_message(row: &Row<'_>) -> Result<Message> {
         feedback: word(6)?.map(|word| known(Feedback::from_word(word))).transpose()?,
         score: row.get(7).map_err(&failed)?,
         extra: from_json(word(8)?)?,
+        author: Author::default(),
+        internal: false,
     })
 }
 

@@ -26,8 +26,8 @@ pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
 pub use loss::{FieldOutcome, Loss, LossReport, Rule};
 pub use model::{
-    ArchivedConversation, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact, Message,
-    Origin, Part,
+    ArchivedConversation, Author, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact,
+    Message, Origin, Part, Rating,
 };
 pub use provider::{
     AgentInfo, Batch, BatchStream, Checkpoint, ContactBatch, ContactList, ContactStream, Cursor, Descriptor,
@@ -41,4 +41,4 @@ pub use target::{
     Text, Visitor, list_under, origin_in,
 };
 pub use time::{Timestamp, Zone};
-pub use vocabulary::{Channel, Feedback, Role, Status};
+pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};

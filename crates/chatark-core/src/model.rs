@@ -1,7 +1,7 @@
-//! The one schema of all vendors: what a conversation, a message and a part are.
+//! The one schema for all vendors: conversations, messages and their parts.
 //!
-//! `None` means that the vendor did not say. Nothing is invented. Serializing an [`ArchivedConversation`] gives
-//! the document `chatark.conversation/1`, whose JSON Schema is `docs/schema/conversation.schema.json`.
+//! `None` means that the vendor did not say; nothing is made up. A serialized [`ArchivedConversation`] is the
+//! document `chatark.conversation/1`, whose JSON Schema is `docs/schema/conversation.schema.json`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::ids::{ConversationId, SourceName};
 use crate::time::Timestamp;
-use crate::vocabulary::{Channel, Feedback, Role, Status};
+use crate::vocabulary::{AuthorKind, Channel, Feedback, Role, Status};
 
-/// The name and version of the document that a serialized [`ArchivedConversation`] is.
+/// The name and version of the document that an [`ArchivedConversation`] serializes to.
 pub const SCHEMA: &str = "chatark.conversation/1";
 
-/// Where a conversation comes from: the configured source, its vendor API and the vendor's agent.
+/// Where a conversation comes from: the configured source, the vendor's API and the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The name of the source in the config.
@@ -27,7 +27,7 @@ pub struct Origin {
     pub agent_id: String,
 }
 
-/// A conversation together with where it comes from, as the archive gives it back.
+/// A conversation and its origin, as the archive returns it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArchivedConversation {
     /// Where it comes from.
@@ -45,33 +45,44 @@ pub struct Conversation {
     pub title: Option<String>,
     /// Where it took place.
     pub channel: Option<Channel>,
-    /// The vendor's word for where it took place.
+    /// The vendor's word for the channel.
     pub channel_raw: Option<String>,
-    /// Its state.
+    /// Its status.
     pub status: Option<Status>,
-    /// The vendor's word for its state.
+    /// The vendor's word for the status.
     pub status_raw: Option<String>,
     /// When it began.
     pub created_at: Option<Timestamp>,
     /// When something last happened in it.
     pub updated_at: Option<Timestamp>,
-    /// The customer, as far as the vendor tells.
+    /// What the vendor says about the customer.
     pub contact: Contact,
-    /// Labels that people gave it.
+    /// Its tags.
     pub tags: Vec<String>,
-    /// Notes that people wrote about it.
+    /// The team's notes about it.
     pub notes: Option<String>,
-    /// What the customer thought of it as a whole.
+    /// The customer's feedback on the whole conversation.
     pub feedback: Option<Feedback>,
-    /// Its messages in the vendor's order.
+    /// Its messages, in the vendor's order.
     pub messages: Vec<Message>,
-    /// What the vendor sent and the schema has no place for.
+    /// Fields of the vendor that the schema has no place for.
     pub extra: Map<String, Value>,
-    /// The fields that the vendor did not give and that were taken from the messages or the API surface.
+    /// Names of fields that the vendor did not send and that were taken from the messages or the API surface.
     pub derived: Vec<String>,
+    /// The customer's rating of the whole conversation.
+    pub rating: Option<Rating>,
 }
 
-/// The customer of a conversation.
+/// A rating and the scale it was given on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rating {
+    /// The rating, from 0 to `scale`.
+    pub value: f64,
+    /// The best possible rating: 5 for five stars.
+    pub scale: f64,
+}
+
+/// The customer of a conversation, or a person in a vendor's list of contacts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Contact {
     /// The vendor's id of the customer.
@@ -90,20 +101,20 @@ pub struct Contact {
     pub website: Option<String>,
 }
 
-/// A person whom a vendor lists apart from conversations.
+/// A person from a vendor's list of contacts or leads.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListedContact {
-    /// The vendor's id of the entry, unique within its list.
+    /// The vendor's id of the list entry, unique within its list.
     pub id: Option<String>,
     /// The id under which other systems know the person.
     pub external_id: Option<String>,
-    /// What is known of them. Its id stays empty, since the entry has ids of its own.
+    /// The person. `contact.id` stays empty, because the list entry has its own ids.
     pub contact: Contact,
-    /// When they were entered.
+    /// When the entry was created.
     pub created_at: Option<Timestamp>,
-    /// When the entry was last changed.
+    /// When the entry last changed.
     pub updated_at: Option<Timestamp>,
-    /// What the vendor sent and the schema has no place for.
+    /// Fields of the vendor that the schema has no place for.
     pub extra: Map<String, Value>,
 }
 
@@ -112,27 +123,42 @@ pub struct ListedContact {
 pub struct Message {
     /// The vendor's id.
     pub id: Option<String>,
-    /// Who wrote it.
+    /// Its role in the conversation.
     pub role: Role,
-    /// The vendor's word for who wrote it, where [`Message::role`] does not follow from it.
+    /// The vendor's word for the role, where [`Message::role`] does not follow from it.
     pub role_raw: Option<String>,
     /// When it was written.
     pub created_at: Option<Timestamp>,
-    /// What it consists of.
+    /// Its parts: texts, tool calls, pictures and so on.
     pub parts: Vec<Part>,
-    /// What the customer thought of it.
+    /// The customer's feedback on it.
     pub feedback: Option<Feedback>,
-    /// How sure the bot was, from 0 to 1.
+    /// How confident the bot was, from 0 to 1.
     pub score: Option<f64>,
-    /// What the vendor sent and the schema has no place for.
+    /// Fields of the vendor that the schema has no place for.
     pub extra: Map<String, Value>,
+    /// Who wrote it, as far as that does not follow from its role; see [`Message::author_kind`].
+    pub author: Author,
+    /// Whether it is an internal note, which the customer never saw.
+    pub internal: bool,
+}
+
+/// What the vendor says about the author of a message, beyond the message's role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The kind of author, where it is not the one that the role stands for.
+    pub kind: Option<AuthorKind>,
+    /// The vendor's id of the author.
+    pub id: Option<String>,
+    /// The author's name.
+    pub name: Option<String>,
 }
 
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Part {
-    /// What a person wrote or read.
+    /// Text that somebody wrote.
     Text {
         /// The text as the vendor sent it, Markdown included.
         text: String,
@@ -143,19 +169,19 @@ pub enum Part {
         id: Option<String>,
         /// The name of the tool.
         name: Option<String>,
-        /// What the tool was called with, where the API surface tells.
+        /// The arguments of the call, where the API surface shows them.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         input: Option<Value>,
     },
-    /// What a tool answered.
+    /// The result of a tool call.
     ToolResult {
         /// The vendor's id of the call.
         id: Option<String>,
         /// The name of the tool.
         name: Option<String>,
-        /// The vendor's word for how it went, such as `success`.
+        /// The vendor's word for the outcome, such as `success`.
         status: Option<String>,
-        /// What the tool gave back.
+        /// What the tool returned.
         data: Option<Value>,
         /// What went wrong.
         error: Option<Value>,
@@ -167,37 +193,37 @@ pub enum Part {
     },
     /// A picture.
     Image {
-        /// Where it lies.
+        /// Its URL.
         url: Option<String>,
     },
     /// A file.
     File {
-        /// Where it lies.
+        /// Its URL.
         url: Option<String>,
-        /// Its name.
+        /// Its file name.
         name: Option<String>,
     },
-    /// A sound, such as a voice note.
+    /// A sound recording, such as a voice note.
     Audio {
-        /// Where it lies.
+        /// Its URL.
         url: Option<String>,
-        /// What is said in it, where the vendor tells.
+        /// The words spoken in it, where the vendor sends them.
         transcript: Option<String>,
     },
     /// A card with a title, a text, a picture and buttons.
     Card(Card),
-    /// A form, with its answers where it was filled in.
+    /// A form, with the answers if it was submitted.
     Form {
         /// Its title.
         title: Option<String>,
         /// Its fields.
         fields: Vec<FormField>,
-        /// Whether it was filled in, where the vendor tells.
+        /// Whether it was submitted, where the vendor says.
         submitted: Option<bool>,
     },
     /// Anything else, as the vendor sent it.
     Other {
-        /// The vendor's word for it.
+        /// The vendor's word for its type.
         kind: String,
         /// The vendor's data.
         data: Value,
@@ -207,7 +233,7 @@ pub enum Part {
 /// One button.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChoiceOption {
-    /// What is written on it.
+    /// Its label.
     pub label: Option<String>,
     /// The message that it sends.
     pub value: Option<String>,
@@ -222,7 +248,7 @@ pub struct Card {
     pub title: Option<String>,
     /// Its text.
     pub text: Option<String>,
-    /// Where its picture lies.
+    /// The URL of its picture.
     pub image_url: Option<String>,
     /// Its buttons.
     pub options: Vec<ChoiceOption>,
@@ -233,16 +259,16 @@ pub struct Card {
 pub struct FormField {
     /// The vendor's id of the field.
     pub id: Option<String>,
-    /// What is written beside it.
+    /// Its label.
     pub label: Option<String>,
-    /// The vendor's word for what it takes, such as `email`.
+    /// The vendor's word for its type, such as `email`.
     pub kind: Option<String>,
-    /// What was filled in.
+    /// The answer.
     pub value: Option<Value>,
 }
 
 impl Conversation {
-    /// Creates a conversation of which nothing but its id is known.
+    /// Creates a conversation with an id and nothing else.
     pub fn empty(id: ConversationId) -> Self {
         Self {
             id,
@@ -260,10 +286,11 @@ impl Conversation {
             messages: Vec::new(),
             extra: Map::new(),
             derived: Vec::new(),
+            rating: None,
         }
     }
 
-    /// Dates a conversation that its vendor does not date by its earliest and latest message, and says so.
+    /// Fills missing times from the earliest and the latest message, and names them in [`Conversation::derived`].
     pub fn date_by_messages(&mut self) {
         let times = || self.messages.iter().filter_map(|message| message.created_at);
         let (earliest, latest) = (times().min(), times().max());
@@ -279,7 +306,7 @@ impl Conversation {
 }
 
 impl Message {
-    /// Creates a message of which nothing but the role is known.
+    /// Creates a message with a role and nothing else.
     pub fn empty(role: Role) -> Self {
         Self {
             id: None,
@@ -290,16 +317,23 @@ impl Message {
             feedback: None,
             score: None,
             extra: Map::new(),
+            author: Author::default(),
+            internal: false,
         }
     }
 
-    /// Keeps an element of a list of messages that is no object as a message of its own, so that positions hold.
+    /// Keeps an element that is not a JSON object as a message, so that the positions of the others stay right.
     pub fn unreadable(data: Value) -> Self {
         let parts = vec![Part::Other { kind: "unreadable".to_owned(), data }];
         Self { parts, ..Self::empty(Role::Other) }
     }
 
-    /// Returns the text parts joined by a newline, or an empty text where there are none.
+    /// Returns the kind of author: the vendor's statement, or else what the role stands for.
+    pub fn author_kind(&self) -> Option<AuthorKind> {
+        self.author.kind.or_else(|| self.role.author_kind())
+    }
+
+    /// Returns the text parts joined by newlines, or an empty string if there are none.
     pub fn text(&self) -> String {
         let mut texts = self.parts.iter().filter_map(Part::as_text);
         let mut joined = texts.next().unwrap_or_default().to_owned();
@@ -351,11 +385,12 @@ impl Serialize for ArchivedConversation {
         if !conversation.derived.is_empty() {
             map.serialize_entry("derived", &conversation.derived)?;
         }
+        map.serialize_entry("rating", &conversation.rating)?;
         map.end()
     }
 }
 
-/// Messages with their positions, which are their places in the list.
+/// Messages, each with its position in the conversation.
 struct Positioned<'a>(&'a [Message]);
 
 impl Serialize for Positioned<'_> {
@@ -390,6 +425,22 @@ impl Serialize for At<'_> {
         if !message.extra.is_empty() {
             map.serialize_entry("extra", &message.extra)?;
         }
+        map.serialize_entry("author", &AuthorOf(message))?;
+        map.serialize_entry("internal", &message.internal)?;
+        map.end()
+    }
+}
+
+/// The author of a message, with the kind that follows from its role.
+struct AuthorOf<'a>(&'a Message);
+
+impl Serialize for AuthorOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(message) = self;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("kind", &message.author_kind())?;
+        map.serialize_entry("id", &message.author.id)?;
+        map.serialize_entry("name", &message.author.name)?;
         map.end()
     }
 }
@@ -419,6 +470,16 @@ mod tests {
         let mut undated = conversation(vec![message(Role::User, None)]);
         undated.date_by_messages();
         assert!(undated.derived.is_empty() && undated.created_at.is_none());
+    }
+
+    #[test]
+    fn the_kind_of_author_follows_from_the_role_unless_the_vendor_says_otherwise() {
+        let kinds = Role::ALL.iter().map(|role| Message::empty(*role).author_kind());
+        let words: Vec<_> = kinds.map(|kind| kind.map(AuthorKind::as_str)).collect();
+        assert_eq!(words, [Some("customer"), Some("bot"), Some("agent"), Some("system"), Some("tool"), None]);
+        let mut written_by_a_person = message(Role::Assistant, None);
+        written_by_a_person.author.kind = Some(AuthorKind::Agent);
+        assert_eq!(written_by_a_person.author_kind(), Some(AuthorKind::Agent));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The closed words of the open enums: every set ends in `other`, with the vendor's own word kept beside it.
+//! The fixed words of the model: channels, roles, statuses, kinds of author, feedback.
+//!
+//! Where vendors may send more than the model knows, the set has `other`, and the vendor's own word is kept beside it.
 
 use serde::{Serialize, Serializer};
 
-/// Declares an enum whose variants have one fixed word each.
+/// Declares an enum with one fixed word for each variant.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -11,15 +13,15 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
-            /// Every value, in the order of the documentation.
+            /// All values, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// Returns the word that files and the archive hold.
+            /// Returns the word that stands in files and in the archive.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            /// Returns the value of a word that [`Self::as_str`] gave.
+            /// Returns the value of a word from [`Self::as_str`].
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
             }
@@ -34,7 +36,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Who wrote a message.
+    /// The role of a message.
     Role {
         /// The customer.
         User = "user",
@@ -44,10 +46,40 @@ words! {
         HumanAgent = "human_agent",
         /// The platform itself: a launch, an end, an instruction.
         System = "system",
-        /// A tool that the bot called, where the vendor makes it a message of its own.
+        /// A tool that the bot called, if the vendor shows it as a separate message.
         Tool = "tool",
         /// A role that Chatark does not know; the vendor's word is kept.
         Other = "other",
+    }
+}
+
+words! {
+    /// The kind of author who wrote a message.
+    AuthorKind {
+        /// The customer.
+        Customer = "customer",
+        /// The bot.
+        Bot = "bot",
+        /// A person of the team.
+        Agent = "agent",
+        /// The platform itself.
+        System = "system",
+        /// A tool that the bot called.
+        Tool = "tool",
+    }
+}
+
+impl Role {
+    /// Returns the kind of author that the role stands for, or `None` for [`Role::Other`].
+    pub const fn author_kind(self) -> Option<AuthorKind> {
+        match self {
+            Self::User => Some(AuthorKind::Customer),
+            Self::Assistant => Some(AuthorKind::Bot),
+            Self::HumanAgent => Some(AuthorKind::Agent),
+            Self::System => Some(AuthorKind::System),
+            Self::Tool => Some(AuthorKind::Tool),
+            Self::Other => None,
+        }
     }
 }
 
@@ -82,7 +114,7 @@ words! {
         Zendesk = "zendesk",
         /// Salesforce.
         Salesforce = "salesforce",
-        /// A mobile app that embeds the vendor's kit.
+        /// A mobile app with the vendor's SDK.
         Mobile = "mobile",
         /// Google Business Messages.
         GoogleBusiness = "google-business",
@@ -94,23 +126,23 @@ words! {
 }
 
 words! {
-    /// The state of a conversation.
+    /// The status of a conversation.
     Status {
         /// The bot is still answering.
         Ongoing = "ongoing",
         /// It is over.
         Ended = "ended",
-        /// A person has taken over, or was asked to.
+        /// A person has taken over, or has been asked to.
         TakenOver = "taken_over",
         /// The bot is paused.
         Paused = "paused",
-        /// A state that Chatark does not know; the vendor's word is kept.
+        /// A status that Chatark does not know; the vendor's word is kept.
         Other = "other",
     }
 }
 
 words! {
-    /// What a user thought of a message or a conversation.
+    /// A customer's feedback on a message or a conversation.
     Feedback {
         /// Thumbs up.
         Positive = "positive",
@@ -120,13 +152,13 @@ words! {
 }
 
 impl Channel {
-    /// Returns those of a vendor's words that mean this channel, joined by commas, or `None` where there are none.
+    /// Returns the vendor's words for this channel, joined by commas, or `None` if the vendor has none.
     pub fn words_among(self, words: &[&str]) -> Option<String> {
         let ours: Vec<_> = words.iter().copied().filter(|word| Self::named(word) == Some(self)).collect();
         (!ours.is_empty()).then(|| ours.join(","))
     }
 
-    /// Returns the channel that a vendor's word means: display names, spaces, case and hyphens aside.
+    /// Returns the channel for a vendor's word; case, spaces and hyphens do not matter.
     pub fn named(word: &str) -> Option<Self> {
         let plain: String =
             word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
@@ -154,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_leads_back_to_its_value() {
+    fn words_and_values_map_to_each_other() {
         for channel in Channel::ALL {
             assert_eq!(Channel::from_word(channel.as_str()), Some(*channel));
         }

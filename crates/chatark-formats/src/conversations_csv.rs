@@ -11,7 +11,7 @@ use crate::output::Complete;
 use crate::package::{Column, Kind};
 use crate::table::{Row, Table};
 
-/// The columns, a contract: new ones only at the end.
+/// The columns, a fixed contract: new ones go to the end.
 pub(crate) const COLUMNS: &[Column] = &[
     Column::new("source", Kind::Text, "Name of the source in the config"),
     Column::new("provider", Kind::Text, "The vendor's API that it came from"),
@@ -20,7 +20,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column::new("title", Kind::Text, "The vendor's title"),
     Column::new("channel", Kind::Text, "Where it took place"),
     Column::new("channel_raw", Kind::Text, "The vendor's word for the channel"),
-    Column::new("status", Kind::Text, "Its state"),
+    Column::new("status", Kind::Text, "Its status"),
     Column::new("created_at", Kind::Time, "When it began"),
     Column::new("updated_at", Kind::Time, "When something last happened in it"),
     Column::new("contact_id", Kind::Text, "The vendor's id of the customer"),
@@ -28,23 +28,25 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column::new("contact_email", Kind::Text, "The customer's e-mail address"),
     Column::new("contact_phone", Kind::Text, "The customer's phone number, as the vendor writes it"),
     Column::new("contact_company", Kind::Text, "The customer's company"),
-    Column::new("tags", Kind::Text, "Labels that people gave it, as a JSON array"),
-    Column::new("notes", Kind::Text, "Notes that people wrote about it"),
-    Column::new("feedback", Kind::Text, "What the customer thought of it as a whole"),
-    Column::new("message_count", Kind::Integer, "All messages"),
-    Column::new("user_message_count", Kind::Integer, "Messages of the role user"),
-    Column::new("assistant_message_count", Kind::Integer, "Messages of the role assistant"),
+    Column::new("tags", Kind::Text, "Its tags, as a JSON array"),
+    Column::new("notes", Kind::Text, "The team's notes about it"),
+    Column::new("feedback", Kind::Text, "The customer's feedback on the whole conversation"),
+    Column::new("message_count", Kind::Integer, "Number of messages"),
+    Column::new("user_message_count", Kind::Integer, "Number of messages with the role user"),
+    Column::new("assistant_message_count", Kind::Integer, "Number of messages with the role assistant"),
     Column::new(
         "tool_call_count",
         Kind::Integer,
-        "Tool calls, and results whose call the vendor does not show",
+        "Number of tool calls, and of results whose call the vendor does not show",
     ),
     Column::new(
         "first_response_seconds",
         Kind::Number,
-        "From the user's first message to the first answer of the bot or a person after it",
+        "From the customer's first message to the first answer by the bot or a person",
     ),
     Column::new("duration_seconds", Kind::Number, "From created_at to updated_at"),
+    Column::new("rating_value", Kind::Number, "The customer's rating of the whole conversation"),
+    Column::new("rating_scale", Kind::Number, "The best possible rating, such as 5 for five stars"),
 ];
 
 /// Writes one row per conversation.
@@ -66,7 +68,7 @@ impl FileWriter for ConversationsCsv {
     }
 }
 
-/// Gives the cells in the order of [`COLUMNS`].
+/// Writes the cells in the order of [`COLUMNS`].
 fn fill(row: &mut Row, archived: &ArchivedConversation) -> io::Result<()> {
     let ArchivedConversation { origin, conversation } = archived;
     let contact = &conversation.contact;
@@ -94,5 +96,7 @@ fn fill(row: &mut Row, archived: &ArchivedConversation) -> io::Result<()> {
     row.count(stats.assistant_messages as usize)?;
     row.count(stats.tool_calls() as usize)?;
     row.number(stats.first_response_seconds)?;
-    row.number(stats.duration_seconds)
+    row.number(stats.duration_seconds)?;
+    row.number(conversation.rating.map(|rating| rating.value))?;
+    row.number(conversation.rating.map(|rating| rating.scale))
 }

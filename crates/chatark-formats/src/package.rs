@@ -27,6 +27,8 @@ pub enum Kind {
     Number,
     /// An instant, RFC 3339 in UTC.
     Time,
+    /// `true` or `false`.
+    Boolean,
 }
 
 /// One CSV file of a package.
@@ -81,6 +83,7 @@ fn field(column: &Column) -> Value {
         Kind::Integer => "integer",
         Kind::Number => "number",
         Kind::Time => "datetime",
+        Kind::Boolean => "boolean",
     };
     json!({ "name": column.name, "type": kind, "description": column.description })
 }

@@ -43,6 +43,8 @@ pub struct ToldMessage {
     pub id: Option<String>,
     /// The role's word.
     pub role: &'static str,
+    /// The word for the kind of author.
+    pub author_kind: &'static str,
     /// When it was sent, in epoch seconds.
     pub created_at: Option<i64>,
     /// The text parts, joined by newlines.
@@ -190,6 +192,7 @@ impl Message {
         ToldMessage {
             id,
             role: self.role.word(),
+            author_kind: author_kind(self.role.word()),
             created_at: self.created_at,
             text: joined_text(&self.content),
             feedback: self.feedback.filter(|_| is_answer).map(Feedback::word),
@@ -205,6 +208,7 @@ impl Message {
             .map(|(at, piece)| ToldMessage {
                 id: self.id.clone().filter(|_| at == 0),
                 role: piece.told_role(self.role),
+                author_kind: author_kind(piece.told_role(self.role)),
                 created_at: self.created_at,
                 text: piece.told_text(),
                 feedback: self
@@ -249,6 +253,17 @@ impl Feedback {
             Self::Positive => "positive",
             Self::Negative => "negative",
         }
+    }
+}
+
+/// Returns the word for the kind of author that a role stands for.
+fn author_kind(role: &str) -> &'static str {
+    match role {
+        "user" => "customer",
+        "assistant" => "bot",
+        "system" => "system",
+        "tool" => "tool",
+        other => panic!("no vendor tells the role {other}"),
     }
 }
 

@@ -119,6 +119,7 @@ fn message() -> impl Strategy<Value = Message> {
             feedback,
             score,
             extra,
+            ..Message::empty(role)
         },
     )
 }
@@ -147,7 +148,6 @@ fn conversation() -> impl Strategy<Value = Conversation> {
         let (contact, tags, notes, feedback) = people;
         let (created_at, updated_at, messages, extra, derived) = rest;
         Conversation {
-            id: ConversationId::new(id),
             title,
             channel,
             channel_raw,
@@ -162,6 +162,7 @@ fn conversation() -> impl Strategy<Value = Conversation> {
             messages,
             extra,
             derived,
+            ..Conversation::empty(ConversationId::new(id))
         }
     })
 }

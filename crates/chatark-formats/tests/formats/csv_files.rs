@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use crate::helpers::{csv_rows, export, export_into, text};
 use crate::samples;
 
-const CONVERSATIONS: &str = "source,provider,agent_id,conversation_id,title,channel,channel_raw,status,created_at,updated_at,contact_id,contact_name,contact_email,contact_phone,contact_company,tags,notes,feedback,message_count,user_message_count,assistant_message_count,tool_call_count,first_response_seconds,duration_seconds";
-const MESSAGES: &str =
-    "source,provider,agent_id,conversation_id,position,message_id,role,created_at,text,feedback,score,parts";
+const CONVERSATIONS: &str = "source,provider,agent_id,conversation_id,title,channel,channel_raw,status,created_at,updated_at,contact_id,contact_name,contact_email,contact_phone,contact_company,tags,notes,feedback,message_count,user_message_count,assistant_message_count,tool_call_count,first_response_seconds,duration_seconds,rating_value,rating_scale";
+const MESSAGES: &str = "source,provider,agent_id,conversation_id,position,message_id,role,created_at,text,feedback,score,parts,author_kind,author_id,author_name,internal";
 
 #[test]
-fn header_rows_are_the_contract() {
+fn the_columns_are_a_fixed_contract() {
     let (folder, _) = export(&[]);
     assert_eq!(text(folder.path(), "conversations.csv"), format!("{CONVERSATIONS}\r\n"));
     assert_eq!(text(folder.path(), "messages.csv"), format!("{MESSAGES}\r\n"));
@@ -60,6 +59,8 @@ fn conversations_are_rows() {
             "2",
             "2.5",
             "90",
+            "4.5",
+            "5",
         ],
         vec![
             "shop",
@@ -84,6 +85,8 @@ fn conversations_are_rows() {
             "0",
             "1",
             "0",
+            "",
+            "",
             "",
             "",
         ],
@@ -112,6 +115,8 @@ fn conversations_are_rows() {
             "0",
             "",
             "",
+            "",
+            "",
         ],
     ];
     assert_eq!(rows[1..], expect);
@@ -129,10 +134,25 @@ fn messages_are_rows() {
     let question = "Wo ist \"meine\" Bestellung,\r\nbitte?\n注文はどこ?\n🧡 שלום\u{0}";
     let rich = ["shop", "chatbase-v2", "5QHA6VB", "conv_1"];
     let expect = [
-        [&rich[..], &["0", "", "assistant", "", "Hi — how can I help?", "", "0.25", ""]].concat(),
-        [&rich[..], &["1", "msg_1", "user", "2024-12-01T12:00:00Z", question, "negative", "", ""]].concat(),
-        [&rich[..], &["2", "", "human_agent", "2024-12-01T12:00:02.500Z", "", "", "", "PARTS"]].concat(),
-        [&rich[..], &["3", "", "other", "", "", "", "", ""]].concat(),
+        [
+            &rich[..],
+            &["0", "", "assistant", "", "Hi — how can I help?", "", "0.25", ""],
+            &["bot", "", "", "false"],
+        ]
+        .concat(),
+        [
+            &rich[..],
+            &["1", "msg_1", "user", "2024-12-01T12:00:00Z", question, "negative", "", ""],
+            &["customer", "", "", "false"],
+        ]
+        .concat(),
+        [
+            &rich[..],
+            &["2", "", "human_agent", "2024-12-01T12:00:02.500Z", "", "", "", "PARTS"],
+            &["agent", "op-1", "Zoë, \"Z\"", "false"],
+        ]
+        .concat(),
+        [&rich[..], &["3", "", "other", "", "", "", "", ""], &["agent", "", "", "true"]].concat(),
         vec![
             "shop",
             "chatbase-v2",
@@ -146,24 +166,33 @@ fn messages_are_rows() {
             "",
             "1",
             "",
+            "bot",
+            "+1",
+            "@bot",
+            "false",
         ],
-        vec!["shop", "chatbase-v2", "a", "conv_0", "0", "", "system", "", "", "", "", ""],
+        [
+            &["shop", "chatbase-v2", "a", "conv_0", "0", "", "system", "", "", "", "", ""][..],
+            &["system", "", "", "false"],
+        ]
+        .concat(),
     ];
     assert_eq!(rows[1..], expect);
 }
 
 #[test]
-fn the_bytes_of_a_row_are_fixed() {
+fn a_row_has_fixed_bytes() {
     let (folder, _) = export(&[samples::formulas()]);
     let row = "shop,chatbase-v2,-agent,=id,\"=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",other,@channel,,\
-               2024-12-01T12:00:00Z,2024-12-01T11:59:59Z,,a=b,,+49 30 1234,,\"[\"\"=tag\"\"]\",-1+1,,1,0,1,0,,";
+               2024-12-01T12:00:00Z,2024-12-01T11:59:59Z,,a=b,,+49 30 1234,,\"[\"\"=tag\"\"]\",-1+1,,1,0,1,0,,,,";
     assert_eq!(text(folder.path(), "conversations.csv"), format!("{CONVERSATIONS}\r\n{row}\r\n"));
-    let row = "shop,chatbase-v2,-agent,=id,0,\"\rCR\",assistant,2024-12-01T12:00:00Z,\tTAB,,1,";
+    let row =
+        "shop,chatbase-v2,-agent,=id,0,\"\rCR\",assistant,2024-12-01T12:00:00Z,\tTAB,,1,,bot,+1,@bot,false";
     assert_eq!(text(folder.path(), "messages.csv"), format!("{MESSAGES}\r\n{row}\r\n"));
 }
 
 #[test]
-fn guarded_cells_are_text_and_nothing_else_changes() {
+fn csv_safe_guards_formulas_and_changes_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let safe = Options { formats: vec![Format::Csv], csv_safe: true, ..Options::default() };
     export_into(folder.path(), &safe, &samples::all());
@@ -184,12 +213,12 @@ fn guarded_cells_are_text_and_nothing_else_changes() {
             }
         }
     }
-    // Agent and id twice; title, raw channel, phone, notes, message id and text once.
-    assert_eq!((cells, changed), (4 * 24 + 7 * 12, 10));
+    // Agent and id twice; title, raw channel, phone, notes, message id, text, author id and author name once.
+    assert_eq!((cells, changed), (4 * 26 + 7 * 16, 12));
 }
 
 #[test]
-fn a_byte_order_mark_is_written_on_demand_alone() {
+fn a_byte_order_mark_is_written_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let marked = Options { formats: vec![Format::Csv], csv_bom: true, ..Options::default() };
     export_into(folder.path(), &marked, &samples::all());

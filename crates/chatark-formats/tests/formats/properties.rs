@@ -1,9 +1,10 @@
-//! Any text in any field survives the way through the files.
+//! Any text in any field comes out of the files as it went in.
 
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Channel, Contact, Conversation, ConversationId, Feedback, Message, Part, Role, Status, Timestamp,
+    Author, AuthorKind, Channel, Contact, Conversation, ConversationId, Feedback, Message, Part, Rating,
+    Role, Status, Timestamp,
 };
 use chatark_formats::Format;
 use jsonschema::Validator;
@@ -55,6 +56,16 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
+fn author() -> impl Strategy<Value = Author> {
+    let kind = proptest::option::of(select(AuthorKind::ALL));
+    (kind, maybe_text(), maybe_text()).prop_map(|(kind, id, name)| Author { kind, id, name })
+}
+
+fn rating() -> impl Strategy<Value = Rating> {
+    (0..=50_u8, 50..=100_u8)
+        .prop_map(|(value, scale)| Rating { value: f64::from(value) / 10.0, scale: f64::from(scale) / 10.0 })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let fields = (
         maybe_text(),
@@ -65,8 +76,9 @@ fn message() -> impl Strategy<Value = Message> {
         proptest::option::of(select(Feedback::ALL)),
         proptest::option::of(0..=1000_i32),
         maybe_text(),
+        (author(), any::<bool>()),
     );
-    fields.prop_map(|(id, role, role_raw, created_at, parts, feedback, score, extra)| Message {
+    fields.prop_map(|(id, role, role_raw, created_at, parts, feedback, score, extra, author)| Message {
         id,
         role,
         role_raw,
@@ -75,6 +87,8 @@ fn message() -> impl Strategy<Value = Message> {
         feedback,
         score: score.map(|thousandths| f64::from(thousandths) / 1000.0),
         extra: extra.into_iter().map(|key| (key.clone(), json!(key))).collect(),
+        author: author.0,
+        internal: author.1,
     })
 }
 
@@ -84,12 +98,13 @@ fn conversation() -> impl Strategy<Value = Conversation> {
         proptest::option::of(select(Channel::ALL)),
         proptest::option::of(select(Status::ALL)),
         proptest::option::of(select(Feedback::ALL)),
+        proptest::option::of(rating()),
     );
     let lists = (proptest::collection::vec(text(), 0..3), proptest::collection::vec(message(), 0..4));
     (texts, words, (maybe_time(), maybe_time()), lists, contact()).prop_map(
         |(texts, words, times, lists, contact)| {
             let (id, title, channel_raw, status_raw, notes) = texts;
-            let (channel, status, feedback) = words;
+            let (channel, status, feedback, rating) = words;
             Conversation {
                 title,
                 channel,
@@ -103,6 +118,7 @@ fn conversation() -> impl Strategy<Value = Conversation> {
                 notes,
                 feedback,
                 messages: lists.1,
+                rating,
                 ..Conversation::empty(ConversationId::new(id))
             }
         },
@@ -141,6 +157,10 @@ proptest! {
             prop_assert_eq!(&document["notes"], &json!(one.notes));
             prop_assert_eq!(&document["contact"]["address"], &json!(one.contact.address));
             prop_assert_eq!(&document["contact"]["website"], &json!(one.contact.website));
+            let rating = one.rating.map(|rating| json!({"value": rating.value, "scale": rating.scale}));
+            prop_assert_eq!(&document["rating"], &json!(rating));
+            prop_assert_eq!(row[24].parse().ok(), one.rating.map(|rating| rating.value));
+            prop_assert_eq!(row[25].parse().ok(), one.rating.map(|rating| rating.scale));
             let tags = if one.tags.is_empty() { String::new() } else { json!(one.tags).to_string() };
             let contact = &one.contact;
             let texts = [
@@ -174,10 +194,21 @@ proptest! {
                     (5, cell(message.id.as_ref()).to_owned()),
                     (7, message.created_at.map(|at| at.to_string()).unwrap_or_default()),
                     (8, text),
+                    (12, message.author_kind().map_or("", AuthorKind::as_str).to_owned()),
+                    (13, cell(message.author.id.as_ref()).to_owned()),
+                    (14, cell(message.author.name.as_ref()).to_owned()),
+                    (15, message.internal.to_string()),
                 ];
                 for (column, expect) in cells {
                     prop_assert_eq!(&row[column], &expect, "column {}", column);
                 }
+                let author = json!({
+                    "kind": message.author_kind().map(AuthorKind::as_str),
+                    "id": message.author.id,
+                    "name": message.author.name,
+                });
+                prop_assert_eq!(&document["author"], &author);
+                prop_assert_eq!(&document["internal"], &json!(message.internal));
                 prop_assert_eq!(row[10].parse().ok(), message.score);
                 if rest.is_empty() {
                     prop_assert_eq!(&row[11], "");

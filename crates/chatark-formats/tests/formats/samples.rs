@@ -1,10 +1,10 @@
-//! Conversations built by hand, and what the files must say about them, written down by hand as well.
+//! Conversations written by hand, and the documents that must become of them, written by hand as well.
 
 use std::sync::Arc;
 
 use chatark_core::{
-    ArchivedConversation, Card, Channel, ChoiceOption, Contact, Conversation, ConversationId, Feedback,
-    FormField, Message, Origin, Part, Role, SourceName, Status, Timestamp,
+    ArchivedConversation, Author, AuthorKind, Card, Channel, ChoiceOption, Contact, Conversation,
+    ConversationId, Feedback, FormField, Message, Origin, Part, Rating, Role, SourceName, Status, Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,11 @@ pub(crate) fn rich() -> ArchivedConversation {
     question.extra = object(&json!({"lang": "de"}));
     let mut transfer = message(Role::Other, None, vec![]);
     transfer.role_raw = text("supervisor");
+    transfer.author.kind = Some(AuthorKind::Agent);
+    transfer.internal = true;
     let answer_time = Timestamp::from_microseconds(NOON * 1_000_000 + 2_500_000).ok();
+    let mut answer = message(Role::HumanAgent, answer_time, every_other_part());
+    answer.author = Author { kind: None, id: text("op-1"), name: text("Zoë, \"Z\"") };
     archived(
         "5QHA6VB",
         Conversation {
@@ -72,14 +76,10 @@ pub(crate) fn rich() -> ArchivedConversation {
             tags: vec!["vip".to_owned(), "a,b".to_owned(), "say \"hi\"".to_owned()],
             notes: text("line one\nline two"),
             feedback: Some(Feedback::Positive),
-            messages: vec![
-                greeting,
-                question,
-                message(Role::HumanAgent, answer_time, every_other_part()),
-                transfer,
-            ],
+            messages: vec![greeting, question, answer, transfer],
             extra: object(&json!({"geo": {"country": "DE"}, "n": null})),
             derived: vec!["updated_at".to_owned()],
+            rating: Some(Rating { value: 4.5, scale: 5.0 }),
         },
     )
 }
@@ -117,12 +117,13 @@ fn every_other_part() -> Vec<Part> {
     ]
 }
 
-/// What a spreadsheet would run, in every place that foreign text reaches.
+/// Text that a spreadsheet would run as a formula, in every field that takes text.
 pub(crate) fn formulas() -> ArchivedConversation {
     let text = |text: &str| Some(text.to_owned());
     let mut answer = message(Role::Assistant, time(NOON), vec![Part::text("\tTAB")]);
     answer.id = text("\rCR");
     answer.score = Some(1.0);
+    answer.author = Author { kind: None, id: text("+1"), name: text("@bot") };
     archived(
         "-agent",
         Conversation {
@@ -140,7 +141,7 @@ pub(crate) fn formulas() -> ArchivedConversation {
     )
 }
 
-/// Nothing but an id, and one message of which the vendor says nothing.
+/// A conversation with an id and one message, and no other field.
 pub(crate) fn bare() -> ArchivedConversation {
     let messages = vec![Message::empty(Role::System)];
     archived("a", Conversation { messages, ..Conversation::empty(ConversationId::new("conv_0")) })
@@ -171,6 +172,7 @@ fn rich_document() -> Value {
                 "position": 0, "id": null, "role": "assistant", "created_at": null,
                 "text": "Hi — how can I help?", "parts": [{"type": "text", "text": "Hi — how can I help?"}],
                 "feedback": null, "score": 0.25,
+                "author": {"kind": "bot", "id": null, "name": null}, "internal": false,
             },
             {
                 "position": 1, "id": "msg_1", "role": "user", "created_at": "2024-12-01T12:00:00Z",
@@ -180,18 +182,22 @@ fn rich_document() -> Value {
                     {"type": "text", "text": "注文はどこ?\n🧡 שלום\u{0}"},
                 ],
                 "feedback": "negative", "score": null, "extra": {"lang": "de"},
+                "author": {"kind": "customer", "id": null, "name": null}, "internal": false,
             },
             {
                 "position": 2, "id": null, "role": "human_agent", "created_at": "2024-12-01T12:00:02.500Z",
                 "text": "", "parts": other_parts_document(), "feedback": null, "score": null,
+                "author": {"kind": "agent", "id": "op-1", "name": "Zoë, \"Z\""}, "internal": false,
             },
             {
                 "position": 3, "id": null, "role": "other", "role_raw": "supervisor", "created_at": null,
                 "text": "", "parts": [], "feedback": null, "score": null,
+                "author": {"kind": "agent", "id": null, "name": null}, "internal": true,
             },
         ],
         "extra": {"geo": {"country": "DE"}, "n": null},
         "derived": ["updated_at"],
+        "rating": {"value": 4.5, "scale": 5.0},
     })
 }
 
@@ -230,8 +236,10 @@ fn formulas_document() -> Value {
         "messages": [{
             "position": 0, "id": "\rCR", "role": "assistant", "created_at": "2024-12-01T12:00:00Z",
             "text": "\tTAB", "parts": [{"type": "text", "text": "\tTAB"}], "feedback": null, "score": 1.0,
+            "author": {"kind": "bot", "id": "+1", "name": "@bot"}, "internal": false,
         }],
         "extra": {},
+        "rating": null,
     })
 }
 
@@ -248,8 +256,10 @@ fn bare_document() -> Value {
         "messages": [{
             "position": 0, "id": null, "role": "system", "created_at": null,
             "text": "", "parts": [], "feedback": null, "score": null,
+            "author": {"kind": "system", "id": null, "name": null}, "internal": false,
         }],
         "extra": {},
+        "rating": null,
     })
 }
 

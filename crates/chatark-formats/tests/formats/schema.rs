@@ -1,6 +1,6 @@
 //! The published schemas: every export obeys them, and they can fail.
 
-use chatark_core::{Channel, Feedback, Role, Status};
+use chatark_core::{AuthorKind, Channel, Feedback, Role, Status};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -69,6 +69,13 @@ fn broken_documents_are_rejected() {
         ("/messages/2/parts/0/type", json!("call")),
         ("/messages/2/parts/3/options", json!(null)),
         ("/messages/2/parts/8/fields/0/label", json!(1)),
+        ("/messages/0/author", json!(null)),
+        ("/messages/0/author/kind", json!("assistant")),
+        ("/messages/2/author/name", json!(7)),
+        ("/messages/0/internal", json!(null)),
+        ("/rating", json!(4.5)),
+        ("/rating/value", json!(-1)),
+        ("/rating/scale", json!(0)),
     ];
     for (pointer, value) in breakages {
         let mut broken = good.clone();
@@ -83,9 +90,10 @@ fn no_field_may_be_missing_or_unknown() {
     let good = &samples::documents()[0];
     let optional = ["derived", "role_raw", "input"];
     // Every object that the schema owns: all but the two `extra` and the values that are any JSON.
-    let mut owned: Vec<String> = ["", "/contact"].map(str::to_owned).to_vec();
+    let mut owned: Vec<String> = ["", "/contact", "/rating"].map(str::to_owned).to_vec();
     for message in 0..4 {
         owned.push(format!("/messages/{message}"));
+        owned.push(format!("/messages/{message}/author"));
     }
     for part in 0..10 {
         owned.push(format!("/messages/2/parts/{part}"));
@@ -145,6 +153,8 @@ fn the_schemas_list_the_words_of_the_model() {
     assert_eq!(conversation["$defs"]["feedback"]["enum"], feedback);
     let roles = words(Role::ALL.iter().map(|role| role.as_str()).collect(), false);
     assert_eq!(conversation["$defs"]["message"]["properties"]["role"]["enum"], roles);
+    let kinds = words(AuthorKind::ALL.iter().map(|kind| kind.as_str()).collect(), true);
+    assert_eq!(conversation["$defs"]["author"]["properties"]["kind"]["enum"], kinds);
     let (manifest, _) = manifest_schema();
     assert_eq!(manifest["properties"]["selection"]["properties"]["channel"]["enum"], channels);
 }
