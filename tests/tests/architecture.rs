@@ -23,13 +23,14 @@ fn arrows_point_one_way() {
     assert_eq!(ours("chatark-core"), Vec::<String>::new());
     assert_eq!(ours("chatark-http"), ["chatark-core"]);
     for provider in ["chatark-chatbase-v1", "chatark-chatbase-v2", "chatark-convocore-v3"] {
-        assert_eq!(ours(provider), ["chatark-core", "chatark-http"], "{provider}");
+        assert_eq!(ours(provider), ["chatark-core", "chatark-http", "chatark-target"], "{provider}");
     }
     assert_eq!(ours("chatark-archive"), ["chatark-core"]);
     assert_eq!(ours("chatark-formats"), ["chatark-core"]);
+    assert_eq!(ours("chatark-target"), ["chatark-core"]);
     assert_eq!(ours("chatark-engine"), ["chatark-archive", "chatark-core"]);
     assert_eq!(ours("chatark-report"), ["chatark-archive", "chatark-core", "chatark-formats"]);
-    assert_eq!(ours("chatark-migrate"), ["chatark-archive", "chatark-core", "chatark-formats"]);
+    assert_eq!(ours("chatark-migrate"), ["chatark-archive", "chatark-core", "chatark-formats", "chatark-target"]);
     assert_eq!(ours("chatark-sandbox"), Vec::<String>::new());
 }
 
@@ -44,6 +45,7 @@ fn crates_do_not_know_what_they_must_not_know() {
         ("chatark-archive", &["tokio", "reqwest", "clap", "indicatif", "csv"]),
         ("chatark-engine", &["reqwest", "rusqlite", "clap", "indicatif", "csv"]),
         ("chatark-formats", &["tokio", "reqwest", "rusqlite", "clap", "indicatif"]),
+        ("chatark-target", &["tokio", "reqwest", "rusqlite", "clap", "indicatif", "csv"]),
         ("chatark-report", &["tokio", "reqwest", "rusqlite", "clap", "indicatif", "chrono"]),
         ("chatark-migrate", &["reqwest", "rusqlite", "clap", "indicatif"]),
         ("chatark-sandbox", &["reqwest", "rusqlite", "clap"]),

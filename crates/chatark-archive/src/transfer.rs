@@ -1,34 +1,34 @@
-//! The ledger of migrations: what was carried to which target, under which id it is there, and how far it came.
+//! The ledger of migrations: what was sent to which target, under which id it is there, and how far it came.
 //!
-//! A row is written before anything is sent, so that what a killed run left at a target can be looked for.
+//! A row is written before anything is sent, so that whatever a killed run left at a target can be looked for.
 
-use chatark_core::{ConversationId, DataKind, Error, ErrorKind, Result, SourceName, Timestamp};
+use chatark_core::{ConversationId, Error, ErrorKind, Result, SourceName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::open::Archive;
 use crate::values::{count, database, timestamp, uncount};
 
-/// Something that was carried to a target, or is about to be.
+/// An item that was sent to a target, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// What tells it from others of its kind; the same in every run.
-    pub mark: String,
+    /// What tells it from all others of its kind; the same in every run.
+    pub idempotency_key: String,
     /// The text by which it is found again at the target.
-    pub sign: String,
+    pub external_id: String,
     /// How far it came.
     pub state: TransferState,
     /// The target's id, where it is known.
     pub target_id: Option<String>,
-    /// The conversation that it was made of, where it was made of one.
+    /// The conversation it was made of, where it was made of one.
     pub origin: Option<(SourceName, ConversationId)>,
-    /// How many messages it carries.
+    /// The number of messages in it.
     pub messages: u64,
     /// The SHA-256 of what was sent.
     pub digest: [u8; 32],
-    /// What the vendor said, where it refused.
+    /// The vendor's error, where it refused the item.
     pub error: Option<String>,
-    /// When the row was last changed.
-    pub changed_at: Option<Timestamp>,
+    /// When the row last changed.
+    pub updated_at: Option<Timestamp>,
 }
 
 /// How far a transfer came.
@@ -36,9 +36,9 @@ pub struct Transfer {
 pub enum TransferState {
     /// It was about to be created; whether it was is not known.
     Intended,
-    /// It is there, and not yet complete.
+    /// It is at the target, and not yet complete.
     Created,
-    /// It is there, complete.
+    /// It is at the target, and complete.
     Done,
     /// The vendor refused it.
     Refused,
@@ -47,7 +47,7 @@ pub enum TransferState {
 impl TransferState {
     const ALL: [Self; 4] = [Self::Intended, Self::Created, Self::Done, Self::Refused];
 
-    /// Returns the word that the archive holds.
+    /// Returns its word in the archive.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Intended => "intended",
@@ -62,63 +62,63 @@ const COLUMNS: &str =
     "mark, sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at";
 
 impl Archive {
-    /// Returns what is known of the transfer of a mark.
-    pub fn transfer(&self, target: &str, cargo: DataKind, mark: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("transfer", "mark", target, cargo, mark)
+    /// Returns the transfer of an idempotency key. A kind is the word for it, such as `history`.
+    pub fn transfer(&self, target: &str, kind: &str, key: &str) -> Result<Option<Transfer>> {
+        self.find_transfer("transfer", "mark", target, kind, key)
     }
 
-    /// Returns the transfer that is found by a sign.
-    pub fn transfer_by_sign(&self, target: &str, cargo: DataKind, sign: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("transfer INDEXED BY transfer_by_sign", "sign", target, cargo, sign)
+    /// Returns the transfer of an external id.
+    pub fn transfer_by_external_id(&self, target: &str, kind: &str, id: &str) -> Result<Option<Transfer>> {
+        self.find_transfer("transfer INDEXED BY transfer_by_sign", "sign", target, kind, id)
     }
 
-    /// Returns the transfer that the target knows by an id.
-    pub fn transfer_by_id(&self, target: &str, cargo: DataKind, id: &str) -> Result<Option<Transfer>> {
-        self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, cargo, id)
+    /// Returns the transfer of an id that the target has given.
+    pub fn transfer_by_target_id(&self, target: &str, kind: &str, id: &str) -> Result<Option<Transfer>> {
+        self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, kind, id)
     }
 
-    /// The index is named, since without statistics SQLite takes the primary key and reads all of a target's rows.
+    /// Names the index: without statistics, SQLite would read all rows of the target by its primary key.
     fn find_transfer(
         &self,
         table: &str,
         column: &str,
         target: &str,
-        cargo: DataKind,
+        kind: &str,
         value: &str,
     ) -> Result<Option<Transfer>> {
         let failed = database("read the ledger of migrations");
-        // Where two share a sign, the one that is being looked for comes first.
+        // Of two with one external id, the one that is being looked for comes first.
         let sql = format!(
             "SELECT {COLUMNS} FROM {table} WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
              ORDER BY state = 'intended' DESC LIMIT 1"
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
         let found = statement
-            .query_row(params![target, cargo.as_str(), value], |row| Ok(read(row)))
+            .query_row(params![target, kind, value], |row| Ok(read(row)))
             .optional()
             .map_err(&failed)?;
         found.transpose()
     }
 
-    /// Writes transfers, whatever was known of them, in one transaction.
+    /// Writes transfers in one transaction, in place of what was known of them.
     ///
-    /// What is intended is on the disk before this returns, so that a power cut cannot hide what was sent after it.
-    pub fn keep_transfers(&mut self, target: &str, cargo: DataKind, transfers: &[Transfer]) -> Result<()> {
+    /// Intended transfers are on the disk when this returns, so that a power cut cannot hide what was sent after it.
+    pub fn save_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
         if !is_intended {
-            return self.write_transfers(target, cargo, transfers);
+            return self.write_transfers(target, kind, transfers);
         }
         let force = |archive: &Self, level: &str| {
             let set = archive.connection.pragma_update(None, "synchronous", level);
             set.map_err(database("write the ledger of migrations"))
         };
         force(self, "FULL")?;
-        let written = self.write_transfers(target, cargo, transfers);
+        let written = self.write_transfers(target, kind, transfers);
         force(self, "NORMAL")?;
         written
     }
 
-    fn write_transfers(&mut self, target: &str, cargo: DataKind, transfers: &[Transfer]) -> Result<()> {
+    fn write_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
         let sql = format!(
@@ -130,9 +130,9 @@ impl Archive {
             let mut statement = transaction.prepare_cached(&sql).map_err(failed())?;
             let row = params![
                 target,
-                cargo.as_str(),
-                transfer.mark,
-                transfer.sign,
+                kind,
+                transfer.idempotency_key,
+                transfer.external_id,
                 transfer.state.as_str(),
                 transfer.target_id,
                 origin.map(|(source, _)| source.as_str()),
@@ -140,61 +140,61 @@ impl Archive {
                 count(transfer.messages),
                 transfer.digest,
                 transfer.error,
-                transfer.changed_at.map(Timestamp::microseconds).unwrap_or_default(),
+                transfer.updated_at.map(Timestamp::microseconds).unwrap_or_default(),
             ];
             statement.execute(row).map_err(failed())?;
         }
         transaction.commit().map_err(failed())
     }
 
-    /// Gives a transfer another mark; what is known of it stays.
-    pub fn rename_transfer(&mut self, target: &str, cargo: DataKind, from: &str, to: &str) -> Result<()> {
+    /// Changes the idempotency key of a transfer.
+    pub fn rekey_transfer(&mut self, target: &str, kind: &str, from: &str, to: &str) -> Result<()> {
         let sql = "UPDATE transfer SET mark = ?4 WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
-        let renamed = self.connection.execute(sql, params![target, cargo.as_str(), from, to]);
+        let renamed = self.connection.execute(sql, params![target, kind, from, to]);
         renamed.map(drop).map_err(database("write the ledger of migrations"))
     }
 
-    /// Takes back transfers of which nothing was sent.
-    pub fn forget_transfers(&mut self, target: &str, cargo: DataKind, marks: &[&str]) -> Result<()> {
+    /// Deletes transfers of which nothing was sent.
+    pub fn delete_transfers(&mut self, target: &str, kind: &str, keys: &[&str]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
-        for mark in marks {
+        for key in keys {
             let sql = "DELETE FROM transfer WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
-            transaction.execute(sql, params![target, cargo.as_str(), mark]).map_err(failed())?;
+            transaction.execute(sql, params![target, kind, key]).map_err(failed())?;
         }
         transaction.commit().map_err(failed())
     }
 
-    /// Forgets everything of a kind that was carried to a target, or of all kinds, and returns how much that was.
-    pub fn forget_target(&mut self, target: &str, cargo: Option<DataKind>) -> Result<u64> {
+    /// Deletes every transfer of a target, of one kind or of all, and returns their number.
+    pub fn forget_target(&mut self, target: &str, kind: Option<&str>) -> Result<u64> {
         let sql = "DELETE FROM transfer WHERE target = ?1 AND (?2 IS NULL OR cargo = ?2)";
-        let deleted = self.connection.execute(sql, params![target, cargo.map(DataKind::as_str)]);
+        let deleted = self.connection.execute(sql, params![target, kind]);
         Ok(deleted.map_err(database("write the ledger of migrations"))? as u64)
     }
 
-    /// Counts the transfers of a kind that reached a state.
-    pub fn count_transfers(&self, target: &str, cargo: DataKind, state: TransferState) -> Result<u64> {
+    /// Counts the transfers of a kind in a state.
+    pub fn count_transfers(&self, target: &str, kind: &str, state: TransferState) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer WHERE target = ?1 AND cargo = ?2 AND state = ?3";
         let number: i64 = self
             .connection
-            .query_row(sql, params![target, cargo.as_str(), state.as_str()], |row| row.get(0))
+            .query_row(sql, params![target, kind, state.as_str()], |row| row.get(0))
             .map_err(database("read the ledger of migrations"))?;
         Ok(uncount(number))
     }
 
-    /// Counts what was begun and neither completed nor refused.
-    pub fn count_begun(&self, target: &str, cargo: DataKind) -> Result<u64> {
+    /// Counts the transfers that were begun, and neither completed nor refused.
+    pub fn count_unfinished_transfers(&self, target: &str, kind: &str) -> Result<u64> {
         let sql = "SELECT count(*) FROM transfer
             WHERE target = ?1 AND cargo = ?2 AND state IN ('intended', 'created') AND error IS NULL";
         let number: i64 = self
             .connection
-            .query_row(sql, params![target, cargo.as_str()], |row| row.get(0))
+            .query_row(sql, params![target, kind], |row| row.get(0))
             .map_err(database("read the ledger of migrations"))?;
         Ok(uncount(number))
     }
 
-    /// Gives every transfer to `take`, with its target and kind, sorted by them, then source, conversation and mark.
-    pub fn each_transfer(&self, mut take: impl FnMut(&str, DataKind, &Transfer) -> Result<()>) -> Result<()> {
+    /// Passes every transfer to `take`, with its target and kind, sorted by them, then by source, conversation and key.
+    pub fn each_transfer(&self, mut take: impl FnMut(&str, &str, &Transfer) -> Result<()>) -> Result<()> {
         let failed = database("read the ledger of migrations");
         let sql = format!(
             "SELECT {COLUMNS}, target, cargo FROM transfer ORDER BY target, cargo, source, conversation_id, mark"
@@ -203,8 +203,8 @@ impl Archive {
         let mut rows = statement.query([]).map_err(&failed)?;
         while let Some(row) = rows.next().map_err(&failed)? {
             let target: String = row.get(10).map_err(&failed)?;
-            let cargo: String = row.get(11).map_err(&failed)?;
-            take(&target, known(DataKind::from_word(&cargo))?, &read(row)?)?;
+            let kind: String = row.get(11).map_err(&failed)?;
+            take(&target, &kind, &read(row)?)?;
         }
         Ok(())
     }
@@ -219,15 +219,15 @@ fn read(row: &Row<'_>) -> Result<Transfer> {
         .zip(conversation)
         .map(|(source, id)| SourceName::new(source).map(|source| (source, ConversationId::new(id))));
     Ok(Transfer {
-        mark: row.get(0).map_err(&failed)?,
-        sign: row.get(1).map_err(&failed)?,
-        state: known(TransferState::ALL.into_iter().find(|held| held.as_str() == state))?,
+        idempotency_key: row.get(0).map_err(&failed)?,
+        external_id: row.get(1).map_err(&failed)?,
+        state: known(TransferState::ALL.into_iter().find(|known| known.as_str() == state))?,
         target_id: row.get(3).map_err(&failed)?,
         origin: origin.transpose()?,
         messages: uncount(row.get(6).map_err(&failed)?),
         digest: row.get(7).map_err(&failed)?,
         error: row.get(8).map_err(&failed)?,
-        changed_at: timestamp(row.get(9).map_err(&failed)?),
+        updated_at: timestamp(row.get(9).map_err(&failed)?),
     })
 }
 

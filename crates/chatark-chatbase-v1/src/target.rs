@@ -1,15 +1,16 @@
-//! Writes people into Chatbase v1 as contacts. History has no way in, and no other call is made.
+//! Writes people into Chatbase v1 as contacts. The API takes no history, and no other call is made.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::fields::put;
-use chatark_core::{
-    Capabilities, DataKind, Error, ErrorKind, FieldOutcome, Found, KindLimits, LossReport, MigrationItem,
-    OutboundItem, Person, Result, Rule, Settings, Target, Visitor, list_under,
-};
+use chatark_core::{Error, ErrorKind, Result, Settings};
 use chatark_http::{Call, Connector, PageGuard};
+use chatark_target::{
+    Capabilities, DataKind, FieldOutcome, FieldRule, HeldItem, KindLimits, LossReport, MigrationItem,
+    OutboundItem, Person, Target, Visitor, array_body,
+};
 use serde_json::{Map, Value};
 
 use crate::DESCRIPTOR;
@@ -18,15 +19,19 @@ use crate::wire::{Acknowledged, KnownContacts};
 
 const CREATE: &str = "create contacts";
 const LIST: &str = "list contacts";
-/// The most contacts of one call and of one page, by the vendor's documents.
-const AT_ONCE: usize = 1_000;
+/// The most contacts of one request and of one page, by the vendor's documents.
+const CONTACTS_LIMIT: usize = 1_000;
 
 const ATTRIBUTE: &str =
-    "as a custom attribute of this name, where the agent has one; else the vendor drops it without a word";
-const NEWEST: &str = "one contact for each person: the newest value that is known";
+    "as a custom attribute of this name, if the agent has one; otherwise the vendor drops it silently";
+const NEWEST: &str = "one contact for each person: the newest known value";
 
-const RULES: &[Rule] = &[
-    ("contact.id", FieldOutcome::Kept, "as external_id; where two people share one, the second has another"),
+const RULES: &[FieldRule] = &[
+    (
+        "contact.id",
+        FieldOutcome::Kept,
+        "as external_id; of two people who share one, the second gets another",
+    ),
     ("contact.name", FieldOutcome::Kept, NEWEST),
     ("contact.email", FieldOutcome::Kept, NEWEST),
     ("contact.phone", FieldOutcome::Kept, NEWEST),
@@ -36,21 +41,21 @@ const RULES: &[Rule] = &[
 ];
 
 /// What the vendor takes, by its documents of autumn 2026.
-const TERMS: Capabilities = Capabilities {
+const CAPABILITIES: Capabilities = Capabilities {
     title: DESCRIPTOR.title,
-    takings: &[KindLimits {
-        cargo: DataKind::Contacts,
-        at_once: AT_ONCE,
-        requests_each: 0,
-        listed_at_once: AT_ONCE as u64,
+    kinds: &[KindLimits {
+        kind: DataKind::Contacts,
+        items_per_request: CONTACTS_LIMIT,
+        further_requests: 0,
+        items_per_page: CONTACTS_LIMIT as u64,
         unique_email: true,
         text_characters: None,
         rules: RULES,
     }],
     pace: None,
     notes: &[
-        "Chatbase takes no history: chat would answer anew, at a cost, with today's date; conversations stay in the archive",
-        "an e-mail address can be there once: who has it there already is left as they are",
+        "Chatbase takes no history: its chat call would answer again, cost credits and use today's date; conversations stay in the archive",
+        "Chatbase takes each e-mail address once: contacts that exist already are not changed",
     ],
 };
 
@@ -61,57 +66,54 @@ pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<d
 
 #[async_trait]
 impl Target for ChatbaseV1 {
-    fn terms(&self) -> &'static Capabilities {
-        &TERMS
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
-    fn pack(&self, load: MigrationItem<'_>, _: &mut LossReport) -> Result<Option<OutboundItem>> {
-        let MigrationItem::Person(person) = load else { return Ok(None) };
-        let (mark, sign) = (person.key.clone(), person.external_id.clone());
-        let (creation, former_marks) = (user(person).into(), person.former_keys.clone());
+    fn pack(&self, item: MigrationItem<'_>, _: &mut LossReport) -> Result<Option<OutboundItem>> {
+        let MigrationItem::Person(person) = item else { return Ok(None) };
         let email = person.contact.email.as_deref().map(|email| email.trim().to_lowercase());
-        let completion = Bytes::new();
         Ok(Some(OutboundItem {
-            mark,
-            former_marks,
-            sign,
+            idempotency_key: person.key.clone(),
+            previous_keys: person.previous_keys.clone(),
+            external_id: person.external_id.clone(),
             email,
             origin: None,
             messages: 0,
-            creation,
-            completion,
+            create_body: user(person).into(),
+            complete_body: Bytes::new(),
         }))
     }
 
-    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
-        if cargo != DataKind::Contacts {
-            return Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken"));
+    async fn create(&self, kind: DataKind, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
+        if kind != DataKind::Contacts {
+            return Err(Error::new(ErrorKind::Unexpected, CREATE, "only contacts can be created"));
         }
         let call =
-            Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(list_under("users", parcels));
+            Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(array_body("users", items));
         let answer: Acknowledged = self.client.json(&call).await?;
-        Ok(parcels.iter().map(|parcel| answer.id_of(&parcel.sign)).collect())
+        Ok(items.iter().map(|item| answer.id_of(&item.external_id)).collect())
     }
 
     async fn settle(&self, ago: Duration) -> Result<()> {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, _: DataKind, look: Visitor<'_>) -> Result<()> {
+    async fn each_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])
                 .query("page", page)
-                .query("per_page", AT_ONCE);
+                .query("per_page", CONTACTS_LIMIT);
             let answer: KnownContacts = self.client.json(&call).await?;
-            let mut shown = Vec::new();
+            let mut listed = Vec::new();
             for contact in &answer.data {
-                let (id, sign, email) = (contact.id(), contact.external_id(), contact.email());
-                let found = Found { id, sign, messages: None, email };
-                look(&found)?;
-                shown.push((found.id, found.sign));
+                let (id, external_id, email) = (contact.id(), contact.external_id(), contact.email());
+                let held = HeldItem { id, external_id, messages: None, email };
+                visitor(&held)?;
+                listed.push((held.id, held.external_id));
             }
-            if !guard.advance(LIST, &shown, answer.total)? {
+            if !guard.advance(LIST, &listed, answer.total)? {
                 break;
             }
         }
@@ -119,6 +121,7 @@ impl Target for ChatbaseV1 {
     }
 }
 
+/// Returns the vendor's JSON of a contact.
 fn user(person: &Person) -> String {
     let contact = &person.contact;
     let mut attributes = Map::new();

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatark_archive::Part;
-use chatark_core::{Channel, DataKind, Feedback, Status, Timestamp, Zone, time};
+use chatark_core::{Channel, Feedback, Status, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
+use chatark_target::DataKind;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -306,7 +307,7 @@ pub(crate) struct Move {
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
     /// Of what the agent takes, this alone: history, contacts or knowledge [default: all]
-    #[arg(long, value_name = "KIND", value_parser = cargo)]
+    #[arg(long, value_name = "KIND", value_parser = data_kind)]
     pub(crate) only: Option<DataKind>,
     /// Let knowledge go as a few long texts in place of single questions and answers
     #[arg(long)]
@@ -383,7 +384,7 @@ pub(crate) struct MigrateForgetArgs {
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
     /// This kind alone: history, contacts or knowledge [default: all]
-    #[arg(long, value_name = "KIND", value_parser = cargo)]
+    #[arg(long, value_name = "KIND", value_parser = data_kind)]
     pub(crate) only: Option<DataKind>,
     /// Forget without asking
     #[arg(long, short)]
@@ -454,7 +455,7 @@ fn channel(word: &str) -> Result<Channel, String> {
     Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
 }
 
-fn cargo(word: &str) -> Result<DataKind, String> {
+fn data_kind(word: &str) -> Result<DataKind, String> {
     DataKind::from_word(word).ok_or_else(|| "write `history`, `contacts` or `knowledge`".to_owned())
 }
 

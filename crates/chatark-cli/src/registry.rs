@@ -1,30 +1,49 @@
 //! The list of providers: one line for each vendor API.
 
-use chatark_core::{Descriptor, Provider, Result, SettingProblem, Settings, Target};
+use chatark_core::{Descriptor, Error, ErrorKind, Provider, Result, SettingProblem, Settings};
 use chatark_http::Connector;
+use chatark_target::Target;
+
+/// Connects a source to write into it.
+pub(crate) type ConnectTarget = fn(&Settings, Connector) -> Result<Box<dyn Target>>;
 
 /// What the command line needs of a provider crate.
 pub(crate) struct Entry {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) validate: fn(&Settings) -> Vec<SettingProblem>,
     pub(crate) connect: fn(&Settings, Connector) -> Result<Box<dyn Provider>>,
-    pub(crate) connect_target: fn(&Settings, Connector) -> Result<Box<dyn Target>>,
+    connect_target: Option<ConnectTarget>,
 }
 
-/// Declares the entry of a provider crate, all of which have the same functions.
+impl Entry {
+    /// Returns what connects a source to write into it. Fails for a provider that can only be read.
+    pub(crate) fn connect_target(&self) -> Result<ConnectTarget> {
+        self.connect_target.ok_or_else(|| {
+            let message = format!("{} takes no data: it can only be read", self.descriptor.title);
+            let writable = PROVIDERS.iter().filter(|entry| entry.connect_target.is_some());
+            let hint = format!("choose a format, or a source of {}", quoted(writable));
+            Error::new(ErrorKind::Usage, "choose the target", message).hint(hint)
+        })
+    }
+}
+
+/// Declares the entry of a provider crate, which may have a target.
 macro_rules! entry {
-    ($provider:ident) => {
+    ($provider:ident, $connect_target:expr) => {
         Entry {
             descriptor: &$provider::DESCRIPTOR,
             validate: $provider::validate,
             connect: $provider::connect,
-            connect_target: $provider::connect_target,
+            connect_target: $connect_target,
         }
     };
 }
 
-pub(crate) const PROVIDERS: &[Entry] =
-    &[entry!(chatark_chatbase_v1), entry!(chatark_chatbase_v2), entry!(chatark_convocore_v3)];
+pub(crate) const PROVIDERS: &[Entry] = &[
+    entry!(chatark_chatbase_v1, Some(chatark_chatbase_v1::connect_target)),
+    entry!(chatark_chatbase_v2, Some(chatark_chatbase_v2::connect_target)),
+    entry!(chatark_convocore_v3, Some(chatark_convocore_v3::connect_target)),
+];
 
 /// Returns the provider of a name.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
@@ -33,6 +52,24 @@ pub(crate) fn find(name: &str) -> Option<&'static Entry> {
 
 /// Returns the names of all providers, quoted for a message.
 pub(crate) fn names() -> String {
-    let names: Vec<_> = PROVIDERS.iter().map(|entry| format!("`{}`", entry.descriptor.name)).collect();
+    quoted(PROVIDERS)
+}
+
+fn quoted<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
+    let names: Vec<_> = entries.into_iter().map(|entry| format!("`{}`", entry.descriptor.name)).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_without_a_target_cannot_be_written_into() {
+        let read_only = entry!(chatark_chatbase_v1, None);
+        let error = read_only.connect_target().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains("Chatbase API v1 takes no data"), "{error}");
+        assert!(error.next_step().is_some_and(|hint| hint.contains("`convocore-v3`")));
+    }
 }

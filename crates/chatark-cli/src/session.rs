@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Origin, Result, SourceName, Target};
+use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
 use chatark_engine::{Source, now};
 use chatark_http::{Budget, BudgetLimits, Connector, RateLimiters, SecretString};
+use chatark_target::Target;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
@@ -125,18 +126,19 @@ impl Session {
 
     /// Connects a source to write into it, with its key.
     pub(crate) fn connect_target(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
+        let connect = source.entry.connect_target()?;
         if let Some(warning) = source.key.warning() {
             ui.warn(&format!("{}: {warning}", source.name));
         }
         let key = source.key.resolve().map_err(|error| error.with("source", &source.name))?;
-        let target = (source.entry.connect_target)(&source.settings, self.connector(source, key, ui))?;
-        Ok(target.into())
+        Ok(connect(&source.settings, self.connector(source, key, ui))?.into())
     }
 
     /// Connects a source to say what could be written into it, without a key and without a call.
     pub(crate) fn connect_target_offline(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
+        let connect = source.entry.connect_target()?;
         let connector = self.connector(source, SecretString::default(), ui);
-        Ok((source.entry.connect_target)(&source.settings, connector)?.into())
+        Ok(connect(&source.settings, connector)?.into())
     }
 
     fn connector(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Connector {

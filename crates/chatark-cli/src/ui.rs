@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use chatark_archive::{Progress, Verdict};
-use chatark_core::{DataKind, Error, SourceName};
+use chatark_core::{Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{HttpEvent, HttpObserver};
 use chatark_migrate::Tally;
+use chatark_target::DataKind;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -197,8 +198,8 @@ impl Ui {
 
     /// Takes away what was drawn of a migration.
     pub(crate) fn end_migration(&self) {
-        for cargo in DataKind::ALL {
-            self.end_source(cargo.as_str());
+        for kind in DataKind::ALL {
+            self.end_source(kind.as_str());
         }
     }
 
@@ -235,8 +236,8 @@ impl Observer for Ui {
 }
 
 impl chatark_migrate::Progress for Ui {
-    fn advance(&self, cargo: DataKind, tally: &Tally) {
-        let name = cargo.as_str();
+    fn advance(&self, kind: DataKind, tally: &Tally) {
+        let name = kind.as_str();
         let is_new = !self.sources().contains_key(name);
         if is_new {
             self.begin_source(name);

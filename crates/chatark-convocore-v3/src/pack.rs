@@ -1,36 +1,38 @@
-//! The shared model to Convocore's JSON: conversations with their turns, and leads. Pure.
+//! Maps the shared model to Convocore's JSON: conversations with their turns, and leads. Pure.
 //!
-//! What can be written, and in which form: the vendor's own public code and documents up to August 2026, as told in
-//! `docs/vendors/convocore-v3.md`. `form` and `input` can be read and not written.
+//! By the vendor's public code and documents up to August 2026, see `docs/vendors/convocore-v3.md`. Messages of the
+//! types `form` and `input` can be read, but not written.
 
 use bytes::Bytes;
 use chatark_core::fields::put;
 use chatark_core::{
-    ArchivedConversation, Card, Channel, ChoiceOption, Feedback, FieldOutcome, LossReport, Message, ORIGIN,
-    OutboundItem, Part, Person, Role, Rule, Status, Timestamp, origin_in,
+    ArchivedConversation, Card, Channel, ChoiceOption, Feedback, Message, Part, Role, Status, Timestamp,
+};
+use chatark_target::{
+    COPY_NOTE, FieldOutcome, FieldRule, LossReport, Original, OutboundItem, Person, original_in,
 };
 use serde_json::{Map, Value, json};
 
-/// The largest body that the vendor's framework takes by default; its documents name no other limit.
+/// The largest request body in bytes: the default of the vendor's framework, since its documents name no limit.
 const MOST_BYTES: usize = 100_000;
-/// A trace is cut after so many characters, as the vendor cuts its own.
+/// The most characters of a trace; the vendor cuts its own traces there.
 const TRACE_CHARACTERS: usize = 2_000;
-/// How the tag begins that every conversation gets which was carried here.
+/// The beginning of the tag of every migrated conversation.
 pub(crate) const TAG: &str = "migrated:";
 
-const AS_TRACE: &str = "as a debug message, which people who work on the agent see";
-const CUT: &str = "as a debug message of its first 2,000 characters";
-const IN_NOTE: &str = "in the note, after the vendor's own id";
-const RULES: &[Rule] = &[
+const AS_TRACE: &str = "as a debug message, which only the agent's team sees";
+const CUT: &str = "as a debug message, cut to 2,000 characters";
+const IN_NOTE: &str = "in the note; the vendor gives an id of its own";
+const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Approximated, IN_NOTE),
     ("conversation.title", FieldOutcome::Kept, "as the title"),
     ("conversation.channel", FieldOutcome::Kept, ""),
     ("conversation.status", FieldOutcome::Kept, ""),
     ("conversation.created_at", FieldOutcome::Kept, "to the second"),
     ("conversation.updated_at", FieldOutcome::Approximated, "as the time of the last message"),
-    ("conversation.tags", FieldOutcome::Kept, "beside a tag that says where they come from"),
-    ("conversation.notes", FieldOutcome::Kept, "before a line that says where they come from"),
-    ("contact.id", FieldOutcome::Lost, "the vendor gives people ids of its own"),
+    ("conversation.tags", FieldOutcome::Kept, "with a tag for the origin"),
+    ("conversation.notes", FieldOutcome::Kept, "with a line for the origin"),
+    ("contact.id", FieldOutcome::Lost, "the vendor assigns ids of its own"),
     ("contact.*", FieldOutcome::Kept, "with the conversation"),
     ("message.role.user", FieldOutcome::Kept, "as human"),
     ("message.role.assistant", FieldOutcome::Kept, "as bot"),
@@ -41,62 +43,71 @@ const RULES: &[Rule] = &[
     ("message.id", FieldOutcome::Kept, "as mid"),
     ("message.created_at", FieldOutcome::Kept, "to the second"),
     ("message.feedback", FieldOutcome::Kept, "as true or false"),
-    ("part.text", FieldOutcome::Kept, "several of one message are joined"),
-    // Each of the other parts is noted by what becomes of it.
+    ("part.text", FieldOutcome::Kept, "several in one message are joined"),
+    // Other parts are counted one by one.
     ("part.*", FieldOutcome::Lost, ""),
 ];
 
-const ONE_LEAD: &str = "one lead for each person: the newest value that is known";
-/// What becomes of the fields of conversations in leads.
-pub(crate) const LEAD_RULES: &[Rule] = &[
-    ("contact.id", FieldOutcome::Lost, "the vendor gives leads ids of its own"),
+const ONE_LEAD: &str = "one lead for each person: the newest known value";
+/// What becomes of the fields of conversations when leads are made of them.
+pub(crate) const LEAD_RULES: &[FieldRule] = &[
+    ("contact.id", FieldOutcome::Lost, "the vendor assigns ids of its own"),
     ("contact.*", FieldOutcome::Kept, ONE_LEAD),
-    // What else conversations have goes with them as history, and is counted there.
+    // Other fields are migrated and counted with history.
     ("*", FieldOutcome::Lost, ""),
 ];
 
-/// Packs a conversation, or notes why it cannot go.
-pub(crate) fn conversation(found: &ArchivedConversation, losses: &mut LossReport) -> Option<OutboundItem> {
-    match packed(found) {
-        Ok(parcel) => {
-            note(found, losses);
-            Some(parcel)
+/// Packs a conversation, or counts it as left out.
+pub(crate) fn conversation(
+    archived: &ArchivedConversation,
+    loss_report: &mut LossReport,
+) -> Option<OutboundItem> {
+    match packed(archived) {
+        Ok(item) => {
+            count_fields(archived, loss_report);
+            Some(item)
         }
         Err(why) => {
-            losses.leave(why, found);
+            loss_report.add_left_out(why, archived);
             None
         }
     }
 }
 
-fn packed(found: &ArchivedConversation) -> Result<OutboundItem, &'static str> {
-    let conversation = &found.conversation;
+fn packed(archived: &ArchivedConversation) -> Result<OutboundItem, &'static str> {
+    let conversation = &archived.conversation;
     let times = || conversation.messages.iter().filter_map(|message| message.created_at);
     let began = conversation.created_at.or_else(|| times().min());
-    let began = began.ok_or("it has no time, and the vendor wants to know when it began")?;
+    let began = began.ok_or("it has no time, and the vendor requires one")?;
     let (counts, turns): (Vec<u64>, Vec<Value>) = conversation.messages.iter().filter_map(turn).unzip();
     if turns.is_empty() {
-        return Err("nothing in it can be shown there");
+        return Err("it has no message that the vendor can show");
     }
-    let sign = found.first_origin();
-    let creation = body(&json!({ "conversation": light(found, &sign, began) }));
-    let completion = body(&json!({ "turns": turns, "updateConversationMetadata": true }));
-    if creation.len().max(completion.len()) > MOST_BYTES {
-        return Err("it is larger than the 100,000 bytes that the vendor takes at once");
+    let original = Original::of(archived);
+    let create_body = body(&json!({ "conversation": header(archived, original.name(), began) }));
+    let complete_body = body(&json!({ "turns": turns, "updateConversationMetadata": true }));
+    if create_body.len().max(complete_body.len()) > MOST_BYTES {
+        return Err("it is larger than 100,000 bytes, the most that the vendor takes");
     }
-    let origin = Some((found.origin.source.clone(), conversation.id.clone()));
-    let mark = found.first_place();
-    let (messages, former_marks) = (counts.iter().sum(), Vec::new());
-    Ok(OutboundItem { mark, former_marks, sign, email: None, origin, messages, creation, completion })
+    Ok(OutboundItem {
+        idempotency_key: original.place().to_owned(),
+        previous_keys: Vec::new(),
+        external_id: original.name().to_owned(),
+        email: None,
+        origin: Some((archived.origin.source.clone(), conversation.id.clone())),
+        messages: counts.iter().sum(),
+        create_body,
+        complete_body,
+    })
 }
 
-/// Packs a person, where anything is known by which somebody could reach or greet them.
+/// Packs a person; `None` without a name, an e-mail address or a phone number.
 pub(crate) fn lead(person: &Person) -> Option<OutboundItem> {
     let contact = &person.contact;
     if contact.name.is_none() && contact.email.is_none() && contact.phone.is_none() {
         return None;
     }
-    let sign = one_line(&person.key);
+    let external_id = one_line(&person.key);
     let mut lead = Map::new();
     for (key, value) in [
         ("userName", &contact.name),
@@ -108,19 +119,16 @@ pub(crate) fn lead(person: &Person) -> Option<OutboundItem> {
     ] {
         put(&mut lead, key, value.as_deref());
     }
-    lead.insert("notes".to_owned(), format!("{ORIGIN}{sign}").into());
-    let creation = body(&Value::Object(lead));
-    let (mark, former_marks) = (person.key.clone(), person.former_keys.clone());
-    let completion = Bytes::new();
+    lead.insert("notes".to_owned(), format!("{COPY_NOTE}{external_id}").into());
     Some(OutboundItem {
-        mark,
-        former_marks,
-        sign,
+        idempotency_key: person.key.clone(),
+        previous_keys: person.previous_keys.clone(),
+        external_id,
         email: None,
         origin: None,
         messages: 0,
-        creation,
-        completion,
+        create_body: body(&Value::Object(lead)),
+        complete_body: Bytes::new(),
     })
 }
 
@@ -132,18 +140,18 @@ fn body(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-/// Returns everything of a conversation but its turns.
-fn light(found: &ArchivedConversation, sign: &str, began: Timestamp) -> Map<String, Value> {
-    let conversation = &found.conversation;
+/// Returns the vendor's JSON of a conversation without its turns.
+fn header(archived: &ArchivedConversation, original: &str, began: Timestamp) -> Map<String, Value> {
+    let conversation = &archived.conversation;
     let contact = &conversation.contact;
-    let mut light = Map::new();
-    light.insert("ts".to_owned(), seconds(began).into());
+    let mut header = Map::new();
+    header.insert("ts".to_owned(), seconds(began).into());
     let notes = conversation.notes.as_deref().filter(|notes| !notes.is_empty());
-    let origin = format!("{ORIGIN}{sign}");
+    let copy_note = format!("{COPY_NOTE}{original}");
     let notes = match notes {
-        None => origin,
-        Some(notes) if origin_in(notes).is_some() => notes.to_owned(),
-        Some(notes) => format!("{notes}\n{origin}"),
+        None => copy_note,
+        Some(notes) if original_in(notes).is_some() => notes.to_owned(),
+        Some(notes) => format!("{notes}\n{copy_note}"),
     };
     for (key, value) in [
         ("title", conversation.title.as_deref()),
@@ -157,12 +165,12 @@ fn light(found: &ArchivedConversation, sign: &str, began: Timestamp) -> Map<Stri
         ("state", conversation.status.and_then(|status| state(status).0)),
         ("notes", Some(&notes)),
     ] {
-        put(&mut light, key, value);
+        put(&mut header, key, value);
     }
     let mut tags = conversation.tags.clone();
-    tags.push(format!("{TAG}{}", found.origin.provider));
-    light.insert("tags".to_owned(), tags.into());
-    light
+    tags.push(format!("{TAG}{}", archived.origin.provider));
+    header.insert("tags".to_owned(), tags.into());
+    header
 }
 
 /// Returns the vendor's word for a channel, where it has one.
@@ -184,9 +192,9 @@ fn channel(channel: Channel) -> Option<&'static str> {
     })
 }
 
-/// Returns the vendor's word for a state, and what becomes of it.
+/// Returns the vendor's word for a status, and what becomes of it.
 ///
-/// A conversation that was carried here cannot go on, and must not call anybody to take it over.
+/// A migrated conversation is over, and must not ask anybody to take it over.
 fn state(status: Status) -> (Option<&'static str>, FieldOutcome) {
     match status {
         Status::Ended => (Some("ended_chat"), FieldOutcome::Kept),
@@ -194,35 +202,35 @@ fn state(status: Status) -> (Option<&'static str>, FieldOutcome) {
     }
 }
 
-/// Returns the turn of a message, with how many of the vendor's messages it has: one for its text, and one for each
-/// other part; `None` where nothing can be shown.
+/// Returns the turn of a message and the number of the vendor's messages in it: one for the text, and one for each
+/// other part. `None` if the vendor cannot show any of it.
 fn turn(message: &Message) -> Option<(u64, Value)> {
     let text = Some(message.text()).filter(|text| !text.is_empty());
-    let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(item);
-    let said = text.map(|text| ("text", json!({ "type": "text", "payload": { "message": text } })));
+    let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(part_item);
+    let texts = text.map(|text| ("text", json!({ "type": "text", "payload": { "message": text } })));
     let mut messages = Vec::new();
-    for (kind, item) in said.into_iter().chain(others) {
+    for (kind, item) in texts.into_iter().chain(others) {
         let role = if kind == TRACE { Role::System } else { message.role };
         let mut value = Map::new();
         value.insert("from".to_owned(), speaker(role).into());
         value.insert("type".to_owned(), kind.into());
         value.insert("item".to_owned(), item);
-        date(&mut value, message);
+        set_time(&mut value, message);
         if messages.is_empty() {
             put(&mut value, "mid", message.id.as_deref());
             if let Some(feedback) = message.feedback {
                 value.insert("feedback".to_owned(), (feedback == Feedback::Positive).into());
             }
         }
-        generated(&mut value, role);
+        set_generated(&mut value, role);
         messages.push(Value::Object(value));
     }
     let count = messages.len() as u64;
     let mut value = Map::new();
     value.insert("from".to_owned(), speaker(message.role).into());
     value.insert("messages".to_owned(), messages.into());
-    date(&mut value, message);
-    generated(&mut value, message.role);
+    set_time(&mut value, message);
+    set_generated(&mut value, message.role);
     (count > 0).then_some((count, Value::Object(value)))
 }
 
@@ -234,14 +242,14 @@ fn speaker(role: Role) -> &'static str {
     }
 }
 
-/// Says whether the bot wrote it or a person in its place.
-fn generated(value: &mut Map<String, Value>, role: Role) {
+/// Sets whether the bot or a person in its place is the author.
+fn set_generated(value: &mut Map<String, Value>, role: Role) {
     if matches!(role, Role::Assistant | Role::HumanAgent) {
         value.insert("isAIGenerated".to_owned(), (role == Role::Assistant).into());
     }
 }
 
-fn date(value: &mut Map<String, Value>, message: &Message) {
+fn set_time(value: &mut Map<String, Value>, message: &Message) {
     if let Some(at) = message.created_at {
         value.insert("ts".to_owned(), seconds(at).into());
     }
@@ -253,8 +261,8 @@ fn seconds(at: Timestamp) -> i64 {
 
 const TRACE: &str = "debug:tell";
 
-/// Returns what a part that is no text becomes.
-fn item(part: &Part) -> Option<(&'static str, Value)> {
+/// Returns type and `item` of the vendor's message for a part other than text.
+fn part_item(part: &Part) -> Option<(&'static str, Value)> {
     Some(match part {
         Part::Text { .. } | Part::Other { .. } => return None,
         Part::Choice { options } => ("choice", json!({ "payload": { "buttons": buttons(options) } })),
@@ -271,14 +279,14 @@ fn item(part: &Part) -> Option<(&'static str, Value)> {
             (TRACE, trace("Tool called", &format!("{} {input}", name.as_deref().unwrap_or("tool"))))
         }
         Part::ToolResult { name, data, error, .. } => {
-            let results: Vec<_> = [data, error].into_iter().flatten().map(written).collect();
+            let results: Vec<_> = [data, error].into_iter().flatten().map(plain).collect();
             let name = name.as_deref().unwrap_or("tool");
             (TRACE, trace("Tool ended", &format!("{name} {}", results.join(" "))))
         }
     })
 }
 
-fn written(value: &Value) -> String {
+fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -313,64 +321,68 @@ fn card(card: &Card) -> Map<String, Value> {
     value
 }
 
-/// Notes what becomes of the fields of a conversation that goes.
-fn note(found: &ArchivedConversation, losses: &mut LossReport) {
+/// Counts what becomes of the fields of a conversation.
+fn count_fields(archived: &ArchivedConversation, loss_report: &mut LossReport) {
     let is_shown = |message: &Message| turn(message).is_some();
-    let silent = found.conversation.messages.iter().filter(|message| !is_shown(message)).count();
-    if silent == 0 {
-        losses.apply(RULES, found);
+    let hidden = archived.conversation.messages.iter().filter(|message| !is_shown(message)).count();
+    if hidden == 0 {
+        loss_report.apply(RULES, archived);
     } else {
-        losses.note("message", FieldOutcome::Lost, "nothing of it can be shown there", silent, found);
-        let mut shown = found.clone();
+        loss_report.add("message", FieldOutcome::Lost, "the vendor can show nothing of it", hidden, archived);
+        let mut shown = archived.clone();
         shown.conversation.messages.retain(is_shown);
-        losses.apply(RULES, &shown);
+        loss_report.apply(RULES, &shown);
     }
-    for part in found.conversation.messages.iter().flat_map(|message| &message.parts) {
-        let Some((field, fate, why)) = fate(part) else { continue };
-        losses.note(field, fate, why, 1, found);
+    for part in archived.conversation.messages.iter().flat_map(|message| &message.parts) {
+        let Some((field, outcome, why)) = part_outcome(part) else { continue };
+        loss_report.add(field, outcome, why, 1, archived);
     }
-    let conversation = &found.conversation;
-    if let Some(place) = conversation.channel {
-        let (fate, why) = match channel(place) {
+    let conversation = &archived.conversation;
+    if let Some(held) = conversation.channel {
+        let (outcome, why) = match channel(held) {
             Some(_) => (FieldOutcome::Kept, "as origin"),
-            None => (FieldOutcome::Lost, "the vendor has no word for it"),
+            None => (FieldOutcome::Lost, "the vendor has no such channel"),
         };
-        losses.note("conversation.channel", fate, why, 1, found);
+        loss_report.add("conversation.channel", outcome, why, 1, archived);
     }
     if let Some(status) = conversation.status {
-        let (_, fate) = state(status);
-        let why = if fate == FieldOutcome::Kept { "as state" } else { "as ended: it cannot go on there" };
-        losses.note("conversation.status", fate, why, 1, found);
+        let (_, outcome) = state(status);
+        let why = if outcome == FieldOutcome::Kept {
+            "as state"
+        } else {
+            "as ended: a migrated conversation is over"
+        };
+        loss_report.add("conversation.status", outcome, why, 1, archived);
     }
 }
 
-/// Returns what becomes of a part that is no text.
-fn fate(part: &Part) -> Option<(&'static str, FieldOutcome, &'static str)> {
-    let (field, fate, why) = match part {
+/// Returns what becomes of a part other than text.
+fn part_outcome(part: &Part) -> Option<(&'static str, FieldOutcome, &'static str)> {
+    let (field, outcome, why) = match part {
         Part::Text { .. } => return None,
         Part::Choice { .. } => ("part.choice", FieldOutcome::Kept, "as choice"),
         Part::Card(_) => ("part.card", FieldOutcome::Kept, "as cardV2"),
-        Part::Image { .. } => ("part.image", FieldOutcome::Kept, "as visual, by its address"),
+        Part::Image { .. } => ("part.image", FieldOutcome::Kept, "as visual, by its URL"),
         Part::Audio { transcript: Some(_), .. } => {
-            ("part.audio", FieldOutcome::Approximated, "as VoiceNote, by its address and without its words")
+            ("part.audio", FieldOutcome::Approximated, "as VoiceNote, by its URL and without its transcript")
         }
-        Part::Audio { .. } => ("part.audio", FieldOutcome::Kept, "as VoiceNote, by its address"),
+        Part::Audio { .. } => ("part.audio", FieldOutcome::Kept, "as VoiceNote, by its URL"),
         Part::File { .. } => ("part.file", FieldOutcome::Approximated, AS_TRACE),
         Part::Form { .. } => ("part.form", FieldOutcome::Approximated, AS_TRACE),
         Part::ToolCall { .. } => ("part.tool_call", FieldOutcome::Approximated, AS_TRACE),
         Part::ToolResult { .. } => ("part.tool_result", FieldOutcome::Approximated, AS_TRACE),
         Part::Other { .. } => {
-            return Some(("part.other", FieldOutcome::Lost, "what it means there is not known"));
+            return Some(("part.other", FieldOutcome::Lost, "its meaning is not known"));
         }
     };
-    Some(match item(part) {
-        None => (field, FieldOutcome::Lost, "it has no address"),
-        Some((TRACE, item)) if is_cut(&item) => (field, fate, CUT),
-        Some(_) => (field, fate, why),
+    Some(match part_item(part) {
+        None => (field, FieldOutcome::Lost, "it has no URL"),
+        Some((TRACE, item)) if is_cut(&item) => (field, outcome, CUT),
+        Some(_) => (field, outcome, why),
     })
 }
 
-/// Returns whether a trace has as many characters as a trace can have.
+/// Returns whether a trace has been cut, by its length.
 fn is_cut(item: &Value) -> bool {
     item["payload"]["message"].as_str().is_some_and(|text| text.chars().count() >= TRACE_CHARACTERS)
 }
@@ -407,14 +419,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn sent(conversation: Conversation) -> (Value, Value, u64) {
-        let parcel = super::conversation(&archived(conversation), &mut LossReport::default()).unwrap();
+    fn packed_json(conversation: Conversation) -> (Value, Value, u64) {
+        let item = super::conversation(&archived(conversation), &mut LossReport::default()).unwrap();
         let json = |bytes: &Bytes| serde_json::from_slice(bytes).unwrap();
-        (json(&parcel.creation), json(&parcel.completion), parcel.messages)
+        (json(&item.create_body), json(&item.complete_body), item.messages)
     }
 
     #[test]
-    fn everything_around_the_messages_has_the_vendor_s_names() {
+    fn the_header_uses_the_vendors_names() {
         let contact =
             Contact { name: Some("Jane".to_owned()), phone: Some(String::new()), ..Contact::default() };
         let conversation = Conversation {
@@ -431,10 +443,10 @@ mod tests {
             "notes": "calls back\nMigrated by Chatark: chatbase-v2 / agent1 / c1",
             "tags": ["vip", "migrated:chatbase-v2"],
         } });
-        assert_eq!(sent(conversation).0, expect);
+        assert_eq!(packed_json(conversation).0, expect);
     }
 
-    /// By the sample of the vendor's own request: what a turn and its messages look like.
+    /// The form of turns and messages is that of the vendor's own sample request.
     #[test]
     fn a_turn_has_one_message_for_the_text_and_one_for_each_other_part() {
         let option = ChoiceOption { label: Some("Pricing".to_owned()), ..ChoiceOption::default() };
@@ -457,8 +469,8 @@ mod tests {
                 ],
             )
         };
-        let (_, completion, messages) =
-            sent(of(vec![answer, spoken(Role::HumanAgent, vec![Part::text("I am Ann.")])]));
+        let (_, complete_body, messages) =
+            packed_json(of(vec![answer, spoken(Role::HumanAgent, vec![Part::text("I am Ann.")])]));
         let ts = BEGAN + 2;
         let expect = json!({ "updateConversationMetadata": true, "turns": [
             { "from": "bot", "ts": ts, "isAIGenerated": true, "messages": [
@@ -475,50 +487,50 @@ mod tests {
                   "item": { "type": "text", "payload": { "message": "I am Ann." } } },
             ] },
         ] });
-        assert_eq!((completion, messages), (expect, 4));
+        assert_eq!((complete_body, messages), (expect, 4));
     }
 
-    /// What cannot go is one row, and none of its fields is counted besides.
+    /// Checks that a conversation is left out: one row of the report, without its fields.
     #[track_caller]
-    fn stays(conversation: Conversation, why: &str) {
-        let mut losses = LossReport::default();
-        assert_eq!(super::conversation(&archived(conversation), &mut losses), None);
-        let rows = losses.rows();
-        let found: Vec<_> =
-            rows.iter().map(|loss| (loss.field.as_str(), loss.fate, loss.count, loss.why.as_str())).collect();
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0], ("conversation", FieldOutcome::Lost, 1, why));
+    fn is_left_out(conversation: Conversation, why: &str) {
+        let mut loss_report = LossReport::default();
+        assert_eq!(super::conversation(&archived(conversation), &mut loss_report), None);
+        let rows = loss_report.rows();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        let row = &rows[0];
+        let expected = ("conversation", FieldOutcome::Lost, 1, why);
+        assert_eq!((row.field.as_str(), row.outcome, row.count, row.why.as_str()), expected);
     }
 
     #[test]
-    fn what_cannot_go_is_said() {
-        stays(of(vec![spoken(Role::User, Vec::new())]), "nothing in it can be shown there");
+    fn a_conversation_that_cannot_be_migrated_is_left_out_with_the_reason() {
+        is_left_out(of(vec![spoken(Role::User, Vec::new())]), "it has no message that the vendor can show");
         let timeless = Message { created_at: None, ..spoken(Role::User, vec![Part::text("x")]) };
-        stays(
+        is_left_out(
             Conversation { created_at: None, ..of(vec![timeless]) },
-            "it has no time, and the vendor wants to know when it began",
+            "it has no time, and the vendor requires one",
         );
     }
 
     #[test]
-    fn the_largest_conversation_that_goes_has_just_the_bytes_that_the_vendor_takes() {
+    fn the_size_limit_is_exact() {
         let text = |size: usize| of(vec![spoken(Role::User, vec![Part::text("x".repeat(size))])]);
         let size_of = |size: usize| {
-            let parcel = conversation(&archived(text(size)), &mut LossReport::default());
-            parcel.map(|parcel| parcel.completion.len())
+            let item = conversation(&archived(text(size)), &mut LossReport::default());
+            item.map(|item| item.complete_body.len())
         };
         let around = size_of(1).unwrap() - 1;
         assert_eq!(size_of(MOST_BYTES - around), Some(100_000));
         assert_eq!(size_of(MOST_BYTES - around + 1), None);
-        stays(text(MOST_BYTES), "it is larger than the 100,000 bytes that the vendor takes at once");
+        is_left_out(text(MOST_BYTES), "it is larger than 100,000 bytes, the most that the vendor takes");
     }
 
     #[test]
-    fn a_lead_has_what_is_known_and_a_person_of_whom_nothing_is_known_is_none() {
+    fn a_lead_has_what_is_known_of_a_person_and_needs_a_name_or_an_address() {
         let contact = Contact { email: Some("j@example.com".to_owned()), ..Contact::default() };
         let person = Person { key: "j@example.com".to_owned(), contact, ..Person::default() };
-        let parcel = lead(&person).unwrap();
-        let body: Value = serde_json::from_slice(&parcel.creation).unwrap();
+        let item = lead(&person).unwrap();
+        let body: Value = serde_json::from_slice(&item.create_body).unwrap();
         let expect = json!({ "userEmail": "j@example.com", "notes": "Migrated by Chatark: j@example.com" });
         assert_eq!(body, expect);
         assert_eq!(lead(&Person { contact: Contact::default(), ..person }), None);

@@ -1,15 +1,16 @@
 //! Writes into Convocore: conversations by creating them and then replacing their turns, and people as leads.
 //!
-//! `POST …/send` and whatever else reaches a customer is never called.
+//! `POST …/send`, and every other call that reaches a customer, is never used.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatark_core::{
-    Capabilities, DataKind, Error, ErrorKind, FieldOutcome, Found, KindLimits, LossReport, MigrationItem,
-    OutboundItem, Result, Settings, Target, Visitor, list_under,
-};
+use chatark_core::{Error, ErrorKind, Result, Settings};
 use chatark_http::{Call, Connector, CursorGuard, PageGuard};
+use chatark_target::{
+    Capabilities, DataKind, FieldOutcome, HeldItem, KindLimits, LossReport, MigrationItem, OutboundItem,
+    Target, Visit, Visitor, array_body,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -25,29 +26,29 @@ const READ: &str = "read a conversation";
 const CREATE_LEADS: &str = "create leads";
 const LIST_LEADS: &str = "list leads";
 
-/// The most conversations of one page of the list, since August 2026.
+/// The most conversations of one list page, since August 2026.
 const PAGE_LIMIT: u64 = 20;
-/// How many leads go with one request and come with one page. The vendor documents no limit; this is an assumption.
+/// The most leads of one request and of one page. The vendor documents no limit; this is an assumption.
 const LEADS_LIMIT: usize = 50;
 
-/// What the vendor takes: its documents, its public code and published tests up to August 2026.
-const TERMS: Capabilities = Capabilities {
+/// What the vendor takes, by its documents, public code and published tests up to August 2026.
+const CAPABILITIES: Capabilities = Capabilities {
     title: DESCRIPTOR.title,
-    takings: &[
+    kinds: &[
         KindLimits {
-            cargo: DataKind::History,
-            at_once: 1,
-            requests_each: 1,
-            listed_at_once: PAGE_LIMIT,
+            kind: DataKind::History,
+            items_per_request: 1,
+            further_requests: 1,
+            items_per_page: PAGE_LIMIT,
             unique_email: false,
             text_characters: None,
             rules: &[],
         },
         KindLimits {
-            cargo: DataKind::Contacts,
-            at_once: LEADS_LIMIT,
-            requests_each: 0,
-            listed_at_once: LEADS_LIMIT as u64,
+            kind: DataKind::Contacts,
+            items_per_request: LEADS_LIMIT,
+            further_requests: 0,
+            items_per_page: LEADS_LIMIT as u64,
             unique_email: false,
             text_characters: None,
             rules: pack::LEAD_RULES,
@@ -55,16 +56,16 @@ const TERMS: Capabilities = Capabilities {
     ],
     pace: None,
     notes: &[
-        "no bot answers and no customer is told: the calls cost no credits",
-        "conversations that were created over the API answered 404 in July and August 2026; the first one goes alone, and the run ends there if it does",
+        "no bot answers and no customer is notified: the calls cost no credits",
+        "in July and August 2026, conversations created over the API answered 404; the first one is sent alone, and the run stops if that happens",
         "the vendor documents no rate limit for these calls",
     ],
 };
 
-const UNREACHABLE: &str = "the vendor does not find the conversation that it has just created, a defect that was seen in July and August 2026: ask its support, and delete that one empty conversation; people can still go with `--only contacts`";
+const UNREACHABLE: &str = "the vendor does not find a conversation that it has just created, a defect seen in July and August 2026: ask its support, and delete that one empty conversation; people can still be migrated with `--only contacts`";
 
-/// The codes of the vendor's framework that find fault with what was sent.
-const FAULTS: [&str; 6] = [
+/// Error codes of the vendor's framework for a request that it has rejected as it is.
+const REJECTIONS: [&str; 6] = [
     "BAD_REQUEST",
     "PARSE_ERROR",
     "CONFLICT",
@@ -80,53 +81,57 @@ pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<d
 
 #[async_trait]
 impl Target for ConvocoreV3 {
-    fn terms(&self) -> &'static Capabilities {
-        &TERMS
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
-    fn pack(&self, load: MigrationItem<'_>, losses: &mut LossReport) -> Result<Option<OutboundItem>> {
-        Ok(match load {
-            MigrationItem::Conversation(found) => pack::conversation(found, losses),
+    fn pack(&self, item: MigrationItem<'_>, loss_report: &mut LossReport) -> Result<Option<OutboundItem>> {
+        Ok(match item {
+            MigrationItem::Conversation(archived) => pack::conversation(archived, loss_report),
             MigrationItem::Person(person) => {
-                let parcel = pack::lead(person);
-                let is_lost = usize::from(parcel.is_none());
-                losses.note_of(
+                let item = pack::lead(person);
+                let is_lost = usize::from(item.is_none());
+                loss_report.add_with_example(
                     "person",
                     FieldOutcome::Lost,
-                    "no name, address or number is known",
+                    "no name, e-mail address or phone number is known",
                     is_lost,
                     &person.key,
                 );
-                parcel
+                item
             }
-            MigrationItem::Answer(_) | MigrationItem::Text(_) => None,
+            MigrationItem::QuestionAnswer(_) | MigrationItem::Text(_) => None,
         })
     }
 
-    async fn create(&self, cargo: DataKind, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
-        match (cargo, parcels) {
-            (DataKind::History, [parcel]) => Ok(vec![Some(self.create_conversation(parcel).await?)]),
-            (DataKind::Contacts, parcels) => self.create_leads(parcels).await,
-            _ => Err(Error::new(ErrorKind::Unexpected, CREATE, "this is not taken in this form")),
+    async fn create(&self, kind: DataKind, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
+        match (kind, items) {
+            (DataKind::History, [item]) => Ok(vec![Some(self.create_conversation(item).await?)]),
+            (DataKind::Contacts, items) => self.create_leads(items).await,
+            _ => Err(Error::new(
+                ErrorKind::Unexpected,
+                CREATE,
+                "only single conversations and leads can be created",
+            )),
         }
     }
 
-    async fn complete(&self, parcel: &OutboundItem, id: &str) -> Result<()> {
-        if parcel.completion.is_empty() {
+    async fn complete(&self, item: &OutboundItem, id: &str) -> Result<()> {
+        if item.complete_body.is_empty() {
             return Ok(());
         }
         let call = Call::new(REPLACE, ["agents", &self.agent_id, "convos", id, "messages"])
-            .replacing(parcel.completion.clone());
-        let written: Written = match self.asked(&call).await {
+            .replacing(item.complete_body.clone());
+        let written: Written = match self.data(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(error.with("conversation", id).hint(UNREACHABLE));
             }
             written => written?,
         };
-        match written.messages_num.filter(|number| *number != parcel.messages) {
+        match written.messages_num.filter(|number| *number != item.messages) {
             None => Ok(()),
             Some(number) => {
-                let message = format!("the vendor says that it has {number} messages of {}", parcel.messages);
+                let message = format!("the vendor confirms {number} of {} messages", item.messages);
                 Err(self.client.fault(&call, ErrorKind::Incomplete, message, None).with("conversation", id))
             }
         }
@@ -136,62 +141,63 @@ impl Target for ConvocoreV3 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, cargo: DataKind, look: Visitor<'_>) -> Result<()> {
-        match cargo {
-            DataKind::History => self.each_conversation(look).await,
-            DataKind::Contacts => self.each_lead(look).await,
+    async fn each_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()> {
+        match kind {
+            DataKind::History => self.each_conversation(visitor).await,
+            DataKind::Contacts => self.each_lead(visitor).await,
             DataKind::Knowledge => Ok(()),
         }
     }
 }
 
 impl ConvocoreV3 {
-    async fn create_conversation(&self, parcel: &OutboundItem) -> Result<String> {
-        let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).adding(parcel.creation.clone());
-        let created: Created = self.asked(&call).await?;
+    async fn create_conversation(&self, item: &OutboundItem) -> Result<String> {
+        let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).adding(item.create_body.clone());
+        let created: Created = self.data(&call).await?;
         created.id.ok_or_else(|| {
-            let message = "the answer has no id of the new conversation";
+            let message = "the response has no id of the new conversation";
             self.client.fault(&call, ErrorKind::Malformed, message, None).doubtful()
         })
     }
 
-    async fn create_leads(&self, parcels: &[OutboundItem]) -> Result<Vec<Option<String>>> {
+    async fn create_leads(&self, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
-            .adding(list_under("leads", parcels));
+            .adding(array_body("leads", items));
         let answer: Answer<Value> = self.client.json(&call).await?;
         if answer.says_no() {
-            return Err(self.said_no(&call, &answer));
+            return Err(self.unsuccessful(&call, &answer));
         }
-        match answer.count.filter(|count| *count != parcels.len() as u64) {
-            None => Ok(vec![None; parcels.len()]),
+        match answer.count.filter(|count| *count != items.len() as u64) {
+            None => Ok(vec![None; items.len()]),
             Some(count) => {
-                let message = format!("the vendor says that it has written {count} of {}", parcels.len());
+                let message = format!("the vendor confirms {count} of {} leads", items.len());
                 Err(self.client.fault(&call, ErrorKind::Incomplete, message, None).doubtful())
             }
         }
     }
 
-    /// Returns a refusal inside a success. Only where its code finds fault with what was sent, nothing was done.
-    fn said_no<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
+    /// Returns the error of an unsuccessful response with status 200. It is ambiguous unless its code rules out that
+    /// anything was done.
+    fn unsuccessful<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
         let error = self.client.refused(call, refusal_inside(answer), None);
-        let is_certain =
-            error.kind() != ErrorKind::Refused || answer.code().is_some_and(|code| FAULTS.contains(&code));
+        let is_certain = error.kind() != ErrorKind::Refused
+            || answer.code().is_some_and(|code| REJECTIONS.contains(&code));
         if is_certain { error } else { error.doubtful() }
     }
 
-    /// Asks for what stands under `data`.
-    async fn asked<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    /// Sends a request and returns the `data` of the response.
+    async fn data<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let answer: Answer<T> = self.client.json(call).await?;
         if answer.says_no() {
-            return Err(self.said_no(call, &answer));
+            return Err(self.unsuccessful(call, &answer));
         }
         answer.data.ok_or_else(|| {
-            let message = "the answer has nothing at `data`";
+            let message = "the response has nothing at `data`";
             self.client.fault(call, ErrorKind::Malformed, message, None).doubtful()
         })
     }
 
-    async fn each_conversation(&self, look: Visitor<'_>) -> Result<()> {
+    async fn each_conversation(&self, visitor: Visitor<'_>) -> Result<()> {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
@@ -200,11 +206,11 @@ impl ConvocoreV3 {
                 return Err(self.client.refused(&call, refusal_inside(&answer), None));
             }
             let Some(rows) = &answer.data else {
-                let message = "the answer has no array at `data`";
+                let message = "the response has no array at `data`";
                 return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
             };
             for row in rows {
-                self.show(row, look).await?;
+                self.visit(row, visitor).await?;
             }
             let next = self.client.next_cursor(&call, answer.has_more, answer.cursor(), &mut guard, None)?;
             let Some(cursor) = next else { return Ok(()) };
@@ -212,16 +218,24 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Shows a row of the list. The list has no notes, so the sign is asked for where somebody wants to see it.
-    async fn show(&self, row: &Row, look: Visitor<'_>) -> Result<()> {
-        let found = Found { id: row.id.clone(), sign: row.sign(), messages: row.messages_num, email: None };
-        let (true, Some(id)) = (look(&found)? && found.sign.is_none() && row.was_carried(), &row.id) else {
+    /// Passes a row of the list on. The list has no notes, so the external id takes a request of its own.
+    async fn visit(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
+        let held = HeldItem {
+            id: row.id.clone(),
+            external_id: row.external_id(),
+            messages: row.messages_num,
+            email: None,
+        };
+        let needs_external_id = visitor(&held)? == Visit::NeedsExternalId;
+        let (true, Some(id)) =
+            (needs_external_id && held.external_id.is_none() && row.is_migrated(), &row.id)
+        else {
             return Ok(());
         };
         let call = Call::new(READ, ["agents", &self.agent_id, "convos", id]);
-        match self.asked::<Row>(&call).await {
-            Ok(whole) => look(&Found { sign: whole.sign(), ..found }).map(drop),
-            // It is listed and cannot be read: whether it is ours will be seen when it can.
+        match self.data::<Row>(&call).await {
+            Ok(whole) => visitor(&HeldItem { external_id: whole.external_id(), ..held }).map(drop),
+            // It is listed and cannot be read, so nobody knows whose it is.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(error.with("conversation", id).hint(UNREACHABLE))
             }
@@ -229,20 +243,21 @@ impl ConvocoreV3 {
         }
     }
 
-    async fn each_lead(&self, look: Visitor<'_>) -> Result<()> {
+    async fn each_lead(&self, visitor: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])
                 .query("page", page)
                 .query("limit", LEADS_LIMIT);
             let answer: Leads = self.client.json(&call).await?;
-            let mut shown = Vec::new();
+            let mut listed = Vec::new();
             for lead in &answer.leads {
-                let found = Found { id: lead.id.clone(), sign: lead.sign(), ..Found::default() };
-                look(&found)?;
-                shown.push((found.id, found.sign));
+                let held =
+                    HeldItem { id: lead.id.clone(), external_id: lead.external_id(), ..HeldItem::default() };
+                visitor(&held)?;
+                listed.push((held.id, held.external_id));
             }
-            if !guard.advance(LIST_LEADS, &shown, answer.total)? {
+            if !guard.advance(LIST_LEADS, &listed, answer.total)? {
                 break;
             }
         }

@@ -3,7 +3,8 @@
 //! Only the fields that steer a walk are read strictly. A fact of another type than documented is no reason to
 //! lose a page, so it counts as missing.
 
-use chatark_core::{ConversationId, origin_in};
+use chatark_core::ConversationId;
+use chatark_target::original_in;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -169,22 +170,22 @@ pub(crate) struct Place {
 }
 
 impl Row {
-    /// Returns the sign of a conversation that was carried here, where its note is shown.
-    pub(crate) fn sign(&self) -> Option<String> {
-        self.notes.as_deref().and_then(origin_in).map(str::to_owned)
+    /// Returns the external id of a conversation that a migration has created, where its note is shown.
+    pub(crate) fn external_id(&self) -> Option<String> {
+        self.notes.as_deref().and_then(original_in).map(str::to_owned)
     }
 
-    /// Returns whether its tags say that it was carried here.
-    pub(crate) fn was_carried(&self) -> bool {
+    /// Returns whether a migration has created it, by its tags.
+    pub(crate) fn is_migrated(&self) -> bool {
         self.tags.iter().flatten().any(|tag| tag.starts_with(pack::TAG))
     }
 }
 
 impl Lead {
-    /// Returns the sign of a lead that was carried here.
-    pub(crate) fn sign(&self) -> Option<String> {
+    /// Returns the external id of a lead that a migration has created.
+    pub(crate) fn external_id(&self) -> Option<String> {
         let metadata = self.meta_data.as_ref().and_then(|metadata| metadata.notes.as_deref());
-        [self.notes.as_deref(), metadata].into_iter().flatten().find_map(origin_in).map(str::to_owned)
+        [self.notes.as_deref(), metadata].into_iter().flatten().find_map(original_in).map(str::to_owned)
     }
 }
 

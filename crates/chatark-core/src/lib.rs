@@ -10,13 +10,11 @@ pub mod fields;
 pub mod identifier;
 pub mod ids;
 pub mod issue;
-pub mod loss;
 pub mod model;
 pub mod provider;
 pub mod question;
 pub mod settings;
 pub mod stats;
-pub mod target;
 pub mod time;
 pub mod vocabulary;
 
@@ -24,7 +22,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use identifier::IdentifierKind;
 pub use ids::{ConversationId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
-pub use loss::{FieldOutcome, Loss, LossReport, Rule};
 pub use model::{
     ArchivedConversation, Author, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact,
     Message, Origin, Part, Rating,
@@ -36,9 +33,5 @@ pub use provider::{
 };
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use stats::{ConversationStats, Quarter, ToolCalls};
-pub use target::{
-    Answer, Capabilities, DataKind, Found, KindLimits, MigrationItem, ORIGIN, OutboundItem, Person, Target,
-    Text, Visitor, list_under, origin_in,
-};
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};

@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use chatark_archive::Archive;
-use chatark_core::{DataKind, Error, Loss, Result, Target, Timestamp};
+use chatark_core::{Error, Result, Timestamp};
+use chatark_target::{DataKind, LossRow, Target};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ pub struct Job {
     /// The name of the target in the ledger.
     pub name: String,
     /// The kinds that go, one after the other.
-    pub cargos: Vec<DataKind>,
+    pub kinds: Vec<DataKind>,
     /// What goes of them.
     pub order: Order,
     /// Tells the time.
@@ -33,10 +34,10 @@ pub struct Job {
 /// Is told how far a migration is.
 pub trait Progress: fmt::Debug + Send + Sync {
     /// Takes the numbers so far; must not block.
-    fn advance(&self, cargo: DataKind, tally: &Tally);
+    fn advance(&self, kind: DataKind, tally: &Tally);
 }
 
-/// What became of the parcels of one kind.
+/// What became of the items of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Parcels that were chosen.
@@ -49,7 +50,7 @@ pub struct Tally {
     pub changed: u64,
     /// People who were there without Chatark, known by their e-mail address; they are left as they are.
     pub theirs: u64,
-    /// Parcels of an earlier request without an answer that were found at the target, and not written twice.
+    /// Parcels of an earlier request without an answer that were archived at the target, and not written twice.
     pub recovered: u64,
     /// Parcels that the vendor refused.
     pub refused: u64,
@@ -64,7 +65,7 @@ pub struct ReadBack {
     pub found: u64,
     /// How many of those have another number of messages.
     pub differing: u64,
-    /// The marks of some that it does not show.
+    /// The keys of some that it does not show.
     pub missing: Vec<String>,
 }
 
@@ -72,7 +73,8 @@ pub struct ReadBack {
 #[derive(Debug, Serialize)]
 pub struct Carried {
     /// The kind.
-    pub cargo: DataKind,
+    #[serde(rename = "cargo")]
+    pub kind: DataKind,
     /// Conversations that were chosen.
     pub conversations: u64,
     /// Their messages.
@@ -87,11 +89,12 @@ pub struct Carried {
     /// What was read back; nothing where the run did not come so far.
     pub read_back: Option<ReadBack>,
     /// What becomes of each field.
-    pub losses: Vec<Loss>,
+    #[serde(rename = "losses")]
+    pub loss_report: Vec<LossRow>,
     /// What ended the run early.
     #[serde(skip)]
     pub error: Option<Error>,
-    /// What the vendor said when it last refused a parcel.
+    /// What the vendor said when it last refused a item.
     #[serde(skip)]
     pub refusal: Option<Error>,
 }
@@ -122,11 +125,11 @@ pub async fn carry(
     progress: Arc<dyn Progress>,
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<Carried>)> {
-    let cargos = job.cargos.clone();
+    let kinds = job.kinds.clone();
     let carrier = Migrator::new(archive, job, progress, stop);
     let mut outcomes = Vec::new();
-    for cargo in cargos {
-        let outcome = carrier.carry(cargo).await;
+    for kind in kinds {
+        let outcome = carrier.carry(kind).await;
         let has_ended = outcome.error.is_some();
         outcomes.push(outcome);
         if has_ended {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chatark_archive::{Archive, TransferState};
-use chatark_core::{DataKind, Loss, LossReport, Pace, Result, Target};
+use chatark_core::{Pace, Result};
+use chatark_target::{DataKind, LossReport, LossRow, Target};
 use serde::Serialize;
 
 use crate::ledger::{LedgerState, digest, known};
@@ -13,7 +14,8 @@ use crate::supply::{Order, supply};
 #[derive(Debug, Serialize)]
 pub struct Forecast {
     /// The kind.
-    pub cargo: DataKind,
+    #[serde(rename = "cargo")]
+    pub kind: DataKind,
     /// Conversations that were chosen.
     pub conversations: u64,
     /// Their messages.
@@ -33,7 +35,8 @@ pub struct Forecast {
     /// How many credits it costs: none, since no bot answers.
     pub credits: u64,
     /// What becomes of each field.
-    pub losses: Vec<Loss>,
+    #[serde(rename = "losses")]
+    pub loss_report: Vec<LossRow>,
 }
 
 /// Plans a migration of some kinds into a vendor's API. Writes nothing, and asks nobody.
@@ -42,9 +45,9 @@ pub fn forecast(
     order: &Order,
     target: &dyn Target,
     name: &str,
-    cargos: &[DataKind],
+    kinds: &[DataKind],
 ) -> Result<Vec<Forecast>> {
-    cargos.iter().map(|cargo| forecast_of(archive, order, target, name, *cargo)).collect()
+    kinds.iter().map(|kind| forecast_of(archive, order, target, name, *kind)).collect()
 }
 
 fn forecast_of(
@@ -52,17 +55,17 @@ fn forecast_of(
     order: &Order,
     target: &dyn Target,
     name: &str,
-    cargo: DataKind,
+    kind: DataKind,
 ) -> Result<Forecast> {
-    let mut losses = LossReport::default();
+    let mut loss_report = LossReport::default();
     let mut standings: BTreeMap<LedgerState, u64> = BTreeMap::new();
     let mut changed = 0;
-    let chosen = supply(archive, order, target, cargo, &mut losses, |parcel| {
-        let held = known(archive, name, cargo, &parcel)?;
+    let chosen = supply(archive, order, target, kind, &mut loss_report, |item| {
+        let held = known(archive, name, kind, &item)?;
         let standing = LedgerState::of(held.as_ref());
         *standings.entry(standing).or_default() += 1;
         changed += u64::from(
-            standing == LedgerState::There && held.is_some_and(|held| held.digest != digest(&parcel)),
+            standing == LedgerState::There && held.is_some_and(|held| held.digest != digest(&item)),
         );
         Ok(())
     })?;
@@ -70,21 +73,23 @@ fn forecast_of(
     let new = count(LedgerState::New) + count(LedgerState::Doubtful) + count(LedgerState::Refused);
     let already = count(LedgerState::There);
     let created = count(LedgerState::Created) + count(LedgerState::Stuck);
-    let done = archive.count_transfers(name, cargo, TransferState::Done)?;
+    let done = archive.count_transfers(name, kind.as_str(), TransferState::Done)?;
     let items: u64 = standings.values().sum();
-    let taking = target.terms().taking(cargo).filter(|_| items + done > 0);
-    let requests = taking.map_or(0, |taking| {
-        let read_back = (done + created + new).div_ceil(taking.listed_at_once).max(1);
-        let looked_through = if taking.unique_email { read_back } else { 0 };
+    let limits = target.capabilities().limits(kind).filter(|_| items + done > 0);
+    let requests = limits.map_or(0, |limits| {
+        let read_back = (done + created + new).div_ceil(limits.items_per_page).max(1);
+        let looked_through = if limits.unique_email { read_back } else { 0 };
         looked_through
-            + new.div_ceil(taking.at_once as u64)
-            + (new + created) * taking.requests_each
+            + new.div_ceil(limits.items_per_request as u64)
+            + (new + created) * limits.further_requests
             + read_back
     });
-    let seconds =
-        target.terms().pace.map(|Pace { requests: allowed, seconds }| (requests * seconds).div_ceil(allowed));
+    let seconds = target
+        .capabilities()
+        .pace
+        .map(|Pace { requests: allowed, seconds }| (requests * seconds).div_ceil(allowed));
     Ok(Forecast {
-        cargo,
+        kind,
         conversations: chosen.conversations,
         messages: chosen.messages,
         items,
@@ -94,6 +99,6 @@ fn forecast_of(
         requests,
         seconds,
         credits: 0,
-        losses: losses.rows(),
+        loss_report: loss_report.rows(),
     })
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use chatark_core::{Answer, ArchivedConversation, Feedback, FieldOutcome, LossReport, Role, Rule, Text};
+use chatark_core::{ArchivedConversation, Feedback, Role};
+use chatark_target::{FieldOutcome, FieldRule, LossReport, QuestionAnswer, Text};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
@@ -28,10 +29,10 @@ pub(crate) struct Best {
     pub(crate) conversation_id: String,
 }
 
-const WRONG: &str = "its answer was found wrong, or the bot was not sure";
+const WRONG: &str = "its answer was rated wrong, or the bot was not sure";
 
 /// What becomes of the fields of conversations of which questions and answers are taken.
-pub(crate) const RULES: &[Rule] = &[
+pub(crate) const RULES: &[FieldRule] = &[
     ("message.role.user", FieldOutcome::Kept, ""),
     (
         "message.role.assistant",
@@ -46,54 +47,54 @@ pub(crate) const RULES: &[Rule] = &[
 
 impl Questions {
     /// Adds the questions of a conversation, and notes what becomes of its fields.
-    pub(crate) fn add(&mut self, found: &ArchivedConversation, losses: &mut LossReport) {
-        let pairs = pairs::of(&found.conversation);
+    pub(crate) fn add(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) {
+        let pairs = pairs::of(&archived.conversation);
         if pairs.is_empty() {
-            losses.leave("the bot answers no question in it", found);
+            loss_report.add_left_out("the bot answers no question in it", archived);
             return;
         }
-        losses.apply(RULES, found);
-        let messages = &found.conversation.messages;
+        loss_report.apply(RULES, archived);
+        let messages = &archived.conversation.messages;
         self.judged.0 += messages.iter().filter(|message| message.feedback.is_some()).count();
         self.judged.1 += messages.iter().filter(|message| message.score.is_some()).count();
-        self.judged.2 = found.conversation.id.to_string();
+        self.judged.2 = archived.conversation.id.to_string();
         let asked = messages.iter().filter(|message| message.role == Role::User).count();
         let unanswered = asked - pairs.len();
-        losses.note(
+        loss_report.add(
             "message.role.user",
             FieldOutcome::Lost,
             "no answer of the bot follows it",
             unanswered,
-            found,
+            archived,
         );
         for pair in pairs {
-            self.add_pair(pair, found, losses);
+            self.add_pair(pair, archived, loss_report);
         }
     }
 
-    fn add_pair(&mut self, pair: Pair, found: &ArchivedConversation, losses: &mut LossReport) {
+    fn add_pair(&mut self, pair: Pair, archived: &ArchivedConversation, loss_report: &mut LossReport) {
         let key = pairs::fold(&pair.question);
         let is_bad =
             pair.feedback == Some(Feedback::Negative) || pair.score.is_some_and(|score| score < LEAST_SCORE);
         if is_bad || key.is_empty() {
             let why = if is_bad { WRONG } else { "it has no words" };
-            losses.note("message.role.user", FieldOutcome::Lost, why, 1, found);
+            loss_report.add("message.role.user", FieldOutcome::Lost, why, 1, archived);
             return;
         }
         let Some(best) = self.best.get_mut(&key) else {
-            self.best.insert(key, Best::of(found, pair));
+            self.best.insert(key, Best::of(archived, pair));
             return;
         };
         best.asked += 1;
         let merged = "merged with the same question elsewhere";
-        losses.note("message.role.user", FieldOutcome::Approximated, merged, 1, found);
+        loss_report.add("message.role.user", FieldOutcome::Approximated, merged, 1, archived);
         if rank(&pair) > rank(&best.pair) {
-            *best = Best { asked: best.asked, ..Best::of(found, pair) };
+            *best = Best { asked: best.asked, ..Best::of(archived, pair) };
         }
     }
 
     /// Returns them, the best ones first, and notes how many of the ratings were those of a best answer.
-    pub(crate) fn finish(self, losses: &mut LossReport) -> Vec<Best> {
+    pub(crate) fn finish(self, loss_report: &mut LossReport) -> Vec<Best> {
         let mut all: Vec<_> = self.best.into_values().collect();
         let (feedback, scores, example) = self.judged;
         let kept = |has: fn(&Pair) -> bool| all.iter().filter(|best| has(&best.pair)).count();
@@ -101,8 +102,8 @@ impl Questions {
             ("message.feedback", feedback, kept(|pair| pair.feedback.is_some())),
             ("message.score", scores, kept(|pair| pair.score.is_some())),
         ] {
-            losses.note_of(field, FieldOutcome::Kept, "of the best answer", kept, &example);
-            losses.note_of(
+            loss_report.add_with_example(field, FieldOutcome::Kept, "of the best answer", kept, &example);
+            loss_report.add_with_example(
                 field,
                 FieldOutcome::Lost,
                 "of another answer than the best one",
@@ -110,7 +111,13 @@ impl Questions {
                 &example,
             );
         }
-        losses.note_of("message.role.user", FieldOutcome::Kept, "as a question", all.len(), &example);
+        loss_report.add_with_example(
+            "message.role.user",
+            FieldOutcome::Kept,
+            "as a question",
+            all.len(),
+            &example,
+        );
         all.sort_by(|one, other| {
             let order = |best: &Best| (rank(&best.pair), best.asked);
             order(other).cmp(&order(one)).then_with(|| one.pair.question.cmp(&other.pair.question))
@@ -120,8 +127,9 @@ impl Questions {
 }
 
 impl Best {
-    fn of(found: &ArchivedConversation, pair: Pair) -> Self {
-        let (source, conversation_id) = (found.origin.source.to_string(), found.conversation.id.to_string());
+    fn of(archived: &ArchivedConversation, pair: Pair) -> Self {
+        let (source, conversation_id) =
+            (archived.origin.source.to_string(), archived.conversation.id.to_string());
         Self { pair, asked: 1, source, conversation_id }
     }
 }
@@ -134,15 +142,15 @@ fn rank(pair: &Pair) -> (bool, Option<u16>) {
 }
 
 /// Puts the questions together that have the same answer, in the order of the best of them.
-pub(crate) fn answers(best: Vec<Best>) -> Vec<Answer> {
+pub(crate) fn answers(best: Vec<Best>) -> Vec<QuestionAnswer> {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut answers: Vec<Answer> = Vec::new();
+    let mut answers: Vec<QuestionAnswer> = Vec::new();
     for Best { pair, .. } in best {
-        // Only spaces may differ: in answers, a sign may be what matters.
+        // Only spaces may differ: in answers, a external_id may be what matters.
         let same = pair.answer.split_whitespace().collect::<Vec<_>>().join(" ");
         let at = *places.entry(same).or_insert_with_key(|same| {
             let key = hex(&Sha256::digest(same.as_bytes())[..8]);
-            answers.push(Answer { key, questions: Vec::new(), answer: pair.answer });
+            answers.push(QuestionAnswer { key, questions: Vec::new(), answer: pair.answer });
             answers.len() - 1
         });
         answers[at].questions.push(pair.question);

@@ -1,10 +1,11 @@
-//! What the ledger says of a parcel, and how it is written.
+//! What the ledger says of a item, and how it is written.
 
 use chatark_archive::{Archive, Transfer, TransferState};
-use chatark_core::{DataKind, OutboundItem, Result, Timestamp};
+use chatark_core::{Result, Timestamp};
+use chatark_target::{DataKind, OutboundItem};
 use sha2::{Digest, Sha256};
 
-/// What is to be done with a parcel, by what the ledger says of it.
+/// What is to be done with a item, by what the ledger says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LedgerState {
     /// It is not there, and has to be created.
@@ -34,42 +35,42 @@ impl LedgerState {
     }
 }
 
-/// Returns what the ledger knows of a parcel, under its mark or under one that it had in an earlier run.
+/// Returns what the ledger knows of a item, under its idempotency_key or under one that it had in an earlier run.
 pub(crate) fn known(
     ledger: &Archive,
     target: &str,
-    cargo: DataKind,
-    parcel: &OutboundItem,
+    kind: DataKind,
+    item: &OutboundItem,
 ) -> Result<Option<Transfer>> {
-    for mark in std::iter::once(&parcel.mark).chain(&parcel.former_marks) {
-        if let Some(held) = ledger.transfer(target, cargo, mark)? {
+    for idempotency_key in std::iter::once(&item.idempotency_key).chain(&item.previous_keys) {
+        if let Some(held) = ledger.transfer(target, kind.as_str(), idempotency_key)? {
             return Ok(Some(held));
         }
     }
     Ok(None)
 }
 
-/// Returns the hash of what is sent for a parcel.
-pub(crate) fn digest(parcel: &OutboundItem) -> [u8; 32] {
-    Sha256::new().chain_update(&parcel.creation).chain_update(&parcel.completion).finalize().into()
+/// Returns the hash of what is sent for a item.
+pub(crate) fn digest(item: &OutboundItem) -> [u8; 32] {
+    Sha256::new().chain_update(&item.create_body).chain_update(&item.complete_body).finalize().into()
 }
 
-/// Returns the row of a parcel.
+/// Returns the row of a item.
 pub(crate) fn transfer(
-    parcel: &OutboundItem,
+    item: &OutboundItem,
     state: TransferState,
     target_id: Option<String>,
     now: Timestamp,
 ) -> Transfer {
     Transfer {
-        mark: parcel.mark.clone(),
-        sign: parcel.sign.clone(),
+        idempotency_key: item.idempotency_key.clone(),
+        external_id: item.external_id.clone(),
         state,
         target_id,
-        origin: parcel.origin.clone(),
-        messages: parcel.messages,
-        digest: digest(parcel),
+        origin: item.origin.clone(),
+        messages: item.messages,
+        digest: digest(item),
         error: None,
-        changed_at: Some(now),
+        updated_at: Some(now),
     }
 }

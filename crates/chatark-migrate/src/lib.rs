@@ -1,6 +1,6 @@
 //! Carries conversations, people and knowledge out of the archive to another platform, and says what is lost.
 //!
-//! A target turns each conversation into items of its own and tells, field by field, what became of what it found:
+//! A target turns each conversation into items of its own and tells, field by field, what became of what it archived:
 //! kept, approximated or lost. A plan is the same work without the writing, so that its loss report is what a run
 //! would do, and not what somebody believed that it would.
 //!

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chatark_core::{
-    ArchivedConversation, Contact, ContactList, FieldOutcome, ListedContact, LossReport, Origin, Person, Rule,
-};
+use chatark_core::{ArchivedConversation, Contact, ContactList, ListedContact, Origin};
+use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
 
 use crate::person::Identities;
 
@@ -26,16 +25,28 @@ impl People {
         origin: &Origin,
         list: ContactList,
         entry: &ListedContact,
-        losses: &mut LossReport,
+        loss_report: &mut LossReport,
     ) {
         let id = entry.id.as_deref().unwrap_or_default();
         let Some(key) = self.identities.listed(origin, list, entry) else {
-            losses.note_of("listed_contact", FieldOutcome::Lost, "nothing is known of the person", 1, id);
+            loss_report.add_with_example(
+                "listed_contact",
+                FieldOutcome::Lost,
+                "nothing is known of the person",
+                1,
+                id,
+            );
             return;
         };
         let has_extra = usize::from(!entry.extra.is_empty());
-        losses.note_of("listed_contact", FieldOutcome::Kept, "with the person that it tells of", 1, id);
-        losses.note_of(
+        loss_report.add_with_example(
+            "listed_contact",
+            FieldOutcome::Kept,
+            "with the person that it tells of",
+            1,
+            id,
+        );
+        loss_report.add_with_example(
             "listed_contact.extra",
             FieldOutcome::Lost,
             "the target has no place for it",
@@ -54,13 +65,18 @@ impl People {
     }
 
     /// Adds what a conversation tells of its person, and notes what becomes of its fields by the rules of a target.
-    pub(crate) fn gather(&mut self, rules: &[Rule], found: &ArchivedConversation, losses: &mut LossReport) {
-        let Some(key) = self.identities.key(found) else {
-            losses.leave("nothing is known of the person", found);
+    pub(crate) fn gather(
+        &mut self,
+        rules: &[FieldRule],
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) {
+        let Some(key) = self.identities.key(archived) else {
+            loss_report.add_left_out("nothing is known of the person", archived);
             return;
         };
-        losses.apply(rules, found);
-        let conversation = &found.conversation;
+        loss_report.apply(rules, archived);
+        let conversation = &archived.conversation;
         let person = self.people.entry(key).or_default();
         let (began, ended) = (conversation.created_at, conversation.updated_at.or(conversation.created_at));
         let is_newer = ended >= person.last_seen;
@@ -68,7 +84,7 @@ impl People {
         person.first_seen = [person.first_seen, began].into_iter().flatten().min();
         person.last_seen = person.last_seen.max(ended);
         person.conversations += 1;
-        add(&mut person.sources, found.origin.source.as_str());
+        add(&mut person.sources, archived.origin.source.as_str());
         conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
     }
 
@@ -76,10 +92,10 @@ impl People {
     pub(crate) fn finish(mut self) -> impl Iterator<Item = Person> {
         for (former, key) in self.identities.former() {
             if let Some(person) = self.people.get_mut(&key) {
-                person.former_keys.push(former.clone());
+                person.previous_keys.push(former.clone());
             }
         }
-        self.people.values_mut().for_each(|person| person.former_keys.sort());
+        self.people.values_mut().for_each(|person| person.previous_keys.sort());
         let mut taken = HashSet::new();
         let mut external_id = |key: &String, person: &Person| {
             let told = Some(&person.external_id).filter(|id| !id.is_empty()).or(person.contact.id.as_ref());

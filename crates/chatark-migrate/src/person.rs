@@ -21,9 +21,9 @@ impl Identities {
     pub(crate) fn read(archive: &Archive, sources: &[SourceName]) -> Result<Self> {
         let mut identities = Self::default();
         let filter = Filter { sources: sources.to_vec(), ..Filter::default() };
-        archive.each(&filter, |found| {
-            let contact = &found.conversation.contact;
-            identities.note(contact, contact.id.as_ref().map(|id| within(&found.origin, id)));
+        archive.each(&filter, |archived| {
+            let contact = &archived.conversation.contact;
+            identities.note(contact, contact.id.as_ref().map(|id| within(&archived.origin, id)));
             Ok(())
         })?;
         archive.each_contact(sources, |origin, list, entry| {
@@ -65,13 +65,13 @@ impl Identities {
     }
 
     /// Returns the key of a conversation's person; `None` where nothing is known at all.
-    pub(crate) fn key(&self, found: &ArchivedConversation) -> Option<String> {
-        let contact = &found.conversation.contact;
-        let id = || contact.id.as_ref().map(|id| within(&found.origin, id));
+    pub(crate) fn key(&self, archived: &ArchivedConversation) -> Option<String> {
+        let contact = &archived.conversation.contact;
+        let id = || contact.id.as_ref().map(|id| within(&archived.origin, id));
         let known = address(contact).or_else(|| number(contact)).or_else(id).map(|key| self.resolved(key));
         known.or_else(|| {
             let is_known = *contact != Contact::default();
-            is_known.then(|| format!("{}/conversation/{}", found.origin.source, found.conversation.id))
+            is_known.then(|| format!("{}/conversation/{}", archived.origin.source, archived.conversation.id))
         })
     }
 

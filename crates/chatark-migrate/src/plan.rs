@@ -1,7 +1,8 @@
 //! The work of a run without the writing.
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Loss, LossReport, Result};
+use chatark_core::{Error, ErrorKind, Result};
+use chatark_target::{LossReport, LossRow};
 use serde::Serialize;
 
 use crate::selection::Selection;
@@ -17,7 +18,8 @@ pub struct Plan {
     /// What the target would write of them: lines, rows, files, or elements.
     pub items: u64,
     /// What becomes of each field.
-    pub losses: Vec<Loss>,
+    #[serde(rename = "losses")]
+    pub loss_report: Vec<LossRow>,
 }
 
 impl Plan {
@@ -56,19 +58,20 @@ pub(crate) fn walk(
     mut write: impl FnMut(Item) -> Result<()>,
 ) -> Result<Plan> {
     let mut mapper = target.mapper(archive, selection)?;
-    let (mut losses, mut plan) = (LossReport::default(), Plan::default());
+    let (mut loss_report, mut plan) = (LossReport::default(), Plan::default());
     let mut items_written = 0;
     let mut give = |items: Vec<Item>| {
         items_written += items.iter().filter(|item| item.is_content()).count() as u64;
         items.into_iter().try_for_each(&mut write)
     };
-    selection.each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut losses))?;
-    selection.each(archive, |found| {
+    selection
+        .each_listed(archive, |origin, list, entry| mapper.meet(origin, list, entry, &mut loss_report))?;
+    selection.each(archive, |archived| {
         plan.conversations += 1;
-        plan.messages += found.conversation.messages.len() as u64;
-        give(mapper.map(found, &mut losses)?)
+        plan.messages += archived.conversation.messages.len() as u64;
+        give(mapper.map(archived, &mut loss_report)?)
     })?;
-    give(mapper.finish(&mut losses))?;
-    (plan.items, plan.losses) = (items_written, losses.rows());
+    give(mapper.finish(&mut loss_report))?;
+    (plan.items, plan.loss_report) = (items_written, loss_report.rows());
     Ok(plan)
 }

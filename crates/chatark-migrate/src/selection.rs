@@ -10,7 +10,7 @@ pub struct Selection {
     pub filter: Filter,
     /// Conversations in this state alone.
     pub status: Option<Status>,
-    /// Conversations that were found so, as a whole or by one of their answers; negative where one of them is.
+    /// Conversations that were archived so, as a whole or by one of their answers; negative where one of them is.
     pub feedback: Option<Feedback>,
     /// Conversations with at least so many messages.
     pub min_messages: usize,
@@ -30,7 +30,7 @@ impl Selection {
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut choose = self.chooser(archive)?;
-        archive.each(&self.filter, |found| if choose(found) { take(found) } else { Ok(()) })
+        archive.each(&self.filter, |archived| if choose(archived) { take(archived) } else { Ok(()) })
     }
 
     /// Does the same for a slow taker, each conversation in a state of its own.
@@ -40,21 +40,22 @@ impl Selection {
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut choose = self.chooser(archive)?;
-        archive.each_by_itself(&self.filter, |found| if choose(found) { take(found) } else { Ok(()) })
+        archive
+            .each_by_itself(&self.filter, |archived| if choose(archived) { take(archived) } else { Ok(()) })
     }
 
     /// Returns what says of one conversation after another whether it is chosen.
     fn chooser(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
-            archive.each(&self.filter, |found| {
-                matching += u64::from(self.has(found));
+            archive.each(&self.filter, |archived| {
+                matching += u64::from(self.has(archived));
                 Ok(())
             })?;
         }
         let mut at = 0_u64;
-        Ok(move |found: &ArchivedConversation| {
-            let has = self.has(found);
+        Ok(move |archived: &ArchivedConversation| {
+            let has = self.has(archived);
             at += u64::from(has);
             has && self.sample.is_none_or(|sample| is_drawn(at, matching, sample))
         })
@@ -84,10 +85,10 @@ impl Selection {
         })
     }
 
-    fn has(&self, found: &ArchivedConversation) -> bool {
-        let conversation = &found.conversation;
+    fn has(&self, archived: &ArchivedConversation) -> bool {
+        let conversation = &archived.conversation;
         self.status.is_none_or(|status| conversation.status == Some(status))
-            && self.feedback.is_none_or(|feedback| self::feedback(found) == Some(feedback))
+            && self.feedback.is_none_or(|feedback| self::feedback(archived) == Some(feedback))
             && conversation.messages.len() >= self.min_messages
             && self.tag.as_ref().is_none_or(|tag| conversation.tags.contains(tag))
     }
@@ -100,8 +101,8 @@ fn is_drawn(at: u64, matching: u64, sample: u64) -> bool {
 }
 
 /// Returns what was thought of a conversation: of itself, or else of its answers.
-fn feedback(found: &ArchivedConversation) -> Option<Feedback> {
-    let conversation = &found.conversation;
+fn feedback(archived: &ArchivedConversation) -> Option<Feedback> {
+    let conversation = &archived.conversation;
     let answers = || conversation.messages.iter().filter_map(|message| message.feedback);
     let worst = || answers().find(|feedback| *feedback == Feedback::Negative).or_else(|| answers().next());
     conversation.feedback.or_else(worst)

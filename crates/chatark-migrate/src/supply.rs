@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use chatark_archive::Archive;
-use chatark_core::{
-    DataKind, Error, ErrorKind, FieldOutcome, LossReport, MigrationItem, OutboundItem, Result, Target,
-};
+use chatark_core::{Error, ErrorKind, Result};
+use chatark_target::{DataKind, FieldOutcome, LossReport, MigrationItem, Original, OutboundItem, Target};
 use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
@@ -33,80 +32,81 @@ pub(crate) struct Chosen {
 
 const ORIGINAL: &str = "it is chosen twice, as a copy and as what it is a copy of";
 
-/// Packs everything of a kind and gives the parcels to `take`, always in the same order.
+/// Packs everything of a kind and gives the items to `take`, always in the same order.
 ///
 /// Conversations take the memory of one; people and questions are gathered before the first of them goes.
 pub(crate) fn supply(
     archive: &Archive,
     order: &Order,
     target: &dyn Target,
-    cargo: DataKind,
-    losses: &mut LossReport,
+    kind: DataKind,
+    loss_report: &mut LossReport,
     mut take: impl FnMut(OutboundItem) -> Result<()>,
 ) -> Result<Chosen> {
-    let taking = target.terms().taking(cargo).ok_or_else(|| {
+    let limits = target.capabilities().limits(kind).ok_or_else(|| {
         Error::new(
             ErrorKind::Usage,
             "migrate",
-            format!("{} takes no {}", target.terms().title, cargo.as_str()),
+            format!("{} takes no {}", target.capabilities().title, kind.as_str()),
         )
     })?;
     let mut chosen = Chosen::default();
     let (mut people, mut questions) = (People::default(), Questions::default());
-    let mut marks = HashSet::new();
-    if cargo == DataKind::Contacts {
+    let mut keys = HashSet::new();
+    if kind == DataKind::Contacts {
         people = People::new(Identities::read(archive, &order.selection.filter.sources)?);
-        let meet = |origin: &_, list, entry: &_| people.meet(origin, list, entry, losses);
+        let meet = |origin: &_, list, entry: &_| people.meet(origin, list, entry, loss_report);
         order.selection.each_listed(archive, meet)?;
     }
-    let originals = if cargo == DataKind::History { HashSet::new() } else { originals(archive, order)? };
-    order.selection.each_by_itself(archive, |found| {
+    let originals = if kind == DataKind::History { HashSet::new() } else { originals(archive, order)? };
+    order.selection.each_by_itself(archive, |archived| {
         chosen.conversations += 1;
-        chosen.messages += found.conversation.messages.len() as u64;
-        if found.is_copy_from(&order.agent_id) {
-            losses.leave("it is a copy of one of the target's own", found);
+        chosen.messages += archived.conversation.messages.len() as u64;
+        let original = Original::of(archived);
+        if original.is_copy_of_agent(&order.agent_id) {
+            loss_report.add_left_out("it is a copy of one of the target's own", archived);
             return Ok(());
         }
-        if found.is_copy() && originals.contains(&short(&found.first_place())) {
-            losses.note("conversation", FieldOutcome::Approximated, ORIGINAL, 1, found);
+        if original.is_copy() && originals.contains(&short(original.place())) {
+            loss_report.add("conversation", FieldOutcome::Approximated, ORIGINAL, 1, archived);
             return Ok(());
         }
-        match cargo {
-            DataKind::History => match target.pack(MigrationItem::Conversation(found), losses)? {
+        match kind {
+            DataKind::History => match target.pack(MigrationItem::Conversation(archived), loss_report)? {
                 None => Ok(()),
-                Some(parcel) if marks.insert(short(&parcel.mark)) => take(parcel),
+                Some(item) if keys.insert(short(&item.idempotency_key)) => take(item),
                 // What was carried before and pulled again may come twice: by itself, and as a copy.
                 Some(_) => {
-                    losses.note("conversation", FieldOutcome::Approximated, ORIGINAL, 1, found);
+                    loss_report.add("conversation", FieldOutcome::Approximated, ORIGINAL, 1, archived);
                     Ok(())
                 }
             },
             DataKind::Contacts => {
-                people.gather(taking.rules, found, losses);
+                people.gather(limits.rules, archived, loss_report);
                 Ok(())
             }
             DataKind::Knowledge => {
-                questions.add(found, losses);
+                questions.add(archived, loss_report);
                 Ok(())
             }
         }
     })?;
-    let mut pack = |load: MigrationItem<'_>, losses: &mut LossReport| {
-        target.pack(load, losses)?.map_or(Ok(()), &mut take)
+    let mut pack = |item: MigrationItem<'_>, loss_report: &mut LossReport| {
+        target.pack(item, loss_report)?.map_or(Ok(()), &mut take)
     };
     for person in people.finish() {
-        pack(MigrationItem::Person(&person), losses)?;
+        pack(MigrationItem::Person(&person), loss_report)?;
     }
-    if cargo != DataKind::Knowledge {
+    if kind != DataKind::Knowledge {
         return Ok(chosen);
     }
-    let best = questions.finish(losses);
-    if let Some(most) = taking.text_characters.filter(|_| order.as_text) {
+    let best = questions.finish(loss_report);
+    if let Some(most) = limits.text_characters.filter(|_| order.as_text) {
         let texts = knowledge::texts(best, most);
-        texts.iter().try_for_each(|text| pack(MigrationItem::Text(text), losses))?;
+        texts.iter().try_for_each(|text| pack(MigrationItem::Text(text), loss_report))?;
     } else {
         let answers = knowledge::answers(best);
-        answers.iter().try_for_each(|answer| pack(MigrationItem::Answer(answer), losses))?;
+        answers.iter().try_for_each(|answer| pack(MigrationItem::QuestionAnswer(answer), loss_report))?;
     }
     Ok(chosen)
 }
@@ -114,17 +114,18 @@ pub(crate) fn supply(
 /// Returns where the chosen conversations come from that are no copies.
 fn originals(archive: &Archive, order: &Order) -> Result<HashSet<[u8; 16]>> {
     let mut originals = HashSet::new();
-    order.selection.each(archive, |found| {
-        if !found.is_copy() {
-            originals.insert(short(&found.first_place()));
+    order.selection.each(archive, |archived| {
+        let original = Original::of(archived);
+        if !original.is_copy() {
+            originals.insert(short(original.place()));
         }
         Ok(())
     })?;
     Ok(originals)
 }
 
-/// Returns sixteen bytes that tell marks apart, since there may be a million of them.
-pub(crate) fn short(mark: &str) -> [u8; 16] {
-    let hash = Sha256::digest(mark.as_bytes());
+/// Returns sixteen bytes that tell keys apart, since there may be a million of them.
+pub(crate) fn short(idempotency_key: &str) -> [u8; 16] {
+    let hash = Sha256::digest(idempotency_key.as_bytes());
     std::array::from_fn(|at| hash[at])
 }

@@ -1,7 +1,8 @@
 //! What a migration can go to, as files.
 
 use chatark_archive::Archive;
-use chatark_core::{ArchivedConversation, ContactList, ListedContact, LossReport, Origin, Result};
+use chatark_core::{ArchivedConversation, ContactList, ListedContact, Origin, Result};
+use chatark_target::LossReport;
 use serde_json::Value;
 
 use crate::files::{openai, sharegpt, slack, vcon};
@@ -63,10 +64,10 @@ pub(crate) trait Mapper {
     fn meet(&mut self, _: &Origin, _: ContactList, _: &ListedContact, _: &mut LossReport) {}
 
     /// Returns what a conversation becomes, and notes what of it does not arrive.
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>>;
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>>;
 
     /// Returns what is to be written once all conversations are known.
-    fn finish(self: Box<Self>, losses: &mut LossReport) -> Vec<Item>;
+    fn finish(self: Box<Self>, loss_report: &mut LossReport) -> Vec<Item>;
 }
 
 impl FileTarget {

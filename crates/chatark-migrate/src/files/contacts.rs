@@ -1,9 +1,7 @@
 //! One row for each person, whichever sources they wrote to.
 
-use chatark_core::{
-    ArchivedConversation, ContactList, FieldOutcome, ListedContact, LossReport, Origin, Person, Result, Rule,
-    Timestamp,
-};
+use chatark_core::{ArchivedConversation, ContactList, ListedContact, Origin, Result, Timestamp};
+use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
 
 use crate::people::People;
 use crate::target::{Item, Mapper};
@@ -25,7 +23,7 @@ pub(crate) const COLUMNS: &[&str] = &[
 ];
 
 const ONE_ROW: &str = "one row for each person: the newest value that is known";
-const RULES: &[Rule] = &[
+const RULES: &[FieldRule] = &[
     ("contact.*", FieldOutcome::Kept, ONE_ROW),
     ("conversation.tags", FieldOutcome::Approximated, "those of all conversations of a person together"),
     ("conversation.created_at", FieldOutcome::Approximated, "as the first time that a person was seen"),
@@ -33,12 +31,18 @@ const RULES: &[Rule] = &[
 ];
 
 impl Mapper for People {
-    fn meet(&mut self, origin: &Origin, list: ContactList, entry: &ListedContact, losses: &mut LossReport) {
-        Self::meet(self, origin, list, entry, losses);
+    fn meet(
+        &mut self,
+        origin: &Origin,
+        list: ContactList,
+        entry: &ListedContact,
+        loss_report: &mut LossReport,
+    ) {
+        Self::meet(self, origin, list, entry, loss_report);
     }
 
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
-        self.gather(RULES, found, losses);
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+        self.gather(RULES, archived, loss_report);
         Ok(Vec::new())
     }
 

@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 
-use chatark_core::{ArchivedConversation, FieldOutcome, LossReport, Message, Part, Result, Role, Rule};
+use chatark_core::{ArchivedConversation, Message, Part, Result, Role};
+use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Map, Value, json};
 
 use crate::target::{Item, Mapper};
@@ -16,7 +17,7 @@ pub(crate) struct OpenAi;
 const NAME_LENGTH: usize = 64;
 const UNPAIRED: &str = "its other half is not known, or something else was said between the two";
 const NO_ROLE: &str = "the format has no such role";
-const RULES: &[Rule] = &[
+const RULES: &[FieldRule] = &[
     ("message.role.user", FieldOutcome::Kept, "as `user`"),
     ("message.role.assistant", FieldOutcome::Kept, "as `assistant`"),
     (
@@ -32,8 +33,8 @@ const RULES: &[Rule] = &[
 ];
 
 impl Mapper for OpenAi {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
-        let messages = &found.conversation.messages;
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+        let messages = &archived.conversation.messages;
         let paired = paired(messages);
         let mut said: Vec<Value> = Vec::new();
         for (at, message) in messages.iter().enumerate() {
@@ -42,11 +43,17 @@ impl Mapper for OpenAi {
         let length = said.iter().rposition(is_answer).map_or(0, |last| last + 1);
         if length == 0 {
             let why = "it has no answer of the assistant to learn from";
-            losses.leave(why, found);
+            loss_report.add_left_out(why, archived);
             return Ok(Vec::new());
         }
-        losses.apply(RULES, found);
-        losses.note("message", FieldOutcome::Lost, "after the last answer", said.len() - length, found);
+        loss_report.apply(RULES, archived);
+        loss_report.add(
+            "message",
+            FieldOutcome::Lost,
+            "after the last answer",
+            said.len() - length,
+            archived,
+        );
         said.truncate(length);
         for (at, message) in messages.iter().enumerate() {
             for (place, part) in message.parts.iter().enumerate() {
@@ -56,9 +63,9 @@ impl Mapper for OpenAi {
                     _ => continue,
                 };
                 let is_kept = paired.contains(&(at, place));
-                let (fate, why) =
+                let (outcome, why) =
                     if is_kept { (FieldOutcome::Kept, kept) } else { (FieldOutcome::Lost, UNPAIRED) };
-                losses.note(field, fate, why, 1, found);
+                loss_report.add(field, outcome, why, 1, archived);
             }
         }
         Ok(vec![Item::Line(json!({"messages": said}))])
@@ -93,8 +100,8 @@ fn paired(messages: &[Message]) -> Places {
                 }
                 Part::ToolResult { id: Some(id), .. } if is_assistant => {
                     awaited.append(&mut pending);
-                    if let Some(found) = awaited.iter().position(|(called, _)| called == id) {
-                        paired.extend([awaited.remove(found).1, (at, place)]);
+                    if let Some(archived) = awaited.iter().position(|(called, _)| called == id) {
+                        paired.extend([awaited.remove(archived).1, (at, place)]);
                     }
                 }
                 _ => {}

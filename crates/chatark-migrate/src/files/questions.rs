@@ -1,6 +1,7 @@
 //! Questions and answers to teach another bot with, a row for each question.
 
-use chatark_core::{ArchivedConversation, Feedback, LossReport, Result};
+use chatark_core::{ArchivedConversation, Feedback, Result};
+use chatark_target::LossReport;
 
 use crate::knowledge::{Best, Questions};
 use crate::target::{Item, Mapper};
@@ -9,13 +10,13 @@ pub(crate) const COLUMNS: &[&str] =
     &["question", "answer", "feedback", "score", "asked", "source", "conversation_id"];
 
 impl Mapper for Questions {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
-        self.add(found, losses);
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+        self.add(archived, loss_report);
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>, losses: &mut LossReport) -> Vec<Item> {
-        (*self).finish(losses).into_iter().map(|best| Item::Row(row(best))).collect()
+    fn finish(self: Box<Self>, loss_report: &mut LossReport) -> Vec<Item> {
+        (*self).finish(loss_report).into_iter().map(|best| Item::Row(row(best))).collect()
     }
 }
 

@@ -2,36 +2,37 @@
 //!
 //! Speakers take turns, and the person begins, as those who train on such files expect it.
 
-use chatark_core::{ArchivedConversation, FieldOutcome, LossReport, Result, Role, Rule};
+use chatark_core::{ArchivedConversation, Result, Role};
+use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Value, json};
 
 use crate::target::{Item, Mapper};
 
 pub(crate) struct ShareGpt;
 
-const RULES: &[Rule] = &[
+const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Kept, "as `id`, after the name of the source"),
     ("message.role.*", FieldOutcome::Kept, ""),
     ("part.text", FieldOutcome::Kept, ""),
 ];
 
 impl Mapper for ShareGpt {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
         let mut turns: Vec<(&str, String)> = Vec::new();
-        let mut fates = Vec::new();
-        for message in &found.conversation.messages {
+        let mut outcomes = Vec::new();
+        for message in &archived.conversation.messages {
             let text = message.text();
             let texts = message.parts.iter().filter(|part| part.as_text().is_some()).count();
             let has_asked = turns.iter().any(|(from, _)| *from == "human");
-            let (from, fate) = match message.role {
+            let (from, outcome) = match message.role {
                 Role::User => ("human", (FieldOutcome::Kept, "as `human`")),
                 Role::Assistant => ("gpt", (FieldOutcome::Kept, "as `gpt`")),
                 Role::HumanAgent => ("gpt", (FieldOutcome::Approximated, "as `gpt`")),
                 Role::System => ("system", (FieldOutcome::Kept, "as `system`")),
                 _ => ("", (FieldOutcome::Lost, "the format has no such role")),
             };
-            let fate = match turns.last_mut() {
-                _ if from.is_empty() => fate,
+            let outcome = match turns.last_mut() {
+                _ if from.is_empty() => outcome,
                 _ if text.is_empty() => (FieldOutcome::Lost, "it has no text"),
                 _ if from == "gpt" && !has_asked => {
                     (FieldOutcome::Lost, "an answer before the first question")
@@ -43,23 +44,23 @@ impl Mapper for ShareGpt {
                 }
                 _ => {
                     turns.push((from, text));
-                    fate
+                    outcome
                 }
             };
-            fates.push((message.role, texts, fate));
+            outcomes.push((message.role, texts, outcome));
         }
         if !turns.iter().any(|(from, _)| *from == "gpt") {
-            losses.leave("nobody answers a question in it", found);
+            loss_report.add_left_out("nobody answers a question in it", archived);
             return Ok(Vec::new());
         }
-        losses.apply(RULES, found);
-        for (role, texts, (fate, why)) in fates {
-            losses.note(format!("message.role.{}", role.as_str()), fate, why, 1, found);
-            losses.note("part.text", fate, why, texts, found);
+        loss_report.apply(RULES, archived);
+        for (role, texts, (outcome, why)) in outcomes {
+            loss_report.add(format!("message.role.{}", role.as_str()), outcome, why, 1, archived);
+            loss_report.add("part.text", outcome, why, texts, archived);
         }
         let turns: Vec<Value> =
             turns.into_iter().map(|(from, value)| json!({"from": from, "value": value})).collect();
-        let id = format!("{}/{}", found.origin.source, found.conversation.id);
+        let id = format!("{}/{}", archived.origin.source, archived.conversation.id);
         Ok(vec![Item::Line(json!({"id": id, "conversations": turns}))])
     }
 

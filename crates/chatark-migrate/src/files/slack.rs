@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{
-    ArchivedConversation, Contact, FieldOutcome, LossReport, Part, Result, Role, Rule, Timestamp,
-};
+use chatark_core::{ArchivedConversation, Contact, Part, Result, Role, Timestamp};
+use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -28,7 +27,7 @@ struct User {
     is_bot: bool,
 }
 
-const RULES: &[Rule] = &[
+const RULES: &[FieldRule] = &[
     ("conversation.title", FieldOutcome::Kept, "as the first line of the thread"),
     ("conversation.created_at", FieldOutcome::Kept, "as the time of the thread"),
     ("contact.name", FieldOutcome::Approximated, "of the user: the first that is known"),
@@ -48,23 +47,23 @@ const SECOND: i64 = 1_000_000;
 const AFTER_THE_LAST: &str = "as a microsecond after the message before it";
 
 impl Mapper for Slack {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
-        let conversation = &found.conversation;
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+        let conversation = &archived.conversation;
         let Some(began) = conversation.created_at else {
-            losses.leave("it has no time at all, and the form demands one", found);
+            loss_report.add_left_out("it has no time at all, and the form demands one", archived);
             return Ok(Vec::new());
         };
-        losses.apply(RULES, found);
-        let source = found.origin.source.to_string();
+        loss_report.apply(RULES, archived);
+        let source = archived.origin.source.to_string();
         let first = self.channels.entry(source.clone()).or_insert(began);
         *first = (*first).min(began);
         let day = began.day();
-        let apart = apart(found);
+        let apart = apart(archived);
         // The title comes before whatever was written in the same second.
         let thread = ts(spread(began, apart) - SECOND);
-        let opening = self.user(found, None);
+        let opening = self.user(archived, None);
         if conversation.contact != Contact::default() {
-            self.user(found, Some(Role::User));
+            self.user(archived, Some(Role::User));
         }
         let title = conversation.title.clone().unwrap_or_else(|| format!("Conversation {}", conversation.id));
         let number = conversation.messages.len();
@@ -77,7 +76,7 @@ impl Mapper for Slack {
             let told = message.created_at.map(|at| spread(at, apart));
             let at = told.unwrap_or(last + 1).max(last + 1);
             last = at;
-            let (fate, why) = match told {
+            let (outcome, why) = match told {
                 Some(told) if told == at => {
                     (FieldOutcome::Kept, "as `ts`; microseconds tell posts of one second apart")
                 }
@@ -87,8 +86,8 @@ impl Mapper for Slack {
                 ),
                 None => (FieldOutcome::Approximated, AFTER_THE_LAST),
             };
-            losses.note("message.created_at", fate, why, 1, found);
-            let user = self.user(found, Some(message.role));
+            loss_report.add("message.created_at", outcome, why, 1, archived);
+            let user = self.user(archived, Some(message.role));
             posts.push(json!({
                 "type": "message", "user": user, "text": text(message), "ts": ts(at), "thread_ts": thread,
                 "parent_user_id": opening,
@@ -123,11 +122,11 @@ impl Mapper for Slack {
 
 impl Slack {
     /// Returns the user who speaks in a role; without one, the bot of the source, who opens the thread.
-    fn user(&mut self, found: &ArchivedConversation, role: Option<Role>) -> String {
-        let source = &found.origin.source;
-        let contact = &found.conversation.contact;
+    fn user(&mut self, archived: &ArchivedConversation, role: Option<Role>) -> String {
+        let source = &archived.origin.source;
+        let contact = &archived.conversation.contact;
         let (key, name, email, is_bot) = match role.unwrap_or(Role::Assistant) {
-            Role::User => match Identities::default().key(found) {
+            Role::User => match Identities::default().key(archived) {
                 Some(key) => {
                     let name = contact.name.as_ref().or(contact.email.as_ref()).or(contact.phone.as_ref());
                     (key, name.cloned().unwrap_or_else(|| "Visitor".to_owned()), contact.email.clone(), false)
@@ -172,8 +171,8 @@ fn profile(user: &User) -> Value {
 
 /// Returns the microseconds by which a conversation's posts are told from those of others in the same second: a post
 /// is known by its time within a channel.
-fn apart(found: &ArchivedConversation) -> i64 {
-    let hash = Sha256::digest(found.conversation.id.as_str().as_bytes());
+fn apart(archived: &ArchivedConversation) -> i64 {
+    let hash = Sha256::digest(archived.conversation.id.as_str().as_bytes());
     i64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % 900_000
 }
 

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{
-    ArchivedConversation, Contact, FieldOutcome, LossReport, Message, Part, Result, Role, Rule, Timestamp,
-};
+use chatark_core::{ArchivedConversation, Contact, Message, Part, Result, Role, Timestamp};
+use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -18,7 +17,7 @@ use crate::target::{Item, Mapper};
 pub(crate) struct Vcon;
 
 const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
-const RULES: &[Rule] = &[
+const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
     ("conversation.title", FieldOutcome::Kept, "as `subject`"),
     ("conversation.channel", FieldOutcome::Kept, "as `application`, and in an analysis of the origin"),
@@ -42,19 +41,25 @@ const RULES: &[Rule] = &[
 ];
 
 impl Mapper for Vcon {
-    fn map(&mut self, found: &ArchivedConversation, losses: &mut LossReport) -> Result<Vec<Item>> {
-        let conversation = &found.conversation;
+    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+        let conversation = &archived.conversation;
         let first = conversation.messages.iter().find_map(|message| message.created_at);
         let Some(began) = conversation.created_at.or(first) else {
-            losses.leave("it has no time at all, and the form demands one", found);
+            loss_report.add_left_out("it has no time at all, and the form demands one", archived);
             return Ok(Vec::new());
         };
-        losses.apply(RULES, found);
+        loss_report.apply(RULES, archived);
         let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
-        losses.note("message.created_at", FieldOutcome::Approximated, OF_ITS_CONVERSATION, undated, found);
-        let uuid = uuid(found, began);
+        loss_report.add(
+            "message.created_at",
+            FieldOutcome::Approximated,
+            OF_ITS_CONVERSATION,
+            undated,
+            archived,
+        );
+        let uuid = uuid(archived, began);
         let name = format!("{uuid}.vcon");
-        Ok(vec![Item::Document { name, value: document(found, &uuid, began) }])
+        Ok(vec![Item::Document { name, value: document(archived, &uuid, began) }])
     }
 
     fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
@@ -62,18 +67,18 @@ impl Mapper for Vcon {
     }
 }
 
-fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value {
-    let conversation = &found.conversation;
+fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value {
+    let conversation = &archived.conversation;
     let mut parties = Parties::default();
     if conversation.contact != Contact::default() {
-        parties.of(Role::User, found);
+        parties.of(Role::User, archived);
     }
     let (mut dialog, mut attachments, mut analysis) = (Vec::new(), Vec::new(), Vec::new());
     for message in &conversation.messages {
-        let party = parties.of(message.role, found);
+        let party = parties.of(message.role, archived);
         let start = message.created_at.unwrap_or(began).to_string();
         let at = dialog.len();
-        dialog.push(spoken(found, message, party, &start));
+        dialog.push(spoken(archived, message, party, &start));
         for part in message.parts.iter().filter(|part| part.as_text().is_none()) {
             attachments.push(json!({
                 "start": start, "party": party, "dialog": at, "mediatype": "application/json",
@@ -88,7 +93,7 @@ fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value
             analysis.extend(value.map(|value| analysed(Some(at), what, &value)));
         }
     }
-    analysis.push(analysed(None, "origin", &origin(found)));
+    analysis.push(analysed(None, "origin", &origin(archived)));
     analysis
         .extend(conversation.feedback.map(|feedback| analysed(None, "feedback", &json!(feedback.as_str()))));
     let mut document = Map::new();
@@ -109,8 +114,8 @@ fn document(found: &ArchivedConversation, uuid: &str, began: Timestamp) -> Value
     Value::Object(document)
 }
 
-fn spoken(found: &ArchivedConversation, message: &Message, party: usize, start: &str) -> Value {
-    let conversation = &found.conversation;
+fn spoken(archived: &ArchivedConversation, message: &Message, party: usize, start: &str) -> Value {
+    let conversation = &archived.conversation;
     let mut spoken = json!({
         "type": "text", "start": start, "parties": [party], "mediatype": "text/plain",
         "body": message.text(), "encoding": "none",
@@ -125,12 +130,12 @@ fn spoken(found: &ArchivedConversation, message: &Message, party: usize, start: 
 }
 
 /// Where a conversation comes from: the form has no other place for it.
-fn origin(found: &ArchivedConversation) -> Value {
-    let origin = &found.origin;
+fn origin(archived: &ArchivedConversation) -> Value {
+    let origin = &archived.origin;
     json!({
         "source": origin.source.as_str(), "provider": origin.provider, "agent_id": origin.agent_id,
-        "conversation_id": found.conversation.id.as_str(),
-        "channel": found.conversation.channel.map(chatark_core::Channel::as_str),
+        "conversation_id": archived.conversation.id.as_str(),
+        "channel": archived.conversation.channel.map(chatark_core::Channel::as_str),
     })
 }
 
@@ -158,23 +163,23 @@ struct Parties {
 }
 
 impl Parties {
-    fn of(&mut self, role: Role, found: &ArchivedConversation) -> usize {
+    fn of(&mut self, role: Role, archived: &ArchivedConversation) -> usize {
         if let Some(place) = self.places.get(role.as_str()) {
             return *place;
         }
         self.places.insert(role.as_str(), self.list.len());
-        self.list.push(party(role, found));
+        self.list.push(party(role, archived));
         self.list.len() - 1
     }
 }
 
-fn party(role: Role, found: &ArchivedConversation) -> Value {
-    let contact = &found.conversation.contact;
+fn party(role: Role, archived: &ArchivedConversation) -> Value {
+    let contact = &archived.conversation.contact;
     let mut party = Map::new();
     let kind = if matches!(role, Role::User | Role::HumanAgent) { "person" } else { "bot" };
     party.insert("type".to_owned(), kind.into());
     if role != Role::User {
-        let name = if role == Role::Assistant { found.origin.source.as_str() } else { role.as_str() };
+        let name = if role == Role::Assistant { archived.origin.source.as_str() } else { role.as_str() };
         party.insert("name".to_owned(), name.into());
         party.insert("validation".to_owned(), "none".into());
         return Value::Object(party);
@@ -191,9 +196,9 @@ fn party(role: Role, found: &ArchivedConversation) -> Value {
 }
 
 /// Returns a UUID of version 8: the milliseconds of the beginning, then bits of a hash of what names the conversation.
-fn uuid(found: &ArchivedConversation, began: Timestamp) -> String {
-    let named =
-        [&found.origin.provider, &found.origin.agent_id, found.conversation.id.as_str()].join("\u{0}");
+fn uuid(archived: &ArchivedConversation, began: Timestamp) -> String {
+    let named = [&archived.origin.provider, &archived.origin.agent_id, archived.conversation.id.as_str()]
+        .join("\u{0}");
     let hash = Sha256::digest(named.as_bytes());
     let milliseconds = u64::try_from(began.microseconds() / 1_000).unwrap_or(0).to_be_bytes();
     let mut bytes = [0_u8; 16];

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
-use chatark_core::{Capabilities, DataKind, Error, ErrorKind, Result, SourceName};
+use chatark_core::{Error, ErrorKind, Result, SourceName};
 use chatark_engine::now;
 use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
+use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
 
-use super::{confirm, selection, show_losses, taken_from, write_losses};
+use super::{confirm, selection, show_loss_report, taken_from, write_loss_report};
 use crate::args::{MigrateRunArgs, Move};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
@@ -39,12 +40,12 @@ struct RunResult<'a> {
 
 pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let target = session.connect_target_offline(into, ui)?;
-    let cargos = cargos(what, target.terms())?;
+    let kinds = kinds(what, target.capabilities())?;
     let archive = session.archive_to_read()?;
     let order = order(what, into, session, &archive)?;
-    let plans = forecast(&archive, &order, &*target, &name(into), &cargos)?;
-    write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
-    show_plans(&plans, into, target.terms(), ui)?;
+    let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
+    show_plans(&plans, into, target.capabilities(), ui)?;
     if let Err(refused) = refuse_nothing(&plans) {
         ui.say(&format!("a run would be refused: {}", refused.message()));
     }
@@ -53,7 +54,7 @@ pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui)
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
         plans: &plans,
-        notes: target.terms().notes,
+        notes: target.capabilities().notes,
     })?;
     Ok(Exit::Complete)
 }
@@ -67,16 +68,16 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let what = &args.what;
     let target = session.connect_target(into, ui)?;
-    let cargos = cargos(what, target.terms())?;
+    let kinds = kinds(what, target.capabilities())?;
     let archive = open(session)?;
     let order = order(what, into, session, &archive)?;
-    let plans = forecast(&archive, &order, &*target, &name(into), &cargos)?;
-    write_losses(plans.iter().flat_map(|plan| &plan.losses), what.loss_csv.as_deref())?;
-    heard(show_plans(&plans, into, target.terms(), ui))?;
+    let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
+    heard(show_plans(&plans, into, target.capabilities(), ui))?;
     refuse_nothing(&plans)?;
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
     confirm(args.yes || new == 0, &question(new, into), ui)?;
-    let job = Job { target, name: name(into), cargos, order, clock: now };
+    let job = Job { target, name: name(into), kinds, order, clock: now };
     let (archive, carried, exit) = carry_all(archive, job, plans, ui)?;
     archive.close()?;
     tell(&carried, ui, verbose);
@@ -105,10 +106,10 @@ fn heard(said: Result<(), Failure>) -> Result<(), Failure> {
 /// Says of a run that ended early what was planned, since it did not come to its own end.
 fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
     for plan in plans {
-        let ended = carried.iter_mut().find(|carried| carried.cargo == plan.cargo && carried.error.is_some());
+        let ended = carried.iter_mut().find(|carried| carried.kind == plan.kind && carried.error.is_some());
         if let Some(ended) = ended {
-            (ended.conversations, ended.messages, ended.losses) =
-                (plan.conversations, plan.messages, plan.losses);
+            (ended.conversations, ended.messages, ended.loss_report) =
+                (plan.conversations, plan.messages, plan.loss_report);
             (ended.tally.items, ended.tally.already) = (plan.items, plan.already);
         }
     }
@@ -149,20 +150,20 @@ fn open(session: &Session) -> Result<Archive> {
 }
 
 /// Returns the kinds that go, in the order in which they do.
-fn cargos(what: &Move, terms: &Capabilities) -> Result<Vec<DataKind>> {
-    let taken: Vec<_> = terms.takings.iter().map(|taking| taking.cargo).collect();
+fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
+    let taken: Vec<_> = capabilities.kinds.iter().map(|limits| limits.kind).collect();
     let chosen: Vec<_> =
-        taken.iter().copied().filter(|cargo| what.only.is_none_or(|only| only == *cargo)).collect();
-    let words: Vec<_> = taken.iter().map(|cargo| cargo.as_str()).collect();
-    let hint = format!("{} takes {}", terms.title, words.join(" and "));
+        taken.iter().copied().filter(|kind| what.only.is_none_or(|only| only == *kind)).collect();
+    let words: Vec<_> = taken.iter().map(|kind| kind.as_str()).collect();
+    let hint = format!("{} takes {}", capabilities.title, words.join(" and "));
     let refused =
         |message: String| Err(Error::new(ErrorKind::Usage, "choose what goes", message).hint(&hint));
     if let (Some(only), []) = (what.only, chosen.as_slice()) {
-        return refused(format!("{} takes no {}", terms.title, only.as_str()));
+        return refused(format!("{} takes no {}", capabilities.title, only.as_str()));
     }
-    let takes_texts = terms.takings.iter().any(|taking| taking.text_characters.is_some());
+    let takes_texts = capabilities.kinds.iter().any(|limits| limits.text_characters.is_some());
     if what.as_text && !takes_texts {
-        return refused(format!("{} takes no texts", terms.title));
+        return refused(format!("{} takes no texts", capabilities.title));
     }
     Ok(chosen)
 }
@@ -207,14 +208,19 @@ fn agent_id(into: &SourceConfig) -> String {
     into.settings.text("agent_id").unwrap_or_default()
 }
 
-fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Capabilities, ui: &Ui) -> Result<(), Failure> {
+fn show_plans(
+    plans: &[Forecast],
+    into: &SourceConfig,
+    capabilities: &Capabilities,
+    ui: &Ui,
+) -> Result<(), Failure> {
     for plan in plans {
         ui.line(&planned(plan, into))?;
-        show_losses(&plan.losses, ui)?;
+        show_loss_report(&plan.loss_report, ui)?;
         ui.line("")?;
     }
-    terms.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
-    for plan in plans.iter().filter(|plan| plan.cargo == DataKind::Knowledge && plan.others > 0) {
+    capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
+    for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
             "{} other sources of knowledge went there before; what those have in common with these is taught twice",
             grouped(plan.others)
@@ -224,14 +230,14 @@ fn show_plans(plans: &[Forecast], into: &SourceConfig, terms: &Capabilities, ui:
 }
 
 fn planned(plan: &Forecast, into: &SourceConfig) -> String {
-    let what = match plan.cargo {
+    let what = match plan.kind {
         DataKind::History => "conversations",
         DataKind::Contacts => "people",
         DataKind::Knowledge => "sources of knowledge",
     };
     let mut text = format!(
         "{}: {} conversations with {} messages become {} {what} in {}",
-        plan.cargo.as_str(),
+        plan.kind.as_str(),
         grouped(plan.conversations),
         grouped(plan.messages),
         grouped(plan.items),
@@ -271,7 +277,7 @@ fn summary(carried: &Carried) -> String {
     let tally = &carried.tally;
     let mut text = format!(
         "{}: {} chosen, {} written, {} there already",
-        carried.cargo.as_str(),
+        carried.kind.as_str(),
         grouped(tally.items),
         grouped(tally.written),
         grouped(tally.already)
@@ -326,7 +332,7 @@ fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
         }
         if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {
             // The marks of people may be their addresses.
-            if let (DataKind::History, Some(missing)) = (carried.cargo, read_back.missing.first()) {
+            if let (DataKind::History, Some(missing)) = (carried.kind, read_back.missing.first()) {
                 ui.say(&format!("the target does not show {missing}, for one"));
             }
             ui.hint("the vendor may show the last ones later: run the same command again to count again, nothing is written twice; what was deleted there can go again after `chatark migrate forget`");

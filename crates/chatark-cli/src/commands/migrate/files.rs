@@ -6,7 +6,7 @@ use chatark_formats::{CsvDialect, FileEntry};
 use chatark_migrate::{FileTarget, Plan, Written};
 use serde::Serialize;
 
-use super::{selection, show_losses, taken_from, write_losses};
+use super::{selection, show_loss_report, taken_from, write_loss_report};
 use crate::args::{MigrateRunArgs, Move};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
@@ -30,7 +30,7 @@ struct RunResult<'a> {
 pub(super) fn plan(what: &Move, target: FileTarget, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let selection = selection(what, taken_from(what, session)?)?;
     let plan = chatark_migrate::plan(&session.archive_to_read()?, &selection, target)?;
-    write_losses(&plan.losses, what.loss_csv.as_deref())?;
+    write_loss_report(&plan.loss_report, what.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
     if let Err(refused) = plan.refuse_nothing() {
         ui.say(&format!("a run would be refused: {}", refused.message()));
@@ -51,7 +51,7 @@ pub(super) fn run(
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read()?;
     let written = chatark_migrate::run(&archive, &selection, target, &args.output, dialect)?;
-    write_losses(&written.plan.losses, what.loss_csv.as_deref())?;
+    write_loss_report(&written.plan.loss_report, what.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;
     for file in written.files.iter().take(MOST_FILES) {
         ui.say(&wrote(&args.output, file));
@@ -81,7 +81,7 @@ fn show(plan: &Plan, target: FileTarget, ui: &Ui) -> Result<(), Failure> {
         counted(plan.items),
         target.as_str()
     ))?;
-    show_losses(&plan.losses, ui)?;
+    show_loss_report(&plan.loss_report, ui)?;
     Ok(())
 }
 

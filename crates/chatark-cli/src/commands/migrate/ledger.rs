@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chatark_archive::{Archive, Transfer};
-use chatark_core::{DataKind, Error, ErrorKind, Result};
+use chatark_core::{Error, ErrorKind, Result};
+use chatark_target::DataKind;
 use serde::Serialize;
 
 use super::{agent, confirm, write_csv};
@@ -40,14 +41,17 @@ struct ForgetResult {
 #[derive(Serialize)]
 struct Row {
     target: String,
-    cargo: DataKind,
+    #[serde(rename = "cargo")]
+    kind: String,
     source: Option<String>,
     conversation_id: Option<String>,
-    mark: String,
+    #[serde(rename = "mark")]
+    idempotency_key: String,
     state: &'static str,
     target_id: Option<String>,
     messages: Option<u64>,
-    changed_at: Option<String>,
+    #[serde(rename = "changed_at")]
+    updated_at: Option<String>,
     error: Option<String>,
 }
 
@@ -57,12 +61,12 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
     args.from.iter().try_for_each(|from| known.has_source(from))?;
     let mut transfers = Vec::new();
-    archive.each_transfer(|target, cargo, transfer| {
+    archive.each_transfer(|target, kind, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
         let is_from =
             args.from.is_empty() || source.is_some_and(|source| args.from.iter().any(|from| from == source));
         if is_from && into.as_ref().is_none_or(|into| into == target) {
-            transfers.push(row(target, cargo, transfer));
+            transfers.push(row(target, kind, transfer));
         }
         Ok(())
     })?;
@@ -142,8 +146,8 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     let archive = session.archive_to_read()?;
     let into = Known::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
-    archive.each_transfer(|target, cargo, _| {
-        held += u64::from(target == into && args.only.is_none_or(|only| only == cargo));
+    archive.each_transfer(|target, kind, _| {
+        held += u64::from(target == into && args.only.is_none_or(|only| only.as_str() == kind));
         Ok(())
     })?;
     drop(archive);
@@ -153,7 +157,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     );
     confirm(args.yes || held == 0, &question, ui)?;
     let mut archive = session.archive()?;
-    let forgotten = archive.forget_target(&into, args.only)?;
+    let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
     let rows = grouped(forgotten);
     ui.line(&format!("{rows} rows of the ledger are forgotten; what is in {into} stays there"))?;
@@ -161,19 +165,19 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     Ok(Exit::Complete)
 }
 
-fn row(target: &str, cargo: DataKind, transfer: &Transfer) -> Row {
+fn row(target: &str, kind: &str, transfer: &Transfer) -> Row {
     let (source, conversation_id) =
         transfer.origin.as_ref().map(|(source, id)| (source.to_string(), id.to_string())).unzip();
     Row {
         target: target.to_owned(),
-        cargo,
+        kind: kind.to_owned(),
         source,
         conversation_id,
-        mark: transfer.mark.clone(),
+        idempotency_key: transfer.idempotency_key.clone(),
         state: transfer.state.as_str(),
         target_id: transfer.target_id.clone(),
-        messages: Some(transfer.messages).filter(|_| cargo == DataKind::History),
-        changed_at: transfer.changed_at.map(|at| at.to_string()),
+        messages: Some(transfer.messages).filter(|_| kind == DataKind::History.as_str()),
+        updated_at: transfer.updated_at.map(|at| at.to_string()),
         error: transfer.error.clone(),
     }
 }
@@ -182,14 +186,14 @@ fn cells(row: &Row) -> [String; 10] {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     [
         row.target.clone(),
-        row.cargo.as_str().to_owned(),
+        row.kind.clone(),
         text(&row.source),
         text(&row.conversation_id),
-        row.mark.clone(),
+        row.idempotency_key.clone(),
         row.state.to_owned(),
         text(&row.target_id),
         row.messages.map(|messages| messages.to_string()).unwrap_or_default(),
-        text(&row.changed_at),
+        text(&row.updated_at),
         text(&row.error),
     ]
 }

@@ -8,9 +8,10 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use chatark_archive::Filter;
-use chatark_core::{Error, ErrorKind, Loss, Result, SourceName, Window};
+use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
 use chatark_formats::{Bundle, Column, CsvDialect, Kind, Table};
 use chatark_migrate::{FileTarget, Selection};
+use chatark_target::LossRow;
 
 use crate::args::{Global, MigrateAction, MigrateArgs, Move};
 use crate::config::SourceConfig;
@@ -107,12 +108,12 @@ fn taken_from(what: &Move, session: &Session) -> Result<Vec<SourceName>> {
     Ok(if what.from.is_empty() { Vec::new() } else { names(&chosen) })
 }
 
-fn show_losses(losses: &[Loss], ui: &Ui) -> io::Result<()> {
-    if losses.is_empty() {
+fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
+    if loss_report.is_empty() {
         return Ok(());
     }
-    let mut rows = vec![Loss::COLUMNS.map(str::to_owned).to_vec()];
-    rows.extend(losses.iter().map(|loss| loss.cells().to_vec()));
+    let mut rows = vec![LossRow::COLUMNS.map(str::to_owned).to_vec()];
+    rows.extend(loss_report.iter().map(|row| row.cells().to_vec()));
     ui.line("")?;
     table(&rows, &[2]).iter().try_for_each(|line| ui.line(line))
 }
@@ -127,9 +128,12 @@ fn check_file(option: &str, path: Option<&Path>) -> Result<()> {
     Err(Error::new(ErrorKind::Usage, "choose the file", message).hint("name a file such as `report.csv`"))
 }
 
-fn write_losses<'a>(losses: impl IntoIterator<Item = &'a Loss>, path: Option<&Path>) -> Result<()> {
-    write_csv("--loss-csv", path, &Loss::COLUMNS, |table| {
-        losses.into_iter().try_for_each(|loss| {
+fn write_loss_report<'a>(
+    loss_report: impl IntoIterator<Item = &'a LossRow>,
+    path: Option<&Path>,
+) -> Result<()> {
+    write_csv("--loss-csv", path, &LossRow::COLUMNS, |table| {
+        loss_report.into_iter().try_for_each(|loss| {
             table.write(|row| loss.cells().iter().try_for_each(|cell| row.text(cell.as_str())))
         })
     })
