@@ -30,7 +30,10 @@ fn arrows_point_one_way() {
     assert_eq!(ours("chatark-target"), ["chatark-core"]);
     assert_eq!(ours("chatark-engine"), ["chatark-archive", "chatark-core"]);
     assert_eq!(ours("chatark-report"), ["chatark-archive", "chatark-core", "chatark-formats"]);
-    assert_eq!(ours("chatark-migrate"), ["chatark-archive", "chatark-core", "chatark-formats", "chatark-target"]);
+    assert_eq!(
+        ours("chatark-migrate"),
+        ["chatark-archive", "chatark-core", "chatark-formats", "chatark-target"]
+    );
     assert_eq!(ours("chatark-sandbox"), Vec::<String>::new());
 }
 

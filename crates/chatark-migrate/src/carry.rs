@@ -94,7 +94,7 @@ pub struct Carried {
     /// What ended the run early.
     #[serde(skip)]
     pub error: Option<Error>,
-    /// What the vendor said when it last refused a item.
+    /// What the vendor said when it last refused an item.
     #[serde(skip)]
     pub refusal: Option<Error>,
 }

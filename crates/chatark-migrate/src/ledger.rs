@@ -1,11 +1,11 @@
-//! What the ledger says of a item, and how it is written.
+//! What the ledger says of an item, and how it is written.
 
 use chatark_archive::{Archive, Transfer, TransferState};
 use chatark_core::{Result, Timestamp};
 use chatark_target::{DataKind, OutboundItem};
 use sha2::{Digest, Sha256};
 
-/// What is to be done with a item, by what the ledger says of it.
+/// What is to be done with an item, by what the ledger says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LedgerState {
     /// It is not there, and has to be created.
@@ -35,7 +35,7 @@ impl LedgerState {
     }
 }
 
-/// Returns what the ledger knows of a item, under its idempotency_key or under one that it had in an earlier run.
+/// Returns what the ledger knows of an item, under its idempotency key or one of an earlier run.
 pub(crate) fn known(
     ledger: &Archive,
     target: &str,
@@ -50,12 +50,12 @@ pub(crate) fn known(
     Ok(None)
 }
 
-/// Returns the hash of what is sent for a item.
+/// Returns the hash of what is sent for an item.
 pub(crate) fn digest(item: &OutboundItem) -> [u8; 32] {
     Sha256::new().chain_update(&item.create_body).chain_update(&item.complete_body).finalize().into()
 }
 
-/// Returns the row of a item.
+/// Returns the row of an item.
 pub(crate) fn transfer(
     item: &OutboundItem,
     state: TransferState,

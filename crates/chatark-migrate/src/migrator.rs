@@ -349,7 +349,7 @@ impl Migrator {
         ended.map_or(Ok(()), Err)
     }
 
-    /// Says what is to be done with a item, counts it where it comes for the first time, and puts it aside where
+    /// Says what is to be done with an item, counts it where it comes for the first time, and puts it aside where
     /// its turn comes later.
     fn next_step(
         &self,
@@ -390,7 +390,7 @@ impl Migrator {
         })
     }
 
-    /// Returns what the ledger knows of a item, and gives it its present idempotency_key there.
+    /// Returns what the ledger knows of an item, and gives it its present key there.
     fn known(&self, kind: DataKind, item: &OutboundItem) -> Result<Option<Transfer>> {
         let (mut ledger, name) = (self.ledger(), &self.job.name);
         let Some(held) = known(&ledger, name, kind, item)? else { return Ok(None) };
@@ -622,7 +622,7 @@ impl Migrator {
     }
 }
 
-/// What is to be done with a item.
+/// What is to be done with an item.
 enum Step {
     Create,
     /// It is there under this id, where the vendor told one.
