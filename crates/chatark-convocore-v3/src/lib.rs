@@ -5,12 +5,15 @@
 
 mod config;
 mod dialect;
+mod feedback;
 mod map;
+mod moment;
 mod outlet;
 mod pack;
 mod parts;
 mod source;
 mod target;
+mod turns;
 mod wire;
 
 pub use source::{ConvocoreV3, DESCRIPTOR, connect, validate};

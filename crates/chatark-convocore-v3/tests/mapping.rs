@@ -1,4 +1,4 @@
-//! The vendor's JSON to the shared model, through the provider's own door.
+//! The vendor's JSON to the shared model, through the public interface of the provider.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::needless_pass_by_value, reason = "the cases are JSON literals")]
@@ -46,7 +46,7 @@ fn texts(conversation: &Conversation) -> Vec<String> {
     conversation.messages.iter().map(Message::text).collect()
 }
 
-/// The conversation that three of the samples share.
+/// Checks the conversation that three of the samples share.
 fn check_premium(premium: &Conversation) {
     assert_eq!(premium.id.as_str(), "DL2kG9YWdZpGGOn");
     assert_eq!(premium.created_at.unwrap().to_string(), "2024-12-01T10:30:00Z");
@@ -88,7 +88,7 @@ fn check_premium_messages(premium: &Conversation) {
 }
 
 #[test]
-fn the_one_array_sample_is_mapped() {
+fn maps_the_sample_of_the_unpaged_export() {
     let sample = fixture(include_str!("fixtures/convocore-export-g1-unpaginated.json"));
     let data = &sample["response"]["body"]["data"];
     let (premium, issues) = read(&data[0]);
@@ -115,7 +115,7 @@ fn the_one_array_sample_is_mapped() {
 }
 
 #[test]
-fn the_paged_samples_are_mapped() {
+fn maps_the_samples_of_the_paged_export() {
     let sample = fixture(include_str!("fixtures/convocore-export-g2-page1.json"));
     let (greeting, issues) = read(&sample["response"]["body"]["data"][0]);
     assert_eq!(issues, [""; 0]);
@@ -132,7 +132,7 @@ fn the_paged_samples_are_mapped() {
 }
 
 #[test]
-fn the_single_sample_begins_with_its_past_session() {
+fn puts_past_sessions_before_the_turns_of_the_sample() {
     let sample = fixture(include_str!("fixtures/convocore-export-single.json"));
     let (single, issues) = read(&sample["response"]["body"]["data"]);
     assert_eq!(issues, [""; 0]);
@@ -148,7 +148,7 @@ fn the_single_sample_begins_with_its_past_session() {
 }
 
 #[test]
-fn the_v2_edge_sample_has_flat_metadata() {
+fn maps_the_flat_metadata_of_the_v2_edge() {
     let sample = fixture(include_str!("fixtures/convocore-export-v2-legacy.json"));
     let (legacy, issues) = read(&sample["response"]["body"]["data"][0]);
     assert_eq!(issues, [""; 0]);
@@ -175,7 +175,7 @@ fn the_v2_edge_sample_has_flat_metadata() {
 }
 
 #[test]
-fn a_light_document_is_a_conversation_without_turns() {
+fn maps_a_light_document_without_turns() {
     let sample = fixture(include_str!("fixtures/convocore-get-light.json"));
     let (light, issues) = read(&json!({"metadata": sample["response"]["body"]["data"]}));
     assert_eq!(issues, ["missing turns"]);
@@ -192,7 +192,7 @@ fn a_light_document_is_a_conversation_without_turns() {
     assert_eq!(row.contact.email.as_deref(), Some("lead@example.com"));
 }
 
-/// A conversation of one turn.
+/// Returns a record with one turn.
 fn one_turn(convo: Value, turn: Value) -> Value {
     json!({"metadata": {"convo": convo}, "turns": [turn]})
 }
@@ -206,7 +206,7 @@ fn check_role(convo: Value, from: &str, message: Value, expect: (Role, Option<&s
 }
 
 #[test]
-fn a_role_follows_from_the_speaker_and_the_type() {
+fn the_role_follows_from_the_speaker_and_the_type() {
     let text = || json!({"type": "text", "payload": {"message": "m"}});
     let plain = || json!({"id": "c"});
     check_role(plain(), "human", text(), (Role::User, None, None));
@@ -228,7 +228,7 @@ fn a_role_follows_from_the_speaker_and_the_type() {
 }
 
 #[test]
-fn a_person_answers_where_the_bot_s_message_was_not_generated_after_a_hand_over() {
+fn a_message_not_generated_after_a_hand_over_is_from_a_human_agent() {
     let human = (Role::HumanAgent, Some("bot"), Some(false));
     let bot = (Role::Assistant, None, Some(false));
     let written = || json!({"type": "text", "payload": {"message": "m", "aiGenerated": false}});
@@ -257,7 +257,7 @@ fn check_state(word: &str, status: Status) {
 }
 
 #[test]
-fn states() {
+fn states_become_statuses() {
     check_state("ai-chatting", Status::Ongoing);
     check_state("open", Status::Ongoing);
     check_state("ended_chat", Status::Ended);
@@ -293,7 +293,7 @@ fn check_feedback(sent: Value, feedback: Option<Feedback>, issue: Option<&str>) 
 }
 
 #[test]
-fn feedback_is_a_word_or_a_truth_value() {
+fn feedback_is_a_word_or_a_boolean() {
     check_feedback(json!("Positive"), Some(Feedback::Positive), None);
     check_feedback(json!("negative"), Some(Feedback::Negative), None);
     check_feedback(json!(true), Some(Feedback::Positive), None);
@@ -319,7 +319,7 @@ fn check_time(zone: &str, ts: Value, expect: &str, issue: Option<&str>) {
 }
 
 #[test]
-fn times_come_in_every_encoding() {
+fn reads_times_in_every_encoding() {
     let noon = "2024-12-01T12:00:00Z";
     for ts in [
         json!("December 1st 2024, 12:00:00 pm"),
@@ -338,7 +338,7 @@ fn times_come_in_every_encoding() {
 }
 
 #[test]
-fn text_times_are_of_the_configured_zone() {
+fn times_without_a_zone_are_in_the_configured_zone() {
     let berlin = "Europe/Berlin";
     check_time(berlin, json!("December 1st 2024, 1:00:00 pm"), "2024-12-01T12:00:00Z", None);
     check_time(berlin, json!("July 1st 2024, 2:00:00 pm"), "2024-07-01T12:00:00Z", None);
@@ -358,7 +358,7 @@ fn text_times_are_of_the_configured_zone() {
 }
 
 #[test]
-fn a_message_without_a_time_has_that_of_its_item_or_turn() {
+fn a_message_without_a_time_takes_the_time_of_its_item_or_turn() {
     let turn = json!({"from": "human", "ts": 1_733_054_400, "messages": [
         {"type": "text", "ts": 1_733_054_401, "item": {"time": 1_733_054_409, "payload": {"message": "a"}}},
         {"type": "text", "item": {"time": 1_733_054_402, "payload": {"message": "b"}}},
@@ -388,7 +388,7 @@ fn check_zone(ts: Value, sessions: Value, first: Value, expect: bool) {
 }
 
 #[test]
-fn a_steady_offset_makes_the_zone_doubtful() {
+fn an_offset_of_whole_quarters_makes_the_zone_doubtful() {
     let noon = || json!(1_733_054_400);
     let text = |clock: &str| json!(format!("December 1st 2024, {clock}"));
     let session =
@@ -410,7 +410,7 @@ fn a_steady_offset_makes_the_zone_doubtful() {
 }
 
 #[test]
-fn past_sessions_come_first_and_in_order() {
+fn past_sessions_come_first_in_order() {
     let turn =
         |text: &str| json!({"from": "user", "messages": [{"type": "text", "payload": {"message": text}}]});
     let (found, issues) = read(&json!({
@@ -453,7 +453,7 @@ fn check_item(message: Value, part: Part, extra: Value) {
 }
 
 #[test]
-fn a_payload_is_found_wherever_it_stands() {
+fn finds_the_payload_under_any_of_its_keys() {
     let hi = || Part::text("Hi");
     check_item(json!({"type": "text", "payload": {"message": "Hi"}}), hi(), json!({}));
     check_item(
@@ -485,7 +485,7 @@ fn a_payload_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn what_stands_around_messages_is_kept() {
+fn fields_around_messages_are_kept() {
     let (found, issues) = read(&json!({
         "metadata": {"convo": {"id": "c"}},
         "turns": [
@@ -520,7 +520,7 @@ fn what_stands_around_messages_is_kept() {
 }
 
 #[test]
-fn the_unknown_is_kept_and_reported() {
+fn unknown_fields_and_values_are_kept_and_reported() {
     let (found, issues) = read(&json!({
         "metadata": {
             "ID": "outer", "mood": 1,
@@ -574,7 +574,7 @@ fn the_unknown_is_kept_and_reported() {
 }
 
 #[test]
-fn a_record_without_its_frame_is_still_a_conversation() {
+fn a_record_without_metadata_or_turns_is_still_a_conversation() {
     let (found, issues) = read(&json!({"metadata": 1, "turns": 2}));
     assert_eq!(
         (found.id.as_str(), issues),
@@ -633,9 +633,9 @@ fn any_message() -> impl Strategy<Value = Value> {
 
 static PROVIDER: LazyLock<Box<dyn Provider>> = LazyLock::new(|| provider_of("Europe/Berlin"));
 
-/// The stored shape, as it is written with PATCH: legacy items are texts, arrays, or objects without a payload.
+/// Turns have their stored shape here; items of older rows are texts, arrays, or objects without a payload.
 #[test]
-fn the_sample_of_a_patch_request_is_mapped() {
+fn maps_the_turns_of_a_patch_request() {
     let sample = fixture(include_str!("fixtures/convocore-patch-messages-request.json"));
     let turns = &sample["request"]["body"]["turns"];
     let (stored, issues) = read(&json!({"metadata": {"convo": {"id": "real-convo-1"}}, "turns": turns}));
@@ -663,9 +663,9 @@ fn the_sample_of_a_patch_request_is_mapped() {
     );
 }
 
-/// The webhook's turns have the stored shape, too, beside a light document.
+/// Turns have their stored shape here as well, beside a light document.
 #[test]
-fn the_sample_of_a_webhook_is_mapped() {
+fn maps_the_turns_of_a_webhook() {
     let sample = fixture(include_str!("fixtures/convocore-webhook-conversation_updated.json"));
     let payload = &sample["request"]["body"]["payload"];
     let (talk, issues) = read(&json!({"metadata": payload["lightConvoData"], "turns": payload["turns"]}));
@@ -680,19 +680,19 @@ fn the_sample_of_a_webhook_is_mapped() {
 
 proptest! {
     #[test]
-    fn no_json_panics(value in any_json()) {
+    fn never_panics_on_json(value in any_json()) {
         let _ = PROVIDER.normalize(&serde_json::to_vec(&value).unwrap());
     }
 
     #[test]
-    fn no_message_is_lost(messages in prop::collection::vec(any_message(), 0..3), convo in any_json()) {
+    fn loses_no_message(messages in prop::collection::vec(any_message(), 0..3), convo in any_json()) {
         let record = json!({"metadata": {"convo": convo}, "turns": [{"from": "bot", "messages": messages}]});
         let (found, _) = PROVIDER.normalize(&serde_json::to_vec(&record).unwrap()).unwrap();
         prop_assert_eq!(found.messages.len(), messages.len());
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+    fn never_panics_on_bytes(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let _ = PROVIDER.normalize(&bytes);
     }
 }
