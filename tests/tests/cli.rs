@@ -22,8 +22,8 @@ fn three_mistakes_are_three_lines_with_line_and_key_and_no_secret() {
         let run = house.expect(2, arguments);
         for place in [
             "config.toml:6: `source[1].agentid` is not a known key; did you mean `agent_id`?",
-            "config.toml:8: `source[1].api_key` must not stand in the file itself",
-            "config.toml:11: `source[2].name` is the name of another source as well",
+            "config.toml:8: `source[1].api_key` must not be written into the file",
+            "config.toml:11: `source[2].name` is also the name of another source",
         ] {
             let lines: Vec<_> = run.stderr.lines().filter(|line| line.contains(place)).collect();
             assert_eq!(lines.len(), 1, "{place}: {}", run.stderr);
@@ -110,7 +110,7 @@ fn a_key_comes_from_a_file_or_a_command_too() {
         fs::write(house.path("config.toml"), config.replace(form, other)).unwrap();
         let run = house.expect(0, &["check"]);
         let is_open = other.contains("file");
-        assert_eq!(run.stderr.contains("others can read the key"), is_open, "{other}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("other users can read the key"), is_open, "{other}: {}", run.stderr);
     }
     let broken = config.replace(form, "{ command = [\"sh\", \"-c\", \"echo secret-word; exit 3\"] }");
     fs::write(house.path("config.toml"), broken).unwrap();

@@ -72,7 +72,7 @@ fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
     house.sandbox().clear_faults(&agent.id);
     let before = house.sandbox().export_count(&agent.id);
     let run = house.expect(0, &["pull"]);
-    assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+    assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
     // Two of the four full pages are left; the last answer of the first API is an empty one, after an overlap of one.
     let asked = house.sandbox().export_count(&agent.id) - before;
     assert!(asked <= if vendor == Vendor::ChatbaseV1 { 4 } else { 2 }, "{vendor:?}: {asked} requests");

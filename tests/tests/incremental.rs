@@ -117,7 +117,7 @@ fn an_interrupted_sweep_of_changes_goes_on_and_proves_itself() {
     assert_eq!(pulled(&run)["resumable"], true);
     house.sandbox().clear_faults(&agent.id);
     let run = house.expect(0, &["pull", "--json"]);
-    assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+    assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
     compare_all(&house, &[now(&house, &agent)], &archived(&house));
     assert_eq!(number(&house, "SELECT count(*) FROM raw"), 200 + i64::try_from(changed.len()).unwrap());
@@ -162,7 +162,7 @@ fn vendors_that_tell_no_changes_are_looked_back_upon() {
         let (recent, old) = (agent.dataset.conversation(20).id, agent.dataset.conversation(150).id);
         edit(&house, &agent, &[&recent, &old], 1);
         let run = house.expect(0, &["pull", "--json"]);
-        assert!(run.stderr.contains("reading what began since"), "{}", run.stderr);
+        assert!(run.stderr.contains("reading conversations that began since"), "{}", run.stderr);
         assert_eq!(pulled(&run)["effort"], "recent", "{vendor:?}");
         let [added, changed, unchanged] = counts(&run);
         assert_eq!((added, changed), (1, 1), "{vendor:?}: the old one is seen by the next full sweep");
@@ -234,7 +234,7 @@ fn an_interrupted_look_back_goes_on_in_its_window() {
     house.expect(5, &["pull"]);
     house.sandbox().clear_faults(&agent.id);
     let run = house.expect(0, &["pull", "--json"]);
-    assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+    assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     assert_eq!(pulled(&run)["changed"], 1);
     // The second of three pages again, the third, and the end.
     assert_eq!(

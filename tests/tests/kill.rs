@@ -103,7 +103,7 @@ fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
     let asked = house.sandbox().export_count(&agent.id) - before;
     if checkpoint {
         assert!(asked < requests, "{asked} requests of {requests} are as many as from the start");
-        assert!(run.stderr.contains("going on where"), "{}", run.stderr);
+        assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     }
     compare_all(&house, std::slice::from_ref(agent), &archived(&house));
     if agent.vendor == Vendor::ChatbaseV2 {
@@ -273,7 +273,7 @@ fn a_pull_with_other_dates_begins_anew_and_says_so() {
     assert!(run.stderr.contains("an unfinished pull has other dates"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
     let run = house.expect(0, &["pull", "--since", &first, "--json"]);
-    assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+    assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &300.into()));
     assert_eq!(ids(&archived(&house)).len(), 300);
     house.expect(0, &["pull"]);

@@ -55,7 +55,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
         house.sandbox().clear_faults(&agent.id);
         let before = house.sandbox().export_count(&agent.id);
         let run = house.expect(0, &["pull", "--json"]);
-        assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+        assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
         let asked = house.sandbox().export_count(&agent.id) - before;
         if vendor == Vendor::ChatbaseV1 {
             // Pages ahead are asked for on suspicion, so the number of requests proves nothing.

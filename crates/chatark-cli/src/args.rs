@@ -1,4 +1,4 @@
-//! What can be typed. Parsing does nothing; the commands do.
+//! The command line as data. Parsing has no side effects; the commands do the work.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use clap_complete::Shell;
 #[command(name = "chatark", version, about, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 complete, 1 unexpected, 2 usage or config, 3 partial or short, 4 nothing archived,\n\
-5 transient, 7 permanent, 8 budget reached, 11 locked, 12 archive damaged, 130/143 interrupted (what was fetched is safe)"
+5 transient, 7 permanent, 8 budget reached, 11 locked, 12 archive damaged, 130/143 interrupted (everything fetched is safe)"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -30,10 +30,10 @@ pub(crate) struct Global {
     /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
     #[arg(long, short, global = true, env = "CHATARK_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Print results and errors alone
+    /// Print only results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Print the result as one JSON document to standard output
+    /// Print the result to standard output as one JSON document
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Log requests and waits to standard error; twice for more
@@ -43,36 +43,36 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a sandbox of all three vendors, run a whole export against it, and show what was written
+    /// Start a sandbox of all three vendors, run a full export against it, and show the files
     Demo(DemoArgs),
     /// Write a commented config.toml
     Init(InitArgs),
-    /// Prove key, plan, region, agent, clock and disk of every source, with the remedy
+    /// Check key, plan, region, agent, clock and disk of every source, and say how to fix problems
     Check(CheckArgs),
-    /// Say what a pull would read and cost, before it begins
+    /// Estimate what a pull would read and cost, before it starts
     Plan(PlanArgs),
-    /// Bring conversations from the vendors into the archive; goes on where it stopped
+    /// Pull conversations from the vendors into the archive; resumes where it stopped
     Pull(PullArgs),
     /// Pull, then write files
     Export(ExportArgs),
-    /// Reports over the archive: CSV files, one HTML page, and a summary; asks no vendor
+    /// Report on the archive: CSV files, one HTML page, and a summary; contacts no vendor
     Report(ReportArgs),
-    /// Carry conversations, people and knowledge to another platform, and say what is lost
+    /// Migrate conversations, people and knowledge to another platform, and report what is lost
     Migrate(MigrateArgs),
-    /// Show what the archive holds and what the last pulls came to
+    /// Show what the archive holds and how the last pulls ended
     Status,
-    /// Prove the archive: its structure, hashes, rows and counts; with --live, recount against the vendors
+    /// Verify the archive: structure, hashes, rows and counts; with --live, compare with the vendors' counts
     Verify(VerifyArgs),
-    /// List what the vendors sent that Chatark does not know: places and counts, never values
+    /// List fields and values that Chatark does not know: paths and counts, never values
     Drift(DriftArgs),
-    /// Normalize every archived conversation again, without asking a vendor
+    /// Map every archived conversation again, without contacting a vendor
     Rebuild(RebuildArgs),
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions(CompletionsArgs),
 }
 
 impl Command {
-    /// Returns the word that was typed.
+    /// Returns the name of the command as it is typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Demo(_) => "demo",
@@ -104,7 +104,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// Where to write it
+    /// The file to write
     #[arg(value_name = "FILE", default_value = "config.toml")]
     pub(crate) path: PathBuf,
 }
@@ -116,45 +116,45 @@ pub(crate) struct CheckArgs {
     pub(crate) sources: Vec<String>,
 }
 
-/// Which conversations, the same for every command that reads or writes them.
+/// Which conversations: shared by all commands that read or write them.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Which {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
-    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) since: Option<Timestamp>,
-    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) until: Option<Timestamp>,
-    /// Conversations of this channel alone, such as `whatsapp`
+    /// Only conversations of this channel, such as `whatsapp`
     #[arg(long, value_parser = channel)]
     pub(crate) channel: Option<Channel>,
 }
 
-/// How to pull, the same for every command that does.
+/// How to pull: shared by all commands that pull.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct How {
-    /// Read everything anew, whatever an earlier run has reached and whatever seems unchanged
+    /// Read everything again, even what earlier runs have read and what seems unchanged
     #[arg(long)]
     pub(crate) full: bool,
-    /// Mark conversations as missing even where the vendor no longer shows more than a tenth of a source
+    /// Mark conversations as missing even if they are more than a tenth of a source
     #[arg(long)]
     pub(crate) accept_missing: bool,
-    /// End the run, with what was fetched safe, before it makes more requests than this
+    /// End the run after this many requests; everything fetched is safe
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
-    /// End the run, with what was fetched safe, after this time, such as `90s`, `10m` or `2h`
+    /// End the run after this time, such as `90s`, `10m` or `2h`; everything fetched is safe
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_duration: Option<Duration>,
-    /// End the run, with what was fetched safe, once it has used so many units of a metered quota (convocore-v3)
+    /// End the run after this many units of a metered quota (convocore-v3); everything fetched is safe
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_quota: Option<u64>,
 }
 
 impl How {
-    /// Returns what a run may spend.
+    /// Returns the budget of the run.
     pub(crate) fn budget(self) -> BudgetLimits {
         BudgetLimits { requests: self.max_requests, quota: self.max_quota, duration: self.max_duration }
     }
@@ -164,7 +164,7 @@ impl How {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// Plan a pull that reads everything anew
+    /// Estimate a pull that reads everything again
     #[arg(long)]
     pub(crate) full: bool,
 }
@@ -175,10 +175,10 @@ pub(crate) struct PullArgs {
     pub(crate) which: Which,
     #[command(flatten)]
     pub(crate) how: How,
-    /// Conversations of one customer, by the vendor's user id (chatbase-v2)
+    /// Only the conversations of one customer, by the vendor's user id (chatbase-v2)
     #[arg(long, value_name = "ID", value_parser = user_id, conflicts_with = "conversations")]
     pub(crate) user: Option<String>,
-    /// This conversation alone; may be given several times (chatbase-v2, convocore-v3)
+    /// Only this conversation; can be repeated (chatbase-v2, convocore-v3)
     #[arg(long = "conversation", value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) conversations: Vec<String>,
 }
@@ -189,19 +189,19 @@ pub(crate) struct ExportArgs {
     pub(crate) which: Which,
     #[command(flatten)]
     pub(crate) how: How,
-    /// Write what the archive holds, and ask no vendor
+    /// Export only what the archive already holds; contacts no vendor
     #[arg(long, conflicts_with_all = ["full", "accept_missing", "max_requests", "max_duration", "max_quota"])]
     pub(crate) offline: bool,
     /// The folder to write to [default: `output.dir` of the config]
     #[arg(long, short, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
-    /// The formats: json, jsonl, csv [default: `output.formats` of the config, or all]
+    /// The formats: json, jsonl, csv [default: `output.formats` of the config, else all]
     #[arg(long, short, value_delimiter = ',', value_parser = format)]
     pub(crate) format: Vec<Format>,
-    /// Begin CSV files with a byte order mark, for spreadsheets
+    /// Start CSV files with a byte order mark, for spreadsheets
     #[arg(long)]
     pub(crate) csv_bom: bool,
-    /// Guard CSV cells that a spreadsheet would run as a formula
+    /// Disarm CSV cells that a spreadsheet would run as a formula
     #[arg(long)]
     pub(crate) csv_safe: bool,
 }
@@ -211,10 +211,10 @@ pub(crate) struct VerifyArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
-    /// Check one part of the conversations: 1/7 today, 2/7 tomorrow, and so on
+    /// Verify one part of the conversations: 1/7 today, 2/7 tomorrow, and so on
     #[arg(long, value_name = "N/T", value_parser = part)]
     pub(crate) subset: Option<Part>,
-    /// Ask the vendors how many conversations they have, and hold the archive against it
+    /// Ask the vendors how many conversations they have, and compare
     #[arg(long)]
     pub(crate) live: bool,
 }
@@ -224,7 +224,7 @@ pub(crate) struct DriftArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
-    /// List also what is odd without being new, such as times that cannot be read
+    /// Also list issues that are not new fields or values, such as times that cannot be read
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -236,19 +236,19 @@ pub(crate) struct ReportArgs {
     pub(crate) action: Option<ReportAction>,
     #[command(flatten)]
     pub(crate) which: Which,
-    /// The IANA time zone in which days and hours are counted, such as `Europe/Berlin`
+    /// The IANA time zone of days and hours, such as `Europe/Berlin`
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     pub(crate) timezone: Zone,
     /// The folder to write to
     #[arg(long, short, value_name = "FOLDER", default_value = "report")]
     pub(crate) output: PathBuf,
-    /// The period of the metrics; the volume has all three
+    /// The period of the metrics; volume always has all three
     #[arg(long, value_enum, default_value_t = Period::Month)]
     pub(crate) by: Period,
-    /// Begin CSV files with a byte order mark, for spreadsheets
+    /// Start CSV files with a byte order mark, for spreadsheets
     #[arg(long)]
     pub(crate) csv_bom: bool,
-    /// Guard CSV cells that a spreadsheet would run as a formula
+    /// Disarm CSV cells that a spreadsheet would run as a formula
     #[arg(long)]
     pub(crate) csv_safe: bool,
 }
@@ -264,16 +264,16 @@ pub(crate) struct CompareArgs {
     /// The source to compare with
     #[arg(long, value_name = "SOURCE")]
     pub(crate) a: String,
-    /// The source that is judged
+    /// The source to judge
     #[arg(long, value_name = "SOURCE")]
     pub(crate) b: String,
-    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) since: Option<Timestamp>,
-    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) until: Option<Timestamp>,
-    /// Conversations of this channel alone, such as `whatsapp`
+    /// Only conversations of this channel, such as `whatsapp`
     #[arg(long, value_parser = channel)]
     pub(crate) channel: Option<Channel>,
 }
@@ -286,57 +286,57 @@ pub(crate) struct MigrateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrateAction {
-    /// Say what would go, and what becomes of each field; writes nothing
+    /// Show what would be migrated and what happens to each field; writes nothing
     Plan(MigratePlanArgs),
-    /// Write what the plan says; goes on where it stopped, and writes nothing twice
+    /// Write what the plan shows; resumes where it stopped, and writes nothing twice
     Run(MigrateRunArgs),
-    /// Show where everything went that was carried into an agent
+    /// Show where everything went that was migrated to an agent
     Ledger(MigrateLedgerArgs),
-    /// Forget what was carried into an agent that was emptied since, so that it can go there again
+    /// Clear the ledger of an agent that was emptied, so that everything can be migrated to it again
     Forget(MigrateForgetArgs),
 }
 
-/// What goes where, the same for a plan and its run.
+/// What to migrate and where to: shared by a plan and its run.
 #[derive(Debug, Args)]
 pub(crate) struct Move {
-    /// The sources to take from; may be given several times [default: all]
+    /// The sources to migrate; can be repeated [default: all]
     #[arg(long, value_name = "SOURCE", num_args = 1..)]
     pub(crate) from: Vec<String>,
     /// The target: openai-jsonl, sharegpt-jsonl, contacts-csv, questions-csv, vcon or slack-zip for files, or the
-    /// name of a source of the config to write into that agent
+    /// name of a source in the config to write to its agent
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
-    /// Of what the agent takes, this alone: history, contacts or knowledge [default: all]
+    /// Only this kind of data: history, contacts or knowledge [default: everything that the agent takes]
     #[arg(long, value_name = "KIND", value_parser = data_kind)]
     pub(crate) only: Option<DataKind>,
-    /// Let knowledge go as a few long texts in place of single questions and answers
+    /// Write knowledge as a few long texts instead of single questions and answers
     #[arg(long)]
     pub(crate) as_text: bool,
-    /// Conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) since: Option<Timestamp>,
-    /// Conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
+    /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) until: Option<Timestamp>,
-    /// Conversations of this channel alone, such as `whatsapp`
+    /// Only conversations of this channel, such as `whatsapp`
     #[arg(long, value_parser = channel)]
     pub(crate) channel: Option<Channel>,
-    /// Conversations in this state alone, such as `ended` or `taken_over`
+    /// Only conversations with this status, such as `ended` or `taken_over`
     #[arg(long, value_parser = status)]
     pub(crate) status: Option<Status>,
-    /// Conversations that were found `positive` or `negative`, as a whole or by one of their answers
+    /// Only conversations with `positive` or `negative` feedback, on the conversation or on one of its messages
     #[arg(long, value_parser = feedback)]
     pub(crate) feedback: Option<Feedback>,
-    /// Conversations with at least so many messages
+    /// Only conversations with at least this many messages
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) min_messages: usize,
-    /// Conversations that carry this tag alone, such as one that stands for consent
+    /// Only conversations with this tag, such as a tag that records consent
     #[arg(long)]
     pub(crate) tag: Option<String>,
-    /// So many conversations at most, spread evenly
+    /// At most this many conversations, spread evenly
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) sample: Option<u64>,
-    /// Write the loss report as a CSV file too
+    /// Also write the loss report as a CSV file
     #[arg(long, value_name = "FILE")]
     pub(crate) loss_csv: Option<PathBuf>,
 }
@@ -351,28 +351,28 @@ pub(crate) struct MigratePlanArgs {
 pub(crate) struct MigrateRunArgs {
     #[command(flatten)]
     pub(crate) what: Move,
-    /// Write into the agent without asking
+    /// Write to the agent without asking for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// End the run, with what was written kept in the ledger, before it makes more requests than this
+    /// End the run after this many requests; the ledger keeps what was written
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
-    /// End the run, with what was written kept in the ledger, after this time, such as `90s`, `10m` or `2h`
+    /// End the run after this time, such as `90s`, `10m` or `2h`; the ledger keeps what was written
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_duration: Option<Duration>,
     /// The folder to write files to
     #[arg(long, short, value_name = "FOLDER", default_value = "migration")]
     pub(crate) output: PathBuf,
-    /// Begin CSV files with a byte order mark, for spreadsheets
+    /// Start CSV files with a byte order mark, for spreadsheets
     #[arg(long)]
     pub(crate) csv_bom: bool,
-    /// Guard CSV cells that a spreadsheet would run as a formula
+    /// Disarm CSV cells that a spreadsheet would run as a formula
     #[arg(long)]
     pub(crate) csv_safe: bool,
 }
 
 impl MigrateRunArgs {
-    /// Returns what a run may spend.
+    /// Returns the budget of the run.
     pub(crate) fn budget(&self) -> BudgetLimits {
         BudgetLimits { requests: self.max_requests, duration: self.max_duration, ..BudgetLimits::default() }
     }
@@ -380,26 +380,26 @@ impl MigrateRunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateForgetArgs {
-    /// The agent: the name of its source, or provider and agent as the ledger has them
+    /// The agent: the name of its source, or provider and agent id as in the ledger
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
-    /// This kind alone: history, contacts or knowledge [default: all]
+    /// Only this kind of data: history, contacts or knowledge [default: all]
     #[arg(long, value_name = "KIND", value_parser = data_kind)]
     pub(crate) only: Option<DataKind>,
-    /// Forget without asking
+    /// Clear without asking for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateLedgerArgs {
-    /// Conversations of these sources alone; may be given several times [default: everything]
+    /// Only conversations of these sources; can be repeated [default: everything]
     #[arg(long, value_name = "SOURCE", num_args = 1..)]
     pub(crate) from: Vec<String>,
-    /// What went into this agent alone: the name of its source, or provider and agent as the ledger has them [default: all]
+    /// Only what went to this agent: the name of its source, or provider and agent id as in the ledger [default: all]
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: Option<String>,
-    /// Write it as a CSV file too
+    /// Also write it as a CSV file
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
 }
@@ -442,12 +442,12 @@ fn zone(name: &str) -> Result<Zone, String> {
 }
 
 fn part(text: &str) -> Result<Part, String> {
-    text.parse().map_err(|_| "write a part of at most 1,000, such as 1/7 or 7/7".to_owned())
+    text.parse().map_err(|_| "write a part such as 1/7 or 7/7, with at most 1,000 parts".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| "write a time such as 90s, 10m, 2h or 1h 30m".to_owned())
+    duration.ok_or_else(|| "write a duration such as 90s, 10m, 2h or 1h 30m".to_owned())
 }
 
 fn channel(word: &str) -> Result<Channel, String> {
@@ -461,7 +461,7 @@ fn data_kind(word: &str) -> Result<DataKind, String> {
 
 fn status(word: &str) -> Result<Status, String> {
     let words: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
-    Status::from_word(word).ok_or_else(|| format!("the states are {}", words.join(", ")))
+    Status::from_word(word).ok_or_else(|| format!("the statuses are {}", words.join(", ")))
 }
 
 fn feedback(word: &str) -> Result<Feedback, String> {
@@ -472,7 +472,7 @@ fn format(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| "the formats are json, jsonl, csv".to_owned())
 }
 
-/// Checks the rule that Chatbase documents for user ids, before any call.
+/// Checks the rule that Chatbase documents for user ids, before any request.
 fn user_id(text: &str) -> Result<String, String> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     if (1..=128).contains(&text.len()) && text.chars().all(plain) {
@@ -488,12 +488,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_user_id_keeps_the_documented_rule() {
+    fn a_user_id_must_follow_the_documented_rule() {
         assert!(user_id("user_abc-1.2").is_ok() && user_id(&"x".repeat(128)).is_ok());
         for bad in ["", "a b", "a/b", "ä", &"x".repeat(129)] {
             assert!(user_id(bad).is_err(), "{bad}");

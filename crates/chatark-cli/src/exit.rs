@@ -1,4 +1,4 @@
-//! Exit codes, a contract with scripts.
+//! Exit codes: a contract with scripts.
 
 use chatark_archive::Verdict;
 use chatark_core::{Error, ErrorKind};
@@ -7,7 +7,7 @@ use chatark_engine::Outcome;
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything asked for is done.
+    /// Everything requested is done.
     Complete = 0,
     /// Something went wrong on this machine, or in Chatark itself.
     Unexpected = 1,
@@ -17,29 +17,29 @@ pub(crate) enum Exit {
     Partial = 3,
     /// Nothing was archived: every source failed.
     Failed = 4,
-    /// The vendor or the network failed; trying again may help.
+    /// The vendor or the network failed; a retry may help.
     Transient = 5,
-    /// The vendor refuses until somebody changes a key, a plan or an id.
+    /// The vendor will refuse until somebody changes a key, a plan or an id.
     Permanent = 7,
-    /// The run spent what it was allowed to; what was fetched is safe.
+    /// The budget of the run is spent; everything fetched is safe.
     Budget = 8,
-    /// A live process holds the archive.
+    /// A running process holds the archive.
     Locked = 11,
-    /// The archive is damaged, or the file is none.
+    /// The file is damaged or is not an archive.
     Damaged = 12,
-    /// Stopped by Ctrl-C; what was fetched is safe.
+    /// Stopped by Ctrl-C; everything fetched is safe.
     Interrupted = 130,
-    /// Stopped by SIGTERM; what was fetched is safe.
+    /// Stopped by SIGTERM; everything fetched is safe.
     Terminated = 143,
 }
 
 impl Exit {
-    /// Returns the number that the system sees.
+    /// Returns the number that the operating system sees.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
-    /// Returns how the program ends with an error.
+    /// Returns the exit for an error.
     pub(crate) fn of_error(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::Usage => Self::Usage,
@@ -54,7 +54,7 @@ impl Exit {
         }
     }
 
-    /// Returns how the program ends where some of so many sources could not be asked.
+    /// Returns the exit after requests to this many sources, some of which failed.
     pub(crate) fn of_errors(errors: &[&Error], sources: usize) -> Self {
         match (errors, sources) {
             ([], _) => Self::Complete,
@@ -64,10 +64,10 @@ impl Exit {
         }
     }
 
-    /// Returns how the program ends after runs of one or several sources.
+    /// Returns the exit after runs of one or several sources.
     ///
-    /// A single source ends it with its own class; several end it as partial, or as failed where every one of
-    /// them failed and nothing was archived. A budget that is spent is no failure.
+    /// With one source, it is that source's error class. With several, it is `Partial`, or `Failed` if every source
+    /// failed and nothing was archived. A spent budget is not a failure.
     pub(crate) fn of_outcomes(outcomes: &[Outcome]) -> Self {
         if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Interrupted) {
             return Self::Interrupted;
@@ -87,9 +87,9 @@ impl Exit {
 
     fn of_outcome(outcome: &Outcome) -> Self {
         let Some(error) = &outcome.error else { return Self::Partial };
-        let came_to_its_end = error.kind() == ErrorKind::Incomplete;
+        let reached_the_end = error.kind() == ErrorKind::Incomplete;
         match Self::of_error(error) {
-            Self::Partial if outcome.progress.received == 0 && !came_to_its_end => Self::Failed,
+            Self::Partial if outcome.progress.received == 0 && !reached_the_end => Self::Failed,
             exit => exit,
         }
     }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_ends_with_its_own_class() {
+    fn one_source_ends_with_its_error_class() {
         let end = |verdict, error, received| Exit::of_outcomes(&[outcome(verdict, error, received)]).code();
         assert_eq!(end(Verdict::Complete, None, 5), 0);
         assert_eq!(end(Verdict::Unprovable, None, 5), 0);

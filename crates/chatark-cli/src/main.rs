@@ -1,7 +1,6 @@
 //! `chatark`: one archive for every chatbot you run.
 //!
-//! The command line reads the config, connects the sources, and hands over to the engine, the archive and the
-//! writers. Each command is one file under `commands`; `ui` is the only place that prints.
+//! The command line reads the config, connects the sources, and calls the engine, the archive and the writers. Each command is one file under `commands`; `ui` is the only place that prints.
 
 mod args;
 mod commands;
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; a closed pipe leaves nobody to tell.
+            // Help and version are not errors. If the pipe is closed, nobody reads the message.
             let _ = error.print();
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Complete };
             return ExitCode::from(exit.code());
@@ -41,12 +40,12 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Says what ended the command, and returns how the program ends.
+/// Prints the error that ended the command, and returns the exit.
 fn report(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
     let (error, mistakes) = match failure {
         Failure::Error(error) => (error, Vec::new()),
         Failure::Config(mistakes) => (mistakes.error(), mistakes.lines()),
-        // Whoever read the output has seen enough.
+        // The reader of the output has closed it, such as `head`.
         Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Exit::Complete,
         Failure::Output(error) => (session::output_error(&error), Vec::new()),
     };
@@ -59,7 +58,7 @@ fn report(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
     exit
 }
 
-/// Logs go to standard error and carry ids, counts and durations, never what people wrote and never a key.
+/// Logs to standard error. Logs contain ids, counts and durations, never message text and never a key.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => return,

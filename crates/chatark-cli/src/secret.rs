@@ -1,4 +1,4 @@
-//! Where a key comes from: an environment variable, a file, or a command. Never the config itself.
+//! Where a key comes from: an environment variable, a file, or a command. Never from the config itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,14 +11,14 @@ use chatark_http::SecretString;
 pub(crate) enum SecretSource {
     /// An environment variable.
     Environment(String),
-    /// A file that holds the key alone.
+    /// A file that contains only the key.
     File(PathBuf),
-    /// A program and its arguments, which prints the key.
+    /// A program that prints the key, and its arguments.
     Command(Vec<String>),
 }
 
 impl SecretSource {
-    /// Fetches the key. An error says where it was looked for, never what was found there.
+    /// Fetches the key. An error names the place, never its content.
     pub(crate) fn resolve(&self) -> Result<SecretString> {
         let (text, place) = match self {
             Self::Environment(name) => (from_environment(name)?, format!("the variable `{name}`")),
@@ -30,18 +30,24 @@ impl SecretSource {
             return Err(missing(format!("{place} is empty")));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(missing(format!("{place} holds spaces or characters that no key has")));
+            return Err(missing(format!(
+                "{place} contains spaces or other characters that a key cannot have"
+            )));
         }
         Ok(key.to_owned().into())
     }
 
-    /// Returns a warning where others on this machine can read the key.
+    /// Returns a warning if other users of this machine can read the key.
     pub(crate) fn warning(&self) -> Option<String> {
         use std::os::unix::fs::PermissionsExt;
         let Self::File(path) = self else { return None };
         let mode = path.metadata().ok()?.permissions().mode();
         (mode & 0o077 != 0).then(|| {
-            format!("others can read the key in `{}`; run `chmod 600 {}`", path.display(), path.display())
+            format!(
+                "other users can read the key in `{}`; run `chmod 600 {}`",
+                path.display(),
+                path.display()
+            )
         })
     }
 }
@@ -69,7 +75,7 @@ fn from_command(words: &[String]) -> Result<String> {
         return Err(missing(format!("the command `{name}` failed: {}", output.status)));
     }
     String::from_utf8(output.stdout)
-        .map_err(|_| missing(format!("the command `{name}` printed something that is no text")))
+        .map_err(|_| missing(format!("the command `{name}` printed something that is not text")))
 }
 
 fn program(words: &[String]) -> &str {

@@ -17,7 +17,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Begins to listen. Must be called inside the runtime.
+    /// Starts to listen. Must be called inside the runtime.
     pub(crate) fn listen(ui: &Ui) -> std::io::Result<Self> {
         let stop = Self::default();
         let (mut interrupts, mut terminations) =
@@ -40,7 +40,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Returns how the program ends where a run was stopped.
+    /// Returns the exit of a stopped run: by Ctrl-C or by SIGTERM.
     pub(crate) fn exit(&self, otherwise: Exit) -> Exit {
         match otherwise {
             Exit::Interrupted if self.terminated.load(Ordering::Relaxed) => Exit::Terminated,

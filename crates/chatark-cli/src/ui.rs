@@ -24,9 +24,9 @@ const GREEN: Style = AnsiColor::Green.on_default();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 const BOLD: Style = Style::new().bold();
 
-/// How often a source says where it is, where there is no terminal to draw on.
+/// The interval of progress lines when there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Waits shorter than this are not worth a word.
+/// Waits shorter than this are not shown.
 const SHORT_WAIT: Duration = Duration::from_millis(900);
 
 /// What the user sees.
@@ -41,14 +41,14 @@ struct Inner {
     sources: Mutex<HashMap<String, SourceLine>>,
 }
 
-/// What is known of one source while it runs.
+/// The progress of one source while it runs.
 #[derive(Debug)]
 struct SourceLine {
     bar: Option<ProgressBar>,
     said: Instant,
 }
 
-/// The colour of a line's mark.
+/// The status at the start of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Good,
@@ -63,21 +63,21 @@ impl Ui {
         Self(Arc::new(Inner { quiet, json, bars, sources: Mutex::default() }))
     }
 
-    /// Says something that matters to a person who watches.
+    /// Prints information for the user; nothing with `--quiet`.
     pub(crate) fn say(&self, text: &str) {
         if !self.0.quiet {
             self.to_stderr(text);
         }
     }
 
-    /// Says something that went wrong without ending the command.
+    /// Prints a warning: something went wrong, and the command goes on.
     pub(crate) fn warn(&self, text: &str) {
         if !self.0.quiet {
             self.to_stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}"));
         }
     }
 
-    /// Says what ended the command, or one of its sources, and what to do about it.
+    /// Prints an error that ended the command or one of its sources, with its hint.
     pub(crate) fn error(&self, error: &Error, verbose: bool) {
         let mut text = format!("{RED}error{RED:#}: {error}");
         if let (true, Some(cause)) = (verbose, std::error::Error::source(error)) {
@@ -89,14 +89,14 @@ impl Ui {
         self.to_stderr(&text);
     }
 
-    /// Says what to do about what was said before.
+    /// Prints the next step after an earlier message.
     pub(crate) fn hint(&self, text: &str) {
         if !self.0.quiet {
             self.to_stderr(&format!("{CYAN}hint{CYAN:#}: {text}"));
         }
     }
 
-    /// Asks a question at the terminal, and returns whether the answer is yes.
+    /// Asks a question on the terminal, and returns whether the answer is yes.
     pub(crate) fn asks(&self, question: &str) -> bool {
         let mut answer = String::new();
         let mut ask = || {
@@ -110,12 +110,12 @@ impl Ui {
         is_answered && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Says one line of a list of mistakes.
+    /// Prints one mistake of the config.
     pub(crate) fn mistake(&self, line: &str) {
         self.to_stderr(&format!("{RED}error{RED:#}: {line}"));
     }
 
-    /// Writes a line of data for people; nothing where the result goes out as JSON.
+    /// Prints a line of human-readable data; nothing with `--json`.
     pub(crate) fn line(&self, text: &str) -> std::io::Result<()> {
         if self.0.json {
             return Ok(());
@@ -123,9 +123,9 @@ impl Ui {
         self.print(text)
     }
 
-    /// Writes the result as one JSON document, where that was asked for.
+    /// Prints the result as one JSON document; only with `--json`.
     ///
-    /// It comes last, so a reader who has left changes nothing of how the command ends.
+    /// It is the last output, so a closed pipe does not change the exit code.
     pub(crate) fn result(&self, result: &impl Serialize) -> std::io::Result<()> {
         if !self.0.json {
             return Ok(());
@@ -136,7 +136,7 @@ impl Ui {
         }
     }
 
-    /// Writes data as it is.
+    /// Prints data unchanged.
     pub(crate) fn print(&self, text: &str) -> std::io::Result<()> {
         let print = || {
             let mut out = anstream::stdout().lock();
@@ -151,7 +151,7 @@ impl Ui {
 
     fn to_stderr(&self, text: &str) {
         let print = || {
-            // A closed standard error leaves nobody to tell.
+            // If standard error is closed, there is nowhere to report that.
             let _ = writeln!(anstream::stderr().lock(), "{text}");
         };
         match &self.0.bars {
@@ -196,7 +196,7 @@ impl Ui {
         }
     }
 
-    /// Takes away what was drawn of a migration.
+    /// Removes the progress bars of a migration.
     pub(crate) fn end_migration(&self) {
         for kind in DataKind::ALL {
             self.end_source(kind.as_str());
@@ -218,10 +218,12 @@ impl Observer for Ui {
                 self.begin_source(name);
                 if let Some(since) = recent_since {
                     let day = since.day();
-                    self.say(&format!("{name}: reading what began since {day}; `--full` reads everything"));
+                    self.say(&format!(
+                        "{name}: reading conversations that began since {day}; `--full` reads everything"
+                    ));
                 }
                 if let Some(at) = resumed_from {
-                    self.say(&format!("{name}: going on where an earlier run stopped, saved {at}"));
+                    self.say(&format!("{name}: resuming where an earlier run stopped, saved {at}"));
                 }
             }
             Event::Note(note) => self.say(&format!("{name}: {note}")),
@@ -265,7 +267,7 @@ impl HttpObserver for Ui {
     }
 }
 
-/// Returns the line that says what a run came to, with the numbers that prove it.
+/// Returns the line that sums up a run: its counts and its verdict.
 fn outcome_line(outcome: &Outcome) -> String {
     let progress = &outcome.progress;
     let total = progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
@@ -278,7 +280,7 @@ fn outcome_line(outcome: &Outcome) -> String {
         grouped(progress.unchanged),
     );
     for (number, what) in [
-        (progress.outside, "outside what was asked for"),
+        (progress.outside, "outside the selection"),
         (progress.repeated, "repeated"),
         (progress.facts.skipped, "left out by the vendor"),
         (progress.unreadable, "unreadable"),
@@ -306,19 +308,19 @@ fn add_number(text: &mut String, number: u64, what: &str) {
     }
 }
 
-/// Returns what was read of people apart from conversations, such as `, 12 contacts (3 new)`.
+/// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
 fn contacts_text(contacts: &Progress) -> String {
     let seen = contacts.seen;
     let mut text = format!(", {} {}", grouped(seen), if seen == 1 { "contact" } else { "contacts" });
     let numbers =
         [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
-    let told: Vec<_> = numbers
+    let details: Vec<_> = numbers
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{} {what}", grouped(*number)))
         .collect();
-    if !told.is_empty() {
-        let _ = write!(text, " ({})", told.join(", "));
+    if !details.is_empty() {
+        let _ = write!(text, " ({})", details.join(", "));
     }
     text
 }
@@ -328,7 +330,7 @@ pub(crate) fn red(text: &str) -> String {
     format!("{RED}{text}{RED:#}")
 }
 
-/// Returns a coloured mark that reads without its colour too.
+/// Returns a coloured status that is readable without colour too.
 pub(crate) fn mark(mark: Mark) -> String {
     match mark {
         Mark::Good => format!("{GREEN}ok{GREEN:#}    "),
@@ -350,7 +352,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns a number of bytes in the unit that suits it.
+/// Returns a size in a suitable unit.
 pub(crate) fn bytes(number: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut size = number as f64;
@@ -363,7 +365,7 @@ pub(crate) fn bytes(number: u64) -> String {
     format!("{size:.decimals$} {}", units[unit])
 }
 
-/// Returns a line of small columns, one for each number.
+/// Returns a chart of one line, with a column per number or per group of numbers.
 pub(crate) fn sparkline(numbers: &[u64]) -> String {
     const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const WIDEST: usize = 60;
@@ -374,7 +376,7 @@ pub(crate) fn sparkline(numbers: &[u64]) -> String {
     sums.iter().map(column).collect()
 }
 
-/// Lays rows out in columns; the first row is the heading. Columns named in `right` are aligned to the right.
+/// Aligns rows in columns; the first row is the heading. `right` lists the columns that are aligned to the right.
 pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -408,7 +410,7 @@ pub(crate) struct ErrorResult {
     mistakes: Vec<String>,
 }
 
-/// What is printed as JSON where a command ends with an error.
+/// The JSON result of a command that ends with an error.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failed {
     error: ErrorResult,
@@ -447,7 +449,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contacts_are_told_by_what_is_new_of_them() {
+    fn contacts_are_summed_up() {
         let contacts = |seen, added, changed| Progress { seen, added, changed, ..Progress::default() };
         for (contacts, expect) in [
             (contacts(0, 0, 0), ", 0 contacts"),
@@ -460,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_easily() {
+    fn numbers_and_sizes_are_readable() {
         let numbers = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
         for (number, expect) in numbers {
             assert_eq!(grouped(number), expect);

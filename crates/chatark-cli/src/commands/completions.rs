@@ -1,4 +1,4 @@
-//! `chatark completions`: what a shell needs to complete this command line.
+//! `chatark completions`: prints shell completions.
 
 use clap::CommandFactory;
 

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::ui::{Ui, bytes, grouped, table};
 
-/// The first line of a demo's config, by which a later demo knows that it may replace it.
+/// The first line of a demo's config: a later demo replaces only a file that starts with it.
 const MARK: &str = "# Written by `chatark demo`; replaced by the next one.";
 
 pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let failed = |error| Error::new(ErrorKind::Unexpected, "start the sandbox", error);
     let sandbox = runtime.block_on(Sandbox::start(World::sample())).map_err(failed)?;
     let config = write_config(&args.dir, &sandbox)?;
-    ui.say("a sandbox of three vendors is running on this machine; no network and no account is used");
+    ui.say("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
     let which = Which { sources: Vec::new(), since: None, until: None, channel: None };
     let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Shows what is in the archive and where the files are.
+/// Shows what the archive holds and where the files are.
 fn show(
     session: &Session,
     manifest: &Manifest,
@@ -83,7 +83,7 @@ fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()
         "the sandbox keeps running; in another terminal: chatark --config {} check",
         config.display()
     ));
-    ui.say("press Ctrl-C to end it");
+    ui.say("press Ctrl-C to stop it");
     let ended = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
@@ -94,7 +94,7 @@ fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()
     ended.map_err(|error| Error::new(ErrorKind::Unexpected, "wait for Ctrl-C", error))
 }
 
-/// Writes a config for the sandbox, with a command that prints its well-known keys.
+/// Writes a config for the sandbox, whose keys are public.
 fn write_config(folder: &Path, sandbox: &Sandbox) -> Result<std::path::PathBuf> {
     let path = folder.join("config.toml");
     let failed = |error: std::io::Error| {
@@ -103,7 +103,7 @@ fn write_config(folder: &Path, sandbox: &Sandbox) -> Result<std::path::PathBuf> 
             .hint("choose another folder with `--dir`")
     };
     if fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(MARK)) {
-        let message = "there is a config that is not a demo's, and it is left as it is";
+        let message = "a config that no demo has written is already there; it was not changed";
         return Err(Error::new(ErrorKind::Usage, "write the demo's config", message)
             .with("path", path.display())
             .hint("choose another folder with `--dir`"));

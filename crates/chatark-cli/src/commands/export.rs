@@ -1,4 +1,4 @@
-//! `chatark export`: pull, then archive to files.
+//! `chatark export`: pulls, then writes the archive to files.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     export(&session, &args.which, how, &folder, &options, ui, global.verbose > 0).map(|(exit, _)| exit)
 }
 
-/// Pulls where it is told how, writes the files, and says where they are.
+/// Pulls unless `how` is `None`, writes the files, and says where they are.
 pub(crate) fn export(
     session: &Session,
     which: &Which,
@@ -89,24 +89,24 @@ fn options(args: &ExportArgs, session: &Session) -> Options {
     }
 }
 
-/// A stopped run writes no files, and a failed one does not write empty files over good ones.
+/// Returns whether to write files: not after an interrupted run, and never empty files after a failed one.
 fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<bool> {
     match exit {
         Exit::Complete => return Ok(true),
         Exit::Interrupted | Exit::Terminated => {
-            ui.say("no files were written; those of an earlier export are as they were");
+            ui.say("no files were written; the files of an earlier export were not changed");
             return Ok(false);
         }
         _ => {}
     }
     let held: u64 = states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
     if held == 0 {
-        ui.say("no files were written, since the archive holds no conversation of these sources");
+        ui.say("no files were written, because the archive holds no conversations of these sources");
         return Ok(false);
     }
     match exit {
-        Exit::Budget => ui.say("the files hold what the archive has so far"),
-        _ => ui.warn("the pull did not succeed: the files hold what the archive has"),
+        Exit::Budget => ui.say("the files contain what the archive holds so far"),
+        _ => ui.warn("the pull did not succeed: the files contain what the archive holds"),
     }
     Ok(true)
 }

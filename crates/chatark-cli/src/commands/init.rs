@@ -1,4 +1,4 @@
-//! `chatark init`: a commented config to fill in.
+//! `chatark init`: writes a commented config to fill in.
 
 use std::fs::OpenOptions;
 use std::io::Write;

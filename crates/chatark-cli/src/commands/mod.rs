@@ -1,4 +1,4 @@
-//! One file for each command.
+//! The commands, one file each.
 
 mod check;
 mod completions;
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::session::Failure;
 use crate::ui::Ui;
 
-/// Runs the command that was typed.
+/// Runs the command.
 pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, ui),

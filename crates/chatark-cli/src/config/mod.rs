@@ -1,4 +1,4 @@
-//! The config file: found, read, and checked in one pass, every mistake with its line and key.
+//! The config file: finds it, reads it, and reports all mistakes in one pass, each with its line and key.
 
 mod section;
 
@@ -18,10 +18,10 @@ use section::{Problems, Section, kind};
 use crate::registry::{self, Entry};
 use crate::secret::SecretSource;
 
-/// The example that `init` writes; a test reads it.
+/// The example that `init` writes.
 pub(crate) const EXAMPLE: &str = include_str!("../../../../config.example.toml");
 
-/// How far back a pull reads again by default where a vendor tells no changes.
+/// The default look-back window of vendors that do not show changes.
 const LOOK_BACK_DAYS: u32 = 30;
 const MOST_DAYS: u32 = 3_650;
 
@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
 }
 
-/// Where files are written, and which.
+/// Where files are written, and in which formats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) folder: PathBuf,
@@ -51,13 +51,13 @@ pub(crate) struct SourceConfig {
     pub(crate) key: SecretSource,
     pub(crate) refresh: Refresh,
     pub(crate) drift: DriftPolicy,
-    /// Whether the people are pulled too whom the vendor lists apart from conversations.
+    /// Whether the vendor's separate lists of people are pulled too.
     pub(crate) contacts: bool,
 }
 
-/// Why there is no config.
+/// Why the config could not be loaded.
 pub(crate) enum LoadError {
-    /// It cannot be found or opened.
+    /// It could not be found or opened.
     Unread(Error),
     /// It has mistakes.
     Mistakes(ConfigError),
@@ -65,7 +65,7 @@ pub(crate) enum LoadError {
 
 /// Finds the config: the flag, `$CHATARK_CONFIG`, `./config.toml`, the user's config folder.
 pub(crate) fn find(flag: Option<&Path>) -> Result<PathBuf> {
-    // `$CHATARK_CONFIG` has been read into the flag by the parser of the command line.
+    // The command line parser has already read `$CHATARK_CONFIG` into the flag.
     if let Some(path) = flag {
         return Ok(path.to_owned());
     }
@@ -80,7 +80,7 @@ pub(crate) fn find(flag: Option<&Path>) -> Result<PathBuf> {
         looked.push(format!("`{}`", place.display()));
     }
     Err(Error::new(ErrorKind::Usage, "find the config", format!("there is none at {}", looked.join(" or ")))
-        .hint("run `chatark init` to write one, or `chatark demo` to see it work without an account"))
+        .hint("run `chatark init` to write one, or `chatark demo` to try Chatark without an account"))
 }
 
 /// Reads and checks a config.
@@ -100,7 +100,7 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     for error in &errors {
         problems.add_syntax(error);
     }
-    // What is missing may stand in a line that could not be read.
+    // A key that seems to be missing may be on a line that could not be parsed.
     let whole = errors.is_empty();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut section = Section::new("", root.get_ref(), 0);
@@ -131,7 +131,7 @@ fn output(section: Option<Section<'_>>, folder: &Path, problems: &mut Problems<'
         for (name, at) in names {
             match Format::from_name(name) {
                 Some(format) => output.formats.push(format),
-                None => problems.add(at, section.path("formats"), "must be of `json`, `jsonl`, `csv`"),
+                None => problems.add(at, section.path("formats"), "must be one of `json`, `jsonl`, `csv`"),
             }
         }
     }
@@ -194,7 +194,7 @@ fn sources(
     sources
 }
 
-/// Reads one source: first its provider, then the settings that this provider declares.
+/// Reads one source: first its provider, then the settings that the provider declares.
 fn source(
     mut section: Section<'_>,
     folder: &Path,
@@ -222,7 +222,7 @@ fn source(
     Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift, contacts })
 }
 
-/// Reads whether people are pulled apart from conversations; only a vendor that lists them takes the key.
+/// Reads whether the vendor's lists of people are pulled; the key is known only for vendors that have such lists.
 fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
     descriptor.lists_contacts && section.flag("contacts", problems).unwrap_or(false)
 }
@@ -236,7 +236,7 @@ fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy 
     })
 }
 
-/// Reads how often a source is read whole; only a vendor that tells no changes takes a look back.
+/// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
 fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Refresh {
     let full_sweep_days = section.number("full_sweep_days", 0..=MOST_DAYS, problems);
     let look_back_days = match descriptor.increments {
@@ -262,11 +262,11 @@ fn name(
     match SourceName::new(text) {
         Ok(name) if names.insert(text.to_owned(), at).is_none() => Some(name),
         Ok(_) => {
-            problems.add(at, section.path("name"), "is the name of another source as well");
+            problems.add(at, section.path("name"), "is also the name of another source");
             None
         }
         Err(error) => {
-            problems.add(at, section.path("name"), format!("is not a name: {}", error.message()));
+            problems.add(at, section.path("name"), format!("is not a valid name: {}", error.message()));
             None
         }
     }
@@ -309,7 +309,7 @@ fn require(key: &'static str, section: &Section<'_>, whole: bool, problems: &mut
 
 const SECRET_FORMS: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
 
-/// Reads where the key comes from; a key that stands in the file itself is a mistake, and is not repeated.
+/// Reads where the API key comes from. A key in the file itself is a mistake, and the message does not repeat it.
 fn secret(
     section: &mut Section<'_>,
     folder: &Path,
@@ -327,7 +327,7 @@ fn secret(
     let table = match value.get_ref() {
         DeValue::Table(table) => table,
         DeValue::String(_) => {
-            problems.add(at, path, format!("must not stand in the file itself: write {SECRET_FORMS}"));
+            problems.add(at, path, format!("must not be written into the file: write {SECRET_FORMS}"));
             return None;
         }
         _ => {
@@ -414,11 +414,11 @@ api_key = { variable = "A" }
         assert_eq!(
             found,
             [
-                "config.toml:2: `archive` must be a text, not a number",
+                "config.toml:2: `archive` must be a string, not a number",
                 "config.toml:3: `source[1].agent_id` is missing",
                 "config.toml:6: `source[1].agent` is not a known key; did you mean `agent_id`?",
-                "config.toml:7: `source[1].api_key` must not stand in the file itself: write { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }",
-                "config.toml:9: `source[2].name` is the name of another source as well",
+                "config.toml:7: `source[1].api_key` must not be written into the file: write { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }",
+                "config.toml:9: `source[2].name` is also the name of another source",
                 "config.toml:10: `source[2].provider` must be one of `chatbase-v1`, `chatbase-v2`, `convocore-v3`",
                 "config.toml:11: `source[2].api_key` must have one of `env`, `file`, `command`, not several",
                 "config.toml:12: `source[3].name` is missing",
@@ -430,7 +430,7 @@ api_key = { variable = "A" }
     }
 
     #[test]
-    fn a_mistake_of_syntax_does_not_hide_the_others_nor_show_the_line() {
+    fn a_syntax_error_does_not_hide_other_mistakes_and_its_line_is_not_shown() {
         let text = "[[source]]\nname = \"shop\"\nprovider = \"chatbase-v2\"\nagentid = \"a\"\napi_key = sk-very-secret\n";
         let found = mistakes(text);
         assert!(
@@ -451,7 +451,7 @@ api_key = { variable = "A" }
     }
 
     #[test]
-    fn contacts_are_asked_for_by_a_truth_value_where_the_vendor_lists_them() {
+    fn contacts_is_a_boolean_of_vendors_that_list_contacts() {
         let source = |provider: &str, line: &str| {
             format!(
                 "[[source]]\nname = \"a\"\nprovider = \"{provider}\"\nagent_id = \"a\"\napi_key = {{ env = \"A\" }}\n{line}\n"

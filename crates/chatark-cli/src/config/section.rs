@@ -1,4 +1,4 @@
-//! Reads TOML tables key by key, and notes every mistake with its line instead of stopping at the first.
+//! Reads TOML tables key by key, and collects all mistakes with their lines instead of stopping at the first.
 
 use std::ops::Range;
 use std::path::Path;
@@ -7,7 +7,7 @@ use chatark_core::{Error, ErrorKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A mistake: where it is and what it is. The line itself is never shown, since it may hold a key.
+/// A mistake: where and what. The line itself is never shown, because it may contain an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) line: usize,
@@ -22,10 +22,10 @@ pub(crate) struct Problems<'t> {
     found: Vec<Problem>,
 }
 
-/// One table whose keys are taken one after the other; what nobody took is a mistake.
+/// One table. Its keys are taken one by one; a key that is left over is a mistake.
 #[derive(Debug)]
 pub(crate) struct Section<'t> {
-    /// How the table is named in messages, such as `source[2]`.
+    /// The name of the table in messages, such as `source[2]`.
     name: String,
     line: usize,
     rest: Vec<(&'t str, Range<usize>, &'t Spanned<DeValue<'t>>)>,
@@ -41,7 +41,7 @@ impl<'t> Problems<'t> {
         self.found.push(Problem { line: self.line(at), key: key.into(), message: message.into() });
     }
 
-    /// Adds a mistake of syntax, named by the key at the beginning of its line.
+    /// Adds a syntax error, named after the key at the start of its line.
     pub(crate) fn add_syntax(&mut self, error: &toml::de::Error) {
         let at = error.span().map_or(0, |span| span.start).min(self.text.len());
         let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -50,7 +50,7 @@ impl<'t> Problems<'t> {
             .chars()
             .take_while(|letter| letter.is_ascii_alphanumeric() || "_-".contains(*letter))
             .collect();
-        // The parser's message may repeat what is written there; only its first clause says what is wrong.
+        // The parser's message may quote the line; only its first clause is safe to show.
         let message = error.message().split([':', '`', '"']).next().unwrap_or_default().trim().to_owned();
         self.add(at, key, format!("is not valid TOML ({message})"));
     }
@@ -60,17 +60,17 @@ impl<'t> Problems<'t> {
         self.found.len()
     }
 
-    /// Returns whether a key has been found at fault already.
+    /// Returns whether a mistake was found at a key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.found.iter().any(|problem| problem.key == key)
     }
 
-    /// Returns whether a key inside a table has been found at fault already.
+    /// Returns whether a mistake was found inside a table.
     pub(crate) fn has_within(&self, table: &str) -> bool {
         self.found.iter().any(|problem| problem.key.starts_with(table))
     }
 
-    /// Returns one error for all mistakes, a line each.
+    /// Returns one error for all mistakes, or `None` if there are none.
     pub(crate) fn into_error(mut self, path: &Path) -> Option<ConfigError> {
         if self.found.is_empty() {
             return None;
@@ -93,7 +93,7 @@ pub(crate) struct ConfigError {
 }
 
 impl ConfigError {
-    /// Returns one line for each mistake: file, line, key and what is wrong.
+    /// Returns one line per mistake: file, line number, key and problem.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |problem: &Problem| {
             let Problem { line, key, message } = problem;
@@ -121,7 +121,7 @@ impl<'t> Section<'t> {
         Self { name: name.into(), line, rest, known: Vec::new() }
     }
 
-    /// Returns the place of the table itself.
+    /// Returns the offset of the table in the file.
     pub(crate) fn at(&self) -> usize {
         self.line
     }
@@ -131,14 +131,14 @@ impl<'t> Section<'t> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    /// Takes a key whatever its type.
+    /// Takes a value of any type.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.known.push(key);
         let at = self.rest.iter().position(|(name, ..)| *name == key)?;
         Some(self.rest.remove(at).2)
     }
 
-    /// Takes a text and its place.
+    /// Takes a string and its offset in the file.
     pub(crate) fn text(
         &mut self,
         key: &'static str,
@@ -147,12 +147,12 @@ impl<'t> Section<'t> {
         let value = self.take(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            problems.add(value.span().start, self.path(key), format!("must be a text, not {}", kind(value)));
+            problems.add(value.span().start, self.path(key), format!("must be a string, not {}", kind(value)));
         }
         Some((text?, value.span().start))
     }
 
-    /// Takes a list of texts with their places.
+    /// Takes a list of strings with their offsets in the file.
     pub(crate) fn texts(
         &mut self,
         key: &'static str,
@@ -164,12 +164,12 @@ impl<'t> Section<'t> {
             list.iter().map(|item| Some((item.get_ref().as_str()?, item.span().start))).collect()
         });
         if texts.is_none() {
-            problems.add(value.span().start, self.path(key), "must be a list of texts");
+            problems.add(value.span().start, self.path(key), "must be a list of strings");
         }
         texts
     }
 
-    /// Takes a truth value.
+    /// Takes a boolean.
     pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
         let value = self.take(key)?;
         let flag = value.get_ref().as_bool();
@@ -210,7 +210,7 @@ impl<'t> Section<'t> {
         Some(Section::new(name, table, value.span().start))
     }
 
-    /// Ends the table: every key that is left is unknown.
+    /// Reports every key that was not taken as unknown.
     pub(crate) fn finish(self, problems: &mut Problems<'_>) {
         for (key, span, _) in &self.rest {
             let near = self.known.iter().max_by(|one, other| {
@@ -225,12 +225,12 @@ impl<'t> Section<'t> {
     }
 }
 
-/// Returns what a value is, without saying which.
+/// Returns the type of a value in words.
 pub(crate) fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
     match value.get_ref() {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "a truth value",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
