@@ -200,7 +200,7 @@ fn rebuilding_puts_right_what_is_wrong() {
         let agent = sample(vendor);
         let mut house = House::of(vec![agent.clone()]);
         house.expect(0, &["pull"]);
-        let (first, second) = (agent.told().next().unwrap().id, agent.told().nth(9).unwrap().id);
+        let (first, second) = (agent.expected().next().unwrap().id, agent.expected().nth(9).unwrap().id);
         let spoil = Connection::open(house.path("chatark.db")).unwrap();
         spoil.execute("UPDATE conversation SET title = 'spoiled' WHERE id = ?1", [&first]).unwrap();
         spoil
@@ -217,11 +217,11 @@ fn rebuilding_puts_right_what_is_wrong() {
         assert_eq!(pulled(&run)["changed"], 2, "{vendor:?}");
         compare_all(&house, &[agent], &archived(&house));
         assert_eq!(pulled(&house.expect(0, &["rebuild", "--json"]))["changed"], 0, "{vendor:?}");
-        let (told, counted) = (
+        let (expected, counted) = (
             number(&house, "SELECT count(*) FROM message"),
             number(&house, "SELECT sum(messages) FROM source"),
         );
-        assert_eq!(told, counted, "{vendor:?}: the counts of the source");
+        assert_eq!(expected, counted, "{vendor:?}: the counts of the source");
     }
 }
 

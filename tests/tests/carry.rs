@@ -98,7 +98,7 @@ fn pulled_back(house: &House) -> BTreeMap<String, Value> {
 #[track_caller]
 fn compare(source: &Agent, back: &BTreeMap<String, Value>) {
     let told: BTreeMap<_, _> = source
-        .told()
+        .expected()
         .map(|told| (told.id.clone(), expected(&told)))
         .filter(|(_, lines)| !lines.is_empty())
         .collect();
@@ -120,7 +120,7 @@ fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
     assert!(back.len() > 50, "the sample has lost its conversations");
     assert_eq!((count(&history, "written"), count(&history, "refused")), (back.len() as u64, 0));
     assert_eq!(history["read_back"]["found"], back.len());
-    for told in source.told().filter(|told| back.contains_key(&told.id)) {
+    for told in source.expected().filter(|told| back.contains_key(&told.id)) {
         let document = &back[&told.id];
         assert_eq!(
             document["created_at"].as_str().map(str::to_owned),
@@ -135,13 +135,13 @@ fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
             .filter(|message| message["text"] != "")
             .map(|message| message["id"].as_str().map(str::to_owned))
             .collect();
-        let told_ids: Vec<_> = told
+        let expected_ids: Vec<_> = told
             .messages
             .iter()
             .filter(|message| !message.text.is_empty())
             .map(|message| message.id.clone())
             .collect();
-        assert_eq!(ids, told_ids, "{}", told.id);
+        assert_eq!(ids, expected_ids, "{}", told.id);
         assert!(document["tags"].as_array().unwrap().contains(&"migrated:chatbase-v2".into()));
     }
 }
@@ -179,8 +179,8 @@ fn a_second_run_writes_nothing_and_shows_where_everything_went() {
     let rows = ledger["transfers"].as_array().unwrap();
     let from: BTreeSet<_> =
         rows.iter().map(|row| row["conversation_id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(from, source.told().map(|told| told.id).collect());
-    let held: BTreeSet<_> = house.sandbox().told("agent-new").into_iter().map(|told| told.id).collect();
+    assert_eq!(from, source.expected().map(|told| told.id).collect());
+    let held: BTreeSet<_> = house.sandbox().expected("agent-new").into_iter().map(|told| told.id).collect();
     let into: BTreeSet<_> = rows.iter().map(|row| row["target_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(into, held);
     let mut csv = csv::Reader::from_path(house.path("ledger.csv")).unwrap();
@@ -193,13 +193,13 @@ fn what_is_deleted_there_is_missed_and_goes_again_when_it_is_forgotten() {
     let source = agent(Vendor::ChatbaseV2, 12);
     let house = house(source.clone(), empty());
     house.expect(0, &run_into(&["--only", "history"]));
-    let gone = house.sandbox().told("agent-new").remove(3).id;
+    let gone = house.sandbox().expected("agent-new").remove(3).id;
     house.sandbox().update("agent-new", |dataset| dataset.remove(&gone)).unwrap();
     let run = house.expect(3, &run_into(&["--only", "history"]));
     let read_back = carried(&run, "history")["read_back"].clone();
     assert_eq!((&read_back["found"], &read_back["expected"]), (&11.into(), &12.into()));
     assert_eq!(read_back["missing"].as_array().unwrap().len(), 1);
-    for id in house.sandbox().told("agent-new").into_iter().map(|told| told.id) {
+    for id in house.sandbox().expected("agent-new").into_iter().map(|told| told.id) {
         house.sandbox().update("agent-new", |dataset| dataset.remove(&id)).unwrap();
     }
     house.expect(2, &["migrate", "forget", "--to", "source-2"]);
@@ -257,7 +257,7 @@ fn people_go_as_leads_once_each() {
     let leads = house.sandbox().leads("agent-new");
     let emails: BTreeSet<_> =
         leads.iter().filter_map(|lead| lead["userEmail"].as_str()).map(str::to_owned).collect();
-    let told: BTreeSet<_> = source.told().filter_map(|told| told.contact.email).collect();
+    let told: BTreeSet<_> = source.expected().filter_map(|told| told.contact.email).collect();
     assert!(!told.is_empty());
     assert_eq!(emails, told);
     assert_eq!(count(&again, "already"), leads.len() as u64);
@@ -372,7 +372,7 @@ fn a_run_that_is_killed_anywhere_leaves_each_conversation_there_once() {
     assert_eq!(carried(&run, "history")["read_back"]["found"], 90);
     let back = pulled_back(&house);
     compare(&source, &back);
-    assert_eq!(house.sandbox().told("agent-new").len(), 90, "nothing else is there");
+    assert_eq!(house.sandbox().expected("agent-new").len(), 90, "nothing else is there");
     assert_eq!(house.sandbox().delivered("agent-new"), 0);
 }
 
@@ -453,7 +453,7 @@ fn what_somebody_has_deleted_before_it_was_complete_is_created_again() {
     let house = house(source.clone(), empty());
     house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
     house.expect(7, &run_into(&["--only", "history"]));
-    let begun: Vec<_> = house.sandbox().told("agent-new").into_iter().map(|told| told.id).collect();
+    let begun: Vec<_> = house.sandbox().expected("agent-new").into_iter().map(|told| told.id).collect();
     assert_eq!(begun.len(), 1);
     house.sandbox().update("agent-new", |dataset| dataset.remove(&begun[0])).unwrap();
     let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
@@ -495,7 +495,7 @@ fn a_list_that_breaks_off_proves_nothing() {
         assert!(matches!(run.code, Some(3 | 7)), "{run:#?}");
         house.sandbox().clear_faults("agent-new");
         house.expect(0, &run_into(&["--only", "history"]));
-        assert_eq!(house.sandbox().told("agent-new").len(), 3);
+        assert_eq!(house.sandbox().expected("agent-new").len(), 3);
         compare(&source, &pulled_back(&house));
     }
 }
@@ -550,7 +550,7 @@ fn what_was_begun_and_is_not_chosen_now_is_said() {
     let house = house(source.clone(), empty());
     house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
     house.expect(7, &run_into(&["--only", "history"]));
-    let began = source.told().filter_map(|told| told.created_at).min().unwrap();
+    let began = source.expected().filter_map(|told| told.created_at).min().unwrap();
     let later = rfc3339(began + 1);
     let run = house.expect(0, &run_into(&["--only", "history", "--since", &later]));
     assert_eq!(count(&carried(&run, "history"), "unfinished"), 1);
@@ -599,7 +599,7 @@ fn a_copy_does_not_go_beside_its_original() {
     house.expect(0, &["pull", "source-2"]);
     let run =
         house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
-    assert_eq!(house.sandbox().told("agent-second").len(), 20);
+    assert_eq!(house.sandbox().expected("agent-second").len(), 20);
     assert_eq!(count(&carried(&run, "history"), "items"), 20);
 }
 
@@ -613,7 +613,7 @@ fn one_agent_through_two_apis_is_one_agent() {
     let run =
         house.expect(0, &["migrate", "run", "--to", "source-2", "--only", "history", "--yes", "--json"]);
     assert_eq!(count(&carried(&run, "history"), "written"), 15);
-    assert_eq!(house.sandbox().told("agent-new").len(), 15);
+    assert_eq!(house.sandbox().expected("agent-new").len(), 15);
     let run = house.expect(2, &["migrate", "plan", "--from", "source-3", "--to", "source-1"]);
     assert!(run.stderr.contains("itself"), "{}", run.stderr);
     // Nor do copies come back as knowledge of the agent that they were made of.
@@ -665,7 +665,7 @@ fn a_reader_who_leaves_keeps_nothing_from_being_written() {
         house.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(house.sandbox().told("agent-new").len(), 5);
+    assert_eq!(house.sandbox().expected("agent-new").len(), 5);
 }
 
 #[test]
@@ -677,7 +677,7 @@ fn what_may_still_arrive_is_waited_for() {
     house.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
     let run = house.expect(0, &run_into(&["--only", "history"]));
     assert!(run.stderr.contains("s: what was sent without an answer may still arrive"), "{}", run.stderr);
-    assert_eq!(house.sandbox().told("agent-new").len(), 3);
+    assert_eq!(house.sandbox().expected("agent-new").len(), 3);
 }
 
 #[test]
@@ -754,7 +754,7 @@ fn knowledge_goes_as_questions_with_their_answer_or_as_one_text() {
 #[test]
 fn people_go_to_chatbase_and_who_is_there_already_is_left_alone() {
     let source = sample(Vendor::ConvocoreV3);
-    let emails: BTreeSet<_> = source.told().filter_map(|told| told.contact.email).collect();
+    let emails: BTreeSet<_> = source.expected().filter_map(|told| told.contact.email).collect();
     let known = emails.first().unwrap().clone();
     let mut target = Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default());
     target.contacts = vec![Person {

@@ -1,9 +1,9 @@
-//! Every cell of the CSV files, written out anew from what the vendors told.
+//! Every cell of the CSV files, written out anew from what the vendors sent.
 
 use std::path::Path;
 
 use chatark_sandbox::truth::Conversation;
-use chatark_sandbox::{Agent, Dataset, Expected, Generated, ToldMessage, Vendor};
+use chatark_sandbox::{Agent, Dataset, Expected, ExpectedMessage, Generated, Vendor};
 use chatark_tests::{House, KEY, provider};
 
 use crate::support::{VENDORS, rfc3339, sample};
@@ -40,65 +40,72 @@ fn channel_raw(vendor: Vendor, truth: &Conversation) -> String {
 }
 
 /// Returns how many tools were called: by the calls, or by the results where the vendor shows no calls.
-fn tool_calls(told: &Expected) -> usize {
+fn tool_calls(expected: &Expected) -> usize {
     let count = |kind: &str| {
-        told.messages.iter().flat_map(|message| &message.part_types).filter(|part| **part == kind).count()
+        expected.messages.iter().flat_map(|message| &message.part_types).filter(|part| **part == kind).count()
     };
     if count("tool_call") > 0 { count("tool_call") } else { count("tool_result") }
 }
 
-fn first_response(told: &Expected) -> String {
-    let Some(asked) = told.messages.iter().position(|message| message.role == "user") else {
+fn first_response(expected: &Expected) -> String {
+    let Some(asked) = expected.messages.iter().position(|message| message.role == "user") else {
         return String::new();
     };
-    let answer = told.messages[asked..].iter().find(|message| message.role == "assistant");
-    let times = (told.messages[asked].created_at, answer.and_then(|answer| answer.created_at));
+    let answer = expected.messages[asked..].iter().find(|message| message.role == "assistant");
+    let times = (expected.messages[asked].created_at, answer.and_then(|answer| answer.created_at));
     let (Some(asked), Some(answered)) = times else { return String::new() };
     if answered < asked { String::new() } else { (answered - asked).to_string() }
 }
 
-fn duration(told: &Expected) -> String {
-    match (told.created_at, told.updated_at) {
+fn duration(expected: &Expected) -> String {
+    match (expected.created_at, expected.updated_at) {
         (Some(began), Some(ended)) if ended >= began => (ended - began).to_string(),
         _ => String::new(),
     }
 }
 
-fn conversation_row(agent: &Agent, source: &str, told: &Expected, truth: &Conversation) -> Vec<String> {
-    let count = |role: &str| told.messages.iter().filter(|message| message.role == role).count().to_string();
-    let contact = &told.contact;
+fn conversation_row(agent: &Agent, source: &str, expected: &Expected, truth: &Conversation) -> Vec<String> {
+    let count =
+        |role: &str| expected.messages.iter().filter(|message| message.role == role).count().to_string();
+    let contact = &expected.contact;
     vec![
         source.to_owned(),
         provider(agent.vendor).to_owned(),
         agent.id.clone(),
-        told.id.clone(),
-        text(told.title.as_deref()),
-        text(told.channel),
+        expected.id.clone(),
+        text(expected.title.as_deref()),
+        text(expected.channel),
         channel_raw(agent.vendor, truth),
-        text(told.status),
-        time(told.created_at),
-        time(told.updated_at),
+        text(expected.status),
+        time(expected.created_at),
+        time(expected.updated_at),
         text(contact.id.as_deref()),
         text(contact.name.as_deref()),
         text(contact.email.as_deref()),
         text(contact.phone.as_deref()),
         text(contact.company.as_deref()),
-        if told.tags.is_empty() { String::new() } else { serde_json::to_string(&told.tags).unwrap() },
-        text(told.notes.as_deref()),
-        text(told.feedback),
-        told.messages.len().to_string(),
+        if expected.tags.is_empty() { String::new() } else { serde_json::to_string(&expected.tags).unwrap() },
+        text(expected.notes.as_deref()),
+        text(expected.feedback),
+        expected.messages.len().to_string(),
         count("user"),
         count("assistant"),
-        tool_calls(told).to_string(),
-        first_response(told),
-        duration(told),
+        tool_calls(expected).to_string(),
+        first_response(expected),
+        duration(expected),
         String::new(),
         String::new(),
     ]
 }
 
 /// Returns the cells of a message, apart from its other parts.
-fn message_row(agent: &Agent, source: &str, id: &str, position: usize, message: &ToldMessage) -> Vec<String> {
+fn message_row(
+    agent: &Agent,
+    source: &str,
+    id: &str,
+    position: usize,
+    message: &ExpectedMessage,
+) -> Vec<String> {
     vec![
         source.to_owned(),
         provider(agent.vendor).to_owned(),
@@ -133,31 +140,31 @@ fn check(agents: &[Agent]) {
     let mut conversations = rows(&house.path("export/conversations.csv"), CONVERSATIONS).into_iter();
     let mut messages = rows(&house.path("export/messages.csv"), MESSAGES).into_iter();
     for (agent, source) in agents.iter().zip(&house.sources) {
-        let mut told: Vec<_> = agent.told().collect();
-        told.sort_by_key(|told| (told.created_at, told.id.clone()));
-        for told in told {
-            let truth = agent.dataset.conversation(agent.dataset.index_of(&told.id).unwrap());
-            let mut expected = conversation_row(agent, source, &told, &truth);
+        let mut expected: Vec<_> = agent.expected().collect();
+        expected.sort_by_key(|expected| (expected.created_at, expected.id.clone()));
+        for expected in expected {
+            let truth = agent.dataset.conversation(agent.dataset.index_of(&expected.id).unwrap());
+            let mut cells = conversation_row(agent, source, &expected, &truth);
             let mut row: Vec<_> = conversations.next().unwrap().iter().map(|cell| in_seconds(cell)).collect();
             if agent.vendor == Vendor::ChatbaseV1 && truth.varied {
                 // This spelling varies with the vendor's mood.
                 row[6] = row[6].to_lowercase().replace("website", "widget or iframe");
-                expected[6] = expected[6].to_lowercase();
+                cells[6] = cells[6].to_lowercase();
             }
-            assert_eq!(row, expected, "{source}");
-            for (position, message) in told.messages.iter().enumerate() {
+            assert_eq!(row, cells, "{source}");
+            for (position, message) in expected.messages.iter().enumerate() {
                 let mut row = messages.next().unwrap();
                 let parts = row.remove(11);
-                assert_eq!(row, message_row(agent, source, &told.id, position, message), "{source}");
+                assert_eq!(row, message_row(agent, source, &expected.id, position, message), "{source}");
                 let other: Vec<_> = message.part_types.iter().filter(|part| **part != "text").collect();
                 let parts: Vec<serde_json::Value> =
                     if parts.is_empty() { Vec::new() } else { serde_json::from_str(&parts).unwrap() };
                 let kinds: Vec<_> = parts.iter().map(|part| part["type"].as_str().unwrap()).collect();
-                assert!(kinds.iter().eq(other), "{source} {}: {kinds:?}", told.id);
+                assert!(kinds.iter().eq(other), "{source} {}: {kinds:?}", expected.id);
             }
         }
     }
-    assert_eq!((conversations.next(), messages.next()), (None, None), "rows that nobody told");
+    assert_eq!((conversations.next(), messages.next()), (None, None), "rows that no vendor sent");
 }
 
 #[test]

@@ -167,32 +167,32 @@ fn check_says_what_is_right_and_what_is_not() {
 #[test]
 fn every_result_is_one_json_document_and_nothing_else() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let told: Vec<usize> = agents.iter().map(|agent| agent.told().count()).collect();
+    let expected: Vec<usize> = agents.iter().map(|agent| agent.expected().count()).collect();
     let messages: Vec<usize> =
-        agents.iter().map(|agent| agent.told().map(|told| told.messages.len()).sum()).collect();
+        agents.iter().map(|agent| agent.expected().map(|expected| expected.messages.len()).sum()).collect();
     let house = House::of_world(World::of(agents));
     let numbers = |sources: &Value, name: &str| -> Vec<usize> {
         let sources = sources.as_array().unwrap().iter();
         sources.map(|source| usize::try_from(source[name].as_u64().unwrap()).unwrap()).collect()
     };
     let pull = house.expect(0, &["pull", "--json"]).json();
-    assert_eq!((numbers(&pull["sources"], "added"), &pull["exit_code"]), (told.clone(), &json!(0)));
+    assert_eq!((numbers(&pull["sources"], "added"), &pull["exit_code"]), (expected.clone(), &json!(0)));
     let export = house.expect(0, &["export", "--full", "--json"]).json();
-    assert_eq!(numbers(&export["pull"]["sources"], "unchanged"), told);
-    assert_eq!(export["manifest"]["conversations"], told.iter().sum::<usize>());
+    assert_eq!(numbers(&export["pull"]["sources"], "unchanged"), expected);
+    assert_eq!(export["manifest"]["conversations"], expected.iter().sum::<usize>());
     assert_eq!(numbers(&export["manifest"]["sources"], "messages"), messages);
     let written: Value =
         serde_json::from_slice(&fs::read(house.path("export/manifest.json")).unwrap()).unwrap();
     assert_eq!(export["manifest"], written);
     let status = house.expect(0, &["status", "--json"]).json();
-    assert_eq!(numbers(&status["sources"], "conversations"), told);
+    assert_eq!(numbers(&status["sources"], "conversations"), expected);
     assert_eq!(numbers(&status["sources"], "messages"), messages);
     assert_eq!((&status["not_pulled"], &status["sources"][1]["unfinished"]), (&json!([]), &json!([])));
     assert_eq!(status["sources"][1]["last_pull"]["verdict"], "complete");
     let rebuild = house.expect(0, &["rebuild", "--json"]).json();
-    assert_eq!(numbers(&rebuild["sources"], "unchanged"), told);
+    assert_eq!(numbers(&rebuild["sources"], "unchanged"), expected);
     let demo = house.expect(0, &["demo", "--json"]).json();
-    assert_eq!(demo["manifest"]["conversations"], told.iter().sum::<usize>());
+    assert_eq!(demo["manifest"]["conversations"], expected.iter().sum::<usize>());
     assert_eq!(house.expect(0, &["init", "new.toml", "--json"]).json(), json!({ "config": "new.toml" }));
     house.expect(2, &["pull", "nothing", "--json"]).json();
     fs::remove_file(house.path("config.toml")).unwrap();

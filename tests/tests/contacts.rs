@@ -120,8 +120,8 @@ fn a_plan_without_contacts_keeps_the_conversations_and_says_so() {
     assert!(run.stderr.contains("take `contacts = true` out"), "{}", run.stderr);
     let leads: BTreeSet<_> = truth(&agent).into_iter().filter(|(list, ..)| *list == "leads").collect();
     assert_eq!(archived(&house), leads, "the other list is read");
-    let told = i64::try_from(agent.told().count()).unwrap();
-    assert_eq!(number(&house, "SELECT count(*) FROM conversation"), told);
+    let expected = i64::try_from(agent.expected().count()).unwrap();
+    assert_eq!(number(&house, "SELECT count(*) FROM conversation"), expected);
 }
 
 /// Jonas Weber is a lead and a contact by the same address, and goes once, with the id that the shop knows him by.

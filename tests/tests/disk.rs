@@ -75,11 +75,11 @@ fn a_full_disk_loses_nothing_and_the_next_pull_goes_on() {
         assert!(first.contains("full") && first.contains("hint: make room on the disk"), "{first}");
         assert!(section(&run.stdout, "verify").contains("code 0\n"), "{}", run.stdout);
         let kept = conversations(&house.path("partial"));
-        assert!(!kept.is_empty() && kept.len() < agent.told().count(), "{}", kept.len());
+        assert!(!kept.is_empty() && kept.len() < agent.expected().count(), "{}", kept.len());
         let mut partial = agent.clone();
-        for told in agent.told() {
-            if !kept.iter().any(|document| document["id"] == told.id.as_str()) {
-                partial.dataset.remove(&told.id);
+        for expected in agent.expected() {
+            if !kept.iter().any(|document| document["id"] == expected.id.as_str()) {
+                partial.dataset.remove(&expected.id);
             }
         }
         compare_all(&house, &[partial], &kept);

@@ -53,7 +53,7 @@ fn what_is_new_is_listed_by_place_and_without_values() {
             (&10.into(), &1.into(), &"source-1".into())
         );
         let sample = field["sample_conversation"].as_str().unwrap();
-        assert!(agent.told().any(|told| told.id == sample), "{sample}");
+        assert!(agent.expected().any(|expected| expected.id == sample), "{sample}");
         let shown = house.expect(0, &["drift"]).stdout;
         assert!(shown.contains("unknown-field") && shown.contains("futureField"), "{shown}");
         for text in [&shown, &run.stderr, &Value::Array(issues).to_string()] {

@@ -29,30 +29,30 @@ fn seconds(time: &Value) -> Option<i64> {
     Some(days * 86_400 + number(11, 13) * 3_600 + number(14, 16) * 60 + number(17, 19))
 }
 
-/// Compares one document with what the vendor told.
+/// Compares one document with what the vendor sent.
 #[track_caller]
-pub(crate) fn compare(document: &Value, told: &Expected) {
-    let id = &told.id;
+pub(crate) fn compare(document: &Value, expected: &Expected) {
+    let id = &expected.id;
     let text = |name: &str| document[name].as_str().map(str::to_owned);
-    assert_eq!(text("title"), told.title, "{id}: title");
-    assert_eq!(document["channel"].as_str(), told.channel, "{id}: channel");
-    assert_eq!(document["status"].as_str(), told.status, "{id}: status");
-    assert_eq!(seconds(&document["created_at"]), told.created_at, "{id}: created_at");
-    assert_eq!(seconds(&document["updated_at"]), told.updated_at, "{id}: updated_at");
-    let contact = &told.contact;
+    assert_eq!(text("title"), expected.title, "{id}: title");
+    assert_eq!(document["channel"].as_str(), expected.channel, "{id}: channel");
+    assert_eq!(document["status"].as_str(), expected.status, "{id}: status");
+    assert_eq!(seconds(&document["created_at"]), expected.created_at, "{id}: created_at");
+    assert_eq!(seconds(&document["updated_at"]), expected.updated_at, "{id}: updated_at");
+    let contact = &expected.contact;
     let expect = json!({
         "id": contact.id, "name": contact.name, "email": contact.email, "phone": contact.phone,
         "company": contact.company, "address": contact.address, "website": contact.website,
     });
     assert_eq!(document["contact"], expect, "{id}: contact");
-    assert_eq!(document["tags"], json!(told.tags), "{id}: tags");
-    assert_eq!(text("notes"), told.notes, "{id}: notes");
-    assert_eq!(document["feedback"].as_str(), told.feedback, "{id}: feedback");
-    assert_eq!(document["extra"]["country"].as_str(), told.country.as_deref(), "{id}: country");
-    assert_eq!(document["extra"]["min_score"].as_f64(), told.min_score, "{id}: min_score");
+    assert_eq!(document["tags"], json!(expected.tags), "{id}: tags");
+    assert_eq!(text("notes"), expected.notes, "{id}: notes");
+    assert_eq!(document["feedback"].as_str(), expected.feedback, "{id}: feedback");
+    assert_eq!(document["extra"]["country"].as_str(), expected.country.as_deref(), "{id}: country");
+    assert_eq!(document["extra"]["min_score"].as_f64(), expected.min_score, "{id}: min_score");
     let messages = document["messages"].as_array().unwrap();
-    assert_eq!(messages.len(), told.messages.len(), "{id}: number of messages");
-    for (position, (message, expect)) in messages.iter().zip(&told.messages).enumerate() {
+    assert_eq!(messages.len(), expected.messages.len(), "{id}: number of messages");
+    for (position, (message, expect)) in messages.iter().zip(&expected.messages).enumerate() {
         let place = format!("{id}: message {position}");
         assert_eq!(message["position"], position, "{place}");
         assert_eq!(message["id"].as_str(), expect.id.as_deref(), "{place}: id");
@@ -78,18 +78,18 @@ pub(crate) fn compare_all(house: &House, agents: &[Agent], documents: &[Value]) 
             (document["source"].as_str().unwrap().to_owned(), document["id"].as_str().unwrap().to_owned());
         assert!(by_id.insert(key, document).is_none(), "{} is there twice", document["id"]);
     }
-    let mut expected = 0;
+    let mut count = 0;
     for (agent, source) in agents.iter().zip(&house.sources) {
-        for told in agent.told() {
-            let document = by_id.get(&(source.clone(), told.id.clone()));
-            let document = document.unwrap_or_else(|| panic!("{source}: {} is missing", told.id));
+        for expected in agent.expected() {
+            let document = by_id.get(&(source.clone(), expected.id.clone()));
+            let document = document.unwrap_or_else(|| panic!("{source}: {} is missing", expected.id));
             assert_eq!(document["provider"], provider(agent.vendor));
             assert_eq!(document["agent_id"], agent.id.as_str());
-            compare(document, &told);
-            expected += 1;
+            compare(document, &expected);
+            count += 1;
         }
     }
-    assert_eq!(documents.len(), expected, "the files hold conversations that nobody told");
+    assert_eq!(documents.len(), count, "the files hold conversations that no vendor sent");
 }
 
 fn documents(folder: &Path) -> Vec<Value> {
@@ -157,42 +157,43 @@ fn the_csv_files_hold_what_the_vendors_told() {
     let time = |cell: &str| seconds(&if cell.is_empty() { Value::Null } else { cell.into() });
     let mut counted = (0, 0);
     for (agent, source) in agents.iter().zip(&house.sources) {
-        for told in agent.told() {
+        for expected in agent.expected() {
             let found: Vec<_> = conversations
                 .iter()
-                .filter(|row| row["source"] == *source && row["conversation_id"] == told.id)
+                .filter(|row| row["source"] == *source && row["conversation_id"] == expected.id)
                 .collect();
-            let [row] = found.as_slice() else { panic!("{}: {} rows", told.id, found.len()) };
-            assert_eq!(row["title"], cell(told.title.as_deref()), "{}", told.id);
-            assert_eq!(row["channel"], cell(told.channel), "{}", told.id);
-            assert_eq!(row["status"], cell(told.status), "{}", told.id);
-            assert_eq!(time(&row["created_at"]), told.created_at, "{}", told.id);
-            assert_eq!(time(&row["updated_at"]), told.updated_at, "{}", told.id);
-            assert_eq!(row["contact_email"], cell(told.contact.email.as_deref()), "{}", told.id);
-            assert_eq!(row["contact_phone"], cell(told.contact.phone.as_deref()), "{}", told.id);
-            assert_eq!(row["notes"], cell(told.notes.as_deref()), "{}", told.id);
-            assert_eq!(row["feedback"], cell(told.feedback), "{}", told.id);
-            let count =
-                |role: &str| told.messages.iter().filter(|message| message.role == role).count().to_string();
-            assert_eq!(row["message_count"], told.messages.len().to_string(), "{}", told.id);
-            assert_eq!(row["user_message_count"], count("user"), "{}", told.id);
-            assert_eq!(row["assistant_message_count"], count("assistant"), "{}", told.id);
+            let [row] = found.as_slice() else { panic!("{}: {} rows", expected.id, found.len()) };
+            assert_eq!(row["title"], cell(expected.title.as_deref()), "{}", expected.id);
+            assert_eq!(row["channel"], cell(expected.channel), "{}", expected.id);
+            assert_eq!(row["status"], cell(expected.status), "{}", expected.id);
+            assert_eq!(time(&row["created_at"]), expected.created_at, "{}", expected.id);
+            assert_eq!(time(&row["updated_at"]), expected.updated_at, "{}", expected.id);
+            assert_eq!(row["contact_email"], cell(expected.contact.email.as_deref()), "{}", expected.id);
+            assert_eq!(row["contact_phone"], cell(expected.contact.phone.as_deref()), "{}", expected.id);
+            assert_eq!(row["notes"], cell(expected.notes.as_deref()), "{}", expected.id);
+            assert_eq!(row["feedback"], cell(expected.feedback), "{}", expected.id);
+            let count = |role: &str| {
+                expected.messages.iter().filter(|message| message.role == role).count().to_string()
+            };
+            assert_eq!(row["message_count"], expected.messages.len().to_string(), "{}", expected.id);
+            assert_eq!(row["user_message_count"], count("user"), "{}", expected.id);
+            assert_eq!(row["assistant_message_count"], count("assistant"), "{}", expected.id);
             counted.0 += 1;
-            let of_this = by_conversation.remove(&(source.clone(), told.id.clone())).unwrap_or_default();
-            assert_eq!(of_this.len(), told.messages.len(), "{}", told.id);
-            for (position, (row, message)) in of_this.iter().zip(&told.messages).enumerate() {
-                assert_eq!(row["position"], position.to_string(), "{}", told.id);
-                assert_eq!(row["message_id"], cell(message.id.as_deref()), "{}", told.id);
-                assert_eq!(row["role"], message.role, "{}", told.id);
-                assert_eq!(time(&row["created_at"]), message.created_at, "{}", told.id);
-                assert_eq!(row["text"], message.text, "{}", told.id);
-                assert_eq!(row["feedback"], cell(message.feedback), "{}", told.id);
-                assert_eq!(row["score"].parse().ok(), message.score, "{}", told.id);
+            let of_this = by_conversation.remove(&(source.clone(), expected.id.clone())).unwrap_or_default();
+            assert_eq!(of_this.len(), expected.messages.len(), "{}", expected.id);
+            for (position, (row, message)) in of_this.iter().zip(&expected.messages).enumerate() {
+                assert_eq!(row["position"], position.to_string(), "{}", expected.id);
+                assert_eq!(row["message_id"], cell(message.id.as_deref()), "{}", expected.id);
+                assert_eq!(row["role"], message.role, "{}", expected.id);
+                assert_eq!(time(&row["created_at"]), message.created_at, "{}", expected.id);
+                assert_eq!(row["text"], message.text, "{}", expected.id);
+                assert_eq!(row["feedback"], cell(message.feedback), "{}", expected.id);
+                assert_eq!(row["score"].parse().ok(), message.score, "{}", expected.id);
                 counted.1 += 1;
             }
         }
     }
-    assert!(by_conversation.is_empty(), "messages of conversations that nobody told");
+    assert!(by_conversation.is_empty(), "messages of conversations that no vendor sent");
     assert_eq!((conversations.len(), messages.len()), counted);
 }
 
@@ -218,11 +219,11 @@ fn every_document_fits_its_schema_and_the_manifest_its_files() {
     let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
     assert_eq!(names, FILES);
     let agents = sample_agents();
-    let conversations: usize = agents.iter().map(|agent| agent.told().count()).sum();
+    let conversations: usize = agents.iter().map(|agent| agent.expected().count()).sum();
     let messages: usize = agents
         .iter()
-        .flat_map(|agent| agent.told().collect::<Vec<_>>())
-        .map(|told| told.messages.len())
+        .flat_map(|agent| agent.expected().collect::<Vec<_>>())
+        .map(|expected| expected.messages.len())
         .sum();
     for file in files {
         let name = file["name"].as_str().unwrap();

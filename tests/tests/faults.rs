@@ -33,19 +33,19 @@ fn page(vendor: Vendor) -> usize {
     }
 }
 
-/// Checks that the archive holds at least the first `pages` answers, and nothing that nobody told.
+/// Checks that the archive holds at least the first `pages` answers, and nothing that the vendor did not send.
 #[track_caller]
 fn holds_pages(house: &House, agent: &Agent, pages: usize) {
-    let mut told: Vec<_> = agent.told().map(|told| told.id).collect();
+    let mut expected: Vec<_> = agent.expected().map(|expected| expected.id).collect();
     if agent.vendor == Vendor::ConvocoreV3 {
         // This vendor is read from the oldest on.
-        told.reverse();
+        expected.reverse();
     }
     let found: BTreeSet<_> = ids(&archived(house)).into_iter().map(|(_, id)| id).collect();
     let missing: Vec<_> =
-        told[..pages * page(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
+        expected[..pages * page(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
     assert!(missing.is_empty(), "{:?}: {missing:?} were fetched and are gone", agent.vendor);
-    assert!(found.iter().all(|id| told.contains(id)));
+    assert!(found.iter().all(|id| expected.contains(id)));
 }
 
 /// Checks that a pull gets over a fault and brings everything.
@@ -257,7 +257,7 @@ fn what_the_vendor_adds_tomorrow_is_kept_and_counted() {
         let pulled = pulled(&run);
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
         let documents = archived(&house);
-        assert_eq!(documents.len(), agent.told().count());
+        assert_eq!(documents.len(), agent.expected().count());
         for document in &documents {
             assert_eq!(document["extra"]["futureField"], json!({ "nested": [1, "two", null] }), "{vendor:?}");
             assert_eq!(document["channel"], "other", "{vendor:?}");
@@ -306,7 +306,7 @@ fn a_record_that_is_none_ends_nothing() {
             assert_eq!(pulled(&run)["unreadable"], 1, "{vendor:?} {raw}");
             assert!(run.stderr.contains("1 unreadable"), "{}", run.stderr);
             let documents = archived(&house);
-            let mut expected: BTreeSet<_> = agent.told().map(|told| told.id).collect();
+            let mut expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
             expected.remove(&id);
             let (odd, rest): (Vec<_>, Vec<_>) =
                 ids(&documents).into_iter().map(|(_, id)| id).partition(|id| id.starts_with("unidentified-"));
@@ -348,7 +348,7 @@ fn a_record_of_another_shape_is_kept_and_counted() {
         let pulled = pulled(&house.expect(0, &["pull", "--json"]));
         assert!(pulled["issues"].as_u64().unwrap() > 3 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
         let documents = archived(&house);
-        assert_eq!(documents.len(), agent.told().count());
+        assert_eq!(documents.len(), agent.expected().count());
         let odd = document(&documents, &id);
         assert!(odd["created_at"].is_null() && odd["title"].is_null(), "nothing is invented: {odd}");
         assert_eq!(documents.last().unwrap()["id"], id.as_str(), "{vendor:?}: undated ones come last");

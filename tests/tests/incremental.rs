@@ -8,7 +8,7 @@ use chatark_tests::{House, Run};
 use serde_json::Value;
 
 use crate::export::compare_all;
-use crate::support::{VENDORS, agent, archived, holding, ids, now, number, pulled, told_ids};
+use crate::support::{VENDORS, agent, archived, expected_ids, holding, ids, now, number, pulled};
 
 /// Returns the numbers of a pull that tell how much came and what it was.
 #[track_caller]
@@ -271,7 +271,7 @@ fn what_a_vendor_no_longer_shows_is_marked_and_kept() {
         let run = house.expect(0, &["pull", "--full", "--json"]);
         assert_eq!(pulled(&run)["missing"], 2, "{vendor:?}");
         assert!(run.stderr.contains("2 no longer shown by the vendor"), "{}", run.stderr);
-        assert_eq!(ids(&archived(&house)), told_ids([(&agent, &house.sources[0])], |_| true));
+        assert_eq!(ids(&archived(&house)), expected_ids([(&agent, &house.sources[0])], |_| true));
         let list = gone.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
         let marked =
             format!("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL AND id IN ({list})");
@@ -351,7 +351,7 @@ fn what_moved_past_the_reader_is_fetched_by_the_next_sweep() {
         house.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Vanish { conversations: 3 }));
         house.expect(0, &["pull"]);
         house.expect(0, &["pull", "--full"]);
-        let left = told_ids([(&now(&house, &agent), &house.sources[0])], |_| true);
+        let left = expected_ids([(&now(&house, &agent), &house.sources[0])], |_| true);
         assert!(ids(&archived(&house)).is_superset(&left), "{vendor:?}");
     }
 }

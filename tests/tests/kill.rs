@@ -71,12 +71,12 @@ fn sound(house: &House, agent: &Agent) -> usize {
     assert_eq!(twice, 0, "a conversation that never changed has two versions");
     drop(archive);
     let documents = archived(house);
-    let told: BTreeSet<_> = agent.told().map(|told| told.id).collect();
+    let expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
     let found = ids(&documents);
-    assert!(found.iter().all(|(_, id)| told.contains(id)));
+    assert!(found.iter().all(|(_, id)| expected.contains(id)));
     let found_ids: BTreeSet<_> = found.iter().map(|(_, id)| id).collect();
     let mut partial = agent.clone();
-    for id in told.iter().filter(|id| !found_ids.contains(id)) {
+    for id in expected.iter().filter(|id| !found_ids.contains(id)) {
         partial.dataset.remove(id);
     }
     compare_all(house, &[partial], &documents);
@@ -86,7 +86,7 @@ fn sound(house: &House, agent: &Agent) -> usize {
 /// `reach` is how far each run comes at most before it is killed, in requests.
 fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
     let house = slow(agent);
-    let total = agent.told().count();
+    let total = agent.expected().count();
     let mut chance = Chance(seed);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
@@ -202,7 +202,7 @@ fn files_are_whole_or_absent() {
     let agent = agent(Vendor::ChatbaseV2, 1_500);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
-    let messages: usize = agent.told().map(|told| told.messages.len()).sum();
+    let messages: usize = agent.expected().map(|expected| expected.messages.len()).sum();
     let mut chance = Chance(0x5eed_0006);
     let folder = house.path("export");
     let mut partial = 0;

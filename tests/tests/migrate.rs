@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 
-use chatark_sandbox::{Agent, Expected, ToldMessage, Vendor, World};
+use chatark_sandbox::{Agent, Expected, ExpectedMessage, Vendor, World};
 use chatark_tests::{House, repository};
 use serde_json::{Value, json};
 
@@ -22,10 +22,10 @@ fn agents() -> Vec<Agent> {
 }
 
 /// Returns every conversation that was told, with the name of its source.
-fn told(house: &House) -> Vec<(String, Expected)> {
+fn expected(house: &House) -> Vec<(String, Expected)> {
     let agents = agents();
     let named = agents.iter().zip(&house.sources);
-    named.flat_map(|(agent, source)| agent.told().map(move |told| (source.clone(), told))).collect()
+    named.flat_map(|(agent, source)| agent.expected().map(move |told| (source.clone(), told))).collect()
 }
 
 fn json_lines(house: &House, target: &str, name: &str) -> Vec<Value> {
@@ -60,9 +60,9 @@ fn has_answer(told: &Expected) -> bool {
 fn openai_lines_hold_every_text_of_those_who_may_speak() {
     let house = pulled();
     let lines = json_lines(&house, "openai-jsonl", "openai.jsonl");
-    let taught: Vec<_> = told(&house).into_iter().filter(|(_, told)| has_answer(told)).collect();
+    let taught: Vec<_> = expected(&house).into_iter().filter(|(_, told)| has_answer(told)).collect();
     assert_eq!(lines.len(), taught.len());
-    let role = |message: &ToldMessage| match message.role {
+    let role = |message: &ExpectedMessage| match message.role {
         "human_agent" => "assistant",
         role => role,
     };
@@ -125,7 +125,7 @@ fn an_openai_call_has_its_result_and_a_result_its_call() {
     let losses = losses(&house, "openai-jsonl");
     assert!(calls > 0);
     assert_eq!(lost(&losses, "part.tool_call", "kept"), calls);
-    let told: u64 = told(&house)
+    let told: u64 = expected(&house)
         .iter()
         .filter(|(_, told)| has_answer(told))
         .flat_map(|(_, told)| &told.messages)
@@ -143,7 +143,7 @@ fn sharegpt_speakers_take_turns_and_the_person_begins() {
     let lines = json_lines(&house, "sharegpt-jsonl", "sharegpt.jsonl");
     assert!(lines.len() > 100);
     let told: BTreeMap<_, _> =
-        told(&house).into_iter().map(|(source, told)| (format!("{source}/{}", told.id), told)).collect();
+        expected(&house).into_iter().map(|(source, told)| (format!("{source}/{}", told.id), told)).collect();
     for line in &lines {
         let told = &told[line["id"].as_str().unwrap()];
         let turns = line["conversations"].as_array().unwrap();
@@ -171,7 +171,7 @@ fn every_person_is_one_row() {
     let house = pulled();
     let found = rows(&house, "contacts-csv", "contacts.csv");
     let mut people: BTreeMap<String, u64> = BTreeMap::new();
-    for (source, told) in told(&house) {
+    for (source, told) in expected(&house) {
         let contact = &told.contact;
         let digits = |phone: &String| phone.chars().filter(char::is_ascii_digit).collect::<String>();
         let key = contact
@@ -253,7 +253,7 @@ fn every_vcon_fits_its_schema_and_holds_every_message() {
         let id = origin["origin"]["conversation_id"].as_str().unwrap().to_owned();
         found.push((id, texts, vcon["attachments"].as_array().map_or(0, Vec::len)));
     }
-    let told = told(&house);
+    let told = expected(&house);
     assert_eq!(fs::read_dir(house.path("vcon")).unwrap().count(), told.len());
     let mut expect: Vec<_> = told
         .iter()
@@ -323,7 +323,7 @@ fn a_slack_export_has_a_channel_a_source_and_a_thread_a_conversation() {
     }
     let mut found: Vec<_> = threads.into_values().map(|posts| posts[1..].to_vec()).collect();
     let mut expect: Vec<Vec<String>> = Vec::new();
-    for (_, told) in told(&house) {
+    for (_, told) in expected(&house) {
         expect.push(told.messages.iter().map(|message| message.text.clone()).collect());
     }
     // Addresses of pictures and files follow the text, in which Slack's own signs are escaped.
@@ -354,7 +354,7 @@ fn a_plan_counts_every_field_and_writes_nothing() {
     let after: BTreeSet<_> =
         fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(before, after);
-    let told = told(&house);
+    let told = expected(&house);
     let messages = || told.iter().flat_map(|(_, told)| &told.messages);
     assert_eq!((&plan["conversations"], &plan["messages"]), (&json!(told.len()), &json!(messages().count())));
     let losses = plan["losses"].as_array().unwrap();
@@ -389,7 +389,7 @@ fn filters_and_a_sample_choose() {
             house.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
         plan["conversations"].as_u64().unwrap()
     };
-    let told = told(&house);
+    let told = expected(&house);
     let matching =
         |picks: &dyn Fn(&Expected) -> bool| told.iter().filter(|(_, told)| picks(told)).count() as u64;
     assert_eq!(count(&["--status", "taken_over"]), matching(&|told| told.status == Some("taken_over")));
@@ -411,7 +411,10 @@ fn filters_and_a_sample_choose() {
         matching(&|told| told.created_at.is_none_or(|at| at >= middle))
     );
     assert_eq!(count(&["--sample", "7"]), 7);
-    assert_eq!(count(&["--from", &house.sources[0], "--sample", "1000"]), agents()[0].told().count() as u64);
+    assert_eq!(
+        count(&["--from", &house.sources[0], "--sample", "1000"]),
+        agents()[0].expected().count() as u64
+    );
 }
 
 #[test]

@@ -65,11 +65,11 @@ fn a_window_and_a_channel_are_counted_as_they_would_be_read() {
     let house = House::of(vec![agent.clone()]);
     let since = crate::support::rfc3339(agent.dataset.conversation(99).created_at);
     assert_eq!(planned(&house, &["--since", &since])["conversations"], 100);
-    let told: BTreeMap<_, usize> = agent.told().fold(BTreeMap::new(), |mut counts, told| {
-        *counts.entry(told.channel.unwrap_or_default().to_owned()).or_default() += 1;
+    let expected: BTreeMap<_, usize> = agent.expected().fold(BTreeMap::new(), |mut counts, expected| {
+        *counts.entry(expected.channel.unwrap_or_default().to_owned()).or_default() += 1;
         counts
     });
-    assert_eq!(planned(&house, &["--channel", "whatsapp"])["conversations"], told["whatsapp"]);
+    assert_eq!(planned(&house, &["--channel", "whatsapp"])["conversations"], expected["whatsapp"]);
 }
 
 #[test]

@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 use crate::export::{compare, compare_all};
 use crate::support::{
-    VENDORS, agent, api_conversation, archived, document, holding, ids, now, number, offline, pulled,
-    rfc3339, sample, told_ids,
+    VENDORS, agent, api_conversation, archived, document, expected_ids, holding, ids, now, number, offline,
+    pulled, rfc3339, sample,
 };
 
 const USER: &str = "shop-user.0";
 
 fn of_user(agent: &Agent, user: &str) -> BTreeSet<String> {
-    let mine = |told: &chatark_sandbox::Expected| {
-        told.contact.id.as_deref() == Some(user) && told.channel == Some("api")
+    let mine = |expected: &chatark_sandbox::Expected| {
+        expected.contact.id.as_deref() == Some(user) && expected.channel == Some("api")
     };
-    agent.told().filter(mine).map(|told| told.id).collect()
+    agent.expected().filter(mine).map(|expected| expected.id).collect()
 }
 
 fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
@@ -30,19 +30,19 @@ fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
 fn one_customers_conversations_come_with_their_messages_and_tool_inputs() {
     let agent = sample(Vendor::ChatbaseV2);
     let house = House::of(vec![agent.clone()]);
-    let expected = of_user(&agent, USER);
-    assert_eq!(expected.len(), 4);
+    let of_customer = of_user(&agent, USER);
+    assert_eq!(of_customer.len(), 4);
     let run = house.expect(0, &["pull", "source-1", "--user", USER, "--json"]);
     assert_eq!(
         (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
         (json!(4), json!("complete"))
     );
     let documents = archived(&house);
-    assert_eq!(plain_ids(&documents), expected);
+    assert_eq!(plain_ids(&documents), of_customer);
     let mut calls = 0;
-    for told in agent.told().filter(|told| expected.contains(&told.id)) {
-        let document = document(&documents, &told.id);
-        compare(document, &told);
+    for expected in agent.expected().filter(|expected| of_customer.contains(&expected.id)) {
+        let document = document(&documents, &expected.id);
+        compare(document, &expected);
         assert_eq!(document["derived"], json!(["channel"]), "this surface does not name the channel");
         let parts =
             document["messages"].as_array().unwrap().iter().flat_map(|one| one["parts"].as_array().unwrap());
@@ -68,8 +68,8 @@ fn a_customer_with_many_conversations_and_a_long_one_comes_whole_and_in_order() 
     let documents = archived(&house);
     assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
     assert_eq!(documents.len(), 121);
-    for told in agent.told().filter(|told| told.id != "foreign") {
-        compare(document(&documents, &told.id), &told);
+    for expected in agent.expected().filter(|expected| expected.id != "foreign") {
+        compare(document(&documents, &expected.id), &expected);
     }
 }
 
@@ -77,7 +77,7 @@ fn a_customer_with_many_conversations_and_a_long_one_comes_whole_and_in_order() 
 fn a_conversation_that_comes_both_ways_stays_one() {
     let agent = sample(Vendor::ChatbaseV2);
     let house = House::of(vec![agent.clone()]);
-    let all = agent.told().count();
+    let all = agent.expected().count();
     house.expect(0, &["pull"]);
     house.expect(0, &["pull", "source-1", "--user", USER]);
     compare_all(&house, std::slice::from_ref(&agent), &archived(&house));
@@ -127,7 +127,7 @@ fn single_conversations_are_asked_for_by_id() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let agent = sample(vendor);
         let house = House::of(vec![agent.clone()]);
-        let other = agent.told().next().unwrap().id;
+        let other = agent.expected().next().unwrap().id;
         let run =
             house.expect(0, &["pull", "source-1", "--conversation", odd, "--conversation", &other, "--json"]);
         assert_eq!(
@@ -136,8 +136,8 @@ fn single_conversations_are_asked_for_by_id() {
         );
         let documents = archived(&house);
         assert_eq!(plain_ids(&documents), [odd.to_owned(), other.clone()].into());
-        for told in agent.told().filter(|told| told.id == odd || told.id == other) {
-            compare(document(&documents, &told.id), &told);
+        for expected in agent.expected().filter(|expected| expected.id == odd || expected.id == other) {
+            compare(document(&documents, &expected.id), &expected);
         }
         let run = house.expect(3, &["pull", "source-1", "--conversation", odd, "--conversation", "no-such"]);
         assert!(
@@ -172,7 +172,7 @@ fn an_old_deployment_that_ignores_the_id_is_refused_and_nothing_wrong_lands() {
 
 /// Returns the beginnings of an agent's conversations, oldest first.
 fn beginnings(agent: &Agent) -> Vec<i64> {
-    let mut times: Vec<_> = agent.told().filter_map(|told| told.created_at).collect();
+    let mut times: Vec<_> = agent.expected().filter_map(|expected| expected.created_at).collect();
     times.sort_unstable();
     times
 }
@@ -191,10 +191,11 @@ fn a_window_takes_its_beginning_and_leaves_its_end() {
         let (since, until) = (times[times.len() / 4], times[times.len() * 3 / 4]);
         let (since_text, until_text) = (rfc3339(since), rfc3339(until));
         let window = ["--since", &since_text, "--until", &until_text];
-        let picks =
-            |told: &chatark_sandbox::Expected| told.created_at.is_some_and(|at| at >= since && at < until);
+        let picks = |expected: &chatark_sandbox::Expected| {
+            expected.created_at.is_some_and(|at| at >= since && at < until)
+        };
         let house = House::of(vec![agent.clone()]);
-        let expected = told_ids([(&agent, &house.sources[0])], picks);
+        let expected = expected_ids([(&agent, &house.sources[0])], picks);
         assert!(expected.len() > 10 && expected.len() < times.len());
 
         let run = house.expect(0, &[&["pull", "--json"], &window[..]].concat());
@@ -205,8 +206,14 @@ fn a_window_takes_its_beginning_and_leaves_its_end() {
         assert_eq!(ids(&archived(&house)).len(), times.len(), "{name}");
         assert_eq!(ids(&offline(&house, &window)), expected, "{name}");
         for (arguments, picked) in [
-            (&window[..2], told_ids([(&agent, &house.sources[0])], |told| told.created_at >= Some(since))),
-            (&window[2..], told_ids([(&agent, &house.sources[0])], |told| told.created_at < Some(until))),
+            (
+                &window[..2],
+                expected_ids([(&agent, &house.sources[0])], |expected| expected.created_at >= Some(since)),
+            ),
+            (
+                &window[2..],
+                expected_ids([(&agent, &house.sources[0])], |expected| expected.created_at < Some(until)),
+            ),
         ] {
             assert_eq!(ids(&offline(&house, arguments)), picked, "{name}");
         }
@@ -220,7 +227,8 @@ fn a_day_is_a_day_in_utc() {
     let day = rfc3339(beginnings(&agents[1])[20])[..10].to_owned();
     let midnight = beginnings(&agents[1])[20].div_euclid(86_400) * 86_400;
     house.expect(0, &["pull", "--since", &day]);
-    let expected = told_ids(agents.iter().zip(&house.sources), |told| told.created_at >= Some(midnight));
+    let expected =
+        expected_ids(agents.iter().zip(&house.sources), |expected| expected.created_at >= Some(midnight));
     assert_eq!(ids(&archived(&house)), expected);
 }
 
@@ -229,7 +237,8 @@ fn a_channel_is_taken_whole() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     for channel in ["website", "whatsapp", "api", "playground", "email", "phone", "telegram"] {
         let house = House::of_world(World::of(agents.clone()));
-        let expected = told_ids(agents.iter().zip(&house.sources), |told| told.channel == Some(channel));
+        let expected =
+            expected_ids(agents.iter().zip(&house.sources), |expected| expected.channel == Some(channel));
         assert!(!expected.is_empty(), "{channel}");
         house.expect(0, &["pull", "--channel", channel]);
         assert_eq!(ids(&archived(&house)), expected, "{channel}");
@@ -320,7 +329,7 @@ fn conversations_that_arrive_meanwhile_push_none_out() {
         let pulled = pulled(&house.expect(0, &["pull", "--json"]));
         assert_eq!(pulled["verdict"], verdict);
         let found = ids(&archived(&house));
-        assert!(found.is_superset(&told_ids([(&agent, &house.sources[0])], |_| true)), "{vendor:?}");
+        assert!(found.is_superset(&expected_ids([(&agent, &house.sources[0])], |_| true)), "{vendor:?}");
         house.expect(0, &["pull", "--full"]);
         compare_all(&house, &[now(&house, &agent)], &archived(&house));
     }
@@ -338,8 +347,8 @@ fn conversations_that_arrive_between_pages_asked_for_at_once_push_none_out() {
             house.sandbox().add_fault(&agent.id, Fault::at(request, shift));
             house.expect(0, &["pull"]);
             let found = ids(&archived(&house));
-            let told = told_ids([(&agent, &house.sources[0])], |_| true);
-            assert_eq!(told.difference(&found).count(), 0, "{vendor:?}, at request {request}");
+            let expected = expected_ids([(&agent, &house.sources[0])], |_| true);
+            assert_eq!(expected.difference(&found).count(), 0, "{vendor:?}, at request {request}");
         }
     }
 }

@@ -220,7 +220,7 @@ impl Watched {
     /// Returns the cell of the table, and checks that the next run without the fault brings everything that there is.
     fn cell(&self, code: i32, next: &[&str]) -> String {
         let run = self.run(&["pull"]);
-        let (saved, total) = (self.saved(), self.agent.told().count());
+        let (saved, total) = (self.saved(), self.agent.expected().count());
         if run.code != Some(code) {
             return format!(
                 "ended with {:?} in place of {code}: {}",
@@ -232,8 +232,12 @@ impl Watched {
         let again = self.run(next);
         assert_eq!(again.code, Some(0), "{again:#?}");
         let found = ids(&archived(&self.house));
-        for told in now(&self.house, &self.agent).told() {
-            assert!(found.contains(&(self.house.sources[0].clone(), told.id.clone())), "{} is lost", told.id);
+        for expected in now(&self.house, &self.agent).expected() {
+            assert!(
+                found.contains(&(self.house.sources[0].clone(), expected.id.clone())),
+                "{} is lost",
+                expected.id
+            );
         }
         match saved.checked_sub(total) {
             Some(0) => format!("{code}, all {total}"),
@@ -332,7 +336,7 @@ fn odd_record(kind: Kind, record: impl Fn(&str) -> Vec<u8>) -> String {
     sandbox.update(&watched.agent.id, |dataset| dataset.override_raw(&id, raw)).unwrap();
     let run = watched.run(&["pull"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
-    assert_eq!(watched.saved(), watched.agent.told().count());
+    assert_eq!(watched.saved(), watched.agent.expected().count());
     format!("0, all {}", watched.saved())
 }
 

@@ -175,7 +175,7 @@ fn compare(house: &House, agents: &[Agent]) {
     let found = summary(&reported(house, &[]));
     let mut together = Vec::new();
     for (agent, source) in agents.iter().zip(&house.sources) {
-        let told: Vec<_> = agent.told().collect();
+        let told: Vec<_> = agent.expected().collect();
         check(&found, source, &counted(&told));
         together.extend(told);
     }
@@ -227,7 +227,7 @@ fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
     let found = rows(&reported(&house, &[]), "volume.csv");
     let mut days: BTreeMap<(String, String, String, String), f64> = BTreeMap::new();
     for (agent, source) in agents.iter().zip(&house.sources) {
-        for told in agent.told() {
+        for told in agent.expected() {
             let day = |at: Option<i64>| at.map_or("undated".to_owned(), |at| rfc3339(at)[..10].to_owned());
             let channel = told.channel.unwrap_or("unknown").to_owned();
             let mut add = |day: String, metric: &str| {

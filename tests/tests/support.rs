@@ -92,13 +92,13 @@ pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
 }
 
 /// Returns source and id of those conversations that an agent tells and that a condition picks.
-pub(crate) fn told_ids<'a>(
+pub(crate) fn expected_ids<'a>(
     agents: impl IntoIterator<Item = (&'a Agent, &'a String)>,
     picks: impl Fn(&Expected) -> bool,
 ) -> BTreeSet<(String, String)> {
     let of_agent = |(agent, source): (&'a Agent, &'a String)| {
-        let told: Vec<_> = agent.told().filter(|told| picks(told)).collect();
-        told.into_iter().map(move |told| (source.clone(), told.id))
+        let expected: Vec<_> = agent.expected().filter(|expected| picks(expected)).collect();
+        expected.into_iter().map(move |expected| (source.clone(), expected.id))
     };
     agents.into_iter().flat_map(of_agent).collect()
 }

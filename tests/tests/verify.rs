@@ -208,17 +208,26 @@ fn the_vendors_are_asked_for_their_counts() {
     let house = House::of_world(World::of(agents.clone()));
     house.expect(0, &["pull"]);
     let run = house.expect(0, &["verify", "--live", "--json"]);
-    let told: Vec<_> = agents.iter().map(|agent| agent.told().count()).collect();
+    let expected: Vec<_> = agents.iter().map(|agent| agent.expected().count()).collect();
     let live = |run: &Run, at: usize| source(run, at)["live"].clone();
-    assert_eq!((&live(&run, 0)["counted"], &live(&run, 0)["held"]), (&json!(told[0]), &json!(told[0])));
-    assert_eq!((&live(&run, 1)["counted"], &live(&run, 1)["held"]), (&json!(told[1]), &json!(told[1])));
-    assert_eq!((&live(&run, 2)["counted"], &live(&run, 2)["held"]), (&Value::Null, &json!(told[2])));
+    assert_eq!(
+        (&live(&run, 0)["counted"], &live(&run, 0)["held"]),
+        (&json!(expected[0]), &json!(expected[0]))
+    );
+    assert_eq!(
+        (&live(&run, 1)["counted"], &live(&run, 1)["held"]),
+        (&json!(expected[1]), &json!(expected[1]))
+    );
+    assert_eq!((&live(&run, 2)["counted"], &live(&run, 2)["held"]), (&Value::Null, &json!(expected[2])));
 
     // A conversation of the archive that the vendor has no more, and one that was never pulled.
     let gone = agents[1].dataset.conversation(2).id;
     house.sandbox().update(&agents[1].id, |dataset| dataset.remove(&gone).unwrap());
     let run = house.expect(3, &["verify", "--live", "--json", "source-2"]);
-    assert_eq!((&live(&run, 0)["counted"], &live(&run, 0)["held"]), (&json!(told[1] - 1), &json!(told[1])));
+    assert_eq!(
+        (&live(&run, 0)["counted"], &live(&run, 0)["held"]),
+        (&json!(expected[1] - 1), &json!(expected[1]))
+    );
     assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
     house.expect(0, &["pull", "--accept-missing"]);
     house.expect(0, &["verify", "--live", "source-2"]);

@@ -195,9 +195,9 @@ fn customer(contact: &Contact) -> Value {
 /// The filled form says what the customer does not.
 fn form_submission(contact: &Contact) -> Value {
     let Contact { id, name, email, phone, .. } = contact;
-    let is_told_by_customer = id.is_none() && phone.is_none() && email.is_some();
+    let is_expected_from_customer = id.is_none() && phone.is_none() && email.is_some();
     let is_empty = name.is_none() && email.is_none() && phone.is_none();
-    if is_told_by_customer || is_empty {
+    if is_expected_from_customer || is_empty {
         return Value::Null;
     }
     json!({ "name": name, "email": email, "phone": phone })
@@ -207,9 +207,9 @@ struct WireMessages<'a>(&'a Conversation);
 
 impl Serialize for WireMessages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let told = self.0.messages.iter();
-        let told = told.filter(|message| message.is_told_by_chatbase_v1());
-        serializer.collect_seq(told.map(WireMessage))
+        let shown = self.0.messages.iter();
+        let shown = shown.filter(|message| message.is_shown_by_chatbase_v1());
+        serializer.collect_seq(shown.map(WireMessage))
     }
 }
 

@@ -445,14 +445,14 @@ fn wire_conversation(conversation: &Conversation, has_messages: bool) -> WireCon
 fn wire_message(message: &Message, position: usize, is_varied: bool) -> WireMessage<'_> {
     let is_answer = message.role == Role::Assistant;
     // A varied conversation leaves out what it could say with null.
-    let tells_feedback = is_answer && (message.feedback.is_some() || !is_varied);
+    let has_feedback = is_answer && (message.feedback.is_some() || !is_varied);
     let tells_score = is_answer && (message.score.is_some() || !is_varied);
     WireMessage {
         id: wire_id(message, position),
         role: message.role.word(),
         parts: WireParts { content: &message.content, is_sanitised: true },
         created_at: message.created_at,
-        feedback: if tells_feedback {
+        feedback: if has_feedback {
             WordOrNull::Held(message.feedback.map(Feedback::word))
         } else {
             WordOrNull::Absent
@@ -477,13 +477,13 @@ impl Serialize for WireMessages<'_> {
 
 impl Serialize for WireParts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let told = self.content.iter().filter(|content| is_told(content));
-        serializer.collect_seq(told.map(|content| WirePart { content, is_sanitised: self.is_sanitised }))
+        let shown = self.content.iter().filter(|content| is_shown(content));
+        serializer.collect_seq(shown.map(|content| WirePart { content, is_sanitised: self.is_sanitised }))
     }
 }
 
 /// This vendor knows text, tools, and whatever it has not documented yet.
-fn is_told(content: &Content) -> bool {
+fn is_shown(content: &Content) -> bool {
     matches!(
         content,
         Content::Text(_)

@@ -420,7 +420,7 @@ fn light_document(conversation: &Conversation) -> LightDocument<'_> {
         tags: tells_tags.then_some(&conversation.tags[..]),
         origin: conversation.channel.convocore_name(),
         state: conversation.status.map(state),
-        last_message_at: conversation.tells_last_message_time().then_some(conversation.updated_at),
+        last_message_at: conversation.has_last_message_time().then_some(conversation.updated_at),
     }
 }
 
@@ -541,7 +541,7 @@ impl Writer<'_> {
             self.entry("ts", &time);
         }
         if let Piece::Text(text) = piece {
-            let has_room = piece.tells_feedback(false, self.is_varied);
+            let has_room = piece.has_feedback(false, self.is_varied);
             let payload = TextPayload {
                 message: text,
                 feedback: has_room.then(|| feedback_word(message.feedback)),
@@ -662,7 +662,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Returns the role in the words of the normalized model.
-    pub(crate) fn told_role(&self, role: Role) -> &'static str {
+    pub(crate) fn expected_role(&self, role: Role) -> &'static str {
         let kind = self.kind();
         if kind.starts_with("debug") {
             "tool"
@@ -674,7 +674,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Returns the text in the words of the normalized model.
-    pub(crate) fn told_text(&self) -> String {
+    pub(crate) fn expected_text(&self) -> String {
         match self {
             Self::Text(text) => (*text).to_owned(),
             Self::Visual { text, .. } => text.unwrap_or_default().to_owned(),
@@ -691,7 +691,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Returns the parts in the words of the normalized model.
-    pub(crate) fn told_parts(&self) -> Vec<&'static str> {
+    pub(crate) fn expected_parts(&self) -> Vec<&'static str> {
         match self {
             Self::Visual { text, urls } => {
                 text.iter().map(|_| "text").chain(urls.iter().map(|_| "image")).collect()
@@ -703,7 +703,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Returns whether the wire has room for what the person thought of the message.
-    pub(crate) fn tells_feedback(&self, is_past: bool, is_varied: bool) -> bool {
+    pub(crate) fn has_feedback(&self, is_past: bool, is_varied: bool) -> bool {
         matches!(self, Self::Text(_)) && (is_past || !is_varied)
     }
 }

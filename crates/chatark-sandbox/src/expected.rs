@@ -33,12 +33,12 @@ pub struct Expected {
     /// The lowest score of any message, where the vendor tells one.
     pub min_score: Option<f64>,
     /// The messages in order.
-    pub messages: Vec<ToldMessage>,
+    pub messages: Vec<ExpectedMessage>,
 }
 
 /// A message as one vendor's API tells it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ToldMessage {
+pub struct ExpectedMessage {
     /// The message's id, where the vendor tells one.
     pub id: Option<String>,
     /// The role's word.
@@ -59,15 +59,15 @@ pub struct ToldMessage {
 
 impl Conversation {
     /// Returns what this vendor's API can tell of the conversation.
-    pub fn told_by(&self, vendor: Vendor) -> Expected {
+    pub fn expected_from(&self, vendor: Vendor) -> Expected {
         match vendor {
-            Vendor::ChatbaseV1 => self.told_by_chatbase_v1(),
-            Vendor::ChatbaseV2 => self.told_by_chatbase_v2(),
-            Vendor::ConvocoreV3 => self.told_by_convocore_v3(),
+            Vendor::ChatbaseV1 => self.expected_from_chatbase_v1(),
+            Vendor::ChatbaseV2 => self.expected_from_chatbase_v2(),
+            Vendor::ConvocoreV3 => self.expected_from_convocore_v3(),
         }
     }
 
-    fn told_by_chatbase_v1(&self) -> Expected {
+    fn expected_from_chatbase_v1(&self) -> Expected {
         Expected {
             updated_at: Some(self.updated_at),
             contact: Contact { company: None, address: None, website: None, ..self.contact.clone() },
@@ -76,14 +76,14 @@ impl Conversation {
             messages: self
                 .messages
                 .iter()
-                .filter(|message| message.is_told_by_chatbase_v1())
-                .map(Message::told_by_chatbase_v1)
+                .filter(|message| message.is_shown_by_chatbase_v1())
+                .map(Message::expected_from_chatbase_v1)
                 .collect(),
-            ..self.told_by_chatbase()
+            ..self.expected_from_chatbase()
         }
     }
 
-    fn told_by_chatbase_v2(&self) -> Expected {
+    fn expected_from_chatbase_v2(&self) -> Expected {
         Expected {
             title: self.title.clone(),
             status: Some(self.status.map_or("ongoing", Status::word)),
@@ -93,13 +93,13 @@ impl Conversation {
                 .messages
                 .iter()
                 .enumerate()
-                .map(|(position, message)| message.told_by_chatbase_v2(position))
+                .map(|(position, message)| message.expected_from_chatbase_v2(position))
                 .collect(),
-            ..self.told_by_chatbase()
+            ..self.expected_from_chatbase()
         }
     }
 
-    fn told_by_chatbase(&self) -> Expected {
+    fn expected_from_chatbase(&self) -> Expected {
         Expected {
             id: self.id.clone(),
             title: None,
@@ -120,13 +120,13 @@ impl Conversation {
         }
     }
 
-    fn told_by_convocore_v3(&self) -> Expected {
+    fn expected_from_convocore_v3(&self) -> Expected {
         let past: usize = self.past_sessions.iter().sum();
-        let messages: Vec<ToldMessage> = self
+        let messages: Vec<ExpectedMessage> = self
             .messages
             .iter()
             .enumerate()
-            .flat_map(|(position, message)| message.told_by_convocore_v3(position < past, self.varied))
+            .flat_map(|(position, message)| message.expected_from_convocore_v3(position < past, self.varied))
             .collect();
         let last_message_at = messages.iter().rev().find_map(|message| message.created_at);
         Expected {
@@ -135,7 +135,7 @@ impl Conversation {
             channel: convocore_channel(self.channel),
             status: self.status.map(convocore_status),
             created_at: Some(self.created_at),
-            updated_at: if self.tells_last_message_time() { Some(self.updated_at) } else { last_message_at },
+            updated_at: if self.has_last_message_time() { Some(self.updated_at) } else { last_message_at },
             contact: Contact { id: None, ..self.contact.clone() },
             tags: self.tags.clone(),
             notes: self.notes.clone(),
@@ -156,40 +156,40 @@ impl Conversation {
     }
 
     /// Returns whether Convocore writes `lastMessageTS` for it.
-    pub(crate) fn tells_last_message_time(&self) -> bool {
+    pub(crate) fn has_last_message_time(&self) -> bool {
         self.varied
     }
 }
 
 impl Message {
     /// Returns whether Chatbase's first API shows the message: a tool call alone is not shown.
-    pub(crate) fn is_told_by_chatbase_v1(&self) -> bool {
+    pub(crate) fn is_shown_by_chatbase_v1(&self) -> bool {
         self.content.iter().any(|content| {
             matches!(content, Content::Text(_) | Content::HttpEvent { .. } | Content::Unknown { .. })
         })
     }
 
-    fn told_by_chatbase_v1(&self) -> ToldMessage {
-        let mut told = self.told_by_chatbase(self.id.clone());
-        told.part_types.retain(|part| !part.starts_with("tool"));
+    fn expected_from_chatbase_v1(&self) -> ExpectedMessage {
+        let mut expected = self.expected_from_chatbase(self.id.clone());
+        expected.part_types.retain(|part| !part.starts_with("tool"));
         // A content that is neither a string nor blocks stands alone: it has no room for text.
-        if told.part_types.contains(&"other") {
-            told.part_types = vec!["other"];
-            told.text.clear();
+        if expected.part_types.contains(&"other") {
+            expected.part_types = vec!["other"];
+            expected.text.clear();
         }
-        told.created_at = None;
-        told.feedback = None;
-        told
+        expected.created_at = None;
+        expected.feedback = None;
+        expected
     }
 
-    fn told_by_chatbase_v2(&self, position: usize) -> ToldMessage {
+    fn expected_from_chatbase_v2(&self, position: usize) -> ExpectedMessage {
         let id = self.id.clone().unwrap_or_else(|| crate::chatbase_v2::message_id(position));
-        self.told_by_chatbase(Some(id))
+        self.expected_from_chatbase(Some(id))
     }
 
-    fn told_by_chatbase(&self, id: Option<String>) -> ToldMessage {
+    fn expected_from_chatbase(&self, id: Option<String>) -> ExpectedMessage {
         let is_answer = self.role == Role::Assistant;
-        ToldMessage {
+        ExpectedMessage {
             id,
             role: self.role.word(),
             author_kind: author_kind(self.role.word()),
@@ -201,22 +201,22 @@ impl Message {
         }
     }
 
-    fn told_by_convocore_v3(&self, is_past: bool, is_varied: bool) -> Vec<ToldMessage> {
+    fn expected_from_convocore_v3(&self, is_past: bool, is_varied: bool) -> Vec<ExpectedMessage> {
         Piece::of(self)
             .into_iter()
             .enumerate()
-            .map(|(at, piece)| ToldMessage {
+            .map(|(at, piece)| ExpectedMessage {
                 id: self.id.clone().filter(|_| at == 0),
-                role: piece.told_role(self.role),
-                author_kind: author_kind(piece.told_role(self.role)),
+                role: piece.expected_role(self.role),
+                author_kind: author_kind(piece.expected_role(self.role)),
                 created_at: self.created_at,
-                text: piece.told_text(),
+                text: piece.expected_text(),
                 feedback: self
                     .feedback
-                    .filter(|_| piece.tells_feedback(is_past, is_varied))
+                    .filter(|_| piece.has_feedback(is_past, is_varied))
                     .map(Feedback::word),
                 score: None,
-                part_types: piece.told_parts(),
+                part_types: piece.expected_parts(),
             })
             .collect()
     }

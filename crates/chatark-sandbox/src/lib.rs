@@ -6,7 +6,7 @@
 //!
 //! What happened in a conversation is written down once, vendor-neutral, as
 //! [`truth::Conversation`]. Each vendor's module renders it to that vendor's wire format, and
-//! [`truth::Conversation::told_by`] says what an export of that vendor can know of it at best.
+//! [`truth::Conversation::expected_from`] says what an export of that vendor can know of it at best.
 //! No code of the product is called for that: the sandbox is an independent witness.
 //!
 //! The crate never reads or writes files and never talks to anything but its own clients.
@@ -45,7 +45,7 @@ mod transport;
 mod tests;
 
 pub use dataset::Dataset;
-pub use expected::{Expected, ToldMessage};
+pub use expected::{Expected, ExpectedMessage};
 pub use fault::{Fault, FaultKind, Reset, RetryAfter, Routes};
 pub use generated::Generated;
 pub use listener::Listener;

@@ -18,16 +18,16 @@ const STEP: i64 = 277_200;
 
 /// Returns the curated conversations of the shop as this vendor would hold them.
 pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
-    let mut told = stories::all();
-    told.extend(edge_cases(vendor));
-    told.extend(match vendor {
+    let mut conversations = stories::all();
+    conversations.extend(edge_cases(vendor));
+    conversations.extend(match vendor {
         Vendor::ChatbaseV1 => chatbase_v1_oddities(),
         Vendor::ChatbaseV2 => chatbase_v2_oddities(),
         Vendor::ConvocoreV3 => convocore_oddities(),
     });
     let mut created_at = NEWEST;
-    let mut held = Vec::with_capacity(told.len());
-    for (place, mut conversation) in told.into_iter().enumerate() {
+    let mut held = Vec::with_capacity(conversations.len());
+    for (place, mut conversation) in conversations.into_iter().enumerate() {
         let number = i64::try_from(place).unwrap_or(0);
         // Two conversations that began in the same second, as happens in a busy shop.
         if place != 7 {

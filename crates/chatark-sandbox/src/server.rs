@@ -189,9 +189,9 @@ impl Sandbox {
     }
 
     /// Returns what an agent's export tells now, newest first.
-    pub fn told(&self, agent_id: &str) -> Vec<Expected> {
+    pub fn expected(&self, agent_id: &str) -> Vec<Expected> {
         let agent = self.agent(agent_id);
-        agent.map_or_else(Vec::new, |agent| agent.told().collect())
+        agent.map_or_else(Vec::new, |agent| agent.expected().collect())
     }
 
     /// Stops the server and waits until it has stopped.

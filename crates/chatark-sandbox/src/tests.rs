@@ -101,8 +101,8 @@ fn ids(data: &Value, pointer: &str) -> Vec<String> {
     items.map(|item| item.pointer(pointer).unwrap().as_str().unwrap().to_owned()).collect()
 }
 
-fn told_ids(told: &[Expected]) -> Vec<String> {
-    told.iter().map(|held| held.id.clone()).collect()
+fn expected_ids(expected: &[Expected]) -> Vec<String> {
+    expected.iter().map(|held| held.id.clone()).collect()
 }
 
 /// Follows the second API's cursors to the end.
@@ -166,29 +166,29 @@ async fn keys_are_asked_for_in_the_vendors_words() {
 #[tokio::test]
 async fn the_second_api_pages_through_everything_once() {
     let sandbox = sample().await;
-    let told = sandbox.told(World::CHATBASE_V2_AGENT);
+    let expected = sandbox.expected(World::CHATBASE_V2_AGENT);
     let exported = export_v2(&sandbox, "limit=7").await;
-    assert_eq!(ids(&json!(exported), "/id"), told_ids(&told));
-    for (wire, told) in exported.iter().zip(&told) {
-        check_v2(wire, told);
+    assert_eq!(ids(&json!(exported), "/id"), expected_ids(&expected));
+    for (wire, expected) in exported.iter().zip(&expected) {
+        check_v2(wire, expected);
     }
     assert_eq!(sandbox.export_count(World::CHATBASE_V2_AGENT), exported.len().div_ceil(7) as u64);
 }
 
-fn check_v2(wire: &Value, told: &Expected) {
-    assert_eq!(wire["createdAt"].as_i64(), told.created_at);
-    assert_eq!(wire["updatedAt"].as_i64(), told.updated_at);
-    assert_eq!(wire["title"].as_str(), told.title.as_deref());
-    assert_eq!(wire["status"].as_str(), told.status);
-    assert_eq!(wire["userId"].as_str(), told.contact.id.as_deref());
+fn check_v2(wire: &Value, expected: &Expected) {
+    assert_eq!(wire["createdAt"].as_i64(), expected.created_at);
+    assert_eq!(wire["updatedAt"].as_i64(), expected.updated_at);
+    assert_eq!(wire["title"].as_str(), expected.title.as_deref());
+    assert_eq!(wire["status"].as_str(), expected.status);
+    assert_eq!(wire["userId"].as_str(), expected.contact.id.as_deref());
     let messages = wire["messages"].as_array().unwrap();
-    assert_eq!(messages.len(), told.messages.len());
-    for (wire, told) in messages.iter().zip(&told.messages) {
-        assert_eq!(wire["id"].as_str(), told.id.as_deref());
-        assert_eq!(wire["role"].as_str(), Some(told.role));
-        assert_eq!(wire["createdAt"].as_i64(), told.created_at);
-        assert_eq!(wire["feedback"].as_str(), told.feedback);
-        assert_eq!(wire["metadata"]["score"].as_f64(), told.score);
+    assert_eq!(messages.len(), expected.messages.len());
+    for (wire, expected) in messages.iter().zip(&expected.messages) {
+        assert_eq!(wire["id"].as_str(), expected.id.as_deref());
+        assert_eq!(wire["role"].as_str(), Some(expected.role));
+        assert_eq!(wire["createdAt"].as_i64(), expected.created_at);
+        assert_eq!(wire["feedback"].as_str(), expected.feedback);
+        assert_eq!(wire["metadata"]["score"].as_f64(), expected.score);
         let parts = wire["parts"].as_array().unwrap();
         let types: Vec<&str> = parts
             .iter()
@@ -199,9 +199,9 @@ fn check_v2(wire: &Value, told: &Expected) {
                 _ => "other",
             })
             .collect();
-        assert_eq!(types, told.part_types);
+        assert_eq!(types, expected.part_types);
         let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
-        assert_eq!(texts.join("\n"), told.text);
+        assert_eq!(texts.join("\n"), expected.text);
         assert!(parts.iter().all(|part| part.get("input").is_none()));
     }
 }
@@ -299,8 +299,8 @@ async fn a_users_conversations_and_their_messages() {
     assert_eq!(newest["data"][0]["parts"][0]["input"], json!({ "orderId": "1042" }));
     assert!(newest["data"][0]["parts"][1]["output"].get("debug").is_some());
 
-    let told = sandbox.told(World::CHATBASE_V2_AGENT);
-    let other = told.iter().find(|held| held.channel == Some("website")).unwrap();
+    let expected = sandbox.expected(World::CHATBASE_V2_AGENT);
+    let other = expected.iter().find(|held| held.channel == Some("website")).unwrap();
     let refused = v2(&sandbox, &format!("/conversations/{}/messages", other.id)).await;
     assert_eq!(refused.json()["error"]["code"], "RESOURCE_NOT_FOUND");
 }
@@ -308,7 +308,7 @@ async fn a_users_conversations_and_their_messages() {
 #[tokio::test]
 async fn the_first_api_pages_by_offset() {
     let sandbox = sample().await;
-    let told = sandbox.told(World::CHATBASE_V1_AGENT);
+    let expected = sandbox.expected(World::CHATBASE_V1_AGENT);
     let mut held = Vec::new();
     for page in 1.. {
         let answer = v1(&sandbox, &format!("&page={page}&size=20")).await.json();
@@ -318,18 +318,18 @@ async fn the_first_api_pages_by_offset() {
         }
         held.extend(data);
     }
-    assert_eq!(ids(&json!(held), "/id"), told_ids(&told));
+    assert_eq!(ids(&json!(held), "/id"), expected_ids(&expected));
     assert_eq!(v1(&sandbox, "").await.json()["data"].as_array().unwrap().len(), 10);
-    for (wire, told) in held.iter().zip(&told) {
+    for (wire, expected) in held.iter().zip(&expected) {
         let created_at = crate::time::latest(wire["created_at"].as_str().unwrap());
-        assert_eq!(created_at, told.created_at);
-        assert_eq!(wire["min_score"].as_f64(), told.min_score);
+        assert_eq!(created_at, expected.created_at);
+        assert_eq!(wire["min_score"].as_f64(), expected.min_score);
         let messages = wire["messages"].as_array().unwrap();
-        assert_eq!(messages.len(), told.messages.len());
-        for (wire, told) in messages.iter().zip(&told.messages) {
-            assert_eq!(wire["id"].as_str(), told.id.as_deref());
-            if told.part_types == ["text"] {
-                assert_eq!(wire["content"].as_str(), Some(told.text.as_str()));
+        assert_eq!(messages.len(), expected.messages.len());
+        for (wire, expected) in messages.iter().zip(&expected.messages) {
+            assert_eq!(wire["id"].as_str(), expected.id.as_deref());
+            if expected.part_types == ["text"] {
+                assert_eq!(wire["content"].as_str(), Some(expected.text.as_str()));
             } else {
                 assert!(!wire["content"].is_string());
             }
@@ -342,14 +342,14 @@ async fn the_first_api_pages_by_offset() {
     let unknown = get(&sandbox, Vendor::ChatbaseV1, "/get-conversations?chatbotId=x").await;
     assert_eq!((unknown.status, unknown.json()), (200, json!({ "data": [] })));
     let slack = v1(&sandbox, "&filteredSources=Slack&size=100").await.json();
-    let expected = told.iter().filter(|held| held.channel == Some("slack")).count();
+    let expected = expected.iter().filter(|held| held.channel == Some("slack")).count();
     assert_eq!(slack["data"].as_array().unwrap().len(), expected);
 }
 
 #[tokio::test]
 async fn convocore_pages_and_skips_the_silent() {
     let sandbox = sample().await;
-    let told = sandbox.told(World::CONVOCORE_AGENT);
+    let expected = sandbox.expected(World::CONVOCORE_AGENT);
     let agent = sandbox.agent(World::CONVOCORE_AGENT).unwrap();
     for sort in ["desc", "asc"] {
         let mut held = Vec::new();
@@ -370,38 +370,38 @@ async fn convocore_pages_and_skips_the_silent() {
         }
         assert_eq!(scanned, agent.dataset.len() as u64);
         assert!(held.len() < agent.dataset.len());
-        assert_eq!(ids(&json!(held), "/metadata/convo/id"), told_ids(&told));
-        for (wire, told) in held.iter().zip(&told) {
-            check_v3(wire, told);
+        assert_eq!(ids(&json!(held), "/metadata/convo/id"), expected_ids(&expected));
+        for (wire, expected) in held.iter().zip(&expected) {
+            check_v3(wire, expected);
         }
     }
 }
 
-fn check_v3(wire: &Value, told: &Expected) {
+fn check_v3(wire: &Value, expected: &Expected) {
     let light = &wire["metadata"]["convo"];
-    assert_eq!(light["ts"].as_i64(), told.created_at);
-    assert_eq!(light["userName"].as_str(), told.contact.name.as_deref());
-    assert_eq!(light["notes"].as_str(), told.notes.as_deref());
+    assert_eq!(light["ts"].as_i64(), expected.created_at);
+    assert_eq!(light["userName"].as_str(), expected.contact.name.as_deref());
+    assert_eq!(light["notes"].as_str(), expected.notes.as_deref());
     let past = wire["metadata"]["sessions"].as_array().unwrap().iter();
     let turns = past.flat_map(|session| session.as_array().unwrap());
     let turns = turns.chain(wire["turns"].as_array().unwrap());
     let messages: Vec<&Value> = turns.flat_map(|turn| turn["messages"].as_array().unwrap()).collect();
-    assert_eq!(messages.len(), told.messages.len());
-    for (wire, told) in messages.into_iter().zip(&told.messages) {
+    assert_eq!(messages.len(), expected.messages.len());
+    for (wire, expected) in messages.into_iter().zip(&expected.messages) {
         let payload = wire.get("payload").or_else(|| wire["item"].get("payload"));
-        if told.part_types == ["text"] && wire["type"] == "text" {
-            assert_eq!(payload.unwrap()["message"].as_str(), Some(told.text.as_str()));
+        if expected.part_types == ["text"] && wire["type"] == "text" {
+            assert_eq!(payload.unwrap()["message"].as_str(), Some(expected.text.as_str()));
         }
-        assert_eq!(told.role == "tool", wire["type"].as_str().unwrap().starts_with("debug"));
-        assert_eq!(wire.get("ts").is_some(), told.created_at.is_some());
+        assert_eq!(expected.role == "tool", wire["type"].as_str().unwrap().starts_with("debug"));
+        assert_eq!(wire.get("ts").is_some(), expected.created_at.is_some());
     }
 }
 
 #[tokio::test]
 async fn convocore_selects_windows_and_ids() {
     let sandbox = sample().await;
-    let told = sandbox.told(World::CONVOCORE_AGENT);
-    let (first, last) = (&told[4], &told[9]);
+    let expected = sandbox.expected(World::CONVOCORE_AGENT);
+    let (first, last) = (&expected[4], &expected[9]);
     let window = format!(
         "/convos/export?limit=50&fromTs={}&toTs={}000",
         last.created_at.unwrap(),
@@ -409,15 +409,15 @@ async fn convocore_selects_windows_and_ids() {
     );
     let page = v3(&sandbox, &window).await.json();
     let in_window =
-        told.iter().filter(|held| (last.created_at..=first.created_at).contains(&held.created_at));
+        expected.iter().filter(|held| (last.created_at..=first.created_at).contains(&held.created_at));
     let in_window: Vec<String> = in_window.map(|held| held.id.clone()).collect();
     assert_eq!(ids(&page["data"], "/metadata/convo/id"), in_window);
     assert_eq!(page["mode"], "paginated");
 
     // A repeated key is read once, which is how the vendor's own tool loses conversations.
-    let [one, two] = [&told[1].id, &told[2].id].map(|id| id.replace('+', "%2B"));
+    let [one, two] = [&expected[1].id, &expected[2].id].map(|id| id.replace('+', "%2B"));
     let comma = v3(&sandbox, &format!("/convos/export?convoIds={one},{two}")).await.json();
-    assert_eq!(ids(&comma["data"], "/metadata/convo/id"), [told[1].id.clone(), told[2].id.clone()]);
+    assert_eq!(ids(&comma["data"], "/metadata/convo/id"), [expected[1].id.clone(), expected[2].id.clone()]);
     assert_eq!((&comma["mode"], &comma["hasMore"]), (&json!("selected"), &json!(false)));
     let twice = v3(&sandbox, &format!("/convos/export?convoIds={one}&convoIds={two}")).await.json();
     assert_eq!(twice["data"].as_array().unwrap().len(), 1);
@@ -427,7 +427,7 @@ async fn convocore_selects_windows_and_ids() {
     );
 
     let single = v3(&sandbox, &format!("/convos/{one}/export")).await.json();
-    assert_eq!(single["data"]["metadata"]["convo"]["id"], json!(told[1].id));
+    assert_eq!(single["data"]["metadata"]["convo"]["id"], json!(expected[1].id));
     let missing = v3(&sandbox, "/convos/nobody/export").await;
     assert_eq!((missing.status, missing.json()["code"].clone()), (404, json!("NOT_FOUND")));
     assert_eq!(v3(&sandbox, "/convos/export?limit=51").await.status, 400);
@@ -444,11 +444,11 @@ async fn convocore_once_sent_everything_at_once() {
     world.agents[2].generation = Generation::OneArray;
     let sandbox = Sandbox::start(world).await.unwrap();
     let answer = v3(&sandbox, "/convos/export?limit=1&sort=asc").await.json();
-    let told = sandbox.told(World::CONVOCORE_AGENT);
-    assert_eq!(ids(&answer["data"], "/metadata/convo/id"), told_ids(&told));
+    let expected = sandbox.expected(World::CONVOCORE_AGENT);
+    assert_eq!(ids(&answer["data"], "/metadata/convo/id"), expected_ids(&expected));
     assert!(answer.get("hasMore").is_none());
     let dataset_length = sandbox.agent(World::CONVOCORE_AGENT).unwrap().dataset.len();
-    assert_eq!(told.len(), dataset_length);
+    assert_eq!(expected.len(), dataset_length);
 
     sandbox.update(World::CONVOCORE_AGENT, |dataset| *dataset = Dataset::default());
     let empty = v3(&sandbox, "/convos/export").await.json();
@@ -585,8 +585,8 @@ async fn faults_bend_the_paging() {
     let repeated = v2(&sandbox, &next).await.json();
     assert_eq!(repeated["pagination"]["cursor"], json!(cursor));
     let all = export_v2(&sandbox, "").await;
-    let told = sandbox.told(agent);
-    assert_eq!(ids(&json!(all), "/id"), told_ids(&told));
+    let expected = sandbox.expected(agent);
+    assert_eq!(ids(&json!(all), "/id"), expected_ids(&expected));
     let shifted = v2(&sandbox, "/conversations/export?limit=2").await.json();
     assert_eq!(ids(&shifted["data"], "/id"), ["arrived-000001", "arrived-000000"]);
 
@@ -632,7 +632,7 @@ async fn a_test_may_bring_its_own_data() {
     let dataset = Dataset::of(vec![own]);
     let agent = Agent::new(Vendor::ChatbaseV2, World::CHATBASE_V2_AGENT, World::CHATBASE_KEY, dataset);
     let sandbox = Sandbox::start(World::of(vec![agent])).await.unwrap();
-    assert_eq!(sandbox.told(World::CHATBASE_V2_AGENT)[0].messages[0].text, "a\nb");
+    assert_eq!(sandbox.expected(World::CHATBASE_V2_AGENT)[0].messages[0].text, "a\nb");
     let raw = "{\"id\": \"own\", \"messages\": \"oops\"}";
     sandbox.update(World::CHATBASE_V2_AGENT, |held| held.override_raw("own", raw));
     let answer = v2(&sandbox, "/conversations/export").await;
@@ -706,15 +706,20 @@ async fn a_conversation_that_was_written_is_exported() {
             "turns replace what was there"
         );
     }
-    let told = sandbox.told(World::CONVOCORE_AGENT).into_iter().find(|told| told.id == id).unwrap();
-    let found: Vec<_> = told
+    let expected =
+        sandbox.expected(World::CONVOCORE_AGENT).into_iter().find(|expected| expected.id == id).unwrap();
+    let found: Vec<_> = expected
         .messages
         .iter()
         .map(|message| (message.role, message.text.as_str(), message.created_at))
         .collect();
     let expect = [("user", "Hello!", Some(1_780_000_001)), ("assistant", "Hi Ada.", Some(1_780_000_003))];
     assert_eq!(found, expect);
-    assert_eq!((told.contact.name.as_deref(), told.tags.len()), (Some("Ada"), 2), "labels are added up");
+    assert_eq!(
+        (expected.contact.name.as_deref(), expected.tags.len()),
+        (Some("Ada"), 2),
+        "labels are added up"
+    );
     let light = v3(&sandbox, &format!("/convos/{id}")).await.json();
     assert_eq!(
         (&light["data"]["messagesNum"], &light["data"]["notes"]),
@@ -744,7 +749,7 @@ async fn created_conversations_may_be_out_of_reach() {
 #[tokio::test]
 async fn what_cannot_be_written_is_refused() {
     let sandbox = Sandbox::start(World::sample()).await.unwrap();
-    let id = sandbox.told(World::CONVOCORE_AGENT)[0].id.clone();
+    let id = sandbox.expected(World::CONVOCORE_AGENT)[0].id.clone();
     let messages = format!("/convos/{id}/messages");
     let form = json!({"turns": [{"from": "bot", "messages": [{"from": "bot", "type": "form", "item": {}}]}]});
     let large = turns(&[("human", &"x".repeat(100_000), 1_780_000_000)]);
@@ -906,8 +911,8 @@ async fn leads_that_were_written_into_convocore_are_listed() {
         "userProfilePic": "https://example.com/ada.png",
     });
     let sent = [lead, json!({"userName": "Grace"}), json!({"userEmail": "lin@example.com"})];
-    let (_, told) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": sent})).await;
-    assert_eq!(told, json!({"success": true, "count": 3}));
+    let (_, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": sent})).await;
+    assert_eq!(expected, json!({"success": true, "count": 3}));
     assert_eq!(sandbox.leads(World::CONVOCORE_AGENT), sent);
 
     let mut page = v3(&sandbox, "/leads?page=1&limit=2").await.json();
@@ -935,8 +940,8 @@ async fn leads_that_were_written_into_convocore_are_listed() {
     let (status, refused) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": more})).await;
     assert_eq!((status, &refused["code"]), (400, &json!("BAD_REQUEST")));
     assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 3);
-    let (status, told) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": hundred})).await;
-    assert_eq!((status, &told["count"]), (200, &json!(100)));
+    let (status, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": hundred})).await;
+    assert_eq!((status, &expected["count"]), (200, &json!(100)));
     assert_eq!(v3(&sandbox, "/leads?page=2&limit=100").await.json()["leads"].as_array().unwrap().len(), 3);
 }
 
@@ -1095,13 +1100,13 @@ async fn contacts_are_written_and_stripped() {
         "stripe_accounts": stripe, "custom_attributes": {"company": "Engines Ltd", "mood": "good"}, "notes": "VIP",
     });
     let before = crate::time::now_seconds();
-    let told = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": [ada, {"name": "Grace"}]})).await;
+    let reply = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": [ada, {"name": "Grace"}]})).await;
     let after = crate::time::now_seconds();
-    let mut told = told.json();
-    assert_eq!(told["message"], "Success");
-    assert_eq!(told["data"], json!(sandbox.contacts(World::CHATBASE_V1_AGENT)[4..]));
+    let mut reply = reply.json();
+    assert_eq!(reply["message"], "Success");
+    assert_eq!(reply["data"], json!(sandbox.contacts(World::CHATBASE_V1_AGENT)[4..]));
     for time in ["created_at", "updated_at"] {
-        let at = told["data"][0].as_object_mut().unwrap().remove(time).unwrap();
+        let at = reply["data"][0].as_object_mut().unwrap().remove(time).unwrap();
         assert!((before..=after).contains(&at.as_i64().unwrap()), "times are Unix seconds");
     }
     let expected = json!({
@@ -1109,8 +1114,11 @@ async fn contacts_are_written_and_stripped() {
         "phonenumber": "+49 30 23125 001", "stripe_accounts": stripe,
         "custom_attributes": {"company": "Engines Ltd"},
     });
-    assert_eq!(told["data"][0], expected);
-    assert_eq!((&told["data"][1]["email"], &told["data"][1]["stripe_accounts"]), (&Value::Null, &json!([])));
+    assert_eq!(reply["data"][0], expected);
+    assert_eq!(
+        (&reply["data"][1]["email"], &reply["data"][1]["stripe_accounts"]),
+        (&Value::Null, &json!([]))
+    );
 }
 
 #[tokio::test]

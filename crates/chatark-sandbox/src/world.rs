@@ -201,11 +201,11 @@ impl Agent {
     }
 
     /// Walks through what this agent's export tells, newest first.
-    pub fn told(&self) -> impl Iterator<Item = Expected> + '_ {
+    pub fn expected(&self) -> impl Iterator<Item = Expected> + '_ {
         self.dataset
             .iter()
             .filter(|conversation| !self.skips_silent() || conversation.has_user_message())
-            .map(|conversation| conversation.told_by(self.vendor))
+            .map(|conversation| conversation.expected_from(self.vendor))
     }
 
     /// Returns whether the export leaves out conversations in which no person wrote.

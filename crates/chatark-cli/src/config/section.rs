@@ -147,7 +147,11 @@ impl<'t> Section<'t> {
         let value = self.take(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            problems.add(value.span().start, self.path(key), format!("must be a string, not {}", kind(value)));
+            problems.add(
+                value.span().start,
+                self.path(key),
+                format!("must be a string, not {}", kind(value)),
+            );
         }
         Some((text?, value.span().start))
     }
