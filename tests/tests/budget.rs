@@ -98,7 +98,7 @@ fn an_export_writes_what_there_is() {
     let house = House::of(vec![agent]);
     let run = house.expect(8, &["export", "--max-requests", "2", "--json"]);
     assert_eq!(run.json()["manifest"]["conversations"], 40);
-    assert!(run.stderr.contains("the files hold what the archive has so far"), "{}", run.stderr);
+    assert!(run.stderr.contains("the files contain what the archive holds so far"), "{}", run.stderr);
 }
 
 #[test]

@@ -326,5 +326,5 @@ fn the_demo_needs_nothing_but_a_folder() {
         }
     }
     let run = house.expect(2, &["demo", "--dir", "."]);
-    assert!(run.stderr.contains("not a demo's"), "{}", run.stderr);
+    assert!(run.stderr.contains("a config that no demo has written"), "{}", run.stderr);
 }

@@ -167,7 +167,7 @@ fn a_failed_pull_leaves_earlier_files_as_they_are_and_says_so() {
     house.expect(0, &["export"]);
     let before = std::fs::read(house.path("export/conversations.jsonl")).unwrap();
     let run = house.expect(5, &["export"]);
-    assert!(run.stderr.contains("the files hold what the archive has"), "{}", run.stderr);
+    assert!(run.stderr.contains("the files contain what the archive holds"), "{}", run.stderr);
     assert!(std::fs::read(house.path("export/conversations.jsonl")).unwrap() == before);
     compare_all(&house, &[agent], &archived(&house));
 }

@@ -427,7 +427,7 @@ fn what_cannot_be_migrated_is_one_clear_line() {
             vec!["migrate", "run", "--to", "vcon", "--tag", "no such tag"],
             "no conversation of the archive is chosen",
         ),
-        (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the states are"),
+        (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the statuses are"),
         (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "names no file"),
     ] {
         let run = house.expect(2, &arguments);
