@@ -1,7 +1,7 @@
-//! The one error type of all library crates: kind, operation, message, facts and a hint.
+//! The error type of all library crates: kind, operation, message, facts and a hint.
 //!
-//! Rules: a public function returns this error; context is added with [`Error::with`], never by wrapping the
-//! text in a new error; no secret and nothing that people wrote ever goes into one.
+//! Rules: public functions return this error. Context is added with [`Error::with`], not by wrapping the text in
+//! a new error. An error never holds a secret or anything that people wrote.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,50 +10,50 @@ use std::fmt;
 /// The result of every fallible function of the library crates.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, as far as a caller can act on it.
+/// What went wrong, in terms that a caller can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The command or the config cannot be carried out as written.
     Usage,
-    /// The vendor does not know the key, or the key has expired.
+    /// The key is unknown to the vendor, or has expired.
     Unauthorized,
-    /// The vendor knows the key but the plan, the scope or the quota does not allow the call.
+    /// The key is valid, but the plan, the scope or the quota does not allow the call.
     Forbidden,
-    /// The vendor does not know the agent or the conversation.
+    /// The agent or the conversation is unknown to the vendor.
     NotFound,
-    /// The vendor refused the request for another reason that a retry will not change.
+    /// The vendor refused the request for another reason; a retry will not help.
     Refused,
-    /// The vendor asked to wait longer than this run is willing to.
+    /// The vendor asked for a longer wait than this run allows.
     RateLimited,
-    /// The vendor failed (5xx, maintenance) as often as this run was willing to ask.
+    /// The vendor failed (5xx, maintenance) in every attempt.
     Unavailable,
-    /// The network failed, or a response was cut short, as often as this run was willing to ask.
+    /// The network failed, or the response was cut short, in every attempt.
     Network,
-    /// The vendor's answer could not be understood.
+    /// The response could not be read.
     Malformed,
-    /// The vendor's answer was larger than the limit in force.
+    /// The response was larger than the limit.
     TooLarge,
-    /// The run has spent what it was allowed to.
+    /// The run has used up its budget.
     Budget,
-    /// Less came than there should be, or something else than what was proved before.
+    /// Less arrived than the vendor reported, or other data than before.
     Incomplete,
     /// A file or folder could not be read or written.
     Storage,
-    /// A live process holds the archive.
+    /// Another running process holds the archive.
     Locked,
     /// The archive is damaged, or the file is not an archive.
     Damaged,
     /// The user stopped the run.
     Interrupted,
-    /// A defect in Chatark.
+    /// A bug in Chatark.
     Unexpected,
 }
 
 /// An error that reads as one line, with a hint for the next step.
 ///
 /// `Display` is the line: `export conversations: the vendor answered 403 … (source=shop, code=…)`.
-/// The hint is separate, so that a terminal can show it on a line of its own.
+/// The hint is separate, so that a terminal can show it on its own line.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -67,7 +67,7 @@ struct Inner {
 }
 
 impl Error {
-    /// Creates an error of a kind: what was being done, and what came of it.
+    /// Creates an error: its kind, what was being done, and what happened.
     pub fn new(kind: ErrorKind, operation: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -94,7 +94,7 @@ impl Error {
         self
     }
 
-    /// Keeps the error that led to this one, for `--verbose`.
+    /// Keeps the error that caused this one, for `--verbose`.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
@@ -118,7 +118,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the sentence without the operation and the facts.
+    /// Returns the message without the operation and the facts.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -128,17 +128,17 @@ impl Error {
         &self.0.facts
     }
 
-    /// Returns the next step that the user can take, where there is one.
+    /// Returns the next step that the user can take, if there is one.
     pub fn next_step(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// Returns whether the same call may succeed later without anybody changing anything.
+    /// Returns whether the same call may succeed later, without any change.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Network)
     }
 
-    /// Returns whether the vendor will go on refusing until somebody changes a key, a plan or an id.
+    /// Returns whether the call will fail until somebody changes a key, a plan or an id.
     pub fn is_permanent(&self) -> bool {
         matches!(
             self.0.kind,
@@ -174,7 +174,7 @@ impl StdError for Error {
     }
 }
 
-/// Returns a text on one line without control characters, so that a vendor's text cannot steer a terminal.
+/// Returns a text on one line, without control characters that could act on a terminal.
 fn one_line(text: &str) -> String {
     let spaced: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_as_one_line_with_facts() {
+    fn displays_as_one_line_with_facts() {
         let error =
             Error::new(ErrorKind::Forbidden, "export conversations", "the vendor\nanswered \u{1b}[31m403")
                 .with("source", "shop")

@@ -1,8 +1,8 @@
-//! A tolerant reader of one JSON object: typed where the vendor keeps its word, lossless where it does not.
+//! A tolerant reader for one JSON object: typed where the vendor sends what it documents, lossless where it does not.
 //!
-//! A mapper takes the fields that it knows by name and type. What is of another type is reported and stays;
-//! what nobody took is reported as unknown. Both end up under `extra`, so nothing that a vendor sent is lost,
-//! and no field can spoil the rest of its record.
+//! A mapper takes the fields that it knows, by name and type. A field with another type is reported and stays; a
+//! field that is not taken is reported as unknown. Both end up under `extra`, so that no data is lost, and one odd
+//! field does not spoil the rest of its record.
 
 use serde_json::{Map, Value};
 
@@ -11,15 +11,15 @@ use crate::issue::{IssueKind, Issues, Path};
 use crate::time::{self, Resolution, TimeProblem, Timestamp, Zone};
 use crate::vocabulary::Channel;
 
-/// Returns whether bytes begin as a JSON object does: an array would pass for a record whose fields have no names.
+/// Returns whether bytes begin like a JSON object. Serde would read an array into a struct as well, field by field.
 pub fn is_object(raw: &[u8]) -> bool {
     raw.trim_ascii_start().starts_with(b"{")
 }
 
 /// Parses the bytes of one record, which must be a JSON object.
 ///
-/// Vendors cut texts at a number of code units, which can leave half of a character: such halves, and bytes that
-/// are no UTF-8, are replaced by U+FFFD and reported, since no JSON library reads them.
+/// Vendors truncate texts at a number of UTF-16 code units, which can leave half of a character. No JSON library reads
+/// these, nor bytes that are not UTF-8: both are replaced by U+FFFD and reported.
 pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
     let parsed = serde_json::from_slice(raw).or_else(|error| match repaired(raw) {
         Some(text) => {
@@ -40,7 +40,7 @@ pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// Returns the text with broken characters replaced, or `None` where there are none.
+/// Returns the text with broken characters replaced, or `None` if there are none.
 fn repaired(raw: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let bytes = text.as_bytes();
@@ -65,13 +65,13 @@ fn repaired(raw: &[u8]) -> Option<String> {
     (fixed.as_bytes() != raw).then_some(fixed)
 }
 
-/// Reads the `\uXXXX` that begins at a place.
+/// Reads the `\uXXXX` escape that begins at an offset.
 fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The fields of one JSON object that nobody has taken yet.
+/// The fields of one JSON object that have not been taken yet.
 #[derive(Debug)]
 pub struct Fields<'a> {
     rest: Map<String, Value>,
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
         Self { rest, put_back: Vec::new(), path: Path::Root, issues }
     }
 
-    /// Opens an object; any other value is reported and handed back.
+    /// Opens an object; any other value is reported and returned.
     pub fn open(value: Value, path: Path<'a>, issues: &'a Issues) -> Result<Self, Value> {
         match value {
             Value::Object(rest) => Ok(Self { rest, put_back: Vec::new(), path, issues }),
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
         (!id.is_empty()).then_some(id)
     }
 
-    /// Takes a text of the user's own lead form; an empty text counts as missing, a number is written as text.
+    /// Takes an answer of a lead form: a text that is not blank, or a number, which is written as text.
     pub fn answer(&mut self, key: &str) -> Option<String> {
         self.id(key).filter(|text| !text.trim().is_empty())
     }
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
         self.typed(key, |value| value.as_f64().ok_or(value))
     }
 
-    /// Takes a truth value.
+    /// Takes a boolean.
     pub fn flag(&mut self, key: &str) -> Option<bool> {
         self.typed(key, |value| value.as_bool().ok_or(value))
     }
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes an array of texts; elements of another type make the whole field stay.
+    /// Takes an array of texts; with an element of another type, the whole field stays.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         self.typed(key, |value| {
             let all_texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes a time in any encoding; one that cannot be read is reported and stays.
+    /// Takes a time in any encoding, in `zone` if it has none; one that cannot be read is reported and stays.
     pub fn time(&mut self, key: &str, zone: Zone) -> Option<Timestamp> {
         let value = self.take(key)?;
         let path = Path::Key(&self.path, key);
@@ -192,7 +192,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes an enum's word and translates it; an unknown word is reported, and the caller keeps the raw text.
+    /// Takes a word and translates it; an unknown word is reported, and returned for the caller to keep.
     pub fn word<T>(
         &mut self,
         key: &str,
@@ -206,7 +206,7 @@ impl<'a> Fields<'a> {
         Some((value, raw))
     }
 
-    /// Takes a channel's word: the channel and the word. `Unspecified` means that the vendor does not say.
+    /// Takes a channel: the channel and the vendor's word. `Unspecified` means that the vendor does not say.
     pub fn channel(&mut self, key: &str) -> (Option<Channel>, Option<String>) {
         let Some(raw) = self.text(key) else {
             return (None, None);
@@ -243,7 +243,7 @@ impl<'a> Fields<'a> {
         self.issues.add(kind, &Path::Key(&self.path, key));
     }
 
-    /// Returns where the collected issues go, for readers of nested values.
+    /// Returns the collector of issues, for readers of nested values.
     pub fn issues(&self) -> &'a Issues {
         self.issues
     }
@@ -253,13 +253,13 @@ impl<'a> Fields<'a> {
         &self.path
     }
 
-    /// Ends the reading: what is left goes to `extra`, and is reported where `unmapped` does not name it.
+    /// Ends the reading: the remaining fields go to `extra`, and those that `unmapped` does not name are reported.
     ///
-    /// `unmapped` names the fields that the vendor is known to send and the model has no place for; they are
-    /// dropped when they are `null`.
+    /// `unmapped` names the fields that the vendor is known to send and the model has no place for; they are dropped
+    /// if they are `null`.
     pub fn finish(mut self, unmapped: &[&str]) -> Map<String, Value> {
         self.rest.retain(|key, value| !(value.is_null() && unmapped.contains(&key.as_str())));
-        // A field that was put back has been reported with its own kind already.
+        // A field that was put back has already been reported.
         let known = |key: &String| unmapped.contains(&key.as_str()) || self.put_back.contains(key);
         for key in self.rest.keys().filter(|key| !known(key)) {
             self.report(IssueKind::UnknownField, key);
@@ -267,7 +267,7 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
-    /// Ends the reading where any field may be sent: what is left goes to `extra` without an issue.
+    /// Ends the reading of an object that may have any fields: the remaining ones go to `extra` without an issue.
     pub fn finish_quietly(mut self) -> Map<String, Value> {
         self.rest.retain(|_, value| !value.is_null());
         self.rest
@@ -285,14 +285,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Adds a text that is there and not empty.
+/// Adds a text, unless it is missing or empty.
 pub fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
     if let Some(value) = value.filter(|value| !value.is_empty()) {
         into.insert(key.to_owned(), value.into());
     }
 }
 
-/// Adds the leftovers of a nested object under `prefix.key`.
+/// Adds the remaining fields of a nested object as `prefix.<key>`.
 pub fn nest(into: &mut Map<String, Value>, prefix: &str, leftovers: Map<String, Value>) {
     into.extend(leftovers.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)));
 }
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_characters_are_replaced_and_reported() {
+    fn broken_characters_are_replaced_and_reported() {
         let issues = Issues::default();
         let raw = br#"{"cut":"Hi \ud83d","whole":"\ud83d\ude00 \\ud83d","low":"\ude00!"}"#;
         let found = Value::Object(parse(raw, &issues).unwrap());
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_reported_and_kept() {
+    fn unknown_and_unreadable_fields_are_reported_and_kept() {
         let issues = Issues::default();
         let record = json!({
             "title": 7, "id": 4711, "when": "soon", "new": [1], "country": null, "status": "frozen", "ok": "yes",

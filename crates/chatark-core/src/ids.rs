@@ -1,4 +1,4 @@
-//! Newtypes for the names that cross seams, so that one is never taken for another.
+//! Newtypes for ids and names, so that one is never mistaken for another.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use crate::{Error, ErrorKind, Result};
 pub struct ConversationId(String);
 
 impl ConversationId {
-    /// Wraps the vendor's text as it is.
+    /// Wraps the vendor's text.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
 
-    /// Reads an id from JSON: a text that is not empty, or a number.
+    /// Reads an id from JSON: a non-empty text, or a number.
     pub fn from_json(value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::String(id) if !id.is_empty() => Some(Self::new(id.as_str())),
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_sources_are_plain() {
+    fn source_names_have_a_restricted_alphabet() {
         for good in ["shop", "Shop-2.eu", "0", "a_b"] {
             assert!(SourceName::new(good).is_ok(), "{good}");
         }

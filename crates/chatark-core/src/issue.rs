@@ -1,9 +1,9 @@
-//! What normalization did not understand: kinds and places, never values.
+//! What a mapper could not read in a record: the kind of problem and its place, never a value.
 
 use std::cell::RefCell;
 use std::fmt;
 
-/// What is odd about one place in a vendor's record.
+/// What is wrong at one place in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum IssueKind {
@@ -11,7 +11,7 @@ pub enum IssueKind {
     UnknownField,
     /// The vendor sent a value outside the set that the mapper knows; it is kept as raw text.
     UnknownValue,
-    /// A field has another JSON type than expected; its value is kept under `extra`.
+    /// A field has an unexpected JSON type; its value is kept under `extra`.
     WrongType,
     /// A required field is missing.
     Missing,
@@ -19,13 +19,13 @@ pub enum IssueKind {
     TimeUnreadable,
     /// A time lies outside the years 2000 to 2100; it is kept under `extra`.
     TimeOutOfRange,
-    /// A local time occurs twice where clocks go back; the earlier instant was taken.
+    /// A local time occurs twice, because clocks go back; the earlier instant was taken.
     TimeAmbiguous,
-    /// A local time does not occur where clocks go forward; it was moved on by the gap.
+    /// A local time does not occur, because clocks go forward; it was moved on by the length of the gap.
     TimeNonexistent,
     /// The times of messages are off from the conversation's own by whole quarters of an hour.
     TimeZoneDoubtful,
-    /// Half of a character or bytes that are no text were replaced to read the record; its bytes are archived.
+    /// The record has broken characters, which were replaced to read it; its bytes are archived as they are.
     BrokenText,
     /// The record could not be read at all; its bytes are archived.
     Unreadable,
@@ -47,12 +47,12 @@ impl IssueKind {
         Self::Unreadable,
     ];
 
-    /// Returns the kind of a name.
+    /// Returns the kind of a word from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Returns the name under which the kind is archived and printed.
+    /// Returns the word that is archived and printed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnknownField => "unknown-field",
@@ -69,16 +69,16 @@ impl IssueKind {
         }
     }
 
-    /// Returns whether it shows that the vendor's API has moved on from what the mapper knows.
+    /// Returns whether it is schema drift: the vendor sends something that the mapper does not know.
     pub fn is_drift(self) -> bool {
         matches!(self, Self::UnknownField | Self::UnknownValue | Self::WrongType)
     }
 }
 
-/// One odd place in one record.
+/// One problem in one record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Issue {
-    /// What is odd.
+    /// What is wrong.
     pub kind: IssueKind,
     /// Where, as a JSON path inside the record, such as `messages[3].parts[0].type`.
     pub path: String,
@@ -90,7 +90,7 @@ impl Issue {
         Self { kind, path: path.into() }
     }
 
-    /// Returns the path with every index removed, so that the same oddity in many places counts as one.
+    /// Returns the path without indices, so that the same problem in many elements counts as one.
     pub fn place(&self) -> String {
         let mut place = String::with_capacity(self.path.len());
         let mut inside = false;
@@ -105,7 +105,7 @@ impl Issue {
     }
 }
 
-/// Collects the issues of one record while several readers look at its parts.
+/// Collects the issues of one record from the readers of its parts.
 #[derive(Debug, Default)]
 pub struct Issues(RefCell<Vec<Issue>>);
 
@@ -121,7 +121,7 @@ impl Issues {
     }
 }
 
-/// A place in a record, built on the stack and written out only when there is an issue to report.
+/// A place in a record. It is built on the stack and written out only to report an issue.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'a> {
     /// The record itself.
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_path_without_indices() {
+    fn the_place_is_the_path_without_indices() {
         let messages = Path::Key(&Path::Root, "messages");
         let third = Path::Index(&messages, 3);
         let kind = Path::Key(&third, "type");

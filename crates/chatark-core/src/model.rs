@@ -461,7 +461,7 @@ mod tests {
     const NOON: i64 = 1_733_054_400;
 
     #[test]
-    fn times_are_derived_only_where_the_vendor_gives_none() {
+    fn only_missing_times_are_derived() {
         let mut dated = conversation(vec![message(Role::User, None), message(Role::User, Some(NOON))]);
         dated.updated_at = Timestamp::from_epoch(NOON + 60).ok();
         dated.date_by_messages();
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_the_text_parts_alone() {
+    fn the_text_consists_of_the_text_parts_only() {
         let mut several = message(Role::Assistant, None);
         several.parts.push(Part::Image { url: Some("https://example.com".into()) });
         several.parts.push(Part::text("y"));

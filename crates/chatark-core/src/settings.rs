@@ -1,29 +1,29 @@
-//! The settings that a provider takes, as data, so that every mistake in a config is found in one pass.
+//! The settings of a provider, as data, so that all mistakes in a config are found in one pass.
 //!
-//! A provider declares its settings; whoever reads the config checks names, types and presence against the
-//! declaration, knows the position of each key, and hands over the values. The provider checks their meaning.
+//! A provider declares its settings. The reader of the config checks names, types and presence against the
+//! declaration, reports each mistake with its line, and passes the values on. The provider checks their meaning.
 
 use std::collections::BTreeMap;
 
-/// One key that a provider's section of the config takes.
+/// One key in the provider's section of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     /// The key, such as `agent_id`.
     pub key: &'static str,
-    /// Whether the section must have it.
+    /// Whether the key is required.
     pub required: bool,
-    /// What its value must be.
+    /// The type of its value.
     pub kind: SettingKind,
-    /// What it is for, in one line.
+    /// Its purpose, in one line.
     pub help: &'static str,
 }
 
-/// What the value of a setting must be.
+/// The type of the value of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingKind {
-    /// Any text that is not empty.
+    /// Any non-empty text.
     Text,
-    /// One of a few words.
+    /// One of several words.
     Choice(&'static [&'static str]),
     /// An IANA time zone.
     Zone,
@@ -31,31 +31,31 @@ pub enum SettingKind {
     Url,
 }
 
-/// The settings of one source: checked by kind, keyed by name.
+/// The settings of one source, by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, String>);
 
-/// What is wrong with one setting, for a message that also names file and line.
+/// A mistake in one setting. Whoever reads the config adds file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
-    /// The key at fault.
+    /// The key.
     pub key: &'static str,
-    /// What is wrong, without the value.
+    /// What is wrong; never the value itself.
     pub message: String,
 }
 
 impl Setting {
-    /// Declares a setting that must be there.
+    /// Declares a required setting.
     pub const fn required(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
         Self { key, required: true, kind, help }
     }
 
-    /// Declares a setting that may be left out.
+    /// Declares an optional setting.
     pub const fn optional(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
         Self { key, required: false, kind, help }
     }
 
-    /// Checks a value against the kind and returns what is wrong with it, without repeating it.
+    /// Checks a value. The error says what is wrong, and never repeats the value.
     pub fn check(&self, value: &str) -> Result<(), String> {
         match self.kind {
             SettingKind::Text if value.trim().is_empty() => Err("must not be empty".to_owned()),
@@ -88,7 +88,7 @@ impl Settings {
         self.get(key).map(str::to_owned)
     }
 
-    /// Returns a value as a time zone, or UTC where it is not set.
+    /// Returns a value as a time zone; UTC if it is not set.
     pub fn zone(&self, key: &str) -> crate::Zone {
         self.get(key).and_then(|name| name.parse().ok()).unwrap_or(crate::Zone::UTC)
     }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_checked_without_being_repeated() {
+    fn errors_never_repeat_the_value() {
         let region = Setting::required("region", SettingKind::Choice(&["eu", "na"]), "the region");
         assert_eq!(region.check("eu"), Ok(()));
         assert_eq!(region.check("sk-secret"), Err("must be one of `eu`, `na`".to_owned()));

@@ -1,7 +1,7 @@
 //! Instants in UTC, and readers for every encoding that the vendors use.
 //!
 //! Vendors write times as Unix seconds, Unix milliseconds, numeric text, ISO 8601, and English text without a
-//! zone (`December 1st 2024, 10:30:00 am`). All of them become a [`Timestamp`] or a [`TimeProblem`], never a guess.
+//! zone (`December 1st 2024, 10:30:00 am`). Each becomes a [`Timestamp`] or a [`TimeProblem`]; nothing is guessed.
 
 use std::fmt;
 
@@ -20,12 +20,12 @@ const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 const FIRST_MICROSECONDS: i64 = 100_000_000_000_000;
 /// 2000-01-01T00:00:00Z in microseconds.
 const EARLIEST: i64 = 946_684_800_000_000;
-/// 2100-01-01T00:00:00Z in microseconds, the first instant that is no longer accepted.
+/// 2100-01-01T00:00:00Z in microseconds, the first instant that is too late.
 const TOO_LATE: i64 = 4_102_444_800_000_000;
 
 /// An instant in UTC with a resolution of one microsecond, between the years 2000 and 2100.
 ///
-/// `Display` and serde write RFC 3339 with `Z` and as many decimals as there are: `2024-12-01T10:30:00Z`.
+/// `Display` and serde write RFC 3339 with `Z` and no more decimals than needed: `2024-12-01T10:30:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -38,14 +38,14 @@ pub enum TimeProblem {
     OutOfRange,
 }
 
-/// How a local time was turned into an instant.
+/// How a local time was resolved to an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// There was one instant to choose.
+    /// The local time is one instant.
     Exact,
-    /// Clocks went back and the local time occurred twice: the earlier instant was taken.
+    /// The local time occurred twice, because clocks went back: the earlier instant was taken.
     Ambiguous,
-    /// Clocks went forward and the local time did not occur: it was moved on by the length of the gap.
+    /// The local time did not occur, because clocks went forward: it was moved on by the length of the gap.
     Nonexistent,
 }
 
@@ -82,13 +82,13 @@ impl Timestamp {
     ///
     /// # Panics
     ///
-    /// Where the format has a specifier that `strftime` does not have.
+    /// If the format has a specifier that `strftime` does not know.
     pub fn written(self, zone: Zone, format: &str) -> String {
         let instant = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
         instant.with_timezone(&zone).format(format).to_string()
     }
 
-    /// Returns the seconds from `earlier` to this instant, with decimals, negative where it lies before it.
+    /// Returns the seconds from `earlier` to this instant, with decimals; negative if `earlier` is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0) as f64 / 1_000_000.0
     }
@@ -121,7 +121,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Reads a JSON value in any encoding; a local time is taken to be in `zone`.
+/// Reads a JSON value in any encoding; a local time is read in `zone`.
 pub fn read(value: &Value, zone: Zone) -> Result<(Timestamp, Resolution), TimeProblem> {
     match value {
         Value::Number(number) => read_number(number).map(exact),
@@ -130,7 +130,7 @@ pub fn read(value: &Value, zone: Zone) -> Result<(Timestamp, Resolution), TimePr
     }
 }
 
-/// Reads text in any encoding; a local time is taken to be in `zone`.
+/// Reads text in any encoding; a local time is read in `zone`.
 pub fn read_text(text: &str, zone: Zone) -> Result<(Timestamp, Resolution), TimeProblem> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
@@ -149,7 +149,7 @@ pub fn read_text(text: &str, zone: Zone) -> Result<(Timestamp, Resolution), Time
     resolve(local, zone)
 }
 
-/// Reads what a user types as a bound: an RFC 3339 instant, or a day, which begins at midnight UTC.
+/// Reads a date that a user types: an RFC 3339 instant, or a day, which stands for midnight UTC.
 pub fn read_bound(text: &str) -> Result<Timestamp, TimeProblem> {
     if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return instant(day.and_time(NaiveTime::MIN));
@@ -194,9 +194,9 @@ fn iso_without_zone(text: &str) -> Option<NaiveDateTime> {
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
 }
 
-/// Reads English text such as `December 1st 2024, 10:30:00 am`, the way Convocore's export writes it.
+/// Reads English text such as `December 1st 2024, 10:30:00 am`.
 ///
-/// Commas, the ordinal ending and the seconds may be missing; without `am` or `pm` the hour counts to 23.
+/// Commas, the ordinal suffix and the seconds may be missing; without `am` or `pm` the clock has 24 hours.
 fn english(text: &str) -> Option<NaiveDateTime> {
     let mut words =
         text.split(|letter: char| letter.is_whitespace() || letter == ',').filter(|word| !word.is_empty());
@@ -268,7 +268,7 @@ fn instant(utc: NaiveDateTime) -> Result<Timestamp, TimeProblem> {
     Timestamp::from_microseconds(utc.and_utc().timestamp_micros())
 }
 
-/// Turns a local time into an instant by the rules that [`Resolution`] names.
+/// Resolves a local time to an instant, by the rules of [`Resolution`].
 fn resolve(local: NaiveDateTime, zone: Zone) -> Result<(Timestamp, Resolution), TimeProblem> {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(found) => Ok((instant(found.naive_utc())?, Resolution::Exact)),
@@ -279,7 +279,7 @@ fn resolve(local: NaiveDateTime, zone: Zone) -> Result<(Timestamp, Resolution), 
     }
 }
 
-/// Reads a local time inside a gap with the offset that was in force before the gap.
+/// Reads a local time in a gap with the offset from before the gap.
 fn after_gap(local: NaiveDateTime, zone: Zone) -> Result<NaiveDateTime, TimeProblem> {
     // The longest gap on record is the day that Samoa skipped in 2011.
     (1..=26 * 4)
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_apart_by_magnitude() {
+    fn the_unit_of_a_number_follows_from_its_size() {
         check(&json!(1_733_049_000), "UTC", "2024-12-01T10:30:00Z");
         check(&json!(1_733_049_000_123_i64), "UTC", "2024-12-01T10:30:00.123Z");
         check(&json!(1_733_049_000_123_456_i64), "UTC", "2024-12-01T10:30:00.123456Z");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn english_text_is_read_as_convocore_writes_it() {
+    fn english_text_is_read() {
         check(&json!("December 1st 2024, 10:30:00 am"), "UTC", "2024-12-01T10:30:00Z");
         check(&json!("November 2nd 2024, 1:05:09 pm"), "UTC", "2024-11-02T13:05:09Z");
         check(&json!("March 3rd 2024, 11:59:59 pm"), "UTC", "2024-03-03T23:59:59Z");
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_a_problem() {
+    fn other_values_are_a_problem() {
         for text in [
             "",
             "yesterday",
@@ -419,20 +419,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in ".{0,60}", zone in 0..chrono_tz::TZ_VARIANTS.len()) {
+        fn never_panics_on_text(text in ".{0,60}", zone in 0..chrono_tz::TZ_VARIANTS.len()) {
             let _ = read_text(&text, chrono_tz::TZ_VARIANTS[zone]);
         }
 
         #[test]
-        fn nearly_english_never_panics(
+        fn never_panics_on_almost_english_text(
             text in "(January|May|December|Sept) [0-9]{1,2}(st|nd|rd|th)? [0-9]{1,5}, [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2} (am|pm)?",
             zone in 0..chrono_tz::TZ_VARIANTS.len(),
         ) {
             let _ = read_text(&text, chrono_tz::TZ_VARIANTS[zone]);
         }
 
-        /// Any instant written in a zone's local time the way Convocore writes it is read back as itself,
-        /// unless its local time occurs twice, where the earlier of the two is due.
+        /// An instant that is written as English local time is read back as itself, or as the earlier of the two
+        /// instants of a local time that occurs twice.
         #[test]
         fn local_english_reads_back(
             seconds in 946_771_200_i64..4_102_358_400,

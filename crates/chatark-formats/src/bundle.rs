@@ -1,4 +1,4 @@
-//! A few files that belong together, written beside their places and published when all of them are complete.
+//! Several files that are published together, when all of them are complete.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,37 +12,37 @@ use crate::output::{Complete, Output};
 use crate::package::Column;
 use crate::table::Table;
 
-/// Files in the making; dropped before [`Bundle::finish`], it leaves nothing behind.
+/// Files that are being written; without [`Bundle::finish`] they are removed.
 #[derive(Debug)]
 pub struct Bundle {
-    // Temporary files go before the folder that they are in.
+    // Dropped in this order: the files, then the folder.
     complete: Vec<Complete>,
     folder: Folder,
     dialect: CsvDialect,
 }
 
-/// A file of any form while it is being written; dropped, it leaves nothing behind.
+/// A file of any format that is being written; it is removed unless it is added or published.
 #[derive(Debug)]
 pub struct NewFile(Output);
 
 impl Bundle {
-    /// Begins in a folder, which is created where it is missing.
+    /// Begins in a folder, which is created if it does not exist.
     pub fn begin(directory: &Path, dialect: CsvDialect) -> Result<Self> {
         Ok(Self { complete: Vec::new(), folder: Folder::open(directory)?, dialect })
     }
 
-    /// Begins a CSV file, to be given back to [`Bundle::add`].
+    /// Begins a CSV file, which [`Bundle::add`] takes when it is complete.
     pub fn table(&self, name: impl Into<Cow<'static, str>>, columns: &[Column]) -> Result<Table> {
         Table::begin(self.folder.path(), name, columns, self.dialect)
     }
 
-    /// Adds a CSV file whose rows are all written.
+    /// Adds a complete CSV file.
     pub fn add(&mut self, table: Table) -> Result<()> {
         self.complete.push(table.finish()?);
         Ok(())
     }
 
-    /// Adds a file that holds a text.
+    /// Adds a text file.
     pub fn text(&mut self, name: &'static str, text: &str) -> Result<()> {
         let mut output = Output::begin(self.folder.path(), name)?;
         output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
@@ -50,18 +50,18 @@ impl Bundle {
         Ok(())
     }
 
-    /// Begins a file of any form, to be given back to [`Bundle::add_file`] or [`Bundle::publish`].
+    /// Begins a file of any format, for [`Bundle::add_file`] or [`Bundle::publish`].
     pub fn file(&self, name: impl Into<Cow<'static, str>>) -> Result<NewFile> {
         Ok(NewFile(Output::begin(self.folder.path(), name)?))
     }
 
-    /// Adds a file that is written.
+    /// Adds a complete file.
     pub fn add_file(&mut self, file: NewFile, rows: u64) -> Result<()> {
         self.complete.push(file.0.finish(rows)?);
         Ok(())
     }
 
-    /// Renames a file over its place at once, whatever becomes of the others.
+    /// Publishes one file at once, whatever happens to the others.
     pub fn publish(&self, file: NewFile, rows: u64) -> Result<FileEntry> {
         let complete = file.0.finish(rows)?;
         let entry = complete.entry().clone();
@@ -69,7 +69,7 @@ impl Bundle {
         Ok(entry)
     }
 
-    /// Renames every file over its place, and returns what they are.
+    /// Publishes all files and returns their entries.
     pub fn finish(self) -> Result<Vec<FileEntry>> {
         let entries = self.complete.iter().map(|file| file.entry().clone()).collect();
         for file in self.complete {

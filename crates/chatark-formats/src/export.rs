@@ -1,4 +1,4 @@
-//! One export: all chosen files are written in one pass, and appear together when all are complete.
+//! One export: all chosen files are written in one pass and published together.
 
 use std::fmt;
 use std::io::Write;
@@ -15,13 +15,13 @@ use crate::messages_csv::{self, MessagesCsv};
 use crate::output::{Complete, Output};
 use crate::package::{Resource, package};
 
-/// An export in progress; dropped before [`Export::finish`], it leaves nothing behind.
+/// An export in progress; without [`Export::finish`] its files are removed.
 pub struct Export {
-    // Temporary files go before the folder that they are in.
+    // Dropped in this order: the files, then the folder.
     files: Vec<Box<dyn FileWriter + Send>>,
     folder: Folder,
     csv: Option<CsvDialect>,
-    /// Whether a file needs the conversation as a document.
+    /// Whether a file needs the conversation as a JSON document.
     documents: bool,
     document: Vec<u8>,
     conversations: u64,
@@ -29,11 +29,11 @@ pub struct Export {
     broken: bool,
 }
 
-/// One conversation in the forms that the files need.
+/// One conversation, in the forms that the writers need.
 pub(crate) struct Record<'a> {
     /// The conversation.
     pub(crate) conversation: &'a ArchivedConversation,
-    /// The conversation as a compact JSON document; empty where no file needs it.
+    /// The conversation as a compact JSON document; empty if no file needs it.
     pub(crate) document: &'a [u8],
 }
 
@@ -42,14 +42,14 @@ pub(crate) trait FileWriter {
     /// Adds one conversation.
     fn write(&mut self, record: &Record<'_>) -> Result<()>;
 
-    /// Ends the file and brings it to disk.
+    /// Ends the file and syncs it to disk.
     fn finish(self: Box<Self>) -> Result<Complete>;
 }
 
 impl Export {
-    /// Begins an export into a folder, which is created where it is missing.
+    /// Begins an export into a folder, which is created if it does not exist.
     ///
-    /// What an earlier export left there stays as it is until [`Export::finish`] replaces it.
+    /// The files of an earlier export stay there until [`Export::finish`] replaces them.
     pub fn begin(directory: &Path, options: &Options) -> Result<Self> {
         if options.formats.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "choose a format", "there is none to write")
@@ -83,7 +83,7 @@ impl Export {
 
     /// Adds one conversation to every file.
     ///
-    /// After an error the export is good for nothing but to be dropped.
+    /// After an error the export cannot be continued.
     pub fn write(&mut self, conversation: &ArchivedConversation) -> Result<()> {
         self.refuse_if_broken()?;
         self.broken = true;
@@ -106,10 +106,10 @@ impl Export {
         Ok(())
     }
 
-    /// Brings every file to disk, then renames each over its place, `manifest.json` last.
+    /// Syncs all files to disk, then renames each to its final name, `manifest.json` last.
     ///
     /// An error before the first rename leaves the folder as it was. Between two renames, the manifest of the
-    /// earlier export does not match the files that were already replaced; each file is whole all the same.
+    /// earlier export does not match the files that are already replaced, but each file is whole.
     pub fn finish(mut self, archive: ArchiveState) -> Result<Manifest> {
         self.refuse_if_broken()?;
         let ArchiveState { generator, selection, sources } = archive;
@@ -137,7 +137,7 @@ impl Export {
         Ok(manifest)
     }
 
-    /// Half a record in one file must never be taken for a whole export.
+    /// Refuses to go on after an error, so that no file is published with half a record.
     fn refuse_if_broken(&self) -> Result<()> {
         if !self.broken {
             return Ok(());
@@ -148,7 +148,7 @@ impl Export {
     }
 }
 
-/// Writes `datapackage.json`, which says what the columns of the CSV files mean.
+/// Writes `datapackage.json`, which describes the columns of the CSV files.
 fn described(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
     let resources = [
         Resource {
@@ -165,7 +165,7 @@ fn described(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
 }
 
 impl fmt::Debug for Export {
-    /// Tells no text that people wrote, which the buffers are full of.
+    /// Leaves out the buffers, which hold what people wrote.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Export")

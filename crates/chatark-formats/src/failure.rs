@@ -1,13 +1,13 @@
-//! What the operating system says about a file, in the words of this project.
+//! I/O errors of files and folders, as errors of this project.
 
 use std::io::{self, ErrorKind as Io};
 use std::path::Path;
 
 use chatark_core::{Error, ErrorKind};
 
-/// Turns a failed operation on a file or folder into an error that names the next step.
+/// Turns an I/O error into an error with the path and the next step.
 pub(crate) fn storage(operation: String, path: &Path, error: io::Error) -> Error {
-    // The kind reads as a sentence and holds no name of a temporary file; an unknown kind says nothing.
+    // The text of a kind is short and has no temporary name in it, but an unknown kind has no useful text.
     let message = match error.kind() {
         Io::Other => error.to_string(),
         kind => match kind.to_string() {
@@ -26,13 +26,11 @@ fn next_step(kind: Io) -> &'static str {
         Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
             "free some space or choose another folder with `--output`"
         }
-        Io::PermissionDenied | Io::ReadOnlyFilesystem => {
-            "choose a folder that you may write to with `--output`"
-        }
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => "choose a writable folder with `--output`",
         Io::AlreadyExists | Io::NotADirectory | Io::IsADirectory | Io::DirectoryNotEmpty => {
-            "move away what stands in the way or choose another folder with `--output`"
+            "move the file or folder of that name away or choose another folder with `--output`"
         }
-        _ => "look at the disk and the rights of the folder or choose another one with `--output`",
+        _ => "check the disk and the permissions of the folder or choose another one with `--output`",
     }
 }
 
@@ -53,22 +51,23 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_names_the_next_step() {
+    fn every_error_names_the_next_step() {
         let full = "free some space or choose another folder with `--output`";
         check(Io::StorageFull, "no storage space", full);
         check(Io::QuotaExceeded, "quota exceeded", full);
-        let rights = "choose a folder that you may write to with `--output`";
+        let rights = "choose a writable folder with `--output`";
         check(Io::PermissionDenied, "permission denied", rights);
         check(Io::ReadOnlyFilesystem, "read-only filesystem or storage medium", rights);
-        let blocked = "move away what stands in the way or choose another folder with `--output`";
+        let blocked = "move the file or folder of that name away or choose another folder with `--output`";
         check(Io::IsADirectory, "is a directory", blocked);
-        let unknown = "look at the disk and the rights of the folder or choose another one with `--output`";
+        let unknown =
+            "check the disk and the permissions of the folder or choose another one with `--output`";
         check(io::Error::other("the tape is torn"), "the tape is torn", unknown);
     }
 
     #[cfg(unix)]
     #[test]
-    fn an_error_without_a_kind_says_what_the_system_says() {
+    fn an_error_of_unknown_kind_keeps_the_text_of_the_system() {
         // EIO, the error of a dying disk.
         let error = storage("write x".to_owned(), Path::new("x"), io::Error::from_raw_os_error(5));
         assert!(error.message().contains("os error 5"), "{error}");

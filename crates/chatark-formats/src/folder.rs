@@ -9,17 +9,17 @@ use chatark_core::Result;
 use crate::failure::storage;
 use crate::output;
 
-/// A folder that exists; if it was created for an export that does not come about, it goes again.
+/// The output folder. If it was created for an export that fails, it is removed again.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The folders that had to be created, the innermost first.
+    /// The folders that were created, innermost first.
     created: Vec<PathBuf>,
 }
 
 impl Folder {
-    /// Opens a folder, creating it and its parents where they are missing, for nobody but the user, and clears away
-    /// what a killed export left in it.
+    /// Opens a folder and removes the temporary files of killed exports from it. A missing folder is created with its
+    /// parents, for the user alone.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
@@ -32,12 +32,12 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Returns where the folder is.
+    /// Returns the path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the names of the files in it durable, and keeps the folder.
+    /// Syncs the names of the files to disk, and keeps the folder.
     pub(crate) fn keep(mut self) -> Result<()> {
         self.created.clear();
         sync(&self.path).map_err(|error| storage("write the output folder".to_owned(), &self.path, error))
@@ -47,7 +47,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         for folder in &self.created {
-            // A folder that somebody has put something into meanwhile refuses to go, and stays.
+            // A folder that is no longer empty cannot be removed, and stays.
             let _ = fs::remove_dir(folder);
         }
     }
@@ -64,7 +64,7 @@ fn private_builder() -> DirBuilder {
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
     match fs::File::open(folder)?.sync_all() {
-        // Some network file systems cannot do it; the files themselves are on disk.
+        // Some network file systems cannot sync a folder; the files themselves are on disk.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }

@@ -1,11 +1,11 @@
-//! What can be written, and how.
+//! The formats of an export and their options.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chatark_core::{Error, ErrorKind, Result};
 
-/// A format that an export can be written in.
+/// A format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Format {
@@ -20,16 +20,16 @@ pub enum Format {
 /// What to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The formats; one that is named twice is written once.
+    /// The formats; duplicates count once.
     pub formats: Vec<Format>,
-    /// Whether CSV files begin with a byte order mark, which spreadsheets take as a sign of UTF-8.
+    /// Whether CSV files begin with a byte order mark, by which spreadsheets recognize UTF-8.
     pub csv_bom: bool,
-    /// Whether a CSV cell of foreign text that a spreadsheet would run as a formula gets a leading apostrophe.
+    /// Whether text that a spreadsheet would run as a formula gets a leading apostrophe in CSV files.
     pub csv_safe: bool,
 }
 
 impl Format {
-    /// Every format, in the order of the documentation.
+    /// All formats, in the order of the documentation.
     pub const ALL: &'static [Self] = &[Self::Json, Self::Jsonl, Self::Csv];
 
     /// Returns the name that the command line and the config use.
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// Returns the format of a name that [`Self::as_str`] gave.
+    /// Returns the format of a name from [`Self::as_str`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| format.as_str() == name)
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_leads_back_to_its_format() {
+    fn names_and_formats_map_to_each_other() {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.as_str()), Some(*format));
         }

@@ -1,4 +1,4 @@
-//! `conversations.json` and `conversations.jsonl`: the same documents in two frames.
+//! `conversations.json` and `conversations.jsonl`: the same documents, as an array and as lines.
 
 use std::io::Write;
 use std::path::Path;

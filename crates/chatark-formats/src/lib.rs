@@ -1,11 +1,11 @@
-//! Writers of the export files: JSON, JSON Lines, CSV, and the manifest that proves them.
+//! Writers of the export files: JSON, JSON Lines, CSV, and the manifest with their hashes.
 //!
-//! [`Export`] takes a sorted stream of [`chatark_core::ArchivedConversation`] and writes every chosen
-//! [`Format`] in one pass, in constant memory. Each file grows beside its place and is renamed over it when all
-//! are complete and safe on disk: a reader never sees half a file. The same stream gives the same bytes.
+//! [`Export`] takes a sorted stream of [`chatark_core::ArchivedConversation`] and writes all chosen
+//! [`Format`]s in one pass, in constant memory. Each file is written under a temporary name and renamed when all
+//! are complete and on disk: a reader never sees half a file. The same stream gives the same bytes.
 //!
-//! **This crate knows no vendor, no SQL and no clock, and prints nothing.** What the files hold is published in
-//! `docs/schema`.
+//! **This crate knows no vendor, no SQL and no clock, and prints nothing.** The contents of the files are specified
+//! in `docs/schema`.
 
 mod bundle;
 mod conversations_csv;

@@ -1,4 +1,4 @@
-//! `manifest.json`: what was asked for, what the archive held, and a proof of every file.
+//! `manifest.json`: the selection, the contents of the archive, and the hash of every file.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::output::{Complete, Output};
 
-/// The name and version of the document that a serialized [`Manifest`] is.
+/// The name and version of the document that a [`Manifest`] serializes to.
 pub const MANIFEST_SCHEMA: &str = "chatark.manifest/1";
 
-/// What only the caller of an export knows: who writes it, what was asked for, and the state of the archive.
+/// What the caller of an export adds to the manifest: the program, the selection, and the state of the archive.
 ///
-/// It holds no time of its own: the same archive gives the same bytes.
+/// There is no time of the export in it: the same archive gives the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArchiveState {
     /// The program and its version.
@@ -24,20 +24,20 @@ pub struct ArchiveState {
     pub sources: Vec<SourceState>,
 }
 
-/// What was asked for: everything, unless something narrows it.
+/// What was selected; everything by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Selection {
     /// The names of the sources; empty means all.
     pub sources: Vec<SourceName>,
-    /// The first instant inside.
+    /// The first instant in the selection.
     pub since: Option<Timestamp>,
-    /// The first instant after it.
+    /// The first instant after the selection.
     pub until: Option<Timestamp>,
-    /// The one channel.
+    /// The only channel.
     pub channel: Option<Channel>,
 }
 
-/// What the archive holds of one source.
+/// The contents of the archive for one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceState {
     /// The name of the source in the config.
@@ -46,15 +46,15 @@ pub struct SourceState {
     pub provider: String,
     /// The vendor's id of the agent.
     pub agent_id: String,
-    /// The conversations that the archive holds, in the selection or not.
+    /// The number of archived conversations, in the selection or not.
     pub conversations: u64,
     /// Their messages.
     pub messages: u64,
-    /// The word for how complete the last pull was, where there was one.
+    /// The verdict of the last pull, if there was one.
     pub verdict: Option<String>,
 }
 
-/// What an export wrote, as `manifest.json` says it.
+/// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -64,15 +64,15 @@ pub struct Manifest {
     pub generator: String,
     /// What was asked for.
     pub selection: Selection,
-    /// What the archive holds of each source.
+    /// The contents of the archive for each source.
     pub sources: Vec<SourceState>,
-    /// The conversations in each of the files.
+    /// The number of conversations in each file.
     pub conversations: u64,
     /// Their messages.
     pub messages: u64,
-    /// How the CSV files are written, where there are any.
+    /// The dialect of the CSV files, if there are any.
     pub csv: Option<CsvDialect>,
-    /// The files, apart from `manifest.json` itself and `datapackage.json`, which describe them.
+    /// The files, without `manifest.json` and `datapackage.json`, which describe them.
     pub files: Vec<FileEntry>,
 }
 
@@ -81,7 +81,7 @@ pub struct Manifest {
 pub struct CsvDialect {
     /// Whether they begin with a byte order mark.
     pub bom: bool,
-    /// Whether cells that a spreadsheet would run as a formula have a leading apostrophe.
+    /// Whether text that a spreadsheet would run as a formula has a leading apostrophe.
     pub safe: bool,
 }
 
@@ -90,16 +90,16 @@ pub struct CsvDialect {
 pub struct FileEntry {
     /// Its name in the folder.
     pub name: String,
-    /// Its conversations, or messages in `messages.csv`; headers do not count.
+    /// The number of conversations, or of messages in `messages.csv`, without headers.
     pub rows: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its SHA-256 in lower-case hexadecimal digits.
+    /// Its SHA-256 in lower-case hexadecimal.
     pub sha256: String,
 }
 
 impl Manifest {
-    /// Brings the manifest to disk beside its place.
+    /// Writes the manifest to disk under a temporary name.
     pub(crate) fn write(&self, folder: &Path) -> Result<Complete> {
         let mut output = Output::begin(folder, "manifest.json")?;
         let written = serde_json::to_writer_pretty(&mut output, self).map_err(Into::into);

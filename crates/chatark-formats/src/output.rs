@@ -1,4 +1,4 @@
-//! One file of an export while it grows: counted, hashed, and out of sight until it is complete.
+//! One file that is written under a temporary name, counted and hashed, and renamed when it is complete.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,17 +15,17 @@ use crate::manifest::FileEntry;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The end of the name of a file that is not complete; nothing but Chatark makes such names.
+/// The suffix of temporary names, which no other program uses.
 const UNFINISHED: &str = ".chatark-part";
 
-/// A file that is being written beside its place; dropped, it leaves nothing behind.
+/// A file that is being written under a temporary name; it is removed if it is dropped.
 #[derive(Debug)]
 pub(crate) struct Output {
     target: Target,
     stream: BufWriter<Hashed<NamedTempFile>>,
 }
 
-/// A file that is complete and safe on disk, but not yet in its place.
+/// A file that is complete and on disk, but not yet renamed.
 #[derive(Debug)]
 pub(crate) struct Complete {
     target: Target,
@@ -33,14 +33,14 @@ pub(crate) struct Complete {
     entry: FileEntry,
 }
 
-/// The name of a file and its place.
+/// The final name of a file.
 #[derive(Debug)]
 struct Target {
     name: Cow<'static, str>,
     place: PathBuf,
 }
 
-/// Counts and hashes what reaches a writer.
+/// A writer that counts and hashes what it writes.
 #[derive(Debug)]
 struct Hashed<W> {
     inner: W,
@@ -48,7 +48,7 @@ struct Hashed<W> {
     bytes: u64,
 }
 
-/// Removes the unfinished files of programs that were killed, as far as that is possible.
+/// Removes the temporary files of processes that were killed, if it can.
 pub(crate) fn clear_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -60,28 +60,28 @@ pub(crate) fn clear_abandoned(folder: &Path) {
 }
 
 impl Output {
-    /// Begins a file beside its place, readable for nobody but the user.
+    /// Begins a file that only the user may read.
     pub(crate) fn begin(folder: &Path, name: impl Into<Cow<'static, str>>) -> Result<Self> {
         let name = name.into();
         let target = Target { place: folder.join(name.as_ref()), name };
-        // A temporary file has mode 0600 from the start, and keeps it when it is renamed.
+        // A temporary file has mode 0600 from the beginning and keeps it when it is renamed.
         let file = tempfile::Builder::new()
             .prefix(&format!(".{}.", target.name))
             .suffix(UNFINISHED)
             .tempfile_in(folder)
             .map_err(|error| target.failed(error))?;
-        // The lock says that somebody is still writing. Where a file system has no locks, nothing is ever cleared.
+        // The lock shows that the file is still being written. Without locks, no temporary file is ever removed.
         let _ = file.as_file().try_lock();
         let hashed = Hashed { inner: file, sha256: Sha256::new(), bytes: 0 };
         Ok(Self { target, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
     }
 
-    /// Turns a failed write into an error that names this file.
+    /// Turns an I/O error into one that names this file.
     pub(crate) fn failed(&self, error: impl Into<io::Error>) -> chatark_core::Error {
         self.target.failed(error.into())
     }
 
-    /// Brings the file to disk.
+    /// Syncs the file to disk.
     pub(crate) fn finish(self, rows: u64) -> Result<Complete> {
         let Self { target, stream } = self;
         let hashed = stream.into_inner().map_err(|error| target.failed(error.into_error()))?;
@@ -107,12 +107,12 @@ impl Write for Output {
 }
 
 impl Complete {
-    /// Returns what the manifest says about the file.
+    /// Returns the entry of the file in the manifest.
     pub(crate) fn entry(&self) -> &FileEntry {
         &self.entry
     }
 
-    /// Renames the file over its place.
+    /// Renames the file to its final name.
     pub(crate) fn publish(self) -> Result<()> {
         let Self { target, file, .. } = self;
         file.persist(&target.place).map_err(|failure| target.failed(failure.error))?;
@@ -150,7 +150,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Takes three bytes at a time, as a pipe or a full disk may.
+    /// Writes at most three bytes at a time, as a pipe may.
     struct Reluctant(Vec<u8>);
 
     impl Write for Reluctant {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hashed_is_what_was_taken() {
+    fn hashes_only_what_was_written() {
         let mut hashed = Hashed { inner: Reluctant(Vec::new()), sha256: Sha256::new(), bytes: 0 };
         hashed.write_all(b"hello world").unwrap();
         assert_eq!((hashed.bytes, hashed.inner.0.as_slice()), (11, b"hello world".as_slice()));

@@ -1,4 +1,4 @@
-//! `datapackage.json`: what the columns of CSV files mean, for programs, in the form of Frictionless Data.
+//! `datapackage.json`: a description of CSV files for programs, as a Frictionless data package.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use crate::manifest::CsvDialect;
 pub struct Column {
     /// Its name in the header.
     pub name: &'static str,
-    /// What its cells hold; an empty cell is no value.
+    /// The type of its cells; an empty cell is a missing value.
     pub kind: Kind,
-    /// What it means, in one sentence without a full stop.
+    /// Its meaning, in one sentence without a full stop.
     pub description: &'static str,
 }
 
-/// What the cells of a column hold.
+/// The type of the cells of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any text.
@@ -34,9 +34,9 @@ pub enum Kind {
 /// One CSV file of a package.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource<'a> {
-    /// The file in the folder of the package.
+    /// The name of the file.
     pub file: &'static str,
-    /// What a row of it is.
+    /// What a row stands for.
     pub title: &'static str,
     /// Its columns, in order.
     pub columns: &'a [Column],
@@ -49,14 +49,14 @@ impl Column {
     }
 }
 
-/// Returns the text of `datapackage.json` for files that are written in a dialect.
+/// Returns the text of `datapackage.json`.
 pub fn package(name: &str, title: &str, resources: &[Resource<'_>], dialect: CsvDialect) -> String {
     let resources: Vec<_> = resources.iter().map(|resource| described(resource, dialect)).collect();
     let package =
         json!({ "name": name, "title": title, "profile": "tabular-data-package", "resources": resources });
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::pretty(&mut text);
-    // Values that were made here become JSON in memory.
+    // Writing JSON values to memory cannot fail.
     let _ = package.serialize(&mut serializer);
     text.push(b'\n');
     String::from_utf8_lossy(&text).into_owned()

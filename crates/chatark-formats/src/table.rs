@@ -1,4 +1,4 @@
-//! One CSV file and its rows: RFC 4180, UTF-8, an empty cell where there is no value.
+//! One CSV file and its rows: RFC 4180, UTF-8; a missing value is an empty cell.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::output::{Complete, Output};
 use crate::package::Column;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// What a spreadsheet takes as the beginning of a formula.
+/// Characters with which a formula begins in a spreadsheet.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// A CSV file that is being written.
@@ -23,7 +23,7 @@ pub struct Table {
     rows: u64,
 }
 
-/// The cells of the current row, filled from left to right.
+/// The current row, which is filled from left to right.
 pub struct Row {
     writer: csv::Writer<Output>,
     safe: bool,
@@ -31,21 +31,21 @@ pub struct Row {
 }
 
 impl fmt::Debug for Table {
-    /// Tells no text that people wrote, which the buffers are full of.
+    /// Leaves out the buffers, which hold what people wrote.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Table").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Row {
-    /// Tells no text that people wrote.
+    /// Leaves out the cells, which hold what people wrote.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Row").finish_non_exhaustive()
     }
 }
 
 impl Table {
-    /// Begins a file with its header row.
+    /// Begins a file and writes the header row.
     pub(crate) fn begin(
         folder: &Path,
         name: impl Into<Cow<'static, str>>,
@@ -63,7 +63,7 @@ impl Table {
         Ok(Self { row, rows: 0 })
     }
 
-    /// Writes one row, whose cells `fill` gives.
+    /// Writes one row with the cells that `fill` adds.
     pub fn write(&mut self, fill: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
         let written = fill(&mut self.row).and_then(|()| self.row.end());
         written.map_err(|error| self.row.failed(error))?;
@@ -71,7 +71,7 @@ impl Table {
         Ok(())
     }
 
-    /// Brings the file to disk.
+    /// Syncs the file to disk.
     pub(crate) fn finish(mut self) -> Result<Complete> {
         self.row.writer.flush().map_err(|error| self.row.failed(error))?;
         let output = self.row.writer.into_inner().map_err(|failure| {
@@ -83,7 +83,7 @@ impl Table {
 }
 
 impl Row {
-    /// Adds text from people or vendors, as it is or guarded.
+    /// Adds text from people or vendors, guarded against formulas if the dialect says so.
     pub fn text<'a>(&mut self, text: impl Into<Option<&'a str>>) -> io::Result<()> {
         let text = text.into().unwrap_or_default();
         if !(self.safe && text.starts_with(FORMULA)) {
@@ -95,7 +95,7 @@ impl Row {
         Ok(self.writer.write_field(&self.cell)?)
     }
 
-    /// Adds a time or a word of our own, which needs no guard.
+    /// Adds a value that Chatark writes itself and that cannot be a formula.
     pub fn value(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
         self.cell.clear();
         if let Some(value) = value {
@@ -109,12 +109,12 @@ impl Row {
         self.value(Some(count))
     }
 
-    /// Adds a decimal number without an exponent; what is not a number is left out, as in JSON.
+    /// Adds a decimal number without an exponent; NaN and infinity become an empty cell, as JSON has neither.
     pub fn number(&mut self, number: Option<f64>) -> io::Result<()> {
         self.value(number.filter(|number| number.is_finite()))
     }
 
-    /// Adds a list as a compact JSON array, or an empty cell where the list is empty.
+    /// Adds a list as a compact JSON array; an empty list becomes an empty cell.
     pub(crate) fn list<T: Serialize>(&mut self, items: impl Iterator<Item = T>) -> io::Result<()> {
         self.cell.clear();
         let mut items = items.peekable();

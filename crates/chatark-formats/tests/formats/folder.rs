@@ -1,4 +1,4 @@
-//! What happens to the folder: all or nothing, for nobody but the user.
+//! The output folder: all files or none, private to the user.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn an_unfinished_export_leaves_the_folder_as_it_was() {
 }
 
 #[test]
-fn an_unfinished_export_takes_its_folders_with_it() {
+fn an_unfinished_export_removes_the_folders_that_it_created() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("a/b/c");
     drop(Export::begin(&folder, &options(Format::ALL)).unwrap());
@@ -36,7 +36,7 @@ fn an_unfinished_export_takes_its_folders_with_it() {
 }
 
 #[test]
-fn what_a_killed_export_left_goes_and_what_a_live_one_writes_stays() {
+fn removes_the_files_of_a_killed_export_but_not_of_a_running_one() {
     let folder = tempfile::tempdir().unwrap();
     let abandoned = ".conversations.json.abc123.chatark-part";
     for name in [abandoned, ".theirs.part", "notes"] {
@@ -50,7 +50,7 @@ fn what_a_killed_export_left_goes_and_what_a_live_one_writes_stays() {
 }
 
 #[test]
-fn nothing_but_the_chosen_files_is_written() {
+fn writes_only_the_chosen_files() {
     let cases: [(&[Format], &[&str]); 3] = [
         (&[Format::Json], &["conversations.json", "manifest.json"]),
         (&[Format::Jsonl], &["conversations.jsonl", "manifest.json"]),
@@ -112,7 +112,7 @@ fn a_folder_in_the_place_of_a_file_is_a_storage_error() {
 }
 
 #[test]
-fn no_format_is_no_export() {
+fn an_export_without_a_format_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let error = Export::begin(&root.path().join("new"), &Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);

@@ -1,4 +1,4 @@
-//! `manifest.json`, and that it tells the truth about the files.
+//! `manifest.json`: its contents match the files.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::helpers::{export, export_into, names, options, state, text};
 use crate::samples;
 
 #[test]
-fn the_manifest_proves_the_files() {
+fn the_manifest_matches_the_files() {
     let (folder, manifest) = export(&samples::all());
     let rows: Vec<(&str, u64)> = manifest.files.iter().map(|file| (file.name.as_str(), file.rows)).collect();
     assert_eq!(
@@ -35,7 +35,7 @@ fn the_manifest_proves_the_files() {
 
 /// The digests of an empty file and of `[]` and a newline are the ones that `sha256sum` prints.
 #[test]
-fn the_bytes_of_a_manifest_are_fixed() {
+fn a_manifest_has_fixed_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let export =
         Export::begin(folder.path(), &options(&[Format::Jsonl, Format::Json, Format::Json])).unwrap();
