@@ -17,20 +17,13 @@ use chatark_core::{
 };
 use chatark_engine::now;
 use chatark_formats::{Export, Format, Options};
-use chatark_http::{ArrayFramer, Connector, HttpEvent, HttpObserver, Limits, Policy, RateLimiters};
+use chatark_http::{ArrayFramer, Connector, Limits};
 use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
 
 const AGENT: &str = "benchAgent01";
 const KEY: &str = "bench-key";
-
-#[derive(Debug)]
-struct Silent;
-
-impl HttpObserver for Silent {
-    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
-}
 
 /// A page of a vendor, as its API sends it, and what reads it.
 struct Sample {
@@ -85,14 +78,7 @@ fn provider(vendor: Vendor, base: &str) -> Box<dyn Provider> {
     let mut settings = Settings::default();
     settings.set("agent_id", AGENT);
     settings.set("base_url", base);
-    let connector = Connector {
-        source: "bench".to_owned(),
-        key: KEY.to_owned().into(),
-        gates: Arc::new(RateLimiters::default()),
-        budget: Arc::default(),
-        policy: Policy::default(),
-        watcher: Arc::new(Silent),
-    };
+    let connector = Connector::new("bench", KEY.into());
     match vendor {
         Vendor::ChatbaseV1 => chatark_chatbase_v1::connect(&settings, connector),
         Vendor::ChatbaseV2 => chatark_chatbase_v2::connect(&settings, connector),

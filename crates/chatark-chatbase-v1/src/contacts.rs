@@ -103,7 +103,7 @@ fn contacts(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
     let envelope: wire::Contacts = page.envelope(client, call)?;
     if envelope.data.is_none() {
         let message = "the answer has no array at `data`";
-        return Err(client.fault(call, ErrorKind::Malformed, message, page.request_id()));
+        return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
     }
     let total = envelope.total.and_then(|total| total.as_u64());
     Ok(People { found: page.elements, total })
@@ -122,7 +122,7 @@ fn leads(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
     };
     let Some(nested) = found else {
         let message = "the answer has no array at `collectedCustomers` or its `data`";
-        return Err(client.fault(call, ErrorKind::Malformed, message, page.request_id()));
+        return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
     };
     // An array at the first place has been cut into its elements, and is empty where it was.
     let found = if nested.is_empty() { page.elements } else { nested };

@@ -1,4 +1,4 @@
-//! How Chatbase v1 says no: `{"message"}`; compatible hosts may answer in v2's form.
+//! How Chatbase v1 reports errors: `{"message"}`; compatible hosts may answer in v2's form.
 
 use chatark_http::{ApiError, Dialect};
 
@@ -8,7 +8,7 @@ use crate::wire;
 pub(crate) struct ChatbaseV1Dialect;
 
 impl Dialect for ChatbaseV1Dialect {
-    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
+    fn parse_error(&self, _status: u16, body: &[u8]) -> ApiError {
         let Ok(failure) = serde_json::from_slice::<wire::Failure>(body) else {
             return ApiError::default();
         };
@@ -24,20 +24,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documented_errors_are_read() {
+    fn documented_errors_are_parsed() {
         let sample: Value =
             serde_json::from_str(include_str!("../tests/fixtures/chatbase-errors.json")).unwrap();
         for case in sample["v1"].as_array().unwrap() {
-            let refusal = ChatbaseV1Dialect.refusal(400, &serde_json::to_vec(&case["body"]).unwrap());
-            assert_eq!(refusal.message.as_deref(), case["body"]["message"].as_str());
+            let parsed = ChatbaseV1Dialect.parse_error(400, &serde_json::to_vec(&case["body"]).unwrap());
+            assert_eq!(parsed.message.as_deref(), case["body"]["message"].as_str());
         }
         let plan = &sample["v2"][3]["body"];
-        let refusal = ChatbaseV1Dialect.refusal(403, &serde_json::to_vec(plan).unwrap());
-        assert_eq!(refusal.code.as_deref(), Some("SUBSCRIPTION_API_RESTRICTED_PLAN"));
+        let parsed = ChatbaseV1Dialect.parse_error(403, &serde_json::to_vec(plan).unwrap());
+        assert_eq!(parsed.code.as_deref(), Some("SUBSCRIPTION_API_RESTRICTED_PLAN"));
         assert_eq!(
-            refusal.message.as_deref(),
+            parsed.message.as_deref(),
             Some("A Standard plan or higher is required to access the API")
         );
-        assert_eq!(ChatbaseV1Dialect.refusal(502, b"<html>"), ApiError::default());
+        assert_eq!(ChatbaseV1Dialect.parse_error(502, b"<html>"), ApiError::default());
     }
 }

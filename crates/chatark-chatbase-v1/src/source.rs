@@ -77,7 +77,7 @@ impl Provider for ChatbaseV1 {
     /// An unknown agent answers 200 with an empty page, so only an agent with conversations is confirmed.
     async fn check(&self) -> Result<AgentInfo> {
         let call = self.call().query("page", 1).query("size", 1);
-        let (page, clock_ahead_seconds) = self.client.json_dated::<wire::Envelope>(&call).await?;
+        let (page, clock_ahead_seconds) = self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
         let confirmed = page.data.is_some_and(|data| !data.is_empty());
         Ok(AgentInfo { name: None, confirmed, clock_ahead_seconds })
     }
@@ -352,7 +352,7 @@ impl<'a> PageWalk<'a> {
             return Ok(());
         }
         let message = format!("the vendor sends the same page again and again, up to page {}", self.page);
-        let error = self.provider.client.fault(&self.call, ErrorKind::Malformed, message, request_id);
+        let error = self.provider.client.error(&self.call, ErrorKind::Malformed, message, request_id);
         Err(error.hint("this host may not support `page`; report it to the vendor"))
     }
 }
@@ -363,7 +363,7 @@ fn refuse_no_array(client: &ApiClient, page: &Page, call: &Call) -> Result<()> {
         return Ok(());
     }
     let message = "the answer has no array at `data`";
-    Err(client.fault(call, ErrorKind::Malformed, message, page.request_id()))
+    Err(client.error(call, ErrorKind::Malformed, message, page.request_id()))
 }
 
 /// Returns the days to ask for. The vendor does not say in which zone its days begin nor whether the last one

@@ -90,7 +90,7 @@ impl Target for ChatbaseV1 {
             return Err(Error::new(ErrorKind::Unexpected, CREATE, "only contacts can be created"));
         }
         let call =
-            Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).adding(array_body("users", items));
+            Call::new(CREATE, ["chatbots", &self.agent_id, "contacts"]).create(array_body("users", items));
         let answer: Acknowledged = self.client.json(&call).await?;
         Ok(items.iter().map(|item| answer.id_of(&item.external_id)).collect())
     }

@@ -11,7 +11,7 @@ use chatark_core::{
     Batch, Channel, Checkpoint, ContactBatch, ContactList, ConversationId, Cursor, Error, ErrorKind,
     Provider, PullRequest, RawContact, Selection, Settings, Timestamp, Window,
 };
-use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
+use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
@@ -20,13 +20,6 @@ use serde_json::{Value, json};
 struct Vendor {
     server: MockServer,
     asked: Arc<Mutex<Vec<String>>>,
-}
-
-#[derive(Debug)]
-struct Silent;
-
-impl HttpObserver for Silent {
-    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 impl Vendor {
@@ -53,12 +46,8 @@ impl Vendor {
         settings.set("base_url", self.server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            source: "shop".to_owned(),
-            key: "sk-key".to_owned().into(),
-            gates: Arc::new(RateLimiters::default()),
-            budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
-            watcher: Arc::new(Silent),
+            ..Connector::new("shop", "sk-key".into())
         };
         connect(&settings, connector).unwrap()
     }

@@ -1,4 +1,4 @@
-//! How Chatbase v2 says no: `{"error": {"code", "message", "details"}}`.
+//! How Chatbase v2 reports errors: `{"error": {"code", "message", "details"}}`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ impl Dialect for ChatbaseV2Dialect {
         Some(Duration::from_secs(PACE.seconds))
     }
 
-    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
+    fn parse_error(&self, _status: u16, body: &[u8]) -> ApiError {
         let Ok(wire::Failure { error }) = serde_json::from_slice(body) else {
             return ApiError::default();
         };
@@ -46,7 +46,7 @@ mod tests {
 
     /// Every documented error of the sample keeps its code and its text word for word.
     #[test]
-    fn documented_errors_are_read() {
+    fn documented_errors_are_parsed() {
         let sample: Value =
             serde_json::from_str(include_str!("../tests/fixtures/chatbase-errors.json")).unwrap();
         let cases = sample["v2"].as_array().unwrap();
@@ -54,16 +54,16 @@ mod tests {
         for case in cases {
             let error = &case["body"]["error"];
             let body = serde_json::to_vec(&case["body"]).unwrap();
-            let refusal = ChatbaseV2Dialect.refusal(400, &body);
-            assert_eq!(refusal.code.as_deref(), error["code"].as_str());
-            let text = refusal.message.unwrap();
+            let parsed = ChatbaseV2Dialect.parse_error(400, &body);
+            assert_eq!(parsed.code.as_deref(), error["code"].as_str());
+            let text = parsed.message.unwrap();
             assert!(text.starts_with(error["message"].as_str().unwrap()), "{text}");
         }
         let body = serde_json::to_vec(&cases[0]["body"]).unwrap();
         assert_eq!(
-            ChatbaseV2Dialect.refusal(400, &body).message.as_deref(),
+            ChatbaseV2Dialect.parse_error(400, &body).message.as_deref(),
             Some("Invalid request (limit: Number must be less than or equal to 20)")
         );
-        assert_eq!(ChatbaseV2Dialect.refusal(502, b"<html>"), ApiError::default());
+        assert_eq!(ChatbaseV2Dialect.parse_error(502, b"<html>"), ApiError::default());
     }
 }

@@ -79,7 +79,7 @@ impl Provider for ChatbaseV2 {
 
     async fn check(&self) -> Result<AgentInfo> {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
-        match self.client.json_dated::<wire::Agent>(&call).await {
+        match self.client.json_with_clock_skew::<wire::Agent>(&call).await {
             Ok((agent, clock_ahead_seconds)) => {
                 let name = agent.name.or_else(|| agent.data?.name);
                 Ok(AgentInfo { name, confirmed: true, clock_ahead_seconds })
@@ -87,7 +87,8 @@ impl Provider for ChatbaseV2 {
             // A key for exports alone may not read agents: the export itself then proves key and plan.
             Err(error) if lacks_scope(&error) => {
                 let call = self.export_call().query("limit", 1);
-                let (_, clock_ahead_seconds) = self.client.json_dated::<wire::Envelope>(&call).await?;
+                let (_, clock_ahead_seconds) =
+                    self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
                 Ok(AgentInfo { name: None, confirmed: false, clock_ahead_seconds })
             }
             Err(error) => Err(error),
@@ -183,7 +184,7 @@ impl ChatbaseV2 {
         let call = self.export_call();
         let Some(conversations) = self.by_id(id).await? else {
             let message = "this deployment ignores `conversationId` and answers with other conversations";
-            let error = self.client.fault(&call, ErrorKind::Refused, message, None);
+            let error = self.client.error(&call, ErrorKind::Refused, message, None);
             return Err(error.hint("pull the whole source in place of single conversations"));
         };
         let mut facts = PageMetadata { pages: 1, ..PageMetadata::default() };
@@ -211,7 +212,7 @@ impl ChatbaseV2 {
             return Ok(envelope.pagination);
         }
         let message = "the answer has no array at `data`";
-        Err(self.client.fault(call, ErrorKind::Malformed, message, page.request_id()))
+        Err(self.client.error(call, ErrorKind::Malformed, message, page.request_id()))
     }
 
     /// Returns the cursor of the next page, or `None` at the end.

@@ -77,7 +77,7 @@ impl Target for ChatbaseV2 {
                 "knowledge is created one source at a time",
             ));
         };
-        let call = Call::new(CREATE, ["agents", &self.agent_id, "sources"]).adding(item.create_body.clone());
+        let call = Call::new(CREATE, ["agents", &self.agent_id, "sources"]).create(item.create_body.clone());
         match self.client.json::<NewSource>(&call).await {
             Err(error) if lacks_scope(&error) => Err(error.hint(SCOPE)),
             answer => Ok(vec![answer?.id()]),

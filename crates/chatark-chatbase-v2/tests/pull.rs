@@ -11,7 +11,7 @@ use chatark_core::{
     AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Held, Known,
     PageMetadata, Provider, PullRequest, Selection, Settings, Surface, Timestamp, Window,
 };
-use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
+use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
@@ -20,13 +20,6 @@ use serde_json::{Value, json};
 struct Vendor {
     server: MockServer,
     asked: Arc<Mutex<Vec<String>>>,
-}
-
-#[derive(Debug)]
-struct Silent;
-
-impl HttpObserver for Silent {
-    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
 }
 
 impl Vendor {
@@ -53,12 +46,8 @@ impl Vendor {
         settings.set("base_url", self.server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            source: "shop".to_owned(),
-            key: "sk-key".to_owned().into(),
-            gates: Arc::new(RateLimiters::default()),
-            budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
-            watcher: Arc::new(Silent),
+            ..Connector::new("shop", "sk-key".into())
         };
         connect(&settings, connector).unwrap()
     }
@@ -227,7 +216,7 @@ async fn the_walk_ends_where_the_vendor_says_so_or_gives_no_cursor() {
 async fn more_without_a_cursor_is_malformed_after_the_pages_before_it() {
     let stuck = page_that(&["b"], &json!({"cursor": null, "hasMore": true}));
     let vendor = Vendor::new([page(&["a"], Some("c1")), stuck]).await;
-    check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor to go on with");
+    check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor for the next one");
     vendor.check_asked(&["export", "export&cursor=c1"]);
 }
 
@@ -306,7 +295,7 @@ async fn a_window_and_a_channel_are_asked_for_in_the_vendor_s_words() {
     vendor.pull_whole(PullRequest { channel: Some(Channel::Sms), ..whole() }).await;
     vendor.check_asked(&[
         "agent/conversations/export?startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z&limit=20",
-        "agent/conversations/export?source=Zendesk%2CZendesk+Messaging&limit=20",
+        "agent/conversations/export?source=Zendesk%2CZendesk%20Messaging&limit=20",
         "export",
     ]);
 }

@@ -8,18 +8,11 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::connect;
 use chatark_core::{Batch, Checkpoint, Error, PullRequest, Settings, Timestamp};
-use chatark_http::{Connector, HttpEvent, HttpObserver, Policy, RateLimiters};
+use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-#[derive(Debug)]
-struct Silent;
-
-impl HttpObserver for Silent {
-    fn notice(&self, _source: &str, _notice: &HttpEvent) {}
-}
 
 /// How a vendor departs from its documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,12 +99,8 @@ impl Vendor {
         settings.set("base_url", server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            source: "shop".to_owned(),
-            key: "sk-key".to_owned().into(),
-            gates: Arc::new(RateLimiters::default()),
-            budget: Arc::default(),
             policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
-            watcher: Arc::new(Silent),
+            ..Connector::new("shop", "sk-key".into())
         };
         let provider = connect(&settings, connector).unwrap();
         let mut stream = provider.pull(request);

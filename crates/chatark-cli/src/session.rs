@@ -43,7 +43,7 @@ impl From<io::Error> for Failure {
 /// A config, and the names that were asked for.
 pub(crate) struct Session {
     pub(crate) config: Config,
-    gates: Arc<RateLimiters>,
+    rate_limiters: Arc<RateLimiters>,
     budget: Arc<Budget>,
 }
 
@@ -60,7 +60,7 @@ impl Session {
             LoadError::Unread(error) => Failure::Error(error),
             LoadError::Mistakes(mistakes) => Failure::Config(mistakes),
         })?;
-        Ok(Self { config, gates: Arc::default(), budget: Arc::default() })
+        Ok(Self { config, rate_limiters: Arc::default(), budget: Arc::default() })
     }
 
     /// Limits what all sources together may spend. The time begins now.
@@ -143,12 +143,11 @@ impl Session {
 
     fn connector(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Connector {
         Connector {
-            source: source.name.to_string(),
-            key,
-            gates: Arc::clone(&self.gates),
+            rate_limiters: Arc::clone(&self.rate_limiters),
             budget: Arc::clone(&self.budget),
             policy: self.config.policy,
-            watcher: Arc::new(ui.clone()),
+            observer: Arc::new(ui.clone()),
+            ..Connector::new(source.name.to_string(), key)
         }
     }
 

@@ -258,11 +258,11 @@ impl chatark_migrate::Progress for Ui {
 }
 
 impl HttpObserver for Ui {
-    fn notice(&self, source: &str, notice: &HttpEvent) {
-        if let HttpEvent::Waiting { why, wait } = notice
+    fn on_event(&self, source: &str, event: &HttpEvent) {
+        if let HttpEvent::Waiting { reason, wait } = event
             && *wait >= SHORT_WAIT
         {
-            self.say(&format!("{source}: waiting {:.0} s: {why}", wait.as_secs_f64().ceil()));
+            self.say(&format!("{source}: waiting {:.0} s: {reason}", wait.as_secs_f64().ceil()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How Convocore says no: `{message, code, issues?}`, `{error: {code, message}}` or `{success: false, message}`.
+//! How Convocore reports errors: `{message, code, issues?}`, `{error: {code, message}}` or `{success: false, message}`.
 
 use chatark_core::ErrorKind;
 use chatark_http::{ApiError, Dialect};
@@ -6,15 +6,15 @@ use serde::de::IgnoredAny;
 
 use crate::wire;
 
-const FORBIDDEN: &str = "the vendor's plan or add-on does not allow to read conversations through the API: the owner of the workspace changes that on the billing page of the vendor's dashboard; then run the same command again";
+const FORBIDDEN: &str = "the vendor's plan or add-on does not include reading conversations through the API: the owner of the workspace can change that on the billing page of the vendor's dashboard; then run the same command again";
 
 #[derive(Debug)]
 pub(crate) struct ConvocoreV3Dialect;
 
 impl Dialect for ConvocoreV3Dialect {
-    fn refusal(&self, status: u16, body: &[u8]) -> ApiError {
+    fn parse_error(&self, status: u16, body: &[u8]) -> ApiError {
         let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
-        // The vendor's word for a client that hung up, worth another attempt.
+        // The vendor's status for a client that disconnected: worth another attempt.
         let kind = (status == 499).then_some(ErrorKind::Unavailable);
         ApiError {
             code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
@@ -25,8 +25,8 @@ impl Dialect for ConvocoreV3Dialect {
     }
 }
 
-/// Reads a refusal inside a success, whose code stands in for the status.
-pub(crate) fn refusal_inside<T>(answer: &wire::Answer<T>) -> ApiError {
+/// Parses an error under a success status, whose code takes the place of the status.
+pub(crate) fn embedded_error<T>(answer: &wire::Answer<T>) -> ApiError {
     let kind = match answer.code() {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
         Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
@@ -49,7 +49,7 @@ mod tests {
 
     /// Every known error keeps its code and its text word for word, whichever envelope it comes in.
     #[test]
-    fn the_errors_of_the_sample_are_read() {
+    fn documented_errors_are_parsed() {
         let sample: Value =
             serde_json::from_str(include_str!("../tests/fixtures/convocore-errors.json")).unwrap();
         let cases = sample["cases"].as_array().unwrap();
@@ -57,44 +57,44 @@ mod tests {
         for case in cases {
             let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
             let body = &case["body"];
-            let told = if body["error"].is_object() { &body["error"] } else { body };
-            let refusal = ConvocoreV3Dialect.refusal(status, &serde_json::to_vec(body).unwrap());
-            assert_eq!(refusal.code.as_deref(), told["code"].as_str());
-            let text = refusal.message.unwrap();
-            assert!(text.starts_with(told["message"].as_str().unwrap()), "{text}");
-            assert_eq!((refusal.kind, refusal.hint.is_some()), (None, status == 403));
+            let expected = if body["error"].is_object() { &body["error"] } else { body };
+            let parsed = ConvocoreV3Dialect.parse_error(status, &serde_json::to_vec(body).unwrap());
+            assert_eq!(parsed.code.as_deref(), expected["code"].as_str());
+            let text = parsed.message.unwrap();
+            assert!(text.starts_with(expected["message"].as_str().unwrap()), "{text}");
+            assert_eq!((parsed.kind, parsed.hint.is_some()), (None, status == 403));
         }
     }
 
     #[test]
-    fn the_framework_s_issues_are_appended() {
+    fn validation_issues_are_appended_to_the_message() {
         let body = json!({"message": "Input validation failed", "code": "BAD_REQUEST", "issues": [
             {"path": ["tool", "description"], "message": "Required"},
             {"path": ["ids", 0], "message": "Too long"},
             {"message": "Bad"}, "no object",
         ]});
         assert_eq!(
-            ConvocoreV3Dialect.refusal(400, body.to_string().as_bytes()).message.as_deref(),
+            ConvocoreV3Dialect.parse_error(400, body.to_string().as_bytes()).message.as_deref(),
             Some("Input validation failed (tool.description: Required; ids.0: Too long; Bad)")
         );
     }
 
     #[test]
-    fn other_bodies_say_nothing() {
-        assert_eq!(ConvocoreV3Dialect.refusal(502, b"<html>"), ApiError::default());
-        assert_eq!(ConvocoreV3Dialect.refusal(429, b""), ApiError::default());
-        assert_eq!(ConvocoreV3Dialect.refusal(403, b"no").hint.as_deref(), Some(FORBIDDEN));
-        assert_eq!(ConvocoreV3Dialect.refusal(499, b"").kind, Some(ErrorKind::Unavailable));
+    fn other_bodies_give_no_message() {
+        assert_eq!(ConvocoreV3Dialect.parse_error(502, b"<html>"), ApiError::default());
+        assert_eq!(ConvocoreV3Dialect.parse_error(429, b""), ApiError::default());
+        assert_eq!(ConvocoreV3Dialect.parse_error(403, b"no").hint.as_deref(), Some(FORBIDDEN));
+        assert_eq!(ConvocoreV3Dialect.parse_error(499, b"").kind, Some(ErrorKind::Unavailable));
     }
 
     #[track_caller]
     fn check_inside(body: Value, says_no: bool, kind: Option<ErrorKind>) {
         let answer: wire::Answer<Value> = serde_json::from_value(body).unwrap();
-        assert_eq!((answer.says_no(), refusal_inside(&answer).kind), (says_no, kind));
+        assert_eq!((answer.says_no(), embedded_error(&answer).kind), (says_no, kind));
     }
 
     #[test]
-    fn a_refusal_inside_a_success_is_seen() {
+    fn an_error_under_a_success_status_is_found() {
         let forbidden = json!({"success": false, "code": "FORBIDDEN", "message": "no"});
         check_inside(forbidden, true, Some(ErrorKind::Forbidden));
         let not_found = json!({"error": {"code": "NOT_FOUND", "message": "no"}});

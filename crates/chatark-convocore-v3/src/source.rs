@@ -11,13 +11,13 @@ use chatark_core::{
     ErrorKind, Estimate, Increments, Issue, Issues, Pace, PageMetadata, Provider, PullRequest,
     RawConversation, Result, Selection, SettingProblem, Settings, Surface, Timestamp, Window, Zone,
 };
-use chatark_http::{ApiClient, Call, Connector, CursorGuard, Event};
+use chatark_http::{ApiClient, ArrayEvent, Call, Connector, CursorGuard};
 use futures_util::stream;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::{Config, SETTINGS};
-use crate::dialect::{ConvocoreV3Dialect, refusal_inside};
+use crate::dialect::{ConvocoreV3Dialect, embedded_error};
 use crate::outlet::{Outlet, batches};
 use crate::wire::Answer;
 use crate::{map, wire};
@@ -88,11 +88,12 @@ impl Provider for ConvocoreV3 {
 
     async fn check(&self) -> Result<AgentInfo> {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
-        let (document, clock_ahead_seconds) = self.client.json_dated::<Box<RawValue>>(&call).await?;
+        let (document, clock_ahead_seconds) =
+            self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
         let document = document.get().as_bytes();
         let answer: Answer<wire::Agent> = self.client.decode(&call, document, None)?;
         if answer.says_no() {
-            return Err(self.client.refused(&call, refusal_inside(&answer), None));
+            return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
         let agent = match answer.data {
             Some(agent) => agent,
@@ -110,22 +111,22 @@ impl Provider for ConvocoreV3 {
             estimate.conversations = Some(ids.len() as u64);
             estimate.requests = Some(requests(ids.clone()).len() as u64);
         }
-        let mut elements = self.client.elements(&call, "data");
+        let mut elements = self.client.array(call.clone(), "data");
         loop {
             match elements.next().await? {
-                Event::Restarted => {}
+                ArrayEvent::Restarted => {}
                 // Whatever follows is left unread: leaving it closes the connection.
-                Event::Element(_) => {
+                ArrayEvent::Element(_) => {
                     estimate.requests = Some(1);
                     estimate.notes.push("this deployment gives everything in one answer".to_owned());
                     return Ok(estimate);
                 }
-                Event::End => break,
+                ArrayEvent::End => break,
             }
         }
         let answer: Answer<Value> = elements.envelope()?;
         if answer.says_no() {
-            return Err(self.client.refused(&call, refusal_inside(&answer), elements.request_id()));
+            return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
         let facts = self.said(&answer, 0, &mut None);
         estimate.quota_left = facts.quota_left;
@@ -184,17 +185,17 @@ impl ConvocoreV3 {
         wanted: Option<&HashSet<ConversationId>>,
         outlet: &Outlet,
     ) -> Result<Response> {
-        let mut elements = self.client.elements(call, "data");
+        let mut elements = self.client.array(call.clone(), "data");
         let (mut rest, mut size, mut counts) = (Vec::new(), 0, Counts::default());
         loop {
             let raw = match elements.next().await? {
-                Event::Element(bytes) => raw(bytes),
+                ArrayEvent::Element(bytes) => raw(bytes),
                 // What was handed over comes again, which the archive recognises.
-                Event::Restarted => {
+                ArrayEvent::Restarted => {
                     (rest, size, counts) = (Vec::new(), 0, Counts::default());
                     continue;
                 }
-                Event::End => break,
+                ArrayEvent::End => break,
             };
             counts.elements += 1;
             if let Some(wanted) = wanted {
@@ -214,11 +215,11 @@ impl ConvocoreV3 {
         let answer: Answer<Value> = elements.envelope()?;
         let request_id = elements.request_id().map(str::to_owned);
         if answer.says_no() {
-            return Err(self.client.refused(call, refusal_inside(&answer), request_id.as_deref()));
+            return Err(self.client.api_error(call, embedded_error(&answer), request_id.as_deref()));
         }
         if !answer.data.as_ref().is_some_and(Value::is_array) {
             let message = "the answer has no array at `data`";
-            return Err(self.client.fault(call, ErrorKind::Malformed, message, request_id.as_deref()));
+            return Err(self.client.error(call, ErrorKind::Malformed, message, request_id.as_deref()));
         }
         Ok(Response { answer, request_id, rest, counts })
     }
@@ -290,12 +291,12 @@ impl ConvocoreV3 {
             answer => answer?,
         };
         if answer.says_no() {
-            return Err(self.client.refused(&call, refusal_inside(&answer), None));
+            return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
         let facts = self.said(&answer, 1, summary);
         let Some(data) = answer.data else {
             let message = "the answer has no conversation at `data`";
-            return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
+            return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
         let conversation = raw(Box::<str>::from(data).into_string().into());
         Ok(unfinished(vec![conversation], facts))

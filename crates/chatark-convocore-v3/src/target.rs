@@ -14,7 +14,7 @@ use chatark_target::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::dialect::refusal_inside;
+use crate::dialect::embedded_error;
 use crate::source::{ConvocoreV3, open_account};
 use crate::wire::{Answer, Created, Leads, Row, Written};
 use crate::{DESCRIPTOR, pack};
@@ -121,7 +121,7 @@ impl Target for ConvocoreV3 {
             return Ok(());
         }
         let call = Call::new(REPLACE, ["agents", &self.agent_id, "convos", id, "messages"])
-            .replacing(item.complete_body.clone());
+            .replace(item.complete_body.clone());
         let written: Written = match self.data(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(error.with("conversation", id).hint(UNREACHABLE));
@@ -132,7 +132,7 @@ impl Target for ConvocoreV3 {
             None => Ok(()),
             Some(number) => {
                 let message = format!("the vendor confirms {number} of {} messages", item.messages);
-                Err(self.client.fault(&call, ErrorKind::Incomplete, message, None).with("conversation", id))
+                Err(self.client.error(&call, ErrorKind::Incomplete, message, None).with("conversation", id))
             }
         }
     }
@@ -152,17 +152,17 @@ impl Target for ConvocoreV3 {
 
 impl ConvocoreV3 {
     async fn create_conversation(&self, item: &OutboundItem) -> Result<String> {
-        let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).adding(item.create_body.clone());
+        let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).create(item.create_body.clone());
         let created: Created = self.data(&call).await?;
         created.id.ok_or_else(|| {
             let message = "the response has no id of the new conversation";
-            self.client.fault(&call, ErrorKind::Malformed, message, None).doubtful()
+            self.client.error(&call, ErrorKind::Malformed, message, None).ambiguous()
         })
     }
 
     async fn create_leads(&self, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
-            .adding(array_body("leads", items));
+            .create(array_body("leads", items));
         let answer: Answer<Value> = self.client.json(&call).await?;
         if answer.says_no() {
             return Err(self.unsuccessful(&call, &answer));
@@ -171,7 +171,7 @@ impl ConvocoreV3 {
             None => Ok(vec![None; items.len()]),
             Some(count) => {
                 let message = format!("the vendor confirms {count} of {} leads", items.len());
-                Err(self.client.fault(&call, ErrorKind::Incomplete, message, None).doubtful())
+                Err(self.client.error(&call, ErrorKind::Incomplete, message, None).ambiguous())
             }
         }
     }
@@ -179,10 +179,10 @@ impl ConvocoreV3 {
     /// Returns the error of an unsuccessful response with status 200. It is ambiguous unless its code rules out that
     /// anything was done.
     fn unsuccessful<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
-        let error = self.client.refused(call, refusal_inside(answer), None);
+        let error = self.client.api_error(call, embedded_error(answer), None);
         let is_certain = error.kind() != ErrorKind::Refused
             || answer.code().is_some_and(|code| REJECTIONS.contains(&code));
-        if is_certain { error } else { error.doubtful() }
+        if is_certain { error } else { error.ambiguous() }
     }
 
     /// Sends a request and returns the `data` of the response.
@@ -193,7 +193,7 @@ impl ConvocoreV3 {
         }
         answer.data.ok_or_else(|| {
             let message = "the response has nothing at `data`";
-            self.client.fault(call, ErrorKind::Malformed, message, None).doubtful()
+            self.client.error(call, ErrorKind::Malformed, message, None).ambiguous()
         })
     }
 
@@ -203,11 +203,11 @@ impl ConvocoreV3 {
         loop {
             let answer: Answer<Vec<Row>> = self.client.json(&call).await?;
             if answer.says_no() {
-                return Err(self.client.refused(&call, refusal_inside(&answer), None));
+                return Err(self.client.api_error(&call, embedded_error(&answer), None));
             }
             let Some(rows) = &answer.data else {
                 let message = "the response has no array at `data`";
-                return Err(self.client.fault(&call, ErrorKind::Malformed, message, None));
+                return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
             };
             for row in rows {
                 self.visit(row, visitor).await?;

@@ -63,7 +63,7 @@ struct Inner {
     facts: Vec<(&'static str, String)>,
     hint: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
-    is_doubtful: bool,
+    is_ambiguous: bool,
 }
 
 impl Error {
@@ -76,7 +76,7 @@ impl Error {
             facts: Vec::new(),
             hint: None,
             cause: None,
-            is_doubtful: false,
+            is_ambiguous: false,
         }))
     }
 
@@ -101,16 +101,16 @@ impl Error {
         self
     }
 
-    /// Says that what was asked for may have been done all the same.
+    /// Marks the outcome as ambiguous: the request may have had its effect in spite of this error.
     #[must_use]
-    pub fn doubtful(mut self) -> Self {
-        self.0.is_doubtful = true;
+    pub fn ambiguous(mut self) -> Self {
+        self.0.is_ambiguous = true;
         self
     }
 
-    /// Returns whether what was asked for may have been done all the same, as where an answer did not arrive.
-    pub fn is_doubtful(&self) -> bool {
-        self.0.is_doubtful
+    /// Returns whether the request may have had its effect in spite of this error, as after a lost response.
+    pub fn is_ambiguous(&self) -> bool {
+        self.0.is_ambiguous
     }
 
     /// Returns what went wrong.

@@ -5,6 +5,7 @@
 //!
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 
+pub mod clock;
 pub mod error;
 pub mod fields;
 pub mod identifier;
@@ -18,6 +19,7 @@ pub mod stats;
 pub mod time;
 pub mod vocabulary;
 
+pub use clock::Clock;
 pub use error::{Error, ErrorKind, Result};
 pub use identifier::IdentifierKind;
 pub use ids::{ConversationId, SourceName};

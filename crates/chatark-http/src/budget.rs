@@ -8,11 +8,11 @@ use tokio::time::Instant;
 /// The most that a run may spend; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BudgetLimits {
-    /// Requests to vendors, those that are repeated after a failure included.
+    /// Requests to vendors, retries included.
     pub requests: Option<u64>,
-    /// Units of a metered quota. Known only from an answer, so that a run may pass it by what one answer cost.
+    /// Units of a metered quota. Known only from a response, so a run may exceed it by what one response cost.
     pub quota: Option<u64>,
-    /// Time since the budget was made.
+    /// Time since the budget was created.
     pub duration: Option<Duration>,
 }
 
@@ -32,39 +32,39 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Makes a budget. Its time begins now.
+    /// Creates a budget. Its time begins now.
     pub fn new(limits: BudgetLimits) -> Self {
         let deadline = limits.duration.and_then(|duration| Instant::now().checked_add(duration));
         Self { limits, deadline, requests: AtomicU64::new(0), quota: AtomicU64::new(0) }
     }
 
-    /// Returns how many requests have been made.
+    /// Returns how many requests have been sent.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Counts what an answer cost.
+    /// Counts what a response cost.
     pub(crate) fn spend_quota(&self, units: u64) {
         self.quota.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// Takes one request, or says what has been spent.
+    /// Takes one request, or returns which limit is spent.
     pub(crate) fn take_request(&self) -> Result<(), String> {
         if let Some(quota) = self.limits.quota.filter(|quota| self.quota.load(Ordering::Relaxed) >= *quota) {
             return Err(format!("the budget of {quota} units of the vendor's quota is spent"));
         }
         if self.is_over(Instant::now()) {
-            return Err(self.time_is_over());
+            return Err(self.time_is_spent());
         }
         let most = self.limits.requests.unwrap_or(u64::MAX);
         let taken = self
             .requests
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| (made < most).then(|| made + 1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| (sent < most).then(|| sent + 1));
         let plural = if most == 1 { "" } else { "s" };
         taken.map(|_| ()).map_err(|_| format!("the budget of {most} request{plural} is spent"))
     }
 
-    /// Returns the sooner of an instant and the end of the budget's time.
+    /// Returns the earlier of an instant and the end of the budget's time.
     pub(crate) fn sooner(&self, instant: Instant) -> Instant {
         self.deadline.map_or(instant, |deadline| deadline.min(instant))
     }
@@ -74,7 +74,8 @@ impl Budget {
         self.deadline.is_some_and(|deadline| deadline <= instant)
     }
 
-    pub(crate) fn time_is_over(&self) -> String {
+    /// Returns the message for a budget whose time is over.
+    pub(crate) fn time_is_spent(&self) -> String {
         let duration = humantime::format_duration(self.limits.duration.unwrap_or_default());
         format!("the budget of {duration} is spent")
     }

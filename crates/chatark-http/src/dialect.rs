@@ -1,47 +1,53 @@
 //! What differs between vendors at the level of HTTP, and nothing else.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use chatark_core::ErrorKind;
-use reqwest::header::HeaderMap;
+use chatark_core::{ErrorKind, Timestamp};
+use reqwest::header::{HeaderMap, HeaderName};
 
-use crate::backoff;
+use crate::headers;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// How one vendor speaks HTTP.
 pub trait Dialect: fmt::Debug + Send + Sync {
-    /// Reads the body of an answer that is no success. The default finds nothing.
-    fn refusal(&self, _status: u16, _body: &[u8]) -> ApiError {
+    /// Parses the body of a response without a success status. The default finds nothing.
+    fn parse_error(&self, _status: u16, _body: &[u8]) -> ApiError {
         ApiError::default()
     }
 
-    /// Returns the length of the window in which the vendor counts requests, where its documents tell it.
+    /// Returns the length of the window in which the vendor counts requests, if it is documented.
     fn window(&self) -> Option<Duration> {
         None
     }
 
-    /// Reads the pace from the headers of any answer. The default knows `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
-    fn pacing(&self, headers: &HeaderMap, now: SystemTime) -> Pacing {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    /// Reads the rate limit from the headers of any response, against the wall clock.
+    ///
+    /// The default knows `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    fn pacing(&self, headers: &HeaderMap, now: Timestamp) -> Pacing {
+        let number = |name| headers::text(headers, name)?.parse().ok();
         Pacing {
-            limit: number("x-ratelimit-limit"),
+            limit: number(&LIMIT),
             window: self.window(),
-            remaining: number("x-ratelimit-remaining"),
-            resets_in: backoff::until_reset(headers, "x-ratelimit-reset", now),
+            remaining: number(&REMAINING),
+            resets_in: headers::until_reset(headers, &RESET, now),
         }
     }
 }
 
-/// What a vendor says with an answer that is no success.
+/// What a vendor says when it does not do what it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiError {
     /// The vendor's error code.
     pub code: Option<String>,
-    /// The vendor's text for people, shown word for word.
+    /// The vendor's message, shown word for word.
     pub message: Option<String>,
-    /// What it means, where that does not follow from the status.
+    /// What it means, if that does not follow from the status.
     pub kind: Option<ErrorKind>,
-    /// The next step that the user can take, where it does not follow from the kind.
+    /// The next step that the user can take, if it does not follow from the kind.
     pub hint: Option<String>,
 }
 

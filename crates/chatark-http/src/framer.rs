@@ -1,10 +1,10 @@
 //! Cuts one huge JSON array out of a response while it arrives.
 //!
-//! A response may hold every conversation of an account in one array. [`ArrayFramer`] is fed the body in
-//! chunks of any size and hands out whole elements as bytes, so that memory holds one element at a time. What
-//! surrounds the array, the *envelope*, is kept with the array emptied and can be decoded as usual at the end.
+//! A response may hold every conversation of an account in one array. [`ArrayFramer`] takes the body in chunks of
+//! any size and returns whole elements as bytes, so that memory holds one element at a time. The rest of the
+//! document, the *envelope*, is kept with the array emptied and can be decoded as usual at the end.
 //!
-//! The framer finds boundaries; it does not validate. Whether an element is good JSON is for its reader to say.
+//! The framer finds boundaries; it does not validate. Whoever reads an element finds out whether it is valid JSON.
 
 use std::fmt;
 
@@ -30,31 +30,31 @@ impl Default for Limits {
 pub enum FrameError {
     /// An element is larger than the limit.
     ElementTooLarge,
-    /// What surrounds the array is larger than the limit.
+    /// The envelope is larger than the limit.
     EnvelopeTooLarge,
-    /// The body ended in the middle of the document.
+    /// The body ended before the document did.
     Cut,
-    /// The body does not begin like a JSON document.
+    /// The body does not begin with an object or an array.
     NotJson,
 }
 
 impl fmt::Display for FrameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::ElementTooLarge => "one conversation is larger than the limit",
-            Self::EnvelopeTooLarge => "what surrounds the conversations is larger than the limit",
-            Self::Cut => "the body ends in the middle of the document",
-            Self::NotJson => "the body is not JSON",
+            Self::ElementTooLarge => "one record is larger than the limit",
+            Self::EnvelopeTooLarge => "the response without its records is larger than the limit",
+            Self::Cut => "the response is cut off",
+            Self::NotJson => "the response is not JSON",
         })
     }
 }
 
-/// A push parser that yields the elements of one array and keeps the rest.
+/// A push parser that returns the elements of one array and keeps the envelope.
 ///
 /// The array is the value of one key of the top-level object, or the document itself.
 #[derive(Debug)]
 pub struct ArrayFramer {
-    key: &'static str,
+    key: String,
     limits: Limits,
     chunk: Bytes,
     at: usize,
@@ -77,12 +77,12 @@ enum Place {
     },
 }
 
-/// Where the scanner is in what surrounds the array.
+/// Where the scanner is in the envelope.
 #[derive(Debug, Clone, Copy)]
 struct Envelope {
     depth: usize,
     text: Text,
-    /// Where the latest text of the top-level object begins in the envelope.
+    /// Where the latest string of the top-level object begins in the envelope.
     key_from: usize,
     key_state: KeyState,
 }
@@ -91,12 +91,12 @@ struct Envelope {
 enum KeyState {
     /// Before the document has begun.
     Start,
-    /// Where a key is due.
-    Due,
-    /// After a key, before its colon; true for the key that is looked for.
-    Read(bool),
-    /// Where the value of the key that is looked for is due.
-    Wanted,
+    /// Where a key is expected.
+    KeyExpected,
+    /// After a key, before its colon; true if it is the array's.
+    AfterKey(bool),
+    /// Where the value of the array's key is expected.
+    ArrayExpected,
     /// Anywhere else.
     Other,
 }
@@ -124,11 +124,11 @@ enum Kind {
 }
 
 impl ArrayFramer {
-    /// Creates a framer for the array under `key`.
-    pub fn new(key: &'static str, limits: Limits) -> Self {
+    /// Creates a framer for the array under a key.
+    pub fn new(key: impl Into<String>, limits: Limits) -> Self {
         let start = Envelope { depth: 0, text: Text::Outside, key_from: 0, key_state: KeyState::Start };
         Self {
-            key,
+            key: key.into(),
             limits,
             chunk: Bytes::new(),
             at: 0,
@@ -138,14 +138,14 @@ impl ArrayFramer {
         }
     }
 
-    /// Takes the next chunk. The previous one must have been used up: call [`Self::next_element`] until `None`.
+    /// Takes the next chunk. The previous one must be used up: call [`Self::next_element`] until it returns `None`.
     pub fn feed(&mut self, chunk: Bytes) {
         debug_assert!(self.at >= self.chunk.len(), "a chunk was fed before the last one was used up");
         self.chunk = chunk;
         self.at = 0;
     }
 
-    /// Returns the next whole element, or `None` where the chunk is used up.
+    /// Returns the next whole element, or `None` once the chunk is used up.
     pub fn next_element(&mut self) -> Result<Option<Bytes>, FrameError> {
         while self.at < self.chunk.len() {
             let element = match self.place {
@@ -166,7 +166,7 @@ impl ArrayFramer {
         Ok(None)
     }
 
-    /// Ends the document and returns the envelope, in which the array is empty.
+    /// Ends the document and returns the envelope. Fails if the document is not complete.
     pub fn finish(self) -> Result<Bytes, FrameError> {
         match self.place {
             Place::Envelope(Envelope { depth: 0, text: Text::Outside, key_state, .. })
@@ -184,7 +184,7 @@ impl ArrayFramer {
             if self.envelope.len() >= self.limits.envelope {
                 return Err(FrameError::EnvelopeTooLarge);
             }
-            let enters = envelope.step(byte, &self.envelope, self.key)?;
+            let enters = envelope.step(byte, &self.envelope, &self.key)?;
             self.envelope.push(byte);
             if enters {
                 self.at += offset + 1;
@@ -243,7 +243,7 @@ impl ArrayFramer {
 }
 
 impl Envelope {
-    /// Takes one byte and returns whether it opens the array that is looked for.
+    /// Takes one byte, and returns whether it opens the array.
     fn step(&mut self, byte: u8, before: &[u8], key: &str) -> Result<bool, FrameError> {
         match (self.text, byte) {
             (Text::Escape, _) => self.text = Text::Inside,
@@ -260,23 +260,24 @@ impl Envelope {
     }
 
     fn step_outside(&mut self, byte: u8) -> Result<bool, FrameError> {
-        let due = self.key_state;
+        let state = self.key_state;
         match byte {
-            b'[' if due == KeyState::Wanted || due == KeyState::Start => {
+            b'[' if state == KeyState::ArrayExpected || state == KeyState::Start => {
                 self.key_state = KeyState::Other;
                 return Ok(true);
             }
-            _ if due == KeyState::Start && byte != b'{' => return Err(FrameError::NotJson),
+            _ if state == KeyState::Start && byte != b'{' => return Err(FrameError::NotJson),
             b'{' | b'[' => {
                 self.depth += 1;
-                self.key_state = if due == KeyState::Start { KeyState::Due } else { KeyState::Other };
+                self.key_state =
+                    if state == KeyState::Start { KeyState::KeyExpected } else { KeyState::Other };
             }
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 self.key_state = KeyState::Other;
             }
-            b':' if due == KeyState::Read(true) => self.key_state = KeyState::Wanted,
-            b',' if self.depth == 1 => self.key_state = KeyState::Due,
+            b':' if state == KeyState::AfterKey(true) => self.key_state = KeyState::ArrayExpected,
+            b',' if self.depth == 1 => self.key_state = KeyState::KeyExpected,
             _ => self.key_state = KeyState::Other,
         }
         Ok(false)
@@ -285,13 +286,13 @@ impl Envelope {
     fn end_text(&mut self, before: &[u8], key: &str) {
         self.text = Text::Outside;
         self.key_state = match self.key_state {
-            KeyState::Due => KeyState::Read(is_key(&before[self.key_from..], key)),
+            KeyState::KeyExpected => KeyState::AfterKey(is_key(&before[self.key_from..], key)),
             _ => KeyState::Other,
         };
     }
 }
 
-/// Compares a key as it stands in the document, without its closing quote, escapes decoded.
+/// Compares a key as it is in the document, without its closing quote, after decoding its escapes.
 fn is_key(raw: &[u8], key: &str) -> bool {
     let Some(inside) = raw.strip_prefix(b"\"") else {
         return false;
@@ -313,7 +314,7 @@ impl Scan {
         Self { depth: 0, text: Text::Outside, kind }
     }
 
-    /// Returns the offset just after the element, or `None` where it goes on in the next chunk.
+    /// Returns the offset just after the element, or `None` if it continues in the next chunk.
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.kind == Kind::Scalar {
             return bytes.iter().position(|byte| matches!(byte, b',' | b']' | b' ' | b'\t' | b'\r' | b'\n'));
@@ -391,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_cut_out_whole() {
+    fn elements_are_returned_whole() {
         check(
             r#"{"success":true,"data":[{"a":"]},{"},[1,[2]],"x,\"]",7,null],"next":{"data":[9]}}"#,
             &[r#"{"a":"]},{"}"#, "[1,[2]]", r#""x,\"]""#, "7", "null"],
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_top_level_key_counts() {
+    fn only_a_top_level_key_is_found() {
         check(
             r#"{"x":{"data":[1]},"y":["data",[2]],"z":"data","data":[3]}"#,
             &["3"],
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_too_large_is_an_error() {
+    fn cut_or_too_large_documents_are_errors() {
         for cut in [r#"{"data":[{"id":"a1b2"#, r#"{"data":[1]"#, r#"{"data":[1"#, "", "   ", r#"{"da"#] {
             assert_eq!(frame(cut.as_bytes(), &[3]), Err(FrameError::Cut), "{cut}");
         }
@@ -446,7 +447,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_document_in_any_chunks_comes_back(
+        fn any_document_survives_any_chunking(
             before in prop::collection::btree_map("[a-c\"]{1,3}", any_json(), 0..4),
             items in prop::collection::vec(any_json(), 0..12),
             after in prop::collection::btree_map("[e-h]{1,3}", any_json(), 0..4),
@@ -473,7 +474,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_looks_like_json_panics(text in r#"[{}\[\],:"\\datnul0-9 ]{0,120}"#, size in 1usize..20) {
+        fn no_almost_json_panics(text in r#"[{}\[\],:"\\datnul0-9 ]{0,120}"#, size in 1usize..20) {
             let _ = frame(text.as_bytes(), &[size]);
         }
     }

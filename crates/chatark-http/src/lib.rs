@@ -1,40 +1,63 @@
-//! One HTTP client for all vendors: auth, pacing, retries, limits and the streaming of one huge array.
+//! One HTTP client for all vendors: authentication, pacing, retries, limits, and the streaming of one huge array.
 //!
-//! The order of work for each request is fixed, outside in:
+//! Each request passes these steps, outside in:
 //!
-//! | step | does |
-//! |---|---|
-//! | retry | loops while a failure is transient and attempts remain, and for what adds only while nothing can have been done; `Retry-After` first, else the reset header, else backoff |
-//! | gate | waits for this account's turn; shared by every source that uses the same key |
-//! | budget | takes one request of what the run may spend; no wait goes past its end, and nothing in flight does |
-//! | build | percent-encodes path segments, adds the query and the bearer key; redirects are never followed |
-//! | send | connects and reads under time limits; `reqwest`'s own retries are off |
-//! | learn | lets the rate-limit headers set the pace |
-//! | classify | lets the vendor's [`Dialect`] say what a refusal means |
-//! | read | counts the body after decompression, under a limit; a cut body is a transient failure |
-//! | decode | names the JSON path of what could not be read |
+//! | step | file | does |
+//! |---|---|---|
+//! | retry | `retry` | repeats while the failure is transient, attempts remain, and repeating is safe: a call that creates is repeated only if it certainly had no effect; waits for `Retry-After`, else the rate limit's reset, else with backoff |
+//! | build | `request` | percent-encodes path and query, adds headers and the key |
+//! | permit | `rate_limiter` | waits for the turn of the account; shared by all sources with the same key |
+//! | budget | `budget` | takes one request of what the run may spend; no wait and no response goes past its end |
+//! | send | `transport` | carries the request, over the network or to a simulation in this process |
+//! | learn | `dialect` | reads the rate limit from the headers |
+//! | classify | `attempt` | lets the vendor's [`Dialect`] parse an error |
+//! | read | `response`, `array` | limits the body after decompression; a body that was cut off is a transient failure |
+//! | decode | `json` | names the JSON path of what could not be read |
 //!
-//! **This crate knows no vendor**, and it is the only one that retries or sleeps. Keys are never logged, never
-//! part of an error, and go to the configured host alone.
+//! **This crate knows no vendor**, and it is the only one that retries or sleeps. Keys are never logged, never part
+//! of an error, and go to the configured host alone: redirects are not followed. Waits use the clock of the runtime,
+//! the wall clock and the randomness come with the [`Connector`], so that a simulation is reproducible.
 
+mod array;
+mod attempt;
+mod authentication;
 mod backoff;
 mod budget;
+mod call;
+mod classify;
 mod client;
+mod connector;
 mod dialect;
 mod framer;
-mod guard;
-mod page;
+mod headers;
+mod json;
+mod network;
+mod observer;
+mod pagination;
+mod policy;
 mod rate_limiter;
-mod sent;
+mod redact;
+mod request;
+mod response;
+mod retry;
+mod transport;
 
+pub use array::{ArrayEvent, ArrayReader, Page};
+pub use authentication::Authentication;
+pub use backoff::Jitter;
 pub use budget::{Budget, BudgetLimits};
-pub use client::{ApiClient, Call, Connector, HttpEvent, HttpObserver, Policy};
+pub use call::{Call, Effect};
+pub use client::ApiClient;
+pub use connector::Connector;
 pub use dialect::{ApiError, Dialect, Pacing};
 pub use framer::{ArrayFramer, FrameError, Limits};
-pub use guard::{CursorGuard, PageGuard};
-pub use page::{Elements, Event, Page};
-pub use rate_limiter::{RateLimiter, RateLimiters};
+pub use observer::{HttpEvent, HttpObserver};
+pub use pagination::{CursorGuard, PageGuard};
+pub use policy::Policy;
+pub use rate_limiter::RateLimiters;
+pub use transport::{Transport, TransportError, TransportRequest, TransportResponse};
 
-pub use reqwest::header::HeaderMap;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Method, StatusCode};
 pub use secrecy::SecretString;
 pub use url::Url;

@@ -243,7 +243,7 @@ impl Migrator {
         let ended = self.pass(kind, Pass::Again(keys), progress).await;
         progress.tally.refused = refused + all - (progress.tally.written - written).min(all);
         match ended {
-            Err(error) if is_of_parcels(&error) && !error.is_doubtful() => progress.refusal = Some(error),
+            Err(error) if is_of_parcels(&error) && !error.is_ambiguous() => progress.refusal = Some(error),
             ended => ended?,
         }
         if progress.doubtful.is_empty() { Ok(()) } else { Err(progress.doubt.take().unwrap_or_else(stopped)) }
@@ -412,7 +412,7 @@ impl Migrator {
                 Err(error) => error,
             };
             match (error, chunk.len()) {
-                (error, _) if error.is_doubtful() => RequestOutcome::doubtful(&chunk, error),
+                (error, _) if error.is_ambiguous() => RequestOutcome::doubtful(&chunk, error),
                 (error, 2..) if is_of_parcels(&error) => {
                     let rest = chunk.split_off(chunk.len() / 2);
                     let mut outcome = self.create(kind, chunk).await;
@@ -446,7 +446,7 @@ impl Migrator {
             let message = "the vendor does not say under which id it has what it was sent";
             return RequestOutcome::doubtful(
                 &chunk,
-                Error::new(ErrorKind::Malformed, MIGRATE, message).doubtful(),
+                Error::new(ErrorKind::Malformed, MIGRATE, message).ambiguous(),
             );
         }
         if let Err(error) = self.keep(kind, &chunk, TransferState::Created, &ids, None) {

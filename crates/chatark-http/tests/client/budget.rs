@@ -1,14 +1,14 @@
-//! A run spends what it may and no more.
+//! A run spends no more than its budget.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chatark_core::{Error, ErrorKind};
-use chatark_http::{ApiClient, Budget, BudgetLimits, Event, Policy, Url};
+use chatark_http::{ApiClient, ArrayEvent, Budget, BudgetLimits, Policy, Url};
 use httpmock::MockServer;
 use serde_json::Value;
 
-use crate::support::{Plain, Server, Step, answer, connector, head, policy, refused, things, vendor};
+use crate::support::{Plain, Server, Step, connector, failure, head, policy, response, things, vendor};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -36,79 +36,79 @@ fn is_spent(error: &Error, message: &str) {
 }
 
 #[tokio::test]
-async fn every_attempt_is_a_request() {
+async fn every_attempt_counts_as_a_request() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(503, &[], ""), answer(200, &[], "[1]"), answer(503, &[], "")]);
+    let mock =
+        vendor(&server, vec![response(503, &[], ""), response(200, &[], "[1]"), response(503, &[], "")]);
     let (client, budget) = client(&server.url("/v1"), requests(3));
     client.json::<Value>(&things()).await.unwrap();
     // One is left: the next call fails at its second attempt.
-    is_spent(&refused(&client).await, "the budget of 3 requests is spent");
-    is_spent(&refused(&client).await, "the budget of 3 requests is spent");
+    is_spent(&failure(&client).await, "the budget of 3 requests is spent");
+    is_spent(&failure(&client).await, "the budget of 3 requests is spent");
     assert_eq!((mock.calls_async().await, budget.requests()), (3, 3));
 }
 
 #[tokio::test]
-async fn what_many_ask_for_at_once_is_no_more() {
+async fn concurrent_requests_share_the_budget() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(200, &[], "[1]")]);
+    let mock = vendor(&server, vec![response(200, &[], "[1]")]);
     let (client, _) = client(&server.url("/v1"), requests(20));
     let client = Arc::new(client);
-    let mut asking = tokio::task::JoinSet::new();
+    let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let client = Arc::clone(&client);
-        asking.spawn(async move { while client.json::<Value>(&things()).await.is_ok() {} });
+        tasks.spawn(async move { while client.json::<Value>(&things()).await.is_ok() {} });
     }
-    asking.join_all().await;
+    tasks.join_all().await;
     assert_eq!(mock.calls_async().await, 20);
 }
 
 #[tokio::test]
-async fn a_quota_ends_the_run_before_the_next_request() {
+async fn a_spent_quota_stops_the_next_request() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(200, &[], "[1]")]);
+    let mock = vendor(&server, vec![response(200, &[], "[1]")]);
     let quota = BudgetLimits { quota: Some(50), ..BudgetLimits::default() };
     let (client, _) = client(&server.url("/v1"), quota);
     for cost in [49, 30] {
         client.json::<Value>(&things()).await.unwrap();
         client.spend_quota(cost);
     }
-    is_spent(&refused(&client).await, "the budget of 50 units of the vendor's quota is spent");
+    is_spent(&failure(&client).await, "the budget of 50 units of the vendor's quota is spent");
     assert_eq!(mock.calls_async().await, 2);
 }
 
 #[tokio::test]
-async fn no_wait_goes_past_the_end() {
+async fn no_wait_exceeds_the_time() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(429, &[("retry-after", "59")], "")]);
+    let mock = vendor(&server, vec![response(429, &[("retry-after", "59")], "")]);
     let (client, _) = client(&server.url("/v1"), time(Duration::from_secs(30)));
-    is_spent(&refused(&client).await, "the budget of 30s is spent");
+    is_spent(&failure(&client).await, "the budget of 30s is spent");
     assert_eq!(mock.calls_async().await, 1);
 }
 
-/// The vendor has a minute to answer, and the run a moment.
+/// The vendor has a minute to respond; the run has only a moment.
 #[tokio::test]
-async fn what_is_in_flight_at_the_end_is_cut() {
+async fn requests_in_flight_end_with_the_time() {
     const MOMENT: Duration = Duration::from_millis(300);
     assert_eq!(Policy { timeout: MINUTE, ..policy() }, policy());
     let silent = Server::start(vec![vec![Step::Hang]]).await;
-    let (asking, _) = client(&silent.base, time(MOMENT));
-    is_spent(&refused(&asking).await, "the budget of 300ms is spent");
-    is_spent(&refused(&asking).await, "the budget of 300ms is spent");
+    let (silent_client, _) = client(&silent.base, time(MOMENT));
+    is_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
+    is_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
     assert_eq!(silent.calls(), 1);
 
     let body = [head(1_000_000, "").as_slice(), br#"{"data":[{"id":1},"#].concat();
     let endless = Server::start(vec![vec![Step::Send(body), Step::Hang]]).await;
     let (reading, _) = client(&endless.base, time(MOMENT));
-    let call = things();
-    let mut elements = reading.elements(&call, "data");
-    assert!(matches!(elements.next().await.unwrap(), Event::Element(_)));
+    let mut elements = reading.array(things(), "data");
+    assert!(matches!(elements.next().await.unwrap(), ArrayEvent::Element(_)));
     is_spent(&elements.next().await.unwrap_err(), "the budget of 300ms is spent");
 }
 
 #[tokio::test]
-async fn without_limits_nothing_ends() {
+async fn a_budget_without_limits_is_never_spent() {
     let server = MockServer::start_async().await;
-    vendor(&server, vec![answer(200, &[], "[1]")]);
+    vendor(&server, vec![response(200, &[], "[1]")]);
     let (client, budget) = client(&server.url("/v1"), BudgetLimits::default());
     for _ in 0..5 {
         client.json::<Value>(&things()).await.unwrap();

@@ -1,11 +1,13 @@
-//! The client against a vendor on loopback: what it sends, what it asks again, what it waits for, what it reads.
+//! The client against a vendor on loopback or in process: what it sends, repeats, waits for and reads.
 
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
-mod refusals;
+mod errors;
+#[cfg(test)]
+mod in_process;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! What goes to the vendor, and what never leaves.
+//! What is sent to the vendor, and what is never sent.
 
 use chatark_core::ErrorKind;
 use chatark_http::{Call, Url};
 use httpmock::MockServer;
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Plain, Server, answer, client, connector, policy, refused, things, vendor, whole};
+use crate::support::{
+    KEY, Plain, Server, client, connector, failure, policy, response, things, vendor, whole,
+};
 
 /// Sends a call and returns the target of its request line.
 async fn check(call: &Call, expect: &str) {
@@ -16,7 +18,7 @@ async fn check(call: &Call, expect: &str) {
 }
 
 #[tokio::test]
-async fn the_key_is_sent_as_a_bearer_header_and_nowhere_else() {
+async fn by_default_the_key_is_sent_as_a_bearer_token_and_nowhere_else() {
     let server = Server::start(vec![whole(b"{}")]).await;
     client(&server.base).json::<Value>(&things()).await.unwrap();
     let head = &server.heads()[0];
@@ -39,14 +41,14 @@ async fn path_segments_and_query_are_percent_encoded() {
 #[tokio::test]
 async fn a_base_url_may_end_in_a_slash() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(200, &[], "{}")]);
+    let mock = vendor(&server, vec![response(200, &[], "{}")]);
     client(&server.url("/v1/")).json::<Value>(&things()).await.unwrap();
     assert_eq!(mock.calls_async().await, 1);
 }
 
-/// A URL leaves such segments out, so that the call would go to another place than it says.
+/// URLs drop such segments, so the request would go to another path.
 #[tokio::test]
-async fn an_id_that_would_change_the_path_is_refused_before_any_request() {
+async fn an_id_that_would_change_the_path_is_rejected_before_any_request() {
     let server = Server::start(vec![whole(b"{}")]).await;
     for id in ["", ".", "..", "a\tb", "a\nb", "a\rb"] {
         let error = client(&server.base).json::<Value>(&Call::new("read", ["users", id, "x"])).await;
@@ -69,7 +71,7 @@ async fn plain_http_is_for_this_machine_alone() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_its_host_is_named() {
+async fn redirects_are_not_followed_and_their_host_is_named() {
     let (server, target) = (MockServer::start_async().await, MockServer::start_async().await);
     let reached = target.mock(|when, then| {
         when.any_request();
@@ -77,8 +79,8 @@ async fn a_redirect_is_not_followed_and_its_host_is_named() {
     });
     for status in [301, 302, 303, 307, 308] {
         let place = format!("http://localhost:{}/v1/things", target.port());
-        let mut mock = vendor(&server, vec![answer(status, &[("location", &place)], "")]);
-        let error = refused(&client(&server.url("/v1"))).await;
+        let mut mock = vendor(&server, vec![response(status, &[("location", &place)], "")]);
+        let error = failure(&client(&server.url("/v1"))).await;
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert!(error.message().contains("a redirect to localhost, which is not followed"), "{error}");
         assert_eq!(mock.calls_async().await, 1);

@@ -1,11 +1,11 @@
-//! A client that does not dawdle, and vendors that answer as they are told.
+//! A client that retries quickly, and vendors that respond as they are told.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatark_core::{Error, ErrorKind};
 use chatark_http::{
-    ApiClient, ApiError, Call, Connector, Dialect, HttpEvent, HttpObserver, Limits, Policy, RateLimiters, Url,
+    ApiClient, ApiError, Call, Connector, Dialect, HttpEvent, HttpObserver, Limits, Policy, Url,
 };
 use httpmock::{HttpMockRequest, HttpMockResponse, Mock, MockServer};
 use serde_json::Value;
@@ -16,12 +16,12 @@ use tokio::sync::Notify;
 /// The key of every client here.
 pub(crate) const KEY: &str = "sk-3f9c-never-to-be-seen";
 
-/// A vendor that answers `{"message", "code", "kind"}`.
+/// A vendor whose errors are `{"message", "code", "kind"}`.
 #[derive(Debug)]
 pub(crate) struct Plain;
 
 impl Dialect for Plain {
-    fn refusal(&self, _status: u16, body: &[u8]) -> ApiError {
+    fn parse_error(&self, _status: u16, body: &[u8]) -> ApiError {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().map(str::to_owned);
         let kind = (body["kind"] == "quota").then_some(ErrorKind::Forbidden);
@@ -29,29 +29,29 @@ impl Dialect for Plain {
     }
 }
 
-/// Remembers every notice.
+/// Records every event.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder(Mutex<Vec<HttpEvent>>);
 
 impl HttpObserver for Recorder {
-    fn notice(&self, source: &str, notice: &HttpEvent) {
+    fn on_event(&self, source: &str, event: &HttpEvent) {
         assert_eq!(source, "shop");
-        self.0.lock().unwrap().push(notice.clone());
+        self.0.lock().unwrap().push(event.clone());
     }
 }
 
 impl Recorder {
-    pub(crate) fn notices(&self) -> Vec<HttpEvent> {
+    pub(crate) fn events(&self) -> Vec<HttpEvent> {
         self.0.lock().unwrap().clone()
     }
 
     /// Returns the reasons of all waits.
     pub(crate) fn waits(&self) -> Vec<String> {
-        let waits = self.notices().into_iter().filter_map(|notice| match notice {
-            HttpEvent::Waiting { why, .. } => Some(why),
-            HttpEvent::Answered { .. } => None,
+        let reasons = self.events().into_iter().filter_map(|event| match event {
+            HttpEvent::Waiting { reason, .. } => Some(reason),
+            HttpEvent::Received { .. } => None,
         });
-        waits.collect()
+        reasons.collect()
     }
 }
 
@@ -69,21 +69,14 @@ pub(crate) fn policy() -> Policy {
 }
 
 pub(crate) fn connector(policy: Policy) -> (Connector, Arc<Recorder>) {
-    let watcher = Arc::new(Recorder::default());
-    let connector = Connector {
-        source: "shop".to_owned(),
-        key: KEY.to_owned().into(),
-        gates: Arc::new(RateLimiters::default()),
-        budget: Arc::default(),
-        policy,
-        watcher: Arc::<Recorder>::clone(&watcher),
-    };
-    (connector, watcher)
+    let recorder = Arc::new(Recorder::default());
+    let observer = Arc::<Recorder>::clone(&recorder);
+    (Connector { policy, observer, ..Connector::new("shop", KEY.into()) }, recorder)
 }
 
 pub(crate) fn client_with(base: &str, policy: Policy) -> (ApiClient, Arc<Recorder>) {
-    let (connector, watcher) = connector(policy);
-    (connector.client(Url::parse(base).unwrap(), Plain).unwrap(), watcher)
+    let (connector, recorder) = connector(policy);
+    (connector.client(Url::parse(base).unwrap(), Plain).unwrap(), recorder)
 }
 
 pub(crate) fn client(base: &str) -> ApiClient {
@@ -94,20 +87,20 @@ pub(crate) fn things() -> Call {
     Call::new("read the things", ["things"])
 }
 
-/// Asks for JSON that must not come.
-pub(crate) async fn refused(client: &ApiClient) -> Error {
+/// Sends a call that must fail.
+pub(crate) async fn failure(client: &ApiClient) -> Error {
     client.json::<Value>(&things()).await.unwrap_err()
 }
 
-/// One answer: a status, headers and a body.
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> HttpMockResponse {
+/// One response: a status, headers and a body.
+pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> HttpMockResponse {
     let built = HttpMockResponse::builder().status(status).body(body.into());
     headers.iter().fold(built, |built, (name, value)| built.header(*name, *value)).build()
 }
 
-/// Mocks the path of [`things`]: one answer after the other, the last one for ever.
-pub(crate) fn vendor(server: &MockServer, answers: Vec<HttpMockResponse>) -> Mock<'_> {
-    let next = Mutex::new((0, answers));
+/// Mocks the path of [`things`]: one response after the other, the last one forever.
+pub(crate) fn vendor(server: &MockServer, responses: Vec<HttpMockResponse>) -> Mock<'_> {
+    let next = Mutex::new((0, responses));
     server.mock(|when, then| {
         when.path("/v1/things");
         then.respond_with(move |_: &HttpMockRequest| {
@@ -126,20 +119,20 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// Sends bytes one by one, with this pause between them.
     Drip(Vec<u8>, Duration),
-    /// Waits until the test says so.
+    /// Waits for a signal of the test.
     Await(Arc<Notify>),
-    /// Keeps the connection open and says nothing more.
+    /// Keeps the connection open and sends nothing more.
     Hang,
 }
 
-/// A vendor that speaks bytes, so that they can be cut, dripped or withheld.
+/// A vendor that sends raw bytes, which can be cut off, slowed down or withheld.
 pub(crate) struct Server {
     pub(crate) base: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// Serves one script after the other, each on a connection of its own; the last one for ever.
+    /// Serves one script after the other, each on a connection of its own; the last one forever.
     pub(crate) async fn start(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -179,7 +172,7 @@ async fn serve(mut stream: TcpStream, script: Vec<Step>, log: Arc<Mutex<Vec<Stri
     }
     log.lock().unwrap().push(String::from_utf8(head).unwrap());
     for step in script {
-        // A client that has had enough may hang up at any time.
+        // The client may disconnect at any time.
         let sent = match step {
             Step::Send(bytes) => stream.write_all(&bytes).await,
             Step::Drip(bytes, pause) => drip(&mut stream, &bytes, pause).await,
@@ -203,17 +196,17 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> std::io:
     Ok(())
 }
 
-/// The beginning of an answer of 200 that promises so many bytes.
+/// The head of a response with status 200 and so many bytes.
 pub(crate) fn head(length: usize, more: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n{more}\r\n").into_bytes()
 }
 
-/// A whole answer.
+/// A whole response.
 pub(crate) fn whole(body: &[u8]) -> Vec<Step> {
     vec![Step::Send([head(body.len(), "").as_slice(), body].concat())]
 }
 
-/// An answer whose connection breaks after `sent` bytes of its body.
+/// A response whose connection breaks after `sent` bytes of its body.
 pub(crate) fn cut(body: &[u8], sent: usize) -> Vec<Step> {
     vec![Step::Send([head(body.len(), "").as_slice(), &body[..sent]].concat())]
 }

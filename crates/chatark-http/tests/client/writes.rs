@@ -1,4 +1,4 @@
-//! What writes: asked for again only where nothing can have been done.
+//! Calls with a body: repeated only if that is safe, whatever their method.
 
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind};
@@ -6,19 +6,19 @@ use chatark_http::Call;
 use httpmock::{HttpMockRequest, MockServer};
 use serde_json::{Value, json};
 
-use crate::support::{Server, answer, client, cut, things, vendor};
+use crate::support::{Server, client, cut, response, things, vendor};
 
-fn adding() -> Call {
-    things().adding(Bytes::from_static(b"{\"a\":1}"))
+fn creating() -> Call {
+    things().create(Bytes::from_static(b"{\"a\":1}"))
 }
 
-async fn add(base: &str) -> Result<Value, Error> {
-    client(base).json(&adding()).await
+async fn create(base: &str) -> Result<Value, Error> {
+    client(base).json(&creating()).await
 }
 
-/// The vendor's framework reads no body of another content type, `application/json; charset=utf-8` included.
+/// One vendor's framework ignores bodies of any other content type, `application/json; charset=utf-8` included.
 #[tokio::test]
-async fn a_body_goes_as_plain_json() {
+async fn a_body_is_sent_as_plain_json() {
     let server = MockServer::start_async().await;
     let is_plain = |request: &HttpMockRequest| {
         let types: Vec<_> = request.headers_vec().iter().filter(|(name, _)| name == "content-type").collect();
@@ -30,51 +30,51 @@ async fn a_body_goes_as_plain_json() {
             then.status(201).body(format!("{{\"method\":\"{method}\"}}"));
         });
     }
-    assert_eq!(add(&server.url("/v1")).await.unwrap(), json!({"method": "POST"}));
-    let replacing = things().replacing(Bytes::from_static(b"{\"a\":1}"));
+    assert_eq!(create(&server.url("/v1")).await.unwrap(), json!({"method": "POST"}));
+    let replacing = things().replace(Bytes::from_static(b"{\"a\":1}"));
     let replaced: Value = client(&server.url("/v1")).json(&replacing).await.unwrap();
     assert_eq!(replaced, json!({"method": "PATCH"}));
 }
 
 #[tokio::test]
-async fn what_replaces_is_asked_for_again() {
+async fn a_replacing_call_is_repeated() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(502, &[], ""), answer(200, &[], "{}")]);
-    let replacing = things().replacing(Bytes::from_static(b"{}"));
+    let mock = vendor(&server, vec![response(502, &[], ""), response(200, &[], "{}")]);
+    let replacing = things().replace(Bytes::from_static(b"{}"));
     let replaced: Value = client(&server.url("/v1")).json(&replacing).await.unwrap();
     assert_eq!(replaced, json!({}));
     mock.assert_calls_async(2).await;
 }
 
 #[tokio::test]
-async fn what_adds_is_asked_for_again_where_the_vendor_had_no_time_for_it() {
+async fn a_creating_call_is_repeated_after_a_rate_limit() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(429, &[("retry-after", "0")], ""), answer(200, &[], "{}")]);
-    assert_eq!(add(&server.url("/v1")).await.unwrap(), json!({}));
+    let mock = vendor(&server, vec![response(429, &[("retry-after", "0")], ""), response(200, &[], "{}")]);
+    assert_eq!(create(&server.url("/v1")).await.unwrap(), json!({}));
     mock.assert_calls_async(2).await;
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_no_doubt() {
+async fn a_rejected_or_unsent_call_is_not_ambiguous() {
     let server = MockServer::start_async().await;
-    let mock = vendor(&server, vec![answer(400, &[], "")]);
-    let error = add(&server.url("/v1")).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_doubtful()), (ErrorKind::Refused, false));
+    let mock = vendor(&server, vec![response(400, &[], "")]);
+    let error = create(&server.url("/v1")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Refused, false));
     mock.assert_calls_async(1).await;
-    let nobody = add("http://127.0.0.1:1/v1").await.unwrap_err();
-    assert_eq!((nobody.kind(), nobody.is_doubtful()), (ErrorKind::Network, false));
+    let nobody = create("http://127.0.0.1:1/v1").await.unwrap_err();
+    assert_eq!((nobody.kind(), nobody.is_ambiguous()), (ErrorKind::Network, false));
 }
 
 #[tokio::test]
-async fn what_adds_is_not_asked_for_again_where_it_may_have_been_done() {
+async fn a_creating_call_is_not_repeated_if_it_may_have_had_its_effect() {
     for (status, body) in [(500, ""), (502, ""), (503, ""), (408, ""), (200, "<html>"), (200, "{")] {
         let server = MockServer::start_async().await;
-        let mock = vendor(&server, vec![answer(status, &[], body)]);
-        let error = add(&server.url("/v1")).await.unwrap_err();
-        assert!(error.is_doubtful(), "{status} {body}: {error}");
+        let mock = vendor(&server, vec![response(status, &[], body)]);
+        let error = create(&server.url("/v1")).await.unwrap_err();
+        assert!(error.is_ambiguous(), "{status} {body}: {error}");
         mock.assert_calls_async(1).await;
     }
     let server = Server::start(vec![cut(b"{\"a\":1}", 3)]).await;
-    let error = add(&server.base).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_doubtful(), server.calls()), (ErrorKind::Network, true, 1));
+    let error = create(&server.base).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_ambiguous(), server.calls()), (ErrorKind::Network, true, 1));
 }

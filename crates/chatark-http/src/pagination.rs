@@ -1,21 +1,23 @@
-//! Refuses to walk in circles.
+//! Ends lists of pages for sure: every page must make progress.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chatark_core::{Error, ErrorKind, Result};
 
-use crate::client::{ApiClient, Call};
+use crate::call::Call;
+use crate::client::ApiClient;
 
-/// Remembers every cursor of one walk and refuses one that comes again.
+/// Remembers every cursor of one list, and rejects one that the vendor has given before.
 ///
-/// Holds eight bytes a page.
+/// Holds eight bytes for each page.
 #[derive(Debug, Default)]
 pub struct CursorGuard(HashSet<u64>);
 
 impl CursorGuard {
-    /// Accepts a cursor that is new in this walk.
-    pub fn advance(&mut self, operation: &'static str, cursor: &str) -> Result<()> {
+    /// Accepts a cursor that is new in this list.
+    pub fn advance(&mut self, operation: impl Into<Cow<'static, str>>, cursor: &str) -> Result<()> {
         let mut hasher = DefaultHasher::new();
         cursor.hash(&mut hasher);
         if self.0.insert(hasher.finish()) {
@@ -33,7 +35,7 @@ impl CursorGuard {
 impl ApiClient {
     /// Returns the cursor of the next page, or `None` at the end of the list.
     ///
-    /// Fails where the vendor says that more follows and gives no cursor, or one that it has given before.
+    /// Fails if the vendor reports more pages and gives no cursor, or one that it has given before.
     pub fn next_cursor(
         &self,
         call: &Call,
@@ -45,30 +47,30 @@ impl ApiClient {
         match (has_more, cursor) {
             (Some(false), _) | (None, None) => Ok(None),
             (_, Some(cursor)) => {
-                guard.advance(call.operation, cursor)?;
+                guard.advance(call.operation.clone(), cursor)?;
                 Ok(Some(cursor.to_owned()))
             }
             (Some(true), None) => {
-                let message = "the vendor says that more follows, but gives no cursor to go on with";
-                let error = self.fault(call, ErrorKind::Malformed, message, request_id);
-                Err(error.hint("what was fetched is safe: run the same command again"))
+                let message = "the vendor reports more pages, but gives no cursor for the next one";
+                let error = self.error(call, ErrorKind::Malformed, message, request_id);
+                Err(error.hint("completed work is saved: run the same command again"))
             }
         }
     }
 }
 
-/// Counts what numbered pages bring, and refuses a page that is the one before it.
+/// Counts the items of numbered pages, and rejects a page that repeats the one before it.
 #[derive(Debug, Default)]
 pub struct PageGuard {
-    before: Option<u64>,
+    previous_hash: Option<u64>,
     seen: u64,
 }
 
 impl PageGuard {
-    /// Takes a page, and returns whether another one follows: none does after an empty one, nor where all that the
-    /// vendor counts have been seen.
+    /// Takes a page, and returns whether another one follows: none does after an empty page, or once as many items
+    /// have been seen as the vendor reports.
     ///
-    /// Fails where the vendor sends the same page again, and where it sends fewer than it counts.
+    /// Fails if the vendor repeats a page, or lists fewer items than it reports.
     pub fn advance<T: Hash>(
         &mut self,
         operation: &'static str,
@@ -79,16 +81,16 @@ impl PageGuard {
         page.hash(&mut hasher);
         let hash = hasher.finish();
         self.seen += page.len() as u64;
-        let short = |message: String| {
+        let incomplete = |message: String| {
             Err(Error::new(ErrorKind::Incomplete, operation, message)
-                .hint("run the same command again; if it repeats, the vendor's list cannot be relied upon"))
+                .hint("run the same command again; if it repeats, the vendor's list is not reliable"))
         };
-        if !page.is_empty() && self.before.replace(hash) == Some(hash) {
-            return short("the vendor sends the same page whatever is asked for".to_owned());
+        if !page.is_empty() && self.previous_hash.replace(hash) == Some(hash) {
+            return incomplete("the vendor repeats one page, whichever is requested".to_owned());
         }
         match total {
             Some(total) if page.is_empty() && self.seen < total => {
-                short(format!("the vendor counts {total} and shows {}", self.seen))
+                incomplete(format!("the vendor reports {total} items and listed {}", self.seen))
             }
             Some(total) => Ok(!page.is_empty() && self.seen < total),
             None => Ok(!page.is_empty()),
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbered_pages_end_where_all_were_seen_or_none_follows() {
+    fn numbered_pages_end_at_the_total_or_at_an_empty_page() {
         let mut counted = PageGuard::default();
         assert!(counted.advance("list", &["a", "b"], Some(3)).unwrap());
         assert!(!counted.advance("list", &["c"], Some(3)).unwrap());
@@ -112,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_comes_again_and_one_that_is_missing_prove_nothing() {
-        let mut ignorant = PageGuard::default();
-        assert!(ignorant.advance("list", &["a", "b"], Some(3)).unwrap());
-        assert!(ignorant.advance("list", &["a", "b"], Some(3)).is_err());
+    fn a_repeated_page_and_a_missing_page_are_errors() {
+        let mut repeating = PageGuard::default();
+        assert!(repeating.advance("list", &["a", "b"], Some(3)).unwrap());
+        assert!(repeating.advance("list", &["a", "b"], Some(3)).is_err());
         let mut short = PageGuard::default();
         assert!(short.advance("list", &["a"], Some(2)).unwrap());
         let error = short.advance("list", &[] as &[&str], Some(2)).unwrap_err();
-        assert_eq!(error.message(), "the vendor counts 2 and shows 1");
+        assert_eq!(error.message(), "the vendor reports 2 items and listed 1");
     }
 
     #[test]

@@ -1,0 +1,95 @@
+//! One request as data: what it is for, where it goes, and what it does there.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+/// One request: its purpose, the path below the base URL, the query, and the JSON that it sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What it is for, in the words of an error message, such as `export conversations`.
+    pub operation: Cow<'static, str>,
+    /// The segments of the path, not yet encoded.
+    pub path: Vec<String>,
+    /// The query, not yet encoded.
+    pub query: Vec<(Cow<'static, str>, String)>,
+    pub(crate) method: Method,
+    pub(crate) effect: Effect,
+    pub(crate) body: Option<Bytes>,
+}
+
+/// What a call does at the vendor, whatever its HTTP method: a search is often a `POST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Reads and changes nothing.
+    Read,
+    /// Replaces what is there, so that sending it twice has the effect of sending it once.
+    Replace,
+    /// Creates something each time that it is sent.
+    Create,
+}
+
+impl Effect {
+    /// Returns whether a call may be sent again although the first one may have had its effect.
+    pub fn is_repeatable(self) -> bool {
+        self != Self::Create
+    }
+}
+
+impl Call {
+    /// Creates a `GET` without a query.
+    pub fn new<const N: usize>(operation: impl Into<Cow<'static, str>>, path: [&str; N]) -> Self {
+        Self {
+            operation: operation.into(),
+            path: path.map(str::to_owned).to_vec(),
+            query: Vec::new(),
+            method: Method::GET,
+            effect: Effect::Read,
+            body: None,
+        }
+    }
+
+    /// Sends this JSON with a method, and declares what that does at the vendor.
+    #[must_use]
+    pub fn send(self, method: Method, effect: Effect, json: Bytes) -> Self {
+        Self { method, effect, body: Some(json), ..self }
+    }
+
+    /// Makes it a `POST` that reads, such as a search. It is repeated after any transient failure.
+    #[must_use]
+    pub fn search(self, json: Bytes) -> Self {
+        self.send(Method::POST, Effect::Read, json)
+    }
+
+    /// Makes it a `PATCH` that replaces what is there. It is repeated after any transient failure.
+    #[must_use]
+    pub fn replace(self, json: Bytes) -> Self {
+        self.send(Method::PATCH, Effect::Replace, json)
+    }
+
+    /// Makes it a `POST` that creates something.
+    ///
+    /// It is repeated only if the failed attempt certainly had no effect; any other failure is an ambiguous error.
+    #[must_use]
+    pub fn create(self, json: Bytes) -> Self {
+        self.send(Method::POST, Effect::Create, json)
+    }
+
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
+        self.query.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// Adds a query parameter if there is a value.
+    #[must_use]
+    pub fn maybe(self, name: impl Into<Cow<'static, str>>, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a client is made of: the account, and what all clients of a run share.
+
+use std::sync::Arc;
+
+use chatark_core::{Clock, Error, ErrorKind, Result};
+use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::authentication::{Authentication, Credentials};
+use crate::backoff::Jitter;
+use crate::budget::Budget;
+use crate::client::ApiClient;
+use crate::dialect::Dialect;
+use crate::network::{Network, is_loopback};
+use crate::observer::{HttpObserver, NoObserver};
+use crate::policy::Policy;
+use crate::rate_limiter::RateLimiters;
+use crate::redact::Redactor;
+use crate::transport::Transport;
+
+/// Connects an account to its vendor.
+///
+/// A command fills in what its run shares; a provider may set `authentication` and `headers`, and calls
+/// [`Connector::client`].
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// The name of the source, for errors.
+    pub source: String,
+    /// The key of the account.
+    pub key: SecretString,
+    /// Where the key goes in each request.
+    pub authentication: Authentication,
+    /// Further headers of each request. Those marked as sensitive are kept out of errors, as the key is.
+    pub headers: HeaderMap,
+    /// The rate limiters of all accounts.
+    pub rate_limiters: Arc<RateLimiters>,
+    /// What the run may spend.
+    pub budget: Arc<Budget>,
+    /// How long and how often to try.
+    pub policy: Policy,
+    /// Receives what happens between requests and responses.
+    pub observer: Arc<dyn HttpObserver>,
+    /// What carries requests; `None` is the network.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// The wall clock, to which dates in headers are compared. Waits use the clock of the runtime.
+    pub clock: Clock,
+    /// The randomness of waits.
+    pub jitter: Arc<Jitter>,
+}
+
+impl Connector {
+    /// Creates a connector with a bearer key, the network, the system's clock, the default policy and no limits.
+    pub fn new(source: impl Into<String>, key: SecretString) -> Self {
+        Self {
+            source: source.into(),
+            key,
+            authentication: Authentication::default(),
+            headers: HeaderMap::new(),
+            rate_limiters: Arc::default(),
+            budget: Arc::default(),
+            policy: Policy::default(),
+            observer: Arc::new(NoObserver),
+            transport: None,
+            clock: Clock::system(),
+            jitter: Arc::default(),
+        }
+    }
+
+    /// Creates the client of one account.
+    ///
+    /// Plain `http` is accepted for this machine alone, since the key would be sent unencrypted.
+    pub fn client(self, base: Url, dialect: impl Dialect + 'static) -> Result<ApiClient> {
+        if base.scheme() != "https" && !is_loopback(&base) {
+            let message = "the base URL is not `https`, so the key would be sent unencrypted";
+            return Err(Error::new(ErrorKind::Usage, "connect", message)
+                .with("source", &self.source)
+                .hint("write `https://` in `base_url`; plain `http` is for this machine alone"));
+        }
+        let credentials = Credentials::new(&self.authentication, &self.key).map_err(|_| {
+            let message = "the key holds characters that no HTTP header can have";
+            Error::new(ErrorKind::Usage, "connect", message)
+                .with("source", &self.source)
+                .hint("check where the key comes from: it should be one line of printable characters")
+        })?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(Network::new(&base, self.policy.timeout).map_err(|error| {
+                Error::new(ErrorKind::Unexpected, "set up the HTTP client", error)
+                    .with("source", &self.source)
+            })?),
+        };
+        let redactor =
+            Redactor::new(credentials.encoded_key().into_iter().chain([self.key.clone()]), &self.headers);
+        Ok(ApiClient {
+            rate_limiter: self.rate_limiters.of_account(&base, &self.key),
+            headers: with_user_agent(self.headers),
+            source: self.source,
+            base,
+            dialect: Box::new(dialect),
+            credentials,
+            redactor,
+            transport,
+            budget: self.budget,
+            policy: self.policy,
+            observer: self.observer,
+            clock: self.clock,
+            jitter: self.jitter,
+        })
+    }
+}
+
+fn with_user_agent(mut headers: HeaderMap) -> HeaderMap {
+    let ours = HeaderValue::from_static(concat!("chatark/", env!("CARGO_PKG_VERSION")));
+    headers.entry(USER_AGENT).or_insert(ours);
+    headers
+}

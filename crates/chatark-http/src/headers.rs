@@ -1,0 +1,101 @@
+//! Times in the headers of responses, read against a wall clock that the caller hands in.
+
+use std::time::{Duration, SystemTime};
+
+use chatark_core::Timestamp;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+
+/// Smaller numbers are seconds from now, not an instant: as an instant they would be in 1973.
+const FIRST_INSTANT_SECONDS: f64 = 1e8;
+/// Numbers from here on are milliseconds: as seconds they would be in the year 5138.
+const FIRST_MILLISECONDS: f64 = 1e11;
+
+/// Returns how long the vendor asks to wait by `Retry-After`, in seconds or as an HTTP date.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = text(headers, &RETRY_AFTER)?;
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    Some(http_date(text)?.saturating_sub(since_epoch(now)))
+}
+
+/// Returns the time until a rate limit resets. The header holds epoch seconds, epoch milliseconds or seconds from
+/// now, told apart by magnitude, since vendors document one and send another.
+pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Duration> {
+    let number = text(headers, name)?.parse::<f64>().ok()?;
+    if number < FIRST_INSTANT_SECONDS {
+        return Duration::try_from_secs_f64(number).ok();
+    }
+    let seconds = if number < FIRST_MILLISECONDS { number } else { number / 1_000.0 };
+    Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(since_epoch(now)))
+}
+
+/// Returns the seconds by which the vendor's clock is ahead of ours, by the `Date` header.
+pub(crate) fn clock_skew_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    let theirs = http_date(text(headers, &DATE)?)?;
+    Some(i64::try_from(theirs.as_secs()).ok()? - i64::try_from(since_epoch(now).as_secs()).ok()?)
+}
+
+/// Returns the value of a header as text without surrounding space.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+fn http_date(text: &str) -> Option<Duration> {
+    httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()
+}
+
+fn since_epoch(now: Timestamp) -> Duration {
+    Duration::from_micros(now.microseconds().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+    const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+    fn now() -> Timestamp {
+        Timestamp::from_epoch(NOW).unwrap()
+    }
+
+    fn date(offset: i64) -> String {
+        let seconds = u64::try_from(NOW + offset).unwrap();
+        httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (value, seconds) in [("3", 3), (" 0 ", 0), (&date(42), 42), (&date(-10_000), 0)] {
+            let found = retry_after(&headers(RETRY_AFTER, value), now());
+            assert_eq!(found, Some(Duration::from_secs(seconds)), "{value}");
+        }
+        for bad in ["soon", "-1", "NaN", "1e300"] {
+            assert_eq!(retry_after(&headers(RETRY_AFTER, bad), now()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_reset_is_read_by_magnitude() {
+        for value in ["1790000013", "1790000013000", "13"] {
+            let found = until_reset(&headers(RESET, value), &RESET, now());
+            assert_eq!(found, Some(Duration::from_secs(13)), "{value}");
+        }
+        assert_eq!(until_reset(&headers(RESET, "1780000000"), &RESET, now()), Some(Duration::ZERO));
+        assert_eq!(until_reset(&headers(RESET, "?"), &RESET, now()), None);
+        assert_eq!(until_reset(&HeaderMap::new(), &RESET, now()), None);
+    }
+
+    #[test]
+    fn clock_skew_is_positive_where_the_vendor_is_ahead() {
+        for offset in [-90, 0, 3_600] {
+            assert_eq!(clock_skew_seconds(&headers(DATE, &date(offset)), now()), Some(offset));
+        }
+        assert_eq!(clock_skew_seconds(&headers(DATE, "today"), now()), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! What happens between a request and its response, for whoever shows it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Receives the events of all requests, as they happen.
+pub trait HttpObserver: fmt::Debug + Send + Sync {
+    /// Takes an event of a source. It must not block.
+    fn on_event(&self, source: &str, event: &HttpEvent);
+}
+
+/// Something that happens between a request and its response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpEvent {
+    /// The client waits before it sends the next request.
+    Waiting {
+        /// Why, in a few words.
+        reason: String,
+        /// How long.
+        wait: Duration,
+    },
+    /// A response has arrived whole.
+    Received {
+        /// Its size after decompression.
+        bytes: usize,
+    },
+}
+
+/// Ignores all events.
+#[derive(Debug)]
+pub(crate) struct NoObserver;
+
+impl HttpObserver for NoObserver {
+    fn on_event(&self, _source: &str, _event: &HttpEvent) {}
+}

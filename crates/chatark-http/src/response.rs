@@ -1,0 +1,85 @@
+//! A response with a success status, whose body is still arriving.
+
+use bytes::Bytes;
+use chatark_core::{Error, ErrorKind, Result};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use humantime::format_duration;
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::Call;
+use crate::client::ApiClient;
+use crate::observer::HttpEvent;
+use crate::transport::TransportError;
+
+/// A body that brings fewer bytes than this within one time limit has stalled.
+const STALLED_BYTES: usize = 1 << 10;
+
+/// A response whose body is read in chunks, and fails if it stalls.
+pub(crate) struct Response {
+    pub(crate) request_id: Option<String>,
+    /// The seconds by which the vendor's clock is ahead of ours.
+    pub(crate) clock_skew_seconds: Option<i64>,
+    body: BoxStream<'static, Result<Bytes, TransportError>>,
+    deadline: Instant,
+    bytes_before_deadline: usize,
+}
+
+impl Response {
+    pub(crate) fn new(
+        client: &ApiClient,
+        body: BoxStream<'static, Result<Bytes, TransportError>>,
+        request_id: Option<String>,
+        clock_skew_seconds: Option<i64>,
+    ) -> Self {
+        let deadline = Instant::now() + client.policy.timeout;
+        Self { request_id, clock_skew_seconds, body, deadline, bytes_before_deadline: 0 }
+    }
+
+    /// Returns the next chunk, decompressed, or `None` at the end.
+    pub(crate) async fn chunk(&mut self, client: &ApiClient, call: &Call) -> Result<Option<Bytes>> {
+        loop {
+            let deadline = client.budget.sooner(self.deadline);
+            match timeout_at(deadline, self.body.next()).await {
+                Ok(Some(Ok(chunk))) => {
+                    self.bytes_before_deadline += chunk.len();
+                    return Ok(Some(chunk));
+                }
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => {
+                    return Err(client.network_error(call, error, self.request_id.as_deref()));
+                }
+                Err(_) if client.budget.is_over(deadline) => return Err(client.out_of_time(call)),
+                Err(_) if self.bytes_before_deadline < STALLED_BYTES => {
+                    return Err(self.stalled(client, call));
+                }
+                Err(_) => {
+                    self.bytes_before_deadline = 0;
+                    self.deadline = Instant::now() + client.policy.timeout;
+                }
+            }
+        }
+    }
+
+    /// Reads the whole body under the limit of one element.
+    pub(crate) async fn whole(mut self, client: &ApiClient, call: &Call) -> Result<Vec<u8>> {
+        let limit = client.policy.limits.element;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk(client, call).await? {
+            if bytes.len() + chunk.len() > limit {
+                let message = format!("the response is larger than {limit} bytes");
+                let error = client.error(call, ErrorKind::TooLarge, message, self.request_id.as_deref());
+                return Err(error.hint("check `base_url`: a response of this kind should be smaller"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        client.notify(&HttpEvent::Received { bytes: bytes.len() });
+        Ok(bytes)
+    }
+
+    fn stalled(&self, client: &ApiClient, call: &Call) -> Error {
+        let limit = format_duration(client.policy.timeout);
+        let message = format!("the response body stalled: fewer than {STALLED_BYTES} bytes in {limit}");
+        client.network_error(call, message, self.request_id.as_deref())
+    }
+}

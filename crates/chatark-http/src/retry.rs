@@ -1,0 +1,75 @@
+//! The only place that repeats requests: while the failure is transient, repeating is safe, and attempts remain.
+
+use std::time::Duration;
+
+use chatark_core::Result;
+
+use crate::attempt::AttemptError;
+use crate::backoff;
+use crate::call::Call;
+use crate::client::ApiClient;
+
+impl ApiClient {
+    /// Makes attempts until one succeeds or none may follow.
+    pub(crate) async fn retry<T, A>(&self, call: &Call, attempt: impl Fn() -> A) -> Result<T>
+    where
+        A: Future<Output = Result<T, AttemptError>>,
+    {
+        let mut attempts = 1;
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failed) => self.wait_to_retry(call, failed, attempts).await?,
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Waits until the next attempt, or returns the error if none may follow. `attempts` have been made.
+    pub(crate) async fn wait_to_retry(&self, call: &Call, failed: AttemptError, attempts: u32) -> Result<()> {
+        let AttemptError { error, retry_after, had_no_effect } = failed;
+        if !call.effect.is_repeatable() && !had_no_effect {
+            return Err(error.ambiguous());
+        }
+        if !error.is_transient() {
+            return Err(error);
+        }
+        if attempts >= self.policy.attempts {
+            return Err(error.with("attempts", attempts));
+        }
+        if let Some(asked) = retry_after.filter(|asked| *asked > self.policy.longest_wait) {
+            let seconds = asked.as_secs();
+            return Err(error.with("attempts", attempts).with("wait", format_args!("{seconds} s")).hint(format!(
+                "the vendor asks to wait {seconds} s, longer than `max_wait_seconds`; completed work is saved: run the same command again later"
+            )));
+        }
+        let wait = self.time_to_retry(retry_after, attempts);
+        tracing::warn!(
+            operation = &*call.operation,
+            attempts,
+            wait_ms = wait.as_millis(),
+            kind = ?error.kind(),
+            "retrying"
+        );
+        self.wait(call, error.message(), wait).await
+    }
+
+    /// What the vendor asks for and a little more, so that clients do not come back in step; or the backoff.
+    fn time_to_retry(&self, retry_after: Option<Duration>, attempts: u32) -> Duration {
+        let policy = &self.policy;
+        let backoff = backoff::exponential(attempts, policy.backoff, policy.longest_backoff, &self.jitter);
+        retry_after.map_or(backoff, |asked| asked + backoff.min(policy.backoff) / 4)
+    }
+
+    /// Waits until the effect of a request whose response was lost must be visible at the vendor, if it had any.
+    ///
+    /// `ago` is how long ago the request was sent.
+    pub async fn settle(&self, operation: &'static str, ago: Duration) -> Result<()> {
+        let wait = self.policy.settle.saturating_sub(ago);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let reason = "what was sent without an answer may still arrive";
+        self.wait(&Call::new(operation, []), reason, wait).await
+    }
+}
