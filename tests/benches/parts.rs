@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ cargo bench -p chatark-tests --bench parts
-//! $ cargo bench -p chatark-tests --bench parts -- normalize     # those whose name holds "normalize"
+//! $ cargo bench -p chatark-tests --bench parts -- map           # those whose name holds "map"
 //! ```
 #![expect(clippy::unwrap_used, reason = "a benchmark ends where something is missing")]
 
@@ -10,14 +10,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Filter, HashedRecord, Start, SyncMode, WriteOp};
+use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Run, Start, SyncMode, WriteOp};
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Conversation, ConversationId, Origin, PageMetadata, Provider,
-    RawConversation, Settings, SourceName, Surface,
+    ArchivedConversation, Checkpoint, Clock, Conversation, Mapper, Origin, PageMetadata, Record, RecordId,
+    Settings, SourceName, Stream, Surface, Timestamp,
 };
-use chatark_engine::now;
 use chatark_formats::{Export, Format, Options};
-use chatark_http::{ArrayFramer, Connector, Limits};
+use chatark_http::{ArrayFramer, Limits};
 use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
@@ -25,11 +24,11 @@ use serde_json::Value;
 const AGENT: &str = "benchAgent01";
 const KEY: &str = "bench-key";
 
-/// A page of a vendor, as its API sends it, and what reads it.
+/// A page of a vendor, as its API sends it, and what understands it.
 struct Sample {
-    provider: Box<dyn Provider>,
+    mapper: Arc<dyn Mapper>,
     page: Bytes,
-    conversations: Vec<RawConversation>,
+    records: Vec<Record>,
 }
 
 impl Sample {
@@ -47,44 +46,55 @@ impl Sample {
         let get = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{base}/{path}"));
         let page =
             runtime.block_on(async { get.bearer_auth(KEY).send().await.unwrap().bytes().await.unwrap() });
-        let provider = provider(vendor, &base);
-        let raw = |element: Bytes| {
-            let (conversation, issues) = provider.normalize(&element).unwrap();
+        let mapper = mapper(vendor, &base);
+        let record = |bytes: Bytes| {
+            let stream = Stream::Conversations;
+            let mut record = Record { stream, id: None, parent: None, surface: Surface::Export, bytes };
+            let (document, issues) = mapper.map(std::slice::from_ref(&record)).unwrap();
             assert!(issues.is_empty(), "{issues:?}");
-            RawConversation { id: Some(conversation.id), surface: Surface::Export, bytes: element }
+            record.id = Some(document.into_conversation().unwrap().id.into());
+            record
         };
-        let conversations: Vec<_> = cut(&page).into_iter().map(raw).collect();
-        assert!(conversations.len() >= 20);
-        Self { provider, page, conversations }
+        let records: Vec<_> = cut(&page).into_iter().map(record).collect();
+        assert!(records.len() >= 20);
+        Self { mapper, page, records }
     }
 
     fn bytes(&self) -> u64 {
-        self.conversations.iter().map(|raw| raw.bytes.len() as u64).sum()
+        self.records.iter().map(|record| record.bytes.len() as u64).sum()
     }
 
     /// Returns the conversations, made ready for the archive under ids of their own.
-    fn prepared(&self, round: usize) -> Vec<WriteOp> {
-        let prepare = |raw: &RawConversation| {
-            let id = ConversationId::new(format!("{round}-{}", raw.id.as_ref().unwrap()));
-            let unprepared = HashedRecord::new(RawConversation { id: Some(id), ..raw.clone() });
-            let prepared = unprepared.prepare(|bytes| self.provider.normalize(bytes)).unwrap();
-            WriteOp::Write(Box::new(prepared))
+    fn encoded(&self, round: usize) -> Vec<WriteOp> {
+        let encode = |record: &Record| {
+            let id = RecordId::new(format!("{round}-{}", record.id.as_ref().unwrap()));
+            let own = HashedRecord::new(Record { id: Some(id), ..record.clone() });
+            let encoded = HashedDocument::new(own, Vec::new()).encode(&*self.mapper).unwrap();
+            WriteOp::Write(Box::new(encoded))
         };
-        self.conversations.iter().map(prepare).collect()
+        self.records.iter().map(encode).collect()
+    }
+
+    /// Commits a batch that leaves no checkpoint.
+    fn commit(&self, archive: &mut Archive, run: &mut Run, batch: Vec<WriteOp>) {
+        let (place, page) = (Checkpoint::None, PageMetadata::default());
+        archive.commit(run, batch, &place, &page, &*self.mapper, now()).unwrap();
     }
 }
 
-fn provider(vendor: Vendor, base: &str) -> Box<dyn Provider> {
+fn mapper(vendor: Vendor, base: &str) -> Arc<dyn Mapper> {
     let mut settings = Settings::default();
     settings.set("agent_id", AGENT);
     settings.set("base_url", base);
-    let connector = Connector::new("bench", KEY.into());
     match vendor {
-        Vendor::ChatbaseV1 => chatark_chatbase_v1::connect(&settings, connector),
-        Vendor::ChatbaseV2 => chatark_chatbase_v2::connect(&settings, connector),
-        Vendor::ConvocoreV3 => chatark_convocore_v3::connect(&settings, connector),
+        Vendor::ChatbaseV1 => chatark_chatbase_v1::mapper(&settings),
+        Vendor::ChatbaseV2 => chatark_chatbase_v2::mapper(&settings),
+        Vendor::ConvocoreV3 => chatark_convocore_v3::mapper(&settings),
     }
-    .unwrap()
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
 }
 
 /// Cuts a page into its conversations, as it would arrive: in pieces of a few kilobytes.
@@ -118,22 +128,22 @@ fn framer(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn normalize(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("normalize");
+fn map(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("map");
     for (name, vendor) in VENDORS {
         let sample = Sample::new(vendor);
         group.throughput(Throughput::Bytes(sample.bytes()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                for raw in &sample.conversations {
-                    black_box(sample.provider.normalize(black_box(&raw.bytes)).unwrap());
+                for record in &sample.records {
+                    black_box(sample.mapper.map(black_box(std::slice::from_ref(record))).unwrap());
                 }
             });
         });
         group.bench_function(format!("{name}, floor: serde_json::Value"), |bencher| {
             bencher.iter(|| {
-                for raw in &sample.conversations {
-                    black_box(serde_json::from_slice::<Value>(black_box(&raw.bytes)).unwrap());
+                for record in &sample.records {
+                    black_box(serde_json::from_slice::<Value>(black_box(&record.bytes)).unwrap());
                 }
             });
         });
@@ -145,22 +155,27 @@ fn archive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("archive");
     let sample = Sample::new(Vendor::ChatbaseV2);
     group.throughput(Throughput::Bytes(sample.bytes()));
-    group.bench_function("hash, normalize, compress", |bencher| bencher.iter(|| sample.prepared(0)));
+    group.bench_function("hash, map, compress", |bencher| bencher.iter(|| sample.encoded(0)));
     let folder = tempfile::tempdir().unwrap();
     let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
     let key = archive.source(&origin()).unwrap();
-    let start = Start { kind: "pull", scope: "all", effort: SyncMode::Full, resume: None, at: now() };
+    let start = Start {
+        kind: "pull",
+        stream: Stream::Conversations,
+        scope: "all",
+        mode: SyncMode::Full,
+        resume: None,
+        at: now(),
+    };
     let mut run = archive.begin_run(key, &start).unwrap();
     let mut round = 0;
     group.bench_function("write a batch", |bencher| {
         bencher.iter_batched(
             || {
                 round += 1;
-                sample.prepared(round)
+                sample.encoded(round)
             },
-            |batch| {
-                archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap();
-            },
+            |batch| sample.commit(&mut archive, &mut run, batch),
             criterion::BatchSize::SmallInput,
         );
     });
@@ -170,9 +185,7 @@ fn archive(criterion: &mut Criterion) {
     let key = archive.source(&origin()).unwrap();
     let mut run = archive.begin_run(key, &start).unwrap();
     for round in 0..100 {
-        archive
-            .commit(&mut run, sample.prepared(round), &Checkpoint::None, &PageMetadata::default(), now())
-            .unwrap();
+        sample.commit(&mut archive, &mut run, sample.encoded(round));
     }
     group.throughput(Throughput::Bytes(sample.bytes() * 100));
     group.sample_size(20);
@@ -195,8 +208,11 @@ fn writers(criterion: &mut Criterion) {
     let sample = Sample::new(Vendor::ChatbaseV2);
     let origin = Arc::new(origin());
     let of = |conversation: Conversation| ArchivedConversation { origin: Arc::clone(&origin), conversation };
-    let conversations: Vec<_> =
-        sample.conversations.iter().map(|raw| of(sample.provider.normalize(&raw.bytes).unwrap().0)).collect();
+    let conversation = |record: &Record| {
+        let (document, _) = sample.mapper.map(std::slice::from_ref(record)).unwrap();
+        of(document.into_conversation().unwrap())
+    };
+    let conversations: Vec<_> = sample.records.iter().map(conversation).collect();
     group.throughput(Throughput::Bytes(sample.bytes()));
     for (name, format) in [("json", Format::Json), ("jsonl", Format::Jsonl), ("csv", Format::Csv)] {
         let folder = tempfile::tempdir().unwrap();
@@ -221,5 +237,5 @@ fn origin() -> Origin {
     }
 }
 
-criterion_group!(parts, framer, normalize, archive, writers);
+criterion_group!(parts, framer, map, archive, writers);
 criterion_main!(parts);

@@ -585,7 +585,7 @@ fn every_test_that_the_page_names_is_there() {
         let places = [
             "tests/tests",
             "crates/chatark-archive/tests/archive",
-            "crates/chatark-engine/tests",
+            "crates/chatark-engine/tests/streams",
             "crates/chatark-http/tests/client",
         ];
         let files = places.map(|place| repository().join(place).join(format!("{module}.rs")));

@@ -1,8 +1,9 @@
 //! The ledger: sources, runs, their verdicts, and the places from which unfinished ones go on.
 
-use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Timestamp};
+use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use crate::document::DocumentTable;
 use crate::open::Archive;
 use crate::sweep;
 use crate::values::{count, database, timestamp, uncount};
@@ -16,8 +17,9 @@ pub struct SourceKey(pub(crate) i64);
 pub struct Run {
     pub(crate) key: i64,
     pub(crate) source: SourceKey,
+    pub(crate) stream: Stream,
     pub(crate) scope: String,
-    pub(crate) effort: SyncMode,
+    pub(crate) mode: SyncMode,
     /// When the sweep began that this run ends or goes on with; `None` where that is not known.
     pub(crate) swept_from: Option<Timestamp>,
     /// The sweep so far, over this run and those that it resumes.
@@ -39,12 +41,14 @@ pub enum SyncMode {
 /// What a run is to be opened with.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    /// `pull`, `contacts` or `rebuild`.
+    /// `pull` or `rebuild`.
     pub kind: &'a str,
+    /// The stream that is read.
+    pub stream: Stream,
     /// Window, channel and selection, by which checkpoints are told apart.
     pub scope: &'a str,
     /// How much it reads.
-    pub effort: SyncMode,
+    pub mode: SyncMode,
     /// The place that it goes on from.
     pub resume: Option<&'a Resume>,
     /// When it begins.
@@ -56,7 +60,7 @@ pub struct Start<'a> {
 pub struct Swept {
     /// One that read everything.
     pub full: Option<Timestamp>,
-    /// One of any effort.
+    /// One of any mode.
     pub any: Option<Timestamp>,
 }
 
@@ -68,7 +72,7 @@ pub struct Resume {
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
     /// How much the sweep reads.
-    pub effort: SyncMode,
+    pub mode: SyncMode,
     swept_from: Option<Timestamp>,
     seen: u64,
     total_first: Option<u64>,
@@ -81,42 +85,42 @@ pub struct Progress {
     pub total_first: Option<u64>,
     /// The vendor's own count in its latest answer.
     pub total_last: Option<u64>,
-    /// Different conversations in the vendor's answers.
+    /// Different records in the vendor's answers.
     pub seen: u64,
-    /// Conversations in the vendor's answers.
+    /// Records in the vendor's answers.
     pub received: u64,
     /// Of these, sent more than once in this run.
     pub repeated: u64,
     /// Of these, outside the window or channel that was asked for.
     pub outside: u64,
-    /// Conversations that the archive did not have.
+    /// Records that the archive did not have.
     pub added: u64,
-    /// Conversations of which the archive had other bytes.
+    /// Records of which the archive had other bytes.
     pub changed: u64,
-    /// Conversations of which the archive had the same bytes.
+    /// Records of which the archive had the same bytes.
     pub unchanged: u64,
-    /// Conversations whose bytes could not be read.
+    /// Records whose bytes could not be read.
     pub unreadable: u64,
-    /// Conversations that the vendor no longer showed, marked as missing by this run.
+    /// Records that the vendor no longer showed, marked as missing by this run.
     pub missing: u64,
     /// Missing conversations that the vendor showed again.
     pub returned: u64,
     /// Places that were not understood.
     pub issues: u64,
-    /// Bytes of the conversations, as sent.
+    /// Bytes of the records, as sent.
     pub bytes: u64,
     /// What the vendor said around them.
-    pub facts: PageMetadata,
+    pub page: PageMetadata,
 }
 
 /// What can be said of a run in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As many conversations were seen as the vendor counts.
+    /// As many records were seen as the vendor counts.
     Complete,
     /// All that were there at the beginning were seen; more came while reading.
     GrewDuringRun,
-    /// Fewer conversations were seen than the vendor counts, or far fewer than are archived.
+    /// Fewer records were seen than the vendor counts, or far fewer than are archived.
     Short,
     /// The walk reached its end, but the vendor gives no count to hold it against.
     Unprovable,
@@ -152,14 +156,24 @@ impl Run {
         &self.scope
     }
 
+    /// Returns the stream that the run reads.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// Returns how much the run reads.
-    pub fn effort(&self) -> SyncMode {
-        self.effort
+    pub fn mode(&self) -> SyncMode {
+        self.mode
     }
 
     /// Notes that the vendor gave everything, though less was asked for.
     pub fn has_read_everything(&mut self) {
-        self.effort = SyncMode::Full;
+        self.mode = SyncMode::Full;
+    }
+
+    /// Returns where the documents of its stream are.
+    pub(crate) fn table(&self) -> Option<DocumentTable> {
+        self.stream.document().map(DocumentTable::of)
     }
 }
 
@@ -182,6 +196,21 @@ impl SyncMode {
     }
 }
 
+impl Progress {
+    /// Returns the counts with what the vendor said around a later batch.
+    pub(crate) fn with_page(&self, page: &PageMetadata) -> Self {
+        let mut progress = self.clone();
+        if page.restarted {
+            // What was seen so far comes again and must not be counted twice.
+            (progress.seen, progress.total_first) = (0, None);
+        }
+        progress.page.add(page);
+        progress.total_first = progress.total_first.or(page.total);
+        progress.total_last = page.total.or(progress.total_last);
+        progress
+    }
+}
+
 impl Verdict {
     /// Returns the word in the ledger.
     pub fn as_str(self) -> &'static str {
@@ -195,6 +224,14 @@ impl Verdict {
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
+    }
+
+    /// Returns the verdict of a word that [`Self::as_str`] gave.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use Verdict::{Budget, Complete, Failed, GrewDuringRun, Interrupted, Partial, Short, Unprovable};
+        [Complete, GrewDuringRun, Short, Unprovable, Partial, Budget, Interrupted, Failed]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == word)
     }
 
     /// Returns whether the walk came to its end with nothing against it.
@@ -254,41 +291,47 @@ impl Archive {
     }
 
     /// Returns the place that an unfinished run of the same scope reached.
-    pub fn resume(&self, source: SourceKey, scope: &str) -> Result<Option<Resume>> {
+    pub fn resume(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<Option<Resume>> {
         let found = self
             .connection
             .prepare_cached(
                 "SELECT cursor, saved_at, seen, total_first, effort, swept_from
-                 FROM checkpoint WHERE source_key = ?1 AND scope = ?2",
+                 FROM checkpoint WHERE source_key = ?1 AND stream = ?2 AND scope = ?3",
             )
-            .and_then(|mut statement| statement.query_row(params![source.0, scope], resume).optional())
+            .and_then(|mut statement| {
+                statement.query_row(params![source.0, stream.as_str(), scope], resume).optional()
+            })
             .map_err(database("read the checkpoint"))?;
         // A cursor that an older version wrote in another form is no loss: the sweep begins anew.
         Ok(found.flatten())
     }
 
-    /// Returns the scopes of unfinished runs of a source.
-    pub fn unfinished(&self, source: SourceKey) -> Result<Vec<String>> {
+    /// Returns the scopes of a stream's unfinished runs.
+    pub fn unfinished(&self, source: SourceKey, stream: Stream) -> Result<Vec<String>> {
         let failed = database("read the checkpoints");
         let mut statement = self
             .connection
-            .prepare_cached("SELECT scope FROM checkpoint WHERE source_key = ?1 ORDER BY scope")
+            .prepare_cached(
+                "SELECT scope FROM checkpoint WHERE source_key = ?1 AND stream = ?2 ORDER BY scope",
+            )
             .map_err(&failed)?;
-        let scopes = statement.query_map([source.0], |row| row.get(0)).map_err(&failed)?;
+        let wanted = params![source.0, stream.as_str()];
+        let scopes = statement.query_map(wanted, |row| row.get(0)).map_err(&failed)?;
         scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
     }
 
     /// Returns when the latest sweeps of a scope began that came to their end.
-    pub fn swept(&self, source: SourceKey, scope: &str) -> Result<Swept> {
-        let latest = |efforts: &str| {
+    pub fn swept(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<Swept> {
+        let latest = |modes: &str| {
             let sql = format!(
-                "SELECT swept_from FROM run WHERE source_key = ?1 AND kind = 'pull' AND scope = ?2
-                     AND swept_from IS NOT NULL AND effort IN ({efforts})
+                "SELECT swept_from FROM run WHERE source_key = ?1 AND kind = 'pull' AND stream = ?2 AND scope = ?3
+                     AND swept_from IS NOT NULL AND effort IN ({modes})
                      AND verdict IN ('complete', 'grew-during-run', 'unprovable')
                  ORDER BY run_key DESC LIMIT 1"
             );
             let mut statement = self.connection.prepare_cached(&sql)?;
-            let found = statement.query_row(params![source.0, scope], |row| row.get(0)).optional()?;
+            let wanted = params![source.0, stream.as_str(), scope];
+            let found = statement.query_row(wanted, |row| row.get(0)).optional()?;
             Ok(timestamp(found))
         };
         let failed = database("read the ledger");
@@ -307,16 +350,16 @@ impl Archive {
         let transaction = self.connection.transaction().map_err(failed())?;
         if let Some(resume) = resume {
             // A sweep that an older version began noted no ids: its count is all that there is.
-            let seen = sweep::recall(&transaction, source, start.scope)?;
+            let seen = sweep::recall(&transaction, source, start.stream, start.scope)?;
             progress.seen = seen.max(resume.seen);
             progress.total_first = resume.total_first;
         } else {
-            sweep::forget(&transaction, source, start.scope)?;
+            sweep::forget_scope(&transaction, source, start.stream, start.scope)?;
         }
         transaction
             .prepare_cached(
-                "INSERT INTO run (source_key, kind, scope, resumed, started_at, effort, swept_from)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO run (source_key, kind, scope, resumed, started_at, effort, swept_from, stream)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -325,14 +368,16 @@ impl Archive {
                     start.scope,
                     resume.is_some(),
                     start.at.microseconds(),
-                    start.effort.as_str(),
+                    start.mode.as_str(),
                     swept_from.map(Timestamp::microseconds),
+                    start.stream.as_str(),
                 ])
             })
             .map_err(failed())?;
         let key = transaction.last_insert_rowid();
         transaction.commit().map_err(failed())?;
-        Ok(Run { key, source, scope: start.scope.to_owned(), effort: start.effort, swept_from, progress })
+        let (stream, scope, mode) = (start.stream, start.scope.to_owned(), start.mode);
+        Ok(Run { key, source, stream, scope, mode, swept_from, progress })
     }
 
     /// Closes a run in the ledger.
@@ -343,7 +388,7 @@ impl Archive {
             end.at.microseconds(),
             end.verdict.as_str(),
             end.error,
-            run.effort.as_str(),
+            run.mode.as_str(),
             count(progress.missing),
             count(progress.returned),
         ];
@@ -356,11 +401,11 @@ impl Archive {
     }
 
     /// Drops the checkpoint of a scope, so that its next pull begins anew.
-    pub fn forget_checkpoint(&mut self, source: SourceKey, scope: &str) -> Result<()> {
+    pub fn forget_checkpoint(&mut self, source: SourceKey, stream: Stream, scope: &str) -> Result<()> {
         let failed = || database("drop a checkpoint");
         let transaction = self.connection.transaction().map_err(failed())?;
-        drop_checkpoint(&transaction, source, scope)?;
-        sweep::forget(&transaction, source, scope)?;
+        drop_checkpoint(&transaction, source, stream, scope)?;
+        sweep::forget_scope(&transaction, source, stream, scope)?;
         transaction.commit().map_err(failed())
     }
 }
@@ -370,7 +415,7 @@ fn resume(row: &Row<'_>) -> rusqlite::Result<Option<Resume>> {
     Ok(Some(Resume {
         cursor,
         saved_at: timestamp(row.get(1)?),
-        effort: SyncMode::from_word(&row.get::<_, String>(4)?),
+        mode: SyncMode::from_word(&row.get::<_, String>(4)?),
         swept_from: timestamp(row.get(5)?),
         seen: uncount(row.get(2)?),
         total_first: row.get::<_, Option<i64>>(3)?.map(uncount),
@@ -394,35 +439,41 @@ pub(crate) fn save_checkpoint(
             transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO checkpoint
-                         (source_key, scope, cursor, seen, total_first, saved_at, effort, swept_from)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         (source_key, stream, scope, cursor, seen, total_first, saved_at, effort, swept_from)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )
                 .and_then(|mut statement| {
                     statement.execute(params![
                         run.source.0,
+                        run.stream.as_str(),
                         run.scope,
                         cursor,
                         count(progress.seen),
                         progress.total_first.map(count),
                         now.microseconds(),
-                        run.effort.as_str(),
+                        run.mode.as_str(),
                         run.swept_from.map(Timestamp::microseconds),
                     ])
                 })
                 .map_err(failed())?;
         }
         Checkpoint::End => {
-            drop_checkpoint(transaction, run.source, &run.scope)?;
-            sweep::forget_saved(transaction, run.source, &run.scope)?;
+            drop_checkpoint(transaction, run.source, run.stream, &run.scope)?;
+            sweep::forget_saved(transaction, run.source, run.stream, &run.scope)?;
         }
     }
     Ok(())
 }
 
-fn drop_checkpoint(transaction: &Transaction<'_>, source: SourceKey, scope: &str) -> Result<()> {
+fn drop_checkpoint(
+    transaction: &Transaction<'_>,
+    source: SourceKey,
+    stream: Stream,
+    scope: &str,
+) -> Result<()> {
     transaction
-        .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND scope = ?2")
-        .and_then(|mut statement| statement.execute(params![source.0, scope]))
+        .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND stream = ?2 AND scope = ?3")
+        .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
         .map_err(database("drop a checkpoint"))?;
     Ok(())
 }
@@ -449,12 +500,12 @@ pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progres
                 count(progress.changed),
                 count(progress.unchanged),
                 count(progress.unreadable),
-                count(progress.facts.pages),
-                count(progress.facts.empty_pages),
-                count(progress.facts.skipped),
+                count(progress.page.pages),
+                count(progress.page.empty_pages),
+                count(progress.page.skipped),
                 count(progress.bytes),
-                progress.facts.quota_used.map(count),
-                progress.facts.quota_left.map(count),
+                progress.page.quota_used.map(count),
+                progress.page.quota_left.map(count),
                 count(progress.issues),
             ])
         })

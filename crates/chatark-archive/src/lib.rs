@@ -11,17 +11,20 @@
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
 
-mod contacts;
+mod contact;
+mod conversation;
+mod document;
 mod drift;
+mod encode;
 mod ledger;
 mod lock;
 mod migrations;
 mod open;
-mod prepare;
+mod raw;
 mod read;
 mod rebuild;
+mod row;
 mod status;
-mod stored;
 mod sweep;
 mod talk;
 mod transfer;
@@ -30,15 +33,15 @@ mod verify;
 mod views;
 mod write;
 
-pub use contacts::{CheckedContact, PreparedContact, RebuiltContact, StoredContact};
+pub use document::StoredDocument;
 pub use drift::{Drift, IssueRecord};
+pub use encode::{EncodedDocument, EncodedRecord, HashedDocument, HashedRecord};
 pub use ledger::{Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict};
-pub use open::Archive;
-pub use prepare::{EncodedRecord, HashedRecord};
+pub use open::{Archive, Upgrade};
+pub use raw::Damage;
 pub use read::Filter;
 pub use rebuild::Rebuilt;
-pub use status::{RunRecord, SourceStatus};
-pub use stored::{Damage, Stored};
+pub use status::{RunRecord, SourceStatus, StreamStatus};
 pub use sweep::Gone;
 pub use transfer::{Transfer, TransferState};
 pub use verify::{Checked, Fault, Part, Version};

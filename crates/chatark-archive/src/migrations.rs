@@ -1,7 +1,7 @@
 //! The archive's layout, one numbered step after the other, never edited once released.
 
 use chatark_core::{Error, ErrorKind, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use crate::values::database;
 
@@ -9,10 +9,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_sweeps.sql"),
     include_str!("migrations/0003_transfers.sql"),
+    include_str!("migrations/0004_streams.sql"),
 ];
 
 /// `ChAr` in ASCII: marks a SQLite file as an archive of Chatark.
 const APPLICATION_ID: i64 = 0x4368_4172;
+
+/// What is computed for each conversation takes so many bytes at most, in the log and in the file.
+const STATS_BYTES: u64 = 2_048;
 
 /// What a file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,11 @@ pub(crate) enum Layout {
     Older(usize),
     /// An archive of the layout that this program writes.
     Current,
+}
+
+impl Layout {
+    /// The number of the layout that this program writes.
+    pub(crate) const CURRENT: usize = MIGRATIONS.len();
 }
 
 /// Looks at a file without changing it.
@@ -61,21 +70,109 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
 }
 
 /// Brings a file to the current layout, each step in a transaction of its own.
+///
+/// A step may take tables apart that others refer to: what refers to what is checked before it is committed.
 pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()> {
     let done = match layout {
         Layout::New => 0,
         Layout::Older(version) => version,
         Layout::Current => return Ok(()),
     };
+    let failed = || database("upgrade the archive");
+    connection.pragma_update(None, "foreign_keys", false).map_err(failed())?;
     for (at, step) in MIGRATIONS.iter().enumerate().skip(done) {
-        let failed = || database("migrate the archive");
         let transaction = connection.transaction().map_err(failed())?;
         transaction.execute_batch(step).map_err(failed())?;
+        refuse_broken_references(&transaction)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed())?;
         transaction
             .pragma_update(None, "user_version", i64::try_from(at + 1).unwrap_or(i64::MAX))
             .map_err(failed())?;
         transaction.commit().map_err(failed())?;
     }
-    Ok(())
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed())
+}
+
+fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {
+    let broken: i64 = transaction
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .map_err(database("upgrade the archive"))?;
+    if broken == 0 {
+        return Ok(());
+    }
+    let message = format!("{broken} rows refer to rows that are not there; nothing was changed");
+    Err(Error::new(ErrorKind::Damaged, "upgrade the archive", message)
+        .hint("restore a copy of the archive, or set `archive` to another path and pull again"))
+}
+
+/// Returns how many bytes the upgrade from a layout takes at most while it runs.
+///
+/// What a step writes is first in the log and then in the file; bytes and messages stay where they are.
+pub(crate) fn space(connection: &Connection, layout: Layout) -> Result<u64> {
+    let Layout::Older(_) = layout else { return Ok(0) };
+    let number = |sql: &str| -> Result<u64> {
+        let found: i64 =
+            connection.query_row(sql, [], |row| row.get(0)).map_err(database("upgrade the archive"))?;
+        Ok(u64::try_from(found).unwrap_or(0))
+    };
+    let copied = number(
+        "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN (
+             'conversation', 'conversation_in_order', 'conversation_missing', 'sqlite_autoindex_conversation_1',
+             'listed_contact', 'latest_contact', 'sqlite_autoindex_listed_contact_1')",
+    )?;
+    let conversations = number("SELECT coalesce(sum(conversations), 0) FROM source")?;
+    Ok(4 * copied + STATS_BYTES * conversations + (4 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a file says of its layout, its tables and a row.
+    fn state(connection: &Connection) -> (i64, Vec<String>, Vec<String>) {
+        let texts = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let conversations = texts("SELECT id || ' ' || title FROM conversation ORDER BY conversation_key");
+        (version, texts("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name"), conversations)
+    }
+
+    #[test]
+    fn a_full_disk_takes_an_upgrade_back_and_the_upgrade_succeeds_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(folder.path().join("archive.db")).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+        for step in &MIGRATIONS[..3] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection
+            .execute_batch(
+                "PRAGMA user_version = 3;
+                 INSERT INTO source VALUES (1, 'shop', 'vendor-v1', 'agent', 2000, 0);
+                 WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 2000)
+                     INSERT INTO conversation (source_key, id, raw_version, readable, title, message_count)
+                     SELECT 1, 'c' || n, 1, 1, 'a title of some length ' || n, 0 FROM number;",
+            )
+            .unwrap();
+        let before = state(&connection);
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let limit = |connection: &Connection, pages: i64| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        };
+        // In the middle of a table, and shortly before the end.
+        for more in [0, 5, 40] {
+            limit(&connection, pages + more);
+            let error = migrate(&mut connection, Layout::Older(3)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+            assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
+            assert_eq!(state(&connection), before);
+        }
+        limit(&connection, 1 << 30);
+        migrate(&mut connection, Layout::Older(3)).unwrap();
+        let (version, _, conversations) = state(&connection);
+        assert_eq!((version, conversations), (4, before.2));
+    }
 }

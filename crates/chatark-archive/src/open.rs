@@ -22,6 +22,35 @@ pub struct Archive {
     lock: Option<Lock>,
 }
 
+/// An upgrade from the layout of an older version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The layout that the file has.
+    pub from: usize,
+    /// The layout that it will have.
+    pub to: usize,
+    /// How many bytes of the disk it takes at most while it runs.
+    pub needs: u64,
+    /// How many bytes of the disk are free, where the system tells.
+    pub free: Option<u64>,
+}
+
+impl Upgrade {
+    fn check_space(&self, path: &Path) -> Result<()> {
+        let Some(free) = self.free.filter(|free| *free < self.needs) else { return Ok(()) };
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let message = format!(
+            "the upgrade to layout {} takes up to {} MiB, and {} MiB are free; nothing was changed",
+            self.to,
+            mebibytes(self.needs),
+            free >> 20
+        );
+        Err(Error::new(ErrorKind::Storage, "upgrade the archive", message)
+            .with("archive", path.display())
+            .hint("make room on the disk, then run the same command again"))
+    }
+}
+
 impl Archive {
     /// Opens an archive to write, creates it where there is none, and brings it to the current layout.
     ///
@@ -44,8 +73,20 @@ impl Archive {
             sweep::TABLE
         ));
         tuned.map_err(database("open the archive"))?;
+        if let Some(upgrade) = upgrade_of(path, &connection, layout)? {
+            upgrade.check_space(path)?;
+        }
         migrations::migrate(&mut connection, layout)?;
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })
+    }
+
+    /// Returns what opening the archive to write would upgrade; `None` where there is nothing to upgrade.
+    pub fn pending_upgrade(path: &Path) -> Result<Option<Upgrade>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let (layout, connection) = inspect(path)?;
+        upgrade_of(path, &connection, layout)
     }
 
     /// Opens an archive to read, also while another process writes to it.
@@ -55,24 +96,19 @@ impl Archive {
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config"));
         }
-        let inspected =
-            connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
-        let (layout, connection) = match inspected {
-            Err(error) if error.kind() == ErrorKind::Storage => {
-                let Some(connection) = connect_unchanging(path) else { return Err(error) };
-                (migrations::inspect(&connection)?, connection)
-            }
-            inspected => inspected?,
-        };
+        let (layout, connection) = inspect(path)?;
         match layout {
             Layout::Current => Ok(Self { connection, path: path.to_owned(), lock: None }),
-            Layout::New | Layout::Older(_) => Err(Error::new(
+            Layout::New => Err(Error::new(ErrorKind::Usage, "open the archive", "the file is empty")
+                .with("archive", path.display())
+                .hint("run `chatark pull` first, or check `archive` in the config")),
+            Layout::Older(_) => Err(Error::new(
                 ErrorKind::Usage,
                 "open the archive",
-                "its layout is older than this version's",
+                "its layout is older than this version's, and it has not been upgraded",
             )
             .with("archive", path.display())
-            .hint("run `chatark rebuild` once to bring it up to date")),
+            .hint("run `chatark status` where the archive can be written: it is upgraded by itself")),
         }
     }
 
@@ -96,6 +132,29 @@ impl Archive {
         }
         self.connection.close().map_err(|(_, error)| database("close the archive")(error))
     }
+}
+
+/// Looks at a file, also in a folder that cannot be written.
+fn inspect(path: &Path) -> Result<(Layout, Connection)> {
+    let inspected = connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
+    match inspected {
+        Err(error) if error.kind() == ErrorKind::Storage => {
+            let Some(connection) = connect_unchanging(path) else { return Err(error) };
+            Ok((migrations::inspect(&connection)?, connection))
+        }
+        inspected => inspected,
+    }
+}
+
+fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Option<Upgrade>> {
+    let Layout::Older(from) = layout else { return Ok(None) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(Some(Upgrade {
+        from,
+        to: Layout::CURRENT,
+        needs: migrations::space(connection, layout)?,
+        free: fs4::available_space(folder).ok(),
+    }))
 }
 
 fn connect(path: &Path) -> Result<Connection> {

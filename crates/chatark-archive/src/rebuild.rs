@@ -1,85 +1,68 @@
-//! Normalizing again: the archived bytes are read page by page, and rows that come out differently are replaced.
+//! Mapping again: the archived bytes are read page by page, and rows that come out differently are replaced.
 
-use chatark_core::{Conversation, Error, ErrorKind, Issue, Result, Surface};
-use rusqlite::params;
+use chatark_core::{Mapper, Result};
+use rusqlite::{OptionalExtension, params};
 
-use crate::ledger::{Run, SourceKey, save_progress};
+use crate::document::{self, StoredDocument};
+use crate::encode::MappedDocument;
+use crate::ledger::{Run, save_progress};
 use crate::open::Archive;
-use crate::prepare::{EncodedRecord, understood};
-use crate::read::{read_conversation, read_messages};
-use crate::stored::{self, Stored};
-use crate::values::{count, database};
-use crate::write::{Counts, IssueCounts, update_conversation};
+use crate::row::RowKey;
+use crate::values::database;
+use crate::write::{Counts, IssueCounts, message_count};
 
-/// A conversation that was normalized again.
+/// A document that was mapped again.
 #[derive(Debug)]
 pub struct Rebuilt {
-    conversation_key: i64,
-    version: i64,
-    prepared: EncodedRecord,
+    stored: StoredDocument,
+    mapped: MappedDocument,
 }
 
-impl Stored {
-    /// Decompresses and normalizes. Damaged bytes are an error; bytes that cannot be normalized are not.
-    pub fn normalize(
-        self,
-        normalize: impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>,
-    ) -> Result<Rebuilt> {
-        let raw = self.bytes().map_err(|damage| {
-            Error::new(ErrorKind::Damaged, "rebuild", damage.as_str())
-                .with("conversation", &self.id)
-                .hint("restore the archive from a copy, or pull the source with `--full`")
-        })?;
-        let (conversation, issues, readable) = understood(&self.id, normalize(&raw), false);
-        let prepared = EncodedRecord {
-            id: self.id,
-            surface: Surface::Export,
-            sha256: self.sha256,
-            size: self.size,
-            zstd: Vec::new(),
-            conversation,
-            issues,
-            readable,
-        };
-        Ok(Rebuilt { conversation_key: self.conversation_key, version: self.version, prepared })
+impl StoredDocument {
+    /// Decompresses and maps. Damaged bytes are an error; bytes that cannot be mapped are not.
+    pub fn rebuild(self, mapper: &dyn Mapper) -> Result<Rebuilt> {
+        let own = &self.own;
+        let content = self
+            .map(mapper)
+            .map_err(|damage| document::damaged("rebuild", own.stream, &own.id, damage))??;
+        Ok(Rebuilt { stored: self, mapped: content })
     }
 }
 
 impl Archive {
-    /// Returns the bytes of the next conversations of a source, and the number to ask for more with.
-    pub fn stored(&self, source: SourceKey, after: i64, most: u32) -> Result<(Vec<Stored>, i64)> {
-        let sql = format!(
-            "SELECT {} FROM conversation c JOIN raw r
-                 ON r.conversation_key = c.conversation_key AND r.version = c.raw_version
-             WHERE c.source_key = ?1 AND c.conversation_key > ?2 ORDER BY c.conversation_key LIMIT ?3",
-            stored::COLUMNS
-        );
-        let stored = stored::page(&self.connection, &sql, params![source.0, after, most])?;
-        let last = stored.last().map_or(after, |stored| stored.conversation_key);
-        Ok((stored, last))
-    }
-
-    /// Replaces the rows that came out differently, in one transaction, and counts them in the run.
+    /// Replaces the rows that came out differently, in one transaction, and counts all of them in the run.
     pub fn replace(&mut self, run: &mut Run, rebuilt: &[Rebuilt]) -> Result<()> {
         let failed = database("rebuild");
         let mut progress = run.progress.clone();
         let transaction = self.connection.transaction().map_err(&failed)?;
         let (mut issues, mut counts) = (IssueCounts::default(), Counts::default());
-        for Rebuilt { conversation_key: key, version, prepared } in rebuilt {
+        for Rebuilt { stored, mapped } in rebuilt {
             progress.received += 1;
             progress.seen += 1;
-            progress.bytes += prepared.size;
-            progress.unreadable += u64::from(!prepared.readable);
-            issues.add(prepared.id.as_str(), &prepared.issues);
-            let current = current(&transaction, *key)?;
-            if current == prepared.conversation {
+            progress.bytes += stored.size();
+            progress.unreadable += u64::from(!mapped.readable);
+            issues.add(stored.own.id.as_str(), &mapped.issues);
+            let current = stored.row.as_ref().ok();
+            if current == Some(&mapped.document) {
                 progress.unchanged += 1;
                 continue;
             }
             progress.changed += 1;
-            counts.messages += count(prepared.conversation.messages.len() as u64);
-            counts.messages -= count(current.messages.len() as u64);
-            update_conversation(&transaction, *key, *version, prepared)?;
+            let record_key = stored.own.record_key;
+            let held = match current {
+                Some(document) => message_count(document),
+                None => held_messages(&transaction, record_key)?,
+            };
+            counts.messages += message_count(&mapped.document) - held;
+            let row = RowKey {
+                record_key,
+                source: run.source,
+                id: stored.own.id.as_str(),
+                version: stored.own.version,
+                readable: mapped.readable,
+                is_new: false,
+            };
+            document::write(&transaction, stored.own.stream.unwrap_or_default(), row, &mapped.document)?;
         }
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;
@@ -91,16 +74,9 @@ impl Archive {
     }
 }
 
-fn current(transaction: &rusqlite::Transaction<'_>, key: i64) -> Result<Conversation> {
-    let failed = database("rebuild");
-    let sql = format!("SELECT {} FROM conversation WHERE conversation_key = ?1", crate::read::COLUMNS);
-    let mut statement = transaction.prepare_cached(&sql).map_err(&failed)?;
-    let mut rows = statement.query([key]).map_err(&failed)?;
-    let row = rows.next().map_err(&failed)?.ok_or_else(|| {
-        Error::new(ErrorKind::Unexpected, "rebuild", "a conversation is gone while it is rebuilt")
-    })?;
-    let mut conversation = read_conversation(row)?;
-    let mut messages = transaction.prepare_cached(crate::read::MESSAGES).map_err(&failed)?;
-    read_messages(&mut messages, key, &mut conversation.messages)?;
-    Ok(conversation)
+/// Returns how many messages are counted for a row that cannot be read.
+fn held_messages(transaction: &rusqlite::Transaction<'_>, record_key: i64) -> Result<i64> {
+    let sql = "SELECT message_count FROM conversation WHERE conversation_key = ?1";
+    let found = transaction.query_row(sql, params![record_key], |row| row.get(0)).optional();
+    Ok(found.map_err(database("rebuild"))?.unwrap_or(0))
 }

@@ -1,10 +1,10 @@
 //! What the archive holds and what its runs came to. Reads counts that the writer keeps; scans nothing.
 
-use chatark_core::{Result, Timestamp};
+use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-use crate::ledger::SourceKey;
+use crate::ledger::{SourceKey, Verdict};
 use crate::open::Archive;
 use crate::values::{database, timestamp, uncount};
 
@@ -29,8 +29,23 @@ pub struct SourceStatus {
     pub unfinished: Vec<String>,
     /// How many people are archived whom the vendor lists apart from conversations.
     pub contacts: u64,
-    /// The latest pull of these.
+    /// The latest pull of these, over all streams of people.
     pub last_contacts: Option<RunRecord>,
+    /// Every stream of which something was pulled.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// What the archive holds of one stream of a source.
+#[derive(Debug, Clone, Serialize)]
+pub struct StreamStatus {
+    /// The stream.
+    pub stream: Stream,
+    /// How many documents are archived, or how many parts of documents where the vendor lists these by themselves.
+    pub records: u64,
+    /// How many of them the vendor no longer shows.
+    pub missing: u64,
+    /// The latest pull.
+    pub last_pull: Option<RunRecord>,
 }
 
 /// One run, as the ledger has it. The columns are described in the files under `migrations`.
@@ -87,6 +102,7 @@ impl Archive {
                     unfinished: Vec::new(),
                     contacts: 0,
                     last_contacts: None,
+                    streams: Vec::new(),
                 };
                 Ok((SourceKey(row.get(0)?), status))
             })
@@ -94,27 +110,89 @@ impl Archive {
         let mut sources = Vec::new();
         for row in rows {
             let (key, mut status) = row.map_err(&failed)?;
-            status.missing = self.missing(key)?;
-            status.last_pull = self.last_run(key, "pull")?;
-            status.unfinished = self.unfinished(key)?;
-            status.contacts = self.held_contacts(key)?;
-            status.last_contacts = self.last_run(key, "contacts")?;
+            for stream in Stream::ALL.iter().copied() {
+                self.add_stream(&mut status, key, stream)?;
+            }
             sources.push(status);
         }
         Ok(sources)
     }
 
-    fn last_run(&self, source: SourceKey, kind: &str) -> Result<Option<RunRecord>> {
+    /// Adds what is held of a stream, where anything was pulled of it.
+    fn add_stream(&self, status: &mut SourceStatus, key: SourceKey, stream: Stream) -> Result<()> {
+        let last_pull = self.last_pull(key, stream)?;
+        status.unfinished.extend(self.unfinished(key, stream)?);
+        let (records, missing) = (self.documents(key, stream)?, self.missing(key, stream)?);
+        if last_pull.is_none() && records == 0 {
+            return Ok(());
+        }
+        let records = if stream.document().is_some() { records } else { self.parts(key, stream)? };
+        match stream.document() {
+            Some(DocumentKind::Contact) => {
+                status.contacts += records;
+                status.last_contacts = match (status.last_contacts.take(), &last_pull) {
+                    (Some(before), Some(last)) => Some(before.joined_by(last)),
+                    (before, last) => before.or_else(|| last.clone()),
+                };
+            }
+            Some(DocumentKind::Conversation) => {
+                status.missing += missing;
+                status.last_pull = status.last_pull.take().or_else(|| last_pull.clone());
+            }
+            None => {}
+        }
+        status.streams.push(StreamStatus { stream, records, missing, last_pull });
+        Ok(())
+    }
+
+    fn last_pull(&self, source: SourceKey, stream: Stream) -> Result<Option<RunRecord>> {
         let failed = database("read the ledger");
         self.connection
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,
                         repeated, outside, added, changed, unchanged, unreadable, pages, empty_pages, skipped, bytes,
                         quota_used, quota_left, issues, effort, missing, returned, archived
-                 FROM run WHERE source_key = ?1 AND kind = ?2 ORDER BY run_key DESC LIMIT 1",
+                 FROM run WHERE source_key = ?1 AND kind = 'pull' AND stream = ?2 ORDER BY run_key DESC LIMIT 1",
             )
-            .and_then(|mut statement| statement.query_row(params![source.0, kind], run_record).optional())
+            .and_then(|mut statement| {
+                statement.query_row(params![source.0, stream.as_str()], run_record).optional()
+            })
             .map_err(failed)
+    }
+}
+
+impl RunRecord {
+    /// Adds the run of another stream that belongs to the same pull: the counts of both, and the worse verdict.
+    fn joined_by(mut self, other: &Self) -> Self {
+        for (own, theirs) in [
+            (&mut self.seen, other.seen),
+            (&mut self.received, other.received),
+            (&mut self.repeated, other.repeated),
+            (&mut self.outside, other.outside),
+            (&mut self.added, other.added),
+            (&mut self.changed, other.changed),
+            (&mut self.unchanged, other.unchanged),
+            (&mut self.unreadable, other.unreadable),
+            (&mut self.missing, other.missing),
+            (&mut self.returned, other.returned),
+            (&mut self.pages, other.pages),
+            (&mut self.empty_pages, other.empty_pages),
+            (&mut self.skipped, other.skipped),
+            (&mut self.bytes, other.bytes),
+            (&mut self.issues, other.issues),
+        ] {
+            *own += theirs;
+        }
+        let is_good =
+            |run: &Self| run.verdict.as_deref().and_then(Verdict::from_word).is_some_and(Verdict::is_good);
+        if is_good(&self) && !is_good(other) {
+            self.verdict.clone_from(&other.verdict);
+        }
+        self.total_first = self.total_first.zip(other.total_first).map(|(one, other)| one + other);
+        self.total_last = self.total_last.zip(other.total_last).map(|(one, other)| one + other);
+        self.ended_at = self.ended_at.zip(other.ended_at).map(|(one, other)| one.max(other));
+        self.error = self.error.or_else(|| other.error.clone());
+        self
     }
 }
 

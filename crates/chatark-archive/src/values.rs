@@ -8,8 +8,7 @@ use serde::de::DeserializeOwned;
 /// Returns a function that turns an error of SQLite into ours.
 pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
     move |error| {
-        const DAMAGED: &str =
-            "the file is damaged or no archive: keep it, and restore a copy or set `archive` to another path";
+        const DAMAGED: &str = "the file is damaged or is not an archive: keep it, and restore a copy or set `archive` to another path";
         let (kind, hint) = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (ErrorKind::Damaged, DAMAGED),
             // Tables are strict, so a value of another type is one that SQLite did not write.
@@ -51,6 +50,13 @@ pub(crate) fn from_json<T: DeserializeOwned + Default>(text: Option<&str>) -> Re
     let Some(text) = text else { return Ok(T::default()) };
     serde_json::from_str(text).map_err(|error| {
         Error::new(ErrorKind::Damaged, "read the archive", format!("a stored value is not JSON: {error}"))
+    })
+}
+
+/// Takes a stored word's value, or says that the word is not one that Chatark writes.
+pub(crate) fn known<T>(value: Option<T>) -> Result<T, Error> {
+    value.ok_or_else(|| {
+        Error::new(ErrorKind::Damaged, "read the archive", "a stored word is not one that Chatark writes")
     })
 }
 

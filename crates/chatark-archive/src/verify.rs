@@ -1,13 +1,12 @@
 //! The proof of the archive: its structure, its bytes, its rows and its counts. Nothing is written.
 
-use chatark_core::{Conversation, ConversationId, Error, ErrorKind, Issue, Result, SourceName, Timestamp};
+use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, SourceName, Stream, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
+use crate::document::{DocumentTable, StoredDocument};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
-use crate::prepare::understood;
-use crate::read::{read_conversation, read_messages};
-use crate::stored::{self, Stored};
+use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
 use crate::values::{database, uncount};
 
 /// How many faults of the file's structure are named at most.
@@ -27,18 +26,23 @@ impl Part {
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 }
 
-/// One version of a conversation, and the row that was made from it where it is the one that the row shows.
+/// One version of a record, and the document that was made from it where the row shows it.
 #[derive(Debug)]
-pub struct Version {
-    stored: Stored,
-    row: Option<Result<Conversation>>,
+pub struct Version(Content);
+
+#[derive(Debug)]
+enum Content {
+    /// An earlier version, or a part of a document.
+    Bytes(RawVersion),
+    /// The version that the row of a document shows.
+    Shown(Box<StoredDocument>),
 }
 
 /// What a check of one version found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The bytes are damaged.
-    Bytes(stored::Damage),
+    Bytes(Damage),
     /// The row cannot be read.
     Row,
     /// The row is not what the bytes come to today.
@@ -48,8 +52,12 @@ pub enum Fault {
 /// A version that was checked.
 #[derive(Debug)]
 pub struct Checked {
-    /// The conversation.
-    pub id: ConversationId,
+    /// The stream of the record; `None` where the archive has a word that is not a stream's.
+    pub stream: Option<Stream>,
+    /// The record.
+    pub id: RecordId,
+    /// The id of the document that it is a part of; `None` for a document.
+    pub parent: Option<RecordId>,
     /// Its version, from 1.
     pub version: i64,
     /// How many bytes it has.
@@ -61,25 +69,30 @@ pub struct Checked {
 }
 
 impl Version {
-    /// Holds the bytes against their hash, and the row against a fresh normalization where there is a mapper.
-    pub fn check(
-        self,
-        normalize: Option<impl FnOnce(&[u8]) -> Result<(Conversation, Vec<Issue>)>>,
-    ) -> Checked {
-        let (is_shown, Stored { id, version, size, .. }) = (self.row.is_some(), &self.stored);
-        let (id, version, size) = (id.clone(), *version, *size);
-        let fault = match self.stored.bytes() {
-            Err(damage) => Some(Fault::Bytes(damage)),
-            Ok(bytes) => match (self.row, normalize) {
-                (Some(Err(_)), _) => Some(Fault::Row),
-                (Some(Ok(row)), Some(normalize)) => {
-                    let (fresh, ..) = understood(&id, normalize(&bytes), false);
-                    (fresh != row).then_some(Fault::Outdated)
-                }
-                _ => None,
-            },
+    /// Compares the bytes with their hash, and the row with a fresh mapping where there is a mapper.
+    pub fn check(self, mapper: Option<&dyn Mapper>) -> Checked {
+        let (fault, is_shown, raw) = match self.0 {
+            Content::Bytes(raw) => {
+                let unknown = raw.stream.is_none().then_some(Fault::Row);
+                (raw.bytes().err().map(Fault::Bytes).or(unknown), false, raw)
+            }
+            Content::Shown(document) => (document.fault(mapper), true, document.own),
         };
-        Checked { id, version, size, is_shown, fault }
+        let RawVersion { stream, parent, id, version, size, .. } = raw;
+        let parent = Some(parent).filter(|parent| !parent.is_empty()).map(RecordId::new);
+        Checked { stream, id, parent, version, size, is_shown, fault }
+    }
+}
+
+impl StoredDocument {
+    fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<Fault> {
+        if let Err(damage) = self.own.bytes() {
+            return Some(Fault::Bytes(damage));
+        }
+        let Ok(row) = &self.row else { return Some(Fault::Row) };
+        // Damage of a part is found where the part is checked.
+        let Ok(Ok(fresh)) = self.map(mapper?) else { return None };
+        (fresh.document != *row).then_some(Fault::Outdated)
     }
 }
 
@@ -123,7 +136,7 @@ impl Archive {
         Ok(sources)
     }
 
-    /// Returns the next versions of a source's conversations in a part, and the number to ask for more with.
+    /// Returns the next versions of a source's records in a part of the archive, and the number to ask for more with.
     pub fn versions(
         &self,
         source: SourceKey,
@@ -135,36 +148,45 @@ impl Archive {
         // Bytes and rows of one state, whatever is written meanwhile.
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         let sql = format!(
-            "SELECT {} FROM raw r CROSS JOIN conversation c USING (conversation_key)
-             WHERE c.source_key = ?1 AND c.conversation_key % ?2 = ?3 AND r.raw_key > ?4
-             ORDER BY r.raw_key LIMIT ?5",
-            stored::COLUMNS
+            "SELECT {} FROM raw CROSS JOIN record USING (record_key)
+             WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
+            raw::COLUMNS
         );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, part.of, part.number - 1, after, most];
-        let stored = stored::page(&self.connection, &sql, wanted)?;
-        let last = stored.last().map_or(after, |stored| stored.raw_key);
-        let versions = stored.into_iter().map(|stored| Ok(Version { row: self.row_of(&stored)?, stored }));
-        let versions = versions.collect::<Result<_>>()?;
+        let mut rows = statement.query(wanted).map_err(failed())?;
+        let (mut versions, mut size, mut last) = (Vec::new(), 0_u64, after);
+        while size < PAGE_BYTES
+            && let Some(row) = rows.next().map_err(failed())?
+        {
+            let raw = RawVersion::read(row).map_err(failed())?;
+            // A size that was damaged ends the page early, and nothing else.
+            size = size.saturating_add(raw.size);
+            last = raw.raw_key;
+            versions.push(self.version(source, raw)?);
+        }
+        drop(rows);
+        drop(statement);
         snapshot.finish().map_err(failed())?;
         Ok((versions, last))
     }
 
-    /// Returns the row that was made from a version, or `None` where the row shows another one.
-    fn row_of(&self, stored: &Stored) -> Result<Option<Result<Conversation>>> {
-        let failed = || database("verify the archive");
-        let sql = format!(
-            "SELECT {} FROM conversation WHERE conversation_key = ?1 AND raw_version = ?2",
-            crate::read::COLUMNS
-        );
-        let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
-        let mut rows = statement.query([stored.conversation_key, stored.version]).map_err(failed())?;
-        let Some(row) = rows.next().map_err(failed())? else { return Ok(None) };
-        let read = read_conversation(row).and_then(|mut conversation| {
-            let mut messages = self.connection.prepare_cached(crate::read::MESSAGES).map_err(failed())?;
-            read_messages(&mut messages, stored.conversation_key, &mut conversation.messages)?;
-            Ok(conversation)
-        });
-        Ok(Some(read))
+    fn version(&self, source: SourceKey, raw: RawVersion) -> Result<Version> {
+        let kind = raw.stream.and_then(Stream::document).filter(|_| raw.parent.is_empty());
+        Ok(Version(match kind {
+            Some(kind) if self.is_shown(kind, &raw)? => {
+                Content::Shown(Box::new(self.stored_document(source, kind, raw)?))
+            }
+            _ => Content::Bytes(raw),
+        }))
+    }
+
+    /// Returns whether the row of a record was made from a version.
+    fn is_shown(&self, kind: DocumentKind, raw: &RawVersion) -> Result<bool> {
+        let DocumentTable { name, key } = DocumentTable::of(kind);
+        let sql = format!("SELECT 1 FROM {name} WHERE {key} = ?1 AND raw_version = ?2");
+        let mut statement = self.connection.prepare_cached(&sql).map_err(database("verify the archive"))?;
+        statement.exists([raw.record_key, raw.version]).map_err(database("verify the archive"))
     }
 
     /// Returns what is wrong with the counts that the writer keeps of a source.
@@ -203,19 +225,23 @@ impl Archive {
         if uncounted > 0 {
             faults.push(format!("{uncounted} conversations have more or fewer messages than they count"));
         }
-        let without_bytes = number(
-            "SELECT count(*) FROM conversation c WHERE source_key = ?1 AND NOT EXISTS
-                 (SELECT 1 FROM raw r WHERE r.conversation_key = c.conversation_key AND r.version = c.raw_version)",
-        )?;
-        if without_bytes > 0 {
-            faults.push(format!("{without_bytes} conversations have no bytes that their row was made from"));
+        for (table, what) in DocumentTable::ALL.iter().zip(["conversations", "contacts"]) {
+            let DocumentTable { name, key } = table;
+            let without_bytes = number(&format!(
+                "SELECT count(*) FROM {name} d WHERE source_key = ?1 AND NOT EXISTS
+                     (SELECT 1 FROM raw r WHERE r.record_key = d.{key} AND r.version = d.raw_version)"
+            ))?;
+            if without_bytes > 0 {
+                faults.push(format!("{without_bytes} {what} have no bytes that their row was made from"));
+            }
         }
-        let without_latest = number(
-            "SELECT count(*) FROM (SELECT 1 FROM listed_contact WHERE source_key = ?1 GROUP BY list, id
-                 HAVING sum(is_latest) <> 1 OR max(version) <> max(is_latest * version))",
+        let without_row = number(
+            "SELECT count(*) FROM record WHERE source_key = ?1 AND parent = ''
+                 AND NOT EXISTS (SELECT 1 FROM conversation WHERE conversation_key = record_key)
+                 AND NOT EXISTS (SELECT 1 FROM contact WHERE contact_key = record_key)",
         )?;
-        if without_latest > 0 {
-            faults.push(format!("{without_latest} contacts do not show their latest version, and it alone"));
+        if without_row > 0 {
+            faults.push(format!("{without_row} records have no row"));
         }
         Ok(faults)
     }

@@ -1,99 +1,130 @@
 //! Writing: everything of one batch is one transaction.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chatark_core::{
-    Checkpoint, ConversationId, Held, Issue, Message, PageMetadata, Part, Result, Surface, Timestamp,
+    Checkpoint, Document, DocumentKind, HeldSummary, Issue, Mapper, PageMetadata, RecordId, Result, Stream,
+    Surface, Timestamp,
 };
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::document::{self, DocumentTable, StoredDocument};
+use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
-use crate::prepare::{EncodedRecord, HashedRecord};
+use crate::raw::{self, RawVersion};
+use crate::row::RowKey;
 use crate::sweep;
-use crate::values::{count, database, json, timestamp};
+use crate::values::{count, database, timestamp};
 
-/// What a batch came to: one conversation of the vendor's answer each.
+/// What a batch came to: one record of the vendor's answer each.
 #[derive(Debug)]
 pub enum WriteOp {
-    /// To be written where the archive has other bytes.
-    Write(Box<EncodedRecord>),
+    /// A document, to be written where the archive has other bytes.
+    Write(Box<EncodedDocument>),
     /// Known to be held already, byte for byte.
-    Held(HashedRecord),
+    Held(HashedDocument),
     /// Listed by the vendor, and known to be held as it is.
-    Unchanged(ConversationId),
+    Unchanged(RecordId),
     /// Outside the window or channel that was asked for: counted, and not kept.
-    Outside(HashedRecord),
+    Outside(HashedDocument),
+    /// A record of a document whose parts are listed by themselves: the document is made anew of all that is held.
+    Part {
+        /// The record: the document's own, or a part of it.
+        record: EncodedRecord,
+        /// The stream of the document.
+        document: Stream,
+    },
+}
+
+/// What a batch has changed, while it is written.
+struct Batch<'a> {
+    transaction: &'a Transaction<'a>,
+    run: &'a Run,
+    now: Timestamp,
+    progress: Progress,
+    counts: Counts,
+    issues: IssueCounts,
+    /// The number of this change of the archive, once something has changed.
+    change: Option<i64>,
+    /// Documents to be made anew, by stream and id.
+    incomplete: BTreeSet<(Stream, RecordId)>,
 }
 
 impl Archive {
-    /// Returns what is held of conversations, in their order; `None` where nothing is.
-    pub fn held(&self, source: SourceKey, ids: &[ConversationId]) -> Result<Vec<Option<Held>>> {
-        let failed = || database("look up a conversation");
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT updated_at, title, status_raw FROM conversation WHERE source_key = ?1 AND id = ?2",
-            )
-            .map_err(failed())?;
-        let mut held = |id: &ConversationId| {
-            let found = statement.query_row(params![source.0, id.as_str()], |row| {
-                Ok(Held { updated_at: timestamp(row.get(0)?), title: row.get(1)?, status_raw: row.get(2)? })
+    /// Returns what is held of records, in their order; `None` where nothing is.
+    pub fn held(
+        &self,
+        source: SourceKey,
+        stream: Stream,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<HeldSummary>>> {
+        let failed = || database("look up a record");
+        let sql = match stream.document() {
+            Some(DocumentKind::Conversation) => {
+                "SELECT updated_at, title, status_raw FROM record JOIN conversation ON conversation_key = record_key
+                 WHERE record.source_key = ?1 AND stream = ?2 AND parent = '' AND record.id = ?3"
+            }
+            Some(DocumentKind::Contact) => {
+                "SELECT updated_at, name, NULL FROM record JOIN contact ON contact_key = record_key
+                 WHERE record.source_key = ?1 AND record.stream = ?2 AND parent = '' AND record.id = ?3"
+            }
+            None => return Ok(vec![None; ids.len()]),
+        };
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed())?;
+        let mut held = |id: &RecordId| {
+            let found = statement.query_row(params![source.0, stream.as_str(), id.as_str()], |row| {
+                Ok(HeldSummary {
+                    updated_at: timestamp(row.get(0)?),
+                    title: row.get(1)?,
+                    status_raw: row.get(2)?,
+                })
             });
             found.optional().map_err(failed())
         };
         ids.iter().map(&mut held).collect()
     }
 
-    /// Returns whether the archive's latest bytes of a conversation are these.
-    pub fn holds(&self, source: SourceKey, conversation: &HashedRecord) -> Result<bool> {
-        let latest = latest(&self.connection, source, conversation.id().as_str(), conversation.surface())?;
-        Ok(latest.is_some_and(|latest| latest.sha256.as_ref() == Some(conversation.sha256())))
+    /// Returns whether the archive's latest bytes of a document and of its parts are these.
+    pub fn holds(&self, source: SourceKey, document: &HashedDocument) -> Result<bool> {
+        let own = document.own();
+        let Some(kind) = own.stream().document() else { return Ok(false) };
+        let latest = Latest::find(&self.connection, source, own.stream(), kind, own.id(), own.surface())?;
+        if latest.is_none_or(|latest| latest.sha256.as_ref() != Some(own.sha256())) {
+            return Ok(false);
+        }
+        let parts = document.parts().iter().map(|part| (part.id(), part.sha256()));
+        has_parts(&self.connection, source, own.id(), own.surface(), parts)
     }
 
-    /// Writes a batch and its checkpoint, all or nothing, and returns how many conversations were written.
+    /// Writes a batch and its checkpoint, all or nothing.
     ///
-    /// Writing the same batch again changes nothing but the counts of the run.
+    /// Writing the same batch again changes nothing but the counts of the run. The mapper is asked only for documents
+    /// whose parts are listed by themselves.
     pub fn commit(
         &mut self,
         run: &mut Run,
-        batch: Vec<WriteOp>,
+        ops: Vec<WriteOp>,
         checkpoint: &Checkpoint,
-        facts: &PageMetadata,
+        page: &PageMetadata,
+        mapper: &dyn Mapper,
         now: Timestamp,
     ) -> Result<()> {
         let failed = || database("write a batch");
-        let mut progress = run.progress.clone();
-        if facts.restarted {
-            // What was seen so far comes again and must not be counted twice.
-            (progress.seen, progress.total_first) = (0, None);
-        }
-        progress.facts.add(facts);
-        progress.total_first = progress.total_first.or(facts.total);
-        progress.total_last = facts.total.or(progress.total_last);
         let transaction = self.connection.transaction().map_err(failed())?;
-        if facts.restarted {
-            sweep::forget(&transaction, run.source, &run.scope)?;
+        if page.restarted {
+            sweep::forget(&transaction, run)?;
         }
+        let progress = run.progress.with_page(page);
+        let mut batch = Batch::new(&transaction, run, progress, now);
         let mut fresh = Vec::new();
-        let mut issues = IssueCounts::default();
-        let mut counts = Counts::default();
-        for committed in batch {
-            fresh.extend(see(&transaction, run.source, &committed, &mut progress)?);
-            match committed {
-                WriteOp::Outside(_) => progress.outside += 1,
-                WriteOp::Held(_) | WriteOp::Unchanged(_) => progress.unchanged += 1,
-                WriteOp::Write(prepared) => {
-                    write(&transaction, run, &prepared, now, &mut progress, &mut counts)?;
-                    issues.add(prepared.id.as_str(), &prepared.issues);
-                }
-            }
+        for op in ops {
+            fresh.extend(batch.see(&op)?);
+            batch.write(op)?;
         }
-        progress.issues += issues.total();
-        issues.write(&transaction, run.key)?;
-        counts.write(&transaction, run.source)?;
-        sweep::note(&transaction, run.source, &run.scope, &fresh)?;
+        batch.complete(mapper)?;
+        let progress = batch.finish()?;
+        sweep::note(&transaction, run, &fresh)?;
         save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
@@ -102,89 +133,449 @@ impl Archive {
     }
 }
 
-/// What the archive holds of a conversation, and the latest bytes of one surface.
+impl<'a> Batch<'a> {
+    fn new(transaction: &'a Transaction<'a>, run: &'a Run, progress: Progress, now: Timestamp) -> Self {
+        Self {
+            transaction,
+            run,
+            now,
+            progress,
+            counts: Counts::default(),
+            issues: IssueCounts::default(),
+            change: None,
+            incomplete: BTreeSet::new(),
+        }
+    }
+
+    /// Counts a record of the vendor's answer, and returns its id where this sweep had not seen it.
+    fn see(&mut self, op: &WriteOp) -> Result<Option<RecordId>> {
+        let (id, size) = match op {
+            WriteOp::Write(document) => (document.own.id.clone(), document.size()),
+            WriteOp::Held(document) | WriteOp::Outside(document) => {
+                (document.own().id().clone(), document.size())
+            }
+            WriteOp::Unchanged(id) => (id.clone(), 0),
+            WriteOp::Part { record, .. } => (record.sighted_as(), record.size),
+        };
+        self.progress.bytes += size;
+        if matches!(op, WriteOp::Part { record, .. } if !self.is_counted(record)) {
+            return Ok(None);
+        }
+        self.progress.received += 1;
+        if sweep::see(self.transaction, self.run, &id)? {
+            self.progress.seen += 1;
+            return Ok(Some(id));
+        }
+        self.progress.repeated += 1;
+        Ok(None)
+    }
+
+    /// Returns whether a record is one of the stream that is read. What comes along with its document is not counted.
+    fn is_counted(&self, record: &EncodedRecord) -> bool {
+        record.stream == self.run.stream
+    }
+
+    fn write(&mut self, op: WriteOp) -> Result<()> {
+        match op {
+            WriteOp::Outside(_) => self.progress.outside += 1,
+            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.progress.unchanged += 1,
+            WriteOp::Write(document) => self.write_document(&document)?,
+            WriteOp::Part { record, document } => self.write_part(record, document)?,
+        }
+        Ok(())
+    }
+
+    /// Writes a document and its parts where the archive has other bytes.
+    fn write_document(&mut self, document: &EncodedDocument) -> Result<()> {
+        let EncodedDocument { own, parts, mapped } = document;
+        let kind = kind_of(&mapped.document);
+        let source = self.run.source;
+        let held = Latest::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?;
+        let Some(held) = held else {
+            self.progress.added += 1;
+            let record_key = self.insert_record(own, None)?;
+            self.insert_raw(record_key, 1, own)?;
+            self.write_parts(own, parts)?;
+            return self.write_rows(own, kind, record_key, 1, mapped, None);
+        };
+        let is_held = held.sha256 == Some(own.sha256);
+        let hashes = parts.iter().map(|part| (&part.id, &part.sha256));
+        if is_held && has_parts(self.transaction, source, &own.id, own.surface, hashes)? {
+            self.progress.unchanged += 1;
+            return Ok(());
+        }
+        // The same state seen through another part of the vendor's API is no change of the document.
+        let is_change = held.sha256.is_some() || held.is_before(&mapped.document);
+        *(if is_change { &mut self.progress.changed } else { &mut self.progress.unchanged }) += 1;
+        let version = if is_held { held.version } else { held.newest_version + 1 };
+        if !is_held {
+            self.insert_raw(held.record_key, version, own)?;
+        }
+        self.write_parts(own, parts)?;
+        self.touch(held.record_key)?;
+        if held.yields_to(own.surface, &mapped.document) {
+            self.write_rows(own, kind, held.record_key, version, mapped, Some(held.message_count))?;
+        } else {
+            self.progress.unreadable += u64::from(!mapped.readable);
+            self.issues.add(own.id.as_str(), &mapped.issues);
+        }
+        Ok(())
+    }
+
+    /// Writes what the bytes of a document came to; `messages_before` is `None` where there are no rows yet.
+    fn write_rows(
+        &mut self,
+        own: &EncodedRecord,
+        kind: DocumentKind,
+        record_key: i64,
+        version: i64,
+        mapped: &MappedDocument,
+        messages_before: Option<i64>,
+    ) -> Result<()> {
+        let is_new = messages_before.is_none();
+        let row = RowKey {
+            record_key,
+            source: self.run.source,
+            id: own.id.as_str(),
+            version,
+            readable: mapped.readable,
+            is_new,
+        };
+        document::write(self.transaction, own.stream, row, &mapped.document)?;
+        self.counts.conversations += i64::from(is_new && kind == DocumentKind::Conversation);
+        self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
+        self.progress.unreadable += u64::from(!mapped.readable);
+        self.issues.add(own.id.as_str(), &mapped.issues);
+        Ok(())
+    }
+
+    /// Writes the parts of a document in their order; what was a part of it and is none of these is none any more.
+    fn write_parts(&mut self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<()> {
+        let source = self.run.source;
+        let held = raw::part_hashes(self.transaction, source, &own.id, own.surface)?;
+        for (id, _) in held.iter().filter(|(id, _)| !parts.iter().any(|part| part.id.as_str() == id)) {
+            self.drop_part(&own.id, id)?;
+        }
+        for (place, part) in parts.iter().enumerate() {
+            self.write_record(part, Some(count(place as u64)))?;
+        }
+        Ok(())
+    }
+
+    fn drop_part(&mut self, parent: &RecordId, id: &str) -> Result<()> {
+        let change = self.change()?;
+        self.transaction
+            .prepare_cached(
+                "UPDATE record SET ordinal = NULL, change = ?4 WHERE source_key = ?1 AND parent = ?2 AND id = ?3
+                     AND stream = 'messages'",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![self.run.source.0, parent.as_str(), id, change])
+            })
+            .map_err(database("write a record"))?;
+        Ok(())
+    }
+
+    /// Writes a record whose document is made anew when the batch is through.
+    fn write_part(&mut self, record: EncodedRecord, document: Stream) -> Result<()> {
+        let ordinal = record.parent.as_ref().map(|_| 0);
+        let written = self.write_record(&record, ordinal)?;
+        if self.is_counted(&record) {
+            match written {
+                Written::Added => self.progress.added += 1,
+                Written::Changed => self.progress.changed += 1,
+                Written::Nothing => self.progress.unchanged += 1,
+            }
+        }
+        if matches!(written, Written::Nothing) {
+            return Ok(());
+        }
+        self.incomplete.insert((document, record.parent.unwrap_or(record.id)));
+        Ok(())
+    }
+
+    /// Writes the bytes of a record where the archive has others, and its place among the parts of its document.
+    fn write_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Written> {
+        let parent = record.parent.as_ref().map_or("", RecordId::as_str);
+        let held = self
+            .transaction
+            .prepare_cached(
+                "SELECT record_key, ordinal,
+                        (SELECT sha256 FROM raw WHERE raw.record_key = record.record_key AND surface = ?5
+                         ORDER BY version DESC LIMIT 1),
+                        (SELECT max(version) FROM raw WHERE raw.record_key = record.record_key)
+                 FROM record WHERE source_key = ?1 AND stream = ?2 AND parent = ?3 AND id = ?4",
+            )
+            .and_then(|mut statement| {
+                let source = self.run.source.0;
+                let surface = record.surface.as_str();
+                let wanted = params![source, record.stream.as_str(), parent, record.id.as_str(), surface];
+                statement
+                    .query_row(wanted, |row| {
+                        let sha256: Option<[u8; 32]> = row.get(2)?;
+                        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?, sha256, row.get::<_, i64>(3)?))
+                    })
+                    .optional()
+            })
+            .map_err(database("look up a record"))?;
+        let Some((record_key, place, sha256, newest)) = held else {
+            let record_key = self.insert_record(record, ordinal)?;
+            self.insert_raw(record_key, 1, record)?;
+            return Ok(Written::Added);
+        };
+        let is_held = sha256 == Some(record.sha256);
+        if is_held && place == ordinal {
+            return Ok(Written::Nothing);
+        }
+        if !is_held {
+            self.insert_raw(record_key, newest + 1, record)?;
+        }
+        let change = self.change()?;
+        self.transaction
+            .prepare_cached("UPDATE record SET ordinal = ?2, change = ?3 WHERE record_key = ?1")
+            .and_then(|mut statement| statement.execute(params![record_key, ordinal, change]))
+            .map_err(database("write a record"))?;
+        Ok(Written::Changed)
+    }
+
+    /// Makes documents anew of all records that are held of them. One whose own record has not come yet waits for it.
+    fn complete(&mut self, mapper: &dyn Mapper) -> Result<()> {
+        for (stream, id) in std::mem::take(&mut self.incomplete) {
+            self.remake(mapper, stream, &id)?;
+        }
+        Ok(())
+    }
+
+    fn remake(&mut self, mapper: &dyn Mapper, stream: Stream, id: &RecordId) -> Result<()> {
+        let source = self.run.source;
+        let Some(kind) = stream.document() else { return Ok(()) };
+        let Some(own) = newest(self.transaction, source, stream, id)? else { return Ok(()) };
+        let parts = raw::parts(self.transaction, source, id, &own.surface)?;
+        let row = document::read(self.transaction, kind, own.record_key);
+        let surface = Surface::from_word(&own.surface).unwrap_or(Surface::Export);
+        let held = Latest::find(self.transaction, source, stream, kind, id, surface)?;
+        // A row that cannot be read is replaced like any other.
+        let messages_before = held.filter(|held| held.shown.is_some()).map(|held| held.message_count);
+        let stored = StoredDocument { own, parts, row };
+        let content = stored
+            .map(mapper)
+            .map_err(|damage| document::damaged("write a batch", Some(stream), id, damage))??;
+        let own = &stored.own;
+        let encoded = EncodedRecord {
+            stream,
+            id: id.clone(),
+            parent: None,
+            surface,
+            sha256: own.sha256,
+            size: own.size,
+            zstd: Vec::new(),
+        };
+        self.touch(own.record_key)?;
+        self.write_rows(&encoded, kind, own.record_key, own.version, &content, messages_before)
+    }
+
+    fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
+        let change = self.change()?;
+        let parent = record.parent.as_ref().map_or("", RecordId::as_str);
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO record (source_key, stream, parent, id, ordinal, change) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .and_then(|mut statement| {
+                let source = self.run.source.0;
+                let row = params![source, record.stream.as_str(), parent, record.id.as_str(), ordinal, change];
+                statement.insert(row)
+            })
+            .map_err(database("write a record"))
+    }
+
+    fn insert_raw(&mut self, record_key: i64, version: i64, record: &EncodedRecord) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO raw (record_key, version, surface, run_key, fetched_at, sha256, size, zstd)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    record_key,
+                    version,
+                    record.surface.as_str(),
+                    self.run.key,
+                    self.now.microseconds(),
+                    record.sha256,
+                    count(record.size),
+                    record.zstd
+                ])
+            })
+            .map_err(database("write a record"))?;
+        Ok(())
+    }
+
+    /// Notes that a record has changed.
+    fn touch(&mut self, record_key: i64) -> Result<()> {
+        let change = self.change()?;
+        self.transaction
+            .prepare_cached("UPDATE record SET change = ?2 WHERE record_key = ?1")
+            .and_then(|mut statement| statement.execute([record_key, change]))
+            .map_err(database("write a record"))?;
+        Ok(())
+    }
+
+    /// Returns the number of this change of the archive.
+    fn change(&mut self) -> Result<i64> {
+        if let Some(change) = self.change {
+            return Ok(change);
+        }
+        let next = "UPDATE archive SET changes = changes + 1 RETURNING changes";
+        let change =
+            self.transaction.query_row(next, [], |row| row.get(0)).map_err(database("write a batch"))?;
+        self.change = Some(change);
+        Ok(change)
+    }
+
+    /// Writes the counts, and returns how far the run has come.
+    fn finish(mut self) -> Result<Progress> {
+        self.progress.issues += self.issues.total();
+        self.issues.write(self.transaction, self.run.key)?;
+        self.counts.write(self.transaction, self.run.source)?;
+        Ok(self.progress)
+    }
+}
+
+/// What became of a record.
+enum Written {
+    Added,
+    Changed,
+    Nothing,
+}
+
+/// What the archive holds of a document, and the latest bytes of one surface.
 struct Latest {
-    conversation_key: i64,
+    record_key: i64,
     message_count: i64,
     /// When something last happened in what the row shows.
     updated_at: Option<i64>,
     /// The surface that the row shows.
-    shown: String,
+    shown: Option<String>,
     /// `None` where the archive has no bytes of this surface.
     sha256: Option<[u8; 32]>,
+    /// The newest version of this surface; 0 where there is none.
+    version: i64,
     newest_version: i64,
 }
 
 impl Latest {
+    fn find(
+        connection: &Connection,
+        source: SourceKey,
+        stream: Stream,
+        kind: DocumentKind,
+        id: &RecordId,
+        surface: Surface,
+    ) -> Result<Option<Self>> {
+        let DocumentTable { name, key } = DocumentTable::of(kind);
+        let messages = if kind == DocumentKind::Conversation { "message_count" } else { "0" };
+        let sql = format!(
+            "SELECT r.record_key, coalesce({messages}, 0), d.updated_at,
+                    (SELECT surface FROM raw WHERE record_key = r.record_key AND version = d.raw_version),
+                    (SELECT sha256 FROM raw WHERE record_key = r.record_key AND surface = ?4
+                     ORDER BY version DESC LIMIT 1),
+                    (SELECT max(version) FROM raw WHERE record_key = r.record_key AND surface = ?4),
+                    (SELECT max(version) FROM raw WHERE record_key = r.record_key)
+             FROM record r LEFT JOIN {name} d ON d.{key} = r.record_key
+             WHERE r.source_key = ?1 AND r.stream = ?2 AND r.parent = '' AND r.id = ?3"
+        );
+        connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| {
+                let wanted = params![source.0, stream.as_str(), id.as_str(), surface.as_str()];
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(Self {
+                        record_key: row.get(0)?,
+                        message_count: row.get(1)?,
+                        updated_at: row.get(2)?,
+                        shown: row.get(3)?,
+                        sha256: row.get(4)?,
+                        version: row.get::<_, Option<i64>>(5)?.unwrap_or(0),
+                        newest_version: row.get::<_, Option<i64>>(6)?.unwrap_or(0),
+                    })
+                };
+                statement.query_row(wanted, read).optional()
+            })
+            .map_err(database("look up a record"))
+    }
+
     /// Returns whether something has happened since what the row shows.
-    fn is_before(&self, prepared: &EncodedRecord) -> bool {
-        self.updated_at < prepared.conversation.updated_at.map(Timestamp::microseconds)
+    fn is_before(&self, document: &Document) -> bool {
+        self.updated_at < updated_at(document)
     }
 
     /// Returns whether the row is to show these bytes, which differ from the latest of their surface: a change that
     /// was seen through one surface, a newer state, or the same state through the user's surface, which tells more.
-    fn yields_to(&self, prepared: &EncodedRecord) -> bool {
-        let updated_at = prepared.conversation.updated_at.map(Timestamp::microseconds);
-        self.shown == prepared.surface.as_str()
+    fn yields_to(&self, surface: Surface, document: &Document) -> bool {
+        self.shown.as_deref() == Some(surface.as_str())
             || self.sha256.is_some()
-            || self.is_before(prepared)
-            || (prepared.surface == Surface::User && self.updated_at == updated_at)
+            || self.is_before(document)
+            || (surface == Surface::User && self.updated_at == updated_at(document))
     }
 }
 
-fn latest(
-    connection: &rusqlite::Connection,
-    source: SourceKey,
-    id: &str,
-    surface: Surface,
-) -> Result<Option<Latest>> {
-    connection
-        .prepare_cached(
-            "SELECT c.conversation_key, c.message_count,
-                    (SELECT sha256 FROM raw r WHERE r.conversation_key = c.conversation_key AND surface = ?3
-                     ORDER BY version DESC LIMIT 1),
-                    (SELECT max(version) FROM raw r WHERE r.conversation_key = c.conversation_key),
-                    c.updated_at,
-                    (SELECT surface FROM raw r WHERE r.conversation_key = c.conversation_key AND version = c.raw_version)
-             FROM conversation c WHERE c.source_key = ?1 AND c.id = ?2",
-        )
-        .and_then(|mut statement| {
-            statement
-                .query_row(params![source.0, id, surface.as_str()], |row| {
-                    Ok(Latest {
-                        conversation_key: row.get(0)?,
-                        message_count: row.get(1)?,
-                        sha256: row.get(2)?,
-                        newest_version: row.get(3)?,
-                        updated_at: row.get(4)?,
-                        shown: row.get(5)?,
-                    })
-                })
-                .optional()
-        })
-        .map_err(database("look up a conversation"))
-}
-
-/// Counts a conversation of the vendor's answer, and returns its id where this sweep had not seen it.
-fn see(
-    transaction: &Transaction<'_>,
-    source: SourceKey,
-    committed: &WriteOp,
-    progress: &mut Progress,
-) -> Result<Option<ConversationId>> {
-    let (id, size) = match committed {
-        WriteOp::Write(prepared) => (&prepared.id, prepared.size),
-        WriteOp::Held(raw) | WriteOp::Outside(raw) => (raw.id(), raw.size() as u64),
-        WriteOp::Unchanged(id) => (id, 0),
+fn updated_at(document: &Document) -> Option<i64> {
+    let at = match document {
+        Document::Conversation(conversation) => conversation.updated_at,
+        Document::Contact(contact) => contact.updated_at,
     };
-    progress.received += 1;
-    progress.bytes += size;
-    if sweep::see(transaction, source, id.as_str())? {
-        progress.seen += 1;
-        return Ok(Some(id.clone()));
+    at.map(Timestamp::microseconds)
+}
+
+fn kind_of(document: &Document) -> DocumentKind {
+    match document {
+        Document::Conversation(_) => DocumentKind::Conversation,
+        Document::Contact(_) => DocumentKind::Contact,
     }
-    progress.repeated += 1;
-    Ok(None)
+}
+
+pub(crate) fn message_count(document: &Document) -> i64 {
+    match document {
+        Document::Conversation(conversation) => count(conversation.messages.len() as u64),
+        Document::Contact(_) => 0,
+    }
+}
+
+/// Returns whether the latest bytes of a document's parts are these, in this order.
+fn has_parts<'p>(
+    connection: &Connection,
+    source: SourceKey,
+    document: &RecordId,
+    surface: Surface,
+    parts: impl Iterator<Item = (&'p RecordId, &'p [u8; 32])>,
+) -> Result<bool> {
+    let held = raw::part_hashes(connection, source, document, surface)?;
+    Ok(held
+        .iter()
+        .map(|(id, sha256)| (id.as_str(), sha256.as_ref()))
+        .eq(parts.map(|(id, sha256)| (id.as_str(), Some(sha256)))))
+}
+
+/// Returns the newest version of a document's own record, where it has come.
+fn newest(
+    connection: &Connection,
+    source: SourceKey,
+    stream: Stream,
+    id: &RecordId,
+) -> Result<Option<RawVersion>> {
+    let sql = format!(
+        "SELECT {} FROM record JOIN raw ON raw.record_key = record.record_key
+         WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND record.id = ?3 ORDER BY version DESC LIMIT 1",
+        raw::COLUMNS
+    );
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| {
+            let wanted = params![source.0, stream.as_str(), id.as_str()];
+            statement.query_row(wanted, RawVersion::read).optional()
+        })
+        .map_err(database("look up a record"))
 }
 
 /// The change in what a source holds.
@@ -207,177 +598,6 @@ impl Counts {
             .map_err(database("write a batch"))?;
         Ok(())
     }
-}
-
-fn write(
-    transaction: &Transaction<'_>,
-    run: &Run,
-    prepared: &EncodedRecord,
-    now: Timestamp,
-    progress: &mut Progress,
-    counts: &mut Counts,
-) -> Result<()> {
-    let held = latest(transaction, run.source, prepared.id.as_str(), prepared.surface)?;
-    if held.as_ref().is_some_and(|held| held.sha256 == Some(prepared.sha256)) {
-        progress.unchanged += 1;
-        return Ok(());
-    }
-    let version = held.as_ref().map_or(1, |held| held.newest_version + 1);
-    let key = match &held {
-        None => {
-            progress.added += 1;
-            counts.conversations += 1;
-            let key = insert_conversation(transaction, run.source, prepared)?;
-            insert_messages(transaction, key, &prepared.conversation.messages)?;
-            counts.messages += count(prepared.conversation.messages.len() as u64);
-            key
-        }
-        Some(held) => {
-            // The same state seen through another part of the vendor's API is no change of the conversation.
-            let is_change = held.sha256.is_some() || held.is_before(prepared);
-            *(if is_change { &mut progress.changed } else { &mut progress.unchanged }) += 1;
-            if held.yields_to(prepared) {
-                counts.messages += count(prepared.conversation.messages.len() as u64) - held.message_count;
-                update_conversation(transaction, held.conversation_key, version, prepared)?;
-            }
-            held.conversation_key
-        }
-    };
-    progress.unreadable += u64::from(!prepared.readable);
-    transaction
-        .prepare_cached(
-            "INSERT INTO raw (conversation_key, version, surface, run_key, fetched_at, sha256, size, zstd)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                key,
-                version,
-                prepared.surface.as_str(),
-                run.key,
-                now.microseconds(),
-                prepared.sha256,
-                count(prepared.size),
-                prepared.zstd
-            ])
-        })
-        .map_err(database("write a conversation"))?;
-    Ok(())
-}
-
-/// The columns of a conversation that normalization decides, with the version of `raw` that they come from.
-const COLUMNS: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count";
-const VALUES: &str =
-    "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24";
-
-fn insert_conversation(
-    transaction: &Transaction<'_>,
-    source: SourceKey,
-    prepared: &EncodedRecord,
-) -> Result<i64> {
-    static INSERT: LazyLock<String> = LazyLock::new(|| {
-        format!("INSERT INTO conversation (source_key, id, {COLUMNS}) VALUES (?1, ?2, {VALUES})")
-    });
-    write_conversation(transaction, &INSERT, source.0, 1, prepared)?;
-    Ok(transaction.last_insert_rowid())
-}
-
-/// Replaces a row and its messages.
-pub(crate) fn update_conversation(
-    transaction: &Transaction<'_>,
-    key: i64,
-    version: i64,
-    prepared: &EncodedRecord,
-) -> Result<()> {
-    static UPDATE: LazyLock<String> = LazyLock::new(|| {
-        format!("UPDATE conversation SET (id, {COLUMNS}) = (?2, {VALUES}) WHERE conversation_key = ?1")
-    });
-    write_conversation(transaction, &UPDATE, key, version, prepared)?;
-    transaction
-        .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
-        .and_then(|mut statement| statement.execute([key]))
-        .map_err(database("write a conversation"))?;
-    insert_messages(transaction, key, &prepared.conversation.messages)
-}
-
-/// Runs a statement that writes every column; its first value is the key that it goes by.
-fn write_conversation(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    key: i64,
-    version: i64,
-    prepared: &EncodedRecord,
-) -> Result<()> {
-    let conversation = &prepared.conversation;
-    let contact = &conversation.contact;
-    transaction
-        .prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement.execute(params![
-                key,
-                prepared.id.as_str(),
-                version,
-                prepared.readable,
-                conversation.title,
-                conversation.channel.map(chatark_core::Channel::as_str),
-                conversation.channel_raw,
-                conversation.status.map(chatark_core::Status::as_str),
-                conversation.status_raw,
-                conversation.created_at.map(Timestamp::microseconds),
-                conversation.updated_at.map(Timestamp::microseconds),
-                contact.id,
-                contact.name,
-                contact.email,
-                contact.phone,
-                contact.company,
-                contact.address,
-                contact.website,
-                json(&conversation.tags, conversation.tags.is_empty()),
-                conversation.notes,
-                conversation.feedback.map(chatark_core::Feedback::as_str),
-                json(&conversation.extra, conversation.extra.is_empty()),
-                json(&conversation.derived, conversation.derived.is_empty()),
-                count(conversation.messages.len() as u64),
-            ])
-        })
-        .map_err(database("write a conversation"))?;
-    Ok(())
-}
-
-fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
-    let failed = || database("write a message");
-    let mut statement = transaction
-        .prepare_cached(
-            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )
-        .map_err(failed())?;
-    for (position, message) in messages.iter().enumerate() {
-        let joined;
-        let (text, parts) = match message.parts.as_slice() {
-            [Part::Text { text }] => (text.as_str(), None),
-            parts => {
-                joined = message.text();
-                (joined.as_str(), json(&parts, false))
-            }
-        };
-        statement
-            .execute(params![
-                key,
-                count(position as u64),
-                message.id,
-                message.role.as_str(),
-                message.role_raw,
-                message.created_at.map(Timestamp::microseconds),
-                text,
-                parts,
-                message.feedback.map(chatark_core::Feedback::as_str),
-                message.score,
-                json(&message.extra, message.extra.is_empty()),
-            ])
-            .map_err(failed())?;
-    }
-    Ok(())
 }
 
 /// The issues of a batch, counted by kind and place.
@@ -417,10 +637,13 @@ impl IssueCounts {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatark_core::{Conversation, Cursor, ErrorKind, Origin, RawConversation, Role, SourceName};
+    use chatark_core::{
+        Conversation, ConversationId, Cursor, ErrorKind, Message, Origin, Part, Record, Role, SourceName,
+    };
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::encode::HashedRecord;
     use crate::ledger::{Start, SyncMode};
     use crate::read::Filter;
 
@@ -433,19 +656,44 @@ mod tests {
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
         let key = archive.source(&origin).unwrap();
-        let start = Start { kind: "pull", scope: "all", effort: SyncMode::Full, resume: None, at: now() };
+        let start = Start {
+            kind: "pull",
+            stream: Stream::Conversations,
+            scope: "all",
+            mode: SyncMode::Full,
+            resume: None,
+            at: now(),
+        };
         let run = archive.begin_run(key, &start).unwrap();
         (archive, run)
     }
 
+    /// A mapper that understands the same conversation whatever the bytes are.
+    #[derive(Debug)]
+    struct Fixed(Conversation);
+
+    impl Mapper for Fixed {
+        fn map(&self, _: &[Record]) -> Result<(Document, Vec<Issue>)> {
+            Ok((Document::Conversation(self.0.clone()), Vec::new()))
+        }
+    }
+
+    /// Commits a batch whose documents are mapped already.
+    fn commit(archive: &mut Archive, run: &mut Run, batch: Vec<WriteOp>, place: &Checkpoint) -> Result<()> {
+        let mapper = Fixed(Conversation::empty(ConversationId::new("never asked for")));
+        archive.commit(run, batch, place, &PageMetadata::default(), &mapper, now())
+    }
+
     fn written(conversation: &Conversation) -> WriteOp {
-        let raw = RawConversation {
-            id: Some(conversation.id.clone()),
+        let record = Record {
+            stream: Stream::Conversations,
+            id: Some(RecordId::from(&conversation.id)),
+            parent: None,
             surface: Surface::Export,
             bytes: Bytes::copy_from_slice(conversation.id.as_str().as_bytes()),
         };
-        let prepared = HashedRecord::new(raw).prepare(|_| Ok((conversation.clone(), Vec::new())));
-        WriteOp::Write(Box::new(prepared.unwrap()))
+        let document = HashedDocument::new(HashedRecord::new(record), Vec::new());
+        WriteOp::Write(Box::new(document.encode(&Fixed(conversation.clone())).unwrap()))
     }
 
     fn ids(archive: &Archive) -> Vec<String> {
@@ -465,7 +713,7 @@ mod tests {
         let cursor =
             |place: &str| Checkpoint::At(Cursor::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap());
         let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
-        archive.commit(&mut run, small(), &cursor("first"), &PageMetadata::default(), now()).unwrap();
+        commit(&mut archive, &mut run, small(), &cursor("first")).unwrap();
         let before = run.progress.clone();
         let pages: i64 = archive.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         let limit = |archive: &Archive, pages: i64| {
@@ -477,16 +725,18 @@ mod tests {
         let id = ConversationId::new("large");
         let large = Conversation { messages: vec![message; 3], ..Conversation::empty(id) };
         let batch = || vec![written(&Conversation::empty(ConversationId::new("tiny"))), written(&large)];
-        let failed = archive.commit(&mut run, batch(), &cursor("second"), &PageMetadata::default(), now());
+        let failed = commit(&mut archive, &mut run, batch(), &cursor("second"));
         let error = failed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
         assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
-        let place = |archive: &Archive| archive.resume(run.source, "all").unwrap().unwrap().cursor;
+        let place = |archive: &Archive| {
+            archive.resume(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
+        };
         assert_eq!((ids(&archive), &run.progress), (vec!["small".to_owned()], &before));
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
 
         limit(&archive, 1 << 30);
-        archive.commit(&mut run, batch(), &cursor("second"), &PageMetadata::default(), now()).unwrap();
+        commit(&mut archive, &mut run, batch(), &cursor("second")).unwrap();
         assert_eq!((run.progress.added, run.progress.repeated), (3, 0));
         assert_eq!(ids(&archive), ["large", "small", "tiny"]);
     }
@@ -503,7 +753,7 @@ mod tests {
         let parts = vec![Part::Other { kind: "unknown".to_owned(), data: deep(123) }];
         conversation.messages.push(Message { parts, ..Message::empty(Role::Other) });
         let batch = vec![written(&conversation)];
-        archive.commit(&mut run, batch, &Checkpoint::None, &PageMetadata::default(), now()).unwrap();
+        commit(&mut archive, &mut run, batch, &Checkpoint::None).unwrap();
         let take = |found: &chatark_core::ArchivedConversation| {
             assert_eq!(found.conversation, conversation);
             Ok(())

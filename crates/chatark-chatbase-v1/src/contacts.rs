@@ -1,14 +1,18 @@
-//! Reads the people whom Chatbase v1 lists apart from conversations, page by page: contacts, then leads.
+//! Reads the people whom Chatbase v1 lists apart from conversations, page by page.
 //!
-//! Both lists are read from their beginning each time, since neither tells what has changed.
+//! Neither list tells what has changed, so each is read from its beginning. A read that was stopped goes on at the page
+//! before the one that it had reached: what was deleted meanwhile has moved the others forward.
 
 use bytes::Bytes;
-use chatark_core::{ContactBatch, ContactList, ContactStream, ErrorKind, PageMetadata, RawContact, Result};
+use chatark_core::{
+    Batch, BatchStream, Checkpoint, Cursor, ErrorKind, PageMetadata, ReadRequest, Record, Result, Stream,
+    Surface,
+};
 use chatark_http::{ApiClient, Call, Page};
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use serde_json::value::RawValue;
 
-use crate::source::ChatbaseV1;
+use crate::source::{CURSOR_VERSION, ChatbaseV1, DESCRIPTOR};
 use crate::wire;
 
 /// The most contacts on a page, by the vendor's documents, 2026.
@@ -16,28 +20,57 @@ const CONTACTS_PAGE: u32 = 1_000;
 /// The most leads on a page, by the vendor's documents, 2026.
 const LEADS_PAGE: u32 = 100;
 
-/// Streams both lists, the second one also where the first one fails.
-pub(crate) fn lists(provider: &ChatbaseV1) -> ContactStream<'_> {
-    Box::pin(stream::iter(ContactList::ALL).flat_map(|list| walk(provider, list)))
+/// One of the vendor's lists of people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Contacts,
+    Leads,
 }
 
-fn walk(provider: &ChatbaseV1, list: ContactList) -> ContactStream<'_> {
-    let start = ListWalk { provider, list, number: 1, before: Vec::new(), received: 0 };
+impl List {
+    /// Returns the list of a stream, where the stream is one of people.
+    pub(crate) fn of(stream: Stream) -> Option<Self> {
+        match stream {
+            Stream::Contacts => Some(Self::Contacts),
+            Stream::Leads => Some(Self::Leads),
+            _ => None,
+        }
+    }
+
+    fn stream(self) -> Stream {
+        match self {
+            Self::Contacts => Stream::Contacts,
+            Self::Leads => Stream::Leads,
+        }
+    }
+}
+
+/// Streams one list.
+pub(crate) fn read<'a>(provider: &'a ChatbaseV1, list: List, request: &ReadRequest) -> BatchStream<'a> {
+    let scope = request.scope();
+    let saved = request.cursor.as_ref();
+    let saved: Option<wire::Place> =
+        saved.and_then(|cursor| cursor.open(DESCRIPTOR.name, CURSOR_VERSION, &scope));
+    let number = saved.as_ref().map_or(1, |place| place.page.saturating_sub(1).max(1));
+    let received = saved.is_none().then_some(0);
+    let start = ListWalk { provider, list, scope, number, received, before: Vec::new() };
     Box::pin(stream::try_unfold(Some(start), |walk| async {
         let Some(walk) = walk else { return Ok(None) };
         walk.next().await.map(Some)
     }))
 }
 
-/// A walk through one list, from page 1 to the first empty page or to as many people as the vendor counts.
+/// A walk through one list, from page to page until an empty one.
 struct ListWalk<'a> {
     provider: &'a ChatbaseV1,
-    list: ContactList,
+    list: List,
+    scope: String,
     /// The page to read next, from 1.
     number: u64,
+    /// How many people came, where the walk began at the first page.
+    received: Option<u64>,
     /// The page before, by which a host is recognised that ignores the number.
     before: Vec<Bytes>,
-    received: u64,
 }
 
 /// What one page of a list holds.
@@ -48,50 +81,51 @@ struct People {
 }
 
 impl ListWalk<'_> {
-    async fn next(mut self) -> Result<(ContactBatch, Option<Self>)> {
+    async fn next(mut self) -> Result<(Batch, Option<Self>)> {
         let People { found, total } = self.read().await?;
-        let mut facts = PageMetadata { pages: 1, ..PageMetadata::default() };
+        let mut page = PageMetadata { pages: 1, total, ..PageMetadata::default() };
         if found.is_empty() || found == self.before {
-            facts.notes.extend(self.doubt(&found, total));
-            return Ok((ContactBatch { contacts: Vec::new(), facts }, None));
+            page.notes.extend(self.repetition(&found));
+            return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
         }
-        self.received += found.len() as u64;
-        self.number += 1;
-        let contacts =
-            found.iter().map(|bytes| RawContact::with_top_level_id(self.list, bytes.clone())).collect();
+        let stream = self.list.stream();
+        let record = |bytes: &Bytes| Record::with_top_level_id(stream, Surface::Export, bytes.clone());
+        let records: Vec<_> = found.iter().map(record).collect();
         self.before = found;
-        let is_last = total.is_some_and(|total| self.received >= total);
-        Ok((ContactBatch { contacts, facts }, (!is_last).then_some(self)))
+        self.received = self.received.map(|received| received + records.len() as u64);
+        if self.received.zip(total).is_some_and(|(received, total)| received >= total) {
+            return Ok((Batch { records, checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
+        }
+        self.number += 1;
+        let place = wire::Place { page: self.number };
+        let cursor = Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, self.scope.clone(), &place)?;
+        Ok((Batch { records, checkpoint: Checkpoint::At(cursor), page, ..Batch::default() }, Some(self)))
     }
 
-    /// Returns what speaks against the end of the list that was reached.
-    fn doubt(&self, found: &[Bytes], total: Option<u64>) -> Option<String> {
-        let list = self.list.as_str();
-        if !found.is_empty() {
-            return Some(format!(
-                "this host sends the same page of {list} whatever page is asked for: there may be more of them"
-            ));
-        }
-        let total = total.filter(|total| self.received < *total)?;
-        Some(format!("the vendor counts {total} {list} and listed {}", self.received))
+    fn repetition(&self, found: &[Bytes]) -> Option<String> {
+        let list = self.list.stream().as_str();
+        let note = format!(
+            "this host sends the same page of {list} whatever page is asked for: there may be more of them"
+        );
+        (!found.is_empty()).then_some(note)
     }
 
     async fn read(&self) -> Result<People> {
         let client = &self.provider.client;
         let call = self.call();
         match self.list {
-            ContactList::Contacts => contacts(client.page(&call, "data").await?, client, &call),
-            ContactList::Leads => leads(client.page(&call, "collectedCustomers").await?, client, &call),
+            List::Contacts => contacts(client.page(&call, "data").await?, client, &call),
+            List::Leads => leads(client.page(&call, "collectedCustomers").await?, client, &call),
         }
     }
 
     fn call(&self) -> Call {
         let agent = &self.provider.agent_id;
         let call = match self.list {
-            ContactList::Contacts => {
+            List::Contacts => {
                 Call::new("get contacts", ["chatbots", agent, "contacts"]).query("per_page", CONTACTS_PAGE)
             }
-            ContactList::Leads => {
+            List::Leads => {
                 Call::new("get leads", ["get-leads"]).query("chatbotId", agent).query("size", LEADS_PAGE)
             }
         };

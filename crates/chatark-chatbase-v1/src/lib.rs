@@ -7,9 +7,19 @@ mod config;
 mod contacts;
 mod dialect;
 mod map;
+mod mapper;
 mod source;
 mod target;
 mod wire;
 
 pub use source::{ChatbaseV1, DESCRIPTOR, connect, validate};
 pub use target::connect_target;
+
+use std::sync::Arc;
+
+use chatark_core::{Mapper, Settings};
+
+/// Creates the mapper of one source.
+pub fn mapper(_settings: &Settings) -> Arc<dyn Mapper> {
+    Arc::new(mapper::ChatbaseV1Mapper)
+}

@@ -6,8 +6,8 @@
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Contact, ContactList, Conversation, ConversationId, Issue, IssueKind, Issues, ListedContact, Message,
-    Part, Result, Role, Zone,
+    Contact, Conversation, ConversationId, Issue, IssueKind, Issues, ListedContact, Message, Part, Result,
+    Role, Stream, Zone,
 };
 use serde_json::{Map, Value};
 
@@ -102,12 +102,12 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
 }
 
 /// Maps one person of a list apart from conversations.
-pub(crate) fn normalize_contact(list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
+pub(crate) fn listed_contact(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
     let issues = Issues::default();
     let fields = Fields::of(fields::parse(raw, &issues)?, &issues);
-    let listed = match list {
-        ContactList::Contacts => listed_contact(fields),
-        ContactList::Leads => lead(fields),
+    let listed = match stream {
+        Stream::Leads => lead(fields),
+        _ => contact_entry(fields),
     };
     Ok((listed, issues.into_vec()))
 }
@@ -124,7 +124,7 @@ fn lead(mut fields: Fields<'_>) -> ListedContact {
 }
 
 /// The times of a contact are Unix seconds, unlike those of conversations (vendor's documents, 2026).
-fn listed_contact(mut fields: Fields<'_>) -> ListedContact {
+fn contact_entry(mut fields: Fields<'_>) -> ListedContact {
     let mut contact = named(&mut fields, "phonenumber");
     read_attributes(&fields, &mut contact);
     ListedContact {
@@ -313,8 +313,8 @@ mod tests {
         );
     }
 
-    fn listed(list: ContactList, value: &Value) -> (ListedContact, Vec<String>) {
-        let (listed, issues) = normalize_contact(list, &serde_json::to_vec(value).unwrap()).unwrap();
+    fn listed(stream: Stream, value: &Value) -> (ListedContact, Vec<String>) {
+        let (listed, issues) = listed_contact(stream, &serde_json::to_vec(value).unwrap()).unwrap();
         let told = |issue: &Issue| format!("{} {}", issue.kind.as_str(), issue.path);
         (listed, issues.iter().map(told).collect())
     }
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_lead_is_mapped_as_documented_and_as_found() {
         let (documented, issues) = listed(
-            ContactList::Leads,
+            Stream::Leads,
             &json!({
                 "id": "lead_123", "name": "Ada Example", "email": "ada@example.com", "phone": "+15550100",
                 "created_at": "2024-01-01T12:00:00Z", "chatbot_id": "bot", "account_id": null,
@@ -349,7 +349,7 @@ mod tests {
             "id": 4711, "name": null, "email": "john@example.com", "phone": null,
             "created_at": "2026-04-21T15:11:53.000Z", "consent": {"given": true},
         });
-        let (found, issues) = listed(ContactList::Leads, &found);
+        let (found, issues) = listed(Stream::Leads, &found);
         assert_eq!(issues, ["unknown-field consent"]);
         assert_eq!(
             (found.id.as_deref(), found.contact.name, found.contact.phone),
@@ -364,7 +364,7 @@ mod tests {
     fn a_contact_is_mapped_and_its_attributes_are_kept_whole() {
         let attributes = json!({"department": "Sales", "company": "Example Ltd", "address": {"city": "Ulm"}, "website": " "});
         let (found, issues) = listed(
-            ContactList::Contacts,
+            Stream::Contacts,
             &json!({
                 "id": "contact_internal_123", "external_id": "user_123", "name": "Ada", "email": null,
                 "phonenumber": 15_550_100, "stripe_accounts": [{"label": "main", "stripe_id": "cus_1"}],
@@ -388,7 +388,7 @@ mod tests {
             json!({"custom_attributes": attributes, "stripe_accounts": [{"label": "main", "stripe_id": "cus_1"}]})
         );
         let odd = json!({"id": 7, "custom_attributes": ["x"], "created_at": "soon", "name": ["Ada"]});
-        let (odd, issues) = listed(ContactList::Contacts, &odd);
+        let (odd, issues) = listed(Stream::Contacts, &odd);
         assert_eq!(issues, ["wrong-type name", "wrong-type custom_attributes", "time-unreadable created_at"]);
         assert_eq!(
             Value::Object(odd.extra),
@@ -451,8 +451,8 @@ mod tests {
         fn no_json_panics(value in any_json()) {
             let raw = serde_json::to_vec(&value).unwrap();
             let _ = normalize(&raw);
-            for list in ContactList::ALL {
-                let _ = normalize_contact(list, &raw);
+            for stream in [Stream::Contacts, Stream::Leads] {
+                let _ = listed_contact(stream, &raw);
             }
         }
 

@@ -5,36 +5,53 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Channel, Checkpoint, ContactList, ContactStream, Conversation,
-    ConversationId, Cursor, Descriptor, Error, ErrorKind, Estimate, Increments, Issue, ListedContact,
-    PageMetadata, Provider, PullRequest, RawConversation, Result, Selection, SettingProblem, Settings,
-    Surface, Window,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Channel, Checkpoint, Cursor, Descriptor, Error,
+    ErrorKind, Estimate, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, Selection,
+    SettingProblem, Settings, Stream, StreamDescriptor, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, Page};
 use futures_util::future::join_all;
 use futures_util::stream;
 
 use crate::config::{Config, SETTINGS};
+use crate::contacts::{self, List};
 use crate::dialect::ChatbaseV1Dialect;
-use crate::{contacts, map, wire};
+use crate::wire;
 
 /// What this provider is and can do.
 pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v1",
     title: "Chatbase API v1",
     settings: SETTINGS,
-    reports_total: false,
+    streams: &[
+        StreamDescriptor {
+            stream: Stream::Conversations,
+            parent: None,
+            reports_total: false,
+            changes: ChangeDetection::LookBack,
+        },
+        StreamDescriptor {
+            stream: Stream::Contacts,
+            parent: None,
+            reports_total: true,
+            changes: ChangeDetection::Unsupported,
+        },
+        StreamDescriptor {
+            stream: Stream::Leads,
+            parent: None,
+            reports_total: false,
+            changes: ChangeDetection::Unsupported,
+        },
+    ],
     selects_user: false,
     selects_conversations: false,
-    lists_contacts: true,
-    increments: Increments::LookBack,
     full_sweep_days: 7,
 };
 
 /// The most conversations on a page, by the vendor's documents.
 const PAGE_SIZE: u32 = 100;
 /// The version of the cursors that this crate seals.
-const CURSOR_VERSION: u32 = 1;
+pub(crate) const CURSOR_VERSION: u32 = 1;
 /// How often a page may repeat the one before it: a list that grows by exactly one page does so once.
 const MOST_REPEATS: u32 = 3;
 /// So many pages are asked for at once.
@@ -82,7 +99,7 @@ impl Provider for ChatbaseV1 {
         Ok(AgentInfo { name: None, confirmed, clock_ahead_seconds })
     }
 
-    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+    async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let mut search = Search { provider: self, call: self.window_call(request), asked: 0, first: None };
         let mut estimate = Estimate::default();
         match search.count().await? {
@@ -97,7 +114,10 @@ impl Provider for ChatbaseV1 {
         Ok(Estimate { asked: search.asked, ..estimate })
     }
 
-    fn pull(&self, request: PullRequest) -> BatchStream<'_> {
+    fn read(&self, request: ReadRequest) -> BatchStream<'_> {
+        if let Some(list) = List::of(request.stream) {
+            return contacts::read(self, list, &request);
+        }
         if request.selection != Selection::All {
             let error = Error::new(ErrorKind::Usage, GET_CONVERSATIONS, "API v1 gives whole agents alone");
             return Box::pin(stream::once(async { Err(error) }));
@@ -107,18 +127,6 @@ impl Provider for ChatbaseV1 {
             walk.next().await.map(Some)
         }))
     }
-
-    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
-        map::normalize(raw)
-    }
-
-    fn contacts(&self) -> ContactStream<'_> {
-        contacts::lists(self)
-    }
-
-    fn normalize_contact(&self, list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
-        map::normalize_contact(list, raw)
-    }
 }
 
 impl ChatbaseV1 {
@@ -126,7 +134,7 @@ impl ChatbaseV1 {
         Call::new(GET_CONVERSATIONS, ["get-conversations"]).query("chatbotId", &self.agent_id)
     }
 
-    fn window_call(&self, request: &PullRequest) -> Call {
+    fn window_call(&self, request: &ReadRequest) -> Call {
         let (since, until) = days(request.window);
         self.call()
             .maybe("startDate", since)
@@ -209,14 +217,14 @@ struct PageWalk<'a> {
     /// So many pages are read one after another.
     alone: u64,
     /// The ids of the page before, by which rows that moved on to the next page are recognised.
-    before: Vec<Option<ConversationId>>,
+    before: Vec<Option<RecordId>>,
     repeats: u32,
     /// Whether the current page repeated the one before it and is asked for a second time.
     asks_again: bool,
 }
 
 impl<'a> PageWalk<'a> {
-    fn new(provider: &'a ChatbaseV1, request: &PullRequest) -> Self {
+    fn new(provider: &'a ChatbaseV1, request: &ReadRequest) -> Self {
         let scope = request.scope();
         let saved = open(request.cursor.as_ref(), &scope);
         let call = provider.window_call(request);
@@ -238,31 +246,31 @@ impl<'a> PageWalk<'a> {
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let mut facts = PageMetadata::default();
-        let page = self.current(&mut facts).await?;
+        let mut metadata = PageMetadata::default();
+        let page = self.current(&mut metadata).await?;
         if page.elements.is_empty() {
             if !self.seen {
-                facts.notes.push(
+                metadata.notes.push(
                     "the vendor has no conversation that matches; API v1 says the same of an agent that does not exist"
                         .to_owned(),
                 );
             }
-            return Ok((Batch { checkpoint: Checkpoint::End, facts, ..Batch::default() }, None));
+            return Ok((Batch { checkpoint: Checkpoint::End, page: metadata, ..Batch::default() }, None));
         }
         self.seen = true;
         let request_id = page.request_id().map(str::to_owned);
         let found: Vec<_> = page
             .elements
             .into_iter()
-            .map(|bytes| RawConversation::with_top_level_id(bytes, Surface::Export))
+            .map(|bytes| Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes))
             .collect();
         let ids: Vec<_> = found.iter().map(|raw| raw.id.clone()).collect();
         if self.page == 1 {
             self.head = found.first().map(|raw| raw.bytes.clone());
         }
         self.refuse_circles(&ids, request_id.as_deref())?;
-        let is_new = |raw: &RawConversation| raw.id.is_none() || !self.before.contains(&raw.id);
-        let conversations = found.into_iter().filter(is_new).collect();
+        let is_new = |raw: &Record| raw.id.is_none() || !self.before.contains(&raw.id);
+        let records = found.into_iter().filter(is_new).collect();
         self.before = ids;
         // A page that repeats the one before it has moved on with a growing list, or was sent by mistake, and then
         // the real one would be lost: asking once more tells the two apart.
@@ -273,11 +281,11 @@ impl<'a> PageWalk<'a> {
         }
         self.page += u64::from(!self.asks_again);
         let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
-        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, Some(self)))
+        Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
     }
 
     /// Returns the current page, asking for several at once where there is reason to think that there are several.
-    async fn current(&mut self, facts: &mut PageMetadata) -> Result<Page> {
+    async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Page> {
         if let Some(page) = self.ahead.pop_front() {
             return Ok(page);
         }
@@ -286,17 +294,17 @@ impl<'a> PageWalk<'a> {
         }
         let is_alone = self.alone > 0 || self.repeats > 0 || self.before.len() < PAGE_SIZE as usize;
         self.alone = self.alone.saturating_sub(1);
-        facts.pages += 1;
+        metadata.pages += 1;
         if is_alone {
             return self.read(self.page).await;
         }
         let head = match self.head.take() {
             Some(head) => head,
-            None => self.read_head(facts).await?,
+            None => self.read_head(metadata).await?,
         };
         let group = join_all((self.page..self.page + AT_ONCE).map(|page| self.read(page))).await;
-        facts.pages += AT_ONCE - 1;
-        let found = self.read_head(facts).await;
+        metadata.pages += AT_ONCE - 1;
+        let found = self.read_head(metadata).await;
         for page in group {
             match page {
                 Ok(page) => self.ahead.push_back(page),
@@ -337,8 +345,8 @@ impl<'a> PageWalk<'a> {
     }
 
     /// Returns the first conversation of the list.
-    async fn read_head(&self, facts: &mut PageMetadata) -> Result<Bytes> {
-        facts.pages += 1;
+    async fn read_head(&self, metadata: &mut PageMetadata) -> Result<Bytes> {
+        metadata.pages += 1;
         let call = self.call.clone().query("size", 1).query("page", 1);
         let page = self.provider.client.page(&call, "data").await?;
         refuse_no_array(&self.provider.client, &page, &call)?;
@@ -346,7 +354,7 @@ impl<'a> PageWalk<'a> {
     }
 
     /// A server that ignores `page` would send the first page for ever.
-    fn refuse_circles(&mut self, ids: &[Option<ConversationId>], request_id: Option<&str>) -> Result<()> {
+    fn refuse_circles(&mut self, ids: &[Option<RecordId>], request_id: Option<&str>) -> Result<()> {
         self.repeats = if self.before == ids { self.repeats + 1 } else { 0 };
         if self.repeats < MOST_REPEATS {
             return Ok(());

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatark_chatbase_v1::connect;
+use chatark_chatbase_v1::{connect, mapper};
 use chatark_core::{
-    Batch, Channel, Checkpoint, ContactBatch, ContactList, ConversationId, Cursor, Error, ErrorKind,
-    Provider, PullRequest, RawContact, Selection, Settings, Timestamp, Window,
+    Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Provider, ReadRequest, Record,
+    RecordId, Selection, Settings, Stream, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -53,9 +53,9 @@ impl Vendor {
     }
 
     /// Pulls to the end or to an error.
-    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+    async fn pull(&self, request: ReadRequest) -> (Vec<Batch>, Option<Error>) {
         let provider = self.provider();
-        let mut stream = provider.pull(request);
+        let mut stream = provider.read(request);
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
             match batch {
@@ -67,17 +67,17 @@ impl Vendor {
     }
 
     /// Reads the people of all lists, and what each list failed with.
-    async fn people(&self) -> (Vec<ContactBatch>, Vec<Error>) {
-        let provider = self.provider();
-        let (mut batches, mut errors) = (Vec::new(), Vec::new());
-        let mut stream = provider.contacts();
-        while let Some(batch) = stream.next().await {
-            match batch {
-                Ok(batch) => batches.push(batch),
-                Err(error) => errors.push(error),
+    async fn people(&self) -> (Vec<Batch>, Vec<Error>) {
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
+        for list in LISTS {
+            let (batches, error) = self.pull(of_list(list)).await;
+            if error.is_none() {
+                assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End, "{list:?}");
             }
+            all.extend(batches);
+            errors.extend(error);
         }
-        (batches, errors)
+        (all, errors)
     }
 
     /// Expects requests below the base.
@@ -88,7 +88,7 @@ impl Vendor {
     }
 
     /// Expects these conversations, in this order, and the end.
-    async fn check(&self, request: PullRequest, expect: &[&str]) -> Vec<Batch> {
+    async fn check(&self, request: ReadRequest, expect: &[&str]) -> Vec<Batch> {
         let (batches, error) = self.pull(request).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(all_ids(&batches), expect);
@@ -107,14 +107,27 @@ impl Vendor {
     }
 }
 
-fn whole() -> PullRequest {
-    PullRequest::default()
+/// The vendor's lists of people.
+const LISTS: [Stream; 2] = [Stream::Contacts, Stream::Leads];
+
+fn whole() -> ReadRequest {
+    ReadRequest::default()
 }
 
-/// A request that goes on where an earlier run was to read this page next.
-fn saved(next_page: u64) -> PullRequest {
-    let cursor = Cursor::seal("chatbase-v1", 1, whole().scope(), &json!({"page": next_page})).unwrap();
-    PullRequest { cursor: Some(cursor), ..whole() }
+fn of_list(stream: Stream) -> ReadRequest {
+    ReadRequest { stream, ..whole() }
+}
+
+/// A request for all conversations that goes on where an earlier run was to read this page next.
+fn saved(next_page: u64) -> ReadRequest {
+    saved_of(Stream::Conversations, next_page)
+}
+
+/// A request for all of a stream that goes on where an earlier run was to read this page next.
+fn saved_of(stream: Stream, next_page: u64) -> ReadRequest {
+    let request = of_list(stream);
+    let cursor = Cursor::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
+    ReadRequest { cursor: Some(cursor), ..request }
 }
 
 fn page(ids: &[&str]) -> (u16, Value) {
@@ -123,8 +136,8 @@ fn page(ids: &[&str]) -> (u16, Value) {
 }
 
 fn all_ids(batches: &[Batch]) -> Vec<&str> {
-    let all = batches.iter().flat_map(|batch| &batch.conversations);
-    all.map(|raw| raw.id.as_ref().map_or("?", ConversationId::as_str)).collect()
+    let all = batches.iter().flat_map(|batch| &batch.records);
+    all.map(|raw| raw.id.as_ref().map_or("?", RecordId::as_str)).collect()
 }
 
 #[tokio::test]
@@ -135,8 +148,8 @@ async fn a_short_page_is_not_the_end_and_an_empty_one_is() {
     let places: Vec<_> = batches.iter().map(|batch| batch.checkpoint.clone()).collect();
     let expect = [2, 3, 4].map(|next| Checkpoint::At(saved(next).cursor.unwrap()));
     assert_eq!(places[..3], expect);
-    assert!(batches.iter().all(|batch| batch.facts.pages == 1 && batch.facts.notes.is_empty()));
-    assert_eq!(&batches[1].conversations[0].bytes[..], br#"{"id":"b","messages":[]}"#);
+    assert!(batches.iter().all(|batch| batch.page.pages == 1 && batch.page.notes.is_empty()));
+    assert_eq!(&batches[1].records[0].bytes[..], br#"{"id":"b","messages":[]}"#);
 }
 
 #[tokio::test]
@@ -183,7 +196,7 @@ async fn a_resumed_walk_begins_one_page_back() {
         let vendor = Vendor::new([page(&[])]).await;
         let batches = vendor.check(saved(next), &[]).await;
         vendor.check_asked(&["page=1"]);
-        assert!(batches[0].facts.notes.is_empty(), "conversations were seen before");
+        assert!(batches[0].page.notes.is_empty(), "conversations were seen before");
     }
 }
 
@@ -191,7 +204,7 @@ async fn a_resumed_walk_begins_one_page_back() {
 async fn a_place_of_another_window_is_not_gone_on_from() {
     let vendor = Vendor::new([page(&[])]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
-    vendor.check(PullRequest { window: Window { since, until: None }, ..saved(7) }, &[]).await;
+    vendor.check(ReadRequest { window: Window { since, until: None }, ..saved(7) }, &[]).await;
     vendor.check_asked(&["startDate=2024-11-30&page=1"]);
 }
 
@@ -201,11 +214,11 @@ async fn days_are_asked_for_widened_and_a_channel_in_the_vendor_s_words() {
     let vendor = Vendor::new([page(&[]), page(&[]), page(&[]), page(&[])]).await;
     // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z, and from 2025-03-04T00:00:00Z.
     let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
-    vendor.check(PullRequest { window, ..whole() }, &[]).await;
+    vendor.check(ReadRequest { window, ..whole() }, &[]).await;
     let window = Window { since: at(1_741_046_400), until: None };
-    vendor.check(PullRequest { window, ..whole() }, &[]).await;
-    vendor.check(PullRequest { channel: Some(Channel::WhatsApp), ..whole() }, &[]).await;
-    vendor.check(PullRequest { channel: Some(Channel::Sms), ..whole() }, &[]).await;
+    vendor.check(ReadRequest { window, ..whole() }, &[]).await;
+    vendor.check(ReadRequest { channel: Some(Channel::WhatsApp), ..whole() }, &[]).await;
+    vendor.check(ReadRequest { channel: Some(Channel::Sms), ..whole() }, &[]).await;
     vendor.check_asked(&[
         "startDate=2024-11-30&endDate=2024-12-03&page=1",
         "startDate=2025-03-03&page=1",
@@ -218,9 +231,9 @@ async fn days_are_asked_for_widened_and_a_channel_in_the_vendor_s_words() {
 async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped() {
     let vendor = Vendor::new([page(&["a"]), page(&[])]).await;
     let provider = vendor.provider();
-    drop(provider.pull(whole()));
+    drop(provider.read(whole()));
     vendor.check_asked(&[]);
-    let mut stream = provider.pull(whole());
+    let mut stream = provider.read(whole());
     assert_eq!(all_ids(&[stream.next().await.unwrap().unwrap()]), ["a"]);
     drop(stream);
     vendor.check_asked(&["page=1"]);
@@ -230,7 +243,7 @@ async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped(
 async fn an_empty_export_says_that_it_does_not_prove_the_agent() {
     let vendor = Vendor::new([page(&[])]).await;
     let batches = vendor.check(whole(), &[]).await;
-    assert!(batches[0].facts.notes[0].contains("the same of an agent that does not exist"));
+    assert!(batches[0].page.notes[0].contains("the same of an agent that does not exist"));
 }
 
 #[tokio::test]
@@ -264,7 +277,7 @@ async fn a_part_of_an_agent_is_refused_before_any_request() {
     for selection in
         [Selection::User("u".to_owned()), Selection::Conversations(vec![ConversationId::new("a")])]
     {
-        let (batches, error) = vendor.pull(PullRequest { selection, ..whole() }).await;
+        let (batches, error) = vendor.pull(ReadRequest { selection, ..whole() }).await;
         assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::Usage));
     }
     vendor.check_asked(&[]);
@@ -313,13 +326,14 @@ fn nested_leads(ids: &[u32]) -> (u16, Value) {
     (200, json!({"collectedCustomers": {"data": list}}))
 }
 
-fn told(batches: &[ContactBatch]) -> Vec<String> {
-    let told = |raw: &RawContact| format!("{} {}", raw.list.as_str(), raw.id.as_deref().unwrap_or("?"));
-    batches.iter().flat_map(|batch| &batch.contacts).map(told).collect()
+fn told(batches: &[Batch]) -> Vec<String> {
+    let told =
+        |raw: &Record| format!("{} {}", raw.stream.as_str(), raw.id.as_ref().map_or("?", RecordId::as_str));
+    batches.iter().flat_map(|batch| &batch.records).map(told).collect()
 }
 
-fn notes(batches: &[ContactBatch]) -> Vec<&String> {
-    batches.iter().flat_map(|batch| &batch.facts.notes).collect()
+fn notes(batches: &[Batch]) -> Vec<&String> {
+    batches.iter().flat_map(|batch| &batch.page.notes).collect()
 }
 
 const FIRST_CONTACTS: &str = "chatbots/agent%2F1/contacts?per_page=1000&page=1";
@@ -339,7 +353,7 @@ async fn contacts_are_read_to_their_count_and_leads_to_an_empty_page() {
     assert_eq!(told(&batches), expect);
     vendor.check_paths(&[FIRST_CONTACTS, SECOND_CONTACTS, FIRST_LEADS, SECOND_LEADS, THIRD_LEADS]);
     assert!(notes(&batches).is_empty(), "{batches:?}");
-    assert_eq!(batches.iter().map(|batch| batch.facts.pages).sum::<u64>(), 5);
+    assert_eq!(batches.iter().map(|batch| batch.page.pages).sum::<u64>(), 5);
 }
 
 #[tokio::test]
@@ -375,20 +389,21 @@ async fn people_are_handed_on_byte_for_byte() {
     let vendor = Vendor { server, asked: Arc::default() };
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
-    let found: Vec<_> = batches.iter().flat_map(|batch| &batch.contacts).collect();
-    for (pair, list) in found.chunks(2).zip(ContactList::ALL) {
+    let found: Vec<_> = batches.iter().flat_map(|batch| &batch.records).collect();
+    for (pair, list) in found.chunks(2).zip(LISTS) {
         assert_eq!(pair.iter().map(|raw| &raw.bytes[..]).collect::<Vec<_>>(), [first.as_bytes(), b"17"]);
-        assert!(pair.iter().all(|raw| raw.list == list));
+        assert!(pair.iter().all(|raw| raw.stream == list && raw.parent.is_none()));
         assert_eq!(pair[1].id, None);
     }
     assert_eq!(found.len(), 4);
-    let provider = vendor.provider();
-    let (person, issues) = provider.normalize_contact(ContactList::Leads, &found[2].bytes).unwrap();
+    let mapper = mapper(&Settings::default());
+    let (person, issues) = mapper.map(std::slice::from_ref(found[2])).unwrap();
+    let person = person.into_contact().unwrap();
     assert_eq!(person.contact.name.as_deref(), Some("Z\u{fc}rich \u{fffd}"));
     assert_eq!(Value::Object(person.extra), json!({"new": [1]}));
     let kinds: Vec<_> = issues.iter().map(|issue| issue.kind.as_str()).collect();
     assert_eq!(kinds, ["broken-text", "unknown-field"]);
-    assert!(provider.normalize_contact(ContactList::Leads, &found[3].bytes).is_err());
+    assert!(mapper.map(std::slice::from_ref(found[3])).is_err());
 }
 
 #[tokio::test]
@@ -405,12 +420,51 @@ async fn a_host_that_ignores_the_page_ends_a_list_with_a_note() {
     assert!(notes[1].contains("the same page of leads"), "{notes:?}");
 }
 
+/// The vendor's count goes along with each page, so that the caller can hold what came against it.
 #[tokio::test]
-async fn fewer_contacts_than_the_vendor_counts_are_noted() {
+async fn contacts_come_with_the_vendor_s_count_even_where_fewer_are_listed() {
     let vendor = Vendor::new([contacts(&["a"], 2), contacts(&[], 2), leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(notes(&batches), ["the vendor counts 2 contacts and listed 1"]);
+    assert_eq!(told(&batches), ["contacts a"]);
+    let totals: Vec<_> = batches.iter().map(|batch| batch.page.total).collect();
+    assert_eq!(totals, [Some(2), Some(2), None], "leads have no count");
+    assert_eq!(notes(&batches), Vec::<&String>::new(), "the verdict says it");
+}
+
+#[tokio::test]
+async fn a_list_goes_on_one_page_before_the_place_that_it_had_reached() {
+    let pages = || [contacts(&["a", "b"], 5), contacts(&["c", "d"], 5), contacts(&["e"], 5)];
+    let whole = Vendor::new(pages()).await.check(of_list(Stream::Contacts), &["a", "b", "c", "d", "e"]).await;
+    let places: Vec<_> = whole.iter().map(|batch| batch.checkpoint.clone()).collect();
+    let place = |next| Checkpoint::At(saved_of(Stream::Contacts, next).cursor.unwrap());
+    assert_eq!(places, [place(2), place(3), Checkpoint::End]);
+
+    let [_, second, third] = pages();
+    let vendor = Vendor::new([second, third, contacts(&[], 5)]).await;
+    vendor.check(saved_of(Stream::Contacts, 3), &["c", "d", "e"]).await;
+    let third_contacts = SECOND_CONTACTS.replace("&page=2", "&page=3");
+    let fourth_contacts = SECOND_CONTACTS.replace("&page=2", "&page=4");
+    // Who came before is not known to the walk: it goes on to an empty page.
+    vendor.check_paths(&[SECOND_CONTACTS, &third_contacts, &fourth_contacts]);
+
+    let vendor = Vendor::new([leads(&[3]), leads(&[])]).await;
+    vendor.check(saved_of(Stream::Leads, 2), &["lead_3"]).await;
+    vendor.check_paths(&[FIRST_LEADS, SECOND_LEADS]);
+    let vendor = Vendor::new([leads(&[])]).await;
+    let of_contacts = saved_of(Stream::Contacts, 7).cursor;
+    vendor.check(ReadRequest { cursor: of_contacts, ..of_list(Stream::Leads) }, &[]).await;
+    vendor.check_paths(&[FIRST_LEADS]);
+}
+
+#[tokio::test]
+async fn no_list_is_asked_for_before_the_first_poll() {
+    let vendor = Vendor::new([leads(&[1])]).await;
+    let provider = vendor.provider();
+    for list in LISTS {
+        drop(provider.read(of_list(list)));
+    }
+    vendor.check_paths(&[]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, ConversationId, Error, ErrorKind, Known, PageMetadata, RawConversation, Result, Surface, Timestamp,
+    Batch, Error, ErrorKind, Known, PageMetadata, Record, RecordId, Result, Stream, Surface, Timestamp,
 };
 use chatark_http::{Call, CursorGuard, Page};
 
@@ -197,12 +197,12 @@ impl<'a> Chain<'a> {
 
     async fn read(&mut self) -> Result<Step> {
         let mut batch =
-            Batch { facts: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
-        let page = self.page(&mut batch.facts).await?;
+            Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
+        let page = self.page(&mut batch.page).await?;
         self.resumed = false;
         let pagination = self.provider.envelope(&page, &self.call)?;
         let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
-        batch.facts.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
+        batch.page.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
         let (shown, bytes) = (page.elements.len() as u64, page.elements.iter().map(Bytes::len).sum());
         let mut elements: Vec<_> = page.elements.into_iter().map(|bytes| self.look_at(bytes)).collect();
         let began = || elements.iter().filter_map(|element| element.summary.created_at);
@@ -217,7 +217,7 @@ impl<'a> Chain<'a> {
         elements.retain(|element| self.window.holds(element.summary.created_at));
         let read_as = self.reading;
         match self.known.clone() {
-            None => batch.conversations = elements.into_iter().map(Shown::raw).collect(),
+            None => batch.records = elements.into_iter().map(Shown::raw).collect(),
             Some(known) => {
                 if !self.split_changed(elements, known.as_ref(), &mut batch).await? {
                     return Ok(step(batch, Next::RestartReason(RestartReason::IgnoresId)));
@@ -259,7 +259,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Asks for the page at hand. A cursor that is refused may be too old, or given with a page of the other kind.
-    async fn page(&mut self, facts: &mut PageMetadata) -> Result<Page> {
+    async fn page(&mut self, metadata: &mut PageMetadata) -> Result<Page> {
         loop {
             let error = match self.ask(self.reading).await {
                 Err(error) if error.kind() == ErrorKind::Refused => error,
@@ -273,8 +273,8 @@ impl<'a> Chain<'a> {
                 }
                 Some(_) if self.resumed => {
                     // Of several windows the others go on, and what comes again of this one is known to have been seen.
-                    facts.restarted = self.window.ceiling.is_none() && self.window.floor().is_none();
-                    facts.notes.push(STALE.to_owned());
+                    metadata.restarted = self.window.ceiling.is_none() && self.window.floor().is_none();
+                    metadata.notes.push(STALE.to_owned());
                     self.place = None;
                     self.resumed = false;
                 }
@@ -309,7 +309,7 @@ impl<'a> Chain<'a> {
         for (shown, held) in elements.into_iter().zip(held) {
             match shown.summary.id {
                 _ if shown.summary.is_whole || read_as == Reading::Whole => {
-                    batch.conversations.push(shown.raw());
+                    batch.records.push(shown.raw());
                 }
                 Some(id) if held => batch.unchanged.push(id),
                 id => stale.push((id, shown.bytes)),
@@ -325,25 +325,20 @@ impl<'a> Chain<'a> {
     }
 
     /// Fetches what the summaries showed as changed, by the page or one by one.
-    async fn fetch(
-        &mut self,
-        mut stale: Vec<(Option<ConversationId>, Bytes)>,
-        batch: &mut Batch,
-    ) -> Result<bool> {
+    async fn fetch(&mut self, mut stale: Vec<(Option<RecordId>, Bytes)>, batch: &mut Batch) -> Result<bool> {
         if self.may_switch && (stale.len() > FEW || stale.iter().any(|(id, _)| id.is_none())) {
             match self.ask(Reading::Whole).await {
                 Ok(page) => {
                     self.provider.envelope(&page, &self.call)?;
-                    batch.facts.pages += 1;
+                    batch.page.pages += 1;
                     // What another chain gives is not given twice.
                     let elements = page.elements.into_iter().map(|bytes| self.look_at(bytes));
                     let is_ours = |shown: &Shown| self.window.holds(shown.summary.created_at);
                     let shown: Vec<_> = elements.filter(is_ours).map(Shown::raw).collect();
-                    let is_shown =
-                        |id: Option<&ConversationId>| shown.iter().any(|raw| raw.id.as_ref() == id);
+                    let is_shown = |id: Option<&RecordId>| shown.iter().any(|raw| raw.id.as_ref() == id);
                     stale.retain(|(id, _)| !is_shown(id.as_ref()));
                     batch.unchanged.retain(|id| !is_shown(Some(id)));
-                    batch.conversations.extend(shown);
+                    batch.records.extend(shown);
                 }
                 Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
                     self.may_switch = false;
@@ -355,23 +350,29 @@ impl<'a> Chain<'a> {
         for (id, bytes) in stale {
             let Some(id) = id else {
                 // Nothing leads to the messages of a conversation without an id: what is shown of it is kept.
-                batch.conversations.push(raw(bytes));
+                batch.records.push(raw(bytes));
                 continue;
             };
-            batch.facts.pages += 1;
+            batch.page.pages += 1;
             let Some(found) = self.provider.by_id(&id).await? else { return Ok(false) };
             if found.is_empty() {
-                batch.facts.notes.push(absent(&id));
+                batch.page.notes.push(absent(&id));
             }
-            batch.conversations.extend(found);
+            batch.records.extend(found);
         }
         Ok(true)
     }
 }
 
 impl Shown {
-    fn raw(self) -> RawConversation {
-        RawConversation { id: self.summary.id, surface: Surface::Export, bytes: self.bytes }
+    fn raw(self) -> Record {
+        Record {
+            stream: Stream::Conversations,
+            id: self.summary.id,
+            parent: None,
+            surface: Surface::Export,
+            bytes: self.bytes,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod chain;
 mod config;
 mod dialect;
 mod map;
+mod mapper;
 mod source;
 mod sweep;
 mod target;
@@ -14,3 +15,12 @@ mod wire;
 
 pub use source::{ChatbaseV2, DESCRIPTOR, connect, validate};
 pub use target::connect_target;
+
+use std::sync::Arc;
+
+use chatark_core::{Mapper, Settings};
+
+/// Creates the mapper of one source.
+pub fn mapper(_settings: &Settings) -> Arc<dyn Mapper> {
+    Arc::new(mapper::ChatbaseV2Mapper)
+}

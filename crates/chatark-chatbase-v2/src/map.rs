@@ -3,12 +3,11 @@
 //! Fields and their meaning: the vendor's v2 specification and official CLI, autumn 2026, as told in
 //! `docs/vendors/chatbase-v2.md`.
 
-use bytes::Bytes;
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Channel, Conversation, ConversationId, Feedback, Held, Issue, IssueKind, Issues, Message, Part, Result,
-    Role, Status, Timestamp, Zone, time,
+    Channel, Conversation, ConversationId, Feedback, HeldSummary, Issue, IssueKind, Issues, Message, Part,
+    RecordId, Result, Role, Status, Timestamp, Zone, time,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -17,25 +16,8 @@ use serde_json::{Map, Value};
 /// The key that marks bytes which were put together from the user's list and the messages of a conversation.
 const USER_FORM: &str = "chatark_surface";
 
-/// Puts a conversation of the user's list and its messages together, every byte of both as it was sent.
-pub(crate) fn user_form(conversation: &[u8], messages: &[Bytes]) -> Bytes {
-    let size: usize = conversation.len() + messages.iter().map(|message| message.len() + 1).sum::<usize>();
-    let mut form = Vec::with_capacity(size + 80);
-    form.extend_from_slice(format!("{{\"{USER_FORM}\":\"user\",\"conversation\":").as_bytes());
-    form.extend_from_slice(conversation);
-    form.extend_from_slice(b",\"messages\":[");
-    for (at, message) in messages.iter().enumerate() {
-        if at > 0 {
-            form.push(b',');
-        }
-        form.extend_from_slice(message);
-    }
-    form.extend_from_slice(b"]}");
-    form.into()
-}
-
-/// Maps one conversation, as the export sends it or as [`user_form`] puts it together.
-pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+/// Maps one conversation as the export sends it, or in the form in which older versions archived those of a user.
+pub(crate) fn exported(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     let issues = Issues::default();
     let mut record = fields::parse(raw, &issues)?;
     let from_user = record.remove(USER_FORM).is_some();
@@ -46,6 +28,30 @@ pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
         }
         record.insert("messages".to_owned(), messages);
     }
+    Ok(mapped(record, from_user, issues))
+}
+
+/// Maps one conversation of a user's list with its messages, which the vendor gives apart.
+pub(crate) fn of_user<'a>(
+    listed: &[u8],
+    messages: impl Iterator<Item = &'a [u8]>,
+) -> Result<(Conversation, Vec<Issue>)> {
+    let issues = Issues::default();
+    let mut record = fields::parse(listed, &issues)?;
+    if record.contains_key(USER_FORM) {
+        return exported(listed);
+    }
+    let message = |bytes: &[u8]| match fields::parse(bytes, &issues) {
+        Ok(message) => Value::Object(message),
+        // What is no object is kept as it is, so that positions hold.
+        Err(_) => serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()),
+    };
+    let messages = messages.map(message).collect();
+    record.insert("messages".to_owned(), Value::Array(messages));
+    Ok(mapped(record, true, issues))
+}
+
+fn mapped(record: Map<String, Value>, from_user: bool, issues: Issues) -> (Conversation, Vec<Issue>) {
     let mut conversation = conversation(Fields::of(record, &issues));
     if from_user && conversation.channel_raw.is_none() {
         // The vendor documents that this surface holds conversations created through its API alone.
@@ -53,17 +59,17 @@ pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
         conversation.derived.push("channel".to_owned());
     }
     conversation.date_by_messages();
-    Ok((conversation, issues.into_vec()))
+    (conversation, issues.into_vec())
 }
 
 /// What an element of the export says of a conversation besides its messages.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    pub(crate) id: Option<ConversationId>,
+    pub(crate) id: Option<RecordId>,
     /// Whether the element has messages, so that it is no summary at all.
     pub(crate) is_whole: bool,
     pub(crate) created_at: Option<Timestamp>,
-    pub(crate) held: Held,
+    pub(crate) held: HeldSummary,
 }
 
 /// Reads which conversation an element is and when it began, and nothing else.
@@ -77,21 +83,21 @@ pub(crate) fn identity(raw: &[u8]) -> Summary {
     let found: Identity =
         fields::is_object(raw).then(|| serde_json::from_slice(raw).ok()).flatten().unwrap_or_default();
     let created_at = time::read(&found.created_at, Zone::UTC).ok().map(|(began, _)| began);
-    let id = ConversationId::from_json(&found.id);
-    Summary { id, is_whole: true, created_at, held: Held::default() }
+    let id = RecordId::from_json(&found.id);
+    Summary { id, is_whole: true, created_at, held: HeldSummary::default() }
 }
 
 /// Reads what tells one state of a conversation from another, in the way in which it is mapped.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
     let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
-        return Summary { id: None, is_whole: false, created_at: None, held: Held::default() };
+        return Summary { id: None, is_whole: false, created_at: None, held: HeldSummary::default() };
     };
     let is_whole = record.remove("messages").is_some_and(|messages| !messages.is_null());
-    let id = record.get("id").and_then(ConversationId::from_json);
+    let id = record.get("id").and_then(RecordId::from_json);
     let Conversation { created_at, updated_at, title, status_raw, .. } =
         conversation(Fields::of(record, &issues));
-    Summary { id, is_whole, created_at, held: Held { updated_at, title, status_raw } }
+    Summary { id, is_whole, created_at, held: HeldSummary { updated_at, title, status_raw } }
 }
 
 /// Reads the few fields that matter here without building the messages.
@@ -253,6 +259,7 @@ fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -264,7 +271,7 @@ mod tests {
     }
 
     fn read(value: &Value) -> (Conversation, Vec<Issue>) {
-        normalize(&serde_json::to_vec(value).unwrap()).unwrap()
+        exported(&serde_json::to_vec(value).unwrap()).unwrap()
     }
 
     fn times(conversation: &Conversation) -> Vec<Option<String>> {
@@ -362,7 +369,8 @@ mod tests {
         let list = sample(include_str!("../tests/fixtures/chatbase-v2-list-conversations.json"));
         let messages = sample(include_str!("../tests/fixtures/chatbase-v2-messages-page.json"));
         let messages: Vec<_> = messages.iter().map(|message| Bytes::from(message.to_string())).collect();
-        let (found, issues) = normalize(&user_form(list[0].to_string().as_bytes(), &messages)).unwrap();
+        let (found, issues) =
+            of_user(list[0].to_string().as_bytes(), messages.iter().map(|message| &message[..])).unwrap();
         assert_eq!(issues, []);
         assert_eq!(found.title.as_deref(), Some("Quantum computing basics"));
         assert_eq!((found.channel, found.channel_raw.as_deref()), (Some(Channel::Api), None));
@@ -371,6 +379,35 @@ mod tests {
         assert_eq!(input, &Some(json!({"orderId": "1042"})));
         assert_eq!(found.messages[0].extra["parts[1].output.debug"], json!({"ms": 182}));
         assert_eq!(found.messages[1].text(), "thanks");
+    }
+
+    #[test]
+    fn the_form_in_which_older_versions_archived_a_user_s_conversation_comes_to_the_same() {
+        let listed = json!({"id": "c", "title": "Order", "source": null});
+        let messages = [
+            json!({"id": "m1", "role": "user", "parts": [{"type": "text", "text": "one"}]}),
+            json!({"id": "m2", "role": "wizard", "parts": []}),
+        ];
+        let form = json!({"chatark_surface": "user", "conversation": listed, "messages": messages});
+        let apart: Vec<_> = messages.iter().map(ToString::to_string).collect();
+        let now = of_user(listed.to_string().as_bytes(), apart.iter().map(String::as_bytes)).unwrap();
+        assert_eq!(read(&form), now);
+        // Such bytes keep their meaning where they are taken for a conversation of a user's list.
+        assert_eq!(of_user(form.to_string().as_bytes(), std::iter::empty()).unwrap(), now);
+        assert_eq!((now.0.channel, now.0.messages.len(), now.1.len()), (Some(Channel::Api), 2, 1));
+    }
+
+    #[test]
+    fn a_message_that_is_no_object_keeps_its_place() {
+        let messages = [&b"17"[..], b"\xff", br#"{"id":"m","role":"user","parts":[]}"#];
+        let (found, issues) = of_user(br#"{"id":"c"}"#, messages.into_iter()).unwrap();
+        assert!(matches!(&found.messages[0].parts[0], Part::Other { data, .. } if data == 17));
+        assert!(matches!(&found.messages[1].parts[0], Part::Other { data, .. } if data == "\u{fffd}"));
+        assert_eq!(found.messages[2].id.as_deref(), Some("m"));
+        let told: Vec<_> =
+            issues.iter().map(|issue| format!("{} {}", issue.kind.as_str(), issue.path)).collect();
+        assert_eq!(told, ["wrong-type messages[0]", "wrong-type messages[1]"]);
+        assert!(of_user(b"[]", std::iter::empty()).is_err(), "a conversation that is no object is none");
     }
 
     #[test]
@@ -454,12 +491,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_json_panics(value in any_json()) {
-            let _ = normalize(&serde_json::to_vec(&value).unwrap());
+            let raw = serde_json::to_vec(&value).unwrap();
+            let _ = exported(&raw);
+            let _ = of_user(&raw, [&raw[..], b"{}"].into_iter());
         }
 
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-            let _ = normalize(&bytes);
+            let _ = exported(&bytes);
+            let _ = of_user(&bytes, [&bytes[..]].into_iter());
+            let _ = of_user(b"{}", [&bytes[..]].into_iter());
         }
     }
 }

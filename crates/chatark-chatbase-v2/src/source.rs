@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Increments, Issue, Pace, PageMetadata, Provider, PullRequest, RawConversation,
-    Result, Selection, SettingProblem, Settings, Surface, Window,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
+    ErrorKind, Estimate, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, Selection,
+    SettingProblem, Settings, Stream, StreamDescriptor, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -24,11 +24,14 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "chatbase-v2",
     title: "Chatbase API v2",
     settings: SETTINGS,
-    reports_total: true,
+    streams: &[StreamDescriptor {
+        stream: Stream::Conversations,
+        parent: None,
+        reports_total: true,
+        changes: ChangeDetection::Summaries,
+    }],
     selects_user: true,
     selects_conversations: true,
-    lists_contacts: false,
-    increments: Increments::Summaries,
     full_sweep_days: 30,
 };
 
@@ -95,7 +98,7 @@ impl Provider for ChatbaseV2 {
         }
     }
 
-    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+    async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let (call, requests): (_, fn(u64) -> u64) = match &request.selection {
             Selection::All => {
                 let call = self.sweep_call(request, request.window).query("include", "summary");
@@ -131,7 +134,7 @@ impl Provider for ChatbaseV2 {
         Ok(estimate)
     }
 
-    fn pull(&self, request: PullRequest) -> BatchStream<'_> {
+    fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => Box::pin(stream::try_unfold(Sweep::new(self, request), |mut sweep| async {
                 let batch = sweep.next().await?;
@@ -154,10 +157,6 @@ impl Provider for ChatbaseV2 {
             }
         }
     }
-
-    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
-        map::normalize(raw)
-    }
 }
 
 impl ChatbaseV2 {
@@ -168,7 +167,7 @@ impl ChatbaseV2 {
     /// Returns the call for the conversations of a window and channel, without a limit.
     ///
     /// The vendor's end is inclusive; the caller drops what lies outside the window.
-    pub(crate) fn sweep_call(&self, request: &PullRequest, window: Window) -> Call {
+    pub(crate) fn sweep_call(&self, request: &ReadRequest, window: Window) -> Call {
         self.export_call()
             .maybe("startDate", window.since)
             .maybe("endDate", window.until)
@@ -182,26 +181,26 @@ impl ChatbaseV2 {
     /// Fetches one conversation of any channel by its id.
     async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
         let call = self.export_call();
-        let Some(conversations) = self.by_id(id).await? else {
+        let Some(records) = self.by_id(&RecordId::from(id)).await? else {
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.error(&call, ErrorKind::Refused, message, None);
             return Err(error.hint("pull the whole source in place of single conversations"));
         };
-        let mut facts = PageMetadata { pages: 1, ..PageMetadata::default() };
-        if conversations.is_empty() {
-            facts.notes.push(absent(id));
+        let mut metadata = PageMetadata { pages: 1, ..PageMetadata::default() };
+        if records.is_empty() {
+            metadata.notes.push(absent(&RecordId::from(id)));
         }
         let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
-        Ok(Batch { conversations, checkpoint, facts, ..Batch::default() })
+        Ok(Batch { records, checkpoint, page: metadata, ..Batch::default() })
     }
 
     /// Fetches what the vendor has under an id, or returns `None` where it answers with something else.
-    pub(crate) async fn by_id(&self, id: &ConversationId) -> Result<Option<Vec<RawConversation>>> {
+    pub(crate) async fn by_id(&self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         self.envelope(&page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();
-        let is_other = |raw: &RawConversation| raw.id.as_ref() != Some(id);
+        let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
         Ok((!found.iter().any(is_other)).then_some(found))
     }
 
@@ -253,7 +252,7 @@ struct UserWalk<'a> {
 }
 
 impl<'a> UserWalk<'a> {
-    fn new(provider: &'a ChatbaseV2, user: &str, request: &PullRequest) -> Self {
+    fn new(provider: &'a ChatbaseV2, user: &str, request: &ReadRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope).map(|place: wire::Place| place.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
@@ -262,27 +261,27 @@ impl<'a> UserWalk<'a> {
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let mut facts = PageMetadata::default();
+        let mut metadata = PageMetadata::default();
         if self.waiting.is_empty() {
-            self.read_page(&mut facts).await?;
+            self.read_page(&mut metadata).await?;
         }
-        let mut conversations = Vec::new();
+        let mut records = Vec::new();
         if let Some(listed) = self.waiting.pop_front() {
-            conversations.push(self.with_messages(&listed, &mut facts).await?);
+            records.extend(self.with_messages(&listed, &mut metadata).await?);
         }
         if !self.waiting.is_empty() {
-            return Ok((Batch { conversations, facts, ..Batch::default() }, Some(self)));
+            return Ok((Batch { records, page: metadata, ..Batch::default() }, Some(self)));
         }
         let checkpoint = self.after_page.take().unwrap_or(Checkpoint::End);
         let next = (checkpoint != Checkpoint::End).then_some(self);
-        Ok((Batch { conversations, checkpoint, facts, ..Batch::default() }, next))
+        Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, next))
     }
 
-    async fn read_page(&mut self, facts: &mut PageMetadata) -> Result<()> {
+    async fn read_page(&mut self, metadata: &mut PageMetadata) -> Result<()> {
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
-                facts.restarted = true;
-                facts.notes.push(STALE.to_owned());
+                metadata.restarted = true;
+                metadata.notes.push(STALE.to_owned());
                 self.cursor = None;
                 self.page().await?
             }
@@ -292,12 +291,12 @@ impl<'a> UserWalk<'a> {
         let pagination = self.provider.envelope(&page, &self.call)?;
         let is_first = self.cursor.is_none();
         self.cursor = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard)?;
-        facts.pages += 1;
-        facts.total = pagination.total;
-        facts.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
+        metadata.pages += 1;
+        metadata.total = pagination.total;
+        metadata.empty_pages = u64::from(page.elements.is_empty() && self.cursor.is_some());
         if is_first && self.cursor.is_none() && page.elements.is_empty() {
             self.provider.check().await?;
-            facts.notes.push(
+            metadata.notes.push(
                 "the vendor has no conversation of this user; it lists those created through its API alone"
                     .to_owned(),
             );
@@ -318,15 +317,11 @@ impl<'a> UserWalk<'a> {
         self.provider.client.page(&call, "data").await
     }
 
-    /// Reads the messages of one conversation: pages go backward from the newest, oldest to newest inside a page.
-    async fn with_messages(&self, listed: &Bytes, facts: &mut PageMetadata) -> Result<RawConversation> {
-        let Some(id) = RawConversation::with_top_level_id(listed.clone(), Surface::User).id else {
-            return Ok(RawConversation {
-                id: None,
-                surface: Surface::User,
-                bytes: map::user_form(listed, &[]),
-            });
-        };
+    /// Reads the messages of one conversation, each a record of its own behind the conversation's: pages go backward
+    /// from the newest, oldest to newest inside a page.
+    async fn with_messages(&self, listed: &Bytes, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
+        let own = Record::with_top_level_id(Stream::Conversations, Surface::User, listed.clone());
+        let Some(id) = own.id.clone() else { return Ok(vec![own]) };
         let provider = self.provider;
         let base =
             Call::new(MESSAGES, ["agents", &provider.agent_id, "conversations", id.as_str(), "messages"])
@@ -337,24 +332,24 @@ impl<'a> UserWalk<'a> {
             let page = provider.client.page(&call, "data").await?;
             let pagination = provider.envelope(&page, &call)?;
             cursor = provider.next_cursor(&page, &call, &pagination, &mut guard)?;
-            facts.pages += 1;
+            metadata.pages += 1;
             pages.push(page.elements);
             if cursor.is_none() {
                 break;
             }
         }
-        let messages: Vec<Bytes> = pages.into_iter().rev().flatten().collect();
-        Ok(RawConversation { id: Some(id), surface: Surface::User, bytes: map::user_form(listed, &messages) })
+        let message = |bytes| Record::part(Stream::Messages, id.clone(), Surface::User, bytes);
+        Ok(std::iter::once(own).chain(pages.into_iter().rev().flatten().map(message)).collect())
     }
 }
 
 /// Takes an element of the export as it is.
-pub(crate) fn raw(bytes: Bytes) -> RawConversation {
-    RawConversation::with_top_level_id(bytes, Surface::Export)
+pub(crate) fn raw(bytes: Bytes) -> Record {
+    Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes)
 }
 
 /// Says that the vendor has nothing under an id.
-pub(crate) fn absent(id: &ConversationId) -> String {
+pub(crate) fn absent(id: &RecordId) -> String {
     format!("the vendor has no conversation {id}")
 }
 

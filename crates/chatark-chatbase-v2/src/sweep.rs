@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chatark_core::{self as core, Batch, Checkpoint, Error, PageMetadata, PullRequest, Result, Timestamp};
+use chatark_core::{self as core, Batch, Checkpoint, Error, PageMetadata, ReadRequest, Result, Timestamp};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -38,7 +38,7 @@ pub(crate) fn requests(total: u64) -> u64 {
 /// A walk through the export, in the order in which the pages arrive.
 pub(crate) struct Sweep<'a> {
     provider: &'a ChatbaseV2,
-    request: PullRequest,
+    request: ReadRequest,
     scope: String,
     /// What is not through yet, by the order of its creation.
     windows: BTreeMap<usize, Segment<'a>>,
@@ -90,7 +90,7 @@ struct Segment<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    pub(crate) fn new(provider: &'a ChatbaseV2, request: PullRequest) -> Self {
+    pub(crate) fn new(provider: &'a ChatbaseV2, request: ReadRequest) -> Self {
         let scope = request.scope();
         let saved = open(request.cursor.as_ref(), &scope);
         let mut sweep = Self {
@@ -264,14 +264,14 @@ impl<'a> Sweep<'a> {
         if let Next::RestartReason(why) = next {
             // After a fault nothing begins anymore; the place before this page stays in force.
             if self.failed.is_some() {
-                return Ok(Batch { facts: batch.facts, ..Batch::default() });
+                return Ok(Batch { page: batch.page, ..Batch::default() });
             }
-            return self.begin_anew(why, batch.facts);
+            return self.begin_anew(why, batch.page);
         }
         self.has_seen |= shown > 0;
         self.largest_page = self.largest_page.max(bytes);
         if chain.is_of_the_whole() {
-            batch.facts.total = total;
+            batch.page.total = total;
         }
         self.count(at, total, shown, span);
         let Some(share) = self.windows.get_mut(&at) else { return Ok(batch) };
@@ -293,7 +293,7 @@ impl<'a> Sweep<'a> {
         if batch.checkpoint == Checkpoint::End {
             self.ended = true;
             if !self.has_seen {
-                batch.facts.notes.push(self.provider.explain_emptiness().await?);
+                batch.page.notes.push(self.provider.explain_emptiness().await?);
             }
         }
         Ok(batch)
@@ -350,14 +350,14 @@ impl<'a> Sweep<'a> {
         let call = self.provider.sweep_call(&self.request, self.request.window);
         let call = call.query("include", "summary").query("limit", 1);
         let envelope: Envelope = self.provider.client.json(&call).await?;
-        let facts = PageMetadata { total: envelope.pagination.total, pages: 1, ..PageMetadata::default() };
-        Ok(Batch { facts, checkpoint: Checkpoint::End, ..Batch::default() })
+        let metadata = PageMetadata { total: envelope.pagination.total, pages: 1, ..PageMetadata::default() };
+        Ok(Batch { page: metadata, checkpoint: Checkpoint::End, ..Batch::default() })
     }
 
     /// Goes back to the beginning, and reads in one chain from there.
-    fn begin_anew(&mut self, why: RestartReason, mut facts: PageMetadata) -> Result<Batch> {
-        facts.restarted = true;
-        facts.notes.push(why.note().to_owned());
+    fn begin_anew(&mut self, why: RestartReason, mut metadata: PageMetadata) -> Result<Batch> {
+        metadata.restarted = true;
+        metadata.notes.push(why.note().to_owned());
         if why == RestartReason::IgnoresId {
             self.ignore_ids();
         }
@@ -366,7 +366,7 @@ impl<'a> Sweep<'a> {
         self.chains = Chains::One;
         self.add(&WindowPlace::default());
         // What was seen is forgotten together with the places of before.
-        Ok(Batch { facts, checkpoint: self.checkpoint()?, ..Batch::default() })
+        Ok(Batch { page: metadata, checkpoint: self.checkpoint()?, ..Batch::default() })
     }
 }
 

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatark_chatbase_v2::connect;
+use chatark_chatbase_v2::{connect, mapper};
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Held, Known,
-    PageMetadata, Provider, PullRequest, Selection, Settings, Surface, Timestamp, Window,
+    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind,
+    HeldSummary, Issue, Known, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection, Settings,
+    Stream, Surface, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -53,9 +54,9 @@ impl Vendor {
     }
 
     /// Pulls to the end or to an error.
-    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+    async fn pull(&self, request: ReadRequest) -> (Vec<Batch>, Option<Error>) {
         let provider = self.provider();
-        let mut stream = provider.pull(request);
+        let mut stream = provider.read(request);
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
             match batch {
@@ -67,7 +68,7 @@ impl Vendor {
     }
 
     /// Pulls to the end, which must come without an error.
-    async fn pull_whole(&self, request: PullRequest) -> Vec<Batch> {
+    async fn pull_whole(&self, request: ReadRequest) -> Vec<Batch> {
         let (batches, error) = self.pull(request).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End);
@@ -88,27 +89,27 @@ impl Vendor {
     }
 }
 
-fn whole() -> PullRequest {
-    PullRequest::default()
+fn whole() -> ReadRequest {
+    ReadRequest::default()
 }
 
-fn of_user(user: &str) -> PullRequest {
-    PullRequest { selection: Selection::User(user.to_owned()), ..PullRequest::default() }
+fn of_user(user: &str) -> ReadRequest {
+    ReadRequest { selection: Selection::User(user.to_owned()), ..ReadRequest::default() }
 }
 
-fn of(ids: &[&str]) -> PullRequest {
+fn of(ids: &[&str]) -> ReadRequest {
     let ids = ids.iter().map(|id| ConversationId::new(*id)).collect();
-    PullRequest { selection: Selection::Conversations(ids), ..PullRequest::default() }
+    ReadRequest { selection: Selection::Conversations(ids), ..ReadRequest::default() }
 }
 
 /// Returns a request that goes on from a checkpoint.
-fn resumed(request: PullRequest, checkpoint: &Checkpoint) -> PullRequest {
+fn resumed(request: ReadRequest, checkpoint: &Checkpoint) -> ReadRequest {
     let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} is no place to go on from") };
-    PullRequest { cursor: Some(cursor.clone()), ..request }
+    ReadRequest { cursor: Some(cursor.clone()), ..request }
 }
 
 /// A place that an earlier run saved.
-fn saved(request: PullRequest, cursor: &str) -> PullRequest {
+fn saved(request: ReadRequest, cursor: &str) -> ReadRequest {
     let sealed = Cursor::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
     resumed(request, &Checkpoint::At(sealed))
 }
@@ -138,8 +139,16 @@ fn no_scope() -> (u16, Value) {
     refusal(403, "AUTH_INSUFFICIENT_PERMISSIONS")
 }
 
+/// Returns the ids of the conversations, whose messages may follow them as records of their own.
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.conversations.iter().map(|raw| raw.id.as_ref().map_or("?", ConversationId::as_str)).collect()
+    let conversations = batch.records.iter().filter(|raw| raw.stream == Stream::Conversations);
+    conversations.map(|raw| raw.id.as_ref().map_or("?", RecordId::as_str)).collect()
+}
+
+/// Maps a conversation's own record and its messages, as the archive does.
+fn mapped(records: &[Record]) -> (Conversation, Vec<Issue>) {
+    let (document, issues) = mapper(&Settings::default()).map(records).unwrap();
+    (document.into_conversation().unwrap(), issues)
 }
 
 fn all_ids(batches: &[Batch]) -> Vec<&str> {
@@ -147,7 +156,7 @@ fn all_ids(batches: &[Batch]) -> Vec<&str> {
 }
 
 fn notes(batches: &[Batch]) -> Vec<&str> {
-    batches.iter().flat_map(|batch| &batch.facts.notes).map(String::as_str).collect()
+    batches.iter().flat_map(|batch| &batch.page.notes).map(String::as_str).collect()
 }
 
 /// Expects a malformed answer after so many good batches, and no call after it.
@@ -173,13 +182,13 @@ async fn the_export_is_walked_by_cursor_to_its_end() {
     let batches = vendor.pull_whole(whole()).await;
     vendor.check_asked(&["export", "export&cursor=c%2F1", "export&cursor=c2", "export&cursor=c3"]);
     assert_eq!(all_ids(&batches), ["d", "c", "b", "a"]);
-    let facts =
+    let metadata =
         |empty_pages| PageMetadata { total: Some(4), pages: 1, empty_pages, ..PageMetadata::default() };
-    let found: Vec<_> = batches.iter().map(|batch| batch.facts.clone()).collect();
-    assert_eq!(found, [facts(0), facts(1), facts(0), facts(0)]);
+    let found: Vec<_> = batches.iter().map(|batch| batch.page.clone()).collect();
+    assert_eq!(found, [metadata(0), metadata(1), metadata(0), metadata(0)]);
     assert!(batches[..3].iter().all(|batch| matches!(batch.checkpoint, Checkpoint::At(_))));
-    assert_eq!(&batches[0].conversations[0].bytes[..], br#"{"id":"d","messages":[]}"#);
-    assert_eq!(batches[0].conversations[0].surface, Surface::Export);
+    assert_eq!(&batches[0].records[0].bytes[..], br#"{"id":"d","messages":[]}"#);
+    assert_eq!(batches[0].records[0].surface, Surface::Export);
 }
 
 #[tokio::test]
@@ -240,8 +249,8 @@ async fn an_answer_without_an_array_is_malformed() {
 async fn a_place_of_another_window_is_not_gone_on_from() {
     let vendor = Vendor::new([page(&["a"], None)]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
-    let other = PullRequest { window: Window { since, until: None }, ..whole() };
-    vendor.pull_whole(PullRequest { cursor: saved(other, "c1").cursor, ..whole() }).await;
+    let other = ReadRequest { window: Window { since, until: None }, ..whole() };
+    vendor.pull_whole(ReadRequest { cursor: saved(other, "c1").cursor, ..whole() }).await;
     vendor.check_asked(&["export"]);
 }
 
@@ -252,7 +261,7 @@ async fn a_saved_cursor_that_the_vendor_refuses_starts_anew_with_a_note() {
     let batches = vendor.pull_whole(saved(whole(), "old")).await;
     vendor.check_asked(&["export&cursor=old", "export", "export&cursor=c1"]);
     assert_eq!(all_ids(&batches), ["b", "a"]);
-    assert_eq!(batches.iter().map(|batch| batch.facts.restarted).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(batches.iter().map(|batch| batch.page.restarted).collect::<Vec<_>>(), [true, false]);
     assert_eq!(notes(&batches), ["the vendor no longer accepts the saved cursor: starting from the newest"]);
 }
 
@@ -276,10 +285,10 @@ async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped(
     let vendor = Vendor::new([page(&["b"], Some("c1")), page(&["a"], None)]).await;
     let provider = vendor.provider();
     for request in [whole(), of_user("u"), of(&["a"])] {
-        drop(provider.pull(request));
+        drop(provider.read(request));
     }
     vendor.check_asked(&[]);
-    let mut stream = provider.pull(whole());
+    let mut stream = provider.read(whole());
     assert_eq!(ids(&stream.next().await.unwrap().unwrap()), ["b"]);
     drop(stream);
     vendor.check_asked(&["export"]);
@@ -290,9 +299,9 @@ async fn a_window_and_a_channel_are_asked_for_in_the_vendor_s_words() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let vendor = Vendor::new([page(&["a"], None), page(&["a"], None), page(&["a"], None)]).await;
     let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
-    vendor.pull_whole(PullRequest { window, ..whole() }).await;
-    vendor.pull_whole(PullRequest { channel: Some(Channel::Zendesk), ..whole() }).await;
-    vendor.pull_whole(PullRequest { channel: Some(Channel::Sms), ..whole() }).await;
+    vendor.pull_whole(ReadRequest { window, ..whole() }).await;
+    vendor.pull_whole(ReadRequest { channel: Some(Channel::Zendesk), ..whole() }).await;
+    vendor.pull_whole(ReadRequest { channel: Some(Channel::Sms), ..whole() }).await;
     vendor.check_asked(&[
         "agent/conversations/export?startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z&limit=20",
         "agent/conversations/export?source=Zendesk%2CZendesk%20Messaging&limit=20",
@@ -379,12 +388,22 @@ async fn a_user_s_conversations_come_with_their_messages_from_the_oldest_to_the_
         "agent/conversations/c/messages",
     ]);
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [["a"], ["b"], ["c"]]);
-    let raw = &batches[0].conversations[0];
-    assert_eq!(raw.surface, Surface::User);
-    let (conversation, issues) = vendor.provider().normalize(&raw.bytes).unwrap();
+    let (own, parts) = batches[0].records.split_first().unwrap();
+    assert_eq!((own.stream, own.surface, &own.parent), (Stream::Conversations, Surface::User, &None));
+    assert_eq!(own.bytes, r#"{"id":"a","messages":[]}"#);
+    let is_message_of_a = |part: &Record| {
+        part.stream == Stream::Messages && part.surface == Surface::User && part.parent == own.id
+    };
+    assert!(parts.iter().all(is_message_of_a), "{parts:?}");
+    let told: Vec<_> = parts.iter().map(|part| part.id.as_ref().unwrap().as_str()).collect();
+    assert_eq!(told, ["m1", "m2", "m3", "m4", "m5"]);
+    let sent = r#"{"id":"m1","parts":[{"text":"m1","type":"text"}],"role":"user"}"#;
+    assert_eq!(parts[0].bytes, sent, "as sent");
+    assert_eq!(batches[1].records.len(), 1, "a conversation without messages has no parts");
+    let (conversation, issues) = mapped(&batches[0].records);
     let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
     assert_eq!((texts, issues), (["m1", "m2", "m3", "m4", "m5"].map(str::to_owned).into(), vec![]));
-    assert_eq!(batches.iter().map(|batch| batch.facts.pages).sum::<u64>(), 7);
+    assert_eq!(batches.iter().map(|batch| batch.page.pages).sum::<u64>(), 7);
 }
 
 #[tokio::test]
@@ -436,7 +455,8 @@ async fn a_listed_conversation_without_an_id_is_kept_without_messages() {
     let vendor = Vendor::new([odd]).await;
     let batches = vendor.pull_whole(of_user("u")).await;
     assert_eq!(all_ids(&batches), ["?"]);
-    let (conversation, _) = vendor.provider().normalize(&batches[0].conversations[0].bytes).unwrap();
+    assert_eq!(batches[0].records.len(), 1);
+    let (conversation, _) = mapped(&batches[0].records);
     assert_eq!(conversation.title.as_deref(), Some("odd"));
 }
 
@@ -466,12 +486,12 @@ async fn a_deployment_that_ignores_the_id_is_refused() {
 struct Holding(Vec<(&'static str, i64)>);
 
 impl Known for Holding {
-    fn held(&self, ids: &[ConversationId]) -> Vec<Option<Held>> {
-        let held = |id: &ConversationId| {
+    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+        let held = |id: &RecordId| {
             let (_, updated_at) = self.0.iter().find(|(held, _)| *held == id.as_str())?;
             let updated_at = Timestamp::from_epoch(*updated_at).ok();
             let (title, status_raw) = (Some("Title".to_owned()), Some("ended".to_owned()));
-            Some(Held { updated_at, title, status_raw })
+            Some(HeldSummary { updated_at, title, status_raw })
         };
         ids.iter().map(held).collect()
     }
@@ -480,9 +500,9 @@ impl Known for Holding {
 const THEN: i64 = 1_790_000_000;
 
 /// Asks for what has changed since these conversations were archived at [`THEN`].
-fn changes(held: &[&'static str]) -> PullRequest {
+fn changes(held: &[&'static str]) -> ReadRequest {
     let held = held.iter().map(|id| (*id, THEN)).collect();
-    PullRequest { known: Some(Arc::new(Holding(held))), ..whole() }
+    ReadRequest { known: Some(Arc::new(Holding(held))), ..whole() }
 }
 
 fn shown(id: &str, updated_at: &Value, has_messages: bool) -> Value {
@@ -511,12 +531,9 @@ fn wholes(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
 
 /// Returns the ids of what was delivered, and of what was passed over.
 fn sifted(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
-    let delivered = batches.iter().flat_map(|batch| &batch.conversations);
+    let delivered = batches.iter().flat_map(|batch| &batch.records);
     let passed = batches.iter().flat_map(|batch| &batch.unchanged);
-    (
-        delivered.map(|raw| raw.id.as_ref().unwrap().as_str()).collect(),
-        passed.map(ConversationId::as_str).collect(),
-    )
+    (delivered.map(|raw| raw.id.as_ref().unwrap().as_str()).collect(), passed.map(RecordId::as_str).collect())
 }
 
 #[tokio::test]
@@ -528,7 +545,7 @@ async fn where_nothing_changed_summaries_are_all_that_is_asked_for() {
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
     assert_eq!(sifted(&batches), (vec![], vec!["a", "b", "c", "d"]));
-    assert_eq!(batches[1].facts, PageMetadata { total: Some(4), pages: 1, ..PageMetadata::default() });
+    assert_eq!(batches[1].page, PageMetadata { total: Some(4), pages: 1, ..PageMetadata::default() });
     vendor.check_asked(&["export&include=summary", "export&include=summary&cursor=c2"]);
 }
 
@@ -542,7 +559,7 @@ async fn a_few_that_changed_are_fetched_one_by_one() {
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
     assert_eq!(sifted(&batches), (vec!["b"], vec!["a", "c", "d"]));
-    assert!(batches[0].conversations[0].bytes.windows(8).any(|word| word == b"messages"));
+    assert!(batches[0].records[0].bytes.windows(8).any(|word| word == b"messages"));
     vendor.check_asked(&["export&include=summary", "export&conversationId=b"]);
 }
 
@@ -610,7 +627,7 @@ async fn where_single_conversations_cannot_be_had_everything_is_read() {
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
-    assert!(batches[0].facts.restarted && batches[0].facts.notes[0].contains("conversationId"));
+    assert!(batches[0].page.restarted && batches[0].page.notes[0].contains("conversationId"));
     assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a run that goes on knows better");
     assert_eq!(sifted(&batches).0, ["a", "b", "c"]);
     vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
@@ -701,7 +718,7 @@ async fn a_conversation_that_is_gone_when_it_is_fetched_is_said_and_nothing_else
     let vendor = Vendor::new([summaries(&[("a", THEN + 1), ("b", THEN)], None), wholes(&[], None)]).await;
     let batches = vendor.pull_whole(changes(&["a", "b"])).await;
     assert_eq!(sifted(&batches), (vec![], vec!["b"]));
-    assert!(batches[0].facts.notes[0].contains("no conversation a"), "{:?}", batches[0].facts.notes);
+    assert!(batches[0].page.notes[0].contains("no conversation a"), "{:?}", batches[0].page.notes);
 }
 
 /// A record without an id cannot be fetched by it: the page is.
@@ -714,7 +731,7 @@ async fn a_summary_without_an_id_is_fetched_with_its_page() {
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["b"])).await;
-    let nameless = &batches[0].conversations[0];
+    let nameless = &batches[0].records[0];
     assert_eq!((nameless.id.as_ref(), &nameless.bytes[..]), (None, whole_one.to_string().as_bytes()));
 }
 
@@ -734,8 +751,8 @@ async fn a_sweep_goes_on_in_the_way_in_which_it_stopped() {
     let vendor =
         Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), wholes(&[("a", THEN), ("b", THEN)], None)])
             .await;
-    let everything = PullRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
+    let everything = ReadRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
     let batches = vendor.pull_whole(everything).await;
-    assert!(batches[0].facts.restarted);
+    assert!(batches[0].page.restarted);
     vendor.check_asked(&["export&cursor=c2", "export"]);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatark_chatbase_v2::connect;
-use chatark_core::{Batch, Checkpoint, Error, PullRequest, Settings, Timestamp};
+use chatark_core::{Batch, Checkpoint, Error, ReadRequest, Settings, Timestamp};
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
@@ -82,7 +82,7 @@ impl Vendor {
     }
 
     /// Pulls to the end or to an error.
-    async fn pull(&self, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
+    async fn pull(&self, request: ReadRequest) -> (Vec<Batch>, Option<Error>) {
         let server = MockServer::start_async().await;
         let vendor = self.clone();
         let answer = move |request: &HttpMockRequest| {
@@ -103,7 +103,7 @@ impl Vendor {
             ..Connector::new("shop", "sk-key".into())
         };
         let provider = connect(&settings, connector).unwrap();
-        let mut stream = provider.pull(request);
+        let mut stream = provider.read(request);
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
             match batch {
@@ -114,7 +114,7 @@ impl Vendor {
         (batches, None)
     }
 
-    async fn pull_whole(&self, request: PullRequest) -> Vec<Batch> {
+    async fn pull_whole(&self, request: ReadRequest) -> Vec<Batch> {
         let (batches, error) = self.pull(request).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(batches.last().unwrap().checkpoint, Checkpoint::End);
@@ -135,18 +135,18 @@ impl Vendor {
 }
 
 fn ids(batches: &[Batch]) -> Vec<String> {
-    let all = batches.iter().flat_map(|batch| &batch.conversations);
+    let all = batches.iter().flat_map(|batch| &batch.records);
     let mut ids: Vec<_> = all.map(|raw| raw.id.as_ref().unwrap().to_string()).collect();
     ids.sort_unstable();
     ids
 }
 
-fn last_place(batches: &[Batch]) -> Option<PullRequest> {
+fn last_place(batches: &[Batch]) -> Option<ReadRequest> {
     let place = batches.iter().rev().find_map(|batch| match &batch.checkpoint {
         Checkpoint::At(cursor) => Some(cursor.clone()),
         _ => None,
     })?;
-    Some(PullRequest { cursor: Some(place), ..PullRequest::default() })
+    Some(ReadRequest { cursor: Some(place), ..ReadRequest::default() })
 }
 
 const NEWEST: i64 = 1_790_000_000_000;
@@ -181,17 +181,17 @@ proptest! {
     fn every_conversation_comes_once(began in times(), is_exclusive in any::<bool>()) {
         let quirk = if is_exclusive { Quirk::ExclusiveEnd } else { Quirk::None };
         let vendor = Vendor::new(began, quirk);
-        let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
+        let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
         prop_assert_eq!(ids(&batches), vendor.ids());
-        prop_assert_eq!(batches.last().unwrap().facts.total, Some(vendor.began.len() as u64));
-        prop_assert!(!batches.iter().any(|batch| batch.facts.restarted));
+        prop_assert_eq!(batches.last().unwrap().page.total, Some(vendor.began.len() as u64));
+        prop_assert!(!batches.iter().any(|batch| batch.page.restarted));
     }
 
     #[test]
     fn what_was_interrupted_goes_on_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
         let mut vendor = Vendor::new(began, Quirk::None);
         vendor.breaks_after = Some(breaks_after);
-        let (mut batches, error) = runtime().block_on(vendor.pull(PullRequest::default()));
+        let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
         prop_assume!(error.is_some());
         vendor.breaks_after = None;
         let resumed = last_place(&batches).unwrap_or_default();
@@ -205,9 +205,9 @@ proptest! {
 fn one_chain_stays_one_chain_after_an_interruption() {
     let mut vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
     vendor.breaks_after = Some(20);
-    let (mut batches, error) = runtime().block_on(vendor.pull(PullRequest::default()));
+    let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
     assert!(error.is_some());
-    let anew = batches.iter().position(|batch| batch.facts.restarted).unwrap();
+    let anew = batches.iter().position(|batch| batch.page.restarted).unwrap();
     assert!(
         matches!(batches[anew].checkpoint, Checkpoint::At(_)),
         "what was seen is forgotten with its place"
@@ -217,7 +217,7 @@ fn one_chain_stays_one_chain_after_an_interruption() {
     let before = vendor.asked.lock().unwrap().len();
     batches.drain(..=anew);
     let rest = runtime().block_on(vendor.pull_whole(resumed));
-    assert!(!rest.iter().any(|batch| batch.facts.restarted));
+    assert!(!rest.iter().any(|batch| batch.page.restarted));
     assert!(vendor.asked.lock().unwrap()[before].contains_key("cursor"));
     batches.extend(rest);
     assert_eq!(ids(&batches), vendor.ids());
@@ -226,7 +226,7 @@ fn one_chain_stays_one_chain_after_an_interruption() {
 #[test]
 fn many_windows_are_read_at_once() {
     let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
-    let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
+    let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
     assert_eq!(ids(&batches), vendor.ids());
     // Sixteen run at once; one that is through makes room for the older half of another.
     assert!((16..=20).contains(&vendor.windows()), "{} windows", vendor.windows());
@@ -239,7 +239,7 @@ fn a_window_that_was_asked_for_is_split_within() {
     let vendor = Vendor::new((0..1_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
     let at = |index: usize| Timestamp::from_epoch(vendor.began[index]).unwrap();
     let window = chatark_core::Window::new(Some(at(799)), Some(at(99))).unwrap();
-    let batches = runtime().block_on(vendor.pull_whole(PullRequest { window, ..PullRequest::default() }));
+    let batches = runtime().block_on(vendor.pull_whole(ReadRequest { window, ..ReadRequest::default() }));
     let mut expect: Vec<_> = (99..800).map(|at| format!("c{at}")).collect();
     expect.sort_unstable();
     // The vendor's end is inclusive; the caller drops what lies outside.
@@ -253,9 +253,9 @@ fn a_window_that_was_asked_for_is_split_within() {
 fn a_deployment_whose_windows_prove_nothing_is_read_in_one_chain() {
     for quirk in [Quirk::IgnoresDates, Quirk::OldestFirst] {
         let vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), quirk);
-        let batches = runtime().block_on(vendor.pull_whole(PullRequest::default()));
-        let anew = batches.iter().position(|batch| batch.facts.restarted).unwrap();
-        assert!(batches[anew].facts.notes[0].contains("does not keep to the dates"), "{quirk:?}");
+        let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
+        let anew = batches.iter().position(|batch| batch.page.restarted).unwrap();
+        assert!(batches[anew].page.notes[0].contains("does not keep to the dates"), "{quirk:?}");
         assert_eq!(ids(&batches[anew..]), vendor.ids(), "{quirk:?}");
     }
 }

@@ -106,11 +106,11 @@ mod tests {
         Outcome {
             source: SourceName::new("a").unwrap(),
             verdict,
-            effort: SyncMode::Full,
+            mode: SyncMode::Full,
             progress: Progress { received, ..Progress::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,
-            contacts: None,
+            others: Vec::new(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The list of providers: one line for each vendor API.
 
-use chatark_core::{Descriptor, Error, ErrorKind, Provider, Result, SettingProblem, Settings};
+use std::sync::Arc;
+
+use chatark_core::{Descriptor, Error, ErrorKind, Mapper, Provider, Result, SettingProblem, Settings};
 use chatark_http::Connector;
 use chatark_target::Target;
 
@@ -11,6 +13,7 @@ pub(crate) type ConnectTarget = fn(&Settings, Connector) -> Result<Box<dyn Targe
 pub(crate) struct Entry {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) validate: fn(&Settings) -> Vec<SettingProblem>,
+    pub(crate) mapper: fn(&Settings) -> Arc<dyn Mapper>,
     pub(crate) connect: fn(&Settings, Connector) -> Result<Box<dyn Provider>>,
     connect_target: Option<ConnectTarget>,
 }
@@ -33,6 +36,7 @@ macro_rules! entry {
         Entry {
             descriptor: &$provider::DESCRIPTOR,
             validate: $provider::validate,
+            mapper: $provider::mapper,
             connect: $provider::connect,
             connect_target: $connect_target,
         }

@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Origin, Result, SourceName};
-use chatark_engine::{Source, now};
+use chatark_archive::{Archive, Upgrade};
+use chatark_core::{Clock, Error, ErrorKind, Origin, Result, SourceName};
+use chatark_engine::{Mapped, Source};
 use chatark_http::{Budget, BudgetLimits, Connector, RateLimiters, SecretString};
 use chatark_target::Target;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
 use crate::config::{self, Config, ConfigError, LoadError, SourceConfig};
-use crate::ui::Ui;
+use crate::ui::{Ui, bytes};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ impl From<io::Error> for Failure {
 /// A config, and the names that were asked for.
 pub(crate) struct Session {
     pub(crate) config: Config,
+    pub(crate) clock: Clock,
     rate_limiters: Arc<RateLimiters>,
     budget: Arc<Budget>,
 }
@@ -60,7 +61,7 @@ impl Session {
             LoadError::Unread(error) => Failure::Error(error),
             LoadError::Mistakes(mistakes) => Failure::Config(mistakes),
         })?;
-        Ok(Self { config, rate_limiters: Arc::default(), budget: Arc::default() })
+        Ok(Self { config, clock: Clock::system(), rate_limiters: Arc::default(), budget: Arc::default() })
     }
 
     /// Limits what all sources together may spend. The time begins now.
@@ -119,11 +120,6 @@ impl Session {
         chosen.iter().zip(keys).map(|(source, key)| self.connect_one(source, key, ui)).collect()
     }
 
-    /// Connects sources without a key, for commands that ask no vendor.
-    pub(crate) fn connect_offline(&self, chosen: &[&SourceConfig], ui: &Ui) -> Result<Vec<Source>> {
-        chosen.iter().map(|source| self.connect_one(source, SecretString::default(), ui)).collect()
-    }
-
     /// Connects a source to write into it, with its key.
     pub(crate) fn connect_target(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
         let connect = source.entry.connect_target()?;
@@ -153,23 +149,60 @@ impl Session {
 
     fn connect_one(&self, source: &SourceConfig, key: SecretString, ui: &Ui) -> Result<Source> {
         let provider = (source.entry.connect)(&source.settings, self.connector(source, key, ui))?;
-        let origin = Origin {
-            source: source.name.clone(),
-            provider: source.entry.descriptor.name.to_owned(),
-            agent_id: source.settings.text("agent_id").unwrap_or_default(),
-        };
         let SourceConfig { refresh, drift, contacts, .. } = *source;
-        Ok(Source { origin: Arc::new(origin), provider: provider.into(), refresh, drift, contacts })
+        Ok(Source {
+            origin: Arc::new(origin(source)),
+            provider: provider.into(),
+            mapper: (source.entry.mapper)(&source.settings),
+            refresh,
+            drift,
+            contacts,
+        })
     }
 
-    /// Opens the archive to write.
-    pub(crate) fn archive(&self) -> Result<Archive> {
-        Archive::open(&self.config.archive, now())
+    /// Opens the archive to write, and upgrades one of an older layout.
+    pub(crate) fn archive(&self, ui: &Ui) -> Result<Archive> {
+        self.announce_upgrade(ui)?;
+        Archive::open(&self.config.archive, self.clock.now())
     }
 
-    /// Opens the archive to read.
-    pub(crate) fn archive_to_read(&self) -> Result<Archive> {
+    /// Opens the archive to read, and upgrades one of an older layout first.
+    pub(crate) fn archive_to_read(&self, ui: &Ui) -> Result<Archive> {
+        if self.announce_upgrade(ui)? {
+            Archive::open(&self.config.archive, self.clock.now())?.close()?;
+        }
         Archive::open_to_read(&self.config.archive)
+    }
+
+    /// Says what an upgrade of the archive takes before it begins, and returns whether there is one.
+    fn announce_upgrade(&self, ui: &Ui) -> Result<bool> {
+        let Some(Upgrade { from, to, needs, free }) = Archive::pending_upgrade(&self.config.archive)? else {
+            return Ok(false);
+        };
+        let free = free.map_or_else(String::new, |free| format!(", {} are free", bytes(free)));
+        ui.say(&format!(
+            "upgrading the archive from layout {from} to {to}: takes up to {} of disk{free}",
+            bytes(needs)
+        ));
+        Ok(true)
+    }
+}
+
+/// Returns what maps the records of sources: for commands that ask no vendor, and need no key.
+pub(crate) fn mapped(chosen: &[&SourceConfig]) -> Vec<Mapped> {
+    let mapped = |source: &&SourceConfig| Mapped {
+        origin: Arc::new(origin(source)),
+        mapper: (source.entry.mapper)(&source.settings),
+    };
+    chosen.iter().map(mapped).collect()
+}
+
+/// Returns where the records of a source come from.
+fn origin(source: &SourceConfig) -> Origin {
+    Origin {
+        source: source.name.clone(),
+        provider: source.entry.descriptor.name.to_owned(),
+        agent_id: source.settings.text("agent_id").unwrap_or_default(),
     }
 }
 

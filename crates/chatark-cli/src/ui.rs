@@ -177,7 +177,7 @@ impl Ui {
     fn advance(&self, source: &str, progress: &Progress) {
         let mut sources = self.sources();
         let Some(line) = sources.get_mut(source) else { return };
-        let pages = format!("{} pages", grouped(progress.facts.pages));
+        let pages = format!("{} pages", grouped(progress.page.pages));
         if let Some(bar) = &line.bar {
             if let Some(total) = progress.total_last.filter(|total| *total > 0) {
                 bar.set_style(bar_style());
@@ -282,14 +282,14 @@ fn outcome_line(outcome: &Outcome) -> String {
     for (number, what) in [
         (progress.outside, "outside the selection"),
         (progress.repeated, "repeated"),
-        (progress.facts.skipped, "left out by the vendor"),
+        (progress.page.skipped, "left out by the vendor"),
         (progress.unreadable, "unreadable"),
         (progress.missing, "no longer shown by the vendor"),
         (progress.returned, "shown again"),
     ] {
         add_number(&mut text, number, what);
     }
-    if let Some(contacts) = &outcome.contacts {
+    if let Some(contacts) = &outcome.contacts() {
         text.push_str(&contacts_text(contacts));
     }
     let issues = outcome.issues();

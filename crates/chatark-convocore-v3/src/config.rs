@@ -22,7 +22,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
 pub(crate) struct Config {
     pub(crate) agent_id: String,
     pub(crate) base: Url,
-    pub(crate) zone: Zone,
 }
 
 impl Config {
@@ -33,12 +32,13 @@ impl Config {
             (None, None) => return Err(problem("region", MISSING)),
         };
         let base = Url::parse(root).map_err(|_| problem(key, "is not a URL"))?;
-        Ok(Self {
-            agent_id: settings.text("agent_id").unwrap_or_default(),
-            base,
-            zone: settings.zone("timezone"),
-        })
+        Ok(Self { agent_id: settings.text("agent_id").unwrap_or_default(), base })
     }
+}
+
+/// Reads the zone of the times in exported messages, which no other setting decides: mapping needs no place to ask.
+pub(crate) fn zone(settings: &Settings) -> Zone {
+    settings.zone("timezone")
 }
 
 const CHOICES: &str = "must be one of `eu`, `na`";
@@ -56,12 +56,16 @@ fn problem(key: &'static str, message: &str) -> Vec<SettingProblem> {
 mod tests {
     use super::*;
 
-    fn read(settings: &[(&str, &str)]) -> Result<Config, Vec<SettingProblem>> {
+    fn set(settings: &[(&str, &str)]) -> Settings {
         let mut found = Settings::default();
         for (key, value) in settings {
             found.set(*key, *value);
         }
-        Config::read(&found)
+        found
+    }
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, Vec<SettingProblem>> {
+        Config::read(&set(settings))
     }
 
     #[test]
@@ -83,8 +87,12 @@ mod tests {
 
     #[test]
     fn the_zone_is_utc_unless_set() {
-        assert_eq!(read(&[("region", "eu")]).unwrap().zone, Zone::UTC);
-        let berlin = read(&[("region", "eu"), ("timezone", "Europe/Berlin")]).unwrap();
-        assert_eq!(berlin.zone, Zone::Europe__Berlin);
+        assert_eq!(zone(&set(&[("region", "eu")])), Zone::UTC);
+        assert_eq!(zone(&set(&[("region", "eu"), ("timezone", "Europe/Berlin")])), Zone::Europe__Berlin);
+        assert_eq!(
+            zone(&set(&[("timezone", "Europe/Berlin")])),
+            Zone::Europe__Berlin,
+            "no place to ask is needed"
+        );
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod dialect;
 mod feedback;
 mod map;
+mod mapper;
 mod moment;
 mod outlet;
 mod pack;
@@ -18,3 +19,12 @@ mod wire;
 
 pub use source::{ConvocoreV3, DESCRIPTOR, connect, validate};
 pub use target::connect_target;
+
+use std::sync::Arc;
+
+use chatark_core::{Mapper, Settings};
+
+/// Creates the mapper of one source, for the time zone in its settings.
+pub fn mapper(settings: &Settings) -> Arc<dyn Mapper> {
+    Arc::new(mapper::ConvocoreV3Mapper { zone: config::zone(settings) })
+}

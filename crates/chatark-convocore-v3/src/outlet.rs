@@ -60,8 +60,8 @@ mod tests {
     use super::*;
 
     fn batch(pages: u64) -> Batch {
-        let facts = PageMetadata { pages, ..PageMetadata::default() };
-        Batch { facts, ..Batch::default() }
+        let metadata = PageMetadata { pages, ..PageMetadata::default() };
+        Batch { page: metadata, ..Batch::default() }
     }
 
     #[tokio::test]

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::fields;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, Checkpoint, Conversation, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Increments, Issue, Issues, Pace, PageMetadata, Provider, PullRequest,
-    RawConversation, Result, Selection, SettingProblem, Settings, Surface, Timestamp, Window, Zone,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
+    ErrorKind, Estimate, Issues, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result,
+    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, Window,
 };
 use chatark_http::{ApiClient, ArrayEvent, Call, Connector, CursorGuard};
 use futures_util::stream;
@@ -19,19 +19,22 @@ use serde_json::value::RawValue;
 use crate::config::{Config, SETTINGS};
 use crate::dialect::{ConvocoreV3Dialect, embedded_error};
 use crate::outlet::{Outlet, batches};
+use crate::wire;
 use crate::wire::Answer;
-use crate::{map, wire};
 
 /// What this provider is and can do.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "convocore-v3",
     title: "Convocore API v3",
     settings: SETTINGS,
-    reports_total: false,
+    streams: &[StreamDescriptor {
+        stream: Stream::Conversations,
+        parent: None,
+        reports_total: false,
+        changes: ChangeDetection::LookBack,
+    }],
     selects_user: false,
     selects_conversations: true,
-    lists_contacts: false,
-    increments: Increments::LookBack,
     full_sweep_days: 30,
 };
 
@@ -60,7 +63,6 @@ const AGENT: &str = "read the agent";
 pub struct ConvocoreV3 {
     pub(crate) client: ApiClient,
     pub(crate) agent_id: String,
-    zone: Zone,
 }
 
 /// Creates the provider of one source.
@@ -72,7 +74,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ConvocoreV3Dialect)?;
-    Ok(ConvocoreV3 { client, agent_id: config.agent_id, zone: config.zone })
+    Ok(ConvocoreV3 { client, agent_id: config.agent_id })
 }
 
 /// Returns what is wrong with settings beyond their types.
@@ -104,7 +106,7 @@ impl Provider for ConvocoreV3 {
     }
 
     /// Asks for a window in which no conversation can be: that answer costs nothing, and says what is left.
-    async fn estimate(&self, request: &PullRequest) -> Result<Estimate> {
+    async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let call = self.export_call().query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
         let mut estimate = Estimate { pace: Some(PACE), asked: 1, ..Estimate::default() };
         if let Selection::Conversations(ids) = &request.selection {
@@ -128,13 +130,13 @@ impl Provider for ConvocoreV3 {
         if answer.says_no() {
             return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
-        let facts = self.said(&answer, 0, &mut None);
-        estimate.quota_left = facts.quota_left;
+        let metadata = self.said(&answer, 0, &mut None);
+        estimate.quota_left = metadata.quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         Ok(estimate)
     }
 
-    fn pull(&self, request: PullRequest) -> BatchStream<'_> {
+    fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => batches(|outlet| ExportWalk::new(self, &request).walk(outlet)),
             Selection::Conversations(ids) => batches(|outlet| self.selected(ids, outlet)),
@@ -144,10 +146,6 @@ impl Provider for ConvocoreV3 {
             }
         }
     }
-
-    fn normalize(&self, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
-        map::normalize(raw, self.zone)
-    }
 }
 
 /// One response of the bulk export, once its end has come.
@@ -156,7 +154,7 @@ struct Response {
     answer: Answer<Value>,
     request_id: Option<String>,
     /// The conversations that have not been handed over.
-    rest: Vec<RawConversation>,
+    rest: Vec<Record>,
     counts: Counts,
 }
 
@@ -166,7 +164,7 @@ struct Counts {
     elements: u64,
     /// Conversations that were not asked for.
     others: u64,
-    found: HashSet<ConversationId>,
+    found: HashSet<RecordId>,
 }
 
 impl ConvocoreV3 {
@@ -182,7 +180,7 @@ impl ConvocoreV3 {
     async fn read(
         &self,
         call: &Call,
-        wanted: Option<&HashSet<ConversationId>>,
+        wanted: Option<&HashSet<RecordId>>,
         outlet: &Outlet,
     ) -> Result<Response> {
         let mut elements = self.client.array(call.clone(), "data");
@@ -246,7 +244,7 @@ impl ConvocoreV3 {
             };
             if asked.is_empty() {
                 batch.checkpoint = Checkpoint::End;
-                batch.facts.notes.extend(summary.take());
+                batch.page.notes.extend(summary.take());
             }
             outlet.give(batch).await;
         }
@@ -260,18 +258,20 @@ impl ConvocoreV3 {
         summary: &mut Option<String>,
         outlet: &Outlet,
     ) -> Result<Batch> {
-        let wanted: HashSet<_> = ids.iter().cloned().collect();
+        let wanted: HashSet<_> = ids.iter().map(RecordId::from).collect();
         let call = self.export_call().query("convoIds", comma_separated(ids));
         let response = self.read(&call, Some(&wanted), outlet).await?;
-        let mut facts = self.said(&response.answer, response.counts.elements, summary);
+        let mut metadata = self.said(&response.answer, response.counts.elements, summary);
         if response.counts.others > 0 {
-            facts.notes.push(
+            metadata.notes.push(
                 "this deployment answers with other conversations than those asked for; they were left out"
                     .to_owned(),
             );
         }
-        facts.notes.extend(ids.iter().filter(|id| !response.counts.found.contains(id)).map(absent));
-        Ok(unfinished(response.rest, facts))
+        metadata.notes.extend(
+            ids.iter().filter(|id| !response.counts.found.contains(&RecordId::from(*id))).map(absent),
+        );
+        Ok(unfinished(response.rest, metadata))
     }
 
     /// Fetches one conversation through the route of its own.
@@ -293,13 +293,13 @@ impl ConvocoreV3 {
         if answer.says_no() {
             return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
-        let facts = self.said(&answer, 1, summary);
+        let metadata = self.said(&answer, 1, summary);
         let Some(data) = answer.data else {
             let message = "the answer has no conversation at `data`";
             return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
         let conversation = raw(Box::<str>::from(data).into_string().into());
-        Ok(unfinished(vec![conversation], facts))
+        Ok(unfinished(vec![conversation], metadata))
     }
 
     /// Reads what the vendor says around the conversations of one response, counts what it cost, and keeps the
@@ -347,7 +347,7 @@ struct ExportWalk<'a> {
 }
 
 impl<'a> ExportWalk<'a> {
-    fn new(provider: &'a ConvocoreV3, request: &PullRequest) -> Self {
+    fn new(provider: &'a ConvocoreV3, request: &ReadRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope);
         let resumed = cursor.is_some();
@@ -383,30 +383,30 @@ impl<'a> ExportWalk<'a> {
             response => response?,
         };
         self.seen |= response.counts.elements > 0;
-        let mut facts = self.provider.said(&response.answer, response.counts.elements, &mut self.summary);
-        facts.notes = mem::take(&mut self.notes);
-        facts.everything = !response.answer.is_paged();
+        let mut metadata = self.provider.said(&response.answer, response.counts.elements, &mut self.summary);
+        metadata.notes = mem::take(&mut self.notes);
+        metadata.everything = !response.answer.is_paged();
         match self.provider.next_cursor(&call, &response, &mut self.guard) {
             Ok(Some(cursor)) => {
-                facts.empty_pages = u64::from(response.counts.elements == 0);
+                metadata.empty_pages = u64::from(response.counts.elements == 0);
                 self.cursor = Some(cursor.clone());
                 let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
                 outlet
-                    .give(Batch { conversations: response.rest, checkpoint, facts, ..Batch::default() })
+                    .give(Batch { records: response.rest, checkpoint, page: metadata, ..Batch::default() })
                     .await;
                 Ok(true)
             }
             Ok(None) => {
-                facts.notes.extend(self.last_notes(&response.answer).await?);
-                let conversations = response.rest;
+                metadata.notes.extend(self.last_notes(&response.answer).await?);
+                let records = response.rest;
                 outlet
-                    .give(Batch { conversations, checkpoint: Checkpoint::End, facts, ..Batch::default() })
+                    .give(Batch { records, checkpoint: Checkpoint::End, page: metadata, ..Batch::default() })
                     .await;
                 Ok(false)
             }
             // The export is metered: what has been paid for is kept.
             Err(error) => {
-                outlet.give(unfinished(response.rest, facts)).await;
+                outlet.give(unfinished(response.rest, metadata)).await;
                 Err(error)
             }
         }
@@ -452,8 +452,8 @@ fn comma_separated(ids: &[ConversationId]) -> String {
     ids.iter().map(ConversationId::as_str).collect::<Vec<_>>().join(",")
 }
 
-fn unfinished(conversations: Vec<RawConversation>, facts: PageMetadata) -> Batch {
-    Batch { conversations, facts, ..Batch::default() }
+fn unfinished(records: Vec<Record>, metadata: PageMetadata) -> Batch {
+    Batch { records, page: metadata, ..Batch::default() }
 }
 
 fn absent(id: &ConversationId) -> String {
@@ -462,13 +462,14 @@ fn absent(id: &ConversationId) -> String {
     )
 }
 
-fn raw(bytes: Bytes) -> RawConversation {
+fn raw(bytes: Bytes) -> Record {
     let identified = serde_json::from_slice(&bytes).ok().or_else(|| {
         // What is no text in the strict sense is repaired as it will be when the conversation is mapped.
         let record = fields::parse(&bytes, &Issues::default()).ok()?;
         serde_json::from_value(Value::Object(record)).ok()
     });
-    RawConversation { id: identified.and_then(wire::Identified::id), surface: Surface::Export, bytes }
+    let id = identified.and_then(wire::Identified::id).map(RecordId::from);
+    Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes }
 }
 
 /// Returns the last whole second that is not after an instant.

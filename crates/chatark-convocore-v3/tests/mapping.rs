@@ -1,25 +1,36 @@
-//! The vendor's JSON to the shared model, through the public interface of the provider.
+//! The vendor's JSON to the shared model, through the mapper.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::needless_pass_by_value, reason = "the cases are JSON literals")]
 
-mod support;
+use std::sync::{Arc, LazyLock};
 
-use std::sync::LazyLock;
-
+use bytes::Bytes;
+use chatark_convocore_v3::mapper;
 use chatark_core::{
-    Channel, Conversation, Feedback, Issue, IssueKind, Message, Part, Provider, Role, Status,
+    Channel, Conversation, Feedback, Issue, IssueKind, Mapper, Message, Part, Record, Result, Role, Settings,
+    Status, Stream, Surface,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn provider_of(zone: &str) -> Box<dyn Provider> {
-    support::provider("https://chat.example.com/v3", zone)
+fn mapper_of(zone: &str) -> Arc<dyn Mapper> {
+    let mut settings = Settings::default();
+    settings.set("agent_id", "agent 1");
+    settings.set("timezone", zone);
+    mapper(&settings)
+}
+
+fn map(mapper: &dyn Mapper, raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
+    let bytes = Bytes::copy_from_slice(raw);
+    let record = Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes);
+    let (document, issues) = mapper.map(&[record])?;
+    Ok((document.into_conversation().unwrap(), issues))
 }
 
 #[track_caller]
 fn read_in(zone: &str, record: &Value) -> (Conversation, Vec<String>) {
-    let (conversation, issues) = provider_of(zone).normalize(&serde_json::to_vec(record).unwrap()).unwrap();
+    let (conversation, issues) = map(&*mapper_of(zone), &serde_json::to_vec(record).unwrap()).unwrap();
     let write = |issue: &Issue| format!("{} {}", issue.kind.as_str(), issue.path);
     (conversation, issues.iter().map(write).collect())
 }
@@ -595,7 +606,7 @@ fn a_record_without_metadata_or_turns_is_still_a_conversation() {
     );
     assert_eq!(read(&json!({})).1, ["missing metadata", "missing turns"]);
     for scrap in [&b"[]"[..], b"null", b"", b"{"] {
-        assert!(provider_of("UTC").normalize(scrap).is_err());
+        assert!(map(&*mapper_of("UTC"), scrap).is_err());
     }
 }
 
@@ -631,7 +642,7 @@ fn any_message() -> impl Strategy<Value = Value> {
     })
 }
 
-static PROVIDER: LazyLock<Box<dyn Provider>> = LazyLock::new(|| provider_of("Europe/Berlin"));
+static MAPPER: LazyLock<Arc<dyn Mapper>> = LazyLock::new(|| mapper_of("Europe/Berlin"));
 
 /// Turns have their stored shape here; items of older rows are texts, arrays, or objects without a payload.
 #[test]
@@ -681,18 +692,18 @@ fn maps_the_turns_of_a_webhook() {
 proptest! {
     #[test]
     fn never_panics_on_json(value in any_json()) {
-        let _ = PROVIDER.normalize(&serde_json::to_vec(&value).unwrap());
+        let _ = map(&**MAPPER, &serde_json::to_vec(&value).unwrap());
     }
 
     #[test]
     fn loses_no_message(messages in prop::collection::vec(any_message(), 0..3), convo in any_json()) {
         let record = json!({"metadata": {"convo": convo}, "turns": [{"from": "bot", "messages": messages}]});
-        let (found, _) = PROVIDER.normalize(&serde_json::to_vec(&record).unwrap()).unwrap();
+        let (found, _) = map(&**MAPPER, &serde_json::to_vec(&record).unwrap()).unwrap();
         prop_assert_eq!(found.messages.len(), messages.len());
     }
 
     #[test]
     fn never_panics_on_bytes(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-        let _ = PROVIDER.normalize(&bytes);
+        let _ = map(&**MAPPER, &bytes);
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chatark_core::{
-    Batch, Checkpoint, ConversationId, Cursor, Error, ErrorKind, PageMetadata, Provider, PullRequest,
-    Selection, Timestamp, Window,
+    Batch, Checkpoint, ConversationId, Cursor, Error, ErrorKind, PageMetadata, Provider, ReadRequest,
+    RecordId, Selection, Timestamp, Window,
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -116,8 +116,8 @@ fn agent() -> Reply {
     json!({"success": true, "data": {"ID": "agent 1", "title": "Shop", "SECRET_API_KEY": "vg_secret"}}).into()
 }
 
-async fn pull(provider: &dyn Provider, request: PullRequest) -> (Vec<Batch>, Option<Error>) {
-    let mut stream = provider.pull(request);
+async fn pull(provider: &dyn Provider, request: ReadRequest) -> (Vec<Batch>, Option<Error>) {
+    let mut stream = provider.read(request);
     let mut batches = Vec::new();
     while let Some(batch) = stream.next().await {
         match batch {
@@ -129,16 +129,16 @@ async fn pull(provider: &dyn Provider, request: PullRequest) -> (Vec<Batch>, Opt
 }
 
 async fn pull_all(vendor: &Vendor) -> (Vec<Batch>, Option<Error>) {
-    pull(vendor.provider().as_ref(), PullRequest::default()).await
+    pull(vendor.provider().as_ref(), ReadRequest::default()).await
 }
 
 async fn pull_selected(vendor: &Vendor, ids: &[&str]) -> (Vec<Batch>, Option<Error>) {
     let selection = Selection::Conversations(ids.iter().map(|id| ConversationId::new(*id)).collect());
-    pull(vendor.provider().as_ref(), PullRequest { selection, ..PullRequest::default() }).await
+    pull(vendor.provider().as_ref(), ReadRequest { selection, ..ReadRequest::default() }).await
 }
 
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.conversations.iter().map(|raw| raw.id.as_ref().map_or("", ConversationId::as_str)).collect()
+    batch.records.iter().map(|raw| raw.id.as_ref().map_or("", RecordId::as_str)).collect()
 }
 
 fn cursor(batch: &Batch) -> Cursor {
@@ -186,8 +186,8 @@ async fn one_array_ends_the_pull() {
     let [batch] = batches.as_slice() else { panic!("not one batch") };
     assert_eq!(ids(batch), ["a", "27", ""]);
     assert_eq!(batch.checkpoint, Checkpoint::End);
-    assert_eq!(batch.facts, PageMetadata { pages: 1, everything: true, ..PageMetadata::default() });
-    assert_eq!(batch.conversations[0].bytes, conversation("a").to_string());
+    assert_eq!(batch.page, PageMetadata { pages: 1, everything: true, ..PageMetadata::default() });
+    assert_eq!(batch.records[0].bytes, conversation("a").to_string());
     vendor.check_asked(&["export"]);
 }
 
@@ -198,15 +198,15 @@ async fn a_long_array_comes_in_batches() {
     let vendor = Vendor::new([one_array(&many), one_array(&large)]);
     let provider = vendor.provider();
     for sizes in [vec![200, 200, 50], vec![2, 1]] {
-        let (batches, error) = pull(provider.as_ref(), PullRequest::default()).await;
+        let (batches, error) = pull(provider.as_ref(), ReadRequest::default()).await;
         assert!(error.is_none());
-        assert_eq!(batches.iter().map(|batch| batch.conversations.len()).collect::<Vec<_>>(), sizes);
+        assert_eq!(batches.iter().map(|batch| batch.records.len()).collect::<Vec<_>>(), sizes);
         let (last, before) = batches.split_last().unwrap();
-        assert_eq!((&last.checkpoint, last.facts.pages), (&Checkpoint::End, 1));
+        assert_eq!((&last.checkpoint, last.page.pages), (&Checkpoint::End, 1));
         assert!(
             before
                 .iter()
-                .all(|batch| batch.checkpoint == Checkpoint::None && batch.facts == PageMetadata::default())
+                .all(|batch| batch.checkpoint == Checkpoint::None && batch.page == PageMetadata::default())
         );
     }
 }
@@ -215,14 +215,14 @@ async fn a_long_array_comes_in_batches() {
 async fn the_window_is_widened_and_its_absence_in_the_answer_is_told() {
     let at = |microseconds| Timestamp::from_microseconds(microseconds).ok();
     let window = Window::new(at(1_733_049_000_500_000), at(1_733_049_100_500_000)).unwrap();
-    let request = PullRequest { window, ..PullRequest::default() };
+    let request = ReadRequest { window, ..ReadRequest::default() };
     let vendor = Vendor::new([one_array(&[conversation("a")]), page(&[conversation("a")], 1, None)]);
     let provider = vendor.provider();
     let (batches, _) = pull(provider.as_ref(), request.clone()).await;
     let note = "this deployment gives everything in one answer; the window was applied here";
-    assert_eq!(batches[0].facts.notes, [note]);
+    assert_eq!(batches[0].page.notes, [note]);
     let (batches, _) = pull(provider.as_ref(), request).await;
-    assert_eq!(batches[0].facts.notes, ["Used some."]);
+    assert_eq!(batches[0].page.notes, ["Used some."]);
     let asked = "export&fromTs=1733049000&toTs=1733049101";
     vendor.check_asked(&[asked, asked]);
 }
@@ -238,17 +238,17 @@ async fn pages_go_on_over_an_empty_one() {
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [vec!["a"], vec![], vec!["b"]]);
     assert_eq!(batches[2].checkpoint, Checkpoint::End);
-    let mut facts = PageMetadata::default();
+    let mut said = PageMetadata::default();
     for batch in &batches {
-        facts.add(&batch.facts);
+        said.add(&batch.page);
     }
-    assert_eq!((facts.pages, facts.empty_pages, facts.skipped), (3, 1, 45));
-    assert_eq!((facts.total, facts.quota_used, facts.quota_left), (None, Some(2), Some(7)));
-    assert_eq!(facts.notes, ["Used some."]);
+    assert_eq!((said.pages, said.empty_pages, said.skipped), (3, 1, 45));
+    assert_eq!((said.total, said.quota_used, said.quota_left), (None, Some(2), Some(7)));
+    assert_eq!(said.notes, ["Used some."]);
     vendor.check_asked(&["export", "export&cursor=c%2B1%3D", "export&cursor=c2"]);
 
     let vendor = Vendor::new([page(&[conversation("b")], 7, None)]);
-    let request = PullRequest { cursor: Some(cursor(&batches[1])), ..PullRequest::default() };
+    let request = ReadRequest { cursor: Some(cursor(&batches[1])), ..ReadRequest::default() };
     let (resumed, _) = pull(vendor.provider().as_ref(), request).await;
     assert_eq!(ids(&resumed[0]), ["b"]);
     vendor.check_asked(&["export&cursor=c2"]);
@@ -264,13 +264,13 @@ async fn a_cursor_that_is_no_longer_accepted_starts_the_walk_anew() {
         page(&[conversation("b")], 1, None),
     ]);
     let provider = vendor.provider();
-    let (batches, _) = pull(provider.as_ref(), PullRequest::default()).await;
-    let request = PullRequest { cursor: Some(cursor(&batches[0])), ..PullRequest::default() };
+    let (batches, _) = pull(provider.as_ref(), ReadRequest::default()).await;
+    let request = ReadRequest { cursor: Some(cursor(&batches[0])), ..ReadRequest::default() };
     let (batches, error) = pull(provider.as_ref(), request).await;
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [["a"], ["b"]]);
     let note = "the vendor no longer accepts the saved cursor: starting from the oldest";
-    assert_eq!(batches[0].facts.notes, [note]);
+    assert_eq!(batches[0].page.notes, [note]);
     let resumed = "export&cursor=c1";
     vendor.check_asked(&["export", resumed, resumed, "export", resumed]);
 }
@@ -283,12 +283,12 @@ async fn a_refusal_inside_a_success_ends_the_pull() {
         json!({"success": true, "data": {"metadata": {}}}).into(),
     ]);
     let provider = vendor.provider();
-    let (batches, error) = pull(provider.as_ref(), PullRequest::default()).await;
+    let (batches, error) = pull(provider.as_ref(), ReadRequest::default()).await;
     let error = error.unwrap();
     assert_eq!((batches.len(), error.kind()), (0, ErrorKind::Refused));
     assert!(error.message().contains("Export quota used up."), "{error}");
     for _ in 0..2 {
-        let (batches, error) = pull(provider.as_ref(), PullRequest::default()).await;
+        let (batches, error) = pull(provider.as_ref(), ReadRequest::default()).await;
         assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::Malformed));
     }
 }
@@ -328,7 +328,7 @@ async fn a_broken_connection_is_taken_up_again() {
     let vendor = Vendor::new([cut, whole]);
     let (batches, error) = pull_all(&vendor).await;
     assert!(error.is_none());
-    let sizes: Vec<_> = batches.iter().map(|batch| batch.conversations.len()).collect();
+    let sizes: Vec<_> = batches.iter().map(|batch| batch.records.len()).collect();
     assert_eq!(sizes, [200, 200, 100]);
     assert_eq!((ids(&batches[1])[0], ids(&batches[2])[99]), ("0", "299"));
 }
@@ -338,10 +338,10 @@ async fn an_empty_export_is_explained_by_the_agent() {
     let vendor =
         Vendor::new([one_array(&[]), agent(), page(&[], 3, None), refusal(404, "NOT_FOUND", "Not found")]);
     let provider = vendor.provider();
-    let (batches, _) = pull(provider.as_ref(), PullRequest::default()).await;
+    let (batches, _) = pull(provider.as_ref(), ReadRequest::default()).await;
     assert_eq!(batches[0].checkpoint, Checkpoint::End);
-    assert!(batches[0].facts.notes[0].starts_with("the agent exists"));
-    let (batches, error) = pull(provider.as_ref(), PullRequest::default()).await;
+    assert!(batches[0].page.notes[0].starts_with("the agent exists"));
+    let (batches, error) = pull(provider.as_ref(), ReadRequest::default()).await;
     assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::NotFound));
     vendor.check_asked(&["export", "", "export", ""]);
 }
@@ -357,7 +357,7 @@ async fn conversations_are_asked_for_in_one_value() {
     assert!(error.is_none());
     assert_eq!((ids(&batches[0]), &batches[0].checkpoint), (vec!["+1555", "b"], &Checkpoint::End));
     assert_eq!(
-        batches[0].facts.notes,
+        batches[0].page.notes,
         [
             "the vendor did not return conversation gone; conversations without a human message are not exported"
         ]
@@ -374,10 +374,10 @@ async fn fifty_conversations_make_a_request() {
     let (batches, error) =
         pull_selected(&vendor, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert!(error.is_none());
-    let shape: Vec<_> = batches.iter().map(|batch| (batch.conversations.len(), &batch.checkpoint)).collect();
+    let shape: Vec<_> = batches.iter().map(|batch| (batch.records.len(), &batch.checkpoint)).collect();
     assert_eq!(shape, [(50, &Checkpoint::None), (10, &Checkpoint::End)]);
     assert_eq!(
-        (batches[0].facts.notes.len(), batches[1].facts.notes.as_slice()),
+        (batches[0].page.notes.len(), batches[1].page.notes.as_slice()),
         (0, &["Used some.".to_owned()][..])
     );
 }
@@ -387,7 +387,7 @@ async fn a_deployment_that_ignores_the_ids_is_seen_through() {
     let vendor = Vendor::new([one_array(&[conversation("a"), conversation("b"), json!({})])]);
     let (batches, _) = pull_selected(&vendor, &["b"]).await;
     assert_eq!(ids(&batches[0]), ["b"]);
-    assert!(batches[0].facts.notes[0].contains("other conversations"));
+    assert!(batches[0].page.notes[0].contains("other conversations"));
 }
 
 #[tokio::test]
@@ -401,8 +401,8 @@ async fn an_id_with_a_comma_is_asked_for_alone() {
     let (batches, error) = pull_selected(&vendor, &["a,b", "b", "c,d"]).await;
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [vec!["b"], vec!["a,b"], vec![]]);
-    assert_eq!(batches[1].conversations[0].bytes, conversation("a,b").to_string());
-    assert!(batches[2].facts.notes[0].contains("did not return conversation c,d"));
+    assert_eq!(batches[1].records[0].bytes, conversation("a,b").to_string());
+    assert!(batches[2].page.notes[0].contains("did not return conversation c,d"));
     assert_eq!(batches[2].checkpoint, Checkpoint::End);
     let alone = |id: &str| format!("/convos/{id}/export?format=json");
     vendor.check_asked(&["export&convoIds=b", &alone("a,b"), &alone("c,d"), ""]);
@@ -415,7 +415,7 @@ async fn an_id_with_a_comma_is_asked_for_alone() {
 #[tokio::test]
 async fn one_user_s_conversations_cannot_be_asked_for() {
     let vendor = Vendor::new([]);
-    let request = PullRequest { selection: Selection::User("u".to_owned()), ..PullRequest::default() };
+    let request = ReadRequest { selection: Selection::User("u".to_owned()), ..ReadRequest::default() };
     let (batches, error) = pull(vendor.provider().as_ref(), request).await;
     assert_eq!((batches.len(), error.unwrap().kind()), (0, ErrorKind::Usage));
 }
@@ -424,7 +424,7 @@ async fn one_user_s_conversations_cannot_be_asked_for() {
 async fn nothing_is_asked_for_before_the_first_poll() {
     let vendor = Vendor::new([page(&[conversation("a")], 1, Some("c1")), page(&[], 1, None)]);
     let provider = vendor.provider();
-    let mut stream = provider.pull(PullRequest::default());
+    let mut stream = provider.read(ReadRequest::default());
     vendor.check_asked(&[]);
     assert!(stream.next().await.is_some());
     drop(stream);

@@ -6,35 +6,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// The vendor's id of a conversation: any text, not always a UUID, unique within its agent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ConversationId(String);
+/// Declares a newtype for a vendor's id, which is any text.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
 
-impl ConversationId {
-    /// Wraps the vendor's text.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
-    }
+        impl $name {
+            /// Wraps the vendor's text as it is.
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
 
-    /// Reads an id from JSON: a non-empty text, or a number.
-    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
-        match value {
-            serde_json::Value::String(id) if !id.is_empty() => Some(Self::new(id.as_str())),
-            serde_json::Value::Number(id) => Some(Self::new(id.to_string())),
-            _ => None,
+            /// Reads an id from JSON: a text that is not empty, or a number.
+            pub fn from_json(value: &serde_json::Value) -> Option<Self> {
+                match value {
+                    serde_json::Value::String(id) if !id.is_empty() => Some(Self::new(id.as_str())),
+                    serde_json::Value::Number(id) => Some(Self::new(id.to_string())),
+                    _ => None,
+                }
+            }
+
+            /// Returns the vendor's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
 
-    /// Returns the vendor's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// The vendor's id of a conversation: any text, not always a UUID, unique within its agent.
+    ConversationId
+}
+
+id! {
+    /// The vendor's id of a record: any text, unique within its stream, or within its parent where it has one.
+    RecordId
+}
+
+impl From<ConversationId> for RecordId {
+    fn from(id: ConversationId) -> Self {
+        Self(id.0)
     }
 }
 
-impl fmt::Display for ConversationId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+impl From<&ConversationId> for RecordId {
+    fn from(id: &ConversationId) -> Self {
+        Self(id.0.clone())
+    }
+}
+
+impl From<&RecordId> for ConversationId {
+    fn from(id: &RecordId) -> Self {
+        Self(id.0.clone())
     }
 }
 

@@ -1,11 +1,12 @@
 //! The shared model of Chatark and the seams between its crates.
 //!
-//! A provider pulls raw conversations and normalizes them into the model of this crate; the archive keeps
-//! both; writers, reports and migrations read the model alone. Whoever adds a vendor implements [`Provider`].
+//! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; writers,
+//! reports and migrations read the model alone. To add a vendor, implement [`Provider`] and [`Mapper`].
 //!
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 
 pub mod clock;
+pub mod cursor;
 pub mod error;
 pub mod fields;
 pub mod identifier;
@@ -14,26 +15,30 @@ pub mod issue;
 pub mod model;
 pub mod provider;
 pub mod question;
+pub mod record;
 pub mod settings;
 pub mod stats;
+pub mod stream;
 pub mod time;
 pub mod vocabulary;
 
 pub use clock::Clock;
+pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub use identifier::IdentifierKind;
-pub use ids::{ConversationId, SourceName};
+pub use ids::{ConversationId, RecordId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
 pub use model::{
     ArchivedConversation, Author, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact,
     Message, Origin, Part, Rating,
 };
 pub use provider::{
-    AgentInfo, Batch, BatchStream, Checkpoint, ContactBatch, ContactList, ContactStream, Cursor, Descriptor,
-    Estimate, Held, Increments, Known, Pace, PageMetadata, Provider, PullRequest, RawContact,
-    RawConversation, Selection, Surface, Window,
+    AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Pace, Provider, ReadRequest,
+    Selection, Window,
 };
+pub use record::{Batch, Checkpoint, Document, Gap, PageMetadata, Record, Surface};
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use stats::{ConversationStats, Quarter, ToolCalls};
+pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};
 pub use time::{Timestamp, Zone};
 pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};

@@ -2,8 +2,6 @@
 //!
 //! Where vendors may send more than the model knows, the set has `other`, and the vendor's own word is kept beside it.
 
-use serde::{Serialize, Serializer};
-
 /// Declares an enum with one fixed word for each variant.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -27,13 +25,15 @@ macro_rules! words {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// The role of a message.

@@ -3,7 +3,9 @@
 use std::num::NonZero;
 use std::thread;
 
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::Result;
+
+use crate::environment::panicked;
 
 /// Does the same with every item, and returns what came of them in their order.
 pub(crate) fn on_all_cores<T: Send, U: Send>(
@@ -25,9 +27,7 @@ pub(crate) fn on_all_cores<T: Send, U: Send>(
             .collect();
         let mut done = Vec::new();
         for thread in working {
-            let share = thread
-                .join()
-                .map_err(|_| Error::new(ErrorKind::Unexpected, "work on all cores", "a thread panicked"))?;
+            let share = thread.join().map_err(|_| panicked("work on all cores"))?;
             done.extend(share?);
         }
         Ok(done)

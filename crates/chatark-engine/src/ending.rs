@@ -1,9 +1,8 @@
 //! The end of a run: what its sweep no longer saw, its verdict, and its row in the ledger.
 
 use chatark_archive::{Archive, Gone, Run, RunEnd, SyncMode, Verdict};
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::{ChangeDetection, Clock, Error, ErrorKind, Result};
 
-use crate::clock::now;
 use crate::drift::Judgement;
 use crate::pull::Source;
 
@@ -19,21 +18,44 @@ pub(crate) struct Ending {
     pub(crate) note: Option<String>,
 }
 
+/// What a sweep was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SweepEnd {
+    /// Whether everything that the stream has was asked for.
+    pub(crate) is_whole: bool,
+    /// How the vendor tells what has changed.
+    pub(crate) changes: ChangeDetection,
+    /// Whether more than a tenth may be marked as missing.
+    pub(crate) accept_missing: bool,
+}
+
+impl SweepEnd {
+    /// Returns whether every record that the vendor has was listed: in full, or in a list of summaries.
+    fn showed_everything(self, mode: SyncMode) -> bool {
+        let listed = match mode {
+            SyncMode::Full => true,
+            SyncMode::Changes => self.changes == ChangeDetection::Summaries,
+            SyncMode::Recent => false,
+        };
+        self.is_whole && listed
+    }
+}
+
 impl Ending {
     /// Marks what a sweep of everything did not see, looks for drift, and closes the run in the ledger.
     pub(crate) fn settle(
         &mut self,
         archive: &mut Archive,
         source: &Source,
-        is_whole: bool,
-        accept_missing: bool,
+        sweep: SweepEnd,
+        clock: &Clock,
     ) -> Result<()> {
-        if self.run.progress.facts.everything {
+        if self.run.progress.page.everything {
             self.run.has_read_everything();
         }
-        archive.welcome_back(&mut self.run)?;
-        if is_whole && self.verdict.is_good() && self.run.effort() != SyncMode::Recent {
-            self.mark_missing(archive, accept_missing)?;
+        archive.unmark_returned(&mut self.run)?;
+        if self.verdict.is_good() && sweep.showed_everything(self.run.mode()) {
+            self.mark_missing(archive, sweep.accept_missing, clock)?;
         }
         match source.drift.judge(archive, &self.run, &source.origin.source)? {
             Judgement::Silent => {}
@@ -43,17 +65,19 @@ impl Ending {
             }
         }
         let error = self.error.as_ref().map(ToString::to_string);
-        archive.end_run(&self.run, &RunEnd { verdict: self.verdict, error, at: now() })?;
-        self.resumable = archive.resume(self.run.source(), self.run.scope())?.is_some();
+        archive.end_run(&self.run, &RunEnd { verdict: self.verdict, error, at: clock.now() })?;
+        self.resumable = archive.resume(self.run.source(), self.run.stream(), self.run.scope())?.is_some();
         Ok(())
     }
 
-    fn mark_missing(&mut self, archive: &mut Archive, accept: bool) -> Result<()> {
-        let Gone::Refused { gone, held } = archive.mark_missing(&mut self.run, accept, now())? else {
+    fn mark_missing(&mut self, archive: &mut Archive, accept: bool, clock: &Clock) -> Result<()> {
+        let marked = archive.mark_missing(&mut self.run, accept, clock.now())?;
+        let Gone::Refused { gone, held } = marked else {
             return Ok(());
         };
         let message = format!(
-            "the vendor no longer shows {gone} of {held} archived conversations, more than a tenth: none was marked as missing"
+            "the vendor no longer shows {gone} of {held} archived {}, more than a tenth: none was marked as missing",
+            self.run.stream().as_str()
         );
         let hint = "nothing was removed; if they were deleted at the vendor's, run the same command with `--accept-missing`";
         self.verdict = Verdict::Short;

@@ -5,11 +5,10 @@
 //!
 //! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
 
-mod clock;
-mod contacts;
 mod cores;
 mod drift;
 mod ending;
+mod environment;
 mod outcome;
 mod plan;
 mod prepare;
@@ -18,12 +17,12 @@ mod rebuild;
 mod sync_mode;
 mod verify;
 
-pub use clock::now;
 pub use drift::DriftPolicy;
-pub use outcome::{Event, Observer, Outcome};
+pub use environment::{Environment, Workers};
+pub use outcome::{Event, Observer, Outcome, StreamOutcome};
 pub use plan::{Planned, plan};
 pub use pull::{Pull, Source, pull};
-pub use rebuild::rebuild;
+pub use rebuild::{Mapped, rebuild};
 pub use sync_mode::Refresh;
 pub use tokio_util::sync::CancellationToken;
 pub use verify::{Finding, Recount, SourceVerification, Verification, recount, verify};

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use chatark_archive::{Archive, SourceStatus, SyncMode};
-use chatark_core::{Estimate, PullRequest, Result, SourceName, Timestamp};
+use chatark_core::{Clock, Estimate, ReadRequest, Result, SourceName, Timestamp};
 use futures_util::future;
 
-use crate::pull::{Pull, Source};
+use crate::pull::{Decision, Pull, Source};
 
 /// What a pull of one source would read and cost.
 #[derive(Debug, Clone)]
@@ -14,14 +14,14 @@ pub struct Planned {
     /// The source.
     pub source: SourceName,
     /// How much the pull would read.
-    pub effort: SyncMode,
+    pub mode: SyncMode,
     /// The beginning of the window, where only what began lately would be read.
     pub recent_since: Option<Timestamp>,
     /// When the checkpoint was saved that it would go on from.
     pub resumes_from: Option<Timestamp>,
     /// How many conversations the archive holds that the vendor still showed.
     pub held: u64,
-    /// What the last pull of the same effort cost of a metered quota.
+    /// What the last pull of the same mode cost of a metered quota.
     pub quota_used_before: Option<u64>,
     /// What the provider says of it.
     pub estimate: Estimate,
@@ -34,11 +34,12 @@ pub async fn plan(
     archive: Option<&Archive>,
     sources: &[Source],
     pull: &Pull,
+    clock: &Clock,
 ) -> Result<Vec<Result<Planned>>> {
     let held = archive.map(Archive::status).transpose()?.unwrap_or_default();
     let mut plans = Vec::new();
     for source in sources {
-        plans.push(prepared(archive, source, pull, &held));
+        plans.push(decided(archive, source, pull, &held, clock));
     }
     let asking = sources.iter().zip(plans).map(|(source, planned)| async move {
         let (request, planned) = planned?;
@@ -54,39 +55,41 @@ pub async fn plan(
 }
 
 /// Decides what would be read, as the pull itself does.
-fn prepared(
+fn decided(
     archive: Option<&Archive>,
     source: &Source,
     pull: &Pull,
     held: &[SourceStatus],
-) -> Result<(PullRequest, Planned)> {
-    let request = pull.request();
+    clock: &Clock,
+) -> Result<(ReadRequest, Planned)> {
+    let request = pull.request(source.provider.descriptor().main_stream().stream);
     let found = archive.map(|archive| Ok((archive, archive.find(&source.origin)?))).transpose()?;
     let known = found.and_then(|(archive, key)| Some((archive, key?)));
-    let decided = known.map(|(archive, key)| source.decide(archive, key, &request, pull.full)).transpose()?;
-    let (effort, window, resume) = decided.unwrap_or((SyncMode::Full, request.window, None));
+    let decision = known
+        .map(|(archive, key)| source.decide(archive, key, &request, pull.full, clock.now()))
+        .transpose()?
+        .unwrap_or_else(|| Decision::everything(&request));
+    let Decision { mode, window, updated_since, resume } = decision;
     let status = held.iter().find(|status| status.source == source.origin.source.as_str());
     let last = status.and_then(|status| status.last_pull.as_ref());
     let planned = Planned {
         source: source.origin.source.clone(),
-        effort,
-        recent_since: window.since.filter(|_| effort == SyncMode::Recent),
+        mode,
+        recent_since: window.since.filter(|_| mode == SyncMode::Recent),
         resumes_from: resume.and_then(|resume| resume.saved_at),
         held: status.map_or(0, |status| status.conversations - status.missing),
-        quota_used_before: last
-            .filter(|last| last.effort == effort.as_str())
-            .and_then(|last| last.quota_used),
+        quota_used_before: last.filter(|last| last.effort == mode.as_str()).and_then(|last| last.quota_used),
         estimate: Estimate::default(),
         round_trip: Duration::ZERO,
     };
-    Ok((PullRequest { window, ..request }, planned))
+    Ok((ReadRequest { window, updated_since, ..request }, planned))
 }
 
 impl Planned {
     /// Returns how many requests the pull would take, roughly: new conversations are fetched, others listed.
     pub fn requests(&self) -> Option<u64> {
         let Estimate { conversations, requests, requests_unchanged, .. } = self.estimate;
-        let (SyncMode::Changes, Some(listing)) = (self.effort, requests_unchanged) else { return requests };
+        let (SyncMode::Changes, Some(listing)) = (self.mode, requests_unchanged) else { return requests };
         let new = conversations?.saturating_sub(self.held);
         let pages = requests?.saturating_mul(new).div_ceil(conversations?.max(1));
         Some(listing + pages)

@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use chatark_archive::{Archive, Progress, Resume, Run, SourceKey, Start, SyncMode, Verdict};
 use chatark_core::{
-    Channel, Checkpoint, Error, ErrorKind, Known, Origin, Provider, PullRequest, Result, Selection,
-    SourceName, Window,
+    Channel, Checkpoint, Error, ErrorKind, Known, Mapper, Origin, Provider, ReadRequest, Result, Selection,
+    SourceName, Stream, StreamDescriptor, Timestamp, Window,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now;
 use crate::drift::DriftPolicy;
-use crate::ending::Ending;
-use crate::outcome::{Event, Observer, Outcome};
+use crate::ending::{Ending, SweepEnd};
+use crate::environment::{Environment, panicked};
+use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 use crate::sync_mode::{KnownInArchive, Refresh, SyncState};
 
@@ -24,16 +24,18 @@ use crate::sync_mode::{KnownInArchive, Refresh, SyncState};
 const SIDE_BY_SIDE: usize = 16;
 /// How many prepared batches of one source wait for the writer.
 const WAITING: usize = 4;
-/// So many bytes of conversations are written in one transaction, where more than one batch waits.
+/// So many bytes of records are written in one transaction, where more than one batch waits.
 const TOGETHER_BYTES: u64 = 1 << 20;
 
 /// A source that is connected.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Where its conversations come from.
+    /// Where its records come from.
     pub origin: Arc<Origin>,
     /// Its vendor API.
     pub provider: Arc<dyn Provider>,
+    /// What maps its records.
+    pub mapper: Arc<dyn Mapper>,
     /// How often everything is read again.
     pub refresh: Refresh,
     /// What happens where the vendor's API has moved on.
@@ -42,30 +44,56 @@ pub struct Source {
     pub contacts: bool,
 }
 
+/// How much of a stream is read, and from where.
+pub(crate) struct Decision {
+    pub(crate) mode: SyncMode,
+    pub(crate) window: Window,
+    /// Since when changes are asked for, where the vendor can be asked so.
+    pub(crate) updated_since: Option<Timestamp>,
+    pub(crate) resume: Option<Resume>,
+}
+
+impl Decision {
+    /// Reads everything that was asked for, from the beginning.
+    pub(crate) fn everything(request: &ReadRequest) -> Self {
+        Self { mode: SyncMode::Full, window: request.window, updated_since: None, resume: None }
+    }
+}
+
 impl Source {
-    /// Decides how much to read, in which window, and from where.
+    /// Decides how much of a stream to read, in which window, and from where.
     pub(crate) fn decide(
         &self,
         archive: &Archive,
         key: SourceKey,
-        request: &PullRequest,
+        request: &ReadRequest,
         full: bool,
-    ) -> Result<(SyncMode, Window, Option<Resume>)> {
-        if full {
-            return Ok((SyncMode::Full, request.window, None));
-        }
-        let scope = request.scope();
-        let resume = archive.resume(key, &scope)?;
-        let standing = SyncState {
-            increments: self.provider.descriptor().increments,
-            refresh: self.refresh,
-            swept: archive.swept(key, &scope)?,
-            unfinished: resume.as_ref().map(|resume| resume.effort),
-            now: now(),
+        now: Timestamp,
+    ) -> Result<Decision> {
+        let Some(descriptor) = self.provider.descriptor().stream(request.stream).filter(|_| !full) else {
+            return Ok(Decision::everything(request));
         };
-        let (effort, window) = standing.plan(request);
+        let scope = request.scope();
+        let resume = archive.resume(key, request.stream, &scope)?;
+        let state = SyncState {
+            changes: descriptor.changes,
+            refresh: self.refresh,
+            swept: archive.swept(key, request.stream, &scope)?,
+            unfinished: resume.as_ref().map(|resume| resume.mode),
+            now,
+        };
+        let (mode, window) = state.plan(request);
         // A sweep that reads less is not gone on with.
-        Ok((effort, window, resume.filter(|resume| resume.effort == effort)))
+        let resume = resume.filter(|resume| resume.mode == mode);
+        Ok(Decision { mode, window, updated_since: state.updated_since(mode), resume })
+    }
+
+    /// Returns the streams that a pull reads after the main one: parts that are listed by themselves, and people
+    /// where they are wanted.
+    fn other_streams(&self, with_contacts: bool) -> Vec<StreamDescriptor> {
+        let descriptor = self.provider.descriptor();
+        let parts = descriptor.streams.iter().copied().filter(|other| other.parent.is_some());
+        parts.chain(descriptor.contact_streams().filter(|_| with_contacts)).collect()
     }
 }
 
@@ -85,13 +113,18 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Returns the request of a source, without what depends on its archive.
-    pub(crate) fn request(&self) -> PullRequest {
-        PullRequest {
-            window: self.window,
-            channel: self.channel,
-            selection: self.selection.clone(),
-            ..PullRequest::default()
+    /// Returns the request of a stream, without what depends on its archive. A window, a channel and a selection are
+    /// those of conversations: of another stream, everything is read.
+    pub(crate) fn request(&self, stream: Stream) -> ReadRequest {
+        let whole = ReadRequest { stream, ..ReadRequest::default() };
+        match stream {
+            Stream::Conversations | Stream::Tickets => ReadRequest {
+                window: self.window,
+                channel: self.channel,
+                selection: self.selection.clone(),
+                ..whole
+            },
+            _ => whole,
         }
     }
 }
@@ -105,6 +138,7 @@ pub async fn pull(
     sources: Vec<Source>,
     pull: Pull,
     observer: Arc<dyn Observer>,
+    environment: Environment,
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<Outcome>)> {
     let path: Arc<Path> = archive.path().into();
@@ -116,6 +150,7 @@ pub async fn pull(
             source,
             pull: pull.clone(),
             observer: Arc::clone(&observer),
+            environment: environment.clone(),
             stop: stop.clone(),
         };
         async move { (at, task::spawn(puller.run()).await) }
@@ -124,7 +159,7 @@ pub async fn pull(
     ended.sort_by_key(|(at, _)| *at);
     let mut outcomes = Vec::new();
     for (_, outcome) in ended {
-        outcomes.push(outcome.map_err(|error| Error::new(ErrorKind::Unexpected, "pull", error))?);
+        outcomes.push(outcome.map_err(|_| panicked("pull"))?);
     }
     let archive = Arc::into_inner(writer)
         .ok_or_else(|| Error::new(ErrorKind::Unexpected, "pull", "the archive is still in use"))?;
@@ -138,115 +173,156 @@ pub(crate) struct Puller {
     pub(crate) source: Source,
     pull: Pull,
     observer: Arc<dyn Observer>,
-    pub(crate) stop: CancellationToken,
+    environment: Environment,
+    stop: CancellationToken,
 }
 
 /// A run that has begun, and what it is to read.
 struct Begun {
     run: Run,
-    request: PullRequest,
+    request: ReadRequest,
     preparer: Preparer,
-    /// Whether everything that the agent has was asked for.
-    is_whole: bool,
+    sweep: SweepEnd,
 }
 
 impl Puller {
+    /// Pulls the main stream, and the others where that one came to its end.
+    ///
+    /// Each stream has a run of its own, so that nothing that happens to a later one takes the verdict of the first
+    /// away.
     async fn run(self) -> Outcome {
         let name = self.source.origin.source.clone();
-        let outcome = match self.begin().await {
-            Ok(begun) => self.walk(begun).await,
-            Err(error) => Outcome::failed(name.clone(), error),
-        };
+        let (main, reached_end) = self.pull_stream(self.source.provider.descriptor().main_stream()).await;
+        let goes_on = reached_end && main.verdict != Verdict::Failed && self.pull.selection == Selection::All;
+        let mut outcome = Outcome::of(name.clone(), main);
+        // Contacts belong to no conversation: who asks for single ones is not given the lists of all people.
+        let others = if goes_on { self.source.other_streams(self.source.contacts) } else { Vec::new() };
+        for descriptor in others {
+            let (mut other, reached_end) = self.pull_stream(descriptor).await;
+            let ends_all = !reached_end && other.error.as_ref().is_none_or(ends_all_streams);
+            other.error = other.error.map(explained);
+            if let (Some(_), Some(error)) = (&outcome.error, &other.error) {
+                self.tell(&Event::Note(&error.to_string()));
+            }
+            outcome.add(other);
+            if ends_all {
+                break;
+            }
+        }
         let outcome = Outcome { error: outcome.error.map(|error| named(error, &name)), ..outcome };
         self.observer.event(&name, &Event::Ended(&outcome));
         outcome
     }
 
+    /// Pulls one stream, and returns what it came to and whether its end was reached.
+    async fn pull_stream(&self, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
+        match self.begin(descriptor).await {
+            Ok(begun) => self.walk(begun, descriptor).await,
+            Err(error) => (StreamOutcome::failed(descriptor.stream, error), false),
+        }
+    }
+
     /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
-    async fn begin(&self) -> Result<Begun> {
-        let asked = self.pull.request();
+    async fn begin(&self, descriptor: StreamDescriptor) -> Result<Begun> {
+        let stream = descriptor.stream;
+        let asked = self.pull.request(stream);
         let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
-        let (key, run, window, resume, others) = self
+        let now = self.environment.clock.now();
+        let (key, run, decision, others) = self
             .write(move |archive| {
                 let (key, scope) = (archive.source(&source.origin)?, request.scope());
-                let (effort, window, resume) = source.decide(archive, key, &request, full)?;
-                if resume.is_none() {
-                    archive.forget_checkpoint(key, &scope)?;
+                let decision = source.decide(archive, key, &request, full, now)?;
+                if decision.resume.is_none() {
+                    archive.forget_checkpoint(key, stream, &scope)?;
                 }
-                let others = archive.unfinished(key)?.iter().filter(|other| **other != scope).count();
-                let start = Start { kind: "pull", scope: &scope, effort, resume: resume.as_ref(), at: now() };
-                let run = archive.begin_run(key, &start)?;
-                Ok((key, run, window, resume, others))
+                let others = archive.unfinished(key, stream)?.iter().filter(|other| **other != scope).count();
+                let (mode, resume) = (decision.mode, decision.resume.as_ref());
+                let run = archive
+                    .begin_run(key, &Start { kind: "pull", stream, scope: &scope, mode, resume, at: now })?;
+                Ok((key, run, decision, others))
             })
             .await?;
-        let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
-        let effort = run.effort();
-        let recent_since = window.since.filter(|_| effort == SyncMode::Recent);
-        self.tell(&Event::Started { resumed_from, recent_since });
+        let Decision { mode, window, updated_since, resume } = decision;
+        if stream == self.source.provider.descriptor().main_stream().stream {
+            let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
+            let recent_since = window.since.filter(|_| mode == SyncMode::Recent);
+            self.tell(&Event::Started { resumed_from, recent_since });
+        }
         if resume.is_none() && others > 0 {
             self.tell(&Event::Note(
                 "an unfinished pull has other dates or another selection: this one begins anew",
             ));
         }
         let reader = self.reader();
-        let known = reader.clone().filter(|_| effort == SyncMode::Changes);
-        let known = known.map(|reader| Arc::new(KnownInArchive { reader, key }) as Arc<dyn Known>);
+        let known = reader.clone().filter(|_| mode == SyncMode::Changes);
+        let known = known.map(|reader| Arc::new(KnownInArchive { reader, key, stream }) as Arc<dyn Known>);
         // What a look back brings beyond its window is as good as the rest; what the user asked for is not widened.
-        let provider = Arc::clone(&self.source.provider);
-        let preparer = Preparer { provider, reader, key, window: asked.window, channel: asked.channel };
-        let is_whole = asked.is_whole();
-        let request = PullRequest { window, cursor: resume.map(|resume| resume.cursor), known, ..asked };
-        Ok(Begun { run, request, preparer, is_whole })
+        let preparer = Preparer {
+            provider: Arc::clone(&self.source.provider),
+            mapper: Arc::clone(&self.source.mapper),
+            workers: self.environment.workers,
+            reader,
+            key,
+            window: asked.window,
+            channel: asked.channel,
+        };
+        let sweep = SweepEnd {
+            is_whole: asked.is_whole(),
+            changes: descriptor.changes,
+            accept_missing: self.pull.accept_missing,
+        };
+        let cursor = resume.map(|resume| resume.cursor);
+        let request = ReadRequest { window, updated_since, cursor, known, ..asked };
+        Ok(Begun { run, request, preparer, sweep })
     }
 
-    async fn walk(&self, begun: Begun) -> Outcome {
+    async fn walk(&self, begun: Begun, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let Begun { run, request, preparer, is_whole } = begun;
+        let Begun { run, request, preparer, sweep } = begun;
         let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
-        let (run, committed) = self.commit_all(run, receiver).await;
-        let fetched =
-            fetching.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "pull", error)));
+        let (run, committed) = self.commit_all(run, receiver, descriptor).await;
+        let fetched = fetching.await.unwrap_or_else(|_| Err(panicked("pull")));
         // Where the writer failed, the fetcher only saw its channel close.
         let ended = match (committed, fetched) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
-        let (key, reached_end) = (run.source(), matches!(ended, Ok(true)));
-        let outcome = self.end(run, ended, is_whole).await;
-        if reached_end && self.wants_contacts() && outcome.verdict != Verdict::Failed {
-            return self.add_contacts(key, outcome).await;
-        }
-        outcome
-    }
-
-    /// Contacts belong to no conversation: who asks for single ones is not given the lists of all people.
-    fn wants_contacts(&self) -> bool {
-        self.source.contacts && self.pull.selection == Selection::All
+        let reached_end = matches!(ended, Ok(true));
+        (self.end(run, ended, sweep).await, reached_end)
     }
 
     /// Commits batches in order and returns whether the last one was the end.
-    async fn commit_all(&self, mut run: Run, mut batches: mpsc::Receiver<ReadyBatch>) -> (Run, Result<bool>) {
+    async fn commit_all(
+        &self,
+        mut run: Run,
+        mut batches: mpsc::Receiver<ReadyBatch>,
+        descriptor: StreamDescriptor,
+    ) -> (Run, Result<bool>) {
+        let is_main = descriptor.stream == self.source.provider.descriptor().main_stream().stream;
         let mut reached_end = false;
         let mut next = batches.recv().await;
         while let Some(mut batch) = next {
             // The vendor's first count is that of the first batch alone.
-            let is_counted =
-                run.progress.total_first.is_some() || !self.source.provider.descriptor().reports_total;
+            let is_counted = run.progress.total_first.is_some() || !descriptor.reports_total;
             next = if is_counted { batch.join_following(&mut batches, TOGETHER_BYTES).await } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
-            for note in &batch.facts.notes {
+            for note in &batch.page.notes {
                 self.tell(&Event::Note(note));
             }
             let mut written = run.clone();
+            let (mapper, now) = (Arc::clone(&self.source.mapper), self.environment.clock.now());
             let commit = self.write(move |archive| {
-                archive.commit(&mut written, batch.conversations, &batch.checkpoint, &batch.facts, now())?;
+                let ReadyBatch { ops, checkpoint, page, .. } = batch;
+                archive.commit(&mut written, ops, &checkpoint, &page, &*mapper, now)?;
                 Ok(written)
             });
             match commit.await {
                 Ok(written) => run = written,
                 Err(error) => return (run, Err(error)),
             }
-            self.tell(&Event::Committed(&run.progress));
+            if is_main {
+                self.tell(&Event::Committed(&run.progress));
+            }
             if next.is_none() {
                 next = batches.recv().await;
             }
@@ -254,44 +330,44 @@ impl Puller {
         (run, Ok(reached_end))
     }
 
-    async fn end(&self, run: Run, ended: Result<bool>, is_whole: bool) -> Outcome {
+    async fn end(&self, run: Run, ended: Result<bool>, sweep: SweepEnd) -> StreamOutcome {
+        let stream = run.stream();
         let (verdict, error) = match ended {
-            Ok(true) => (self.verdict(&run.progress), None),
+            Ok(true) => (self.verdict(&run), None),
             Ok(false) => (Verdict::Interrupted, None),
             Err(error) if error.kind() == ErrorKind::Budget => (Verdict::Budget, Some(error)),
             Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
         let mut ending = Ending { run, verdict, error, resumable: false, note: None };
-        let (source, accept_missing) = (self.source.clone(), self.pull.accept_missing);
+        let (source, clock) = (self.source.clone(), self.environment.clock.clone());
         let written = self
             .write(move |archive| {
-                let settled = ending.settle(archive, &source, is_whole, accept_missing);
+                let settled = ending.settle(archive, &source, sweep, &clock);
                 Ok((ending, settled))
             })
             .await;
-        let source = self.source.origin.source.clone();
         match written {
             Ok((ending, settled)) => {
                 if let Some(note) = &ending.note {
                     self.tell(&Event::Note(note));
                 }
-                Outcome {
-                    source,
+                StreamOutcome {
+                    stream,
                     verdict: ending.verdict,
-                    effort: ending.run.effort(),
+                    mode: ending.run.mode(),
                     progress: ending.run.progress,
                     error: ending.error.or(settled.err()),
                     resumable: ending.resumable,
-                    contacts: None,
                 }
             }
-            Err(error) => Outcome::failed(source, error),
+            Err(error) => StreamOutcome::failed(stream, error),
         }
     }
 
-    /// Single conversations are held against the number that was asked for, everything else against the vendor's count.
-    fn verdict(&self, progress: &Progress) -> Verdict {
+    /// Compares single conversations with the number that was asked for, everything else with the vendor's count.
+    fn verdict(&self, run: &Run) -> Verdict {
+        let progress: &Progress = &run.progress;
         match &self.pull.selection {
             Selection::Conversations(ids) if progress.seen >= ids.len() as u64 => Verdict::Complete,
             Selection::Conversations(_) => Verdict::Short,
@@ -299,7 +375,7 @@ impl Puller {
         }
     }
 
-    /// Opens a second connection, by which conversations that have not changed are recognised without the writer.
+    /// Opens a second connection, by which records that have not changed are recognised without the writer.
     fn reader(&self) -> Option<Arc<Mutex<Archive>>> {
         Archive::open_to_read(&self.path).ok().map(|reader| Arc::new(Mutex::new(reader)))
     }
@@ -308,10 +384,9 @@ impl Puller {
         &self,
         work: impl FnOnce(&mut Archive) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        // Who waits for the archive holds no thread.
+        // Waiting for the archive holds no thread.
         let mut archive = Arc::clone(&self.writer).lock_owned().await;
-        let written = task::spawn_blocking(move || work(&mut archive));
-        written.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, "write", error)))
+        self.environment.workers.run("write to the archive", move || work(&mut archive)).await
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
@@ -323,4 +398,19 @@ impl Puller {
 fn named(error: Error, source: &SourceName) -> Error {
     let is_named = error.facts().iter().any(|(name, _)| *name == "source");
     if is_named { error } else { error.with("source", source) }
+}
+
+/// Returns whether an error of one stream keeps the next ones from being read: a refusal does not.
+fn ends_all_streams(error: &Error) -> bool {
+    error.is_transient() || matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted)
+}
+
+/// Says what to do about a refusal: the same key has just read the conversations.
+fn explained(error: Error) -> Error {
+    if !error.is_permanent() {
+        return error;
+    }
+    error.hint(
+        "the conversations are archived all the same; where your plan with the vendor has no such list, take `contacts = true` out of the source",
+    )
 }

@@ -1,63 +1,82 @@
-//! Archive to archive: every raw conversation and contact normalized again, without asking the vendor.
+//! Archive to archive: every raw record mapped again, without asking the vendor and without a key.
 
-use chatark_archive::{Archive, RunEnd, Start, SyncMode, Verdict};
-use chatark_core::Result;
+use std::sync::Arc;
+
+use chatark_archive::{Archive, RunEnd, SourceKey, Start, SyncMode, Verdict};
+use chatark_core::{Clock, Mapper, Origin, Result, Stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now;
-use crate::contacts::rebuild_contacts;
 use crate::cores::on_all_cores;
-use crate::outcome::{Event, Observer, Outcome};
-use crate::pull::Source;
+use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 
-/// How many conversations are in memory at a time.
+/// How many documents are in memory at a time.
 const PAGE: u32 = 512;
-const SCOPE: &str = "rebuild";
+/// The kind of these runs in the ledger, and their scope.
+const REBUILD: &str = "rebuild";
 
-/// Normalizes every archived conversation and contact of a source again and replaces the rows that come out differently.
+/// A source whose records can be mapped, with or without a connection to its vendor.
+#[derive(Debug, Clone)]
+pub struct Mapped {
+    /// Where its records come from.
+    pub origin: Arc<Origin>,
+    /// What maps them.
+    pub mapper: Arc<dyn Mapper>,
+}
+
+/// Maps every archived record of a source again and replaces the rows that come out differently.
 ///
 /// Works on all cores. Each page is a transaction; when `stop` is cancelled, the run ends after the current one.
 pub fn rebuild(
     archive: &mut Archive,
-    source: &Source,
+    source: &Mapped,
     observer: &dyn Observer,
+    clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<Outcome> {
     let name = &source.origin.source;
     let key = archive.source(&source.origin)?;
-    let start = Start { kind: SCOPE, scope: SCOPE, effort: SyncMode::Full, resume: None, at: now() };
-    let mut run = archive.begin_run(key, &start)?;
     observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
+    let main = rebuild_stream(archive, source, key, Stream::Conversations, observer, clock, stop)?;
+    let mut outcome = Outcome::of(name.clone(), main);
+    let others = Stream::ALL.iter().copied().filter(|stream| stream.document().is_some());
+    for stream in others.filter(|stream| *stream != Stream::Conversations) {
+        let is_empty = archive.stored(key, stream, 0, 1)?.0.is_empty();
+        if outcome.verdict == Verdict::Complete && !is_empty {
+            outcome.add(rebuild_stream(archive, source, key, stream, observer, clock, stop)?);
+        }
+    }
+    observer.event(name, &Event::Ended(&outcome));
+    Ok(outcome)
+}
+
+fn rebuild_stream(
+    archive: &mut Archive,
+    source: &Mapped,
+    key: SourceKey,
+    stream: Stream,
+    observer: &dyn Observer,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> Result<StreamOutcome> {
+    let mode = SyncMode::Full;
+    let start = Start { kind: REBUILD, stream, scope: REBUILD, mode, resume: None, at: clock.now() };
+    let mut run = archive.begin_run(key, &start)?;
     let mut after = 0;
     let verdict = loop {
         if stop.is_cancelled() {
             break Verdict::Interrupted;
         }
-        let (stored, last) = archive.stored(key, after, PAGE)?;
+        let (stored, last) = archive.stored(key, stream, after, PAGE)?;
         if stored.is_empty() {
             break Verdict::Complete;
         }
-        let rebuilt =
-            on_all_cores(stored, |stored| stored.normalize(|bytes| source.provider.normalize(bytes)))?;
+        let rebuilt = on_all_cores(stored, |stored| stored.rebuild(&*source.mapper))?;
         archive.replace(&mut run, &rebuilt)?;
-        observer.event(name, &Event::Committed(&run.progress));
+        if stream == Stream::Conversations {
+            observer.event(&source.origin.source, &Event::Committed(&run.progress));
+        }
         after = last;
     };
-    archive.end_run(&run, &RunEnd { verdict, error: None, at: now() })?;
-    let mut outcome = Outcome {
-        source: name.clone(),
-        verdict,
-        effort: SyncMode::Full,
-        progress: run.progress,
-        error: None,
-        resumable: false,
-        contacts: None,
-    };
-    if verdict == Verdict::Complete
-        && let Some(contacts) = rebuild_contacts(archive, source, key, || stop.is_cancelled())?
-    {
-        outcome = outcome.joined_by(contacts);
-    }
-    observer.event(name, &Event::Ended(&outcome));
-    Ok(outcome)
+    archive.end_run(&run, &RunEnd { verdict, error: None, at: clock.now() })?;
+    Ok(StreamOutcome { stream, verdict, mode, progress: run.progress, error: None, resumable: false })
 }

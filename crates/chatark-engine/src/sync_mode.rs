@@ -1,11 +1,15 @@
-//! How much of a source a pull reads: everything, what changed, or what began lately.
+//! How much of a stream a pull reads: everything, what changed, or what began lately.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chatark_archive::{Archive, SourceKey, Swept, SyncMode};
-use chatark_core::{ConversationId, Held, Increments, Known, PullRequest, Selection, Timestamp, Window};
+use chatark_core::{
+    ChangeDetection, HeldSummary, Known, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
+};
 
 const DAY_SECONDS: i64 = 86_400;
+/// How far before the last sweep changes are asked for again.
+const OVERLAP_SECONDS: i64 = 600;
 
 /// How often a source is read whole, and how far back in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +20,10 @@ pub struct Refresh {
     pub look_back_days: u32,
 }
 
-/// What is known of a source when a pull is planned.
+/// What is known of a stream when a pull is planned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SyncState {
-    pub(crate) increments: Increments,
+    pub(crate) changes: ChangeDetection,
     pub(crate) refresh: Refresh,
     /// The latest good sweeps of the same scope.
     pub(crate) swept: Swept,
@@ -30,7 +34,7 @@ pub(crate) struct SyncState {
 
 impl SyncState {
     /// Returns how much to read, and in which window.
-    pub(crate) fn plan(&self, request: &PullRequest) -> (SyncMode, Window) {
+    pub(crate) fn plan(&self, request: &ReadRequest) -> (SyncMode, Window) {
         let everything = (SyncMode::Full, request.window);
         if request.selection != Selection::All || self.refresh.full_sweep_days == 0 {
             return everything;
@@ -38,13 +42,24 @@ impl SyncState {
         if self.unfinished == Some(SyncMode::Full) || (request.is_whole() && self.is_full_due()) {
             return everything;
         }
-        match self.increments {
-            Increments::Summaries => (SyncMode::Changes, request.window),
-            Increments::LookBack if request.is_whole() => {
+        match self.changes {
+            ChangeDetection::Summaries => (SyncMode::Changes, request.window),
+            ChangeDetection::UpdatedSince if self.swept.any.is_some() => (SyncMode::Changes, request.window),
+            ChangeDetection::LookBack if request.is_whole() => {
                 self.looked_back().map_or(everything, |window| (SyncMode::Recent, window))
             }
-            Increments::LookBack => everything,
+            ChangeDetection::UpdatedSince | ChangeDetection::LookBack | ChangeDetection::Unsupported => {
+                everything
+            }
         }
+    }
+
+    /// Returns since when changes are asked for, where the vendor can be asked so.
+    ///
+    /// What changed shortly before the last sweep began is fetched again: the vendor may have listed it late.
+    pub(crate) fn updated_since(&self, mode: SyncMode) -> Option<Timestamp> {
+        let is_asked = mode == SyncMode::Changes && self.changes == ChangeDetection::UpdatedSince;
+        self.swept.any.filter(|_| is_asked)?.shifted(-OVERLAP_SECONDS)
     }
 
     fn is_full_due(&self) -> bool {
@@ -63,18 +78,19 @@ fn days(number: u32) -> i64 {
     i64::from(number) * DAY_SECONDS
 }
 
-/// What the archive holds of one source, for a provider that passes over what has not changed.
+/// What the archive holds of one stream of a source, for a provider that passes over what has not changed.
 #[derive(Debug)]
 pub(crate) struct KnownInArchive {
     pub(crate) reader: Arc<Mutex<Archive>>,
     pub(crate) key: SourceKey,
+    pub(crate) stream: Stream,
 }
 
 impl Known for KnownInArchive {
-    /// A doubt counts as not held: the conversation is fetched, and the writer looks again.
-    fn held(&self, ids: &[ConversationId]) -> Vec<Option<Held>> {
+    /// A doubt counts as not held: the record is fetched, and the writer looks again.
+    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.held(self.key, ids).unwrap_or_else(|_| vec![None; ids.len()])
+        reader.held(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
     }
 }
 
@@ -86,9 +102,9 @@ mod tests {
         Timestamp::from_epoch(1_790_000_000 + day * DAY_SECONDS).unwrap()
     }
 
-    fn standing(increments: Increments) -> SyncState {
+    fn state(changes: ChangeDetection) -> SyncState {
         SyncState {
-            increments,
+            changes,
             refresh: Refresh { full_sweep_days: 7, look_back_days: 30 },
             swept: Swept { full: Some(at(0)), any: Some(at(3)) },
             unfinished: None,
@@ -96,14 +112,14 @@ mod tests {
         }
     }
 
-    fn windowed() -> PullRequest {
-        PullRequest { window: Window { since: Some(at(-9)), until: None }, ..PullRequest::default() }
+    fn windowed() -> ReadRequest {
+        ReadRequest { window: Window { since: Some(at(-9)), until: None }, ..ReadRequest::default() }
     }
 
     #[test]
     fn what_changed_is_read_until_everything_is_due_again() {
-        let whole = PullRequest::default();
-        let held = standing(Increments::Summaries);
+        let whole = ReadRequest::default();
+        let held = state(ChangeDetection::Summaries);
         assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
         assert_eq!(SyncState { now: at(7), ..held }.plan(&whole).0, SyncMode::Full);
         assert_eq!(SyncState { swept: Swept::default(), ..held }.plan(&whole).0, SyncMode::Full);
@@ -115,13 +131,13 @@ mod tests {
             (SyncMode::Changes, windowed().window)
         );
         let selection = Selection::User("u".to_owned());
-        assert_eq!(held.plan(&PullRequest { selection, ..whole }).0, SyncMode::Full);
+        assert_eq!(held.plan(&ReadRequest { selection, ..whole }).0, SyncMode::Full);
     }
 
     #[test]
     fn a_look_back_counts_from_the_last_good_sweep() {
-        let whole = PullRequest::default();
-        let held = standing(Increments::LookBack);
+        let whole = ReadRequest::default();
+        let held = state(ChangeDetection::LookBack);
         let window = Window { since: Some(at(-27)), until: None };
         assert_eq!(held.plan(&whole), (SyncMode::Recent, window));
         // A day later, with nothing finished in between, it is the same window.
@@ -131,10 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn a_vendor_that_lists_changes_is_asked_for_those_since_shortly_before_the_last_sweep() {
+        let whole = ReadRequest::default();
+        let held = state(ChangeDetection::UpdatedSince);
+        assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
+        assert_eq!(held.updated_since(SyncMode::Changes), at(3).shifted(-600));
+        assert_eq!(held.updated_since(SyncMode::Full), None);
+        let never = SyncState { swept: Swept { full: Some(at(0)), any: None }, ..held };
+        assert_eq!(never.plan(&whole).0, SyncMode::Full);
+        assert_eq!(state(ChangeDetection::Unsupported).plan(&whole).0, SyncMode::Full);
+    }
+
+    #[test]
     fn an_unfinished_sweep_of_everything_is_finished_first() {
-        for increments in [Increments::Summaries, Increments::LookBack] {
-            let held = SyncState { unfinished: Some(SyncMode::Full), ..standing(increments) };
-            assert_eq!(held.plan(&PullRequest::default()), (SyncMode::Full, Window::default()));
+        for changes in [ChangeDetection::Summaries, ChangeDetection::LookBack] {
+            let held = SyncState { unfinished: Some(SyncMode::Full), ..state(changes) };
+            assert_eq!(held.plan(&ReadRequest::default()), (SyncMode::Full, Window::default()));
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The proof of an archive: offline by its own hashes, rows and counts, and live by the vendors' counts.
 
-use std::sync::Arc;
-
-use chatark_archive::{Archive, Checked, CheckedContact, Fault, Part, SourceKey};
-use chatark_core::{Error, ErrorKind, Provider, PullRequest, Result, SourceName, Window};
+use chatark_archive::{Archive, Checked, Fault, Part, SourceKey};
+use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
 use tokio_util::sync::CancellationToken;
 
 use crate::cores::on_all_cores;
 use crate::pull::Source;
+use crate::rebuild::Mapped;
 
 /// How many versions are in memory at a time, at most.
 const PAGE: u32 = 512;
@@ -53,43 +52,44 @@ pub struct SourceVerification {
 /// One version that is not as it should be.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The conversation, where it is one.
+    /// The conversation, where it is one or a part of one.
     pub conversation: Option<String>,
     /// The list and the id of the contact, where it is one, such as `leads/4711`.
     pub contact: Option<String>,
     /// The version, from 1.
     pub version: i64,
     /// What is wrong.
-    pub what: &'static str,
+    pub what: String,
 }
 
 impl SourceVerification {
     fn note(&mut self, checked: &Checked) {
         self.versions += 1;
         self.bytes += checked.size;
-        self.conversations += u64::from(checked.is_shown);
+        let kind = checked.stream.and_then(Stream::document);
+        let thing = match kind {
+            Some(DocumentKind::Conversation) => "conversation",
+            Some(DocumentKind::Contact) => "contact",
+            None => "message",
+        };
+        match kind {
+            Some(DocumentKind::Conversation) => self.conversations += u64::from(checked.is_shown),
+            Some(DocumentKind::Contact) => self.contacts += u64::from(checked.is_shown),
+            None => {}
+        }
         let what = match checked.fault {
             None => return,
-            Some(Fault::Bytes(damage)) => damage.as_str(),
-            Some(Fault::Row) => "the row of a conversation cannot be read",
-            Some(Fault::Outdated) => "the row of a conversation is not what its bytes come to",
+            Some(Fault::Bytes(damage)) => format!("the archived bytes of a {thing} {}", damage.as_str()),
+            Some(Fault::Row) => format!("the row of a {thing} cannot be read"),
+            Some(Fault::Outdated) => format!("the row of a {thing} is not what its bytes come to"),
         };
-        let conversation = Some(checked.id.to_string());
-        self.find(checked.fault, Finding { conversation, contact: None, version: checked.version, what });
-    }
-
-    fn note_contact(&mut self, checked: &CheckedContact) {
-        self.versions += 1;
-        self.bytes += checked.size;
-        self.contacts += u64::from(checked.is_latest);
-        let what = match checked.fault {
-            None => return,
-            Some(Fault::Bytes(damage)) => damage.of_contact(),
-            Some(Fault::Row) => "the row of a contact cannot be read",
-            Some(Fault::Outdated) => "the row of a contact is not what its bytes come to",
+        let (conversation, contact) = match (kind, checked.stream) {
+            (Some(DocumentKind::Contact), Some(stream)) => {
+                (None, Some(format!("{}/{}", stream.as_str(), checked.id)))
+            }
+            _ => (Some(checked.parent.as_ref().unwrap_or(&checked.id).to_string()), None),
         };
-        let contact = Some(format!("{}/{}", checked.list, checked.id));
-        self.find(checked.fault, Finding { conversation: None, contact, version: checked.version, what });
+        self.find(checked.fault, Finding { conversation, contact, version: checked.version, what });
     }
 
     fn find(&mut self, fault: Option<Fault>, finding: Finding) {
@@ -103,12 +103,12 @@ impl SourceVerification {
 
 /// Checks the structure of the file, then each source: bytes, rows, and where all of it is checked the counts.
 ///
-/// Sources that are not in `configured` have no mapper: their bytes are checked, and their rows as far as they can
-/// be read. Writes nothing, and holds a few megabytes or the largest conversation.
+/// Sources without a mapper: their bytes are checked, and their rows as far as they can be read. Writes nothing, and
+/// holds a few megabytes or the largest document.
 pub fn verify(
     archive: &Archive,
     names: &[SourceName],
-    configured: &[Source],
+    configured: &[Mapped],
     part: Part,
     stop: &CancellationToken,
 ) -> Result<Verification> {
@@ -122,15 +122,15 @@ pub fn verify(
         if !names.is_empty() && !names.contains(&source) {
             continue;
         }
-        let configured = configured.iter().find(|configured| configured.origin.source == source);
-        let provider = configured.map(|configured| Arc::clone(&configured.provider));
+        let known = configured.iter().find(|configured| configured.origin.source == source);
+        let mapper = known.map(|found| &*found.mapper);
         let mut found = SourceVerification {
             source,
             conversations: 0,
             contacts: 0,
             versions: 0,
             bytes: 0,
-            is_configured: provider.is_some(),
+            is_configured: mapper.is_some(),
             counts: Vec::new(),
             damaged: 0,
             outdated: 0,
@@ -139,9 +139,7 @@ pub fn verify(
         if part == Part::WHOLE {
             found.counts = archive.counts(key)?;
         }
-        let provider = provider.as_deref();
-        let finished = versions(archive, key, part, provider, &mut found, stop)?
-            && contact_versions(archive, key, part, provider, &mut found, stop)?;
+        let finished = versions(archive, key, part, mapper, &mut found, stop)?;
         verification.sources.push(found);
         if !finished {
             verification.interrupted = true;
@@ -151,49 +149,13 @@ pub fn verify(
     Ok(verification)
 }
 
-/// Checks every version of a source, and returns whether it came to the end.
+/// Checks every version of a source, page after page on all cores, and returns whether it came to the end.
 fn versions(
     archive: &Archive,
     key: SourceKey,
     part: Part,
-    provider: Option<&dyn Provider>,
+    mapper: Option<&dyn Mapper>,
     found: &mut SourceVerification,
-    stop: &CancellationToken,
-) -> Result<bool> {
-    each_page(
-        |after| archive.versions(key, part, after, PAGE),
-        |version| version.check(provider.map(|provider| |bytes: &[u8]| provider.normalize(bytes))),
-        |checked| found.note(checked),
-        stop,
-    )
-}
-
-/// Checks every version of a source's contacts, and returns whether it came to the end.
-fn contact_versions(
-    archive: &Archive,
-    key: SourceKey,
-    part: Part,
-    provider: Option<&dyn Provider>,
-    found: &mut SourceVerification,
-    stop: &CancellationToken,
-) -> Result<bool> {
-    each_page(
-        |after| archive.contact_versions(key, part, after, PAGE),
-        |version| {
-            version.check(
-                provider.map(|provider| move |list, bytes: &[u8]| provider.normalize_contact(list, bytes)),
-            )
-        },
-        |checked| found.note_contact(checked),
-        stop,
-    )
-}
-
-/// Reads page after page, checks each on all cores, and returns whether it came to the end.
-fn each_page<T: Send, C: Send>(
-    read: impl Fn(i64) -> Result<(Vec<T>, i64)>,
-    check: impl Fn(T) -> C + Sync,
-    mut note: impl FnMut(&C),
     stop: &CancellationToken,
 ) -> Result<bool> {
     let mut after = 0;
@@ -201,11 +163,14 @@ fn each_page<T: Send, C: Send>(
         if stop.is_cancelled() {
             return Ok(false);
         }
-        let (page, last) = read(after)?;
+        let (page, last) = archive.versions(key, part, after, PAGE)?;
         if page.is_empty() {
             return Ok(true);
         }
-        on_all_cores(page, |version| Ok(check(version)))?.iter().for_each(&mut note);
+        let checked = on_all_cores(page, |version| Ok(version.check(mapper)))?;
+        for checked in &checked {
+            found.note(checked);
+        }
         after = last;
     }
 }
@@ -233,10 +198,11 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
         let error = Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of it yet");
         return Err(named(error).hint("run `chatark pull` first"));
     };
-    let whole = PullRequest::default();
-    let swept = archive.swept(key, &whole.scope())?.any;
-    let until = swept.filter(|_| source.provider.descriptor().reports_total);
-    let request = PullRequest { window: Window { since: None, until }, ..whole };
+    let main = source.provider.descriptor().main_stream();
+    let whole = ReadRequest { stream: main.stream, ..ReadRequest::default() };
+    let swept = archive.swept(key, main.stream, &whole.scope())?.any;
+    let until = swept.filter(|_| main.reports_total);
+    let request = ReadRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(named)?;
     let held = archive.held_before(key, until)?;
     Ok(Recount { counted: estimate.conversations, held, notes: estimate.notes })

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, Result, Timestamp};
+use chatark_core::{Clock, Error, Result};
 use chatark_target::{DataKind, LossRow, Target};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub struct Job {
     /// What goes of them.
     pub order: Order,
     /// Tells the time.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
 }
 
 /// Is told how far a migration is.

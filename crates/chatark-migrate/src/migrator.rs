@@ -251,7 +251,7 @@ impl Migrator {
 
     /// Waits until the latest request without an answer must have had its effect.
     async fn settle(&self, progress: &KindProgress) -> Result<()> {
-        let seconds = progress.doubtful_since.map_or(0.0, |since| (self.job.clock)().seconds_since(since));
+        let seconds = progress.doubtful_since.map_or(0.0, |since| self.job.clock.now().seconds_since(since));
         self.job.target.settle(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await
     }
 
@@ -317,7 +317,7 @@ impl Migrator {
                 Some(outcome) = under_way.next(), if !under_way.is_empty() => {
                     has_worked |= outcome.written > 0;
                     if !outcome.doubtful.is_empty() {
-                        progress.doubtful_since = Some((self.job.clock)());
+                        progress.doubtful_since = Some(self.job.clock.now());
                     }
                     ended = ended.or(progress.add(outcome));
                     self.progress.advance(kind, &progress.tally);
@@ -596,7 +596,7 @@ impl Migrator {
         ids: &[Option<String>],
         error: Option<&Error>,
     ) -> Result<()> {
-        let now = (self.job.clock)();
+        let now = self.job.clock.now();
         let row = |(at, item): (usize, &OutboundItem)| Transfer {
             error: error.map(ToString::to_string),
             ..transfer(item, state, ids.get(at).cloned().flatten(), now)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chatark_core::{ArchivedConversation, Contact, ContactList, ListedContact, Origin};
+use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Stream};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
 
 use crate::person::Identities;
@@ -23,7 +23,7 @@ impl People {
     pub(crate) fn meet(
         &mut self,
         origin: &Origin,
-        list: ContactList,
+        list: Stream,
         entry: &ListedContact,
         loss_report: &mut LossReport,
     ) {

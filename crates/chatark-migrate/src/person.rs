@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{ArchivedConversation, Contact, ContactList, ListedContact, Origin, Result, SourceName};
+use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Result, SourceName, Stream};
 
 /// What is known of who is who, over all that the archive has of some sources.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Identities {
     }
 
     /// Returns the key of somebody whom a vendor lists; `None` where nothing is known at all.
-    pub(crate) fn listed(&self, origin: &Origin, list: ContactList, entry: &ListedContact) -> Option<String> {
+    pub(crate) fn listed(&self, origin: &Origin, list: Stream, entry: &ListedContact) -> Option<String> {
         let id = || ids(origin, list, entry).next();
         let known = address(&entry.contact).or_else(|| number(&entry.contact)).or_else(id);
         known.map(|key| self.resolved(key))
@@ -84,10 +84,10 @@ impl Identities {
 }
 
 /// Returns the ids of an entry. Those of contacts are what conversations may know them by, those of leads are not.
-fn ids(origin: &Origin, list: ContactList, entry: &ListedContact) -> impl Iterator<Item = String> {
+fn ids(origin: &Origin, list: Stream, entry: &ListedContact) -> impl Iterator<Item = String> {
     let of_list = |id: &String| match list {
-        ContactList::Contacts => within(origin, id),
-        ContactList::Leads => within(origin, &format!("{}/{id}", list.as_str())),
+        Stream::Contacts => within(origin, id),
+        list => within(origin, &format!("{}/{id}", list.as_str())),
     };
     let external = entry.external_id.as_ref().map(|id| within(origin, id));
     external.into_iter().chain(entry.id.as_ref().map(of_list))

@@ -1,7 +1,7 @@
 //! Which conversations go.
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{ArchivedConversation, ContactList, Feedback, ListedContact, Origin, Result, Status};
+use chatark_core::{ArchivedConversation, Feedback, ListedContact, Origin, Result, Status, Stream};
 
 /// Which conversations of the archive are carried over. The default is all of them.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ impl Selection {
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
-        mut take: impl FnMut(&Origin, ContactList, &ListedContact),
+        mut take: impl FnMut(&Origin, Stream, &ListedContact),
     ) -> Result<()> {
         let asks_more = self.filter.channel.is_some()
             || self.status.is_some()

@@ -1,7 +1,7 @@
 //! What a migration can go to, as files.
 
 use chatark_archive::Archive;
-use chatark_core::{ArchivedConversation, ContactList, ListedContact, Origin, Result};
+use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream};
 use chatark_target::LossReport;
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ impl Item {
 /// Turns conversations into items.
 pub(crate) trait Mapper {
     /// Takes somebody whom a vendor lists apart from conversations, before the first conversation comes.
-    fn meet(&mut self, _: &Origin, _: ContactList, _: &ListedContact, _: &mut LossReport) {}
+    fn meet(&mut self, _: &Origin, _: Stream, _: &ListedContact, _: &mut LossReport) {}
 
     /// Returns what a conversation becomes, and notes what of it does not arrive.
     fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>>;

@@ -1,26 +1,49 @@
 //! People whom a vendor lists apart from conversations.
 
-use bytes::Bytes;
-use chatark_archive::{CheckedContact, Damage, Fault, Part, PreparedContact, Run, RunEnd, Verdict};
+use chatark_archive::{
+    Archive, Checked, Damage, EncodedDocument, Fault, Gone, HashedDocument, Part, Progress, Run, RunEnd,
+    SourceKey, Verdict, WriteOp,
+};
 use chatark_core::{
-    Contact, ContactList, Error, ErrorKind, Issue, IssueKind, ListedContact, PageMetadata, RawContact,
-    Result, SourceName, Timestamp,
+    Checkpoint, Contact, Document, Error, ErrorKind, HeldSummary, Issue, IssueKind, ListedContact, Mapper,
+    PageMetadata, Record, RecordId, Result, SourceName, Stream, Surface, Timestamp,
 };
 use serde_json::json;
 
-use crate::support::{House, noon, start};
-
-type Mapper = fn(ContactList, &[u8]) -> Result<(ListedContact, Vec<Issue>)>;
+use crate::support::{Fixed, House, Lines, all, at, cursor, noon, record, start, start_of, written};
 
 /// A mapper whose vendor sends a name, and after it words that nobody knows; `!` cannot be read.
-fn mapped(list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
+#[derive(Debug)]
+struct Names;
+
+/// The same of a later version: `! ` in front is passed over, and names are in capitals.
+#[derive(Debug)]
+struct Capitals;
+
+impl Mapper for Names {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let (listed, issues) = mapped(records[0].stream, &records[0].bytes)?;
+        Ok((Document::Contact(listed), issues))
+    }
+}
+
+impl Mapper for Capitals {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let text = std::str::from_utf8(&records[0].bytes).unwrap();
+        let (mut listed, issues) = mapped(records[0].stream, text.trim_start_matches("! ").as_bytes())?;
+        listed.contact.name = listed.contact.name.map(|name| name.to_uppercase());
+        Ok((Document::Contact(listed), issues))
+    }
+}
+
+fn mapped(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
     let text = std::str::from_utf8(raw).unwrap();
     if text.starts_with('!') {
         return Err(Error::new(ErrorKind::Malformed, "read a record", "the record is no object"));
     }
     let mut words = text.split(' ');
     let mut listed =
-        ListedContact { external_id: Some(list.as_str().to_uppercase()), ..ListedContact::default() };
+        ListedContact { external_id: Some(stream.as_str().to_uppercase()), ..ListedContact::default() };
     listed.contact.name = words.next().map(str::to_owned);
     listed.contact.id = Some("not this one".to_owned());
     let mut issues = Vec::new();
@@ -31,30 +54,73 @@ fn mapped(list: ContactList, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> 
     Ok((listed, issues))
 }
 
-fn person(list: ContactList, id: Option<&str>, text: &str) -> PreparedContact {
-    let bytes = Bytes::copy_from_slice(text.as_bytes());
-    PreparedContact::new(&RawContact { list, id: id.map(str::to_owned), bytes }, mapped).unwrap()
+/// A person of a list, who can be committed in a run of that list.
+#[derive(Clone)]
+struct Person {
+    stream: Stream,
+    encoded: EncodedDocument,
 }
 
-fn lead(id: &str, text: &str) -> PreparedContact {
-    person(ContactList::Leads, Some(id), text)
+fn person(stream: Stream, id: Option<&str>, text: &str) -> Person {
+    understood(stream, id, text, &Names)
 }
 
-fn contact(id: &str, text: &str) -> PreparedContact {
-    person(ContactList::Contacts, Some(id), text)
+fn understood(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> Person {
+    let own = record(stream, None, id, Surface::Export, text);
+    let encoded = HashedDocument::new(own, Vec::new()).encode(mapper).unwrap();
+    Person { stream, encoded }
 }
+
+fn lead(id: &str, text: &str) -> Person {
+    person(Stream::Leads, Some(id), text)
+}
+
+fn contact(id: &str, text: &str) -> Person {
+    person(Stream::Contacts, Some(id), text)
+}
+
+const LISTS: [Stream; 2] = [Stream::Leads, Stream::Contacts];
 
 impl House {
-    fn run_of_contacts(&mut self, source: &str) -> Run {
+    fn run_of_list(&mut self, source: &str, stream: Stream) -> Run {
         let source = self.source(source);
-        self.archive.begin_run(source, &start("contacts", "contacts", None)).unwrap()
+        self.archive.begin_run(source, &start_of(stream, "pull", stream.as_str(), None)).unwrap()
     }
 
-    /// Writes people of the source `shop`, in a run of their own.
-    fn people(&mut self, batch: &[PreparedContact]) -> Run {
-        let mut run = self.run_of_contacts("shop");
-        self.archive.commit_contacts(&mut run, batch, &PageMetadata::default(), noon()).unwrap();
-        run
+    fn try_people(&mut self, run: &mut Run, batch: &[Person], place: &Checkpoint) -> Result<()> {
+        let batch = batch.iter().map(|person| WriteOp::Write(Box::new(person.encoded.clone()))).collect();
+        self.archive.commit(run, batch, place, &PageMetadata::default(), &Names, noon())
+    }
+
+    /// Writes people of a source, those of each list in a run of their own, and returns the counts of all runs.
+    fn people_of(&mut self, source: &str, batch: &[Person]) -> Progress {
+        let mut sum = Progress::default();
+        for stream in LISTS {
+            let batch: Vec<_> = batch.iter().filter(|person| person.stream == stream).cloned().collect();
+            if batch.is_empty() {
+                continue;
+            }
+            let mut run = self.run_of_list(source, stream);
+            self.try_people(&mut run, &batch, &Checkpoint::None).unwrap();
+            for (total, of_run) in [
+                (&mut sum.received, run.progress.received),
+                (&mut sum.seen, run.progress.seen),
+                (&mut sum.repeated, run.progress.repeated),
+                (&mut sum.added, run.progress.added),
+                (&mut sum.changed, run.progress.changed),
+                (&mut sum.unchanged, run.progress.unchanged),
+                (&mut sum.unreadable, run.progress.unreadable),
+                (&mut sum.issues, run.progress.issues),
+            ] {
+                *total += of_run;
+            }
+        }
+        sum
+    }
+
+    /// Writes people of the source `shop`.
+    fn people(&mut self, batch: &[Person]) -> Progress {
+        self.people_of("shop", batch)
     }
 
     fn listed(&self, sources: &[&str]) -> Vec<(String, ListedContact)> {
@@ -72,17 +138,26 @@ impl House {
         self.listed(&[]).into_iter().map(|(_, listed)| listed.contact.name.unwrap_or_default()).collect()
     }
 
-    fn checked(&mut self, part: Part) -> Vec<CheckedContact> {
+    fn checked(&mut self, part: Part) -> Vec<Checked> {
         let source = self.source("shop");
         let (mut checked, mut after) = (Vec::new(), 0);
         loop {
-            let (page, last) = self.archive.contact_versions(source, part, after, 2).unwrap();
+            let (page, last) = self.archive.versions(source, part, after, 2).unwrap();
             if page.is_empty() {
                 return checked;
             }
-            checked.extend(page.into_iter().map(|stored| stored.check(Some(mapped))));
+            checked.extend(page.into_iter().map(|version| version.check(Some(&Names))));
             after = last;
         }
+    }
+
+    /// Returns the ids of a list that are marked as missing.
+    fn missing_of(&self, stream: Stream) -> Vec<String> {
+        let beside = self.beside();
+        let sql = "SELECT id FROM contact WHERE stream = ?1 AND missing_since IS NOT NULL ORDER BY id";
+        let mut statement = beside.prepare(sql).unwrap();
+        let ids = statement.query_map([stream.as_str()], |row| row.get(0)).unwrap();
+        ids.map(std::result::Result::unwrap).collect()
     }
 }
 
@@ -90,27 +165,23 @@ impl House {
 fn who_is_held_with_the_same_bytes_is_not_written_and_other_bytes_are_a_version() {
     let mut house = House::new();
     let first = house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
-    assert_eq!((first.progress.added, first.progress.seen, first.progress.issues), (2, 2, 1));
+    assert_eq!((first.added, first.seen, first.issues), (2, 2, 1));
     let before = house.listed(&[]);
 
     let again = house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
-    assert_eq!((again.progress.unchanged, again.progress.added, again.progress.issues), (2, 0, 0));
+    assert_eq!((again.unchanged, again.added, again.issues), (2, 0, 0));
     assert_eq!(house.count("SELECT count(*) FROM listed_contact"), 2);
     assert_eq!(house.listed(&[]), before);
 
-    let changed = house.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
-    let progress = &changed.progress;
+    let progress = house.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
     assert_eq!((progress.changed, progress.unchanged, progress.added, progress.seen), (1, 1, 1, 3));
     assert_eq!(house.names(), ["Alan", "Augusta", "Grace"]);
-    let versions = "SELECT group_concat(version || ' ' || is_latest || ' ' || name, ', ') FROM
-        (SELECT * FROM listed_contact WHERE list = 'leads' AND id = '1' ORDER BY version)";
-    let told: String = house.beside().query_row(versions, [], |row| row.get(0)).unwrap();
-    assert_eq!(told, "1 0 Ada, 2 1 Augusta");
+    assert_eq!(versions_of(&house, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(told));
     // The bytes of every version are there as they were sent.
     assert_eq!(house.count("SELECT sum(size) FROM listed_contact"), 3 + 7 + 9 + 4);
 
     // What changes back is a third version, since that is what happened.
-    assert_eq!(house.people(&[lead("1", "Ada")]).progress.changed, 1);
+    assert_eq!(house.people(&[lead("1", "Ada")]).changed, 1);
     assert_eq!(house.count("SELECT max(version) FROM listed_contact"), 3);
     assert_eq!(house.names(), ["Alan", "Ada", "Grace"]);
     assert_eq!(house.archive.status().unwrap()[0].contacts, 3);
@@ -135,17 +206,12 @@ fn people_come_back_as_they_were_understood_in_order() {
         updated_at: at(1_704_153_600),
         extra: serde_json::Map::from_iter([("custom_attributes".to_owned(), json!({"n": 0.1, "x": [null]}))]),
     };
-    let raw = RawContact {
-        list: ContactList::Contacts,
-        id: whole.id.clone(),
-        bytes: Bytes::from_static(b"whatever it was"),
-    };
-    let prepared = PreparedContact::new(&raw, |_, _| Ok((whole.clone(), Vec::new()))).unwrap();
+    let mapper = Fixed(Document::Contact(whole.clone()));
+    let prepared = understood(Stream::Contacts, Some("b"), "whatever it was", &mapper);
 
     let mut house = House::new();
     house.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
-    let mut run = house.run_of_contacts("a-shop");
-    house.archive.commit_contacts(&mut run, &[lead("z", "Eve")], &PageMetadata::default(), noon()).unwrap();
+    house.people_of("a-shop", &[lead("z", "Eve")]);
 
     let told: Vec<_> = house
         .listed(&[])
@@ -166,16 +232,15 @@ fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
     let odd = || {
         vec![
             lead("1", "!"),
-            person(ContactList::Leads, None, "Nobody"),
-            person(ContactList::Leads, None, "Anybody"),
-            person(ContactList::Leads, None, "Nobody"),
+            person(Stream::Leads, None, "Nobody"),
+            person(Stream::Leads, None, "Anybody"),
+            person(Stream::Leads, None, "Nobody"),
         ]
     };
-    let run = house.people(&odd());
-    let progress = &run.progress;
+    let progress = house.people(&odd());
     assert_eq!((progress.added, progress.unreadable, progress.unchanged), (3, 1, 1));
     assert_eq!((progress.received, progress.seen, progress.repeated), (4, 3, 1));
-    assert_eq!(house.people(&odd()).progress.added, 0);
+    assert_eq!(house.people(&odd()).added, 0);
     let unreadable = house.listed(&[]).remove(0).1;
     assert_eq!(unreadable.id.as_deref(), Some("1"));
     assert_eq!(serde_json::Value::Object(unreadable.extra), json!({"unreadable": "the record is no object"}));
@@ -194,8 +259,8 @@ fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
 fn issues_name_the_list_and_an_unchanged_person_has_none() {
     let mut house = House::new();
     house.people(&[lead("1", "Ada nickname"), lead("2", "Grace nickname"), contact("1", "Alan nickname")]);
-    let run = house.people(&[lead("1", "Ada nickname")]);
-    assert_eq!(run.progress.issues, 0);
+    let again = house.people(&[lead("1", "Ada nickname")]);
+    assert_eq!(again.issues, 0);
     let mut places: Vec<_> = house
         .archive
         .issues()
@@ -210,29 +275,38 @@ fn issues_name_the_list_and_an_unchanged_person_has_none() {
 
 #[test]
 fn a_batch_that_fails_leaves_nothing() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada")]);
-    house
-        .beside()
-        .execute_batch("CREATE TRIGGER t BEFORE INSERT ON listed_contact WHEN new.id = '9' BEGIN SELECT RAISE(ABORT, 'no'); END")
-        .unwrap();
-    let mut run = house.run_of_contacts("shop");
-    let before = run.progress.clone();
-    let batch = [lead("1", "Augusta"), lead("9", "Grace")];
-    house.archive.commit_contacts(&mut run, &batch, &PageMetadata::default(), noon()).unwrap_err();
-    assert_eq!((run.progress, house.names()), (before, vec!["Ada".to_owned()]));
-    assert_eq!(house.count("SELECT count(*) FROM listed_contact WHERE is_latest = 1"), 1);
+    for table in ["contact", "raw"] {
+        let mut house = House::new();
+        house.people(&[lead("1", "Ada")]);
+        house
+            .beside()
+            .execute_batch(&format!(
+                "CREATE TRIGGER t BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+            ))
+            .unwrap();
+        let mut run = house.run_of_list("shop", Stream::Leads);
+        let before = run.progress.clone();
+        let batch = [lead("9", "Grace"), lead("1", "Augusta")];
+        house.try_people(&mut run, &batch, &at(1)).unwrap_err();
+        assert_eq!((&run.progress, house.names()), (&before, vec!["Ada".to_owned()]), "{table}");
+        assert_eq!(house.count("SELECT count(*) FROM listed_contact"), 1, "{table}");
+        assert_eq!(house.count("SELECT count(*) FROM record"), 1, "{table}");
+        assert_eq!(house.archive.unfinished(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
+    }
 }
 
 #[test]
 fn whatever_is_spoilt_is_found() {
+    const FIRST: &str = "WHERE version = 1 AND record_key = (SELECT record_key FROM record WHERE stream = 'leads' AND id = '1')";
     for (sql, fault) in [
-        ("sha256 = zeroblob(32) WHERE id = '1' AND version = 1", Fault::Bytes(Damage::Hash)),
-        ("size = size + 1 WHERE id = '1' AND version = 1", Fault::Bytes(Damage::Size)),
-        ("zstd = x'00' WHERE id = '1' AND version = 1", Fault::Bytes(Damage::Compression)),
-        ("name = 'x' WHERE id = '1' AND version = 2", Fault::Outdated),
-        ("extra = 'x' WHERE id = '1' AND version = 2", Fault::Row),
-        ("list = 'friends' WHERE id = '1' AND version = 2", Fault::Row),
+        (format!("raw SET sha256 = zeroblob(32) {FIRST}"), Fault::Bytes(Damage::Hash)),
+        (format!("raw SET size = size + 1 {FIRST}"), Fault::Bytes(Damage::Size)),
+        (format!("raw SET zstd = x'00' {FIRST}"), Fault::Bytes(Damage::Compression)),
+        ("contact SET name = 'x' WHERE id = '1'".to_owned(), Fault::Outdated),
+        ("contact SET raw_version = 1 WHERE id = '1'".to_owned(), Fault::Outdated),
+        ("contact SET extra = 'x' WHERE id = '1'".to_owned(), Fault::Row),
+        ("contact SET stream = 'friends' WHERE id = '1'".to_owned(), Fault::Row),
+        ("contact SET stream = 'contacts' WHERE id = '1'".to_owned(), Fault::Row),
     ] {
         let mut house = House::new();
         house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
@@ -243,12 +317,21 @@ fn whatever_is_spoilt_is_found() {
         let of_parts = (1..=3).map(|number| house.checked(Part { number, of: 3 }).len()).sum::<usize>();
         assert_eq!(of_parts, 3, "each version is in one part");
 
-        assert_eq!(house.beside().execute(&format!("UPDATE listed_contact SET {sql}"), []).unwrap(), 1);
+        assert_eq!(house.beside().execute(&format!("UPDATE {sql}"), []).unwrap(), 1);
         let found: Vec<_> = house.checked(Part::WHOLE);
         let faults: Vec<_> = found.iter().filter(|checked| checked.fault.is_some()).collect();
         assert_eq!(faults.len(), 1, "{sql}: {found:?}");
         assert_eq!((faults[0].fault, faults[0].id.as_str()), (Some(fault), "1"), "{sql}");
     }
+}
+
+#[test]
+fn a_record_of_a_stream_that_nobody_knows_is_a_fault() {
+    let mut house = House::new();
+    house.people(&[lead("1", "Ada"), lead("2", "Grace")]);
+    house.beside().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
+    let faults: Vec<_> = house.checked(Part::WHOLE).into_iter().map(|checked| checked.fault).collect();
+    assert_eq!(faults, [Some(Fault::Row), None]);
 }
 
 /// A byte that flipped in the middle of what is stored.
@@ -261,12 +344,12 @@ fn a_flipped_byte_is_found() {
     for at in [whole.len() / 2, whole.len() - 1] {
         let mut spoilt = whole.clone();
         spoilt[at] ^= 0x10;
-        house.beside().execute("UPDATE listed_contact SET zstd = ?1", [&spoilt]).unwrap();
+        house.beside().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
         let found = house.checked(Part::WHOLE);
         assert!(matches!(found[0].fault, Some(Fault::Bytes(_))), "{at}: {found:?}");
         let source = house.source("shop");
-        let stored = house.archive.stored_contacts(source, 0, 10).unwrap().0.remove(0);
-        let error = stored.normalize(mapped).unwrap_err();
+        let stored = house.archive.stored(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
+        let error = stored.rebuild(&Names).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
         assert!(error.to_string().contains("the archived bytes of a contact"), "{error}");
         assert!(error.to_string().ends_with("(contact=leads/1)"), "{error}");
@@ -274,18 +357,23 @@ fn a_flipped_byte_is_found() {
 }
 
 #[test]
-fn a_person_who_does_not_show_the_latest_version_is_counted() {
-    for is_latest in ["0", "1", "2 - version"] {
+fn a_person_whose_row_shows_no_version_that_is_there_is_counted() {
+    for version in ["0", "3"] {
         let mut house = House::new();
         house.people(&[lead("1", "Ada"), contact("1", "Alan")]);
         house.people(&[lead("1", "Augusta")]);
         let source = house.source("shop");
         assert_eq!(house.archive.counts(source).unwrap(), Vec::<String>::new());
-        let sql = format!("UPDATE listed_contact SET is_latest = {is_latest} WHERE list = 'leads'");
+        let sql = format!("UPDATE contact SET raw_version = {version} WHERE stream = 'leads'");
         house.beside().execute(&sql, []).unwrap();
         let faults = house.archive.counts(source).unwrap();
-        assert_eq!(faults, ["1 contacts do not show their latest version, and it alone"], "{sql}");
+        assert_eq!(faults, ["1 contacts have no bytes that their row was made from"], "{sql}");
     }
+    let mut house = House::new();
+    house.people(&[lead("1", "Ada"), contact("1", "Alan")]);
+    house.beside().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
+    let source = house.source("shop");
+    assert_eq!(house.archive.counts(source).unwrap(), ["1 records have no row"]);
 }
 
 #[test]
@@ -293,37 +381,38 @@ fn rows_are_made_anew_from_the_latest_bytes() {
     let mut house = House::new();
     house.people(&[lead("1", "Ada"), lead("2", "Grace new"), contact("3", "! no")]);
     house.people(&[lead("1", "Augusta")]);
-    let mut other = |mapper: Mapper| {
+    let mut rebuild = |mapper: &dyn Mapper| {
         let source = house.source("shop");
-        let mut run = house.archive.begin_run(source, &start("rebuild", "contacts", None)).unwrap();
-        let mut after = 0;
-        loop {
-            let (stored, last) = house.archive.stored_contacts(source, after, 2).unwrap();
-            if stored.is_empty() {
-                break (run.progress, house.names());
+        let mut sum = Progress::default();
+        for stream in LISTS {
+            let mut run =
+                house.archive.begin_run(source, &start_of(stream, "rebuild", "rebuild", None)).unwrap();
+            let mut after = 0;
+            loop {
+                let (stored, last) = house.archive.stored(source, stream, after, 1).unwrap();
+                if stored.is_empty() {
+                    break;
+                }
+                let rebuilt: Vec<_> =
+                    stored.into_iter().map(|stored| stored.rebuild(mapper).unwrap()).collect();
+                house.archive.replace(&mut run, &rebuilt).unwrap();
+                after = last;
             }
-            let rebuilt: Vec<_> =
-                stored.into_iter().map(|stored| stored.normalize(mapper).unwrap()).collect();
-            house.archive.replace_contacts(&mut run, &rebuilt).unwrap();
-            after = last;
+            sum.unchanged += run.progress.unchanged;
+            sum.changed += run.progress.changed;
+            sum.unreadable += run.progress.unreadable;
+            sum.issues += run.progress.issues;
         }
+        (sum, house.names())
     };
-    let (progress, names) = other(mapped);
+    let (progress, names) = rebuild(&Names);
     assert_eq!((progress.unchanged, progress.changed, progress.unreadable), (3, 0, 1));
     assert_eq!(names, ["", "Augusta", "Grace"]);
-    let (progress, names) = other(|list, raw| {
-        let text = std::str::from_utf8(raw).unwrap();
-        let (mut listed, issues) = mapped(list, text.trim_start_matches("! ").as_bytes())?;
-        listed.contact.name = listed.contact.name.map(|name| name.to_uppercase());
-        Ok((listed, issues))
-    });
+    let (progress, names) = rebuild(&Capitals);
     assert_eq!((progress.unchanged, progress.changed, progress.issues), (0, 3, 1));
     assert_eq!(names, ["NO", "AUGUSTA", "GRACE"]);
-    let former: String = house
-        .beside()
-        .query_row("SELECT name FROM listed_contact WHERE is_latest = 0", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(former, "Ada", "a former version is left as it is");
+    let former = versions_of(&house, "leads", "1").remove(0);
+    assert_eq!(former, told((1, false, "Ada")), "a former version is left as it is");
 }
 
 #[test]
@@ -332,14 +421,241 @@ fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
     let pull = house.run();
     let end = |verdict, error: Option<&str>| RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
     house.archive.end_run(&pull, &end(Verdict::Complete, None)).unwrap();
-    let swept = house.archive.swept(pull.source(), crate::support::SCOPE).unwrap();
-    let contacts = house.people(&[lead("1", "Ada")]);
-    house.archive.end_run(&contacts, &end(Verdict::Partial, Some("get leads: 403"))).unwrap();
+    let swept = |house: &House| {
+        house.archive.swept(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
+    };
+    let before = swept(&house);
+    let mut leads = house.run_of_list("shop", Stream::Leads);
+    house.try_people(&mut leads, &[lead("1", "Ada")], &Checkpoint::None).unwrap();
+    house.archive.end_run(&leads, &end(Verdict::Partial, Some("get leads: 403"))).unwrap();
     let status = house.status();
     assert_eq!(status.last_pull.unwrap().verdict.as_deref(), Some("complete"));
     let last = status.last_contacts.unwrap();
     assert_eq!((last.verdict.as_deref(), last.added), (Some("partial"), 1));
     assert_eq!(last.error.as_deref(), Some("get leads: 403"));
-    assert_eq!(house.archive.swept(pull.source(), crate::support::SCOPE).unwrap(), swept);
-    assert!(swept.full.is_some());
+    let streams: Vec<_> = status.streams.iter().map(|of| (of.stream, of.records)).collect();
+    assert_eq!(streams, [(Stream::Conversations, 0), (Stream::Leads, 1)]);
+    assert_eq!(swept(&house), before);
+    assert!(before.full.is_some());
+}
+
+#[test]
+fn the_latest_pulls_of_all_lists_are_told_as_one_with_the_worse_verdict() {
+    let mut house = House::new();
+    for (stream, id, verdict, error) in [
+        (Stream::Contacts, "1", Verdict::Unprovable, None),
+        (Stream::Leads, "2", Verdict::Partial, Some("get leads: 403")),
+    ] {
+        let mut run = house.run_of_list("shop", stream);
+        house.try_people(&mut run, &[person(stream, Some(id), "Ada")], &Checkpoint::None).unwrap();
+        let end = RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
+        house.archive.end_run(&run, &end).unwrap();
+    }
+    let last = house.status().last_contacts.unwrap();
+    assert_eq!((last.verdict.as_deref(), last.error.as_deref()), (Some("partial"), Some("get leads: 403")));
+    assert_eq!((last.added, last.received, last.seen), (2, 2, 2));
+}
+
+/// Fills the lists of a source with as many people each, of the same ids, and ends both sweeps.
+fn two_lists(number: usize) -> (House, SourceKey) {
+    let mut house = House::new();
+    for stream in LISTS {
+        let mut run = house.run_of_list("shop", stream);
+        let batch: Vec<_> = (0..number).map(|id| person(stream, Some(&id.to_string()), "Ada")).collect();
+        house.try_people(&mut run, &batch, &Checkpoint::End).unwrap();
+    }
+    let source = house.source("shop");
+    (house, source)
+}
+
+/// Runs a sweep of a list that sees these people.
+fn sweep(house: &mut House, stream: Stream, ids: impl Iterator<Item = usize>) -> Run {
+    let mut run = house.run_of_list("shop", stream);
+    let batch: Vec<_> = ids.map(|id| WriteOp::Unchanged(RecordId::new(id.to_string()))).collect();
+    let page = PageMetadata::default();
+    house.archive.commit(&mut run, batch, &Checkpoint::End, &page, &Names, noon()).unwrap();
+    house.archive.unmark_returned(&mut run).unwrap();
+    run
+}
+
+#[test]
+fn whom_a_whole_sweep_of_a_list_does_not_see_is_marked_in_that_list_alone() {
+    let (mut house, source) = two_lists(20);
+    let mut conversations = house.run();
+    house.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
+
+    let later = noon().shifted(60).unwrap();
+    let mut run = sweep(&mut house, Stream::Leads, (0..20).filter(|id| *id != 7 && *id != 11));
+    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
+    assert_eq!(house.archive.mark_missing(&mut run, false, later).unwrap(), Gone::Marked(2));
+    assert_eq!(run.progress.missing, 2);
+    assert_eq!(house.missing_of(Stream::Leads), ["11", "7"]);
+    assert_eq!(house.missing_of(Stream::Contacts), [""; 0]);
+    assert_eq!(house.names().len(), 40, "their rows stay");
+    let status = house.status();
+    assert_eq!((status.contacts, status.missing), (40, 0), "no conversation is missing");
+    let streams: Vec<_> = status.streams.iter().map(|of| (of.stream, of.records, of.missing)).collect();
+    let expect = [(Stream::Conversations, 1, 0), (Stream::Contacts, 20, 0), (Stream::Leads, 20, 2)];
+    assert_eq!(streams, expect);
+
+    // The other list sees both of the same ids, and brings nobody of this one back.
+    let mut other = sweep(&mut house, Stream::Contacts, 0..20);
+    assert_eq!(other.progress.returned, 0);
+    assert_eq!(house.archive.mark_missing(&mut other, false, later).unwrap(), Gone::Marked(0));
+    assert_eq!(house.missing_of(Stream::Leads), ["11", "7"]);
+
+    // One of them comes back; the other one keeps the time at which it was first missed.
+    let mut run = sweep(&mut house, Stream::Leads, (0..20).filter(|id| *id != 7));
+    assert_eq!(run.progress.returned, 1);
+    assert_eq!(
+        house.archive.mark_missing(&mut run, false, noon().shifted(120).unwrap()).unwrap(),
+        Gone::Marked(0)
+    );
+    assert_eq!(house.missing_of(Stream::Leads), ["7"]);
+    let since = house.count("SELECT missing_since FROM contact WHERE stream = 'leads' AND id = '7'");
+    assert_eq!(since, u64::try_from(later.microseconds()).unwrap());
+
+    // A whole sweep of a list says nothing of conversations either.
+    assert_eq!(all(&house.archive).len(), 1);
+    assert_eq!(house.count("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
+    assert_eq!(house.archive.held_before(source, None).unwrap(), 1);
+}
+
+#[test]
+fn more_than_a_tenth_of_a_list_is_marked_only_where_that_is_accepted() {
+    let (mut house, _) = two_lists(20);
+    let mut run = sweep(&mut house, Stream::Contacts, 3..20);
+    // The share is of the list, not of all people of the source.
+    let refused = Gone::Refused { gone: 3, held: 20 };
+    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    assert_eq!((house.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
+    assert_eq!(house.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    assert_eq!(house.missing_of(Stream::Contacts), ["0", "1", "2"]);
+}
+
+/// What was seen and is not archived would be a loss: the sweep must not look complete.
+#[test]
+fn whoever_was_seen_and_is_not_archived_is_an_error() {
+    let (mut house, _) = two_lists(20);
+    let mut run = sweep(&mut house, Stream::Leads, 0..21);
+    let error = house.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    assert!(error.message().contains("21 leads were seen and 20"), "{error}");
+}
+
+#[test]
+fn each_stream_goes_on_from_a_checkpoint_of_its_own_under_the_same_scope() {
+    let mut house = House::new();
+    let source = house.source("shop");
+    let begin = |archive: &mut Archive, stream| {
+        let resume = archive.resume(source, stream, "all").unwrap();
+        archive.begin_run(source, &start_of(stream, "pull", "all", resume.as_ref())).unwrap()
+    };
+    let mut leads = begin(&mut house.archive, Stream::Leads);
+    house.try_people(&mut leads, &[lead("1", "Ada"), lead("2", "Grace")], &at(1)).unwrap();
+    let mut contacts = begin(&mut house.archive, Stream::Contacts);
+    house.try_people(&mut contacts, &[contact("1", "Alan")], &at(2)).unwrap();
+    let mut talks = begin(&mut house.archive, Stream::Conversations);
+    house.try_commit(&mut talks, vec![written("1", "one")], &at(3)).unwrap();
+
+    let path = house.path.clone();
+    drop(house.archive);
+    // A new process, which remembers nothing.
+    house.archive = Archive::open(&path, noon()).unwrap();
+    let place = |house: &House, stream| {
+        house.archive.resume(source, stream, "all").unwrap().map(|resume| resume.cursor)
+    };
+    assert_eq!(place(&house, Stream::Leads), Some(cursor(1)));
+    assert_eq!(place(&house, Stream::Contacts), Some(cursor(2)));
+    assert_eq!(place(&house, Stream::Conversations), Some(cursor(3)));
+    assert_eq!(house.status().unfinished, ["all"; 3]);
+
+    // The ids of one stream are not taken for those of another one, whichever begins first.
+    let mut contacts = begin(&mut house.archive, Stream::Contacts);
+    let mut leads = begin(&mut house.archive, Stream::Leads);
+    assert_eq!((contacts.progress.seen, leads.progress.seen), (1, 2));
+    house
+        .try_people(&mut contacts, &[contact("2", "Edsger"), contact("1", "Alan")], &Checkpoint::End)
+        .unwrap();
+    assert_eq!((contacts.progress.seen, contacts.progress.repeated), (2, 1));
+    assert_eq!(house.archive.mark_missing(&mut contacts, false, noon()).unwrap(), Gone::Marked(0));
+    assert_eq!(place(&house, Stream::Contacts), None);
+    assert_eq!(place(&house, Stream::Leads), Some(cursor(1)));
+    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'contacts'"), 0);
+    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'leads'"), 1);
+    house.try_people(&mut leads, &[lead("2", "Grace"), lead("3", "Barbara")], &Checkpoint::End).unwrap();
+    assert_eq!((leads.progress.seen, leads.progress.repeated, leads.progress.added), (3, 1, 1));
+    assert_eq!(house.archive.mark_missing(&mut leads, false, noon()).unwrap(), Gone::Marked(0));
+
+    house.archive.forget_checkpoint(source, Stream::Leads, "all").unwrap();
+    assert_eq!(place(&house, Stream::Conversations), Some(cursor(3)));
+    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'conversations'"), 1);
+}
+
+#[test]
+fn the_latest_sweeps_are_those_of_one_stream() {
+    let mut house = House::new();
+    let source = house.source("shop");
+    let leads = house.archive.begin_run(source, &start_of(Stream::Leads, "pull", "all", None)).unwrap();
+    let end = RunEnd { verdict: Verdict::Unprovable, error: None, at: noon() };
+    house.archive.end_run(&leads, &end).unwrap();
+    let full = |stream| house.archive.swept(source, stream, "all").unwrap().full;
+    assert_eq!(full(Stream::Leads), Some(noon()));
+    assert_eq!((full(Stream::Contacts), full(Stream::Conversations)), (None, None));
+}
+
+#[test]
+fn streams_of_one_source_do_not_see_each_other_s_ids() {
+    let mut house = House::new();
+    house.people(&[lead("1", "Ada")]);
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("2", "two\nx")]);
+    let source = house.source("shop");
+    let ids = ["1", "2"].map(RecordId::new);
+    let held = |stream| {
+        let held = house.archive.held(source, stream, &ids).unwrap();
+        held.into_iter().map(|held: Option<HeldSummary>| held.and_then(|held| held.title)).collect::<Vec<_>>()
+    };
+    assert_eq!(held(Stream::Leads), [Some("Ada".to_owned()), None]);
+    assert_eq!(held(Stream::Contacts), [None, None]);
+    assert_eq!(held(Stream::Conversations), [None, Some("two".to_owned())]);
+    assert_eq!(held(Stream::Messages), [None, None]);
+
+    let alike = |stream, id: &str, text: &str| {
+        HashedDocument::new(record(stream, None, Some(id), Surface::Export, text), Vec::new())
+    };
+    assert!(house.archive.holds(source, &alike(Stream::Leads, "1", "Ada")).unwrap());
+    assert!(!house.archive.holds(source, &alike(Stream::Contacts, "1", "Ada")).unwrap());
+    assert!(!house.archive.holds(source, &alike(Stream::Conversations, "1", "Ada")).unwrap());
+
+    // The same id with the same bytes in three streams is three documents.
+    assert_eq!(house.people(&[contact("1", "Ada")]).added, 1);
+    let mut run = house.archive.begin_run(source, &start("pull", "all", None)).unwrap();
+    house.commit(&mut run, vec![written("1", "Ada")]);
+    assert_eq!((run.progress.added, run.progress.unchanged), (1, 0));
+    assert_eq!(house.names(), ["Ada", "Ada"]);
+    assert_eq!(all(&house.archive).len(), 2);
+    let stored = |stream| house.archive.stored(source, stream, 0, 10).unwrap().0.len();
+    assert_eq!(Stream::ALL.iter().map(|stream| stored(*stream)).collect::<Vec<_>>(), [2, 1, 1, 0, 0]);
+    let talks = house.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    assert!(talks.into_iter().all(|stored| stored.rebuild(&Lines).is_ok()));
+}
+
+/// A version of a person: its number, whether the row shows it, and the bytes.
+type Told = (i64, bool, String);
+
+fn told((version, is_latest, bytes): (i64, bool, &str)) -> Told {
+    (version, is_latest, bytes.to_owned())
+}
+
+/// Returns the versions of a person, in their order.
+fn versions_of(house: &House, list: &str, id: &str) -> Vec<Told> {
+    let beside = house.beside();
+    let sql = "SELECT version, is_latest, zstd, size FROM listed_contact WHERE list = ?1 AND id = ?2 ORDER BY version";
+    let mut statement = beside.prepare(sql).unwrap();
+    let versions = statement.query_map([list, id], |row| {
+        let (packed, size): (Vec<u8>, u32) = (row.get(2)?, row.get(3)?);
+        let bytes = zstd::bulk::decompress(&packed, size as usize).unwrap();
+        Ok((row.get(0)?, row.get(1)?, String::from_utf8(bytes).unwrap()))
+    });
+    versions.unwrap().map(std::result::Result::unwrap).collect()
 }

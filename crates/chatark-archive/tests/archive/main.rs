@@ -5,6 +5,8 @@ mod contacts;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod rebuilding;
@@ -14,5 +16,7 @@ mod support;
 mod sweeps;
 #[cfg(test)]
 mod transfers;
+#[cfg(test)]
+mod upgrading;
 #[cfg(test)]
 mod writing;

@@ -1,23 +1,23 @@
-//! Archived bytes normalized again.
+//! Archived bytes mapped again.
 
 use chatark_archive::{Archive, Run};
-use chatark_core::{Conversation, ErrorKind, Issue, IssueKind, Message, Part, Result, Role, Surface};
+use chatark_core::{
+    Conversation, ErrorKind, Issue, IssueKind, Mapper, Message, Part, Result, Role, Stream, Surface,
+};
 
-use crate::support::{House, SCOPE, all, mapped, start, written, written_from};
+use crate::support::{House, Lines, OfBytes, SCOPE, all, mapped, start, written, written_from};
 
-type Mapper = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
-
-/// Normalizes every conversation again, two at a time.
-fn rebuild(archive: &mut Archive, mapper: Mapper) -> Run {
+/// Maps every conversation again, two at a time.
+fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
     let source = archive.source(&crate::support::origin("shop")).unwrap();
     let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let mut after = 0;
     loop {
-        let (stored, last) = archive.stored(source, after, 2).unwrap();
+        let (stored, last) = archive.stored(source, Stream::Conversations, after, 2).unwrap();
         if stored.is_empty() {
             return run;
         }
-        let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.normalize(mapper).unwrap()).collect();
+        let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(mapper).unwrap()).collect();
         archive.replace(&mut run, &rebuilt).unwrap();
         after = last;
     }
@@ -46,7 +46,7 @@ fn rows_that_come_out_the_same_are_not_written_again() {
         let trigger = format!("CREATE TRIGGER t{at} BEFORE {what} BEGIN SELECT RAISE(ABORT, 'written'); END");
         house.beside().execute_batch(&trigger).unwrap();
     }
-    let run = rebuild(&mut house.archive, mapped);
+    let run = rebuild(&mut house.archive, &Lines);
     let progress = &run.progress;
     assert_eq!([progress.received, progress.seen, progress.unchanged, progress.changed], [5, 5, 5, 0]);
     assert_eq!(progress.unreadable, 1);
@@ -71,7 +71,7 @@ fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
     let mut house = house();
     let raws = "SELECT count(*) + sum(version) + sum(size) FROM raw";
     let before = house.count(raws);
-    let run = rebuild(&mut house.archive, other);
+    let run = rebuild(&mut house.archive, &OfBytes(other));
     assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
     assert_eq!(house.titles(), ["anew: one", "two", "anew: three", "anew: four", "anew: five"]);
     assert!(all(&house.archive)[2].conversation.extra.is_empty());
@@ -82,7 +82,7 @@ fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
     assert_eq!(house.count("SELECT count FROM issue WHERE place = 'messages[].odd'"), 4);
     assert_eq!(house.count(raws), before, "the bytes are not touched");
     assert_eq!(status.last_pull.unwrap().scope, SCOPE, "a rebuild is no pull");
-    let again = rebuild(&mut house.archive, other);
+    let again = rebuild(&mut house.archive, &OfBytes(other));
     assert_eq!((again.progress.changed, again.progress.unchanged), (0, 5));
 }
 
@@ -93,7 +93,7 @@ fn a_pull_after_a_rebuild_finds_the_same_bytes_unchanged() {
         Ok((Conversation { title: Some("renamed".to_owned()), ..conversation }, issues))
     }
     let mut house = house();
-    rebuild(&mut house.archive, renamed);
+    rebuild(&mut house.archive, &OfBytes(renamed));
     let mut run = house.run();
     house.commit(&mut run, vec![written("a", "one\nx\ny")]);
     assert_eq!(run.progress.unchanged, 1);
@@ -108,7 +108,7 @@ fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
         house.commit(&mut run, vec![written_from(surface, "a", text)]);
     }
     house.commit(&mut run, vec![written("a", "exported\nx")]);
-    let rebuilt = rebuild(&mut house.archive, mapped);
+    let rebuilt = rebuild(&mut house.archive, &Lines);
     assert_eq!((rebuilt.progress.unchanged, rebuilt.progress.changed), (1, 0));
     assert_eq!(house.titles(), ["of the user"]);
 }
@@ -117,7 +117,7 @@ fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
 fn conversations_of_other_sources_are_not_rebuilt() {
     let mut house = house();
     let other = house.source("other");
-    assert!(house.archive.stored(other, 0, 10).unwrap().0.is_empty());
+    assert!(house.archive.stored(other, Stream::Conversations, 0, 10).unwrap().0.is_empty());
 }
 
 #[test]
@@ -134,8 +134,9 @@ fn a_rebuild_that_fails_replaces_nothing() {
     house.beside().execute_batch(sql).unwrap();
     let source = house.source("shop");
     let mut run = house.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
-    let stored = house.archive.stored(source, 0, 10).unwrap().0;
-    let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.normalize(longer).unwrap()).collect();
+    let stored = house.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    let rebuilt: Vec<_> =
+        stored.into_iter().map(|stored| stored.rebuild(&OfBytes(longer)).unwrap()).collect();
     assert!(house.archive.replace(&mut run, &rebuilt).is_err());
     assert_eq!(all(&house.archive), before);
     assert_eq!((run.progress.changed, house.status().messages), (0, 3));
@@ -146,8 +147,8 @@ fn archived_bytes_that_rotted_are_told_as_damage() {
     let mut house = house();
     house.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
     let source = house.source("shop");
-    let stored = house.archive.stored(source, 0, 1).unwrap().0.remove(0);
-    let error = stored.normalize(mapped).unwrap_err();
+    let stored = house.archive.stored(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
+    let error = stored.rebuild(&Lines).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.facts().contains(&("conversation", "a".to_owned())), "{error}");
 }

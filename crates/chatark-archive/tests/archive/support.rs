@@ -1,24 +1,36 @@
 //! An archive in a folder of its own, and conversations to put into it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chatark_archive::{
-    Archive, Filter, HashedRecord, Resume, Run, SourceKey, SourceStatus, Start, SyncMode, WriteOp,
+    Archive, Filter, HashedDocument, HashedRecord, Resume, Run, SourceKey, SourceStatus, Start, SyncMode,
+    WriteOp,
 };
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Error, Issue, Message, Origin,
-    PageMetadata, Part, RawConversation, Result, Role, SourceName, Surface, Timestamp,
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Document, Error, Issue, Mapper,
+    Message, Origin, PageMetadata, Part, Record, RecordId, Result, Role, SourceName, Stream, Surface,
+    Timestamp,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 pub(crate) const SCOPE: &str = "*..* * all";
 
-/// Opens a run of everything at noon.
+/// Opens a run of all conversations at noon.
 pub(crate) fn start<'a>(kind: &'a str, scope: &'a str, resume: Option<&'a Resume>) -> Start<'a> {
-    Start { kind, scope, effort: SyncMode::Full, resume, at: noon() }
+    start_of(Stream::Conversations, kind, scope, resume)
+}
+
+/// Opens a run of a whole stream at noon.
+pub(crate) fn start_of<'a>(
+    stream: Stream,
+    kind: &'a str,
+    scope: &'a str,
+    resume: Option<&'a Resume>,
+) -> Start<'a> {
+    Start { kind, stream, scope, mode: SyncMode::Full, resume, at: noon() }
 }
 
 /// An archive in a folder that goes with it.
@@ -66,7 +78,18 @@ impl House {
         batch: Vec<WriteOp>,
         checkpoint: &Checkpoint,
     ) -> Result<()> {
-        self.archive.commit(run, batch, checkpoint, &PageMetadata::default(), noon())
+        self.commit_page(run, batch, checkpoint, &PageMetadata::default())
+    }
+
+    /// Commits a batch with what the vendor said around it.
+    pub(crate) fn commit_page(
+        &mut self,
+        run: &mut Run,
+        batch: Vec<WriteOp>,
+        checkpoint: &Checkpoint,
+        page: &PageMetadata,
+    ) -> Result<()> {
+        self.archive.commit(run, batch, checkpoint, page, &Lines, noon())
     }
 
     pub(crate) fn status(&self) -> SourceStatus {
@@ -79,16 +102,11 @@ impl House {
 
     /// Returns the bytes that the rows of a source were made from.
     pub(crate) fn bytes_of_rows(&self, source: SourceKey) -> Vec<Vec<u8>> {
-        let mut found = Vec::new();
-        for stored in self.archive.stored(source, 0, 1_000).unwrap().0 {
-            stored
-                .normalize(|raw| {
-                    found.push(raw.to_vec());
-                    mapped(raw)
-                })
-                .unwrap();
+        let heard = Listening::default();
+        for stored in self.archive.stored(source, Stream::Conversations, 0, 1_000).unwrap().0 {
+            stored.rebuild(&heard).unwrap();
         }
-        found
+        heard.0.into_inner().unwrap()
     }
 }
 
@@ -148,9 +166,74 @@ pub(crate) fn mapped(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     Ok((conversation, Vec::new()))
 }
 
-pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> HashedRecord {
-    HashedRecord::new(RawConversation {
-        id: id.map(ConversationId::new),
+/// The mapper of [`mapped`], which takes each part for a further message.
+#[derive(Debug)]
+pub(crate) struct Lines;
+
+impl Mapper for Lines {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let (mut conversation, issues) = mapped(&records[0].bytes)?;
+        conversation.messages.extend(records[1..].iter().map(|part| Message {
+            id: part.id.as_ref().map(|id| id.as_str().to_owned()),
+            parts: vec![Part::text(std::str::from_utf8(&part.bytes).unwrap())],
+            ..Message::empty(Role::Assistant)
+        }));
+        Ok((Document::Conversation(conversation), issues))
+    }
+}
+
+/// A mapper of conversations that looks at their own bytes alone.
+#[derive(Debug)]
+pub(crate) struct OfBytes(pub(crate) FromBytes);
+
+/// Makes a conversation of a vendor's bytes.
+pub(crate) type FromBytes = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
+
+impl Mapper for OfBytes {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let (conversation, issues) = (self.0)(&records[0].bytes)?;
+        Ok((Document::Conversation(conversation), issues))
+    }
+}
+
+/// A mapper that understands the same whatever the bytes are.
+#[derive(Debug)]
+pub(crate) struct Fixed(pub(crate) Document);
+
+impl Mapper for Fixed {
+    fn map(&self, _: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        Ok((self.0.clone(), Vec::new()))
+    }
+}
+
+/// A mapper that keeps what it is given.
+#[derive(Debug, Default)]
+struct Listening(Mutex<Vec<Vec<u8>>>);
+
+impl Mapper for Listening {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        self.0.lock().unwrap().push(records[0].bytes.to_vec());
+        Lines.map(records)
+    }
+}
+
+/// A conversation's own record, without parts.
+pub(crate) fn raw(id: Option<&str>, surface: Surface, text: &str) -> HashedDocument {
+    HashedDocument::new(record(Stream::Conversations, None, id, surface, text), Vec::new())
+}
+
+/// A record as a vendor sends it: a document's own, or a part of `parent`.
+pub(crate) fn record(
+    stream: Stream,
+    parent: Option<&str>,
+    id: Option<&str>,
+    surface: Surface,
+    text: &str,
+) -> HashedRecord {
+    HashedRecord::new(Record {
+        stream,
+        id: id.map(RecordId::new),
+        parent: parent.map(RecordId::new),
         surface,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
     })
@@ -162,12 +245,12 @@ pub(crate) fn written(id: &str, text: &str) -> WriteOp {
 }
 
 pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> WriteOp {
-    WriteOp::Write(Box::new(raw(Some(id), surface, text).prepare(mapped).unwrap()))
+    WriteOp::Write(Box::new(raw(Some(id), surface, text).encode(&Lines).unwrap()))
 }
 
 /// A conversation whose bytes are beside the point.
 pub(crate) fn modelled(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
-    let prepared = raw(Some(id), Surface::Export, id).prepare(|_| Ok((conversation.clone(), Vec::new())));
-    WriteOp::Write(Box::new(prepared.unwrap()))
+    let mapper = Fixed(Document::Conversation(conversation.clone()));
+    WriteOp::Write(Box::new(raw(Some(id), Surface::Export, id).encode(&mapper).unwrap()))
 }

@@ -3,17 +3,17 @@
 use std::fs;
 
 use chatark_archive::{Archive, Gone, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict, WriteOp};
-use chatark_core::{Checkpoint, ConversationId, Held, PageMetadata, Timestamp};
+use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp};
 use rusqlite::Connection;
 
-use crate::support::{House, SCOPE, all, at, cursor, noon, start, written};
+use crate::support::{House, Lines, SCOPE, all, at, cursor, noon, start, written};
 
 fn later(seconds: i64) -> Timestamp {
     Timestamp::from_epoch(1_733_054_400 + seconds).unwrap()
 }
 
 fn unchanged(id: &str) -> WriteOp {
-    WriteOp::Unchanged(ConversationId::new(id))
+    WriteOp::Unchanged(RecordId::new(id))
 }
 
 /// Fills an archive with conversations `0` to `number - 1`.
@@ -32,7 +32,7 @@ fn sweep(house: &mut House, source: SourceKey, ids: impl Iterator<Item = usize>)
         house.commit(&mut run, vec![unchanged(&id.to_string())]);
     }
     house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    house.archive.welcome_back(&mut run).unwrap();
+    house.archive.unmark_returned(&mut run).unwrap();
     run
 }
 
@@ -88,17 +88,17 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     let mut first = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
     let facts = PageMetadata { total: Some(12), ..PageMetadata::default() };
     let batch: Vec<_> = (0..5).map(|id| unchanged(&id.to_string())).collect();
-    house.archive.commit(&mut first, batch, &at(1), &facts, noon()).unwrap();
+    house.commit_page(&mut first, batch, &at(1), &facts).unwrap();
     let path = house.path.clone();
     drop(house.archive);
     // A new process, which remembers nothing.
     house.archive = Archive::open(&path, later(9)).unwrap();
-    let resume = house.archive.resume(source, SCOPE).unwrap();
+    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
     let mut second = house.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(second.progress.seen, 5);
     // The list moved, and one conversation of the first run comes once more.
     let batch: Vec<_> = (4..11).map(|id| unchanged(&id.to_string())).collect();
-    house.archive.commit(&mut second, batch, &Checkpoint::End, &facts, noon()).unwrap();
+    house.commit_page(&mut second, batch, &Checkpoint::End, &facts).unwrap();
     let progress = &second.progress;
     assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
     assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
@@ -123,7 +123,7 @@ fn an_unfinished_sweep_leaves_its_sightings_until_it_begins_anew_or_is_forgotten
     let mut run = house.run();
     house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
     assert_eq!(sightings(&house), 1);
-    house.archive.forget_checkpoint(source, SCOPE).unwrap();
+    house.archive.forget_checkpoint(source, Stream::Conversations, SCOPE).unwrap();
     assert_eq!(sightings(&house), 0);
     let mut run = house.run();
     house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
@@ -164,12 +164,15 @@ fn an_archive_of_version_one_goes_on_as_it_is() {
     assert_eq!(archive.status().unwrap()[0].conversations, 2);
     // When the sweep of the resumed run began is not known, so it proves nothing.
     let swept = Some(later(1));
-    assert_eq!(archive.swept(source, SCOPE).unwrap(), Swept { full: swept, any: swept });
-    let resume = archive.resume(source, SCOPE).unwrap();
+    assert_eq!(
+        archive.swept(source, Stream::Conversations, SCOPE).unwrap(),
+        Swept { full: swept, any: swept }
+    );
+    let resume = archive.resume(source, Stream::Conversations, SCOPE).unwrap();
     let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(run.progress.seen, 1);
     let batch = vec![unchanged("b")];
-    archive.commit(&mut run, batch, &Checkpoint::End, &PageMetadata::default(), noon()).unwrap();
+    archive.commit(&mut run, batch, &Checkpoint::End, &PageMetadata::default(), &Lines, noon()).unwrap();
     // One of the two was seen by the run of the old version, which kept no ids.
     assert_eq!(archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Unknown);
 }
@@ -177,12 +180,12 @@ fn an_archive_of_version_one_goes_on_as_it_is() {
 #[test]
 fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
     let (mut house, source) = filled(1);
-    let mut swept = |effort, scope, verdict, seconds| {
-        let begin = Start { kind: "pull", scope, effort, resume: None, at: later(seconds) };
+    let mut swept = |mode, scope, verdict, seconds| {
+        let begin = Start { mode, at: later(seconds), ..start("pull", scope, None) };
         let run = house.archive.begin_run(source, &begin).unwrap();
         let end = RunEnd { verdict, error: None, at: later(seconds + 5) };
         house.archive.end_run(&run, &end).unwrap();
-        house.archive.swept(source, SCOPE).unwrap()
+        house.archive.swept(source, Stream::Conversations, SCOPE).unwrap()
     };
     let of = |full, any| Swept { full: Some(later(full)), any: Some(later(any)) };
     assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Short, 10), Swept::default());
@@ -199,23 +202,22 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     let (mut house, source) = filled(1);
     let mut run = house.run();
     house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
-    let resume = house.archive.resume(source, SCOPE).unwrap();
-    assert_eq!(resume.as_ref().unwrap().effort, SyncMode::Full);
-    let again =
-        Start { kind: "pull", scope: SCOPE, effort: SyncMode::Full, resume: resume.as_ref(), at: later(90) };
+    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(resume.as_ref().unwrap().mode, SyncMode::Full);
+    let again = Start { at: later(90), ..start("pull", SCOPE, resume.as_ref()) };
     let mut run = house.archive.begin_run(source, &again).unwrap();
     house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(95) };
     house.archive.end_run(&run, &end).unwrap();
-    assert_eq!(house.archive.swept(source, SCOPE).unwrap().full, Some(noon()));
+    assert_eq!(house.archive.swept(source, Stream::Conversations, SCOPE).unwrap().full, Some(noon()));
 }
 
 #[test]
 fn what_is_held_is_told_in_the_order_of_the_question() {
     let (house, source) = filled(3);
-    let ids = ["2", "no", "0"].map(ConversationId::new);
-    let held = Some(Held { title: Some("text".to_owned()), ..Held::default() });
-    assert_eq!(house.archive.held(source, &ids).unwrap(), [held.clone(), None, held]);
+    let ids = ["2", "no", "0"].map(RecordId::new);
+    let held = Some(HeldSummary { title: Some("text".to_owned()), ..HeldSummary::default() });
+    assert_eq!(house.archive.held(source, Stream::Conversations, &ids).unwrap(), [held.clone(), None, held]);
     let nobody = House::new();
-    assert_eq!(nobody.archive.held(source, &ids).unwrap(), [None, None, None]);
+    assert_eq!(nobody.archive.held(source, Stream::Conversations, &ids).unwrap(), [None, None, None]);
 }

@@ -1,14 +1,12 @@
 //! Batches, versions, surfaces, checkpoints and counts.
 
 use chatark_archive::{Progress, RunEnd, Verdict, WriteOp};
-use chatark_core::{Checkpoint, ErrorKind, PageMetadata, Surface};
+use chatark_core::{Checkpoint, ErrorKind, PageMetadata, Stream, Surface};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::support::{
-    House, SCOPE, all, at, cursor, mapped, noon, origin, raw, start, written, written_from,
-};
+use crate::support::{House, Lines, SCOPE, all, at, cursor, noon, origin, raw, start, written, written_from};
 
 /// Returns `added`, `changed` and `unchanged`.
 fn came_to(progress: &Progress) -> [u64; 3] {
@@ -101,11 +99,11 @@ fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
     let source = run.source();
     let facts = |restarted| PageMetadata { total: Some(3), restarted, ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    house.archive.commit(&mut run, batch, &at(1), &facts(false), noon()).unwrap();
-    let resume = house.archive.resume(source, SCOPE).unwrap();
+    house.commit_page(&mut run, batch, &at(1), &facts(false)).unwrap();
+    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
     let mut again = house.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     let batch = vec![written("a", "one")];
-    house.archive.commit(&mut again, batch, &Checkpoint::End, &facts(true), noon()).unwrap();
+    house.commit_page(&mut again, batch, &Checkpoint::End, &facts(true)).unwrap();
     // One of three was seen: two of an earlier run and this one are not three.
     assert_eq!((again.progress.seen, Verdict::of(&again.progress)), (1, Verdict::Short));
 }
@@ -152,29 +150,26 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     let mut house = House::new();
     let mut run = house.run();
     let source = run.source();
-    assert_eq!(house.archive.resume(source, SCOPE).unwrap(), None);
+    assert_eq!(house.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
     let facts =
         |total| PageMetadata { total: Some(total), pages: 1, quota_used: Some(2), ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    house.archive.commit(&mut run, batch, &at(1), &facts(7), noon()).unwrap();
+    house.commit_page(&mut run, batch, &at(1), &facts(7)).unwrap();
     house.commit(&mut run, vec![written("c", "three")]);
-    let resume = house.archive.resume(source, SCOPE).unwrap().unwrap();
+    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!((&resume.cursor, resume.saved_at), (&cursor(1), Some(noon())));
-    assert_eq!(house.archive.resume(source, "another scope").unwrap(), None);
+    assert_eq!(house.archive.resume(source, Stream::Conversations, "another scope").unwrap(), None);
     assert_eq!(house.status().unfinished, [SCOPE]);
 
     let mut resumed = house.archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     // The third one was seen too, though after the checkpoint: it comes again and counts once.
     assert_eq!((resumed.progress.seen, resumed.progress.total_first), (3, Some(7)));
     assert_eq!((resumed.progress.received, resumed.progress.added), (0, 0));
-    house.archive.commit(&mut resumed, vec![written("c", "three")], &at(2), &facts(9), noon()).unwrap();
-    let again = house.archive.resume(source, SCOPE).unwrap().unwrap();
+    house.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &facts(9)).unwrap();
+    let again = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!(again.cursor, cursor(2));
-    house
-        .archive
-        .commit(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &facts(9), noon())
-        .unwrap();
-    assert_eq!(house.archive.resume(source, SCOPE).unwrap(), None);
+    house.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &facts(9)).unwrap();
+    assert_eq!(house.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
     assert_eq!(house.status().unfinished, [""; 0]);
 
     let end = RunEnd { verdict: Verdict::of(&resumed.progress), error: None, at: noon() };
@@ -197,11 +192,11 @@ fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
     }
     let mut run = house.archive.begin_run(shop, &start("pull", "all", None)).unwrap();
     house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    assert_eq!(house.archive.unfinished(shop).unwrap(), ["since"]);
-    assert_eq!(house.archive.unfinished(help).unwrap(), ["all"]);
-    house.archive.forget_checkpoint(shop, "since").unwrap();
-    assert_eq!(house.archive.unfinished(shop).unwrap(), [""; 0]);
-    assert_eq!(house.archive.resume(help, "all").unwrap().unwrap().cursor, cursor(3));
+    assert_eq!(house.archive.unfinished(shop, Stream::Conversations).unwrap(), ["since"]);
+    assert_eq!(house.archive.unfinished(help, Stream::Conversations).unwrap(), ["all"]);
+    house.archive.forget_checkpoint(shop, Stream::Conversations, "since").unwrap();
+    assert_eq!(house.archive.unfinished(shop, Stream::Conversations).unwrap(), [""; 0]);
+    assert_eq!(house.archive.resume(help, Stream::Conversations, "all").unwrap().unwrap().cursor, cursor(3));
 }
 
 #[test]
@@ -210,7 +205,7 @@ fn a_checkpoint_in_a_form_of_another_version_is_no_place_to_go_on_from() {
     let mut run = house.run();
     house.try_commit(&mut run, Vec::new(), &at(1)).unwrap();
     house.beside().execute("UPDATE checkpoint SET cursor = '{\"page\":1}'", []).unwrap();
-    assert_eq!(house.archive.resume(run.source(), SCOPE).unwrap(), None);
+    assert_eq!(house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap(), None);
 }
 
 #[test]
@@ -219,7 +214,8 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         let mut house = House::new();
         let mut run = house.run();
         house.try_commit(&mut run, vec![written("a", "one\nx")], &at(1)).unwrap();
-        let before = (all(&house.archive), house.archive.resume(run.source(), SCOPE).unwrap());
+        let before =
+            (all(&house.archive), house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap());
         let progress = run.progress.clone();
         let trigger = format!(
             "CREATE TRIGGER refuses BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no more'); END"
@@ -229,7 +225,7 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         let error = house.try_commit(&mut run, batch(), &at(2)).unwrap_err();
         assert!(error.message().contains("no more"), "{table}: {error}");
         assert_eq!(
-            (all(&house.archive), house.archive.resume(run.source(), SCOPE).unwrap()),
+            (all(&house.archive), house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap()),
             before,
             "{table}"
         );
@@ -241,7 +237,11 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         house.try_commit(&mut run, batch(), &at(2)).unwrap();
         assert_eq!(came_to(&run.progress), [3, 1, 0], "{table}");
         assert_eq!((run.progress.seen, run.progress.repeated), (3, 1), "{table}");
-        assert_eq!(house.archive.resume(run.source(), SCOPE).unwrap().unwrap().cursor, cursor(2), "{table}");
+        assert_eq!(
+            house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
+            cursor(2),
+            "{table}"
+        );
     }
 }
 
@@ -267,7 +267,7 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     let mut house = House::new();
     let mut run = house.run();
     let unidentified =
-        |text: &str| WriteOp::Write(Box::new(raw(None, Surface::Export, text).prepare(mapped).unwrap()));
+        |text: &str| WriteOp::Write(Box::new(raw(None, Surface::Export, text).encode(&Lines).unwrap()));
     house.commit(&mut run, vec![unidentified("one"), unidentified("two"), unidentified("one")]);
     // The first eight bytes of the SHA-256 of "one" and of "two".
     let expect = ["unidentified-3fc4ccfe745870e2", "unidentified-7692c3ad3540bb80"];
@@ -276,7 +276,8 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     found.sort();
     assert_eq!(found, expect);
     assert_eq!(came_to(&run.progress), [2, 0, 1]);
-    assert_eq!(house.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 3);
+    // The third one is held already: what is odd about it has been said.
+    assert_eq!(house.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
 }
 
 #[test]

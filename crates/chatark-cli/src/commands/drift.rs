@@ -17,7 +17,7 @@ struct DriftResult {
 pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let chosen = session.chosen(&args.sources)?;
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let mut issues = archive.issues()?;
     issues.retain(|issue| {
         // Sources that the config no longer names are shown too where none is asked for.

@@ -44,10 +44,10 @@ pub(crate) fn export(
     let chosen = session.chosen(&which.sources)?;
     let request = everything_in(which, how.unwrap_or_default())?;
     let (archive, pull, mut exit) = if how.is_none() {
-        (session.archive_to_read()?, None, Exit::Complete)
+        (session.archive_to_read(ui)?, None, Exit::Complete)
     } else {
         let sources = session.connect(&chosen, ui)?;
-        let (archive, outcomes, exit) = pull_all(session.archive()?, sources, request, ui, verbose)?;
+        let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, verbose)?;
         let pull = PullResult {
             archive: session.config.archive.display().to_string(),
             sources: outcomes.iter().map(source_result).collect(),

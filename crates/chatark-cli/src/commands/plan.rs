@@ -46,8 +46,8 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let chosen = session.chosen(&args.which.sources)?;
     let sources = session.connect(&chosen, ui)?;
     let pull = everything_in(&args.which, How { full: args.full, ..How::default() })?;
-    let archive = session.config.archive.exists().then(|| session.archive_to_read()).transpose()?;
-    let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull))?;
+    let archive = session.config.archive.exists().then(|| session.archive_to_read(ui)).transpose()?;
+    let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull, &session.clock))?;
     let mut rows = vec![
         ["source", "reads", "held", "at the vendor", "requests", "takes about", "quota left"]
             .map(str::to_owned)
@@ -94,7 +94,7 @@ fn row(planned: &Planned) -> Vec<String> {
 }
 
 fn reads(planned: &Planned) -> String {
-    match (planned.effort, planned.recent_since) {
+    match (planned.mode, planned.recent_since) {
         (SyncMode::Full, _) => "everything".to_owned(),
         (SyncMode::Changes, _) => "what changed".to_owned(),
         (SyncMode::Recent, None) => "what began lately".to_owned(),
@@ -140,7 +140,7 @@ fn source_plan(source: String, planned: &Result<Planned>) -> SourcePlan {
     let pace = estimate.and_then(|estimate| estimate.pace);
     SourcePlan {
         source,
-        effort: found.map(|planned| planned.effort.as_str()),
+        effort: found.map(|planned| planned.mode.as_str()),
         since: found.and_then(|planned| planned.recent_since),
         resumes_from: found.and_then(|planned| planned.resumes_from),
         held: found.map_or(0, |planned| planned.held),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chatark_archive::{Archive, Verdict};
 use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
-use chatark_engine::{Outcome, Pull, Source, pull};
+use chatark_engine::{Environment, Outcome, Pull, Source, pull};
 use serde::Serialize;
 
 use crate::args::{Global, How, PullArgs, Which};
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let chosen = session.chosen(&args.which.sources)?;
     let sources = session.connect(&chosen, ui)?;
     refuse_unsupported(&sources, &request.selection)?;
-    let (archive, outcomes, exit) = pull_all(session.archive()?, sources, request, ui, global.verbose > 0)?;
+    let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, global.verbose > 0)?;
     archive.close()?;
     ui.result(&PullResult {
         archive: session.config.archive.display().to_string(),
@@ -84,7 +84,8 @@ pub(crate) fn pull_all(
         let stop = Stop::listen(ui)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
         let (archive, outcomes) =
-            pull(archive, sources, request, Arc::new(ui.clone()), stop.token.clone()).await?;
+            pull(archive, sources, request, Arc::new(ui.clone()), Environment::default(), stop.token.clone())
+                .await?;
         let exit = stop.exit(Exit::of_outcomes(&outcomes));
         Ok::<_, Error>((archive, outcomes, exit))
     })?;
@@ -164,11 +165,12 @@ fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
 
 pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
     let progress = &outcome.progress;
-    let contacts = outcome.contacts.as_ref();
+    let contacts = outcome.contacts();
+    let contacts = contacts.as_ref();
     SourceResult {
         source: outcome.source.to_string(),
         verdict: outcome.verdict.as_str(),
-        effort: outcome.effort.as_str(),
+        effort: outcome.mode.as_str(),
         total_first: progress.total_first,
         total_last: progress.total_last,
         seen: progress.seen,
@@ -182,12 +184,12 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         missing: progress.missing,
         returned: progress.returned,
         issues: outcome.issues(),
-        pages: progress.facts.pages,
-        empty_pages: progress.facts.empty_pages,
-        skipped: progress.facts.skipped,
+        pages: progress.page.pages,
+        empty_pages: progress.page.empty_pages,
+        skipped: progress.page.skipped,
         bytes: progress.bytes,
-        quota_used: progress.facts.quota_used,
-        quota_left: progress.facts.quota_left,
+        quota_used: progress.page.quota_used,
+        quota_left: progress.page.quota_left,
         resumable: outcome.resumable,
         error: outcome.error.as_ref().map(ToString::to_string),
         hint: outcome.error.as_ref().and_then(Error::next_step).map(str::to_owned),

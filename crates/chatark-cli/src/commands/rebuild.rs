@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::{Global, RebuildArgs};
 use crate::commands::pull::{SourceResult, source_result};
 use crate::exit::Exit;
-use crate::session::{Failure, Session, names, runtime};
+use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
 use crate::ui::Ui;
 
@@ -22,15 +22,15 @@ struct RebuildResult {
 pub(crate) fn run(args: &RebuildArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let chosen = session.chosen(&args.sources)?;
-    let sources = session.connect_offline(&chosen, ui)?;
-    let mut archive = session.archive()?;
+    let sources = mapped(&chosen);
+    let mut archive = session.archive(ui)?;
     let runtime = runtime()?;
     let stop = runtime
         .block_on(async { Stop::listen(ui) })
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
     let mut outcomes = Vec::new();
     for source in &sources {
-        outcomes.push(rebuild(&mut archive, source, ui, &stop.token)?);
+        outcomes.push(rebuild(&mut archive, source, ui, &session.clock, &stop.token)?);
     }
     let known = names(&session.chosen(&[])?);
     let left_alone: Vec<_> = archive

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let sources = if args.which.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let filter = Filter { sources, window, channel: args.which.channel };
     let zone = args.timezone;
-    let views = Views::gather(session.archive_to_read()?, &filter, zone)?;
+    let views = Views::gather(session.archive_to_read(ui)?, &filter, zone)?;
     let output = &session.config.output;
     let request = Request {
         by: match args.by {
@@ -140,7 +140,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     }
     let window = Window::new(args.since, args.until)?;
     let filter = Filter { sources: names(&chosen), window, channel: args.channel };
-    let views = Views::gather(session.archive_to_read()?, &filter, Zone::UTC)?;
+    let views = Views::gather(session.archive_to_read(ui)?, &filter, Zone::UTC)?;
     let metrics = compare(&views, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", &args.b];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];

@@ -18,7 +18,7 @@ struct StatusResult {
 
 pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let sources = archive.status()?;
     let size = std::fs::metadata(archive.path()).map(|meta| meta.len()).ok();
     let held = |name: &str| sources.iter().any(|status| status.source == name);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::{Global, VerifyArgs};
 use crate::exit::Exit;
-use crate::session::{Failure, Session, names, runtime};
+use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
 use crate::ui::{Mark, Ui, bytes, grouped, mark, red};
 
@@ -40,7 +40,7 @@ struct SourceResult {
 struct FindingResult {
     conversation: Option<String>,
     version: i64,
-    what: &'static str,
+    what: String,
     contact: Option<String>,
 }
 
@@ -56,9 +56,8 @@ struct LiveResult {
 pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let chosen = session.chosen(&args.sources)?;
-    let sources =
-        if args.live { session.connect(&chosen, ui)? } else { session.connect_offline(&chosen, ui)? };
-    let archive = session.archive_to_read()?;
+    let sources = if args.live { session.connect(&chosen, ui)? } else { Vec::new() };
+    let archive = session.archive_to_read(ui)?;
     // Without names, sources that the config does not know are verified too.
     let asked = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
@@ -66,7 +65,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         .block_on(async { Stop::listen(ui) })
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
     let part = args.subset.unwrap_or(Part::WHOLE);
-    let verification = verify(&archive, &asked, &sources, part, &stop.token)?;
+    let verification = verify(&archive, &asked, &mapped(&chosen), part, &stop.token)?;
     show(&verification, part, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
@@ -232,7 +231,7 @@ fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResul
     let finding = |finding: &Finding| FindingResult {
         conversation: finding.conversation.clone(),
         version: finding.version,
-        what: finding.what,
+        what: finding.what.clone(),
         contact: finding.contact.clone(),
     };
     SourceResult {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chatark_core::{Descriptor, Error, ErrorKind, Increments, Result, Setting, Settings, SourceName};
+use chatark_core::{ChangeDetection, Descriptor, Error, ErrorKind, Result, Setting, Settings, SourceName};
 use chatark_engine::{DriftPolicy, Refresh};
 use chatark_formats::Format;
 use chatark_http::Policy;
@@ -224,7 +224,7 @@ fn source(
 
 /// Reads whether the vendor's lists of people are pulled; the key is known only for vendors that have such lists.
 fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
-    descriptor.lists_contacts && section.flag("contacts", problems).unwrap_or(false)
+    descriptor.contact_streams().next().is_some() && section.flag("contacts", problems).unwrap_or(false)
 }
 
 fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy {
@@ -239,9 +239,9 @@ fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy 
 /// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
 fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Refresh {
     let full_sweep_days = section.number("full_sweep_days", 0..=MOST_DAYS, problems);
-    let look_back_days = match descriptor.increments {
-        Increments::Summaries => None,
-        Increments::LookBack => section.number("look_back_days", 1..=MOST_DAYS, problems),
+    let look_back_days = match descriptor.main_stream().changes {
+        ChangeDetection::LookBack => section.number("look_back_days", 1..=MOST_DAYS, problems),
+        _ => None,
     };
     Refresh {
         full_sweep_days: full_sweep_days.unwrap_or(descriptor.full_sweep_days),

@@ -1,6 +1,6 @@
 //! One row for each person, whichever sources they wrote to.
 
-use chatark_core::{ArchivedConversation, ContactList, ListedContact, Origin, Result, Timestamp};
+use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
 
 use crate::people::People;
@@ -31,13 +31,7 @@ const RULES: &[FieldRule] = &[
 ];
 
 impl Mapper for People {
-    fn meet(
-        &mut self,
-        origin: &Origin,
-        list: ContactList,
-        entry: &ListedContact,
-        loss_report: &mut LossReport,
-    ) {
+    fn meet(&mut self, origin: &Origin, list: Stream, entry: &ListedContact, loss_report: &mut LossReport) {
         Self::meet(self, origin, list, entry, loss_report);
     }
 

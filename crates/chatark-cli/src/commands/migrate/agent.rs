@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
-use chatark_engine::now;
 use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
 use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
@@ -41,7 +40,7 @@ struct RunResult<'a> {
 pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let target = session.connect_target_offline(into, ui)?;
     let kinds = kinds(what, target.capabilities())?;
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let order = order(what, into, session, &archive)?;
     let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
@@ -69,7 +68,7 @@ pub(super) fn run(
     let what = &args.what;
     let target = session.connect_target(into, ui)?;
     let kinds = kinds(what, target.capabilities())?;
-    let archive = open(session)?;
+    let archive = open(session, ui)?;
     let order = order(what, into, session, &archive)?;
     let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
@@ -77,7 +76,7 @@ pub(super) fn run(
     refuse_nothing(&plans)?;
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
     confirm(args.yes || new == 0, &question(new, into), ui)?;
-    let job = Job { target, name: name(into), kinds, order, clock: now };
+    let job = Job { target, name: name(into), kinds, order, clock: session.clock.clone() };
     let (archive, carried, exit) = carry_all(archive, job, plans, ui)?;
     archive.close()?;
     tell(&carried, ui, verbose);
@@ -145,8 +144,8 @@ fn exit_of(carried: &[Carried]) -> Exit {
 }
 
 /// Opens the archive to write into its ledger. An archive that is not there is not made.
-fn open(session: &Session) -> Result<Archive> {
-    if session.config.archive.exists() { session.archive() } else { session.archive_to_read() }
+fn open(session: &Session, ui: &Ui) -> Result<Archive> {
+    if session.config.archive.exists() { session.archive(ui) } else { session.archive_to_read(ui) }
 }
 
 /// Returns the kinds that go, in the order in which they do.

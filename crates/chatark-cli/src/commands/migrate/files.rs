@@ -29,7 +29,7 @@ struct RunResult<'a> {
 
 pub(super) fn plan(what: &Move, target: FileTarget, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let selection = selection(what, taken_from(what, session)?)?;
-    let plan = chatark_migrate::plan(&session.archive_to_read()?, &selection, target)?;
+    let plan = chatark_migrate::plan(&session.archive_to_read(ui)?, &selection, target)?;
     write_loss_report(&plan.loss_report, what.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
     if let Err(refused) = plan.refuse_nothing() {
@@ -49,7 +49,7 @@ pub(super) fn run(
     let selection = selection(what, taken_from(what, session)?)?;
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let written = chatark_migrate::run(&archive, &selection, target, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, what.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;

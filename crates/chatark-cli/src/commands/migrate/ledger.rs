@@ -56,7 +56,7 @@ struct Row {
 }
 
 pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let known = Known::of(&archive, session)?;
     let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
     args.from.iter().try_for_each(|from| known.has_source(from))?;
@@ -143,7 +143,7 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error
 /// Forgets what was carried into an agent; what is there stays there.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     // An archive that is not there is not made.
-    let archive = session.archive_to_read()?;
+    let archive = session.archive_to_read(ui)?;
     let into = Known::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
     archive.each_transfer(|target, kind, _| {
@@ -156,7 +156,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
         grouped(held)
     );
     confirm(args.yes || held == 0, &question, ui)?;
-    let mut archive = session.archive()?;
+    let mut archive = session.archive(ui)?;
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
     let rows = grouped(forgotten);

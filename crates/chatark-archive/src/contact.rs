@@ -1,0 +1,92 @@
+//! The row of a person whom a vendor lists apart from conversations: written, and read back.
+
+use std::sync::LazyLock;
+
+use chatark_core::{Contact, Error, ListedContact, Result, Stream, Timestamp};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use crate::row::RowKey;
+use crate::values::{database, from_json, json, timestamp};
+
+/// The columns that a person is read from.
+pub(crate) const COLUMNS: &str =
+    "id, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
+
+/// The columns that mapping decides, and the version of `raw` that they come from.
+const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
+
+/// Writes the row of a person, in the place of the one that is there.
+pub(crate) fn write(
+    transaction: &Transaction<'_>,
+    stream: Stream,
+    row: RowKey<'_>,
+    listed: &ListedContact,
+) -> Result<()> {
+    static UPSERT: LazyLock<String> = LazyLock::new(|| {
+        let placeholders: Vec<_> = (5..5 + MAPPED.split(", ").count()).map(|at| format!("?{at}")).collect();
+        let values = placeholders.join(", ");
+        format!(
+            "INSERT INTO contact (contact_key, source_key, stream, id, {MAPPED}) VALUES (?1, ?2, ?3, ?4, {values})
+             ON CONFLICT (contact_key) DO UPDATE SET ({MAPPED}) = ({values})"
+        )
+    });
+    let contact = &listed.contact;
+    transaction
+        .prepare_cached(&UPSERT)
+        .and_then(|mut statement| {
+            statement.execute(params![
+                row.record_key,
+                row.source.0,
+                stream.as_str(),
+                row.id,
+                row.version,
+                row.readable,
+                listed.external_id,
+                contact.name,
+                contact.email,
+                contact.phone,
+                contact.company,
+                contact.address,
+                contact.website,
+                listed.created_at.map(Timestamp::microseconds),
+                listed.updated_at.map(Timestamp::microseconds),
+                json(&listed.extra, listed.extra.is_empty()),
+            ])
+        })
+        .map_err(database("write a contact"))?;
+    Ok(())
+}
+
+/// Reads a person. A row of another stream than its record's is no row of it.
+pub(crate) fn read(connection: &Connection, key: i64) -> Result<ListedContact> {
+    let failed = || database("read a contact");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM contact WHERE contact_key = ?1
+         AND stream = (SELECT stream FROM record WHERE record_key = ?1)"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
+    statement.query_row([key], |row| Ok(read_contact(row))).map_err(failed())?
+}
+
+/// Reads a person out of the columns that [`COLUMNS`] names.
+pub(crate) fn read_contact(row: &Row<'_>) -> Result<ListedContact> {
+    let failed = database("read a contact");
+    let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);
+    let time = |at: usize| Ok::<_, Error>(timestamp(row.get(at).map_err(&failed)?));
+    Ok(ListedContact {
+        id: text(0)?,
+        external_id: text(1)?,
+        contact: Contact {
+            id: None,
+            name: text(2)?,
+            email: text(3)?,
+            phone: text(4)?,
+            company: text(5)?,
+            address: text(6)?,
+            website: text(7)?,
+        },
+        created_at: time(8)?,
+        updated_at: time(9)?,
+        extra: from_json(text(10)?.as_deref())?,
+    })
+}

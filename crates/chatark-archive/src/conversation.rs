@@ -1,0 +1,196 @@
+//! The rows of a conversation and its messages: written, and read back.
+
+use std::sync::LazyLock;
+
+use chatark_core::{
+    Author, Channel, Contact, Conversation, ConversationId, Error, Feedback, Message, Part, Result, Role,
+    Status, Timestamp,
+};
+use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
+
+use crate::row::RowKey;
+use crate::values::{count, database, from_json, json, known, timestamp};
+
+/// The columns that a conversation is read from.
+pub(crate) const COLUMNS: &str =
+    "conversation_key, id, title, channel, channel_raw, status, status_raw, created_at, updated_at,
+    contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website,
+    tags, notes, feedback, extra, derived, message_count";
+
+pub(crate) const MESSAGES: &str = "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra
+    FROM message WHERE conversation_key = ?1 ORDER BY position";
+
+/// The columns that mapping decides, and the version of `raw` that they come from.
+const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count";
+
+/// Writes the row of a conversation and its messages, in the place of those that are there.
+pub(crate) fn write(
+    transaction: &Transaction<'_>,
+    row: RowKey<'_>,
+    conversation: &Conversation,
+) -> Result<()> {
+    static UPSERT: LazyLock<String> = LazyLock::new(|| {
+        let placeholders: Vec<_> = (4..4 + MAPPED.split(", ").count()).map(|at| format!("?{at}")).collect();
+        let values = placeholders.join(", ");
+        format!(
+            "INSERT INTO conversation (conversation_key, source_key, id, {MAPPED}) VALUES (?1, ?2, ?3, {values})
+             ON CONFLICT (conversation_key) DO UPDATE SET ({MAPPED}) = ({values})"
+        )
+    });
+    let contact = &conversation.contact;
+    transaction
+        .prepare_cached(&UPSERT)
+        .and_then(|mut statement| {
+            statement.execute(params![
+                row.record_key,
+                row.source.0,
+                row.id,
+                row.version,
+                row.readable,
+                conversation.title,
+                conversation.channel.map(Channel::as_str),
+                conversation.channel_raw,
+                conversation.status.map(Status::as_str),
+                conversation.status_raw,
+                conversation.created_at.map(Timestamp::microseconds),
+                conversation.updated_at.map(Timestamp::microseconds),
+                contact.id,
+                contact.name,
+                contact.email,
+                contact.phone,
+                contact.company,
+                contact.address,
+                contact.website,
+                json(&conversation.tags, conversation.tags.is_empty()),
+                conversation.notes,
+                conversation.feedback.map(Feedback::as_str),
+                json(&conversation.extra, conversation.extra.is_empty()),
+                json(&conversation.derived, conversation.derived.is_empty()),
+                count(conversation.messages.len() as u64),
+            ])
+        })
+        .map_err(database("write a conversation"))?;
+    if !row.is_new {
+        transaction
+            .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
+            .and_then(|mut statement| statement.execute([row.record_key]))
+            .map_err(database("write a conversation"))?;
+    }
+    insert_messages(transaction, row.record_key, &conversation.messages)
+}
+
+fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
+    let failed = || database("write a message");
+    let mut statement = transaction
+        .prepare_cached(
+            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )
+        .map_err(failed())?;
+    for (position, message) in messages.iter().enumerate() {
+        let joined;
+        let (text, parts) = match message.parts.as_slice() {
+            [Part::Text { text }] => (text.as_str(), None),
+            parts => {
+                joined = message.text();
+                (joined.as_str(), json(&parts, false))
+            }
+        };
+        statement
+            .execute(params![
+                key,
+                count(position as u64),
+                message.id,
+                message.role.as_str(),
+                message.role_raw,
+                message.created_at.map(Timestamp::microseconds),
+                text,
+                parts,
+                message.feedback.map(Feedback::as_str),
+                message.score,
+                json(&message.extra, message.extra.is_empty()),
+            ])
+            .map_err(failed())?;
+    }
+    Ok(())
+}
+
+/// Reads a conversation with its messages.
+pub(crate) fn read(connection: &Connection, key: i64) -> Result<Conversation> {
+    let failed = || database("read a conversation");
+    let sql = format!("SELECT {COLUMNS} FROM conversation WHERE conversation_key = ?1");
+    let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
+    let found = statement.query_row([key], |row| Ok(read_conversation(row)));
+    let mut conversation = found.map_err(failed())??;
+    let mut messages = connection.prepare_cached(MESSAGES).map_err(failed())?;
+    read_messages(&mut messages, key, &mut conversation.messages)?;
+    Ok(conversation)
+}
+
+pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
+    let failed = database("read a conversation");
+    let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);
+    let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
+    let time = |at: usize| Ok::<_, Error>(timestamp(row.get(at).map_err(&failed)?));
+    let message_count: u32 = row.get(21).map_err(&failed)?;
+    Ok(Conversation {
+        id: ConversationId::new(row.get::<_, String>(1).map_err(&failed)?),
+        title: text(2)?,
+        channel: word(3)?.map(|word| known(Channel::from_word(word))).transpose()?,
+        channel_raw: text(4)?,
+        status: word(5)?.map(|word| known(Status::from_word(word))).transpose()?,
+        status_raw: text(6)?,
+        created_at: time(7)?,
+        updated_at: time(8)?,
+        contact: Contact {
+            id: text(9)?,
+            name: text(10)?,
+            email: text(11)?,
+            phone: text(12)?,
+            company: text(13)?,
+            address: text(14)?,
+            website: text(15)?,
+        },
+        tags: from_json(word(16)?)?,
+        notes: text(17)?,
+        feedback: word(18)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        messages: Vec::with_capacity(message_count.min(100_000) as usize),
+        extra: from_json(word(19)?)?,
+        derived: from_json(word(20)?)?,
+        rating: None,
+    })
+}
+
+pub(crate) fn read_messages(
+    statement: &mut CachedStatement<'_>,
+    key: i64,
+    into: &mut Vec<Message>,
+) -> Result<()> {
+    let failed = database("read a message");
+    let mut rows = statement.query([key]).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        into.push(read_message(row)?);
+    }
+    Ok(())
+}
+
+fn read_message(row: &Row<'_>) -> Result<Message> {
+    let failed = database("read a message");
+    let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
+    let parts = match word(5)? {
+        None => vec![Part::text(word(4)?.unwrap_or_default())],
+        some => from_json(some)?,
+    };
+    Ok(Message {
+        id: row.get(0).map_err(&failed)?,
+        role: known(Role::from_word(word(1)?.unwrap_or_default()))?,
+        role_raw: row.get(2).map_err(&failed)?,
+        created_at: timestamp(row.get(3).map_err(&failed)?),
+        parts,
+        feedback: word(6)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        score: row.get(7).map_err(&failed)?,
+        extra: from_json(word(8)?)?,
+        author: Author::default(),
+        internal: false,
+    })
+}

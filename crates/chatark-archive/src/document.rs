@@ -1,0 +1,147 @@
+//! Documents as the archive holds them: the bytes that they were made of, and the rows that were made from these.
+
+use chatark_core::{Document, DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, Stream};
+use rusqlite::{Connection, Transaction, params};
+
+use crate::encode::MappedDocument;
+use crate::ledger::SourceKey;
+use crate::open::Archive;
+use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
+use crate::row::RowKey;
+use crate::values::database;
+use crate::{contact, conversation};
+
+/// Where the rows of a kind of document are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DocumentTable {
+    pub(crate) name: &'static str,
+    pub(crate) key: &'static str,
+}
+
+/// A document as the archive holds it.
+#[derive(Debug)]
+pub struct StoredDocument {
+    pub(crate) own: RawVersion,
+    pub(crate) parts: Vec<RawVersion>,
+    /// The row that was made from them.
+    pub(crate) row: Result<Document>,
+}
+
+impl DocumentTable {
+    pub(crate) const ALL: [Self; 2] = [Self::of(DocumentKind::Conversation), Self::of(DocumentKind::Contact)];
+
+    pub(crate) const fn of(kind: DocumentKind) -> Self {
+        match kind {
+            DocumentKind::Conversation => Self { name: "conversation", key: "conversation_key" },
+            DocumentKind::Contact => Self { name: "contact", key: "contact_key" },
+        }
+    }
+}
+
+/// Writes the rows of a document, in the place of those that are there.
+pub(crate) fn write(
+    transaction: &Transaction<'_>,
+    stream: Stream,
+    row: RowKey<'_>,
+    document: &Document,
+) -> Result<()> {
+    match document {
+        Document::Conversation(conversation) => conversation::write(transaction, row, conversation),
+        Document::Contact(listed) => contact::write(transaction, stream, row, listed),
+    }
+}
+
+/// Reads the rows of a document.
+pub(crate) fn read(connection: &Connection, kind: DocumentKind, key: i64) -> Result<Document> {
+    Ok(match kind {
+        DocumentKind::Conversation => Document::Conversation(conversation::read(connection, key)?),
+        DocumentKind::Contact => Document::Contact(contact::read(connection, key)?),
+    })
+}
+
+impl StoredDocument {
+    /// Maps the bytes again. Damaged bytes are an error of their own; bytes that cannot be mapped are not.
+    pub(crate) fn map(&self, mapper: &dyn Mapper) -> Result<Result<MappedDocument>, Damage> {
+        let own = self.own.record(self.own.bytes()?);
+        let mut records = vec![own];
+        for part in &self.parts {
+            records.push(part.record(part.bytes()?));
+        }
+        Ok(MappedDocument::of(mapper, &self.own.id, &records))
+    }
+
+    /// Returns how many bytes the vendor sent for it.
+    pub(crate) fn size(&self) -> u64 {
+        self.own.size + self.parts.iter().map(|part| part.size).sum::<u64>()
+    }
+}
+
+/// Returns the error of work that needs the bytes of a document which are damaged.
+pub(crate) fn damaged(
+    operation: &'static str,
+    stream: Option<Stream>,
+    id: &RecordId,
+    damage: Damage,
+) -> Error {
+    let (thing, name) = match (stream.and_then(Stream::document), stream) {
+        (Some(DocumentKind::Conversation), _) => ("conversation", id.to_string()),
+        (Some(DocumentKind::Contact), Some(stream)) => ("contact", format!("{}/{id}", stream.as_str())),
+        _ => ("message", id.to_string()),
+    };
+    let message = format!("the archived bytes of a {thing} {}", damage.as_str());
+    Error::new(ErrorKind::Damaged, operation, message)
+        .with(thing, name)
+        .hint("restore the archive from a copy, or pull the source with `--full`")
+}
+
+impl Archive {
+    /// Returns the next documents of a source's stream, and the number to ask for more with.
+    ///
+    /// Reads one state of the archive; a page ends with so many documents, or with some megabytes.
+    pub fn stored(
+        &self,
+        source: SourceKey,
+        stream: Stream,
+        after: i64,
+        most: u32,
+    ) -> Result<(Vec<StoredDocument>, i64)> {
+        let failed = || database("read the archived bytes");
+        let Some(kind) = stream.document() else { return Ok((Vec::new(), after)) };
+        let DocumentTable { name, key } = DocumentTable::of(kind);
+        let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
+        let sql = format!(
+            "SELECT {} FROM {name} d CROSS JOIN record ON record.record_key = d.{key}
+                 CROSS JOIN raw ON raw.record_key = d.{key} AND version = d.raw_version
+             WHERE d.source_key = ?1 AND record.stream = ?2 AND d.{key} > ?3 ORDER BY d.{key} LIMIT ?4",
+            raw::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
+        let mut rows = statement.query(params![source.0, stream.as_str(), after, most]).map_err(failed())?;
+        let (mut page, mut size) = (Vec::new(), 0_u64);
+        while size < PAGE_BYTES
+            && let Some(row) = rows.next().map_err(failed())?
+        {
+            let stored = self.stored_document(source, kind, RawVersion::read(row).map_err(failed())?)?;
+            // A size that was damaged ends the page early, and nothing else.
+            size = size.saturating_add(stored.size());
+            page.push(stored);
+        }
+        drop(rows);
+        drop(statement);
+        snapshot.finish().map_err(failed())?;
+        let last = page.last().map_or(after, |stored| stored.own.record_key);
+        Ok((page, last))
+    }
+
+    /// Returns the document that a version of a record was made into.
+    pub(crate) fn stored_document(
+        &self,
+        source: SourceKey,
+        kind: DocumentKind,
+        own: RawVersion,
+    ) -> Result<StoredDocument> {
+        let parts = raw::parts(&self.connection, source, &own.id, &own.surface)?;
+        let row = read(&self.connection, kind, own.record_key);
+        Ok(StoredDocument { own, parts, row })
+    }
+}

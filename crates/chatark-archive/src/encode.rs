@@ -1,0 +1,263 @@
+//! The work on a document that needs no database: hash, map and compress. It runs on every core.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use chatark_core::{
+    Conversation, ConversationId, Document, DocumentKind, Error, ErrorKind, Issue, IssueKind, ListedContact,
+    Mapper, Record, RecordId, Result, Stream, Surface,
+};
+use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
+
+/// The level of compression: higher ones cost more time than they save space on texts this short.
+const LEVEL: i32 = 1;
+
+/// A record as the vendor sent it, with its hash.
+#[derive(Debug, Clone)]
+pub struct HashedRecord {
+    record: Record,
+    id: RecordId,
+    sha256: [u8; 32],
+}
+
+/// A document as the vendor sent it: its own record, and its parts in their order.
+#[derive(Debug, Clone)]
+pub struct HashedDocument {
+    own: HashedRecord,
+    parts: Vec<HashedRecord>,
+}
+
+/// A record that is ready to be written.
+#[derive(Debug, Clone)]
+pub struct EncodedRecord {
+    pub(crate) stream: Stream,
+    pub(crate) id: RecordId,
+    /// The id of the document that it is a part of.
+    pub(crate) parent: Option<RecordId>,
+    pub(crate) surface: Surface,
+    pub(crate) sha256: [u8; 32],
+    /// In bytes, as the vendor sent it.
+    pub(crate) size: u64,
+    pub(crate) zstd: Vec<u8>,
+}
+
+/// A document that is ready to be written.
+#[derive(Debug, Clone)]
+pub struct EncodedDocument {
+    pub(crate) own: EncodedRecord,
+    pub(crate) parts: Vec<EncodedRecord>,
+    pub(crate) mapped: MappedDocument,
+}
+
+/// What the bytes of a document come to.
+#[derive(Debug, Clone)]
+pub(crate) struct MappedDocument {
+    pub(crate) document: Document,
+    pub(crate) issues: Vec<Issue>,
+    /// Whether the bytes could be read at all.
+    pub(crate) readable: bool,
+}
+
+impl HashedRecord {
+    /// Hashes the bytes. A record without an id is named after its hash.
+    pub fn new(record: Record) -> Self {
+        let sha256: [u8; 32] = Sha256::digest(&record.bytes).into();
+        let id = record.id.clone().unwrap_or_else(|| unidentified(&sha256));
+        Self { record, id, sha256 }
+    }
+
+    /// Returns the stream that it belongs to.
+    pub fn stream(&self) -> Stream {
+        self.record.stream
+    }
+
+    /// Returns the id under which the record is archived.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// Returns the id of the document that it is a part of.
+    pub fn parent(&self) -> Option<&RecordId> {
+        self.record.parent.as_ref()
+    }
+
+    /// Returns the hash of the bytes.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Returns the part of the vendor's API that it came from.
+    pub fn surface(&self) -> Surface {
+        self.record.surface
+    }
+
+    /// Returns how many bytes the vendor sent.
+    pub fn size(&self) -> u64 {
+        self.record.bytes.len() as u64
+    }
+
+    /// Compresses the bytes.
+    pub fn encode(self) -> Result<EncodedRecord> {
+        let zstd = compress(&self.record.bytes)?;
+        let Record { stream, parent, surface, bytes, .. } = self.record;
+        let size = bytes.len() as u64;
+        Ok(EncodedRecord { stream, id: self.id, parent, surface, sha256: self.sha256, size, zstd })
+    }
+}
+
+impl HashedDocument {
+    /// Takes a document's own record and its parts. Of parts with the same id, the last one counts.
+    pub fn new(own: HashedRecord, parts: Vec<HashedRecord>) -> Self {
+        let mut kept: Vec<HashedRecord> = Vec::with_capacity(parts.len());
+        let mut places = HashMap::new();
+        for mut part in parts {
+            let mut copies = 1;
+            while part.record.id.is_none() && places.contains_key(&part.id) {
+                copies += 1;
+                part.id = RecordId::new(format!("{}-{copies}", unidentified(&part.sha256)));
+            }
+            if let Some(&place) = places.get(&part.id) {
+                kept[place] = part;
+            } else {
+                places.insert(part.id.clone(), kept.len());
+                kept.push(part);
+            }
+        }
+        Self { own, parts: kept }
+    }
+
+    /// Returns its own record.
+    pub fn own(&self) -> &HashedRecord {
+        &self.own
+    }
+
+    /// Returns its parts.
+    pub fn parts(&self) -> &[HashedRecord] {
+        &self.parts
+    }
+
+    /// Returns how many bytes the vendor sent for it.
+    pub fn size(&self) -> u64 {
+        self.own.size() + self.parts.iter().map(HashedRecord::size).sum::<u64>()
+    }
+
+    /// Maps and compresses. Bytes that cannot be mapped are archived all the same.
+    pub fn encode(&self, mapper: &dyn Mapper) -> Result<EncodedDocument> {
+        let records = std::iter::once(&self.own).chain(&self.parts);
+        let records: Vec<_> = records.map(|hashed| hashed.record.clone()).collect();
+        let content = MappedDocument::of(mapper, &self.own.id, &records)?;
+        Ok(EncodedDocument {
+            own: self.own.clone().encode()?,
+            parts: self.parts.iter().cloned().map(HashedRecord::encode).collect::<Result<_>>()?,
+            mapped: content,
+        })
+    }
+}
+
+impl EncodedRecord {
+    /// Returns the id by which a sweep tells it from others: that of a part is unique within its document alone.
+    pub(crate) fn sighted_as(&self) -> RecordId {
+        match &self.parent {
+            Some(parent) => RecordId::new(serde_json::json!([parent, self.id]).to_string()),
+            None => self.id.clone(),
+        }
+    }
+}
+
+impl EncodedDocument {
+    /// Returns what its bytes came to.
+    pub fn document(&self) -> &Document {
+        &self.mapped.document
+    }
+
+    /// Returns how many bytes the vendor sent for it.
+    pub(crate) fn size(&self) -> u64 {
+        self.own.size + self.parts.iter().map(|part| part.size).sum::<u64>()
+    }
+}
+
+impl MappedDocument {
+    /// Maps records, the document's own first, under the id by which it is archived. What cannot be read keeps its id
+    /// and says why, and nothing else.
+    pub(crate) fn of(mapper: &dyn Mapper, id: &RecordId, records: &[Record]) -> Result<Self> {
+        let own = records.first().ok_or_else(|| unexpected("a document has no record of its own"))?;
+        let (mut document, mut issues, readable) = match mapper.map(records) {
+            Ok((document, issues)) => (document, issues, true),
+            Err(error) => {
+                (unreadable(own.stream, &error)?, vec![Issue::new(IssueKind::Unreadable, "")], false)
+            }
+        };
+        match &mut document {
+            Document::Conversation(conversation) => conversation.id = ConversationId::from(id),
+            Document::Contact(contact) => {
+                contact.id = Some(id.as_str().to_owned());
+                contact.contact.id = None;
+            }
+        }
+        if own.id.is_none() && readable {
+            issues.push(Issue::new(IssueKind::Missing, "id"));
+        }
+        if own.stream != Stream::Conversations {
+            for issue in &mut issues {
+                *issue = within(own.stream, issue);
+            }
+        }
+        Ok(Self { document, issues, readable })
+    }
+}
+
+/// Puts the stream before the place of an issue, so that it is told from the same place in a conversation.
+fn within(stream: Stream, issue: &Issue) -> Issue {
+    let stream = stream.as_str();
+    let path = if issue.path.is_empty() { stream.to_owned() } else { format!("{stream}.{}", issue.path) };
+    Issue::new(issue.kind, path)
+}
+
+fn unreadable(stream: Stream, error: &Error) -> Result<Document> {
+    let why = || error.message().into();
+    match stream.document() {
+        Some(DocumentKind::Conversation) => {
+            let mut conversation = Conversation::empty(ConversationId::new(""));
+            conversation.extra.insert("unreadable".to_owned(), why());
+            Ok(Document::Conversation(conversation))
+        }
+        Some(DocumentKind::Contact) => {
+            let mut contact = ListedContact::default();
+            contact.extra.insert("unreadable".to_owned(), why());
+            Ok(Document::Contact(contact))
+        }
+        None => Err(unexpected("a part of a document was taken for one")),
+    }
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, "map a record", what).hint("please report this")
+}
+
+/// Returns whether an id is one under which a record without an id is archived.
+pub(crate) fn is_unidentified(id: &RecordId, sha256: &[u8; 32]) -> bool {
+    let rest = id.as_str().strip_prefix(unidentified(sha256).as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Returns the id under which a record without an id is archived.
+fn unidentified(sha256: &[u8; 32]) -> RecordId {
+    let start = sha256.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+    RecordId::new(format!("unidentified-{start:016x}"))
+}
+
+/// Compresses with a context that each thread keeps, since making one costs more than using it.
+fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    let failed = |error| Error::new(ErrorKind::Unexpected, "compress a record", error);
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL).map_err(failed)?),
+        };
+        compressor.compress(bytes).map_err(failed)
+    })
+}

@@ -1,0 +1,151 @@
+//! The bytes of records as they lie in the archive, and the proof that they are what the vendor sent.
+
+use bytes::Bytes;
+use chatark_core::{Record, RecordId, Result, Stream, Surface};
+use rusqlite::{Connection, Row, params};
+use sha2::{Digest, Sha256};
+use zstd::bulk::Decompressor;
+
+use crate::encode::is_unidentified;
+use crate::ledger::SourceKey;
+use crate::values::{database, uncount};
+
+/// A page ends with so many bytes, before compression.
+pub(crate) const PAGE_BYTES: u64 = 8 << 20;
+
+/// The columns that [`RawVersion`] is read from, of `record` and `raw`.
+pub(crate) const COLUMNS: &str =
+    "raw_key, record.record_key, version, record.stream, parent, record.id, surface, sha256, zstd, size";
+
+/// The stream of the parts that documents have.
+const PARTS: Stream = Stream::Messages;
+
+/// One version of a record, compressed.
+#[derive(Debug)]
+pub(crate) struct RawVersion {
+    pub(crate) raw_key: i64,
+    pub(crate) record_key: i64,
+    pub(crate) version: i64,
+    /// `None` where the archive has a word that is not a stream's.
+    pub(crate) stream: Option<Stream>,
+    pub(crate) parent: String,
+    pub(crate) id: RecordId,
+    pub(crate) surface: String,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) zstd: Vec<u8>,
+    pub(crate) size: u64,
+}
+
+/// What is wrong with the bytes of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// They cannot be decompressed.
+    Compression,
+    /// There are more or fewer than the vendor sent.
+    Size,
+    /// They are not those that the vendor sent.
+    Hash,
+}
+
+impl Damage {
+    /// Returns what is wrong, as the end of a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compression => "cannot be decompressed",
+            Self::Size => "are more or fewer than the vendor sent",
+            Self::Hash => "are not those that the vendor sent",
+        }
+    }
+}
+
+impl RawVersion {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            raw_key: row.get(0)?,
+            record_key: row.get(1)?,
+            version: row.get(2)?,
+            stream: Stream::from_word(row.get_ref(3)?.as_str()?),
+            parent: row.get(4)?,
+            id: RecordId::new(row.get::<_, String>(5)?),
+            surface: row.get(6)?,
+            // A hash of another length is no hash: it fits no bytes.
+            sha256: row.get_ref(7)?.as_blob()?.try_into().unwrap_or_default(),
+            zstd: row.get(8)?,
+            size: uncount(row.get(9)?),
+        })
+    }
+
+    /// Decompresses, and compares the bytes with their size and hash.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, Damage> {
+        // The frame says how large it is: a size that was damaged must not ask for memory.
+        let promised = Decompressor::upper_bound(&self.zstd).ok_or(Damage::Compression)?;
+        if promised as u64 != self.size {
+            return Err(Damage::Size);
+        }
+        let bytes = zstd::bulk::decompress(&self.zstd, promised).map_err(|_| Damage::Compression)?;
+        if bytes.len() as u64 != self.size {
+            return Err(Damage::Size);
+        }
+        if <[u8; 32]>::from(Sha256::digest(&bytes)) != self.sha256 {
+            return Err(Damage::Hash);
+        }
+        Ok(bytes)
+    }
+
+    /// Returns the record with these bytes, as it was handed to the mapper when it came.
+    pub(crate) fn record(&self, bytes: Vec<u8>) -> Record {
+        let parent = Some(&self.parent).filter(|parent| !parent.is_empty());
+        // A document's id is set again when it is mapped; a part without an id must not get one.
+        let is_named = parent.is_none() || !is_unidentified(&self.id, &self.sha256);
+        Record {
+            stream: self.stream.unwrap_or_default(),
+            id: is_named.then(|| self.id.clone()),
+            parent: parent.map(RecordId::new),
+            surface: Surface::from_word(&self.surface).unwrap_or(Surface::Export),
+            bytes: Bytes::from(bytes),
+        }
+    }
+}
+
+/// Reads the parts of a document as they came through a surface, in their order.
+pub(crate) fn parts(
+    connection: &Connection,
+    source: SourceKey,
+    document: &RecordId,
+    surface: &str,
+) -> Result<Vec<RawVersion>> {
+    let failed = || database("read the archived bytes");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM record JOIN raw ON raw.record_key = record.record_key AND version = (
+             SELECT max(version) FROM raw WHERE raw.record_key = record.record_key AND surface = ?4)
+         WHERE source_key = ?1 AND stream = ?2 AND parent = ?3 AND ordinal IS NOT NULL
+         ORDER BY ordinal, record.record_key"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
+    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface];
+    let found = statement.query_map(wanted, RawVersion::read).map_err(failed())?;
+    found.collect::<rusqlite::Result<_>>().map_err(failed())
+}
+
+/// Returns the ids and hashes of a document's parts as they came through a surface, in their order.
+pub(crate) fn part_hashes(
+    connection: &Connection,
+    source: SourceKey,
+    document: &RecordId,
+    surface: Surface,
+) -> Result<Vec<(String, Option<[u8; 32]>)>> {
+    let failed = || database("look up a record");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT id, (SELECT sha256 FROM raw WHERE raw.record_key = record.record_key AND surface = ?4
+                         ORDER BY version DESC LIMIT 1) AS latest
+             FROM record WHERE source_key = ?1 AND stream = ?2 AND parent = ?3 AND ordinal IS NOT NULL
+                 AND latest IS NOT NULL ORDER BY ordinal, record_key",
+        )
+        .map_err(failed())?;
+    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface.as_str()];
+    let found = statement
+        .query_map(wanted, |row| Ok((row.get(0)?, row.get_ref(1)?.as_blob()?.try_into().ok())))
+        .map_err(failed())?;
+    found.collect::<rusqlite::Result<_>>().map_err(failed())
+}

@@ -1,0 +1,17 @@
+//! Which row of a document is written.
+
+use crate::ledger::SourceKey;
+
+/// Which row is written, and what it was made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowKey<'a> {
+    pub(crate) record_key: i64,
+    pub(crate) source: SourceKey,
+    pub(crate) id: &'a str,
+    /// The version of `raw` that it was made from.
+    pub(crate) version: i64,
+    /// Whether the bytes could be read.
+    pub(crate) readable: bool,
+    /// Whether there is no row yet.
+    pub(crate) is_new: bool,
+}

@@ -1,0 +1,20 @@
+//! Records of Chatbase v2 to the shared model, whichever part of the API they came through.
+
+use chatark_core::{Document, Issue, Mapper, Record, Result, Surface};
+
+use crate::map;
+
+/// Maps conversations, with their messages inside or as records of their own. Needs no settings.
+#[derive(Debug)]
+pub(crate) struct ChatbaseV2Mapper;
+
+impl Mapper for ChatbaseV2Mapper {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let (own, messages) = (&records[0], &records[1..]);
+        let (conversation, issues) = match own.surface {
+            Surface::Export => map::exported(&own.bytes)?,
+            Surface::User => map::of_user(&own.bytes, messages.iter().map(|message| &message.bytes[..]))?,
+        };
+        Ok((Document::Conversation(conversation), issues))
+    }
+}

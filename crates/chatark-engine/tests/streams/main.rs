@@ -1,0 +1,9 @@
+//! Streams of records, from a vendor of a few answers to the archive and the ledger.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod changes;
+mod environment;
+mod messages;
+mod people;
+mod support;
