@@ -11,7 +11,7 @@ use chatark_archive::{Progress, Verdict};
 use chatark_core::{Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{HttpEvent, HttpObserver};
-use chatark_migrate::Tally;
+use chatark_migrate::{ItemCounts, MigrationObserver};
 use chatark_target::DataKind;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -237,8 +237,8 @@ impl Observer for Ui {
     }
 }
 
-impl chatark_migrate::Progress for Ui {
-    fn advance(&self, kind: DataKind, tally: &Tally) {
+impl MigrationObserver for Ui {
+    fn on_progress(&self, kind: DataKind, counts: &ItemCounts) {
         let name = kind.as_str();
         let is_new = !self.sources().contains_key(name);
         if is_new {
@@ -248,11 +248,11 @@ impl chatark_migrate::Progress for Ui {
         let Some(line) = sources.get_mut(name) else { return };
         if let Some(bar) = &line.bar {
             bar.set_style(migration_style());
-            bar.set_position(tally.written);
+            bar.set_position(counts.written);
         } else if line.said.elapsed() >= LINE_EVERY {
             line.said = Instant::now();
             drop(sources);
-            self.say(&format!("{name}: {} written", grouped(tally.written)));
+            self.say(&format!("{name}: {} written", grouped(counts.written)));
         }
     }
 }

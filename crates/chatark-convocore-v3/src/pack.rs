@@ -43,6 +43,7 @@ const RULES: &[FieldRule] = &[
     ("message.id", FieldOutcome::Kept, "as mid"),
     ("message.created_at", FieldOutcome::Kept, "to the second"),
     ("message.feedback", FieldOutcome::Kept, "as true or false"),
+    ("message.internal", FieldOutcome::Approximated, AS_TRACE),
     ("part.text", FieldOutcome::Kept, "several in one message are joined"),
     // Other parts are counted one by one.
     ("part.*", FieldOutcome::Lost, ""),
@@ -207,7 +208,12 @@ fn state(status: Status) -> (Option<&'static str>, FieldOutcome) {
 fn turn(message: &Message) -> Option<(u64, Value)> {
     let text = Some(message.text()).filter(|text| !text.is_empty());
     let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(part_item);
-    let texts = text.map(|text| ("text", json!({ "type": "text", "payload": { "message": text } })));
+    let texts = text.map(|text| {
+        if message.internal {
+            return (TRACE, trace("Internal note", &text));
+        }
+        ("text", json!({ "type": "text", "payload": { "message": text } }))
+    });
     let mut messages = Vec::new();
     for (kind, item) in texts.into_iter().chain(others) {
         let role = if kind == TRACE { Role::System } else { message.role };
@@ -227,10 +233,11 @@ fn turn(message: &Message) -> Option<(u64, Value)> {
     }
     let count = messages.len() as u64;
     let mut value = Map::new();
-    value.insert("from".to_owned(), speaker(message.role).into());
+    let role = if message.internal { Role::System } else { message.role };
+    value.insert("from".to_owned(), speaker(role).into());
     value.insert("messages".to_owned(), messages.into());
     set_time(&mut value, message);
-    set_generated(&mut value, message.role);
+    set_generated(&mut value, role);
     (count > 0).then_some((count, Value::Object(value)))
 }
 
@@ -488,6 +495,18 @@ mod tests {
             ] },
         ] });
         assert_eq!((complete_body, messages), (expect, 4));
+    }
+
+    #[test]
+    fn an_internal_note_becomes_a_debug_message() {
+        let note = Message { internal: true, ..spoken(Role::HumanAgent, vec![Part::text("call her")]) };
+        let (_, completion, messages) = packed_json(of(vec![note]));
+        let ts = BEGAN + 2;
+        let expect = json!([{ "from": "system", "ts": ts, "messages": [
+            { "from": "system", "type": "debug:tell", "ts": ts,
+              "item": { "payload": { "message": "Internal note: call her" } } },
+        ] }]);
+        assert_eq!((&completion["turns"], messages), (&expect, 1));
     }
 
     /// Checks that a conversation is left out: one row of the report, without its fields.

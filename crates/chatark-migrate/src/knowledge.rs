@@ -2,42 +2,51 @@
 
 use std::collections::HashMap;
 
-use chatark_core::{ArchivedConversation, Feedback, Role};
+use chatark_core::{ArchivedConversation, Feedback, Role, question};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, QuestionAnswer, Text};
 use sha2::{Digest, Sha256};
 
+use crate::answered::{AnsweredQuestion, answered_questions};
 use crate::hex;
-use crate::pairs::{self, Pair};
 
-/// Answers of which the bot was less sure are not taught on.
+/// Answers with a lower score are left out.
 const LEAST_SCORE: f64 = 0.5;
 
-/// Questions as they are met.
+/// Collects questions from conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
-    best: HashMap<String, Best>,
-    /// How many messages had feedback, how many a score, and a conversation with one of them.
-    judged: (usize, usize, String),
+    best: HashMap<String, BestAnswer>,
+    rated: Rated,
+}
+
+/// Messages with ratings.
+#[derive(Debug, Default)]
+struct Rated {
+    with_feedback: usize,
+    with_score: usize,
+    /// The id of a conversation that has one.
+    example: String,
 }
 
 /// A question with its best answer.
 #[derive(Debug)]
-pub(crate) struct Best {
-    pub(crate) pair: Pair,
+pub(crate) struct BestAnswer {
+    pub(crate) answered: AnsweredQuestion,
+    /// How often the question was asked.
     pub(crate) asked: u64,
     pub(crate) source: String,
     pub(crate) conversation_id: String,
 }
 
-const WRONG: &str = "its answer was rated wrong, or the bot was not sure";
+const BAD_ANSWER: &str = "its answer has negative feedback or a low score";
 
-/// What becomes of the fields of conversations of which questions and answers are taken.
-pub(crate) const RULES: &[FieldRule] = &[
+/// What becomes of the fields of conversations from which questions and answers are taken.
+const RULES: &[FieldRule] = &[
     ("message.role.user", FieldOutcome::Kept, ""),
     (
         "message.role.assistant",
         FieldOutcome::Approximated,
-        "as an answer, where it is the best one to its question",
+        "as an answer, if it is the best answer to its question",
     ),
     ("message.feedback", FieldOutcome::Kept, ""),
     ("message.score", FieldOutcome::Kept, ""),
@@ -46,137 +55,152 @@ pub(crate) const RULES: &[FieldRule] = &[
 ];
 
 impl Questions {
-    /// Adds the questions of a conversation, and notes what becomes of its fields.
+    /// Adds the questions of a conversation, and counts what becomes of its fields.
     pub(crate) fn add(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) {
-        let pairs = pairs::of(&archived.conversation);
-        if pairs.is_empty() {
+        let answered = answered_questions(&archived.conversation);
+        if answered.is_empty() {
             loss_report.add_left_out("the bot answers no question in it", archived);
             return;
         }
         loss_report.apply(RULES, archived);
+        self.rated.add(archived);
         let messages = &archived.conversation.messages;
-        self.judged.0 += messages.iter().filter(|message| message.feedback.is_some()).count();
-        self.judged.1 += messages.iter().filter(|message| message.score.is_some()).count();
-        self.judged.2 = archived.conversation.id.to_string();
         let asked = messages.iter().filter(|message| message.role == Role::User).count();
-        let unanswered = asked - pairs.len();
-        loss_report.add(
-            "message.role.user",
-            FieldOutcome::Lost,
-            "no answer of the bot follows it",
-            unanswered,
-            archived,
-        );
-        for pair in pairs {
-            self.add_pair(pair, archived, loss_report);
+        let why = "the bot does not answer it";
+        loss_report.add("message.role.user", FieldOutcome::Lost, why, asked - answered.len(), archived);
+        for question in answered {
+            self.add_question(question, archived, loss_report);
         }
     }
 
-    fn add_pair(&mut self, pair: Pair, archived: &ArchivedConversation, loss_report: &mut LossReport) {
-        let key = pairs::fold(&pair.question);
-        let is_bad =
-            pair.feedback == Some(Feedback::Negative) || pair.score.is_some_and(|score| score < LEAST_SCORE);
+    fn add_question(
+        &mut self,
+        answered: AnsweredQuestion,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) {
+        let key = question::normalize(&answered.question);
+        let is_bad = answered.feedback == Some(Feedback::Negative)
+            || answered.score.is_some_and(|score| score < LEAST_SCORE);
         if is_bad || key.is_empty() {
-            let why = if is_bad { WRONG } else { "it has no words" };
+            let why = if is_bad { BAD_ANSWER } else { "it has no words" };
             loss_report.add("message.role.user", FieldOutcome::Lost, why, 1, archived);
             return;
         }
         let Some(best) = self.best.get_mut(&key) else {
-            self.best.insert(key, Best::of(archived, pair));
+            self.best.insert(key, BestAnswer::new(answered, archived));
             return;
         };
         best.asked += 1;
         let merged = "merged with the same question elsewhere";
         loss_report.add("message.role.user", FieldOutcome::Approximated, merged, 1, archived);
-        if rank(&pair) > rank(&best.pair) {
-            *best = Best { asked: best.asked, ..Best::of(archived, pair) };
+        if rank(&answered) > rank(&best.answered) {
+            *best = BestAnswer { asked: best.asked, ..BestAnswer::new(answered, archived) };
         }
     }
 
-    /// Returns them, the best ones first, and notes how many of the ratings were those of a best answer.
-    pub(crate) fn finish(self, loss_report: &mut LossReport) -> Vec<Best> {
-        let mut all: Vec<_> = self.best.into_values().collect();
-        let (feedback, scores, example) = self.judged;
-        let kept = |has: fn(&Pair) -> bool| all.iter().filter(|best| has(&best.pair)).count();
-        for (field, seen, kept) in [
-            ("message.feedback", feedback, kept(|pair| pair.feedback.is_some())),
-            ("message.score", scores, kept(|pair| pair.score.is_some())),
-        ] {
-            loss_report.add_with_example(field, FieldOutcome::Kept, "of the best answer", kept, &example);
-            loss_report.add_with_example(
-                field,
-                FieldOutcome::Lost,
-                "of another answer than the best one",
-                seen - kept,
-                &example,
-            );
-        }
+    /// Returns the questions, those with the best answers first, and counts the ratings of best answers.
+    pub(crate) fn finish(self, loss_report: &mut LossReport) -> Vec<BestAnswer> {
+        let mut best: Vec<_> = self.best.into_values().collect();
+        self.rated.count(&best, loss_report);
+        let why = "as a question";
         loss_report.add_with_example(
             "message.role.user",
             FieldOutcome::Kept,
-            "as a question",
-            all.len(),
-            &example,
+            why,
+            best.len(),
+            &self.rated.example,
         );
-        all.sort_by(|one, other| {
-            let order = |best: &Best| (rank(&best.pair), best.asked);
-            order(other).cmp(&order(one)).then_with(|| one.pair.question.cmp(&other.pair.question))
+        best.sort_by(|one, other| {
+            let order = |best: &BestAnswer| (rank(&best.answered), best.asked);
+            order(other).cmp(&order(one)).then_with(|| one.answered.question.cmp(&other.answered.question))
         });
-        all
+        best
     }
 }
 
-impl Best {
-    fn of(archived: &ArchivedConversation, pair: Pair) -> Self {
-        let (source, conversation_id) =
-            (archived.origin.source.to_string(), archived.conversation.id.to_string());
-        Self { pair, asked: 1, source, conversation_id }
+impl Rated {
+    fn add(&mut self, archived: &ArchivedConversation) {
+        let messages = &archived.conversation.messages;
+        self.with_feedback += messages.iter().filter(|message| message.feedback.is_some()).count();
+        self.with_score += messages.iter().filter(|message| message.score.is_some()).count();
+        self.example = archived.conversation.id.to_string();
+    }
+
+    /// Counts as kept the ratings of best answers, and as lost all others.
+    fn count(&self, best: &[BestAnswer], loss_report: &mut LossReport) {
+        let kept =
+            |has: fn(&AnsweredQuestion) -> bool| best.iter().filter(|best| has(&best.answered)).count();
+        for (field, all, kept) in [
+            ("message.feedback", self.with_feedback, kept(|answered| answered.feedback.is_some())),
+            ("message.score", self.with_score, kept(|answered| answered.score.is_some())),
+        ] {
+            let mut add = |outcome, why, count| {
+                loss_report.add_with_example(field, outcome, why, count, &self.example);
+            };
+            add(FieldOutcome::Kept, "of the best answer", kept);
+            add(FieldOutcome::Lost, "of an answer that is not the best one", all - kept);
+        }
     }
 }
 
-/// Praise counts before certainty, which is held in thousandths.
-fn rank(pair: &Pair) -> (bool, Option<u16>) {
+impl BestAnswer {
+    fn new(answered: AnsweredQuestion, archived: &ArchivedConversation) -> Self {
+        let source = archived.origin.source.to_string();
+        Self { answered, asked: 1, source, conversation_id: archived.conversation.id.to_string() }
+    }
+}
+
+/// Positive feedback counts before the score, which is compared in thousandths.
+fn rank(answered: &AnsweredQuestion) -> (bool, Option<u16>) {
     let thousandths =
         |score: f64| (0..=1_000_u16).rev().find(|step| f64::from(*step) / 1e3 <= score).unwrap_or(0);
-    (pair.feedback == Some(Feedback::Positive), pair.score.map(thousandths))
+    (answered.feedback == Some(Feedback::Positive), answered.score.map(thousandths))
 }
 
-/// Puts the questions together that have the same answer, in the order of the best of them.
-pub(crate) fn answers(best: Vec<Best>) -> Vec<QuestionAnswer> {
+/// Merges questions with the same answer, in the order of the best of them.
+pub(crate) fn merge_answers(best: Vec<BestAnswer>) -> Vec<QuestionAnswer> {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut answers: Vec<QuestionAnswer> = Vec::new();
-    for Best { pair, .. } in best {
-        // Only spaces may differ: in answers, a external_id may be what matters.
-        let same = pair.answer.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut merged: Vec<QuestionAnswer> = Vec::new();
+    for BestAnswer { answered, .. } in best {
+        // Only spaces may differ: in an answer, punctuation can matter.
+        let same = answered.answer.split_whitespace().collect::<Vec<_>>().join(" ");
         let at = *places.entry(same).or_insert_with_key(|same| {
-            let key = hex(&Sha256::digest(same.as_bytes())[..8]);
-            answers.push(QuestionAnswer { key, questions: Vec::new(), answer: pair.answer });
-            answers.len() - 1
+            merged.push(QuestionAnswer {
+                key: key(same),
+                questions: Vec::new(),
+                answer: answered.answer.clone(),
+            });
+            merged.len() - 1
         });
-        answers[at].questions.push(pair.question);
+        merged[at].questions.push(answered.question);
     }
-    answers
+    merged
 }
 
-/// Writes questions and answers one after the other into texts of at most so many characters, the best ones first.
-pub(crate) fn texts(best: Vec<Best>, most: usize) -> Vec<Text> {
+/// Writes questions and answers into texts of at most so many characters, the best answers first.
+pub(crate) fn texts(best: Vec<BestAnswer>, max_characters: usize) -> Vec<Text> {
     let mut texts: Vec<(usize, String)> = Vec::new();
-    for Best { pair, .. } in best {
-        let lesson: String =
-            format!("Q: {}\nA: {}\n\n", pair.question, pair.answer).chars().take(most).collect();
-        let size = lesson.chars().count();
-        match texts.last_mut().filter(|(held, _)| held + size <= most) {
-            Some((held, text)) => {
-                *held += size;
-                text.push_str(&lesson);
+    for BestAnswer { answered: AnsweredQuestion { question, answer, .. }, .. } in best {
+        let entry: String = format!("Q: {question}\nA: {answer}\n\n").chars().take(max_characters).collect();
+        let size = entry.chars().count();
+        match texts.last_mut().filter(|(length, _)| length + size <= max_characters) {
+            Some((length, text)) => {
+                *length += size;
+                text.push_str(&entry);
             }
-            None => texts.push((size, lesson)),
+            None => texts.push((size, entry)),
         }
     }
     let text = |(at, (_, text)): (usize, (usize, String))| {
         let text = text.trim_end().to_owned();
-        let key = hex(&Sha256::digest(text.as_bytes())[..8]);
-        Text { key, title: format!("Questions and answers of conversations, part {}", at + 1), text }
+        let title = format!("Questions and answers of conversations, part {}", at + 1);
+        Text { key: key(&text), title, text }
     };
     texts.into_iter().enumerate().map(text).collect()
+}
+
+/// Returns the idempotency key of an answer or a text.
+fn key(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes())[..8])
 }

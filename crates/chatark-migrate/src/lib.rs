@@ -1,35 +1,29 @@
-//! Carries conversations, people and knowledge out of the archive to another platform, and says what is lost.
+//! Migrates conversations, people and knowledge from the archive to other platforms, and reports what is lost.
 //!
-//! A target turns each conversation into items of its own and tells, field by field, what became of what it archived:
-//! kept, approximated or lost. A plan is the same work without the writing, so that its loss report is what a run
-//! would do, and not what somebody believed that it would.
+//! There are two kinds of targets: files of a format ([`FileTarget`]), and agents that are written into over their
+//! vendor's API ([`chatark_target::Target`]). A plan does the work of a run without writing anything, so that its loss
+//! report is computed and not estimated.
 //!
-//! **This crate knows no terminal, no vendor and no HTTP.** What each target takes is told in `docs/migrate.md`.
+//! **This crate knows no terminal, no vendor and no HTTP.** `docs/migrate.md` says what each target takes.
 
-mod carry;
+mod agent;
+mod answered;
+mod empty;
 mod files;
-mod forecast;
 mod knowledge;
-mod ledger;
-mod migrator;
-mod pairs;
 mod people;
 mod person;
-mod plan;
-mod run;
 mod selection;
-mod supply;
-mod target;
 
 use std::fmt::Write as _;
 
-pub use carry::{Carried, Job, Progress, ReadBack, Tally, carry};
-pub use forecast::{Forecast, forecast};
-pub use plan::{Plan, plan, refuse_nothing};
-pub use run::{Written, run};
+pub use agent::{
+    AgentMigration, AgentPlan, ItemCounts, KindResult, MigrationObserver, MigrationOptions, ReadBack,
+    migrate, plan_agent,
+};
+pub use empty::refuse_empty;
+pub use files::{FilePlan, FileTarget, WrittenFiles, plan_files, write_files};
 pub use selection::Selection;
-pub use supply::Order;
-pub use target::FileTarget;
 pub use tokio_util::sync::CancellationToken;
 
 fn hex(bytes: &[u8]) -> String {

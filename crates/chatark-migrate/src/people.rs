@@ -2,125 +2,117 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Stream};
-use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
+use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Stream, Timestamp};
+use chatark_target::{FieldOutcome, FieldRule, LossReport, NO_FIELD, Person};
 
 use crate::person::Identities;
 
-/// People as they are met: first those whom a vendor lists, then those of conversations.
+/// Collects people: first those of a vendor's list, then those of conversations.
 #[derive(Debug, Default)]
 pub(crate) struct People {
     identities: Identities,
     people: BTreeMap<String, Person>,
 }
 
+const UNKNOWN: &str = "nothing is known of the person";
+
 impl People {
     pub(crate) fn new(identities: Identities) -> Self {
         Self { identities, people: BTreeMap::new() }
     }
 
-    /// Adds somebody whom a vendor lists apart from conversations, and notes what becomes of the entry.
-    pub(crate) fn meet(
+    /// Adds a person from a vendor's list, and counts what becomes of the entry.
+    pub(crate) fn add_listed(
         &mut self,
         origin: &Origin,
         list: Stream,
-        entry: &ListedContact,
+        listed: &ListedContact,
         loss_report: &mut LossReport,
     ) {
-        let id = entry.id.as_deref().unwrap_or_default();
-        let Some(key) = self.identities.listed(origin, list, entry) else {
-            loss_report.add_with_example(
-                "listed_contact",
-                FieldOutcome::Lost,
-                "nothing is known of the person",
-                1,
-                id,
-            );
+        let id = listed.id.as_deref().unwrap_or_default();
+        let mut count = |field, outcome, why, count| {
+            loss_report.add_with_example(field, outcome, why, count, id);
+        };
+        let Some(key) = self.identities.listed(origin, list, listed) else {
+            count("listed_contact", FieldOutcome::Lost, UNKNOWN, 1);
             return;
         };
-        let has_extra = usize::from(!entry.extra.is_empty());
-        loss_report.add_with_example(
-            "listed_contact",
-            FieldOutcome::Kept,
-            "with the person that it tells of",
-            1,
-            id,
-        );
-        loss_report.add_with_example(
-            "listed_contact.extra",
-            FieldOutcome::Lost,
-            "the target has no place for it",
-            has_extra,
-            id,
-        );
+        count("listed_contact", FieldOutcome::Kept, "merged into one person", 1);
+        let extra = usize::from(!listed.extra.is_empty());
+        count("listed_contact.extra", FieldOutcome::Lost, NO_FIELD, extra);
         let person = self.people.entry(key).or_default();
-        let (began, ended) = (entry.created_at, entry.updated_at.or(entry.created_at));
-        renew(&mut person.contact, &entry.contact, ended >= person.last_seen);
+        update(person, &listed.contact, listed.created_at, listed.updated_at);
         if person.external_id.is_empty() {
-            person.external_id = entry.external_id.clone().unwrap_or_default();
+            person.external_id = listed.external_id.clone().unwrap_or_default();
         }
-        person.first_seen = [person.first_seen, began].into_iter().flatten().min();
-        person.last_seen = person.last_seen.max(ended);
         add(&mut person.sources, origin.source.as_str());
     }
 
-    /// Adds what a conversation tells of its person, and notes what becomes of its fields by the rules of a target.
-    pub(crate) fn gather(
+    /// Adds the person of a conversation, and counts what becomes of its fields by the rules of a target.
+    pub(crate) fn add(
         &mut self,
         rules: &[FieldRule],
         archived: &ArchivedConversation,
         loss_report: &mut LossReport,
     ) {
         let Some(key) = self.identities.key(archived) else {
-            loss_report.add_left_out("nothing is known of the person", archived);
+            loss_report.add_left_out(UNKNOWN, archived);
             return;
         };
         loss_report.apply(rules, archived);
         let conversation = &archived.conversation;
         let person = self.people.entry(key).or_default();
-        let (began, ended) = (conversation.created_at, conversation.updated_at.or(conversation.created_at));
-        let is_newer = ended >= person.last_seen;
-        renew(&mut person.contact, &conversation.contact, is_newer);
-        person.first_seen = [person.first_seen, began].into_iter().flatten().min();
-        person.last_seen = person.last_seen.max(ended);
+        update(person, &conversation.contact, conversation.created_at, conversation.updated_at);
         person.conversations += 1;
         add(&mut person.sources, archived.origin.source.as_str());
         conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
     }
 
-    /// Returns them, sorted by key.
+    /// Returns the people, sorted by key.
     pub(crate) fn finish(mut self) -> impl Iterator<Item = Person> {
-        for (former, key) in self.identities.former() {
+        for (previous, key) in self.identities.previous_keys() {
             if let Some(person) = self.people.get_mut(&key) {
-                person.previous_keys.push(former.clone());
+                person.previous_keys.push(previous.clone());
             }
         }
         self.people.values_mut().for_each(|person| person.previous_keys.sort());
-        let mut taken = HashSet::new();
-        let mut external_id = |key: &String, person: &Person| {
-            let told = Some(&person.external_id).filter(|id| !id.is_empty()).or(person.contact.id.as_ref());
-            // Nobody goes under what is somebody else's key.
-            let is_free = |id: &&String| *id == key || !self.people.contains_key(*id);
-            let id = told.filter(is_free).filter(|id| taken.insert((*id).clone()));
-            id.unwrap_or(key).clone()
-        };
-        let ids: Vec<_> = self.people.iter().map(|(key, person)| external_id(key, person)).collect();
+        let ids = self.external_ids();
         let people = self.people.into_iter().zip(ids);
         people.map(|((key, person), external_id)| Person { external_id, key, ..person })
     }
+
+    /// Returns an id for each person that no other person has: the vendor's, or else the key.
+    fn external_ids(&self) -> Vec<String> {
+        let mut taken = HashSet::new();
+        let external_id = |(key, person): (&String, &Person)| {
+            let given = Some(&person.external_id).filter(|id| !id.is_empty()).or(person.contact.id.as_ref());
+            let is_free = |id: &&String| *id == key || !self.people.contains_key(*id);
+            given.filter(is_free).filter(|id| taken.insert((*id).clone())).unwrap_or(key).clone()
+        };
+        self.people.iter().map(external_id).collect()
+    }
 }
 
-/// Takes over what is newer, and what was not known.
-fn renew(held: &mut Contact, newer: &Contact, is_newer: bool) {
-    let Contact { id, name, email, phone, company, address, website } = held;
+/// Takes newer values over, and values that were not known.
+fn update(
+    person: &mut Person,
+    contact: &Contact,
+    created_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+) {
+    let last_seen = updated_at.or(created_at);
+    let is_newer = last_seen >= person.last_seen;
+    person.first_seen = [person.first_seen, created_at].into_iter().flatten().min();
+    person.last_seen = person.last_seen.max(last_seen);
+    let Contact { id, name, email, phone, company, address, website } = &mut person.contact;
     for (held, new) in [
-        (id, &newer.id),
-        (name, &newer.name),
-        (email, &newer.email),
-        (phone, &newer.phone),
-        (company, &newer.company),
-        (address, &newer.address),
-        (website, &newer.website),
+        (id, &contact.id),
+        (name, &contact.name),
+        (email, &contact.email),
+        (phone, &contact.phone),
+        (company, &contact.company),
+        (address, &contact.address),
+        (website, &contact.website),
     ] {
         if new.is_some() && (is_newer || held.is_none()) {
             held.clone_from(new);

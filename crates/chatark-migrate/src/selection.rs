@@ -1,51 +1,51 @@
-//! Which conversations go.
+//! Which conversations are migrated.
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{ArchivedConversation, Feedback, ListedContact, Origin, Result, Status, Stream};
 
-/// Which conversations of the archive are carried over. The default is all of them.
+/// Selects conversations of the archive. The default is all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Sources, dates and channel.
     pub filter: Filter,
-    /// Conversations in this state alone.
+    /// Only conversations with this status.
     pub status: Option<Status>,
-    /// Conversations that were archived so, as a whole or by one of their answers; negative where one of them is.
+    /// Only conversations with this feedback, on the whole or on a message; one negative message makes it negative.
     pub feedback: Option<Feedback>,
-    /// Conversations with at least so many messages.
+    /// Only conversations with at least so many messages.
     pub min_messages: usize,
-    /// Conversations that carry this tag alone, such as one that stands for consent.
+    /// Only conversations with this tag, such as one for consent.
     pub tag: Option<String>,
-    /// So many of them at most, spread evenly over their order.
+    /// At most so many conversations, evenly spread over their order.
     pub sample: Option<u64>,
 }
 
 impl Selection {
-    /// Gives every chosen conversation to `take`, in the order of the archive, all of one state of it.
+    /// Passes every selected conversation to `take`, in the order of the archive, from one snapshot of it.
     ///
-    /// A sample is drawn by reading the archive twice: once to count, once to take.
+    /// A sample takes two passes over the archive: one to count, one to select.
     pub(crate) fn each(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let mut choose = self.chooser(archive)?;
-        archive.each(&self.filter, |archived| if choose(archived) { take(archived) } else { Ok(()) })
+        let mut selects = self.selector(archive)?;
+        archive.each(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Does the same for a slow taker, each conversation in a state of its own.
+    /// Does the same for a slow `take`, with a snapshot for each conversation.
     pub(crate) fn each_by_itself(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let mut choose = self.chooser(archive)?;
+        let mut selects = self.selector(archive)?;
         archive
-            .each_by_itself(&self.filter, |archived| if choose(archived) { take(archived) } else { Ok(()) })
+            .each_by_itself(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Returns what says of one conversation after another whether it is chosen.
-    fn chooser(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
+    /// Returns a function that tells for one conversation after another whether it is selected.
+    fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
             archive.each(&self.filter, |archived| {
@@ -61,25 +61,25 @@ impl Selection {
         })
     }
 
-    /// Gives every person to `take` whom a vendor lists apart from conversations, where sources and dates alone choose:
-    /// what is asked of conversations cannot be said of them.
+    /// Passes every person of the vendors' lists to `take`, if only sources and dates are selected: the other filters
+    /// apply to conversations alone.
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&Origin, Stream, &ListedContact),
     ) -> Result<()> {
-        let asks_more = self.filter.channel.is_some()
+        let has_other_filters = self.filter.channel.is_some()
             || self.status.is_some()
             || self.feedback.is_some()
             || self.min_messages > 0
             || self.tag.is_some()
             || self.sample.is_some();
-        if asks_more {
+        if has_other_filters {
             return Ok(());
         }
-        archive.each_contact(&self.filter.sources, |origin, list, entry| {
-            if self.filter.window.contains(entry.created_at) {
-                take(origin, list, entry);
+        archive.each_contact(&self.filter.sources, |origin, list, listed| {
+            if self.filter.window.contains(listed.created_at) {
+                take(origin, list, listed);
             }
             Ok(())
         })
@@ -94,13 +94,13 @@ impl Selection {
     }
 }
 
-/// Returns whether the place `at`, counted from 1, is one of `sample` that are spread evenly over `matching`.
+/// Returns whether the position `at`, counted from 1, is one of `sample` positions evenly spread over `matching`.
 fn is_drawn(at: u64, matching: u64, sample: u64) -> bool {
     let drawn_by = |at: u64| u128::from(at) * u128::from(sample) / u128::from(matching.max(1));
     sample >= matching || drawn_by(at) > drawn_by(at - 1)
 }
 
-/// Returns what was thought of a conversation: of itself, or else of its answers.
+/// Returns the feedback on a conversation: on the whole, or else on its messages.
 fn feedback(archived: &ArchivedConversation) -> Option<Feedback> {
     let conversation = &archived.conversation;
     let answers = || conversation.messages.iter().filter_map(|message| message.feedback);
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_has_its_size_and_is_spread() {
+    fn a_sample_has_the_right_size_and_is_evenly_spread() {
         let drawn = |matching, sample| -> Vec<u64> {
             (1..=matching).filter(|at| is_drawn(*at, matching, sample)).collect()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chatark_core::{ArchivedConversation, Part};
+use chatark_core::{ArchivedConversation, Author, Part};
 use serde::Serialize;
 
 /// What becomes of a field.
@@ -145,6 +145,7 @@ fn each_field(archived: &ArchivedConversation, mut take: impl FnMut(&str, usize)
         ("conversation.tags", !conversation.tags.is_empty()),
         ("conversation.notes", conversation.notes.is_some()),
         ("conversation.feedback", conversation.feedback.is_some()),
+        ("conversation.rating", conversation.rating.is_some()),
         ("conversation.extra", !conversation.extra.is_empty()),
         ("contact.id", contact.id.is_some()),
         ("contact.name", contact.name.is_some()),
@@ -162,6 +163,8 @@ fn each_field(archived: &ArchivedConversation, mut take: impl FnMut(&str, usize)
         take("message.created_at", usize::from(message.created_at.is_some()));
         take("message.feedback", usize::from(message.feedback.is_some()));
         take("message.score", usize::from(message.score.is_some()));
+        take("message.author", usize::from(message.author != Author::default()));
+        take("message.internal", usize::from(message.internal));
         take("message.extra", usize::from(!message.extra.is_empty()));
         for part in &message.parts {
             take(part_field(part), 1);

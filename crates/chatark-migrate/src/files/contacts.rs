@@ -1,12 +1,12 @@
-//! One row for each person, whichever sources they wrote to.
+//! One row for each person, over all sources.
 
 use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};
 
+use super::converter::{Converter, FileItem};
 use crate::people::People;
-use crate::target::{Item, Mapper};
 
-pub(crate) const COLUMNS: &[&str] = &[
+pub(super) const COLUMNS: &[&str] = &[
     "external_id",
     "contact_id",
     "name",
@@ -22,26 +22,36 @@ pub(crate) const COLUMNS: &[&str] = &[
     "tags",
 ];
 
-const ONE_ROW: &str = "one row for each person: the newest value that is known";
+const ONE_ROW: &str = "one row for each person: the newest known value";
 const RULES: &[FieldRule] = &[
     ("contact.*", FieldOutcome::Kept, ONE_ROW),
-    ("conversation.tags", FieldOutcome::Approximated, "those of all conversations of a person together"),
+    ("conversation.tags", FieldOutcome::Approximated, "the tags of all conversations of a person"),
     ("conversation.created_at", FieldOutcome::Approximated, "as the first time that a person was seen"),
     ("conversation.updated_at", FieldOutcome::Approximated, "as the last time that a person was seen"),
 ];
 
-impl Mapper for People {
-    fn meet(&mut self, origin: &Origin, list: Stream, entry: &ListedContact, loss_report: &mut LossReport) {
-        Self::meet(self, origin, list, entry, loss_report);
+impl Converter for People {
+    fn add_listed(
+        &mut self,
+        origin: &Origin,
+        list: Stream,
+        listed: &ListedContact,
+        loss_report: &mut LossReport,
+    ) {
+        Self::add_listed(self, origin, list, listed, loss_report);
     }
 
-    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
-        self.gather(RULES, archived, loss_report);
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>> {
+        self.add(RULES, archived, loss_report);
         Ok(Vec::new())
     }
 
-    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
-        (*self).finish().map(|person| Item::Row(row(person))).collect()
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<FileItem> {
+        (*self).finish().map(|person| FileItem::Row(row(person))).collect()
     }
 }
 

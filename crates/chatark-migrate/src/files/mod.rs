@@ -1,8 +1,16 @@
-//! One file for each format.
+//! Migrations into files, one file for each format.
 
-pub(crate) mod contacts;
-pub(crate) mod openai;
-pub(crate) mod questions;
-pub(crate) mod sharegpt;
-pub(crate) mod slack;
-pub(crate) mod vcon;
+mod contacts;
+mod converter;
+mod openai;
+mod plan;
+mod questions;
+mod sharegpt;
+mod slack;
+mod target;
+mod vcon;
+mod write;
+
+pub use plan::{FilePlan, plan_files};
+pub use target::FileTarget;
+pub use write::{WrittenFiles, write_files};

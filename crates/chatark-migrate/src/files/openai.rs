@@ -1,7 +1,7 @@
 //! Conversations as `OpenAI`'s chat API takes them, one a line: `{"messages": [{"role", "content", …}]}`.
 //!
-//! A call of a tool goes out only together with its result, since the API refuses the one without the other. The
-//! last message is an answer of the assistant, which is what a model learns.
+//! A tool call is written only together with its result, since the API refuses one without the other. The last message
+//! is an answer of the assistant, which is what a model learns.
 
 use std::collections::HashSet;
 
@@ -9,13 +9,13 @@ use chatark_core::{ArchivedConversation, Message, Part, Result, Role};
 use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Map, Value, json};
 
-use crate::target::{Item, Mapper};
+use super::converter::{Converter, FileItem};
 
-pub(crate) struct OpenAi;
+pub(super) struct OpenAi;
 
-/// The longest name of a function, by the vendor's reference.
+/// The most characters of a function name, by the vendor's reference.
 const NAME_LENGTH: usize = 64;
-const UNPAIRED: &str = "its other half is not known, or something else was said between the two";
+const UNPAIRED: &str = "its call or result is missing, or a text stands between the two";
 const NO_ROLE: &str = "the format has no such role";
 const RULES: &[FieldRule] = &[
     ("message.role.user", FieldOutcome::Kept, "as `user`"),
@@ -23,7 +23,7 @@ const RULES: &[FieldRule] = &[
     (
         "message.role.human_agent",
         FieldOutcome::Approximated,
-        "as `assistant`: the format knows no people beside the user",
+        "as `assistant`: the format has no role for human agents",
     ),
     ("message.role.system", FieldOutcome::Kept, "as `system`"),
     ("message.role.*", FieldOutcome::Lost, NO_ROLE),
@@ -32,17 +32,21 @@ const RULES: &[FieldRule] = &[
     ("part.tool_result", FieldOutcome::Kept, ""),
 ];
 
-impl Mapper for OpenAi {
-    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+impl Converter for OpenAi {
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>> {
         let messages = &archived.conversation.messages;
         let paired = paired(messages);
-        let mut said: Vec<Value> = Vec::new();
+        let mut lines: Vec<Value> = Vec::new();
         for (at, message) in messages.iter().enumerate() {
-            said.extend(self::said(at, message, &paired));
+            lines.extend(chat_messages(at, message, &paired));
         }
-        let length = said.iter().rposition(is_answer).map_or(0, |last| last + 1);
+        let length = lines.iter().rposition(is_answer).map_or(0, |last| last + 1);
         if length == 0 {
-            let why = "it has no answer of the assistant to learn from";
+            let why = "it has no answer of the assistant";
             loss_report.add_left_out(why, archived);
             return Ok(Vec::new());
         }
@@ -51,10 +55,10 @@ impl Mapper for OpenAi {
             "message",
             FieldOutcome::Lost,
             "after the last answer",
-            said.len() - length,
+            lines.len() - length,
             archived,
         );
-        said.truncate(length);
+        lines.truncate(length);
         for (at, message) in messages.iter().enumerate() {
             for (place, part) in message.parts.iter().enumerate() {
                 let (field, kept) = match part {
@@ -68,26 +72,22 @@ impl Mapper for OpenAi {
                 loss_report.add(field, outcome, why, 1, archived);
             }
         }
-        Ok(vec![Item::Line(json!({"messages": said}))])
-    }
-
-    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
-        Vec::new()
+        Ok(vec![FileItem::Line(json!({"messages": lines}))])
     }
 }
 
-/// The places of parts: of a message, and in it.
+/// Positions of parts: of the message, and in the message.
 type Places = HashSet<(usize, usize)>;
 
-/// Returns whether a message is what a model is to learn: the last of a conversation must be one.
+/// Returns whether a message is an answer, with which a conversation must end.
 fn is_answer(message: &Value) -> bool {
     message["role"] == "assistant" && message["content"].is_string() && message.get("tool_calls").is_none()
 }
 
-/// Returns the calls that are answered before anything else is said, with their results: the API takes no others.
+/// Returns the tool calls that are followed by their results, and these results: the API takes no others.
 fn paired(messages: &[Message]) -> Places {
     let mut paired = Places::new();
-    // Calls that are not sent yet, and those that are and wait for their results.
+    // Calls of the message so far, and calls that wait for their results.
     let (mut pending, mut awaited): (Vec<(&str, _)>, Vec<(&str, _)>) = (Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         let is_assistant = message.role == Role::Assistant;
@@ -100,8 +100,8 @@ fn paired(messages: &[Message]) -> Places {
                 }
                 Part::ToolResult { id: Some(id), .. } if is_assistant => {
                     awaited.append(&mut pending);
-                    if let Some(archived) = awaited.iter().position(|(called, _)| called == id) {
-                        paired.extend([awaited.remove(archived).1, (at, place)]);
+                    if let Some(call) = awaited.iter().position(|(called, _)| called == id) {
+                        paired.extend([awaited.remove(call).1, (at, place)]);
                     }
                 }
                 _ => {}
@@ -112,15 +112,15 @@ fn paired(messages: &[Message]) -> Places {
     paired
 }
 
-/// Returns what a message becomes: its text and calls up to a result are one message, each result another.
-fn said(at: usize, message: &Message, paired: &Places) -> Vec<Value> {
+/// Returns the messages of the format for one message: its text and calls up to a result are one, each result is another.
+fn chat_messages(at: usize, message: &Message, paired: &Places) -> Vec<Value> {
     let role = match message.role {
         Role::User => "user",
         Role::Assistant | Role::HumanAgent => "assistant",
         Role::System => "system",
         _ => return Vec::new(),
     };
-    let (mut said, mut texts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lines, mut texts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for (place, part) in message.parts.iter().enumerate() {
         match part {
             Part::Text { text } if !text.is_empty() => texts.push(text.as_str()),
@@ -132,18 +132,18 @@ fn said(at: usize, message: &Message, paired: &Places) -> Vec<Value> {
                 },
             })),
             Part::ToolResult { id, status, data, error, .. } if paired.contains(&(at, place)) => {
-                said.extend(spoken(role, &mut texts, &mut calls));
-                let content = outcome(status.as_deref(), data.as_ref(), error.as_ref());
-                said.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+                lines.extend(chat_message(role, &mut texts, &mut calls));
+                let content = result_text(status.as_deref(), data.as_ref(), error.as_ref());
+                lines.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
             }
             _ => {}
         }
     }
-    said.extend(spoken(role, &mut texts, &mut calls));
-    said
+    lines.extend(chat_message(role, &mut texts, &mut calls));
+    lines
 }
 
-fn spoken(role: &str, texts: &mut Vec<&str>, calls: &mut Vec<Value>) -> Option<Value> {
+fn chat_message(role: &str, texts: &mut Vec<&str>, calls: &mut Vec<Value>) -> Option<Value> {
     if texts.is_empty() && calls.is_empty() {
         return None;
     }
@@ -157,7 +157,7 @@ fn spoken(role: &str, texts: &mut Vec<&str>, calls: &mut Vec<Value>) -> Option<V
     Some(Value::Object(message))
 }
 
-fn outcome(status: Option<&str>, data: Option<&Value>, error: Option<&Value>) -> String {
+fn result_text(status: Option<&str>, data: Option<&Value>, error: Option<&Value>) -> String {
     match (data.or(error), status) {
         (Some(Value::String(text)), _) => text.clone(),
         (Some(value), _) => value.to_string(),
@@ -165,7 +165,7 @@ fn outcome(status: Option<&str>, data: Option<&Value>, error: Option<&Value>) ->
     }
 }
 
-/// Returns a name of letters, digits, `_` and `-` alone, as the API demands.
+/// Returns a name of letters, digits, `_` and `-` only, as the API requires.
 fn function_name(name: Option<&str>) -> String {
     let allowed = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     let name: String = name.unwrap_or_default().chars().map(allowed).take(NAME_LENGTH).collect();

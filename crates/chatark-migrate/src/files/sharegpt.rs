@@ -1,14 +1,14 @@
 //! Conversations in the form of `ShareGPT`, one a line: `{"id", "conversations": [{"from", "value"}]}`.
 //!
-//! Speakers take turns, and the person begins, as those who train on such files expect it.
+//! Speakers alternate and the person begins, as training on such files requires.
 
 use chatark_core::{ArchivedConversation, Result, Role};
 use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Value, json};
 
-use crate::target::{Item, Mapper};
+use super::converter::{Converter, FileItem};
 
-pub(crate) struct ShareGpt;
+pub(super) struct ShareGpt;
 
 const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Kept, "as `id`, after the name of the source"),
@@ -16,8 +16,12 @@ const RULES: &[FieldRule] = &[
     ("part.text", FieldOutcome::Kept, ""),
 ];
 
-impl Mapper for ShareGpt {
-    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+impl Converter for ShareGpt {
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>> {
         let mut turns: Vec<(&str, String)> = Vec::new();
         let mut outcomes = Vec::new();
         for message in &archived.conversation.messages {
@@ -40,7 +44,7 @@ impl Mapper for ShareGpt {
                 Some((before, value)) if *before == from => {
                     value.push_str("\n\n");
                     value.push_str(&text);
-                    (FieldOutcome::Approximated, "joined with the one before, by the same speaker")
+                    (FieldOutcome::Approximated, "joined with the message before, by the same speaker")
                 }
                 _ => {
                     turns.push((from, text));
@@ -50,7 +54,7 @@ impl Mapper for ShareGpt {
             outcomes.push((message.role, texts, outcome));
         }
         if !turns.iter().any(|(from, _)| *from == "gpt") {
-            loss_report.add_left_out("nobody answers a question in it", archived);
+            loss_report.add_left_out("it has no answered question", archived);
             return Ok(Vec::new());
         }
         loss_report.apply(RULES, archived);
@@ -61,10 +65,6 @@ impl Mapper for ShareGpt {
         let turns: Vec<Value> =
             turns.into_iter().map(|(from, value)| json!({"from": from, "value": value})).collect();
         let id = format!("{}/{}", archived.origin.source, archived.conversation.id);
-        Ok(vec![Item::Line(json!({"id": id, "conversations": turns}))])
-    }
-
-    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
-        Vec::new()
+        Ok(vec![FileItem::Line(json!({"id": id, "conversations": turns}))])
     }
 }

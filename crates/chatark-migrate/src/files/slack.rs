@@ -10,13 +10,13 @@ use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::converter::{Converter, FileItem};
 use crate::hex;
 use crate::person::Identities;
-use crate::target::{Item, Mapper};
 
-/// Users by id, and channels by the name of their source with the day of their first conversation.
+/// Users by id, and channels by source with the time of their first conversation.
 #[derive(Default)]
-pub(crate) struct Slack {
+pub(super) struct Slack {
     users: BTreeMap<String, User>,
     channels: BTreeMap<String, Timestamp>,
 }
@@ -30,27 +30,31 @@ struct User {
 const RULES: &[FieldRule] = &[
     ("conversation.title", FieldOutcome::Kept, "as the first line of the thread"),
     ("conversation.created_at", FieldOutcome::Kept, "as the time of the thread"),
-    ("contact.name", FieldOutcome::Approximated, "of the user: the first that is known"),
-    ("contact.email", FieldOutcome::Approximated, "of the user: the first that is known"),
+    ("contact.name", FieldOutcome::Approximated, "of the user: the first known value"),
+    ("contact.email", FieldOutcome::Approximated, "of the user: the first known value"),
     ("message.role.user", FieldOutcome::Kept, "as a user"),
     ("message.role.assistant", FieldOutcome::Kept, "as a bot user with the name of the source"),
-    ("message.role.human_agent", FieldOutcome::Approximated, "as one user for all people who answer"),
+    ("message.role.human_agent", FieldOutcome::Approximated, "as one user for all human agents"),
     ("message.role.*", FieldOutcome::Approximated, "as a bot user"),
     ("message.created_at", FieldOutcome::Kept, ""),
     ("part.text", FieldOutcome::Kept, "as `text`"),
-    ("part.image", FieldOutcome::Approximated, "as its address"),
-    ("part.file", FieldOutcome::Approximated, "as its address"),
-    ("part.audio", FieldOutcome::Approximated, "as its address"),
+    ("part.image", FieldOutcome::Approximated, "as its URL"),
+    ("part.file", FieldOutcome::Approximated, "as its URL"),
+    ("part.audio", FieldOutcome::Approximated, "as its URL"),
 ];
 /// In microseconds.
 const SECOND: i64 = 1_000_000;
-const AFTER_THE_LAST: &str = "as a microsecond after the message before it";
+const AFTER_THE_LAST: &str = "as one microsecond after the previous message";
 
-impl Mapper for Slack {
-    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+impl Converter for Slack {
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>> {
         let conversation = &archived.conversation;
         let Some(began) = conversation.created_at else {
-            loss_report.add_left_out("it has no time at all, and the form demands one", archived);
+            loss_report.add_left_out("it has no time, and the format requires one", archived);
             return Ok(Vec::new());
         };
         loss_report.apply(RULES, archived);
@@ -58,9 +62,9 @@ impl Mapper for Slack {
         let first = self.channels.entry(source.clone()).or_insert(began);
         *first = (*first).min(began);
         let day = began.day();
-        let apart = apart(archived);
-        // The title comes before whatever was written in the same second.
-        let thread = ts(spread(began, apart) - SECOND);
+        let offset = offset(archived);
+        // The title comes before all messages of the same second.
+        let thread = ts(spread(began, offset) - SECOND);
         let opening = self.user(archived, None);
         if conversation.contact != Contact::default() {
             self.user(archived, Some(Role::User));
@@ -71,18 +75,18 @@ impl Mapper for Slack {
             "type": "message", "user": opening, "text": escaped(&title), "ts": thread, "thread_ts": thread,
             "reply_count": number,
         })];
-        let mut last = spread(began, apart) - SECOND;
+        let mut last = spread(began, offset) - SECOND;
         for message in &conversation.messages {
-            let told = message.created_at.map(|at| spread(at, apart));
-            let at = told.unwrap_or(last + 1).max(last + 1);
+            let given = message.created_at.map(|at| spread(at, offset));
+            let at = given.unwrap_or(last + 1).max(last + 1);
             last = at;
-            let (outcome, why) = match told {
-                Some(told) if told == at => {
-                    (FieldOutcome::Kept, "as `ts`; microseconds tell posts of one second apart")
+            let (outcome, why) = match given {
+                Some(given) if given == at => {
+                    (FieldOutcome::Kept, "as `ts`; microseconds make posts of one second distinct")
                 }
                 Some(_) => (
                     FieldOutcome::Approximated,
-                    "as a microsecond after the message before it, which is not earlier",
+                    "as one microsecond after the previous message, which is not earlier",
                 ),
                 None => (FieldOutcome::Approximated, AFTER_THE_LAST),
             };
@@ -93,10 +97,10 @@ impl Mapper for Slack {
                 "parent_user_id": opening,
             }));
         }
-        Ok(vec![Item::Elements { path: format!("{source}/{day}.json"), values: posts }])
+        Ok(vec![FileItem::Elements { path: format!("{source}/{day}.json"), values: posts }])
     }
 
-    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<FileItem> {
         let members: Vec<_> = self.users.keys().cloned().collect();
         let user = |(id, user): (&String, &User)| {
             json!({
@@ -114,14 +118,14 @@ impl Mapper for Slack {
         let users = self.users.iter().map(user).collect();
         let channels = self.channels.iter().map(channel).collect();
         vec![
-            Item::Elements { path: "users.json".to_owned(), values: users },
-            Item::Elements { path: "channels.json".to_owned(), values: channels },
+            FileItem::Elements { path: "users.json".to_owned(), values: users },
+            FileItem::Elements { path: "channels.json".to_owned(), values: channels },
         ]
     }
 }
 
 impl Slack {
-    /// Returns the user who speaks in a role; without one, the bot of the source, who opens the thread.
+    /// Returns the user for a role; without a role, the bot of the source, which opens the thread.
     fn user(&mut self, archived: &ArchivedConversation, role: Option<Role>) -> String {
         let source = &archived.origin.source;
         let contact = &archived.conversation.contact;
@@ -143,24 +147,24 @@ impl Slack {
     }
 }
 
-/// Slack's three signs of its own, without which somebody's text would become a mention or a link.
+/// Escapes Slack's three control characters, which would make mentions and links of a text.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Text, and the addresses of what is not text.
+/// Returns the text of a message, and the URLs of its other parts.
 fn text(message: &chatark_core::Message) -> String {
-    let address = |part: &Part| match part {
+    let url = |part: &Part| match part {
         Part::Image { url } | Part::File { url, .. } | Part::Audio { url, .. } => url.clone(),
         _ => None,
     };
-    let addresses = message.parts.iter().filter_map(address);
+    let urls = message.parts.iter().filter_map(url);
     let lines: Vec<_> =
-        Some(escaped(&message.text())).filter(|text| !text.is_empty()).into_iter().chain(addresses).collect();
+        Some(escaped(&message.text())).filter(|text| !text.is_empty()).into_iter().chain(urls).collect();
     lines.join("\n")
 }
 
-/// Importers stumble over an address that is there and empty.
+/// Returns a user's profile, without an e-mail address if there is none: importers fail on an empty one.
 fn profile(user: &User) -> Value {
     let mut profile = json!({"real_name": user.name, "display_name": user.name});
     if let Some(email) = &user.email {
@@ -169,24 +173,24 @@ fn profile(user: &User) -> Value {
     profile
 }
 
-/// Returns the microseconds by which a conversation's posts are told from those of others in the same second: a post
-/// is known by its time within a channel.
-fn apart(archived: &ArchivedConversation) -> i64 {
+/// Returns microseconds that make a conversation's posts distinct from others of the same second: a post is identified
+/// by its time within a channel.
+fn offset(archived: &ArchivedConversation) -> i64 {
     let hash = Sha256::digest(archived.conversation.id.as_str().as_bytes());
     i64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % 900_000
 }
 
-/// Times that a vendor gives in whole seconds have room for them.
-fn spread(at: Timestamp, apart: i64) -> i64 {
+/// Adds the offset to a time in whole seconds.
+fn spread(at: Timestamp, offset: i64) -> i64 {
     let at = at.microseconds();
-    if at % SECOND == 0 { at + apart } else { at }
+    if at % SECOND == 0 { at + offset } else { at }
 }
 
 fn ts(microseconds: i64) -> String {
     format!("{}.{:06}", microseconds.div_euclid(SECOND), microseconds.rem_euclid(SECOND))
 }
 
-/// Ten letters and digits that stand for a name, as Slack's ids have.
+/// Returns ten letters and digits for a name, in the form of Slack's ids.
 fn short(name: &str) -> String {
     hex(&Sha256::digest(name.as_bytes())[..5]).to_uppercase()
 }

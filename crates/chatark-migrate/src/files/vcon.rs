@@ -1,8 +1,8 @@
 //! Conversations in the form of the IETF's vCon, one file each: the core of draft-ietf-vcon-vcon-core of July 2026,
 //! which has deprecated the parameter `vcon`.
 //!
-//! A message is a text dialog, what is no text is an attachment, and feedback and scores are an analysis. The `uuid`
-//! is made of provider, agent and id, so that the same conversation has the same one whenever it is written.
+//! A message is a text dialog, its other parts are attachments, and feedback and scores are analyses. The `uuid` is made
+//! of provider, agent and id, so that a conversation has the same one each time it is written.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use chatark_target::{FieldOutcome, FieldRule, LossReport};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::converter::{Converter, FileItem};
 use crate::hex;
-use crate::target::{Item, Mapper};
 
-pub(crate) struct Vcon;
+pub(super) struct Vcon;
 
-const OF_ITS_CONVERSATION: &str = "as the beginning of the conversation: the message has no time";
+const OF_ITS_CONVERSATION: &str = "as the start of the conversation: the message has no time";
 const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
     ("conversation.title", FieldOutcome::Kept, "as `subject`"),
@@ -40,12 +40,16 @@ const RULES: &[FieldRule] = &[
     ("part.*", FieldOutcome::Kept, "as an attachment in JSON"),
 ];
 
-impl Mapper for Vcon {
-    fn map(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) -> Result<Vec<Item>> {
+impl Converter for Vcon {
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>> {
         let conversation = &archived.conversation;
         let first = conversation.messages.iter().find_map(|message| message.created_at);
         let Some(began) = conversation.created_at.or(first) else {
-            loss_report.add_left_out("it has no time at all, and the form demands one", archived);
+            loss_report.add_left_out("it has no time, and the format requires one", archived);
             return Ok(Vec::new());
         };
         loss_report.apply(RULES, archived);
@@ -59,11 +63,7 @@ impl Mapper for Vcon {
         );
         let uuid = uuid(archived, began);
         let name = format!("{uuid}.vcon");
-        Ok(vec![Item::Document { name, value: document(archived, &uuid, began) }])
-    }
-
-    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<Item> {
-        Vec::new()
+        Ok(vec![FileItem::Document { name, value: document(archived, &uuid, began) }])
     }
 }
 
@@ -78,24 +78,25 @@ fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Va
         let party = parties.of(message.role, archived);
         let start = message.created_at.unwrap_or(began).to_string();
         let at = dialog.len();
-        dialog.push(spoken(archived, message, party, &start));
+        dialog.push(dialog_of(archived, message, party, &start));
         for part in message.parts.iter().filter(|part| part.as_text().is_none()) {
             attachments.push(json!({
                 "start": start, "party": party, "dialog": at, "mediatype": "application/json",
                 "purpose": "message part", "body": json_text(part), "encoding": "json",
             }));
         }
-        let told = [
+        let ratings = [
             ("feedback", message.feedback.map(|feedback| json!(feedback.as_str()))),
             ("score", message.score.map(|score| json!(score))),
         ];
-        for (what, value) in told {
-            analysis.extend(value.map(|value| analysed(Some(at), what, &value)));
+        for (what, value) in ratings {
+            analysis.extend(value.map(|value| analysis_of(Some(at), what, &value)));
         }
     }
-    analysis.push(analysed(None, "origin", &origin(archived)));
-    analysis
-        .extend(conversation.feedback.map(|feedback| analysed(None, "feedback", &json!(feedback.as_str()))));
+    analysis.push(analysis_of(None, "origin", &origin(archived)));
+    analysis.extend(
+        conversation.feedback.map(|feedback| analysis_of(None, "feedback", &json!(feedback.as_str()))),
+    );
     let mut document = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty())) {
@@ -114,22 +115,22 @@ fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Va
     Value::Object(document)
 }
 
-fn spoken(archived: &ArchivedConversation, message: &Message, party: usize, start: &str) -> Value {
+fn dialog_of(archived: &ArchivedConversation, message: &Message, party: usize, start: &str) -> Value {
     let conversation = &archived.conversation;
-    let mut spoken = json!({
+    let mut dialog = json!({
         "type": "text", "start": start, "parties": [party], "mediatype": "text/plain",
         "body": message.text(), "encoding": "none",
     });
     if let Some(channel) = conversation.channel {
-        spoken["application"] = json!(channel.as_str());
+        dialog["application"] = json!(channel.as_str());
     }
     if let Some(id) = &message.id {
-        spoken["message_id"] = json!(id);
+        dialog["message_id"] = json!(id);
     }
-    spoken
+    dialog
 }
 
-/// Where a conversation comes from: the form has no other place for it.
+/// Returns the origin of a conversation, for which the format has no field.
 fn origin(archived: &ArchivedConversation) -> Value {
     let origin = &archived.origin;
     json!({
@@ -139,23 +140,23 @@ fn origin(archived: &ArchivedConversation) -> Value {
     })
 }
 
-/// What was thought of a message, or of the whole conversation.
-fn analysed(dialog: Option<usize>, what: &str, value: &Value) -> Value {
-    let mut analysed = json!({
+/// Returns an analysis of a message, or of the whole conversation.
+fn analysis_of(dialog: Option<usize>, what: &str, value: &Value) -> Value {
+    let mut analysis = json!({
         "type": "report", "vendor": "chatark", "product": what, "mediatype": "application/json",
         "schema": "chatark.conversation/1", "body": json!({ what: value }).to_string(), "encoding": "json",
     });
     if let Some(dialog) = dialog {
-        analysed["dialog"] = json!(dialog);
+        analysis["dialog"] = json!(dialog);
     }
-    analysed
+    analysis
 }
 
 fn json_text(part: &Part) -> String {
     serde_json::to_string(part).unwrap_or_default()
 }
 
-/// The participants, in the order in which they speak.
+/// The participants, in the order of their first messages.
 #[derive(Default)]
 struct Parties {
     list: Vec<Value>,
@@ -195,7 +196,7 @@ fn party(role: Role, archived: &ArchivedConversation) -> Value {
     Value::Object(party)
 }
 
-/// Returns a UUID of version 8: the milliseconds of the beginning, then bits of a hash of what names the conversation.
+/// Returns a UUID of version 8: the start in milliseconds, then a hash of provider, agent and id.
 fn uuid(archived: &ArchivedConversation, began: Timestamp) -> String {
     let named = [&archived.origin.provider, &archived.origin.agent_id, archived.conversation.id.as_str()]
         .join("\u{0}");

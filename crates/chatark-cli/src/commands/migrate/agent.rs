@@ -1,15 +1,17 @@
-//! Migrations into an agent, over its vendor's API.
+//! Migrations into an agent over its vendor's API.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
-use chatark_migrate::{Carried, Forecast, Job, Order, ReadBack, carry, forecast};
+use chatark_migrate::{
+    AgentMigration, AgentPlan, KindResult, MigrationOptions, ReadBack, migrate, plan_agent, refuse_empty,
+};
 use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
 
-use super::{confirm, selection, show_loss_report, taken_from, write_loss_report};
+use super::{confirm, selection, show_loss_report, source_names, write_loss_report};
 use crate::args::{MigrateRunArgs, Move};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
@@ -22,7 +24,7 @@ struct PlanResult<'a> {
     target: &'a str,
     provider: &'static str,
     agent_id: String,
-    plans: &'a [Forecast],
+    plans: &'a [AgentPlan],
     notes: &'static [&'static str],
 }
 
@@ -31,7 +33,8 @@ struct RunResult<'a> {
     target: &'a str,
     provider: &'static str,
     agent_id: String,
-    carried: &'a [Carried],
+    #[serde(rename = "carried")]
+    results: &'a [KindResult],
     error: Option<String>,
     hint: Option<String>,
     exit_code: u8,
@@ -41,12 +44,12 @@ pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui)
     let target = session.connect_target_offline(into, ui)?;
     let kinds = kinds(what, target.capabilities())?;
     let archive = session.archive_to_read(ui)?;
-    let order = order(what, into, session, &archive)?;
-    let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
+    let options = options(what, into, session, &archive)?;
+    let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
     show_plans(&plans, into, target.capabilities(), ui)?;
-    if let Err(refused) = refuse_nothing(&plans) {
-        ui.say(&format!("a run would be refused: {}", refused.message()));
+    if let Err(refused) = refuse_empty_plans(&plans) {
+        ui.say(&format!("a run would fail: {}", refused.message()));
     }
     ui.result(&PlanResult {
         target: into.name.as_str(),
@@ -69,24 +72,24 @@ pub(super) fn run(
     let target = session.connect_target(into, ui)?;
     let kinds = kinds(what, target.capabilities())?;
     let archive = open(session, ui)?;
-    let order = order(what, into, session, &archive)?;
-    let plans = forecast(&archive, &order, &*target, &name(into), &kinds)?;
+    let options = options(what, into, session, &archive)?;
+    let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
-    heard(show_plans(&plans, into, target.capabilities(), ui))?;
-    refuse_nothing(&plans)?;
+    unless_closed(show_plans(&plans, into, target.capabilities(), ui))?;
+    refuse_empty_plans(&plans)?;
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
     confirm(args.yes || new == 0, &question(new, into), ui)?;
-    let job = Job { target, name: name(into), kinds, order, clock: session.clock.clone() };
-    let (archive, carried, exit) = carry_all(archive, job, plans, ui)?;
+    let migration = AgentMigration { target, name: name(into), kinds, options, clock: session.clock.clone() };
+    let (archive, results, exit) = migrate_all(archive, migration, plans, ui)?;
     archive.close()?;
-    tell(&carried, ui, verbose);
-    let error = carried.iter().find_map(|carried| carried.error.as_ref());
-    heard(carried.iter().try_for_each(|carried| ui.line(&summary(carried))).map_err(Failure::Output))?;
+    show_errors(&results, ui, verbose);
+    let error = results.iter().find_map(|result| result.error.as_ref());
+    unless_closed(results.iter().try_for_each(|result| ui.line(&summary(result))).map_err(Failure::Output))?;
     ui.result(&RunResult {
         target: into.name.as_str(),
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
-        carried: &carried,
+        results: &results,
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),
         exit_code: exit.code(),
@@ -94,61 +97,61 @@ pub(super) fn run(
     Ok(exit)
 }
 
-/// Goes on where nobody reads standard output any more: what is written elsewhere matters more than who hears of it.
-fn heard(said: Result<(), Failure>) -> Result<(), Failure> {
-    match said {
+/// Ignores a closed standard output: the migration matters more than its report.
+fn unless_closed(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        said => said,
+        printed => printed,
     }
 }
 
-/// Says of a run that ended early what was planned, since it did not come to its own end.
-fn fill(carried: &mut [Carried], plans: Vec<Forecast>) {
+/// Completes the result of a run that ended early with the numbers of its plan.
+fn fill(results: &mut [KindResult], plans: Vec<AgentPlan>) {
     for plan in plans {
-        let ended = carried.iter_mut().find(|carried| carried.kind == plan.kind && carried.error.is_some());
+        let ended = results.iter_mut().find(|result| result.kind == plan.kind && result.error.is_some());
         if let Some(ended) = ended {
             (ended.conversations, ended.messages, ended.loss_report) =
                 (plan.conversations, plan.messages, plan.loss_report);
-            (ended.tally.items, ended.tally.already) = (plan.items, plan.already);
+            (ended.counts.items, ended.counts.already) = (plan.items, plan.already);
         }
     }
-    for Carried { tally, left, .. } in carried {
-        *left = tally.items.saturating_sub(tally.written + tally.already + tally.theirs + tally.refused);
+    for KindResult { counts, left, .. } in results {
+        *left = counts.items.saturating_sub(counts.written + counts.already + counts.theirs + counts.refused);
     }
 }
 
-fn carry_all(
+fn migrate_all(
     archive: Archive,
-    job: Job,
-    plans: Vec<Forecast>,
+    migration: AgentMigration,
+    plans: Vec<AgentPlan>,
     ui: &Ui,
-) -> Result<(Archive, Vec<Carried>, Exit)> {
+) -> Result<(Archive, Vec<KindResult>, Exit)> {
     runtime()?.block_on(async {
         let stop = Stop::listen(ui)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
-        let carried = carry(archive, job, Arc::new(ui.clone()), stop.token.clone()).await;
+        let migrated = migrate(archive, migration, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
-        let (archive, mut carried) = carried?;
-        fill(&mut carried, plans);
-        let exit = stop.exit(exit_of(&carried));
-        Ok((archive, carried, exit))
+        let (archive, mut results) = migrated?;
+        fill(&mut results, plans);
+        let exit = stop.exit(exit_of(&results));
+        Ok((archive, results, exit))
     })
 }
 
-fn exit_of(carried: &[Carried]) -> Exit {
-    match carried.iter().find_map(|carried| carried.error.as_ref()) {
+fn exit_of(results: &[KindResult]) -> Exit {
+    match results.iter().find_map(|result| result.error.as_ref()) {
         Some(error) => Exit::of_error(error),
-        None if carried.iter().all(Carried::is_good) => Exit::Complete,
+        None if results.iter().all(KindResult::is_complete) => Exit::Complete,
         None => Exit::Partial,
     }
 }
 
-/// Opens the archive to write into its ledger. An archive that is not there is not made.
+/// Opens the archive to write its ledger. A missing archive is not created.
 fn open(session: &Session, ui: &Ui) -> Result<Archive> {
     if session.config.archive.exists() { session.archive(ui) } else { session.archive_to_read(ui) }
 }
 
-/// Returns the kinds that go, in the order in which they do.
+/// Returns the kinds to migrate, in their order.
 fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
     let taken: Vec<_> = capabilities.kinds.iter().map(|limits| limits.kind).collect();
     let chosen: Vec<_> =
@@ -156,7 +159,7 @@ fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
     let words: Vec<_> = taken.iter().map(|kind| kind.as_str()).collect();
     let hint = format!("{} takes {}", capabilities.title, words.join(" and "));
     let refused =
-        |message: String| Err(Error::new(ErrorKind::Usage, "choose what goes", message).hint(&hint));
+        |message: String| Err(Error::new(ErrorKind::Usage, "choose what to migrate", message).hint(&hint));
     if let (Some(only), []) = (what.only, chosen.as_slice()) {
         return refused(format!("{} takes no {}", capabilities.title, only.as_str()));
     }
@@ -167,20 +170,25 @@ fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
     Ok(chosen)
 }
 
-/// Returns what goes: of the chosen sources, or of all of the archive; never of the agent that it goes into, whatever
-/// the archive and the config call it.
-fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive) -> Result<Order> {
-    let mut sources = taken_from(what, session)?;
+/// Returns what to migrate: the chosen sources or all of the archive, without the target's own agent under any name.
+fn options(
+    what: &Move,
+    into: &SourceConfig,
+    session: &Session,
+    archive: &Archive,
+) -> Result<MigrationOptions> {
+    let mut sources = source_names(what, session)?;
     let held = archive.status()?;
     let is_target = |name: &str| {
         let named = |status: &&SourceStatus| status.source == name;
-        // By its id alone: one agent may be read through two of its vendor's APIs.
+        // Compared by id alone: an agent may be read through two APIs of its vendor.
         let of_archive = held.iter().find(named).map(|status| status.agent_id.clone());
         let of_config = session.config.sources.iter().find(|source| source.name.as_str() == name);
         of_archive.or_else(|| of_config.map(agent_id)).is_some_and(|agent| agent == agent_id(into))
     };
     if let Some(itself) = sources.iter().find(|source| is_target(source.as_str())) {
-        let message = format!("`{itself}` is the agent of `{}`, which cannot go into itself", into.name);
+        let message =
+            format!("`{itself}` is the agent of `{}`, which cannot be migrated into itself", into.name);
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("leave it out of `--from`, or choose another target"));
     }
@@ -189,16 +197,16 @@ fn order(what: &Move, into: &SourceConfig, session: &Session, archive: &Archive)
         sources = others.map(|status| SourceName::new(status.source.as_str())).collect::<Result<_>>()?;
     }
     if sources.is_empty() {
-        let message = "the archive has no source but the target itself";
+        let message = "the archive has no other source than the target itself";
         return Err(
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
     let (selection, as_text) = (selection(what, sources)?, what.as_text);
-    Ok(Order { selection, as_text, agent_id: agent_id(into) })
+    Ok(MigrationOptions { selection, as_text, agent_id: agent_id(into) })
 }
 
-/// Returns the name of a target in the ledger: the same whatever the config calls it.
+/// Returns the name of a target in the ledger, which does not depend on the config.
 pub(super) fn name(into: &SourceConfig) -> String {
     format!("{} {}", into.entry.descriptor.name, agent_id(into))
 }
@@ -208,7 +216,7 @@ fn agent_id(into: &SourceConfig) -> String {
 }
 
 fn show_plans(
-    plans: &[Forecast],
+    plans: &[AgentPlan],
     into: &SourceConfig,
     capabilities: &Capabilities,
     ui: &Ui,
@@ -221,14 +229,14 @@ fn show_plans(
     capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
-            "{} other sources of knowledge went there before; what those have in common with these is taught twice",
+            "{} other sources of knowledge were written before; what they have in common with these is taught twice",
             grouped(plan.others)
         ));
     }
     Ok(())
 }
 
-fn planned(plan: &Forecast, into: &SourceConfig) -> String {
+fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
     let what = match plan.kind {
         DataKind::History => "conversations",
         DataKind::Contacts => "people",
@@ -248,61 +256,61 @@ fn planned(plan: &Forecast, into: &SourceConfig) -> String {
     if plan.changed > 0 {
         let _ = write!(
             text,
-            " ({} have changed here since and are left as they are there)",
+            " ({} have changed in the archive since, and stay as they are there)",
             grouped(plan.changed)
         );
     }
     let time = match plan.seconds {
         Some(seconds) => format!("at least {seconds} s by the rate limit"),
-        None => "as fast as the vendor answers".to_owned(),
+        None => "as fast as the vendor responds".to_owned(),
     };
     format!("{text}; about {} requests, {time}, {} credits", grouped(plan.requests), plan.credits)
 }
 
-/// Refuses a run of which nothing would come.
-fn refuse_nothing(plans: &[Forecast]) -> Result<()> {
+/// Fails if a run would write nothing.
+fn refuse_empty_plans(plans: &[AgentPlan]) -> Result<()> {
     let chosen = plans.iter().map(|plan| plan.conversations).max().unwrap_or(0);
-    chatark_migrate::refuse_nothing(chosen, plans.iter().map(|plan| plan.items).sum())
+    refuse_empty(chosen, plans.iter().map(|plan| plan.items).sum())
 }
 
-/// Returns what is asked before anything is written into somebody's account.
+/// Returns the question before anything is written into an account.
 fn question(new: u64, into: &SourceConfig) -> String {
     let (agent, title) = (agent_id(into), into.entry.descriptor.title);
-    format!("Write {} things into `{}` ({agent}) at {title}? [y/N] ", grouped(new), into.name)
+    format!("Write {} items into `{}` ({agent}) at {title}? [y/N] ", grouped(new), into.name)
 }
 
-/// Returns the line that says what a kind came to, with the numbers that prove it.
-fn summary(carried: &Carried) -> String {
-    let tally = &carried.tally;
+/// Returns a line with the result of a kind.
+fn summary(result: &KindResult) -> String {
+    let counts = &result.counts;
     let mut text = format!(
         "{}: {} chosen, {} written, {} there already",
-        carried.kind.as_str(),
-        grouped(tally.items),
-        grouped(tally.written),
-        grouped(tally.already)
+        result.kind.as_str(),
+        grouped(counts.items),
+        grouped(counts.written),
+        grouped(counts.already)
     );
     for (number, what) in [
-        (tally.theirs, "there without Chatark, and left as they are"),
-        (tally.changed, "changed here since"),
-        (tally.recovered, "found again after an answer that did not arrive"),
-        (tally.refused, "refused"),
-        (carried.left, "left for the next run"),
+        (counts.theirs, "there without Chatark and left as they are"),
+        (counts.changed, "changed in the archive since"),
+        (counts.recovered, "found there after a request without a response"),
+        (counts.refused, "refused"),
+        (result.left, "left for the next run"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", grouped(number));
         }
     }
-    if let Some(ReadBack { expected, found, differing, .. }) = &carried.read_back {
-        let _ = write!(text, "; the agent shows {} of the {} in all", grouped(*found), grouped(*expected));
+    if let Some(ReadBack { expected, found, differing, .. }) = &result.read_back {
+        let _ = write!(text, "; the agent shows {} of {} in the ledger", grouped(*found), grouped(*expected));
         if *differing > 0 {
             let _ = write!(text, ", {} with another number of messages", grouped(*differing));
         }
     }
-    let is_stopped = carried
+    let is_stopped = result
         .error
         .as_ref()
         .is_some_and(|error| matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted));
-    let judged = match carried.is_good() {
+    let judged = match result.is_complete() {
         true => Mark::Good,
         false if is_stopped => Mark::Warning,
         false => Mark::Bad,
@@ -310,31 +318,31 @@ fn summary(carried: &Carried) -> String {
     format!("{}{text}", mark(judged))
 }
 
-/// Says what went wrong, and what to do about it.
-fn tell(carried: &[Carried], ui: &Ui, verbose: bool) {
-    for carried in carried {
-        match (&carried.error, &carried.refusal) {
+/// Shows what went wrong, and what to do about it.
+fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
+    for result in results {
+        match (&result.error, &result.refusal) {
             (Some(error), _) => ui.error(error, verbose),
             (None, Some(error)) => {
                 ui.error(error, verbose);
                 ui.hint(
-                    "`chatark migrate ledger` says of each one why; the next run tries them again at its end",
+                    "`chatark migrate ledger` shows the error of each item; the next run tries them again at its end",
                 );
             }
             (None, None) => {}
         }
-        if carried.error.is_none() && carried.unfinished > 0 {
+        if result.error.is_none() && result.unfinished > 0 {
             ui.warn(&format!(
-                "{} that an earlier run began are not among what was chosen now: run it again without filters",
-                grouped(carried.unfinished)
+                "{} items of an earlier run are unfinished and not selected now: run it again without filters",
+                grouped(result.unfinished)
             ));
         }
-        if let Some(read_back) = carried.read_back.as_ref().filter(|read_back| !read_back.is_whole()) {
-            // The marks of people may be their addresses.
-            if let (DataKind::History, Some(missing)) = (carried.kind, read_back.missing.first()) {
-                ui.say(&format!("the target does not show {missing}, for one"));
+        if let Some(read_back) = result.read_back.as_ref().filter(|read_back| !read_back.is_complete()) {
+            // The idempotency keys of people may be their addresses.
+            if let (DataKind::History, Some(missing)) = (result.kind, read_back.missing.first()) {
+                ui.say(&format!("the target does not show {missing}, for example"));
             }
-            ui.hint("the vendor may show the last ones later: run the same command again to count again, nothing is written twice; what was deleted there can go again after `chatark migrate forget`");
+            ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. To write deleted items again, use `chatark migrate forget`");
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use chatark_formats::{CsvDialect, FileEntry};
-use chatark_migrate::{FileTarget, Plan, Written};
+use chatark_migrate::{FilePlan, FileTarget, WrittenFiles, plan_files, refuse_empty, write_files};
 use serde::Serialize;
 
-use super::{selection, show_loss_report, taken_from, write_loss_report};
+use super::{selection, show_loss_report, source_names, write_loss_report};
 use crate::args::{MigrateRunArgs, Move};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
@@ -16,7 +16,7 @@ use crate::ui::{Ui, bytes, grouped};
 struct PlanResult<'a> {
     target: &'static str,
     #[serde(flatten)]
-    plan: &'a Plan,
+    plan: &'a FilePlan,
 }
 
 #[derive(Serialize)]
@@ -24,16 +24,16 @@ struct RunResult<'a> {
     target: &'static str,
     folder: String,
     #[serde(flatten)]
-    written: &'a Written,
+    written: &'a WrittenFiles,
 }
 
 pub(super) fn plan(what: &Move, target: FileTarget, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let selection = selection(what, taken_from(what, session)?)?;
-    let plan = chatark_migrate::plan(&session.archive_to_read(ui)?, &selection, target)?;
+    let selection = selection(what, source_names(what, session)?)?;
+    let plan = plan_files(&session.archive_to_read(ui)?, &selection, target)?;
     write_loss_report(&plan.loss_report, what.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
-    if let Err(refused) = plan.refuse_nothing() {
-        ui.say(&format!("a run would be refused: {}", refused.message()));
+    if let Err(refused) = refuse_empty(plan.conversations, plan.items) {
+        ui.say(&format!("a run would fail: {}", refused.message()));
     }
     ui.result(&PlanResult { target: target.as_str(), plan: &plan })?;
     Ok(Exit::Complete)
@@ -46,17 +46,17 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<Exit, Failure> {
     let what = &args.what;
-    let selection = selection(what, taken_from(what, session)?)?;
+    let selection = selection(what, source_names(what, session)?)?;
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read(ui)?;
-    let written = chatark_migrate::run(&archive, &selection, target, &args.output, dialect)?;
+    let written = write_files(&archive, &selection, target, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, what.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;
-    for file in written.files.iter().take(MOST_FILES) {
+    for file in written.files.iter().take(MAX_FILES) {
         ui.say(&wrote(&args.output, file));
     }
-    let left_out = written.files.len().saturating_sub(MOST_FILES);
+    let left_out = written.files.len().saturating_sub(MAX_FILES);
     if left_out > 0 {
         ui.say(&format!("wrote {} more files in {}", grouped(left_out as u64), args.output.display()));
     }
@@ -65,15 +65,15 @@ pub(super) fn run(
     Ok(Exit::Complete)
 }
 
-/// So many files are named.
-const MOST_FILES: usize = 5;
+/// The most files that are named.
+const MAX_FILES: usize = 5;
 
 fn wrote(folder: &Path, file: &FileEntry) -> String {
     format!("wrote {}: {}", folder.join(&file.name).display(), bytes(file.bytes))
 }
 
 /// Shows the numbers and the loss report.
-fn show(plan: &Plan, target: FileTarget, ui: &Ui) -> Result<(), Failure> {
+fn show(plan: &FilePlan, target: FileTarget, ui: &Ui) -> Result<(), Failure> {
     ui.line(&format!(
         "{} conversations with {} messages become {} in {}",
         grouped(plan.conversations),

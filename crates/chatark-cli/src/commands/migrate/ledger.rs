@@ -1,4 +1,4 @@
-//! Where everything went that was carried into an agent.
+//! The ledger of migrations: what was written into which agent.
 
 use std::collections::BTreeSet;
 
@@ -80,12 +80,12 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     if !transfers.is_empty() {
         table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
     } else if known.targets.is_empty() {
-        ui.say("nothing was carried into an agent yet");
+        ui.say("nothing was migrated into an agent yet");
     } else {
         ui.say("nothing in the ledger matches");
     }
     if !args.from.is_empty() {
-        ui.say("people and knowledge come of many conversations, so `--from` leaves them out");
+        ui.say("`--from` leaves people and knowledge out: they are made of many conversations");
     }
     if let Some(path) = &args.csv {
         ui.say(&format!("wrote {}", path.display()));
@@ -94,7 +94,7 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     Ok(Exit::Complete)
 }
 
-/// The names that the ledger and the config know.
+/// The names in the ledger and in the config.
 struct Known {
     targets: BTreeSet<String>,
     sources: BTreeSet<String>,
@@ -118,7 +118,7 @@ impl Known {
         Ok(known)
     }
 
-    /// Returns the name in the ledger of a target: a source of the config, or what the ledger itself calls it.
+    /// Returns the ledger's name of a target, which may be given as a source of the config or as the ledger names it.
     fn target(&self, to: &str, session: &Session) -> Result<String> {
         let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
         let target = named.map_or_else(|| to.to_owned(), agent::name);
@@ -135,14 +135,14 @@ impl Known {
 
 fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error {
     let names: Vec<_> = known.into_iter().map(String::as_str).collect();
-    let message = format!("neither config nor ledger knows `{name}`");
+    let message = format!("`{name}` is neither in the config nor in the ledger");
     Error::new(ErrorKind::Usage, "choose from the ledger", message)
-        .hint(format!("they know {}", names.join(", ")))
+        .hint(format!("the known names are {}", names.join(", ")))
 }
 
-/// Forgets what was carried into an agent; what is there stays there.
+/// Deletes an agent's part of the ledger; the agent keeps what it holds.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    // An archive that is not there is not made.
+    // A missing archive is not created.
     let archive = session.archive_to_read(ui)?;
     let into = Known::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
@@ -152,7 +152,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     })?;
     drop(archive);
     let question = format!(
-        "Forget {} rows of what was carried into `{into}`? The next run writes them again: empty the agent first. [y/N] ",
+        "Forget {} rows of `{into}`? The next run writes these items again: empty the agent first. [y/N] ",
         grouped(held)
     );
     confirm(args.yes || held == 0, &question, ui)?;
@@ -160,7 +160,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
     let rows = grouped(forgotten);
-    ui.line(&format!("{rows} rows of the ledger are forgotten; what is in {into} stays there"))?;
+    ui.line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
     ui.result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)
 }

@@ -1,4 +1,4 @@
-//! `chatark migrate`: the archive carried to another platform, with what is lost on the way.
+//! `chatark migrate`: data of the archive to another platform, with a report of what is lost.
 
 mod agent;
 mod files;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
     }
 }
 
-/// Reads where it goes: the name of a format, or that of a source.
+/// Returns the target: a format, or the agent of a source.
 fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>> {
     if let Some(target) = FileTarget::from_word(&what.to) {
         if what.only.is_some() || what.as_text {
@@ -75,20 +75,20 @@ fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>>
     })
 }
 
-/// Asks before something is done that cannot be taken back; where nobody is there to ask, `yes` must have been said.
+/// Asks for confirmation of what cannot be undone. Without a terminal, `yes` is required.
 fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
     if yes {
         return Ok(());
     }
     let refused = |message: &str| Error::new(ErrorKind::Usage, "migrate", message);
     if !io::stdin().is_terminal() {
-        return Err(refused("nobody is there to confirm it, and nothing was done")
-            .hint("look at the plan or the ledger, then run the same command with `--yes`"));
+        return Err(refused("confirmation is needed and there is no terminal; nothing was done")
+            .hint("check the plan or the ledger, then run the same command with `--yes`"));
     }
-    if ui.asks(question) { Ok(()) } else { Err(refused("not confirmed, so nothing was done")) }
+    if ui.asks(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
 }
 
-/// Returns which conversations go, of these sources.
+/// Returns the selection of these sources.
 fn selection(what: &Move, sources: Vec<SourceName>) -> Result<Selection> {
     let window = Window::new(what.since, what.until)?;
     Ok(Selection {
@@ -101,9 +101,9 @@ fn selection(what: &Move, sources: Vec<SourceName>) -> Result<Selection> {
     })
 }
 
-/// Returns the names of the sources to take from; without any, all of the archive, also those that the config no
+/// Returns the names of the chosen sources; none stands for all of the archive, including sources that the config no
 /// longer has.
-fn taken_from(what: &Move, session: &Session) -> Result<Vec<SourceName>> {
+fn source_names(what: &Move, session: &Session) -> Result<Vec<SourceName>> {
     let chosen = session.chosen(&what.from)?;
     Ok(if what.from.is_empty() { Vec::new() } else { names(&chosen) })
 }
@@ -118,13 +118,13 @@ fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
     table(&rows, &[2]).iter().try_for_each(|line| ui.line(line))
 }
 
-/// Refuses a place for a file that can be none, before anything is written.
+/// Fails for a path that is not a file, before anything is written.
 fn check_file(option: &str, path: Option<&Path>) -> Result<()> {
     let is_bad = path.is_some_and(|path| path.file_name().is_none() || path.is_dir());
     if !is_bad {
         return Ok(());
     }
-    let message = format!("`{option}` names no file");
+    let message = format!("`{option}` is not a file name");
     Err(Error::new(ErrorKind::Usage, "choose the file", message).hint("name a file such as `report.csv`"))
 }
 
@@ -139,7 +139,7 @@ fn write_loss_report<'a>(
     })
 }
 
-/// Writes a CSV file where it is wanted, whole or not at all.
+/// Writes a CSV file if a path is given, completely or not at all.
 fn write_csv(
     option: &str,
     path: Option<&Path>,

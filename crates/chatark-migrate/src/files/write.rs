@@ -1,4 +1,4 @@
-//! Writing the files of a target.
+//! Writes the files of a format.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,54 +10,56 @@ use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use crate::files::{contacts, questions};
-use crate::plan::{Plan, walk};
+use super::converter::FileItem;
+use super::plan::{FilePlan, convert_all};
+use super::target::FileTarget;
+use super::{contacts, questions};
+use crate::empty::refuse_empty;
 use crate::selection::Selection;
-use crate::target::{FileTarget, Item};
 
-/// What a run wrote.
+/// What was written.
 #[derive(Debug, serde::Serialize)]
-pub struct Written {
-    /// What went, and what became of it.
+pub struct WrittenFiles {
+    /// What was converted, and what was lost.
     #[serde(flatten)]
-    pub plan: Plan,
+    pub plan: FilePlan,
     /// The files.
     pub files: Vec<FileEntry>,
 }
 
-/// Writes the files of a target into a folder. They appear together when all are complete; documents of their own
-/// appear one by one, each of them whole.
+/// Writes the files of a format into a folder.
 ///
-/// A run in which nothing goes is refused, and leaves earlier files as they are.
-pub fn run(
+/// They appear together when all are complete; documents appear one by one, each of them complete. A run without items
+/// fails and leaves earlier files as they are.
+pub fn write_files(
     archive: &Archive,
     selection: &Selection,
     target: FileTarget,
     folder: &Path,
     dialect: CsvDialect,
-) -> Result<Written> {
+) -> Result<WrittenFiles> {
     let mut sink = Sink::begin(target, folder, dialect)?;
-    let plan = walk(archive, selection, target, |item| sink.write(item))?;
-    plan.refuse_nothing()?;
-    Ok(Written { plan, files: sink.finish()? })
+    let plan = convert_all(archive, selection, target, |item| sink.write(item))?;
+    refuse_empty(plan.conversations, plan.items)?;
+    Ok(WrittenFiles { plan, files: sink.finish()? })
 }
 
-/// Where items go.
+/// The files that items are written to.
 struct Sink {
     bundle: Bundle,
-    form: Form,
+    output: Output,
     documents: Vec<FileEntry>,
 }
 
-enum Form {
+enum Output {
     Lines { file: Box<NewFile>, rows: u64 },
     Rows(Box<Table>),
     Documents,
-    Zip(Box<Zipped>),
+    Zip(Box<ZippedArrays>),
 }
 
 /// A ZIP archive of JSON arrays.
-struct Zipped {
+struct ZippedArrays {
     zip: ZipWriter<zip::write::StreamWriter<NewFile>>,
     /// The path of the array that is being written.
     open: Option<String>,
@@ -66,55 +68,59 @@ struct Zipped {
 impl Sink {
     fn begin(target: FileTarget, folder: &Path, dialect: CsvDialect) -> Result<Self> {
         let bundle = Bundle::begin(folder, dialect)?;
-        let form = match target {
-            FileTarget::OpenAi => Form::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
-            FileTarget::ShareGpt => Form::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
+        let output = match target {
+            FileTarget::OpenAi => Output::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
+            FileTarget::ShareGpt => Output::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
             FileTarget::Contacts => {
-                Form::Rows(Box::new(bundle.table("contacts.csv", &columns(contacts::COLUMNS))?))
+                Output::Rows(Box::new(bundle.table("contacts.csv", &columns(contacts::COLUMNS))?))
             }
             FileTarget::Questions => {
-                Form::Rows(Box::new(bundle.table("questions.csv", &columns(questions::COLUMNS))?))
+                Output::Rows(Box::new(bundle.table("questions.csv", &columns(questions::COLUMNS))?))
             }
-            FileTarget::Vcon => Form::Documents,
+            FileTarget::Vcon => Output::Documents,
             FileTarget::Slack => {
                 let zip = ZipWriter::new_stream(bundle.file("slack.zip")?);
-                Form::Zip(Box::new(Zipped { zip, open: None }))
+                Output::Zip(Box::new(ZippedArrays { zip, open: None }))
             }
         };
-        Ok(Self { bundle, form, documents: Vec::new() })
+        Ok(Self { bundle, output, documents: Vec::new() })
     }
 
-    fn write(&mut self, item: Item) -> Result<()> {
-        match (&mut self.form, item) {
-            (Form::Lines { file, rows }, Item::Line(value)) => {
+    fn write(&mut self, item: FileItem) -> Result<()> {
+        match (&mut self.output, item) {
+            (Output::Lines { file, rows }, FileItem::Line(value)) => {
                 *rows += 1;
                 let line = format!("{value}\n");
                 file.write_all(line.as_bytes()).map_err(|error| file.failed(error))
             }
-            (Form::Rows(table), Item::Row(cells)) => {
+            (Output::Rows(table), FileItem::Row(cells)) => {
                 table.write(|row| cells.iter().try_for_each(|cell| row.text(cell.as_str())))
             }
-            (Form::Documents, Item::Document { name, value }) => {
+            (Output::Documents, FileItem::Document { name, value }) => {
                 let mut file = self.bundle.file(name)?;
                 let text = value.to_string();
                 file.write_all(text.as_bytes()).map_err(|error| file.failed(error))?;
                 self.documents.push(self.bundle.publish(file, 1)?);
                 Ok(())
             }
-            (Form::Zip(zipped), Item::Elements { path, values }) => {
-                zipped.write(path, &values).map_err(|error| failed(&error))
+            (Output::Zip(arrays), FileItem::Elements { path, values }) => {
+                arrays.write(path, &values).map_err(|error| failed(&error))
             }
-            _ => Err(Error::new(ErrorKind::Unexpected, "migrate", "a target made an item of another's form")),
+            _ => Err(Error::new(
+                ErrorKind::Unexpected,
+                "migrate",
+                "the item does not fit the format of the file",
+            )),
         }
     }
 
     fn finish(self) -> Result<Vec<FileEntry>> {
-        let Self { mut bundle, form, documents } = self;
-        match form {
-            Form::Lines { file, rows } => bundle.add_file(*file, rows)?,
-            Form::Rows(table) => bundle.add(*table)?,
-            Form::Documents => {}
-            Form::Zip(zipped) => bundle.add_file(zipped.finish().map_err(|error| failed(&error))?, 0)?,
+        let Self { mut bundle, output, documents } = self;
+        match output {
+            Output::Lines { file, rows } => bundle.add_file(*file, rows)?,
+            Output::Rows(table) => bundle.add(*table)?,
+            Output::Documents => {}
+            Output::Zip(arrays) => bundle.add_file(arrays.finish().map_err(|error| failed(&error))?, 0)?,
         }
         let mut files = documents;
         files.extend(bundle.finish()?);
@@ -122,11 +128,11 @@ impl Sink {
     }
 }
 
-impl Zipped {
+impl ZippedArrays {
     fn write(&mut self, path: String, values: &[Value]) -> io::Result<()> {
         if self.open.as_ref() != Some(&path) {
             self.close()?;
-            // The same archive gives the same bytes, so no file has the time at which it was written.
+            // The time of writing is left out, so that the same archive gives the same bytes.
             let options = SimpleFileOptions::default()
                 .compression_method(CompressionMethod::Deflated)
                 .last_modified_time(DateTime::default());

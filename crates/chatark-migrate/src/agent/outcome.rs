@@ -1,0 +1,83 @@
+//! What became of a migration.
+
+use chatark_core::Error;
+use chatark_target::{DataKind, LossRow};
+use serde::Serialize;
+
+/// What became of the items of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ItemCounts {
+    /// Selected items.
+    pub items: u64,
+    /// Items that this run wrote.
+    pub written: u64,
+    /// Items that were at the target already.
+    pub already: u64,
+    /// Of those, items that have changed in the archive since. They are left as they are at the target.
+    pub changed: u64,
+    /// People who were at the target without a migration, by their e-mail address. They are left as they are.
+    pub theirs: u64,
+    /// Items of an earlier request without a response that were found at the target, and not written again.
+    pub recovered: u64,
+    /// Items that the vendor refused.
+    pub refused: u64,
+}
+
+/// What the target shows at the end of a run, compared with the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ReadBack {
+    /// The number of items in the ledger, of this run and earlier ones.
+    pub expected: u64,
+    /// How many of them the target shows.
+    pub found: u64,
+    /// How many of those have another number of messages.
+    pub differing: u64,
+    /// The idempotency keys of some that it does not show.
+    pub missing: Vec<String>,
+}
+
+/// The result of a migration of one kind.
+#[derive(Debug, Serialize)]
+pub struct KindResult {
+    /// The kind.
+    #[serde(rename = "cargo")]
+    pub kind: DataKind,
+    /// The number of selected conversations.
+    pub conversations: u64,
+    /// The number of their messages.
+    pub messages: u64,
+    /// What became of the items.
+    #[serde(flatten)]
+    pub counts: ItemCounts,
+    /// Items that the run did not reach, and items of which it is not known whether they are at the target.
+    pub left: u64,
+    /// Items that an earlier run began and did not complete, and that are not selected now.
+    pub unfinished: u64,
+    /// What was read back; `None` where the run did not come so far.
+    pub read_back: Option<ReadBack>,
+    /// What becomes of each field.
+    #[serde(rename = "losses")]
+    pub loss_report: Vec<LossRow>,
+    /// What ended the run early.
+    #[serde(skip)]
+    pub error: Option<Error>,
+    /// The vendor's error for the last refused item.
+    #[serde(skip)]
+    pub refusal: Option<Error>,
+}
+
+impl ReadBack {
+    /// Returns whether the target shows every item, with all its messages.
+    pub fn is_complete(&self) -> bool {
+        self.found >= self.expected && self.differing == 0
+    }
+}
+
+impl KindResult {
+    /// Returns whether every selected item is at the target.
+    pub fn is_complete(&self) -> bool {
+        self.error.is_none()
+            && self.counts.refused == 0
+            && self.read_back.as_ref().is_some_and(ReadBack::is_complete)
+    }
+}

@@ -1,0 +1,193 @@
+//! Packs what is selected from the archive for a target.
+
+use std::collections::HashSet;
+
+use chatark_archive::Archive;
+use chatark_core::{ArchivedConversation, Error, ErrorKind, Result};
+use chatark_target::{
+    DataKind, FieldOutcome, KindLimits, LossReport, MigrationItem, Original, OutboundItem, Target,
+};
+use sha2::{Digest, Sha256};
+
+use crate::knowledge::{self, Questions};
+use crate::people::People;
+use crate::person::Identities;
+use crate::selection::Selection;
+
+/// What is migrated to a target, and how; the same for a plan and its run.
+#[derive(Debug, Clone)]
+pub struct MigrationOptions {
+    /// The selected conversations, people and questions.
+    pub selection: Selection,
+    /// Whether knowledge is written as long texts instead of single questions and answers.
+    pub as_text: bool,
+    /// The vendor's id of the target's agent, whose own conversations are not copied back to it.
+    pub agent_id: String,
+}
+
+/// How much is selected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SelectedCounts {
+    pub(super) conversations: u64,
+    pub(super) messages: u64,
+}
+
+const SELECTED_TWICE: &str = "it is selected twice, as original and copy or through two APIs";
+const OWN_COPY: &str = "it is a copy of a conversation of the target";
+
+/// Packs everything of a kind and passes the items to `take`, always in the same order.
+///
+/// Memory: one conversation for history; all people or questions for the other kinds.
+pub(super) fn pack_all(
+    archive: &Archive,
+    options: &MigrationOptions,
+    target: &dyn Target,
+    kind: DataKind,
+    loss_report: &mut LossReport,
+    mut take: impl FnMut(OutboundItem) -> Result<()>,
+) -> Result<SelectedCounts> {
+    let limits = limits_of(target, kind)?;
+    let mut pack = |item: MigrationItem<'_>, loss_report: &mut LossReport| {
+        let packed = target.pack(item, loss_report)?;
+        let is_sent = packed.is_some();
+        packed.map_or(Ok(()), &mut take)?;
+        Ok(is_sent)
+    };
+    match kind {
+        DataKind::History => pack_history(archive, options, loss_report, &mut pack),
+        DataKind::Contacts => pack_people(archive, options, limits, loss_report, &mut pack),
+        DataKind::Knowledge => pack_knowledge(archive, options, limits, loss_report, &mut pack),
+    }
+}
+
+/// Returns the limits of a kind. Fails if the target does not take it.
+pub(super) fn limits_of(target: &dyn Target, kind: DataKind) -> Result<&'static KindLimits> {
+    target.capabilities().limits(kind).ok_or_else(|| {
+        let message = format!("{} takes no {}", target.capabilities().title, kind.as_str());
+        Error::new(ErrorKind::Usage, "migrate", message)
+    })
+}
+
+/// Packs one item and passes it on; returns whether the target takes it.
+type Pack<'a> = &'a mut dyn FnMut(MigrationItem<'_>, &mut LossReport) -> Result<bool>;
+
+fn pack_history(
+    archive: &Archive,
+    options: &MigrationOptions,
+    loss_report: &mut LossReport,
+    pack: Pack<'_>,
+) -> Result<SelectedCounts> {
+    let mut places = HashSet::new();
+    each_selected(archive, options, loss_report, |archived, original, loss_report| {
+        // A conversation comes twice as original and copy, and through two APIs of its vendor.
+        let place = short_hash(original.place());
+        if places.contains(&place) {
+            loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
+        } else if pack(MigrationItem::Conversation(archived), loss_report)? {
+            places.insert(place);
+        }
+        Ok(())
+    })
+}
+
+fn pack_people(
+    archive: &Archive,
+    options: &MigrationOptions,
+    limits: &KindLimits,
+    loss_report: &mut LossReport,
+    pack: Pack<'_>,
+) -> Result<SelectedCounts> {
+    let mut people = People::new(Identities::read(archive, &options.selection.filter.sources)?);
+    options.selection.each_listed(archive, |origin, list, listed| {
+        people.add_listed(origin, list, listed, loss_report);
+    })?;
+    let selected = each_original(archive, options, loss_report, |archived, loss_report| {
+        people.add(limits.rules, archived, loss_report);
+    })?;
+    for person in people.finish() {
+        pack(MigrationItem::Person(&person), loss_report)?;
+    }
+    Ok(selected)
+}
+
+fn pack_knowledge(
+    archive: &Archive,
+    options: &MigrationOptions,
+    limits: &KindLimits,
+    loss_report: &mut LossReport,
+    pack: Pack<'_>,
+) -> Result<SelectedCounts> {
+    let mut questions = Questions::default();
+    let selected = each_original(archive, options, loss_report, |archived, loss_report| {
+        questions.add(archived, loss_report);
+    })?;
+    let best = questions.finish(loss_report);
+    if let Some(max_characters) = limits.text_characters.filter(|_| options.as_text) {
+        for text in knowledge::texts(best, max_characters) {
+            pack(MigrationItem::Text(&text), loss_report)?;
+        }
+    } else {
+        for answer in knowledge::merge_answers(best) {
+            pack(MigrationItem::QuestionAnswer(&answer), loss_report)?;
+        }
+    }
+    Ok(selected)
+}
+
+/// Passes on every selected conversation, except copies of which the original is selected too.
+fn each_original(
+    archive: &Archive,
+    options: &MigrationOptions,
+    loss_report: &mut LossReport,
+    mut take: impl FnMut(&ArchivedConversation, &mut LossReport),
+) -> Result<SelectedCounts> {
+    let originals = selected_originals(archive, options)?;
+    each_selected(archive, options, loss_report, |archived, original, loss_report| {
+        if original.is_copy() && originals.contains(&short_hash(original.place())) {
+            loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
+        } else {
+            take(archived, loss_report);
+        }
+        Ok(())
+    })
+}
+
+/// Passes on every selected conversation, except copies of the target's own.
+fn each_selected(
+    archive: &Archive,
+    options: &MigrationOptions,
+    loss_report: &mut LossReport,
+    mut take: impl FnMut(&ArchivedConversation, &Original, &mut LossReport) -> Result<()>,
+) -> Result<SelectedCounts> {
+    let mut selected = SelectedCounts::default();
+    options.selection.each_by_itself(archive, |archived| {
+        selected.conversations += 1;
+        selected.messages += archived.conversation.messages.len() as u64;
+        let original = Original::of(archived);
+        if original.is_copy_of_agent(&options.agent_id) {
+            loss_report.add_left_out(OWN_COPY, archived);
+            return Ok(());
+        }
+        take(archived, &original, loss_report)
+    })?;
+    Ok(selected)
+}
+
+/// Returns the places of the selected conversations that are not copies.
+fn selected_originals(archive: &Archive, options: &MigrationOptions) -> Result<HashSet<[u8; 16]>> {
+    let mut originals = HashSet::new();
+    options.selection.each(archive, |archived| {
+        let original = Original::of(archived);
+        if !original.is_copy() {
+            originals.insert(short_hash(original.place()));
+        }
+        Ok(())
+    })?;
+    Ok(originals)
+}
+
+/// Returns sixteen bytes of a hash: up to a million keys are kept in memory.
+pub(super) fn short_hash(key: &str) -> [u8; 16] {
+    let hash = Sha256::digest(key.as_bytes());
+    std::array::from_fn(|at| hash[at])
+}

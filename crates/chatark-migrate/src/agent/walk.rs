@@ -1,0 +1,212 @@
+//! One walk through what is selected: packs it, and sends what the walk is for.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use chatark_archive::Archive;
+use chatark_core::{Error, ErrorKind, Result};
+use chatark_target::{KindLimits, LossReport, OutboundItem};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::task::{self, JoinHandle};
+
+use super::ledger::{ItemState, digest};
+use super::migration::{AgentMigration, MigrationObserver};
+use super::packing::{SelectedCounts, pack_all};
+use super::progress::{KindProgress, stopped};
+use super::request::{RequestOutcome, Requests};
+
+/// The most requests under way, once a first one has succeeded.
+const MAX_CONCURRENT_REQUESTS: usize = 8;
+/// The most packed items that wait to be sent.
+const QUEUE_LENGTH: usize = 16;
+/// A request with several items has about so many bytes at most.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What a walk sends.
+pub(super) enum Purpose {
+    /// Completes items that an earlier run created.
+    CompleteCreated,
+    /// Sends new items, and sets aside items that are ambiguous or were refused.
+    SendNew,
+    /// Sends ambiguous items again: those that were looked for and not found.
+    SendNotFound(HashSet<String>),
+    /// Tries items again that an earlier run was refused.
+    RetryRefused(HashSet<String>),
+}
+
+impl Purpose {
+    fn includes(&self, key: &str) -> bool {
+        match self {
+            Self::CompleteCreated | Self::SendNew => true,
+            Self::SendNotFound(keys) | Self::RetryRefused(keys) => keys.contains(key),
+        }
+    }
+}
+
+/// Walks through what is selected of one kind.
+#[derive(Clone, Copy)]
+pub(super) struct Walker<'a> {
+    pub(super) requests: Requests<'a>,
+    pub(super) limits: &'static KindLimits,
+    pub(super) migration: &'a AgentMigration,
+    pub(super) observer: &'a dyn MigrationObserver,
+    /// The path of the archive, for a second connection that reads.
+    pub(super) archive: &'a Path,
+}
+
+impl<'a> Walker<'a> {
+    /// Packs everything that is selected, sends what the purpose includes, and adds the outcome to the progress.
+    pub(super) async fn walk(self, purpose: Purpose, progress: &mut KindProgress) -> Result<()> {
+        progress.failures_in_a_row = 0;
+        let (items, packing) = self.pack();
+        let sent = self.send(items, &purpose, progress).await;
+        let packed = packing.await;
+        sent?;
+        let (selected, loss_report) =
+            packed.map_err(|error| Error::new(ErrorKind::Unexpected, "migrate", error))??;
+        (progress.selected, progress.loss_report) = (selected, loss_report.rows());
+        Ok(())
+    }
+
+    /// Packs in a thread of its own, as fast as items are taken from the queue.
+    fn pack(self) -> (mpsc::Receiver<OutboundItem>, JoinHandle<Result<(SelectedCounts, LossReport)>>) {
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let (path, kind) = (self.archive.to_owned(), self.requests.kind);
+        let (options, target) = (self.migration.options.clone(), Arc::clone(&self.migration.target));
+        let packing = task::spawn_blocking(move || {
+            let archive = Archive::open_to_read(&path)?;
+            let mut loss_report = LossReport::default();
+            let selected = pack_all(&archive, &options, &*target, kind, &mut loss_report, |item| {
+                sender.blocking_send(item).map_err(|_| stopped())
+            })?;
+            Ok((selected, loss_report))
+        });
+        (receiver, packing)
+    }
+
+    async fn send(
+        self,
+        mut items: mpsc::Receiver<OutboundItem>,
+        purpose: &Purpose,
+        progress: &mut KindProgress,
+    ) -> Result<()> {
+        let stop = self.requests.stop;
+        let mut under_way: FuturesUnordered<BoxFuture<'a, RequestOutcome>> = FuturesUnordered::new();
+        let mut chunk = Chunk::default();
+        let (mut has_more, mut has_succeeded, mut fatal) = (true, false, None);
+        loop {
+            if stop.is_cancelled() {
+                fatal.get_or_insert_with(stopped);
+            }
+            has_more &= fatal.is_none();
+            let max_requests = if has_succeeded { MAX_CONCURRENT_REQUESTS } else { 1 };
+            tokio::select! {
+                biased;
+                Some(outcome) = under_way.next(), if !under_way.is_empty() => {
+                    has_succeeded |= outcome.written > 0;
+                    fatal = fatal.or(progress.add(outcome, self.requests.ledger.now()));
+                    self.observer.on_progress(self.requests.kind, &progress.counts);
+                }
+                item = items.recv(), if has_more && under_way.len() < max_requests => match item {
+                    Some(item) if !purpose.includes(&item.idempotency_key) => {}
+                    Some(item) => match self.next_step(&item, purpose, progress)? {
+                        Step::Create => {
+                            chunk.add(item);
+                            // The first item is sent alone: an error in all of them shows in one.
+                            if !has_succeeded || chunk.is_full(self.limits) {
+                                under_way.push(self.requests.create(chunk.take()));
+                            }
+                        }
+                        Step::Complete(id) => under_way.push(self.requests.complete(item, id, true).boxed()),
+                        Step::Nothing => {}
+                    },
+                    None => {
+                        has_more = false;
+                        if !chunk.is_empty() {
+                            under_way.push(self.requests.create(chunk.take()));
+                        }
+                    }
+                },
+                () = stop.cancelled(), if has_more => {}
+                else => break,
+            }
+        }
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Returns what to do with an item. The walk that sends new items counts it, and sets it aside if its turn comes
+    /// later.
+    fn next_step(self, item: &OutboundItem, purpose: &Purpose, progress: &mut KindProgress) -> Result<Step> {
+        let transfer = self.requests.ledger.find(item)?;
+        let state = ItemState::of(transfer.as_ref());
+        let has_changed = transfer.as_ref().is_some_and(|transfer| transfer.digest != digest(item));
+        let updated_at = transfer.as_ref().and_then(|transfer| transfer.updated_at);
+        let complete = || Step::Complete(transfer.and_then(|transfer| transfer.target_id));
+        let is_first = matches!(purpose, Purpose::SendNew);
+        if is_first {
+            progress.counts.items += 1;
+            progress.counts.already += u64::from(state == ItemState::Done);
+            progress.counts.changed += u64::from(state == ItemState::Done && has_changed);
+        }
+        let exists = item.email.as_ref().is_some_and(|email| progress.existing_emails.contains(email));
+        Ok(match state {
+            ItemState::New | ItemState::Refused if is_first && exists => {
+                progress.counts.theirs += 1;
+                Step::Nothing
+            }
+            ItemState::Created => complete(),
+            ItemState::Done => Step::Nothing,
+            _ if matches!(purpose, Purpose::CompleteCreated) => Step::Nothing,
+            ItemState::Ambiguous if is_first => {
+                progress.ambiguous.insert(item.idempotency_key.clone());
+                progress.ambiguous_since = progress.ambiguous_since.max(updated_at);
+                Step::Nothing
+            }
+            ItemState::Refused | ItemState::CompletionRefused if is_first => {
+                progress.refused_before.push((updated_at, item.idempotency_key.clone()));
+                Step::Nothing
+            }
+            ItemState::CompletionRefused => complete(),
+            ItemState::New | ItemState::Ambiguous | ItemState::Refused => Step::Create,
+        })
+    }
+}
+
+/// What to do with an item.
+enum Step {
+    Create,
+    /// Complete it under this id, where the vendor has returned one.
+    Complete(Option<String>),
+    Nothing,
+}
+
+/// Items for one request.
+#[derive(Default)]
+struct Chunk {
+    items: Vec<OutboundItem>,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn add(&mut self, item: OutboundItem) {
+        self.bytes += item.create_body.len();
+        self.items.push(item);
+    }
+
+    fn is_full(&self, limits: &KindLimits) -> bool {
+        self.items.len() >= limits.items_per_request || self.bytes >= CHUNK_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<OutboundItem> {
+        self.bytes = 0;
+        std::mem::take(&mut self.items)
+    }
+}

@@ -1,0 +1,19 @@
+//! A run that would write nothing is an error.
+
+use chatark_core::{Error, ErrorKind, Result};
+
+/// Fails if a migration of so many conversations has no items.
+pub fn refuse_empty(conversations: u64, items: u64) -> Result<()> {
+    let (message, hint) = match (conversations, items) {
+        (0, 0) => (
+            "no conversation of the archive is chosen".to_owned(),
+            "check the sources and the filters, or run `chatark pull` first",
+        ),
+        (selected, 0) => (
+            format!("the target takes nothing of the {selected} chosen conversations"),
+            "`chatark migrate plan` with the same arguments shows why",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Usage, "migrate", message).hint(hint))
+}

@@ -1,0 +1,53 @@
+//! What turns conversations into the items of a file.
+
+use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream};
+use chatark_target::LossReport;
+use serde_json::Value;
+
+/// An item of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum FileItem {
+    /// A line of JSON.
+    Line(Value),
+    /// A row of a table, in the order of its columns.
+    Row(Vec<String>),
+    /// A file of its own.
+    Document {
+        /// Its name.
+        name: String,
+        /// Its content.
+        value: Value,
+    },
+    /// Elements of a JSON array that is a file of a ZIP archive; those of one file come one after another.
+    Elements {
+        /// The path of the file.
+        path: String,
+        /// The elements.
+        values: Vec<Value>,
+    },
+}
+
+impl FileItem {
+    /// Returns whether it has content of conversations, and not only names of users and channels.
+    pub(super) fn is_content(&self) -> bool {
+        !matches!(self, Self::Elements { path, .. } if !path.contains('/'))
+    }
+}
+
+/// Turns conversations into items of one format.
+pub(super) trait Converter {
+    /// Takes a person from a vendor's list. All of them come before the first conversation.
+    fn add_listed(&mut self, _: &Origin, _: Stream, _: &ListedContact, _: &mut LossReport) {}
+
+    /// Returns the items of a conversation, and counts what of it does not arrive.
+    fn convert(
+        &mut self,
+        archived: &ArchivedConversation,
+        loss_report: &mut LossReport,
+    ) -> Result<Vec<FileItem>>;
+
+    /// Returns the items that take all conversations to be known.
+    fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<FileItem> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,105 @@
+//! The work of writing files, without the writing.
+
+use std::borrow::Cow;
+
+use chatark_archive::Archive;
+use chatark_core::{ArchivedConversation, Result};
+use chatark_target::{FieldOutcome, LossReport, LossRow};
+use serde::Serialize;
+
+use super::converter::FileItem;
+use super::target::FileTarget;
+use crate::selection::Selection;
+
+/// What would be written, and what would be lost.
+#[derive(Debug, Default, Serialize)]
+pub struct FilePlan {
+    /// The number of selected conversations.
+    pub conversations: u64,
+    /// The number of their messages.
+    pub messages: u64,
+    /// The number of items made of them: lines, rows, files or array elements.
+    pub items: u64,
+    /// What becomes of each field.
+    #[serde(rename = "losses")]
+    pub loss_report: Vec<LossRow>,
+}
+
+/// Plans a migration into files. Writes nothing.
+pub fn plan_files(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<FilePlan> {
+    convert_all(archive, selection, target, |_| Ok(()))
+}
+
+/// Turns what is selected into items, passes them to `write`, and returns what was converted.
+pub(super) fn convert_all(
+    archive: &Archive,
+    selection: &Selection,
+    target: FileTarget,
+    mut write: impl FnMut(FileItem) -> Result<()>,
+) -> Result<FilePlan> {
+    let mut converter = target.converter(archive, selection)?;
+    let (mut loss_report, mut plan) = (LossReport::default(), FilePlan::default());
+    let mut written = 0;
+    let mut write_all = |items: Vec<FileItem>| {
+        written += items.iter().filter(|item| item.is_content()).count() as u64;
+        items.into_iter().try_for_each(&mut write)
+    };
+    selection.each_listed(archive, |origin, list, listed| {
+        converter.add_listed(origin, list, listed, &mut loss_report);
+    })?;
+    selection.each(archive, |archived| {
+        plan.conversations += 1;
+        plan.messages += archived.conversation.messages.len() as u64;
+        let archived = without_internal_notes(archived, &mut loss_report);
+        write_all(converter.convert(&archived, &mut loss_report)?)
+    })?;
+    write_all(converter.finish(&mut loss_report))?;
+    (plan.items, plan.loss_report) = (written, loss_report.rows());
+    Ok(plan)
+}
+
+/// Leaves internal notes out: in a file, they would look like messages to the customer.
+fn without_internal_notes<'a>(
+    archived: &'a ArchivedConversation,
+    loss_report: &mut LossReport,
+) -> Cow<'a, ArchivedConversation> {
+    let notes = archived.conversation.messages.iter().filter(|message| message.internal).count();
+    if notes == 0 {
+        return Cow::Borrowed(archived);
+    }
+    loss_report.add("message", FieldOutcome::Lost, "an internal note", notes, archived);
+    let mut public = archived.clone();
+    public.conversation.messages.retain(|message| !message.internal);
+    Cow::Owned(public)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chatark_core::{Conversation, ConversationId, Message, Origin, Part, Role, SourceName};
+
+    use super::*;
+
+    #[test]
+    fn internal_notes_are_left_out_and_counted() {
+        let origin = Origin {
+            source: SourceName::new("shop").unwrap(),
+            provider: "convocore-v3".to_owned(),
+            agent_id: "agent1".to_owned(),
+        };
+        let message = |text, internal| Message {
+            parts: vec![Part::text(text)],
+            internal,
+            ..Message::empty(Role::HumanAgent)
+        };
+        let messages = vec![message("Hello", false), message("a difficult customer", true)];
+        let conversation = Conversation { messages, ..Conversation::empty(ConversationId::new("c1")) };
+        let archived = ArchivedConversation { origin: Arc::new(origin), conversation };
+        let mut loss_report = LossReport::default();
+        let public = without_internal_notes(&archived, &mut loss_report);
+        let texts: Vec<_> = public.conversation.messages.iter().map(Message::text).collect();
+        assert_eq!(texts, ["Hello"]);
+        assert_eq!(loss_report.rows()[0].cells().join("|"), "message|lost|1|c1|an internal note");
+    }
+}

@@ -1,0 +1,66 @@
+//! The formats that a migration can write.
+
+use chatark_archive::Archive;
+use chatark_core::Result;
+
+use super::converter::Converter;
+use super::{openai, sharegpt, slack, vcon};
+use crate::knowledge::Questions;
+use crate::people::People;
+use crate::person::Identities;
+use crate::selection::Selection;
+
+/// A format of another platform, written as files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileTarget {
+    /// One conversation a line, in the form of `OpenAI`'s chat API, as for fine-tuning.
+    OpenAi,
+    /// One conversation a line, in the form of `ShareGPT`.
+    ShareGpt,
+    /// One row for each person.
+    Contacts,
+    /// One row for each question with its best answer.
+    Questions,
+    /// One file for each conversation, in the form of the IETF's vCon.
+    Vcon,
+    /// One ZIP archive in the form of a Slack export.
+    Slack,
+}
+
+impl FileTarget {
+    /// Every format.
+    pub const ALL: [Self; 6] =
+        [Self::OpenAi, Self::ShareGpt, Self::Contacts, Self::Questions, Self::Vcon, Self::Slack];
+
+    /// Returns its name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai-jsonl",
+            Self::ShareGpt => "sharegpt-jsonl",
+            Self::Contacts => "contacts-csv",
+            Self::Questions => "questions-csv",
+            Self::Vcon => "vcon",
+            Self::Slack => "slack-zip",
+        }
+    }
+
+    /// Returns the format of a name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.as_str() == word)
+    }
+
+    /// Returns what turns the selected conversations into items.
+    pub(super) fn converter(self, archive: &Archive, selection: &Selection) -> Result<Box<dyn Converter>> {
+        Ok(match self {
+            Self::OpenAi => Box::new(openai::OpenAi),
+            Self::ShareGpt => Box::new(sharegpt::ShareGpt),
+            Self::Contacts => {
+                let identities = Identities::read(archive, &selection.filter.sources)?;
+                Box::new(People::new(identities))
+            }
+            Self::Questions => Box::<Questions>::default(),
+            Self::Vcon => Box::new(vcon::Vcon),
+            Self::Slack => Box::<slack::Slack>::default(),
+        })
+    }
+}
