@@ -7,7 +7,6 @@ mod archive;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
-mod carry;
 #[cfg(test)]
 mod cells;
 #[cfg(test)]
@@ -30,6 +29,7 @@ mod incremental;
 mod kill;
 #[cfg(test)]
 mod migrate;
+mod migrate_api;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]

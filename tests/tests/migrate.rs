@@ -1,4 +1,4 @@
-//! What goes to other platforms as files, held against what the sandbox told.
+//! Migrations into files, compared with the sandbox's data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,11 +21,13 @@ fn agents() -> Vec<Agent> {
     World::sample().agents
 }
 
-/// Returns every conversation that was told, with the name of its source.
+/// Returns every conversation that was expected, with the name of its source.
 fn expected(house: &House) -> Vec<(String, Expected)> {
     let agents = agents();
     let named = agents.iter().zip(&house.sources);
-    named.flat_map(|(agent, source)| agent.expected().map(move |told| (source.clone(), told))).collect()
+    named
+        .flat_map(|(agent, source)| agent.expected().map(move |expected| (source.clone(), expected)))
+        .collect()
 }
 
 fn json_lines(house: &House, target: &str, name: &str) -> Vec<Value> {
@@ -52,15 +54,15 @@ fn lost(losses: &[Value], field: &str, fate: &str) -> u64 {
 }
 
 /// A conversation from which a model can learn: the bot says something in it.
-fn has_answer(told: &Expected) -> bool {
-    told.messages.iter().any(|message| message.role == "assistant" && !message.text.is_empty())
+fn has_answer(expected: &Expected) -> bool {
+    expected.messages.iter().any(|message| message.role == "assistant" && !message.text.is_empty())
 }
 
 #[test]
-fn openai_lines_hold_every_text_of_those_who_may_speak() {
+fn openai_lines_have_every_text_up_to_the_last_answer() {
     let house = pulled();
     let lines = json_lines(&house, "openai-jsonl", "openai.jsonl");
-    let taught: Vec<_> = expected(&house).into_iter().filter(|(_, told)| has_answer(told)).collect();
+    let taught: Vec<_> = expected(&house).into_iter().filter(|(_, expected)| has_answer(expected)).collect();
     assert_eq!(lines.len(), taught.len());
     let role = |message: &ExpectedMessage| match message.role {
         "human_agent" => "assistant",
@@ -68,8 +70,8 @@ fn openai_lines_hold_every_text_of_those_who_may_speak() {
     };
     let expect: BTreeSet<_> = taught
         .iter()
-        .map(|(_, told)| {
-            let spoken = told
+        .map(|(_, expected)| {
+            let spoken = expected
                 .messages
                 .iter()
                 .filter(|message| matches!(role(message), "user" | "assistant" | "system"));
@@ -100,7 +102,7 @@ fn openai_lines_hold_every_text_of_those_who_may_speak() {
 }
 
 #[test]
-fn an_openai_call_has_its_result_and_a_result_its_call() {
+fn openai_tool_calls_and_results_come_in_pairs() {
     let house = pulled();
     let mut calls = 0;
     for line in json_lines(&house, "openai-jsonl", "openai.jsonl") {
@@ -125,27 +127,29 @@ fn an_openai_call_has_its_result_and_a_result_its_call() {
     let losses = losses(&house, "openai-jsonl");
     assert!(calls > 0);
     assert_eq!(lost(&losses, "part.tool_call", "kept"), calls);
-    let told: u64 = expected(&house)
+    let expected: u64 = expected(&house)
         .iter()
-        .filter(|(_, told)| has_answer(told))
-        .flat_map(|(_, told)| &told.messages)
+        .filter(|(_, expected)| has_answer(expected))
+        .flat_map(|(_, expected)| &expected.messages)
         .flat_map(|message| &message.part_types)
         .map(|part| u64::from(*part == "tool_call" || *part == "tool_result"))
         .sum();
     let counted = ["part.tool_call", "part.tool_result"]
         .map(|field| lost(&losses, field, "kept") + lost(&losses, field, "lost"));
-    assert_eq!(counted[0] + counted[1], told);
+    assert_eq!(counted[0] + counted[1], expected);
 }
 
 #[test]
-fn sharegpt_speakers_take_turns_and_the_person_begins() {
+fn sharegpt_speakers_alternate_and_the_person_begins() {
     let house = pulled();
     let lines = json_lines(&house, "sharegpt-jsonl", "sharegpt.jsonl");
     assert!(lines.len() > 100);
-    let told: BTreeMap<_, _> =
-        expected(&house).into_iter().map(|(source, told)| (format!("{source}/{}", told.id), told)).collect();
+    let expected: BTreeMap<_, _> = expected(&house)
+        .into_iter()
+        .map(|(source, expected)| (format!("{source}/{}", expected.id), expected))
+        .collect();
     for line in &lines {
-        let told = &told[line["id"].as_str().unwrap()];
+        let expected = &expected[line["id"].as_str().unwrap()];
         let turns = line["conversations"].as_array().unwrap();
         let speakers: Vec<_> = turns.iter().map(|turn| turn["from"].as_str().unwrap()).collect();
         assert!(speakers.windows(2).all(|pair| pair[0] != pair[1]), "{speakers:?}");
@@ -158,7 +162,8 @@ fn sharegpt_speakers_take_turns_and_the_person_begins() {
                 .collect::<Vec<_>>()
                 .join("\n\n")
         };
-        let users = told.messages.iter().filter(|message| message.role == "user" && !message.text.is_empty());
+        let users =
+            expected.messages.iter().filter(|message| message.role == "user" && !message.text.is_empty());
         assert_eq!(
             said("human"),
             users.map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n\n")
@@ -171,8 +176,8 @@ fn every_person_is_one_row() {
     let house = pulled();
     let found = rows(&house, "contacts-csv", "contacts.csv");
     let mut people: BTreeMap<String, u64> = BTreeMap::new();
-    for (source, told) in expected(&house) {
-        let contact = &told.contact;
+    for (source, expected) in expected(&house) {
+        let contact = &expected.contact;
         let digits = |phone: &String| phone.chars().filter(char::is_ascii_digit).collect::<String>();
         let key = contact
             .email
@@ -180,7 +185,7 @@ fn every_person_is_one_row() {
             .map(|email| email.trim().to_lowercase())
             .or_else(|| contact.phone.as_ref().map(|phone| format!("tel:{}", digits(phone))))
             .or_else(|| contact.id.as_ref().map(|id| format!("{source}/{id}")))
-            .or_else(|| contact.name.as_ref().map(|_| format!("{source}/conversation/{}", told.id)));
+            .or_else(|| contact.name.as_ref().map(|_| format!("{source}/conversation/{}", expected.id)));
         if let Some(key) = key {
             *people.entry(key).or_default() += 1;
         }
@@ -196,7 +201,7 @@ fn every_person_is_one_row() {
 }
 
 #[test]
-fn a_question_comes_once_with_its_best_answer() {
+fn each_question_is_one_row_with_its_best_answer() {
     let mut conversations = Vec::new();
     for (at, (question, answer, feedback)) in [
         ("Where is it?", "Here.", None),
@@ -230,7 +235,7 @@ fn a_question_comes_once_with_its_best_answer() {
 }
 
 #[test]
-fn every_vcon_fits_its_schema_and_holds_every_message() {
+fn every_vcon_is_valid_and_has_every_message() {
     let house = pulled();
     house.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
     let schema: Value =
@@ -253,14 +258,14 @@ fn every_vcon_fits_its_schema_and_holds_every_message() {
         let id = origin["origin"]["conversation_id"].as_str().unwrap().to_owned();
         found.push((id, texts, vcon["attachments"].as_array().map_or(0, Vec::len)));
     }
-    let told = expected(&house);
-    assert_eq!(fs::read_dir(house.path("vcon")).unwrap().count(), told.len());
-    let mut expect: Vec<_> = told
+    let expected = expected(&house);
+    assert_eq!(fs::read_dir(house.path("vcon")).unwrap().count(), expected.len());
+    let mut expect: Vec<_> = expected
         .iter()
-        .map(|(_, told)| {
-            let texts: Vec<_> = told.messages.iter().map(|message| message.text.clone()).collect();
-            let parts = told.messages.iter().flat_map(|message| &message.part_types);
-            (told.id.clone(), texts, parts.filter(|part| **part != "text").count())
+        .map(|(_, expected)| {
+            let texts: Vec<_> = expected.messages.iter().map(|message| message.text.clone()).collect();
+            let parts = expected.messages.iter().flat_map(|message| &message.part_types);
+            (expected.id.clone(), texts, parts.filter(|part| **part != "text").count())
         })
         .collect();
     found.sort();
@@ -291,7 +296,7 @@ fn check_indices(vcon: &Value) {
 }
 
 #[test]
-fn a_slack_export_has_a_channel_a_source_and_a_thread_a_conversation() {
+fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
     let house = pulled();
     house.expect(0, &["migrate", "run", "--to", "slack-zip", "--output", "slack"]);
     let mut zip = zip::ZipArchive::new(fs::File::open(house.path("slack/slack.zip")).unwrap()).unwrap();
@@ -323,8 +328,8 @@ fn a_slack_export_has_a_channel_a_source_and_a_thread_a_conversation() {
     }
     let mut found: Vec<_> = threads.into_values().map(|posts| posts[1..].to_vec()).collect();
     let mut expect: Vec<Vec<String>> = Vec::new();
-    for (_, told) in expected(&house) {
-        expect.push(told.messages.iter().map(|message| message.text.clone()).collect());
+    for (_, expected) in expected(&house) {
+        expect.push(expected.messages.iter().map(|message| message.text.clone()).collect());
     }
     // Addresses of pictures and files follow the text, in which Slack's own signs are escaped.
     for posts in &mut found {
@@ -354,15 +359,18 @@ fn a_plan_counts_every_field_and_writes_nothing() {
     let after: BTreeSet<_> =
         fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(before, after);
-    let told = expected(&house);
-    let messages = || told.iter().flat_map(|(_, told)| &told.messages);
-    assert_eq!((&plan["conversations"], &plan["messages"]), (&json!(told.len()), &json!(messages().count())));
+    let expected = expected(&house);
+    let messages = || expected.iter().flat_map(|(_, expected)| &expected.messages);
+    assert_eq!(
+        (&plan["conversations"], &plan["messages"]),
+        (&json!(expected.len()), &json!(messages().count()))
+    );
     let losses = plan["losses"].as_array().unwrap();
     let total = |field: &str| ["kept", "lost"].map(|fate| lost(losses, field, fate)).iter().sum::<u64>();
     for (field, count) in [
-        ("conversation.title", told.iter().filter(|(_, told)| told.title.is_some()).count()),
-        ("conversation.tags", told.iter().filter(|(_, told)| !told.tags.is_empty()).count()),
-        ("contact.email", told.iter().filter(|(_, told)| told.contact.email.is_some()).count()),
+        ("conversation.title", expected.iter().filter(|(_, expected)| expected.title.is_some()).count()),
+        ("conversation.tags", expected.iter().filter(|(_, expected)| !expected.tags.is_empty()).count()),
+        ("contact.email", expected.iter().filter(|(_, expected)| expected.contact.email.is_some()).count()),
         ("message.score", messages().filter(|message| message.score.is_some()).count()),
         ("message.created_at", messages().filter(|message| message.created_at.is_some()).count()),
         ("message.role.user", messages().filter(|message| message.role == "user").count()),
@@ -382,33 +390,37 @@ fn a_plan_counts_every_field_and_writes_nothing() {
 }
 
 #[test]
-fn filters_and_a_sample_choose() {
+fn filters_and_a_sample_select_conversations() {
     let house = pulled();
     let count = |arguments: &[&str]| {
         let plan =
             house.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
         plan["conversations"].as_u64().unwrap()
     };
-    let told = expected(&house);
-    let matching =
-        |picks: &dyn Fn(&Expected) -> bool| told.iter().filter(|(_, told)| picks(told)).count() as u64;
-    assert_eq!(count(&["--status", "taken_over"]), matching(&|told| told.status == Some("taken_over")));
-    assert_eq!(count(&["--channel", "whatsapp"]), matching(&|told| told.channel == Some("whatsapp")));
-    assert_eq!(count(&["--min-messages", "6"]), matching(&|told| told.messages.len() >= 6));
-    let tag = told.iter().find_map(|(_, told)| told.tags.first()).unwrap();
-    assert_eq!(count(&["--tag", tag]), matching(&|told| told.tags.contains(tag)));
-    let is_positive = |told: &Expected| {
-        let answers: Vec<_> = told.messages.iter().filter_map(|message| message.feedback).collect();
-        told.feedback.map_or(
+    let expected = expected(&house);
+    let matching = |picks: &dyn Fn(&Expected) -> bool| {
+        expected.iter().filter(|(_, expected)| picks(expected)).count() as u64
+    };
+    assert_eq!(
+        count(&["--status", "taken_over"]),
+        matching(&|expected| expected.status == Some("taken_over"))
+    );
+    assert_eq!(count(&["--channel", "whatsapp"]), matching(&|expected| expected.channel == Some("whatsapp")));
+    assert_eq!(count(&["--min-messages", "6"]), matching(&|expected| expected.messages.len() >= 6));
+    let tag = expected.iter().find_map(|(_, expected)| expected.tags.first()).unwrap();
+    assert_eq!(count(&["--tag", tag]), matching(&|expected| expected.tags.contains(tag)));
+    let is_positive = |expected: &Expected| {
+        let answers: Vec<_> = expected.messages.iter().filter_map(|message| message.feedback).collect();
+        expected.feedback.map_or(
             !answers.is_empty() && answers.iter().all(|feedback| *feedback == "positive"),
             |feedback| feedback == "positive",
         )
     };
     assert_eq!(count(&["--feedback", "positive"]), matching(&is_positive));
-    let middle = told[told.len() / 2].1.created_at.unwrap();
+    let middle = expected[expected.len() / 2].1.created_at.unwrap();
     assert_eq!(
         count(&["--since", &rfc3339(middle)]),
-        matching(&|told| told.created_at.is_none_or(|at| at >= middle))
+        matching(&|expected| expected.created_at.is_none_or(|at| at >= middle))
     );
     assert_eq!(count(&["--sample", "7"]), 7);
     assert_eq!(
@@ -418,7 +430,7 @@ fn filters_and_a_sample_choose() {
 }
 
 #[test]
-fn what_cannot_be_migrated_is_one_clear_line() {
+fn impossible_migrations_fail_with_one_clear_line() {
     let house = pulled();
     for (arguments, words) in [
         (vec!["migrate", "plan", "--to", "teams"], "the formats are openai-jsonl"),
@@ -428,7 +440,7 @@ fn what_cannot_be_migrated_is_one_clear_line() {
             "no conversation of the archive is chosen",
         ),
         (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the statuses are"),
-        (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "names no file"),
+        (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "is not a file name"),
     ] {
         let run = house.expect(2, &arguments);
         assert!(run.stderr.contains(words), "{}", run.stderr);

@@ -1,4 +1,4 @@
-//! What goes into agents over the vendors' APIs, held against what the sandbox told and what it got.
+//! Migrations into agents over their vendors' APIs, compared with the sandbox's data before and after.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,10 +15,10 @@ use serde_json::Value;
 use crate::kill::Chance;
 use crate::support::{agent, api_conversation, holding, offline, rfc3339, sample};
 
-/// A message in the words of both sides: role, text and time.
+/// Role, text and time of a message.
 type Line = (String, String, Option<String>);
 
-/// Returns an agent of Convocore that holds nothing yet.
+/// Returns an empty agent of Convocore.
 fn empty() -> Agent {
     Agent {
         generation: Generation::OneArray,
@@ -26,7 +26,7 @@ fn empty() -> Agent {
     }
 }
 
-/// Starts a house with a source that is pulled already, and a target.
+/// Starts a house with a source that is already pulled, and a target.
 fn house(source: Agent, target: Agent) -> House {
     let house = House::of(vec![source, target]);
     house.expect(0, &["pull", "source-1"]);
@@ -38,27 +38,28 @@ fn run_into<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["migrate", "run", "--from", "source-1", "--to", "source-2", "--yes", "--json"], more].concat()
 }
 
-/// Returns what a kind came to, of a run that printed JSON.
+/// Returns the result of a kind of data from a run that printed JSON.
 #[track_caller]
-fn carried(run: &Run, cargo: &str) -> Value {
-    let result = run.json();
-    let found = result["carried"].as_array().unwrap().iter().find(|carried| carried["cargo"] == cargo);
-    found.unwrap_or_else(|| panic!("{cargo} is not in {result:#}")).clone()
+fn result_of(run: &Run, kind: &str) -> Value {
+    let printed = run.json();
+    let found = printed["carried"].as_array().unwrap().iter().find(|result| result["cargo"] == kind);
+    found.unwrap_or_else(|| panic!("{kind} is not in {printed:#}")).clone()
 }
 
-fn count(carried: &Value, field: &str) -> u64 {
-    carried[field].as_u64().unwrap()
+fn count(result: &Value, field: &str) -> u64 {
+    result[field].as_u64().unwrap()
 }
 
-/// Returns the requests so far that were not a mere reading.
+/// Returns the requests so far that write.
 fn writes(house: &House) -> Vec<SeenRequest> {
     house.sandbox().requests().into_iter().filter(|seen| seen.method != "GET").collect()
 }
 
-/// Returns what a message of Chatbase v2 must come back as: its text, and a message of the tool for each other part.
-fn expected(told: &Expected) -> Vec<Line> {
+/// Returns the messages that a conversation of Chatbase v2 must come back with: one for each text, and one of the
+/// tool for each call and result.
+fn expected_lines(expected: &Expected) -> Vec<Line> {
     let mut lines = Vec::new();
-    for message in &told.messages {
+    for message in &expected.messages {
         let at = message.created_at.map(rfc3339);
         if !message.text.is_empty() {
             let role = message.role.to_owned();
@@ -70,7 +71,7 @@ fn expected(told: &Expected) -> Vec<Line> {
     lines
 }
 
-fn found(document: &Value) -> Vec<Line> {
+fn lines_of(document: &Value) -> Vec<Line> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let line = |message: &Value| {
         (text(&message["role"]).unwrap(), text(&message["text"]).unwrap(), text(&message["created_at"]))
@@ -78,8 +79,7 @@ fn found(document: &Value) -> Vec<Line> {
     document["messages"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// Pulls the target into the archive, and returns its conversations by the ids that they had at their source. Fails
-/// where one of them is there twice.
+/// Pulls the target, and returns its conversations by the ids of their originals. Fails if one of them is there twice.
 #[track_caller]
 fn pulled_back(house: &House) -> BTreeMap<String, Value> {
     house.expect(0, &["pull", "source-2", "--full"]);
@@ -94,17 +94,17 @@ fn pulled_back(house: &House) -> BTreeMap<String, Value> {
     by_origin
 }
 
-/// Compares role, text and time of every message of every conversation that can go.
+/// Compares role, text and time of every message of every conversation with messages.
 #[track_caller]
 fn compare(source: &Agent, back: &BTreeMap<String, Value>) {
-    let told: BTreeMap<_, _> = source
+    let expected: BTreeMap<_, _> = source
         .expected()
-        .map(|told| (told.id.clone(), expected(&told)))
+        .map(|expected| (expected.id.clone(), expected_lines(&expected)))
         .filter(|(_, lines)| !lines.is_empty())
         .collect();
-    assert_eq!(back.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>());
-    for (id, lines) in &told {
-        assert_eq!(&found(&back[id]), lines, "{id}");
+    assert_eq!(back.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (id, lines) in &expected {
+        assert_eq!(&lines_of(&back[id]), lines, "{id}");
     }
 }
 
@@ -114,19 +114,19 @@ fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
     let house = House::of(vec![source.clone(), empty()]);
     house.expect(0, &["pull"]);
     let run = house.expect(0, &run_into(&[]));
-    let history = carried(&run, "history");
+    let history = result_of(&run, "history");
     let back = pulled_back(&house);
     compare(&source, &back);
     assert!(back.len() > 50, "the sample has lost its conversations");
     assert_eq!((count(&history, "written"), count(&history, "refused")), (back.len() as u64, 0));
     assert_eq!(history["read_back"]["found"], back.len());
-    for told in source.expected().filter(|told| back.contains_key(&told.id)) {
-        let document = &back[&told.id];
+    for expected in source.expected().filter(|expected| back.contains_key(&expected.id)) {
+        let document = &back[&expected.id];
         assert_eq!(
             document["created_at"].as_str().map(str::to_owned),
-            told.created_at.map(rfc3339),
+            expected.created_at.map(rfc3339),
             "{}",
-            told.id
+            expected.id
         );
         let ids: Vec<_> = document["messages"]
             .as_array()
@@ -135,24 +135,24 @@ fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
             .filter(|message| message["text"] != "")
             .map(|message| message["id"].as_str().map(str::to_owned))
             .collect();
-        let expected_ids: Vec<_> = told
+        let expected_ids: Vec<_> = expected
             .messages
             .iter()
             .filter(|message| !message.text.is_empty())
             .map(|message| message.id.clone())
             .collect();
-        assert_eq!(ids, expected_ids, "{}", told.id);
+        assert_eq!(ids, expected_ids, "{}", expected.id);
         assert!(document["tags"].as_array().unwrap().contains(&"migrated:chatbase-v2".into()));
     }
 }
 
 #[test]
-fn a_plan_asks_nobody_and_says_what_a_run_does() {
+fn a_plan_makes_no_request_and_predicts_the_run() {
     let house = house(agent(Vendor::ChatbaseV2, 45), empty());
     let before = house.sandbox().requests().len();
     let plan =
         house.expect(0, &["migrate", "plan", "--from", "source-1", "--to", "source-2", "--json"]).json();
-    assert_eq!(house.sandbox().requests().len(), before, "a plan makes no call");
+    assert_eq!(house.sandbox().requests().len(), before, "a plan makes no request");
     let history = &plan["plans"][0];
     assert_eq!(
         (&history["cargo"], &history["items"], &history["credits"]),
@@ -162,16 +162,16 @@ fn a_plan_asks_nobody_and_says_what_a_run_does() {
     assert_eq!(history["requests"], 45 * 2 + 3);
     let run = house.expect(0, &run_into(&["--only", "history"]));
     assert_eq!(house.sandbox().requests().len() - before, 45 * 2 + 3);
-    assert_eq!(carried(&run, "history")["losses"], history["losses"]);
+    assert_eq!(result_of(&run, "history")["losses"], history["losses"]);
 }
 
 #[test]
-fn a_second_run_writes_nothing_and_shows_where_everything_went() {
+fn a_second_run_writes_nothing_and_the_ledger_lists_every_item() {
     let source = agent(Vendor::ChatbaseV2, 30);
     let house = house(source.clone(), empty());
     house.expect(0, &run_into(&[]));
     let before = writes(&house);
-    let again = carried(&house.expect(0, &run_into(&[])), "history");
+    let again = result_of(&house.expect(0, &run_into(&[])), "history");
     assert_eq!(writes(&house), before);
     assert_eq!((count(&again, "written"), count(&again, "already")), (0, 30));
     let ledger =
@@ -179,27 +179,27 @@ fn a_second_run_writes_nothing_and_shows_where_everything_went() {
     let rows = ledger["transfers"].as_array().unwrap();
     let from: BTreeSet<_> =
         rows.iter().map(|row| row["conversation_id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(from, source.expected().map(|told| told.id).collect());
-    let held: BTreeSet<_> = house.sandbox().expected("agent-new").into_iter().map(|told| told.id).collect();
+    assert_eq!(from, source.expected().map(|expected| expected.id).collect());
+    let held: BTreeSet<_> =
+        house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
     let into: BTreeSet<_> = rows.iter().map(|row| row["target_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(into, held);
     let mut csv = csv::Reader::from_path(house.path("ledger.csv")).unwrap();
     assert_eq!(csv.records().count(), 30);
 }
 
-/// What was deleted at the target is missed, and goes again only once that was asked for.
 #[test]
-fn what_is_deleted_there_is_missed_and_goes_again_when_it_is_forgotten() {
+fn a_deleted_item_is_reported_missing_and_written_again_after_forget() {
     let source = agent(Vendor::ChatbaseV2, 12);
     let house = house(source.clone(), empty());
     house.expect(0, &run_into(&["--only", "history"]));
     let gone = house.sandbox().expected("agent-new").remove(3).id;
     house.sandbox().update("agent-new", |dataset| dataset.remove(&gone)).unwrap();
     let run = house.expect(3, &run_into(&["--only", "history"]));
-    let read_back = carried(&run, "history")["read_back"].clone();
+    let read_back = result_of(&run, "history")["read_back"].clone();
     assert_eq!((&read_back["found"], &read_back["expected"]), (&11.into(), &12.into()));
     assert_eq!(read_back["missing"].as_array().unwrap().len(), 1);
-    for id in house.sandbox().expected("agent-new").into_iter().map(|told| told.id) {
+    for id in house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id) {
         house.sandbox().update("agent-new", |dataset| dataset.remove(&id)).unwrap();
     }
     house.expect(2, &["migrate", "forget", "--to", "source-2"]);
@@ -209,7 +209,6 @@ fn what_is_deleted_there_is_missed_and_goes_again_when_it_is_forgotten() {
     compare(&source, &pulled_back(&house));
 }
 
-/// The one thing that a migration must never do.
 #[test]
 fn nothing_reaches_a_customer() {
     let source = sample(Vendor::ChatbaseV1);
@@ -234,7 +233,7 @@ fn nothing_reaches_a_customer() {
 }
 
 #[test]
-fn where_what_is_created_cannot_be_found_the_first_one_ends_the_run() {
+fn a_run_ends_with_the_first_item_if_created_conversations_answer_404() {
     let target = Agent { writes: Writes::CreatedAnswers404, ..empty() };
     let house = house(sample(Vendor::ChatbaseV1), target);
     for _ in 0..2 {
@@ -243,44 +242,44 @@ fn where_what_is_created_cannot_be_found_the_first_one_ends_the_run() {
         let created = writes(&house).iter().filter(|seen| seen.method == "POST").count();
         assert_eq!(created, 1, "one conversation was tried, in both runs together");
     }
-    // People go another way.
+    // People are written with other calls.
     house.expect(0, &run_into(&["--only", "contacts"]));
 }
 
 #[test]
-fn people_go_as_leads_once_each() {
+fn each_person_becomes_one_lead() {
     let source = sample(Vendor::ChatbaseV1);
     let house = House::of(vec![source.clone(), empty()]);
     house.expect(0, &["pull"]);
     house.expect(0, &run_into(&["--only", "contacts"]));
-    let again = carried(&house.expect(0, &run_into(&["--only", "contacts"])), "contacts");
+    let again = result_of(&house.expect(0, &run_into(&["--only", "contacts"])), "contacts");
     let leads = house.sandbox().leads("agent-new");
     let emails: BTreeSet<_> =
         leads.iter().filter_map(|lead| lead["userEmail"].as_str()).map(str::to_owned).collect();
-    let told: BTreeSet<_> = source.expected().filter_map(|told| told.contact.email).collect();
-    assert!(!told.is_empty());
-    assert_eq!(emails, told);
+    let expected: BTreeSet<_> = source.expected().filter_map(|expected| expected.contact.email).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(emails, expected);
     assert_eq!(count(&again, "already"), leads.len() as u64);
     let sent: BTreeSet<_> = leads.iter().map(ToString::to_string).collect();
     assert_eq!(sent.len(), leads.len(), "a person went twice");
 }
 
 #[test]
-fn work_that_was_done_behind_an_error_is_not_done_twice() {
+fn work_done_behind_a_502_is_not_repeated() {
     let source = agent(Vendor::ChatbaseV2, 30);
     let house = house(source.clone(), empty());
-    // The first requests alternate between creating and writing; some of those that create are struck.
+    // The first requests create and complete in turn; some that create fail.
     for nth in [2, 10, 11, 12, 13, 30] {
         house.sandbox().add_fault("agent-new", Fault::at(nth, FaultKind::DoneAnd502).on_any_route());
     }
-    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "written"), 30);
-    assert!(count(&history, "recovered") > 0, "no request that creates was struck: {history}");
+    assert!(count(&history, "recovered") > 0, "no creating request failed: {history}");
     compare(&source, &pulled_back(&house));
 }
 
 #[test]
-fn what_fails_for_a_while_is_tried_again() {
+fn transient_failures_are_retried() {
     let source = agent(Vendor::ChatbaseV2, 30);
     let house = house(source.clone(), empty());
     for (nth, kind) in [
@@ -297,14 +296,14 @@ fn what_fails_for_a_while_is_tried_again() {
 }
 
 #[test]
-fn a_vendor_that_is_down_or_refuses_ends_the_run_with_its_class() {
+fn an_outage_or_refusal_ends_a_run_with_the_exit_code_of_its_class() {
     for (kind, code) in [(FaultKind::ServerError, 5), (FaultKind::PlanGate, 7), (FaultKind::KeyExpired, 7)] {
         let source = agent(Vendor::ChatbaseV2, 40);
         let house = house(source.clone(), empty());
         house.sandbox().add_fault("agent-new", Fault::from(20, kind.clone()).on_any_route());
         let run = house.expect(code, &run_into(&["--only", "history"]));
         assert!(run.stderr.contains("hint: "), "{}", run.stderr);
-        assert!(count(&carried(&run, "history"), "written") > 0, "{kind:?}");
+        assert!(count(&result_of(&run, "history"), "written") > 0, "{kind:?}");
         house.sandbox().clear_faults("agent-new");
         house.expect(0, &run_into(&["--only", "history"]));
         compare(&source, &pulled_back(&house));
@@ -312,12 +311,12 @@ fn a_vendor_that_is_down_or_refuses_ends_the_run_with_its_class() {
 }
 
 #[test]
-fn a_budget_ends_a_run_and_the_next_one_goes_on() {
+fn a_budget_ends_a_run_and_the_next_run_continues() {
     let source = agent(Vendor::ChatbaseV2, 30);
     let house = house(source.clone(), empty());
     let run = house.expect(8, &run_into(&["--only", "history", "--max-requests", "21"]));
     assert_eq!(writes(&house).len(), 21);
-    assert!(count(&carried(&run, "history"), "written") >= 8);
+    assert!(count(&result_of(&run, "history"), "written") >= 8);
     house.expect(0, &run_into(&["--only", "history"]));
     compare(&source, &pulled_back(&house));
 }
@@ -334,7 +333,7 @@ fn ctrl_c_keeps_what_was_written() {
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
-    let history = carried(&run, "history");
+    let history = result_of(&run, "history");
     let written = count(&history, "written");
     assert!(written > 0 && written < 120);
     assert_eq!((count(&history, "items"), count(&history, "left")), (120, 120 - written));
@@ -344,7 +343,7 @@ fn ctrl_c_keeps_what_was_written() {
 }
 
 #[test]
-fn a_run_that_is_killed_anywhere_leaves_each_conversation_there_once() {
+fn a_killed_run_never_writes_a_conversation_twice() {
     let source = agent(Vendor::ChatbaseV2, 90);
     let world = World { latency: Some(Duration::from_millis(2)), ..World::of(vec![source.clone(), empty()]) };
     let house = House::of_world(world);
@@ -369,21 +368,21 @@ fn a_run_that_is_killed_anywhere_leaves_each_conversation_there_once() {
     assert!(landed >= 5, "only {landed} kills left a part");
     assert!(doubtful > 0, "no kill left a request without an answer");
     let run = house.expect(0, &run_into(&["--only", "history"]));
-    assert_eq!(carried(&run, "history")["read_back"]["found"], 90);
+    assert_eq!(result_of(&run, "history")["read_back"]["found"], 90);
     let back = pulled_back(&house);
     compare(&source, &back);
-    assert_eq!(house.sandbox().expected("agent-new").len(), 90, "nothing else is there");
+    assert_eq!(house.sandbox().expected("agent-new").len(), 90, "there is nothing else");
     assert_eq!(house.sandbox().delivered("agent-new"), 0);
 }
 
-/// A vendor's account in which the external ids of so many of the people are taken by others.
+/// Returns an account in which others have the external ids of these people.
 fn knowing(people: &[Person]) -> Agent {
     let taken = |person: &Person| Person { external_id: person.email.clone(), email: None, ..person.clone() };
     let contacts = people.iter().map(taken).collect();
     Agent { contacts, ..Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default()) }
 }
 
-/// Returns conversations of Convocore with one person each.
+/// Returns an agent of Convocore with one conversation for each person.
 fn meeting(people: &[Person]) -> Agent {
     let conversation = |(at, person): (usize, &Person)| {
         let began = 1_790_000_000 + i64::try_from(at).unwrap();
@@ -404,24 +403,24 @@ fn people(count: usize) -> Vec<Person> {
 }
 
 #[test]
-fn those_who_are_refused_keep_nobody_from_going() {
+fn refused_people_do_not_hold_up_the_others() {
     let all = people(40);
     let house = house(meeting(&all), knowing(&all[..12]));
     for _ in 0..2 {
         let run = house.expect(3, &run_into(&[]));
-        let contacts = carried(&run, "contacts");
+        let contacts = result_of(&run, "contacts");
         assert_eq!(count(&contacts, "refused"), 12, "{contacts}");
         assert_eq!(contacts["read_back"]["found"], 28, "{contacts}");
         assert_eq!(house.sandbox().contacts("agent-shop").len(), 40);
     }
-    // Nobody but those is tried again.
+    // Nobody else is tried again.
     let before = writes(&house).len();
     house.expect(3, &run_into(&[]));
     assert_eq!(writes(&house).len() - before, 12);
 }
 
 #[test]
-fn a_vendor_that_refuses_everybody_is_left_alone_and_the_next_run_goes_on() {
+fn a_run_ends_after_fifty_refusals_and_the_next_run_continues() {
     let all = people(120);
     let house = house(meeting(&all), knowing(&all[..110]));
     let asked = |code| {
@@ -429,63 +428,63 @@ fn a_vendor_that_refuses_everybody_is_left_alone_and_the_next_run_goes_on() {
         house.expect(code, &run_into(&[]));
         writes(&house).len() - before
     };
-    // Fifty in a row end a run; those that it was refused come last in the next one.
+    // Fifty refusals in a row end a run; the refused people come last in the next one.
     assert_eq!((asked(7), asked(7)), (50, 50));
     asked(3);
     assert_eq!(house.sandbox().contacts("agent-shop").len(), 120);
 }
 
 #[test]
-fn an_answer_to_many_that_does_not_arrive_is_looked_for() {
+fn items_of_a_lost_response_are_found_at_the_target() {
     let all = people(60);
     let house = house(meeting(&all), knowing(&[]));
-    // The list is looked through, one person goes alone, and the fifty-nine others together.
+    // The list is read, one person is sent alone, and the other fifty-nine together.
     house.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
-    let contacts = carried(&house.expect(0, &run_into(&[])), "contacts");
+    let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
     assert_eq!((count(&contacts, "written"), count(&contacts, "recovered")), (60, 59), "{contacts}");
     assert_eq!(house.sandbox().contacts("agent-shop").len(), 60);
     assert_eq!(writes(&house).len(), 2);
 }
 
 #[test]
-fn what_somebody_has_deleted_before_it_was_complete_is_created_again() {
+fn an_item_deleted_before_its_completion_is_created_again() {
     let source = agent(Vendor::ChatbaseV2, 5);
     let house = house(source.clone(), empty());
     house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
     house.expect(7, &run_into(&["--only", "history"]));
-    let begun: Vec<_> = house.sandbox().expected("agent-new").into_iter().map(|told| told.id).collect();
+    let begun: Vec<_> =
+        house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
     assert_eq!(begun.len(), 1);
     house.sandbox().update("agent-new", |dataset| dataset.remove(&begun[0])).unwrap();
-    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "written"), 5);
     compare(&source, &pulled_back(&house));
 }
 
-/// A vendor that takes conversations and none of their messages.
+/// The vendor takes conversations, but not their messages.
 #[test]
-fn what_cannot_be_completed_comes_last_and_holds_nothing_up() {
+fn items_that_cannot_be_completed_are_tried_last() {
     let source = agent(Vendor::ChatbaseV2, 70);
     let house = house(source.clone(), empty());
     let body = r#"{"message": "Input validation failed", "code": "BAD_REQUEST"}"#.to_owned();
-    // As long as nothing has gone well, requests go one by one: every second one writes the messages.
+    // Until something succeeds, requests are sent one by one: every second one writes messages.
     for nth in 0..70 {
         let invalid =
             FaultKind::Status { code: 400, body: body.clone(), content_type: "application/json".to_owned() };
         house.sandbox().add_fault("agent-new", Fault::at(2 * nth + 1, invalid).on_any_route());
     }
-    let history = carried(&house.expect(7, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(7, &run_into(&["--only", "history"])), "history");
     assert_eq!((count(&history, "refused"), count(&history, "left")), (50, 20), "{history}");
     house.sandbox().clear_faults("agent-new");
     let before = writes(&house).len();
-    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!((count(&history, "written"), count(&history, "refused")), (70, 0), "{history}");
-    assert_eq!(writes(&house)[before].method, "POST", "what is new goes before what was refused");
+    assert_eq!(writes(&house)[before].method, "POST", "new items come before refused ones");
     compare(&source, &pulled_back(&house));
 }
 
-/// What a list does not show must not be taken for not being there.
 #[test]
-fn a_list_that_breaks_off_proves_nothing() {
+fn an_incomplete_list_does_not_prove_that_an_item_is_missing() {
     for kind in [FaultKind::HasMoreNullCursor, FaultKind::SuccessFalse { message: "no".to_owned() }] {
         let source = agent(Vendor::ChatbaseV2, 3);
         let house = house(source.clone(), empty());
@@ -500,9 +499,9 @@ fn a_list_that_breaks_off_proves_nothing() {
     }
 }
 
-/// Somebody is known by the vendor's id first, and leaves an address later, in this run or the next one.
+/// A person is known by the vendor's id first, and gives an e-mail address later.
 #[test]
-fn who_leaves_an_address_later_is_the_same_person() {
+fn a_person_who_gives_an_address_later_stays_one_person() {
     let meeting = |id: &str, at, email: Option<&str>| {
         let email = email.map(str::to_owned);
         let name = Some("Ann".to_owned());
@@ -511,21 +510,21 @@ fn who_leaves_an_address_later_is_the_same_person() {
     };
     let first = vec![meeting("a", 1_790_000_000, None), meeting("b", 1_790_000_100, None)];
     let house = house(holding(Vendor::ChatbaseV1, first), knowing(&[]));
-    assert_eq!(count(&carried(&house.expect(0, &run_into(&[])), "contacts"), "written"), 1);
+    assert_eq!(count(&result_of(&house.expect(0, &run_into(&[])), "contacts"), "written"), 1);
     let later = meeting("c", 1_790_000_200, Some("ann@example.com"));
     house.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
     house.expect(0, &["pull", "source-1"]);
-    // Whatever is chosen, the person is the same.
+    // The person is the same in every selection.
     for chosen in [&[][..], &["--until", "2026-09-21T14:14:00Z"], &["--sample", "1"]] {
-        let contacts = carried(&house.expect(0, &run_into(chosen)), "contacts");
+        let contacts = result_of(&house.expect(0, &run_into(chosen)), "contacts");
         assert_eq!((count(&contacts, "items"), count(&contacts, "already")), (1, 1), "{contacts}");
     }
     assert_eq!(house.sandbox().contacts("agent-shop").len(), 1);
 }
 
-/// Two people who share an id, such as that of a kiosk, stay two; who has the id alone is nobody of them.
+/// Two people share an id, such as that of a kiosk; a contact with the id alone is neither of them.
 #[test]
-fn people_who_share_an_id_stay_themselves() {
+fn people_who_share_an_id_stay_separate() {
     let meeting = |id: &str, at, email: Option<&str>| {
         let (email, name) = (email.map(str::to_owned), Some("Somebody".to_owned()));
         let contact = Contact { id: Some("kiosk".to_owned()), name, email, ..Contact::default() };
@@ -545,36 +544,36 @@ fn people_who_share_an_id_stay_themselves() {
 }
 
 #[test]
-fn what_was_begun_and_is_not_chosen_now_is_said() {
+fn unfinished_items_that_are_not_selected_are_reported() {
     let source = agent(Vendor::ChatbaseV2, 5);
     let house = house(source.clone(), empty());
     house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
     house.expect(7, &run_into(&["--only", "history"]));
-    let began = source.expected().filter_map(|told| told.created_at).min().unwrap();
+    let began = source.expected().filter_map(|expected| expected.created_at).min().unwrap();
     let later = rfc3339(began + 1);
     let run = house.expect(0, &run_into(&["--only", "history", "--since", &later]));
-    assert_eq!(count(&carried(&run, "history"), "unfinished"), 1);
+    assert_eq!(count(&result_of(&run, "history"), "unfinished"), 1);
     assert!(run.stderr.contains("run it again without filters"), "{}", run.stderr);
-    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "unfinished"), 0);
     compare(&source, &pulled_back(&house));
 }
 
 #[test]
-fn what_was_begun_is_completed_first() {
+fn unfinished_items_are_completed_first() {
     let source = agent(Vendor::ChatbaseV2, 5);
     let house = house(source.clone(), empty());
     house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
     house.expect(7, &run_into(&["--only", "history"]));
     let before = writes(&house).len();
-    let history = carried(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(writes(&house)[before].method, "PATCH");
     assert_eq!((count(&history, "written"), count(&history, "already")), (5, 0));
     compare(&source, &pulled_back(&house));
 }
 
 #[test]
-fn an_agent_does_not_go_into_itself_whatever_it_is_called() {
+fn an_agent_cannot_be_migrated_into_itself_under_any_name() {
     let house = house(agent(Vendor::ConvocoreV3, 5), agent(Vendor::ChatbaseV1, 1));
     let path = house.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
@@ -588,9 +587,9 @@ fn an_agent_does_not_go_into_itself_whatever_it_is_called() {
     }
 }
 
-/// What was carried once goes on under the sign that it has, and not once more beside its original.
+/// A copy has the external id of its original.
 #[test]
-fn a_copy_does_not_go_beside_its_original() {
+fn a_copy_and_its_original_are_written_once() {
     let source = agent(Vendor::ConvocoreV3, 20);
     let second = Agent { id: "agent-second".to_owned(), ..empty() };
     let house = House::of(vec![source.clone(), empty(), second]);
@@ -600,32 +599,32 @@ fn a_copy_does_not_go_beside_its_original() {
     let run =
         house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
     assert_eq!(house.sandbox().expected("agent-second").len(), 20);
-    assert_eq!(count(&carried(&run, "history"), "items"), 20);
+    assert_eq!(count(&result_of(&run, "history"), "items"), 20);
 }
 
-/// One agent is read through both APIs of Chatbase, as the vendor lets its customers do.
+/// Chatbase lets its customers read one agent through both of its APIs.
 #[test]
-fn one_agent_through_two_apis_is_one_agent() {
+fn an_agent_read_through_two_apis_is_one_agent() {
     let source = agent(Vendor::ChatbaseV2, 15);
     let twin = Agent { vendor: Vendor::ChatbaseV1, ..source.clone() };
     let house = House::of(vec![source, empty(), twin]);
     house.expect(0, &["pull", "source-1", "source-3"]);
     let run =
         house.expect(0, &["migrate", "run", "--to", "source-2", "--only", "history", "--yes", "--json"]);
-    assert_eq!(count(&carried(&run, "history"), "written"), 15);
+    assert_eq!(count(&result_of(&run, "history"), "written"), 15);
     assert_eq!(house.sandbox().expected("agent-new").len(), 15);
     let run = house.expect(2, &["migrate", "plan", "--from", "source-3", "--to", "source-1"]);
     assert!(run.stderr.contains("itself"), "{}", run.stderr);
-    // Nor do copies come back as knowledge of the agent that they were made of.
+    // Copies do not become knowledge of their originals' agent.
     house.expect(0, &["pull", "source-2"]);
     let run = house.expect(2, &["migrate", "run", "--from", "source-2", "--to", "source-1", "--yes"]);
     assert!(run.stderr.contains("the target takes nothing"), "{}", run.stderr);
 }
 
 #[test]
-fn the_ledger_knows_no_names_that_were_never_there() {
+fn the_ledger_rejects_unknown_names() {
     let house = house(agent(Vendor::ChatbaseV2, 3), empty());
-    assert!(house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was carried into an agent yet"));
+    assert!(house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was result into an agent yet"));
     house.expect(0, &run_into(&["--only", "history"]));
     for wrong in [
         ["ledger", "--to", "nobody"].as_slice(),
@@ -640,7 +639,7 @@ fn the_ledger_knows_no_names_that_were_never_there() {
 }
 
 #[test]
-fn texts_of_other_conversations_are_taught_too() {
+fn texts_of_several_sources_are_all_written() {
     let source = |id: &str, question: &str| Agent {
         id: id.to_owned(),
         ..holding(Vendor::ChatbaseV2, vec![lesson("a", 1_790_000_000, question, "Yes, of course.")])
@@ -657,7 +656,7 @@ fn texts_of_other_conversations_are_taught_too() {
 }
 
 #[test]
-fn a_reader_who_leaves_keeps_nothing_from_being_written() {
+fn a_closed_standard_output_does_not_stop_a_run() {
     let house = house(agent(Vendor::ChatbaseV2, 5), empty());
     let arguments =
         ["migrate", "run", "--from", "source-1", "--to", "source-2", "--only", "history", "--yes"];
@@ -669,7 +668,7 @@ fn a_reader_who_leaves_keeps_nothing_from_being_written() {
 }
 
 #[test]
-fn what_may_still_arrive_is_waited_for() {
+fn a_run_waits_before_it_looks_for_ambiguous_items() {
     let house = house(agent(Vendor::ChatbaseV2, 3), empty());
     let path = house.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
@@ -681,11 +680,14 @@ fn what_may_still_arrive_is_waited_for() {
 }
 
 #[test]
-fn nobody_is_written_to_without_a_yes() {
+fn nothing_is_written_without_confirmation() {
     let house = house(agent(Vendor::ChatbaseV2, 5), empty());
     for (arguments, words) in [
         (vec!["migrate", "run", "--to", "source-2"], "--yes"),
-        (vec!["migrate", "run", "--to", "source-2", "--from", "source-2", "--yes"], "cannot go into itself"),
+        (
+            vec!["migrate", "run", "--to", "source-2", "--from", "source-2", "--yes"],
+            "cannot be migrated into itself",
+        ),
         (vec!["migrate", "run", "--to", "source-2", "--only", "knowledge", "--yes"], "takes no knowledge"),
         (vec!["migrate", "run", "--to", "source-2", "--as-text", "--yes"], "takes no texts"),
         (vec!["migrate", "run", "--to", "nobody", "--yes"], "neither a format nor a source"),
@@ -716,7 +718,7 @@ fn lesson(id: &str, at: i64, question: &str, answer: &str) -> Conversation {
 }
 
 #[test]
-fn knowledge_goes_as_questions_with_their_answer_or_as_one_text() {
+fn knowledge_is_written_as_questions_with_answers_or_as_texts() {
     let lessons = vec![
         lesson("a", 1_790_000_000, "Where is my order?", "Look at the tracking page."),
         lesson("b", 1_790_000_100, "where is my order", "Look at the tracking page."),
@@ -727,7 +729,7 @@ fn knowledge_goes_as_questions_with_their_answer_or_as_one_text() {
     let target = Agent::new(Vendor::ChatbaseV2, "agent-taught", KEY, Dataset::default());
     let house = house(source, target);
     let run = house.expect(0, &run_into(&[]));
-    assert_eq!(count(&carried(&run, "knowledge"), "written"), 2);
+    assert_eq!(count(&result_of(&run, "knowledge"), "written"), 2);
     let sources = house.sandbox().sources("agent-taught");
     let taught: BTreeMap<_, BTreeSet<_>> = sources
         .iter()
@@ -752,9 +754,9 @@ fn knowledge_goes_as_questions_with_their_answer_or_as_one_text() {
 }
 
 #[test]
-fn people_go_to_chatbase_and_who_is_there_already_is_left_alone() {
+fn people_become_contacts_and_existing_contacts_stay_unchanged() {
     let source = sample(Vendor::ConvocoreV3);
-    let emails: BTreeSet<_> = source.expected().filter_map(|told| told.contact.email).collect();
+    let emails: BTreeSet<_> = source.expected().filter_map(|expected| expected.contact.email).collect();
     let known = emails.first().unwrap().clone();
     let mut target = Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default());
     target.contacts = vec![Person {
@@ -767,7 +769,7 @@ fn people_go_to_chatbase_and_who_is_there_already_is_left_alone() {
     let house = House::of(vec![source, target]);
     house.expect(0, &["pull", "source-1"]);
     for _ in 0..2 {
-        let contacts = carried(&house.expect(0, &run_into(&[])), "contacts");
+        let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
         assert_eq!((count(&contacts, "theirs"), count(&contacts, "refused")), (1, 0), "{contacts}");
         let held = house.sandbox().contacts("agent-shop");
         let addresses: Vec<_> =
