@@ -7,7 +7,6 @@ mod archive;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
-#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod certificate;
@@ -29,6 +28,7 @@ mod incremental;
 mod kill;
 #[cfg(test)]
 mod migrate;
+#[cfg(test)]
 mod migrate_api;
 #[cfg(test)]
 mod plan;
