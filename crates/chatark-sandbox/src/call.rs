@@ -1,4 +1,4 @@
-//! A request that has passed the gate, with everything that is needed to answer it.
+//! An authorized request, with everything needed to answer it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +9,19 @@ use bytes::Bytes;
 use crate::message::ApiRequest;
 use crate::world::Agent;
 
-/// A request that has passed the gate.
+/// A request that passed authorization, faults and limits.
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a ApiRequest,
-    /// The agent that the request names, where the key may see it.
+    /// The agent that the request names, if the key has access.
     pub(crate) agent: Option<Arc<Agent>>,
-    /// All agents that the key may see.
+    /// All agents that the key has access to.
     pub(crate) account: Vec<Arc<Agent>>,
-    /// What a fault does to the paging.
+    /// How a fault changes the paging.
     pub(crate) twist: Twist,
     pub(crate) meter: Meter<'a>,
 }
 
-/// A request that may write into the agent that it names, or read what can be written there.
+/// A request that may write to an agent, or read what was written there.
 pub(crate) struct Write<'a> {
     pub(crate) request: &'a ApiRequest,
     pub(crate) method: &'a Method,
@@ -29,7 +29,7 @@ pub(crate) struct Write<'a> {
     pub(crate) route: &'a [&'a str],
     pub(crate) content_type: Option<&'a str>,
     pub(crate) body: &'a Bytes,
-    /// What a fault does to the paging.
+    /// How a fault changes the paging.
     pub(crate) twist: Twist,
 }
 
@@ -47,7 +47,7 @@ impl Meter<'_> {
     }
 }
 
-/// What a fault does to the end of a page.
+/// How a fault changes the paging.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Twist {
     #[default]
@@ -58,7 +58,7 @@ pub(crate) enum Twist {
 }
 
 impl Twist {
-    /// Returns the page that is given where pages are numbered: a repeated one is the page before.
+    /// Returns the number of the page to send: a repeated page is the previous one.
     pub(crate) fn page(self, asked: usize) -> usize {
         match self {
             Self::RepeatCursor => asked.saturating_sub(1).max(1),
@@ -66,7 +66,7 @@ impl Twist {
         }
     }
 
-    /// Returns whether the page holds nothing, whatever belongs there.
+    /// Returns whether the page must be empty.
     pub(crate) fn empties(self) -> bool {
         self == Self::EmptyPage
     }

@@ -5,18 +5,18 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 
+use crate::api_error::ApiError;
 use crate::call::{Call, Twist};
 use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
 use crate::message::{ApiRequest, Reply, write_array, write_json};
-use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role, Vendor};
 
 const USUAL_SIZE: usize = 10;
 const MOST_SIZE: usize = 100;
 
-/// Answers a request that has passed the gate.
+/// Answers an authorized request.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
     match call.request.segments()[..] {
         ["get-conversations"] => match ListQuery::read(call.request) {
@@ -24,13 +24,13 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
             None => invalid(),
         },
         ["get-leads"] => chatbase_v1_people::leads(call),
-        // Those of an agent that the key may see are answered beforehand.
+        // Contacts of agents that the key has access to are answered elsewhere.
         ["chatbots", _, "contacts"] => chatbot_not_found(),
         _ => ApiError::UnknownRoute.reply(Vendor::ChatbaseV1),
     }
 }
 
-/// The parameters of the list, read and checked.
+/// The parsed parameters of the list.
 struct ListQuery {
     page: usize,
     size: usize,
@@ -95,7 +95,7 @@ fn page_of(dataset: &Dataset, query: &ListQuery, page: usize) -> Vec<usize> {
     picked.into_iter().skip(skipped).collect()
 }
 
-/// Returns a number of at least 1, and nothing where it is not one.
+/// Returns a number of at least 1, or `None` if it is invalid.
 pub(crate) fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
     match request.parameter(name) {
         None => Some(usual),
@@ -103,8 +103,8 @@ pub(crate) fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<u
     }
 }
 
-/// Returns nothing where the date is not one, and no date where it is not asked for.
-#[expect(clippy::option_option, reason = "the outer option is the verdict, the inner one the optional date")]
+/// Returns `None` if the date is invalid, and `Some(None)` if there is none.
+#[expect(clippy::option_option, reason = "the outer option is validity, the inner one is the optional date")]
 pub(crate) fn date(
     request: &ApiRequest,
     name: &str,
@@ -120,12 +120,12 @@ fn chatbot_not_found() -> Reply {
     Reply::json(StatusCode::NOT_FOUND, &json!({ "message": "Chatbot not found" }))
 }
 
-/// Returns the refusal of a request that breaks a rule.
+/// Returns the error response to an invalid request.
 pub(crate) fn invalid() -> Reply {
     Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": "Invalid request data" }))
 }
 
-/// Returns the word that the specification's enumeration has instead of a display name.
+/// Returns the word that the specification's enumeration uses instead of the display name.
 fn lower_case_source(channel: Channel) -> Option<&'static str> {
     match channel {
         Channel::Api => Some("api"),
@@ -183,7 +183,7 @@ impl Serialize for WireConversation<'_> {
     }
 }
 
-/// The customer is an id where there is one, else an object where name and e-mail say it all.
+/// The customer is an id if there is one, or an object if there are only name and e-mail.
 fn customer(contact: &Contact) -> Value {
     match contact {
         Contact { id: Some(id), .. } => json!(id),
@@ -192,7 +192,7 @@ fn customer(contact: &Contact) -> Value {
     }
 }
 
-/// The filled form says what the customer does not.
+/// The form has the fields that `customer` lacks.
 fn form_submission(contact: &Contact) -> Value {
     let Contact { id, name, email, phone, .. } = contact;
     let is_expected_from_customer = id.is_none() && phone.is_none() && email.is_some();
@@ -234,7 +234,7 @@ impl Serialize for WireMessage<'_> {
     }
 }
 
-/// A string, unless there are several texts (blocks) or something unknown (whatever it is).
+/// A string; or blocks for several texts; or unknown content as it is.
 struct WireContent<'a>(&'a [Content]);
 
 impl Serialize for WireContent<'_> {

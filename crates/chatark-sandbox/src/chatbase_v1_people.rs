@@ -1,4 +1,4 @@
-//! The people of Chatbase's first API: leads, which can be read, and contacts, which can be written too.
+//! The people of Chatbase's first API: leads (read only) and contacts (read and write).
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ const USUAL_CONTACTS: usize = 10;
 const FEWEST_CONTACTS: usize = 10;
 const MOST_CONTACTS: usize = 1_000;
 
-/// How many contacts one call may bring.
+/// The maximum number of contacts per request.
 const MOST_USERS: usize = 1_000;
 
 /// The fields of a contact that are texts.
@@ -32,14 +32,14 @@ const UNIQUE: [&str; 2] = ["email", "external_id"];
 /// The account that all leads belong to.
 const ACCOUNT: &str = "sandbox-account";
 
-/// The contacts that were written into an agent.
+/// The contacts that were written to an agent.
 #[derive(Debug, Default)]
 pub(crate) struct People {
     /// As the list shows them.
     written: Vec<Value>,
 }
 
-/// Answers a request for contacts; `None` where there is no such route.
+/// Answers a request for contacts; `None` if there is no such route.
 pub(crate) fn answer(write: &Write<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
     Some(match (write.method.as_str(), write.route) {
         ("GET", ["contacts"]) => list(write, &contacts(agent, people)),
@@ -88,7 +88,7 @@ fn list(write: &Write<'_>, held: &[Value]) -> Reply {
     Reply::json(StatusCode::OK, &body)
 }
 
-/// Adds all contacts of a call, or none of them.
+/// Adds all contacts of a request, or none of them.
 fn add(write: &Write<'_>, agent: &Agent, people: &mut People) -> Reply {
     let body: Value = serde_json::from_slice(write.body).unwrap_or_default();
     let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
@@ -118,7 +118,7 @@ fn is_valid(user: &Value) -> bool {
         && (attributes.is_null() || attributes.is_object())
 }
 
-/// Returns a field that two contacts would share, those of the call among themselves included.
+/// Returns a field in which two contacts would collide, also within the request.
 fn taken_field(held: &[Value], users: &[Value]) -> Option<&'static str> {
     UNIQUE.into_iter().find(|&field| {
         let mut taken: HashSet<&str> = held.iter().filter_map(|contact| contact[field].as_str()).collect();
@@ -126,7 +126,7 @@ fn taken_field(held: &[Value], users: &[Value]) -> Option<&'static str> {
     })
 }
 
-/// Returns a contact without all that its agent has no field for: nobody is told what is left out.
+/// Returns a contact without the fields that its agent does not have; they are dropped silently.
 fn written_contact(agent: &Agent, user: &Value, number: usize) -> Value {
     let sent = user["custom_attributes"].as_object().into_iter().flatten();
     let attributes: Map<String, Value> = sent
@@ -168,7 +168,7 @@ pub(crate) fn leads(call: &Call<'_>) -> Reply {
     Reply::json(StatusCode::OK, &json!({ "collectedCustomers": collected }))
 }
 
-/// The parameters of the leads, read and checked.
+/// The parsed parameters of the list of leads.
 struct LeadsQuery<'a> {
     agent_id: &'a str,
     page: usize,

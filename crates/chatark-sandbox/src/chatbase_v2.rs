@@ -8,25 +8,25 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
+use crate::api_error::{ApiError, chatbase_v2_error};
 use crate::call::{Call, Twist};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, write_array, write_json};
-use crate::refusal::{ApiError, chatbase_v2_error};
 use crate::time;
 use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Deployment};
 
-/// How many conversations the export gives at most, and by default.
+/// The maximum and default page size of the export.
 const EXPORT_LIMIT: usize = 20;
 
-/// How much the other lists give by default.
+/// The default page size of the other lists.
 pub(crate) const USUAL_LIST_LIMIT: usize = 20;
 
-/// How much the other lists give at most.
+/// The maximum page size of the other lists.
 pub(crate) const LIST_LIMIT: usize = 100;
 
-/// Answers a request that has passed the gate.
+/// Answers an authorized request.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
     match call.request.segments()[..] {
         ["agents"] => agents(call),
@@ -34,7 +34,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
         ["agents", _, "conversations", "export"] => settle(export(call)),
         ["agents", _, "conversations", id, "messages"] => settle(messages(call, id)),
         ["agents", _, "users", user, "conversations"] => settle(user_conversations(call, user)),
-        // Those of an agent that the key may see are answered beforehand.
+        // Sources of agents that the key has access to are answered elsewhere.
         ["agents", _, "sources"] | ["agents", _, "sources", _] => agent_not_found(),
         _ => ApiError::UnknownRoute.reply(Vendor::ChatbaseV2),
     }
@@ -45,7 +45,7 @@ pub(crate) fn health() -> Reply {
     Reply::json(StatusCode::OK, &json!({ "data": { "status": "ok" } }))
 }
 
-/// Returns the id of a message to which the truth gives none: this vendor always tells one.
+/// Returns an id for a message without one: this vendor always has ids.
 pub(crate) fn message_id(position: usize) -> String {
     format!("msg_{position:02}")
 }
@@ -72,7 +72,7 @@ fn agent_not_found() -> Reply {
     Reply::json(StatusCode::NOT_FOUND, &body)
 }
 
-/// Returns the refusal of something that the agent does not hold.
+/// Returns the error response for something that the agent does not have.
 pub(crate) fn resource_not_found() -> Reply {
     let body = chatbase_v2_error("RESOURCE_NOT_FOUND", "The requested item could not be found");
     Reply::json(StatusCode::NOT_FOUND, &body)
@@ -94,7 +94,7 @@ fn agent_body(agent: &Agent) -> Value {
     })
 }
 
-/// The parameters of the export, read and checked.
+/// The parsed parameters of the export.
 struct ExportQuery {
     limit: usize,
     after: Option<Key<'static>>,
@@ -158,7 +158,7 @@ impl ExportQuery {
 fn export(call: &Call<'_>) -> Result<Reply, Reply> {
     let deployment = call.agent.as_ref().map_or(Deployment::default(), |agent| agent.deployment);
     let query = ExportQuery::read(call.request, deployment)?;
-    // An unknown agent is answered like an empty one: the vendor's trap.
+    // The vendor answers for an unknown agent as for an empty one.
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
 
@@ -227,7 +227,7 @@ fn messages(call: &Call<'_>, id: &str) -> Result<Reply, Reply> {
         .filter(|conversation| conversation.channel == Channel::Api)
         .ok_or_else(resource_not_found)?;
 
-    // Pages go backward from the newest message, and run forward inside.
+    // Pages go from newest to oldest; messages within a page go from oldest to newest.
     let held = &conversation.messages;
     let id_at = |position: usize| wire_id(&held[position], position);
     let end = match before {
@@ -265,7 +265,7 @@ fn finish(mut body: Vec<u8>, pagination: &Value) -> Reply {
     Reply::bytes(StatusCode::OK, body)
 }
 
-/// Returns the page's end, bent by a fault where there is one.
+/// Returns the pagination of the page, changed by a fault if there is one.
 pub(crate) fn twisted(
     request: &ApiRequest,
     twist: Twist,
@@ -289,7 +289,7 @@ pub(crate) fn twisted(
     json!({ "cursor": cursor, "hasMore": has_more, "total": total })
 }
 
-/// Returns another cursor for the same place, so that an empty page leads on to the full one.
+/// Returns a different cursor for the same place, so that an empty page leads to the full one.
 fn salted(asked: Option<&str>) -> String {
     let mut value = asked
         .and_then(cursor::decode)
@@ -332,7 +332,7 @@ fn activity(conversation: &Conversation) -> Key<'_> {
     Key { created_at: conversation.updated_at, id: Cow::Borrowed(&conversation.id) }
 }
 
-/// Returns how much is asked for at once.
+/// Returns the page size of the request.
 pub(crate) fn limit(request: &ApiRequest, usual: usize, most: usize) -> Result<usize, Reply> {
     let Some(text) = request.parameter("limit") else {
         return Ok(usual);
@@ -357,7 +357,7 @@ fn date(request: &ApiRequest, name: &str, read: impl Fn(&str) -> Option<i64>) ->
     }
 }
 
-/// Returns the refusal of a field that breaks a rule.
+/// Returns the error response for an invalid field.
 pub(crate) fn invalid(field: &str, problem: &str) -> Reply {
     let details = BTreeMap::from([(field, problem)]);
     let mut body = chatbase_v2_error("VALIDATION_INVALID_BODY", "Invalid request");
@@ -384,7 +384,7 @@ struct WireConversation<'a> {
     messages: Option<WireMessages<'a>>,
 }
 
-/// A key whose value may be null, and which may be left out altogether.
+/// A key that may be absent, and whose value may be null.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum WordOrNull {
@@ -444,9 +444,9 @@ fn wire_conversation(conversation: &Conversation, has_messages: bool) -> WireCon
 
 fn wire_message(message: &Message, position: usize, is_varied: bool) -> WireMessage<'_> {
     let is_answer = message.role == Role::Assistant;
-    // A varied conversation leaves out what it could say with null.
+    // A varied conversation omits keys instead of writing null.
     let has_feedback = is_answer && (message.feedback.is_some() || !is_varied);
-    let tells_score = is_answer && (message.score.is_some() || !is_varied);
+    let has_score = is_answer && (message.score.is_some() || !is_varied);
     WireMessage {
         id: wire_id(message, position),
         role: message.role.word(),
@@ -457,7 +457,7 @@ fn wire_message(message: &Message, position: usize, is_varied: bool) -> WireMess
         } else {
             WordOrNull::Absent
         },
-        metadata: tells_score.then_some(WireMetadata { score: message.score }),
+        metadata: has_score.then_some(WireMetadata { score: message.score }),
     }
 }
 
@@ -482,7 +482,7 @@ impl Serialize for WireParts<'_> {
     }
 }
 
-/// This vendor knows text, tools, and whatever it has not documented yet.
+/// Returns whether this vendor shows the content: text, tools, and types that it has not documented.
 fn is_shown(content: &Content) -> bool {
     matches!(
         content,

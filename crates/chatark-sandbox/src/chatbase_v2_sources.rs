@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api_error::chatbase_v2_error;
 use crate::call::Write;
 use crate::chatbase_v2::{LIST_LIMIT, USUAL_LIST_LIMIT, invalid, limit, resource_not_found, twisted};
 use crate::cursor;
 use crate::message::Reply;
-use crate::refusal::chatbase_v2_error;
 
 /// The largest body that is taken: 4.5 MB.
 const MOST_BYTES: usize = 4_500_000;
@@ -16,13 +16,13 @@ const MOST_NAME_CHARACTERS: usize = 100;
 const MOST_QUESTIONS: usize = 50;
 const MOST_CONTENT_CHARACTERS: usize = 1_048_576;
 
-/// The sources that were written into an agent.
+/// The sources that were written to an agent.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     sent: Vec<Value>,
 }
 
-/// What is wrong with a source: the field and the problem.
+/// An invalid source: the field and the problem.
 type Problem = (&'static str, String);
 
 impl Sources {
@@ -41,7 +41,7 @@ impl Sources {
     }
 }
 
-/// Answers a request for sources; `None` where there is no such route.
+/// Answers a request for sources; `None` if there is no such route.
 pub(crate) fn answer(write: &Write<'_>, sources: &mut Sources) -> Option<Reply> {
     let outcome = match (write.method.as_str(), write.route) {
         ("POST", ["sources"]) => add(write, sources),
@@ -119,7 +119,7 @@ fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
     Ok(Reply::json(StatusCode::OK, &json!({ "data": rows, "pagination": pagination })))
 }
 
-/// Returns the place where a list goes on after a cursor; an empty id is that of the beginning.
+/// Returns the index at which a list continues after a cursor; an empty id means the start.
 fn place_after(sources: &Sources, text: &str) -> Option<usize> {
     let value = cursor::decode(text)?;
     match value.get("id")?.as_str()? {

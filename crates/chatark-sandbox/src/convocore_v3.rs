@@ -8,11 +8,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::api_error::ApiError;
 use crate::call::{Call, Twist};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
-use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Generation, Zone};
@@ -21,13 +21,13 @@ const USUAL_LIMIT: usize = 20;
 const MOST_LIMIT: usize = 50;
 const MOST_SELECTED: usize = 500;
 
-/// How many bytes of a streamed array are gathered before they are sent.
+/// The size of the chunks in which an array is streamed.
 const PIECE_LENGTH: usize = 64 * 1024;
 
-/// How much of a tool's result the trace shows before it breaks off.
+/// The length at which the trace truncates a tool's result.
 const TRACE_LENGTH: usize = 80;
 
-/// Answers a request that has passed the gate.
+/// Answers an authorized request.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
     let segments = call.request.segments();
     if segments.first() != Some(&"agents") || segments.len() < 2 {
@@ -54,7 +54,7 @@ fn agent_reply(agent: &Agent) -> Reply {
     let data = json!({
         "ID": agent.id,
         "title": agent.name,
-        // The vendor really sends it: nobody may log or keep it.
+        // The vendor really sends this secret: clients must not log or keep it.
         "SECRET_API_KEY": "sandbox-agent-secret",
     });
     let message = "Agent retrieved successfully";
@@ -75,7 +75,7 @@ fn single(agent: &Agent, id: &str) -> Reply {
     Reply::bytes(StatusCode::OK, body)
 }
 
-/// Sends everything there is, without ever holding it.
+/// Streams all conversations without holding them in memory.
 fn one_array(agent: &Arc<Agent>) -> Reply {
     let pieces = ArrayPieces { agent: Arc::clone(agent), place: 0, has_ended: false };
     Reply { body: ReplyBody::Pieces(Box::new(pieces)), ..Reply::bytes(StatusCode::OK, "") }
@@ -119,7 +119,7 @@ fn envelope_start(message: &str) -> Vec<u8> {
     format!("{{\"success\":true,\"message\":\"{message}\",\"data\":").into_bytes()
 }
 
-/// The parameters of the paged export, read and checked.
+/// The parsed parameters of the paged export.
 struct ExportQuery {
     limit: usize,
     is_ascending: bool,
@@ -162,7 +162,7 @@ fn sort_word(is_ascending: bool) -> &'static str {
     if is_ascending { "asc" } else { "desc" }
 }
 
-/// Reads a parameter, where there is one.
+/// Parses a parameter if there is one.
 pub(crate) fn parameter<T>(
     request: &ApiRequest,
     name: &str,
@@ -177,7 +177,7 @@ pub(crate) fn parameter<T>(
     }
 }
 
-/// Returns the refusal of a parameter that breaks a rule.
+/// Returns the error response for an invalid parameter.
 pub(crate) fn invalid(name: &str) -> Reply {
     let issue = json!({ "code": "invalid_type", "path": [name], "message": "Invalid input" });
     Reply::json(
@@ -190,7 +190,7 @@ pub(crate) fn invalid(name: &str) -> Reply {
     )
 }
 
-/// Reads the place after which a list goes on.
+/// Reads the position after which a list continues.
 pub(crate) fn read_cursor(text: &str) -> Option<Key<'static>> {
     let value = cursor::decode(text)?;
     Some(Key {
@@ -199,14 +199,14 @@ pub(crate) fn read_cursor(text: &str) -> Option<Key<'static>> {
     })
 }
 
-/// Returns the cursor of the place after which a list goes on.
+/// Returns the cursor for the position after which a list continues.
 pub(crate) fn cursor_of(key: &Key<'_>, is_ascending: bool) -> String {
     let sort = sort_word(is_ascending);
     let value = json!({ "v": 1, "sort": sort, "uniqueId": key.id, "ts": key.created_at });
     cursor::encode_url_safe(&value)
 }
 
-/// A page of the export: what was looked at, and where it goes on.
+/// A page of the export: the conversations scanned, and where the next page starts.
 struct Page {
     scanned: Vec<usize>,
     next: Option<String>,
@@ -243,7 +243,7 @@ fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
     Page { scanned, next, has_more }
 }
 
-/// Returns the next cursor and whether there is more, bent by a fault where there is one.
+/// Returns the next cursor and whether there is more, changed by a fault if there is one.
 pub(crate) fn twisted(
     twist: Twist,
     asked: Option<&str>,
@@ -265,7 +265,7 @@ pub(crate) fn twisted(
     }
 }
 
-/// Returns another cursor for the same place, so that an empty page leads on to the full one.
+/// Returns a different cursor for the same place, so that an empty page leads to the full one.
 fn salted(asked: Option<&str>, is_ascending: bool) -> String {
     let beginning = if is_ascending { i64::MIN } else { i64::MAX };
     let mut value = asked.and_then(cursor::decode).unwrap_or_else(
@@ -305,7 +305,7 @@ fn paged(call: &Call<'_>, agent: &Agent, query: &ExportQuery) -> Reply {
         "usage": usage(call, sessions),
         "rateLimit": { "remainingHour": call.meter.remaining_hour },
     });
-    // The end of a selection says nothing about a cursor, the end of a list says null.
+    // The last page of a selection has no cursor key; the last page of a list has null.
     if let (true, Some(head)) = (is_selected, head.as_object_mut()) {
         head.remove("nextCursor");
     }
@@ -332,7 +332,7 @@ fn usage(call: &Call<'_>, sessions: u64) -> Value {
     })
 }
 
-/// Returns how many sessions hold a message that a person wrote.
+/// Returns how many sessions contain a message from the customer.
 fn billable_sessions(conversation: &Conversation) -> u64 {
     let (past, current) = sessions(conversation);
     let all = past.iter().chain([&current]);
@@ -373,7 +373,7 @@ fn write_conversation(out: &mut Vec<u8>, agent: &Agent, conversation: &Conversat
     writer.raw("}");
 }
 
-/// The thin document that describes a conversation without its turns.
+/// The document that describes a conversation without its turns.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LightDocument<'a> {
@@ -405,7 +405,7 @@ struct LightDocument<'a> {
 
 fn light_document(conversation: &Conversation) -> LightDocument<'_> {
     let contact = &conversation.contact;
-    let tells_tags = !conversation.tags.is_empty() || conversation.varied;
+    let has_tags = !conversation.tags.is_empty() || conversation.varied;
     LightDocument {
         id: &conversation.id,
         ts: conversation.created_at,
@@ -417,7 +417,7 @@ fn light_document(conversation: &Conversation) -> LightDocument<'_> {
         user_website: contact.website.as_deref(),
         notes: conversation.notes.as_deref(),
         // Tags are absent, empty or full.
-        tags: tells_tags.then_some(&conversation.tags[..]),
+        tags: has_tags.then_some(&conversation.tags[..]),
         origin: conversation.channel.convocore_name(),
         state: conversation.status.map(state),
         last_message_at: conversation.has_last_message_time().then_some(conversation.updated_at),
@@ -441,7 +441,7 @@ fn feedback_word(feedback: Option<Feedback>) -> &'static str {
     }
 }
 
-/// Writes the turns of a conversation, counting its messages through.
+/// Writes the turns of a conversation; `position` counts its messages.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     zone: Zone,
@@ -476,7 +476,7 @@ impl Writer<'_> {
         self.json(value);
     }
 
-    /// Gathers the messages of one speaker into a turn.
+    /// Collects consecutive messages of one speaker into a turn.
     fn turns(&mut self, messages: &[Message], is_past: bool) {
         let mut speaker = None;
         self.raw("[");
@@ -510,7 +510,7 @@ impl Writer<'_> {
         self.raw(if speaker.is_some() { "]}]" } else { "]" });
     }
 
-    /// Stored turns say `human`, exported ones `user`; varied conversations say both.
+    /// Stored turns have `human`, exported ones `user`; varied conversations have both.
     fn from(&self, role: Role, is_past: bool) -> &'static str {
         match role {
             Role::User if is_past || (self.is_varied && self.position % 2 == 1) => "human",
@@ -520,7 +520,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Past sessions come as they are stored.
+    /// Past sessions have the stored shape.
     fn stored(&mut self, message: &Message, piece: &Piece<'_>, from: &str) {
         self.entry("from", from);
         if let Some(seconds) = message.created_at {
@@ -564,7 +564,7 @@ impl Writer<'_> {
     }
 }
 
-/// One of this vendor's messages: it holds a single thing, where other vendors hold several.
+/// One of this vendor's messages: it has a single content, where other vendors have several.
 #[derive(Debug)]
 pub(crate) enum Piece<'a> {
     Text(&'a str),
@@ -575,10 +575,10 @@ pub(crate) enum Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// Returns the messages that this vendor makes of one message.
+    /// Splits a message into this vendor's messages.
     ///
-    /// A text before pictures is their caption; cards in a row are a carousel; of a tool only the
-    /// end leaves a trace.
+    /// A text before pictures is their caption; consecutive cards form a carousel; of a tool call,
+    /// only the end is traced.
     pub(crate) fn of(message: &'a Message) -> Vec<Self> {
         let mut pieces = Vec::new();
         let mut rest = &message.content[..];
@@ -588,7 +588,7 @@ impl<'a> Piece<'a> {
         pieces
     }
 
-    /// Takes the contents of the next message; none where they leave no trace.
+    /// Takes the contents of the next message; `None` if they are not shown.
     fn take(rest: &mut &'a [Content]) -> Option<Self> {
         let (first, others) = rest.split_first()?;
         if matches!(first, Content::Image { .. }) {
@@ -618,7 +618,7 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// Returns who speaks on the wire, where tools and events have no voice of their own.
+    /// Returns the speaker on the wire, which has no value for tools and events.
     fn speaker(&self, role: Role) -> Role {
         match (self, role) {
             (Self::Trace(..), _) | (_, Role::Tool) => Role::Assistant,
@@ -661,7 +661,7 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// Returns the role in the words of the normalized model.
+    /// Returns the role in the words of the model.
     pub(crate) fn expected_role(&self, role: Role) -> &'static str {
         let kind = self.kind();
         if kind.starts_with("debug") {
@@ -673,7 +673,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Returns the text in the words of the normalized model.
+    /// Returns the text of the message in the model.
     pub(crate) fn expected_text(&self) -> String {
         match self {
             Self::Text(text) => (*text).to_owned(),
@@ -690,7 +690,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Returns the parts in the words of the normalized model.
+    /// Returns the types of the parts in the model.
     pub(crate) fn expected_parts(&self) -> Vec<&'static str> {
         match self {
             Self::Visual { text, urls } => {
@@ -702,13 +702,13 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Returns whether the wire has room for what the person thought of the message.
+    /// Returns whether the wire format has a field for feedback on the message.
     pub(crate) fn has_feedback(&self, is_past: bool, is_varied: bool) -> bool {
         matches!(self, Self::Text(_)) && (is_past || !is_varied)
     }
 }
 
-/// Returns the part that a kind of message becomes. The forms of other companies come without a field to read.
+/// Returns the part type of a type of message. Forms of other companies have no readable fields.
 fn part_of_kind(kind: &str) -> &'static str {
     match kind {
         "text" => "text",
@@ -723,7 +723,7 @@ fn part_of_kind(kind: &str) -> &'static str {
     }
 }
 
-/// Returns whether nobody wrote a message of this kind.
+/// Returns whether this type is a control message that nobody wrote.
 fn is_control(kind: &str) -> bool {
     const KINDS: [&str; 10] = [
         "launch",
@@ -759,7 +759,7 @@ fn is_card(content: &Content) -> bool {
     matches!(content, Content::Card { .. })
 }
 
-/// The vendor cuts the trace off in the middle of the JSON.
+/// The vendor truncates the trace in the middle of the JSON.
 fn tool_trace(name: &str, data: Option<&Value>, error: Option<&str>) -> String {
     let result = match (data, error) {
         (Some(data), _) => data.to_string(),
@@ -812,7 +812,7 @@ fn other_payload(content: &Content) -> Option<Value> {
     Some(match content {
         Content::Choice { options } => json!({ "buttons": buttons(options) }),
         Content::File { url, name } => json!({ "url": url, "name": name }),
-        // Older voice notes are a bare address.
+        // Older voice notes are just the URL.
         Content::Audio { url, transcript: None } => json!(url),
         Content::Audio { url, transcript } => json!({ "url": url, "transcription": transcript }),
         Content::Form { title, fields } => form_payload(title.as_deref(), fields),

@@ -1,4 +1,4 @@
-//! Convocore's lists of conversations, which are thin and not metered, and of the leads that were written.
+//! Convocore's lists: conversations without their turns, which are not metered, and leads.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use crate::message::{ApiRequest, Reply};
 use crate::truth::Conversation;
 use crate::world::Agent;
 
-/// How many conversations a page has at most, and by default; more cannot be had by asking.
+/// The maximum and default page size.
 const MOST_CONVERSATIONS: usize = 20;
 
 const USUAL_LEADS: usize = 20;
 const MOST_LEADS: usize = 100;
 
-/// Answers a request for a list; `None` where it is not one.
+/// Answers a request for a list; `None` for other requests.
 pub(crate) fn answer(write: &Write<'_>, agent: &Agent, written: &Written) -> Option<Reply> {
     let outcome = match (write.method.as_str(), write.route) {
         ("GET", ["convos"]) => conversations(write, agent, written),
@@ -30,7 +30,7 @@ fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<
     let limit = number(write.request, "limit", MOST_CONVERSATIONS)?.min(MOST_CONVERSATIONS);
     let page = number(write.request, "page", 1)?;
     let after = parameter(write.request, "cursor", read_cursor)?;
-    // Pages are not counted here: only a cursor leads to another one.
+    // Page numbers are not supported: only a cursor leads to the next page.
     if page > 1 && after.is_none() {
         return Err(invalid("page"));
     }
@@ -56,7 +56,7 @@ fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<
     Ok(Reply::json(StatusCode::OK, &body))
 }
 
-/// Nothing was said in some conversations; they are listed only if a client created them.
+/// Conversations without messages are listed only if a client created them.
 fn is_listed(conversation: &Conversation, written: &Written) -> bool {
     !conversation.messages.is_empty() || written.created.contains(&conversation.id)
 }
@@ -87,7 +87,7 @@ fn thin_row(conversation: &Conversation) -> Value {
     row
 }
 
-/// Adds what is known, and leaves the keys of the rest out.
+/// Adds the known fields, and omits the keys of the others.
 fn add_known<const N: usize>(object: &mut Value, fields: [(&str, Value); N]) {
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
         object[name] = value;

@@ -1,4 +1,4 @@
-//! What can be written into Convocore: conversations, their turns, and leads; with the defects that were published.
+//! What can be written to Convocore: conversations, their turns, and leads, with the published defects.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role};
 use crate::world::{Agent, Writes};
 
-/// The largest body that the vendor's framework takes.
+/// The largest body that the vendor's framework accepts.
 const MOST_BYTES: usize = 100_000;
 
-/// How many leads one call may bring.
+/// The maximum number of leads per request.
 const MOST_LEADS: usize = 100;
 
-/// The types of messages that can be written. `form` and `input` can be read and not written.
+/// The types of messages that can be written. `form` and `input` are read-only.
 const TYPES: [&str; 41] = [
     "launch",
     "text",
@@ -63,15 +63,15 @@ const TYPES: [&str; 41] = [
     "browser_capture",
 ];
 
-/// What was written into an agent besides its conversations.
+/// What was written to an agent besides its conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// Conversations that a client created; they are listed even while nothing is said in them.
+    /// Conversations that a client created; they are listed even without messages.
     pub(crate) created: HashSet<String>,
-    /// Conversations that are listed and answer 404 under their own id.
+    /// Conversations that are listed but answer 404 under their own id.
     unreachable: HashSet<String>,
     pub(crate) leads: Vec<Lead>,
-    /// How many messages went out to real people.
+    /// How many messages were delivered to real people.
     pub(crate) delivered: u64,
 }
 
@@ -84,12 +84,12 @@ pub(crate) struct Lead {
     pub(crate) ts: i64,
 }
 
-/// Answers a request that writes; `None` where there is no such route.
+/// Answers a request that writes; `None` if there is no such route.
 pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
     if write.body.len() > MOST_BYTES {
         return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Request body too large"));
     }
-    // The framework reads the body of this content type alone, and takes any other request for an empty one.
+    // The framework reads bodies of this content type only; any other request counts as empty.
     let is_json = write.content_type == Some("application/json");
     let body: Value =
         if is_json { serde_json::from_slice(write.body).unwrap_or_default() } else { Value::Null };
@@ -132,7 +132,7 @@ fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
     success("Conversation created successfully", &json!({ "ID": id, "userID": id, "ts": began }))
 }
 
-/// Changes what is said of a conversation; labels are added to those that it has.
+/// Changes the metadata of a conversation; new tags are added to the existing ones.
 fn change(dataset: &mut Dataset, id: &str, light: &Value) -> Reply {
     dataset.change(id, |conversation| take_light(conversation, light));
     success("Conversation updated successfully", &json!({ "ID": id }))
@@ -188,7 +188,7 @@ fn light(dataset: &Dataset, id: &str) -> Reply {
     )
 }
 
-/// Puts turns in the place of all that was said. Nothing of it reaches the person.
+/// Replaces all turns of a conversation. Nothing is delivered to the customer.
 fn replace(agent: &mut Agent, id: &str, turns: &Value) -> Reply {
     let Some(turns) = turns.as_array() else { return invalid("turns") };
     let mut messages = Vec::new();

@@ -1,4 +1,4 @@
-//! Opaque cursors: JSON in base64, as the vendors make them.
+//! Opaque cursors: JSON in base64, as the vendors encode them.
 
 use serde_json::Value;
 

@@ -13,8 +13,8 @@ use crate::truth::{Channel, Conversation, Vendor};
 
 /// The conversations of one agent, newest first.
 ///
-/// Listed conversations are held in memory; generated ones are computed when they are asked for,
-/// so that millions of them cost nothing. Listed ones come before generated ones.
+/// Listed conversations are held in memory. Generated ones are computed on demand, so that
+/// millions of them need no memory; they come after the listed ones.
 #[derive(Debug, Clone, Default)]
 pub struct Dataset {
     listed: Vec<Conversation>,
@@ -22,7 +22,7 @@ pub struct Dataset {
     raw_overrides: HashMap<String, Bytes>,
 }
 
-/// The place of a conversation in the order: by time, then by id.
+/// The sort key of a conversation: time, then id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key<'a> {
     pub(crate) created_at: i64,
@@ -30,12 +30,12 @@ pub(crate) struct Key<'a> {
 }
 
 impl Dataset {
-    /// Returns the curated conversations that this vendor could hold.
+    /// Returns the sample conversations of this vendor.
     pub fn sample(vendor: Vendor) -> Self {
         Self::of(sample::conversations(vendor))
     }
 
-    /// Returns conversations without end that cost no memory.
+    /// Returns generated conversations, which need no memory.
     pub fn generated(vendor: Vendor, generated: Generated) -> Self {
         Self { generated: Some(Generator::new(vendor, generated)), ..Self::default() }
     }
@@ -56,14 +56,14 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// Returns the conversation at a place, 0 being the newest.
+    /// Returns the conversation at an index, 0 being the newest.
     ///
-    /// A place beyond the end holds an empty conversation.
+    /// An index past the end gives an empty conversation.
     pub fn conversation(&self, index: usize) -> Conversation {
         self.at(index).into_owned()
     }
 
-    /// Returns the place of a conversation.
+    /// Returns the index of a conversation.
     pub fn index_of(&self, id: &str) -> Option<usize> {
         let listed = self.listed.iter().position(|listed| listed.id == id);
         listed.or_else(|| {
@@ -72,15 +72,15 @@ impl Dataset {
         })
     }
 
-    /// Walks through all conversations, newest first.
+    /// Iterates over all conversations, newest first.
     pub fn iter(&self) -> impl Iterator<Item = Conversation> + '_ {
         (0..self.len()).map(|index| self.conversation(index))
     }
 
-    /// Adds a conversation at its place in time.
+    /// Inserts a conversation in order of time.
     ///
-    /// Before generated conversations there is only room for newer ones: an older one becomes
-    /// one second newer than the newest of them.
+    /// It must be newer than all generated conversations; an older one becomes one second newer
+    /// than the newest of them.
     pub fn insert(&mut self, mut conversation: Conversation) {
         if let Some(generated) = self.generated.as_ref().filter(|held| held.len() > 0) {
             conversation.created_at = conversation.created_at.max(generated.created_at(0) + 1);
@@ -107,14 +107,14 @@ impl Dataset {
         was_there
     }
 
-    /// Puts these bytes in the place of one rendered conversation.
+    /// Replaces a rendered conversation by these bytes.
     ///
-    /// Listings without messages still show the conversation itself.
+    /// Lists without messages still show the real conversation.
     pub fn override_raw(&mut self, id: impl Into<String>, raw: impl Into<Bytes>) {
         self.raw_overrides.insert(id.into(), raw.into());
     }
 
-    /// Returns the bytes that a test put in the place of a conversation.
+    /// Returns the bytes that replace a conversation.
     pub(crate) fn raw_override(&self, id: &str) -> Option<&Bytes> {
         // Most datasets have none: they must not pay for a lookup per conversation.
         if self.raw_overrides.is_empty() {
@@ -123,7 +123,7 @@ impl Dataset {
         self.raw_overrides.get(id)
     }
 
-    /// Returns the conversation at a place, borrowed where it is listed.
+    /// Returns the conversation at an index, borrowed if it is listed.
     pub(crate) fn at(&self, index: usize) -> Cow<'_, Conversation> {
         match (self.listed.get(index), &self.generated) {
             (Some(listed), _) => Cow::Borrowed(listed),
@@ -132,7 +132,7 @@ impl Dataset {
         }
     }
 
-    /// Returns the key of the conversation at a place, without computing the conversation.
+    /// Returns the key of the conversation at an index, without computing the conversation.
     pub(crate) fn key(&self, index: usize) -> Key<'_> {
         match (self.listed.get(index), &self.generated) {
             (Some(listed), _) => Key { created_at: listed.created_at, id: Cow::Borrowed(&listed.id) },
@@ -160,7 +160,7 @@ impl Dataset {
         }
     }
 
-    /// Returns the places of the conversations that began within a window, both ends included.
+    /// Returns the indices of the conversations that began within a window, both ends included.
     pub(crate) fn window(&self, from: Option<i64>, to: Option<i64>) -> Range<usize> {
         let start = to.map_or(0, |to| self.first_place_where(|index| self.created_at(index) <= to));
         let end =
@@ -168,17 +168,17 @@ impl Dataset {
         start..end.max(start)
     }
 
-    /// Returns the first place whose conversation is older than a key.
+    /// Returns the first index whose conversation is older than a key.
     pub(crate) fn first_older_than(&self, key: &Key<'_>) -> usize {
         self.first_place_where(|index| self.key(index) < *key)
     }
 
-    /// Returns the first place whose conversation is not newer than a key.
+    /// Returns the first index whose conversation is not newer than a key.
     pub(crate) fn first_not_newer_than(&self, key: &Key<'_>) -> usize {
         self.first_place_where(|index| self.key(index) <= *key)
     }
 
-    /// Returns up to `limit` places of a range whose channel passes.
+    /// Returns up to `limit` indices of a range whose channel passes.
     pub(crate) fn pick(
         &self,
         range: Range<usize>,
@@ -192,7 +192,7 @@ impl Dataset {
         range.filter(|&index| passes(self.channel(index))).take(limit).collect()
     }
 
-    /// Returns how many places of a range have a channel that passes.
+    /// Returns how many conversations of a range have a channel that passes.
     pub(crate) fn count(&self, range: Range<usize>, passes: impl Fn(Channel) -> bool) -> usize {
         let listed_end = range.end.min(self.listed.len());
         let listed =
@@ -205,7 +205,7 @@ impl Dataset {
         listed + generated
     }
 
-    /// Returns the places of a user's API conversations.
+    /// Returns the indices of a user's API conversations.
     pub(crate) fn api_conversations_of(&self, user: &str) -> Vec<usize> {
         let mut places: Vec<usize> = self
             .listed
@@ -223,7 +223,7 @@ impl Dataset {
         places
     }
 
-    /// Returns the first place from which on a condition holds, given that it never ceases to.
+    /// Returns the first index for which a monotone condition holds.
     fn first_place_where(&self, holds: impl Fn(usize) -> bool) -> usize {
         let mut range = 0..self.len();
         while !range.is_empty() {

@@ -1,45 +1,45 @@
-//! What each vendor's API can tell of a truth, as plain data to compare an export with.
+//! What a perfect export from each vendor contains, as plain data to compare an export with.
 //!
-//! Written by hand from the rules of the normalized model; no mapper of the product is called.
+//! Written by hand from the rules of the model; it calls no mapper of the product.
 
 use crate::convocore_v3::Piece;
 use crate::truth::{Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 
-/// A conversation as one vendor's API tells it, in the words of the normalized model.
+/// A conversation as a perfect export from one vendor contains it, in the words of the model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The conversation's id.
     pub id: String,
-    /// The title, where the vendor tells one.
+    /// The title, if the vendor has one.
     pub title: Option<String>,
-    /// The channel's word, where the vendor tells one.
+    /// The channel's word, if the vendor has one.
     pub channel: Option<&'static str>,
-    /// The status word, where the vendor tells one.
+    /// The status word, if the vendor has one.
     pub status: Option<&'static str>,
     /// When it began, in whole epoch seconds.
     pub created_at: Option<i64>,
-    /// When the last thing happened, in whole epoch seconds.
+    /// When it last changed, in whole epoch seconds.
     pub updated_at: Option<i64>,
-    /// The contact, reduced to the fields that the vendor tells.
+    /// The contact, reduced to the fields that the vendor has.
     pub contact: Contact,
     /// The labels.
     pub tags: Vec<String>,
     /// The team's notes.
     pub notes: Option<String>,
-    /// What the person thought of the conversation: positive, negative or nothing.
+    /// The feedback on the conversation: positive, negative or none.
     pub feedback: Option<&'static str>,
-    /// The country, where the vendor tells one.
+    /// The country, if the vendor has one.
     pub country: Option<String>,
-    /// The lowest score of any message, where the vendor tells one.
+    /// The lowest score of any message, if the vendor has one.
     pub min_score: Option<f64>,
     /// The messages in order.
     pub messages: Vec<ExpectedMessage>,
 }
 
-/// A message as one vendor's API tells it.
+/// A message as a perfect export from one vendor contains it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExpectedMessage {
-    /// The message's id, where the vendor tells one.
+    /// The message's id, if the vendor has one.
     pub id: Option<String>,
     /// The role's word.
     pub role: &'static str,
@@ -49,16 +49,16 @@ pub struct ExpectedMessage {
     pub created_at: Option<i64>,
     /// The text parts, joined by newlines.
     pub text: String,
-    /// What the person thought of the message: positive, negative or nothing.
+    /// The feedback on the message: positive, negative or none.
     pub feedback: Option<&'static str>,
-    /// How sure the assistant was.
+    /// The assistant's confidence.
     pub score: Option<f64>,
     /// The types of all parts in order, text included.
     pub part_types: Vec<&'static str>,
 }
 
 impl Conversation {
-    /// Returns what this vendor's API can tell of the conversation.
+    /// Returns the conversation as a perfect export from this vendor contains it.
     pub fn expected_from(&self, vendor: Vendor) -> Expected {
         match vendor {
             Vendor::ChatbaseV1 => self.expected_from_chatbase_v1(),
@@ -162,7 +162,7 @@ impl Conversation {
 }
 
 impl Message {
-    /// Returns whether Chatbase's first API shows the message: a tool call alone is not shown.
+    /// Returns whether Chatbase's first API shows the message: it hides messages that only call a tool.
     pub(crate) fn is_shown_by_chatbase_v1(&self) -> bool {
         self.content.iter().any(|content| {
             matches!(content, Content::Text(_) | Content::HttpEvent { .. } | Content::Unknown { .. })
@@ -172,7 +172,7 @@ impl Message {
     fn expected_from_chatbase_v1(&self) -> ExpectedMessage {
         let mut expected = self.expected_from_chatbase(self.id.clone());
         expected.part_types.retain(|part| !part.starts_with("tool"));
-        // A content that is neither a string nor blocks stands alone: it has no room for text.
+        // Content that is neither a string nor blocks cannot have text beside it.
         if expected.part_types.contains(&"other") {
             expected.part_types = vec!["other"];
             expected.text.clear();
@@ -223,7 +223,7 @@ impl Message {
 }
 
 impl Role {
-    /// Returns the word of the normalized model.
+    /// Returns the word of the model.
     pub const fn word(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -235,7 +235,7 @@ impl Role {
 }
 
 impl Status {
-    /// Returns the word of the normalized model.
+    /// Returns the word of the model.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Ongoing => "ongoing",
@@ -247,7 +247,7 @@ impl Status {
 }
 
 impl Feedback {
-    /// Returns the word of the normalized model.
+    /// Returns the word of the model.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Positive => "positive",

@@ -1,33 +1,33 @@
-//! What can go wrong, on request.
+//! Faults that tests and demos can inject.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api_error::ApiError;
 use crate::call::Twist;
 use crate::message::{Reply, ReplyBody};
-use crate::refusal::ApiError;
 use crate::time;
 use crate::truth::{Conversation, Message, Role, Vendor};
 
-/// Something that goes wrong at some of the requests to one agent.
+/// A fault at some of the requests to one agent.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// The first request that it strikes, counted from 0 when the server starts.
+    /// The first affected request, counted from 0 since the server started.
     pub first: u64,
-    /// How many requests in a row it strikes.
+    /// The number of consecutive affected requests.
     pub times: u64,
     /// Which requests count.
     pub routes: Routes,
-    /// What goes wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
 /// Which requests to an agent a fault counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Routes {
-    /// Those that export or list all conversations.
+    /// Requests that export or list all conversations.
     #[default]
     Export,
     /// All requests that name the agent.
@@ -57,60 +57,60 @@ pub enum FaultKind {
     ServerError,
     /// The vendor's maintenance notice, status 503.
     Maintenance,
-    /// Half of the body under the full length, then the connection closes.
+    /// Half of the body with the full content length, then the connection closes.
     CutBody,
-    /// The body in small pieces with pauses.
+    /// The body in small chunks with pauses.
     Drip {
-        /// How many bytes a piece has.
+        /// The size of a chunk in bytes.
         chunk: usize,
-        /// How long the pause before each piece is.
+        /// The pause before each chunk.
         delay: Duration,
     },
-    /// No answer until the server stops.
+    /// No response until the server stops.
     Hang,
-    /// The work is done, and then a gateway answers 502 in the vendor's place.
+    /// The vendor completes the request, but a gateway answers 502.
     ///
-    /// A client that tries again writes a second time, unless it looks first.
+    /// A client that retries without checking writes twice.
     DoneAnd502,
-    /// A web page where JSON belongs.
+    /// A web page instead of JSON.
     HtmlUnder200,
     /// A redirect.
     Redirect {
-        /// Where it leads.
+        /// The target.
         location: String,
     },
-    /// A page that leads to itself; Chatbase's first API, which has no cursor, gives the page
-    /// before once more.
+    /// A page whose cursor leads to itself; Chatbase's first API, which has no cursor, repeats the
+    /// previous page.
     RepeatCursor,
-    /// A page that promises more and does not say where; without effect where there is no cursor.
+    /// A page with `hasMore` but without a cursor; no effect on APIs without cursors.
     HasMoreNullCursor,
-    /// A page without conversations before the one that belongs here.
+    /// An empty page before the real one.
     ///
-    /// Chatbase's first API cannot say that more is to come: the page that belongs here is lost.
+    /// Chatbase's first API cannot announce more pages: the real page is lost.
     EmptyPage,
     /// The account's plan does not include the API.
     PlanGate,
-    /// The key may not export.
+    /// The key lacks the scope for the export.
     InsufficientScope,
     /// The key has expired.
     KeyExpired,
-    /// A refusal under status 200, as Convocore's envelope allows.
+    /// An error under status 200, as Convocore's envelope allows.
     SuccessFalse {
-        /// What the vendor says.
+        /// The vendor's message.
         message: String,
     },
-    /// JSON that breaks off in the middle, in a complete answer.
+    /// Truncated JSON in a complete response.
     MalformedJson,
     /// Times in milliseconds instead of the usual unit.
     MillisecondTimes,
-    /// Fields, roles, parts and words that nobody has seen before.
+    /// Unknown fields, roles, part types and values.
     DriftFields,
-    /// New conversations arrive just before the answer is made.
+    /// New conversations arrive just before the response.
     Shift {
         /// How many.
         conversations: usize,
     },
-    /// The newest conversations are deleted just before the answer is made.
+    /// The newest conversations are deleted just before the response.
     Vanish {
         /// How many.
         conversations: usize,
@@ -139,7 +139,7 @@ pub enum Reset {
     Milliseconds(u64),
 }
 
-/// How an answer travels.
+/// How a response is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Transport {
     #[default]
@@ -153,17 +153,17 @@ pub(crate) enum Transport {
 }
 
 impl Fault {
-    /// Strikes one request, the first one being 0.
+    /// Affects one request; the first request is 0.
     pub fn at(request: u64, kind: FaultKind) -> Self {
         Self::times(request, 1, kind)
     }
 
-    /// Strikes one request and all that follow.
+    /// Affects one request and all later ones.
     pub fn from(request: u64, kind: FaultKind) -> Self {
         Self::times(request, u64::MAX, kind)
     }
 
-    /// Strikes so many requests in a row.
+    /// Affects a number of consecutive requests.
     pub fn times(first: u64, times: u64, kind: FaultKind) -> Self {
         Self { first, times, routes: Routes::Export, kind }
     }
@@ -175,7 +175,7 @@ impl Fault {
         self
     }
 
-    /// Returns whether it strikes, given how many requests came before this one.
+    /// Returns whether it affects a request, given the number of earlier requests.
     pub(crate) fn strikes(&self, nth_request: u64, nth_export: Option<u64>) -> bool {
         let nth = match self.routes {
             Routes::Export => nth_export,
@@ -186,7 +186,7 @@ impl Fault {
 }
 
 impl FaultKind {
-    /// Returns the answer that takes the place of the real one.
+    /// Returns the response that replaces the real one.
     pub(crate) fn replacement(&self, vendor: Vendor) -> Option<Reply> {
         Some(match self {
             Self::TooManyRequests { retry_after, reset } => too_many_requests(vendor, *retry_after, *reset),
@@ -216,7 +216,7 @@ impl FaultKind {
         })
     }
 
-    /// Returns what it does to the paging.
+    /// Returns how it changes the paging.
     pub(crate) fn twist(&self) -> Twist {
         match self {
             Self::RepeatCursor => Twist::RepeatCursor,
@@ -226,7 +226,7 @@ impl FaultKind {
         }
     }
 
-    /// Returns how it lets the answer travel.
+    /// Returns how it sends the response.
     pub(crate) fn transport(&self) -> Transport {
         match self {
             Self::CutBody => Transport::Cut,
@@ -236,7 +236,7 @@ impl FaultKind {
         }
     }
 
-    /// Returns the answer with the fault in it, once the work is done.
+    /// Returns the finished response with the fault applied.
     pub(crate) fn spoil(&self, reply: Reply) -> Reply {
         match self {
             Self::MalformedJson => broken_off(reply),
@@ -292,7 +292,7 @@ fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> R
     reply
 }
 
-/// The gateway knows nothing of the vendor's headers.
+/// A gateway does not send the vendor's headers.
 fn bad_gateway() -> Reply {
     Reply {
         content_type: "text/html; charset=utf-8".to_owned(),
@@ -313,7 +313,7 @@ fn rewritten(reply: Reply, change: impl Fn(&mut Value)) -> Reply {
             change(&mut value);
             Reply { body: ReplyBody::Whole(value.to_string().into()), ..whole }
         }
-        // A test's own bytes need not be JSON.
+        // Bytes that a test has set need not be JSON.
         Err(_) => whole,
     }
 }
@@ -348,7 +348,7 @@ fn as_seconds(value: &Value) -> Option<i64> {
     }
 }
 
-/// Adds what a vendor may add tomorrow, to every item of the answer.
+/// Adds unknown fields and values to every item of the response.
 fn drift(value: &mut Value) {
     const LISTS: [&str; 4] = ["/data", "/leads", "/collectedCustomers", "/collectedCustomers/data"];
     value["futureEnvelope"] = json!({ "region": "eu" });

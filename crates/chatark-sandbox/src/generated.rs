@@ -1,4 +1,4 @@
-//! Conversations without end: deterministic, computed when they are asked for.
+//! Generated conversations: deterministic, computed on demand.
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use crate::truth::{
 
 /// The settings of generated conversations.
 ///
-/// The same settings always give the same conversations, each of them on its own: asking for the
-/// millionth costs as much as asking for the first.
+/// The same settings always give the same conversations. Each is computed independently: the
+/// millionth costs as much as the first.
 #[derive(Debug, Clone)]
 pub struct Generated {
-    /// What makes this data different from other data.
+    /// The seed of the pseudo-random data.
     pub seed: u64,
     /// How many conversations there are.
     pub conversations: usize,
@@ -24,7 +24,7 @@ pub struct Generated {
     pub newest: i64,
     /// How far apart two conversations are on average, in seconds.
     pub step_seconds: i64,
-    /// Leaves the person silent in every so-manieth conversation.
+    /// In every n-th conversation, the customer writes nothing.
     pub silent_every: Option<usize>,
 }
 
@@ -49,7 +49,7 @@ impl Default for Generated {
     }
 }
 
-/// Channels come in this rhythm, so that filtered counts are a matter of arithmetic.
+/// Channels repeat in this order, so that filtered counts can be computed directly.
 const CHATBASE_CHANNELS: [Channel; 16] = [
     Channel::Website,
     Channel::WhatsApp,
@@ -91,7 +91,7 @@ const CONVOCORE_CHANNELS: [Channel; 16] = [
 /// How many API conversations in a row belong to one user.
 const CONVERSATIONS_PER_USER: usize = 8;
 
-/// The least distance between two conversations, which keeps their order strict.
+/// The minimum distance between two conversations in seconds, which keeps their order strict.
 const LEAST_STEP: i64 = 2;
 
 impl Generator {
@@ -113,7 +113,7 @@ impl Generator {
         self.settings.newest - to_seconds(index) * step - jitter
     }
 
-    /// Returns an id that looks like any other but ends in the place of the conversation.
+    /// Returns a realistic id that ends in the index of the conversation.
     pub(crate) fn id(&self, index: usize) -> String {
         format!("{}{index:012x}", self.id_prefix())
     }
@@ -160,7 +160,7 @@ impl Generator {
             .collect()
     }
 
-    /// Returns the conversation at a place, 0 being the newest.
+    /// Returns the conversation at an index, 0 being the newest.
     pub(crate) fn conversation(&self, index: usize) -> Conversation {
         let mut dice = self.dice(index, 2);
         let created_at = self.created_at(index);
@@ -218,7 +218,7 @@ impl Generator {
         let mut now = created_at;
         (0..if is_silent { 1 } else { count })
             .map(|position| {
-                // The greeting comes first, then the two take turns.
+                // The greeting comes first, then customer and assistant alternate.
                 let is_answer = position % 2 == 0;
                 let mut message = if is_answer {
                     answer(index, position, topic, dice)
@@ -319,7 +319,7 @@ fn mix(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// What people come to the shop's chat about.
+/// The topics of generated conversations.
 struct Topic {
     title: &'static str,
     tag: &'static str,

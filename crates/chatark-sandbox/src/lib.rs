@@ -1,15 +1,14 @@
-//! Simulates the APIs of three chatbot vendors on a loopback port: all that is read, and some of what is written.
+//! Simulates the APIs of three chatbot vendors on a loopback port: everything that Chatark reads, and some writes.
 //!
-//! `chatark demo` runs a whole export against it, and so do the tests and the benchmarks. A
-//! [`World`] says which agents exist and what they hold; [`Sandbox`] serves it; a [`Fault`] lets
-//! something go wrong at a chosen request.
+//! `chatark demo`, the tests and the benchmarks run against it. A [`World`] defines the agents and
+//! their data; [`Sandbox`] serves it; a [`Fault`] makes chosen requests fail.
 //!
 //! What happened in a conversation is written down once, vendor-neutral, as
 //! [`truth::Conversation`]. Each vendor's module renders it to that vendor's wire format, and
-//! [`truth::Conversation::expected_from`] says what an export of that vendor can know of it at best.
-//! No code of the product is called for that: the sandbox is an independent witness.
+//! [`truth::Conversation::expected_from`] returns what a perfect export from that vendor contains.
+//! This uses no code of the product: the sandbox is an independent source of truth.
 //!
-//! The crate never reads or writes files and never talks to anything but its own clients.
+//! The crate never touches files and only answers its own clients.
 
 pub mod truth;
 
@@ -26,6 +25,7 @@ mod fault;
 mod listener;
 mod server;
 
+mod api_error;
 mod call;
 mod chatbase_v1;
 mod chatbase_v1_people;
@@ -37,7 +37,6 @@ mod convocore_v3_writes;
 mod cursor;
 mod limiter;
 mod message;
-mod refusal;
 mod time;
 mod transport;
 

@@ -9,12 +9,12 @@ pub(crate) struct Limiter {
     windows: HashMap<String, VecDeque<Instant>>,
 }
 
-/// What the window of a key holds after a request.
+/// The state of a key's window after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     pub(crate) is_allowed: bool,
     pub(crate) remaining: usize,
-    /// How long until the oldest request leaves the window.
+    /// The time until the oldest request leaves the window.
     pub(crate) reset_in: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! A server that answers nothing of use and notes who knocks.
+//! A server that records requests and whether they carried a key.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,9 +11,9 @@ use axum::http::header::AUTHORIZATION;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A server that takes every request and notes whether a key came with it.
+/// A server that accepts every request and records whether it carried a key.
 ///
-/// A test leads a redirect to it and proves that no key followed. Dropping it stops it.
+/// A test redirects a client to it and proves that no key was sent. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,

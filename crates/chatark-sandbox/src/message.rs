@@ -1,4 +1,4 @@
-//! What comes in and what goes out, before and after HTTP.
+//! Requests and responses, independent of HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::truth::Vendor;
 
-/// A request to one of the vendors, taken apart.
+/// A parsed request to one of the vendors.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiRequest {
     pub(crate) vendor: Vendor,
@@ -21,7 +21,7 @@ pub(crate) struct ApiRequest {
 }
 
 impl ApiRequest {
-    /// Returns the first value of a parameter, which is all that the vendors look at.
+    /// Returns the first value of a parameter; the vendors ignore the others.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
@@ -32,7 +32,7 @@ impl ApiRequest {
     }
 }
 
-/// An answer that is not yet on its way.
+/// A response that has not been sent yet.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) content_type: String,
@@ -40,21 +40,21 @@ pub(crate) struct Reply {
     pub(crate) body: ReplyBody,
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(crate) enum ReplyBody {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// One piece after the other, for bodies that do not fit into memory.
+    /// A stream of chunks, for bodies that do not fit into memory.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
 }
 
 impl Reply {
-    /// Returns a JSON answer.
+    /// Returns a JSON response.
     pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
         Self::bytes(status, body.to_string())
     }
 
-    /// Returns a JSON answer that is already written.
+    /// Returns a JSON response from serialized bytes.
     pub(crate) fn bytes(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -64,7 +64,7 @@ impl Reply {
         }
     }
 
-    /// Returns the body in one piece.
+    /// Returns the body as one chunk.
     pub(crate) fn into_whole(self) -> Self {
         let body = match self.body {
             ReplyBody::Whole(bytes) => bytes,
@@ -73,7 +73,7 @@ impl Reply {
         Self { body: ReplyBody::Whole(body), ..self }
     }
 
-    /// Adds the size of the body to a count, as it is sent.
+    /// Adds the size of the body to a counter while it is sent.
     pub(crate) fn counted(self, sent: &Arc<AtomicU64>) -> Self {
         let count = |sent: &AtomicU64, bytes: &Bytes| sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let body = match self.body {
@@ -91,7 +91,7 @@ impl Reply {
         Self { body, ..self }
     }
 
-    /// Returns the bytes of a body in one piece.
+    /// Returns the bytes of a body that is one chunk.
     pub(crate) fn whole_body(&self) -> Bytes {
         match &self.body {
             ReplyBody::Whole(bytes) => bytes.clone(),
@@ -121,7 +121,7 @@ pub(crate) fn write_array(
     out.push(b']');
 }
 
-/// Takes a raw path and query apart; nothing of it is trusted to be well-formed.
+/// Parses a raw path and query, which may be malformed.
 pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
     query
         .split('&')
@@ -133,7 +133,7 @@ pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Decodes `%20` and the like; what is not well-formed stays as it is.
+/// Decodes percent-encoding; malformed sequences stay unchanged.
 pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

@@ -1,8 +1,8 @@
-//! The curated people of the small shop: leads that its chatbot collected, and contacts that it knows.
+//! The sample people of the small shop: leads that its chatbot collected, and contacts.
 
 use crate::truth::Person;
 
-/// Returns the curated leads, newest first. Jonas Weber is a contact too.
+/// Returns the sample leads, newest first. Jonas Weber is also a contact.
 pub(crate) fn leads() -> Vec<Person> {
     vec![
         // 18 November 2026, 09:12:05 UTC.
@@ -12,9 +12,9 @@ pub(crate) fn leads() -> Vec<Person> {
             .by_phone("+49 30 23125 014"),
         // 11 November 2026, 15:40:30 UTC.
         person("4714", 1_794_411_630).named("Emily Carter").at("emily.carter@example.com"),
-        // 2 November 2026, 20:05:00 UTC. The form asked for the address alone.
+        // 2 November 2026, 20:05:00 UTC. The form asked only for the address.
         person("4713", 1_793_649_900).at("lampen.fan@example.com"),
-        // 17 October 2026, 07:30:45 UTC. Somebody who would rather be called.
+        // 17 October 2026, 07:30:45 UTC. A customer with a telephone number only.
         person("4712", 1_792_222_245).named("Käthe Großmann").by_phone("+49 30 23125 027"),
         // 3 September 2026, 12:00:00 UTC.
         person("4711", 1_788_436_800)
@@ -24,7 +24,7 @@ pub(crate) fn leads() -> Vec<Person> {
     ]
 }
 
-/// Returns the curated contacts, oldest first.
+/// Returns the sample contacts, oldest first.
 pub(crate) fn contacts() -> Vec<Person> {
     vec![
         // 5 January 2026, 10:00:00 UTC.

@@ -1,7 +1,7 @@
-//! The curated conversations: one small shop, as each vendor would hold it.
+//! The sample conversations: one small shop, as each vendor would store it.
 //!
-//! The stories are the same for all vendors; [`adapt`] moves each to channels and ids that the
-//! vendor could have given, and every vendor adds the oddities that only it is known for.
+//! The stories are the same for all vendors; [`adapt`] gives each a channel and an id that the
+//! vendor could have given, and every vendor adds its own edge cases.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ use crate::truth::{
     Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, ToolStatus, Vendor,
 };
 
-/// When the newest curated conversation began: 20 November 2026, 16:00 UTC.
+/// When the newest sample conversation began: 20 November 2026, 16:00 UTC.
 const NEWEST: i64 = 1_795_190_400;
 
-/// How far apart the curated conversations are: a little more than three days.
+/// The distance between sample conversations: a little more than three days.
 const STEP: i64 = 277_200;
 
-/// Returns the curated conversations of the shop as this vendor would hold them.
+/// Returns the sample conversations of the shop as this vendor would store them.
 pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
     let mut conversations = stories::all();
     conversations.extend(edge_cases(vendor));
@@ -29,7 +29,7 @@ pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
     let mut held = Vec::with_capacity(conversations.len());
     for (place, mut conversation) in conversations.into_iter().enumerate() {
         let number = i64::try_from(place).unwrap_or(0);
-        // Two conversations that began in the same second, as happens in a busy shop.
+        // Two conversations begin in the same second.
         if place != 7 {
             created_at -= STEP + 61 * number;
         }
@@ -41,12 +41,12 @@ pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
     held
 }
 
-/// Gives the conversation and its messages their times: stories count seconds from their start.
+/// Sets the times of the conversation and its messages: stories count seconds from their start.
 fn date(conversation: &mut Conversation, created_at: i64) {
     let mut last = created_at;
     for (position, message) in conversation.messages.iter_mut().enumerate() {
         let elapsed = 31 * i64::try_from(position).unwrap_or(0);
-        // A time that a story gives is a distance; `None` stays unknown.
+        // A story's times are offsets; `None` stays unknown.
         message.created_at = message.created_at.map(|extra| created_at + elapsed + extra);
         last = message.created_at.unwrap_or(last);
     }
@@ -54,7 +54,7 @@ fn date(conversation: &mut Conversation, created_at: i64) {
     conversation.updated_at = last;
 }
 
-/// Gives the conversation an id and a channel that the vendor could have given.
+/// Gives the conversation an id and a channel of this vendor.
 fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
     if conversation.id.is_empty() {
         conversation.id = usual_id(place, conversation.channel, vendor);
@@ -79,7 +79,7 @@ fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
             if conversation.channel.convocore_name().is_none() && conversation.channel != Channel::Missing {
                 conversation.channel = Channel::Telegram;
             }
-            // This vendor rarely says how far a conversation has come.
+            // This vendor rarely has a status.
             let is_usual = matches!(conversation.status, Some(Status::Ongoing | Status::Ended));
             if is_usual && place % 4 != 1 {
                 conversation.status = None;
@@ -106,19 +106,19 @@ fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
     }
 }
 
-/// Conversations that break careless archives, whoever the vendor is.
+/// Conversations that break careless archives, for all vendors.
 fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
     let long_question = "Please read all of it: ".to_owned()
         + &"the lamp flickers, the box was open, and the manual is missing. 💡 ".repeat(300);
     let mut cases = vec![
-        // Nobody said anything.
+        // No messages.
         Conversation {
             channel: Channel::WhatsApp,
             status: Some(Status::Paused),
             title: Some("Store hours".to_owned()),
             ..Conversation::default()
         },
-        // Only the greeting: nobody answered it.
+        // Only the greeting, without a reply.
         spoken(Channel::Website, &[("assistant", "Hi! What can I help you with?")]),
         spoken(
             Channel::Website,
@@ -311,7 +311,7 @@ fn convocore_oddities() -> Vec<Conversation> {
     held
 }
 
-/// Every type of message that the vendor documents, with the payloads that it really sends.
+/// Every documented type of message, with the payload that the vendor really sends.
 fn every_message_type() -> Conversation {
     let image = "https://cdn.example.com/lamp.png";
     let link = json!({ "url": image });
@@ -332,7 +332,7 @@ fn every_message_type() -> Conversation {
         (Role::User, "MultiFileUpload", json!({ "url": image, "count": 1 })),
         (Role::User, "Attachment", link),
         (Role::User, "GoogleForm", json!({ "formId": "shop" })),
-        // This type comes without a payload.
+        // This type has no payload.
         (Role::User, "EmailForm", Value::Null),
         (Role::Assistant, "input", json!({ "field": field })),
         (Role::Assistant, "ui_engine_form", json!({ "fields": [field] })),
@@ -352,7 +352,7 @@ fn every_message_type() -> Conversation {
         (Role::Assistant, "debug", with_message("node __start__")),
         (Role::Assistant, "debug:success", with_message("saved")),
         (Role::Assistant, "debug:error", with_message("timeout")),
-        // This one comes as a bare string.
+        // This type is a plain string.
         (Role::Assistant, "info:primary", json!("A colleague has joined.")),
         (Role::Assistant, "info:danger", with_message("The upload failed.")),
         (Role::Assistant, "hologram", json!([1, 2, 3])),
@@ -421,7 +421,7 @@ fn rich_contents(image: &str) -> Vec<Content> {
     ]
 }
 
-/// One visitor who came back twice: past sessions and the current one.
+/// A visitor who returned twice: past sessions and the current one.
 fn visits() -> Conversation {
     let mut held = spoken(
         Channel::Website,
@@ -444,7 +444,7 @@ fn visits() -> Conversation {
     held
 }
 
-/// Voice notes with and without a transcript, and pictures from the person.
+/// Voice notes with and without a transcript, and pictures from the customer.
 fn voices() -> Conversation {
     let mut held = spoken(Channel::WhatsApp, &[("user", "Listen, please:")]);
     let recordings = [None, Some("My lamp is humming.".to_owned())];
@@ -470,7 +470,7 @@ fn voices() -> Conversation {
     held
 }
 
-/// The same short question through any channel.
+/// The same short question in any channel.
 fn by_channel(channel: Channel) -> Conversation {
     let mut held = spoken(
         channel,
@@ -488,7 +488,7 @@ fn spoken(channel: Channel, lines: &[(&str, &str)]) -> Conversation {
     Conversation { channel, messages: messages.collect(), ..Conversation::default() }
 }
 
-/// Returns a message that is sent on time.
+/// Returns a message at the regular time.
 pub(crate) fn said(role: Role, text: &str) -> Message {
     Message { created_at: Some(0), ..Message::text(role, text) }
 }
@@ -511,7 +511,7 @@ fn unknown(role: Role, kind: &str, data: Value) -> Message {
     }
 }
 
-/// Returns an answer for which the order was looked up.
+/// Returns a message that looks up an order with a tool.
 pub(crate) fn lookup(status: ToolStatus) -> Message {
     let id = format!("call_{}", status.word());
     Message {
@@ -536,7 +536,7 @@ pub(crate) fn lookup(status: ToolStatus) -> Message {
     }
 }
 
-/// Returns a person with an e-mail address and a phone number that nobody has.
+/// Returns a fictitious person.
 pub(crate) fn person(name: &str, email: &str, phone: &str) -> Contact {
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Contact { name: given(name), email: given(email), phone: given(phone), ..Contact::default() }

@@ -1,4 +1,4 @@
-//! The loopback server: one gate for all vendors, and what a test can see and do.
+//! The loopback server: authorization and limits of all vendors, and the controls for tests.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_error::ApiError;
 use crate::call::{Call, Meter, Twist, Write};
 use crate::chatbase_v1_people::People;
 use crate::chatbase_v2_sources::Sources;
@@ -30,7 +31,6 @@ use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
 use crate::limiter::{Allowance, Limiter};
 use crate::listener::Listener;
 use crate::message::{ApiRequest, Reply, percent_decoded, query_pairs};
-use crate::refusal::ApiError;
 use crate::transport;
 use crate::truth::Vendor;
 use crate::world::{Agent, Limits, ResetUnit, World};
@@ -39,13 +39,13 @@ use crate::{
     convocore_v3_writes, time,
 };
 
-/// How many requests the log remembers.
+/// The number of requests that the log keeps.
 const LOG_LENGTH: usize = 10_000;
 
-/// How long a stopping server waits for answers that are under way.
+/// How long a stopping server waits for responses in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The largest body that is read at all: more than any route takes, so that the routes refuse it.
+/// The largest body that is read: more than any route accepts, so that the routes reject it.
 const MOST_BODY: usize = 5 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
@@ -68,13 +68,13 @@ pub struct SeenRequest {
     pub path: String,
     /// The decoded query, in order.
     pub query: Vec<(String, String)>,
-    /// The status of the answer; none where there was no answer.
+    /// The status of the response; `None` if there was none.
     pub status: Option<u16>,
-    /// The size of the answer's body; 0 where it was sent in pieces.
+    /// The size of the response body; 0 if it was streamed.
     pub bytes: usize,
-    /// Whether an `Authorization` header came with it.
+    /// Whether it had an `Authorization` header.
     pub had_authorization: bool,
-    /// The agent that it names, whether there is one or not.
+    /// The agent id in the request, whether the agent exists or not.
     pub agent_id: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Sandbox {
         let stopped = CancellationToken::new();
         let shared = Arc::new(Shared::new(world, stopped.clone()));
         let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-        // Small answers must not wait for the client's delayed acknowledgements.
+        // Small responses must not wait for the client's delayed acknowledgements.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
@@ -105,7 +105,7 @@ impl Sandbox {
         Ok(Self { address, shared, stopped, server: Some(server) })
     }
 
-    /// Starts a server that only notes who knocks, for redirects and wrong hosts.
+    /// Starts a server that only records requests, for redirects and wrong hosts.
     pub async fn listener_of_everything() -> io::Result<Listener> {
         Listener::start().await
     }
@@ -120,14 +120,14 @@ impl Sandbox {
         lock(&self.shared.log).iter().cloned().collect()
     }
 
-    /// Returns the leads that were written into an agent of Convocore, as they were sent.
+    /// Returns the leads that were written to an agent of Convocore, as they were sent.
     pub fn leads(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |held| {
             lock(&held.written).leads.iter().map(|lead| lead.sent.clone()).collect()
         })
     }
 
-    /// Returns the sources that were written into an agent of Chatbase's second API, as they were
+    /// Returns the sources that were written to an agent of Chatbase's second API, as they were
     /// sent, in order.
     pub fn sources(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |held| lock(&held.sources).sent().to_vec())
@@ -141,12 +141,12 @@ impl Sandbox {
             .map_or_else(Vec::new, |held| chatbase_v1_people::contacts(&held.snapshot(), &lock(&held.people)))
     }
 
-    /// Returns how many messages were sent to the people behind an agent's conversations.
+    /// Returns how many messages were delivered to an agent's customers.
     pub fn delivered(&self, agent_id: &str) -> u64 {
         self.shared.agent(agent_id).map_or(0, |held| lock(&held.written).delivered)
     }
 
-    /// Returns how many bytes the bodies of all answers had.
+    /// Returns the total size of all response bodies.
     pub fn bytes_sent(&self) -> u64 {
         self.shared.bytes_sent.load(Ordering::Relaxed)
     }
@@ -161,7 +161,7 @@ impl Sandbox {
         self.shared.agent(agent_id).map_or(0, |held| held.exports.load(Ordering::Relaxed))
     }
 
-    /// Lets something go wrong, also while the server runs; returns whether the agent exists.
+    /// Adds a fault, also while the server runs; returns whether the agent exists.
     pub fn add_fault(&self, agent_id: &str, fault: Fault) -> bool {
         let Some(held) = self.shared.agent(agent_id) else {
             return false;
@@ -170,14 +170,14 @@ impl Sandbox {
         true
     }
 
-    /// Takes all faults of an agent away.
+    /// Removes all faults of an agent.
     pub fn clear_faults(&self, agent_id: &str) {
         if let Some(held) = self.shared.agent(agent_id) {
             lock(&held.faults).clear();
         }
     }
 
-    /// Changes an agent's conversations while the server runs; none where there is no such agent.
+    /// Changes an agent's conversations while the server runs; `None` if there is no such agent.
     pub fn update<R>(&self, agent_id: &str, change: impl FnOnce(&mut Dataset) -> R) -> Option<R> {
         let held = self.shared.agent(agent_id)?;
         Some(held.change(|agent| change(&mut agent.dataset)))
@@ -188,7 +188,7 @@ impl Sandbox {
         self.shared.agent(agent_id).map(AgentState::snapshot)
     }
 
-    /// Returns what an agent's export tells now, newest first.
+    /// Returns what a perfect export of an agent contains now, newest first.
     pub fn expected(&self, agent_id: &str) -> Vec<Expected> {
         let agent = self.agent(agent_id);
         agent.map_or_else(Vec::new, |agent| agent.expected().collect())
@@ -211,7 +211,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// What all requests share.
+/// The state shared by all requests.
 #[derive(Debug)]
 struct Shared {
     agents: Vec<AgentState>,
@@ -224,27 +224,27 @@ struct Shared {
     stopped: CancellationToken,
 }
 
-/// An agent and what happened to it.
+/// An agent and its state.
 #[derive(Debug)]
 struct AgentState {
     /// Never changed by a running server, so that they are found without a lock.
     vendor: Vendor,
     id: String,
-    /// Shared with answers under way, which keep seeing what they began with.
+    /// Shared with responses in flight, which keep the snapshot that they started with.
     agent: RwLock<Arc<Agent>>,
     faults: Mutex<Vec<Fault>>,
     requests: AtomicU64,
     exports: AtomicU64,
     billed: AtomicU64,
-    /// What was written into Convocore.
+    /// What was written to Convocore.
     written: Mutex<Written>,
-    /// Whom Chatbase's first API was told of.
+    /// The contacts written to Chatbase's first API.
     people: Mutex<People>,
-    /// What Chatbase's second API was told.
+    /// The sources written to Chatbase's second API.
     sources: Mutex<Sources>,
 }
 
-/// A request, who sends it, and what comes of it.
+/// A request with its headers and body.
 struct Incoming {
     request: ApiRequest,
     method: Method,
@@ -253,7 +253,7 @@ struct Incoming {
     key: Option<String>,
 }
 
-/// An answer and the way it travels.
+/// A response and how it is sent.
 struct Outcome {
     reply: Reply,
     transport: Transport,
@@ -285,7 +285,7 @@ impl AgentState {
         change(Arc::make_mut(&mut held))
     }
 
-    /// Answers what is written into the agent, and what is read of it again.
+    /// Answers requests that write to the agent or read what was written.
     fn written(&self, incoming: &Incoming, key: &str, twist: Twist) -> Option<Reply> {
         let segments = incoming.request.segments();
         let route = route_within(self.vendor, &segments)?;
@@ -320,7 +320,7 @@ impl AgentState {
         self.change(|agent| convocore_v3_writes::answer(write, agent, &mut lock(&self.written)))
     }
 
-    /// Counts a request, and returns what goes wrong with it.
+    /// Counts a request, and returns its fault if there is one.
     fn count(&self, is_export: bool) -> Option<FaultKind> {
         let nth_request = self.requests.fetch_add(1, Ordering::Relaxed);
         let nth_export = is_export.then(|| self.exports.fetch_add(1, Ordering::Relaxed));
@@ -332,7 +332,7 @@ impl AgentState {
 }
 
 impl Incoming {
-    /// Returns whether there are routes of this method at all, or this one for the rarer methods.
+    /// Returns whether the method is supported; the rarer methods only on their routes.
     fn is_answered(&self) -> bool {
         match (&self.method, self.request.vendor) {
             (&Method::GET, _) | (&Method::POST | &Method::PATCH, Vendor::ConvocoreV3) => true,
@@ -378,7 +378,7 @@ impl Shared {
         log.push_back(seen);
     }
 
-    /// Lets a request through the gate: key, faults, limits, then the vendor.
+    /// Checks key, faults and limits, then calls the vendor.
     fn answer(&self, incoming: &Incoming) -> Outcome {
         let vendor = incoming.request.vendor;
         if is_health_check(&incoming.request) {
@@ -434,7 +434,7 @@ impl Shared {
         }
     }
 
-    /// Answers what cannot be written.
+    /// Answers a write request that has no route.
     fn read(
         &self,
         incoming: &Incoming,
@@ -483,7 +483,7 @@ impl Shared {
             Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => {
                 limiter.admit(&format!("chatbase {key}"), limits.chatbase_requests, limits.chatbase_window)
             }
-            // Only exports are counted; other calls just look at the window.
+            // Only exports count against the window; other requests just report it.
             Vendor::ConvocoreV3 if is_metered(request) => {
                 limiter.admit(&format!("convocore {key}"), limits.convocore_requests_per_hour, ONE_HOUR)
             }
@@ -495,7 +495,7 @@ impl Shared {
         }
     }
 
-    /// Adds the headers of a request that is answered without being counted.
+    /// Adds the rate-limit headers of a request that does not count.
     fn with_window(&self, reply: Reply, vendor: Vendor, key: &str) -> Reply {
         let limits = &self.limits;
         let allowance = lock(&self.limiter).admit(
@@ -506,7 +506,7 @@ impl Shared {
         self.with_headers(reply, vendor, allowance)
     }
 
-    /// Adds the headers that Chatbase sends with every answer.
+    /// Adds the headers that Chatbase sends with every response.
     fn with_headers(&self, mut reply: Reply, vendor: Vendor, allowance: Allowance) -> Reply {
         if vendor == Vendor::ConvocoreV3 {
             return reply;
@@ -610,7 +610,7 @@ async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
     })
 }
 
-/// Chatbase names every answer, its refusals above all, so that its support can find them.
+/// Adds Chatbase's request id, which every response has, errors included.
 fn with_request_id(mut reply: Reply, vendor: Vendor) -> Reply {
     let has_one = reply.headers.iter().any(|(name, _)| *name == "x-request-id");
     if vendor != Vendor::ConvocoreV3 && !has_one {
@@ -627,7 +627,7 @@ fn root(vendor: Vendor) -> &'static str {
     }
 }
 
-/// Takes a request apart, if it lies below one of the vendors' roots.
+/// Parses a request, if its path is below the root of one of the vendors.
 fn api_request(path: &str, query: Vec<(String, String)>) -> Option<ApiRequest> {
     let vendors = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3];
     let (vendor, rest) = vendors.into_iter().find_map(|vendor| {
@@ -650,7 +650,7 @@ fn agent_id(request: &ApiRequest) -> Option<&str> {
     }
 }
 
-/// Returns the segments after the agent's id, where the path names an agent.
+/// Returns the segments after the agent's id, if the path names an agent.
 fn route_within<'a>(vendor: Vendor, segments: &'a [&'a str]) -> Option<&'a [&'a str]> {
     match (vendor, segments) {
         (Vendor::ChatbaseV1, ["chatbots", _, route @ ..])
@@ -659,7 +659,7 @@ fn route_within<'a>(vendor: Vendor, segments: &'a [&'a str]) -> Option<&'a [&'a 
     }
 }
 
-/// Returns whether the request asks for all of an agent's conversations.
+/// Returns whether the request exports or lists an agent's conversations.
 fn is_export(request: &ApiRequest) -> bool {
     matches!(
         request.segments()[..],
@@ -667,7 +667,7 @@ fn is_export(request: &ApiRequest) -> bool {
     )
 }
 
-/// Returns whether Convocore counts the request against the hour.
+/// Returns whether Convocore counts the request against the hourly limit.
 fn is_metered(request: &ApiRequest) -> bool {
     request.path.last().is_some_and(|last| last == "export")
 }
@@ -687,7 +687,7 @@ fn unknown_host_route(method: &Method, path: &str) -> Reply {
     Reply::json(StatusCode::NOT_FOUND, &error)
 }
 
-/// Locks, also after a panic elsewhere: a test that failed must not take others with it.
+/// Locks, also after a panic elsewhere: a failed test must not affect others.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

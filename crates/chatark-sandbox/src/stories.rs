@@ -242,7 +242,7 @@ fn visits() -> Vec<Conversation> {
     ]
 }
 
-/// A conversation while it is being told.
+/// A conversation under construction.
 struct Story(Conversation);
 
 fn story(title: &str, channel: Channel, status: Status) -> Story {
@@ -273,7 +273,7 @@ impl Story {
         self.say(said(Role::Assistant, text))
     }
 
-    /// Looks the order up before the next answer, in a message of its own.
+    /// Looks up the order with a tool, in a message of its own.
     fn looked_up(self, status: ToolStatus) -> Self {
         self.say(lookup(status))
     }

@@ -1,4 +1,4 @@
-//! The server answers what the vendors' documentation and clients say.
+//! The server answers as the vendors' documentation and clients describe.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -105,7 +105,7 @@ fn expected_ids(expected: &[Expected]) -> Vec<String> {
     expected.iter().map(|held| held.id.clone()).collect()
 }
 
-/// Follows the second API's cursors to the end.
+/// Follows the cursors of Chatbase's second API to the end.
 async fn export_v2(sandbox: &Sandbox, query: &str) -> Vec<Value> {
     let mut held = Vec::new();
     let mut cursor = String::new();
@@ -122,7 +122,7 @@ async fn export_v2(sandbox: &Sandbox, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn keys_are_asked_for_in_the_vendors_words() {
+async fn a_missing_or_wrong_key_gets_the_vendors_error() {
     let sandbox = sample().await;
     let agents = format!("/agents/{}", World::CHATBASE_V2_AGENT);
     for (vendor, path, key, expected) in [
@@ -164,7 +164,7 @@ async fn keys_are_asked_for_in_the_vendors_words() {
 }
 
 #[tokio::test]
-async fn the_second_api_pages_through_everything_once() {
+async fn chatbase_v2_pages_through_everything_once() {
     let sandbox = sample().await;
     let expected = sandbox.expected(World::CHATBASE_V2_AGENT);
     let exported = export_v2(&sandbox, "limit=7").await;
@@ -207,7 +207,7 @@ fn check_v2(wire: &Value, expected: &Expected) {
 }
 
 #[tokio::test]
-async fn the_second_api_filters() {
+async fn chatbase_v2_filters() {
     let sandbox = sample().await;
     let all = export_v2(&sandbox, "").await;
     let middle = &all[20];
@@ -235,7 +235,7 @@ async fn the_second_api_filters() {
 }
 
 #[tokio::test]
-async fn the_second_api_refuses_what_it_should() {
+async fn chatbase_v2_refuses_invalid_requests() {
     let sandbox = sample().await;
     for (query, code) in [
         ("limit=21", "VALIDATION_INVALID_BODY"),
@@ -259,7 +259,7 @@ async fn the_second_api_refuses_what_it_should() {
 }
 
 #[tokio::test]
-async fn an_old_deployment_ignores_what_it_does_not_know() {
+async fn an_old_deployment_ignores_newer_parameters() {
     let mut world = World::sample();
     world.agents[1].deployment = Deployment::Old;
     let sandbox = Sandbox::start(world).await.unwrap();
@@ -270,7 +270,7 @@ async fn an_old_deployment_ignores_what_it_does_not_know() {
 }
 
 #[tokio::test]
-async fn a_users_conversations_and_their_messages() {
+async fn a_users_conversations_and_their_messages_are_listed() {
     let sandbox = sample().await;
     let mut held = Vec::new();
     let mut query = "?limit=2".to_owned();
@@ -306,7 +306,7 @@ async fn a_users_conversations_and_their_messages() {
 }
 
 #[tokio::test]
-async fn the_first_api_pages_by_offset() {
+async fn chatbase_v1_pages_by_offset() {
     let sandbox = sample().await;
     let expected = sandbox.expected(World::CHATBASE_V1_AGENT);
     let mut held = Vec::new();
@@ -347,7 +347,7 @@ async fn the_first_api_pages_by_offset() {
 }
 
 #[tokio::test]
-async fn convocore_pages_and_skips_the_silent() {
+async fn convocore_pages_omit_conversations_without_a_customer() {
     let sandbox = sample().await;
     let expected = sandbox.expected(World::CONVOCORE_AGENT);
     let agent = sandbox.agent(World::CONVOCORE_AGENT).unwrap();
@@ -414,7 +414,7 @@ async fn convocore_selects_windows_and_ids() {
     assert_eq!(ids(&page["data"], "/metadata/convo/id"), in_window);
     assert_eq!(page["mode"], "paginated");
 
-    // A repeated key is read once, which is how the vendor's own tool loses conversations.
+    // Only the first of several keys is read: this is how the vendor's own tool loses conversations.
     let [one, two] = [&expected[1].id, &expected[2].id].map(|id| id.replace('+', "%2B"));
     let comma = v3(&sandbox, &format!("/convos/export?convoIds={one},{two}")).await.json();
     assert_eq!(ids(&comma["data"], "/metadata/convo/id"), [expected[1].id.clone(), expected[2].id.clone()]);
@@ -439,7 +439,7 @@ async fn convocore_selects_windows_and_ids() {
 }
 
 #[tokio::test]
-async fn convocore_once_sent_everything_at_once() {
+async fn convocore_one_array_sends_everything() {
     let mut world = World::sample();
     world.agents[2].generation = Generation::OneArray;
     let sandbox = Sandbox::start(world).await.unwrap();
@@ -456,7 +456,7 @@ async fn convocore_once_sent_everything_at_once() {
 }
 
 #[tokio::test]
-async fn limits_are_kept_and_told() {
+async fn limits_are_enforced_and_reported() {
     let mut world = World::sample();
     world.limits = Limits {
         chatbase_requests: 2,
@@ -487,7 +487,7 @@ async fn limits_are_kept_and_told() {
 }
 
 #[tokio::test]
-async fn generated_data_weighs_what_real_data_weighs() {
+async fn generated_data_has_realistic_sizes() {
     let settings = Generated { conversations: 400, ..Generated::default() };
     let sandbox = with_generated(Vendor::ChatbaseV2, settings).await;
     let exported = export_v2(&sandbox, "").await;
@@ -501,7 +501,7 @@ async fn generated_data_weighs_what_real_data_weighs() {
 }
 
 #[tokio::test]
-async fn faults_speak_the_vendors_language() {
+async fn faults_use_the_vendors_error_format() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
@@ -542,7 +542,7 @@ async fn faults_speak_the_vendors_language() {
 }
 
 #[tokio::test]
-async fn faults_spoil_bodies() {
+async fn faults_change_bodies() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
     let key = Some(World::CHATBASE_KEY);
@@ -569,7 +569,7 @@ async fn faults_spoil_bodies() {
 }
 
 #[tokio::test]
-async fn faults_bend_the_paging() {
+async fn faults_change_the_paging() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
     sandbox.add_fault(agent, Fault::at(0, FaultKind::HasMoreNullCursor));
@@ -604,7 +604,7 @@ async fn faults_bend_the_paging() {
 }
 
 #[tokio::test]
-async fn a_hanging_answer_ends_with_the_server() {
+async fn a_hanging_response_ends_when_the_server_stops() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
     sandbox.add_fault(agent, Fault::from(0, FaultKind::Hang).on_any_route());
@@ -618,7 +618,7 @@ async fn a_hanging_answer_ends_with_the_server() {
 }
 
 #[tokio::test]
-async fn a_test_may_bring_its_own_data() {
+async fn tests_can_use_their_own_data() {
     let own = Conversation {
         id: "own".to_owned(),
         channel: Channel::Api,
@@ -642,7 +642,7 @@ async fn a_test_may_bring_its_own_data() {
 }
 
 #[tokio::test]
-async fn the_listener_notes_who_brings_a_key() {
+async fn the_listener_records_keys() {
     let listener = Sandbox::listener_of_everything().await.unwrap();
     reqwest::get(listener.url()).await.unwrap();
     assert_eq!(listener.request_count(), 1);
@@ -653,7 +653,7 @@ async fn the_listener_notes_who_brings_a_key() {
 }
 
 #[test]
-fn samples_are_rich_enough() {
+fn the_sample_covers_all_features() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let held: Vec<Conversation> = Dataset::sample(vendor).iter().collect();
         assert!((48..=64).contains(&held.len()), "{vendor:?}: {}", held.len());
@@ -666,7 +666,7 @@ fn samples_are_rich_enough() {
     }
 }
 
-/// Writes into the sample agent of Convocore.
+/// Writes to the sample agent of Convocore.
 async fn write(sandbox: &Sandbox, method: Method, rest: &str, body: &Value) -> (u16, Value) {
     let path = format!("/agents/{}{rest}", World::CONVOCORE_AGENT);
     let url = format!("{}{path}", sandbox.base_url(Vendor::ConvocoreV3));
@@ -687,7 +687,7 @@ fn turns(texts: &[(&str, &str, i64)]) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversation_that_was_written_is_exported() {
+async fn a_written_conversation_is_exported() {
     let sandbox = Sandbox::start(World::sample()).await.unwrap();
     let light = json!({"conversation": {"ts": 1_780_000_000, "userName": "Ada", "tags": ["migrated"]}});
     let (status, created) = write(&sandbox, Method::POST, "/convos", &light).await;
@@ -731,7 +731,7 @@ async fn a_conversation_that_was_written_is_exported() {
 }
 
 #[tokio::test]
-async fn created_conversations_may_be_out_of_reach() {
+async fn created_conversations_can_answer_404() {
     let mut world = World::sample();
     for agent in &mut world.agents {
         agent.writes = Writes::CreatedAnswers404;
@@ -747,7 +747,7 @@ async fn created_conversations_may_be_out_of_reach() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_refused() {
+async fn invalid_writes_are_refused() {
     let sandbox = Sandbox::start(World::sample()).await.unwrap();
     let id = sandbox.expected(World::CONVOCORE_AGENT)[0].id.clone();
     let messages = format!("/convos/{id}/messages");
@@ -818,7 +818,7 @@ fn user(email: &str) -> Value {
 }
 
 #[tokio::test]
-async fn convocore_lists_what_was_said_thinly() {
+async fn convocore_lists_conversations_without_turns() {
     let message = |role, text: &str, at| Message { created_at: Some(at), ..Message::text(role, text) };
     let spoken = Conversation {
         id: "spoken".to_owned(),
@@ -870,7 +870,7 @@ async fn convocore_lists_what_was_said_thinly() {
 }
 
 #[tokio::test]
-async fn convocores_list_is_paged_by_cursor_alone() {
+async fn convocore_lists_are_paged_by_cursor_only() {
     let sandbox = sample().await;
     let agent = sandbox.agent(World::CONVOCORE_AGENT).unwrap();
     let spoken = agent.dataset.iter().filter(|held| !held.messages.is_empty());
@@ -903,7 +903,7 @@ async fn convocores_list_is_paged_by_cursor_alone() {
 }
 
 #[tokio::test]
-async fn leads_that_were_written_into_convocore_are_listed() {
+async fn written_leads_are_listed() {
     let sandbox = sample().await;
     let lead = json!({
         "userEmail": "ada@example.com", "userName": "Ada", "userPhone": "+49 30 23125 001", "userAddress": "Graz",
@@ -946,7 +946,7 @@ async fn leads_that_were_written_into_convocore_are_listed() {
 }
 
 #[tokio::test]
-async fn sources_are_written_and_read_again() {
+async fn sources_can_be_written_and_read_back() {
     let sandbox = sample().await;
     let path = sources_path();
     let text = json!({"type": "text", "name": "Shipping", "content": "We ship on Mondays."});
@@ -1028,7 +1028,7 @@ async fn sources_have_limits() {
     }
     let broken = try_post(&sandbox, Vendor::ChatbaseV2, Method::POST, &path, "{".to_owned()).await.unwrap();
     assert_eq!((broken.status, &broken.json()["error"]["code"]), (400, &json!("VALIDATION_INVALID_JSON")));
-    // Two bytes a letter, and the longest that is taken.
+    // The longest accepted content, with two bytes per character.
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &text(1_048_576)).await.status, 201);
     let mut most = with("questions", json!(vec!["?"; 50]));
     most["name"] = json!("ä".repeat(100));
@@ -1089,7 +1089,7 @@ async fn contacts_are_paged_by_number() {
 }
 
 #[tokio::test]
-async fn contacts_are_written_and_stripped() {
+async fn written_contacts_lose_unknown_fields() {
     let mut world = World::sample();
     world.agents[0].attributes = vec!["company".to_owned()];
     let sandbox = Sandbox::start(world).await.unwrap();
@@ -1122,15 +1122,15 @@ async fn contacts_are_written_and_stripped() {
 }
 
 #[tokio::test]
-async fn contacts_are_refused_all_together() {
+async fn one_invalid_contact_refuses_all() {
     let sandbox = sample().await;
     let path = contacts_path();
     let new = json!({"email": "new@example.com", "external_id": "new"});
     for (second, field) in [
-        // A contact of the world has it.
+        // An existing contact has the address.
         (json!({"email": "jonas.weber@example.com"}), "email"),
         (json!({"external_id": "shop-customer-1017"}), "external_id"),
-        // The first of the call has it.
+        // The first contact of the request has the address.
         (json!({"email": "new@example.com"}), "email"),
     ] {
         let refused = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": [new, second]})).await;
@@ -1159,7 +1159,7 @@ async fn contacts_are_refused_all_together() {
 }
 
 #[tokio::test]
-async fn the_first_api_tells_leads_as_they_were_seen() {
+async fn chatbase_v1_lists_leads_as_observed() {
     let sandbox = sample().await;
     let all = v1_leads(&sandbox, "").await.json();
     let data = &all["collectedCustomers"]["data"];
@@ -1211,7 +1211,7 @@ async fn the_first_api_tells_leads_as_they_were_seen() {
 }
 
 #[tokio::test]
-async fn the_first_api_tells_leads_as_documented() {
+async fn chatbase_v1_lists_leads_as_documented() {
     let mut world = World::sample();
     world.agents[0].leads_shape = LeadsShape::Documented;
     world.agents[0].leads = vec![
@@ -1228,7 +1228,7 @@ async fn the_first_api_tells_leads_as_documented() {
 }
 
 #[tokio::test]
-async fn work_may_be_done_and_its_answer_lost() {
+async fn a_write_can_succeed_behind_a_502() {
     let sandbox = sample().await;
     let spoiling = [
         FaultKind::DoneAnd502,
@@ -1278,7 +1278,7 @@ async fn work_may_be_done_and_its_answer_lost() {
 }
 
 #[tokio::test]
-async fn work_may_be_done_without_an_answer() {
+async fn a_write_can_succeed_without_a_response() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
     sandbox.add_fault(agent, Fault::at(0, FaultKind::Hang).on_any_route());
@@ -1291,7 +1291,7 @@ async fn work_may_be_done_without_an_answer() {
 }
 
 #[tokio::test]
-async fn faults_bend_the_lists_of_people_and_sources() {
+async fn faults_change_the_paging_of_people_and_sources() {
     let sandbox = sample().await;
     let (first, second) = (World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT);
     sandbox.add_fault(first, Fault::times(0, 2, FaultKind::EmptyPage).on_any_route());
@@ -1321,7 +1321,7 @@ async fn faults_bend_the_lists_of_people_and_sources() {
 }
 
 #[tokio::test]
-async fn what_is_not_written_has_no_route() {
+async fn unsupported_writes_have_no_route() {
     let sandbox = sample().await;
     let (contacts, sources) = (contacts_path(), sources_path());
     let agent = format!("/agents/{}", World::CONVOCORE_AGENT);

@@ -1,4 +1,4 @@
-//! The ways in which the vendors write and read times.
+//! The time formats of the vendors.
 
 use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 
@@ -7,7 +7,7 @@ use crate::world::Zone;
 /// Seconds from the start of a day to its last second.
 const LAST_SECOND_OF_DAY: i64 = 86_399;
 
-/// A number of epoch seconds above this is taken for milliseconds.
+/// A number above this is read as milliseconds, not as seconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// Returns an instant as `2026-09-21T14:13:20.000Z`.

@@ -1,4 +1,4 @@
-//! How answers travel: whole, in pieces, cut, or slowly.
+//! How responses are sent: whole, in chunks, truncated, or slowly.
 
 use std::io;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use futures_util::{Stream, StreamExt, stream};
 use crate::fault::Transport;
 use crate::message::{Reply, ReplyBody};
 
-/// How long a cut answer's first half gets to arrive before the connection closes.
+/// The time for the first half of a truncated response to arrive before the connection closes.
 const TIME_TO_ARRIVE: Duration = Duration::from_millis(20);
 
-/// Turns an answer into HTTP; fails on headers that are not valid.
+/// Converts a response to HTTP; fails on invalid headers.
 pub(crate) fn response(reply: Reply, transport: Transport) -> Result<Response, axum::http::Error> {
     let reply = match transport {
         Transport::Usual => reply,
@@ -40,7 +40,7 @@ pub(crate) fn response(reply: Reply, transport: Transport) -> Result<Response, a
     }
 }
 
-/// Sends the first half, then closes the connection by failing.
+/// Sends the first half, then fails, which closes the connection.
 fn cut(body: &Bytes) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     let half = body.slice(..body.len() / 2);
     let end = stream::once(async {

@@ -1,4 +1,4 @@
-//! Vendor-neutral conversations: what really happened, whichever vendor is asked about it.
+//! Vendor-neutral conversations: the data behind all vendors' APIs.
 
 use serde_json::Value;
 
@@ -13,63 +13,63 @@ pub enum Vendor {
     ConvocoreV3,
 }
 
-/// A conversation as a faithful archive must hold it, before any vendor leaves something out.
+/// A complete conversation, before a vendor's API omits anything.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conversation {
     /// The vendor's id, which is unique within one agent.
     pub id: String,
-    /// The title that the vendor made up for it.
+    /// The title that the vendor generated.
     pub title: Option<String>,
-    /// Where the person wrote.
+    /// Where the customer wrote.
     pub channel: Channel,
-    /// How far the conversation has come.
+    /// The status of the conversation.
     pub status: Option<Status>,
     /// When it began, in epoch seconds (UTC).
     pub created_at: i64,
-    /// When the last thing happened in it, in epoch seconds (UTC).
+    /// When it last changed, in epoch seconds (UTC).
     pub updated_at: i64,
-    /// Who wrote.
+    /// The customer.
     pub contact: Contact,
     /// The labels that the team put on it.
     pub tags: Vec<String>,
-    /// What the team noted about it.
+    /// The team's notes.
     pub notes: Option<String>,
-    /// What the person thought of the whole conversation.
+    /// The customer's feedback on the whole conversation.
     pub feedback: Option<Feedback>,
-    /// The two-letter country of the person.
+    /// The customer's country, in two letters.
     pub country: Option<String>,
     /// How many leading messages belong to each past session, oldest session first.
     ///
     /// The messages after them belong to the current session.
     pub past_sessions: Vec<usize>,
-    /// What was said, oldest first.
+    /// The messages, oldest first.
     pub messages: Vec<Message>,
-    /// Whether the vendor writes this conversation in all the spellings that it is known for
-    /// instead of its usual one: times, roles, sources and optional keys vary.
+    /// Whether the conversation is written in all known variants of the vendor's format: times,
+    /// roles, sources and optional keys vary.
     pub varied: bool,
 }
 
 /// One message of a conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
-    /// The vendor's id, where it gives one.
+    /// The vendor's id, if there is one.
     pub id: Option<String>,
-    /// Who speaks.
+    /// The role of the author.
     pub role: Role,
     /// When it was sent, in epoch seconds (UTC).
     pub created_at: Option<i64>,
-    /// What it holds, in order.
+    /// The contents, in order.
     pub content: Vec<Content>,
-    /// What the person thought of this answer.
+    /// The customer's feedback on this message.
     pub feedback: Option<Feedback>,
-    /// How sure the assistant was, from 0 to 1.
+    /// The assistant's confidence, from 0 to 1.
     pub score: Option<f64>,
 }
 
 /// One piece of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// What somebody wrote or read.
+    /// Text.
     Text(String),
     /// The assistant calls a tool.
     ToolCall {
@@ -80,7 +80,7 @@ pub enum Content {
         /// The tool's arguments.
         input: Value,
     },
-    /// What came of a tool call.
+    /// The result of a tool call.
     ToolResult {
         /// The call's id.
         id: String,
@@ -114,7 +114,7 @@ pub enum Content {
     Audio {
         /// Where the recording is.
         url: String,
-        /// What was said, where it was transcribed.
+        /// The transcript, if there is one.
         transcript: Option<String>,
     },
     /// A card with a picture and buttons.
@@ -132,7 +132,7 @@ pub enum Content {
     Form {
         /// The form's heading.
         title: Option<String>,
-        /// The fields in order: label, and value where it was filled in.
+        /// The fields in order: label, and value if it was filled in.
         fields: Vec<(String, Option<String>)>,
     },
     /// A notice that the chat window shows, such as `success`.
@@ -147,12 +147,12 @@ pub enum Content {
         /// The vendor's name for it.
         kind: String,
     },
-    /// A line of the assistant's own trace.
+    /// A line of the assistant's trace.
     Debug {
         /// What it says.
         text: String,
     },
-    /// Something that only this vendor knows.
+    /// A content type that only this vendor has.
     Unknown {
         /// The vendor's name for it.
         kind: String,
@@ -161,10 +161,10 @@ pub enum Content {
     },
 }
 
-/// Who speaks.
+/// The role of an author.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Role {
-    /// The person.
+    /// The customer.
     #[default]
     User,
     /// The chatbot.
@@ -175,7 +175,7 @@ pub enum Role {
     System,
 }
 
-/// How far a conversation has come.
+/// The status of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// The chatbot is answering.
@@ -184,11 +184,11 @@ pub enum Status {
     Ended,
     /// A human agent answers.
     TakenOver,
-    /// The chatbot is silent, the person may still write.
+    /// The chatbot is silent; the customer may still write.
     Paused,
 }
 
-/// What a person thought of an answer or a conversation.
+/// A customer's feedback on a message or a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feedback {
     /// Thumbs up.
@@ -206,7 +206,7 @@ pub enum ToolStatus {
     Error,
     /// It has not returned yet.
     Pending,
-    /// Nobody waited for it.
+    /// Nothing waited for it.
     Ignored,
 }
 
@@ -222,10 +222,10 @@ impl ToolStatus {
     }
 }
 
-/// Who wrote, as far as it is known.
+/// The customer, as far as known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contact {
-    /// The id that the shop's own system gave.
+    /// The id in the shop's own system.
     pub id: Option<String>,
     /// The full name.
     pub name: Option<String>,
@@ -241,12 +241,12 @@ pub struct Contact {
     pub website: Option<String>,
 }
 
-/// Somebody whom an agent knows by name or address: a lead that it collected, or a contact of the shop.
+/// A person in a list of the vendor: a lead that the chatbot collected, or a contact of the shop.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Person {
-    /// The vendor's id; a lead's is a number, written out.
+    /// The vendor's id; for a lead, a number as text.
     pub id: String,
-    /// The id that the shop's own system gave.
+    /// The id in the shop's own system.
     pub external_id: Option<String>,
     /// The full name.
     pub name: Option<String>,
@@ -256,11 +256,11 @@ pub struct Person {
     pub phone: Option<String>,
     /// The company.
     pub company: Option<String>,
-    /// Since when the person is known, in epoch seconds (UTC).
+    /// When the person was added, in epoch seconds (UTC).
     pub created_at: i64,
 }
 
-/// Where a person wrote, as finely as any of the vendors tells it.
+/// Where a customer wrote, in the finest distinction of any vendor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// The chat bubble of a website.
@@ -278,7 +278,7 @@ pub enum Channel {
     Search,
     /// The vendor's API.
     Api,
-    /// The vendor's dashboard, where the team tries things.
+    /// The playground of the vendor's dashboard.
     Playground,
     /// The dashboard's preview of an action.
     ActionPreview,
@@ -324,14 +324,14 @@ pub enum Channel {
     GoogleBusiness,
     /// Zoho.
     Zoho,
-    /// The vendor says that it does not know.
+    /// The vendor says "unspecified".
     Unspecified,
     /// The vendor says nothing.
     Missing,
 }
 
 impl Channel {
-    /// Returns the display name that Chatbase writes, or none where it writes `null`.
+    /// Returns Chatbase's display name; `None` if it writes `null`.
     pub const fn chatbase_name(self) -> Option<&'static str> {
         Some(match self {
             Self::Website => "Widget or Iframe",
@@ -365,7 +365,7 @@ impl Channel {
         })
     }
 
-    /// Returns the origin that Convocore writes, or none where it leaves the key out.
+    /// Returns Convocore's origin; `None` if it omits the key.
     pub const fn convocore_name(self) -> Option<&'static str> {
         Some(match self {
             Self::Website => "web-chat",
@@ -401,7 +401,7 @@ impl Channel {
         })
     }
 
-    /// Returns the word for this channel that all vendors' names come down to.
+    /// Returns the word of the model for this channel.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Website
@@ -432,7 +432,7 @@ impl Channel {
 }
 
 impl Conversation {
-    /// Returns whether a person wrote anything in it.
+    /// Returns whether the customer wrote anything.
     pub fn has_user_message(&self) -> bool {
         self.messages.iter().any(Message::is_human)
     }
@@ -444,7 +444,7 @@ impl Message {
         Self { role, content: vec![Content::Text(text.into())], ..Self::default() }
     }
 
-    /// Returns whether a person wrote it, control messages aside.
+    /// Returns whether the customer wrote it; control messages do not count.
     pub fn is_human(&self) -> bool {
         let only_events = !self.content.is_empty()
             && self.content.iter().all(|content| matches!(content, Content::Event { .. }));

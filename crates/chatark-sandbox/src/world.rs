@@ -1,4 +1,4 @@
-//! The agents that exist, their keys and the vendors' limits.
+//! The simulated agents, their keys and the vendors' limits.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::truth::{Person, Vendor};
 pub struct World {
     /// The agents of all accounts.
     pub agents: Vec<Agent>,
-    /// What the vendors allow.
+    /// The vendors' limits.
     pub limits: Limits,
-    /// How long every answer takes at least.
+    /// The minimum latency of every response.
     pub latency: Option<Duration>,
 }
 
@@ -31,55 +31,55 @@ pub struct Agent {
     pub key: String,
     /// The conversations that it holds.
     pub dataset: Dataset,
-    /// Which of Convocore's exports the account has.
+    /// The generation of Convocore's export.
     pub generation: Generation,
     /// The time zone of Convocore's English times.
     pub zone: Zone,
-    /// What Chatbase's second API makes of the export's parameters.
+    /// How Chatbase's second API handles the export's parameters.
     pub deployment: Deployment,
-    /// What becomes of conversations that are created in Convocore.
+    /// How Convocore handles conversations that a client created.
     pub writes: Writes,
-    /// The leads that it collected, in any order; Chatbase's first API alone tells them.
+    /// The leads that it collected, in any order; only Chatbase's first API has them.
     pub leads: Vec<Person>,
-    /// The contacts of the shop; Chatbase's first API alone tells them.
+    /// The contacts of the shop; only Chatbase's first API has them.
     pub contacts: Vec<Person>,
-    /// The names of the custom attributes that contacts may have when they are written.
+    /// The names of the custom attributes that written contacts may have.
     pub attributes: Vec<String>,
-    /// The shape in which Chatbase's first API tells the leads.
+    /// The shape of leads in Chatbase's first API.
     pub leads_shape: LeadsShape,
 }
 
-/// The shape in which Chatbase's first API tells leads.
+/// The shape of leads in Chatbase's first API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LeadsShape {
-    /// An array, with ids such as `lead_123`, as the documentation has it.
+    /// An array, with ids such as `lead_123`, as documented.
     Documented,
-    /// An object with `data`, with numbers for ids, as a working client found it in April 2026.
+    /// An object with `data` and numeric ids, as a working client saw it in April 2026.
     #[default]
     Seen,
 }
 
-/// What a deployment of Chatbase's second API makes of the export's newer parameters.
+/// How a deployment of Chatbase's second API handles the export's newer parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Deployment {
-    /// It honours all of them.
+    /// It supports all of them.
     #[default]
     Current,
     /// It ignores `startDate`, `endDate`, `conversationId`, `include` and `source`.
     Old,
-    /// It honours `include` and the dates, and ignores `conversationId`.
+    /// It supports `include` and the dates, and ignores `conversationId`.
     IgnoresId,
-    /// It refuses a cursor that was given under another `include`.
+    /// It refuses a cursor from a request with another `include`.
     StrictCursors,
 }
 
-/// What becomes of conversations that are created in Convocore.
+/// How Convocore handles conversations that a client created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Writes {
     /// They can be read and changed.
     #[default]
     Work,
-    /// They are listed and answer 404 under their own id, as published in July and August 2026.
+    /// They are listed but answer 404 under their own id, as published in July and August 2026.
     CreatedAnswers404,
 }
 
@@ -88,7 +88,7 @@ pub enum Writes {
 pub enum Generation {
     /// All conversations in one array, whatever the parameters say.
     OneArray,
-    /// Pages with a cursor, without conversations in which no person wrote.
+    /// Pages with a cursor, without conversations in which no customer wrote.
     #[default]
     Paged,
 }
@@ -96,25 +96,25 @@ pub enum Generation {
 /// A time zone with a fixed rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Zone {
-    /// Universal time.
+    /// UTC.
     #[default]
     Utc,
     /// Europe/Berlin by the rule in force since 1996.
     Berlin,
 }
 
-/// What the vendors allow per key.
+/// The vendors' limits per key.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How many requests Chatbase answers within its window.
+    /// The number of requests in Chatbase's window.
     pub chatbase_requests: usize,
     /// The length of Chatbase's sliding window.
     pub chatbase_window: Duration,
     /// The unit of Chatbase's `X-RateLimit-Reset`.
     pub reset_unit: ResetUnit,
-    /// How many exports Convocore answers per hour.
+    /// Convocore's exports per hour.
     pub convocore_requests_per_hour: usize,
-    /// How many sessions Convocore's export includes per billing period.
+    /// The sessions that Convocore includes per billing period.
     pub convocore_included_quota: u64,
 }
 
@@ -151,7 +151,7 @@ impl World {
     /// The key of the sample Convocore account.
     pub const CONVOCORE_KEY: &'static str = "sandbox-convocore-key";
 
-    /// Returns a small shop with one agent per vendor, curated conversations, and people in the first of them.
+    /// Returns a small shop with one agent per vendor and sample conversations; the first agent has people too.
     pub fn sample() -> Self {
         let agent = |vendor, id, name, key| Agent::new(vendor, id, key, Dataset::sample(vendor)).named(name);
         let old_shop = Agent {
@@ -166,7 +166,7 @@ impl World {
         ])
     }
 
-    /// Returns a world of these agents with the usual limits.
+    /// Returns a world of these agents with default limits.
     pub fn of(agents: Vec<Agent>) -> Self {
         Self { agents, ..Self::default() }
     }
@@ -200,7 +200,7 @@ impl Agent {
         self
     }
 
-    /// Walks through what this agent's export tells, newest first.
+    /// Iterates over what a perfect export of this agent contains, newest first.
     pub fn expected(&self) -> impl Iterator<Item = Expected> + '_ {
         self.dataset
             .iter()
@@ -208,7 +208,7 @@ impl Agent {
             .map(|conversation| conversation.expected_from(self.vendor))
     }
 
-    /// Returns whether the export leaves out conversations in which no person wrote.
+    /// Returns whether the export omits conversations in which no customer wrote.
     pub(crate) fn skips_silent(&self) -> bool {
         self.vendor == Vendor::ConvocoreV3 && self.generation == Generation::Paged
     }

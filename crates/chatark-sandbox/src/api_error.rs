@@ -1,4 +1,4 @@
-//! The vendors' own words for saying no.
+//! The error responses of each vendor.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::message::Reply;
 use crate::truth::Vendor;
 
-/// A reason to refuse a request that every vendor has words for.
+/// An error that every vendor has a response for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ApiError {
     MissingKey,
@@ -21,7 +21,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// Returns the answer in the vendor's words.
+    /// Returns the vendor's response.
     pub(crate) fn reply(self, vendor: Vendor) -> Reply {
         let status = self.status();
         let body = match vendor {
