@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 const AGENT: &str = "benchAgent01";
-/// An agent of Convocore that is written into.
+/// The Convocore agent that is the target of migrations.
 const INTO: &str = "benchAgent02";
 const KEY: &str = "bench-key";
 
@@ -39,39 +39,39 @@ struct Scenario {
     vendor: Vendor,
     generation: Generation,
     conversations: usize,
-    /// How long the vendor takes for each answer, and how many requests it allows in ten seconds.
+    /// The vendor's latency, and its limit of requests per ten seconds.
     latency: Duration,
     limit: usize,
     arguments: &'static [&'static str],
     goals: &'static [Goal],
-    /// Commands that are measured afterwards, over the same archive.
+    /// Commands to measure afterwards, on the same archive.
     then: &'static [(&'static [&'static str], &'static [Goal])],
 }
 
-/// What a figure is asked to be at most.
+/// The goal for a figure.
 #[derive(Clone, Copy)]
 enum Goal {
     Seconds(f64),
-    /// Times the download of the same answers, one after another.
+    /// A multiple of the time to download the same responses one by one.
     TimesDownload(f64),
-    /// Times downloading the same answers and parsing them once with `serde_json`.
+    /// A multiple of the time to download the same responses and parse them once with `serde_json`.
     TimesDownloadAndParse(f64),
-    /// Times what the rate limit alone takes for the pages that there are.
+    /// A multiple of the time that the rate limit requires for this number of pages.
     TimesLimit(f64),
-    /// Seconds more than the scenario before.
+    /// Seconds more than the previous scenario.
     SecondsMore(f64),
     PeakMebibytes(f64),
-    /// Of the bytes of the first pull.
+    /// A share of the bytes of the first pull.
     ShareOfBytes(f64),
-    /// At least so many megabytes of files in a second.
+    /// At least this many megabytes of files per second.
     MegabytesOfOutput(f64),
-    /// Of the requests that were made.
+    /// A share of the requests.
     ShareRefused(f64),
-    /// As much memory as the scenario before, within a share of it.
+    /// The memory of the previous scenario, within a share of it.
     PeakAsBefore(f64),
 }
 
-/// What a row is held against.
+/// The reference for a row.
 #[derive(Default)]
 struct Floors {
     download: f64,
@@ -291,7 +291,7 @@ fn print(name: &str, figures: &Figures, floors: &Floors, goals: &[Goal]) {
 }
 
 impl Goal {
-    /// Says what a figure is, what it was asked to be, and whether it is.
+    /// Prints a figure, its goal, and whether the goal is met.
     fn held_against(self, figures: &Figures, floors: &Floors) -> String {
         let (found, asked, unit) = match self {
             Self::Seconds(asked) => (figures.wall, asked, " s"),
@@ -392,7 +392,7 @@ fn write_config(folder: &Path, sandbox: &Sandbox, scenario: &Scenario) {
     std::fs::write(folder.join("config.toml"), text).unwrap();
 }
 
-/// Runs the binary and watches its peak memory and its processor time until it ends.
+/// Runs the binary and measures its peak memory and CPU time.
 fn measure(binary: &Path, folder: &Path, arguments: &[&str]) -> Measured {
     let started = Instant::now();
     let mut child = Command::new(binary)
@@ -426,7 +426,7 @@ fn peak(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Linux counts processor time in hundredths of a second.
+/// Linux counts CPU time in hundredths of a second.
 fn processor_time(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

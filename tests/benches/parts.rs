@@ -1,4 +1,4 @@
-//! Measures the parts that a pull and an export are made of, each alone, over conversations of the sandbox.
+//! Measures the components of a pull and an export, each alone, with conversations of the sandbox.
 //!
 //! ```console
 //! $ cargo bench -p chatark-tests --bench parts

@@ -4,7 +4,7 @@
 #   pip install openai slack-export-viewer
 #   tests/checks/migrate.sh
 #
-# Not part of the gate, since it installs Python packages. What it found last is in docs/checks.md.
+# Not part of CI, because it installs Python packages. Its last result is in docs/checks.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --quiet -p chatark-cli

@@ -5,7 +5,7 @@
 #   apt-get install chromium
 #   tests/checks/report.sh [SCREENSHOT.png]
 #
-# Not part of the gate, since it installs a browser. What it found last is in docs/checks.md.
+# Not part of CI, because it installs a browser. Its last result is in docs/checks.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 screenshot=$(realpath -m "${1:-/dev/null}")

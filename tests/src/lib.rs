@@ -1,6 +1,6 @@
 //! Helpers of the end-to-end tests: a house with a sandbox, a config, and the real binary.
 //!
-//! The binary runs as a child with a clean environment, in a folder of its own, and is ended after a time limit.
+//! The binary runs as a child process with a clean environment, in its own folder, with a time limit.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// After this long a child is ended and its test fails.
+/// The time limit of a child process; its test fails.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// A sandbox, a folder with a config for its agents, and the binary to run there.
@@ -31,10 +31,10 @@ pub struct House {
     pub sources: Vec<String>,
 }
 
-/// What a run of the binary came to.
+/// The result of a run of the binary.
 #[derive(Debug)]
 pub struct Run {
-    /// The exit code; `None` where a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// What it wrote to standard output.
     pub stdout: String,
@@ -47,7 +47,7 @@ impl House {
     ///
     /// # Panics
     ///
-    /// Where this machine gives no port or no temporary folder.
+    /// If there is no free port or no temporary folder.
     pub fn of(agents: Vec<Agent>) -> Self {
         Self::of_world(World::of(agents))
     }
@@ -61,7 +61,7 @@ impl House {
     ///
     /// # Panics
     ///
-    /// Where this machine gives no port or no temporary folder.
+    /// If there is no free port or no temporary folder.
     pub fn of_world(world: World) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let agents = world.agents.clone();
@@ -73,11 +73,11 @@ impl House {
         house
     }
 
-    /// Writes the config anew, with further lines at its beginning and for each source.
+    /// Writes the config, with further lines at its start.
     ///
     /// # Panics
     ///
-    /// Where the folder cannot be written.
+    /// If the folder cannot be written.
     pub fn write_config(&mut self, agents: &[Agent], beginning: &str) {
         let mut text = format!(
             "{beginning}\n[network]\nbackoff_milliseconds = 1\ntimeout_seconds = 5\nsettle_seconds = 0\n"
@@ -103,12 +103,12 @@ impl House {
     ///
     /// # Panics
     ///
-    /// Where it was stopped.
+    /// If it was stopped.
     pub fn sandbox(&self) -> &Sandbox {
         self.sandbox.as_ref().expect("the sandbox is running")
     }
 
-    /// Stops the sandbox, so that nothing can be fetched any more.
+    /// Stops the sandbox, so that nothing more can be fetched.
     pub fn stop_sandbox(&mut self) {
         if let Some(sandbox) = self.sandbox.take() {
             self.runtime.block_on(sandbox.stop());
@@ -124,16 +124,16 @@ impl House {
     ///
     /// # Panics
     ///
-    /// Where it does not end within the limit.
+    /// If it does not end within the time limit.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
         self.spawn(arguments).finish()
     }
 
-    /// Runs the binary, demands an exit code, and returns what it came to.
+    /// Runs the binary, checks its exit code, and returns the result.
     ///
     /// # Panics
     ///
-    /// Where the exit code is another one.
+    /// If the exit code differs.
     #[track_caller]
     pub fn expect<S: AsRef<OsStr> + std::fmt::Debug>(&self, code: i32, arguments: &[S]) -> Run {
         let run = self.run(arguments);
@@ -146,14 +146,14 @@ impl House {
     ///
     /// # Panics
     ///
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn spawn<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
         let mut command = self.command();
         command.args(arguments);
         Running::start(&mut command)
     }
 
-    /// Returns the binary with a clean environment, the keys of the sandbox in it, and the house as its folder.
+    /// Returns the binary with a clean environment that has only the sandbox's keys, in the folder of the house.
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command
@@ -175,7 +175,7 @@ impl House {
     }
 }
 
-/// The key of agents that a test makes itself.
+/// The key of agents that tests create.
 pub const KEY: &str = "test-key";
 
 /// A child that is running.
@@ -191,7 +191,7 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -203,7 +203,7 @@ impl Running {
         Self { child, stdout: read_all(stdout), stderr: read_all(stderr) }
     }
 
-    /// Returns the number of the process.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -212,27 +212,27 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// Where the signal cannot be sent.
+    /// If the signal cannot be sent.
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`: the program of that name is not on every machine.
+        // The shell's built-in `kill`: not every machine has the program.
         let pid = self.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} could not be sent");
     }
 
-    /// Returns whether it has come to its end.
+    /// Returns whether it has ended.
     ///
     /// # Panics
     ///
-    /// Where the child cannot be asked.
+    /// If its status cannot be read.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the child can be waited for").is_some()
     }
 
-    /// Ends it at once, as a crash would; does nothing where it has come to its end.
+    /// Kills it, like a crash; does nothing if it has ended.
     pub fn kill(&self) {
         let pid = self.id().to_string();
-        // Until it is waited for, its number belongs to nobody else.
+        // The process id is not reused before the process is waited for.
         let _ = Command::new("sh").args(["-c", "kill -s KILL \"$0\" 2>/dev/null", &pid]).status();
     }
 
@@ -240,7 +240,7 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// Where the child does not end within the limit; it is ended then.
+    /// If the child does not end within the time limit; it is killed then.
     pub fn finish(mut self) -> Run {
         let status = self.wait();
         let text = |reader: std::thread::JoinHandle<String>| reader.join().expect("the output is read");
@@ -267,24 +267,24 @@ impl Run {
     ///
     /// # Panics
     ///
-    /// Where it holds anything else.
+    /// If it is not JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("standard output is no JSON: {error}: {}", self.stdout))
+            .unwrap_or_else(|error| panic!("standard output is not JSON: {error}: {}", self.stdout))
     }
 }
 
-/// Waits until something holds, within the limit of a child.
+/// Waits until a condition holds, within the time limit.
 ///
 /// # Panics
 ///
-/// Where it never does.
+/// If it never does.
 #[track_caller]
 pub fn eventually(mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < LIMIT, "it never came to hold");
+        assert!(started.elapsed() < LIMIT, "the condition never held");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -302,16 +302,16 @@ pub fn provider(vendor: Vendor) -> &'static str {
 ///
 /// # Panics
 ///
-/// Never: this crate lies in the repository.
+/// Never: this crate is in the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in the repository")
 }
 
 /// Builds the binary once, in the profile of the tests, and returns where it is.
 ///
 /// # Panics
 ///
-/// Where it cannot be built.
+/// If it cannot be built.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! The edges between crates that must not be.
+//! Forbidden dependencies between crates.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The archive as a file: who may read it, what is refused in its place, and putting its rows right again.
+//! The archive as a file: its permissions, files that are not an archive, and rebuilding its rows.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -18,7 +18,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn files_are_readable_by_their_owner_alone() {
+fn files_are_readable_only_by_their_owner() {
     let house = House::sample();
     house.expect(0, &["export"]);
     assert_eq!(mode(&house.path("chatark.db")), 0o600);
@@ -36,7 +36,7 @@ fn files_are_readable_by_their_owner_alone() {
     assert_eq!(mode(&house.path("demo")), 0o700);
 }
 
-/// Runs every command that opens the archive, and checks that each ends with a code and leaves the file as it was.
+/// Runs every command that opens the archive, and checks its exit code and that the file is unchanged.
 #[track_caller]
 fn refused(house: &House, code: i32, words: &str) {
     let path = house.path("chatark.db");
@@ -54,7 +54,7 @@ fn refused(house: &House, code: i32, words: &str) {
 }
 
 #[test]
-fn a_file_that_is_no_archive_is_refused_and_left_alone() {
+fn a_file_that_is_not_an_archive_is_refused_and_unchanged() {
     let house = House::of(vec![agent(Vendor::ChatbaseV2, 3)]);
     let path = house.path("chatark.db");
     fs::write(&path, "Dear diary,\n".repeat(1_000)).unwrap();
@@ -69,7 +69,7 @@ fn a_file_that_is_no_archive_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_archive_of_a_later_version_is_refused_and_left_alone() {
+fn an_archive_of_a_later_version_is_refused_and_unchanged() {
     let house = House::of(vec![agent(Vendor::ChatbaseV2, 3)]);
     house.expect(0, &["pull"]);
     let later = Connection::open(house.path("chatark.db")).unwrap();
@@ -81,7 +81,7 @@ fn an_archive_of_a_later_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_damaged_archive_is_said_to_be_damaged() {
+fn a_damaged_archive_is_reported_as_damaged() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let house = House::of(vec![agent]);
     house.expect(0, &["pull"]);
@@ -93,7 +93,7 @@ fn a_damaged_archive_is_said_to_be_damaged() {
         assert!(run.stderr.contains("hint: "), "{length}: {}", run.stderr);
         assert!(!house.path("export").exists(), "{length}: half of the archive must not look like all of it");
     }
-    // The first page, with the names of the tables, is whole, and what follows is not.
+    // The first page, with the table names, is intact; the rest is damaged.
     let mut spoiled = whole.clone();
     spoiled[16_384..].fill(0xAA);
     fs::write(&path, &spoiled).unwrap();
@@ -132,7 +132,7 @@ fn a_locked_archive_names_its_holder() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_one_clear_line() {
+fn an_unwritable_path_is_one_clear_error() {
     let agent = agent(Vendor::ChatbaseV2, 3);
     let mut house = House::of(vec![agent.clone()]);
     fs::write(house.path("file"), "").unwrap();
@@ -156,7 +156,7 @@ fn a_place_that_cannot_be_written_is_one_clear_line() {
 }
 
 #[test]
-fn a_name_belongs_to_one_agent() {
+fn a_source_name_belongs_to_one_agent() {
     let mut agent = agent(Vendor::ChatbaseV2, 3);
     let mut house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -181,7 +181,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn rebuilding_changes_nothing_that_is_right() {
+fn a_rebuild_does_not_change_correct_rows() {
     let house = House::sample();
     house.expect(0, &["export"]);
     let before = contents(&house.path("export"));
@@ -195,7 +195,7 @@ fn rebuilding_changes_nothing_that_is_right() {
 }
 
 #[test]
-fn rebuilding_puts_right_what_is_wrong() {
+fn a_rebuild_repairs_wrong_rows() {
     for vendor in VENDORS {
         let agent = sample(vendor);
         let mut house = House::of(vec![agent.clone()]);
@@ -226,7 +226,7 @@ fn rebuilding_puts_right_what_is_wrong() {
 }
 
 #[test]
-fn rebuilding_leaves_sources_alone_that_the_config_no_longer_names() {
+fn a_rebuild_skips_sources_that_are_not_in_the_config() {
     let mut house = House::sample();
     house.expect(0, &["pull"]);
     let agents: Vec<_> = VENDORS[..1].iter().map(|vendor| sample(*vendor)).collect();

@@ -1,4 +1,4 @@
-//! A run that spends what it may: it ends with code 8, keeps what it has, and the next one goes on.
+//! Budgets: a run that spends its budget ends with code 8 and keeps everything, and the next run resumes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, ids, number, pulled};
 
 #[test]
-fn requests_end_a_run_with_a_checkpoint() {
+fn a_budget_of_requests_ends_a_run_with_a_checkpoint() {
     for (vendor, held, kept) in
         [(Vendor::ChatbaseV1, 500, 300), (Vendor::ChatbaseV2, 100, 60), (Vendor::ConvocoreV3, 250, 150)]
     {
@@ -26,7 +26,7 @@ fn requests_end_a_run_with_a_checkpoint() {
         assert_eq!(ids(&archived(&house)).len(), kept, "{vendor:?}");
         let status = house.expect(0, &["status"]).stdout;
         assert!(status.contains("budget"), "{status}");
-        // Again and again, until all of it is there.
+        // Repeated until everything is archived.
         let mut runs = 1;
         while house.run(&["pull", "--max-requests", "3"]).code == Some(8) {
             runs += 1;
@@ -48,7 +48,7 @@ fn all_sources_share_one_budget() {
 }
 
 #[test]
-fn a_quota_ends_a_run_with_the_answer_that_reaches_it() {
+fn a_quota_ends_a_run_after_the_response_that_reaches_it() {
     let agent = agent(Vendor::ConvocoreV3, 300);
     let house = House::of(vec![agent.clone()]);
     let run = house.expect(8, &["pull", "--max-quota", "120", "--json"]);
@@ -61,7 +61,7 @@ fn a_quota_ends_a_run_with_the_answer_that_reaches_it() {
 }
 
 #[test]
-fn time_ends_a_run_whatever_it_waits_for() {
+fn a_budget_of_time_ends_a_run_while_it_waits() {
     for vendor in VENDORS {
         let pages = match vendor {
             Vendor::ChatbaseV1 => 500,
@@ -81,7 +81,7 @@ fn time_ends_a_run_whatever_it_waits_for() {
 }
 
 #[test]
-fn an_answer_without_end_is_cut_and_what_came_is_kept() {
+fn an_endless_response_is_cut_and_its_records_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = chatark_sandbox::Generation::OneArray;
     let house = House::of(vec![agent.clone()]);
@@ -93,7 +93,7 @@ fn an_answer_without_end_is_cut_and_what_came_is_kept() {
 }
 
 #[test]
-fn an_export_writes_what_there_is() {
+fn an_export_writes_what_the_budget_allowed() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let house = House::of(vec![agent]);
     let run = house.expect(8, &["export", "--max-requests", "2", "--json"]);
@@ -102,7 +102,7 @@ fn an_export_writes_what_there_is() {
 }
 
 #[test]
-fn a_budget_that_is_none_is_refused_before_any_request() {
+fn an_invalid_budget_is_refused_before_any_request() {
     let house = House::sample();
     for arguments in [
         ["pull", "--max-requests", "0"],

@@ -1,4 +1,4 @@
-//! Every cell of the CSV files, written out anew from what the vendors sent.
+//! Every cell of the CSV files, computed independently from the sandbox's data.
 
 use std::path::Path;
 
@@ -19,17 +19,17 @@ fn text(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
 }
 
-/// Returns a time in whole seconds, in the vendor's resolution: some of the first API's times have microseconds.
+/// Returns a time in whole seconds; some times of Chatbase's first API have microseconds.
 fn time(seconds: Option<i64>) -> String {
     seconds.map(rfc3339).unwrap_or_default()
 }
 
-/// Drops the microseconds that the sandbox's first API adds to some times.
+/// Drops the microseconds that Chatbase's first API adds to some times.
 fn in_seconds(cell: &str) -> String {
     cell.replace(".512345Z", "Z")
 }
 
-/// Returns the vendor's own word for where the conversation took place.
+/// Returns the vendor's own word for the channel.
 fn channel_raw(vendor: Vendor, truth: &Conversation) -> String {
     let channel = truth.channel;
     match vendor {
@@ -39,7 +39,7 @@ fn channel_raw(vendor: Vendor, truth: &Conversation) -> String {
     }
 }
 
-/// Returns how many tools were called: by the calls, or by the results where the vendor shows no calls.
+/// Returns the number of tool calls: the calls, or the results if the vendor shows no calls.
 fn tool_calls(expected: &Expected) -> usize {
     let count = |kind: &str| {
         expected.messages.iter().flat_map(|message| &message.part_types).filter(|part| **part == kind).count()
@@ -147,7 +147,7 @@ fn check(agents: &[Agent]) {
             let mut cells = conversation_row(agent, source, &expected, &truth);
             let mut row: Vec<_> = conversations.next().unwrap().iter().map(|cell| in_seconds(cell)).collect();
             if agent.vendor == Vendor::ChatbaseV1 && truth.varied {
-                // This spelling varies with the vendor's mood.
+                // The vendor's spelling varies.
                 row[6] = row[6].to_lowercase().replace("website", "widget or iframe");
                 cells[6] = cells[6].to_lowercase();
             }
@@ -168,12 +168,12 @@ fn check(agents: &[Agent]) {
 }
 
 #[test]
-fn every_cell_of_the_sample_is_what_the_vendors_told() {
+fn every_cell_of_the_sample_matches_the_vendors_data() {
     check(&VENDORS.map(sample));
 }
 
 #[test]
-fn every_cell_of_two_thousand_conversations_of_each_vendor_is_what_it_told() {
+fn every_cell_of_two_thousand_conversations_per_vendor_matches() {
     check(&VENDORS.map(|vendor| {
         let generated = Generated { seed: 7, conversations: 2_000, ..Generated::default() };
         Agent::new(vendor, format!("many-{}", provider(vendor)), KEY, Dataset::generated(vendor, generated))

@@ -1,4 +1,4 @@
-//! The certificate of a run: what the vendor counts, what came, what is archived, and the verdict that follows.
+//! The verdict of a run: what the vendor counts, what arrived, what is archived.
 
 use chatark_sandbox::{Fault, FaultKind, Vendor};
 use chatark_tests::House;
@@ -10,7 +10,7 @@ fn conversation(id: &str) -> Value {
     json!({ "id": id, "createdAt": 1_790_000_000, "updatedAt": 1_790_000_000, "status": "ended", "messages": [] })
 }
 
-/// A vendor of one page that holds these conversations and claims a total.
+/// A vendor with one page of conversations that claims a total.
 fn claiming(ids: &[&str], total: u64) -> House {
     let agent = agent(Vendor::ChatbaseV2, 1);
     let house = House::of(vec![agent.clone()]);
@@ -37,12 +37,12 @@ fn fewer_than_the_vendor_counts_is_short() {
     assert_eq!(pulled(&run)["verdict"], "short");
     let status = house.expect(0, &["status"]).stdout;
     assert!(status.contains("short (2 of 5)"), "{status}");
-    // What came is there all the same.
+    // What arrived is archived anyway.
     assert_eq!(house.expect(0, &["status", "--json"]).json()["sources"][0]["conversations"], 2);
 }
 
 #[test]
-fn the_ledger_holds_every_number_of_the_proof() {
+fn the_archive_keeps_every_number_of_the_proof() {
     let house = claiming(&["a", "b", "a"], 2);
     house.expect(0, &["pull"]);
     let status = house.expect(0, &["status", "--json"]).json();
@@ -65,7 +65,7 @@ fn the_ledger_holds_every_number_of_the_proof() {
 }
 
 #[test]
-fn a_total_that_grows_while_reading_is_told_from_one_that_is_missed() {
+fn a_growing_total_is_distinguished_from_a_missed_one() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let house = House::of(vec![agent.clone()]);
     house.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
@@ -81,7 +81,7 @@ fn a_total_that_grows_while_reading_is_told_from_one_that_is_missed() {
 }
 
 #[test]
-fn a_vendor_without_a_count_proves_nothing_and_says_so() {
+fn without_a_count_the_verdict_is_unprovable() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
         let house = House::of(vec![agent(vendor, 30)]);
         let run = house.expect(0, &["pull", "--json"]);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{VENDORS, agent, sample};
 
 #[test]
-fn three_mistakes_are_three_lines_with_line_and_key_and_no_secret() {
+fn all_mistakes_of_a_config_are_listed_with_line_and_key_and_without_secrets() {
     let house = House::sample();
     let text = "archive = \"a.db\"\n\n[[source]]\nname = \"shop\"\nprovider = \"chatbase-v2\"\nagentid = \"x\"\n\
                 agent_id = \"x\"\napi_key = \"sk-very-secret\"\n\n[[source]]\nname = \"shop\"\nprovider = \"chatbase-v1\"\n\
@@ -67,7 +67,7 @@ fn every_missing_key_is_named() {
 }
 
 #[test]
-fn names_that_the_config_does_not_have_are_all_reported() {
+fn all_unknown_source_names_are_reported() {
     let house = House::sample();
     for command in ["check", "pull", "export", "rebuild"] {
         let run = house.expect(2, &[command, "source-1", "shpo", "viice"]);
@@ -78,7 +78,7 @@ fn names_that_the_config_does_not_have_are_all_reported() {
 }
 
 #[test]
-fn a_config_is_found_in_its_places() {
+fn a_config_is_found_in_its_default_places() {
     let house = House::sample();
     let config = fs::read_to_string(house.path("config.toml")).unwrap();
     fs::remove_file(house.path("config.toml")).unwrap();
@@ -100,7 +100,7 @@ fn a_config_is_found_in_its_places() {
 }
 
 #[test]
-fn a_key_comes_from_a_file_or_a_command_too() {
+fn a_key_can_come_from_a_file_or_a_command() {
     let house = House::of(vec![agent(Vendor::ChatbaseV2, 3)]);
     let config = fs::read_to_string(house.path("config.toml")).unwrap();
     let form = "{ env = \"KEY_TEST_KEY\" }";
@@ -129,7 +129,7 @@ fn plain_http_to_another_machine_is_refused() {
 }
 
 #[test]
-fn check_says_what_is_right_and_what_is_not() {
+fn check_reports_what_works_and_what_does_not() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let house = House::of_world(World::of(agents.clone()));
     let run = house.expect(0, &["check"]);
@@ -200,7 +200,7 @@ fn every_result_is_one_json_document_and_nothing_else() {
 }
 
 #[test]
-fn status_before_the_first_pull_is_no_riddle() {
+fn status_before_the_first_pull_says_what_to_do() {
     let house = House::sample();
     let run = house.expect(2, &["status"]);
     assert!(
@@ -215,7 +215,7 @@ fn status_before_the_first_pull_is_no_riddle() {
 }
 
 #[test]
-fn quiet_is_quiet_and_errors_are_not() {
+fn quiet_hides_everything_but_errors() {
     let house = House::sample();
     for arguments in
         [&["pull", "--quiet"][..], &["export", "--quiet"], &["rebuild", "-q"], &["init", "a.toml", "-q"]]
@@ -229,7 +229,7 @@ fn quiet_is_quiet_and_errors_are_not() {
 }
 
 #[test]
-fn nothing_is_coloured_where_nobody_sees_it() {
+fn output_is_not_coloured_without_a_terminal() {
     let house = House::sample();
     house.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
     for arguments in
@@ -241,7 +241,7 @@ fn nothing_is_coloured_where_nobody_sees_it() {
 }
 
 #[test]
-fn logs_hold_neither_keys_nor_what_people_wrote() {
+fn logs_contain_neither_keys_nor_message_text() {
     let house = House::sample();
     let run = house.expect(0, &["export", "-vv"]);
     assert!(run.stderr.contains("answered"), "{}", run.stderr);
@@ -250,9 +250,9 @@ fn logs_hold_neither_keys_nor_what_people_wrote() {
     }
 }
 
-/// Whoever reads the output may have seen enough.
+/// The reader of the output closes it early, such as `head`.
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let house = House::sample();
     house.expect(0, &["pull"]);
     for arguments in [
@@ -284,7 +284,7 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn init_writes_a_config_that_only_wants_keys() {
+fn init_writes_a_config_that_only_needs_keys() {
     let house = House::sample();
     fs::remove_file(house.path("config.toml")).unwrap();
     let run = house.expect(0, &["init"]);
@@ -302,7 +302,7 @@ fn init_writes_a_config_that_only_wants_keys() {
 }
 
 #[test]
-fn completions_are_there_for_the_usual_shells() {
+fn completions_exist_for_the_usual_shells() {
     let house = House::sample();
     for (shell, word) in
         [("bash", "_chatark()"), ("zsh", "#compdef chatark"), ("fish", "complete -c chatark")]
@@ -314,7 +314,7 @@ fn completions_are_there_for_the_usual_shells() {
 }
 
 #[test]
-fn help_names_the_exit_codes_of_the_contract() {
+fn help_lists_the_exit_codes() {
     let house = House::sample();
     let help = house.expect(0, &["--help"]).stdout;
     let (_, codes) = help.split_once("Exit codes:").unwrap();
@@ -347,7 +347,7 @@ fn help_names_the_exit_codes_of_the_contract() {
 }
 
 #[test]
-fn formats_and_their_options_are_taken_from_the_command_and_the_config() {
+fn formats_and_options_come_from_the_command_or_the_config() {
     let agent = agent(Vendor::ChatbaseV2, 3);
     let mut house = House::of(vec![agent.clone()]);
     let names = |folder: &str| {
@@ -370,7 +370,7 @@ fn formats_and_their_options_are_taken_from_the_command_and_the_config() {
 }
 
 #[test]
-fn named_sources_are_pulled_and_written_and_no_others() {
+fn only_the_named_sources_are_pulled_and_exported() {
     let house = House::sample();
     house.expect(0, &["pull", "source-1"]);
     house.expect(0, &["export", "source-3", "source-2"]);
@@ -391,7 +391,7 @@ fn named_sources_are_pulled_and_written_and_no_others() {
 }
 
 #[test]
-fn a_spreadsheet_runs_no_formula_of_a_customer() {
+fn csv_safe_disarms_formulas_of_customers() {
     let house = House::sample();
     house.expect(0, &["export", "--format", "csv", "--csv-safe"]);
     let mut guarded = 0;

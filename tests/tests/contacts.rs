@@ -1,4 +1,4 @@
-//! People whom Chatbase v1 lists apart from conversations, held against the sandbox's own lists.
+//! Chatbase v1's lists of contacts and leads, compared with the sandbox's lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::support::{number, pulled, sample};
 
-/// Starts a house of an agent of Chatbase v1 whose contacts are read, and of others.
+/// Starts a house with an agent of Chatbase v1 with `contacts = true`, and other agents.
 fn house(agent: Agent, others: Vec<Agent>) -> House {
     let house = House::of([vec![agent], others].concat());
     let path = house.path("config.toml");
@@ -50,11 +50,11 @@ fn archived(house: &House) -> BTreeSet<Entry> {
     let entries: Vec<Entry> = rows.unwrap().map(Result::unwrap).collect();
     let number = entries.len();
     let entries: BTreeSet<_> = entries.into_iter().collect();
-    assert_eq!(entries.len(), number, "somebody is there twice");
+    assert_eq!(entries.len(), number, "a person is listed twice");
     entries
 }
 
-/// Returns an agent with so many contacts and leads, and no conversation.
+/// Returns an agent with this many contacts and leads, and no conversation.
 fn crowd(contacts: usize, leads: usize) -> Agent {
     let person = |list: &str, number: usize| Person {
         id: format!("{list}{number}"),
@@ -70,7 +70,7 @@ fn crowd(contacts: usize, leads: usize) -> Agent {
 }
 
 #[test]
-fn both_lists_are_archived_in_either_shape_and_once() {
+fn both_lists_are_archived_once_in_either_shape() {
     for leads_shape in [LeadsShape::Documented, LeadsShape::Seen] {
         let agent = Agent { leads_shape, ..sample(Vendor::ChatbaseV1) };
         let house = house(agent.clone(), Vec::new());
@@ -100,7 +100,7 @@ fn long_lists_are_read_to_their_end() {
 }
 
 #[test]
-fn without_the_setting_nobody_is_asked_for() {
+fn contacts_are_not_read_without_the_setting() {
     let house = House::of(vec![sample(Vendor::ChatbaseV1)]);
     let found = pulled(&house.expect(0, &["pull", "--json"]));
     assert!(found["contacts"].is_null());
@@ -109,7 +109,7 @@ fn without_the_setting_nobody_is_asked_for() {
 }
 
 #[test]
-fn a_plan_without_contacts_keeps_the_conversations_and_says_so() {
+fn a_plan_without_contacts_is_an_error_after_the_conversations() {
     let agent = sample(Vendor::ChatbaseV1);
     let house = house(agent.clone(), Vec::new());
     let probe = House::of(vec![agent.clone()]);
@@ -124,9 +124,9 @@ fn a_plan_without_contacts_keeps_the_conversations_and_says_so() {
     assert_eq!(number(&house, "SELECT count(*) FROM conversation"), expected);
 }
 
-/// Jonas Weber is a lead and a contact by the same address, and goes once, with the id that the shop knows him by.
+/// Jonas Weber is a lead and a contact with the same address: he is migrated once, with the shop's id.
 #[test]
-fn listed_people_go_wherever_people_go() {
+fn listed_contacts_are_migrated_as_people() {
     let source = sample(Vendor::ChatbaseV1);
     let target = Agent::new(Vendor::ChatbaseV1, "agent-new", KEY, Dataset::default());
     let house = house(source.clone(), vec![target]);
@@ -149,12 +149,12 @@ fn listed_people_go_wherever_people_go() {
     assert_eq!(jonas.len(), 1);
     assert_eq!(jonas[0]["external_id"], "shop-customer-1001");
 
-    // A tag cannot be told of them, so nobody goes who may not have consented.
+    // Listed contacts have no tags, so `--tag consent` excludes them.
     house.expect(2, &["migrate", "run", "--to", "contacts-csv", "--tag", "consent"]);
 }
 
 #[test]
-fn the_setting_is_for_vendors_that_list_people() {
+fn the_setting_exists_only_for_vendors_that_list_people() {
     let house = House::of(vec![sample(Vendor::ChatbaseV2)]);
     let path = house.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();

@@ -1,4 +1,4 @@
-//! A disk that is full or cannot be written, for real: a small file system in a mount namespace of its own.
+//! A full or read-only disk: a small file system in its own mount namespace.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,9 @@ use chatark_tests::{House, Run, Running, binary};
 use crate::export::compare_all;
 use crate::support::{agent, lines};
 
-/// Runs a script in a namespace in which the folder `disk` of the house is a file system of this size.
+/// Runs a script in a namespace in which the folder `disk` of the house is a file system of a given size.
 ///
-/// The script finds the binary as `$CHATARK`. What it leaves in `disk` is gone with it, so it copies what is to be
-/// looked at.
+/// `$CHATARK` is the binary. The content of `disk` is gone afterwards, so the script copies what the test needs.
 pub(crate) fn on_a_disk_of(house: &House, size: &str, script: &str) -> Run {
     let disk = house.path("disk");
     std::fs::create_dir_all(&disk).unwrap();
@@ -31,14 +30,14 @@ pub(crate) fn on_a_disk_of(house: &House, size: &str, script: &str) -> Run {
     run
 }
 
-/// Lets the archive lie on the small disk.
+/// Puts the archive on the small disk.
 pub(crate) fn house_on_disk(agent: &Agent) -> House {
     let mut house = House::of(vec![agent.clone()]);
     house.write_config(std::slice::from_ref(agent), "archive = \"disk/chatark.db\"");
     house
 }
 
-/// Splits the output of a script into what came before each line `== name`.
+/// Returns the part of a script's output after the line `== name`.
 pub(crate) fn section<'a>(output: &'a str, name: &str) -> &'a str {
     let (_, rest) =
         output.split_once(&format!("== {name}\n")).unwrap_or_else(|| panic!("no {name} in {output}"));
@@ -50,12 +49,12 @@ fn conversations(path: &Path) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn a_full_disk_loses_nothing_and_the_next_pull_goes_on() {
+fn a_full_disk_loses_nothing_and_the_next_pull_resumes() {
     let mut one_array = agent(Vendor::ConvocoreV3, 6_000);
     one_array.generation = Generation::OneArray;
     for agent in [agent(Vendor::ChatbaseV1, 4_000), agent(Vendor::ChatbaseV2, 4_000), one_array] {
         let house = house_on_disk(&agent);
-        // Room for the largest transaction, a mebibyte of conversations, and not for all of them.
+        // Room for the largest transaction, one mebibyte of conversations, but not for all of them.
         let run = on_a_disk_of(
             &house,
             "5000k",
@@ -90,7 +89,7 @@ fn a_full_disk_loses_nothing_and_the_next_pull_goes_on() {
 }
 
 #[test]
-fn a_full_disk_leaves_earlier_files_as_they_were() {
+fn a_full_disk_does_not_change_earlier_files() {
     let agent = agent(Vendor::ChatbaseV2, 600);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -118,7 +117,7 @@ fn a_full_disk_leaves_earlier_files_as_they_were() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_one_clear_line_and_can_be_read() {
+fn an_archive_in_a_read_only_folder_can_be_read_and_gives_one_clear_error() {
     let agent = agent(Vendor::ChatbaseV2, 60);
     let house = house_on_disk(&agent);
     let run = on_a_disk_of(

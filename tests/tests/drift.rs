@@ -1,4 +1,4 @@
-//! What a vendor adds tomorrow: kept, counted by place, listed without values, and judged as the config says.
+//! Schema drift: kept, counted by path, listed without values, and handled as configured.
 
 use chatark_sandbox::{Agent, Fault, FaultKind, Vendor};
 use chatark_tests::House;
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::support::{VENDORS, agent, pulled};
 
-/// Words that the sandbox puts where nobody has seen any before.
+/// The unknown values that the sandbox sends.
 const STRANGE_VALUES: [&str; 4] = ["pigeon", "on_hold", "supervisor", "hologram"];
 
-/// Starts a house whose vendor has moved on since the first pull.
+/// Starts a house whose vendor sends unknown fields and values.
 fn drifting(vendor: Vendor, policy: Option<&str>) -> (House, Agent) {
     let agent = agent(vendor, 10);
     let house = House::of(vec![agent.clone()]);
@@ -33,7 +33,7 @@ fn has(issues: &[Value], kind: &str, place: &str) -> bool {
 }
 
 #[test]
-fn what_is_new_is_listed_by_place_and_without_values() {
+fn unknown_fields_and_values_are_listed_by_path_without_values() {
     for vendor in VENDORS {
         let (house, agent) = drifting(vendor, None);
         let run = house.expect(0, &["pull"]);
@@ -64,7 +64,7 @@ fn what_is_new_is_listed_by_place_and_without_values() {
 }
 
 #[test]
-fn a_changed_type_is_drift_and_a_time_that_cannot_be_read_is_not() {
+fn a_changed_type_is_drift_and_an_unreadable_time_is_not() {
     let agent = agent(Vendor::ChatbaseV2, 3);
     let house = House::of(vec![agent.clone()]);
     let id = agent.dataset.conversation(1).id;
@@ -78,7 +78,7 @@ fn a_changed_type_is_drift_and_a_time_that_cannot_be_read_is_not() {
 }
 
 #[test]
-fn a_warning_names_what_is_new_once() {
+fn a_warning_lists_new_drift_once() {
     let (house, agent) = drifting(Vendor::ChatbaseV2, Some("warn"));
     let warned = |house: &House| house.expect(0, &["pull", "--full"]).stderr.contains("new in the vendor's");
     assert!(warned(&house));
@@ -92,7 +92,7 @@ fn a_warning_names_what_is_new_once() {
 }
 
 #[test]
-fn what_is_accepted_is_counted_in_silence() {
+fn accepted_drift_is_counted_silently() {
     let (house, _) = drifting(Vendor::ChatbaseV2, Some("accept"));
     let run = house.expect(0, &["pull", "--json"]);
     assert!(!run.stderr.contains("new in the vendor's") && run.stderr.contains("issues"), "{}", run.stderr);
@@ -100,7 +100,7 @@ fn what_is_accepted_is_counted_in_silence() {
 }
 
 #[test]
-fn a_source_that_must_not_drift_fails_with_everything_archived() {
+fn a_source_with_drift_fail_fails_after_archiving_everything() {
     for vendor in VENDORS {
         let (house, _) = drifting(vendor, Some("fail"));
         let run = house.expect(3, &["pull", "--json"]);
@@ -109,13 +109,13 @@ fn a_source_that_must_not_drift_fails_with_everything_archived() {
         assert_eq!(pulled(&run)["added"], 10, "{vendor:?}");
         let status = house.expect(0, &["status", "--json"]).json();
         assert_eq!(status["sources"][0]["conversations"], 10);
-        // Nothing new was written, so nothing odd was met.
+        // Nothing was written, so no drift was found.
         house.expect(0, &["pull", "--full"]);
     }
 }
 
 #[test]
-fn nothing_unknown_is_said() {
+fn without_drift_the_command_says_so() {
     let house = House::of(vec![agent(Vendor::ChatbaseV2, 10)]);
     house.expect(0, &["pull"]);
     assert!(house.expect(0, &["drift"]).stdout.contains("everything that the vendors sent is known"));
@@ -124,7 +124,7 @@ fn nothing_unknown_is_said() {
 }
 
 #[test]
-fn a_policy_that_is_none_is_a_mistake_with_its_line() {
+fn an_unknown_drift_policy_is_a_mistake_with_its_line() {
     let (house, _) = drifting(Vendor::ChatbaseV2, Some("ignore"));
     let run = house.expect(2, &["pull"]);
     assert!(

@@ -1,4 +1,4 @@
-//! The main job: everything that the vendors tell is in the files, exactly once.
+//! The main job: everything that the vendors send is in the files, exactly once.
 //!
 //! The truth is what the sandbox generated and what an export of that vendor can tell of it at best; it is written
 //! in the sandbox by hand and calls no code of the product.
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 const FILES: [&str; 4] = ["conversations.json", "conversations.jsonl", "conversations.csv", "messages.csv"];
 
-/// Returns seconds since 1970 of a time in a file, without its fraction, by calendar arithmetic of our own.
+/// Returns a time as whole seconds since 1970, with independent calendar arithmetic.
 fn seconds(time: &Value) -> Option<i64> {
     let text = time.as_str()?;
     let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
@@ -69,7 +69,7 @@ pub(crate) fn compare(document: &Value, expected: &Expected) {
     }
 }
 
-/// Compares the documents of an export with everything that the agents tell: nothing is missing, nothing is double.
+/// Compares the documents of an export with all data of the agents: nothing is missing, nothing is duplicated.
 #[track_caller]
 pub(crate) fn compare_all(house: &House, agents: &[Agent], documents: &[Value]) {
     let mut by_id: HashMap<(String, String), &Value> = HashMap::new();
@@ -118,7 +118,7 @@ fn sample_agents() -> Vec<Agent> {
 }
 
 #[test]
-fn three_vendors_become_five_files_that_hold_everything_once() {
+fn three_vendors_are_exported_completely_and_once() {
     let agents = sample_agents();
     let house = House::sample();
     house.expect(0, &["export"]);
@@ -141,9 +141,9 @@ fn three_vendors_become_five_files_that_hold_everything_once() {
     assert!(documents.len() > 150 && documents.iter().any(|document| document["messages"][0]["text"] != ""));
 }
 
-/// The CSV files are held against the truth directly, cell by cell.
+/// The CSV files are compared with the sandbox's data, cell by cell.
 #[test]
-fn the_csv_files_hold_what_the_vendors_told() {
+fn the_csv_files_match_the_vendors_data() {
     let agents = sample_agents();
     let house = House::sample();
     house.expect(0, &["export", "--format", "csv"]);
@@ -198,7 +198,7 @@ fn the_csv_files_hold_what_the_vendors_told() {
 }
 
 #[test]
-fn every_document_fits_its_schema_and_the_manifest_its_files() {
+fn documents_match_their_schema_and_the_manifest_matches_the_files() {
     let house = House::sample();
     house.expect(0, &["export"]);
     let folder = house.path("export");
@@ -237,7 +237,7 @@ fn every_document_fits_its_schema_and_the_manifest_its_files() {
 }
 
 #[test]
-fn files_are_sorted_by_source_beginning_and_id() {
+fn files_are_sorted_by_source_start_and_id() {
     let house = House::sample();
     house.expect(0, &["export", "--format", "json"]);
     let keys: Vec<_> = documents(&house.path("export"))
@@ -270,7 +270,7 @@ fn the_same_archive_gives_the_same_bytes() {
 }
 
 #[test]
-fn both_generations_of_convocore_give_all_that_they_tell() {
+fn both_generations_of_convocore_are_exported_completely() {
     for (generation, zone) in [
         (Generation::OneArray, Zone::Utc),
         (Generation::OneArray, Zone::Berlin),
@@ -286,7 +286,7 @@ fn both_generations_of_convocore_give_all_that_they_tell() {
 }
 
 #[test]
-fn an_old_deployment_of_chatbase_v2_gives_all_that_it_tells() {
+fn an_old_deployment_of_chatbase_v2_is_exported_completely() {
     let mut agent = sample_agents().remove(1);
     agent.deployment = Deployment::Old;
     let house = House::of(vec![agent.clone()]);
@@ -295,7 +295,7 @@ fn an_old_deployment_of_chatbase_v2_gives_all_that_it_tells() {
 }
 
 #[test]
-fn thousands_of_generated_conversations_are_all_there() {
+fn thousands_of_conversations_are_exported_completely() {
     let agents: Vec<_> = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3]
         .into_iter()
         .map(|vendor| {
@@ -315,7 +315,7 @@ fn thousands_of_generated_conversations_are_all_there() {
 }
 
 #[test]
-fn the_demo_needs_nothing_but_a_folder() {
+fn the_demo_needs_only_a_folder() {
     let mut house = House::sample();
     house.stop_sandbox();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Everything that a vendor and a network can do wrong: what is kept, what is said, and how the run ends.
+//! Faults of vendors and networks: what is kept, what is reported, and how the run ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, document, holding, ids, number, pulled, sample};
 
-/// Starts a house with one generated agent that takes at least three answers, and a fault.
+/// Starts a house with a fault and an agent that needs at least three responses.
 fn house(vendor: Vendor, fault: Fault) -> (House, Agent) {
     let agent = agent(vendor, conversations(vendor));
     let house = House::of(vec![agent.clone()]);
@@ -19,12 +19,12 @@ fn house(vendor: Vendor, fault: Fault) -> (House, Agent) {
     (house, agent)
 }
 
-/// Returns how many conversations make four full answers.
+/// Returns how many conversations fill four responses.
 fn conversations(vendor: Vendor) -> usize {
     4 * page(vendor)
 }
 
-/// Returns how many conversations a pull gets in one answer.
+/// Returns how many conversations one response contains.
 fn page(vendor: Vendor) -> usize {
     match vendor {
         Vendor::ChatbaseV1 => 100,
@@ -33,12 +33,12 @@ fn page(vendor: Vendor) -> usize {
     }
 }
 
-/// Checks that the archive holds at least the first `pages` answers, and nothing that the vendor did not send.
+/// Checks that the archive holds at least the first `pages` responses, and nothing that the vendor did not send.
 #[track_caller]
 fn holds_pages(house: &House, agent: &Agent, pages: usize) {
     let mut expected: Vec<_> = agent.expected().map(|expected| expected.id).collect();
     if agent.vendor == Vendor::ConvocoreV3 {
-        // This vendor is read from the oldest on.
+        // This vendor is read from the oldest conversation on.
         expected.reverse();
     }
     let found: BTreeSet<_> = ids(&archived(house)).into_iter().map(|(_, id)| id).collect();
@@ -48,7 +48,7 @@ fn holds_pages(house: &House, agent: &Agent, pages: usize) {
     assert!(found.iter().all(|id| expected.contains(id)));
 }
 
-/// Checks that a pull gets over a fault and brings everything.
+/// Checks that a pull recovers from a fault and fetches everything.
 #[track_caller]
 fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
     let (house, agent) = house(vendor, fault.clone());
@@ -57,7 +57,7 @@ fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
     run
 }
 
-/// Checks how a pull ends that meets a fault in its third answer, that the first two are kept, and that a later pull
+/// Checks how a pull with a fault in its third response ends, that the first two are kept, and that a later pull
 /// goes on from there.
 #[track_caller]
 fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
@@ -73,14 +73,14 @@ fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
     let before = house.sandbox().export_count(&agent.id);
     let run = house.expect(0, &["pull"]);
     assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
-    // Two of the four full pages are left; the last answer of the first API is an empty one, after an overlap of one.
+    // Two of the four full pages are left. The first API overlaps by one page and ends with an empty one.
     let asked = house.sandbox().export_count(&agent.id) - before;
     assert!(asked <= if vendor == Vendor::ChatbaseV1 { 4 } else { 2 }, "{vendor:?}: {asked} requests");
     compare_all(&house, &[agent], &archived(&house));
 }
 
 #[test]
-fn a_passing_fault_costs_nothing() {
+fn a_temporary_fault_costs_nothing() {
     for vendor in VENDORS {
         for kind in [
             FaultKind::ServerError,
@@ -96,14 +96,14 @@ fn a_passing_fault_costs_nothing() {
 }
 
 #[test]
-fn a_slow_answer_is_waited_for() {
+fn a_slow_response_is_awaited() {
     for vendor in VENDORS {
         gets_over(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
     }
 }
 
 #[test]
-fn a_wait_that_the_vendor_asks_for_is_kept_and_said() {
+fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
     for (retry_after, reset) in [
         (RetryAfter::Seconds(1), Reset::None),
         (RetryAfter::HttpDate(3), Reset::None),
@@ -130,7 +130,7 @@ fn a_wait_longer_than_the_user_allows_ends_the_run() {
 }
 
 #[test]
-fn a_fault_that_stays_ends_the_run_and_keeps_what_was_fetched() {
+fn a_permanent_fault_ends_the_run_and_keeps_what_was_fetched() {
     for vendor in VENDORS {
         ends(vendor, &FaultKind::ServerError, 5, &["500"]);
         ends(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
@@ -162,7 +162,7 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
 }
 
 #[test]
-fn a_failed_pull_leaves_earlier_files_as_they_are_and_says_so() {
+fn a_failed_pull_does_not_change_earlier_files() {
     let (house, agent) = house(Vendor::ChatbaseV2, Fault::from(4, FaultKind::ServerError));
     house.expect(0, &["export"]);
     let before = std::fs::read(house.path("export/conversations.jsonl")).unwrap();
@@ -173,7 +173,7 @@ fn a_failed_pull_leaves_earlier_files_as_they_are_and_says_so() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_the_key_stays_here() {
+fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
         let house = House::of(vec![agent.clone()]);
@@ -189,18 +189,18 @@ fn a_redirect_is_not_followed_and_the_key_stays_here() {
 }
 
 #[test]
-fn a_cursor_that_leads_back_ends_the_run() {
+fn a_repeated_cursor_ends_the_run() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let (house, agent) = house(vendor, Fault::from(2, FaultKind::RepeatCursor));
         let run = house.expect(3, &["pull"]);
         assert!(run.stderr.contains("a cursor that it had given before"), "{}", run.stderr);
-        // The answer with the bad cursor holds conversations as good as any other.
+        // The conversations in the response with the bad cursor are good.
         holds_pages(&house, &agent, 3);
     }
 }
 
 #[test]
-fn a_promise_of_more_without_a_cursor_ends_the_run() {
+fn has_more_without_a_cursor_ends_the_run() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let (house, agent) = house(vendor, Fault::at(2, FaultKind::HasMoreNullCursor));
         let run = house.expect(3, &["pull"]);
@@ -212,11 +212,11 @@ fn a_promise_of_more_without_a_cursor_ends_the_run() {
 }
 
 #[test]
-fn a_list_that_goes_in_circles_ends_the_run() {
+fn a_repeating_page_ends_the_run() {
     gets_over(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
     let agent = agent(Vendor::ChatbaseV1, 100);
     let house = House::of(vec![agent.clone()]);
-    // Every page is the one before: the first page comes for ever.
+    // Every page is the previous one: the first page repeats forever.
     let first = json!({ "data": [{ "id": "same", "messages": [] }] }).to_string();
     let kind = FaultKind::Status { code: 200, body: first, content_type: "application/json".to_owned() };
     house.sandbox().add_fault(&agent.id, Fault::from(0, kind));
@@ -226,7 +226,7 @@ fn a_list_that_goes_in_circles_ends_the_run() {
 }
 
 #[test]
-fn an_empty_page_with_more_to_come_is_no_end() {
+fn an_empty_page_with_more_is_not_the_end() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let (house, agent) = house(vendor, Fault::times(1, 2, FaultKind::EmptyPage));
         let pulled = pulled(&house.expect(0, &["pull", "--json"]));
@@ -236,7 +236,7 @@ fn an_empty_page_with_more_to_come_is_no_end() {
 }
 
 #[test]
-fn a_refusal_inside_a_success_is_a_refusal() {
+fn an_error_under_status_200_is_an_error() {
     let message = "Invalid request input: the “limit” is odd.";
     for generation in [Generation::Paged, Generation::OneArray] {
         let mut agent = agent(Vendor::ConvocoreV3, 5);
@@ -250,7 +250,7 @@ fn a_refusal_inside_a_success_is_a_refusal() {
 }
 
 #[test]
-fn what_the_vendor_adds_tomorrow_is_kept_and_counted() {
+fn unknown_fields_and_values_are_kept_and_counted() {
     for vendor in VENDORS {
         let (house, agent) = house(vendor, Fault::from(0, FaultKind::DriftFields));
         let run = house.expect(0, &["pull", "--json"]);
@@ -289,7 +289,7 @@ fn times_in_another_unit_are_the_same_times() {
     }
 }
 
-/// Replaces the conversation in the middle of an agent by raw bytes, and returns the house, the agent and the id.
+/// Replaces a conversation in the middle by raw bytes, and returns the house, the agent and the id.
 fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (House, Agent, String) {
     let mut agent = agent(vendor, 30);
     let id = agent.dataset.conversation(15).id;
@@ -298,7 +298,7 @@ fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (House, Agent,
 }
 
 #[test]
-fn a_record_that_is_none_ends_nothing() {
+fn a_record_that_is_not_an_object_does_not_end_the_run() {
     for vendor in VENDORS {
         for raw in ["[1,2]", "\"text\"", "7", "null", "true"] {
             let (house, agent, id) = with_raw(vendor, |_| raw.as_bytes().to_vec());
@@ -323,7 +323,7 @@ fn pulled_again(house: &House) -> [u64; 3] {
     ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
 }
 
-/// Returns a record of each vendor that has an id and little else that is as it should be.
+/// Returns a record of each vendor with an id and wrong types everywhere else.
 fn wrong_shape(vendor: Vendor, id: &str) -> Vec<u8> {
     let record = match vendor {
         Vendor::ChatbaseV1 => json!({
@@ -342,7 +342,7 @@ fn wrong_shape(vendor: Vendor, id: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_record_of_another_shape_is_kept_and_counted() {
+fn a_record_of_the_wrong_shape_is_kept_and_counted() {
     for vendor in VENDORS {
         let (house, agent, id) = with_raw(vendor, |id| wrong_shape(vendor, id));
         let pulled = pulled(&house.expect(0, &["pull", "--json"]));
@@ -356,7 +356,7 @@ fn a_record_of_another_shape_is_kept_and_counted() {
 }
 
 #[test]
-fn half_a_character_spoils_nothing() {
+fn half_a_surrogate_pair_does_not_lose_the_record() {
     for vendor in VENDORS {
         let (house, _, id) = with_raw(vendor, |id| {
             let record = match vendor {
@@ -382,7 +382,7 @@ fn half_a_character_spoils_nothing() {
 }
 
 #[test]
-fn a_message_of_fifty_megabytes_is_a_message() {
+fn a_message_of_fifty_megabytes_is_archived() {
     const SIZE: usize = 50_000_000;
     let (house, _, _) = with_raw(Vendor::ChatbaseV2, |id| {
         let part = json!({ "type": "text", "text": "x".repeat(SIZE) });
@@ -394,9 +394,9 @@ fn a_message_of_fifty_megabytes_is_a_message() {
     assert_eq!(number(&house, "SELECT count(*) FROM conversation"), 30);
 }
 
-/// Clocks in Berlin went back on 25 October 2026 at 01:00 UTC: the hour from 2 to 3 came twice.
+/// Clocks in Berlin went back on 25 October 2026 at 01:00 UTC: the hour from 2 to 3 occurred twice.
 #[test]
-fn a_time_that_came_twice_is_the_earlier_one_and_is_counted() {
+fn an_ambiguous_local_time_is_the_earlier_one_and_counted() {
     let at = |seconds: i64| Conversation {
         id: format!("at-{seconds}"),
         ..crate::support::api_conversation("x", "u", seconds, 1)
@@ -417,9 +417,9 @@ fn a_time_that_came_twice_is_the_earlier_one_and_is_counted() {
     assert_eq!(number(&house, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
 }
 
-/// The texts are the vendors' own, as their sheets have them.
+/// The texts are the vendors' own, as documented in `docs/vendors`.
 #[test]
-fn the_vendor_s_words_of_a_plan_gate_reach_the_user() {
+fn the_vendors_message_about_the_plan_is_shown() {
     let chatbase = "A Standard plan or higher is required to access the API";
     let plan = "API access requires the Business plan or higher (read-only). White Label unlocks full API write access.";
     let addon = "Chat Export API addon required. Subscribe to chat-export-api to use this endpoint.";
@@ -466,17 +466,17 @@ fn a_wrong_key_is_refused() {
 }
 
 #[test]
-fn an_unknown_agent_is_told_from_an_empty_one() {
+fn an_unknown_agent_is_distinguished_from_an_empty_one() {
     for vendor in VENDORS {
         let mut unknown = holding(vendor, Vec::new());
         let mut house = House::of(vec![unknown.clone()]);
-        // An agent without conversations is no mistake, and is said.
+        // An agent without conversations is not an error, but is reported.
         let run = house.expect(0, &["pull"]);
         assert!(run.stderr.contains("no conversation that matches"), "{vendor:?}: {}", run.stderr);
         unknown.id = "no-such-agent".to_owned();
         house.write_config(&[unknown], "archive = \"other.db\"");
         if vendor == Vendor::ChatbaseV1 {
-            // This vendor answers the same for both.
+            // This vendor gives the same response for both.
             let run = house.expect(0, &["pull"]);
             assert!(run.stderr.contains("of an agent that does not exist"), "{}", run.stderr);
             continue;
@@ -489,7 +489,7 @@ fn an_unknown_agent_is_told_from_an_empty_one() {
 }
 
 #[test]
-fn one_source_of_several_does_not_stop_the_others() {
+fn one_failed_source_does_not_stop_the_others() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let house = House::of_world(World::of(agents.clone()));
     house.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
@@ -505,7 +505,7 @@ fn one_source_of_several_does_not_stop_the_others() {
 }
 
 #[test]
-fn nothing_from_any_source_is_a_code_of_its_own() {
+fn if_every_source_fails_the_exit_code_is_4() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let house = House::of_world(World::of(agents.clone()));
     for agent in &agents {
@@ -517,7 +517,7 @@ fn nothing_from_any_source_is_a_code_of_its_own() {
 }
 
 #[test]
-fn one_array_that_is_cut_comes_whole_the_second_time() {
+fn a_truncated_array_is_complete_after_a_retry() {
     let mut agent = agent(Vendor::ConvocoreV3, 700);
     agent.generation = Generation::OneArray;
     let house = House::of(vec![agent.clone()]);

@@ -1,4 +1,4 @@
-//! A later pull costs what changed and misses nothing; what a vendor no longer shows is marked and kept.
+//! Later pulls: they cost only what changed, miss nothing, and mark what a vendor no longer shows.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, expected_ids, holding, ids, now, number, pulled};
 
-/// Returns the numbers of a pull that tell how much came and what it was.
+/// Returns the counts of a pull.
 #[track_caller]
 fn counts(run: &Run) -> [u64; 3] {
     let pulled = pulled(run);
     ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
 }
 
-/// Returns how many bytes of bodies and how many requests something cost.
+/// Returns how many body bytes and requests something cost.
 fn cost(house: &House, act: impl FnOnce()) -> (usize, usize) {
     let before = house.sandbox().requests().len();
     act();
@@ -25,7 +25,7 @@ fn cost(house: &House, act: impl FnOnce()) -> (usize, usize) {
     (asked.iter().map(|seen| seen.bytes).sum(), asked.len())
 }
 
-/// Says something in a conversation, as the vendor would show it: the time of its last change moves on.
+/// Adds a message to a conversation, and updates its time of change.
 fn go_on(dataset: &mut Dataset, id: &str) {
     assert!(dataset.change(id, |conversation| {
         let at = conversation.updated_at + 500;
@@ -51,7 +51,7 @@ fn edit(house: &House, agent: &Agent, changed: &[&str], added: usize) {
 }
 
 #[test]
-fn an_unchanged_agent_of_chatbase_v2_costs_its_summaries_and_no_write() {
+fn an_unchanged_agent_of_chatbase_v2_costs_only_its_summaries() {
     let agent = agent(Vendor::ChatbaseV2, 1_000);
     let house = House::of(vec![agent]);
     let (first, _) = cost(&house, || drop(house.expect(0, &["pull"])));
@@ -70,7 +70,7 @@ fn an_unchanged_agent_of_chatbase_v2_costs_its_summaries_and_no_write() {
 
 /// New messages in old conversations, which a window since the last run would miss.
 #[test]
-fn what_changed_in_chatbase_v2_is_found_wherever_it_is() {
+fn changes_in_chatbase_v2_are_found_anywhere() {
     for deployment in [Deployment::Current, Deployment::Old, Deployment::IgnoresId, Deployment::StrictCursors]
     {
         let mut agent = agent(Vendor::ChatbaseV2, 200);
@@ -78,7 +78,7 @@ fn what_changed_in_chatbase_v2_is_found_wherever_it_is() {
         let house = House::of(vec![agent.clone()]);
         house.expect(0, &["pull"]);
         let id = |at: usize| agent.dataset.conversation(at).id;
-        // One on a page of its own, a whole page, and the oldest of all.
+        // A single conversation on its page, a whole page, and the oldest conversation.
         let changed: Vec<_> = [45].into_iter().chain(100..120).chain([199]).map(id).collect();
         edit(&house, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 3);
         let run = house.expect(0, &["pull", "--json"]);
@@ -91,7 +91,7 @@ fn what_changed_in_chatbase_v2_is_found_wherever_it_is() {
 }
 
 #[test]
-fn a_status_or_title_that_changes_alone_is_seen() {
+fn a_change_of_only_status_or_title_is_found() {
     let agent = agent(Vendor::ChatbaseV2, 60);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -105,7 +105,7 @@ fn a_status_or_title_that_changes_alone_is_seen() {
 }
 
 #[test]
-fn an_interrupted_sweep_of_changes_goes_on_and_proves_itself() {
+fn an_interrupted_incremental_sweep_resumes_and_is_proved() {
     let agent = agent(Vendor::ChatbaseV2, 200);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -137,7 +137,7 @@ fn a_window_of_chatbase_v2_costs_what_changed_in_it() {
     compare_all(&house, &[now(&house, &agent)], &archived(&house));
 }
 
-/// An agent whose conversations began a day apart, the newest of them today.
+/// An agent with one conversation per day, the newest today.
 fn daily(vendor: Vendor, number: usize) -> Agent {
     let today =
         i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap() - 3_600;
@@ -154,7 +154,7 @@ fn daily(vendor: Vendor, number: usize) -> Agent {
 }
 
 #[test]
-fn vendors_that_tell_no_changes_are_looked_back_upon() {
+fn vendors_without_change_times_are_read_by_look_back() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
         let agent = daily(vendor, 200);
         let house = House::of(vec![agent.clone()]);
@@ -175,7 +175,7 @@ fn vendors_that_tell_no_changes_are_looked_back_upon() {
 }
 
 #[test]
-fn one_array_gives_everything_and_costs_no_write() {
+fn an_unchanged_array_costs_no_write() {
     let mut agent = daily(Vendor::ConvocoreV3, 200);
     agent.generation = Generation::OneArray;
     let house = House::of(vec![agent.clone()]);
@@ -189,7 +189,7 @@ fn one_array_gives_everything_and_costs_no_write() {
 }
 
 #[test]
-fn everything_is_read_again_when_it_is_due() {
+fn a_full_sweep_runs_when_it_is_due() {
     for vendor in VENDORS {
         let agent = daily(vendor, 100);
         let mut house = House::of(vec![agent.clone()]);
@@ -197,7 +197,7 @@ fn everything_is_read_again_when_it_is_due() {
         let effort = |house: &House| pulled(&house.expect(0, &["pull", "--json"]))["effort"].clone();
         let usual = if vendor == Vendor::ChatbaseV2 { "changes" } else { "recent" };
         assert_eq!(effort(&house), usual);
-        // The ledger is all that tells how long ago the last full sweep was.
+        // Only the archive knows when the last full sweep was.
         let days = if vendor == Vendor::ChatbaseV1 { 7_i64 } else { 30 };
         let long_ago = format!(
             "UPDATE run SET swept_from = swept_from - {} WHERE effort = 'full'",
@@ -217,8 +217,8 @@ fn everything_is_read_again_when_it_is_due() {
 }
 
 #[test]
-fn an_interrupted_look_back_goes_on_in_its_window() {
-    // Three pages of what began in the last thirty days, and one of what did not.
+fn an_interrupted_look_back_resumes_in_its_window() {
+    // Three pages of the last thirty days, and one of older conversations.
     let mut conversations: Vec<_> = daily(Vendor::ChatbaseV1, 400).dataset.iter().collect();
     let newest = conversations[0].created_at;
     for (age, conversation) in (0..).zip(&mut conversations) {
@@ -236,7 +236,7 @@ fn an_interrupted_look_back_goes_on_in_its_window() {
     let run = house.expect(0, &["pull", "--json"]);
     assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     assert_eq!(pulled(&run)["changed"], 1);
-    // The second of three pages again, the third, and the end.
+    // The second page again, the third, and the end.
     assert_eq!(
         house
             .sandbox()
@@ -262,7 +262,7 @@ fn remove(house: &House, agent: &Agent, places: impl Iterator<Item = usize>) -> 
 }
 
 #[test]
-fn what_a_vendor_no_longer_shows_is_marked_and_kept() {
+fn missing_conversations_are_marked_and_kept() {
     for vendor in VENDORS {
         let agent = agent(vendor, 60);
         let house = House::of(vec![agent.clone()]);
@@ -278,7 +278,7 @@ fn what_a_vendor_no_longer_shows_is_marked_and_kept() {
         assert_eq!(number(&house, &marked), 2, "{vendor:?}");
         let status = house.expect(0, &["status", "--json"]).json();
         assert_eq!(status["sources"][0]["missing"], 2);
-        // It comes back.
+        // The vendor shows it again.
         let back = agent.dataset.conversation(40);
         house.sandbox().update(&agent.id, |dataset| dataset.insert(back));
         let run = house.expect(0, &["pull", "--full", "--json"]);
@@ -291,9 +291,9 @@ fn what_a_vendor_no_longer_shows_is_marked_and_kept() {
     }
 }
 
-/// The list of summaries is whole too, so that a cheap pull notices what is gone.
+/// The list of summaries is complete, so an incremental sweep notices missing conversations.
 #[test]
-fn a_sweep_of_changes_notices_what_is_gone() {
+fn an_incremental_sweep_notices_missing_conversations() {
     let agent = agent(Vendor::ChatbaseV2, 60);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -303,7 +303,7 @@ fn a_sweep_of_changes_notices_what_is_gone() {
 }
 
 #[test]
-fn more_than_a_tenth_gone_is_refused_until_it_is_accepted() {
+fn more_than_a_tenth_missing_must_be_accepted() {
     for vendor in VENDORS {
         let agent = agent(vendor, 60);
         let house = House::of(vec![agent.clone()]);
@@ -328,9 +328,9 @@ fn more_than_a_tenth_gone_is_refused_until_it_is_accepted() {
     }
 }
 
-/// An agent that was emptied, or whose vendor has a bad day.
+/// An agent that was emptied, or a vendor with an outage.
 #[test]
-fn an_agent_that_shows_nothing_any_more_is_not_believed() {
+fn an_agent_that_becomes_empty_marks_nothing_as_missing() {
     for vendor in VENDORS {
         let agent = agent(vendor, 20);
         let house = House::of(vec![agent.clone()]);
@@ -342,9 +342,9 @@ fn an_agent_that_shows_nothing_any_more_is_not_believed() {
     }
 }
 
-/// Rows move up between two pages, and the one that moved over the edge is not seen by a list that is paged by number.
+/// Rows move between two pages; a list that is paged by number misses the row that crossed the boundary.
 #[test]
-fn what_moved_past_the_reader_is_fetched_by_the_next_sweep() {
+fn rows_that_moved_between_pages_are_found_by_the_next_sweep() {
     for vendor in VENDORS {
         let agent = agent(vendor, 330);
         let house = House::of(vec![agent.clone()]);

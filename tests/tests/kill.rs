@@ -16,13 +16,13 @@ use serde_json::Value;
 use crate::export::compare_all;
 use crate::support::{agent, archived, ids, lines, number, pulled};
 
-/// How often each pull is killed.
+/// The number of kills per pull.
 const KILLS: usize = 12;
 
-/// How often an export is killed.
+/// The number of kills of an export.
 const ROUNDS: usize = 15;
 
-/// Numbers that look like chance and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
@@ -36,7 +36,7 @@ impl Chance {
     }
 }
 
-/// Starts a house whose vendor takes a few milliseconds for each answer.
+/// Starts a house whose vendor needs a few milliseconds per response.
 fn slow(agent: &Agent) -> House {
     House::of_world(World { latency: Some(Duration::from_millis(4)), ..World::of(vec![agent.clone()]) })
 }
@@ -56,7 +56,7 @@ fn kill_somewhere(house: &House, agent: &Agent, requests: u64, chance: &mut Chan
     running.finish();
 }
 
-/// Checks the archive as it lies there, and returns how many conversations it has.
+/// Checks the archive after a kill, and returns how many conversations it holds.
 #[track_caller]
 fn sound(house: &House, agent: &Agent) -> usize {
     let path = house.path("chatark.db");
@@ -117,26 +117,26 @@ fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
 }
 
 #[test]
-fn chatbase_v1_survives() {
-    // Four pages one after another, then eight at once, which are lost together.
+fn chatbase_v1_resumes_after_a_kill() {
+    // Four pages one by one, then eight at once, which are lost together.
     survives(&agent(Vendor::ChatbaseV1, 6_000), 76, 16, 0x5eed_0001);
 }
 
 #[test]
-fn chatbase_v2_survives() {
-    // Sixteen pages are under way at once, and are lost each time.
+fn chatbase_v2_resumes_after_a_kill() {
+    // Sixteen pages are in flight, and are lost with each kill.
     survives(&agent(Vendor::ChatbaseV2, 3_000), 150, 60, 0x5eed_0002);
 }
 
 #[test]
-fn convocore_in_pages_survives() {
-    // Batches that follow within a moment are written together, and are lost together.
+fn convocore_pages_resume_after_a_kill() {
+    // Batches that arrive together are written together, and lost together.
     survives(&agent(Vendor::ConvocoreV3, 4_000), 80, 30, 0x5eed_0003);
 }
 
-/// One answer that arrives slowly, since there is but one request to count.
+/// One slow response, because there is only one request to count.
 #[test]
-fn convocore_in_one_array_survives() {
+fn convocore_one_array_resumes_after_a_kill() {
     let mut agent = agent(Vendor::ConvocoreV3, 2_000);
     agent.generation = Generation::OneArray;
     let house = slow(&agent);
@@ -146,7 +146,7 @@ fn convocore_in_one_array_survives() {
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
         let running = house.spawn(&["pull"]);
-        // The writer's log grows with every commit: the kill lands a moment after one of them.
+        // The write-ahead log grows with every commit: the kill lands shortly after one.
         let wal = house.path("chatark.db-wal");
         let written = || fs::metadata(&wal).map_or(0, |metadata| metadata.len());
         let until = 50_000 + chance.below(2_500_000);
@@ -168,9 +168,9 @@ fn convocore_in_one_array_survives() {
     assert_eq!(number(&house, "SELECT max(version) FROM raw"), 1);
 }
 
-/// Killed while it reads what changed: the checkpoint of such a sweep is good too.
+/// Killed during an incremental sweep, which has checkpoints too.
 #[test]
-fn a_sweep_of_changes_survives() {
+fn an_incremental_sweep_resumes_after_a_kill() {
     let agent = agent(Vendor::ChatbaseV2, 600);
     let house = slow(&agent);
     house.expect(0, &["pull"]);
@@ -198,7 +198,7 @@ fn has_unfinished(folder: &Path) -> bool {
 }
 
 #[test]
-fn files_are_whole_or_absent() {
+fn files_are_complete_or_absent() {
     let agent = agent(Vendor::ChatbaseV2, 1_500);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -256,7 +256,7 @@ fn files_are_whole_or_absent() {
 }
 
 #[test]
-fn a_pull_with_other_dates_begins_anew_and_says_so() {
+fn a_pull_with_other_dates_starts_its_own_sweep_and_says_so() {
     let agent = agent(Vendor::ChatbaseV2, 400);
     let house = slow(&agent);
     let since = |at: usize| crate::support::rfc3339(agent.dataset.conversation(at).created_at);

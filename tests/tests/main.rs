@@ -43,4 +43,6 @@ mod stop;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod verify;

@@ -1,4 +1,4 @@
-//! What a pull would take, said before it begins and held against what it takes.
+//! The plan of a pull, compared with the pull itself.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn planned(house: &House, arguments: &[&str]) -> Value {
     house.expect(0, &[&["plan", "--json"], arguments].concat()).json()["sources"][0].clone()
 }
 
-/// Returns what the plan made of requests, and checks that it says so itself.
+/// Returns how many requests the plan made, and checks that it reports the same number.
 fn asked(house: &House, agent: &Agent, plan: &Value, before: u64) -> u64 {
     let asked = house.sandbox().request_count(&agent.id) - before;
     assert_eq!(plan["requests_made_for_this_plan"], asked);
@@ -21,7 +21,7 @@ fn asked(house: &House, agent: &Agent, plan: &Value, before: u64) -> u64 {
 }
 
 #[test]
-fn the_requests_of_a_first_pull_are_told_beforehand() {
+fn a_plan_predicts_the_requests_of_a_first_pull() {
     for (vendor, number) in [(Vendor::ChatbaseV1, 730), (Vendor::ChatbaseV2, 250)] {
         let agent = agent(vendor, number);
         let house = House::of(vec![agent.clone()]);
@@ -35,7 +35,7 @@ fn the_requests_of_a_first_pull_are_told_beforehand() {
         assert!(!house.path("chatark.db").exists(), "a plan writes nothing");
         house.expect(0, &["pull"]);
         let made = house.sandbox().request_count(&agent.id) - before;
-        // Several windows are read at once, each of which may end with a page that is not full.
+        // Several windows are read at once, and each can end with a partial page.
         let most = plan["requests"].as_u64().unwrap();
         let spare = if vendor == Vendor::ChatbaseV2 { 3 } else { 0 };
         assert!((most - spare..=most).contains(&(made as u64)), "{vendor:?}: {made} of {most}");
@@ -43,7 +43,7 @@ fn the_requests_of_a_first_pull_are_told_beforehand() {
 }
 
 #[test]
-fn a_later_pull_is_planned_by_what_is_held() {
+fn a_plan_for_a_later_pull_uses_the_archive() {
     let agent = agent(Vendor::ChatbaseV2, 400);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -60,7 +60,7 @@ fn a_later_pull_is_planned_by_what_is_held() {
 }
 
 #[test]
-fn a_window_and_a_channel_are_counted_as_they_would_be_read() {
+fn a_plan_counts_windows_and_channels_like_a_pull() {
     let agent = agent(Vendor::ChatbaseV2, 160);
     let house = House::of(vec![agent.clone()]);
     let since = crate::support::rfc3339(agent.dataset.conversation(99).created_at);
@@ -73,7 +73,7 @@ fn a_window_and_a_channel_are_counted_as_they_would_be_read() {
 }
 
 #[test]
-fn a_plan_costs_nothing_of_a_metered_quota() {
+fn a_plan_uses_no_metered_quota() {
     let agent = agent(Vendor::ConvocoreV3, 120);
     let house = House::of(vec![agent.clone()]);
     let plan = planned(&house, &[]);
@@ -88,7 +88,7 @@ fn a_plan_costs_nothing_of_a_metered_quota() {
 }
 
 #[test]
-fn one_array_is_left_unread() {
+fn a_plan_does_not_read_one_array() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = Generation::OneArray;
     let house = House::of(vec![agent]);
@@ -98,7 +98,7 @@ fn one_array_is_left_unread() {
 }
 
 #[test]
-fn an_unfinished_pull_is_said() {
+fn a_plan_shows_an_unfinished_pull() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let house = House::of(vec![agent]);
     house.expect(8, &["pull", "--max-requests", "2"]);
@@ -108,7 +108,7 @@ fn an_unfinished_pull_is_said() {
 }
 
 #[test]
-fn all_sources_are_a_table_and_one_that_fails_is_said() {
+fn a_plan_of_all_sources_is_a_table_with_failures() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 30)).into();
     let mut house = House::of_world(World::of(agents.clone()));
     let table = house.expect(0, &["plan"]).stdout;

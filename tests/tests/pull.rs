@@ -1,4 +1,4 @@
-//! Pulling a part, pulling again, and pulling one customer: what lands, and what is asked for.
+//! Pulls of a part, repeated pulls, and pulls of one customer.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
 }
 
 #[test]
-fn one_customers_conversations_come_with_their_messages_and_tool_inputs() {
+fn the_conversations_of_a_customer_come_with_messages_and_tool_inputs() {
     let agent = sample(Vendor::ChatbaseV2);
     let house = House::of(vec![agent.clone()]);
     let of_customer = of_user(&agent, USER);
@@ -56,7 +56,7 @@ fn one_customers_conversations_come_with_their_messages_and_tool_inputs() {
 }
 
 #[test]
-fn a_customer_with_many_conversations_and_a_long_one_comes_whole_and_in_order() {
+fn many_and_long_conversations_of_a_customer_are_complete_and_in_order() {
     let mut conversations: Vec<_> = (0..120)
         .map(|at| api_conversation(&format!("short-{at:03}"), "many", 1_790_000_000 + 60 * at, 1))
         .collect();
@@ -74,7 +74,7 @@ fn a_customer_with_many_conversations_and_a_long_one_comes_whole_and_in_order() 
 }
 
 #[test]
-fn a_conversation_that_comes_both_ways_stays_one() {
+fn a_conversation_from_both_surfaces_stays_one() {
     let agent = sample(Vendor::ChatbaseV2);
     let house = House::of(vec![agent.clone()]);
     let all = agent.expected().count();
@@ -95,7 +95,7 @@ fn a_conversation_that_comes_both_ways_stays_one() {
 }
 
 #[test]
-fn a_user_id_that_breaks_the_rule_is_refused_before_any_request() {
+fn an_invalid_user_id_is_refused_before_any_request() {
     let house = House::sample();
     let long = "x".repeat(129);
     for bad in ["", "a b", "a/b", "../x", "ä", "a@example.com", &long] {
@@ -114,7 +114,7 @@ fn a_user_id_that_breaks_the_rule_is_refused_before_any_request() {
 }
 
 #[test]
-fn an_unknown_user_is_said() {
+fn an_unknown_user_is_reported() {
     let house = House::sample();
     let run = house.expect(0, &["pull", "source-2", "--user", "nobody"]);
     assert!(run.stderr.contains("no conversation of this user"), "{}", run.stderr);
@@ -122,7 +122,7 @@ fn an_unknown_user_is_said() {
 }
 
 #[test]
-fn single_conversations_are_asked_for_by_id() {
+fn single_conversations_are_requested_by_id() {
     let odd = "a/b+c%20d&e=f?#~";
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let agent = sample(vendor);
@@ -150,7 +150,7 @@ fn single_conversations_are_asked_for_by_id() {
 }
 
 #[test]
-fn an_id_with_a_comma_is_not_torn_apart() {
+fn an_id_with_a_comma_is_not_split() {
     let mut agent = sample(Vendor::ConvocoreV3);
     let mut odd = agent.dataset.conversation(0);
     odd.id = "one,two".to_owned();
@@ -161,7 +161,7 @@ fn an_id_with_a_comma_is_not_torn_apart() {
 }
 
 #[test]
-fn an_old_deployment_that_ignores_the_id_is_refused_and_nothing_wrong_lands() {
+fn an_old_deployment_that_ignores_the_id_is_an_error_and_archives_nothing() {
     let mut agent = sample(Vendor::ChatbaseV2);
     agent.deployment = Deployment::Old;
     let house = House::of(vec![agent.clone()]);
@@ -170,7 +170,7 @@ fn an_old_deployment_that_ignores_the_id_is_refused_and_nothing_wrong_lands() {
     assert_eq!(archived(&house), Vec::<Value>::new());
 }
 
-/// Returns the beginnings of an agent's conversations, oldest first.
+/// Returns the start times of an agent's conversations, oldest first.
 fn beginnings(agent: &Agent) -> Vec<i64> {
     let mut times: Vec<_> = agent.expected().filter_map(|expected| expected.created_at).collect();
     times.sort_unstable();
@@ -178,7 +178,7 @@ fn beginnings(agent: &Agent) -> Vec<i64> {
 }
 
 #[test]
-fn a_window_takes_its_beginning_and_leaves_its_end() {
+fn a_window_includes_its_start_and_excludes_its_end() {
     let mut variants: Vec<_> = VENDORS.map(sample).into();
     let mut old = sample(Vendor::ChatbaseV2);
     old.deployment = Deployment::Old;
@@ -187,7 +187,7 @@ fn a_window_takes_its_beginning_and_leaves_its_end() {
     variants.extend([old, one_array]);
     for agent in variants {
         let times = beginnings(&agent);
-        // Both bounds are times at which a conversation began, to the second.
+        // Both bounds are exact start times of conversations.
         let (since, until) = (times[times.len() / 4], times[times.len() * 3 / 4]);
         let (since_text, until_text) = (rfc3339(since), rfc3339(until));
         let window = ["--since", &since_text, "--until", &until_text];
@@ -233,7 +233,7 @@ fn a_day_is_a_day_in_utc() {
 }
 
 #[test]
-fn a_channel_is_taken_whole() {
+fn a_channel_is_complete() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     for channel in ["website", "whatsapp", "api", "playground", "email", "phone", "telegram"] {
         let house = House::of_world(World::of(agents.clone()));
@@ -248,7 +248,7 @@ fn a_channel_is_taken_whole() {
 }
 
 #[test]
-fn what_cannot_be_a_window_or_a_channel_is_refused_before_any_request() {
+fn invalid_windows_and_channels_are_refused_before_any_request() {
     let house = House::sample();
     for command in ["pull", "export"] {
         let reversed = house.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-01-01"]);
@@ -268,7 +268,7 @@ fn what_cannot_be_a_window_or_a_channel_is_refused_before_any_request() {
 }
 
 #[test]
-fn pulling_again_changes_nothing_and_then_exactly_what_the_vendor_changed() {
+fn a_second_pull_writes_only_what_the_vendor_changed() {
     for vendor in VENDORS {
         let agent = agent(vendor, 130);
         let house = House::of(vec![agent.clone()]);
@@ -317,7 +317,7 @@ fn what_the_vendor_deletes_stays_in_the_archive() {
 }
 
 #[test]
-fn conversations_that_arrive_meanwhile_push_none_out() {
+fn conversations_that_arrive_during_a_pull_displace_none() {
     for (vendor, verdict) in [
         (Vendor::ChatbaseV1, "unprovable"),
         (Vendor::ChatbaseV2, "grew-during-run"),
@@ -335,9 +335,9 @@ fn conversations_that_arrive_meanwhile_push_none_out() {
     }
 }
 
-/// Among pages that are asked for at once, whichever of them the list moves under, nothing falls between two.
+/// Nothing is lost between pages that are requested in parallel, whenever the list moves.
 #[test]
-fn conversations_that_arrive_between_pages_asked_for_at_once_push_none_out() {
+fn conversations_that_arrive_between_parallel_pages_displace_none() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ChatbaseV2] {
         let pages = if vendor == Vendor::ChatbaseV1 { 100 } else { 20 };
         let agent = agent(vendor, 24 * pages);
@@ -354,7 +354,7 @@ fn conversations_that_arrive_between_pages_asked_for_at_once_push_none_out() {
 }
 
 #[test]
-fn nothing_can_be_a_conversation_without_messages_or_people() {
+fn empty_conversations_are_archived() {
     let mut silent = api_conversation("silent", "nobody", 1_790_000_000, 0);
     silent.messages.push(Message::text(Role::Assistant, "Hi!"));
     silent.channel = Channel::Missing;

@@ -1,4 +1,4 @@
-//! Every fault at once: what each run ends with and what it saves, held against the table of `docs/reliability.md`;
+//! All faults: exit code and saved conversations of each run, compared with the table in `docs/reliability.md`;
 //! and that no key and nothing that people wrote is anywhere it does not belong.
 
 use std::fmt::Write as _;
@@ -15,9 +15,9 @@ use serde_json::json;
 
 use crate::support::{agent, archived, ids, now, number};
 
-/// What people wrote, in every message of these agents.
+/// The text of every message of these agents.
 const CANARY: &str = "canary-words-of-a-customer";
-/// The answer that a fault strikes, counted from 0.
+/// The response that a fault affects, from 0.
 const THIRD: u64 = 2;
 const ALWAYS: u64 = u64::MAX;
 
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// Returns an agent of four full answers, or of one answer that holds as much.
+    /// Returns an agent with four full responses, or one response of the same size.
     fn agent(self) -> Agent {
         let number = match self {
             Self::V1 => 400,
@@ -59,7 +59,7 @@ impl Kind {
         agent
     }
 
-    /// Returns the answer that a fault strikes: the third one, or the one that there is.
+    /// Returns the response that a fault affects: the third, or the only one.
     fn answer(self) -> u64 {
         if self == Self::OneArray { 0 } else { THIRD }
     }
@@ -75,19 +75,19 @@ fn speak(conversation: &mut Conversation) {
     }
 }
 
-/// Something that goes wrong, and for which vendors it can.
+/// A fault, and the vendors that it applies to.
 struct Trouble {
     name: &'static str,
     at: At,
     kind: FaultKind,
 }
 
-/// Which answers a fault strikes.
+/// The responses that a fault affects.
 #[derive(Clone, Copy)]
 enum At {
-    /// So many in a row, from the third one on.
+    /// This many consecutive responses, from the third on.
     Third(u64),
-    /// All of them, from the first one on, whatever is asked.
+    /// All responses from the first on, on every route.
     Everything,
 }
 
@@ -159,7 +159,7 @@ fn troubles() -> Vec<Trouble> {
     ]
 }
 
-/// Returns whether a fault means something to a vendor: the others have no cursor, or no such answer.
+/// Returns whether a fault applies to a vendor; others have no cursor, or no such response.
 fn applies(kind: Kind, fault: &FaultKind) -> bool {
     let has_cursor = matches!(kind, Kind::V2 | Kind::Pages);
     match fault {
@@ -171,7 +171,7 @@ fn applies(kind: Kind, fault: &FaultKind) -> bool {
     }
 }
 
-/// A house whose runs are looked through for what does not belong there.
+/// A house that checks every run for leaked keys and texts.
 struct Watched {
     house: House,
     agent: Agent,
@@ -181,7 +181,7 @@ impl Watched {
     fn new(kind: Kind) -> Self {
         let agent = kind.agent();
         let house = House::of(vec![agent.clone()]);
-        // A vendor that does not answer is waited for as long as this.
+        // The timeout for a vendor that does not respond.
         let config = fs::read_to_string(house.path("config.toml")).unwrap();
         let impatient = config.replace("timeout_seconds = 5", "timeout_seconds = 2\nattempts = 3");
         assert_ne!(config, impatient);
@@ -189,7 +189,7 @@ impl Watched {
         Self { house, agent }
     }
 
-    /// Runs a command with all logs on, and finds neither the key nor what people wrote in anything but the files
+    /// Runs a command with all logs on, and checks that neither key nor message text is anywhere but in the files
     /// that are made to hold it.
     fn run(&self, arguments: &[&str]) -> Run {
         let mut command = self.house.command();
@@ -199,7 +199,7 @@ impl Watched {
         let mut listed = Vec::new();
         eventually(|| {
             listed = fs::read(&process).unwrap_or_default();
-            // Before the program takes the child's place, the test's own line stands there.
+            // Before `exec`, the process list shows the test's own command line.
             listed.is_empty() || contains(&listed, b"-vv")
         });
         assert!(!contains(&listed, KEY.as_bytes()), "the key is in the process list");
@@ -217,7 +217,7 @@ impl Watched {
         usize::try_from(number(&self.house, "SELECT count(*) FROM conversation")).unwrap()
     }
 
-    /// Returns the cell of the table, and checks that the next run without the fault brings everything that there is.
+    /// Returns the cell of the table, and checks that the next run without the fault fetches everything.
     fn cell(&self, code: i32, next: &[&str]) -> String {
         let run = self.run(&["pull"]);
         let (saved, total) = (self.saved(), self.agent.expected().count());
@@ -263,7 +263,7 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
     memchr::memmem::find(bytes, words).is_some()
 }
 
-/// Returns the code that a run must end with, by the contract of exit codes.
+/// Returns the exit code that the contract requires.
 fn expected_code(kind: Kind, trouble: &Trouble) -> i32 {
     let FaultKind::Shift { .. } = trouble.kind else {
         let At::Third(times) = trouble.at else { return 7 };
@@ -297,7 +297,7 @@ fn cell(trouble: &Trouble, kind: Kind) -> String {
         At::Everything => Fault::from(0, trouble.kind.clone()).on_any_route(),
     };
     assert!(watched.house.sandbox().add_fault(&watched.agent.id, fault));
-    // What moved past the reader, or is dated long ago, is found where everything is read again.
+    // Rows that moved past the reader or have old dates are found by a full sweep.
     let moves = matches!(trouble.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
     watched.cell(expected_code(kind, trouble), next)
@@ -320,14 +320,14 @@ fn unknown_agent(kind: Kind) -> String {
     let stranger = Agent { id: "no-such-agent".to_owned(), ..known };
     watched.house.write_config(&[stranger], "archive = \"strange.db\"");
     let run = watched.run(&["pull"]);
-    // The first API of Chatbase answers the same for an agent without conversations, and Chatark says so.
+    // Chatbase's first API gives the same response for an agent without conversations, and Chatark says so.
     let code = if kind == Kind::V1 { 0 } else { 7 };
     assert_eq!(run.code, Some(code), "{run:#?}");
     assert!(run.stderr.contains("agent"), "{}", run.stderr);
     format!("{code}, nothing there")
 }
 
-/// Pulls with one record in the place of another.
+/// Pulls with one record replaced.
 fn odd_record(kind: Kind, record: impl Fn(&str) -> Vec<u8>) -> String {
     let watched = Watched::new(kind);
     let id = watched.agent.dataset.conversation(33).id;
@@ -369,7 +369,7 @@ fn fifty_megabytes(kind: Kind, id: &str) -> Vec<u8> {
     record.to_string().into_bytes()
 }
 
-/// A row of the table: the name of a fault, and how each column is found out.
+/// A row of the table: the name of a fault, and how each cell is computed.
 struct Row {
     name: &'static str,
     cell: Box<dyn Fn(Kind) -> String + Send + Sync>,
@@ -391,7 +391,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Fills the cells of the table on a few threads, since most of a run is waiting.
+/// Computes the cells on a few threads, because runs mostly wait.
 fn filled(rows: &[Row]) -> Vec<Vec<String>> {
     let cells = Mutex::new(vec![vec![String::new(); KINDS.len()]; rows.len()]);
     let next = AtomicUsize::new(0);
@@ -412,7 +412,7 @@ fn filled(rows: &[Row]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn every_fault_ends_and_saves_as_the_page_says() {
+fn every_fault_ends_and_saves_as_documented() {
     let rows = rows();
     let mut table = String::from(
         "| fault | Chatbase v1 | Chatbase v2 | Convocore, pages | Convocore, one array |\n|---|---|---|---|---|\n",
@@ -424,7 +424,7 @@ fn every_fault_ends_and_saves_as_the_page_says() {
     is_on_the_page("faults of a vendor", &table);
 }
 
-/// A fault of this machine: its name, and how it is found out what a pull ends with and what is saved.
+/// A local fault: its name, and how exit code and saved conversations are computed.
 type Mishap = (&'static str, fn() -> (i32, String));
 
 const MISHAPS: &[Mishap] = &[
@@ -441,7 +441,7 @@ const MISHAPS: &[Mishap] = &[
     ("the config has mistakes", mistaken),
 ];
 
-/// A house whose archive holds the first two answers of four.
+/// A house whose archive holds the first two of four responses.
 fn half_full() -> Watched {
     let watched = Watched::new(Kind::V2);
     assert_eq!(watched.run(&["pull", "--max-requests", "2"]).code, Some(8));
@@ -483,7 +483,7 @@ fn read_only_folder() -> (i32, String) {
     on_disk("16m", script, "pull")
 }
 
-/// Starts a pull that waits for an answer, and waits until it does.
+/// Starts a pull, and returns once it waits for a response.
 fn waiting(watched: &Watched) -> Running {
     let before = watched.house.sandbox().export_count(&watched.agent.id);
     watched.house.sandbox().add_fault(&watched.agent.id, Fault::from(0, FaultKind::Hang));
@@ -518,7 +518,7 @@ fn not_an_archive(spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> (i32, String) {
     let path = watched.house.path("chatark.db");
     let spoilt = spoil(&fs::read(&path).unwrap());
     fs::write(&path, &spoilt).unwrap();
-    // A log beside it would put a part of the file right again.
+    // A write-ahead log would repair a part of the file.
     for companion in ["chatark.db-wal", "chatark.db-shm"] {
         let _ = fs::remove_file(watched.house.path(companion));
     }
@@ -556,7 +556,7 @@ fn mistaken() -> (i32, String) {
 }
 
 #[test]
-fn every_mishap_of_this_machine_ends_and_saves_as_the_page_says() {
+fn every_local_fault_ends_and_saves_as_documented() {
     let mut table = String::from("| fault | exit code | saved |\n|---|---|---|\n");
     for (name, found) in MISHAPS {
         let (code, saved) = found();
@@ -566,7 +566,7 @@ fn every_mishap_of_this_machine_ends_and_saves_as_the_page_says() {
     is_on_the_page("faults of this machine", &table);
 }
 
-/// Holds a table against the one that the page has between its marks.
+/// Compares a table with the one between the marks of the document.
 #[track_caller]
 fn is_on_the_page(mark: &str, table: &str) {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
@@ -575,9 +575,9 @@ fn is_on_the_page(mark: &str, table: &str) {
     assert_eq!(table.trim(), written.trim(), "docs/reliability.md says something else");
 }
 
-/// The page names a test for each promise: a name that no file has would be a promise that nothing holds.
+/// The document names a test for each promise; every name must exist.
 #[test]
-fn every_test_that_the_page_names_is_there() {
+fn every_test_in_the_document_exists() {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
     let mut named = 0;
     for name in page.split('`').skip(1).step_by(2) {

@@ -1,4 +1,4 @@
-//! Stopping a pull in the middle, and what another process sees meanwhile.
+//! Interrupted pulls, and what another process sees in the meantime.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use chatark_tests::{House, Running, eventually};
 use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, ids, pulled};
 
-/// Returns how many conversations make ten full answers.
+/// Returns how many conversations fill ten responses.
 fn ten_pages(vendor: Vendor) -> usize {
     match vendor {
         Vendor::ChatbaseV1 => 1_000,
@@ -19,7 +19,7 @@ fn ten_pages(vendor: Vendor) -> usize {
     }
 }
 
-/// Starts a pull of ten pages that hangs at the seventh, and waits until it does.
+/// Starts a pull of ten pages, and returns once it hangs at the seventh.
 fn hanging(vendor: Vendor) -> (House, Agent, Running) {
     let agent = agent(vendor, ten_pages(vendor));
     let mut house = House::of(vec![agent.clone()]);
@@ -35,7 +35,7 @@ fn hanging(vendor: Vendor) -> (House, Agent, Running) {
 }
 
 #[test]
-fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
+fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
     for vendor in VENDORS {
         let (house, agent, running) = hanging(vendor);
         running.signal("INT");
@@ -58,7 +58,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
         assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
         let asked = house.sandbox().export_count(&agent.id) - before;
         if vendor == Vendor::ChatbaseV1 {
-            // Pages ahead are asked for on suspicion, so the number of requests proves nothing.
+            // Pages are requested ahead, so the number of requests proves nothing.
             let asked = house.sandbox().requests().into_iter().rev().take(usize::try_from(asked).unwrap());
             let is_first = |seen: &SeenRequest| {
                 (seen.parameter("page"), seen.parameter("size")) == (Some("1"), Some("100"))
@@ -75,7 +75,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
 }
 
 #[test]
-fn full_begins_anew() {
+fn a_full_pull_ignores_the_checkpoint() {
     let (house, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
@@ -87,7 +87,7 @@ fn full_begins_anew() {
 }
 
 #[test]
-fn sigterm_has_a_code_of_its_own() {
+fn sigterm_has_its_own_exit_code() {
     let (house, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("TERM");
     let run = running.finish();
@@ -99,7 +99,7 @@ fn sigterm_has_a_code_of_its_own() {
 }
 
 #[test]
-fn a_stopped_export_writes_no_files() {
+fn an_interrupted_export_writes_no_files() {
     let (house, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
@@ -113,9 +113,9 @@ fn a_stopped_export_writes_no_files() {
     assert!(!house.path("export").exists());
 }
 
-/// The system ends a process without asking: what was committed is there, and the lock is free.
+/// A process that the system kills keeps its commits and releases the lock.
 #[test]
-fn a_killed_pull_loses_nothing_that_was_committed() {
+fn a_killed_pull_loses_no_commit() {
     let (house, agent, running) = hanging(Vendor::ChatbaseV2);
     eventually(|| committed(&house) >= 80);
     running.signal("KILL");
@@ -136,7 +136,7 @@ fn committed(house: &House) -> u64 {
 }
 
 #[test]
-fn one_answer_that_never_ends_is_kept_as_far_as_it_came() {
+fn records_of_an_endless_response_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = Generation::OneArray;
     let house = House::of(vec![agent.clone()]);
@@ -154,7 +154,7 @@ fn one_answer_that_never_ends_is_kept_as_far_as_it_came() {
     compare_all(&house, &[agent], &archived(&house));
 }
 
-/// Returns how many conversations the archive holds, also where its tables are not there yet.
+/// Returns how many conversations the archive holds; 0 before its tables exist.
 fn seen(house: &House) -> u64 {
     let run = house.run(&["status", "--json"]);
     if run.code != Some(0) {
@@ -168,7 +168,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_second_writer_is_refused_with_the_first_one_s_number_and_readers_are_not() {
+fn a_second_writer_is_refused_with_the_holders_pid_and_readers_are_not() {
     let (house, agent, running) = hanging(Vendor::ChatbaseV2);
     for command in ["pull", "export", "rebuild"] {
         let run = house.expect(11, &[command]);

@@ -1,4 +1,4 @@
-//! What several of these tests need: agents, the archive's contents, and the calendar.
+//! Shared helpers: agents, the content of the archive, and the calendar.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ pub(crate) fn sample(vendor: Vendor) -> Agent {
     World::sample().agents.into_iter().find(|agent| agent.vendor == vendor).unwrap()
 }
 
-/// Returns an agent with a number of generated conversations, which are held one by one and can be changed.
+/// Returns an agent with generated conversations that can be changed.
 pub(crate) fn agent(vendor: Vendor, conversations: usize) -> Agent {
     let generated = Generated { conversations, messages_per_conversation: 4, ..Generated::default() };
     holding(vendor, Dataset::generated(vendor, generated).iter().collect())
@@ -29,7 +29,7 @@ pub(crate) fn holding(vendor: Vendor, conversations: Vec<Conversation>) -> Agent
     Agent::new(vendor, format!("agent-{}", provider(vendor)), KEY, Dataset::of(conversations))
 }
 
-/// Returns a conversation through the vendor's API, of a user, with so many messages.
+/// Returns an API conversation of a user with this many messages.
 pub(crate) fn api_conversation(id: &str, user: &str, created_at: i64, messages: usize) -> Conversation {
     let message = |position: usize| Message {
         id: Some(format!("{id}-{position:04}")),
@@ -61,13 +61,13 @@ pub(crate) fn pulled(run: &Run) -> Value {
     run.json()["sources"][0].clone()
 }
 
-/// Returns every document of the archive, through files that are written without asking a vendor.
+/// Returns every document of the archive, from an offline export.
 #[track_caller]
 pub(crate) fn archived(house: &House) -> Vec<Value> {
     offline(house, &[])
 }
 
-/// Returns the documents of the archive that further arguments leave over.
+/// Returns the documents of an offline export with further arguments.
 #[track_caller]
 pub(crate) fn offline(house: &House, arguments: &[&str]) -> Vec<Value> {
     let common = ["export", "--offline", "--format", "jsonl", "--output", "archived"];
@@ -81,7 +81,7 @@ pub(crate) fn lines(folder: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns source and id of documents; fails where one is there twice.
+/// Returns source and id of documents; fails if one is there twice.
 #[track_caller]
 pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -91,7 +91,7 @@ pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
     ids
 }
 
-/// Returns source and id of those conversations that an agent tells and that a condition picks.
+/// Returns source and id of the agents' conversations that match a condition.
 pub(crate) fn expected_ids<'a>(
     agents: impl IntoIterator<Item = (&'a Agent, &'a String)>,
     picks: impl Fn(&Expected) -> bool,
@@ -110,7 +110,7 @@ pub(crate) fn document<'a>(documents: &'a [Value], id: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("there is no conversation {id}"))
 }
 
-/// Asks the archive itself for a number.
+/// Queries a number from the archive.
 #[track_caller]
 pub(crate) fn number(house: &House, sql: &str) -> i64 {
     let path = house.path("chatark.db");
@@ -118,7 +118,7 @@ pub(crate) fn number(house: &House, sql: &str) -> i64 {
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Returns an instant as RFC 3339, by calendar arithmetic of our own.
+/// Returns an instant as RFC 3339, with independent calendar arithmetic.
 pub(crate) fn rfc3339(seconds: i64) -> String {
     let (days, clock) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Days since the first of March of the year 0 in the Gregorian calendar, whose leap day comes last.
@@ -135,7 +135,7 @@ pub(crate) fn rfc3339(seconds: i64) -> String {
 }
 
 #[test]
-fn the_calendar_is_right() {
+fn the_calendar_is_correct() {
     assert_eq!(rfc3339(1_790_000_000), "2026-09-21T14:13:20Z");
     assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
     assert_eq!(rfc3339(1_767_225_599), "2025-12-31T23:59:59Z");

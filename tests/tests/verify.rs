@@ -1,4 +1,4 @@
-//! The proof of the archive: what is right is said with its numbers, and whatever is spoilt is found and named.
+//! Verification of the archive: every kind of damage is found and named.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{VENDORS, agent, number, sample};
 
-/// A house whose archive holds forty conversations of each vendor, and a second version of one of them.
+/// A house whose archive holds forty conversations per vendor, and a second version of one of them.
 fn pulled() -> House {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 40)).into();
     let house = House::of_world(World::of(agents.clone()));
@@ -36,7 +36,7 @@ fn source(run: &Run, at: usize) -> Value {
 }
 
 #[test]
-fn a_sound_archive_is_said_to_be_sound_with_its_numbers() {
+fn an_intact_archive_is_reported_with_its_counts() {
     let house = pulled();
     let before = fs::read(house.path("chatark.db")).unwrap();
     let asked = house.sandbox().requests().len();
@@ -58,7 +58,7 @@ fn a_sound_archive_is_said_to_be_sound_with_its_numbers() {
 }
 
 #[test]
-fn whatever_is_spoilt_is_found() {
+fn every_kind_of_damage_is_found() {
     let one = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2') ORDER BY id LIMIT 1)";
     let raw = |set: &str| format!("UPDATE raw SET {set} WHERE conversation_key = {one} AND version = 1");
     for (what, sql, words, code) in [
@@ -95,7 +95,7 @@ fn whatever_is_spoilt_is_found() {
 }
 
 #[test]
-fn what_is_damaged_is_named() {
+fn damage_is_named() {
     let house = pulled();
     let id = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-3') ORDER BY id LIMIT 1)";
     spoil(&house, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
@@ -116,13 +116,13 @@ fn what_is_damaged_is_named() {
         (&json!(name), &json!(1))
     );
     assert_eq!((&source(&run, 0)["damaged"], &source(&run, 1)["damaged"]), (&json!(0), &json!(0)));
-    // What a vendor still has is fetched again, beside the damaged version.
+    // The vendor still has the conversation: it is fetched again as a new version.
     house.expect(0, &["pull", "--full"]);
     house.expect(12, &["verify"]);
 }
 
 #[test]
-fn a_row_that_is_out_of_date_is_put_right_by_a_rebuild() {
+fn an_outdated_row_is_repaired_by_a_rebuild() {
     let house = pulled();
     spoil(
         &house,
@@ -136,7 +136,7 @@ fn a_row_that_is_out_of_date_is_put_right_by_a_rebuild() {
 }
 
 #[test]
-fn as_many_parts_find_what_the_whole_does_and_each_its_own() {
+fn all_parts_together_find_what_the_whole_finds() {
     let house = pulled();
     spoil(&house, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
     let ids = |run: &Run| -> BTreeSet<(String, String)> {
@@ -169,7 +169,7 @@ fn as_many_parts_find_what_the_whole_does_and_each_its_own() {
 }
 
 #[test]
-fn a_source_that_the_config_no_longer_names_is_verified_as_far_as_can_be() {
+fn a_source_that_is_not_in_the_config_is_verified_by_hashes() {
     let mut house = pulled();
     let left: Vec<_> = VENDORS[1..].iter().map(|vendor| agent(*vendor, 40)).collect();
     house.sources.remove(0);
@@ -203,7 +203,7 @@ fn a_message_of_any_size_is_verified() {
 }
 
 #[test]
-fn the_vendors_are_asked_for_their_counts() {
+fn live_compares_with_the_vendors_counts() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let house = House::of_world(World::of(agents.clone()));
     house.expect(0, &["pull"]);
@@ -220,7 +220,7 @@ fn the_vendors_are_asked_for_their_counts() {
     );
     assert_eq!((&live(&run, 2)["counted"], &live(&run, 2)["held"]), (&Value::Null, &json!(expected[2])));
 
-    // A conversation of the archive that the vendor has no more, and one that was never pulled.
+    // One archived conversation that the vendor has deleted, and one that was never pulled.
     let gone = agents[1].dataset.conversation(2).id;
     house.sandbox().update(&agents[1].id, |dataset| dataset.remove(&gone).unwrap());
     let run = house.expect(3, &["verify", "--live", "--json", "source-2"]);
@@ -242,9 +242,9 @@ fn the_vendors_are_asked_for_their_counts() {
     assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);
 }
 
-/// What began after the last sweep is no loss: a bot goes on talking.
+/// Conversations that began after the last sweep are not missing.
 #[test]
-fn what_began_since_the_last_pull_is_not_counted_against_the_archive() {
+fn live_ignores_what_began_since_the_last_pull() {
     let agent = agent(Vendor::ChatbaseV2, 30);
     let house = House::of(vec![agent.clone()]);
     house.expect(0, &["pull"]);
@@ -257,7 +257,7 @@ fn what_began_since_the_last_pull_is_not_counted_against_the_archive() {
 }
 
 #[test]
-fn there_must_be_an_archive() {
+fn verify_needs_an_archive() {
     let house = House::sample();
     let run = house.expect(2, &["verify"]);
     assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
