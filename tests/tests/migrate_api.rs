@@ -624,7 +624,9 @@ fn an_agent_read_through_two_apis_is_one_agent() {
 #[test]
 fn the_ledger_rejects_unknown_names() {
     let house = house(agent(Vendor::ChatbaseV2, 3), empty());
-    assert!(house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was migrated into an agent yet"));
+    assert!(
+        house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was migrated into an agent yet")
+    );
     house.expect(0, &run_into(&["--only", "history"]));
     for wrong in [
         ["ledger", "--to", "nobody"].as_slice(),
