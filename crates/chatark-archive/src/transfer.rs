@@ -28,7 +28,7 @@ pub struct Transfer {
     /// The vendor's error, where it refused the item.
     pub error: Option<String>,
     /// When the row last changed.
-    pub updated_at: Option<Timestamp>,
+    pub changed_at: Option<Timestamp>,
 }
 
 /// How far a transfer came.
@@ -140,7 +140,7 @@ impl Archive {
                 count(transfer.messages),
                 transfer.digest,
                 transfer.error,
-                transfer.updated_at.map(Timestamp::microseconds).unwrap_or_default(),
+                transfer.changed_at.map(Timestamp::microseconds).unwrap_or_default(),
             ];
             statement.execute(row).map_err(failed())?;
         }
@@ -227,7 +227,7 @@ fn read(row: &Row<'_>) -> Result<Transfer> {
         messages: uncount(row.get(6).map_err(&failed)?),
         digest: row.get(7).map_err(&failed)?,
         error: row.get(8).map_err(&failed)?,
-        updated_at: timestamp(row.get(9).map_err(&failed)?),
+        changed_at: timestamp(row.get(9).map_err(&failed)?),
     })
 }
 

@@ -26,7 +26,7 @@ fn deliveries() -> Vec<Conversation> {
             .bot("Gern geschehen!")
             .liked(Feedback::Positive)
             .done(),
-        story("OutboundItem at the neighbour's", Channel::WhatsApp, Status::Ended)
+        story("Parcel at the neighbour's", Channel::WhatsApp, Status::Ended)
             .by(person("Ben Sample", "", "+15550101"), "US")
             .user("The tracking page says delivered, but there is nothing here.")
             .bot("It was left with your neighbour at number 12, at 14:05.")

@@ -17,7 +17,7 @@ fn transfer(key: &str, state: TransferState, target_id: Option<&str>) -> Transfe
         messages: 3,
         digest: [7; 32],
         error: None,
-        updated_at: Some(noon()),
+        changed_at: Some(noon()),
     }
 }
 

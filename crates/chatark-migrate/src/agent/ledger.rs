@@ -133,7 +133,7 @@ impl<'a> Ledger<'a> {
                 messages: item.messages,
                 digest: digest(item),
                 error: error.map(ToString::to_string),
-                updated_at: Some(now),
+                changed_at: Some(now),
             })
             .collect();
         self.archive().save_transfers(self.target, self.kind.as_str(), &transfers)

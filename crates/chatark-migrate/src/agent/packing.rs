@@ -97,7 +97,7 @@ fn pack_people(
     loss_report: &mut LossReport,
     pack: Pack<'_>,
 ) -> Result<SelectedCounts> {
-    let mut people = People::new(Identities::read(archive, &options.selection.filter.sources)?);
+    let mut people = People::new(Identities::read(archive)?);
     options.selection.each_listed(archive, |origin, list, listed| {
         people.add_listed(origin, list, listed, loss_report);
     })?;

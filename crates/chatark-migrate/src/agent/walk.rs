@@ -144,7 +144,7 @@ impl<'a> Walker<'a> {
         let transfer = self.requests.ledger.find(item)?;
         let state = ItemState::of(transfer.as_ref());
         let has_changed = transfer.as_ref().is_some_and(|transfer| transfer.digest != digest(item));
-        let updated_at = transfer.as_ref().and_then(|transfer| transfer.updated_at);
+        let changed_at = transfer.as_ref().and_then(|transfer| transfer.changed_at);
         let complete = || Step::Complete(transfer.and_then(|transfer| transfer.target_id));
         let is_first = matches!(purpose, Purpose::SendNew);
         if is_first {
@@ -163,11 +163,11 @@ impl<'a> Walker<'a> {
             _ if matches!(purpose, Purpose::CompleteCreated) => Step::Nothing,
             ItemState::Ambiguous if is_first => {
                 progress.ambiguous.insert(item.idempotency_key.clone());
-                progress.ambiguous_since = progress.ambiguous_since.max(updated_at);
+                progress.ambiguous_since = progress.ambiguous_since.max(changed_at);
                 Step::Nothing
             }
             ItemState::Refused | ItemState::CompletionRefused if is_first => {
-                progress.refused_before.push((updated_at, item.idempotency_key.clone()));
+                progress.refused_before.push((changed_at, item.idempotency_key.clone()));
                 Step::Nothing
             }
             ItemState::CompletionRefused => complete(),

@@ -37,7 +37,7 @@ pub(super) fn convert_all(
     target: FileTarget,
     mut write: impl FnMut(FileItem) -> Result<()>,
 ) -> Result<FilePlan> {
-    let mut converter = target.converter(archive, selection)?;
+    let mut converter = target.converter(archive)?;
     let (mut loss_report, mut plan) = (LossReport::default(), FilePlan::default());
     let mut written = 0;
     let mut write_all = |items: Vec<FileItem>| {

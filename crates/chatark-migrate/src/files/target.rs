@@ -8,7 +8,6 @@ use super::{openai, sharegpt, slack, vcon};
 use crate::knowledge::Questions;
 use crate::people::People;
 use crate::person::Identities;
-use crate::selection::Selection;
 
 /// A format of another platform, written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +49,11 @@ impl FileTarget {
     }
 
     /// Returns what turns the selected conversations into items.
-    pub(super) fn converter(self, archive: &Archive, selection: &Selection) -> Result<Box<dyn Converter>> {
+    pub(super) fn converter(self, archive: &Archive) -> Result<Box<dyn Converter>> {
         Ok(match self {
             Self::OpenAi => Box::new(openai::OpenAi),
             Self::ShareGpt => Box::new(sharegpt::ShareGpt),
-            Self::Contacts => {
-                let identities = Identities::read(archive, &selection.filter.sources)?;
-                Box::new(People::new(identities))
-            }
+            Self::Contacts => Box::new(People::new(Identities::read(archive)?)),
             Self::Questions => Box::<Questions>::default(),
             Self::Vcon => Box::new(vcon::Vcon),
             Self::Slack => Box::<slack::Slack>::default(),

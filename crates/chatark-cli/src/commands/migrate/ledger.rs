@@ -50,8 +50,7 @@ struct Row {
     state: &'static str,
     target_id: Option<String>,
     messages: Option<u64>,
-    #[serde(rename = "changed_at")]
-    updated_at: Option<String>,
+    changed_at: Option<String>,
     error: Option<String>,
 }
 
@@ -177,7 +176,7 @@ fn row(target: &str, kind: &str, transfer: &Transfer) -> Row {
         state: transfer.state.as_str(),
         target_id: transfer.target_id.clone(),
         messages: Some(transfer.messages).filter(|_| kind == DataKind::History.as_str()),
-        updated_at: transfer.updated_at.map(|at| at.to_string()),
+        changed_at: transfer.changed_at.map(|at| at.to_string()),
         error: transfer.error.clone(),
     }
 }
@@ -193,7 +192,7 @@ fn cells(row: &Row) -> [String; 10] {
         row.state.to_owned(),
         text(&row.target_id),
         row.messages.map(|messages| messages.to_string()).unwrap_or_default(),
-        text(&row.updated_at),
+        text(&row.changed_at),
         text(&row.error),
     ]
 }
