@@ -93,8 +93,8 @@ fn conversation_row(agent: &Agent, source: &str, expected: &Expected, truth: &Co
         tool_calls(expected).to_string(),
         first_response(expected),
         duration(expected),
-        String::new(),
-        String::new(),
+        expected.stars.map(|stars| stars.to_string()).unwrap_or_default(),
+        expected.stars.map(|_| "5".to_owned()).unwrap_or_default(),
     ]
 }
 

@@ -48,6 +48,8 @@ pub(crate) fn compare(document: &Value, expected: &Expected) {
     assert_eq!(document["tags"], json!(expected.tags), "{id}: tags");
     assert_eq!(text("notes"), expected.notes, "{id}: notes");
     assert_eq!(document["feedback"].as_str(), expected.feedback, "{id}: feedback");
+    let rating = expected.stars.map(|stars| json!({"value": f64::from(stars), "scale": 5.0}));
+    assert_eq!(document["rating"], json!(rating), "{id}: rating");
     assert_eq!(document["extra"]["country"].as_str(), expected.country.as_deref(), "{id}: country");
     assert_eq!(document["extra"]["min_score"].as_f64(), expected.min_score, "{id}: min_score");
     let messages = document["messages"].as_array().unwrap();

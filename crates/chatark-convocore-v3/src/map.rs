@@ -6,7 +6,7 @@
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
-    Contact, Conversation, ConversationId, Issue, IssueKind, Issues, Result, Status, Timestamp, Zone,
+    Contact, Conversation, ConversationId, Issue, IssueKind, Issues, Rating, Result, Status, Timestamp, Zone,
 };
 use serde_json::Value;
 
@@ -167,6 +167,7 @@ fn read_light(
     if conversation.feedback.is_none() {
         conversation.feedback = feedback::take(&mut light, "feedback");
     }
+    conversation.rating = rating(&mut light);
     let mut is_handed_over = is_set(&light, "chatAssignedTo") || is_set(&light, "delegatedBy");
     if let Some((status, raw)) = light.word("state", status) {
         is_handed_over |= raw == "human-chatting";
@@ -187,6 +188,24 @@ fn contact(light: &mut Fields<'_>) -> Contact {
         address: light.answer("userAddress"),
         website: light.answer("userWebsite"),
     }
+}
+
+/// Takes the customer's rating, of up to five stars.
+///
+/// `0` stays under `extra`: nobody can give zero stars, so it is taken to mean that there is no rating.
+fn rating(light: &mut Fields<'_>) -> Option<Rating> {
+    const KEY: &str = "ratingFrom5";
+    const STARS: f64 = 5.0;
+    match light.peek(KEY)?.as_f64() {
+        Some(value) if value > 0.0 && value <= STARS => {
+            light.take(KEY);
+            return Some(Rating { value, scale: STARS });
+        }
+        Some(0.0) => {}
+        Some(_) => light.report(IssueKind::UnknownValue, KEY),
+        None => light.report(IssueKind::WrongType, KEY),
+    }
+    None
 }
 
 fn status(word: &str) -> Option<Status> {

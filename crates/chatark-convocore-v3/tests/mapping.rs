@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use chatark_convocore_v3::mapper;
 use chatark_core::{
-    Channel, Conversation, Feedback, Issue, IssueKind, Mapper, Message, Part, Record, Result, Role, Settings,
-    Status, Stream, Surface,
+    Author, AuthorKind, Channel, Conversation, Feedback, Issue, IssueKind, Mapper, Message, Part, Rating, Record,
+    Result, Role, Settings, Status, Stream, Surface,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -320,6 +320,56 @@ fn feedback_is_a_word_or_a_boolean() {
 }
 
 #[track_caller]
+fn check_rating(sent: Value, expect: Option<f64>, issue: Option<&str>) {
+    let convo = json!({"id": "c", "ratingFrom5": sent});
+    let (found, issues) = read(&one_turn(convo, json!({"from": "bot", "messages": []})));
+    assert_eq!(found.rating, expect.map(|value| Rating { value, scale: 5.0 }));
+    let expect: Vec<_> = issue.map(|kind| format!("{kind} metadata.convo.ratingFrom5")).into_iter().collect();
+    assert_eq!(issues, expect);
+    let is_kept = found.rating.is_none() && !sent.is_null();
+    assert_eq!(found.extra.get("ratingFrom5"), is_kept.then_some(&sent));
+}
+
+#[test]
+fn a_rating_has_up_to_five_stars() {
+    check_rating(json!(1), Some(1.0), None);
+    check_rating(json!(4.5), Some(4.5), None);
+    check_rating(json!(5), Some(5.0), None);
+    check_rating(Value::Null, None, None);
+    check_rating(json!(0), None, None);
+    check_rating(json!(6), None, Some("unknown-value"));
+    check_rating(json!(-1), None, Some("unknown-value"));
+    check_rating(json!("5"), None, Some("wrong-type"));
+}
+
+/// Whom a conversation is assigned to is not who wrote its messages, so it is no author.
+#[test]
+fn the_kind_of_author_follows_from_the_role_and_no_name_is_made_up() {
+    let convo = json!({"id": "c", "state": "human-chatting", "chatAssignedTo": "u1", "userName": "Jane"});
+    let message =
+        |generated: bool| json!({"type": "text", "payload": {"message": "m", "aiGenerated": generated}});
+    let record = json!({"metadata": {"convo": convo}, "turns": [
+        {"from": "user", "messages": [{"type": "text", "payload": {"message": "m"}}]},
+        {"from": "bot", "messages": [message(true), message(false), {"type": "debug:tell", "payload": "m"}]},
+        {"from": "system", "messages": [{"type": "text", "payload": {"message": "m"}}]},
+        {"from": "operator", "messages": [{"type": "text", "payload": {"message": "m"}}]},
+    ]});
+    let (found, _) = read(&record);
+    let kinds: Vec<_> = found.messages.iter().map(Message::author_kind).collect();
+    let expect = [
+        Some(AuthorKind::Customer),
+        Some(AuthorKind::Bot),
+        Some(AuthorKind::Agent),
+        Some(AuthorKind::Tool),
+        Some(AuthorKind::System),
+        None,
+    ];
+    assert_eq!(kinds, expect);
+    assert!(found.messages.iter().all(|message| message.author == Author::default() && !message.internal));
+    assert_eq!(found.extra["chatAssignedTo"], "u1");
+}
+
+#[track_caller]
 fn check_time(zone: &str, ts: Value, expect: &str, issue: Option<&str>) {
     let message = json!({"type": "text", "ts": ts, "payload": {"message": "m"}});
     let (found, issues) =
@@ -622,7 +672,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "(user|human|bot|system|Positive|Unset|human-chatting|Tool ended: x y|December 1st 2024, 10:30:00 am|open_url)"
             .prop_map(Value::from),
     ];
-    let key = "(metadata|convo|sessions|turns|messages|from|type|ts|payload|item|rawItem|content|message|buttons|name|request|image|images|cards|title|description|text|url|files|fields|submittedData|field|field_id|value|label|id|ID|feedback|aiGenerated|state|origin|tags|email|submittedValue|isSubmitted|mid|time|x)";
+    let key = "(metadata|convo|sessions|turns|messages|from|type|ts|payload|item|rawItem|content|message|buttons|name|request|image|images|cards|title|description|text|url|files|fields|submittedData|field|field_id|value|label|id|ID|feedback|aiGenerated|state|ratingFrom5|origin|tags|email|submittedValue|isSubmitted|mid|time|x)";
     leaf.prop_recursive(6, 80, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),

@@ -401,6 +401,8 @@ struct LightDocument<'a> {
     state: Option<&'a str>,
     #[serde(rename = "lastMessageTS", skip_serializing_if = "Option::is_none")]
     last_message_at: Option<i64>,
+    #[serde(rename = "ratingFrom5", skip_serializing_if = "Option::is_none")]
+    stars: Option<u8>,
 }
 
 fn light_document(conversation: &Conversation) -> LightDocument<'_> {
@@ -421,6 +423,7 @@ fn light_document(conversation: &Conversation) -> LightDocument<'_> {
         origin: conversation.channel.convocore_name(),
         state: conversation.status.map(state),
         last_message_at: conversation.has_last_message_time().then_some(conversation.updated_at),
+        stars: conversation.stars,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Expected {
     pub notes: Option<String>,
     /// The feedback on the conversation: positive, negative or none.
     pub feedback: Option<&'static str>,
+    /// The rating in stars, of five.
+    pub stars: Option<u8>,
     /// The country, if the vendor has one.
     pub country: Option<String>,
     /// The lowest score of any message, if the vendor has one.
@@ -114,6 +116,7 @@ impl Conversation {
             tags: Vec::new(),
             notes: None,
             feedback: None,
+            stars: None,
             country: None,
             min_score: None,
             messages: Vec::new(),
@@ -140,6 +143,7 @@ impl Conversation {
             tags: self.tags.clone(),
             notes: self.notes.clone(),
             feedback: self.feedback.map(Feedback::word),
+            stars: self.stars,
             country: None,
             min_score: None,
             messages,

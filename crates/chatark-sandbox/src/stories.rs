@@ -25,6 +25,7 @@ fn deliveries() -> Vec<Conversation> {
             .user("Danke schön, „bis dann“!")
             .bot("Gern geschehen!")
             .liked(Feedback::Positive)
+            .stars(5)
             .done(),
         story("Parcel at the neighbour's", Channel::WhatsApp, Status::Ended)
             .by(person("Ben Sample", "", "+15550101"), "US")
@@ -156,6 +157,7 @@ fn payments() -> Vec<Conversation> {
             .rated(0.55, None)
             .user("It works!! 🎉")
             .bot("Lovely 🎁")
+            .stars(4)
             .liked(Feedback::Positive)
             .done(),
         story("Invoice for 2025", Channel::VendorSite, Status::Ended)
@@ -237,6 +239,7 @@ fn visits() -> Vec<Conversation> {
             .rated(0.15, Some(Feedback::Negative))
             .user("+1 555 0109, after 6 pm")
             .disliked_overall()
+            .stars(1)
             .tagged(&["bad example"])
             .done(),
     ]
@@ -289,6 +292,11 @@ impl Story {
 
     fn liked(mut self, feedback: Feedback) -> Self {
         self.0.feedback = Some(feedback);
+        self
+    }
+
+    fn stars(mut self, stars: u8) -> Self {
+        self.0.stars = Some(stars);
         self
     }
 

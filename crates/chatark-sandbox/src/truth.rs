@@ -36,6 +36,8 @@ pub struct Conversation {
     pub notes: Option<String>,
     /// The customer's feedback on the whole conversation.
     pub feedback: Option<Feedback>,
+    /// How many of five stars the person gave the whole conversation.
+    pub stars: Option<u8>,
     /// The customer's country, in two letters.
     pub country: Option<String>,
     /// How many leading messages belong to each past session, oldest session first.
