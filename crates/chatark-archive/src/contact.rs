@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use chatark_core::{Contact, Error, ListedContact, Result, Stream, Timestamp};
+use chatark_core::{Contact, Error, ListedContact, MAPPING_VERSION, Result, Stream, Timestamp};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::row::RowKey;
@@ -13,7 +13,7 @@ pub(crate) const COLUMNS: &str =
     "id, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
 
 /// The columns that mapping decides, and the version of `raw` that they come from.
-const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
+const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra, mapping";
 
 /// Writes the row of a person, in the place of the one that is there.
 pub(crate) fn write(
@@ -51,6 +51,7 @@ pub(crate) fn write(
                 listed.created_at.map(Timestamp::microseconds),
                 listed.updated_at.map(Timestamp::microseconds),
                 json(&listed.extra, listed.extra.is_empty()),
+                MAPPING_VERSION,
             ])
         })
         .map_err(database("write a contact"))?;

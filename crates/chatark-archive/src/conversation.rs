@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Author, Channel, Contact, Conversation, ConversationId, Error, Feedback, Message, Part, Result, Role,
-    Status, Timestamp,
+    Author, AuthorKind, Channel, Contact, Conversation, ConversationId, Error, Feedback, MAPPING_VERSION,
+    Message, Part, Rating, Result, Role, Status, Timestamp,
 };
 use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
 
@@ -15,13 +15,14 @@ use crate::values::{count, database, from_json, json, known, timestamp};
 pub(crate) const COLUMNS: &str =
     "conversation_key, id, title, channel, channel_raw, status, status_raw, created_at, updated_at,
     contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website,
-    tags, notes, feedback, extra, derived, message_count";
+    tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale";
 
-pub(crate) const MESSAGES: &str = "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra
-    FROM message WHERE conversation_key = ?1 ORDER BY position";
+pub(crate) const MESSAGES: &str =
+    "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra,
+    author_kind, author_id, author_name, internal FROM message WHERE conversation_key = ?1 ORDER BY position";
 
 /// The columns that mapping decides, and the version of `raw` that they come from.
-const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count";
+const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale, mapping";
 
 /// Writes the row of a conversation and its messages, in the place of those that are there.
 pub(crate) fn write(
@@ -67,6 +68,9 @@ pub(crate) fn write(
                 json(&conversation.extra, conversation.extra.is_empty()),
                 json(&conversation.derived, conversation.derived.is_empty()),
                 count(conversation.messages.len() as u64),
+                conversation.rating.map(|rating| rating.value),
+                conversation.rating.map(|rating| rating.scale),
+                MAPPING_VERSION,
             ])
         })
         .map_err(database("write a conversation"))?;
@@ -83,8 +87,8 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
     let failed = || database("write a message");
     let mut statement = transaction
         .prepare_cached(
-            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra, author_kind, author_id, author_name, internal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )
         .map_err(failed())?;
     for (position, message) in messages.iter().enumerate() {
@@ -109,6 +113,10 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
                 message.feedback.map(Feedback::as_str),
                 message.score,
                 json(&message.extra, message.extra.is_empty()),
+                message.author.kind.map(AuthorKind::as_str),
+                message.author.id,
+                message.author.name,
+                message.internal.then_some(true),
             ])
             .map_err(failed())?;
     }
@@ -157,8 +165,13 @@ pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
         messages: Vec::with_capacity(message_count.min(100_000) as usize),
         extra: from_json(word(19)?)?,
         derived: from_json(word(20)?)?,
-        rating: None,
+        rating: rating(row).map_err(&failed)?,
     })
+}
+
+fn rating(row: &Row<'_>) -> rusqlite::Result<Option<Rating>> {
+    let (value, scale): (Option<f64>, Option<f64>) = (row.get(22)?, row.get(23)?);
+    Ok(value.zip(scale).map(|(value, scale)| Rating { value, scale }))
 }
 
 pub(crate) fn read_messages(
@@ -190,7 +203,11 @@ fn read_message(row: &Row<'_>) -> Result<Message> {
         feedback: word(6)?.map(|word| known(Feedback::from_word(word))).transpose()?,
         score: row.get(7).map_err(&failed)?,
         extra: from_json(word(8)?)?,
-        author: Author::default(),
-        internal: false,
+        author: Author {
+            kind: word(9)?.map(|word| known(AuthorKind::from_word(word))).transpose()?,
+            id: row.get(10).map_err(&failed)?,
+            name: row.get(11).map_err(&failed)?,
+        },
+        internal: row.get::<_, Option<bool>>(12).map_err(&failed)?.unwrap_or_default(),
     })
 }

@@ -1,6 +1,8 @@
 //! Documents as the archive holds them: the bytes that they were made of, and the rows that were made from these.
 
-use chatark_core::{Document, DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, Stream};
+use chatark_core::{
+    Document, DocumentKind, Error, ErrorKind, MAPPING_VERSION, Mapper, RecordId, Result, Stream,
+};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::encode::MappedDocument;
@@ -24,7 +26,15 @@ pub struct StoredDocument {
     pub(crate) own: RawVersion,
     pub(crate) parts: Vec<RawVersion>,
     /// The row that was made from them.
-    pub(crate) row: Result<Document>,
+    pub(crate) row: Result<StoredRow>,
+}
+
+/// The row of a document.
+#[derive(Debug)]
+pub(crate) struct StoredRow {
+    pub(crate) document: Document,
+    /// Whether an earlier version of the mapping rules made it.
+    pub(crate) has_earlier_mapping: bool,
 }
 
 impl DocumentTable {
@@ -51,12 +61,39 @@ pub(crate) fn write(
     }
 }
 
+/// Notes that the rules of today make the same row.
+pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document, key: i64) -> Result<()> {
+    let kind = match document {
+        Document::Conversation(_) => DocumentKind::Conversation,
+        Document::Contact(_) => DocumentKind::Contact,
+    };
+    let DocumentTable { name, key: column } = DocumentTable::of(kind);
+    let sql = format!("UPDATE {name} SET mapping = ?2 WHERE {column} = ?1");
+    transaction
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.execute(params![key, MAPPING_VERSION]))
+        .map_err(database("rebuild"))?;
+    Ok(())
+}
+
+/// Returns the version of the mapping rules that made the row of a document.
+fn mapping(connection: &Connection, kind: DocumentKind, key: i64) -> Result<u32> {
+    let DocumentTable { name, key: column } = DocumentTable::of(kind);
+    let sql = format!("SELECT mapping FROM {name} WHERE {column} = ?1");
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([key], |row| row.get(0)))
+        .map_err(database("read the archive"))
+}
+
 /// Reads the rows of a document.
-pub(crate) fn read(connection: &Connection, kind: DocumentKind, key: i64) -> Result<Document> {
-    Ok(match kind {
+pub(crate) fn read(connection: &Connection, kind: DocumentKind, key: i64) -> Result<StoredRow> {
+    let document = match kind {
         DocumentKind::Conversation => Document::Conversation(conversation::read(connection, key)?),
         DocumentKind::Contact => Document::Contact(contact::read(connection, key)?),
-    })
+    };
+    let has_earlier_mapping = mapping(connection, kind, key)? < MAPPING_VERSION;
+    Ok(StoredRow { document, has_earlier_mapping })
 }
 
 impl StoredDocument {

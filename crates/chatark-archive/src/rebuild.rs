@@ -43,14 +43,19 @@ impl Archive {
             progress.unreadable += u64::from(!mapped.readable);
             issues.add(stored.own.id.as_str(), &mapped.issues);
             let current = stored.row.as_ref().ok();
-            if current == Some(&mapped.document) {
+            if let Some(row) = current
+                && row.document == mapped.document
+            {
                 progress.unchanged += 1;
+                if row.has_earlier_mapping {
+                    document::confirm_mapping(&transaction, &mapped.document, stored.own.record_key)?;
+                }
                 continue;
             }
             progress.changed += 1;
             let record_key = stored.own.record_key;
             let held = match current {
-                Some(document) => message_count(document),
+                Some(row) => message_count(&row.document),
                 None => held_messages(&transaction, record_key)?,
             };
             counts.messages += message_count(&mapped.document) - held;

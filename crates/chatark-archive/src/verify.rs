@@ -45,8 +45,10 @@ pub enum Fault {
     Bytes(Damage),
     /// The row cannot be read.
     Row,
-    /// The row is not what the bytes come to today.
+    /// The row is not what the bytes come to.
     Outdated,
+    /// The same, but an earlier version of the mapping rules made the row: no damage, and `rebuild` renews it.
+    EarlierMapping,
 }
 
 /// A version that was checked.
@@ -92,7 +94,10 @@ impl StoredDocument {
         let Ok(row) = &self.row else { return Some(Fault::Row) };
         // Damage of a part is found where the part is checked.
         let Ok(Ok(fresh)) = self.map(mapper?) else { return None };
-        (fresh.document != *row).then_some(Fault::Outdated)
+        if fresh.document == row.document {
+            return None;
+        }
+        Some(if row.has_earlier_mapping { Fault::EarlierMapping } else { Fault::Outdated })
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use chatark_convocore_v3::mapper;
 use chatark_core::{
-    Author, AuthorKind, Channel, Conversation, Feedback, Issue, IssueKind, Mapper, Message, Part, Rating, Record,
-    Result, Role, Settings, Status, Stream, Surface,
+    Author, AuthorKind, Channel, Conversation, Feedback, Issue, IssueKind, Mapper, Message, Part, Rating,
+    Record, Result, Role, Settings, Status, Stream, Surface,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -30,7 +30,7 @@ pub use ids::{ConversationId, RecordId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
 pub use model::{
     ArchivedConversation, Author, Card, ChoiceOption, Contact, Conversation, FormField, ListedContact,
-    Message, Origin, Part, Rating,
+    MAPPING_VERSION, Message, Origin, Part, Rating,
 };
 pub use provider::{
     AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Pace, Provider, ReadRequest,

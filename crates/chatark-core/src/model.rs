@@ -16,6 +16,12 @@ use crate::vocabulary::{AuthorKind, Channel, Feedback, Role, Status};
 /// The name and version of the document that an [`ArchivedConversation`] serializes to.
 pub const SCHEMA: &str = "chatark.conversation/1";
 
+/// The version of the rules by which mappers make documents of records.
+///
+/// Raise it when a mapper makes another document of the same bytes. The archive notes the version with each row, so
+/// that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` renews it.
+pub const MAPPING_VERSION: u32 = 2;
+
 /// Where a conversation comes from: the configured source, the vendor's API and the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

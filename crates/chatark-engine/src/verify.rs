@@ -47,6 +47,8 @@ pub struct SourceVerification {
     pub outdated: u64,
     /// The first of them.
     pub findings: Vec<Finding>,
+    /// Rows of an earlier version of the mapping rules that those of today would make otherwise.
+    pub earlier_mapping: u64,
 }
 
 /// One version that is not as it should be.
@@ -81,6 +83,10 @@ impl SourceVerification {
             None => return,
             Some(Fault::Bytes(damage)) => format!("the archived bytes of a {thing} {}", damage.as_str()),
             Some(Fault::Row) => format!("the row of a {thing} cannot be read"),
+            Some(Fault::EarlierMapping) => {
+                self.earlier_mapping += 1;
+                return;
+            }
             Some(Fault::Outdated) => format!("the row of a {thing} is not what its bytes come to"),
         };
         let (conversation, contact) = match (kind, checked.stream) {
@@ -135,6 +141,7 @@ pub fn verify(
             damaged: 0,
             outdated: 0,
             findings: Vec::new(),
+            earlier_mapping: 0,
         };
         if part == Part::WHOLE {
             found.counts = archive.counts(key)?;

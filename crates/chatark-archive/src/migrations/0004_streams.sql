@@ -50,14 +50,15 @@ CREATE TABLE conversation (
     message_count    INTEGER NOT NULL,
     missing_since    INTEGER,                  -- when a full sweep first did not see it any more; its rows stay
     rating_value     REAL,
-    rating_scale     REAL,                     -- the best value of the vendor's scale
+    rating_scale     REAL,                     -- the best possible rating: 5 for five stars
+    mapping          INTEGER NOT NULL,         -- the version of the mapping rules that made this row
     checksum         BLOB                      -- of this row and its messages
 ) STRICT;
 INSERT INTO conversation
     SELECT conversation_key, source_key, id, raw_version, readable, title, channel, channel_raw, status, status_raw,
            created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company,
            contact_address, contact_website, tags, notes, feedback, extra, derived, message_count, missing_since,
-           NULL, NULL, NULL
+           NULL, NULL, 1, NULL
     FROM record;
 -- The order in which everything is read back.
 CREATE INDEX conversation_in_order ON conversation (source_key, created_at, id);
@@ -87,7 +88,7 @@ ALTER TABLE raw ADD COLUMN conversation_key INTEGER GENERATED ALWAYS AS (record_
 ALTER TABLE message ADD COLUMN author_kind TEXT;
 ALTER TABLE message ADD COLUMN author_id TEXT;
 ALTER TABLE message ADD COLUMN author_name TEXT;
-ALTER TABLE message ADD COLUMN internal INTEGER;
+ALTER TABLE message ADD COLUMN internal INTEGER;     -- 1 for such a note, else NULL
 -- One number for each message, as a search index wants it: it leads back to conversation and position.
 ALTER TABLE message ADD COLUMN message_key INTEGER
     GENERATED ALWAYS AS (conversation_key * 1048576 + position) VIRTUAL;
@@ -111,6 +112,7 @@ CREATE TABLE contact (
     updated_at    INTEGER,
     extra         TEXT,
     missing_since INTEGER,                     -- when a full sweep first did not see the person any more
+    mapping       INTEGER NOT NULL,            -- the version of the mapping rules that made this row
     checksum      BLOB                         -- of this row
 ) STRICT;
 CREATE INDEX contact_in_order ON contact (source_key, stream, id);
@@ -126,7 +128,7 @@ INSERT INTO raw (record_key, version, surface, run_key, fetched_at, sha256, size
 INSERT INTO contact
     SELECT record.record_key, listed_contact.source_key, list, listed_contact.id, version,
            coalesce(extra, '') NOT LIKE '{"unreadable":%', external_id, name, email, phone, company, address, website,
-           created_at, updated_at, extra, NULL, NULL
+           created_at, updated_at, extra, NULL, 1, NULL
     FROM listed_contact JOIN record ON record.source_key = listed_contact.source_key AND record.stream = list
         AND record.parent = '' AND record.id = listed_contact.id
     WHERE version = (SELECT max(version) FROM raw WHERE raw.record_key = record.record_key);

@@ -2,8 +2,8 @@
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{
-    Card, Channel, ChoiceOption, Contact, Conversation, ConversationId, Error, ErrorKind, Feedback,
-    FormField, Message, Part, Role, SourceName, Status, Timestamp, Window,
+    Author, AuthorKind, Card, Channel, ChoiceOption, Contact, Conversation, ConversationId, Error, ErrorKind,
+    Feedback, FormField, Message, Part, Rating, Role, SourceName, Status, Timestamp, Window,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -106,11 +106,20 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
+fn author() -> impl Strategy<Value = Author> {
+    (option::of(select(AuthorKind::ALL)), maybe(), maybe()).prop_map(|(kind, id, name)| Author {
+        kind,
+        id,
+        name,
+    })
+}
+
 fn message() -> impl Strategy<Value = Message> {
-    let role = select(Role::ALL);
-    let feedback = option::of(select(Feedback::ALL));
-    (maybe(), role, maybe(), time(), vec(part(), 0..4), feedback, option::of(number()), extra()).prop_map(
-        |(id, role, role_raw, created_at, parts, feedback, score, extra)| Message {
+    let role = (select(Role::ALL), maybe());
+    let feedback = (option::of(select(Feedback::ALL)), option::of(number()));
+    let author = (author(), any::<bool>());
+    (maybe(), role, time(), vec(part(), 0..4), feedback, extra(), author).prop_map(
+        |(id, (role, role_raw), created_at, parts, (feedback, score), extra, (author, internal))| Message {
             id,
             role,
             role_raw,
@@ -119,7 +128,8 @@ fn message() -> impl Strategy<Value = Message> {
             feedback,
             score,
             extra,
-            ..Message::empty(role)
+            author,
+            internal,
         },
     )
 }
@@ -141,13 +151,15 @@ fn contact() -> impl Strategy<Value = Contact> {
 fn conversation() -> impl Strategy<Value = Conversation> {
     let vendor_words =
         (maybe(), option::of(select(Channel::ALL)), maybe(), option::of(select(Status::ALL)), maybe());
-    let people = (contact(), vec(text(), 0..3), maybe(), option::of(select(Feedback::ALL)));
+    let rating = option::of((number(), number()).prop_map(|(value, scale)| Rating { value, scale }));
+    let people = (contact(), vec(text(), 0..3), maybe(), option::of(select(Feedback::ALL)), rating);
     let rest = (time(), time(), vec(message(), 0..4), extra(), vec(text(), 0..3));
     (text(), vendor_words, people, rest).prop_map(|(id, vendor_words, people, rest)| {
         let (title, channel, channel_raw, status, status_raw) = vendor_words;
-        let (contact, tags, notes, feedback) = people;
+        let (contact, tags, notes, feedback, rating) = people;
         let (created_at, updated_at, messages, extra, derived) = rest;
         Conversation {
+            id: ConversationId::new(id),
             title,
             channel,
             channel_raw,
@@ -162,7 +174,7 @@ fn conversation() -> impl Strategy<Value = Conversation> {
             messages,
             extra,
             derived,
-            ..Conversation::empty(ConversationId::new(id))
+            rating,
         }
     })
 }

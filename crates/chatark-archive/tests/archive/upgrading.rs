@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Gone, Part, RunEnd, Swept, TransferState, Upgrade, Verdict, WriteOp};
+use chatark_archive::{Archive, Fault, Gone, Part, RunEnd, Swept, TransferState, Upgrade, Verdict, WriteOp};
 use chatark_core::{
-    Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata,
+    Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata, Rating,
     Record, RecordId, Result, Stream, Timestamp,
 };
 use rusqlite::{Connection, params};
@@ -368,4 +368,46 @@ fn a_person_whose_latest_version_was_not_said_once_shows_the_last_one() {
         Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
         check(&mut Archive::open(&path, noon()).unwrap());
     }
+}
+
+/// Understands more than the version before: a rating of one of the two conversations.
+#[derive(Debug)]
+struct WithRatings;
+
+impl Mapper for WithRatings {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let (mut document, issues) = Everything.map(records)?;
+        if let Document::Conversation(conversation) = &mut document
+            && conversation.title.as_deref() == Some("one")
+        {
+            conversation.rating = Some(Rating { value: 4.0, scale: 5.0 });
+        }
+        Ok((document, issues))
+    }
+}
+
+#[test]
+fn a_row_of_the_version_before_is_no_damage_where_this_version_reads_more() {
+    let (_folder, path) = old();
+    let mut archive = Archive::open(&path, noon()).unwrap();
+    let source = archive.source(&origin("shop")).unwrap();
+    let faults = |archive: &Archive| -> Vec<_> {
+        let (versions, _) = archive.versions(source, Part::WHOLE, 0, 100).unwrap();
+        versions.into_iter().filter_map(|version| version.check(Some(&WithRatings)).fault).collect()
+    };
+    assert_eq!(faults(&archive), [Fault::EarlierMapping]);
+
+    let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
+    let (stored, _) = archive.stored(source, Stream::Conversations, 0, 100).unwrap();
+    let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(&WithRatings).unwrap()).collect();
+    archive.replace(&mut run, &rebuilt).unwrap();
+    assert_eq!((run.progress.changed, run.progress.unchanged), (1, 1));
+    let ratings: Vec<_> = all(&archive).into_iter().map(|found| found.conversation.rating).collect();
+    assert_eq!(ratings, [Some(Rating { value: 4.0, scale: 5.0 }), None]);
+    assert_eq!(faults(&archive), []);
+
+    // From here on a row that differs is one that somebody changed, also where the rebuild left it as it was.
+    let beside = Connection::open(&path).unwrap();
+    beside.execute_batch("UPDATE conversation SET rating_value = 1 WHERE id = 'a'; UPDATE conversation SET title = 'x' WHERE id = 'b'").unwrap();
+    assert_eq!(faults(&archive), [Fault::Outdated, Fault::Outdated]);
 }

@@ -34,6 +34,7 @@ struct SourceResult {
     findings: Vec<FindingResult>,
     live: Option<LiveResult>,
     contacts: u64,
+    earlier_mapping: u64,
 }
 
 #[derive(Serialize)]
@@ -141,7 +142,9 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
                 "hashes agree; the rows were not compared, since the config no longer names the source"
             }
         };
-        return vec![format!("{}{checked}: {agree}", mark(Mark::Good))];
+        let mut lines = vec![format!("{}{checked}: {agree}", mark(Mark::Good))];
+        lines.extend(earlier_mapping_line(found));
+        return lines;
     }
     let damaged = format!("{} damaged, {} outdated", grouped(found.damaged), grouped(found.outdated));
     let mut lines = vec![format!("{}{}", mark(Mark::Bad), red(&format!("{checked}: {damaged}")))];
@@ -151,7 +154,15 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
     if unnamed > 0 {
         lines.push(format!("      and {} more", grouped(unnamed)));
     }
+    lines.extend(earlier_mapping_line(found));
     lines
+}
+
+fn earlier_mapping_line(found: &SourceVerification) -> Option<String> {
+    (found.earlier_mapping > 0).then(|| {
+        let count = grouped(found.earlier_mapping);
+        format!("      {count} were read by an earlier version, and `chatark rebuild` reads more in them")
+    })
 }
 
 fn finding_line(finding: &Finding) -> String {
@@ -246,6 +257,7 @@ fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResul
         findings: found.findings.iter().map(finding).collect(),
         live: live.map(|(_, found)| live_result(found)),
         contacts: found.contacts,
+        earlier_mapping: found.earlier_mapping,
     }
 }
 
