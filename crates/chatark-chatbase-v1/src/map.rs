@@ -1,7 +1,7 @@
 //! Chatbase v1's JSON to the shared model. Pure: no client, no clock, no order.
 //!
-//! Fields and their meaning: the vendor's v1 documents and what working clients read, 2024 to 2026, as told
-//! in `docs/vendors/chatbase-v1.md`.
+//! The fields and their meaning are from the vendor's v1 documents and from working clients, 2024 to 2026; see
+//! `docs/vendors/chatbase-v1.md`.
 
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
@@ -12,11 +12,11 @@ use chatark_core::{
 use serde_json::{Map, Value};
 
 /// Fields that the vendor is known to send and the schema has no place for.
-const HOMELESS: &[&str] = &["chatbot_id", "country", "min_score", "metadata"];
-/// The same of a lead, by the vendor's documents, 2026.
-const HOMELESS_OF_LEAD: &[&str] = &["chatbot_id", "account_id"];
-/// The same of a contact, by the vendor's documents, 2026.
-const HOMELESS_OF_CONTACT: &[&str] = &["stripe_accounts", "custom_attributes"];
+const UNMAPPED: &[&str] = &["chatbot_id", "country", "min_score", "metadata"];
+/// The same in leads, by the vendor's documents of 2026.
+const UNMAPPED_IN_LEADS: &[&str] = &["chatbot_id", "account_id"];
+/// The same in contacts, by the vendor's documents of 2026.
+const UNMAPPED_IN_CONTACTS: &[&str] = &["stripe_accounts", "custom_attributes"];
 
 /// Maps one conversation.
 pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
@@ -31,7 +31,7 @@ fn conversation(mut fields: Fields<'_>) -> Conversation {
     let id = fields.id("id").unwrap_or_default();
     let mut conversation = Conversation::empty(ConversationId::new(id));
     conversation.created_at = fields.time("created_at", Zone::UTC);
-    // Documents say `updated_at`, working clients read `last_message_at`: the later of the two is the last activity.
+    // The documents have `updated_at`, working clients read `last_message_at`: the later one is the last activity.
     let updated_at = fields.time("updated_at", Zone::UTC);
     let last_message_at = fields.time("last_message_at", Zone::UTC);
     conversation.updated_at = updated_at.max(last_message_at);
@@ -49,13 +49,13 @@ fn conversation(mut fields: Fields<'_>) -> Conversation {
         None if fields.has("messages") => {}
         None => fields.report(IssueKind::Missing, "messages"),
     }
-    conversation.extra = fields.finish(HOMELESS);
+    conversation.extra = fields.finish(UNMAPPED);
     conversation
 }
 
-/// Reads the customer: `customer` is an id as text or an object, `form_submission` is a filled lead form.
+/// Reads the customer: `customer` is an id or an object, `form_submission` is a submitted lead form.
 ///
-/// A form answers for what the customer record leaves out.
+/// The form fills in what `customer` leaves out.
 fn contact(fields: &mut Fields<'_>) -> Contact {
     let mut contact = Contact::default();
     match fields.take("customer") {
@@ -70,7 +70,7 @@ fn contact(fields: &mut Fields<'_>) -> Contact {
     contact
 }
 
-/// Reads a person out of a nested object; what it says beyond the contact stays under `extra`.
+/// Reads a person from a nested object; its other fields stay under `extra`.
 fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contact) {
     let mut rest = match Fields::open(value, Path::Key(fields.path(), key), fields.issues()) {
         Ok(person) => person,
@@ -93,7 +93,7 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
             *slot = rest.answer(name);
         }
     }
-    // A lead form has whatever questions the shop asks, so its other answers are no news.
+    // A lead form may ask anything, so its other answers are no unknown fields.
     let mut leftovers = Map::new();
     nest(&mut leftovers, key, rest.finish_quietly());
     for (name, value) in leftovers {
@@ -101,7 +101,7 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
     }
 }
 
-/// Maps one person of a list apart from conversations.
+/// Maps one entry of the list of contacts or leads.
 pub(crate) fn listed_contact(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
     let issues = Issues::default();
     let fields = Fields::of(fields::parse(raw, &issues)?, &issues);
@@ -112,18 +112,18 @@ pub(crate) fn listed_contact(stream: Stream, raw: &[u8]) -> Result<(ListedContac
     Ok((listed, issues.into_vec()))
 }
 
-/// A lead names neither a conversation nor a customer (vendor's documents, 2026).
+/// Reads a lead, which refers to no conversation and no customer (vendor's documents of 2026).
 fn lead(mut fields: Fields<'_>) -> ListedContact {
     ListedContact {
         id: fields.id("id"),
         contact: named(&mut fields, "phone"),
         created_at: fields.time("created_at", Zone::UTC),
-        extra: fields.finish(HOMELESS_OF_LEAD),
+        extra: fields.finish(UNMAPPED_IN_LEADS),
         ..ListedContact::default()
     }
 }
 
-/// The times of a contact are Unix seconds, unlike those of conversations (vendor's documents, 2026).
+/// Reads a contact. Its times are Unix seconds, unlike those of conversations (vendor's documents of 2026).
 fn contact_entry(mut fields: Fields<'_>) -> ListedContact {
     let mut contact = named(&mut fields, "phonenumber");
     read_attributes(&fields, &mut contact);
@@ -133,7 +133,7 @@ fn contact_entry(mut fields: Fields<'_>) -> ListedContact {
         contact,
         created_at: fields.time("created_at", Zone::UTC),
         updated_at: fields.time("updated_at", Zone::UTC),
-        extra: fields.finish(HOMELESS_OF_CONTACT),
+        extra: fields.finish(UNMAPPED_IN_CONTACTS),
     }
 }
 
@@ -146,9 +146,9 @@ fn named(fields: &mut Fields<'_>, phone: &str) -> Contact {
     }
 }
 
-/// Looks for what the schema has a place for among the attributes that the agent's owner invented.
+/// Reads company, address and website from the custom attributes, where these are plain texts.
 ///
-/// They stay under `extra` as they are; what is no plain text fills nothing.
+/// The attributes themselves stay under `extra`.
 fn read_attributes(fields: &Fields<'_>, contact: &mut Contact) {
     let Some(attributes) = fields.peek("custom_attributes") else { return };
     if !attributes.is_object() {
@@ -194,8 +194,7 @@ fn role(word: &str) -> Option<Role> {
     }
 }
 
-/// Content is a text, but working clients guard against other types: blocks of text are joined by position,
-/// anything else is kept as it is.
+/// Reads the content: a text, or a list of blocks, which some clients have seen. Anything else is kept as it is.
 fn content(fields: &mut Fields<'_>) -> Vec<Part> {
     match fields.take("content") {
         None => Vec::new(),
@@ -229,7 +228,7 @@ fn block(fields: &Fields<'_>, block: Value) -> Part {
 
 #[cfg(test)]
 mod tests {
-    use chatark_core::Channel;
+    use chatark_core::{Author, AuthorKind, Channel};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_is_mapped() {
+    fn maps_the_sample() {
         let sample: Value =
             serde_json::from_str(include_str!("../tests/fixtures/chatbase-v1-get-conversations.json"))
                 .unwrap();
@@ -284,6 +283,12 @@ mod tests {
             ]
         );
         assert!(order.messages.iter().all(|message| message.created_at.is_none()));
+        // The vendor names no author: the kind follows from the role, and the customer is the contact.
+        let kinds: Vec<_> = order.messages.iter().map(Message::author_kind).collect();
+        assert_eq!(kinds, [Some(AuthorKind::Bot), Some(AuthorKind::Customer), Some(AuthorKind::Bot)]);
+        assert!(
+            order.messages.iter().all(|message| message.author == Author::default() && !message.internal)
+        );
 
         let (empty, issues) = read(&page[1]);
         assert_eq!(issues, []);
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_is_an_id_or_a_person() {
+    fn a_customer_is_an_id_or_an_object() {
         let (text, _) = read(&json!({"id": "a", "customer": "user_9", "messages": []}));
         assert_eq!(text.contact.id.as_deref(), Some("user_9"));
         let (both, issues) = read(&json!({
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_is_mapped_as_documented_and_as_found() {
+    fn maps_leads_as_documented_and_as_found() {
         let (documented, issues) = listed(
             Stream::Leads,
             &json!({
@@ -361,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_is_mapped_and_its_attributes_are_kept_whole() {
+    fn maps_a_contact_and_keeps_its_attributes() {
         let attributes = json!({"department": "Sales", "company": "Example Ltd", "address": {"city": "Ulm"}, "website": " "});
         let (found, issues) = listed(
             Stream::Contacts,
@@ -397,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_not_always_a_text() {
+    fn content_is_a_text_or_a_list_of_blocks() {
         let (found, issues) = read(&json!({"id": "a", "messages": [
             {"role": "user", "content": [{"type": "text", "text": "one"}, "two", {"type": "image", "url": "x"}]},
             {"role": "user", "content": {"card": 1}},
@@ -434,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_in_every_form_that_clients_saw() {
+    fn reads_times_in_every_form_that_clients_saw() {
         for (written, expect) in [
             (json!("2026-09-21T14:13:20.000Z"), "2026-09-21T14:13:20Z"),
             (json!("2026-09-21T14:13:20+00:00"), "2026-09-21T14:13:20Z"),

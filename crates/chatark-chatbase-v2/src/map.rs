@@ -1,6 +1,6 @@
 //! Chatbase v2's JSON to the shared model. Pure: no client, no clock, no order.
 //!
-//! Fields and their meaning: the vendor's v2 specification and official CLI, autumn 2026, as told in
+//! The fields and their meaning are from the vendor's v2 specification and official CLI, autumn 2026; see
 //! `docs/vendors/chatbase-v2.md`.
 
 use chatark_core::fields::{self, Fields, nest};
@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-/// The key that marks bytes which were put together from the user's list and the messages of a conversation.
+/// The key of an envelope that earlier versions put around a conversation of a user's list and its messages.
 const USER_FORM: &str = "chatark_surface";
 
-/// Maps one conversation as the export sends it, or in the form in which older versions archived those of a user.
+/// Maps one conversation of the export, or one in the envelope of earlier versions.
 pub(crate) fn exported(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     let issues = Issues::default();
     let mut record = fields::parse(raw, &issues)?;
@@ -31,7 +31,7 @@ pub(crate) fn exported(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     Ok(mapped(record, from_user, issues))
 }
 
-/// Maps one conversation of a user's list with its messages, which the vendor gives apart.
+/// Maps one conversation of a user's list with its messages, which the vendor lists separately.
 pub(crate) fn of_user<'a>(
     listed: &[u8],
     messages: impl Iterator<Item = &'a [u8]>,
@@ -43,7 +43,7 @@ pub(crate) fn of_user<'a>(
     }
     let message = |bytes: &[u8]| match fields::parse(bytes, &issues) {
         Ok(message) => Value::Object(message),
-        // What is no object is kept as it is, so that positions hold.
+        // An element that is not an object is kept, so that the positions of the others stay right.
         Err(_) => serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()),
     };
     let messages = messages.map(message).collect();
@@ -54,7 +54,7 @@ pub(crate) fn of_user<'a>(
 fn mapped(record: Map<String, Value>, from_user: bool, issues: Issues) -> (Conversation, Vec<Issue>) {
     let mut conversation = conversation(Fields::of(record, &issues));
     if from_user && conversation.channel_raw.is_none() {
-        // The vendor documents that this surface holds conversations created through its API alone.
+        // By the vendor's documents, this surface has only conversations that were created through its API.
         conversation.channel = Some(Channel::Api);
         conversation.derived.push("channel".to_owned());
     }
@@ -62,17 +62,17 @@ fn mapped(record: Map<String, Value>, from_user: bool, issues: Issues) -> (Conve
     (conversation, issues.into_vec())
 }
 
-/// What an element of the export says of a conversation besides its messages.
+/// What an element of the export says about a conversation, apart from its messages.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) id: Option<RecordId>,
-    /// Whether the element has messages, so that it is no summary at all.
+    /// Whether the element has messages, and so is more than a summary.
     pub(crate) is_whole: bool,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) held: HeldSummary,
 }
 
-/// Reads which conversation an element is and when it began, and nothing else.
+/// Reads the id of a conversation and when it began, and nothing else.
 pub(crate) fn identity(raw: &[u8]) -> Summary {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -87,7 +87,7 @@ pub(crate) fn identity(raw: &[u8]) -> Summary {
     Summary { id, is_whole: true, created_at, held: HeldSummary::default() }
 }
 
-/// Reads what tells one state of a conversation from another, in the way in which it is mapped.
+/// Reads the fields by which a changed conversation is recognized, as the mapper reads them.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
     let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
@@ -100,7 +100,7 @@ pub(crate) fn summary(raw: &[u8]) -> Summary {
     Summary { id, is_whole, created_at, held: HeldSummary { updated_at, title, status_raw } }
 }
 
-/// Reads the few fields that matter here without building the messages.
+/// Reads the fields of a summary without building the messages.
 fn shown(raw: &[u8]) -> Option<Map<String, Value>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -242,7 +242,7 @@ fn part(
     part
 }
 
-/// The output is `{status, data?, error?}` in the export and anything at all in the messages endpoints.
+/// Reads the result of a tool: `{status, data?, error?}` in the export, any JSON in the messages endpoints.
 fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String, Value>) -> Part {
     let (id, name) = (fields.id("toolCallId"), fields.text("toolName"));
     let output = fields.take("output");
@@ -260,6 +260,7 @@ fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use chatark_core::{Author, AuthorKind};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_sample_page_is_mapped() {
+    fn maps_the_first_sample_page() {
         let page = sample(include_str!("../tests/fixtures/chatbase-v2-export-page1.json"));
         assert_eq!(page.len(), 4);
 
@@ -299,6 +300,13 @@ mod tests {
         assert_eq!(times(&order), [None, at("13:51"), at("13:56"), at("20:00"), at("20:12")]);
         let roles: Vec<_> = order.messages.iter().map(|message| message.role.as_str()).collect();
         assert_eq!(roles, ["assistant", "user", "assistant", "user", "assistant"]);
+        // The vendor names no author, and has no word for a person who answers in place of the bot.
+        let kinds: Vec<_> = order.messages.iter().map(Message::author_kind).collect();
+        let (bot, customer) = (Some(AuthorKind::Bot), Some(AuthorKind::Customer));
+        assert_eq!(kinds, [bot, customer, bot, customer, bot]);
+        assert!(
+            order.messages.iter().all(|message| message.author == Author::default() && !message.internal)
+        );
         assert_eq!(order.messages[1].text(), "Wo bleibt meine Bestellung #1042? 📦");
         let answer = &order.messages[2];
         assert_eq!((answer.feedback, answer.score), (Some(Feedback::Positive), Some(0.82)));
@@ -357,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_has_no_messages_and_says_so() {
+    fn reports_that_a_summary_has_no_messages() {
         let page = sample(include_str!("../tests/fixtures/chatbase-v2-export-summary.json"));
         let (summary, issues) = read(&page[0]);
         assert!(summary.messages.is_empty());
@@ -365,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_s_conversation_comes_from_the_list_and_its_messages() {
+    fn maps_a_user_s_conversation_with_its_messages() {
         let list = sample(include_str!("../tests/fixtures/chatbase-v2-list-conversations.json"));
         let messages = sample(include_str!("../tests/fixtures/chatbase-v2-messages-page.json"));
         let messages: Vec<_> = messages.iter().map(|message| Bytes::from(message.to_string())).collect();
@@ -411,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_result_keeps_what_the_schema_has_no_place_for() {
+    fn a_search_result_keeps_unmapped_fields() {
         let page = sample(include_str!("../tests/fixtures/chatbase-v2-search.json"));
         let (found, issues) = read(&page[1]);
         assert_eq!(found.extra["embedOrigin"], "https://shop.example.com");
@@ -422,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unknown_is_kept_and_reported() {
+    fn unknown_fields_and_values_are_kept_and_reported() {
         let (found, issues) = read(&json!({
             "id": "c", "title": 5, "createdAt": 1_790_000_000_000_i64, "updatedAt": "soon", "source": "Pigeon",
             "status": "frozen", "mood": "good",

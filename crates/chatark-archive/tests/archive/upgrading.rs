@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use chatark_archive::{Archive, Fault, Gone, Part, RunEnd, Swept, TransferState, Upgrade, Verdict, WriteOp};
 use chatark_core::{
-    Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata, Rating,
-    Record, RecordId, Result, Stream, Timestamp,
+    Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata,
+    Rating, Record, RecordId, Result, Stream, Timestamp,
 };
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
