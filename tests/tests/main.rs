@@ -15,6 +15,8 @@ mod cli;
 #[cfg(test)]
 mod contacts;
 #[cfg(test)]
+mod definition;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod drift;

@@ -53,9 +53,10 @@ pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,
     row: RowKey<'_>,
-    document: &Document,
+    mapped: &MappedDocument,
 ) -> Result<()> {
-    match document {
+    mapped.derived.write(transaction, row.source, row.record_key, row.is_new)?;
+    match &mapped.document {
         Document::Conversation(conversation) => conversation::write(transaction, row, conversation),
         Document::Contact(listed) => contact::write(transaction, stream, row, listed),
     }

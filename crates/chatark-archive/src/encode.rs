@@ -10,6 +10,8 @@ use chatark_core::{
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
+use crate::derived::DerivedRows;
+
 /// The level of compression: higher ones cost more time than they save space on texts this short.
 const LEVEL: i32 = 1;
 
@@ -57,6 +59,8 @@ pub(crate) struct MappedDocument {
     pub(crate) issues: Vec<Issue>,
     /// Whether the bytes could be read at all.
     pub(crate) readable: bool,
+    /// What is derived of the document.
+    pub(crate) derived: DerivedRows,
 }
 
 impl HashedRecord {
@@ -203,7 +207,8 @@ impl MappedDocument {
                 *issue = within(own.stream, issue);
             }
         }
-        Ok(Self { document, issues, readable })
+        let derived = DerivedRows::of(own.stream, &document);
+        Ok(Self { document, issues, readable, derived })
     }
 }
 

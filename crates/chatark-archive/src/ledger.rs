@@ -12,6 +12,13 @@ use crate::values::{count, database, timestamp, uncount};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceKey(pub(crate) i64);
 
+impl SourceKey {
+    /// Returns the number.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
 /// A run that has begun.
 #[derive(Debug, Clone)]
 pub struct Run {

@@ -13,6 +13,7 @@
 
 mod contact;
 mod conversation;
+mod derived;
 mod document;
 mod drift;
 mod encode;
@@ -20,17 +21,17 @@ mod ledger;
 mod lock;
 mod migrations;
 mod open;
+mod persons;
 mod raw;
 mod read;
 mod rebuild;
 mod row;
+mod stats;
 mod status;
 mod sweep;
-mod talk;
 mod transfer;
 mod values;
 mod verify;
-mod views;
 mod write;
 
 pub use document::StoredDocument;
@@ -41,9 +42,9 @@ pub use open::{Archive, Upgrade};
 pub use raw::Damage;
 pub use read::Filter;
 pub use rebuild::Rebuilt;
+pub use stats::{Question, StatsRow};
 pub use status::{RunRecord, SourceStatus, StreamStatus};
 pub use sweep::Gone;
 pub use transfer::{Transfer, TransferState};
 pub use verify::{Checked, Fault, Part, Version};
-pub use views::{Cell, Grain, Views};
 pub use write::WriteOp;

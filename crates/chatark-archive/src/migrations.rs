@@ -3,6 +3,7 @@
 use chatark_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, Transaction};
 
+use crate::derived;
 use crate::values::database;
 
 const MIGRATIONS: &[&str] = &[
@@ -47,7 +48,10 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
         .map_err(database("open the archive"))?;
     match usize::try_from(version) {
         Ok(0) if id == 0 && tables == 0 => Ok(Layout::New),
-        Ok(version) if id == APPLICATION_ID && version == MIGRATIONS.len() => Ok(Layout::Current),
+        Ok(version) if id == APPLICATION_ID && version == MIGRATIONS.len() => {
+            // An upgrade that was ended before all rows were filled is not through.
+            Ok(if derived::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
+        }
         Ok(version) if id == APPLICATION_ID && (1..MIGRATIONS.len()).contains(&version) => {
             Ok(Layout::Older(version))
         }

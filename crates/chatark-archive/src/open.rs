@@ -8,6 +8,7 @@ use chatark_core::{Error, ErrorKind, Result, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::derived;
 use crate::lock::{Lock, storage};
 use crate::migrations::{self, Layout};
 use crate::sweep;
@@ -77,6 +78,7 @@ impl Archive {
             upgrade.check_space(path)?;
         }
         migrations::migrate(&mut connection, layout)?;
+        derived::fill(&mut connection)?;
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })
     }
 
@@ -120,8 +122,9 @@ impl Archive {
     /// Ends a writer's session: what was written is brought from the log into the file.
     ///
     /// Where the disk is full it stays in the log, which belongs to the archive, and the next session does it.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
         if self.lock.is_some() {
+            self.resolve_persons()?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             match emptied.map_err(database("close the archive")) {
                 Err(error) if error.kind() == ErrorKind::Storage => {

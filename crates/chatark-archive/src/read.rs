@@ -9,6 +9,7 @@ use chatark_core::{
 
 use crate::contact;
 use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messages};
+use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::values::{database, known};
 
@@ -21,6 +22,13 @@ pub struct Filter {
     pub window: Window,
     /// Conversations of this channel alone.
     pub channel: Option<Channel>,
+}
+
+impl Filter {
+    /// Returns whether a conversation is inside the window and of the channel.
+    pub(crate) fn is_inside(&self, created_at: Option<Timestamp>, channel: Option<Channel>) -> bool {
+        self.window.contains(created_at) && self.channel.is_none_or(|wanted| channel == Some(wanted))
+    }
 }
 
 /// A condition that the window and the channel hold, with SQL's own NULL rules spelled out.
@@ -108,6 +116,12 @@ impl Archive {
             }
         }
         snapshot.finish().map_err(&failed)
+    }
+
+    /// Returns the archived sources of these names, or all where none is named, sorted by name.
+    pub fn sources_named(&self, names: &[SourceName]) -> Result<Vec<(SourceKey, Origin)>> {
+        let origins = self.origins(names)?;
+        Ok(origins.into_iter().map(|(key, origin)| (SourceKey(key), origin)).collect())
     }
 
     /// Returns the sources that were asked for, sorted by name.

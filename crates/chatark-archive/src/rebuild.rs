@@ -67,7 +67,7 @@ impl Archive {
                 readable: mapped.readable,
                 is_new: false,
             };
-            document::write(&transaction, stored.own.stream.unwrap_or_default(), row, &mapped.document)?;
+            document::write(&transaction, stored.own.stream.unwrap_or_default(), row, mapped)?;
         }
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;

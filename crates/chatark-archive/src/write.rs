@@ -241,7 +241,7 @@ impl<'a> Batch<'a> {
             readable: mapped.readable,
             is_new,
         };
-        document::write(self.transaction, own.stream, row, &mapped.document)?;
+        document::write(self.transaction, own.stream, row, mapped)?;
         self.counts.conversations += i64::from(is_new && kind == DocumentKind::Conversation);
         self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
         self.progress.unreadable += u64::from(!mapped.readable);

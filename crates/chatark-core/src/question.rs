@@ -5,10 +5,12 @@ const MOST_CHARACTERS: usize = 400;
 
 /// Brings questions that say the same to one form: lower case, letters and digits alone, one space between words.
 ///
-/// Only the first 400 characters count. The result is empty where the text has no words.
+/// Only the first 400 characters count, and none after a NUL, with which a text ends for SQLite. The result is empty
+/// where the text has no words.
 pub fn normalize(text: &str) -> String {
     let mut normal = String::with_capacity(text.len().min(MOST_CHARACTERS));
-    for letter in text.chars().take(MOST_CHARACTERS).flat_map(char::to_lowercase) {
+    let counted = text.chars().take_while(|letter| *letter != '\0').take(MOST_CHARACTERS);
+    for letter in counted.flat_map(char::to_lowercase) {
         if letter.is_alphanumeric() {
             normal.push(letter);
         } else if !matches!(letter, '\'' | '’') && !normal.ends_with(' ') && !normal.is_empty() {

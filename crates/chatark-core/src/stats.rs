@@ -137,6 +137,7 @@ impl ConversationStats {
             *self.quarters.entry(quarter).or_default() += 1;
         }
         match message.role {
+            _ if message.internal => self.internal_notes += 1,
             Role::User => self.user_messages += 1,
             Role::Assistant => self.count_answer(message),
             Role::HumanAgent => self.human_agent_messages += 1,
@@ -156,7 +157,7 @@ impl ConversationStats {
     /// Follows who spoke after whom.
     fn follow_speakers(&mut self, messages: &[Message]) {
         let speaks = |(_, message): &(u32, &Message)| {
-            matches!(message.role, Role::User | Role::Assistant | Role::HumanAgent)
+            !message.internal && matches!(message.role, Role::User | Role::Assistant | Role::HumanAgent)
         };
         let mut before: Option<&Message> = None;
         let mut asked: Option<&Message> = None;
@@ -299,6 +300,15 @@ mod tests {
             ..ConversationStats::default()
         };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_internal_note_is_no_answer() {
+        let note = Message { internal: true, ..message(Role::HumanAgent, Some(5)) };
+        let found = stats(vec![message(Role::User, Some(0)), note, message(Role::Assistant, Some(9))]);
+        assert_eq!((found.messages, found.internal_notes, found.human_agent_messages), (3, 1, 0));
+        assert_eq!((found.first_response_seconds, found.bot_responses), (Some(9.0), vec![9.0]));
+        assert!(found.agent_responses.is_empty());
     }
 
     #[test]

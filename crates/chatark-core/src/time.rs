@@ -6,7 +6,10 @@
 use std::fmt;
 
 use chrono::offset::LocalResult;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike,
+    Utc,
+};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -28,6 +31,17 @@ const TOO_LATE: i64 = 4_102_444_800_000_000;
 /// `Display` and serde write RFC 3339 with `Z` and no more decimals than needed: `2024-12-01T10:30:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
+
+/// An hour of a day in a time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalHour {
+    /// The day, counted from 1970-01-01.
+    pub day: i32,
+    /// The day of the week, from 1 for Monday to 7.
+    pub weekday: u32,
+    /// The hour, from 0 to 23.
+    pub hour: u32,
+}
 
 /// Why a value is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +100,16 @@ impl Timestamp {
     pub fn written(self, zone: Zone, format: &str) -> String {
         let instant = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
         instant.with_timezone(&zone).format(format).to_string()
+    }
+
+    /// Returns the day and the hour that a clock in a zone shows.
+    pub fn local_hour(self, zone: Zone) -> LocalHour {
+        let local = self.date_time().with_timezone(&zone);
+        LocalHour {
+            day: local.date_naive().to_epoch_days(),
+            weekday: local.weekday().number_from_monday(),
+            hour: local.hour(),
+        }
     }
 
     /// Returns the seconds from `earlier` to this instant, with decimals; negative if `earlier` is later.
@@ -297,6 +321,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_hour_is_that_of_the_zone() {
+        // 2026-10-24T22:30:00Z is Sunday in Berlin, half an hour after midnight.
+        let night = Timestamp::from_epoch(1_792_881_000).unwrap();
+        assert_eq!(night.local_hour(Zone::UTC), LocalHour { day: 20_750, weekday: 6, hour: 22 });
+        assert_eq!(night.local_hour(Zone::Europe__Berlin), LocalHour { day: 20_751, weekday: 7, hour: 0 });
+    }
 
     #[track_caller]
     fn check(value: &Value, zone: &str, expect: &str) {

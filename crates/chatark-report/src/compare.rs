@@ -5,9 +5,13 @@
 
 use std::collections::HashMap;
 
-use chatark_archive::{Cell, Grain, Views};
-use chatark_core::Result;
+use chatark_archive::{Archive, Filter};
+use chatark_core::{Result, Zone};
 use serde::Serialize;
+
+use crate::gather::{Gathered, gather};
+use crate::group::{Granularity, GroupKey};
+use crate::metric;
 
 /// The quantile of the standard normal distribution for a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
@@ -109,34 +113,41 @@ impl Verdict {
 }
 
 /// Compares two sources by every metric.
-pub fn compare(views: &Views, a: &str, b: &str) -> Result<Vec<Comparison>> {
-    views.group_by(Grain::Source)?;
-    let mut samples: HashMap<(String, String), Sample> = HashMap::new();
-    let sql = format!(
-        "SELECT source, metric, number, total, squares FROM ({}) JOIN slots USING (slot)",
-        include_str!("metrics/compare.sql")
-    );
-    views.select(&sql, |cells| {
-        if let [Cell::Text(source), Cell::Text(metric), number, total, squares] = cells {
-            let Cell::Integer(number) = number else { return Ok(()) };
-            let number = u64::try_from(*number).unwrap_or(0);
-            let sample = Sample { number, total: decimal(total).unwrap_or(0.0), squares: decimal(squares) };
-            samples.insert((source.clone(), metric.clone()), sample);
-        }
-        Ok(())
-    })?;
-    let of = |source: &str, metric: &str| {
-        samples.get(&(source.to_owned(), metric.to_owned())).copied().filter(|sample| sample.number > 0)
+pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<Vec<Comparison>> {
+    let gathered = gather(archive, filter, Zone::UTC, Granularity::Month)?;
+    let samples = |name: &str| {
+        gathered
+            .sources
+            .iter()
+            .position(|source| source.name == name)
+            .map(|source| samples(&gathered, source))
     };
-    Ok(METRICS.iter().map(|(metric, good)| compared(metric, *good, of(a, metric), of(b, metric))).collect())
+    let (a, b) = (samples(a).unwrap_or_default(), samples(b).unwrap_or_default());
+    let of = |samples: &HashMap<String, Sample>, metric: &&str| {
+        samples.get(*metric).copied().filter(|sample| sample.number > 0)
+    };
+    Ok(METRICS.iter().map(|(metric, good)| compared(metric, *good, of(&a, metric), of(&b, metric))).collect())
 }
 
-fn decimal(cell: &Cell) -> Option<f64> {
-    match cell {
-        Cell::Integer(number) => Some(*number as f64),
-        Cell::Real(number) => Some(*number),
-        Cell::Null | Cell::Text(_) => None,
-    }
+/// Returns the rates of a source as the report has them, and its lengths.
+fn samples(gathered: &Gathered, source: usize) -> HashMap<String, Sample> {
+    let rates = metric::METRICS.iter().flat_map(|metric| gathered.of_source(source, metric));
+    let rates = rates.filter(|row| row.metric.ends_with("_rate")).map(|row| {
+        let total = (row.value * row.basis as f64).round();
+        (row.metric, Sample { number: row.basis, total, squares: None })
+    });
+    let distributions = &gathered.distributions[&GroupKey::Source(source)];
+    let lengths = [
+        ("first_response_seconds", &distributions.first_response),
+        ("response_seconds", &distributions.response),
+        ("messages_per_conversation", &distributions.messages),
+        ("duration_seconds", &distributions.duration),
+    ];
+    let lengths = lengths.into_iter().map(|(metric, found)| {
+        let squares = Some(found.sum_of_squares);
+        (metric.to_owned(), Sample { number: found.number, total: found.sum, squares })
+    });
+    rates.chain(lengths).collect()
 }
 
 fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sample>) -> Comparison {

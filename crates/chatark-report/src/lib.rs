@@ -1,19 +1,24 @@
 //! Reports: metrics over the archive, as CSV for programs, as one HTML page for people, and as numbers for a terminal.
 //!
-//! Each metric is one SQL file under `metrics`, over the views that `chatark-archive` makes and `docs/schema.md`
-//! describes, in SQL that other engines run as well. What a vendor's data cannot support is *not available*, with
-//! the reason, and never zero.
+//! One pass over the statistics that the archive holds of each conversation gives every metric. What a vendor's data
+//! cannot support is *not available*, with the reason, and never zero.
 //!
 //! **This crate knows no vendor, no HTTP and no clock, and prints nothing.**
 
 mod chart;
 mod compare;
+mod counts;
+mod distribution;
+mod gather;
+mod group;
 mod html;
 mod metric;
 mod report;
 mod summary;
+mod tally;
 
 pub use compare::{Comparison, Verdict, compare};
+pub use group::Granularity;
 pub use html::shown;
 pub use report::{Report, Request, write};
 pub use summary::{Point, Question, Source, Summary, SummaryRow, Tool, Unavailable};

@@ -1,20 +1,24 @@
-//! The list of metrics: one file of SQL each.
+//! The metrics: which files there are, and the rows of each for a group. `docs/schema.md` says what each means.
+
+use std::collections::BTreeMap;
 
 use chatark_formats::{Column, Kind};
 
-/// One metric: a CSV file, and the SQL that its rows come from.
+use crate::counts::{Counts, Evidence, Volume};
+use crate::distribution::{Distribution, Distributions, People, Questions};
+
+/// One metric file.
 #[derive(Debug)]
 pub(crate) struct Metric {
     /// The CSV file.
     pub(crate) file: &'static str,
     /// What it is about.
     pub(crate) title: &'static str,
-    /// What its rows come from: slot, metric, value and basis, then its own columns.
-    pub(crate) sql: &'static str,
     /// Its own columns, after the seven.
     pub(crate) columns: &'static [Column],
     /// By what its rows are grouped.
     pub(crate) grouping: Grouping,
+    rows: fn(&Group<'_>, &mut Rows),
 }
 
 /// By what the rows of a metric are grouped.
@@ -27,6 +31,39 @@ pub(crate) enum Grouping {
     /// Sources, and everything together: what is ranked cannot be added up.
     Sources,
 }
+
+/// What is known of a group of conversations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group<'a> {
+    /// The counts of each of its sources, with what the source tells at all.
+    pub(crate) counts: &'a [(&'a Counts, Evidence)],
+    pub(crate) distributions: &'a Distributions,
+    /// Whether it goes over all sources.
+    pub(crate) is_all: bool,
+}
+
+/// One number of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MetricValue {
+    /// What is measured.
+    pub(crate) metric: String,
+    pub(crate) value: f64,
+    /// How many conversations, messages or people it rests on.
+    pub(crate) basis: u64,
+    /// Its own cells.
+    pub(crate) own: Vec<Cell>,
+}
+
+/// A cell of a metric's own columns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cell {
+    Number(u64),
+    Text(String),
+}
+
+/// The numbers of a group, as they are made.
+#[derive(Debug, Default)]
+pub(crate) struct Rows(Vec<MetricValue>);
 
 /// The columns that every metric has first, a contract: new ones only at the end.
 pub(crate) const BASE: [Column; 7] = [
@@ -52,73 +89,249 @@ const HOUR: Column = Column::new("hour", Kind::Integer, "The hour of the day, fr
 const QUESTION: Column =
     Column::new("question", Kind::Text, "What was asked, in lower case and without punctuation");
 
-impl Metric {
-    /// Returns the query for its rows: the slots that its SQL speaks of are named, and the rows sorted.
-    pub(crate) fn query(&self) -> String {
-        let own = self.columns.iter().fold(String::new(), |own, column| own + ", " + column.name);
-        // What is ranked comes in its order; all else by its own columns.
-        let order =
-            if self.grouping == Grouping::Sources { format!(", value DESC{own}") } else { own.clone() };
-        format!(
-            "SELECT period, source, provider, channel, metric, value, basis{own}
-             FROM ({}) JOIN slots USING (slot)
-             ORDER BY period, source, provider, channel, metric{order}",
-            self.sql
-        )
-    }
-}
-
-/// Declares a metric whose file of SQL has the name of its CSV file.
+/// Declares a metric file.
 macro_rules! metric {
-    ($name:literal, $title:literal, $columns:expr, $grouping:ident) => {
+    ($name:literal, $title:literal, $columns:expr, $grouping:ident, $rows:expr) => {
         Metric {
             file: concat!($name, ".csv"),
             title: $title,
-            sql: include_str!(concat!("metrics/", $name, ".sql")),
             columns: $columns,
             grouping: Grouping::$grouping,
+            rows: $rows,
         }
     };
 }
 
-/// All metrics, in the order of the page.
+/// All metric files, in the order of the page.
 pub(crate) const METRICS: &[Metric] = &[
-    metric!("volume", "Conversations and messages", &[STATUS], EachPeriod),
-    metric!("outcome", "How conversations end", &[], Period),
-    metric!("speed", "How long people wait", &[], Period),
-    metric!("quality", "Feedback and confidence", &[], Period),
-    metric!("tools", "Calls of tools", &[TOOL, TOOL_STATUS], Period),
-    metric!("length", "How long conversations are", &[], Period),
-    metric!("hours", "When people write", &[WEEKDAY, HOUR], Period),
-    metric!("people", "Who writes", &[], Period),
-    metric!("questions", "What people ask", &[QUESTION], Sources),
+    metric!("volume", "Conversations and messages", &[STATUS], EachPeriod, volume_of_group),
+    metric!("outcome", "How conversations end", &[], Period, outcome),
+    metric!("speed", "How long people wait", &[], Period, speed),
+    metric!("quality", "Feedback and confidence", &[], Period, quality),
+    metric!("tools", "Calls of tools", &[TOOL, TOOL_STATUS], Period, tools),
+    metric!("length", "How long conversations are", &[], Period, length),
+    metric!("hours", "When people write", &[WEEKDAY, HOUR], Period, hours),
+    metric!("people", "Who writes", &[], Period, people),
+    metric!("questions", "What people ask", &[QUESTION], Sources, questions),
 ];
 
-/// Why a metric is not available, by the column of the view `sources` that says whether it is.
-pub(crate) const NEEDS: &[(&str, &str, &str)] = &[
-    ("volume by period", "tells_dates", "no conversation has a date"),
+/// What a metric is called, whether a source has what it needs, and why it is not available otherwise.
+pub(crate) type Need = (&'static str, fn(&Evidence) -> bool, &'static str);
+
+/// What each metric needs of a source.
+pub(crate) const NEEDS: &[Need] = &[
+    ("volume by period", |source| source.has_dates, "no conversation has a date"),
     (
         "contained, handed over, ended",
-        "has_status",
+        |source| source.has_status,
         "no conversation has a status or a human agent's message",
     ),
-    ("first response, response", "tells_times", "no message has a time"),
-    ("duration", "tells_duration", "no conversation has both a beginning and a time of its last change"),
-    ("feedback", "tells_feedback", "no conversation or message has feedback"),
-    ("confidence", "tells_scores", "no answer has a score"),
-    ("tools", "tells_tools", "no message has a call of a tool"),
-    ("people", "tells_people", "no conversation says who wrote"),
+    ("first response, response", |source| source.has_times, "no message has a time"),
+    (
+        "duration",
+        |source| source.has_duration,
+        "no conversation has both a beginning and a time of its last change",
+    ),
+    ("feedback", |source| source.has_feedback, "no conversation or message has feedback"),
+    ("confidence", |source| source.has_scores, "no answer has a score"),
+    ("tools", |source| source.has_tools, "no message has a call of a tool"),
+    ("people", |source| source.has_people, "no conversation says who wrote"),
 ];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl MetricValue {
+    /// Returns the value of what is a count.
+    pub(crate) fn count(&self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count fits")]
+        let count = self.value as u64;
+        count
+    }
+}
 
-    #[test]
-    fn every_metric_says_what_it_is() {
-        for metric in METRICS {
-            assert!(metric.sql.starts_with("-- "), "{} says nothing about itself", metric.file);
-            assert!(metric.query().contains("ORDER BY period, source"), "{} has no order", metric.file);
+impl Metric {
+    /// Returns its numbers for a group, sorted by metric and by its own columns; what is ranked comes in its order.
+    pub(crate) fn of(&self, group: &Group<'_>) -> Vec<MetricValue> {
+        let mut rows = Rows::default();
+        (self.rows)(group, &mut rows);
+        rows.sorted(self.grouping == Grouping::Sources)
+    }
+}
+
+impl Rows {
+    fn add(&mut self, metric: impl Into<String>, value: f64, basis: u64) {
+        self.add_with(metric, value, basis, Vec::new());
+    }
+
+    fn add_with(&mut self, metric: impl Into<String>, value: f64, basis: u64, own: Vec<Cell>) {
+        self.0.push(MetricValue { metric: metric.into(), value, basis, own });
+    }
+
+    /// Adds a number of conversations, and its share.
+    fn add_share(&mut self, metric: &str, number: u64, basis: u64) {
+        if basis > 0 {
+            self.add(metric, number as f64, basis);
+            self.add(format!("{metric}_rate"), share(number, basis), basis);
+        }
+    }
+
+    fn sorted(mut self, is_ranked: bool) -> Vec<MetricValue> {
+        self.0.sort_by(|one, other| {
+            let rank = if is_ranked { other.value.total_cmp(&one.value) } else { std::cmp::Ordering::Equal };
+            one.metric.cmp(&other.metric).then(rank).then_with(|| one.own.cmp(&other.own))
+        });
+        self.0
+    }
+}
+
+fn share(number: u64, basis: u64) -> f64 {
+    number as f64 / basis as f64
+}
+
+impl Group<'_> {
+    /// Adds up a count over the sources that tell what it needs.
+    pub(crate) fn sum(&self, tells: fn(&Evidence) -> bool, count: fn(&Counts) -> u64) -> u64 {
+        self.counts.iter().filter(|(_, evidence)| tells(evidence)).map(|(counts, _)| count(counts)).sum()
+    }
+}
+
+/// Conversations by status, and messages.
+pub(crate) fn volume(volume: &Volume) -> Vec<MetricValue> {
+    let mut rows = Rows::default();
+    for (status, number) in volume.by_status() {
+        rows.add_with("conversations", number as f64, number, vec![Cell::Text(status.to_owned())]);
+    }
+    if volume.messages > 0 {
+        let messages = volume.messages;
+        rows.add_with("messages", messages as f64, messages, vec![Cell::Text(String::new())]);
+    }
+    rows.sorted(false)
+}
+
+fn volume_of_group(group: &Group<'_>, rows: &mut Rows) {
+    let mut sum = Volume::default();
+    group.counts.iter().for_each(|(counts, _)| sum.add(&counts.volume));
+    rows.0 = volume(&sum);
+}
+
+/// How conversations end. Only those in which the customer wrote count; who was handed over is known only of sources
+/// that tell a status or a human agent's messages.
+fn outcome(group: &Group<'_>, rows: &mut Rows) {
+    let told = |count| group.sum(|source| source.has_status, count);
+    let basis = told(|counts| counts.with_customer);
+    let handed_over = told(|counts| counts.handed_over);
+    rows.add_share("contained", basis - handed_over, basis);
+    rows.add_share("handed_over", handed_over, basis);
+    rows.add_share("ended", told(|counts| counts.ended), basis);
+    let every = |count| group.sum(|_| true, count);
+    let basis = every(|counts| counts.with_customer);
+    rows.add_share("single_message", every(|counts| counts.single_message), basis);
+    rows.add_share("unanswered", every(|counts| counts.unanswered), basis);
+}
+
+/// How long people wait, in seconds: for the first answer of the bot or a human agent, and for each answer of the bot.
+fn speed(group: &Group<'_>, rows: &mut Rows) {
+    let distributions = group.distributions;
+    for (metric, found) in [
+        ("first_response_seconds", &distributions.first_response),
+        ("response_seconds", &distributions.response),
+    ] {
+        percentiles(metric, found, 3, rows);
+    }
+}
+
+fn percentiles(metric: &str, found: &Distribution, number: usize, rows: &mut Rows) {
+    if found.number > 0 {
+        for (name, value) in ["median", "p90", "p99"].into_iter().zip(found.percentiles).take(number) {
+            rows.add(format!("{metric}_{name}"), value, found.number);
+        }
+    }
+}
+
+/// What people thought of it, and how sure the bot was.
+fn quality(group: &Group<'_>, rows: &mut Rows) {
+    let judged = |count| group.sum(|source| source.has_feedback, count);
+    let basis = judged(|counts| counts.volume.total());
+    let (positive, negative) = (judged(|counts| counts.positive), judged(|counts| counts.negative));
+    if basis > 0 {
+        rows.add("feedback_positive", positive as f64, basis);
+        rows.add("feedback_negative", negative as f64, basis);
+        rows.add("feedback_none", (basis - positive - negative) as f64, basis);
+        rows.add("feedback_rate", share(positive + negative, basis), basis);
+    }
+    if positive + negative > 0 {
+        rows.add("feedback_positive_rate", share(positive, positive + negative), positive + negative);
+    }
+    let scored = group.sum(|_| true, |counts| counts.scored_answers);
+    if scored > 0 {
+        let low = group.sum(|_| true, |counts| counts.low_answers);
+        rows.add("low_confidence_answers", low as f64, scored);
+        rows.add("low_confidence_rate", share(low, scored), scored);
+    }
+}
+
+/// Calls of tools by name and by how they went.
+fn tools(group: &Group<'_>, rows: &mut Rows) {
+    let mut calls = BTreeMap::new();
+    for (tool, number) in group.counts.iter().flat_map(|(counts, _)| &counts.tools) {
+        *calls.entry(tool).or_default() += number;
+    }
+    let basis = calls.values().sum();
+    for ((tool, status), number) in calls {
+        let own = vec![Cell::Text(tool.clone()), Cell::Text(status.clone())];
+        rows.add_with("tool_calls", number as f64, basis, own);
+    }
+}
+
+/// How long conversations are: in messages, and in seconds from their beginning to the last thing that happened.
+fn length(group: &Group<'_>, rows: &mut Rows) {
+    let distributions = group.distributions;
+    for (metric, found) in [
+        ("messages_per_conversation", &distributions.messages),
+        ("duration_seconds", &distributions.duration),
+    ] {
+        percentiles(metric, found, 2, rows);
+        if found.number > 0 {
+            rows.add(format!("{metric}_mean"), found.mean(), found.number);
+        }
+    }
+}
+
+/// When people write: conversations by the weekday and the hour in which they began.
+fn hours(group: &Group<'_>, rows: &mut Rows) {
+    let mut hours = BTreeMap::new();
+    for (hour, number) in group.counts.iter().flat_map(|(counts, _)| &counts.hours) {
+        *hours.entry(hour).or_default() += number;
+    }
+    let basis = hours.values().sum();
+    for ((weekday, hour), number) in hours {
+        let own = vec![Cell::Number(u64::from(*weekday)), Cell::Number(u64::from(*hour))];
+        rows.add_with("conversations", number as f64, basis, own);
+    }
+}
+
+/// Who writes.
+fn people(group: &Group<'_>, rows: &mut Rows) {
+    let People { conversations, all: people, new, returning, across_vendors } = group.distributions.people;
+    if people == 0 {
+        return;
+    }
+    rows.add("people", people as f64, conversations);
+    rows.add("new_people", new as f64, people);
+    rows.add("known_people", (people - new) as f64, people);
+    rows.add("returning_people", returning as f64, people);
+    if group.is_all {
+        rows.add("people_across_vendors", across_vendors as f64, people);
+    }
+}
+
+/// What people ask most: their first message, and their last one where nobody answered it.
+fn questions(group: &Group<'_>, rows: &mut Rows) {
+    let distributions = group.distributions;
+    for (metric, Questions { asked, most_frequent, .. }) in [
+        ("first_questions", &distributions.first_questions),
+        ("unanswered_questions", &distributions.unanswered_questions),
+    ] {
+        for (question, times) in most_frequent {
+            rows.add_with(metric, *times as f64, *asked, vec![Cell::Text(question.clone())]);
         }
     }
 }

@@ -3,19 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chatark_archive::{Grain, Views};
-use chatark_core::Result;
+use chatark_archive::{Archive, Filter};
+use chatark_core::{Result, Zone};
 use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind, Resource, Row, Table, package};
 
+use crate::counts::Volume;
+use crate::gather::{Gathered, gather};
+use crate::group::{Granularity, GroupKey, Labels};
 use crate::html;
-use crate::metric::{BASE, Grouping, METRICS, Metric};
-use crate::summary::{MetricRow, Summary};
+use crate::metric::{BASE, Cell, Group, Grouping, METRICS, Metric, MetricValue, volume};
+use crate::summary::Summary;
 
 /// What a report is to be like.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// The conversations that it is about.
+    pub filter: Filter,
+    /// The time zone of its days and hours.
+    pub zone: Zone,
     /// The period by which the metrics are grouped.
-    pub by: Grain,
+    pub by: Granularity,
     /// How the CSV files are written.
     pub dialect: CsvDialect,
     /// What the page says about itself, such as the dates that were asked for.
@@ -39,28 +46,18 @@ const UNAVAILABLE: [Column; 4] = [BASE[1], BASE[2], BASE[4], REASON];
 /// Computes every metric, and writes the files of a report into a folder.
 ///
 /// A report over nothing is refused, and leaves earlier files as they are.
-pub fn write(views: &Views, request: &Request, folder: &Path) -> Result<Report> {
+pub fn write(archive: &Archive, request: &Request, folder: &Path) -> Result<Report> {
     let mut bundle = Bundle::begin(folder, request.dialect)?;
-    let mut tables = Vec::new();
-    for metric in METRICS {
-        tables.push(bundle.table(metric.file, &columns(metric))?);
-    }
-    let table_of = |metric: &Metric| METRICS.iter().position(|other| other.file == metric.file).unwrap_or(0);
-    let mut summary = Summary::of(views, |metric, row| tables[table_of(metric)].write(|out| fill(out, row)))?;
+    let gathered = gather(archive, &request.filter, request.zone, request.by)?;
+    let summary = Summary::of(&gathered);
     summary.refuse_emptiness()?;
-    for grain in [Grain::Day, Grain::Week, Grain::Month] {
-        views.group_by(grain)?;
-        let mut periods = BTreeMap::new();
-        for (metric, table) in METRICS.iter().zip(&mut tables) {
-            let is_asked = metric.grouping == Grouping::EachPeriod
-                || (metric.grouping == Grouping::Period && grain == request.by);
-            if is_asked {
-                write_metric(views, metric, table, &mut periods)?;
-            }
+    for metric in METRICS {
+        let mut table = bundle.table(metric.file, &columns(metric))?;
+        match metric.grouping {
+            Grouping::EachPeriod => write_volume(&gathered, &mut table)?,
+            Grouping::Period => write_periods(&gathered, metric, &mut table)?,
+            Grouping::Sources => write_sources(&gathered, metric, &mut table)?,
         }
-        summary.set_points(grain, &periods);
-    }
-    for table in tables {
         bundle.add(table)?;
     }
     write_summary(&mut bundle, &summary)?;
@@ -73,26 +70,59 @@ fn columns(metric: &Metric) -> Vec<Column> {
     [&BASE, metric.columns].concat()
 }
 
-fn write_metric(
-    views: &Views,
-    metric: &Metric,
-    table: &mut Table,
-    periods: &mut BTreeMap<String, u64>,
-) -> Result<()> {
-    views.select(&metric.query(), |cells| {
-        let row = MetricRow(cells);
-        if metric.grouping == Grouping::EachPeriod && row.text(4) == "conversations" {
-            *periods.entry(row.text(0).to_owned()).or_default() += row.count(5);
+/// Writes conversations and messages by day, then by week, then by month.
+fn write_volume(gathered: &Gathered, table: &mut Table) -> Result<()> {
+    for granularity in Granularity::ALL {
+        let mut periods: BTreeMap<(&str, usize, &str), Volume> = BTreeMap::new();
+        for (place, volume) in &gathered.volume {
+            let period = gathered.calendar.period(place.day, granularity);
+            periods.entry((period, place.source, place.channel)).or_default().add(volume);
         }
-        table.write(|out| fill(out, row))
-    })
+        for ((period, source, channel), found) in periods {
+            write_rows(table, gathered.labels(period, source, channel), &volume(&found))?;
+        }
+    }
+    Ok(())
 }
 
-fn fill(out: &mut Row, row: MetricRow<'_>) -> std::io::Result<()> {
-    for (at, cell) in row.0.iter().enumerate() {
-        match row.number(at) {
-            Some(_) => out.value(Some(cell))?,
-            None => out.text(row.text(at))?,
+/// Writes a metric for each period of the length that was asked for.
+fn write_periods(gathered: &Gathered, metric: &Metric, table: &mut Table) -> Result<()> {
+    for (key, counts) in &gathered.of_periods {
+        let GroupKey::Period(period, source, channel) = key else { continue };
+        let counts = [(counts, gathered.evidence[*source])];
+        let distributions = &gathered.distributions[key];
+        let group = Group { counts: &counts, distributions, is_all: false };
+        write_rows(table, gathered.labels(period, *source, channel), &metric.of(&group))?;
+    }
+    Ok(())
+}
+
+/// Writes a metric over all sources, and for each of them.
+fn write_sources(gathered: &Gathered, metric: &Metric, table: &mut Table) -> Result<()> {
+    let all = Labels { period: "all", source: "", provider: "", channel: "" };
+    write_rows(table, all, &gathered.all(metric))?;
+    for source in 0..gathered.sources.len() {
+        write_rows(table, gathered.labels("all", source, ""), &gathered.of_source(source, metric))?;
+    }
+    Ok(())
+}
+
+fn write_rows(table: &mut Table, labels: Labels<'_>, rows: &[MetricValue]) -> Result<()> {
+    rows.iter().try_for_each(|row| table.write(|out| fill(out, labels, row)))
+}
+
+fn fill(out: &mut Row, labels: Labels<'_>, row: &MetricValue) -> std::io::Result<()> {
+    out.text(labels.period)?;
+    out.text(labels.source)?;
+    out.text(labels.provider)?;
+    out.text(labels.channel)?;
+    out.text(row.metric.as_str())?;
+    out.number(Some(row.value))?;
+    out.value(Some(row.basis))?;
+    for cell in &row.own {
+        match cell {
+            Cell::Number(number) => out.value(Some(number))?,
+            Cell::Text(text) => out.text(text.as_str())?,
         }
     }
     Ok(())

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use chatark_archive::{Cell, Grain, Views};
 use chatark_core::{Error, ErrorKind, Result, Zone, time};
 use serde::Serialize;
 
-use crate::metric::{Grouping, METRICS, Metric, NEEDS};
+use crate::gather::Gathered;
+use crate::group::{Granularity, UNDATED};
+use crate::metric::{Cell, METRICS, MetricValue, NEEDS};
 
 const DAY_SECONDS: i64 = 86_400;
+/// What a summary lists over all sources alone.
+const RANKED: [&str; 3] = ["hours.csv", "tools.csv", "questions.csv"];
 
 /// The numbers of a whole report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -106,142 +109,100 @@ pub struct Question {
     pub times: u64,
 }
 
-/// A row of a metric: the seven columns, and its own.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MetricRow<'a>(pub(crate) &'a [Cell]);
-
-impl MetricRow<'_> {
-    pub(crate) fn text(&self, at: usize) -> &str {
-        match &self.0[at] {
-            Cell::Text(text) => text,
-            _ => "",
-        }
-    }
-
-    pub(crate) fn number(&self, at: usize) -> Option<f64> {
-        match self.0[at] {
-            Cell::Integer(number) => Some(number as f64),
-            Cell::Real(number) => Some(number),
-            Cell::Null | Cell::Text(_) => None,
-        }
-    }
-
-    pub(crate) fn count(&self, at: usize) -> u64 {
-        match self.0[at] {
-            Cell::Integer(number) => u64::try_from(number).unwrap_or(0),
-            _ => 0,
-        }
-    }
-}
-
 impl Summary {
-    /// Computes the numbers of each source and of all together, and gives the rows of ranked metrics to `take`.
-    pub(crate) fn of(
-        views: &Views,
-        mut take: impl FnMut(&Metric, MetricRow<'_>) -> Result<()>,
-    ) -> Result<Self> {
+    /// Takes the numbers of each source and of all together.
+    pub(crate) fn of(gathered: &Gathered) -> Self {
         let mut summary = Self::default();
-        summary.read_sources(views)?;
-        for grain in [Grain::All, Grain::Source] {
-            views.group_by(grain)?;
-            for metric in METRICS {
-                views.select(&metric.query(), |cells| {
-                    let row = MetricRow(cells);
-                    if metric.grouping == Grouping::Sources {
-                        take(metric, row)?;
-                    }
-                    summary.add(metric, row, grain);
-                    Ok(())
-                })?;
+        summary.add_sources(gathered);
+        for metric in METRICS {
+            for row in gathered.all(metric) {
+                summary.add_total(metric.file, row);
             }
         }
-        summary.merge_statuses();
-        Ok(summary)
-    }
-
-    fn read_sources(&mut self, views: &Views) -> Result<()> {
-        let told: Vec<_> = NEEDS.iter().map(|(_, column, _)| *column).collect();
-        let sql = format!(
-            "SELECT source, provider, conversations, {} FROM sources ORDER BY source",
-            told.join(", ")
-        );
-        views.select(&sql, |cells| {
-            let row = MetricRow(cells);
-            let (source, provider) = (row.text(0).to_owned(), row.text(1).to_owned());
-            for (at, (metric, _, reason)) in NEEDS.iter().enumerate() {
-                if row.count(at + 3) == 0 {
-                    let (source, provider) = (source.clone(), provider.clone());
-                    self.unavailable.push(Unavailable { source, provider, metric, reason });
+        for metric in METRICS.iter().filter(|metric| !RANKED.contains(&metric.file)) {
+            for (source, known) in gathered.sources.iter().enumerate() {
+                for row in gathered.of_source(source, metric) {
+                    summary.add_row(&known.name, &known.provider, row);
                 }
             }
-            self.sources.push(Source { source, provider, conversations: row.count(2) });
-            Ok(())
-        })
+        }
+        summary
+            .tools
+            .sort_by(|one, other| other.calls.cmp(&one.calls).then_with(|| one.tool.cmp(&other.tool)));
+        for granularity in Granularity::ALL {
+            summary.set_points(granularity, gathered);
+        }
+        summary
     }
 
-    fn add(&mut self, metric: &Metric, row: MetricRow<'_>, grain: Grain) {
-        let is_all = grain == Grain::All;
-        match metric.file {
-            "hours.csv" if is_all => {
-                let place = |at| usize::try_from(row.count(at)).unwrap_or(usize::MAX);
-                let day = self.hours.get_mut(place(7).wrapping_sub(1));
-                if let Some(cell) = day.and_then(|day| day.get_mut(place(8))) {
-                    *cell += row.count(5);
+    fn add_sources(&mut self, gathered: &Gathered) {
+        let sources = gathered.sources.iter().zip(&gathered.evidence).zip(&gathered.of_sources);
+        for ((source, evidence), counts) in sources.filter(|(_, counts)| counts.volume.total() > 0) {
+            let (source, provider) = (&source.name, &source.provider);
+            for (metric, _, reason) in NEEDS.iter().filter(|(_, tells, _)| !tells(evidence)) {
+                let (source, provider) = (source.clone(), provider.clone());
+                self.unavailable.push(Unavailable { source, provider, metric, reason });
+            }
+            let conversations = counts.volume.total();
+            self.sources.push(Source { source: source.clone(), provider: provider.clone(), conversations });
+        }
+    }
+
+    fn add_total(&mut self, file: &str, row: MetricValue) {
+        let times = row.count();
+        match (file, row.own.as_slice()) {
+            ("hours.csv", [Cell::Number(weekday), Cell::Number(hour)]) => {
+                let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+                let day = self.hours.get_mut(place(*weekday).wrapping_sub(1));
+                if let Some(cell) = day.and_then(|day| day.get_mut(place(*hour))) {
+                    *cell += times;
                 }
             }
-            "tools.csv" if is_all => self.tools.push(Tool {
-                tool: row.text(7).to_owned(),
-                status: row.text(8).to_owned(),
-                calls: row.count(5),
-            }),
-            "questions.csv" if is_all => {
-                let asked = Question { question: row.text(7).to_owned(), times: row.count(5) };
-                let is_first = row.text(4) == "first_questions";
+            ("tools.csv", [Cell::Text(tool), Cell::Text(status)]) => {
+                self.tools.push(Tool { tool: tool.clone(), status: status.clone(), calls: times });
+            }
+            ("questions.csv", [Cell::Text(question)]) => {
+                let is_first = row.metric == "first_questions";
                 let list = if is_first { &mut self.first_questions } else { &mut self.unanswered_questions };
-                list.push(asked);
+                list.push(Question { question: question.clone(), times });
             }
-            "hours.csv" | "tools.csv" | "questions.csv" => {}
-            _ => self.rows.extend(row.number(5).map(|value| SummaryRow {
-                source: row.text(1).to_owned(),
-                provider: row.text(2).to_owned(),
-                metric: row.text(4).to_owned(),
-                value,
-                basis: row.count(6),
-            })),
+            _ => self.add_row("", "", row),
         }
     }
 
     /// The volume comes by status; a summary has one number of conversations.
-    fn merge_statuses(&mut self) {
-        let mut merged: Vec<SummaryRow> = Vec::with_capacity(self.rows.len());
-        for row in self.rows.drain(..) {
-            match merged.last_mut() {
-                Some(last) if last.source == row.source && last.metric == row.metric => {
-                    last.value += row.value;
-                    last.basis += row.basis;
-                }
-                _ => merged.push(row),
+    fn add_row(&mut self, source: &str, provider: &str, row: MetricValue) {
+        let MetricValue { metric, value, basis, .. } = row;
+        match self.rows.last_mut() {
+            Some(last) if last.source == source && last.metric == metric => {
+                last.value += value;
+                last.basis += basis;
+            }
+            _ => {
+                let (source, provider) = (source.to_owned(), provider.to_owned());
+                self.rows.push(SummaryRow { source, provider, metric, value, basis });
             }
         }
-        self.rows = merged;
-        self.tools.sort_by(|one, other| other.calls.cmp(&one.calls).then_with(|| one.tool.cmp(&other.tool)));
     }
 
-    /// Takes the conversations of each period from the volume. Periods in between without any are there too.
+    /// Takes the conversations of each period. Periods in between without any are there too.
     ///
     /// Days come first: they say where the other periods begin and end.
-    pub(crate) fn set_points(&mut self, grain: Grain, periods: &BTreeMap<String, u64>) {
-        match grain {
-            Grain::Day => {
-                let mut days = periods.keys().filter(|period| *period != "undated");
-                let ends =
-                    days.next().map(|first| (first.clone(), days.next_back().unwrap_or(first).clone()));
-                self.ends = ends;
-                self.days = self.points("%Y-%m-%d", periods);
-            }
-            Grain::Week => self.weeks = self.points("%G-W%V", periods),
-            Grain::Month | Grain::Source | Grain::All => self.months = self.points("%Y-%m", periods),
+    fn set_points(&mut self, granularity: Granularity, gathered: &Gathered) {
+        let mut periods: BTreeMap<String, u64> = BTreeMap::new();
+        for (day, number) in &gathered.days {
+            *periods.entry(gathered.calendar.period(*day, granularity).to_owned()).or_default() += number;
         }
+        if granularity == Granularity::Day {
+            let mut days = periods.keys().filter(|period| *period != UNDATED);
+            self.ends = days.next().map(|first| (first.clone(), days.next_back().unwrap_or(first).clone()));
+        }
+        let points = self.points(granularity.format(), &periods);
+        *(match granularity {
+            Granularity::Day => &mut self.days,
+            Granularity::Week => &mut self.weeks,
+            Granularity::Month => &mut self.months,
+        }) = points;
     }
 
     fn points(&self, format: &str, counts: &BTreeMap<String, u64>) -> Vec<Point> {

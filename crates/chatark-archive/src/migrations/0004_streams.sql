@@ -7,9 +7,11 @@
 -- One row: what this archive is called, and how often something in it has changed.
 CREATE TABLE archive (
     archive_id TEXT NOT NULL,                  -- random: tells this archive from others
-    changes    INTEGER NOT NULL                -- counts the transactions that changed a record
+    changes    INTEGER NOT NULL,               -- counts the transactions that changed a record
+    is_derived INTEGER NOT NULL,               -- 0 until statistics and identifiers of an older layout's rows are filled
+    persons_outdated INTEGER NOT NULL          -- 1 where an identifier changed since persons were resolved
 ) STRICT;
-INSERT INTO archive VALUES (lower(hex(randomblob(16))), 1);
+INSERT INTO archive VALUES (lower(hex(randomblob(16))), 1, 0, 1);
 
 ALTER TABLE source ADD COLUMN state TEXT NOT NULL DEFAULT 'active';  -- active, retired
 ALTER TABLE source ADD COLUMN former_names TEXT;                     -- a JSON list
@@ -140,18 +142,55 @@ CREATE VIEW listed_contact AS
            size, zstd
     FROM contact JOIN raw ON raw.record_key = contact_key;
 
--- What tells people apart: the identifiers of each conversation's contact and of each listed contact.
-CREATE TABLE identifier (
-    record_key INTEGER NOT NULL REFERENCES record,
-    kind       TEXT NOT NULL,                  -- email, phone, contact_id, external_id
-    value      TEXT NOT NULL,                  -- in the one form in which the same identifier is the same text
-    PRIMARY KEY (record_key, kind, value)
-) STRICT, WITHOUT ROWID;
+-- The numbers of each conversation that metrics are computed from: inputs, not verdicts. Lists are JSON.
+CREATE TABLE conversation_stats (
+    conversation_key        INTEGER PRIMARY KEY REFERENCES record,
+    messages                INTEGER NOT NULL,
+    user_messages           INTEGER NOT NULL,
+    assistant_messages      INTEGER NOT NULL,
+    human_agent_messages    INTEGER NOT NULL,
+    system_messages         INTEGER NOT NULL,
+    tool_messages           INTEGER NOT NULL,
+    internal_notes          INTEGER NOT NULL,  -- notes that the customer never saw; they count as messages alone
+    dated_messages          INTEGER NOT NULL,  -- messages with a time
+    first_speaker           TEXT,              -- user, assistant, human_agent
+    last_speaker            TEXT,
+    first_question_position INTEGER,           -- of the customer's first message
+    last_position           INTEGER,           -- of the last speaker's message
+    first_question          INTEGER,           -- a number that questions have in common if they say the same
+    unanswered_question     INTEGER,           -- the same of the last message, where it is the customer's
+    first_response_seconds  REAL,
+    bot_responses           TEXT,              -- seconds of each response of the bot
+    agent_responses         TEXT,              -- seconds of each response of a human agent
+    positive_messages       INTEGER NOT NULL,  -- answers of the bot with positive feedback
+    negative_messages       INTEGER NOT NULL,
+    scores                  TEXT,              -- of each answer of the bot that has one
+    tools                   TEXT,              -- [name, status, count] of calls of tools
+    quarters                TEXT               -- messages of another quarter of an hour than the first: its number, count, …
+) STRICT;
 
--- Whose a conversation or contact is, over all identifiers of the archive; made anew at the end of a run.
+-- What tells the customer of a record from others: numbers that the same identifier has in common. They tell nothing
+-- of whose they are; the identifiers themselves are in `conversation` and `contact`.
+CREATE TABLE identifier (
+    record_key  INTEGER PRIMARY KEY REFERENCES record,
+    email       INTEGER,
+    phone       INTEGER,
+    contact_id  INTEGER,
+    external_id INTEGER,
+    began       INTEGER                        -- of a conversation: when it began, 0 where it has no date
+) STRICT;
+
+-- Whose a conversation or listed contact is, over all identifiers of the archive; made anew at the end of a session.
 CREATE TABLE person (
     record_key INTEGER PRIMARY KEY REFERENCES record,
-    person     TEXT NOT NULL
+    person_key INTEGER NOT NULL,               -- the number of the identifier that the person goes by
+    is_first   INTEGER NOT NULL                -- 1 where the archive holds no earlier conversation of the person
+) STRICT;
+
+-- Conversations that several sources show, which vendor, agent, id and creation time prove to be the same.
+CREATE TABLE twin (
+    conversation_key INTEGER PRIMARY KEY REFERENCES record,
+    counted_as       INTEGER NOT NULL          -- the one of them that totals count
 ) STRICT;
 
 -- A run, a checkpoint and what a sweep has seen are those of one stream.

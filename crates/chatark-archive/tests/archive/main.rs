@@ -7,6 +7,8 @@ mod files;
 #[cfg(test)]
 mod parts;
 #[cfg(test)]
+mod persons;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod rebuilding;

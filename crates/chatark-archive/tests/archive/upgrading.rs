@@ -246,6 +246,33 @@ fn an_archive_of_the_layout_before_streams_holds_everything_where_it_was() {
 }
 
 #[test]
+fn statistics_of_the_layout_before_are_filled_and_an_ended_fill_goes_on() {
+    let (_folder, path) = old();
+    let check = || {
+        Archive::open(&path, noon()).unwrap().close().unwrap();
+        let sum = |key: i64| {
+            format!(
+                "SELECT messages * 100 + user_messages * 10 + last_position FROM conversation_stats
+             WHERE last_speaker = 'user' AND conversation_key = {key}"
+            )
+        };
+        assert_eq!((count(&path, &sum(7)), count(&path, &sum(9))), (221, 110));
+        assert_eq!(
+            count(&path, "SELECT count(*) FROM identifier JOIN contact ON contact_key = record_key"),
+            3
+        );
+        assert_eq!(count(&path, "SELECT count(*) FROM person"), 3);
+    };
+    check();
+    // As where the fill was ended after the first conversation.
+    let ended = "DELETE FROM conversation_stats WHERE conversation_key = 9; DELETE FROM identifier;
+                 UPDATE archive SET is_derived = 0";
+    Connection::open(&path).unwrap().execute_batch(ended).unwrap();
+    assert_eq!(Archive::open_to_read(&path).unwrap_err().kind(), ErrorKind::Usage);
+    check();
+}
+
+#[test]
 fn an_unfinished_sweep_of_the_layout_before_goes_on_with_what_it_saw() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();

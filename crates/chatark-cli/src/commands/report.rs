@@ -1,9 +1,9 @@
 //! `chatark report`: the archive as metrics, in files and as a summary.
 
-use chatark_archive::{Filter, Grain, Views};
+use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
 use chatark_formats::{CsvDialect, FileEntry};
-use chatark_report::{Comparison, Request, Summary, Verdict, compare, write};
+use chatark_report::{Comparison, Granularity, Request, Summary, Verdict, compare, write};
 use serde::Serialize;
 
 use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
@@ -55,19 +55,20 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let sources = if args.which.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let filter = Filter { sources, window, channel: args.which.channel };
     let zone = args.timezone;
-    let views = Views::gather(session.archive_to_read(ui)?, &filter, zone)?;
     let output = &session.config.output;
     let request = Request {
         by: match args.by {
-            Period::Day => Grain::Day,
-            Period::Week => Grain::Week,
-            Period::Month => Grain::Month,
+            Period::Day => Granularity::Day,
+            Period::Week => Granularity::Week,
+            Period::Month => Granularity::Month,
         },
         dialect: CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe },
         heading: heading(&filter, zone),
+        filter,
+        zone,
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let report = write(&views, &request, &args.output)?;
+    let report = write(&session.archive_to_read(ui)?, &request, &args.output)?;
     for line in summary_lines(&report.summary) {
         ui.line(&line)?;
     }
@@ -140,8 +141,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     }
     let window = Window::new(args.since, args.until)?;
     let filter = Filter { sources: names(&chosen), window, channel: args.channel };
-    let views = Views::gather(session.archive_to_read(ui)?, &filter, Zone::UTC)?;
-    let metrics = compare(&views, &args.a, &args.b)?;
+    let metrics = compare(&session.archive_to_read(ui)?, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", &args.b];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(metrics.iter().map(compared_row));

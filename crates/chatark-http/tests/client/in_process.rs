@@ -171,7 +171,7 @@ async fn retries_waits_and_framing_work_over_any_transport() {
     assert!((120.0..120.2).contains(&gaps[0]), "the vendor's wait: {gaps:?}");
     assert!((0.5..1.01).contains(&gaps[1]) && (1.0..2.01).contains(&gaps[2]), "the backoff: {gaps:?}");
     let slow = vendor.started.elapsed().as_secs_f64() - times[3];
-    assert!((57.0..57.1).contains(&slow), "{slow}");
+    assert!((slow - 57.0).abs() < 0.1, "{slow}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ WITH judged AS (
                WHEN positive_messages > 0 THEN 'positive'
                ELSE 'none'
            END AS feedback
-    FROM conversation_report WHERE tells_feedback = 1
+    FROM conversation_report WHERE has_feedback = 1
 ), counted AS (
     SELECT slot, count(*) AS basis,
            sum(CASE WHEN feedback = 'positive' THEN 1 ELSE 0 END) AS positive,
@@ -16,7 +16,7 @@ WITH judged AS (
     FROM judged GROUP BY slot
 ), scored AS (
     SELECT slot, sum(scored_messages) AS basis, sum(low_messages) AS low
-    FROM conversation_report WHERE tells_scores = 1
+    FROM conversation_report WHERE has_scores = 1
     GROUP BY slot
     HAVING sum(scored_messages) > 0
 )

@@ -1,0 +1,216 @@
+//! Who is who: the identifiers of each record when it is written, and persons over all of them at the end of a session.
+//!
+//! A person is an e-mail address. A telephone number belongs to the address that it came with if that was one alone,
+//! else it is a person of its own. A vendor's id is good within its source alone, and belongs to the address or number
+//! that it came with if that was one alone. Without any identifier there is no person.
+
+use std::collections::BTreeMap;
+
+use chatark_core::{Contact, Conversation, IdentifierKind, ListedContact, Result, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use sha2::{Digest, Sha256};
+
+use crate::ledger::SourceKey;
+use crate::open::Archive;
+use crate::values::{count, database};
+
+/// Marks the persons as out of date.
+const OUTDATE: &str = "UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0";
+
+/// What tells the customer of a record from others, each as the number of its one form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Identifiers {
+    email: Option<i64>,
+    phone: Option<i64>,
+    contact_id: Option<i64>,
+    external_id: Option<i64>,
+    /// When the conversation began, 0 where it has no date; `None` for what is no conversation.
+    began: Option<i64>,
+}
+
+impl Identifiers {
+    pub(crate) fn of_conversation(conversation: &Conversation) -> Self {
+        let contact = &conversation.contact;
+        Self {
+            contact_id: contact.id.as_ref().map(|id| number("id", id)),
+            began: Some(conversation.created_at.map_or(0, Timestamp::microseconds)),
+            ..Self::of(contact)
+        }
+    }
+
+    /// Returns those of a person whom a vendor lists. The ids of contacts are what conversations may know them by,
+    /// those of leads are not.
+    pub(crate) fn of_contact(is_lead: bool, listed: &ListedContact) -> Self {
+        let own = |id: &String| if is_lead { format!("leads/{id}") } else { id.clone() };
+        Self {
+            contact_id: listed.id.as_ref().map(|id| number("id", &own(id))),
+            external_id: listed.external_id.as_ref().map(|id| number("id", id)),
+            ..Self::of(&listed.contact)
+        }
+    }
+
+    fn of(contact: &Contact) -> Self {
+        let read = |kind: IdentifierKind, text: &Option<String>| kind.normalize(text.as_deref()?);
+        Self {
+            email: read(IdentifierKind::Email, &contact.email).map(|email| number("email", &email)),
+            phone: read(IdentifierKind::Phone, &contact.phone).map(|phone| number("phone", &phone)),
+            ..Self::default()
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        [self.email, self.phone, self.contact_id, self.external_id].iter().all(Option::is_none)
+    }
+
+    /// Writes the identifiers of a record, in the place of those that are there.
+    pub(crate) fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        source: SourceKey,
+        record_key: i64,
+        is_new: bool,
+    ) -> Result<()> {
+        let scoped = |id: Option<i64>| id.map(|id| within(source, id));
+        let own =
+            Self { contact_id: scoped(self.contact_id), external_id: scoped(self.external_id), ..*self };
+        own.replace(transaction, record_key, is_new)
+    }
+
+    fn replace(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<()> {
+        let failed = || database("write the identifiers of a record");
+        if !is_new && !self.replaces(transaction, record_key)? {
+            return Ok(());
+        }
+        if !self.is_empty() {
+            let row =
+                params![record_key, self.email, self.phone, self.contact_id, self.external_id, self.began];
+            transaction
+                .prepare_cached(
+                    "INSERT INTO identifier (record_key, email, phone, contact_id, external_id, began)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )
+                .and_then(|mut statement| statement.execute(row))
+                .map_err(failed())?;
+        }
+        transaction
+            .prepare_cached(OUTDATE)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(failed())?;
+        Ok(())
+    }
+
+    /// Removes what is held of a record, and returns whether that was something else.
+    fn replaces(&self, transaction: &Transaction<'_>, record_key: i64) -> Result<bool> {
+        let failed = || database("look up the identifiers of a record");
+        let held = transaction
+            .prepare_cached(
+                "SELECT email, phone, contact_id, external_id, began FROM identifier WHERE record_key = ?1",
+            )
+            .and_then(|mut statement| {
+                let read = |row: &Row<'_>| {
+                    Ok(Self {
+                        email: row.get(0)?,
+                        phone: row.get(1)?,
+                        contact_id: row.get(2)?,
+                        external_id: row.get(3)?,
+                        began: row.get(4)?,
+                    })
+                };
+                statement.query_row([record_key], read).optional()
+            })
+            .map_err(failed())?;
+        let is_same = held.as_ref().map_or_else(|| self.is_empty(), |held| held == self);
+        if !is_same && held.is_some() {
+            transaction
+                .prepare_cached("DELETE FROM identifier WHERE record_key = ?1")
+                .and_then(|mut statement| statement.execute([record_key]))
+                .map_err(failed())?;
+        }
+        Ok(!is_same)
+    }
+}
+
+/// Returns the number that stands for an identifier: it tells nothing of whose it is.
+fn number(kind: &str, value: &str) -> i64 {
+    let digest = Sha256::new().chain_update(kind).chain_update(":").chain_update(value).finalize();
+    let start = digest.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+    start.cast_signed()
+}
+
+/// Returns the number of a vendor's id within its source.
+fn within(source: SourceKey, id: i64) -> i64 {
+    // Steps of the golden ratio keep the numbers of one id in different sources far apart.
+    id.wrapping_add(source.0.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
+}
+
+impl Archive {
+    /// Finds out who is who and which conversations are twins, over the whole archive, where something changed since.
+    ///
+    /// Memory does not grow with the archive; the time does.
+    pub fn resolve_persons(&mut self) -> Result<()> {
+        if !self.are_persons_outdated()? {
+            return Ok(());
+        }
+        let failed = || database("resolve persons");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        resolve(&transaction)?;
+        transaction.execute_batch(include_str!("persons/store.sql")).map_err(failed())?;
+        transaction.commit().map_err(failed())
+    }
+
+    /// Lets a reader see persons that are up to date, where the last writer did not come to its end.
+    pub(crate) fn refresh_persons_to_read(&self) -> Result<()> {
+        if self.are_persons_outdated()? { resolve(&self.connection) } else { Ok(()) }
+    }
+
+    fn are_persons_outdated(&self) -> Result<bool> {
+        self.connection
+            .query_row("SELECT persons_outdated FROM archive", [], |row| row.get(0))
+            .map_err(database("resolve persons"))
+    }
+}
+
+/// Makes `temp.person` and `temp.twin`, which hide the archive's own tables of these names.
+fn resolve(connection: &Connection) -> Result<()> {
+    let failed = || database("resolve persons");
+    connection
+        .execute_batch(
+            "PRAGMA temp.cache_size = -8192;
+             DROP TABLE IF EXISTS temp.person;
+             DROP TABLE IF EXISTS temp.twin;
+             CREATE TEMP TABLE twin_source (source_key INTEGER PRIMARY KEY, family INTEGER, place INTEGER);",
+        )
+        .map_err(failed())?;
+    for (family, members) in families(connection)?.into_iter().enumerate() {
+        for (place, source_key) in members.into_iter().enumerate() {
+            let row = params![source_key, count(family as u64), count(place as u64)];
+            connection.execute("INSERT INTO temp.twin_source VALUES (?1, ?2, ?3)", row).map_err(failed())?;
+        }
+    }
+    connection.execute_batch(include_str!("persons/resolve.sql")).map_err(failed())?;
+    tracing::debug!("persons resolved");
+    Ok(())
+}
+
+/// Returns the sources that show the same agent of the same vendor, where there are several, the newest API first.
+fn families(connection: &Connection) -> Result<Vec<Vec<i64>>> {
+    let failed = || database("resolve persons");
+    let mut statement = connection
+        .prepare("SELECT source_key, provider, agent_id FROM source ORDER BY provider DESC, name")
+        .map_err(failed())?;
+    let mut rows = statement.query([]).map_err(failed())?;
+    let mut families: BTreeMap<(String, String), Vec<i64>> = BTreeMap::new();
+    while let Some(row) = rows.next().map_err(failed())? {
+        let provider: String = row.get(1).map_err(failed())?;
+        let family = (vendor(&provider).to_owned(), row.get(2).map_err(failed())?);
+        families.entry(family).or_default().push(row.get(0).map_err(failed())?);
+    }
+    Ok(families.into_values().filter(|members| members.len() > 1).collect())
+}
+
+/// Returns the name of a provider without its version, such as `chatbase` of `chatbase-v2`.
+fn vendor(provider: &str) -> &str {
+    let parts = provider.rsplit_once("-v");
+    let vendor = parts.filter(|(_, version)| version.bytes().all(|letter| letter.is_ascii_digit()));
+    vendor.map_or(provider, |(vendor, _)| vendor)
+}

@@ -1,0 +1,48 @@
+-- Who is who, and which conversations are twins, over the whole archive, in tables of the connection alone.
+-- temp.twin_source holds the sources that show the same agent of the same vendor: `family` and `place` in it.
+
+-- Telephone numbers that came with exactly one address.
+CREATE TEMP TABLE phone_owner (phone INTEGER PRIMARY KEY, email INTEGER NOT NULL);
+INSERT INTO phone_owner
+    SELECT phone, min(email) FROM main.identifier WHERE phone IS NOT NULL AND email IS NOT NULL
+    GROUP BY phone HAVING min(email) = max(email);
+
+-- Vendors' ids that came with exactly one address or number.
+CREATE TEMP TABLE id_owner (id INTEGER PRIMARY KEY, name INTEGER NOT NULL);
+INSERT INTO id_owner
+    SELECT id, min(name) FROM (
+        SELECT contact_id AS id, coalesce(identifier.email, phone_owner.email, identifier.phone) AS name
+        FROM main.identifier LEFT JOIN phone_owner ON phone_owner.phone = identifier.phone
+        UNION ALL
+        SELECT external_id, coalesce(identifier.email, phone_owner.email, identifier.phone)
+        FROM main.identifier LEFT JOIN phone_owner ON phone_owner.phone = identifier.phone
+        WHERE external_id IS NOT NULL)
+    WHERE id IS NOT NULL AND name IS NOT NULL
+    GROUP BY id HAVING min(name) = max(name);
+
+CREATE TEMP TABLE person (record_key INTEGER PRIMARY KEY, person_key INTEGER NOT NULL, is_first INTEGER NOT NULL);
+INSERT INTO person
+    SELECT record_key, name, coalesce(began = min(began) OVER (PARTITION BY name), 0)
+    FROM (
+        SELECT record_key, began,
+               coalesce(identifier.email, phone_owner.email, identifier.phone, id_owner.name, external_id, contact_id)
+                   AS name
+        FROM main.identifier LEFT JOIN phone_owner ON phone_owner.phone = identifier.phone
+            LEFT JOIN id_owner ON id_owner.id = coalesce(external_id, contact_id))
+    ORDER BY record_key;
+
+CREATE TEMP TABLE twin (conversation_key INTEGER PRIMARY KEY, counted_as INTEGER NOT NULL);
+INSERT INTO twin
+    SELECT conversation_key, counted_as FROM (
+        SELECT conversation_key,
+               first_value(conversation_key) OVER (PARTITION BY family, id, created_at / 1000000 ORDER BY place)
+                   AS counted_as,
+               count(*) OVER (PARTITION BY family, id, created_at / 1000000) AS twins
+        FROM temp.twin_source JOIN main.conversation USING (source_key)
+        WHERE created_at IS NOT NULL)
+    WHERE twins > 1
+    ORDER BY conversation_key;
+
+DROP TABLE phone_owner;
+DROP TABLE id_owner;
+DROP TABLE twin_source;

@@ -1,0 +1,294 @@
+//! The numbers of each conversation: stored when it is written, and read by reports in one pass.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use chatark_core::{
+    Channel, ConversationStats, Feedback, Quarter, Result, Role, Status, Timestamp, ToolCalls, stats,
+};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use crate::ledger::SourceKey;
+use crate::open::Archive;
+use crate::read::Filter;
+use crate::values::{database, from_json, json, timestamp};
+
+/// The columns of a conversation's numbers, in the order in which they are written and read.
+const COLUMNS: &str = "messages, user_messages, assistant_messages, human_agent_messages, system_messages,
+    tool_messages, internal_notes, dated_messages, first_speaker, last_speaker, first_question_position,
+    last_position, first_question, unanswered_question, first_response_seconds, bot_responses, agent_responses,
+    positive_messages, negative_messages, scores, tools, quarters";
+
+/// The columns before those of [`COLUMNS`] in a row of a report.
+const OWN: usize = 11;
+/// How many columns [`COLUMNS`] names.
+const WIDTH: usize = 22;
+
+/// The numbers of a conversation as they are written: lists are JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EncodedStats {
+    stats: ConversationStats,
+    bot_responses: Option<String>,
+    agent_responses: Option<String>,
+    scores: Option<String>,
+    tools: Option<String>,
+    quarters: Option<String>,
+}
+
+/// A conversation as reports see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatsRow {
+    /// The archive's own number of the conversation.
+    pub key: i64,
+    /// The source that it belongs to.
+    pub source: SourceKey,
+    /// Where it took place.
+    pub channel: Option<Channel>,
+    /// Its state.
+    pub status: Option<Status>,
+    /// What the customer thought of it as a whole.
+    pub feedback: Option<Feedback>,
+    /// When it began.
+    pub created_at: Option<Timestamp>,
+    /// Its numbers.
+    pub stats: ConversationStats,
+    /// The number of the customer's person; `None` where nothing tells them from others.
+    pub person: Option<i64>,
+    /// Whether the archive holds no earlier conversation of the person.
+    pub is_first_contact: bool,
+    /// Whether it is counted in totals; `false` where it is the twin of a conversation that is.
+    pub is_in_totals: bool,
+}
+
+/// A question of a conversation, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The customer's first message.
+    First,
+    /// The last speaker's message.
+    Last,
+}
+
+impl EncodedStats {
+    pub(crate) fn of(stats: ConversationStats) -> Self {
+        let tools: Vec<_> =
+            stats.tools.iter().map(|calls| (&calls.name, &calls.status, calls.count)).collect();
+        let quarters = stats.quarters.iter().flat_map(|(quarter, number)| [quarter.0, i64::from(*number)]);
+        Self {
+            bot_responses: list(&stats.bot_responses),
+            agent_responses: list(&stats.agent_responses),
+            scores: list(&stats.scores),
+            tools: json(&tools, tools.is_empty()),
+            quarters: list(&quarters.collect::<Vec<_>>()),
+            stats,
+        }
+    }
+
+    /// Writes the numbers of a conversation, in the place of those that are there.
+    pub(crate) fn write(&self, transaction: &Transaction<'_>, key: i64) -> Result<()> {
+        static REPLACE: LazyLock<String> = LazyLock::new(|| {
+            let values: Vec<_> = (2..2 + WIDTH).map(|at| format!("?{at}")).collect();
+            let values = values.join(", ");
+            format!(
+                "INSERT OR REPLACE INTO conversation_stats (conversation_key, {COLUMNS}) VALUES (?1, {values})"
+            )
+        });
+        let stats = &self.stats;
+        transaction
+            .prepare_cached(&REPLACE)
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    key,
+                    stats.messages,
+                    stats.user_messages,
+                    stats.assistant_messages,
+                    stats.human_agent_messages,
+                    stats.system_messages,
+                    stats.tool_messages,
+                    stats.internal_notes,
+                    stats.dated_messages,
+                    stats.first_speaker.map(Role::as_str),
+                    stats.last_speaker.map(Role::as_str),
+                    stats.first_question_position,
+                    stats.last_position,
+                    stats.first_question,
+                    stats.unanswered_question,
+                    stats.first_response_seconds,
+                    self.bot_responses,
+                    self.agent_responses,
+                    stats.positive_messages,
+                    stats.negative_messages,
+                    self.scores,
+                    self.tools,
+                    self.quarters,
+                ])
+            })
+            .map_err(database("write the statistics of a conversation"))?;
+        Ok(())
+    }
+}
+
+/// Returns numbers as a JSON list without spaces, or `None` where there are none.
+fn list<T: std::fmt::Display>(numbers: &[T]) -> Option<String> {
+    let (first, rest) = numbers.split_first()?;
+    let mut text = format!("[{first}");
+    for number in rest {
+        let _ = write!(text, ",{number}");
+    }
+    text.push(']');
+    Some(text)
+}
+
+impl Archive {
+    /// Gives the numbers of every matching conversation to `take`, in the order in which they lie.
+    ///
+    /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
+    pub fn each_stats(&self, filter: &Filter, mut take: impl FnMut(&StatsRow) -> Result<()>) -> Result<()> {
+        let failed = || database("read the statistics");
+        let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
+        self.refresh_persons_to_read()?;
+        let sources: HashSet<i64> = self.origins(&filter.sources)?.into_iter().map(|(key, _)| key).collect();
+        let sql = format!(
+            "SELECT c.conversation_key, c.source_key, c.channel, c.status, c.feedback, c.created_at, c.updated_at,
+                 person.person_key, person.is_first, twin.counted_as, other.source_key, {COLUMNS},
+                 other.created_at, other.channel
+             FROM conversation c CROSS JOIN conversation_stats USING (conversation_key)
+                 LEFT JOIN person ON person.record_key = c.conversation_key
+                 LEFT JOIN twin ON twin.conversation_key = c.conversation_key
+                 LEFT JOIN conversation other ON other.conversation_key = twin.counted_as
+             ORDER BY c.conversation_key"
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
+        let mut rows = statement.query([]).map_err(failed())?;
+        let mut twins = Twins::default();
+        while let Some(row) = rows.next().map_err(failed())? {
+            if !sources.contains(&row.get(1).map_err(failed())?) {
+                continue;
+            }
+            let mut found = read(row).map_err(failed())??;
+            if !filter.is_inside(found.created_at, found.channel) {
+                continue;
+            }
+            found.is_in_totals = twins.is_counted(row, filter, &sources).map_err(failed())?;
+            take(&found)?;
+        }
+        drop(rows);
+        snapshot.finish().map_err(failed())
+    }
+
+    /// Returns the text of a question of a conversation; `None` where it is no longer there.
+    pub fn question(&self, key: i64, question: Question) -> Result<Option<String>> {
+        let position = match question {
+            Question::First => "first_question_position",
+            Question::Last => "last_position",
+        };
+        let sql = format!(
+            "SELECT text FROM conversation_stats JOIN message USING (conversation_key)
+             WHERE conversation_key = ?1 AND message.position = {position}"
+        );
+        let failed = || database("read a question");
+        let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
+        statement.query_row([key], |row| row.get(0)).optional().map_err(failed())
+    }
+}
+
+/// Which of the conversations that are twins of each other is counted in totals.
+#[derive(Debug, Default)]
+struct Twins {
+    /// Twins of a conversation that is not in the report: one of them is counted in its place.
+    counted: HashSet<i64>,
+}
+
+impl Twins {
+    fn is_counted(
+        &mut self,
+        row: &Row<'_>,
+        filter: &Filter,
+        sources: &HashSet<i64>,
+    ) -> rusqlite::Result<bool> {
+        let Some(counted_as) = row.get::<_, Option<i64>>(9)? else { return Ok(true) };
+        if counted_as == row.get::<_, i64>(0)? {
+            return Ok(true);
+        }
+        let source: Option<i64> = row.get(10)?;
+        let after = OWN + WIDTH;
+        let created_at = timestamp(row.get(after)?);
+        let channel = row.get_ref(after + 1)?.as_str_or_null()?.and_then(Channel::from_word);
+        let is_other_there =
+            source.is_some_and(|source| sources.contains(&source)) && filter.is_inside(created_at, channel);
+        Ok(!is_other_there && self.counted.insert(counted_as))
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
+    let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
+    let speaker = |at: usize| Ok::<_, rusqlite::Error>(word(at)?.and_then(Role::from_word));
+    let created_at = timestamp(row.get(5)?);
+    let updated_at = timestamp(row.get(6)?);
+    let at = |column: usize| OWN + column;
+    let lists = || -> Result<_> {
+        let list = |column: usize| word(at(column)).map_err(database("read the statistics"));
+        let tools: Vec<(String, String, u32)> = from_json(list(20)?)?;
+        let quarters: Vec<i64> = from_json(list(21)?)?;
+        let numbers = |column: usize| from_json::<Vec<f64>>(list(column)?);
+        Ok((numbers(15)?, numbers(16)?, numbers(19)?, tools, quarters))
+    };
+    let (bot_responses, agent_responses, scores, tools, quarters) = match lists() {
+        Ok(lists) => lists,
+        Err(error) => return Ok(Err(error)),
+    };
+    let stats = ConversationStats {
+        messages: row.get(at(0))?,
+        user_messages: row.get(at(1))?,
+        assistant_messages: row.get(at(2))?,
+        human_agent_messages: row.get(at(3))?,
+        system_messages: row.get(at(4))?,
+        tool_messages: row.get(at(5))?,
+        internal_notes: row.get(at(6))?,
+        dated_messages: row.get(at(7))?,
+        first_speaker: speaker(at(8))?,
+        last_speaker: speaker(at(9))?,
+        first_question_position: row.get(at(10))?,
+        last_position: row.get(at(11))?,
+        first_question: row.get(at(12))?,
+        unanswered_question: row.get(at(13))?,
+        first_response_seconds: row.get(at(14))?,
+        bot_responses,
+        agent_responses,
+        duration_seconds: stats::seconds_between(created_at, updated_at),
+        positive_messages: row.get(at(17))?,
+        negative_messages: row.get(at(18))?,
+        scores,
+        tools: tools.into_iter().map(|(name, status, count)| ToolCalls { name, status, count }).collect(),
+        quarters: quarters.chunks_exact(2).map(|pair| (Quarter(pair[0]), number(pair[1]))).collect(),
+    };
+    Ok(Ok(StatsRow {
+        key: row.get(0)?,
+        source: SourceKey(row.get(1)?),
+        channel: word(2)?.and_then(Channel::from_word),
+        status: word(3)?.and_then(Status::from_word),
+        feedback: word(4)?.and_then(Feedback::from_word),
+        created_at,
+        stats,
+        person: row.get(7)?,
+        is_first_contact: row.get::<_, Option<bool>>(8)?.unwrap_or(false),
+        is_in_totals: true,
+    }))
+}
+
+fn number(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_compact_json() {
+        assert_eq!(list(&[3.0, 0.25, 1e-6]).as_deref(), Some("[3,0.25,0.000001]"));
+        assert_eq!(list(&[7_i64]).as_deref(), Some("[7]"));
+        assert_eq!(list::<f64>(&[]), None);
+    }
+}

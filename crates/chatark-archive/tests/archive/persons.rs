@@ -1,0 +1,198 @@
+//! Who is who: one rule over everything that the archive holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use chatark_archive::{Filter, HashedDocument, HashedRecord, SourceKey, WriteOp};
+use chatark_core::{
+    Checkpoint, Contact, Conversation, ConversationId, Document, Issue, ListedContact, Mapper, Origin,
+    PageMetadata, Record, RecordId, Result, SourceName, Stream, Surface,
+};
+
+use crate::support::{House, noon, start_of};
+
+/// Reads `email|phone|id|external id|seconds after noon`, each of them empty where nothing is known.
+#[derive(Debug)]
+struct Cards;
+
+impl Mapper for Cards {
+    fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
+        let text = String::from_utf8_lossy(&records[0].bytes).into_owned();
+        let cell = |at: usize| text.split('|').nth(at).filter(|cell| !cell.is_empty()).map(str::to_owned);
+        let created_at = cell(4).and_then(|seconds| noon().shifted(seconds.parse().unwrap()));
+        let contact = Contact { email: cell(0), phone: cell(1), ..Contact::default() };
+        let document = if records[0].stream == Stream::Conversations {
+            let contact = Contact { id: cell(2), ..contact };
+            let id = ConversationId::new("");
+            Document::Conversation(Conversation { contact, created_at, ..Conversation::empty(id) })
+        } else {
+            Document::Contact(ListedContact { external_id: cell(3), contact, ..ListedContact::default() })
+        };
+        Ok((document, Vec::new()))
+    }
+}
+
+fn write(house: &mut House, source: SourceKey, stream: Stream, id: &str, card: &str) {
+    let mut run = house.archive.begin_run(source, &start_of(stream, "pull", "all", None)).unwrap();
+    let own = Record {
+        stream,
+        id: Some(RecordId::new(id)),
+        parent: None,
+        surface: Surface::Export,
+        bytes: Bytes::copy_from_slice(card.as_bytes()),
+    };
+    let document = HashedDocument::new(HashedRecord::new(own), Vec::new()).encode(&Cards).unwrap();
+    let batch = vec![WriteOp::Write(Box::new(document))];
+    let page = PageMetadata::default();
+    house.archive.commit(&mut run, batch, &Checkpoint::None, &page, &Cards, noon()).unwrap();
+}
+
+fn talk(house: &mut House, source: SourceKey, id: &str, card: &str) {
+    write(house, source, Stream::Conversations, id, card);
+}
+
+/// Returns the ids of the records of each person.
+fn persons(house: &House) -> BTreeSet<Vec<String>> {
+    let beside = house.beside();
+    let sql = "SELECT person_key, record.id FROM person JOIN record USING (record_key) ORDER BY record.id";
+    let mut statement = beside.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    let mut persons: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    while let Some(row) = rows.next().unwrap() {
+        persons.entry(row.get(0).unwrap()).or_default().push(row.get(1).unwrap());
+    }
+    persons.into_values().collect()
+}
+
+#[track_caller]
+fn check(house: &mut House, expect: &[&[&str]]) {
+    house.archive.resolve_persons().unwrap();
+    let expect = expect.iter().map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()).collect();
+    assert_eq!(persons(house), expect);
+}
+
+#[test]
+fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    for (id, card) in [
+        ("jane-1", "Jane@Example.com|+49 151 234567|"),
+        ("jane-2", "|0049151234567|"),
+        ("jane-3", " jane@example.com||"),
+        ("ada", "|+43 660 1234567|"),
+        ("nobody", "||"),
+        ("short", "|12 34|"),
+    ] {
+        talk(&mut house, shop, id, card);
+    }
+    check(&mut house, &[&["jane-1", "jane-2", "jane-3"], &["ada"]]);
+    // The number came with a second address: it belongs to nobody, and is a person of its own.
+    talk(&mut house, shop, "max", "max@example.com|0049 151 234567|");
+    check(&mut house, &[&["jane-1", "jane-3"], &["jane-2"], &["max"], &["ada"]]);
+}
+
+#[test]
+fn an_id_is_good_within_its_source_and_belongs_to_whom_it_alone_came_with() {
+    let mut house = House::new();
+    let (shop, help) = (house.source("shop"), house.source("help"));
+    talk(&mut house, shop, "known", "jane@example.com||7|");
+    talk(&mut house, shop, "by-id", "||7|");
+    talk(&mut house, help, "elsewhere", "||7|");
+    check(&mut house, &[&["by-id", "known"], &["elsewhere"]]);
+    talk(&mut house, shop, "other", "max@example.com||7|");
+    check(&mut house, &[&["known"], &["by-id"], &["other"], &["elsewhere"]]);
+}
+
+#[test]
+fn people_whom_a_vendor_lists_take_part() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    talk(&mut house, shop, "by-id", "||7|");
+    talk(&mut house, shop, "by-external-id", "||crm-7|");
+    talk(&mut house, shop, "lead-id", "||9|");
+    write(&mut house, shop, Stream::Contacts, "7", "jane@example.com|||crm-7");
+    // The ids of leads are not those by which conversations know people.
+    write(&mut house, shop, Stream::Leads, "9", "max@example.com||");
+    check(&mut house, &[&["7", "by-external-id", "by-id"], &["lead-id"], &["9"]]);
+}
+
+#[test]
+fn persons_follow_what_changes_and_are_left_alone_otherwise() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    talk(&mut house, shop, "a", "jane@example.com|||||first");
+    talk(&mut house, shop, "b", "jane@example.com||");
+    check(&mut house, &[&["a", "b"]]);
+    let outdated = "SELECT persons_outdated FROM archive";
+    talk(&mut house, shop, "a", "jane@example.com|||||second");
+    assert_eq!(house.count(outdated), 0, "the identifiers are the same");
+    talk(&mut house, shop, "a", "max@example.com||");
+    assert_eq!(house.count(outdated), 1);
+    check(&mut house, &[&["a"], &["b"]]);
+    talk(&mut house, shop, "a", "||");
+    check(&mut house, &[&["b"]]);
+}
+
+#[test]
+fn a_reader_sees_persons_though_the_writer_did_not_come_to_its_end() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    talk(&mut house, shop, "later", "jane@example.com||||60");
+    talk(&mut house, shop, "first", "jane@example.com||||0");
+    talk(&mut house, shop, "nobody", "||||");
+    let rows = |house: &House| {
+        let mut rows = Vec::new();
+        let take = |row: &chatark_archive::StatsRow| {
+            rows.push((row.person, row.is_first_contact));
+            Ok(())
+        };
+        house.archive.each_stats(&Filter::default(), take).unwrap();
+        rows
+    };
+    let found = rows(&house);
+    let jane = found[0].0;
+    assert!(jane.is_some());
+    assert_eq!(found, [(jane, false), (jane, true), (None, false)]);
+    assert_eq!(house.count("SELECT count(*) FROM person"), 0);
+    house.archive.resolve_persons().unwrap();
+    assert_eq!(rows(&house), found);
+    assert_eq!(house.count("SELECT count(*) FROM person"), 2);
+}
+
+#[test]
+fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
+    let mut house = House::new();
+    let source = |house: &mut House, name: &str, provider: &str, agent_id: &str| {
+        let source = SourceName::new(name).unwrap();
+        let origin = Origin { source, provider: provider.to_owned(), agent_id: agent_id.to_owned() };
+        house.archive.source(&origin).unwrap()
+    };
+    let old = source(&mut house, "old", "vendor-v1", "agent");
+    let new = source(&mut house, "new", "vendor-v2", "agent");
+    let other = source(&mut house, "other", "vendor-v2", "another agent");
+    for (source, id, card) in [
+        (old, "twin", "||||5"),
+        (new, "twin", "||||5"),
+        (other, "twin", "||||5"),
+        (old, "moved", "||||5"),
+        (new, "moved", "||||6"),
+        (old, "undated", "||||"),
+        (new, "undated", "||||"),
+    ] {
+        talk(&mut house, source, id, card);
+    }
+    house.archive.resolve_persons().unwrap();
+    let left_out = |sources: &[&str]| {
+        let sources = sources.iter().map(|name| SourceName::new(*name).unwrap()).collect();
+        let mut left_out = Vec::new();
+        let take = |row: &chatark_archive::StatsRow| {
+            left_out.extend((!row.is_in_totals).then_some(row.source));
+            Ok(())
+        };
+        house.archive.each_stats(&Filter { sources, ..Filter::default() }, take).unwrap();
+        left_out
+    };
+    assert_eq!(left_out(&[]), [old], "the newest API tells most");
+    assert_eq!(left_out(&["old"]), []);
+    assert_eq!(house.count("SELECT count(*) FROM twin"), 2);
+}

@@ -1,0 +1,97 @@
+//! What the rows of a report are grouped by.
+
+use chatark_archive::SourceKey;
+use chatark_core::{Channel, LocalHour, Timestamp, Zone};
+
+use crate::tally::NumberMap;
+
+/// The period of what has no time.
+pub(crate) const UNDATED: &str = "undated";
+const UNKNOWN: &str = "unknown";
+
+/// How long a period is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// A day.
+    Day,
+    /// An ISO week.
+    Week,
+    /// A month.
+    Month,
+}
+
+/// What the conversations of a row have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum GroupKey {
+    /// Nothing: every conversation, once.
+    All,
+    /// The source, by its place.
+    Source(usize),
+    /// The period in which they began, the source and the channel.
+    Period(String, usize, &'static str),
+}
+
+/// The first four cells of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Labels<'a> {
+    pub(crate) period: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) channel: &'a str,
+}
+
+/// A source of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReportSource {
+    pub(crate) key: SourceKey,
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    /// The same for sources of one provider.
+    pub(crate) provider_number: i64,
+}
+
+/// The names of the periods that days lie in.
+#[derive(Debug)]
+pub(crate) struct Calendar {
+    zone: Zone,
+    /// Day, week and month of each day.
+    names: NumberMap<i32, [String; 3]>,
+}
+
+impl Granularity {
+    pub(crate) const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Month];
+
+    /// Returns the format of its names in `strftime`.
+    pub(crate) fn format(self) -> &'static str {
+        match self {
+            Self::Day => "%Y-%m-%d",
+            Self::Week => "%G-W%V",
+            Self::Month => "%Y-%m",
+        }
+    }
+}
+
+impl Calendar {
+    pub(crate) fn new(zone: Zone) -> Self {
+        Self { zone, names: NumberMap::default() }
+    }
+
+    /// Returns the local hour of an instant, and learns the names of its day.
+    pub(crate) fn local_hour(&mut self, instant: Timestamp) -> LocalHour {
+        let local = instant.local_hour(self.zone);
+        let name = |granularity: Granularity| instant.written(self.zone, granularity.format());
+        self.names.entry(local.day).or_insert_with(|| Granularity::ALL.map(name));
+        local
+    }
+
+    /// Returns the name of the period that a day lies in.
+    pub(crate) fn period(&self, day: Option<i32>, granularity: Granularity) -> &str {
+        let names = day.and_then(|day| self.names.get(&day));
+        names.map_or(UNDATED, |names| &names[granularity as usize])
+    }
+}
+
+/// Returns the word of a channel.
+pub(crate) fn channel_name(channel: Option<Channel>) -> &'static str {
+    channel.map_or(UNKNOWN, Channel::as_str)
+}

@@ -1,0 +1,249 @@
+//! Counts of very many keys in bounded memory: what does not fit is sorted, written to temporary files, and merged
+//! when it is read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::iter::Peekable;
+use std::vec;
+
+use chatark_core::{Error, ErrorKind, Result};
+
+/// How many different keys are held in memory.
+const HELD: usize = 100_000;
+/// The bytes of one entry in a file.
+const ENTRY_BYTES: usize = 48;
+
+/// A hash map for keys that are numbers already.
+pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// Mixes numbers by multiplication: fast, and no defence against keys that were chosen to collide, which cost time.
+#[derive(Debug, Default)]
+pub(crate) struct NumberHasher(u64);
+
+/// What is counted: the key within its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// The table, such as the response times of one source.
+    pub(crate) table: u64,
+    /// The number that is counted.
+    pub(crate) number: u64,
+}
+
+/// How often a key occurs, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) times: u64,
+    /// The least and the greatest number that it was counted with.
+    pub(crate) least: i64,
+    pub(crate) greatest: i64,
+    /// Whether it was ever marked.
+    pub(crate) is_marked: bool,
+}
+
+/// Counts of keys, in the order in which they come.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    held: NumberMap<Key, Count>,
+    files: Vec<File>,
+}
+
+/// Sorted entries, from memory or a file.
+enum Run {
+    Held(Peekable<vec::IntoIter<(Key, Count)>>),
+    File(Peekable<Entries>),
+}
+
+/// The entries of a file.
+struct Entries(BufReader<File>);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Count {
+    /// One occurrence with a number.
+    pub(crate) fn once(with: i64, is_marked: bool) -> Self {
+        Self { times: 1, least: with, greatest: with, is_marked }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.times += other.times;
+        self.least = self.least.min(other.least);
+        self.greatest = self.greatest.max(other.greatest);
+        self.is_marked |= other.is_marked;
+    }
+}
+
+impl Tally {
+    /// Counts a key.
+    pub(crate) fn add(&mut self, key: Key, count: Count) -> Result<()> {
+        self.held.entry(key).and_modify(|held| held.add(count)).or_insert(count);
+        if self.held.len() < HELD { Ok(()) } else { self.spill().map_err(failed) }
+    }
+
+    fn sorted(&mut self) -> Vec<(Key, Count)> {
+        let mut entries: Vec<_> = self.held.drain().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let mut file = BufWriter::new(tempfile::tempfile()?);
+        for (key, count) in self.sorted() {
+            file.write_all(&encoded(key, count))?;
+        }
+        let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// Gives every key with its count to `take`, sorted by table and number.
+    pub(crate) fn read(mut self, mut take: impl FnMut(Key, Count) -> Result<()>) -> Result<()> {
+        let held = self.sorted();
+        let files = self.files.into_iter().map(|file| Run::File(Entries(BufReader::new(file)).peekable()));
+        let mut runs: Vec<_> = files.chain([Run::Held(held.into_iter().peekable())]).collect();
+        let mut current: Option<(Key, Count)> = None;
+        while let Some((key, count)) = next(&mut runs)? {
+            match &mut current {
+                Some((held, sum)) if *held == key => sum.add(count),
+                _ => {
+                    if let Some((key, count)) = current.replace((key, count)) {
+                        take(key, count)?;
+                    }
+                }
+            }
+        }
+        current.map_or(Ok(()), |(key, count)| take(key, count))
+    }
+}
+
+/// Returns the least entry of all runs. They are few: each holds many keys.
+fn next(runs: &mut [Run]) -> Result<Option<(Key, Count)>> {
+    let least = runs.iter_mut().filter_map(|run| run.key().map(|key| (key, run)));
+    let Some((_, run)) = least.min_by_key(|(key, _)| *key) else { return Ok(None) };
+    match run {
+        Run::Held(entries) => Ok(entries.next()),
+        Run::File(entries) => entries.next().transpose().map_err(failed),
+    }
+}
+
+impl Run {
+    /// Returns its next key; one that cannot be read comes first, so that the error is met.
+    fn key(&mut self) -> Option<Key> {
+        match self {
+            Self::Held(entries) => entries.peek().map(|(key, _)| *key),
+            Self::File(entries) => entries
+                .peek()
+                .map(|entry| entry.as_ref().map_or(Key { table: 0, number: 0 }, |(key, _)| *key)),
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<(Key, Count)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut entry = [0; ENTRY_BYTES];
+        match self.0.read_exact(&mut entry) {
+            Ok(()) => Some(Ok(decoded(&entry))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn encoded(key: Key, count: Count) -> [u8; ENTRY_BYTES] {
+    let numbers = [
+        key.table,
+        key.number,
+        count.times,
+        count.least.cast_unsigned(),
+        count.greatest.cast_unsigned(),
+        u64::from(count.is_marked),
+    ];
+    let mut entry = [0; ENTRY_BYTES];
+    for (place, number) in entry.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    entry
+}
+
+fn decoded(entry: &[u8; ENTRY_BYTES]) -> (Key, Count) {
+    let number = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&entry[at * 8..at * 8 + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    let key = Key { table: number(0), number: number(1) };
+    let count = Count {
+        times: number(2),
+        least: number(3).cast_signed(),
+        greatest: number(4).cast_signed(),
+        is_marked: number(5) != 0,
+    };
+    (key, count)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
+fn failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, "compute a report", &error)
+        .hint("make room in the folder for temporary files, or set `TMPDIR` to another one")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// More keys than are held, each counted twice, far apart.
+    #[test]
+    fn what_does_not_fit_into_memory_is_counted_all_the_same() {
+        let keys = HELD as u64 * 5 / 2;
+        let mut tally = Tally::default();
+        let mut expected = BTreeMap::new();
+        for round in 0..2_i64 {
+            for at in 0..keys {
+                let key = Key { table: at % 3, number: at.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+                tally.add(key, Count::once(round * 7, round == 1 && at % 2 == 0)).unwrap();
+                expected.insert(key, Count { times: 2, least: 0, greatest: 7, is_marked: at % 2 == 0 });
+            }
+        }
+        assert!(tally.files.len() > 1, "nothing was written to files");
+        let mut found = Vec::new();
+        tally
+            .read(|key, count| {
+                found.push((key, count));
+                Ok(())
+            })
+            .unwrap();
+        assert!(found.iter().copied().eq(expected), "the counts differ");
+    }
+}
