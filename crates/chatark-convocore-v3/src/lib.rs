@@ -5,11 +5,11 @@
 
 mod config;
 mod dialect;
+mod export;
 mod feedback;
 mod map;
 mod mapper;
 mod moment;
-mod outlet;
 mod pack;
 mod parts;
 mod source;

@@ -4,12 +4,10 @@ use std::collections::{HashSet, VecDeque};
 use std::mem;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use chatark_core::fields;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Issues, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result,
-    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, Window,
+    ErrorKind, Estimate, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, Selection,
+    SettingProblem, Settings, Stream, StreamDescriptor, Timestamp, Window,
 };
 use chatark_http::{ApiClient, ArrayEvent, Call, Connector, CursorGuard};
 use futures_util::stream;
@@ -18,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::config::{Config, SETTINGS};
 use crate::dialect::{ConvocoreV3Dialect, embedded_error};
-use crate::outlet::{Outlet, batches};
+use crate::export::{ExportEvent, ExportReader, ExportResponse, record};
 use crate::wire;
 use crate::wire::Answer;
 
@@ -42,10 +40,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 const PAGE_LIMIT: u32 = 50;
 /// How many conversations are asked for by id at once: as many as a page holds, should the limit apply.
 const SELECTION_LIMIT: usize = 50;
-/// A batch inside one response ends with this many conversations.
-const BATCH_CONVERSATIONS: usize = 200;
-/// A batch inside one response ends with this many bytes.
-const BATCH_BYTES: usize = 128 << 10;
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 /// The first second of the year 2100.
@@ -138,33 +132,22 @@ impl Provider for ConvocoreV3 {
 
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
-            Selection::All => batches(|outlet| ExportWalk::new(self, &request).walk(outlet)),
-            Selection::Conversations(ids) => batches(|outlet| self.selected(ids, outlet)),
+            Selection::All => {
+                Box::pin(stream::try_unfold(ExportWalk::new(self, &request), |mut walk| async {
+                    Ok(walk.next_batch().await?.map(|batch| (batch, walk)))
+                }))
+            }
+            Selection::Conversations(ids) => {
+                Box::pin(stream::try_unfold(SelectionWalk::new(self, ids), |mut walk| async {
+                    Ok(walk.next_batch().await?.map(|batch| (batch, walk)))
+                }))
+            }
             Selection::User(_) => {
                 let message = "Convocore cannot be asked for one user's conversations";
                 Box::pin(stream::iter([Err(Error::new(ErrorKind::Usage, EXPORT, message))]))
             }
         }
     }
-}
-
-/// One response of the bulk export, once its end has come.
-#[derive(Debug)]
-struct Response {
-    answer: Answer<Value>,
-    request_id: Option<String>,
-    /// The conversations that have not been handed over.
-    rest: Vec<Record>,
-    counts: Counts,
-}
-
-/// What a response brought, the conversations that were handed over included.
-#[derive(Debug, Default)]
-struct Counts {
-    elements: u64,
-    /// Conversations that were not asked for.
-    others: u64,
-    found: HashSet<RecordId>,
 }
 
 impl ConvocoreV3 {
@@ -174,104 +157,36 @@ impl ConvocoreV3 {
             .query("limit", PAGE_LIMIT)
     }
 
-    /// Reads one response of the export as it arrives, and hands over what fills a batch.
-    ///
-    /// With `wanted`, conversations of other ids are counted and dropped.
-    async fn read(
-        &self,
-        call: &Call,
-        wanted: Option<&HashSet<RecordId>>,
-        outlet: &Outlet,
-    ) -> Result<Response> {
-        let mut elements = self.client.array(call.clone(), "data");
-        let (mut rest, mut size, mut counts) = (Vec::new(), 0, Counts::default());
-        loop {
-            let raw = match elements.next().await? {
-                ArrayEvent::Element(bytes) => raw(bytes),
-                // What was handed over comes again, which the archive recognises.
-                ArrayEvent::Restarted => {
-                    (rest, size, counts) = (Vec::new(), 0, Counts::default());
-                    continue;
-                }
-                ArrayEvent::End => break,
-            };
-            counts.elements += 1;
-            if let Some(wanted) = wanted {
-                let Some(id) = raw.id.as_ref().filter(|id| wanted.contains(id)) else {
-                    counts.others += 1;
-                    continue;
-                };
-                counts.found.insert(id.clone());
-            }
-            size += raw.bytes.len();
-            rest.push(raw);
-            if rest.len() >= BATCH_CONVERSATIONS || size >= BATCH_BYTES {
-                size = 0;
-                outlet.give(unfinished(mem::take(&mut rest), PageMetadata::default())).await;
-            }
-        }
-        let answer: Answer<Value> = elements.envelope()?;
-        let request_id = elements.request_id().map(str::to_owned);
-        if answer.says_no() {
-            return Err(self.client.api_error(call, embedded_error(&answer), request_id.as_deref()));
-        }
-        if !answer.data.as_ref().is_some_and(Value::is_array) {
-            let message = "the answer has no array at `data`";
-            return Err(self.client.error(call, ErrorKind::Malformed, message, request_id.as_deref()));
-        }
-        Ok(Response { answer, request_id, rest, counts })
-    }
-
     /// Returns the cursor of the next page, or `None` at the end.
-    fn next_cursor(
-        &self,
-        call: &Call,
-        response: &Response,
-        guard: &mut CursorGuard,
-    ) -> Result<Option<String>> {
-        let Response { answer, request_id, .. } = response;
+    fn next_cursor(&self, response: &ExportResponse, guard: &mut CursorGuard) -> Result<Option<String>> {
+        let ExportResponse { answer, call, request_id, .. } = response;
         self.client.next_cursor(call, answer.has_more, answer.cursor(), guard, request_id.as_deref())
     }
 
-    /// Fetches conversations by their ids.
-    async fn selected(&self, ids: Vec<ConversationId>, outlet: Outlet) -> Result<()> {
-        let mut asked = requests(ids);
-        let mut summary = None;
-        while let Some(ids) = asked.pop_front() {
-            let mut batch = match ids.as_slice() {
-                [id] if is_alone(id) => self.alone(id, &mut summary).await?,
-                ids => self.listed(ids, &mut summary, &outlet).await?,
-            };
-            if asked.is_empty() {
-                batch.checkpoint = Checkpoint::End;
-                batch.page.notes.extend(summary.take());
-            }
-            outlet.give(batch).await;
-        }
-        Ok(())
+    /// Asks for up to a page of conversations by ids without a comma.
+    fn listed(&self, ids: &[ConversationId]) -> ExportReader<'_> {
+        let wanted = ids.iter().map(RecordId::from).collect();
+        let call = self.export_call().query("convoIds", comma_separated(ids));
+        ExportReader::new(&self.client, call, Some(wanted))
     }
 
-    /// Fetches up to a page of conversations by ids without a comma.
-    async fn listed(
+    /// Returns the last batch of conversations that were asked for by ids.
+    fn listed_batch(
         &self,
         ids: &[ConversationId],
+        response: ExportResponse,
         summary: &mut Option<String>,
-        outlet: &Outlet,
-    ) -> Result<Batch> {
-        let wanted: HashSet<_> = ids.iter().map(RecordId::from).collect();
-        let call = self.export_call().query("convoIds", comma_separated(ids));
-        let response = self.read(&call, Some(&wanted), outlet).await?;
-        let mut metadata = self.said(&response.answer, response.counts.elements, summary);
-        if response.counts.others > 0 {
-            metadata.notes.push(
-                "this deployment answers with other conversations than those asked for; they were left out"
-                    .to_owned(),
-            );
+    ) -> Batch {
+        let ExportResponse { answer, records, counts, .. } = response;
+        let mut metadata = self.said(&answer, counts.elements, summary);
+        if counts.others > 0 {
+            let note =
+                "this deployment answers with other conversations than those asked for; they were left out";
+            metadata.notes.push(note.to_owned());
         }
-        metadata.notes.extend(
-            ids.iter().filter(|id| !response.counts.found.contains(&RecordId::from(*id))).map(absent),
-        );
-        Ok(unfinished(response.rest, metadata))
+        let missing = ids.iter().filter(|id| !counts.found.contains(&RecordId::from(*id)));
+        metadata.notes.extend(missing.map(absent));
+        unfinished(records, metadata)
     }
 
     /// Fetches one conversation through the route of its own.
@@ -298,7 +213,7 @@ impl ConvocoreV3 {
             let message = "the answer has no conversation at `data`";
             return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
-        let conversation = raw(Box::<str>::from(data).into_string().into());
+        let conversation = record(Box::<str>::from(data).into_string().into());
         Ok(unfinished(vec![conversation], metadata))
     }
 
@@ -338,19 +253,24 @@ struct ExportWalk<'a> {
     window: Window,
     scope: String,
     cursor: Option<String>,
-    resumed: bool,
+    /// Whether the first response, of the saved cursor, has not arrived yet.
+    is_resumed: bool,
     seen: bool,
     guard: CursorGuard,
     /// The vendor's latest words on the quota.
     summary: Option<String>,
     notes: Vec<String>,
+    /// The response that is arriving.
+    response: Option<ExportReader<'a>>,
+    /// How the walk has ended.
+    end: Option<Result<()>>,
 }
 
 impl<'a> ExportWalk<'a> {
     fn new(provider: &'a ConvocoreV3, request: &ReadRequest) -> Self {
         let scope = request.scope();
         let cursor = open(request.cursor.as_ref(), &scope);
-        let resumed = cursor.is_some();
+        let is_resumed = cursor.is_some();
         let window = request.window;
         // Both ends are inclusive here; the caller drops what lies outside the window.
         let call = provider
@@ -362,59 +282,81 @@ impl<'a> ExportWalk<'a> {
         if let Some(cursor) = &cursor {
             guard.advance(EXPORT, cursor).ok();
         }
-        let (summary, notes) = (None, Vec::new());
-        Self { provider, call, window, scope, cursor, resumed, seen: resumed, guard, summary, notes }
+        Self {
+            provider,
+            call,
+            window,
+            scope,
+            cursor,
+            is_resumed,
+            seen: is_resumed,
+            guard,
+            summary: None,
+            notes: Vec::new(),
+            response: None,
+            end: None,
+        }
     }
 
-    async fn walk(mut self, outlet: Outlet) -> Result<()> {
-        while self.step(&outlet).await? {}
-        Ok(())
-    }
-
-    /// Reads one response, and returns whether another one follows.
-    async fn step(&mut self, outlet: &Outlet) -> Result<bool> {
-        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
-        let resumed = mem::take(&mut self.resumed);
-        let response = match self.provider.read(&call, None, outlet).await {
-            Err(error) if resumed && error.kind() == ErrorKind::Refused => {
-                self.start_again();
-                return Ok(true);
+    async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        loop {
+            if let Some(end) = self.end.take() {
+                return end.map(|()| None);
             }
-            response => response?,
-        };
+            let event = self.reader().next().await;
+            let response = match event {
+                Ok(ExportEvent::Batch(records)) => {
+                    return Ok(Some(unfinished(records, PageMetadata::default())));
+                }
+                Ok(ExportEvent::End(response)) => *response,
+                Err(error) if self.is_resumed && error.kind() == ErrorKind::Refused => {
+                    self.start_again();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            (self.response, self.is_resumed) = (None, false);
+            return Ok(Some(self.last_batch(response).await?));
+        }
+    }
+
+    fn reader(&mut self) -> &mut ExportReader<'a> {
+        let Self { provider, call, cursor, response, .. } = self;
+        response.get_or_insert_with(|| {
+            let call = call.clone().maybe("cursor", cursor.as_deref());
+            ExportReader::new(&provider.client, call, None)
+        })
+    }
+
+    /// Returns the last batch of a response, with the place to go on from.
+    async fn last_batch(&mut self, response: ExportResponse) -> Result<Batch> {
         self.seen |= response.counts.elements > 0;
         let mut metadata = self.provider.said(&response.answer, response.counts.elements, &mut self.summary);
         metadata.notes = mem::take(&mut self.notes);
         metadata.everything = !response.answer.is_paged();
-        match self.provider.next_cursor(&call, &response, &mut self.guard) {
+        let checkpoint = match self.provider.next_cursor(&response, &mut self.guard) {
             Ok(Some(cursor)) => {
                 metadata.empty_pages = u64::from(response.counts.elements == 0);
                 self.cursor = Some(cursor.clone());
-                let checkpoint = Checkpoint::At(seal(&self.scope, cursor)?);
-                outlet
-                    .give(Batch { records: response.rest, checkpoint, page: metadata, ..Batch::default() })
-                    .await;
-                Ok(true)
+                Checkpoint::At(seal(&self.scope, cursor)?)
             }
             Ok(None) => {
                 metadata.notes.extend(self.last_notes(&response.answer).await?);
-                let records = response.rest;
-                outlet
-                    .give(Batch { records, checkpoint: Checkpoint::End, page: metadata, ..Batch::default() })
-                    .await;
-                Ok(false)
+                self.end = Some(Ok(()));
+                Checkpoint::End
             }
-            // The export is metered: what has been paid for is kept.
+            // The export is metered, so what has been paid for is kept before the error ends the walk.
             Err(error) => {
-                outlet.give(unfinished(response.rest, metadata)).await;
-                Err(error)
+                self.end = Some(Err(error));
+                Checkpoint::None
             }
-        }
+        };
+        Ok(Batch { records: response.records, checkpoint, page: metadata, ..Batch::default() })
     }
 
     fn start_again(&mut self) {
         self.notes.push("the vendor no longer accepts the saved cursor: starting from the oldest".to_owned());
-        self.cursor = None;
+        (self.response, self.is_resumed, self.cursor) = (None, false, None);
         self.guard = CursorGuard::default();
         self.seen = false;
     }
@@ -431,6 +373,44 @@ impl<'a> ExportWalk<'a> {
         }
         notes.extend(self.summary.take());
         Ok(notes)
+    }
+}
+
+/// A walk through conversations that were asked for by their ids.
+struct SelectionWalk<'a> {
+    provider: &'a ConvocoreV3,
+    /// The ids of each request that is left, the current one first.
+    requests: VecDeque<Vec<ConversationId>>,
+    /// The response that is arriving.
+    response: Option<ExportReader<'a>>,
+    /// The vendor's latest words on the quota.
+    summary: Option<String>,
+}
+
+impl<'a> SelectionWalk<'a> {
+    fn new(provider: &'a ConvocoreV3, ids: Vec<ConversationId>) -> Self {
+        Self { provider, requests: requests(ids), response: None, summary: None }
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let Self { provider, requests, response, summary } = self;
+        let mut batch = match requests.front().map(Vec::as_slice) {
+            None => return Ok(None),
+            Some([id]) if is_alone(id) => provider.alone(id, summary).await?,
+            Some(ids) => match response.get_or_insert_with(|| provider.listed(ids)).next().await? {
+                ExportEvent::Batch(records) => {
+                    return Ok(Some(unfinished(records, PageMetadata::default())));
+                }
+                ExportEvent::End(response) => provider.listed_batch(ids, *response, summary),
+            },
+        };
+        *response = None;
+        requests.pop_front();
+        if requests.is_empty() {
+            batch.checkpoint = Checkpoint::End;
+            batch.page.notes.extend(summary.take());
+        }
+        Ok(Some(batch))
     }
 }
 
@@ -460,16 +440,6 @@ fn absent(id: &ConversationId) -> String {
     format!(
         "the vendor did not return conversation {id}; conversations without a human message are not exported"
     )
-}
-
-fn raw(bytes: Bytes) -> Record {
-    let identified = serde_json::from_slice(&bytes).ok().or_else(|| {
-        // What is no text in the strict sense is repaired as it will be when the conversation is mapped.
-        let record = fields::parse(&bytes, &Issues::default()).ok()?;
-        serde_json::from_value(Value::Object(record)).ok()
-    });
-    let id = identified.and_then(wire::Identified::id).map(RecordId::from);
-    Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes }
 }
 
 /// Returns the last whole second that is not after an instant.

@@ -1,0 +1,126 @@
+//! Reads one response of the bulk export in batches while it arrives: a deployment may put a whole agent into one.
+
+use std::collections::HashSet;
+use std::mem;
+
+use bytes::Bytes;
+use chatark_core::{ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, fields};
+use chatark_http::{ApiClient, ArrayEvent, ArrayReader, Call};
+use serde_json::Value;
+
+use crate::dialect::embedded_error;
+use crate::wire;
+use crate::wire::Answer;
+
+/// A batch inside one response ends with this many conversations.
+const BATCH_CONVERSATIONS: usize = 200;
+/// A batch inside one response ends with this many bytes.
+const BATCH_BYTES: usize = 128 << 10;
+
+/// A response of the bulk export that is still arriving.
+pub(crate) struct ExportReader<'a> {
+    client: &'a ApiClient,
+    array: ArrayReader<'a>,
+    /// The only ids that are kept; all if there are none.
+    wanted: Option<HashSet<RecordId>>,
+    records: Vec<Record>,
+    bytes: usize,
+    counts: Counts,
+}
+
+/// What an [`ExportReader`] comes to next.
+pub(crate) enum ExportEvent {
+    /// As many records as fill a batch.
+    Batch(Vec<Record>),
+    /// The end of the response.
+    End(Box<ExportResponse>),
+}
+
+/// A response of the bulk export that has arrived whole.
+#[derive(Debug)]
+pub(crate) struct ExportResponse {
+    pub(crate) answer: Answer<Value>,
+    pub(crate) call: Call,
+    pub(crate) request_id: Option<String>,
+    /// The records since the last full batch.
+    pub(crate) records: Vec<Record>,
+    pub(crate) counts: Counts,
+}
+
+/// What was in a response, full batches included.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) elements: u64,
+    /// Conversations that were not asked for.
+    pub(crate) others: u64,
+    pub(crate) found: HashSet<RecordId>,
+}
+
+impl<'a> ExportReader<'a> {
+    /// Creates the reader of a call. Nothing is sent before the first [`Self::next`].
+    pub(crate) fn new(client: &'a ApiClient, call: Call, wanted: Option<HashSet<RecordId>>) -> Self {
+        let array = client.array(call, "data");
+        Self { client, array, wanted, records: Vec::new(), bytes: 0, counts: Counts::default() }
+    }
+
+    /// Reads until a batch is full or the response ends. After the end, the reader is used up.
+    pub(crate) async fn next(&mut self) -> Result<ExportEvent> {
+        loop {
+            match self.array.next().await? {
+                ArrayEvent::Element(bytes) => self.take(record(bytes)),
+                // All elements follow again. The archive recognizes those of earlier batches.
+                ArrayEvent::Restarted => {
+                    (self.records, self.bytes, self.counts) = (Vec::new(), 0, Counts::default());
+                }
+                ArrayEvent::End => return Ok(ExportEvent::End(Box::new(self.end()?))),
+            }
+            if self.records.len() >= BATCH_CONVERSATIONS || self.bytes >= BATCH_BYTES {
+                self.bytes = 0;
+                return Ok(ExportEvent::Batch(mem::take(&mut self.records)));
+            }
+        }
+    }
+
+    fn take(&mut self, record: Record) {
+        self.counts.elements += 1;
+        if let Some(wanted) = &self.wanted {
+            let Some(id) = record.id.as_ref().filter(|id| wanted.contains(id)) else {
+                self.counts.others += 1;
+                return;
+            };
+            self.counts.found.insert(id.clone());
+        }
+        self.bytes += record.bytes.len();
+        self.records.push(record);
+    }
+
+    fn end(&mut self) -> Result<ExportResponse> {
+        let answer: Answer<Value> = self.array.envelope()?;
+        let (call, request_id) = (self.array.call(), self.array.request_id());
+        if answer.says_no() {
+            return Err(self.client.api_error(call, embedded_error(&answer), request_id));
+        }
+        if !answer.data.as_ref().is_some_and(Value::is_array) {
+            let message = "the answer has no array at `data`";
+            return Err(self.client.error(call, ErrorKind::Malformed, message, request_id));
+        }
+        Ok(ExportResponse {
+            answer,
+            call: call.clone(),
+            request_id: request_id.map(str::to_owned),
+            records: mem::take(&mut self.records),
+            counts: mem::take(&mut self.counts),
+        })
+    }
+}
+
+/// Makes a record of a conversation's bytes.
+pub(crate) fn record(bytes: Bytes) -> Record {
+    let identified = serde_json::from_slice(&bytes).ok().or_else(|| {
+        // Invalid text is repaired here as the mapper repairs it.
+        let record = fields::parse(&bytes, &Issues::default()).ok()?;
+        serde_json::from_value(Value::Object(record)).ok()
+    });
+    let id = identified.and_then(wire::Identified::id).map(RecordId::from);
+    Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes }
+}
