@@ -124,16 +124,22 @@ impl Archive {
     /// Where the disk is full it stays in the log, which belongs to the archive, and the next session does it.
     pub fn close(mut self) -> Result<()> {
         if self.lock.is_some() {
-            self.resolve_persons()?;
+            unless_full(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            match emptied.map_err(database("close the archive")) {
-                Err(error) if error.kind() == ErrorKind::Storage => {
-                    tracing::warn!(%error, "the log stays as it is");
-                }
-                emptied => emptied?,
-            }
+            unless_full(emptied.map_err(database("close the archive")))?;
         }
         self.connection.close().map_err(|(_, error)| database("close the archive")(error))
+    }
+}
+
+/// Leaves to the next session what a full disk has no room for: nothing is lost by that.
+fn unless_full(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::Storage => {
+            tracing::warn!(%error, "left to the next session");
+            Ok(())
+        }
+        done => done,
     }
 }
 
