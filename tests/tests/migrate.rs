@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 
+use chatark_sandbox::truth::{Contact, Conversation};
 use chatark_sandbox::{Agent, Expected, ExpectedMessage, Vendor, World};
 use chatark_tests::{House, repository};
 use serde_json::{Value, json};
@@ -198,6 +199,55 @@ fn every_person_is_one_row() {
     for row in found.iter().filter(|row| !row["email"].is_empty()) {
         assert_eq!(row["conversations"].parse::<u64>().unwrap(), people[&row["email"].to_lowercase()]);
     }
+}
+
+/// One rule says who is who: an address is a person, a number or an id belongs to the only person it comes with.
+#[test]
+fn a_report_and_a_migration_count_the_same_people() {
+    let meeting = |at: usize, (id, email, phone): (&str, &str, &str)| {
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let contact =
+            Contact { id: given(id), email: given(email), phone: given(phone), ..Contact::default() };
+        let began = 1_790_000_000 + i64::try_from(at).unwrap();
+        Conversation { contact, ..api_conversation(&format!("c{at:02}"), "u", began, 2) }
+    };
+    let meetings = |contacts: &[(&str, &str, &str)]| {
+        contacts.iter().enumerate().map(|(at, contact)| meeting(at, *contact)).collect()
+    };
+    let first = holding(
+        Vendor::ChatbaseV1,
+        meetings(&[
+            ("7", "ann@example.com", ""),
+            ("7", "", ""),
+            ("", "Ann@Example.com", "+49 151 234567"),
+            ("8", "", "0049 151 234567"),
+            ("8", "", ""),
+            ("9", "", "+49 151 234567"),
+            ("9", "ann@example.com", ""),
+            ("9", "", ""),
+            ("kiosk", "bob@example.com", ""),
+            ("kiosk", "cem@example.com", ""),
+            ("kiosk", "", ""),
+        ]),
+    );
+    let second = holding(
+        Vendor::ConvocoreV3,
+        meetings(&[("", "bob@example.com ", ""), ("", "", "+49 151 234567"), ("", "", "+43 660 1234567")]),
+    );
+    let house = House::of(vec![first, second]);
+    house.expect(0, &["pull"]);
+    let migrated: BTreeSet<_> = rows(&house, "contacts-csv", "contacts.csv")
+        .into_iter()
+        .map(|row| row["external_id"].clone())
+        .collect();
+    let people =
+        ["ann@example.com", "bob@example.com", "cem@example.com", "source-1/kiosk", "tel:436601234567"];
+    assert_eq!(migrated, people.map(str::to_owned).into());
+    house.expect(0, &["report", "--output", "report"]);
+    let mut summary = csv::Reader::from_path(house.path("report/summary.csv")).unwrap();
+    let reported: Vec<BTreeMap<String, String>> = summary.deserialize().map(Result::unwrap).collect();
+    let total = reported.iter().find(|row| row["source"].is_empty() && row["metric"] == "people").unwrap();
+    assert_eq!(total["value"], "5");
 }
 
 #[test]
