@@ -58,15 +58,18 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Reads a person. A row of another stream than its record's is no row of it.
-pub(crate) fn read(connection: &Connection, key: i64) -> Result<ListedContact> {
+/// Reads a person, and the version of the mapping rules that made the row. A row of another stream than its record's
+/// is no row of it.
+pub(crate) fn read(connection: &Connection, key: i64) -> Result<(ListedContact, u32)> {
     let failed = || database("read a contact");
     let sql = format!(
-        "SELECT {COLUMNS} FROM contact WHERE contact_key = ?1
+        "SELECT {COLUMNS}, mapping FROM contact WHERE contact_key = ?1
          AND stream = (SELECT stream FROM record WHERE record_key = ?1)"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
-    statement.query_row([key], |row| Ok(read_contact(row))).map_err(failed())?
+    let found = statement.query_row([key], |row| Ok((read_contact(row), row.get(11)?)));
+    let (contact, mapping) = found.map_err(failed())?;
+    Ok((contact?, mapping))
 }
 
 /// Reads a person out of the columns that [`COLUMNS`] names.

@@ -15,7 +15,7 @@ use crate::values::{count, database, from_json, json, known, timestamp};
 pub(crate) const COLUMNS: &str =
     "conversation_key, id, title, channel, channel_raw, status, status_raw, created_at, updated_at,
     contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website,
-    tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale";
+    tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale, mapping";
 
 pub(crate) const MESSAGES: &str =
     "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra,
@@ -123,16 +123,18 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
     Ok(())
 }
 
-/// Reads a conversation with its messages.
-pub(crate) fn read(connection: &Connection, key: i64) -> Result<Conversation> {
+/// Reads a conversation with its messages, and the version of the mapping rules that made its row.
+pub(crate) fn read(connection: &Connection, key: i64) -> Result<(Conversation, u32)> {
+    static SELECT: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {COLUMNS} FROM conversation WHERE conversation_key = ?1"));
     let failed = || database("read a conversation");
-    let sql = format!("SELECT {COLUMNS} FROM conversation WHERE conversation_key = ?1");
-    let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
-    let found = statement.query_row([key], |row| Ok(read_conversation(row)));
-    let mut conversation = found.map_err(failed())??;
+    let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
+    let found = statement.query_row([key], |row| Ok((read_conversation(row), row.get(24)?)));
+    let (conversation, mapping) = found.map_err(failed())?;
+    let mut conversation = conversation?;
     let mut messages = connection.prepare_cached(MESSAGES).map_err(failed())?;
     read_messages(&mut messages, key, &mut conversation.messages)?;
-    Ok(conversation)
+    Ok((conversation, mapping))
 }
 
 pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {

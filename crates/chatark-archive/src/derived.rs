@@ -37,14 +37,15 @@ impl DerivedRows {
         }
     }
 
-    /// Writes the rows of a record, in the place of those that are there.
+    /// Writes the rows of a record in place of those that are there, and returns whether its identifiers are others
+    /// now: persons are out of date then.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
         source: SourceKey,
         record_key: i64,
         is_new: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if let Some(stats) = &self.stats {
             stats.write(transaction, record_key)?;
         }
@@ -63,7 +64,7 @@ pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
     while fill_conversations(connection)? {}
     let transaction = connection.transaction().map_err(failed())?;
     fill_contacts(&transaction)?;
-    transaction.execute("UPDATE archive SET is_derived = 1", []).map_err(failed())?;
+    transaction.execute("UPDATE archive SET is_derived = 1, persons_outdated = 1", []).map_err(failed())?;
     transaction.commit().map_err(failed())
 }
 
@@ -89,11 +90,11 @@ fn fill_conversations(connection: &mut Connection) -> Result<bool> {
         })
         .map_err(failed())?;
     for (key, source) in &next {
-        let conversation = match conversation::read(&transaction, *key) {
+        let (conversation, _) = match conversation::read(&transaction, *key) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 // It is not the upgrade that says so, but `verify`.
                 tracing::warn!(%error, key, "a damaged conversation has no statistics");
-                Conversation::empty(ConversationId::new(""))
+                (Conversation::empty(ConversationId::new("")), 0)
             }
             found => found?,
         };
@@ -115,12 +116,11 @@ fn fill_contacts(transaction: &Transaction<'_>) -> Result<()> {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 tracing::warn!(%error, key, "a damaged contact has no identifiers");
             }
-            found => DerivedRows::of(stream, &Document::Contact(found?)).write(
-                transaction,
-                SourceKey(source),
-                key,
-                false,
-            )?,
+            found => {
+                let (contact, _) = found?;
+                let derived = DerivedRows::of(stream, &Document::Contact(contact));
+                derived.write(transaction, SourceKey(source), key, false)?;
+            }
         }
     }
     Ok(())

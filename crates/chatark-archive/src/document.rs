@@ -5,6 +5,7 @@ use chatark_core::{
 };
 use rusqlite::{Connection, Transaction, params};
 
+use crate::derived::DerivedRows;
 use crate::encode::MappedDocument;
 use crate::ledger::SourceKey;
 use crate::open::Archive;
@@ -48,18 +49,20 @@ impl DocumentTable {
     }
 }
 
-/// Writes the rows of a document, in the place of those that are there.
+/// Writes the rows of a document in place of those that are there, and returns whether its identifiers are others now.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,
     row: RowKey<'_>,
     mapped: &MappedDocument,
-) -> Result<()> {
-    mapped.derived.write(transaction, row.source, row.record_key, row.is_new)?;
+    derived: &DerivedRows,
+) -> Result<bool> {
+    let is_other_person = derived.write(transaction, row.source, row.record_key, row.is_new)?;
     match &mapped.document {
-        Document::Conversation(conversation) => conversation::write(transaction, row, conversation),
-        Document::Contact(listed) => contact::write(transaction, stream, row, listed),
+        Document::Conversation(conversation) => conversation::write(transaction, row, conversation)?,
+        Document::Contact(listed) => contact::write(transaction, stream, row, listed)?,
     }
+    Ok(is_other_person)
 }
 
 /// Notes that the rules of today make the same row.
@@ -77,31 +80,26 @@ pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document
     Ok(())
 }
 
-/// Returns the version of the mapping rules that made the row of a document.
-fn mapping(connection: &Connection, kind: DocumentKind, key: i64) -> Result<u32> {
-    let DocumentTable { name, key: column } = DocumentTable::of(kind);
-    let sql = format!("SELECT mapping FROM {name} WHERE {column} = ?1");
-    connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([key], |row| row.get(0)))
-        .map_err(database("read the archive"))
-}
-
 /// Reads the rows of a document.
 pub(crate) fn read(connection: &Connection, kind: DocumentKind, key: i64) -> Result<StoredRow> {
-    let document = match kind {
-        DocumentKind::Conversation => Document::Conversation(conversation::read(connection, key)?),
-        DocumentKind::Contact => Document::Contact(contact::read(connection, key)?),
+    let (document, mapping) = match kind {
+        DocumentKind::Conversation => {
+            let (conversation, mapping) = conversation::read(connection, key)?;
+            (Document::Conversation(conversation), mapping)
+        }
+        DocumentKind::Contact => {
+            let (contact, mapping) = contact::read(connection, key)?;
+            (Document::Contact(contact), mapping)
+        }
     };
-    let has_earlier_mapping = mapping(connection, kind, key)? < MAPPING_VERSION;
-    Ok(StoredRow { document, has_earlier_mapping })
+    Ok(StoredRow { document, has_earlier_mapping: mapping < MAPPING_VERSION })
 }
 
 impl StoredDocument {
-    /// Maps the bytes again. Damaged bytes are an error of their own; bytes that cannot be mapped are not.
-    pub(crate) fn map(&self, mapper: &dyn Mapper) -> Result<Result<MappedDocument>, Damage> {
-        let own = self.own.record(self.own.bytes()?);
-        let mut records = vec![own];
+    /// Maps the bytes of its own record and of its parts again. Damaged bytes of a part are an error of their own;
+    /// bytes that cannot be mapped are not.
+    pub(crate) fn map(&self, own: Vec<u8>, mapper: &dyn Mapper) -> Result<Result<MappedDocument>, Damage> {
+        let mut records = vec![self.own.record(own)];
         for part in &self.parts {
             records.push(part.record(part.bytes()?));
         }
@@ -155,11 +153,13 @@ impl Archive {
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let mut rows = statement.query(params![source.0, stream.as_str(), after, most]).map_err(failed())?;
+        let has_parts = raw::has_parts(&self.connection, source)?;
         let (mut page, mut size) = (Vec::new(), 0_u64);
         while size < PAGE_BYTES
             && let Some(row) = rows.next().map_err(failed())?
         {
-            let stored = self.stored_document(source, kind, RawVersion::read(row).map_err(failed())?)?;
+            let own = RawVersion::read(row).map_err(failed())?;
+            let stored = self.stored_document(source, kind, own, has_parts)?;
             // A size that was damaged ends the page early, and nothing else.
             size = size.saturating_add(stored.size());
             page.push(stored);
@@ -171,14 +171,16 @@ impl Archive {
         Ok((page, last))
     }
 
-    /// Returns the document that a version of a record was made into.
+    /// Returns the document that a version of a record was made into; `has_parts` is that of its source.
     pub(crate) fn stored_document(
         &self,
         source: SourceKey,
         kind: DocumentKind,
         own: RawVersion,
+        has_parts: bool,
     ) -> Result<StoredDocument> {
-        let parts = raw::parts(&self.connection, source, &own.id, &own.surface)?;
+        let parts =
+            if has_parts { raw::parts(&self.connection, source, &own.id, &own.surface)? } else { Vec::new() };
         let row = read(&self.connection, kind, own.record_key);
         Ok(StoredDocument { own, parts, row })
     }

@@ -50,6 +50,8 @@ pub struct EncodedDocument {
     pub(crate) own: EncodedRecord,
     pub(crate) parts: Vec<EncodedRecord>,
     pub(crate) mapped: MappedDocument,
+    /// What is derived of the document.
+    pub(crate) derived: DerivedRows,
 }
 
 /// What the bytes of a document come to.
@@ -59,8 +61,6 @@ pub(crate) struct MappedDocument {
     pub(crate) issues: Vec<Issue>,
     /// Whether the bytes could be read at all.
     pub(crate) readable: bool,
-    /// What is derived of the document.
-    pub(crate) derived: DerivedRows,
 }
 
 impl HashedRecord {
@@ -154,6 +154,7 @@ impl HashedDocument {
         Ok(EncodedDocument {
             own: self.own.clone().encode()?,
             parts: self.parts.iter().cloned().map(HashedRecord::encode).collect::<Result<_>>()?,
+            derived: DerivedRows::of(self.own.stream(), &content.document),
             mapped: content,
         })
     }
@@ -207,8 +208,7 @@ impl MappedDocument {
                 *issue = within(own.stream, issue);
             }
         }
-        let derived = DerivedRows::of(own.stream, &document);
-        Ok(Self { document, issues, readable, derived })
+        Ok(Self { document, issues, readable })
     }
 }
 

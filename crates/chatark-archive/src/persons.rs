@@ -14,9 +14,6 @@ use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::values::{count, database};
 
-/// Marks the persons as out of date.
-const OUTDATE: &str = "UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0";
-
 /// What tells the customer of a record from others, each as the number of its one form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Identifiers {
@@ -62,24 +59,23 @@ impl Identifiers {
         [self.email, self.phone, self.contact_id, self.external_id].iter().all(Option::is_none)
     }
 
-    /// Writes the identifiers of a record, in the place of those that are there.
+    /// Writes the identifiers of a record in place of those that are there, and returns whether these were others.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
         source: SourceKey,
         record_key: i64,
         is_new: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let scoped = |id: Option<i64>| id.map(|id| within(source, id));
         let own =
             Self { contact_id: scoped(self.contact_id), external_id: scoped(self.external_id), ..*self };
         own.replace(transaction, record_key, is_new)
     }
 
-    fn replace(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<()> {
-        let failed = || database("write the identifiers of a record");
+    fn replace(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<bool> {
         if !is_new && !self.replaces(transaction, record_key)? {
-            return Ok(());
+            return Ok(false);
         }
         if !self.is_empty() {
             let row =
@@ -90,13 +86,9 @@ impl Identifiers {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )
                 .and_then(|mut statement| statement.execute(row))
-                .map_err(failed())?;
+                .map_err(database("write the identifiers of a record"))?;
         }
-        transaction
-            .prepare_cached(OUTDATE)
-            .and_then(|mut statement| statement.execute([]))
-            .map_err(failed())?;
-        Ok(())
+        Ok(true)
     }
 
     /// Removes what is held of a record, and returns whether that was something else.
@@ -128,6 +120,15 @@ impl Identifiers {
         }
         Ok(!is_same)
     }
+}
+
+/// Marks the persons as out of date, to be resolved at the end of the session.
+pub(crate) fn outdate(transaction: &Transaction<'_>) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0")
+        .and_then(|mut statement| statement.execute([]))
+        .map_err(database("write the identifiers of a record"))?;
+    Ok(())
 }
 
 /// Returns the number that stands for an identifier: it tells nothing of whose it is.

@@ -1,5 +1,8 @@
 //! The bytes of records as they lie in the archive, and the proof that they are what the vendor sent.
 
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use chatark_core::{Record, RecordId, Result, Stream, Surface};
 use rusqlite::{Connection, Row, params};
@@ -82,7 +85,7 @@ impl RawVersion {
         if promised as u64 != self.size {
             return Err(Damage::Size);
         }
-        let bytes = zstd::bulk::decompress(&self.zstd, promised).map_err(|_| Damage::Compression)?;
+        let bytes = decompress(&self.zstd, promised)?;
         if bytes.len() as u64 != self.size {
             return Err(Damage::Size);
         }
@@ -107,6 +110,28 @@ impl RawVersion {
     }
 }
 
+/// Decompresses with a context that each thread keeps, since making one costs more than using it.
+fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>, Damage> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new().map_err(|_| Damage::Compression)?),
+        };
+        decompressor.decompress(bytes, size).map_err(|_| Damage::Compression)
+    })
+}
+
+/// Returns whether any document of a source has parts: most sources have none, and need not be asked for each document.
+pub(crate) fn has_parts(connection: &Connection, source: SourceKey) -> Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream = ?2)")
+        .and_then(|mut statement| statement.query_row(params![source.0, PARTS.as_str()], |row| row.get(0)))
+        .map_err(database("look up a record"))
+}
+
 /// Reads the parts of a document as they came through a surface, in their order.
 pub(crate) fn parts(
     connection: &Connection,
@@ -114,14 +139,16 @@ pub(crate) fn parts(
     document: &RecordId,
     surface: &str,
 ) -> Result<Vec<RawVersion>> {
+    static SELECT: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {COLUMNS} FROM record JOIN raw ON raw.record_key = record.record_key AND version = (
+                 SELECT max(version) FROM raw WHERE raw.record_key = record.record_key AND surface = ?4)
+             WHERE source_key = ?1 AND stream = ?2 AND parent = ?3 AND ordinal IS NOT NULL
+             ORDER BY ordinal, record.record_key"
+        )
+    });
     let failed = || database("read the archived bytes");
-    let sql = format!(
-        "SELECT {COLUMNS} FROM record JOIN raw ON raw.record_key = record.record_key AND version = (
-             SELECT max(version) FROM raw WHERE raw.record_key = record.record_key AND surface = ?4)
-         WHERE source_key = ?1 AND stream = ?2 AND parent = ?3 AND ordinal IS NOT NULL
-         ORDER BY ordinal, record.record_key"
-    );
-    let mut statement = connection.prepare_cached(&sql).map_err(failed())?;
+    let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
     let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface];
     let found = statement.query_map(wanted, RawVersion::read).map_err(failed())?;
     found.collect::<rusqlite::Result<_>>().map_err(failed())

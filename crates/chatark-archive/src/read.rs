@@ -87,7 +87,7 @@ impl Archive {
     fn conversation(&self, key: i64) -> Result<Conversation> {
         let failed = database("read a conversation");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
-        let conversation = conversation::read(&self.connection, key)?;
+        let (conversation, _) = conversation::read(&self.connection, key)?;
         snapshot.finish().map_err(&failed)?;
         Ok(conversation)
     }

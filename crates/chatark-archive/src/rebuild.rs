@@ -3,10 +3,12 @@
 use chatark_core::{Mapper, Result};
 use rusqlite::{OptionalExtension, params};
 
+use crate::derived::DerivedRows;
 use crate::document::{self, StoredDocument};
 use crate::encode::MappedDocument;
 use crate::ledger::{Run, save_progress};
 use crate::open::Archive;
+use crate::persons;
 use crate::row::RowKey;
 use crate::values::database;
 use crate::write::{Counts, IssueCounts, message_count};
@@ -22,9 +24,8 @@ impl StoredDocument {
     /// Decompresses and maps. Damaged bytes are an error; bytes that cannot be mapped are not.
     pub fn rebuild(self, mapper: &dyn Mapper) -> Result<Rebuilt> {
         let own = &self.own;
-        let content = self
-            .map(mapper)
-            .map_err(|damage| document::damaged("rebuild", own.stream, &own.id, damage))??;
+        let fresh = own.bytes().and_then(|bytes| self.map(bytes, mapper));
+        let content = fresh.map_err(|damage| document::damaged("rebuild", own.stream, &own.id, damage))??;
         Ok(Rebuilt { stored: self, mapped: content })
     }
 }
@@ -35,7 +36,7 @@ impl Archive {
         let failed = database("rebuild");
         let mut progress = run.progress.clone();
         let transaction = self.connection.transaction().map_err(&failed)?;
-        let (mut issues, mut counts) = (IssueCounts::default(), Counts::default());
+        let (mut issues, mut counts, mut are_others) = (IssueCounts::default(), Counts::default(), false);
         for Rebuilt { stored, mapped } in rebuilt {
             progress.received += 1;
             progress.seen += 1;
@@ -67,7 +68,12 @@ impl Archive {
                 readable: mapped.readable,
                 is_new: false,
             };
-            document::write(&transaction, stored.own.stream.unwrap_or_default(), row, mapped)?;
+            let stream = stored.own.stream.unwrap_or_default();
+            let derived = DerivedRows::of(stream, &mapped.document);
+            are_others |= document::write(&transaction, stream, row, mapped, &derived)?;
+        }
+        if are_others {
+            persons::outdate(&transaction)?;
         }
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;

@@ -88,12 +88,13 @@ impl Version {
 
 impl StoredDocument {
     fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<Fault> {
-        if let Err(damage) = self.own.bytes() {
-            return Some(Fault::Bytes(damage));
-        }
+        let own = match self.own.bytes() {
+            Ok(bytes) => bytes,
+            Err(damage) => return Some(Fault::Bytes(damage)),
+        };
         let Ok(row) = &self.row else { return Some(Fault::Row) };
         // Damage of a part is found where the part is checked.
-        let Ok(Ok(fresh)) = self.map(mapper?) else { return None };
+        let Ok(Ok(fresh)) = self.map(own, mapper?) else { return None };
         if fresh.document == row.document {
             return None;
         }
@@ -157,6 +158,7 @@ impl Archive {
              WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
             raw::COLUMNS
         );
+        let has_parts = raw::has_parts(&self.connection, source)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, part.of, part.number - 1, after, most];
         let mut rows = statement.query(wanted).map_err(failed())?;
@@ -168,7 +170,7 @@ impl Archive {
             // A size that was damaged ends the page early, and nothing else.
             size = size.saturating_add(raw.size);
             last = raw.raw_key;
-            versions.push(self.version(source, raw)?);
+            versions.push(self.version(source, raw, has_parts)?);
         }
         drop(rows);
         drop(statement);
@@ -176,11 +178,11 @@ impl Archive {
         Ok((versions, last))
     }
 
-    fn version(&self, source: SourceKey, raw: RawVersion) -> Result<Version> {
+    fn version(&self, source: SourceKey, raw: RawVersion, has_parts: bool) -> Result<Version> {
         let kind = raw.stream.and_then(Stream::document).filter(|_| raw.parent.is_empty());
         Ok(Version(match kind {
             Some(kind) if self.is_shown(kind, &raw)? => {
-                Content::Shown(Box::new(self.stored_document(source, kind, raw)?))
+                Content::Shown(Box::new(self.stored_document(source, kind, raw, has_parts)?))
             }
             _ => Content::Bytes(raw),
         }))

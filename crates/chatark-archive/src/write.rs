@@ -1,6 +1,7 @@
 //! Writing: everything of one batch is one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::LazyLock;
 
 use chatark_core::{
     Checkpoint, Document, DocumentKind, HeldSummary, Issue, Mapper, PageMetadata, RecordId, Result, Stream,
@@ -8,10 +9,12 @@ use chatark_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
+use crate::persons;
 use crate::raw::{self, RawVersion};
 use crate::row::RowKey;
 use crate::sweep;
@@ -47,8 +50,12 @@ struct Batch<'a> {
     issues: IssueCounts,
     /// The number of this change of the archive, once something has changed.
     change: Option<i64>,
-    /// Documents to be made anew, by stream and id.
+    /// Documents to be mapped again from all that is held of them, by stream and id.
     incomplete: BTreeSet<(Stream, RecordId)>,
+    /// Whether any document of the source has parts.
+    has_parts: bool,
+    /// Whether identifiers have changed, so that persons are out of date.
+    are_others: bool,
 }
 
 impl Archive {
@@ -116,7 +123,7 @@ impl Archive {
             sweep::forget(&transaction, run)?;
         }
         let progress = run.progress.with_page(page);
-        let mut batch = Batch::new(&transaction, run, progress, now);
+        let mut batch = Batch::new(&transaction, run, progress, now)?;
         let mut fresh = Vec::new();
         for op in ops {
             fresh.extend(batch.see(&op)?);
@@ -134,8 +141,13 @@ impl Archive {
 }
 
 impl<'a> Batch<'a> {
-    fn new(transaction: &'a Transaction<'a>, run: &'a Run, progress: Progress, now: Timestamp) -> Self {
-        Self {
+    fn new(
+        transaction: &'a Transaction<'a>,
+        run: &'a Run,
+        progress: Progress,
+        now: Timestamp,
+    ) -> Result<Self> {
+        Ok(Self {
             transaction,
             run,
             now,
@@ -144,7 +156,9 @@ impl<'a> Batch<'a> {
             issues: IssueCounts::default(),
             change: None,
             incomplete: BTreeSet::new(),
-        }
+            has_parts: raw::has_parts(transaction, run.source)?,
+            are_others: false,
+        })
     }
 
     /// Counts a record of the vendor's answer, and returns its id where this sweep had not seen it.
@@ -187,7 +201,7 @@ impl<'a> Batch<'a> {
 
     /// Writes a document and its parts where the archive has other bytes.
     fn write_document(&mut self, document: &EncodedDocument) -> Result<()> {
-        let EncodedDocument { own, parts, mapped } = document;
+        let EncodedDocument { own, parts, mapped, derived } = document;
         let kind = kind_of(&mapped.document);
         let source = self.run.source;
         let held = Latest::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?;
@@ -196,11 +210,10 @@ impl<'a> Batch<'a> {
             let record_key = self.insert_record(own, None)?;
             self.insert_raw(record_key, 1, own)?;
             self.write_parts(own, parts)?;
-            return self.write_rows(own, kind, record_key, 1, mapped, None);
+            return self.write_rows(own, record_key, 1, mapped, derived, None);
         };
         let is_held = held.sha256 == Some(own.sha256);
-        let hashes = parts.iter().map(|part| (&part.id, &part.sha256));
-        if is_held && has_parts(self.transaction, source, &own.id, own.surface, hashes)? {
+        if is_held && self.has_these_parts(own, parts)? {
             self.progress.unchanged += 1;
             return Ok(());
         }
@@ -214,7 +227,7 @@ impl<'a> Batch<'a> {
         self.write_parts(own, parts)?;
         self.touch(held.record_key)?;
         if held.yields_to(own.surface, &mapped.document) {
-            self.write_rows(own, kind, held.record_key, version, mapped, Some(held.message_count))?;
+            self.write_rows(own, held.record_key, version, mapped, derived, Some(held.message_count))?;
         } else {
             self.progress.unreadable += u64::from(!mapped.readable);
             self.issues.add(own.id.as_str(), &mapped.issues);
@@ -226,10 +239,10 @@ impl<'a> Batch<'a> {
     fn write_rows(
         &mut self,
         own: &EncodedRecord,
-        kind: DocumentKind,
         record_key: i64,
         version: i64,
         mapped: &MappedDocument,
+        derived: &DerivedRows,
         messages_before: Option<i64>,
     ) -> Result<()> {
         let is_new = messages_before.is_none();
@@ -241,8 +254,9 @@ impl<'a> Batch<'a> {
             readable: mapped.readable,
             is_new,
         };
-        document::write(self.transaction, own.stream, row, mapped)?;
-        self.counts.conversations += i64::from(is_new && kind == DocumentKind::Conversation);
+        self.are_others |= document::write(self.transaction, own.stream, row, mapped, derived)?;
+        self.counts.conversations +=
+            i64::from(is_new && kind_of(&mapped.document) == DocumentKind::Conversation);
         self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
         self.progress.unreadable += u64::from(!mapped.readable);
         self.issues.add(own.id.as_str(), &mapped.issues);
@@ -251,15 +265,27 @@ impl<'a> Batch<'a> {
 
     /// Writes the parts of a document in their order; what was a part of it and is none of these is none any more.
     fn write_parts(&mut self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<()> {
-        let source = self.run.source;
-        let held = raw::part_hashes(self.transaction, source, &own.id, own.surface)?;
-        for (id, _) in held.iter().filter(|(id, _)| !parts.iter().any(|part| part.id.as_str() == id)) {
-            self.drop_part(&own.id, id)?;
+        if self.has_parts {
+            let held = raw::part_hashes(self.transaction, self.run.source, &own.id, own.surface)?;
+            let kept: HashSet<_> = parts.iter().map(|part| part.id.as_str()).collect();
+            for (id, _) in held.iter().filter(|(id, _)| !kept.contains(id.as_str())) {
+                self.drop_part(&own.id, id)?;
+            }
         }
         for (place, part) in parts.iter().enumerate() {
             self.write_record(part, Some(count(place as u64)))?;
         }
+        self.has_parts |= !parts.is_empty();
         Ok(())
+    }
+
+    /// Returns whether the latest bytes of a document's parts are these, in this order.
+    fn has_these_parts(&self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<bool> {
+        if !self.has_parts {
+            return Ok(parts.is_empty());
+        }
+        let hashes = parts.iter().map(|part| (&part.id, &part.sha256));
+        has_parts(self.transaction, self.run.source, &own.id, own.surface, hashes)
     }
 
     fn drop_part(&mut self, parent: &RecordId, id: &str) -> Result<()> {
@@ -357,9 +383,9 @@ impl<'a> Batch<'a> {
         // A row that cannot be read is replaced like any other.
         let messages_before = held.filter(|held| held.shown.is_some()).map(|held| held.message_count);
         let stored = StoredDocument { own, parts, row };
-        let content = stored
-            .map(mapper)
-            .map_err(|damage| document::damaged("write a batch", Some(stream), id, damage))??;
+        let fresh = stored.own.bytes().and_then(|bytes| stored.map(bytes, mapper));
+        let content =
+            fresh.map_err(|damage| document::damaged("write a batch", Some(stream), id, damage))??;
         let own = &stored.own;
         let encoded = EncodedRecord {
             stream,
@@ -371,7 +397,8 @@ impl<'a> Batch<'a> {
             zstd: Vec::new(),
         };
         self.touch(own.record_key)?;
-        self.write_rows(&encoded, kind, own.record_key, own.version, &content, messages_before)
+        let derived = DerivedRows::of(stream, &content.document);
+        self.write_rows(&encoded, own.record_key, own.version, &content, &derived, messages_before)
     }
 
     fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
@@ -435,6 +462,9 @@ impl<'a> Batch<'a> {
 
     /// Writes the counts, and returns how far the run has come.
     fn finish(mut self) -> Result<Progress> {
+        if self.are_others {
+            persons::outdate(self.transaction)?;
+        }
         self.progress.issues += self.issues.total();
         self.issues.write(self.transaction, self.run.key)?;
         self.counts.write(self.transaction, self.run.source)?;
@@ -473,20 +503,14 @@ impl Latest {
         id: &RecordId,
         surface: Surface,
     ) -> Result<Option<Self>> {
-        let DocumentTable { name, key } = DocumentTable::of(kind);
-        let messages = if kind == DocumentKind::Conversation { "message_count" } else { "0" };
-        let sql = format!(
-            "SELECT r.record_key, coalesce({messages}, 0), d.updated_at,
-                    (SELECT surface FROM raw WHERE record_key = r.record_key AND version = d.raw_version),
-                    (SELECT sha256 FROM raw WHERE record_key = r.record_key AND surface = ?4
-                     ORDER BY version DESC LIMIT 1),
-                    (SELECT max(version) FROM raw WHERE record_key = r.record_key AND surface = ?4),
-                    (SELECT max(version) FROM raw WHERE record_key = r.record_key)
-             FROM record r LEFT JOIN {name} d ON d.{key} = r.record_key
-             WHERE r.source_key = ?1 AND r.stream = ?2 AND r.parent = '' AND r.id = ?3"
-        );
+        static CONVERSATION: LazyLock<String> = LazyLock::new(|| Latest::sql(DocumentKind::Conversation));
+        static CONTACT: LazyLock<String> = LazyLock::new(|| Latest::sql(DocumentKind::Contact));
+        let sql = match kind {
+            DocumentKind::Conversation => &*CONVERSATION,
+            DocumentKind::Contact => &*CONTACT,
+        };
         connection
-            .prepare_cached(&sql)
+            .prepare_cached(sql)
             .and_then(|mut statement| {
                 let wanted = params![source.0, stream.as_str(), id.as_str(), surface.as_str()];
                 let read = |row: &rusqlite::Row<'_>| {
@@ -503,6 +527,21 @@ impl Latest {
                 statement.query_row(wanted, read).optional()
             })
             .map_err(database("look up a record"))
+    }
+
+    fn sql(kind: DocumentKind) -> String {
+        let DocumentTable { name, key } = DocumentTable::of(kind);
+        let messages = if kind == DocumentKind::Conversation { "message_count" } else { "0" };
+        format!(
+            "SELECT r.record_key, coalesce({messages}, 0), d.updated_at,
+                    (SELECT surface FROM raw WHERE record_key = r.record_key AND version = d.raw_version),
+                    (SELECT sha256 FROM raw WHERE record_key = r.record_key AND surface = ?4
+                     ORDER BY version DESC LIMIT 1),
+                    (SELECT max(version) FROM raw WHERE record_key = r.record_key AND surface = ?4),
+                    (SELECT max(version) FROM raw WHERE record_key = r.record_key)
+             FROM record r LEFT JOIN {name} d ON d.{key} = r.record_key
+             WHERE r.source_key = ?1 AND r.stream = ?2 AND r.parent = '' AND r.id = ?3"
+        )
     }
 
     /// Returns whether something has happened since what the row shows.
