@@ -39,6 +39,7 @@ pub use drift::{Drift, IssueRecord};
 pub use encode::{EncodedDocument, EncodedRecord, HashedDocument, HashedRecord};
 pub use ledger::{Progress, Resume, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict};
 pub use open::{Archive, Upgrade};
+pub use persons::{HeldIdentifier, Identifier};
 pub use raw::Damage;
 pub use read::Filter;
 pub use rebuild::Rebuilt;

@@ -4,6 +4,8 @@
 //! else it is a person of its own. A vendor's id is good within its source alone, and belongs to the address or number
 //! that it came with if that was one alone. Without any identifier there is no person.
 
+mod read;
+
 use std::collections::BTreeMap;
 
 use chatark_core::{Contact, Conversation, IdentifierKind, ListedContact, Result, Timestamp};
@@ -13,6 +15,13 @@ use sha2::{Digest, Sha256};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::values::{count, database};
+
+pub use read::{HeldIdentifier, Identifier};
+
+/// Makes `temp.phone_owner` and `temp.id_owner`: the rule says whose numbers and ids are.
+const OWNERS: &str = include_str!("persons/owners.sql");
+/// Lets the archive's own tables of these names be seen.
+const DROP_RESOLVED: &str = "DROP TABLE IF EXISTS temp.person; DROP TABLE IF EXISTS temp.twin;";
 
 /// What tells the customer of a record from others, each as the number of its one form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -161,7 +170,10 @@ impl Archive {
 
     /// Lets a reader see persons that are up to date, where the last writer did not come to its end.
     pub(crate) fn refresh_persons_to_read(&self) -> Result<()> {
-        if self.are_persons_outdated()? { resolve(&self.connection) } else { Ok(()) }
+        if self.are_persons_outdated()? {
+            return resolve(&self.connection);
+        }
+        self.connection.execute_batch(DROP_RESOLVED).map_err(database("resolve persons"))
     }
 
     fn are_persons_outdated(&self) -> Result<bool> {
@@ -175,12 +187,11 @@ impl Archive {
 fn resolve(connection: &Connection) -> Result<()> {
     let failed = || database("resolve persons");
     connection
-        .execute_batch(
+        .execute_batch(&format!(
             "PRAGMA temp.cache_size = -8192;
-             DROP TABLE IF EXISTS temp.person;
-             DROP TABLE IF EXISTS temp.twin;
-             CREATE TEMP TABLE twin_source (source_key INTEGER PRIMARY KEY, family INTEGER, place INTEGER);",
-        )
+             {DROP_RESOLVED}
+             CREATE TEMP TABLE twin_source (source_key INTEGER PRIMARY KEY, family INTEGER, place INTEGER);"
+        ))
         .map_err(failed())?;
     for (family, members) in families(connection)?.into_iter().enumerate() {
         for (place, source_key) in members.into_iter().enumerate() {
@@ -188,6 +199,7 @@ fn resolve(connection: &Connection) -> Result<()> {
             connection.execute("INSERT INTO temp.twin_source VALUES (?1, ?2, ?3)", row).map_err(failed())?;
         }
     }
+    connection.execute_batch(OWNERS).map_err(failed())?;
     connection.execute_batch(include_str!("persons/resolve.sql")).map_err(failed())?;
     tracing::debug!("persons resolved");
     Ok(())

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Stream, Timestamp};
+use chatark_archive::Archive;
+use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, NO_FIELD, Person};
 
 use crate::person::Identities;
 
 /// Collects people: first those of a vendor's list, then those of conversations.
-#[derive(Debug, Default)]
-pub(crate) struct People {
-    identities: Identities,
+#[derive(Debug)]
+pub(crate) struct People<'a> {
+    identities: Identities<'a>,
     people: BTreeMap<String, Person>,
 }
 
 const UNKNOWN: &str = "nothing is known of the person";
 
-impl People {
-    pub(crate) fn new(identities: Identities) -> Self {
-        Self { identities, people: BTreeMap::new() }
+impl<'a> People<'a> {
+    pub(crate) fn of(archive: &'a Archive) -> Result<Self> {
+        Ok(Self { identities: Identities::read(archive)?, people: BTreeMap::new() })
     }
 
     /// Adds a person from a vendor's list, and counts what becomes of the entry.
@@ -28,14 +29,14 @@ impl People {
         list: Stream,
         listed: &ListedContact,
         loss_report: &mut LossReport,
-    ) {
+    ) -> Result<()> {
         let id = listed.id.as_deref().unwrap_or_default();
         let mut count = |field, outcome, why, count| {
             loss_report.add_with_example(field, outcome, why, count, id);
         };
-        let Some(key) = self.identities.listed(origin, list, listed) else {
+        let Some(key) = self.identities.listed(origin, list, listed)? else {
             count("listed_contact", FieldOutcome::Lost, UNKNOWN, 1);
-            return;
+            return Ok(());
         };
         count("listed_contact", FieldOutcome::Kept, "merged into one person", 1);
         let extra = usize::from(!listed.extra.is_empty());
@@ -46,6 +47,7 @@ impl People {
             person.external_id = listed.external_id.clone().unwrap_or_default();
         }
         add(&mut person.sources, origin.source.as_str());
+        Ok(())
     }
 
     /// Adds the person of a conversation, and counts what becomes of its fields by the rules of a target.
@@ -54,10 +56,10 @@ impl People {
         rules: &[FieldRule],
         archived: &ArchivedConversation,
         loss_report: &mut LossReport,
-    ) {
-        let Some(key) = self.identities.key(archived) else {
+    ) -> Result<()> {
+        let Some(key) = self.identities.key(archived)? else {
             loss_report.add_left_out(UNKNOWN, archived);
-            return;
+            return Ok(());
         };
         loss_report.apply(rules, archived);
         let conversation = &archived.conversation;
@@ -66,12 +68,13 @@ impl People {
         person.conversations += 1;
         add(&mut person.sources, archived.origin.source.as_str());
         conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
+        Ok(())
     }
 
     /// Returns the people, sorted by key.
     pub(crate) fn finish(mut self) -> impl Iterator<Item = Person> {
         for (previous, key) in self.identities.previous_keys() {
-            if let Some(person) = self.people.get_mut(&key) {
+            if let Some(person) = self.people.get_mut(key) {
                 person.previous_keys.push(previous.clone());
             }
         }

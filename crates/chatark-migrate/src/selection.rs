@@ -66,7 +66,7 @@ impl Selection {
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
-        mut take: impl FnMut(&Origin, Stream, &ListedContact),
+        mut take: impl FnMut(&Origin, Stream, &ListedContact) -> Result<()>,
     ) -> Result<()> {
         let has_other_filters = self.filter.channel.is_some()
             || self.status.is_some()
@@ -78,10 +78,7 @@ impl Selection {
             return Ok(());
         }
         archive.each_contact(&self.filter.sources, |origin, list, listed| {
-            if self.filter.window.contains(listed.created_at) {
-                take(origin, list, listed);
-            }
-            Ok(())
+            if self.filter.window.contains(listed.created_at) { take(origin, list, listed) } else { Ok(()) }
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use chatark_archive::{Filter, HashedDocument, HashedRecord, SourceKey, WriteOp};
+use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Identifier, SourceKey, WriteOp};
 use chatark_core::{
     Checkpoint, Contact, Conversation, ConversationId, Document, Issue, ListedContact, Mapper, Origin,
     PageMetadata, Record, RecordId, Result, SourceName, Stream, Surface,
@@ -157,6 +157,79 @@ fn a_reader_sees_persons_though_the_writer_did_not_come_to_its_end() {
     house.archive.resolve_persons().unwrap();
     assert_eq!(rows(&house), found);
     assert_eq!(house.count("SELECT count(*) FROM person"), 2);
+}
+
+/// Returns every identifier that belongs to another, with that one.
+fn owned(house: &House) -> BTreeMap<String, String> {
+    let text = |identifier: &Identifier| match identifier {
+        Identifier::Email(text) | Identifier::Phone(text) => text.clone(),
+        Identifier::Id(source, id) => format!("{source}/{id}"),
+    };
+    let (mut names, mut owned) = (BTreeMap::new(), BTreeMap::new());
+    let take = |held: chatark_archive::HeldIdentifier| {
+        names.insert(held.number, text(&held.identifier));
+        owned.insert(held.number, held.owner);
+    };
+    house.archive.each_identifier(take).unwrap();
+    owned.retain(|number, owner| number != owner);
+    owned.iter().map(|(number, owner)| (names[number].clone(), names[owner].clone())).collect()
+}
+
+#[test]
+fn each_identifier_tells_whose_it_is() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    for (id, card) in [
+        ("1", "Ann@example.com|+49 151 234567|"),
+        ("2", "ann@example.com |0049151234567|"),
+        ("3", "bob@example.com|030 123456|"),
+        ("4", "cem@example.com|030-123456|"),
+        ("5", "|+49 151 234567|7|"),
+        ("6", "ann@example.com||7|"),
+        ("7", "bob@example.com||kiosk|"),
+        ("8", "ann@example.com||kiosk|"),
+        ("9", "|00 1234|short|"),
+    ] {
+        talk(&mut house, shop, id, card);
+    }
+    write(&mut house, shop, Stream::Leads, "7", "cem@example.com|||crm");
+    let ann = "ann@example.com";
+    let expect = [
+        ("49151234567", ann),
+        ("shop/7", ann),
+        ("shop/crm", "cem@example.com"),
+        ("shop/leads/7", "cem@example.com"),
+    ];
+    let expect = expect.map(|(identifier, owner)| (identifier.to_owned(), owner.to_owned())).into();
+    // The first pass resolves for this reader alone, the second finds what the writer has stored.
+    assert_eq!(owned(&house), expect);
+    let name = SourceName::new("shop").unwrap();
+    let person = |house: &House, id: &str| house.archive.person(&name, Stream::Conversations, id).unwrap();
+    let found: Vec<_> = ["1", "2", "5", "9"].map(|id| person(&house, id)).into();
+    assert!(found[0].is_some() && found[3].is_some() && found[0] != found[3]);
+    assert_eq!(found[..2], found[1..3]);
+    house.archive.resolve_persons().unwrap();
+    assert_eq!(owned(&house), expect);
+    assert_eq!(["1", "2", "5", "9"].map(|id| person(&house, id))[..], found);
+    assert_eq!(person(&house, "elsewhere"), None);
+    assert!(house.archive.person(&name, Stream::Leads, "7").unwrap().is_some());
+}
+
+#[test]
+fn a_reader_lets_go_of_persons_that_it_has_resolved_itself() {
+    let mut house = House::new();
+    let shop = house.source("shop");
+    let name = SourceName::new("shop").unwrap();
+    talk(&mut house, shop, "a", "jane@example.com||");
+    let reader = Archive::open_to_read(&house.path).unwrap();
+    let person = || {
+        reader.each_identifier(|_| ()).unwrap();
+        reader.person(&name, Stream::Conversations, "a").unwrap()
+    };
+    let jane = person();
+    talk(&mut house, shop, "a", "max@example.com||");
+    house.archive.resolve_persons().unwrap();
+    assert_ne!(person(), jane);
 }
 
 #[test]

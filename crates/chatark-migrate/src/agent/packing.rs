@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
 use crate::people::People;
-use crate::person::Identities;
 use crate::selection::Selection;
 
 /// What is migrated to a target, and how; the same for a plan and its run.
@@ -97,12 +96,12 @@ fn pack_people(
     loss_report: &mut LossReport,
     pack: Pack<'_>,
 ) -> Result<SelectedCounts> {
-    let mut people = People::new(Identities::read(archive)?);
-    options.selection.each_listed(archive, |origin, list, listed| {
-        people.add_listed(origin, list, listed, loss_report);
-    })?;
+    let mut people = People::of(archive)?;
+    options
+        .selection
+        .each_listed(archive, |origin, list, listed| people.add_listed(origin, list, listed, loss_report))?;
     let selected = each_original(archive, options, loss_report, |archived, loss_report| {
-        people.add(limits.rules, archived, loss_report);
+        people.add(limits.rules, archived, loss_report)
     })?;
     for person in people.finish() {
         pack(MigrationItem::Person(&person), loss_report)?;
@@ -120,6 +119,7 @@ fn pack_knowledge(
     let mut questions = Questions::default();
     let selected = each_original(archive, options, loss_report, |archived, loss_report| {
         questions.add(archived, loss_report);
+        Ok(())
     })?;
     let best = questions.finish(loss_report);
     if let Some(max_characters) = limits.text_characters.filter(|_| options.as_text) {
@@ -139,16 +139,15 @@ fn each_original(
     archive: &Archive,
     options: &MigrationOptions,
     loss_report: &mut LossReport,
-    mut take: impl FnMut(&ArchivedConversation, &mut LossReport),
+    mut take: impl FnMut(&ArchivedConversation, &mut LossReport) -> Result<()>,
 ) -> Result<SelectedCounts> {
     let originals = selected_originals(archive, options)?;
     each_selected(archive, options, loss_report, |archived, original, loss_report| {
         if original.is_copy() && originals.contains(&short_hash(original.place())) {
             loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
-        } else {
-            take(archived, loss_report);
+            return Ok(());
         }
-        Ok(())
+        take(archived, loss_report)
     })
 }
 

@@ -30,15 +30,15 @@ const RULES: &[FieldRule] = &[
     ("conversation.updated_at", FieldOutcome::Approximated, "as the last time that a person was seen"),
 ];
 
-impl Converter for People {
+impl Converter for People<'_> {
     fn add_listed(
         &mut self,
         origin: &Origin,
         list: Stream,
         listed: &ListedContact,
         loss_report: &mut LossReport,
-    ) {
-        Self::add_listed(self, origin, list, listed, loss_report);
+    ) -> Result<()> {
+        Self::add_listed(self, origin, list, listed, loss_report)
     }
 
     fn convert(
@@ -46,7 +46,7 @@ impl Converter for People {
         archived: &ArchivedConversation,
         loss_report: &mut LossReport,
     ) -> Result<Vec<FileItem>> {
-        self.add(RULES, archived, loss_report);
+        self.add(RULES, archived, loss_report)?;
         Ok(Vec::new())
     }
 

@@ -37,7 +37,9 @@ impl FileItem {
 /// Turns conversations into items of one format.
 pub(super) trait Converter {
     /// Takes a person from a vendor's list. All of them come before the first conversation.
-    fn add_listed(&mut self, _: &Origin, _: Stream, _: &ListedContact, _: &mut LossReport) {}
+    fn add_listed(&mut self, _: &Origin, _: Stream, _: &ListedContact, _: &mut LossReport) -> Result<()> {
+        Ok(())
+    }
 
     /// Returns the items of a conversation, and counts what of it does not arrive.
     fn convert(

@@ -45,7 +45,7 @@ pub(super) fn convert_all(
         items.into_iter().try_for_each(&mut write)
     };
     selection.each_listed(archive, |origin, list, listed| {
-        converter.add_listed(origin, list, listed, &mut loss_report);
+        converter.add_listed(origin, list, listed, &mut loss_report)
     })?;
     selection.each(archive, |archived| {
         plan.conversations += 1;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::converter::{Converter, FileItem};
 use crate::hex;
-use crate::person::Identities;
+use crate::person::own_key;
 
 /// Users by id, and channels by source with the time of their first conversation.
 #[derive(Default)]
@@ -130,7 +130,7 @@ impl Slack {
         let source = &archived.origin.source;
         let contact = &archived.conversation.contact;
         let (key, name, email, is_bot) = match role.unwrap_or(Role::Assistant) {
-            Role::User => match Identities::default().key(archived) {
+            Role::User => match own_key(archived) {
                 Some(key) => {
                     let name = contact.name.as_ref().or(contact.email.as_ref()).or(contact.phone.as_ref());
                     (key, name.cloned().unwrap_or_else(|| "Visitor".to_owned()), contact.email.clone(), false)

@@ -7,7 +7,6 @@ use super::converter::Converter;
 use super::{openai, sharegpt, slack, vcon};
 use crate::knowledge::Questions;
 use crate::people::People;
-use crate::person::Identities;
 
 /// A format of another platform, written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +48,11 @@ impl FileTarget {
     }
 
     /// Returns what turns the selected conversations into items.
-    pub(super) fn converter(self, archive: &Archive) -> Result<Box<dyn Converter>> {
+    pub(super) fn converter(self, archive: &Archive) -> Result<Box<dyn Converter + '_>> {
         Ok(match self {
             Self::OpenAi => Box::new(openai::OpenAi),
             Self::ShareGpt => Box::new(sharegpt::ShareGpt),
-            Self::Contacts => Box::new(People::new(Identities::read(archive)?)),
+            Self::Contacts => Box::new(People::of(archive)?),
             Self::Questions => Box::<Questions>::default(),
             Self::Vcon => Box::new(vcon::Vcon),
             Self::Slack => Box::<slack::Slack>::default(),
