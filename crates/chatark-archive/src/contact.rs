@@ -6,6 +6,7 @@ use chatark_core::{Contact, Error, ListedContact, MAPPING_VERSION, Result, Strea
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::row::RowKey;
+use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 
 /// The columns that a person is read from.
@@ -22,14 +23,8 @@ pub(crate) fn write(
     row: RowKey<'_>,
     listed: &ListedContact,
 ) -> Result<()> {
-    static UPSERT: LazyLock<String> = LazyLock::new(|| {
-        let placeholders: Vec<_> = (5..5 + MAPPED.split(", ").count()).map(|at| format!("?{at}")).collect();
-        let values = placeholders.join(", ");
-        format!(
-            "INSERT INTO contact (contact_key, source_key, stream, id, {MAPPED}) VALUES (?1, ?2, ?3, ?4, {values})
-             ON CONFLICT (contact_key) DO UPDATE SET ({MAPPED}) = ({values})"
-        )
-    });
+    static UPSERT: LazyLock<String> =
+        LazyLock::new(|| upsert("contact", "contact_key", "source_key, stream, id", MAPPED));
     let contact = &listed.contact;
     transaction
         .prepare_cached(&UPSERT)

@@ -9,6 +9,7 @@ use chatark_core::{
 use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
 
 use crate::row::RowKey;
+use crate::statement::upsert;
 use crate::values::{count, database, from_json, json, known, timestamp};
 
 /// The columns that a conversation is read from.
@@ -30,14 +31,8 @@ pub(crate) fn write(
     row: RowKey<'_>,
     conversation: &Conversation,
 ) -> Result<()> {
-    static UPSERT: LazyLock<String> = LazyLock::new(|| {
-        let placeholders: Vec<_> = (4..4 + MAPPED.split(", ").count()).map(|at| format!("?{at}")).collect();
-        let values = placeholders.join(", ");
-        format!(
-            "INSERT INTO conversation (conversation_key, source_key, id, {MAPPED}) VALUES (?1, ?2, ?3, {values})
-             ON CONFLICT (conversation_key) DO UPDATE SET ({MAPPED}) = ({values})"
-        )
-    });
+    static UPSERT: LazyLock<String> =
+        LazyLock::new(|| upsert("conversation", "conversation_key", "source_key, id", MAPPED));
     let contact = &conversation.contact;
     transaction
         .prepare_cached(&UPSERT)

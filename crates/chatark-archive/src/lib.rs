@@ -26,6 +26,7 @@ mod raw;
 mod read;
 mod rebuild;
 mod row;
+mod statement;
 mod stats;
 mod status;
 mod sweep;

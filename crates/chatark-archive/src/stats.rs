@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::read::Filter;
+use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 
 /// The columns of a conversation's numbers, in the order in which they are written and read.
@@ -87,16 +88,11 @@ impl EncodedStats {
 
     /// Writes the numbers of a conversation, in the place of those that are there.
     pub(crate) fn write(&self, transaction: &Transaction<'_>, key: i64) -> Result<()> {
-        static REPLACE: LazyLock<String> = LazyLock::new(|| {
-            let values: Vec<_> = (2..2 + WIDTH).map(|at| format!("?{at}")).collect();
-            let values = values.join(", ");
-            format!(
-                "INSERT OR REPLACE INTO conversation_stats (conversation_key, {COLUMNS}) VALUES (?1, {values})"
-            )
-        });
+        static UPSERT: LazyLock<String> =
+            LazyLock::new(|| upsert("conversation_stats", "conversation_key", "", COLUMNS));
         let stats = &self.stats;
         transaction
-            .prepare_cached(&REPLACE)
+            .prepare_cached(&UPSERT)
             .and_then(|mut statement| {
                 statement.execute(params![
                     key,

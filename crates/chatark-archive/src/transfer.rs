@@ -6,6 +6,7 @@ use chatark_core::{ConversationId, Error, ErrorKind, Result, SourceName, Timesta
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::open::Archive;
+use crate::statement::upsert;
 use crate::values::{count, database, timestamp, uncount};
 
 /// An item that was sent to a target, or is about to be.
@@ -58,8 +59,13 @@ impl TransferState {
     }
 }
 
+/// The columns that a transfer is read from.
 const COLUMNS: &str =
     "mark, sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at";
+const KEY: &str = "target, cargo, mark";
+/// The columns that change with the state of a transfer.
+const VALUES: &str =
+    "sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at, checksum";
 
 impl Archive {
     /// Returns the transfer of an idempotency key. A kind is the word for it, such as `history`.
@@ -121,10 +127,7 @@ impl Archive {
     fn write_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
-        let sql = format!(
-            "INSERT OR REPLACE INTO transfer (target, cargo, {COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-        );
+        let sql = upsert("transfer", KEY, "", VALUES);
         for transfer in transfers {
             let origin = transfer.origin.as_ref();
             let mut statement = transaction.prepare_cached(&sql).map_err(failed())?;
@@ -141,6 +144,8 @@ impl Archive {
                 transfer.digest,
                 transfer.error,
                 transfer.changed_at.map(Timestamp::microseconds).unwrap_or_default(),
+                // Of the row as it was.
+                None::<[u8; 32]>,
             ];
             statement.execute(row).map_err(failed())?;
         }

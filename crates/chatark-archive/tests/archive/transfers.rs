@@ -43,6 +43,18 @@ fn a_transfer_is_found_by_each_of_its_keys_within_its_target_and_kind() {
 }
 
 #[test]
+fn a_transfer_keeps_what_its_state_does_not_say() {
+    let mut house = House::new();
+    house.archive.save_transfers("x 1", HISTORY, &[transfer("a", TransferState::Created, None)]).unwrap();
+    let beside = house.beside();
+    beside.execute("UPDATE transfer SET adopted = 1, updated_at = 5", []).unwrap();
+    let done = transfer("a", TransferState::Done, Some("t-1"));
+    house.archive.save_transfers("x 1", HISTORY, std::slice::from_ref(&done)).unwrap();
+    assert_eq!(house.archive.transfer("x 1", HISTORY, "a").unwrap(), Some(done));
+    assert_eq!(house.count("SELECT count(*) FROM transfer WHERE adopted = 1 AND updated_at = 5"), 1);
+}
+
+#[test]
 fn a_transfer_has_one_row_in_all_its_states() {
     let mut house = House::new();
     let archive = &mut house.archive;
