@@ -112,6 +112,15 @@ impl StoredDocument {
     }
 }
 
+/// Returns what a record of a stream is in messages, and the name that distinguishes it from others of its kind.
+pub(crate) fn naming(stream: Option<Stream>, id: &RecordId) -> (&'static str, String) {
+    match (stream.and_then(Stream::document), stream) {
+        (Some(DocumentKind::Conversation), _) => ("conversation", id.to_string()),
+        (Some(DocumentKind::Contact), Some(stream)) => ("contact", format!("{}/{id}", stream.as_str())),
+        _ => ("message", id.to_string()),
+    }
+}
+
 /// Returns the error of work that needs the bytes of a document which are damaged.
 pub(crate) fn damaged(
     operation: &'static str,
@@ -119,15 +128,15 @@ pub(crate) fn damaged(
     id: &RecordId,
     damage: Damage,
 ) -> Error {
-    let (thing, name) = match (stream.and_then(Stream::document), stream) {
-        (Some(DocumentKind::Conversation), _) => ("conversation", id.to_string()),
-        (Some(DocumentKind::Contact), Some(stream)) => ("contact", format!("{}/{id}", stream.as_str())),
-        _ => ("message", id.to_string()),
-    };
-    let message = format!("the archived bytes of a {thing} {}", damage.as_str());
-    Error::new(ErrorKind::Damaged, operation, message)
+    let (thing, name) = naming(stream, id);
+    Error::new(ErrorKind::Damaged, operation, damaged_bytes(thing, damage))
         .with(thing, name)
         .hint("restore the archive from a copy, or pull the source with `--full`")
+}
+
+/// Returns the message that says whose bytes are damaged.
+pub(crate) fn damaged_bytes(thing: &str, damage: Damage) -> String {
+    format!("the archived bytes of a {thing} {}", damage.as_str())
 }
 
 impl Archive {

@@ -3,7 +3,7 @@
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, SourceName, Stream, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use crate::document::{DocumentTable, StoredDocument};
+use crate::document::{self, DocumentTable, StoredDocument};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
@@ -83,6 +83,24 @@ impl Version {
         let RawVersion { stream, parent, id, version, size, .. } = raw;
         let parent = Some(parent).filter(|parent| !parent.is_empty()).map(RecordId::new);
         Checked { stream, id, parent, version, size, is_shown, fault }
+    }
+}
+
+impl Checked {
+    /// Returns the name of the record among all of its kind.
+    pub fn name(&self) -> String {
+        document::naming(self.stream, &self.id).1
+    }
+
+    /// Returns what is wrong with it in a sentence; `None` where that is no damage.
+    pub fn what(&self) -> Option<String> {
+        let (thing, _) = document::naming(self.stream, &self.id);
+        match self.fault? {
+            Fault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
+            Fault::Row => Some(format!("the row of a {thing} cannot be read")),
+            Fault::Outdated => Some(format!("the row of a {thing} is not what its bytes come to")),
+            Fault::EarlierMapping => None,
+        }
     }
 }
 

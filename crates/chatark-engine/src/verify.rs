@@ -69,30 +69,15 @@ impl SourceVerification {
         self.versions += 1;
         self.bytes += checked.size;
         let kind = checked.stream.and_then(Stream::document);
-        let thing = match kind {
-            Some(DocumentKind::Conversation) => "conversation",
-            Some(DocumentKind::Contact) => "contact",
-            None => "message",
-        };
         match kind {
             Some(DocumentKind::Conversation) => self.conversations += u64::from(checked.is_shown),
             Some(DocumentKind::Contact) => self.contacts += u64::from(checked.is_shown),
             None => {}
         }
-        let what = match checked.fault {
-            None => return,
-            Some(Fault::Bytes(damage)) => format!("the archived bytes of a {thing} {}", damage.as_str()),
-            Some(Fault::Row) => format!("the row of a {thing} cannot be read"),
-            Some(Fault::EarlierMapping) => {
-                self.earlier_mapping += 1;
-                return;
-            }
-            Some(Fault::Outdated) => format!("the row of a {thing} is not what its bytes come to"),
-        };
-        let (conversation, contact) = match (kind, checked.stream) {
-            (Some(DocumentKind::Contact), Some(stream)) => {
-                (None, Some(format!("{}/{}", stream.as_str(), checked.id)))
-            }
+        self.earlier_mapping += u64::from(checked.fault == Some(Fault::EarlierMapping));
+        let Some(what) = checked.what() else { return };
+        let (conversation, contact) = match kind {
+            Some(DocumentKind::Contact) => (None, Some(checked.name())),
             _ => (Some(checked.parent.as_ref().unwrap_or(&checked.id).to_string()), None),
         };
         self.find(checked.fault, Finding { conversation, contact, version: checked.version, what });
