@@ -522,6 +522,28 @@ fn a_person_who_gives_an_address_later_stays_one_person() {
     assert_eq!(house.sandbox().contacts("agent-shop").len(), 1);
 }
 
+/// Earlier versions took `001234` for a telephone number, since they counted its leading zeros.
+#[test]
+fn a_person_whom_an_earlier_version_knew_by_a_short_number_is_not_written_again() {
+    let meeting = |id: &str, phone: Option<&str>| {
+        let (phone, name) = (phone.map(str::to_owned), Some("Ann".to_owned()));
+        let contact = Contact { id: Some(format!("user-{id}")), name, phone, ..Contact::default() };
+        Conversation { contact, ..api_conversation(id, "u", 1_790_000_000, 2) }
+    };
+    let house = house(
+        holding(Vendor::ChatbaseV1, vec![meeting("a", Some("00 1234")), meeting("b", None)]),
+        knowing(&[]),
+    );
+    assert_eq!(count(&result_of(&house.expect(0, &run_into(&[])), "contacts"), "written"), 2);
+    let archive = rusqlite::Connection::open(house.path("chatark.db")).unwrap();
+    let renamed = archive.execute("UPDATE transfer SET mark = 'tel:1234' WHERE mark = 'source-1/user-a'", []);
+    assert_eq!(renamed.unwrap(), 1);
+    drop(archive);
+    let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
+    assert_eq!((count(&contacts, "already"), count(&contacts, "written")), (2, 0), "{contacts}");
+    assert_eq!(house.sandbox().contacts("agent-shop").len(), 2);
+}
+
 /// Two people share an id, such as that of a kiosk; a contact with the id alone is neither of them.
 #[test]
 fn people_who_share_an_id_stay_separate() {

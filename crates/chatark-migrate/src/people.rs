@@ -6,7 +6,7 @@ use chatark_archive::Archive;
 use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, NO_FIELD, Person};
 
-use crate::person::Identities;
+use crate::person::{Identities, former_key};
 
 /// Collects people: first those of a vendor's list, then those of conversations.
 #[derive(Debug)]
@@ -78,7 +78,12 @@ impl<'a> People<'a> {
                 person.previous_keys.push(previous.clone());
             }
         }
-        self.people.values_mut().for_each(|person| person.previous_keys.sort());
+        let mut claimed = HashSet::new();
+        for person in self.people.values_mut() {
+            person.previous_keys.sort();
+            // A short number may be that of several people.
+            person.previous_keys.retain(|previous| claimed.insert(previous.clone()));
+        }
         let ids = self.external_ids();
         let people = self.people.into_iter().zip(ids);
         people.map(|((key, person), external_id)| Person { external_id, key, ..person })
@@ -103,6 +108,7 @@ fn update(
     created_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
 ) {
+    person.previous_keys.extend(former_key(contact));
     let last_seen = updated_at.or(created_at);
     let is_newer = last_seen >= person.last_seen;
     person.first_seen = [person.first_seen, created_at].into_iter().flatten().min();

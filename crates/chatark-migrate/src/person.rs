@@ -77,6 +77,14 @@ pub(crate) fn own_key(archived: &ArchivedConversation) -> Option<String> {
     })
 }
 
+/// Returns the key of a number that is too short for one, but not with its leading zeros, which earlier versions counted.
+pub(crate) fn former_key(contact: &Contact) -> Option<String> {
+    const LEAST_DIGITS: usize = 6;
+    let text = contact.phone.as_deref().filter(|_| named(contact).is_none())?;
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    (digits.len() >= LEAST_DIGITS).then(|| format!("tel:{}", digits.trim_start_matches("00")))
+}
+
 fn named(contact: &Contact) -> Option<Identifier> {
     let email = contact.email.as_deref().and_then(Identifier::email);
     email.or_else(|| contact.phone.as_deref().and_then(Identifier::phone))
