@@ -12,8 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Run, Start, SyncMode, WriteOp};
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Clock, Conversation, Mapper, Origin, PageMetadata, Record, RecordId,
-    Settings, SourceName, Stream, Surface, Timestamp,
+    ArchivedConversation, Checkpoint, Clock, Conversation, ConversationStats, Mapper, Origin, PageMetadata,
+    Record, RecordId, Settings, SourceName, Stream, Surface, Timestamp,
 };
 use chatark_formats::{Export, Format, Options};
 use chatark_http::{ArrayFramer, Limits};
@@ -213,6 +213,8 @@ fn writers(criterion: &mut Criterion) {
         of(document.into_conversation().unwrap())
     };
     let conversations: Vec<_> = sample.records.iter().map(conversation).collect();
+    let with_stats = |found: &ArchivedConversation| ConversationStats::of(&found.conversation);
+    let stats: Vec<_> = conversations.iter().map(with_stats).collect();
     group.throughput(Throughput::Bytes(sample.bytes()));
     for (name, format) in [("json", Format::Json), ("jsonl", Format::Jsonl), ("csv", Format::Csv)] {
         let folder = tempfile::tempdir().unwrap();
@@ -220,8 +222,8 @@ fn writers(criterion: &mut Criterion) {
         let mut export = Export::begin(folder.path(), &options).unwrap();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                for conversation in &conversations {
-                    export.write(conversation).unwrap();
+                for (conversation, stats) in conversations.iter().zip(&stats) {
+                    export.write(conversation, stats).unwrap();
                 }
             });
         });

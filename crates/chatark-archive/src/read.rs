@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use chatark_core::{
-    ArchivedConversation, Channel, Conversation, ListedContact, Origin, Result, SourceName, Stream,
-    Timestamp, Window,
+    ArchivedConversation, Channel, Conversation, ConversationStats, ListedContact, Origin, Result,
+    SourceName, Stream, Timestamp, Window,
 };
 
 use crate::contact;
 use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messages};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
+use crate::stats;
 use crate::values::{database, known};
 
 /// Which conversations to read. The default is all of them.
@@ -42,6 +43,25 @@ impl Archive {
         &self,
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
+    ) -> Result<()> {
+        self.each_with_key(filter, |_, archived| take(archived))
+    }
+
+    /// Gives every matching conversation to `take` with its stored numbers, as [`Archive::each`] does.
+    pub fn each_with_stats(
+        &self,
+        filter: &Filter,
+        mut take: impl FnMut(&ArchivedConversation, &ConversationStats) -> Result<()>,
+    ) -> Result<()> {
+        self.each_with_key(filter, |key, archived| {
+            take(archived, &stats::read_of(&self.connection, key, &archived.conversation)?)
+        })
+    }
+
+    fn each_with_key(
+        &self,
+        filter: &Filter,
+        mut take: impl FnMut(i64, &ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let failed = database("read the archive");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
@@ -153,7 +173,7 @@ impl Archive {
         origin: &Arc<Origin>,
         dated: &str,
         filter: &Filter,
-        take: &mut impl FnMut(&ArchivedConversation) -> Result<()>,
+        take: &mut impl FnMut(i64, &ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let failed = database("read the archive");
         let sql = format!(
@@ -166,7 +186,7 @@ impl Archive {
             let key: i64 = row.get(0).map_err(&failed)?;
             let mut conversation = read_conversation(row)?;
             read_messages(&mut messages, key, &mut conversation.messages)?;
-            take(&ArchivedConversation { origin: Arc::clone(origin), conversation })?;
+            take(key, &ArchivedConversation { origin: Arc::clone(origin), conversation })?;
         }
         Ok(())
     }

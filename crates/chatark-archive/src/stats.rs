@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Channel, ConversationStats, Feedback, Quarter, Result, Role, Status, Timestamp, ToolCalls, stats,
+    Channel, Conversation, ConversationStats, Feedback, Quarter, Result, Role, Status, Timestamp, ToolCalls,
+    stats,
 };
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::ledger::SourceKey;
 use crate::open::Archive;
@@ -219,10 +220,50 @@ impl Twins {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
-    let speaker = |at: usize| Ok::<_, rusqlite::Error>(word(at)?.and_then(Role::from_word));
     let created_at = timestamp(row.get(5)?);
-    let updated_at = timestamp(row.get(6)?);
-    let at = |column: usize| OWN + column;
+    let stats = match read_stats(row, OWN, created_at, timestamp(row.get(6)?))? {
+        Ok(stats) => stats,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(Ok(StatsRow {
+        key: row.get(0)?,
+        source: SourceKey(row.get(1)?),
+        channel: word(2)?.and_then(Channel::from_word),
+        status: word(3)?.and_then(Status::from_word),
+        feedback: word(4)?.and_then(Feedback::from_word),
+        created_at,
+        stats,
+        person: row.get(7)?,
+        is_first_contact: row.get::<_, Option<bool>>(8)?.unwrap_or(false),
+        is_in_totals: true,
+    }))
+}
+
+/// Reads the stored numbers of a conversation. Where a damaged archive has none, they are computed.
+pub(crate) fn read_of(
+    connection: &Connection,
+    key: i64,
+    conversation: &Conversation,
+) -> Result<ConversationStats> {
+    static SELECT: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {COLUMNS} FROM conversation_stats WHERE conversation_key = ?1"));
+    let failed = || database("read the statistics");
+    let Conversation { created_at, updated_at, .. } = conversation;
+    let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
+    let found = statement.query_row([key], |row| read_stats(row, 0, *created_at, *updated_at));
+    found.optional().map_err(failed())?.unwrap_or_else(|| Ok(ConversationStats::of(conversation)))
+}
+
+/// Reads numbers from the columns of [`COLUMNS`], the first of which is at `first`.
+fn read_stats(
+    row: &Row<'_>,
+    first: usize,
+    created_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+) -> rusqlite::Result<Result<ConversationStats>> {
+    let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
+    let speaker = |at: usize| Ok::<_, rusqlite::Error>(word(at)?.and_then(Role::from_word));
+    let at = |column: usize| first + column;
     let lists = || -> Result<_> {
         let list = |column: usize| word(at(column)).map_err(database("read the statistics"));
         let tools: Vec<(String, String, u32)> = from_json(list(20)?)?;
@@ -234,7 +275,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
         Ok(lists) => lists,
         Err(error) => return Ok(Err(error)),
     };
-    let stats = ConversationStats {
+    Ok(Ok(ConversationStats {
         messages: row.get(at(0))?,
         user_messages: row.get(at(1))?,
         assistant_messages: row.get(at(2))?,
@@ -258,18 +299,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
         scores,
         tools: tools.into_iter().map(|(name, status, count)| ToolCalls { name, status, count }).collect(),
         quarters: quarters.chunks_exact(2).map(|pair| (Quarter(pair[0]), number(pair[1]))).collect(),
-    };
-    Ok(Ok(StatsRow {
-        key: row.get(0)?,
-        source: SourceKey(row.get(1)?),
-        channel: word(2)?.and_then(Channel::from_word),
-        status: word(3)?.and_then(Status::from_word),
-        feedback: word(4)?.and_then(Feedback::from_word),
-        created_at,
-        stats,
-        person: row.get(7)?,
-        is_first_contact: row.get::<_, Option<bool>>(8)?.unwrap_or(false),
-        is_in_totals: true,
     }))
 }
 

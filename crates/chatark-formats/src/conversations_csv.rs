@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, Channel, ConversationStats, Feedback, Result, Status};
+use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Status};
 
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
@@ -60,7 +60,7 @@ impl ConversationsCsv {
 
 impl FileWriter for ConversationsCsv {
     fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        self.0.write(|row| fill(row, record.conversation))
+        self.0.write(|row| fill(row, record))
     }
 
     fn finish(self: Box<Self>) -> Result<Complete> {
@@ -69,10 +69,9 @@ impl FileWriter for ConversationsCsv {
 }
 
 /// Writes the cells in the order of [`COLUMNS`].
-fn fill(row: &mut Row, archived: &ArchivedConversation) -> io::Result<()> {
-    let ArchivedConversation { origin, conversation } = archived;
+fn fill(row: &mut Row, record: &Record<'_>) -> io::Result<()> {
+    let Record { conversation: ArchivedConversation { origin, conversation }, stats, .. } = record;
     let contact = &conversation.contact;
-    let stats = ConversationStats::of(conversation);
     row.text(origin.source.as_str())?;
     row.text(origin.provider.as_str())?;
     row.text(origin.agent_id.as_str())?;

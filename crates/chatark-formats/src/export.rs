@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, Error, ErrorKind, Result};
+use chatark_core::{ArchivedConversation, ConversationStats, Error, ErrorKind, Result};
 
 use crate::conversations_csv::{self, ConversationsCsv};
 use crate::folder::Folder;
@@ -33,6 +33,8 @@ pub struct Export {
 pub(crate) struct Record<'a> {
     /// The conversation.
     pub(crate) conversation: &'a ArchivedConversation,
+    /// Its numbers.
+    pub(crate) stats: &'a ConversationStats,
     /// The conversation as a compact JSON document; empty if no file needs it.
     pub(crate) document: &'a [u8],
 }
@@ -81,10 +83,10 @@ impl Export {
         })
     }
 
-    /// Adds one conversation to every file.
+    /// Adds one conversation with its numbers to every file.
     ///
     /// After an error the export cannot be continued.
-    pub fn write(&mut self, conversation: &ArchivedConversation) -> Result<()> {
+    pub fn write(&mut self, conversation: &ArchivedConversation, stats: &ConversationStats) -> Result<()> {
         self.refuse_if_broken()?;
         self.broken = true;
         self.document.clear();
@@ -96,7 +98,7 @@ impl Export {
                     .because(error)
             })?;
         }
-        let record = Record { conversation, document: &self.document };
+        let record = Record { conversation, stats, document: &self.document };
         for file in &mut self.files {
             file.write(&record)?;
         }
@@ -216,9 +218,10 @@ mod tests {
             origin: Arc::new(origin),
             conversation: Conversation::empty(ConversationId::new("c")),
         };
-        export.write(&conversation).unwrap();
-        assert_eq!(export.write(&conversation).unwrap_err().message(), "no storage space");
-        assert!(export.write(&conversation).is_err());
+        let stats = ConversationStats::default();
+        export.write(&conversation, &stats).unwrap();
+        assert_eq!(export.write(&conversation, &stats).unwrap_err().message(), "no storage space");
+        assert!(export.write(&conversation, &stats).is_err());
         let error = export.finish(ArchiveState::default()).unwrap_err();
         assert_eq!(error.message(), "an earlier conversation could not be written");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

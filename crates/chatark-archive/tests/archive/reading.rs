@@ -2,8 +2,9 @@
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{
-    Author, AuthorKind, Card, Channel, ChoiceOption, Contact, Conversation, ConversationId, Error, ErrorKind,
-    Feedback, FormField, Message, Part, Rating, Role, SourceName, Status, Timestamp, Window,
+    ArchivedConversation, Author, AuthorKind, Card, Channel, ChoiceOption, Contact, Conversation,
+    ConversationId, ConversationStats, Error, ErrorKind, Feedback, FormField, Message, Part, Rating, Role,
+    SourceName, Status, Timestamp, Window,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -201,9 +202,7 @@ fn dated(id: &str, seconds: Option<i64>) -> Conversation {
 }
 
 fn ids(archive: &Archive, filter: &Filter) -> Vec<String> {
-    let name = |found: chatark_core::ArchivedConversation| {
-        format!("{}/{}", found.origin.source, found.conversation.id)
-    };
+    let name = |found: ArchivedConversation| format!("{}/{}", found.origin.source, found.conversation.id);
     filtered(archive, filter).into_iter().map(name).collect()
 }
 
@@ -281,7 +280,7 @@ fn a_reader_sees_one_state_while_a_writer_commits() {
     house.commit(&mut run, vec![written("b", "old\none"), written("c", "old\none")]);
     let reader = Archive::open_to_read(&house.path).unwrap();
     let mut found = Vec::new();
-    let take = |archived: &chatark_core::ArchivedConversation| {
+    let take = |archived: &ArchivedConversation| {
         if found.is_empty() {
             let later = ["a", "c", "d"].map(|id| written(id, "new\none\ntwo")).into();
             house.commit(&mut run, later);
@@ -308,4 +307,27 @@ fn a_reader_that_fails_in_the_middle_can_read_again() {
     assert_eq!(house.titles(), ["one", "two"]);
     house.commit(&mut run, vec![written("c", "three")]);
     assert_eq!(house.titles(), ["one", "two", "three"]);
+}
+
+#[test]
+fn conversations_come_with_their_stored_numbers() {
+    let mut house = House::new();
+    let mut run = house.run();
+    house.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
+    let read = |house: &House| {
+        let mut found = Vec::new();
+        let take = |archived: &ArchivedConversation, stats: &ConversationStats| {
+            found.push((stats.clone(), ConversationStats::of(&archived.conversation)));
+            Ok(())
+        };
+        house.archive.each_with_stats(&Filter::default(), take).unwrap();
+        found
+    };
+    let found = read(&house);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|(stored, computed)| stored == computed), "{found:?}");
+    house.beside().execute("UPDATE conversation_stats SET user_messages = 7", []).unwrap();
+    assert!(read(&house).iter().all(|(stored, _)| stored.user_messages == 7), "they are not computed again");
+    house.beside().execute("DELETE FROM conversation_stats", []).unwrap();
+    assert_eq!(read(&house), found, "a damaged archive is exported all the same");
 }

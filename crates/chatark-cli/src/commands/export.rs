@@ -119,7 +119,7 @@ fn write(
     options: &Options,
 ) -> Result<Manifest> {
     let mut export = Export::begin(folder, options)?;
-    archive.each(filter, |conversation| export.write(conversation))?;
+    archive.each_with_stats(filter, |conversation, stats| export.write(conversation, stats))?;
     let asked: Result<Vec<_>> = which.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
     export.finish(ArchiveState {
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),

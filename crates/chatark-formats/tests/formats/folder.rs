@@ -5,7 +5,7 @@ use std::fs;
 use chatark_core::ErrorKind;
 use chatark_formats::{Export, Format, Options};
 
-use crate::helpers::{export, export_into, names, options, state, text};
+use crate::helpers::{add, export, export_into, names, options, state, text};
 use crate::samples;
 
 #[test]
@@ -14,7 +14,7 @@ fn an_unfinished_export_leaves_the_folder_as_it_was() {
     let before: Vec<(String, String)> =
         names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
     let mut unfinished = Export::begin(folder.path(), &options(Format::ALL)).unwrap();
-    unfinished.write(&samples::bare()).unwrap();
+    add(&mut unfinished, &samples::bare());
     assert_eq!(names(folder.path()).len(), 6 + 4, "the files in progress lie beside their places");
     drop(unfinished);
     let after: Vec<(String, String)> =
@@ -104,7 +104,7 @@ fn a_folder_in_the_place_of_a_file_is_a_storage_error() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("conversations.json")).unwrap();
     let mut export = Export::begin(root.path(), &options(&[Format::Json])).unwrap();
-    export.write(&samples::bare()).unwrap();
+    add(&mut export, &samples::bare());
     let error = export.finish(state()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.to_string().starts_with("write conversations.json: "), "{error}");

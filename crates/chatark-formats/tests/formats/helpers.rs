@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, SourceName};
+use chatark_core::{ArchivedConversation, ConversationStats, SourceName};
 use chatark_formats::{ArchiveState, Export, Format, Manifest, Options, Selection, SourceState};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,10 +28,14 @@ pub(crate) fn state() -> ArchiveState {
     }
 }
 
+pub(crate) fn add(export: &mut Export, conversation: &ArchivedConversation) {
+    export.write(conversation, &ConversationStats::of(&conversation.conversation)).unwrap();
+}
+
 pub(crate) fn export_into(folder: &Path, options: &Options, stream: &[ArchivedConversation]) -> Manifest {
     let mut export = Export::begin(folder, options).unwrap();
     for conversation in stream {
-        export.write(conversation).unwrap();
+        add(&mut export, conversation);
     }
     export.finish(state()).unwrap()
 }
