@@ -87,6 +87,7 @@ fn a_temporary_fault_costs_nothing() {
             FaultKind::Maintenance,
             FaultKind::CutBody,
             FaultKind::MalformedJson,
+            FaultKind::HtmlUnder200,
             FaultKind::Status { code: 408, body: String::new(), content_type: "text/plain".to_owned() },
             FaultKind::Status { code: 502, body: "<html>".to_owned(), content_type: "text/html".to_owned() },
         ] {
@@ -135,7 +136,7 @@ fn a_permanent_fault_ends_the_run_and_keeps_what_was_fetched() {
         ends(vendor, &FaultKind::ServerError, 5, &["500"]);
         ends(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
         ends(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
-        ends(vendor, &FaultKind::HtmlUnder200, 3, &["web page"]);
+        ends(vendor, &FaultKind::HtmlUnder200, 5, &["web page"]);
         ends(vendor, &FaultKind::KeyExpired, 7, &["401"]);
     }
     ends(Vendor::ChatbaseV2, &FaultKind::KeyExpired, 7, &["The API key has expired", "AUTH_EXPIRED_API_KEY"]);

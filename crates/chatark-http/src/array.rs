@@ -100,7 +100,7 @@ impl ApiClient {
         let hint = match error {
             FrameError::Cut => "completed work is saved: run the same command again",
             FrameError::NotJson => {
-                "the vendor sent a web page or other text: check `base_url`, and whether the service is up"
+                "the vendor sent another text: check `base_url`, and whether the service is up"
             }
             _ => "report this with the request id; the rest of the archive is not affected",
         };

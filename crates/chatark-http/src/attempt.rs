@@ -55,7 +55,7 @@ impl ApiClient {
         }
         let started = Instant::now();
         let response = self.exchange(call, request, started).await?;
-        let now = self.clock.now();
+        let now = headers::vendor_time(&response.headers, self.clock.now());
         let pacing = self.dialect.pacing(&response.headers, now);
         self.rate_limiter.update(pacing, self.policy.longest_wait);
         drop(permit);
@@ -68,7 +68,7 @@ impl ApiClient {
             "answered"
         );
         if response.status.is_success() {
-            let clock_skew_seconds = headers::clock_skew_seconds(&response.headers, now);
+            let clock_skew_seconds = headers::clock_skew_seconds(&response.headers, self.clock.now());
             return Ok(Response::new(self, response.body, request_id, clock_skew_seconds));
         }
         Err(self.failure(call, response, request_id, now).await)

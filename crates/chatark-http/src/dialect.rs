@@ -24,7 +24,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Reads the rate limit from the headers of any response, against the wall clock.
+    /// Reads the rate limit from the headers of any response; `now` is the vendor's time.
     ///
     /// The default knows `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
     fn pacing(&self, headers: &HeaderMap, now: Timestamp) -> Pacing {

@@ -9,6 +9,8 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 const FIRST_INSTANT_SECONDS: f64 = 1e8;
 /// Numbers from here on are milliseconds: as seconds they would be in the year 5138.
 const FIRST_MILLISECONDS: f64 = 1e11;
+/// Clocks that are no further apart than this agree.
+const AGREES_SECONDS: i64 = 2;
 
 /// Returns how long the vendor asks to wait by `Retry-After`, in seconds or as an HTTP date.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -28,6 +30,14 @@ pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp
     }
     let seconds = if number < FIRST_MILLISECONDS { number } else { number / 1_000.0 };
     Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(since_epoch(now)))
+}
+
+/// Returns what time it is for the vendor, by the `Date` header: resets and dates in headers are told by that clock.
+///
+/// The header has whole seconds, so that ours serves where both agree.
+pub(crate) fn vendor_time(headers: &HeaderMap, now: Timestamp) -> Timestamp {
+    let skew = clock_skew_seconds(headers, now).filter(|skew| skew.abs() > AGREES_SECONDS);
+    skew.and_then(|skew| now.shifted(skew)).unwrap_or(now)
 }
 
 /// Returns the seconds by which the vendor's clock is ahead of ours, by the `Date` header.
@@ -89,6 +99,16 @@ mod tests {
         assert_eq!(until_reset(&headers(RESET, "1780000000"), &RESET, now()), Some(Duration::ZERO));
         assert_eq!(until_reset(&headers(RESET, "?"), &RESET, now()), None);
         assert_eq!(until_reset(&HeaderMap::new(), &RESET, now()), None);
+    }
+
+    #[test]
+    fn a_reset_counts_from_the_vendor_s_own_time() {
+        let mut vendor = headers(DATE, &date(1_200));
+        vendor.insert(RESET, (NOW + 1_203).to_string().parse().unwrap());
+        let there = vendor_time(&vendor, now());
+        assert_eq!(until_reset(&vendor, &RESET, there), Some(Duration::from_secs(3)));
+        assert_eq!(vendor_time(&headers(DATE, &date(1)), now()), now());
+        assert_eq!(vendor_time(&HeaderMap::new(), now()), now());
     }
 
     #[test]

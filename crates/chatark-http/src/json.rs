@@ -41,15 +41,10 @@ impl ApiClient {
             let what = match error.inner().classify() {
                 Category::Data => "a field of the response has another type than documented",
                 Category::Eof => "the response is cut off",
-                _ if looks_like_html(body) => "the vendor answered with a web page in place of JSON",
                 _ => "the response is not JSON",
             };
             self.error(call, kind, format!("{what}, at `{path}`"), request_id)
                 .hint("check `base_url`; if it is right, the vendor has changed its API")
         })
     }
-}
-
-fn looks_like_html(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"<")
 }

@@ -23,6 +23,8 @@ pub(crate) struct Response {
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     deadline: Instant,
     bytes_before_deadline: usize,
+    /// Whether the body is known to begin like JSON.
+    is_json: bool,
 }
 
 impl Response {
@@ -33,7 +35,7 @@ impl Response {
         clock_skew_seconds: Option<i64>,
     ) -> Self {
         let deadline = Instant::now() + client.policy.timeout;
-        Self { request_id, clock_skew_seconds, body, deadline, bytes_before_deadline: 0 }
+        Self { request_id, clock_skew_seconds, body, deadline, bytes_before_deadline: 0, is_json: false }
     }
 
     /// Returns the next chunk, decompressed, or `None` at the end.
@@ -43,6 +45,7 @@ impl Response {
             match timeout_at(deadline, self.body.next()).await {
                 Ok(Some(Ok(chunk))) => {
                     self.bytes_before_deadline += chunk.len();
+                    self.refuse_web_page(&chunk, client, call)?;
                     return Ok(Some(chunk));
                 }
                 Ok(None) => return Ok(None),
@@ -75,6 +78,20 @@ impl Response {
         }
         client.notify(&HttpEvent::Received { bytes: bytes.len() });
         Ok(bytes)
+    }
+
+    /// A gateway or a captive portal answers with a web page, and with success: the vendor itself was not reached.
+    fn refuse_web_page(&mut self, chunk: &[u8], client: &ApiClient, call: &Call) -> Result<()> {
+        let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !self.is_json) else {
+            return Ok(());
+        };
+        self.is_json = *first != b'<';
+        if self.is_json {
+            return Ok(());
+        }
+        let message = "a web page came in place of JSON";
+        let error = client.error(call, ErrorKind::Unavailable, message, self.request_id.as_deref());
+        Err(error.hint("check `base_url`, and whether this network or the vendor's service is up; completed work is saved: run the same command again"))
     }
 
     fn stalled(&self, client: &ApiClient, call: &Call) -> Error {

@@ -186,12 +186,15 @@ async fn an_unreachable_vendor_is_a_network_error() {
 }
 
 #[tokio::test]
-async fn a_web_page_under_200_is_malformed_and_not_retried() {
+async fn a_web_page_under_200_is_not_the_vendor_and_is_asked_again() {
     for reader in READERS {
-        for page in [&b"<!doctype html><html></html>"[..], b"\n <html>", b"Service unavailable"] {
-            let error = check_error(whole(page), reader, policy(), ErrorKind::Malformed, 1).await;
+        for page in [&b"<!doctype html><html></html>"[..], b"\n <html>"] {
+            let attempts = policy().attempts as usize;
+            let error = check_error(whole(page), reader, policy(), ErrorKind::Unavailable, attempts).await;
             assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
         }
+        let error = check_error(whole(b"Service unavailable"), reader, policy(), ErrorKind::Malformed, 1).await;
+        assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
     }
 }
 
