@@ -1,4 +1,4 @@
-//! Helpers of the end-to-end tests: a house with a sandbox, a config, and the real binary.
+//! Helpers of the end-to-end tests: an environment with a sandbox, a config, and the real binary.
 //!
 //! The binary runs as a child process with a clean environment, in its own folder, with a time limit.
 
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 /// A sandbox, a folder with a config for its agents, and the binary to run there.
 #[derive(Debug)]
-pub struct House {
+pub struct TestEnvironment {
     /// The folder of the config, the archive and the files.
     pub folder: TempDir,
     /// The sandbox; `None` once it was stopped.
@@ -42,7 +42,7 @@ pub struct Run {
     pub stderr: String,
 }
 
-impl House {
+impl TestEnvironment {
     /// Starts a sandbox of these agents, named `source-1`, `source-2`, ….
     ///
     /// # Panics
@@ -68,9 +68,9 @@ impl House {
         let sandbox = runtime.block_on(Sandbox::start(world)).expect("a sandbox");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let sources: Vec<_> = (1..=agents.len()).map(|at| format!("source-{at}")).collect();
-        let mut house = Self { folder, sandbox: Some(sandbox), runtime, sources };
-        house.write_config(&agents, "");
-        house
+        let mut env = Self { folder, sandbox: Some(sandbox), runtime, sources };
+        env.write_config(&agents, "");
+        env
     }
 
     /// Writes the config, with further lines at its start.
@@ -153,7 +153,7 @@ impl House {
         Running::start(&mut command)
     }
 
-    /// Returns the binary with a clean environment that has only the sandbox's keys, in the folder of the house.
+    /// Returns the binary with a clean environment that has only the sandbox's keys, in the folder of the environment.
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chatark_sandbox::truth::Conversation;
 use chatark_sandbox::{Agent, Dataset, Expected, ExpectedMessage, Generated, Vendor};
-use chatark_tests::{House, KEY, provider};
+use chatark_tests::{KEY, TestEnvironment, provider};
 
 use crate::support::{VENDORS, rfc3339, sample};
 
@@ -135,11 +135,11 @@ fn rows(path: &Path, header: &str) -> Vec<Vec<String>> {
 /// Exports agents and compares every row, in order.
 #[track_caller]
 fn check(agents: &[Agent]) {
-    let house = House::of_world(chatark_sandbox::World::of(agents.to_vec()));
-    house.expect(0, &["export", "--format", "csv"]);
-    let mut conversations = rows(&house.path("export/conversations.csv"), CONVERSATIONS).into_iter();
-    let mut messages = rows(&house.path("export/messages.csv"), MESSAGES).into_iter();
-    for (agent, source) in agents.iter().zip(&house.sources) {
+    let env = TestEnvironment::of_world(chatark_sandbox::World::of(agents.to_vec()));
+    env.expect(0, &["export", "--format", "csv"]);
+    let mut conversations = rows(&env.path("export/conversations.csv"), CONVERSATIONS).into_iter();
+    let mut messages = rows(&env.path("export/messages.csv"), MESSAGES).into_iter();
+    for (agent, source) in agents.iter().zip(&env.sources) {
         let mut expected: Vec<_> = agent.expected().collect();
         expected.sort_by_key(|expected| (expected.created_at, expected.id.clone()));
         for expected in expected {

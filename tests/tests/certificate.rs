@@ -1,7 +1,7 @@
 //! The verdict of a run: what the vendor counts, what arrived, what is archived.
 
 use chatark_sandbox::{Fault, FaultKind, Vendor};
-use chatark_tests::House;
+use chatark_tests::TestEnvironment;
 use serde_json::{Value, json};
 
 use crate::support::{agent, pulled};
@@ -11,21 +11,21 @@ fn conversation(id: &str) -> Value {
 }
 
 /// A vendor with one page of conversations that claims a total.
-fn claiming(ids: &[&str], total: u64) -> House {
+fn claiming(ids: &[&str], total: u64) -> TestEnvironment {
     let agent = agent(Vendor::ChatbaseV2, 1);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     let data: Vec<_> = ids.iter().map(|id| conversation(id)).collect();
     let page = json!({ "data": data, "pagination": { "cursor": null, "hasMore": false, "total": total } });
     let kind =
         FaultKind::Status { code: 200, body: page.to_string(), content_type: "application/json".to_owned() };
-    house.sandbox().add_fault(&agent.id, Fault::from(0, kind));
-    house
+    env.sandbox().add_fault(&agent.id, Fault::from(0, kind));
+    env
 }
 
 #[test]
 fn fewer_than_the_vendor_counts_is_short() {
-    let house = claiming(&["a", "b"], 5);
-    let mut command = house.command();
+    let env = claiming(&["a", "b"], 5);
+    let mut command = env.command();
     command.args(["pull", "--json"]).env("CLICOLOR_FORCE", "1");
     let run = chatark_tests::Running::start(&mut command).finish();
     assert_eq!(run.code, Some(3), "{run:#?}");
@@ -35,17 +35,17 @@ fn fewer_than_the_vendor_counts_is_short() {
         "the line with the numbers is red: {line:?}"
     );
     assert_eq!(pulled(&run)["verdict"], "short");
-    let status = house.expect(0, &["status"]).stdout;
+    let status = env.expect(0, &["status"]).stdout;
     assert!(status.contains("short (2 of 5)"), "{status}");
     // What arrived is archived anyway.
-    assert_eq!(house.expect(0, &["status", "--json"]).json()["sources"][0]["conversations"], 2);
+    assert_eq!(env.expect(0, &["status", "--json"]).json()["sources"][0]["conversations"], 2);
 }
 
 #[test]
 fn the_archive_keeps_every_number_of_the_proof() {
-    let house = claiming(&["a", "b", "a"], 2);
-    house.expect(0, &["pull"]);
-    let status = house.expect(0, &["status", "--json"]).json();
+    let env = claiming(&["a", "b", "a"], 2);
+    env.expect(0, &["pull"]);
+    let status = env.expect(0, &["status", "--json"]).json();
     let proof = &status["sources"][0]["last_pull"];
     for (name, number) in [
         ("total_first", 2),
@@ -67,28 +67,28 @@ fn the_archive_keeps_every_number_of_the_proof() {
 #[test]
 fn a_growing_total_is_distinguished_from_a_missed_one() {
     let agent = agent(Vendor::ChatbaseV2, 100);
-    let house = House::of(vec![agent.clone()]);
-    house.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
-    house.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
-    let run = house.expect(0, &["pull", "--json"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
+    env.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
+    let run = env.expect(0, &["pull", "--json"]);
     let proof = pulled(&run);
     assert_eq!((&proof["verdict"], &proof["seen"]), (&json!("grew-during-run"), &json!(100)));
     assert_eq!((&proof["total_first"], &proof["total_last"]), (&json!(100), &json!(104)));
     assert_eq!((&proof["pages"], &proof["empty_pages"]), (&json!(6), &json!(1)));
-    house.expect(0, &["pull"]);
-    let status = house.expect(0, &["status", "--json"]).json();
+    env.expect(0, &["pull"]);
+    let status = env.expect(0, &["status", "--json"]).json();
     assert_eq!(status["sources"][0]["last_pull"]["archived"], 104);
 }
 
 #[test]
 fn without_a_count_the_verdict_is_unprovable() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
-        let house = House::of(vec![agent(vendor, 30)]);
-        let run = house.expect(0, &["pull", "--json"]);
+        let env = TestEnvironment::of(vec![agent(vendor, 30)]);
+        let run = env.expect(0, &["pull", "--json"]);
         assert_eq!(
             (&pulled(&run)["verdict"], &pulled(&run)["total_last"]),
             (&json!("unprovable"), &Value::Null)
         );
-        assert!(house.expect(0, &["status"]).stdout.contains("unprovable"));
+        assert!(env.expect(0, &["status"]).stdout.contains("unprovable"));
     }
 }

@@ -6,20 +6,20 @@ use std::io::Read;
 use std::process::Stdio;
 
 use chatark_sandbox::{Fault, FaultKind, Vendor, World};
-use chatark_tests::{House, Running, repository};
+use chatark_tests::{Running, TestEnvironment, repository};
 use serde_json::{Value, json};
 
 use crate::support::{VENDORS, agent, sample};
 
 #[test]
 fn all_mistakes_of_a_config_are_listed_with_line_and_key_and_without_secrets() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     let text = "archive = \"a.db\"\n\n[[source]]\nname = \"shop\"\nprovider = \"chatbase-v2\"\nagentid = \"x\"\n\
                 agent_id = \"x\"\napi_key = \"sk-very-secret\"\n\n[[source]]\nname = \"shop\"\nprovider = \"chatbase-v1\"\n\
                 agent_id = \"y\"\napi_key = { env = \"KEY\" }\n";
-    fs::write(house.path("config.toml"), text).unwrap();
+    fs::write(env.path("config.toml"), text).unwrap();
     for arguments in [&["pull"][..], &["check"], &["export", "--offline"], &["status"], &["pull", "--json"]] {
-        let run = house.expect(2, arguments);
+        let run = env.expect(2, arguments);
         for place in [
             "config.toml:6: `source[1].agentid` is not a known key; did you mean `agent_id`?",
             "config.toml:8: `source[1].api_key` must not be written into the file",
@@ -41,11 +41,11 @@ fn all_mistakes_of_a_config_are_listed_with_line_and_key_and_without_secrets() {
 
 #[test]
 fn a_key_pasted_without_quotes_is_not_shown() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     let text = "[[source]]\nname = \"shop\"\nprovider = \"chatbase-v2\"\nagent_id = \"x\"\napi_key = sk-very-secret\n";
-    fs::write(house.path("config.toml"), text).unwrap();
+    fs::write(env.path("config.toml"), text).unwrap();
     for arguments in [&["pull"][..], &["pull", "-vv"], &["pull", "--json"]] {
-        let run = house.expect(2, arguments);
+        let run = env.expect(2, arguments);
         assert!(run.stderr.contains("config.toml:5: `api_key`"), "{}", run.stderr);
         assert!(!(run.stdout + &run.stderr).contains("secret"));
     }
@@ -53,8 +53,8 @@ fn a_key_pasted_without_quotes_is_not_shown() {
 
 #[test]
 fn every_missing_key_is_named() {
-    let house = House::sample();
-    let mut child = house.command();
+    let env = TestEnvironment::sample();
+    let mut child = env.command();
     child.arg("check").env_remove("KEY_SANDBOX_CHATBASE_KEY").env("KEY_SANDBOX_CONVOCORE_KEY", "");
     let run = Running::start(&mut child).finish();
     assert_eq!(run.code, Some(2), "{run:#?}");
@@ -63,86 +63,86 @@ fn every_missing_key_is_named() {
     }
     assert_eq!(run.stderr.matches("`KEY_SANDBOX_CHATBASE_KEY` is not set").count(), 2, "{}", run.stderr);
     assert!(run.stderr.contains("`KEY_SANDBOX_CONVOCORE_KEY` is empty"), "{}", run.stderr);
-    assert_eq!(house.sandbox().requests(), []);
+    assert_eq!(env.sandbox().requests(), []);
 }
 
 #[test]
 fn all_unknown_source_names_are_reported() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     for command in ["check", "pull", "export", "rebuild"] {
-        let run = house.expect(2, &[command, "source-1", "shpo", "viice"]);
+        let run = env.expect(2, &[command, "source-1", "shpo", "viice"]);
         assert!(run.stderr.contains("`shpo`, `viice`"), "{}", run.stderr);
         assert!(run.stderr.contains("source-1, source-2, source-3"), "{}", run.stderr);
     }
-    assert_eq!(house.sandbox().requests(), []);
+    assert_eq!(env.sandbox().requests(), []);
 }
 
 #[test]
 fn a_config_is_found_in_its_default_places() {
-    let house = House::sample();
-    let config = fs::read_to_string(house.path("config.toml")).unwrap();
-    fs::remove_file(house.path("config.toml")).unwrap();
-    let run = house.expect(2, &["status"]);
+    let env = TestEnvironment::sample();
+    let config = fs::read_to_string(env.path("config.toml")).unwrap();
+    fs::remove_file(env.path("config.toml")).unwrap();
+    let run = env.expect(2, &["status"]);
     assert!(run.stderr.contains("`config.toml`") && run.stderr.contains("chatark init"), "{}", run.stderr);
-    let run = house.expect(2, &["--config", "no/such.toml", "status"]);
+    let run = env.expect(2, &["--config", "no/such.toml", "status"]);
     assert!(run.stderr.contains("no/such.toml"), "{}", run.stderr);
 
-    fs::create_dir_all(house.path(".config/chatark")).unwrap();
-    fs::write(house.path(".config/chatark/config.toml"), &config).unwrap();
-    house.expect(0, &["check"]);
-    fs::create_dir(house.path("elsewhere")).unwrap();
-    fs::write(house.path("elsewhere/mine.toml"), &config).unwrap();
-    let mut child = house.command();
+    fs::create_dir_all(env.path(".config/chatark")).unwrap();
+    fs::write(env.path(".config/chatark/config.toml"), &config).unwrap();
+    env.expect(0, &["check"]);
+    fs::create_dir(env.path("elsewhere")).unwrap();
+    fs::write(env.path("elsewhere/mine.toml"), &config).unwrap();
+    let mut child = env.command();
     child.arg("pull").env("CHATARK_CONFIG", "elsewhere/mine.toml");
     assert_eq!(Running::start(&mut child).finish().code, Some(0));
-    assert!(house.path("elsewhere/chatark.db").exists(), "paths are relative to the config");
-    assert!(!house.path("chatark.db").exists() && !house.path(".config/chatark/chatark.db").exists());
+    assert!(env.path("elsewhere/chatark.db").exists(), "paths are relative to the config");
+    assert!(!env.path("chatark.db").exists() && !env.path(".config/chatark/chatark.db").exists());
 }
 
 #[test]
 fn a_key_can_come_from_a_file_or_a_command() {
-    let house = House::of(vec![agent(Vendor::ChatbaseV2, 3)]);
-    let config = fs::read_to_string(house.path("config.toml")).unwrap();
+    let env = TestEnvironment::of(vec![agent(Vendor::ChatbaseV2, 3)]);
+    let config = fs::read_to_string(env.path("config.toml")).unwrap();
     let form = "{ env = \"KEY_TEST_KEY\" }";
     assert!(config.contains(form));
-    fs::write(house.path("key"), "test-key\n").unwrap();
+    fs::write(env.path("key"), "test-key\n").unwrap();
     for other in ["{ file = \"key\" }", "{ command = [\"echo\", \"test-key\"] }"] {
-        fs::write(house.path("config.toml"), config.replace(form, other)).unwrap();
-        let run = house.expect(0, &["check"]);
+        fs::write(env.path("config.toml"), config.replace(form, other)).unwrap();
+        let run = env.expect(0, &["check"]);
         let is_open = other.contains("file");
         assert_eq!(run.stderr.contains("other users can read the key"), is_open, "{other}: {}", run.stderr);
     }
     let broken = config.replace(form, "{ command = [\"sh\", \"-c\", \"echo secret-word; exit 3\"] }");
-    fs::write(house.path("config.toml"), broken).unwrap();
-    let run = house.expect(2, &["check"]);
+    fs::write(env.path("config.toml"), broken).unwrap();
+    let run = env.expect(2, &["check"]);
     assert!(run.stderr.contains("`sh` failed") && !run.stderr.contains("secret-word"), "{}", run.stderr);
 }
 
 #[test]
 fn plain_http_to_another_machine_is_refused() {
-    let house = House::of(vec![agent(Vendor::ChatbaseV2, 3)]);
-    let config = fs::read_to_string(house.path("config.toml")).unwrap();
+    let env = TestEnvironment::of(vec![agent(Vendor::ChatbaseV2, 3)]);
+    let config = fs::read_to_string(env.path("config.toml")).unwrap();
     let other = config.replace("http://127.0.0.1", "http://chat.example.com");
-    fs::write(house.path("config.toml"), other).unwrap();
-    let run = house.expect(2, &["pull"]);
+    fs::write(env.path("config.toml"), other).unwrap();
+    let run = env.expect(2, &["pull"]);
     assert!(run.stderr.contains("https"), "{}", run.stderr);
 }
 
 #[test]
 fn check_reports_what_works_and_what_does_not() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
-    let run = house.expect(0, &["check"]);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    let run = env.expect(0, &["check"]);
     for words in ["source-1: Chatbase API v1", "agent \"Shop\"", "agent \"Voice\"", "will be created"] {
         assert!(run.stdout.contains(words), "`{words}` is not in {}", run.stdout);
     }
     assert!(!(run.stdout.clone() + &run.stderr).contains("sandbox-agent-secret"), "{run:#?}");
-    assert!(!house.path("chatark.db").exists(), "a check creates nothing");
-    assert_eq!(house.sandbox().requests().len(), 3, "one request per source");
-    assert_eq!(house.sandbox().export_count(World::CONVOCORE_AGENT), 0, "no metered request");
-    assert_eq!(house.sandbox().export_count(World::CHATBASE_V2_AGENT), 0);
+    assert!(!env.path("chatark.db").exists(), "a check creates nothing");
+    assert_eq!(env.sandbox().requests().len(), 3, "one request per source");
+    assert_eq!(env.sandbox().export_count(World::CONVOCORE_AGENT), 0, "no metered request");
+    assert_eq!(env.sandbox().export_count(World::CHATBASE_V2_AGENT), 0);
 
-    let result = house.expect(0, &["check", "--json"]).json();
+    let result = env.expect(0, &["check", "--json"]).json();
     let of = |result: &Value, name: &str| -> Vec<Value> {
         result["sources"].as_array().unwrap().iter().map(|source| source[name].clone()).collect()
     };
@@ -152,16 +152,16 @@ fn check_reports_what_works_and_what_does_not() {
     assert_eq!(result["exit_code"], 0);
     assert!(result["free_bytes"].as_u64().unwrap() > 0);
 
-    let mut child = house.command();
+    let mut child = env.command();
     child.args(["check", "--json"]).env("KEY_SANDBOX_CONVOCORE_KEY", "wrong");
     let run = Running::start(&mut child).finish();
     assert_eq!(run.code, Some(3), "{run:#?}");
     assert_eq!(of(&run.json(), "ok"), [true, true, false]);
     assert!(run.json()["sources"][2]["hint"].is_string());
-    let mut child = house.command();
+    let mut child = env.command();
     child.args(["check"]).env("KEY_SANDBOX_CONVOCORE_KEY", "wrong").env("KEY_SANDBOX_CHATBASE_KEY", "wrong");
     assert_eq!(Running::start(&mut child).finish().code, Some(4));
-    assert_eq!(house.sandbox().export_count(World::CONVOCORE_AGENT), 0);
+    assert_eq!(env.sandbox().export_count(World::CONVOCORE_AGENT), 0);
 }
 
 #[test]
@@ -170,80 +170,80 @@ fn every_result_is_one_json_document_and_nothing_else() {
     let expected: Vec<usize> = agents.iter().map(|agent| agent.expected().count()).collect();
     let messages: Vec<usize> =
         agents.iter().map(|agent| agent.expected().map(|expected| expected.messages.len()).sum()).collect();
-    let house = House::of_world(World::of(agents));
+    let env = TestEnvironment::of_world(World::of(agents));
     let numbers = |sources: &Value, name: &str| -> Vec<usize> {
         let sources = sources.as_array().unwrap().iter();
         sources.map(|source| usize::try_from(source[name].as_u64().unwrap()).unwrap()).collect()
     };
-    let pull = house.expect(0, &["pull", "--json"]).json();
+    let pull = env.expect(0, &["pull", "--json"]).json();
     assert_eq!((numbers(&pull["sources"], "added"), &pull["exit_code"]), (expected.clone(), &json!(0)));
-    let export = house.expect(0, &["export", "--full", "--json"]).json();
+    let export = env.expect(0, &["export", "--full", "--json"]).json();
     assert_eq!(numbers(&export["pull"]["sources"], "unchanged"), expected);
     assert_eq!(export["manifest"]["conversations"], expected.iter().sum::<usize>());
     assert_eq!(numbers(&export["manifest"]["sources"], "messages"), messages);
     let written: Value =
-        serde_json::from_slice(&fs::read(house.path("export/manifest.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(env.path("export/manifest.json")).unwrap()).unwrap();
     assert_eq!(export["manifest"], written);
-    let status = house.expect(0, &["status", "--json"]).json();
+    let status = env.expect(0, &["status", "--json"]).json();
     assert_eq!(numbers(&status["sources"], "conversations"), expected);
     assert_eq!(numbers(&status["sources"], "messages"), messages);
     assert_eq!((&status["not_pulled"], &status["sources"][1]["unfinished"]), (&json!([]), &json!([])));
     assert_eq!(status["sources"][1]["last_pull"]["verdict"], "complete");
-    let rebuild = house.expect(0, &["rebuild", "--json"]).json();
+    let rebuild = env.expect(0, &["rebuild", "--json"]).json();
     assert_eq!(numbers(&rebuild["sources"], "unchanged"), expected);
-    let demo = house.expect(0, &["demo", "--json"]).json();
+    let demo = env.expect(0, &["demo", "--json"]).json();
     assert_eq!(demo["manifest"]["conversations"], expected.iter().sum::<usize>());
-    assert_eq!(house.expect(0, &["init", "new.toml", "--json"]).json(), json!({ "config": "new.toml" }));
-    house.expect(2, &["pull", "nothing", "--json"]).json();
-    fs::remove_file(house.path("config.toml")).unwrap();
-    assert_eq!(house.expect(2, &["status", "--json"]).json()["error"]["exit_code"], 2);
+    assert_eq!(env.expect(0, &["init", "new.toml", "--json"]).json(), json!({ "config": "new.toml" }));
+    env.expect(2, &["pull", "nothing", "--json"]).json();
+    fs::remove_file(env.path("config.toml")).unwrap();
+    assert_eq!(env.expect(2, &["status", "--json"]).json()["error"]["exit_code"], 2);
 }
 
 #[test]
 fn status_before_the_first_pull_says_what_to_do() {
-    let house = House::sample();
-    let run = house.expect(2, &["status"]);
+    let env = TestEnvironment::sample();
+    let run = env.expect(2, &["status"]);
     assert!(
         run.stderr.contains("there is none yet") && run.stderr.contains("chatark pull"),
         "{}",
         run.stderr
     );
-    house.expect(0, &["pull", "source-2"]);
-    let status = house.expect(0, &["status", "--json"]).json();
+    env.expect(0, &["pull", "source-2"]);
+    let status = env.expect(0, &["status", "--json"]).json();
     assert_eq!(status["not_pulled"], json!(["source-1", "source-3"]));
-    assert!(house.expect(0, &["status"]).stdout.contains("never"));
+    assert!(env.expect(0, &["status"]).stdout.contains("never"));
 }
 
 #[test]
 fn quiet_hides_everything_but_errors() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     for arguments in
         [&["pull", "--quiet"][..], &["export", "--quiet"], &["rebuild", "-q"], &["init", "a.toml", "-q"]]
     {
-        let run = house.expect(0, arguments);
+        let run = env.expect(0, arguments);
         assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "{arguments:?}");
     }
-    house.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
-    let run = house.expect(7, &["pull", "source-2", "--quiet"]);
+    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
+    let run = env.expect(7, &["pull", "source-2", "--quiet"]);
     assert!(run.stderr.starts_with("error: ") && run.stdout.is_empty(), "{run:#?}");
 }
 
 #[test]
 fn output_is_not_coloured_without_a_terminal() {
-    let house = House::sample();
-    house.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
+    let env = TestEnvironment::sample();
+    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
     for arguments in
         [&["export"][..], &["check"], &["status"], &["--help"], &["pull", "-v"], &["demo"], &["nonsense"]]
     {
-        let run = house.run(arguments);
+        let run = env.run(arguments);
         assert!(!(run.stdout + &run.stderr).contains('\u{1b}'), "{arguments:?}");
     }
 }
 
 #[test]
 fn logs_contain_neither_keys_nor_message_text() {
-    let house = House::sample();
-    let run = house.expect(0, &["export", "-vv"]);
+    let env = TestEnvironment::sample();
+    let run = env.expect(0, &["export", "-vv"]);
     assert!(run.stderr.contains("answered"), "{}", run.stderr);
     for secret in ["sandbox-chatbase-key", "sandbox-convocore-key", "1042", "ada@example.com", "+15550100"] {
         assert!(!run.stderr.contains(secret), "`{secret}` is in the log");
@@ -253,8 +253,8 @@ fn logs_contain_neither_keys_nor_message_text() {
 /// The reader of the output closes it early, such as `head`.
 #[test]
 fn a_closed_pipe_is_not_an_error() {
-    let house = House::sample();
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::sample();
+    env.expect(0, &["pull"]);
     for arguments in [
         &["status"][..],
         &["status", "--json"],
@@ -266,7 +266,7 @@ fn a_closed_pipe_is_not_an_error() {
         &["--help"],
         &["--version"],
     ] {
-        let mut command = house.command();
+        let mut command = env.command();
         let mut child = command
             .args(arguments)
             .stdin(Stdio::null())
@@ -285,38 +285,38 @@ fn a_closed_pipe_is_not_an_error() {
 
 #[test]
 fn init_writes_a_config_that_only_needs_keys() {
-    let house = House::sample();
-    fs::remove_file(house.path("config.toml")).unwrap();
-    let run = house.expect(0, &["init"]);
+    let env = TestEnvironment::sample();
+    fs::remove_file(env.path("config.toml")).unwrap();
+    let run = env.expect(0, &["init"]);
     assert!(run.stderr.contains("config.toml"), "{}", run.stderr);
-    let written = fs::read_to_string(house.path("config.toml")).unwrap();
+    let written = fs::read_to_string(env.path("config.toml")).unwrap();
     assert_eq!(written, fs::read_to_string(repository().join("config.example.toml")).unwrap());
-    let run = house.expect(2, &["check"]);
+    let run = env.expect(2, &["check"]);
     assert!(run.stderr.contains("`CHATBASE_API_KEY` is not set"), "{}", run.stderr);
     assert!(run.stderr.contains("`CONVOCORE_API_KEY` is not set"), "{}", run.stderr);
     assert!(!run.stderr.contains("mistake"), "{}", run.stderr);
-    let run = house.expect(2, &["init"]);
+    let run = env.expect(2, &["init"]);
     assert!(run.stderr.contains("left as it is"), "{}", run.stderr);
-    assert_eq!(fs::read_to_string(house.path("config.toml")).unwrap(), written);
-    house.expect(2, &["init", "no/such/folder/config.toml"]);
+    assert_eq!(fs::read_to_string(env.path("config.toml")).unwrap(), written);
+    env.expect(2, &["init", "no/such/folder/config.toml"]);
 }
 
 #[test]
 fn completions_exist_for_the_usual_shells() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     for (shell, word) in
         [("bash", "_chatark()"), ("zsh", "#compdef chatark"), ("fish", "complete -c chatark")]
     {
-        let run = house.expect(0, &["completions", shell]);
+        let run = env.expect(0, &["completions", shell]);
         assert!(run.stdout.contains(word) && run.stdout.contains("offline"), "{shell}");
     }
-    house.expect(2, &["completions", "abacus"]);
+    env.expect(2, &["completions", "abacus"]);
 }
 
 #[test]
 fn help_lists_the_exit_codes() {
-    let house = House::sample();
-    let help = house.expect(0, &["--help"]).stdout;
+    let env = TestEnvironment::sample();
+    let help = env.expect(0, &["--help"]).stdout;
     let (_, codes) = help.split_once("Exit codes:").unwrap();
     let numbers: Vec<u8> = codes
         .split(|letter: char| !letter.is_ascii_digit())
@@ -338,65 +338,65 @@ fn help_lists_the_exit_codes() {
         "completions",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {help}");
-        house.expect(0, &[command, "--help"]);
+        env.expect(0, &[command, "--help"]);
     }
-    house.expect(0, &["--version"]);
-    house.expect(2, &[] as &[&str]);
-    house.expect(2, &["nonsense"]);
-    house.expect(2, &["pull", "--nonsense"]);
+    env.expect(0, &["--version"]);
+    env.expect(2, &[] as &[&str]);
+    env.expect(2, &["nonsense"]);
+    env.expect(2, &["pull", "--nonsense"]);
 }
 
 #[test]
 fn formats_and_options_come_from_the_command_or_the_config() {
     let agent = agent(Vendor::ChatbaseV2, 3);
-    let mut house = House::of(vec![agent.clone()]);
+    let mut env = TestEnvironment::of(vec![agent.clone()]);
     let names = |folder: &str| {
-        let mut names: Vec<_> = fs::read_dir(house.path(folder))
+        let mut names: Vec<_> = fs::read_dir(env.path(folder))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         names
     };
-    house.expect(0, &["export", "--format", "csv", "--csv-bom", "--output", "one"]);
+    env.expect(0, &["export", "--format", "csv", "--csv-bom", "--output", "one"]);
     assert_eq!(names("one"), ["conversations.csv", "datapackage.json", "manifest.json", "messages.csv"]);
-    assert!(fs::read(house.path("one/messages.csv")).unwrap().starts_with(b"\xEF\xBB\xBFsource,"));
-    house.expect(0, &["export", "--format", "json,jsonl", "--output", "two/deep"]);
+    assert!(fs::read(env.path("one/messages.csv")).unwrap().starts_with(b"\xEF\xBB\xBFsource,"));
+    env.expect(0, &["export", "--format", "json,jsonl", "--output", "two/deep"]);
     assert_eq!(names("two/deep"), ["conversations.json", "conversations.jsonl", "manifest.json"]);
-    house.expect(2, &["export", "--format", "xml"]);
-    house.write_config(&[agent], "[output]\ndir = \"three\"\nformats = [\"jsonl\"]");
-    house.expect(0, &["export"]);
-    assert!(house.path("three/conversations.jsonl").exists() && !house.path("three/messages.csv").exists());
+    env.expect(2, &["export", "--format", "xml"]);
+    env.write_config(&[agent], "[output]\ndir = \"three\"\nformats = [\"jsonl\"]");
+    env.expect(0, &["export"]);
+    assert!(env.path("three/conversations.jsonl").exists() && !env.path("three/messages.csv").exists());
 }
 
 #[test]
 fn only_the_named_sources_are_pulled_and_exported() {
-    let house = House::sample();
-    house.expect(0, &["pull", "source-1"]);
-    house.expect(0, &["export", "source-3", "source-2"]);
-    let text = fs::read_to_string(house.path("export/conversations.jsonl")).unwrap();
+    let env = TestEnvironment::sample();
+    env.expect(0, &["pull", "source-1"]);
+    env.expect(0, &["export", "source-3", "source-2"]);
+    let text = fs::read_to_string(env.path("export/conversations.jsonl")).unwrap();
     let sources: BTreeSet<_> = text
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["source"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(sources, ["source-2".to_owned(), "source-3".to_owned()].into());
     let manifest: Value =
-        serde_json::from_slice(&fs::read(house.path("export/manifest.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(env.path("export/manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["selection"]["sources"], json!(["source-3", "source-2"]));
     let named: Vec<_> = manifest["sources"].as_array().unwrap().iter().map(|one| &one["source"]).collect();
     assert_eq!(named, ["source-2", "source-3"]);
-    let asked = house.sandbox().request_count(World::CHATBASE_V1_AGENT);
-    house.expect(0, &["export", "source-2"]);
-    assert_eq!(house.sandbox().request_count(World::CHATBASE_V1_AGENT), asked);
+    let asked = env.sandbox().request_count(World::CHATBASE_V1_AGENT);
+    env.expect(0, &["export", "source-2"]);
+    assert_eq!(env.sandbox().request_count(World::CHATBASE_V1_AGENT), asked);
 }
 
 #[test]
 fn csv_safe_disarms_formulas_of_customers() {
-    let house = House::sample();
-    house.expect(0, &["export", "--format", "csv", "--csv-safe"]);
+    let env = TestEnvironment::sample();
+    env.expect(0, &["export", "--format", "csv", "--csv-safe"]);
     let mut guarded = 0;
     for name in ["conversations.csv", "messages.csv"] {
-        let mut reader = csv::Reader::from_path(house.path("export").join(name)).unwrap();
+        let mut reader = csv::Reader::from_path(env.path("export").join(name)).unwrap();
         for row in reader.records() {
             for cell in &row.unwrap() {
                 assert!(!cell.starts_with(['=', '@', '\t', '\r']), "{name}: {cell}");

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, LeadsShape, Person, Vendor};
-use chatark_tests::{House, KEY};
+use chatark_tests::{KEY, TestEnvironment};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::support::{number, pulled, sample};
 
-/// Starts a house with an agent of Chatbase v1 with `contacts = true`, and other agents.
-fn house(agent: Agent, others: Vec<Agent>) -> House {
-    let house = House::of([vec![agent], others].concat());
-    let path = house.path("config.toml");
+/// Starts an environment with an agent of Chatbase v1 with `contacts = true`, and other agents.
+fn env(agent: Agent, others: Vec<Agent>) -> TestEnvironment {
+    let env = TestEnvironment::of([vec![agent], others].concat());
+    let path = env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     let line = "provider = \"chatbase-v1\"\n";
     fs::write(&path, config.replacen(line, &format!("{line}contacts = true\n"), 1)).unwrap();
-    house
+    env
 }
 
 /// A person in a list: the list, the id, the external id, name, e-mail, phone and company.
@@ -37,8 +37,8 @@ fn truth(agent: &Agent) -> BTreeSet<Entry> {
     agent.leads.iter().map(lead).chain(agent.contacts.iter().map(contact)).collect()
 }
 
-fn archived(house: &House) -> BTreeSet<Entry> {
-    let path = house.path("chatark.db");
+fn archived(env: &TestEnvironment) -> BTreeSet<Entry> {
+    let path = env.path("chatark.db");
     let archive = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql =
         "SELECT list, id, external_id, name, email, phone, company FROM listed_contact WHERE is_latest = 1";
@@ -73,55 +73,55 @@ fn crowd(contacts: usize, leads: usize) -> Agent {
 fn both_lists_are_archived_once_in_either_shape() {
     for leads_shape in [LeadsShape::Documented, LeadsShape::Seen] {
         let agent = Agent { leads_shape, ..sample(Vendor::ChatbaseV1) };
-        let house = house(agent.clone(), Vec::new());
-        let first = pulled(&house.expect(0, &["pull", "--json"]));
+        let env = env(agent.clone(), Vec::new());
+        let first = pulled(&env.expect(0, &["pull", "--json"]));
         let expect = truth(&agent);
         assert_eq!(expect.len(), 9, "five leads and four contacts");
-        assert_eq!(archived(&house), expect);
+        assert_eq!(archived(&env), expect);
         assert_eq!((&first["contacts"], &first["contacts_added"]), (&9.into(), &9.into()));
-        let second = pulled(&house.expect(0, &["pull", "--json"]));
+        let second = pulled(&env.expect(0, &["pull", "--json"]));
         assert_eq!(
             (&second["contacts"], &second["contacts_added"], &second["contacts_changed"]),
             (&9.into(), &0.into(), &0.into())
         );
-        assert_eq!(number(&house, "SELECT count(*) FROM listed_contact"), 9);
-        house.expect(0, &["verify"]);
-        assert_eq!(house.expect(0, &["status", "--json"]).json()["sources"][0]["contacts"], 9);
+        assert_eq!(number(&env, "SELECT count(*) FROM listed_contact"), 9);
+        env.expect(0, &["verify"]);
+        assert_eq!(env.expect(0, &["status", "--json"]).json()["sources"][0]["contacts"], 9);
     }
 }
 
 #[test]
 fn long_lists_are_read_to_their_end() {
     let agent = crowd(1_234, 321);
-    let house = house(agent.clone(), Vec::new());
-    let found = pulled(&house.expect(0, &["pull", "--json"]));
+    let env = env(agent.clone(), Vec::new());
+    let found = pulled(&env.expect(0, &["pull", "--json"]));
     assert_eq!(found["contacts"], 1_234 + 321);
-    assert_eq!(archived(&house), truth(&agent));
+    assert_eq!(archived(&env), truth(&agent));
 }
 
 #[test]
 fn contacts_are_not_read_without_the_setting() {
-    let house = House::of(vec![sample(Vendor::ChatbaseV1)]);
-    let found = pulled(&house.expect(0, &["pull", "--json"]));
+    let env = TestEnvironment::of(vec![sample(Vendor::ChatbaseV1)]);
+    let found = pulled(&env.expect(0, &["pull", "--json"]));
     assert!(found["contacts"].is_null());
-    let paths: BTreeSet<_> = house.sandbox().requests().into_iter().map(|seen| seen.path).collect();
+    let paths: BTreeSet<_> = env.sandbox().requests().into_iter().map(|seen| seen.path).collect();
     assert_eq!(paths, ["/chatbase/api/v1/get-conversations".to_owned()].into());
 }
 
 #[test]
 fn a_plan_without_contacts_is_an_error_after_the_conversations() {
     let agent = sample(Vendor::ChatbaseV1);
-    let house = house(agent.clone(), Vec::new());
-    let probe = House::of(vec![agent.clone()]);
+    let env = env(agent.clone(), Vec::new());
+    let probe = TestEnvironment::of(vec![agent.clone()]);
     probe.expect(0, &["pull"]);
     let conversations = probe.sandbox().requests().len() as u64;
-    house.sandbox().add_fault(&agent.id, Fault::at(conversations, FaultKind::PlanGate).on_any_route());
-    let run = house.expect(7, &["pull", "--json"]);
+    env.sandbox().add_fault(&agent.id, Fault::at(conversations, FaultKind::PlanGate).on_any_route());
+    let run = env.expect(7, &["pull", "--json"]);
     assert!(run.stderr.contains("take `contacts = true` out"), "{}", run.stderr);
     let leads: BTreeSet<_> = truth(&agent).into_iter().filter(|(list, ..)| *list == "leads").collect();
-    assert_eq!(archived(&house), leads, "the other list is read");
+    assert_eq!(archived(&env), leads, "the other list is read");
     let expected = i64::try_from(agent.expected().count()).unwrap();
-    assert_eq!(number(&house, "SELECT count(*) FROM conversation"), expected);
+    assert_eq!(number(&env, "SELECT count(*) FROM conversation"), expected);
 }
 
 /// Jonas Weber is a lead and a contact with the same address: he is migrated once, with the shop's id.
@@ -129,13 +129,13 @@ fn a_plan_without_contacts_is_an_error_after_the_conversations() {
 fn listed_contacts_are_migrated_as_people() {
     let source = sample(Vendor::ChatbaseV1);
     let target = Agent::new(Vendor::ChatbaseV1, "agent-new", KEY, Dataset::default());
-    let house = house(source.clone(), vec![target]);
-    house.expect(0, &["pull", "source-1"]);
+    let env = env(source.clone(), vec![target]);
+    env.expect(0, &["pull", "source-1"]);
     let listed: BTreeSet<_> =
         source.leads.iter().chain(&source.contacts).filter_map(|person| person.email.clone()).collect();
 
-    house.expect(0, &["migrate", "run", "--to", "contacts-csv"]);
-    let mut rows = csv::Reader::from_path(house.path("migration/contacts.csv")).unwrap();
+    env.expect(0, &["migrate", "run", "--to", "contacts-csv"]);
+    let mut rows = csv::Reader::from_path(env.path("migration/contacts.csv")).unwrap();
     let rows: Vec<BTreeMap<String, String>> = rows.deserialize().map(Result::unwrap).collect();
     let written: Vec<_> =
         rows.iter().map(|row| row["email"].clone()).filter(|email| !email.is_empty()).collect();
@@ -143,22 +143,22 @@ fn listed_contacts_are_migrated_as_people() {
     assert!(listed.iter().all(|email| written.contains(email)));
     assert!(rows.iter().any(|row| row["name"] == "Käthe Großmann" && row["phone"] == "+49 30 23125 027"));
 
-    house.expect(0, &["migrate", "run", "--from", "source-1", "--to", "source-2", "--yes"]);
-    let held = house.sandbox().contacts("agent-new");
+    env.expect(0, &["migrate", "run", "--from", "source-1", "--to", "source-2", "--yes"]);
+    let held = env.sandbox().contacts("agent-new");
     let jonas: Vec<_> = held.iter().filter(|contact| contact["email"] == "jonas.weber@example.com").collect();
     assert_eq!(jonas.len(), 1);
     assert_eq!(jonas[0]["external_id"], "shop-customer-1001");
 
     // Listed contacts have no tags, so `--tag consent` excludes them.
-    house.expect(2, &["migrate", "run", "--to", "contacts-csv", "--tag", "consent"]);
+    env.expect(2, &["migrate", "run", "--to", "contacts-csv", "--tag", "consent"]);
 }
 
 #[test]
 fn the_setting_exists_only_for_vendors_that_list_people() {
-    let house = House::of(vec![sample(Vendor::ChatbaseV2)]);
-    let path = house.path("config.toml");
+    let env = TestEnvironment::of(vec![sample(Vendor::ChatbaseV2)]);
+    let path = env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     fs::write(&path, config.replace("[[source]]\n", "[[source]]\ncontacts = true\n")).unwrap();
-    let run = house.expect(2, &["pull"]);
+    let run = env.expect(2, &["pull"]);
     assert!(run.stderr.contains("contacts"), "{}", run.stderr);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chatark_core::{IdentifierKind, Timestamp, Zone, question};
 use chatark_sandbox::truth::{Contact, Conversation};
 use chatark_sandbox::{Agent, Vendor, World};
-use chatark_tests::{House, KEY};
+use chatark_tests::{KEY, TestEnvironment};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
@@ -67,8 +67,8 @@ impl Grouping {
     }
 }
 
-fn connect(house: &House, zone: Zone) -> Connection {
-    let connection = Connection::open(house.path("chatark.db")).unwrap();
+fn connect(env: &TestEnvironment, zone: Zone) -> Connection {
+    let connection = Connection::open(env.path("chatark.db")).unwrap();
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let text = |name: &str, function: fn(&str) -> Option<String>| {
         let scalar = move |context: &rusqlite::functions::Context<'_>| {
@@ -111,8 +111,8 @@ fn define(connection: &Connection, sql: &str, own: &str, cells: &mut Cells) {
 }
 
 /// Reads the cells of a CSV file.
-fn cells(house: &House, name: &str, own: &str) -> Cells {
-    let mut reader = csv::Reader::from_path(house.path("report").join(format!("{name}.csv"))).unwrap();
+fn cells(env: &TestEnvironment, name: &str, own: &str) -> Cells {
+    let mut reader = csv::Reader::from_path(env.path("report").join(format!("{name}.csv"))).unwrap();
     let headers = reader.headers().unwrap().clone();
     let base = ["period", "source", "provider", "channel", "metric"];
     let named: Vec<_> = base.into_iter().chain(own.split(", ").filter(|own| !own.is_empty())).collect();
@@ -140,9 +140,9 @@ fn compare(name: &str, found: &Cells, expected: &Cells) {
 
 /// Compares every cell of a report with the definition of its metric.
 #[track_caller]
-fn check(house: &House, zone: Zone, by: &str) {
-    house.expect(0, &["report", "--output", "report", "--timezone", zone.name(), "--by", by]);
-    let connection = connect(house, zone);
+fn check(env: &TestEnvironment, zone: Zone, by: &str) {
+    env.expect(0, &["report", "--output", "report", "--timezone", zone.name(), "--by", by]);
+    let connection = connect(env, zone);
     let mut expected: BTreeMap<&str, Cells> = BTreeMap::new();
     for (word, format) in ["day", "week", "month"].into_iter().zip(PERIODS) {
         connection.execute_batch(&period(format).views()).unwrap();
@@ -165,9 +165,9 @@ fn check(house: &House, zone: Zone, by: &str) {
     }
     for (name, _, own) in METRICS {
         assert!(!expected[name].is_empty(), "there is nothing to compare in {name}.csv");
-        compare(name, &cells(house, name, own), &expected[name]);
+        compare(name, &cells(env, name, own), &expected[name]);
     }
-    compare("summary", &cells(house, "summary", ""), &without_status(together));
+    compare("summary", &cells(env, "summary", ""), &without_status(together));
 }
 
 /// Adds up conversations over their statuses, as a summary does.
@@ -200,10 +200,10 @@ fn every_cell_is_what_its_definition_says() {
         .map(sample)
         .chain(VENDORS.map(|vendor| holding(vendor, with_people(vendor))))
         .collect();
-    let house = House::of_world(World::of(agents));
-    house.expect(0, &["pull"]);
-    check(&house, Zone::UTC, "month");
-    check(&house, Zone::Europe__Berlin, "day");
+    let env = TestEnvironment::of_world(World::of(agents));
+    env.expect(0, &["pull"]);
+    check(&env, Zone::UTC, "month");
+    check(&env, Zone::Europe__Berlin, "day");
 }
 
 #[test]
@@ -212,19 +212,19 @@ fn a_conversation_that_two_apis_show_is_counted_once_in_totals() {
         let dataset = agent(Vendor::ChatbaseV2, 60).dataset;
         Agent::new(vendor, "same-agent", KEY, dataset)
     };
-    let mut house = House::of(vec![of(Vendor::ChatbaseV1), of(Vendor::ChatbaseV2)]);
-    house.expect(0, &["pull"]);
-    check(&house, Zone::UTC, "week");
-    let conversations = |source: &str, house: &House| {
+    let mut env = TestEnvironment::of(vec![of(Vendor::ChatbaseV1), of(Vendor::ChatbaseV2)]);
+    env.expect(0, &["pull"]);
+    check(&env, Zone::UTC, "week");
+    let conversations = |source: &str, env: &TestEnvironment| {
         let key = ["all", source, provider(source), "", "conversations"].map(str::to_owned);
-        cells(house, "summary", "")[key.as_slice()].0.to_string()
+        cells(env, "summary", "")[key.as_slice()].0.to_string()
     };
     for source in ["source-1", "source-2", ""] {
-        assert_eq!(conversations(source, &house), "60", "{source}");
+        assert_eq!(conversations(source, &env), "60", "{source}");
     }
-    house.expect(0, &["report", "source-1", "--output", "report"]);
-    assert_eq!(conversations("", &house), "60", "its twin is not in the report");
-    house.stop_sandbox();
+    env.expect(0, &["report", "source-1", "--output", "report"]);
+    assert_eq!(conversations("", &env), "60", "its twin is not in the report");
+    env.stop_sandbox();
 }
 
 fn provider(source: &str) -> &'static str {

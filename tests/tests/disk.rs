@@ -4,21 +4,21 @@ use std::path::Path;
 use std::process::Command;
 
 use chatark_sandbox::{Agent, Generation, Vendor};
-use chatark_tests::{House, Run, Running, binary};
+use chatark_tests::{Run, Running, TestEnvironment, binary};
 
 use crate::export::compare_all;
 use crate::support::{agent, lines};
 
-/// Runs a script in a namespace in which the folder `disk` of the house is a file system of a given size.
+/// Runs a script in a namespace in which the folder `disk` of the environment is a file system of a given size.
 ///
 /// `$CHATARK` is the binary. The content of `disk` is gone afterwards, so the script copies what the test needs.
-pub(crate) fn on_a_disk_of(house: &House, size: &str, script: &str) -> Run {
-    let disk = house.path("disk");
+pub(crate) fn on_a_disk_of(env: &TestEnvironment, size: &str, script: &str) -> Run {
+    let disk = env.path("disk");
     std::fs::create_dir_all(&disk).unwrap();
     let mount = format!("mount -t tmpfs -o size={size},mode=700 tmpfs \"$PWD/disk\" || exit 99\n{script}");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", &mount]).current_dir(house.folder.path());
-    command.env_clear().envs(house.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["--mount", "--map-root-user", "sh", "-c", &mount]).current_dir(env.folder.path());
+    command.env_clear().envs(env.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("CHATARK", binary());
     let run = Running::start(&mut command).finish();
     assert_ne!(
@@ -31,10 +31,10 @@ pub(crate) fn on_a_disk_of(house: &House, size: &str, script: &str) -> Run {
 }
 
 /// Puts the archive on the small disk.
-pub(crate) fn house_on_disk(agent: &Agent) -> House {
-    let mut house = House::of(vec![agent.clone()]);
-    house.write_config(std::slice::from_ref(agent), "archive = \"disk/chatark.db\"");
-    house
+pub(crate) fn environment_on_disk(agent: &Agent) -> TestEnvironment {
+    let mut env = TestEnvironment::of(vec![agent.clone()]);
+    env.write_config(std::slice::from_ref(agent), "archive = \"disk/chatark.db\"");
+    env
 }
 
 /// Returns the part of a script's output after the line `== name`.
@@ -53,10 +53,10 @@ fn a_full_disk_loses_nothing_and_the_next_pull_resumes() {
     let mut one_array = agent(Vendor::ConvocoreV3, 6_000);
     one_array.generation = Generation::OneArray;
     for agent in [agent(Vendor::ChatbaseV1, 4_000), agent(Vendor::ChatbaseV2, 4_000), one_array] {
-        let house = house_on_disk(&agent);
+        let env = environment_on_disk(&agent);
         // Room for the largest transaction, one mebibyte of conversations, but not for all of them.
         let run = on_a_disk_of(
-            &house,
+            &env,
             "5000k",
             r#"
             exec 2>&1
@@ -73,7 +73,7 @@ fn a_full_disk_loses_nothing_and_the_next_pull_resumes() {
         assert_eq!(first.matches("error: ").count(), 1, "one clear line: {first}");
         assert!(first.contains("full") && first.contains("hint: make room on the disk"), "{first}");
         assert!(section(&run.stdout, "verify").contains("code 0\n"), "{}", run.stdout);
-        let kept = conversations(&house.path("partial"));
+        let kept = conversations(&env.path("partial"));
         assert!(!kept.is_empty() && kept.len() < agent.expected().count(), "{}", kept.len());
         let mut partial = agent.clone();
         for expected in agent.expected() {
@@ -81,20 +81,20 @@ fn a_full_disk_loses_nothing_and_the_next_pull_resumes() {
                 partial.dataset.remove(&expected.id);
             }
         }
-        compare_all(&house, &[partial], &kept);
+        compare_all(&env, &[partial], &kept);
         let second = section(&run.stdout, "second");
         assert!(second.contains("code 0\n"), "{second}");
-        compare_all(&house, &[agent], &conversations(&house.path("whole")));
+        compare_all(&env, &[agent], &conversations(&env.path("whole")));
     }
 }
 
 #[test]
 fn a_full_disk_does_not_change_earlier_files() {
     let agent = agent(Vendor::ChatbaseV2, 600);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let run = on_a_disk_of(
-        &house,
+        &env,
         "8m",
         r#"
         exec 2>&1
@@ -111,7 +111,7 @@ fn a_full_disk_does_not_change_earlier_files() {
     let full = section(&run.stdout, "full");
     assert!(full.contains("code 1\n") && full.contains("error: ") && full.contains("hint: "), "{full}");
     assert!(section(&run.stdout, "room").contains("code 0\n"), "{}", run.stdout);
-    let read = |name: &str| std::fs::read_to_string(house.path(name)).unwrap();
+    let read = |name: &str| std::fs::read_to_string(env.path(name)).unwrap();
     assert!(read("before").lines().count() >= 5);
     assert_eq!((read("before"), read("before")), (read("after"), read("again")));
 }
@@ -119,9 +119,9 @@ fn a_full_disk_does_not_change_earlier_files() {
 #[test]
 fn an_archive_in_a_read_only_folder_can_be_read_and_gives_one_clear_error() {
     let agent = agent(Vendor::ChatbaseV2, 60);
-    let house = house_on_disk(&agent);
+    let env = environment_on_disk(&agent);
     let run = on_a_disk_of(
-        &house,
+        &env,
         "16m",
         r#"
         exec 2>&1
@@ -145,5 +145,5 @@ fn an_archive_in_a_read_only_folder_can_be_read_and_gives_one_clear_error() {
         let said = section(&run.stdout, name);
         assert!(said.contains("code 0\n"), "{name}: {said}");
     }
-    compare_all(&house, &[agent], &conversations(&house.path("files")));
+    compare_all(&env, &[agent], &conversations(&env.path("files")));
 }

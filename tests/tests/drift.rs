@@ -1,7 +1,7 @@
 //! Schema drift: kept, counted by path, listed without values, and handled as configured.
 
 use chatark_sandbox::{Agent, Fault, FaultKind, Vendor};
-use chatark_tests::House;
+use chatark_tests::TestEnvironment;
 use serde_json::Value;
 
 use crate::support::{VENDORS, agent, pulled};
@@ -9,22 +9,22 @@ use crate::support::{VENDORS, agent, pulled};
 /// The unknown values that the sandbox sends.
 const STRANGE_VALUES: [&str; 4] = ["pigeon", "on_hold", "supervisor", "hologram"];
 
-/// Starts a house whose vendor sends unknown fields and values.
-fn drifting(vendor: Vendor, policy: Option<&str>) -> (House, Agent) {
+/// Starts an environment whose vendor sends unknown fields and values.
+fn drifting(vendor: Vendor, policy: Option<&str>) -> (TestEnvironment, Agent) {
     let agent = agent(vendor, 10);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     if let Some(policy) = policy {
-        let config = std::fs::read_to_string(house.path("config.toml")).unwrap();
+        let config = std::fs::read_to_string(env.path("config.toml")).unwrap();
         let judged =
             config.replace("name = \"source-1\"", &format!("name = \"source-1\"\ndrift = \"{policy}\""));
-        std::fs::write(house.path("config.toml"), judged).unwrap();
+        std::fs::write(env.path("config.toml"), judged).unwrap();
     }
-    house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::DriftFields));
-    (house, agent)
+    env.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::DriftFields));
+    (env, agent)
 }
 
-fn listed(house: &House, arguments: &[&str]) -> Vec<Value> {
-    let found = house.expect(0, &[&["drift", "--json"], arguments].concat()).json();
+fn listed(env: &TestEnvironment, arguments: &[&str]) -> Vec<Value> {
+    let found = env.expect(0, &[&["drift", "--json"], arguments].concat()).json();
     found["issues"].as_array().unwrap().clone()
 }
 
@@ -35,10 +35,10 @@ fn has(issues: &[Value], kind: &str, place: &str) -> bool {
 #[test]
 fn unknown_fields_and_values_are_listed_by_path_without_values() {
     for vendor in VENDORS {
-        let (house, agent) = drifting(vendor, None);
-        let run = house.expect(0, &["pull"]);
+        let (env, agent) = drifting(vendor, None);
+        let run = env.expect(0, &["pull"]);
         assert!(run.stderr.contains("new in the vendor's answers: "), "{vendor:?}: {}", run.stderr);
-        let issues = listed(&house, &[]);
+        let issues = listed(&env, &[]);
         let (word, part) = match vendor {
             Vendor::ChatbaseV1 => ("source", None),
             Vendor::ChatbaseV2 => ("status", Some("messages[].parts[].type")),
@@ -54,7 +54,7 @@ fn unknown_fields_and_values_are_listed_by_path_without_values() {
         );
         let sample = field["sample_conversation"].as_str().unwrap();
         assert!(agent.expected().any(|expected| expected.id == sample), "{sample}");
-        let shown = house.expect(0, &["drift"]).stdout;
+        let shown = env.expect(0, &["drift"]).stdout;
         assert!(shown.contains("unknown-field") && shown.contains("futureField"), "{shown}");
         for text in [&shown, &run.stderr, &Value::Array(issues).to_string()] {
             let text = text.to_lowercase();
@@ -66,67 +66,68 @@ fn unknown_fields_and_values_are_listed_by_path_without_values() {
 #[test]
 fn a_changed_type_is_drift_and_an_unreadable_time_is_not() {
     let agent = agent(Vendor::ChatbaseV2, 3);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     let id = agent.dataset.conversation(1).id;
     let odd =
         serde_json::json!({ "id": id, "createdAt": "soon", "title": { "de": "Hallo" }, "messages": [] });
-    house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, odd.to_string()));
-    house.expect(0, &["pull"]);
-    let drift = listed(&house, &[]);
+    env.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, odd.to_string()));
+    env.expect(0, &["pull"]);
+    let drift = listed(&env, &[]);
     assert!(has(&drift, "wrong-type", "title") && !has(&drift, "time-unreadable", "createdAt"), "{drift:#?}");
-    assert!(has(&listed(&house, &["--all"]), "time-unreadable", "createdAt"));
+    assert!(has(&listed(&env, &["--all"]), "time-unreadable", "createdAt"));
 }
 
 #[test]
 fn a_warning_lists_new_drift_once() {
-    let (house, agent) = drifting(Vendor::ChatbaseV2, Some("warn"));
-    let warned = |house: &House| house.expect(0, &["pull", "--full"]).stderr.contains("new in the vendor's");
-    assert!(warned(&house));
-    house.sandbox().update(&agent.id, |dataset| {
+    let (env, agent) = drifting(Vendor::ChatbaseV2, Some("warn"));
+    let warned =
+        |env: &TestEnvironment| env.expect(0, &["pull", "--full"]).stderr.contains("new in the vendor's");
+    assert!(warned(&env));
+    env.sandbox().update(&agent.id, |dataset| {
         let id = dataset.conversation(2).id;
         dataset.change(&id, |conversation| conversation.title = Some("Another".to_owned()))
     });
-    assert!(!warned(&house), "it is not new any more");
-    assert_eq!(listed(&house, &[])[0]["runs"], 2);
-    assert_eq!(listed(&house, &[])[0]["count"], 1, "of the conversations that the latest run wrote");
+    assert!(!warned(&env), "it is not new any more");
+    assert_eq!(listed(&env, &[])[0]["runs"], 2);
+    assert_eq!(listed(&env, &[])[0]["count"], 1, "of the conversations that the latest run wrote");
 }
 
 #[test]
 fn accepted_drift_is_counted_silently() {
-    let (house, _) = drifting(Vendor::ChatbaseV2, Some("accept"));
-    let run = house.expect(0, &["pull", "--json"]);
+    let (env, _) = drifting(Vendor::ChatbaseV2, Some("accept"));
+    let run = env.expect(0, &["pull", "--json"]);
     assert!(!run.stderr.contains("new in the vendor's") && run.stderr.contains("issues"), "{}", run.stderr);
-    assert!(pulled(&run)["issues"].as_u64().unwrap() > 0 && !listed(&house, &[]).is_empty());
+    assert!(pulled(&run)["issues"].as_u64().unwrap() > 0 && !listed(&env, &[]).is_empty());
 }
 
 #[test]
 fn a_source_with_drift_fail_fails_after_archiving_everything() {
     for vendor in VENDORS {
-        let (house, _) = drifting(vendor, Some("fail"));
-        let run = house.expect(3, &["pull", "--json"]);
+        let (env, _) = drifting(vendor, Some("fail"));
+        let run = env.expect(3, &["pull", "--json"]);
         assert!(run.stderr.contains("that Chatark does not know"), "{vendor:?}: {}", run.stderr);
         assert!(run.stderr.contains("chatark drift source-1"), "{}", run.stderr);
         assert_eq!(pulled(&run)["added"], 10, "{vendor:?}");
-        let status = house.expect(0, &["status", "--json"]).json();
+        let status = env.expect(0, &["status", "--json"]).json();
         assert_eq!(status["sources"][0]["conversations"], 10);
         // Nothing was written, so no drift was found.
-        house.expect(0, &["pull", "--full"]);
+        env.expect(0, &["pull", "--full"]);
     }
 }
 
 #[test]
 fn without_drift_the_command_says_so() {
-    let house = House::of(vec![agent(Vendor::ChatbaseV2, 10)]);
-    house.expect(0, &["pull"]);
-    assert!(house.expect(0, &["drift"]).stdout.contains("everything that the vendors sent is known"));
-    assert!(listed(&house, &["source-1"]).is_empty());
-    house.expect(2, &["drift", "nobody"]);
+    let env = TestEnvironment::of(vec![agent(Vendor::ChatbaseV2, 10)]);
+    env.expect(0, &["pull"]);
+    assert!(env.expect(0, &["drift"]).stdout.contains("everything that the vendors sent is known"));
+    assert!(listed(&env, &["source-1"]).is_empty());
+    env.expect(2, &["drift", "nobody"]);
 }
 
 #[test]
 fn an_unknown_drift_policy_is_a_mistake_with_its_line() {
-    let (house, _) = drifting(Vendor::ChatbaseV2, Some("ignore"));
-    let run = house.expect(2, &["pull"]);
+    let (env, _) = drifting(Vendor::ChatbaseV2, Some("ignore"));
+    let run = env.expect(2, &["pull"]);
     assert!(
         run.stderr.contains("`source[1].drift` must be one of `accept`, `warn`, `fail`"),
         "{}",

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_sandbox::{Agent, Dataset, Deployment, Expected, Generated, Generation, Vendor, World, Zone};
-use chatark_tests::{House, KEY, provider, repository};
+use chatark_tests::{KEY, TestEnvironment, provider, repository};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -73,7 +73,7 @@ pub(crate) fn compare(document: &Value, expected: &Expected) {
 
 /// Compares the documents of an export with all data of the agents: nothing is missing, nothing is duplicated.
 #[track_caller]
-pub(crate) fn compare_all(house: &House, agents: &[Agent], documents: &[Value]) {
+pub(crate) fn compare_all(env: &TestEnvironment, agents: &[Agent], documents: &[Value]) {
     let mut by_id: HashMap<(String, String), &Value> = HashMap::new();
     for document in documents {
         let key =
@@ -81,7 +81,7 @@ pub(crate) fn compare_all(house: &House, agents: &[Agent], documents: &[Value]) 
         assert!(by_id.insert(key, document).is_none(), "{} is there twice", document["id"]);
     }
     let mut count = 0;
-    for (agent, source) in agents.iter().zip(&house.sources) {
+    for (agent, source) in agents.iter().zip(&env.sources) {
         for expected in agent.expected() {
             let document = by_id.get(&(source.clone(), expected.id.clone()));
             let document = document.unwrap_or_else(|| panic!("{source}: {} is missing", expected.id));
@@ -122,9 +122,9 @@ fn sample_agents() -> Vec<Agent> {
 #[test]
 fn three_vendors_are_exported_completely_and_once() {
     let agents = sample_agents();
-    let house = House::sample();
-    house.expect(0, &["export"]);
-    let folder = house.path("export");
+    let env = TestEnvironment::sample();
+    env.expect(0, &["export"]);
+    let folder = env.path("export");
     let names: Vec<_> = contents(&folder).into_keys().collect();
     assert_eq!(
         names,
@@ -138,7 +138,7 @@ fn three_vendors_are_exported_completely_and_once() {
         ]
     );
     let documents = documents(&folder);
-    compare_all(&house, &agents, &documents);
+    compare_all(&env, &agents, &documents);
     assert_eq!(lines(&folder), documents, "JSON and JSONL hold the same");
     assert!(documents.len() > 150 && documents.iter().any(|document| document["messages"][0]["text"] != ""));
 }
@@ -147,10 +147,10 @@ fn three_vendors_are_exported_completely_and_once() {
 #[test]
 fn the_csv_files_match_the_vendors_data() {
     let agents = sample_agents();
-    let house = House::sample();
-    house.expect(0, &["export", "--format", "csv"]);
-    let conversations = rows(&house.path("export/conversations.csv"));
-    let messages = rows(&house.path("export/messages.csv"));
+    let env = TestEnvironment::sample();
+    env.expect(0, &["export", "--format", "csv"]);
+    let conversations = rows(&env.path("export/conversations.csv"));
+    let messages = rows(&env.path("export/messages.csv"));
     let mut by_conversation: HashMap<(String, String), Vec<&HashMap<String, String>>> = HashMap::new();
     for row in &messages {
         by_conversation.entry((row["source"].clone(), row["conversation_id"].clone())).or_default().push(row);
@@ -158,7 +158,7 @@ fn the_csv_files_match_the_vendors_data() {
     let cell = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let time = |cell: &str| seconds(&if cell.is_empty() { Value::Null } else { cell.into() });
     let mut counted = (0, 0);
-    for (agent, source) in agents.iter().zip(&house.sources) {
+    for (agent, source) in agents.iter().zip(&env.sources) {
         for expected in agent.expected() {
             let found: Vec<_> = conversations
                 .iter()
@@ -201,9 +201,9 @@ fn the_csv_files_match_the_vendors_data() {
 
 #[test]
 fn documents_match_their_schema_and_the_manifest_matches_the_files() {
-    let house = House::sample();
-    house.expect(0, &["export"]);
-    let folder = house.path("export");
+    let env = TestEnvironment::sample();
+    env.expect(0, &["export"]);
+    let folder = env.path("export");
     let schema = |name: &str| {
         let text = fs::read_to_string(repository().join("docs/schema").join(name)).unwrap();
         jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
@@ -240,9 +240,9 @@ fn documents_match_their_schema_and_the_manifest_matches_the_files() {
 
 #[test]
 fn files_are_sorted_by_source_start_and_id() {
-    let house = House::sample();
-    house.expect(0, &["export", "--format", "json"]);
-    let keys: Vec<_> = documents(&house.path("export"))
+    let env = TestEnvironment::sample();
+    env.expect(0, &["export", "--format", "json"]);
+    let keys: Vec<_> = documents(&env.path("export"))
         .iter()
         .map(|document| {
             let began = document["created_at"].as_str().map(str::to_owned);
@@ -261,14 +261,14 @@ fn files_are_sorted_by_source_start_and_id() {
 
 #[test]
 fn the_same_archive_gives_the_same_bytes() {
-    let mut house = House::sample();
-    house.expect(0, &["export"]);
-    let first = contents(&house.path("export"));
-    house.expect(0, &["export"]);
-    assert!(contents(&house.path("export")) == first, "a second export differs");
-    house.stop_sandbox();
-    house.expect(0, &["export", "--offline", "--output", "elsewhere"]);
-    assert!(contents(&house.path("elsewhere")) == first, "an offline export differs");
+    let mut env = TestEnvironment::sample();
+    env.expect(0, &["export"]);
+    let first = contents(&env.path("export"));
+    env.expect(0, &["export"]);
+    assert!(contents(&env.path("export")) == first, "a second export differs");
+    env.stop_sandbox();
+    env.expect(0, &["export", "--offline", "--output", "elsewhere"]);
+    assert!(contents(&env.path("elsewhere")) == first, "an offline export differs");
 }
 
 #[test]
@@ -281,9 +281,9 @@ fn both_generations_of_convocore_are_exported_completely() {
         let mut agent = sample_agents().remove(2);
         agent.generation = generation;
         agent.zone = zone;
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["export", "--format", "json"]);
-        compare_all(&house, &[agent], &documents(&house.path("export")));
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["export", "--format", "json"]);
+        compare_all(&env, &[agent], &documents(&env.path("export")));
     }
 }
 
@@ -291,9 +291,9 @@ fn both_generations_of_convocore_are_exported_completely() {
 fn an_old_deployment_of_chatbase_v2_is_exported_completely() {
     let mut agent = sample_agents().remove(1);
     agent.deployment = Deployment::Old;
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["export", "--format", "json"]);
-    compare_all(&house, &[agent], &documents(&house.path("export")));
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["export", "--format", "json"]);
+    compare_all(&env, &[agent], &documents(&env.path("export")));
 }
 
 #[test]
@@ -311,22 +311,22 @@ fn thousands_of_conversations_are_exported_completely() {
             )
         })
         .collect();
-    let house = House::of(agents.clone());
-    house.expect(0, &["export", "--format", "jsonl"]);
-    compare_all(&house, &agents, &lines(&house.path("export")));
+    let env = TestEnvironment::of(agents.clone());
+    env.expect(0, &["export", "--format", "jsonl"]);
+    compare_all(&env, &agents, &lines(&env.path("export")));
 }
 
 #[test]
 fn the_demo_needs_only_a_folder() {
-    let mut house = House::sample();
-    house.stop_sandbox();
+    let mut env = TestEnvironment::sample();
+    env.stop_sandbox();
     for _ in 0..2 {
-        let run = house.expect(0, &["demo", "--dir", "d"]);
-        assert_eq!(contents(&house.path("d/export")).len(), 6);
+        let run = env.expect(0, &["demo", "--dir", "d"]);
+        assert_eq!(contents(&env.path("d/export")).len(), 6);
         for word in ["shop", "shop-legacy", "voice", "complete", "unprovable", "d/export/messages.csv"] {
             assert!(run.stdout.contains(word), "{word} is not in {}", run.stdout);
         }
     }
-    let run = house.expect(2, &["demo", "--dir", "."]);
+    let run = env.expect(2, &["demo", "--dir", "."]);
     assert!(run.stderr.contains("a config that no demo has written"), "{}", run.stderr);
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use chatark_sandbox::truth::Conversation;
 use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor, World, Zone};
-use chatark_tests::{House, Run};
+use chatark_tests::{Run, TestEnvironment};
 use serde_json::{Value, json};
 
 use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, document, holding, ids, number, pulled, sample};
 
-/// Starts a house with a fault and an agent that needs at least three responses.
-fn house(vendor: Vendor, fault: Fault) -> (House, Agent) {
+/// Starts an environment with a fault and an agent that needs at least three responses.
+fn env(vendor: Vendor, fault: Fault) -> (TestEnvironment, Agent) {
     let agent = agent(vendor, conversations(vendor));
-    let house = House::of(vec![agent.clone()]);
-    assert!(house.sandbox().add_fault(&agent.id, fault));
-    (house, agent)
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    assert!(env.sandbox().add_fault(&agent.id, fault));
+    (env, agent)
 }
 
 /// Returns how many conversations fill four responses.
@@ -35,13 +35,13 @@ fn page(vendor: Vendor) -> usize {
 
 /// Checks that the archive holds at least the first `pages` responses, and nothing that the vendor did not send.
 #[track_caller]
-fn holds_pages(house: &House, agent: &Agent, pages: usize) {
+fn holds_pages(env: &TestEnvironment, agent: &Agent, pages: usize) {
     let mut expected: Vec<_> = agent.expected().map(|expected| expected.id).collect();
     if agent.vendor == Vendor::ConvocoreV3 {
         // This vendor is read from the oldest conversation on.
         expected.reverse();
     }
-    let found: BTreeSet<_> = ids(&archived(house)).into_iter().map(|(_, id)| id).collect();
+    let found: BTreeSet<_> = ids(&archived(env)).into_iter().map(|(_, id)| id).collect();
     let missing: Vec<_> =
         expected[..pages * page(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
     assert!(missing.is_empty(), "{:?}: {missing:?} were fetched and are gone", agent.vendor);
@@ -51,9 +51,9 @@ fn holds_pages(house: &House, agent: &Agent, pages: usize) {
 /// Checks that a pull recovers from a fault and fetches everything.
 #[track_caller]
 fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
-    let (house, agent) = house(vendor, fault.clone());
-    let run = house.expect(0, &["pull"]);
-    compare_all(&house, &[agent], &archived(&house));
+    let (env, agent) = env(vendor, fault.clone());
+    let run = env.expect(0, &["pull"]);
+    compare_all(&env, &[agent], &archived(&env));
     run
 }
 
@@ -61,22 +61,22 @@ fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
 /// goes on from there.
 #[track_caller]
 fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
-    let (house, agent) = house(vendor, Fault::from(2, kind.clone()));
-    let run = house.expect(code, &["pull"]);
+    let (env, agent) = env(vendor, Fault::from(2, kind.clone()));
+    let run = env.expect(code, &["pull"]);
     for word in words {
         assert!(run.stderr.contains(word), "{vendor:?} {kind:?}: `{word}` is not in {}", run.stderr);
     }
     assert!(run.stderr.contains("are safe in the archive"), "{}", run.stderr);
     assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
-    holds_pages(&house, &agent, 2);
-    house.sandbox().clear_faults(&agent.id);
-    let before = house.sandbox().export_count(&agent.id);
-    let run = house.expect(0, &["pull"]);
+    holds_pages(&env, &agent, 2);
+    env.sandbox().clear_faults(&agent.id);
+    let before = env.sandbox().export_count(&agent.id);
+    let run = env.expect(0, &["pull"]);
     assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
     // Two of the four full pages are left. The first API overlaps by one page and ends with an empty one.
-    let asked = house.sandbox().export_count(&agent.id) - before;
+    let asked = env.sandbox().export_count(&agent.id) - before;
     assert!(asked <= if vendor == Vendor::ChatbaseV1 { 4 } else { 2 }, "{vendor:?}: {asked} requests");
-    compare_all(&house, &[agent], &archived(&house));
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 #[test]
@@ -154,37 +154,37 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
                 7,
             ),
         ] {
-            let (house, _) = house(vendor, Fault::from(0, kind.clone()));
-            house.expect(code, &["export"]);
-            assert!(!house.path("export").exists(), "{vendor:?} {kind:?}: there is nothing to write");
-            assert_eq!(number(&house, "SELECT count(*) FROM conversation"), 0);
+            let (env, _) = env(vendor, Fault::from(0, kind.clone()));
+            env.expect(code, &["export"]);
+            assert!(!env.path("export").exists(), "{vendor:?} {kind:?}: there is nothing to write");
+            assert_eq!(number(&env, "SELECT count(*) FROM conversation"), 0);
         }
     }
 }
 
 #[test]
 fn a_failed_pull_does_not_change_earlier_files() {
-    let (house, agent) = house(Vendor::ChatbaseV2, Fault::from(4, FaultKind::ServerError));
-    house.expect(0, &["export"]);
-    let before = std::fs::read(house.path("export/conversations.jsonl")).unwrap();
-    let run = house.expect(5, &["export"]);
+    let (env, agent) = env(Vendor::ChatbaseV2, Fault::from(4, FaultKind::ServerError));
+    env.expect(0, &["export"]);
+    let before = std::fs::read(env.path("export/conversations.jsonl")).unwrap();
+    let run = env.expect(5, &["export"]);
     assert!(run.stderr.contains("the files contain what the archive holds"), "{}", run.stderr);
-    assert!(std::fs::read(house.path("export/conversations.jsonl")).unwrap() == before);
-    compare_all(&house, &[agent], &archived(&house));
+    assert!(std::fs::read(env.path("export/conversations.jsonl")).unwrap() == before);
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 #[test]
 fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
-        let house = House::of(vec![agent.clone()]);
-        let listener = house.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        let listener = env.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
         let location = format!("{}/elsewhere", listener.url());
         let fault = Fault::from(0, FaultKind::Redirect { location }).on_any_route();
-        house.sandbox().add_fault(&agent.id, fault);
-        let run = house.expect(7, &["pull"]);
+        env.sandbox().add_fault(&agent.id, fault);
+        let run = env.expect(7, &["pull"]);
         assert!(run.stderr.contains("not followed"), "{}", run.stderr);
-        house.expect(7, &["check"]);
+        env.expect(7, &["check"]);
         assert!(!listener.saw_authorization() && listener.request_count() == 0, "{vendor:?}");
     }
 }
@@ -192,23 +192,23 @@ fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
 #[test]
 fn a_repeated_cursor_ends_the_run() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
-        let (house, agent) = house(vendor, Fault::from(2, FaultKind::RepeatCursor));
-        let run = house.expect(3, &["pull"]);
+        let (env, agent) = env(vendor, Fault::from(2, FaultKind::RepeatCursor));
+        let run = env.expect(3, &["pull"]);
         assert!(run.stderr.contains("a cursor that it had given before"), "{}", run.stderr);
         // The conversations in the response with the bad cursor are good.
-        holds_pages(&house, &agent, 3);
+        holds_pages(&env, &agent, 3);
     }
 }
 
 #[test]
 fn has_more_without_a_cursor_ends_the_run() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
-        let (house, agent) = house(vendor, Fault::at(2, FaultKind::HasMoreNullCursor));
-        let run = house.expect(3, &["pull"]);
+        let (env, agent) = env(vendor, Fault::at(2, FaultKind::HasMoreNullCursor));
+        let run = env.expect(3, &["pull"]);
         assert!(run.stderr.contains("gives no cursor"), "{}", run.stderr);
-        holds_pages(&house, &agent, 3);
-        house.expect(0, &["pull"]);
-        compare_all(&house, &[agent], &archived(&house));
+        holds_pages(&env, &agent, 3);
+        env.expect(0, &["pull"]);
+        compare_all(&env, &[agent], &archived(&env));
     }
 }
 
@@ -216,23 +216,23 @@ fn has_more_without_a_cursor_ends_the_run() {
 fn a_repeating_page_ends_the_run() {
     gets_over(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
     let agent = agent(Vendor::ChatbaseV1, 100);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     // Every page is the previous one: the first page repeats forever.
     let first = json!({ "data": [{ "id": "same", "messages": [] }] }).to_string();
     let kind = FaultKind::Status { code: 200, body: first, content_type: "application/json".to_owned() };
-    house.sandbox().add_fault(&agent.id, Fault::from(0, kind));
-    let run = house.expect(3, &["pull"]);
+    env.sandbox().add_fault(&agent.id, Fault::from(0, kind));
+    let run = env.expect(3, &["pull"]);
     assert!(run.stderr.contains("the same page again and again"), "{}", run.stderr);
-    assert_eq!(archived(&house).len(), 1);
+    assert_eq!(archived(&env).len(), 1);
 }
 
 #[test]
 fn an_empty_page_with_more_is_not_the_end() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
-        let (house, agent) = house(vendor, Fault::times(1, 2, FaultKind::EmptyPage));
-        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        let (env, agent) = env(vendor, Fault::times(1, 2, FaultKind::EmptyPage));
+        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
         assert_eq!((&pulled["empty_pages"], &pulled["added"]), (&json!(2), &json!(conversations(vendor))));
-        compare_all(&house, &[agent], &archived(&house));
+        compare_all(&env, &[agent], &archived(&env));
     }
 }
 
@@ -242,22 +242,22 @@ fn an_error_under_status_200_is_an_error() {
     for generation in [Generation::Paged, Generation::OneArray] {
         let mut agent = agent(Vendor::ConvocoreV3, 5);
         agent.generation = generation;
-        let house = House::of(vec![agent.clone()]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
         let kind = FaultKind::SuccessFalse { message: message.to_owned() };
-        house.sandbox().add_fault(&agent.id, Fault::from(0, kind).on_any_route());
-        assert!(house.expect(7, &["pull"]).stderr.contains(message));
-        assert!(house.expect(7, &["check"]).stdout.contains(message));
+        env.sandbox().add_fault(&agent.id, Fault::from(0, kind).on_any_route());
+        assert!(env.expect(7, &["pull"]).stderr.contains(message));
+        assert!(env.expect(7, &["check"]).stdout.contains(message));
     }
 }
 
 #[test]
 fn unknown_fields_and_values_are_kept_and_counted() {
     for vendor in VENDORS {
-        let (house, agent) = house(vendor, Fault::from(0, FaultKind::DriftFields));
-        let run = house.expect(0, &["pull", "--json"]);
+        let (env, agent) = env(vendor, Fault::from(0, FaultKind::DriftFields));
+        let run = env.expect(0, &["pull", "--json"]);
         let pulled = pulled(&run);
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
-        let documents = archived(&house);
+        let documents = archived(&env);
         assert_eq!(documents.len(), agent.expected().count());
         for document in &documents {
             assert_eq!(document["extra"]["futureField"], json!({ "nested": [1, "two", null] }), "{vendor:?}");
@@ -279,7 +279,7 @@ fn unknown_fields_and_values_are_kept_and_counted() {
                 );
             }
         }
-        assert!(number(&house, "SELECT count(*) FROM issue WHERE place = 'futureField'") > 0);
+        assert!(number(&env, "SELECT count(*) FROM issue WHERE place = 'futureField'") > 0);
     }
 }
 
@@ -290,37 +290,37 @@ fn times_in_another_unit_are_the_same_times() {
     }
 }
 
-/// Replaces a conversation in the middle by raw bytes, and returns the house, the agent and the id.
-fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (House, Agent, String) {
+/// Replaces a conversation in the middle by raw bytes, and returns the environment, the agent and the id.
+fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (TestEnvironment, Agent, String) {
     let mut agent = agent(vendor, 30);
     let id = agent.dataset.conversation(15).id;
     agent.dataset.override_raw(id.clone(), raw(&id));
-    (House::of(vec![agent.clone()]), agent, id)
+    (TestEnvironment::of(vec![agent.clone()]), agent, id)
 }
 
 #[test]
 fn a_record_that_is_not_an_object_does_not_end_the_run() {
     for vendor in VENDORS {
         for raw in ["[1,2]", "\"text\"", "7", "null", "true"] {
-            let (house, agent, id) = with_raw(vendor, |_| raw.as_bytes().to_vec());
-            let run = house.expect(0, &["pull", "--json"]);
+            let (env, agent, id) = with_raw(vendor, |_| raw.as_bytes().to_vec());
+            let run = env.expect(0, &["pull", "--json"]);
             assert_eq!(pulled(&run)["unreadable"], 1, "{vendor:?} {raw}");
             assert!(run.stderr.contains("1 unreadable"), "{}", run.stderr);
-            let documents = archived(&house);
+            let documents = archived(&env);
             let mut expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
             expected.remove(&id);
             let (odd, rest): (Vec<_>, Vec<_>) =
                 ids(&documents).into_iter().map(|(_, id)| id).partition(|id| id.starts_with("unidentified-"));
             assert_eq!((odd.len(), rest.into_iter().collect()), (1, expected), "{vendor:?} {raw}");
             let size = "SELECT size FROM raw JOIN conversation USING (conversation_key) WHERE readable = 0";
-            assert_eq!(number(&house, size), i64::try_from(raw.len()).unwrap(), "its bytes are kept");
-            assert_eq!(pulled_again(&house), [0, 0, 30], "{vendor:?} {raw}");
+            assert_eq!(number(&env, size), i64::try_from(raw.len()).unwrap(), "its bytes are kept");
+            assert_eq!(pulled_again(&env), [0, 0, 30], "{vendor:?} {raw}");
         }
     }
 }
 
-fn pulled_again(house: &House) -> [u64; 3] {
-    let pulled = pulled(&house.expect(0, &["pull", "--full", "--json"]));
+fn pulled_again(env: &TestEnvironment) -> [u64; 3] {
+    let pulled = pulled(&env.expect(0, &["pull", "--full", "--json"]));
     ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
 }
 
@@ -345,10 +345,10 @@ fn wrong_shape(vendor: Vendor, id: &str) -> Vec<u8> {
 #[test]
 fn a_record_of_the_wrong_shape_is_kept_and_counted() {
     for vendor in VENDORS {
-        let (house, agent, id) = with_raw(vendor, |id| wrong_shape(vendor, id));
-        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        let (env, agent, id) = with_raw(vendor, |id| wrong_shape(vendor, id));
+        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
         assert!(pulled["issues"].as_u64().unwrap() > 3 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
-        let documents = archived(&house);
+        let documents = archived(&env);
         assert_eq!(documents.len(), agent.expected().count());
         let odd = document(&documents, &id);
         assert!(odd["created_at"].is_null() && odd["title"].is_null(), "nothing is invented: {odd}");
@@ -359,7 +359,7 @@ fn a_record_of_the_wrong_shape_is_kept_and_counted() {
 #[test]
 fn half_a_surrogate_pair_does_not_lose_the_record() {
     for vendor in VENDORS {
-        let (house, _, id) = with_raw(vendor, |id| {
+        let (env, _, id) = with_raw(vendor, |id| {
             let record = match vendor {
                 Vendor::ChatbaseV1 => {
                     json!({ "id": id, "created_at": 1_790_000_000, "messages": [{ "role": "user", "content": "Hi CUT" }] })
@@ -371,9 +371,9 @@ fn half_a_surrogate_pair_does_not_lose_the_record() {
             };
             record.to_string().replace("CUT", "\\ud83d").into_bytes()
         });
-        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
-        let documents = archived(&house);
+        let documents = archived(&env);
         let cut = document(&documents, &id);
         assert_eq!(cut["messages"][0]["text"], "Hi \u{fffd}", "{vendor:?}");
         if vendor == Vendor::ChatbaseV2 {
@@ -385,14 +385,14 @@ fn half_a_surrogate_pair_does_not_lose_the_record() {
 #[test]
 fn a_message_of_fifty_megabytes_is_archived() {
     const SIZE: usize = 50_000_000;
-    let (house, _, _) = with_raw(Vendor::ChatbaseV2, |id| {
+    let (env, _, _) = with_raw(Vendor::ChatbaseV2, |id| {
         let part = json!({ "type": "text", "text": "x".repeat(SIZE) });
         let message = json!({ "id": "huge", "role": "user", "parts": [part], "createdAt": 1_790_000_000 });
         json!({ "id": id, "createdAt": 1_790_000_000, "messages": [message] }).to_string().into_bytes()
     });
-    house.expect(0, &["pull"]);
-    assert_eq!(number(&house, "SELECT max(length(text)) FROM message"), i64::try_from(SIZE).unwrap());
-    assert_eq!(number(&house, "SELECT count(*) FROM conversation"), 30);
+    env.expect(0, &["pull"]);
+    assert_eq!(number(&env, "SELECT max(length(text)) FROM message"), i64::try_from(SIZE).unwrap());
+    assert_eq!(number(&env, "SELECT count(*) FROM conversation"), 30);
 }
 
 /// Clocks in Berlin went back on 25 October 2026 at 01:00 UTC: the hour from 2 to 3 occurred twice.
@@ -406,16 +406,16 @@ fn an_ambiguous_local_time_is_the_earlier_one_and_counted() {
     let conversations = vec![at(back - 7_200), at(back - 1), at(back + 60), at(back + 3_600)];
     let mut agent = holding(Vendor::ConvocoreV3, conversations);
     agent.zone = Zone::Berlin;
-    let house = House::of(vec![agent.clone()]);
-    let pulled = pulled(&house.expect(0, &["pull", "--json"]));
-    let documents = archived(&house);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    let pulled = pulled(&env.expect(0, &["pull", "--json"]));
+    let documents = archived(&env);
     let time = |id: i64| document(&documents, &format!("at-{id}"))["messages"][0]["created_at"].clone();
     for exact in [back - 7_200, back - 1, back + 3_600] {
         assert_eq!(time(exact), crate::support::rfc3339(exact).as_str());
     }
     assert_eq!(time(back + 60), crate::support::rfc3339(back + 60 - 3_600).as_str());
     assert!(pulled["issues"].as_u64().unwrap() >= 2, "{pulled}");
-    assert_eq!(number(&house, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
+    assert_eq!(number(&env, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
 }
 
 /// The texts are the vendors' own, as documented in `docs/vendors`.
@@ -432,9 +432,9 @@ fn the_vendors_message_about_the_plan_is_shown() {
         (Vendor::ConvocoreV3, FaultKind::PlanGate, plan),
         (Vendor::ConvocoreV3, FaultKind::InsufficientScope, addon),
     ] {
-        let (house, agent) = house(vendor, Fault::from(0, kind.clone()).on_any_route());
+        let (env, agent) = env(vendor, Fault::from(0, kind.clone()).on_any_route());
         for command in ["pull", "export", "check"] {
-            let run = house.expect(7, &[command]);
+            let run = env.expect(7, &[command]);
             let said = if command == "check" { &run.stdout } else { &run.stderr };
             let line =
                 said.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {said}"));
@@ -442,10 +442,10 @@ fn the_vendors_message_about_the_plan_is_shown() {
             assert!(said.contains("hint: "), "{said}");
             assert_eq!(line.contains("request_id=req_"), vendor != Vendor::ConvocoreV3, "{line}");
         }
-        let run = house.expect(7, &["pull", "--json"]);
+        let run = env.expect(7, &["pull", "--json"]);
         assert!(pulled(&run)["error"].as_str().unwrap().contains(text));
         assert!(pulled(&run)["hint"].is_string());
-        assert!(house.sandbox().request_count(&agent.id) <= 6, "a refusal is not asked again");
+        assert!(env.sandbox().request_count(&agent.id) <= 6, "a refusal is not asked again");
     }
 }
 
@@ -453,9 +453,9 @@ fn the_vendors_message_about_the_plan_is_shown() {
 fn a_wrong_key_is_refused() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
-        let house = House::of(vec![agent]);
+        let env = TestEnvironment::of(vec![agent]);
         for command in ["pull", "check"] {
-            let mut child = house.command();
+            let mut child = env.command();
             child.arg(command).env("KEY_TEST_KEY", "wrong-key-1234");
             let run = chatark_tests::Running::start(&mut child).finish();
             assert_eq!(run.code, Some(7), "{run:#?}");
@@ -470,21 +470,21 @@ fn a_wrong_key_is_refused() {
 fn an_unknown_agent_is_distinguished_from_an_empty_one() {
     for vendor in VENDORS {
         let mut unknown = holding(vendor, Vec::new());
-        let mut house = House::of(vec![unknown.clone()]);
+        let mut env = TestEnvironment::of(vec![unknown.clone()]);
         // An agent without conversations is not an error, but is reported.
-        let run = house.expect(0, &["pull"]);
+        let run = env.expect(0, &["pull"]);
         assert!(run.stderr.contains("no conversation that matches"), "{vendor:?}: {}", run.stderr);
         unknown.id = "no-such-agent".to_owned();
-        house.write_config(&[unknown], "archive = \"other.db\"");
+        env.write_config(&[unknown], "archive = \"other.db\"");
         if vendor == Vendor::ChatbaseV1 {
             // This vendor gives the same response for both.
-            let run = house.expect(0, &["pull"]);
+            let run = env.expect(0, &["pull"]);
             assert!(run.stderr.contains("of an agent that does not exist"), "{}", run.stderr);
             continue;
         }
-        let run = house.expect(7, &["pull"]);
+        let run = env.expect(7, &["pull"]);
         assert!(run.stderr.contains("404") && run.stderr.contains("agent_id"), "{vendor:?}: {}", run.stderr);
-        let run = house.expect(7, &["check"]);
+        let run = env.expect(7, &["check"]);
         assert!(run.stdout.contains("agent_id"), "{vendor:?}: {}", run.stdout);
     }
 }
@@ -492,43 +492,43 @@ fn an_unknown_agent_is_distinguished_from_an_empty_one() {
 #[test]
 fn one_failed_source_does_not_stop_the_others() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
-    let run = house.expect(3, &["pull", "--json"]);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
+    let run = env.expect(3, &["pull", "--json"]);
     let verdicts: Vec<Value> =
         run.json()["sources"].as_array().unwrap().iter().map(|source| source["verdict"].clone()).collect();
     assert_eq!(verdicts, ["unprovable", "failed", "unprovable"]);
-    let sources: BTreeSet<_> = ids(&archived(&house)).into_iter().map(|(source, _)| source).collect();
+    let sources: BTreeSet<_> = ids(&archived(&env)).into_iter().map(|(source, _)| source).collect();
     assert_eq!(sources, ["source-1".to_owned(), "source-3".to_owned()].into());
-    house.sandbox().clear_faults(&agents[1].id);
-    house.expect(0, &["pull"]);
-    compare_all(&house, &agents, &archived(&house));
+    env.sandbox().clear_faults(&agents[1].id);
+    env.expect(0, &["pull"]);
+    compare_all(&env, &agents, &archived(&env));
 }
 
 #[test]
 fn if_every_source_fails_the_exit_code_is_4() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
     for agent in &agents {
-        house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::ServerError));
+        env.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::ServerError));
     }
-    let run = house.expect(4, &["export", "--json"]);
+    let run = env.expect(4, &["export", "--json"]);
     assert_eq!((&run.json()["exit_code"], &run.json()["manifest"]), (&json!(4), &Value::Null));
-    assert!(!house.path("export").exists());
+    assert!(!env.path("export").exists());
 }
 
 #[test]
 fn a_truncated_array_is_complete_after_a_retry() {
     let mut agent = agent(Vendor::ConvocoreV3, 700);
     agent.generation = Generation::OneArray;
-    let house = House::of(vec![agent.clone()]);
-    house.sandbox().add_fault(&agent.id, Fault::times(0, 2, FaultKind::CutBody));
-    house.expect(0, &["pull"]);
-    compare_all(&house, &[agent.clone()], &archived(&house));
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.sandbox().add_fault(&agent.id, Fault::times(0, 2, FaultKind::CutBody));
+    env.expect(0, &["pull"]);
+    compare_all(&env, &[agent.clone()], &archived(&env));
 
-    let house = House::of(vec![agent.clone()]);
-    house.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::CutBody));
-    house.expect(5, &["pull"]);
-    let kept = ids(&archived(&house)).len();
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::CutBody));
+    env.expect(5, &["pull"]);
+    let kept = ids(&archived(&env)).len();
     assert!(kept > 100, "half of the answer arrived, and {kept} conversations were kept");
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chatark_sandbox::truth::{Content, Conversation, Message, Role, Status};
 use chatark_sandbox::{Agent, Dataset, Deployment, Fault, FaultKind, Generation, Vendor};
-use chatark_tests::{House, Run};
+use chatark_tests::{Run, TestEnvironment};
 use serde_json::Value;
 
 use crate::export::compare_all;
@@ -18,10 +18,10 @@ fn counts(run: &Run) -> [u64; 3] {
 }
 
 /// Returns how many body bytes and requests something cost.
-fn cost(house: &House, act: impl FnOnce()) -> (usize, usize) {
-    let before = house.sandbox().requests().len();
+fn cost(env: &TestEnvironment, act: impl FnOnce()) -> (usize, usize) {
+    let before = env.sandbox().requests().len();
     act();
-    let asked = house.sandbox().requests().split_off(before);
+    let asked = env.sandbox().requests().split_off(before);
     (asked.iter().map(|seen| seen.bytes).sum(), asked.len())
 }
 
@@ -36,8 +36,8 @@ fn go_on(dataset: &mut Dataset, id: &str) {
     }));
 }
 
-fn edit(house: &House, agent: &Agent, changed: &[&str], added: usize) {
-    house.sandbox().update(&agent.id, |dataset| {
+fn edit(env: &TestEnvironment, agent: &Agent, changed: &[&str], added: usize) {
+    env.sandbox().update(&agent.id, |dataset| {
         for id in changed {
             go_on(dataset, id);
         }
@@ -53,10 +53,10 @@ fn edit(house: &House, agent: &Agent, changed: &[&str], added: usize) {
 #[test]
 fn an_unchanged_agent_of_chatbase_v2_costs_only_its_summaries() {
     let agent = agent(Vendor::ChatbaseV2, 1_000);
-    let house = House::of(vec![agent]);
-    let (first, _) = cost(&house, || drop(house.expect(0, &["pull"])));
+    let env = TestEnvironment::of(vec![agent]);
+    let (first, _) = cost(&env, || drop(env.expect(0, &["pull"])));
     let mut run = None;
-    let (second, requests) = cost(&house, || run = Some(house.expect(0, &["pull", "--json"])));
+    let (second, requests) = cost(&env, || run = Some(env.expect(0, &["pull", "--json"])));
     let run = run.unwrap();
     assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 0, 1_000], &Value::from("changes")));
     assert_eq!(
@@ -65,7 +65,7 @@ fn an_unchanged_agent_of_chatbase_v2_costs_only_its_summaries() {
     );
     assert!((50..=61).contains(&requests), "{requests} requests");
     assert!(second * 2 < first, "{second} bytes are not far from the {first} of the first pull");
-    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 1_000);
+    assert_eq!(number(&env, "SELECT count(*) FROM raw"), 1_000);
 }
 
 /// New messages in old conversations, which a window since the last run would miss.
@@ -75,17 +75,17 @@ fn changes_in_chatbase_v2_are_found_anywhere() {
     {
         let mut agent = agent(Vendor::ChatbaseV2, 200);
         agent.deployment = deployment;
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
         let id = |at: usize| agent.dataset.conversation(at).id;
         // A single conversation on its page, a whole page, and the oldest conversation.
         let changed: Vec<_> = [45].into_iter().chain(100..120).chain([199]).map(id).collect();
-        edit(&house, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 3);
-        let run = house.expect(0, &["pull", "--json"]);
+        edit(&env, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 3);
+        let run = env.expect(0, &["pull", "--json"]);
         assert_eq!(counts(&run), [3, 22, 178], "{deployment:?}: {}", run.stderr);
         assert_eq!(pulled(&run)["verdict"], "complete", "{deployment:?}");
-        compare_all(&house, &[now(&house, &agent)], &archived(&house));
-        let run = house.expect(0, &["pull", "--json"]);
+        compare_all(&env, &[now(&env, &agent)], &archived(&env));
+        let run = env.expect(0, &["pull", "--json"]);
         assert_eq!(counts(&run), [0, 0, 203], "{deployment:?}");
     }
 }
@@ -93,48 +93,48 @@ fn changes_in_chatbase_v2_are_found_anywhere() {
 #[test]
 fn a_change_of_only_status_or_title_is_found() {
     let agent = agent(Vendor::ChatbaseV2, 60);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let (renamed, taken) = (agent.dataset.conversation(7).id, agent.dataset.conversation(41).id);
-    house.sandbox().update(&agent.id, |dataset| {
+    env.sandbox().update(&agent.id, |dataset| {
         assert!(dataset.change(&renamed, |conversation| conversation.title = Some("Renamed".to_owned())));
         assert!(dataset.change(&taken, |conversation| conversation.status = Some(Status::TakenOver)));
     });
-    assert_eq!(counts(&house.expect(0, &["pull", "--json"])), [0, 2, 58]);
-    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    assert_eq!(counts(&env.expect(0, &["pull", "--json"])), [0, 2, 58]);
+    compare_all(&env, &[now(&env, &agent)], &archived(&env));
 }
 
 #[test]
 fn an_interrupted_incremental_sweep_resumes_and_is_proved() {
     let agent = agent(Vendor::ChatbaseV2, 200);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let changed: Vec<_> = (0..200).step_by(9).map(|at| agent.dataset.conversation(at).id).collect();
-    edit(&house, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 0);
-    let asked = house.sandbox().export_count(&agent.id);
-    house.sandbox().add_fault(&agent.id, Fault::from(asked + 9, FaultKind::ServerError));
-    let run = house.expect(5, &["pull", "--json"]);
+    edit(&env, &agent, &changed.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    let asked = env.sandbox().export_count(&agent.id);
+    env.sandbox().add_fault(&agent.id, Fault::from(asked + 9, FaultKind::ServerError));
+    let run = env.expect(5, &["pull", "--json"]);
     assert_eq!(pulled(&run)["resumable"], true);
-    house.sandbox().clear_faults(&agent.id);
-    let run = house.expect(0, &["pull", "--json"]);
+    env.sandbox().clear_faults(&agent.id);
+    let run = env.expect(0, &["pull", "--json"]);
     assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
-    compare_all(&house, &[now(&house, &agent)], &archived(&house));
-    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 200 + i64::try_from(changed.len()).unwrap());
+    compare_all(&env, &[now(&env, &agent)], &archived(&env));
+    assert_eq!(number(&env, "SELECT count(*) FROM raw"), 200 + i64::try_from(changed.len()).unwrap());
 }
 
 #[test]
 fn a_window_of_chatbase_v2_costs_what_changed_in_it() {
     let agent = agent(Vendor::ChatbaseV2, 100);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let since = crate::support::rfc3339(agent.dataset.conversation(49).created_at);
     let changed = [agent.dataset.conversation(10).id, agent.dataset.conversation(80).id];
-    edit(&house, &agent, &[&changed[0], &changed[1]], 0);
-    let run = house.expect(0, &["pull", "--since", &since, "--json"]);
+    edit(&env, &agent, &[&changed[0], &changed[1]], 0);
+    let run = env.expect(0, &["pull", "--since", &since, "--json"]);
     assert_eq!(counts(&run), [0, 1, 49]);
-    assert_eq!(counts(&house.expect(0, &["pull", "--json"])), [0, 1, 99]);
-    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    assert_eq!(counts(&env.expect(0, &["pull", "--json"])), [0, 1, 99]);
+    compare_all(&env, &[now(&env, &agent)], &archived(&env));
 }
 
 /// An agent with one conversation per day, the newest today.
@@ -157,20 +157,20 @@ fn daily(vendor: Vendor, number: usize) -> Agent {
 fn vendors_without_change_times_are_read_by_look_back() {
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
         let agent = daily(vendor, 200);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
         let (recent, old) = (agent.dataset.conversation(20).id, agent.dataset.conversation(150).id);
-        edit(&house, &agent, &[&recent, &old], 1);
-        let run = house.expect(0, &["pull", "--json"]);
+        edit(&env, &agent, &[&recent, &old], 1);
+        let run = env.expect(0, &["pull", "--json"]);
         assert!(run.stderr.contains("reading conversations that began since"), "{}", run.stderr);
         assert_eq!(pulled(&run)["effort"], "recent", "{vendor:?}");
         let [added, changed, unchanged] = counts(&run);
         assert_eq!((added, changed), (1, 1), "{vendor:?}: the old one is seen by the next full sweep");
         assert!((28..=33).contains(&unchanged), "{vendor:?}: {unchanged} began in the last 30 days");
-        assert_eq!(number(&house, "SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
-        let run = house.expect(0, &["pull", "--full", "--json"]);
+        assert_eq!(number(&env, "SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
+        let run = env.expect(0, &["pull", "--full", "--json"]);
         assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 1, 200], &"full".into()), "{vendor:?}");
-        compare_all(&house, &[now(&house, &agent)], &archived(&house));
+        compare_all(&env, &[now(&env, &agent)], &archived(&env));
     }
 }
 
@@ -178,41 +178,41 @@ fn vendors_without_change_times_are_read_by_look_back() {
 fn an_unchanged_array_costs_no_write() {
     let mut agent = daily(Vendor::ConvocoreV3, 200);
     agent.generation = Generation::OneArray;
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let old = agent.dataset.conversation(150).id;
-    edit(&house, &agent, &[&old], 0);
-    let run = house.expect(0, &["pull", "--json"]);
+    edit(&env, &agent, &[&old], 0);
+    let run = env.expect(0, &["pull", "--json"]);
     assert_eq!((counts(&run), &pulled(&run)["effort"]), ([0, 1, 199], &"full".into()));
-    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 201);
-    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    assert_eq!(number(&env, "SELECT count(*) FROM raw"), 201);
+    compare_all(&env, &[now(&env, &agent)], &archived(&env));
 }
 
 #[test]
 fn a_full_sweep_runs_when_it_is_due() {
     for vendor in VENDORS {
         let agent = daily(vendor, 100);
-        let mut house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
-        let effort = |house: &House| pulled(&house.expect(0, &["pull", "--json"]))["effort"].clone();
+        let mut env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
+        let effort = |env: &TestEnvironment| pulled(&env.expect(0, &["pull", "--json"]))["effort"].clone();
         let usual = if vendor == Vendor::ChatbaseV2 { "changes" } else { "recent" };
-        assert_eq!(effort(&house), usual);
+        assert_eq!(effort(&env), usual);
         // Only the archive knows when the last full sweep was.
         let days = if vendor == Vendor::ChatbaseV1 { 7_i64 } else { 30 };
         let long_ago = format!(
             "UPDATE run SET swept_from = swept_from - {} WHERE effort = 'full'",
             days * 86_400_000_000
         );
-        let ledger = rusqlite::Connection::open(house.path("chatark.db")).unwrap();
+        let ledger = rusqlite::Connection::open(env.path("chatark.db")).unwrap();
         ledger.execute(&long_ago, []).unwrap();
         ledger.close().unwrap();
-        assert_eq!(effort(&house), "full", "{vendor:?}");
-        assert_eq!(effort(&house), usual);
-        house.write_config(std::slice::from_ref(&agent), "");
-        let config = std::fs::read_to_string(house.path("config.toml")).unwrap();
+        assert_eq!(effort(&env), "full", "{vendor:?}");
+        assert_eq!(effort(&env), usual);
+        env.write_config(std::slice::from_ref(&agent), "");
+        let config = std::fs::read_to_string(env.path("config.toml")).unwrap();
         let each_time = config.replace("name = \"source-1\"", "name = \"source-1\"\nfull_sweep_days = 0");
-        std::fs::write(house.path("config.toml"), each_time).unwrap();
-        assert_eq!(effort(&house), "full", "{vendor:?}");
+        std::fs::write(env.path("config.toml"), each_time).unwrap();
+        assert_eq!(effort(&env), "full", "{vendor:?}");
     }
 }
 
@@ -226,20 +226,19 @@ fn an_interrupted_look_back_resumes_in_its_window() {
         (conversation.created_at, conversation.updated_at) = (created_at, created_at);
     }
     let agent = holding(Vendor::ChatbaseV1, conversations);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
-    edit(&house, &agent, &[&agent.dataset.conversation(250).id], 0);
-    let asked = house.sandbox().export_count(&agent.id);
-    house.sandbox().add_fault(&agent.id, Fault::from(asked + 2, FaultKind::ServerError));
-    house.expect(5, &["pull"]);
-    house.sandbox().clear_faults(&agent.id);
-    let run = house.expect(0, &["pull", "--json"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
+    edit(&env, &agent, &[&agent.dataset.conversation(250).id], 0);
+    let asked = env.sandbox().export_count(&agent.id);
+    env.sandbox().add_fault(&agent.id, Fault::from(asked + 2, FaultKind::ServerError));
+    env.expect(5, &["pull"]);
+    env.sandbox().clear_faults(&agent.id);
+    let run = env.expect(0, &["pull", "--json"]);
     assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     assert_eq!(pulled(&run)["changed"], 1);
     // The second page again, the third, and the end.
     assert_eq!(
-        house
-            .sandbox()
+        env.sandbox()
             .requests()
             .iter()
             .rev()
@@ -248,12 +247,12 @@ fn an_interrupted_look_back_resumes_in_its_window() {
             .collect::<Vec<_>>(),
         ["4", "3", "2"]
     );
-    compare_all(&house, &[now(&house, &agent)], &archived(&house));
+    compare_all(&env, &[now(&env, &agent)], &archived(&env));
 }
 
-fn remove(house: &House, agent: &Agent, places: impl Iterator<Item = usize>) -> Vec<String> {
+fn remove(env: &TestEnvironment, agent: &Agent, places: impl Iterator<Item = usize>) -> Vec<String> {
     let gone: Vec<_> = places.map(|at| agent.dataset.conversation(at).id).collect();
-    house.sandbox().update(&agent.id, |dataset| {
+    env.sandbox().update(&agent.id, |dataset| {
         for id in &gone {
             dataset.remove(id).unwrap();
         }
@@ -265,29 +264,29 @@ fn remove(house: &House, agent: &Agent, places: impl Iterator<Item = usize>) -> 
 fn missing_conversations_are_marked_and_kept() {
     for vendor in VENDORS {
         let agent = agent(vendor, 60);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
-        let gone = remove(&house, &agent, [3, 40].into_iter());
-        let run = house.expect(0, &["pull", "--full", "--json"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
+        let gone = remove(&env, &agent, [3, 40].into_iter());
+        let run = env.expect(0, &["pull", "--full", "--json"]);
         assert_eq!(pulled(&run)["missing"], 2, "{vendor:?}");
         assert!(run.stderr.contains("2 no longer shown by the vendor"), "{}", run.stderr);
-        assert_eq!(ids(&archived(&house)), expected_ids([(&agent, &house.sources[0])], |_| true));
+        assert_eq!(ids(&archived(&env)), expected_ids([(&agent, &env.sources[0])], |_| true));
         let list = gone.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
         let marked =
             format!("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL AND id IN ({list})");
-        assert_eq!(number(&house, &marked), 2, "{vendor:?}");
-        let status = house.expect(0, &["status", "--json"]).json();
+        assert_eq!(number(&env, &marked), 2, "{vendor:?}");
+        let status = env.expect(0, &["status", "--json"]).json();
         assert_eq!(status["sources"][0]["missing"], 2);
         // The vendor shows it again.
         let back = agent.dataset.conversation(40);
-        house.sandbox().update(&agent.id, |dataset| dataset.insert(back));
-        let run = house.expect(0, &["pull", "--full", "--json"]);
+        env.sandbox().update(&agent.id, |dataset| dataset.insert(back));
+        let run = env.expect(0, &["pull", "--full", "--json"]);
         assert_eq!(
             (&pulled(&run)["returned"], &pulled(&run)["missing"]),
             (&1.into(), &0.into()),
             "{vendor:?}"
         );
-        assert_eq!(number(&house, &marked), 1);
+        assert_eq!(number(&env, &marked), 1);
     }
 }
 
@@ -295,10 +294,10 @@ fn missing_conversations_are_marked_and_kept() {
 #[test]
 fn an_incremental_sweep_notices_missing_conversations() {
     let agent = agent(Vendor::ChatbaseV2, 60);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
-    remove(&house, &agent, [3].into_iter());
-    let run = house.expect(0, &["pull", "--json"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
+    remove(&env, &agent, [3].into_iter());
+    let run = env.expect(0, &["pull", "--json"]);
     assert_eq!((&pulled(&run)["effort"], &pulled(&run)["missing"]), (&"changes".into(), &1.into()));
 }
 
@@ -306,11 +305,11 @@ fn an_incremental_sweep_notices_missing_conversations() {
 fn more_than_a_tenth_missing_must_be_accepted() {
     for vendor in VENDORS {
         let agent = agent(vendor, 60);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
-        remove(&house, &agent, 0..7);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
+        remove(&env, &agent, 0..7);
         for _ in 0..2 {
-            let run = house.expect(3, &["pull", "--full", "--json"]);
+            let run = env.expect(3, &["pull", "--full", "--json"]);
             assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["missing"]), (&"short".into(), &0.into()));
             assert!(run.stderr.contains("no longer shows 7 of 60 archived conversations"), "{}", run.stderr);
             assert!(
@@ -318,13 +317,13 @@ fn more_than_a_tenth_missing_must_be_accepted() {
                 "{}",
                 run.stderr
             );
-            let status = house.expect(0, &["status"]).stdout;
+            let status = env.expect(0, &["status"]).stdout;
             assert!(status.contains("short"), "{status}");
         }
-        let run = house.expect(0, &["pull", "--full", "--accept-missing", "--json"]);
+        let run = env.expect(0, &["pull", "--full", "--accept-missing", "--json"]);
         assert_eq!(pulled(&run)["missing"], 7, "{vendor:?}");
-        assert_eq!(archived(&house).len(), 60, "{vendor:?}: nothing is deleted");
-        house.expect(0, &["pull", "--full"]);
+        assert_eq!(archived(&env).len(), 60, "{vendor:?}: nothing is deleted");
+        env.expect(0, &["pull", "--full"]);
     }
 }
 
@@ -333,12 +332,12 @@ fn more_than_a_tenth_missing_must_be_accepted() {
 fn an_agent_that_becomes_empty_marks_nothing_as_missing() {
     for vendor in VENDORS {
         let agent = agent(vendor, 20);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
-        remove(&house, &agent, 0..20);
-        let run = house.expect(3, &["pull", "--full"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
+        remove(&env, &agent, 0..20);
+        let run = env.expect(3, &["pull", "--full"]);
         assert!(run.stderr.contains("20 of 20"), "{vendor:?}: {}", run.stderr);
-        assert_eq!(archived(&house).len(), 20);
+        assert_eq!(archived(&env).len(), 20);
     }
 }
 
@@ -347,11 +346,11 @@ fn an_agent_that_becomes_empty_marks_nothing_as_missing() {
 fn rows_that_moved_between_pages_are_found_by_the_next_sweep() {
     for vendor in VENDORS {
         let agent = agent(vendor, 330);
-        let house = House::of(vec![agent.clone()]);
-        house.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Vanish { conversations: 3 }));
-        house.expect(0, &["pull"]);
-        house.expect(0, &["pull", "--full"]);
-        let left = expected_ids([(&now(&house, &agent), &house.sources[0])], |_| true);
-        assert!(ids(&archived(&house)).is_superset(&left), "{vendor:?}");
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Vanish { conversations: 3 }));
+        env.expect(0, &["pull"]);
+        env.expect(0, &["pull", "--full"]);
+        let left = expected_ids([(&now(&env, &agent), &env.sources[0])], |_| true);
+        assert!(ids(&archived(&env)).is_superset(&left), "{vendor:?}");
     }
 }

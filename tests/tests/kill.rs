@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chatark_sandbox::{Agent, Generation, Vendor, World};
-use chatark_tests::{House, eventually};
+use chatark_tests::{TestEnvironment, eventually};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -36,19 +36,22 @@ impl Chance {
     }
 }
 
-/// Starts a house whose vendor needs a few milliseconds per response.
-fn slow(agent: &Agent) -> House {
-    House::of_world(World { latency: Some(Duration::from_millis(4)), ..World::of(vec![agent.clone()]) })
+/// Starts an environment whose vendor needs a few milliseconds per response.
+fn slow(agent: &Agent) -> TestEnvironment {
+    TestEnvironment::of_world(World {
+        latency: Some(Duration::from_millis(4)),
+        ..World::of(vec![agent.clone()])
+    })
 }
 
 /// Kills a pull a moment after one of its next requests.
-fn kill_somewhere(house: &House, agent: &Agent, requests: u64, chance: &mut Chance) {
-    let before = house.sandbox().request_count(&agent.id);
+fn kill_somewhere(env: &TestEnvironment, agent: &Agent, requests: u64, chance: &mut Chance) {
+    let before = env.sandbox().request_count(&agent.id);
     let after = chance.below(requests);
-    let running = house.spawn(&["pull"]);
+    let running = env.spawn(&["pull"]);
     let running = std::cell::RefCell::new(running);
     eventually(|| {
-        house.sandbox().request_count(&agent.id) >= before + after || running.borrow_mut().has_ended()
+        env.sandbox().request_count(&agent.id) >= before + after || running.borrow_mut().has_ended()
     });
     std::thread::sleep(Duration::from_micros(chance.below(15_000)));
     let running = running.into_inner();
@@ -58,19 +61,19 @@ fn kill_somewhere(house: &House, agent: &Agent, requests: u64, chance: &mut Chan
 
 /// Checks the archive after a kill, and returns how many conversations it holds.
 #[track_caller]
-fn sound(house: &House, agent: &Agent) -> usize {
-    let path = house.path("chatark.db");
-    if !path.exists() || house.run(&["status"]).code == Some(2) {
+fn sound(env: &TestEnvironment, agent: &Agent) -> usize {
+    let path = env.path("chatark.db");
+    if !path.exists() || env.run(&["status"]).code == Some(2) {
         // Killed before there was an archive, or before it had its tables.
         return 0;
     }
-    house.expect(0, &["verify"]);
+    env.expect(0, &["verify"]);
     let archive = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let twice: i64 =
         archive.query_row("SELECT count(*) FROM raw WHERE version > 1", [], |row| row.get(0)).unwrap();
     assert_eq!(twice, 0, "a conversation that never changed has two versions");
     drop(archive);
-    let documents = archived(house);
+    let documents = archived(env);
     let expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
     let found = ids(&documents);
     assert!(found.iter().all(|(_, id)| expected.contains(id)));
@@ -79,41 +82,41 @@ fn sound(house: &House, agent: &Agent) -> usize {
     for id in expected.iter().filter(|id| !found_ids.contains(id)) {
         partial.dataset.remove(id);
     }
-    compare_all(house, &[partial], &documents);
+    compare_all(env, &[partial], &documents);
     found.len()
 }
 
 /// `reach` is how far each run comes at most before it is killed, in requests.
 fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
-    let house = slow(agent);
+    let env = slow(agent);
     let total = agent.expected().count();
     let mut chance = Chance(seed);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
-        kill_somewhere(&house, agent, reach, &mut chance);
-        let now = sound(&house, agent);
+        kill_somewhere(&env, agent, reach, &mut chance);
+        let now = sound(&env, agent);
         assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
         kept = now;
         landed += usize::from(kept > 0 && kept < total);
     }
     assert!(landed >= 3, "only {landed} of {KILLS} kills left a part of the archive");
-    let checkpoint = number(&house, "SELECT count(*) FROM checkpoint") > 0;
-    let before = house.sandbox().export_count(&agent.id);
-    let run = house.expect(0, &["pull", "--json"]);
-    let asked = house.sandbox().export_count(&agent.id) - before;
+    let checkpoint = number(&env, "SELECT count(*) FROM checkpoint") > 0;
+    let before = env.sandbox().export_count(&agent.id);
+    let run = env.expect(0, &["pull", "--json"]);
+    let asked = env.sandbox().export_count(&agent.id) - before;
     if checkpoint {
         assert!(asked < requests, "{asked} requests of {requests} are as many as from the start");
         assert!(run.stderr.contains("resuming where"), "{}", run.stderr);
     }
-    compare_all(&house, std::slice::from_ref(agent), &archived(&house));
+    compare_all(&env, std::slice::from_ref(agent), &archived(&env));
     if agent.vendor == Vendor::ChatbaseV2 {
         let found = pulled(&run);
         assert_eq!((&found["verdict"], &found["seen"]), (&"complete".into(), &total.into()), "{found}");
     }
-    let again = pulled(&house.expect(0, &["pull", "--full", "--json"]));
+    let again = pulled(&env.expect(0, &["pull", "--full", "--json"]));
     assert_eq!((&again["added"], &again["changed"], &again["missing"]), (&0.into(), &0.into(), &0.into()));
-    assert_eq!(number(&house, "SELECT count(*) FROM sighting"), 0);
-    house.expect(0, &["verify"]);
+    assert_eq!(number(&env, "SELECT count(*) FROM sighting"), 0);
+    env.expect(0, &["verify"]);
 }
 
 #[test]
@@ -139,15 +142,15 @@ fn convocore_pages_resume_after_a_kill() {
 fn convocore_one_array_resumes_after_a_kill() {
     let mut agent = agent(Vendor::ConvocoreV3, 2_000);
     agent.generation = Generation::OneArray;
-    let house = slow(&agent);
+    let env = slow(&agent);
     let drip = chatark_sandbox::FaultKind::Drip { chunk: 32_768, delay: Duration::from_millis(4) };
-    house.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
+    env.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
     let mut chance = Chance(0x5eed_0004);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
-        let running = house.spawn(&["pull"]);
+        let running = env.spawn(&["pull"]);
         // The write-ahead log grows with every commit: the kill lands shortly after one.
-        let wal = house.path("chatark.db-wal");
+        let wal = env.path("chatark.db-wal");
         let written = || fs::metadata(&wal).map_or(0, |metadata| metadata.len());
         let until = 50_000 + chance.below(2_500_000);
         let running = std::cell::RefCell::new(running);
@@ -156,25 +159,25 @@ fn convocore_one_array_resumes_after_a_kill() {
         let running = running.into_inner();
         running.kill();
         running.finish();
-        let now = sound(&house, &agent);
+        let now = sound(&env, &agent);
         assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
         kept = now;
         landed += usize::from(kept > 0 && kept < 2_000);
     }
     assert!(landed >= 3, "only {landed} of {KILLS} kills left a part of the archive");
-    house.sandbox().clear_faults(&agent.id);
-    house.expect(0, &["pull"]);
-    compare_all(&house, &[agent], &archived(&house));
-    assert_eq!(number(&house, "SELECT max(version) FROM raw"), 1);
+    env.sandbox().clear_faults(&agent.id);
+    env.expect(0, &["pull"]);
+    compare_all(&env, &[agent], &archived(&env));
+    assert_eq!(number(&env, "SELECT max(version) FROM raw"), 1);
 }
 
 /// Killed during an incremental sweep, which has checkpoints too.
 #[test]
 fn an_incremental_sweep_resumes_after_a_kill() {
     let agent = agent(Vendor::ChatbaseV2, 600);
-    let house = slow(&agent);
-    house.expect(0, &["pull"]);
-    house.sandbox().update(&agent.id, |dataset| {
+    let env = slow(&agent);
+    env.expect(0, &["pull"]);
+    env.sandbox().update(&agent.id, |dataset| {
         for at in (0..600).step_by(7) {
             let id = dataset.conversation(at).id;
             assert!(dataset.change(&id, |conversation| conversation.title = Some(format!("Changed {at}"))));
@@ -182,13 +185,13 @@ fn an_incremental_sweep_resumes_after_a_kill() {
     });
     let mut chance = Chance(0x5eed_0005);
     for _ in 0..6 {
-        kill_somewhere(&house, &agent, 60, &mut chance);
-        house.expect(0, &["verify"]);
+        kill_somewhere(&env, &agent, 60, &mut chance);
+        env.expect(0, &["verify"]);
     }
-    let run = house.expect(0, &["pull", "--json"]);
+    let run = env.expect(0, &["pull", "--json"]);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &600.into()));
-    compare_all(&house, &[crate::support::now(&house, &agent)], &archived(&house));
-    assert_eq!(number(&house, "SELECT count(*) FROM raw"), 600 + 86);
+    compare_all(&env, &[crate::support::now(&env, &agent)], &archived(&env));
+    assert_eq!(number(&env, "SELECT count(*) FROM raw"), 600 + 86);
 }
 
 fn has_unfinished(folder: &Path) -> bool {
@@ -200,17 +203,17 @@ fn has_unfinished(folder: &Path) -> bool {
 #[test]
 fn files_are_complete_or_absent() {
     let agent = agent(Vendor::ChatbaseV2, 1_500);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let messages: usize = agent.expected().map(|expected| expected.messages.len()).sum();
     let mut chance = Chance(0x5eed_0006);
-    let folder = house.path("export");
+    let folder = env.path("export");
     let mut partial = 0;
     for round in 0..ROUNDS {
         if round % 3 == 0 {
             let _ = fs::remove_dir_all(&folder);
         }
-        let running = house.spawn(&["export", "--offline"]);
+        let running = env.spawn(&["export", "--offline"]);
         let running = std::cell::RefCell::new(running);
         eventually(|| has_unfinished(&folder) || running.borrow_mut().has_ended());
         let delay = if round == ROUNDS - 1 { 0 } else { chance.below(400_000) };
@@ -226,7 +229,7 @@ fn files_are_complete_or_absent() {
         if exists("conversations.json") {
             let text = fs::read_to_string(folder.join("conversations.json")).unwrap();
             let documents: Vec<Value> = serde_json::from_str(&text).unwrap();
-            compare_all(&house, std::slice::from_ref(&agent), &documents);
+            compare_all(&env, std::slice::from_ref(&agent), &documents);
         }
         for (name, rows) in [("conversations.csv", 1_500), ("messages.csv", messages)] {
             if exists(name) {
@@ -237,7 +240,7 @@ fn files_are_complete_or_absent() {
     }
     assert!(partial > 0, "no kill landed before the end of an export");
     assert!(has_unfinished(&folder), "the last kill landed after the end of an export");
-    let manifest = house.expect(0, &["export", "--offline", "--json"]).json()["manifest"].clone();
+    let manifest = env.expect(0, &["export", "--offline", "--json"]).json()["manifest"].clone();
     let named: BTreeSet<_> = manifest["files"]
         .as_array()
         .unwrap()
@@ -258,24 +261,24 @@ fn files_are_complete_or_absent() {
 #[test]
 fn a_pull_with_other_dates_starts_its_own_sweep_and_says_so() {
     let agent = agent(Vendor::ChatbaseV2, 400);
-    let house = slow(&agent);
+    let env = slow(&agent);
     let since = |at: usize| crate::support::rfc3339(agent.dataset.conversation(at).created_at);
     let (first, second) = (since(299), since(199));
     let mut chance = Chance(0x5eed_0007);
-    while !house.path("chatark.db").exists() || number(&house, "SELECT count(*) FROM checkpoint") == 0 {
-        let running = house.spawn(&["pull", "--since", &first]);
-        eventually(|| house.sandbox().export_count(&agent.id) >= 6);
+    while !env.path("chatark.db").exists() || number(&env, "SELECT count(*) FROM checkpoint") == 0 {
+        let running = env.spawn(&["pull", "--since", &first]);
+        eventually(|| env.sandbox().export_count(&agent.id) >= 6);
         std::thread::sleep(Duration::from_micros(chance.below(9_000)));
         running.kill();
         running.finish();
     }
-    let run = house.expect(0, &["pull", "--since", &second, "--json"]);
+    let run = env.expect(0, &["pull", "--since", &second, "--json"]);
     assert!(run.stderr.contains("an unfinished pull has other dates"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
-    let run = house.expect(0, &["pull", "--since", &first, "--json"]);
+    let run = env.expect(0, &["pull", "--since", &first, "--json"]);
     assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
     assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &300.into()));
-    assert_eq!(ids(&archived(&house)).len(), 300);
-    house.expect(0, &["pull"]);
-    compare_all(&house, &[agent], &archived(&house));
+    assert_eq!(ids(&archived(&env)).len(), 300);
+    env.expect(0, &["pull"]);
+    compare_all(&env, &[agent], &archived(&env));
 }

@@ -6,16 +6,16 @@ use std::io::Read;
 
 use chatark_sandbox::truth::{Contact, Conversation};
 use chatark_sandbox::{Agent, Expected, ExpectedMessage, Vendor, World};
-use chatark_tests::{House, repository};
+use chatark_tests::{TestEnvironment, repository};
 use serde_json::{Value, json};
 
 use crate::support::{VENDORS, agent, api_conversation, archived, holding, ids, rfc3339};
 
 /// Pulls the samples of all vendors.
-fn pulled() -> House {
-    let house = House::sample();
-    house.expect(0, &["pull"]);
-    house
+fn pulled() -> TestEnvironment {
+    let env = TestEnvironment::sample();
+    env.expect(0, &["pull"]);
+    env
 }
 
 fn agents() -> Vec<Agent> {
@@ -23,28 +23,28 @@ fn agents() -> Vec<Agent> {
 }
 
 /// Returns every conversation that was expected, with the name of its source.
-fn expected(house: &House) -> Vec<(String, Expected)> {
+fn expected(env: &TestEnvironment) -> Vec<(String, Expected)> {
     let agents = agents();
-    let named = agents.iter().zip(&house.sources);
+    let named = agents.iter().zip(&env.sources);
     named
         .flat_map(|(agent, source)| agent.expected().map(move |expected| (source.clone(), expected)))
         .collect()
 }
 
-fn json_lines(house: &House, target: &str, name: &str) -> Vec<Value> {
-    house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
-    let text = fs::read_to_string(house.path(target).join(name)).unwrap();
+fn json_lines(env: &TestEnvironment, target: &str, name: &str) -> Vec<Value> {
+    env.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+    let text = fs::read_to_string(env.path(target).join(name)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn rows(house: &House, target: &str, name: &str) -> Vec<BTreeMap<String, String>> {
-    house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
-    let mut reader = csv::Reader::from_path(house.path(target).join(name)).unwrap();
+fn rows(env: &TestEnvironment, target: &str, name: &str) -> Vec<BTreeMap<String, String>> {
+    env.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+    let mut reader = csv::Reader::from_path(env.path(target).join(name)).unwrap();
     reader.deserialize().map(Result::unwrap).collect()
 }
 
-fn losses(house: &House, target: &str) -> Vec<Value> {
-    let plan = house.expect(0, &["migrate", "plan", "--to", target, "--json"]).json();
+fn losses(env: &TestEnvironment, target: &str) -> Vec<Value> {
+    let plan = env.expect(0, &["migrate", "plan", "--to", target, "--json"]).json();
     plan["losses"].as_array().unwrap().clone()
 }
 
@@ -61,9 +61,9 @@ fn has_answer(expected: &Expected) -> bool {
 
 #[test]
 fn openai_lines_have_every_text_up_to_the_last_answer() {
-    let house = pulled();
-    let lines = json_lines(&house, "openai-jsonl", "openai.jsonl");
-    let taught: Vec<_> = expected(&house).into_iter().filter(|(_, expected)| has_answer(expected)).collect();
+    let env = pulled();
+    let lines = json_lines(&env, "openai-jsonl", "openai.jsonl");
+    let taught: Vec<_> = expected(&env).into_iter().filter(|(_, expected)| has_answer(expected)).collect();
     assert_eq!(lines.len(), taught.len());
     let role = |message: &ExpectedMessage| match message.role {
         "human_agent" => "assistant",
@@ -104,9 +104,9 @@ fn openai_lines_have_every_text_up_to_the_last_answer() {
 
 #[test]
 fn openai_tool_calls_and_results_come_in_pairs() {
-    let house = pulled();
+    let env = pulled();
     let mut calls = 0;
-    for line in json_lines(&house, "openai-jsonl", "openai.jsonl") {
+    for line in json_lines(&env, "openai-jsonl", "openai.jsonl") {
         let mut open = BTreeSet::new();
         for message in line["messages"].as_array().unwrap() {
             for call in message["tool_calls"].as_array().into_iter().flatten() {
@@ -125,10 +125,10 @@ fn openai_tool_calls_and_results_come_in_pairs() {
         }
         assert!(open.is_empty(), "a call without a result: {line}");
     }
-    let losses = losses(&house, "openai-jsonl");
+    let losses = losses(&env, "openai-jsonl");
     assert!(calls > 0);
     assert_eq!(lost(&losses, "part.tool_call", "kept"), calls);
-    let expected: u64 = expected(&house)
+    let expected: u64 = expected(&env)
         .iter()
         .filter(|(_, expected)| has_answer(expected))
         .flat_map(|(_, expected)| &expected.messages)
@@ -142,10 +142,10 @@ fn openai_tool_calls_and_results_come_in_pairs() {
 
 #[test]
 fn sharegpt_speakers_alternate_and_the_person_begins() {
-    let house = pulled();
-    let lines = json_lines(&house, "sharegpt-jsonl", "sharegpt.jsonl");
+    let env = pulled();
+    let lines = json_lines(&env, "sharegpt-jsonl", "sharegpt.jsonl");
     assert!(lines.len() > 100);
-    let expected: BTreeMap<_, _> = expected(&house)
+    let expected: BTreeMap<_, _> = expected(&env)
         .into_iter()
         .map(|(source, expected)| (format!("{source}/{}", expected.id), expected))
         .collect();
@@ -174,10 +174,10 @@ fn sharegpt_speakers_alternate_and_the_person_begins() {
 
 #[test]
 fn every_person_is_one_row() {
-    let house = pulled();
-    let found = rows(&house, "contacts-csv", "contacts.csv");
+    let env = pulled();
+    let found = rows(&env, "contacts-csv", "contacts.csv");
     let mut people: BTreeMap<String, u64> = BTreeMap::new();
-    for (source, expected) in expected(&house) {
+    for (source, expected) in expected(&env) {
         let contact = &expected.contact;
         let digits = |phone: &String| phone.chars().filter(char::is_ascii_digit).collect::<String>();
         let key = contact
@@ -234,17 +234,17 @@ fn a_report_and_a_migration_count_the_same_people() {
         Vendor::ConvocoreV3,
         meetings(&[("", "bob@example.com ", ""), ("", "", "+49 151 234567"), ("", "", "+43 660 1234567")]),
     );
-    let house = House::of(vec![first, second]);
-    house.expect(0, &["pull"]);
-    let migrated: BTreeSet<_> = rows(&house, "contacts-csv", "contacts.csv")
+    let env = TestEnvironment::of(vec![first, second]);
+    env.expect(0, &["pull"]);
+    let migrated: BTreeSet<_> = rows(&env, "contacts-csv", "contacts.csv")
         .into_iter()
         .map(|row| row["external_id"].clone())
         .collect();
     let people =
         ["ann@example.com", "bob@example.com", "cem@example.com", "source-1/kiosk", "tel:436601234567"];
     assert_eq!(migrated, people.map(str::to_owned).into());
-    house.expect(0, &["report", "--output", "report"]);
-    let mut summary = csv::Reader::from_path(house.path("report/summary.csv")).unwrap();
+    env.expect(0, &["report", "--output", "report"]);
+    let mut summary = csv::Reader::from_path(env.path("report/summary.csv")).unwrap();
     let reported: Vec<BTreeMap<String, String>> = summary.deserialize().map(Result::unwrap).collect();
     let total = reported.iter().find(|row| row["source"].is_empty() && row["metric"] == "people").unwrap();
     assert_eq!(total["value"], "5");
@@ -273,27 +273,27 @@ fn each_question_is_one_row_with_its_best_answer() {
         conversation.messages[1].score = None;
         conversations.push(conversation);
     }
-    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
-    house.expect(0, &["pull"]);
-    let found = rows(&house, "questions-csv", "questions.csv");
+    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    env.expect(0, &["pull"]);
+    let found = rows(&env, "questions-csv", "questions.csv");
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
         (found[0]["answer"].as_str(), found[0]["feedback"].as_str(), found[0]["asked"].as_str()),
         ("There.", "positive", "2")
     );
-    assert_eq!(lost(&losses(&house, "questions-csv"), "message.role.user", "lost"), 1);
+    assert_eq!(lost(&losses(&env, "questions-csv"), "message.role.user", "lost"), 1);
 }
 
 #[test]
 fn every_vcon_is_valid_and_has_every_message() {
-    let house = pulled();
-    house.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
+    let env = pulled();
+    env.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
     let schema: Value =
         serde_json::from_str(&fs::read_to_string(repository().join("docs/schema/vcon.schema.json")).unwrap())
             .unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let mut found = Vec::new();
-    for file in fs::read_dir(house.path("vcon")).unwrap() {
+    for file in fs::read_dir(env.path("vcon")).unwrap() {
         let path = file.unwrap().path();
         let vcon: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let errors: Vec<_> = validator.iter_errors(&vcon).map(|error| error.to_string()).collect();
@@ -308,8 +308,8 @@ fn every_vcon_is_valid_and_has_every_message() {
         let id = origin["origin"]["conversation_id"].as_str().unwrap().to_owned();
         found.push((id, texts, vcon["attachments"].as_array().map_or(0, Vec::len)));
     }
-    let expected = expected(&house);
-    assert_eq!(fs::read_dir(house.path("vcon")).unwrap().count(), expected.len());
+    let expected = expected(&env);
+    assert_eq!(fs::read_dir(env.path("vcon")).unwrap().count(), expected.len());
     let mut expect: Vec<_> = expected
         .iter()
         .map(|(_, expected)| {
@@ -322,10 +322,10 @@ fn every_vcon_is_valid_and_has_every_message() {
     expect.sort();
     assert_eq!(found, expect);
     let names = || -> BTreeSet<_> {
-        fs::read_dir(house.path("vcon")).unwrap().map(|file| file.unwrap().file_name()).collect()
+        fs::read_dir(env.path("vcon")).unwrap().map(|file| file.unwrap().file_name()).collect()
     };
     let before = names();
-    house.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
+    env.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
     assert_eq!(names(), before, "the same conversation has the same name");
 }
 
@@ -347,9 +347,9 @@ fn check_indices(vcon: &Value) {
 
 #[test]
 fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
-    let house = pulled();
-    house.expect(0, &["migrate", "run", "--to", "slack-zip", "--output", "slack"]);
-    let mut zip = zip::ZipArchive::new(fs::File::open(house.path("slack/slack.zip")).unwrap()).unwrap();
+    let env = pulled();
+    env.expect(0, &["migrate", "run", "--to", "slack-zip", "--output", "slack"]);
+    let mut zip = zip::ZipArchive::new(fs::File::open(env.path("slack/slack.zip")).unwrap()).unwrap();
     let mut files = BTreeMap::new();
     for at in 0..zip.len() {
         let mut file = zip.by_index(at).unwrap();
@@ -362,7 +362,7 @@ fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
         files["users.json"].iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect();
     let channels: Vec<_> =
         files["channels.json"].iter().map(|channel| channel["name"].as_str().unwrap().to_owned()).collect();
-    let mut sources = house.sources.clone();
+    let mut sources = env.sources.clone();
     sources.sort();
     assert_eq!(channels, sources);
     let mut threads: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
@@ -378,7 +378,7 @@ fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
     }
     let mut found: Vec<_> = threads.into_values().map(|posts| posts[1..].to_vec()).collect();
     let mut expect: Vec<Vec<String>> = Vec::new();
-    for (_, expected) in expected(&house) {
+    for (_, expected) in expected(&env) {
         expect.push(expected.messages.iter().map(|message| message.text.clone()).collect());
     }
     // Addresses of pictures and files follow the text, in which Slack's own signs are escaped.
@@ -402,14 +402,14 @@ fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
 
 #[test]
 fn a_plan_counts_every_field_and_writes_nothing() {
-    let house = pulled();
+    let env = pulled();
     let before: BTreeSet<_> =
-        fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
-    let plan = house.expect(0, &["migrate", "plan", "--to", "vcon", "--json"]).json();
+        fs::read_dir(env.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    let plan = env.expect(0, &["migrate", "plan", "--to", "vcon", "--json"]).json();
     let after: BTreeSet<_> =
-        fs::read_dir(house.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        fs::read_dir(env.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(before, after);
-    let expected = expected(&house);
+    let expected = expected(&env);
     let messages = || expected.iter().flat_map(|(_, expected)| &expected.messages);
     assert_eq!(
         (&plan["conversations"], &plan["messages"]),
@@ -432,8 +432,8 @@ fn a_plan_counts_every_field_and_writes_nothing() {
         assert_eq!(total(field), count as u64, "{field}");
     }
     assert_eq!(lost(losses, "conversation.tags", "kept"), 0, "a vCon has no place for them");
-    let csv = house.path("loss.csv");
-    house.expect(0, &["migrate", "plan", "--to", "vcon", "--loss-csv", csv.to_str().unwrap()]);
+    let csv = env.path("loss.csv");
+    env.expect(0, &["migrate", "plan", "--to", "vcon", "--loss-csv", csv.to_str().unwrap()]);
     let mut reader = csv::Reader::from_path(csv).unwrap();
     assert_eq!(reader.headers().unwrap(), vec!["field", "fate", "count", "example", "why"]);
     assert_eq!(reader.records().count(), losses.len());
@@ -441,13 +441,13 @@ fn a_plan_counts_every_field_and_writes_nothing() {
 
 #[test]
 fn filters_and_a_sample_select_conversations() {
-    let house = pulled();
+    let env = pulled();
     let count = |arguments: &[&str]| {
         let plan =
-            house.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
+            env.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
         plan["conversations"].as_u64().unwrap()
     };
-    let expected = expected(&house);
+    let expected = expected(&env);
     let matching = |picks: &dyn Fn(&Expected) -> bool| {
         expected.iter().filter(|(_, expected)| picks(expected)).count() as u64
     };
@@ -474,14 +474,14 @@ fn filters_and_a_sample_select_conversations() {
     );
     assert_eq!(count(&["--sample", "7"]), 7);
     assert_eq!(
-        count(&["--from", &house.sources[0], "--sample", "1000"]),
+        count(&["--from", &env.sources[0], "--sample", "1000"]),
         agents()[0].expected().count() as u64
     );
 }
 
 #[test]
 fn impossible_migrations_fail_with_one_clear_line() {
-    let house = pulled();
+    let env = pulled();
     for (arguments, words) in [
         (vec!["migrate", "plan", "--to", "teams"], "the formats are openai-jsonl"),
         (vec!["migrate", "plan", "--to", "vcon", "--from", "nobody"], "nobody"),
@@ -492,23 +492,23 @@ fn impossible_migrations_fail_with_one_clear_line() {
         (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the statuses are"),
         (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "is not a file name"),
     ] {
-        let run = house.expect(2, &arguments);
+        let run = env.expect(2, &arguments);
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
-    assert!(!house.path("migration").exists(), "a run of nothing leaves nothing");
+    assert!(!env.path("migration").exists(), "a run of nothing leaves nothing");
 }
 
 /// Nothing is asked of any vendor, and nothing of the archive changes.
 #[test]
 fn files_are_written_offline() {
     let generated = agent(Vendor::ChatbaseV2, 60);
-    let mut house = House::of(vec![generated]);
-    house.expect(0, &["pull"]);
-    let before = ids(&archived(&house));
-    house.stop_sandbox();
+    let mut env = TestEnvironment::of(vec![generated]);
+    env.expect(0, &["pull"]);
+    let before = ids(&archived(&env));
+    env.stop_sandbox();
     for target in ["openai-jsonl", "sharegpt-jsonl", "contacts-csv", "questions-csv", "vcon", "slack-zip"] {
-        house.expect(0, &["migrate", "run", "--to", target, "--output", target]);
+        env.expect(0, &["migrate", "run", "--to", target, "--output", target]);
     }
-    assert_eq!(ids(&archived(&house)), before);
+    assert_eq!(ids(&archived(&env)), before);
     assert_eq!(VENDORS.len(), 3);
 }

@@ -9,7 +9,7 @@ use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role};
 use chatark_sandbox::{
     Agent, Dataset, Expected, Fault, FaultKind, Generation, Person, SeenRequest, Vendor, World, Writes,
 };
-use chatark_tests::{House, KEY, Run, eventually};
+use chatark_tests::{KEY, Run, TestEnvironment, eventually};
 use serde_json::Value;
 
 use crate::kill::Chance;
@@ -26,11 +26,11 @@ fn empty() -> Agent {
     }
 }
 
-/// Starts a house with a source that is already pulled, and a target.
-fn house(source: Agent, target: Agent) -> House {
-    let house = House::of(vec![source, target]);
-    house.expect(0, &["pull", "source-1"]);
-    house
+/// Starts an environment with a source that is already pulled, and a target.
+fn env(source: Agent, target: Agent) -> TestEnvironment {
+    let env = TestEnvironment::of(vec![source, target]);
+    env.expect(0, &["pull", "source-1"]);
+    env
 }
 
 /// The whole command line of a run into the second source.
@@ -51,8 +51,8 @@ fn count(result: &Value, field: &str) -> u64 {
 }
 
 /// Returns the requests so far that write.
-fn writes(house: &House) -> Vec<SeenRequest> {
-    house.sandbox().requests().into_iter().filter(|seen| seen.method != "GET").collect()
+fn writes(env: &TestEnvironment) -> Vec<SeenRequest> {
+    env.sandbox().requests().into_iter().filter(|seen| seen.method != "GET").collect()
 }
 
 /// Returns the messages that a conversation of Chatbase v2 must come back with: one for each text, and one of the
@@ -81,10 +81,10 @@ fn lines_of(document: &Value) -> Vec<Line> {
 
 /// Pulls the target, and returns its conversations by the ids of their originals. Fails if one of them is there twice.
 #[track_caller]
-fn pulled_back(house: &House) -> BTreeMap<String, Value> {
-    house.expect(0, &["pull", "source-2", "--full"]);
+fn pulled_back(env: &TestEnvironment) -> BTreeMap<String, Value> {
+    env.expect(0, &["pull", "source-2", "--full"]);
     let mut by_origin = BTreeMap::new();
-    for document in offline(house, &["source-2"]) {
+    for document in offline(env, &["source-2"]) {
         let line = document["notes"].as_str().unwrap().lines().last().unwrap();
         let origin = line.strip_prefix("Migrated by Chatark: ").unwrap().rsplit(" / ").next().unwrap();
         let origin = origin.to_owned();
@@ -111,11 +111,11 @@ fn compare(source: &Agent, back: &BTreeMap<String, Value>) {
 #[test]
 fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
     let source = sample(Vendor::ChatbaseV2);
-    let house = House::of(vec![source.clone(), empty()]);
-    house.expect(0, &["pull"]);
-    let run = house.expect(0, &run_into(&[]));
+    let env = TestEnvironment::of(vec![source.clone(), empty()]);
+    env.expect(0, &["pull"]);
+    let run = env.expect(0, &run_into(&[]));
     let history = result_of(&run, "history");
-    let back = pulled_back(&house);
+    let back = pulled_back(&env);
     compare(&source, &back);
     assert!(back.len() > 50, "the sample has lost its conversations");
     assert_eq!((count(&history, "written"), count(&history, "refused")), (back.len() as u64, 0));
@@ -148,11 +148,10 @@ fn a_round_trip_through_convocore_keeps_role_text_and_time_of_every_message() {
 
 #[test]
 fn a_plan_makes_no_request_and_predicts_the_run() {
-    let house = house(agent(Vendor::ChatbaseV2, 45), empty());
-    let before = house.sandbox().requests().len();
-    let plan =
-        house.expect(0, &["migrate", "plan", "--from", "source-1", "--to", "source-2", "--json"]).json();
-    assert_eq!(house.sandbox().requests().len(), before, "a plan makes no request");
+    let env = env(agent(Vendor::ChatbaseV2, 45), empty());
+    let before = env.sandbox().requests().len();
+    let plan = env.expect(0, &["migrate", "plan", "--from", "source-1", "--to", "source-2", "--json"]).json();
+    assert_eq!(env.sandbox().requests().len(), before, "a plan makes no request");
     let history = &plan["plans"][0];
     assert_eq!(
         (&history["cargo"], &history["items"], &history["credits"]),
@@ -160,64 +159,64 @@ fn a_plan_makes_no_request_and_predicts_the_run() {
     );
     // Two requests for each, and three pages of twenty to read back.
     assert_eq!(history["requests"], 45 * 2 + 3);
-    let run = house.expect(0, &run_into(&["--only", "history"]));
-    assert_eq!(house.sandbox().requests().len() - before, 45 * 2 + 3);
+    let run = env.expect(0, &run_into(&["--only", "history"]));
+    assert_eq!(env.sandbox().requests().len() - before, 45 * 2 + 3);
     assert_eq!(result_of(&run, "history")["losses"], history["losses"]);
 }
 
 #[test]
 fn a_second_run_writes_nothing_and_the_ledger_lists_every_item() {
     let source = agent(Vendor::ChatbaseV2, 30);
-    let house = house(source.clone(), empty());
-    house.expect(0, &run_into(&[]));
-    let before = writes(&house);
-    let again = result_of(&house.expect(0, &run_into(&[])), "history");
-    assert_eq!(writes(&house), before);
+    let env = env(source.clone(), empty());
+    env.expect(0, &run_into(&[]));
+    let before = writes(&env);
+    let again = result_of(&env.expect(0, &run_into(&[])), "history");
+    assert_eq!(writes(&env), before);
     assert_eq!((count(&again, "written"), count(&again, "already")), (0, 30));
     let ledger =
-        house.expect(0, &["migrate", "ledger", "--to", "source-2", "--json", "--csv", "ledger.csv"]).json();
+        env.expect(0, &["migrate", "ledger", "--to", "source-2", "--json", "--csv", "ledger.csv"]).json();
     let rows = ledger["transfers"].as_array().unwrap();
     let from: BTreeSet<_> =
         rows.iter().map(|row| row["conversation_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(from, source.expected().map(|expected| expected.id).collect());
     let held: BTreeSet<_> =
-        house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
+        env.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
     let into: BTreeSet<_> = rows.iter().map(|row| row["target_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(into, held);
-    let mut csv = csv::Reader::from_path(house.path("ledger.csv")).unwrap();
+    let mut csv = csv::Reader::from_path(env.path("ledger.csv")).unwrap();
     assert_eq!(csv.records().count(), 30);
 }
 
 #[test]
 fn a_deleted_item_is_reported_missing_and_written_again_after_forget() {
     let source = agent(Vendor::ChatbaseV2, 12);
-    let house = house(source.clone(), empty());
-    house.expect(0, &run_into(&["--only", "history"]));
-    let gone = house.sandbox().expected("agent-new").remove(3).id;
-    house.sandbox().update("agent-new", |dataset| dataset.remove(&gone)).unwrap();
-    let run = house.expect(3, &run_into(&["--only", "history"]));
+    let env = env(source.clone(), empty());
+    env.expect(0, &run_into(&["--only", "history"]));
+    let gone = env.sandbox().expected("agent-new").remove(3).id;
+    env.sandbox().update("agent-new", |dataset| dataset.remove(&gone)).unwrap();
+    let run = env.expect(3, &run_into(&["--only", "history"]));
     let read_back = result_of(&run, "history")["read_back"].clone();
     assert_eq!((&read_back["found"], &read_back["expected"]), (&11.into(), &12.into()));
     assert_eq!(read_back["missing"].as_array().unwrap().len(), 1);
-    for id in house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id) {
-        house.sandbox().update("agent-new", |dataset| dataset.remove(&id)).unwrap();
+    for id in env.sandbox().expected("agent-new").into_iter().map(|expected| expected.id) {
+        env.sandbox().update("agent-new", |dataset| dataset.remove(&id)).unwrap();
     }
-    house.expect(2, &["migrate", "forget", "--to", "source-2"]);
-    let forgotten = house.expect(0, &["migrate", "forget", "--to", "source-2", "--yes", "--json"]).json();
+    env.expect(2, &["migrate", "forget", "--to", "source-2"]);
+    let forgotten = env.expect(0, &["migrate", "forget", "--to", "source-2", "--yes", "--json"]).json();
     assert_eq!(forgotten["forgotten"], 12);
-    house.expect(0, &run_into(&["--only", "history"]));
-    compare(&source, &pulled_back(&house));
+    env.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn nothing_reaches_a_customer() {
     let source = sample(Vendor::ChatbaseV1);
-    let house = House::of(vec![source, empty()]);
-    house.expect(0, &["pull"]);
-    house.expect(0, &run_into(&[]));
-    house.expect(0, &run_into(&[]));
-    assert_eq!(house.sandbox().delivered("agent-new"), 0);
-    let routes: BTreeSet<_> = writes(&house)
+    let env = TestEnvironment::of(vec![source, empty()]);
+    env.expect(0, &["pull"]);
+    env.expect(0, &run_into(&[]));
+    env.expect(0, &run_into(&[]));
+    assert_eq!(env.sandbox().delivered("agent-new"), 0);
+    let routes: BTreeSet<_> = writes(&env)
         .into_iter()
         .map(|seen| {
             let rest = seen.path.strip_prefix("/convocore/v3/agents/agent-new/").unwrap().to_owned();
@@ -235,25 +234,25 @@ fn nothing_reaches_a_customer() {
 #[test]
 fn a_run_ends_with_the_first_item_if_created_conversations_answer_404() {
     let target = Agent { writes: Writes::CreatedAnswers404, ..empty() };
-    let house = house(sample(Vendor::ChatbaseV1), target);
+    let env = env(sample(Vendor::ChatbaseV1), target);
     for _ in 0..2 {
-        let run = house.expect(7, &run_into(&["--only", "history"]));
+        let run = env.expect(7, &run_into(&["--only", "history"]));
         assert!(run.stderr.contains("July and August 2026"), "{}", run.stderr);
-        let created = writes(&house).iter().filter(|seen| seen.method == "POST").count();
+        let created = writes(&env).iter().filter(|seen| seen.method == "POST").count();
         assert_eq!(created, 1, "one conversation was tried, in both runs together");
     }
     // People are written with other calls.
-    house.expect(0, &run_into(&["--only", "contacts"]));
+    env.expect(0, &run_into(&["--only", "contacts"]));
 }
 
 #[test]
 fn each_person_becomes_one_lead() {
     let source = sample(Vendor::ChatbaseV1);
-    let house = House::of(vec![source.clone(), empty()]);
-    house.expect(0, &["pull"]);
-    house.expect(0, &run_into(&["--only", "contacts"]));
-    let again = result_of(&house.expect(0, &run_into(&["--only", "contacts"])), "contacts");
-    let leads = house.sandbox().leads("agent-new");
+    let env = TestEnvironment::of(vec![source.clone(), empty()]);
+    env.expect(0, &["pull"]);
+    env.expect(0, &run_into(&["--only", "contacts"]));
+    let again = result_of(&env.expect(0, &run_into(&["--only", "contacts"])), "contacts");
+    let leads = env.sandbox().leads("agent-new");
     let emails: BTreeSet<_> =
         leads.iter().filter_map(|lead| lead["userEmail"].as_str()).map(str::to_owned).collect();
     let expected: BTreeSet<_> = source.expected().filter_map(|expected| expected.contact.email).collect();
@@ -267,21 +266,21 @@ fn each_person_becomes_one_lead() {
 #[test]
 fn work_done_behind_a_502_is_not_repeated() {
     let source = agent(Vendor::ChatbaseV2, 30);
-    let house = house(source.clone(), empty());
+    let env = env(source.clone(), empty());
     // The first requests create and complete in turn; some that create fail.
     for nth in [2, 10, 11, 12, 13, 30] {
-        house.sandbox().add_fault("agent-new", Fault::at(nth, FaultKind::DoneAnd502).on_any_route());
+        env.sandbox().add_fault("agent-new", Fault::at(nth, FaultKind::DoneAnd502).on_any_route());
     }
-    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "written"), 30);
     assert!(count(&history, "recovered") > 0, "no creating request failed: {history}");
-    compare(&source, &pulled_back(&house));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn transient_failures_are_retried() {
     let source = agent(Vendor::ChatbaseV2, 30);
-    let house = house(source.clone(), empty());
+    let env = env(source.clone(), empty());
     for (nth, kind) in [
         (0, FaultKind::ServerError),
         (5, FaultKind::Maintenance),
@@ -289,36 +288,36 @@ fn transient_failures_are_retried() {
         (20, FaultKind::ServerError),
         (33, FaultKind::CutBody),
     ] {
-        house.sandbox().add_fault("agent-new", Fault::at(nth, kind).on_any_route());
+        env.sandbox().add_fault("agent-new", Fault::at(nth, kind).on_any_route());
     }
-    house.expect(0, &run_into(&["--only", "history"]));
-    compare(&source, &pulled_back(&house));
+    env.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn an_outage_or_refusal_ends_a_run_with_the_exit_code_of_its_class() {
     for (kind, code) in [(FaultKind::ServerError, 5), (FaultKind::PlanGate, 7), (FaultKind::KeyExpired, 7)] {
         let source = agent(Vendor::ChatbaseV2, 40);
-        let house = house(source.clone(), empty());
-        house.sandbox().add_fault("agent-new", Fault::from(20, kind.clone()).on_any_route());
-        let run = house.expect(code, &run_into(&["--only", "history"]));
+        let env = env(source.clone(), empty());
+        env.sandbox().add_fault("agent-new", Fault::from(20, kind.clone()).on_any_route());
+        let run = env.expect(code, &run_into(&["--only", "history"]));
         assert!(run.stderr.contains("hint: "), "{}", run.stderr);
         assert!(count(&result_of(&run, "history"), "written") > 0, "{kind:?}");
-        house.sandbox().clear_faults("agent-new");
-        house.expect(0, &run_into(&["--only", "history"]));
-        compare(&source, &pulled_back(&house));
+        env.sandbox().clear_faults("agent-new");
+        env.expect(0, &run_into(&["--only", "history"]));
+        compare(&source, &pulled_back(&env));
     }
 }
 
 #[test]
 fn a_budget_ends_a_run_and_the_next_run_continues() {
     let source = agent(Vendor::ChatbaseV2, 30);
-    let house = house(source.clone(), empty());
-    let run = house.expect(8, &run_into(&["--only", "history", "--max-requests", "21"]));
-    assert_eq!(writes(&house).len(), 21);
+    let env = env(source.clone(), empty());
+    let run = env.expect(8, &run_into(&["--only", "history", "--max-requests", "21"]));
+    assert_eq!(writes(&env).len(), 21);
     assert!(count(&result_of(&run, "history"), "written") >= 8);
-    house.expect(0, &run_into(&["--only", "history"]));
-    compare(&source, &pulled_back(&house));
+    env.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
@@ -326,10 +325,10 @@ fn ctrl_c_keeps_what_was_written() {
     let source = agent(Vendor::ChatbaseV2, 120);
     let world =
         World { latency: Some(Duration::from_millis(10)), ..World::of(vec![source.clone(), empty()]) };
-    let house = House::of_world(world);
-    house.expect(0, &["pull", "source-1"]);
-    let running = house.spawn(&run_into(&["--only", "history"]));
-    eventually(|| writes(&house).len() > 40);
+    let env = TestEnvironment::of_world(world);
+    env.expect(0, &["pull", "source-1"]);
+    let running = env.spawn(&run_into(&["--only", "history"]));
+    eventually(|| writes(&env).len() > 40);
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
@@ -338,27 +337,27 @@ fn ctrl_c_keeps_what_was_written() {
     assert!(written > 0 && written < 120);
     assert_eq!((count(&history, "items"), count(&history, "left")), (120, 120 - written));
     assert!(!run.stderr.contains("FAIL"), "{}", run.stderr);
-    house.expect(0, &run_into(&["--only", "history"]));
-    compare(&source, &pulled_back(&house));
+    env.expect(0, &run_into(&["--only", "history"]));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn a_killed_run_never_writes_a_conversation_twice() {
     let source = agent(Vendor::ChatbaseV2, 90);
     let world = World { latency: Some(Duration::from_millis(2)), ..World::of(vec![source.clone(), empty()]) };
-    let house = House::of_world(world);
-    house.expect(0, &["pull", "source-1"]);
+    let env = TestEnvironment::of_world(world);
+    env.expect(0, &["pull", "source-1"]);
     let mut chance = Chance(0x5eed_0006);
     let (mut landed, mut doubtful) = (0, 0);
     for _ in 0..14 {
-        let (before, after) = (writes(&house).len() as u64, chance.below(30));
-        let mut running = house.spawn(&run_into(&["--only", "history"]));
-        eventually(|| writes(&house).len() as u64 > before + after || running.has_ended());
+        let (before, after) = (writes(&env).len() as u64, chance.below(30));
+        let mut running = env.spawn(&run_into(&["--only", "history"]));
+        eventually(|| writes(&env).len() as u64 > before + after || running.has_ended());
         std::thread::sleep(Duration::from_micros(chance.below(6_000)));
         running.kill();
         running.finish();
         let states = |state: &str| {
-            let rows = house.expect(0, &["migrate", "ledger", "--json"]).json();
+            let rows = env.expect(0, &["migrate", "ledger", "--json"]).json();
             let rows = rows["transfers"].as_array().unwrap().clone();
             rows.iter().filter(|row| row["state"] == state).count()
         };
@@ -367,12 +366,12 @@ fn a_killed_run_never_writes_a_conversation_twice() {
     }
     assert!(landed >= 5, "only {landed} kills left a part");
     assert!(doubtful > 0, "no kill left a request without an answer");
-    let run = house.expect(0, &run_into(&["--only", "history"]));
+    let run = env.expect(0, &run_into(&["--only", "history"]));
     assert_eq!(result_of(&run, "history")["read_back"]["found"], 90);
-    let back = pulled_back(&house);
+    let back = pulled_back(&env);
     compare(&source, &back);
-    assert_eq!(house.sandbox().expected("agent-new").len(), 90, "there is nothing else");
-    assert_eq!(house.sandbox().delivered("agent-new"), 0);
+    assert_eq!(env.sandbox().expected("agent-new").len(), 90, "there is nothing else");
+    assert_eq!(env.sandbox().delivered("agent-new"), 0);
 }
 
 /// Returns an account in which others have the external ids of these people.
@@ -405,97 +404,96 @@ fn people(count: usize) -> Vec<Person> {
 #[test]
 fn refused_people_do_not_hold_up_the_others() {
     let all = people(40);
-    let house = house(meeting(&all), knowing(&all[..12]));
+    let env = env(meeting(&all), knowing(&all[..12]));
     for _ in 0..2 {
-        let run = house.expect(3, &run_into(&[]));
+        let run = env.expect(3, &run_into(&[]));
         let contacts = result_of(&run, "contacts");
         assert_eq!(count(&contacts, "refused"), 12, "{contacts}");
         assert_eq!(contacts["read_back"]["found"], 28, "{contacts}");
-        assert_eq!(house.sandbox().contacts("agent-shop").len(), 40);
+        assert_eq!(env.sandbox().contacts("agent-shop").len(), 40);
     }
     // Nobody else is tried again.
-    let before = writes(&house).len();
-    house.expect(3, &run_into(&[]));
-    assert_eq!(writes(&house).len() - before, 12);
+    let before = writes(&env).len();
+    env.expect(3, &run_into(&[]));
+    assert_eq!(writes(&env).len() - before, 12);
 }
 
 #[test]
 fn a_run_ends_after_fifty_refusals_and_the_next_run_continues() {
     let all = people(120);
-    let house = house(meeting(&all), knowing(&all[..110]));
+    let env = env(meeting(&all), knowing(&all[..110]));
     let asked = |code| {
-        let before = writes(&house).len();
-        house.expect(code, &run_into(&[]));
-        writes(&house).len() - before
+        let before = writes(&env).len();
+        env.expect(code, &run_into(&[]));
+        writes(&env).len() - before
     };
     // Fifty refusals in a row end a run; the refused people come last in the next one.
     assert_eq!((asked(7), asked(7)), (50, 50));
     asked(3);
-    assert_eq!(house.sandbox().contacts("agent-shop").len(), 120);
+    assert_eq!(env.sandbox().contacts("agent-shop").len(), 120);
 }
 
 #[test]
 fn items_of_a_lost_response_are_found_at_the_target() {
     let all = people(60);
-    let house = house(meeting(&all), knowing(&[]));
+    let env = env(meeting(&all), knowing(&[]));
     // The list is read, one person is sent alone, and the other fifty-nine together.
-    house.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
-    let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
+    env.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+    let contacts = result_of(&env.expect(0, &run_into(&[])), "contacts");
     assert_eq!((count(&contacts, "written"), count(&contacts, "recovered")), (60, 59), "{contacts}");
-    assert_eq!(house.sandbox().contacts("agent-shop").len(), 60);
-    assert_eq!(writes(&house).len(), 2);
+    assert_eq!(env.sandbox().contacts("agent-shop").len(), 60);
+    assert_eq!(writes(&env).len(), 2);
 }
 
 #[test]
 fn an_item_deleted_before_its_completion_is_created_again() {
     let source = agent(Vendor::ChatbaseV2, 5);
-    let house = house(source.clone(), empty());
-    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
-    house.expect(7, &run_into(&["--only", "history"]));
-    let begun: Vec<_> =
-        house.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
+    let env = env(source.clone(), empty());
+    env.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    env.expect(7, &run_into(&["--only", "history"]));
+    let begun: Vec<_> = env.sandbox().expected("agent-new").into_iter().map(|expected| expected.id).collect();
     assert_eq!(begun.len(), 1);
-    house.sandbox().update("agent-new", |dataset| dataset.remove(&begun[0])).unwrap();
-    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    env.sandbox().update("agent-new", |dataset| dataset.remove(&begun[0])).unwrap();
+    let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "written"), 5);
-    compare(&source, &pulled_back(&house));
+    compare(&source, &pulled_back(&env));
 }
 
 /// The vendor takes conversations, but not their messages.
 #[test]
 fn items_that_cannot_be_completed_are_tried_last() {
     let source = agent(Vendor::ChatbaseV2, 70);
-    let house = house(source.clone(), empty());
+    let env = env(source.clone(), empty());
     let body = r#"{"message": "Input validation failed", "code": "BAD_REQUEST"}"#.to_owned();
     // Until something succeeds, requests are sent one by one: every second one writes messages.
     for nth in 0..70 {
         let invalid =
             FaultKind::Status { code: 400, body: body.clone(), content_type: "application/json".to_owned() };
-        house.sandbox().add_fault("agent-new", Fault::at(2 * nth + 1, invalid).on_any_route());
+        env.sandbox().add_fault("agent-new", Fault::at(2 * nth + 1, invalid).on_any_route());
     }
-    let history = result_of(&house.expect(7, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&env.expect(7, &run_into(&["--only", "history"])), "history");
     assert_eq!((count(&history, "refused"), count(&history, "left")), (50, 20), "{history}");
-    house.sandbox().clear_faults("agent-new");
-    let before = writes(&house).len();
-    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    env.sandbox().clear_faults("agent-new");
+    let before = writes(&env).len();
+    let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!((count(&history, "written"), count(&history, "refused")), (70, 0), "{history}");
-    assert_eq!(writes(&house)[before].method, "POST", "new items come before refused ones");
-    compare(&source, &pulled_back(&house));
+    assert_eq!(writes(&env)[before].method, "POST", "new items come before refused ones");
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn an_incomplete_list_does_not_prove_that_an_item_is_missing() {
     for kind in [FaultKind::HasMoreNullCursor, FaultKind::SuccessFalse { message: "no".to_owned() }] {
         let source = agent(Vendor::ChatbaseV2, 3);
-        let house = house(source.clone(), empty());
-        house.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
-        house.sandbox().add_fault("agent-new", Fault::from(5, kind).on_any_route());
-        let run = house.run(&run_into(&["--only", "history"]));
+        let env = env(source.clone(), empty());
+        env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+        env.sandbox().add_fault("agent-new", Fault::from(5, kind).on_any_route());
+        let run = env.run(&run_into(&["--only", "history"]));
         assert!(matches!(run.code, Some(3 | 7)), "{run:#?}");
-        house.sandbox().clear_faults("agent-new");
-        house.expect(0, &run_into(&["--only", "history"]));
-        assert_eq!(house.sandbox().expected("agent-new").len(), 3);
-        compare(&source, &pulled_back(&house));
+        env.sandbox().clear_faults("agent-new");
+        env.expect(0, &run_into(&["--only", "history"]));
+        assert_eq!(env.sandbox().expected("agent-new").len(), 3);
+        compare(&source, &pulled_back(&env));
     }
 }
 
@@ -509,17 +507,17 @@ fn a_person_who_gives_an_address_later_stays_one_person() {
         Conversation { contact, ..api_conversation(id, "u", at, 2) }
     };
     let first = vec![meeting("a", 1_790_000_000, None), meeting("b", 1_790_000_100, None)];
-    let house = house(holding(Vendor::ChatbaseV1, first), knowing(&[]));
-    assert_eq!(count(&result_of(&house.expect(0, &run_into(&[])), "contacts"), "written"), 1);
+    let env = env(holding(Vendor::ChatbaseV1, first), knowing(&[]));
+    assert_eq!(count(&result_of(&env.expect(0, &run_into(&[])), "contacts"), "written"), 1);
     let later = meeting("c", 1_790_000_200, Some("ann@example.com"));
-    house.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
-    house.expect(0, &["pull", "source-1"]);
+    env.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
+    env.expect(0, &["pull", "source-1"]);
     // The person is the same in every selection.
     for chosen in [&[][..], &["--until", "2026-09-21T14:14:00Z"], &["--sample", "1"]] {
-        let contacts = result_of(&house.expect(0, &run_into(chosen)), "contacts");
+        let contacts = result_of(&env.expect(0, &run_into(chosen)), "contacts");
         assert_eq!((count(&contacts, "items"), count(&contacts, "already")), (1, 1), "{contacts}");
     }
-    assert_eq!(house.sandbox().contacts("agent-shop").len(), 1);
+    assert_eq!(env.sandbox().contacts("agent-shop").len(), 1);
 }
 
 /// Earlier versions took `001234` for a telephone number, since they counted its leading zeros.
@@ -530,18 +528,18 @@ fn a_person_whom_an_earlier_version_knew_by_a_short_number_is_not_written_again(
         let contact = Contact { id: Some(format!("user-{id}")), name, phone, ..Contact::default() };
         Conversation { contact, ..api_conversation(id, "u", 1_790_000_000, 2) }
     };
-    let house = house(
+    let env = env(
         holding(Vendor::ChatbaseV1, vec![meeting("a", Some("00 1234")), meeting("b", None)]),
         knowing(&[]),
     );
-    assert_eq!(count(&result_of(&house.expect(0, &run_into(&[])), "contacts"), "written"), 2);
-    let archive = rusqlite::Connection::open(house.path("chatark.db")).unwrap();
+    assert_eq!(count(&result_of(&env.expect(0, &run_into(&[])), "contacts"), "written"), 2);
+    let archive = rusqlite::Connection::open(env.path("chatark.db")).unwrap();
     let renamed = archive.execute("UPDATE transfer SET mark = 'tel:1234' WHERE mark = 'source-1/user-a'", []);
     assert_eq!(renamed.unwrap(), 1);
     drop(archive);
-    let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
+    let contacts = result_of(&env.expect(0, &run_into(&[])), "contacts");
     assert_eq!((count(&contacts, "already"), count(&contacts, "written")), (2, 0), "{contacts}");
-    assert_eq!(house.sandbox().contacts("agent-shop").len(), 2);
+    assert_eq!(env.sandbox().contacts("agent-shop").len(), 2);
 }
 
 /// Two people share an id, such as that of a kiosk; a contact with the id alone is neither of them.
@@ -557,9 +555,9 @@ fn people_who_share_an_id_stay_separate() {
         meeting("b", 1_790_000_100, None),
         meeting("c", 1_790_000_200, Some("bob@example.com")),
     ];
-    let house = house(holding(Vendor::ChatbaseV1, conversations), knowing(&[]));
-    house.expect(0, &run_into(&[]));
-    let held = house.sandbox().contacts("agent-shop");
+    let env = env(holding(Vendor::ChatbaseV1, conversations), knowing(&[]));
+    env.expect(0, &run_into(&[]));
+    let held = env.sandbox().contacts("agent-shop");
     let mut emails: Vec<_> = held.iter().map(|contact| contact["email"].as_str().unwrap_or("none")).collect();
     emails.sort_unstable();
     assert_eq!(emails, ["ann@example.com", "bob@example.com", "none"]);
@@ -568,43 +566,43 @@ fn people_who_share_an_id_stay_separate() {
 #[test]
 fn unfinished_items_that_are_not_selected_are_reported() {
     let source = agent(Vendor::ChatbaseV2, 5);
-    let house = house(source.clone(), empty());
-    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
-    house.expect(7, &run_into(&["--only", "history"]));
+    let env = env(source.clone(), empty());
+    env.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    env.expect(7, &run_into(&["--only", "history"]));
     let began = source.expected().filter_map(|expected| expected.created_at).min().unwrap();
     let later = rfc3339(began + 1);
-    let run = house.expect(0, &run_into(&["--only", "history", "--since", &later]));
+    let run = env.expect(0, &run_into(&["--only", "history", "--since", &later]));
     assert_eq!(count(&result_of(&run, "history"), "unfinished"), 1);
     assert!(run.stderr.contains("run it again without filters"), "{}", run.stderr);
-    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
+    let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "unfinished"), 0);
-    compare(&source, &pulled_back(&house));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn unfinished_items_are_completed_first() {
     let source = agent(Vendor::ChatbaseV2, 5);
-    let house = house(source.clone(), empty());
-    house.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
-    house.expect(7, &run_into(&["--only", "history"]));
-    let before = writes(&house).len();
-    let history = result_of(&house.expect(0, &run_into(&["--only", "history"])), "history");
-    assert_eq!(writes(&house)[before].method, "PATCH");
+    let env = env(source.clone(), empty());
+    env.sandbox().add_fault("agent-new", Fault::at(1, FaultKind::PlanGate).on_any_route());
+    env.expect(7, &run_into(&["--only", "history"]));
+    let before = writes(&env).len();
+    let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
+    assert_eq!(writes(&env)[before].method, "PATCH");
     assert_eq!((count(&history, "written"), count(&history, "already")), (5, 0));
-    compare(&source, &pulled_back(&house));
+    compare(&source, &pulled_back(&env));
 }
 
 #[test]
 fn an_agent_cannot_be_migrated_into_itself_under_any_name() {
-    let house = house(agent(Vendor::ConvocoreV3, 5), agent(Vendor::ChatbaseV1, 1));
-    let path = house.path("config.toml");
+    let env = env(agent(Vendor::ConvocoreV3, 5), agent(Vendor::ChatbaseV1, 1));
+    let path = env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     let (_, section) = config.split_once("[[source]]").unwrap();
     let (section, _) = section.split_once("[[source]]").unwrap();
     let twin = section.replace("source-1", "twin");
     fs::write(&path, format!("{config}\n[[source]]{twin}")).unwrap();
     for from in [&[][..], &["--from", "source-1"]] {
-        let run = house.expect(2, &[&["migrate", "plan", "--to", "twin"], from].concat());
+        let run = env.expect(2, &[&["migrate", "plan", "--to", "twin"], from].concat());
         assert!(run.stderr.contains("itself"), "{}", run.stderr);
     }
 }
@@ -614,13 +612,12 @@ fn an_agent_cannot_be_migrated_into_itself_under_any_name() {
 fn a_copy_and_its_original_are_written_once() {
     let source = agent(Vendor::ConvocoreV3, 20);
     let second = Agent { id: "agent-second".to_owned(), ..empty() };
-    let house = House::of(vec![source.clone(), empty(), second]);
-    house.expect(0, &["pull", "source-1"]);
-    house.expect(0, &run_into(&["--only", "history"]));
-    house.expect(0, &["pull", "source-2"]);
-    let run =
-        house.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
-    assert_eq!(house.sandbox().expected("agent-second").len(), 20);
+    let env = TestEnvironment::of(vec![source.clone(), empty(), second]);
+    env.expect(0, &["pull", "source-1"]);
+    env.expect(0, &run_into(&["--only", "history"]));
+    env.expect(0, &["pull", "source-2"]);
+    let run = env.expect(0, &["migrate", "run", "--to", "source-3", "--only", "history", "--yes", "--json"]);
+    assert_eq!(env.sandbox().expected("agent-second").len(), 20);
     assert_eq!(count(&result_of(&run, "history"), "items"), 20);
 }
 
@@ -629,36 +626,33 @@ fn a_copy_and_its_original_are_written_once() {
 fn an_agent_read_through_two_apis_is_one_agent() {
     let source = agent(Vendor::ChatbaseV2, 15);
     let twin = Agent { vendor: Vendor::ChatbaseV1, ..source.clone() };
-    let house = House::of(vec![source, empty(), twin]);
-    house.expect(0, &["pull", "source-1", "source-3"]);
-    let run =
-        house.expect(0, &["migrate", "run", "--to", "source-2", "--only", "history", "--yes", "--json"]);
+    let env = TestEnvironment::of(vec![source, empty(), twin]);
+    env.expect(0, &["pull", "source-1", "source-3"]);
+    let run = env.expect(0, &["migrate", "run", "--to", "source-2", "--only", "history", "--yes", "--json"]);
     assert_eq!(count(&result_of(&run, "history"), "written"), 15);
-    assert_eq!(house.sandbox().expected("agent-new").len(), 15);
-    let run = house.expect(2, &["migrate", "plan", "--from", "source-3", "--to", "source-1"]);
+    assert_eq!(env.sandbox().expected("agent-new").len(), 15);
+    let run = env.expect(2, &["migrate", "plan", "--from", "source-3", "--to", "source-1"]);
     assert!(run.stderr.contains("itself"), "{}", run.stderr);
     // Copies do not become knowledge of their originals' agent.
-    house.expect(0, &["pull", "source-2"]);
-    let run = house.expect(2, &["migrate", "run", "--from", "source-2", "--to", "source-1", "--yes"]);
+    env.expect(0, &["pull", "source-2"]);
+    let run = env.expect(2, &["migrate", "run", "--from", "source-2", "--to", "source-1", "--yes"]);
     assert!(run.stderr.contains("the target takes nothing"), "{}", run.stderr);
 }
 
 #[test]
 fn the_ledger_rejects_unknown_names() {
-    let house = house(agent(Vendor::ChatbaseV2, 3), empty());
-    assert!(
-        house.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was migrated into an agent yet")
-    );
-    house.expect(0, &run_into(&["--only", "history"]));
+    let env = env(agent(Vendor::ChatbaseV2, 3), empty());
+    assert!(env.expect(0, &["migrate", "ledger"]).stderr.contains("nothing was migrated into an agent yet"));
+    env.expect(0, &run_into(&["--only", "history"]));
     for wrong in [
         ["ledger", "--to", "nobody"].as_slice(),
         &["ledger", "--from", "nobody"],
         &["forget", "--yes", "--to", "nobody"],
     ] {
-        let run = house.expect(2, &[&["migrate"], wrong].concat());
+        let run = env.expect(2, &[&["migrate"], wrong].concat());
         assert!(run.stderr.contains("source-1, source-2"), "{}", run.stderr);
     }
-    let rows = house.expect(0, &["migrate", "ledger", "--to", "convocore-v3 agent-new", "--json"]).json();
+    let rows = env.expect(0, &["migrate", "ledger", "--to", "convocore-v3 agent-new", "--json"]).json();
     assert_eq!(rows["transfers"].as_array().unwrap().len(), 3);
 }
 
@@ -669,43 +663,44 @@ fn texts_of_several_sources_are_all_written() {
         ..holding(Vendor::ChatbaseV2, vec![lesson("a", 1_790_000_000, question, "Yes, of course.")])
     };
     let target = Agent::new(Vendor::ChatbaseV2, "agent-taught", KEY, Dataset::default());
-    let house = House::of(vec![source("agent-a", "Is it open?"), source("agent-b", "Is it free?"), target]);
-    house.expect(0, &["pull", "source-1", "source-2"]);
+    let env =
+        TestEnvironment::of(vec![source("agent-a", "Is it open?"), source("agent-b", "Is it free?"), target]);
+    env.expect(0, &["pull", "source-1", "source-2"]);
     for from in ["source-1", "source-2", "source-2"] {
-        house.expect(0, &["migrate", "run", "--from", from, "--to", "source-3", "--as-text", "--yes"]);
+        env.expect(0, &["migrate", "run", "--from", from, "--to", "source-3", "--as-text", "--yes"]);
     }
-    let texts = house.sandbox().sources("agent-taught");
+    let texts = env.sandbox().sources("agent-taught");
     let texts: Vec<_> = texts.iter().map(|text| text["content"].as_str().unwrap()).collect();
     assert_eq!(texts, ["Q: Is it open?\nA: Yes, of course.", "Q: Is it free?\nA: Yes, of course."]);
 }
 
 #[test]
 fn a_closed_standard_output_does_not_stop_a_run() {
-    let house = house(agent(Vendor::ChatbaseV2, 5), empty());
+    let env = env(agent(Vendor::ChatbaseV2, 5), empty());
     let arguments =
         ["migrate", "run", "--from", "source-1", "--to", "source-2", "--only", "history", "--yes"];
     let mut child =
-        house.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        env.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(house.sandbox().expected("agent-new").len(), 5);
+    assert_eq!(env.sandbox().expected("agent-new").len(), 5);
 }
 
 #[test]
 fn a_run_waits_before_it_looks_for_ambiguous_items() {
-    let house = house(agent(Vendor::ChatbaseV2, 3), empty());
-    let path = house.path("config.toml");
+    let env = env(agent(Vendor::ChatbaseV2, 3), empty());
+    let path = env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     fs::write(&path, config.replace("settle_seconds = 0", "settle_seconds = 2")).unwrap();
-    house.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
-    let run = house.expect(0, &run_into(&["--only", "history"]));
+    env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+    let run = env.expect(0, &run_into(&["--only", "history"]));
     assert!(run.stderr.contains("s: what was sent without an answer may still arrive"), "{}", run.stderr);
-    assert_eq!(house.sandbox().expected("agent-new").len(), 3);
+    assert_eq!(env.sandbox().expected("agent-new").len(), 3);
 }
 
 #[test]
 fn nothing_is_written_without_confirmation() {
-    let house = house(agent(Vendor::ChatbaseV2, 5), empty());
+    let env = env(agent(Vendor::ChatbaseV2, 5), empty());
     for (arguments, words) in [
         (vec!["migrate", "run", "--to", "source-2"], "--yes"),
         (
@@ -718,10 +713,10 @@ fn nothing_is_written_without_confirmation() {
         (vec!["migrate", "run", "--to", "vcon", "--only", "history"], "for agents"),
         (vec!["migrate", "run", "--to", "source-2", "--tag", "no such tag", "--yes"], "no conversation"),
     ] {
-        let run = house.expect(2, &arguments);
+        let run = env.expect(2, &arguments);
         assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
     }
-    assert_eq!(writes(&house), []);
+    assert_eq!(writes(&env), []);
 }
 
 /// A conversation of one question and one answer.
@@ -751,10 +746,10 @@ fn knowledge_is_written_as_questions_with_answers_or_as_texts() {
     ];
     let source = holding(Vendor::ChatbaseV2, lessons);
     let target = Agent::new(Vendor::ChatbaseV2, "agent-taught", KEY, Dataset::default());
-    let house = house(source, target);
-    let run = house.expect(0, &run_into(&[]));
+    let env = env(source, target);
+    let run = env.expect(0, &run_into(&[]));
     assert_eq!(count(&result_of(&run, "knowledge"), "written"), 2);
-    let sources = house.sandbox().sources("agent-taught");
+    let sources = env.sandbox().sources("agent-taught");
     let taught: BTreeMap<_, BTreeSet<_>> = sources
         .iter()
         .map(|source| {
@@ -767,11 +762,11 @@ fn knowledge_is_written_as_questions_with_answers_or_as_texts() {
     assert!(tracking.contains("When will it arrive?") && tracking.len() == 2, "{tracking:?}");
     assert_eq!(taught["Yes, to all of Europe."], BTreeSet::from(["Do you ship abroad?".to_owned()]));
 
-    house.expect(0, &run_into(&[]));
-    assert_eq!(house.sandbox().sources("agent-taught").len(), 2, "a second run teaches nothing twice");
+    env.expect(0, &run_into(&[]));
+    assert_eq!(env.sandbox().sources("agent-taught").len(), 2, "a second run teaches nothing twice");
 
-    house.expect(0, &run_into(&["--as-text"]));
-    let sources = house.sandbox().sources("agent-taught");
+    env.expect(0, &run_into(&["--as-text"]));
+    let sources = env.sandbox().sources("agent-taught");
     let text = sources[2]["content"].as_str().unwrap();
     assert_eq!(sources.len(), 3);
     assert!(text.contains("Q: Do you ship abroad?\nA: Yes, to all of Europe."), "{text}");
@@ -790,12 +785,12 @@ fn people_become_contacts_and_existing_contacts_stay_unchanged() {
         created_at: 1_790_000_000,
         ..Person::default()
     }];
-    let house = House::of(vec![source, target]);
-    house.expect(0, &["pull", "source-1"]);
+    let env = TestEnvironment::of(vec![source, target]);
+    env.expect(0, &["pull", "source-1"]);
     for _ in 0..2 {
-        let contacts = result_of(&house.expect(0, &run_into(&[])), "contacts");
+        let contacts = result_of(&env.expect(0, &run_into(&[])), "contacts");
         assert_eq!((count(&contacts, "theirs"), count(&contacts, "refused")), (1, 0), "{contacts}");
-        let held = house.sandbox().contacts("agent-shop");
+        let held = env.sandbox().contacts("agent-shop");
         let addresses: Vec<_> =
             held.iter().filter_map(|contact| contact["email"].as_str()).map(str::to_lowercase).collect();
         assert_eq!(addresses.iter().cloned().collect::<BTreeSet<_>>(), emails);

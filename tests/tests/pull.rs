@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chatark_sandbox::truth::{Channel, Content, Message, Role};
 use chatark_sandbox::{Agent, Deployment, Fault, FaultKind, Generation, Vendor, World};
-use chatark_tests::House;
+use chatark_tests::TestEnvironment;
 use serde_json::{Value, json};
 
 use crate::export::{compare, compare_all};
@@ -29,15 +29,15 @@ fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
 #[test]
 fn the_conversations_of_a_customer_come_with_messages_and_tool_inputs() {
     let agent = sample(Vendor::ChatbaseV2);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     let of_customer = of_user(&agent, USER);
     assert_eq!(of_customer.len(), 4);
-    let run = house.expect(0, &["pull", "source-1", "--user", USER, "--json"]);
+    let run = env.expect(0, &["pull", "source-1", "--user", USER, "--json"]);
     assert_eq!(
         (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
         (json!(4), json!("complete"))
     );
-    let documents = archived(&house);
+    let documents = archived(&env);
     assert_eq!(plain_ids(&documents), of_customer);
     let mut calls = 0;
     for expected in agent.expected().filter(|expected| of_customer.contains(&expected.id)) {
@@ -52,7 +52,7 @@ fn the_conversations_of_a_customer_come_with_messages_and_tool_inputs() {
         }
     }
     assert_eq!(calls, 3);
-    assert_eq!(house.sandbox().export_count(&agent.id), 0, "the export was not asked");
+    assert_eq!(env.sandbox().export_count(&agent.id), 0, "the export was not asked");
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn many_and_long_conversations_of_a_customer_are_complete_and_in_order() {
     conversations.push(api_conversation("long", "many", 1_780_000_000, 250));
     conversations.push(api_conversation("foreign", "somebody", 1_780_000_001, 2));
     let agent = holding(Vendor::ChatbaseV2, conversations);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull", "source-1", "--user", "many"]);
-    let documents = archived(&house);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull", "source-1", "--user", "many"]);
+    let documents = archived(&env);
     assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
     assert_eq!(documents.len(), 121);
     for expected in agent.expected().filter(|expected| expected.id != "foreign") {
@@ -76,49 +76,49 @@ fn many_and_long_conversations_of_a_customer_are_complete_and_in_order() {
 #[test]
 fn a_conversation_from_both_surfaces_stays_one() {
     let agent = sample(Vendor::ChatbaseV2);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     let all = agent.expected().count();
-    house.expect(0, &["pull"]);
-    house.expect(0, &["pull", "source-1", "--user", USER]);
-    compare_all(&house, std::slice::from_ref(&agent), &archived(&house));
-    let again = pulled(&house.expect(0, &["pull", "--json"]));
+    env.expect(0, &["pull"]);
+    env.expect(0, &["pull", "source-1", "--user", USER]);
+    compare_all(&env, std::slice::from_ref(&agent), &archived(&env));
+    let again = pulled(&env.expect(0, &["pull", "--json"]));
     assert_eq!(
         (&again["added"], &again["changed"], &again["unchanged"]),
         (&json!(0), &json!(0), &json!(all))
     );
-    let customer = pulled(&house.expect(0, &["pull", "source-1", "--user", USER, "--json"]));
+    let customer = pulled(&env.expect(0, &["pull", "source-1", "--user", USER, "--json"]));
     assert_eq!(
         (&customer["added"], &customer["changed"], &customer["unchanged"]),
         (&json!(0), &json!(0), &json!(4))
     );
-    compare_all(&house, &[agent], &archived(&house));
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 #[test]
 fn an_invalid_user_id_is_refused_before_any_request() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     let long = "x".repeat(129);
     for bad in ["", "a b", "a/b", "../x", "ä", "a@example.com", &long] {
-        let run = house.expect(2, &["pull", "source-2", "--user", bad]);
+        let run = env.expect(2, &["pull", "source-2", "--user", bad]);
         assert!(run.stderr.contains("1 to 128 characters"), "{bad}: {}", run.stderr);
     }
     for (source, title) in [("source-1", "Chatbase API v1"), ("source-3", "Convocore API v3")] {
-        let run = house.expect(2, &["pull", source, "--user", USER]);
+        let run = env.expect(2, &["pull", source, "--user", USER]);
         assert!(run.stderr.contains(title) && run.stderr.contains("--user"), "{}", run.stderr);
     }
-    house.expect(2, &["pull", "--user", USER]);
-    house.expect(2, &["pull", "source-1", "source-2", "--user", USER]);
-    house.expect(2, &["pull", "source-2", "--user", USER, "--conversation", "x"]);
-    house.expect(2, &["pull", "source-1", "--conversation", "x"]);
-    assert_eq!(house.sandbox().requests(), []);
+    env.expect(2, &["pull", "--user", USER]);
+    env.expect(2, &["pull", "source-1", "source-2", "--user", USER]);
+    env.expect(2, &["pull", "source-2", "--user", USER, "--conversation", "x"]);
+    env.expect(2, &["pull", "source-1", "--conversation", "x"]);
+    assert_eq!(env.sandbox().requests(), []);
 }
 
 #[test]
 fn an_unknown_user_is_reported() {
-    let house = House::sample();
-    let run = house.expect(0, &["pull", "source-2", "--user", "nobody"]);
+    let env = TestEnvironment::sample();
+    let run = env.expect(0, &["pull", "source-2", "--user", "nobody"]);
     assert!(run.stderr.contains("no conversation of this user"), "{}", run.stderr);
-    assert_eq!(archived(&house), Vec::<Value>::new());
+    assert_eq!(archived(&env), Vec::<Value>::new());
 }
 
 #[test]
@@ -126,26 +126,26 @@ fn single_conversations_are_requested_by_id() {
     let odd = "a/b+c%20d&e=f?#~";
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let agent = sample(vendor);
-        let house = House::of(vec![agent.clone()]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
         let other = agent.expected().next().unwrap().id;
         let run =
-            house.expect(0, &["pull", "source-1", "--conversation", odd, "--conversation", &other, "--json"]);
+            env.expect(0, &["pull", "source-1", "--conversation", odd, "--conversation", &other, "--json"]);
         assert_eq!(
             (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
             (json!(2), json!("complete"))
         );
-        let documents = archived(&house);
+        let documents = archived(&env);
         assert_eq!(plain_ids(&documents), [odd.to_owned(), other.clone()].into());
         for expected in agent.expected().filter(|expected| expected.id == odd || expected.id == other) {
             compare(document(&documents, &expected.id), &expected);
         }
-        let run = house.expect(3, &["pull", "source-1", "--conversation", odd, "--conversation", "no-such"]);
+        let run = env.expect(3, &["pull", "source-1", "--conversation", odd, "--conversation", "no-such"]);
         assert!(
             run.stderr.contains("conversation no-such") && run.stderr.contains("short"),
             "{}",
             run.stderr
         );
-        assert_eq!(archived(&house).len(), 2);
+        assert_eq!(archived(&env).len(), 2);
     }
 }
 
@@ -155,19 +155,19 @@ fn an_id_with_a_comma_is_not_split() {
     let mut odd = agent.dataset.conversation(0);
     odd.id = "one,two".to_owned();
     agent.dataset.insert(odd);
-    let house = House::of(vec![agent]);
-    house.expect(0, &["pull", "source-1", "--conversation", "one,two"]);
-    assert_eq!(plain_ids(&archived(&house)), ["one,two".to_owned()].into());
+    let env = TestEnvironment::of(vec![agent]);
+    env.expect(0, &["pull", "source-1", "--conversation", "one,two"]);
+    assert_eq!(plain_ids(&archived(&env)), ["one,two".to_owned()].into());
 }
 
 #[test]
 fn an_old_deployment_that_ignores_the_id_is_an_error_and_archives_nothing() {
     let mut agent = sample(Vendor::ChatbaseV2);
     agent.deployment = Deployment::Old;
-    let house = House::of(vec![agent.clone()]);
-    let run = house.expect(7, &["pull", "source-1", "--conversation", "wa_15550100_1789980000"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    let run = env.expect(7, &["pull", "source-1", "--conversation", "wa_15550100_1789980000"]);
     assert!(run.stderr.contains("ignores `conversationId`"), "{}", run.stderr);
-    assert_eq!(archived(&house), Vec::<Value>::new());
+    assert_eq!(archived(&env), Vec::<Value>::new());
 }
 
 /// Returns the start times of an agent's conversations, oldest first.
@@ -194,28 +194,28 @@ fn a_window_includes_its_start_and_excludes_its_end() {
         let picks = |expected: &chatark_sandbox::Expected| {
             expected.created_at.is_some_and(|at| at >= since && at < until)
         };
-        let house = House::of(vec![agent.clone()]);
-        let expected = expected_ids([(&agent, &house.sources[0])], picks);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        let expected = expected_ids([(&agent, &env.sources[0])], picks);
         assert!(expected.len() > 10 && expected.len() < times.len());
 
-        let run = house.expect(0, &[&["pull", "--json"], &window[..]].concat());
+        let run = env.expect(0, &[&["pull", "--json"], &window[..]].concat());
         let name = format!("{:?} {:?} {:?}", agent.vendor, agent.generation, agent.deployment);
         assert_eq!(pulled(&run)["added"], expected.len(), "{name}");
-        assert_eq!(ids(&archived(&house)), expected, "{name}");
-        house.expect(0, &["pull"]);
-        assert_eq!(ids(&archived(&house)).len(), times.len(), "{name}");
-        assert_eq!(ids(&offline(&house, &window)), expected, "{name}");
+        assert_eq!(ids(&archived(&env)), expected, "{name}");
+        env.expect(0, &["pull"]);
+        assert_eq!(ids(&archived(&env)).len(), times.len(), "{name}");
+        assert_eq!(ids(&offline(&env, &window)), expected, "{name}");
         for (arguments, picked) in [
             (
                 &window[..2],
-                expected_ids([(&agent, &house.sources[0])], |expected| expected.created_at >= Some(since)),
+                expected_ids([(&agent, &env.sources[0])], |expected| expected.created_at >= Some(since)),
             ),
             (
                 &window[2..],
-                expected_ids([(&agent, &house.sources[0])], |expected| expected.created_at < Some(until)),
+                expected_ids([(&agent, &env.sources[0])], |expected| expected.created_at < Some(until)),
             ),
         ] {
-            assert_eq!(ids(&offline(&house, arguments)), picked, "{name}");
+            assert_eq!(ids(&offline(&env, arguments)), picked, "{name}");
         }
     }
 }
@@ -223,65 +223,65 @@ fn a_window_includes_its_start_and_excludes_its_end() {
 #[test]
 fn a_day_is_a_day_in_utc() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
     let day = rfc3339(beginnings(&agents[1])[20])[..10].to_owned();
     let midnight = beginnings(&agents[1])[20].div_euclid(86_400) * 86_400;
-    house.expect(0, &["pull", "--since", &day]);
+    env.expect(0, &["pull", "--since", &day]);
     let expected =
-        expected_ids(agents.iter().zip(&house.sources), |expected| expected.created_at >= Some(midnight));
-    assert_eq!(ids(&archived(&house)), expected);
+        expected_ids(agents.iter().zip(&env.sources), |expected| expected.created_at >= Some(midnight));
+    assert_eq!(ids(&archived(&env)), expected);
 }
 
 #[test]
 fn a_channel_is_complete() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     for channel in ["website", "whatsapp", "api", "playground", "email", "phone", "telegram"] {
-        let house = House::of_world(World::of(agents.clone()));
+        let env = TestEnvironment::of_world(World::of(agents.clone()));
         let expected =
-            expected_ids(agents.iter().zip(&house.sources), |expected| expected.channel == Some(channel));
+            expected_ids(agents.iter().zip(&env.sources), |expected| expected.channel == Some(channel));
         assert!(!expected.is_empty(), "{channel}");
-        house.expect(0, &["pull", "--channel", channel]);
-        assert_eq!(ids(&archived(&house)), expected, "{channel}");
-        house.expect(0, &["pull"]);
-        assert_eq!(ids(&offline(&house, &["--channel", channel])), expected, "{channel}, offline");
+        env.expect(0, &["pull", "--channel", channel]);
+        assert_eq!(ids(&archived(&env)), expected, "{channel}");
+        env.expect(0, &["pull"]);
+        assert_eq!(ids(&offline(&env, &["--channel", channel])), expected, "{channel}, offline");
     }
 }
 
 #[test]
 fn invalid_windows_and_channels_are_refused_before_any_request() {
-    let house = House::sample();
+    let env = TestEnvironment::sample();
     for command in ["pull", "export"] {
-        let reversed = house.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-01-01"]);
+        let reversed = env.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-01-01"]);
         assert!(reversed.stderr.contains("is not before"), "{}", reversed.stderr);
-        house.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-02-01"]);
+        env.expect(2, &[command, "--since", "2026-02-01", "--until", "2026-02-01"]);
         for (option, value, word) in [
             ("--since", "yesterday", "2026-01-31"),
             ("--until", "2026-02-30", "2026-01-31"),
             ("--until", "1999-12-31", "2000"),
             ("--channel", "WhatsApp!", "whatsapp"),
         ] {
-            let run = house.expect(2, &[command, option, value]);
+            let run = env.expect(2, &[command, option, value]);
             assert!(run.stderr.contains(word), "{value}: {}", run.stderr);
         }
     }
-    assert_eq!(house.sandbox().requests(), []);
+    assert_eq!(env.sandbox().requests(), []);
 }
 
 #[test]
 fn a_second_pull_writes_only_what_the_vendor_changed() {
     for vendor in VENDORS {
         let agent = agent(vendor, 130);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
         let counts = |run| {
             let pulled = pulled(&run);
             ["added", "changed", "unchanged", "outside"].map(|name| pulled[name].as_u64().unwrap())
         };
-        assert_eq!(counts(house.expect(0, &["pull", "--full", "--json"])), [0, 0, 130, 0], "{vendor:?}");
-        assert_eq!(number(&house, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
+        assert_eq!(counts(env.expect(0, &["pull", "--full", "--json"])), [0, 0, 130, 0], "{vendor:?}");
+        assert_eq!(number(&env, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
 
         let changed = agent.dataset.conversation(77).id;
-        house.sandbox().update(&agent.id, |dataset| {
+        env.sandbox().update(&agent.id, |dataset| {
             assert!(dataset.change(&changed, |conversation| {
                 let last = conversation.messages.last_mut().unwrap();
                 last.content = vec![Content::Text("Edited 🖊️".to_owned())];
@@ -290,16 +290,16 @@ fn a_second_pull_writes_only_what_the_vendor_changed() {
             added.id = "brand-new".to_owned();
             dataset.insert(added);
         });
-        assert_eq!(counts(house.expect(0, &["pull", "--full", "--json"])), [1, 1, 129, 0], "{vendor:?}");
-        let documents = archived(&house);
-        compare_all(&house, &[now(&house, &agent)], &documents);
+        assert_eq!(counts(env.expect(0, &["pull", "--full", "--json"])), [1, 1, 129, 0], "{vendor:?}");
+        let documents = archived(&env);
+        compare_all(&env, &[now(&env, &agent)], &documents);
         let last = document(&documents, &changed)["messages"].as_array().unwrap().last().unwrap().clone();
         assert_eq!(last["text"], "Edited 🖊️");
         let versions = format!(
             "SELECT count(*) FROM raw JOIN conversation USING (conversation_key) WHERE id = '{changed}'"
         );
-        assert_eq!(number(&house, &versions), 2, "{vendor:?}: the earlier version is kept");
-        assert_eq!(number(&house, "SELECT count(*) FROM raw"), 132, "{vendor:?}");
+        assert_eq!(number(&env, &versions), 2, "{vendor:?}: the earlier version is kept");
+        assert_eq!(number(&env, "SELECT count(*) FROM raw"), 132, "{vendor:?}");
     }
 }
 
@@ -307,12 +307,12 @@ fn a_second_pull_writes_only_what_the_vendor_changed() {
 fn what_the_vendor_deletes_stays_in_the_archive() {
     for vendor in VENDORS {
         let agent = agent(vendor, 30);
-        let house = House::of(vec![agent.clone()]);
-        house.expect(0, &["pull"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.expect(0, &["pull"]);
         let gone = agent.dataset.conversation(12).id;
-        house.sandbox().update(&agent.id, |dataset| dataset.remove(&gone).unwrap());
-        house.expect(0, &["pull"]);
-        compare_all(&house, &[agent], &archived(&house));
+        env.sandbox().update(&agent.id, |dataset| dataset.remove(&gone).unwrap());
+        env.expect(0, &["pull"]);
+        compare_all(&env, &[agent], &archived(&env));
     }
 }
 
@@ -324,14 +324,14 @@ fn conversations_that_arrive_during_a_pull_displace_none() {
         (Vendor::ConvocoreV3, "unprovable"),
     ] {
         let agent = agent(vendor, 230);
-        let house = House::of(vec![agent.clone()]);
-        house.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
-        let pulled = pulled(&house.expect(0, &["pull", "--json"]));
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
+        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
         assert_eq!(pulled["verdict"], verdict);
-        let found = ids(&archived(&house));
-        assert!(found.is_superset(&expected_ids([(&agent, &house.sources[0])], |_| true)), "{vendor:?}");
-        house.expect(0, &["pull", "--full"]);
-        compare_all(&house, &[now(&house, &agent)], &archived(&house));
+        let found = ids(&archived(&env));
+        assert!(found.is_superset(&expected_ids([(&agent, &env.sources[0])], |_| true)), "{vendor:?}");
+        env.expect(0, &["pull", "--full"]);
+        compare_all(&env, &[now(&env, &agent)], &archived(&env));
     }
 }
 
@@ -342,12 +342,12 @@ fn conversations_that_arrive_between_parallel_pages_displace_none() {
         let pages = if vendor == Vendor::ChatbaseV1 { 100 } else { 20 };
         let agent = agent(vendor, 24 * pages);
         for request in [6, 9, 12, 15] {
-            let house = House::of(vec![agent.clone()]);
+            let env = TestEnvironment::of(vec![agent.clone()]);
             let shift = FaultKind::Shift { conversations: pages + 7 };
-            house.sandbox().add_fault(&agent.id, Fault::at(request, shift));
-            house.expect(0, &["pull"]);
-            let found = ids(&archived(&house));
-            let expected = expected_ids([(&agent, &house.sources[0])], |_| true);
+            env.sandbox().add_fault(&agent.id, Fault::at(request, shift));
+            env.expect(0, &["pull"]);
+            let found = ids(&archived(&env));
+            let expected = expected_ids([(&agent, &env.sources[0])], |_| true);
             assert_eq!(expected.difference(&found).count(), 0, "{vendor:?}, at request {request}");
         }
     }
@@ -361,14 +361,14 @@ fn empty_conversations_are_archived() {
     for (vendor, expected) in [(Vendor::ChatbaseV1, 2), (Vendor::ChatbaseV2, 2), (Vendor::ConvocoreV3, 0)] {
         let agent =
             holding(vendor, vec![silent.clone(), api_conversation("empty", "nobody", 1_790_000_100, 0)]);
-        let house = House::of(vec![agent.clone()]);
-        let run = house.expect(0, &["pull", "--json"]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        let run = env.expect(0, &["pull", "--json"]);
         assert_eq!(pulled(&run)["added"], expected, "{vendor:?}");
         assert_eq!(
             pulled(&run)["skipped"],
             2 - expected,
             "{vendor:?}: what the vendor leaves out is counted"
         );
-        compare_all(&house, &[agent], &archived(&house));
+        compare_all(&env, &[agent], &archived(&env));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chatark_sandbox::truth::{Content, Conversation};
 use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor};
-use chatark_tests::{House, KEY, Run, Running, eventually, repository};
+use chatark_tests::{KEY, Run, Running, TestEnvironment, eventually, repository};
 use serde_json::json;
 
 use crate::support::{agent, archived, ids, now, number};
@@ -171,28 +171,28 @@ fn applies(kind: Kind, fault: &FaultKind) -> bool {
     }
 }
 
-/// A house that checks every run for leaked keys and texts.
+/// An environment that checks every run for leaked keys and texts.
 struct Watched {
-    house: House,
+    env: TestEnvironment,
     agent: Agent,
 }
 
 impl Watched {
     fn new(kind: Kind) -> Self {
         let agent = kind.agent();
-        let house = House::of(vec![agent.clone()]);
+        let env = TestEnvironment::of(vec![agent.clone()]);
         // The timeout for a vendor that does not respond.
-        let config = fs::read_to_string(house.path("config.toml")).unwrap();
+        let config = fs::read_to_string(env.path("config.toml")).unwrap();
         let impatient = config.replace("timeout_seconds = 5", "timeout_seconds = 2\nattempts = 3");
         assert_ne!(config, impatient);
-        fs::write(house.path("config.toml"), impatient).unwrap();
-        Self { house, agent }
+        fs::write(env.path("config.toml"), impatient).unwrap();
+        Self { env, agent }
     }
 
     /// Runs a command with all logs on, and checks that neither key nor message text is anywhere but in the files
     /// that are made to hold it.
     fn run(&self, arguments: &[&str]) -> Run {
-        let mut command = self.house.command();
+        let mut command = self.env.command();
         command.args(arguments).args(["--json", "-vv"]).env("RUST_BACKTRACE", "full");
         let running = Running::start(&mut command);
         let process = format!("/proc/{}/cmdline", running.id());
@@ -209,12 +209,12 @@ impl Watched {
             assert!(!output.contains(KEY), "{arguments:?}: the key is in {output}");
             assert!(!output.contains(CANARY), "{arguments:?}: what people wrote is in {output}");
         }
-        holds_no_key(self.house.folder.path());
+        holds_no_key(self.env.folder.path());
         run
     }
 
     fn saved(&self) -> usize {
-        usize::try_from(number(&self.house, "SELECT count(*) FROM conversation")).unwrap()
+        usize::try_from(number(&self.env, "SELECT count(*) FROM conversation")).unwrap()
     }
 
     /// Returns the cell of the table, and checks that the next run without the fault fetches everything.
@@ -228,13 +228,13 @@ impl Watched {
                 run.stderr.replace('\n', " ")
             );
         }
-        self.house.sandbox().clear_faults(&self.agent.id);
+        self.env.sandbox().clear_faults(&self.agent.id);
         let again = self.run(next);
         assert_eq!(again.code, Some(0), "{again:#?}");
-        let found = ids(&archived(&self.house));
-        for expected in now(&self.house, &self.agent).expected() {
+        let found = ids(&archived(&self.env));
+        for expected in now(&self.env, &self.agent).expected() {
             assert!(
-                found.contains(&(self.house.sources[0].clone(), expected.id.clone())),
+                found.contains(&(self.env.sources[0].clone(), expected.id.clone())),
                 "{} is lost",
                 expected.id
             );
@@ -296,7 +296,7 @@ fn cell(trouble: &Trouble, kind: Kind) -> String {
         At::Third(times) => Fault::times(kind.answer(), times, trouble.kind.clone()),
         At::Everything => Fault::from(0, trouble.kind.clone()).on_any_route(),
     };
-    assert!(watched.house.sandbox().add_fault(&watched.agent.id, fault));
+    assert!(watched.env.sandbox().add_fault(&watched.agent.id, fault));
     // Rows that moved past the reader or have old dates are found by a full sweep.
     let moves = matches!(trouble.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
@@ -305,10 +305,10 @@ fn cell(trouble: &Trouble, kind: Kind) -> String {
 
 fn redirected(kind: Kind) -> String {
     let watched = Watched::new(kind);
-    let listener = watched.house.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+    let listener = watched.env.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
     let location = format!("{}/elsewhere", listener.url());
     let fault = Fault::from(kind.answer(), FaultKind::Redirect { location });
-    watched.house.sandbox().add_fault(&watched.agent.id, fault);
+    watched.env.sandbox().add_fault(&watched.agent.id, fault);
     let cell = watched.cell(7, &["pull"]);
     assert_eq!(listener.request_count(), 0, "the redirect was followed");
     cell
@@ -318,7 +318,7 @@ fn unknown_agent(kind: Kind) -> String {
     let mut watched = Watched::new(kind);
     let known = watched.agent.clone();
     let stranger = Agent { id: "no-such-agent".to_owned(), ..known };
-    watched.house.write_config(&[stranger], "archive = \"strange.db\"");
+    watched.env.write_config(&[stranger], "archive = \"strange.db\"");
     let run = watched.run(&["pull"]);
     // Chatbase's first API gives the same response for an agent without conversations, and Chatark says so.
     let code = if kind == Kind::V1 { 0 } else { 7 };
@@ -332,7 +332,7 @@ fn odd_record(kind: Kind, record: impl Fn(&str) -> Vec<u8>) -> String {
     let watched = Watched::new(kind);
     let id = watched.agent.dataset.conversation(33).id;
     let raw = record(&id);
-    let sandbox = watched.house.sandbox();
+    let sandbox = watched.env.sandbox();
     sandbox.update(&watched.agent.id, |dataset| dataset.override_raw(&id, raw)).unwrap();
     let run = watched.run(&["pull"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
@@ -441,7 +441,7 @@ const MISHAPS: &[Mishap] = &[
     ("the config has mistakes", mistaken),
 ];
 
-/// A house whose archive holds the first two of four responses.
+/// An environment whose archive holds the first two of four responses.
 fn half_full() -> Watched {
     let watched = Watched::new(Kind::V2);
     assert_eq!(watched.run(&["pull", "--max-requests", "2"]).code, Some(8));
@@ -457,8 +457,8 @@ fn spent() -> (i32, String) {
 
 fn on_disk(size: &str, script: &str, name: &str) -> (i32, String) {
     let agent = agent(Vendor::ChatbaseV2, 4_000);
-    let house = crate::disk::house_on_disk(&agent);
-    let run = crate::disk::on_a_disk_of(&house, size, script);
+    let env = crate::disk::environment_on_disk(&agent);
+    let run = crate::disk::on_a_disk_of(&env, size, script);
     let said = crate::disk::section(&run.stdout, name);
     let code = said.rsplit_once("code ").unwrap().1.trim().parse().unwrap();
     let held = crate::disk::section(&run.stdout, "held").trim().parse::<usize>().unwrap();
@@ -485,10 +485,10 @@ fn read_only_folder() -> (i32, String) {
 
 /// Starts a pull, and returns once it waits for a response.
 fn waiting(watched: &Watched) -> Running {
-    let before = watched.house.sandbox().export_count(&watched.agent.id);
-    watched.house.sandbox().add_fault(&watched.agent.id, Fault::from(0, FaultKind::Hang));
-    let running = watched.house.spawn(&["pull"]);
-    eventually(|| watched.house.sandbox().export_count(&watched.agent.id) > before);
+    let before = watched.env.sandbox().export_count(&watched.agent.id);
+    watched.env.sandbox().add_fault(&watched.agent.id, Fault::from(0, FaultKind::Hang));
+    let running = watched.env.spawn(&["pull"]);
+    eventually(|| watched.env.sandbox().export_count(&watched.agent.id) > before);
     running
 }
 
@@ -507,7 +507,7 @@ fn held_by_the_dead() -> (i32, String) {
     let running = waiting(&watched);
     running.kill();
     assert_eq!(running.finish().code, None);
-    watched.house.sandbox().clear_faults(&watched.agent.id);
+    watched.env.sandbox().clear_faults(&watched.agent.id);
     let run = watched.run(&["pull"]);
     assert_eq!(watched.saved(), 80);
     (run.code.unwrap(), "all 80".to_owned())
@@ -515,12 +515,12 @@ fn held_by_the_dead() -> (i32, String) {
 
 fn not_an_archive(spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> (i32, String) {
     let watched = half_full();
-    let path = watched.house.path("chatark.db");
+    let path = watched.env.path("chatark.db");
     let spoilt = spoil(&fs::read(&path).unwrap());
     fs::write(&path, &spoilt).unwrap();
     // A write-ahead log would repair a part of the file.
     for companion in ["chatark.db-wal", "chatark.db-shm"] {
-        let _ = fs::remove_file(watched.house.path(companion));
+        let _ = fs::remove_file(watched.env.path(companion));
     }
     let run = watched.run(&["pull"]);
     assert_eq!(fs::read(&path).unwrap(), spoilt, "the file was changed");
@@ -538,7 +538,7 @@ fn stopped_by(signal: &str) -> (i32, String) {
 
 fn wrong_key() -> (i32, String) {
     let watched = half_full();
-    let mut command = watched.house.command();
+    let mut command = watched.env.command();
     command.arg("pull").env(format!("KEY_{}", KEY.to_uppercase().replace('-', "_")), "another-key");
     let run = Running::start(&mut command).finish();
     assert!(!run.stderr.contains("another-key") && run.stderr.contains("hint: "), "{}", run.stderr);
@@ -547,7 +547,7 @@ fn wrong_key() -> (i32, String) {
 
 fn mistaken() -> (i32, String) {
     let watched = half_full();
-    let path = watched.house.path("config.toml");
+    let path = watched.env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     fs::write(&path, config.replace("agent_id", "agent")).unwrap();
     let run = watched.run(&["pull"]);

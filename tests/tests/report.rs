@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role, ToolStatus};
 use chatark_sandbox::{Agent, Expected, Vendor, World};
-use chatark_tests::{House, provider};
+use chatark_tests::{TestEnvironment, provider};
 use serde_json::{Value, json};
 
 use crate::support::{VENDORS, agent, api_conversation, holding, now, rfc3339, sample};
@@ -25,9 +25,9 @@ fn summary(folder: &Path) -> BTreeMap<(String, String), (f64, u64)> {
     all.iter().map(|row| ((row["source"].clone(), row["metric"].clone()), number(row))).collect()
 }
 
-fn reported(house: &House, arguments: &[&str]) -> std::path::PathBuf {
-    house.expect(0, &[&["report", "--output", "report"], arguments].concat());
-    house.path("report")
+fn reported(env: &TestEnvironment, arguments: &[&str]) -> std::path::PathBuf {
+    env.expect(0, &[&["report", "--output", "report"], arguments].concat());
+    env.path("report")
 }
 
 /// The numbers of one source, counted from what its vendor tells.
@@ -171,10 +171,10 @@ fn quality(found: &mut Counted, all: &[Expected]) {
 
 /// Compares every number of a report but those of people with what was counted here.
 #[track_caller]
-fn compare(house: &House, agents: &[Agent]) {
-    let found = summary(&reported(house, &[]));
+fn compare(env: &TestEnvironment, agents: &[Agent]) {
+    let found = summary(&reported(env, &[]));
     let mut together = Vec::new();
-    for (agent, source) in agents.iter().zip(&house.sources) {
+    for (agent, source) in agents.iter().zip(&env.sources) {
         let told: Vec<_> = agent.expected().collect();
         check(&found, source, &counted(&told));
         together.extend(told);
@@ -206,27 +206,27 @@ fn check(found: &BTreeMap<(String, String), (f64, u64)>, source: &str, counted: 
 #[test]
 fn every_number_of_the_sample_is_right() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.expect(0, &["pull"]);
-    compare(&house, &agents);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.expect(0, &["pull"]);
+    compare(&env, &agents);
 }
 
 #[test]
 fn every_number_of_a_thousand_conversations_of_each_vendor_is_right() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 1_000)).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.expect(0, &["pull"]);
-    compare(&house, &agents);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.expect(0, &["pull"]);
+    compare(&env, &agents);
 }
 
 #[test]
 fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.expect(0, &["pull"]);
-    let found = rows(&reported(&house, &[]), "volume.csv");
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.expect(0, &["pull"]);
+    let found = rows(&reported(&env, &[]), "volume.csv");
     let mut days: BTreeMap<(String, String, String, String), f64> = BTreeMap::new();
-    for (agent, source) in agents.iter().zip(&house.sources) {
+    for (agent, source) in agents.iter().zip(&env.sources) {
         for told in agent.expected() {
             let day = |at: Option<i64>| at.map_or("undated".to_owned(), |at| rfc3339(at)[..10].to_owned());
             let channel = told.channel.unwrap_or("unknown").to_owned();
@@ -286,22 +286,22 @@ fn days_and_hours_are_those_of_the_time_zone() {
         asked("before", SATURDAY_NIGHT, "Hello?", Some(5)),
         asked("after", SATURDAY_NIGHT + 4 * 3_600, "Hello?", Some(5)),
     ];
-    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    env.expect(0, &["pull"]);
     let hours = |zone: &str| -> BTreeSet<(String, String)> {
-        let found = rows(&reported(&house, &["--timezone", zone, "--by", "day"]), "hours.csv");
+        let found = rows(&reported(&env, &["--timezone", zone, "--by", "day"]), "hours.csv");
         found.iter().map(|row| (row["weekday"].clone(), row["hour"].clone())).collect()
     };
     let at = |weekday: &str, hour: &str| (weekday.to_owned(), hour.to_owned());
     assert_eq!(hours("UTC"), [at("6", "22"), at("7", "2")].into());
     // Half past midnight in summer time; four hours later it is half past three in winter time.
     assert_eq!(hours("Europe/Berlin"), [at("7", "0"), at("7", "3")].into());
-    let days: BTreeSet<_> = rows(&reported(&house, &["--timezone", "Europe/Berlin"]), "volume.csv")
+    let days: BTreeSet<_> = rows(&reported(&env, &["--timezone", "Europe/Berlin"]), "volume.csv")
         .iter()
         .map(|row| row["period"].clone())
         .collect();
     assert_eq!(days, ["2026-10-25", "2026-W43", "2026-10"].map(str::to_owned).into());
-    house.expect(2, &["report", "--timezone", "Berlin"]);
+    env.expect(2, &["report", "--timezone", "Berlin"]);
 }
 
 #[test]
@@ -316,9 +316,9 @@ fn questions_that_say_the_same_are_one() {
     ];
     let conversations =
         (0..).zip(asks).map(|(at, (text, after))| asked(&format!("c{at}"), 1_790_000_000 + at, text, after));
-    let house = House::of(vec![holding(Vendor::ChatbaseV2, conversations.collect())]);
-    house.expect(0, &["pull"]);
-    let found = rows(&reported(&house, &[]), "questions.csv");
+    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations.collect())]);
+    env.expect(0, &["pull"]);
+    let found = rows(&reported(&env, &[]), "questions.csv");
     let of = |metric: &str| -> Vec<(String, String)> {
         let own = found.iter().filter(|row| row["metric"] == metric && row["source"].is_empty());
         own.map(|row| (row["question"].clone(), row["value"].clone())).collect()
@@ -354,10 +354,10 @@ fn one_person_across_vendors_is_one_person() {
         ],
     );
     let agents = vec![old, new];
-    let house = House::of_world(World::of(agents));
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of_world(World::of(agents));
+    env.expect(0, &["pull"]);
     let numbers = |arguments: &[&str]| -> BTreeMap<(String, String), f64> {
-        let found = summary(&reported(&house, arguments));
+        let found = summary(&reported(&env, arguments));
         found
             .into_iter()
             .filter(|((_, metric), _)| metric.contains("people"))
@@ -402,9 +402,9 @@ fn calls_of_tools_are_counted_by_name_and_by_how_they_went() {
         call("3", "stock"),
         result("9", "stock", ToolStatus::Success),
     ]);
-    let house = House::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
-    house.expect(0, &["pull"]);
-    let found: BTreeSet<_> = rows(&reported(&house, &[]), "tools.csv")
+    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    env.expect(0, &["pull"]);
+    let found: BTreeSet<_> = rows(&reported(&env, &[]), "tools.csv")
         .iter()
         .map(|row| format!("{} {} {} of {}", row["tool"], row["tool_status"], row["value"], row["basis"]))
         .collect();
@@ -416,9 +416,9 @@ fn calls_of_tools_are_counted_by_name_and_by_how_they_went() {
 #[test]
 fn what_a_vendor_does_not_tell_is_not_available_and_never_zero() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 60)).into();
-    let house = House::of_world(World::of(agents));
-    house.expect(0, &["pull"]);
-    let folder = reported(&house, &[]);
+    let env = TestEnvironment::of_world(World::of(agents));
+    env.expect(0, &["pull"]);
+    let folder = reported(&env, &[]);
     let missing: Vec<_> = rows(&folder, "not_available.csv");
     let has = |source: &str, metric: &str| {
         missing.iter().any(|row| {
@@ -447,9 +447,9 @@ fn the_page_is_one_file_that_runs_nothing_of_what_people_wrote() {
         name: "<b onclick='x'>tool</b>".to_owned(),
         input: json!({}),
     });
-    let house = House::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
-    house.expect(0, &["pull"]);
-    let page = fs::read_to_string(reported(&house, &[]).join("report.html")).unwrap();
+    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    env.expect(0, &["pull"]);
+    let page = fs::read_to_string(reported(&env, &[]).join("report.html")).unwrap();
     assert!(
         page.contains("&lt;b onclick=&#39;x&#39;&gt;tool&lt;/b&gt;"),
         "the name of the tool is shown as text"
@@ -464,9 +464,9 @@ fn the_page_is_one_file_that_runs_nothing_of_what_people_wrote() {
 #[test]
 fn the_description_names_every_column_of_every_file() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 30)).into();
-    let house = House::of_world(World::of(agents));
-    house.expect(0, &["export"]);
-    for folder in [reported(&house, &[]), house.path("export")] {
+    let env = TestEnvironment::of_world(World::of(agents));
+    env.expect(0, &["export"]);
+    for folder in [reported(&env, &[]), env.path("export")] {
         let package: Value =
             serde_json::from_slice(&fs::read(folder.join("datapackage.json")).unwrap()).unwrap();
         let mut described = BTreeSet::new();
@@ -506,9 +506,9 @@ fn two_bots_are_compared_by_what_both_tell() {
     };
     let old = Agent { id: "old".to_owned(), ..holding(Vendor::ChatbaseV2, talk("old", 100, None)) };
     let new = Agent { id: "new".to_owned(), ..holding(Vendor::ChatbaseV2, talk("new", 100, Some(5))) };
-    let house = House::of(vec![old, new]);
-    house.expect(0, &["pull"]);
-    let run = house.expect(0, &["report", "compare", "--a", "source-1", "--b", "source-2", "--json"]).json();
+    let env = TestEnvironment::of(vec![old, new]);
+    env.expect(0, &["pull"]);
+    let run = env.expect(0, &["report", "compare", "--a", "source-1", "--b", "source-2", "--json"]).json();
     let of = |metric: &str| {
         run["metrics"].as_array().unwrap().iter().find(|found| found["metric"] == metric).unwrap().clone()
     };
@@ -522,25 +522,25 @@ fn two_bots_are_compared_by_what_both_tell() {
     assert_eq!((speed["verdict"].as_str(), speed["a_basis"].as_u64()), (Some("better"), Some(50)));
     assert_eq!(of("low_confidence_rate")["verdict"], "not-available");
     assert_eq!(of("contained_rate")["verdict"], "no-difference-shown");
-    let shown = house.expect(0, &["report", "compare", "--a", "source-2", "--b", "source-1"]).stdout;
+    let shown = env.expect(0, &["report", "compare", "--a", "source-2", "--b", "source-1"]).stdout;
     assert!(shown.contains("worse") && shown.contains("95 % interval"), "{shown}");
-    let run = house.expect(2, &["report", "compare", "--a", "source-1", "--b", "source-1"]);
+    let run = env.expect(2, &["report", "compare", "--a", "source-1", "--b", "source-1"]);
     assert!(run.stderr.contains("itself"), "{}", run.stderr);
-    house.expect(2, &["report", "compare", "--a", "source-1", "--b", "nobody"]);
-    house.expect(2, &["report", "compare", "--a", "source-1"]);
+    env.expect(2, &["report", "compare", "--a", "source-1", "--b", "nobody"]);
+    env.expect(2, &["report", "compare", "--a", "source-1"]);
 }
 
 #[test]
 fn a_report_asks_no_vendor_and_leaves_the_archive_as_it_is() {
-    let mut house = House::sample();
-    house.expect(0, &["pull"]);
-    let before = fs::read(house.path("chatark.db")).unwrap();
-    house.stop_sandbox();
-    let run = house.expect(0, &["report", "--json"]).json();
+    let mut env = TestEnvironment::sample();
+    env.expect(0, &["pull"]);
+    let before = fs::read(env.path("chatark.db")).unwrap();
+    env.stop_sandbox();
+    let run = env.expect(0, &["report", "--json"]).json();
     assert_eq!(run["files"].as_array().unwrap().len(), 13);
     assert_eq!(run["summary"]["sources"].as_array().unwrap().len(), 3);
-    assert_eq!(fs::read(house.path("chatark.db")).unwrap(), before);
-    let text = house.expect(0, &["report"]).stdout;
+    assert_eq!(fs::read(env.path("chatark.db")).unwrap(), before);
+    let text = env.expect(0, &["report"]).stdout;
     for words in ["contained by the bot", "source-2", "not available", "█"] {
         assert!(text.contains(words), "{words} is not in {text}");
     }
@@ -549,37 +549,37 @@ fn a_report_asks_no_vendor_and_leaves_the_archive_as_it_is() {
 #[test]
 fn what_cannot_be_reported_is_one_clear_line() {
     let empty = holding(Vendor::ChatbaseV2, Vec::new());
-    let house = House::of(vec![empty, agent(Vendor::ChatbaseV1, 3)]);
+    let env = TestEnvironment::of(vec![empty, agent(Vendor::ChatbaseV1, 3)]);
     let one_line = |run: &chatark_tests::Run| {
         assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
         assert!(run.stderr.contains("hint: "), "{}", run.stderr);
     };
-    one_line(&house.expect(2, &["report"]));
-    house.expect(0, &["pull"]);
+    one_line(&env.expect(2, &["report"]));
+    env.expect(0, &["pull"]);
     for arguments in [
         &["report", "source-1"][..],
         &["report", "nobody"],
         &["report", "--since", "2026-02-01", "--until", "2026-01-01"],
         &["report", "--since", "2090-01-01"],
     ] {
-        one_line(&house.expect(2, arguments));
-        assert!(!house.path("report").exists(), "{arguments:?}: a report of nothing was written");
+        one_line(&env.expect(2, arguments));
+        assert!(!env.path("report").exists(), "{arguments:?}: a report of nothing was written");
     }
-    house.expect(0, &["report", "source-2"]);
+    env.expect(0, &["report", "source-2"]);
 }
 
 /// Conversations that no vendor dates are counted, and stand apart from those of a day.
 #[test]
 fn a_source_without_dates_is_reported_without_them() {
     let agent = agent(Vendor::ChatbaseV1, 4);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     for at in 0..4 {
         let id = agent.dataset.conversation(at).id;
         let record = json!({ "id": id, "messages": [{ "role": "user", "content": "Hello?" }] });
-        house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
+        env.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
     }
-    house.expect(0, &["pull"]);
-    let folder = reported(&house, &[]);
+    env.expect(0, &["pull"]);
+    let folder = reported(&env, &[]);
     let volume = rows(&folder, "volume.csv");
     assert!(volume.iter().all(|row| row["period"] == "undated"), "{volume:?}");
     let conversations = ("source-1".to_owned(), "conversations".to_owned());
@@ -587,5 +587,5 @@ fn a_source_without_dates_is_reported_without_them() {
     assert!(
         rows(&folder, "not_available.csv").iter().any(|row| row["reason"] == "no conversation has a date")
     );
-    assert_eq!(provider(now(&house, &agent).vendor), volume[0]["provider"]);
+    assert_eq!(provider(now(&env, &agent).vendor), volume[0]["provider"]);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chatark_sandbox::{Agent, Fault, FaultKind, Generation, SeenRequest, Vendor};
-use chatark_tests::{House, Running, eventually};
+use chatark_tests::{Running, TestEnvironment, eventually};
 
 use crate::export::compare_all;
 use crate::support::{VENDORS, agent, archived, ids, pulled};
@@ -20,24 +20,24 @@ fn ten_pages(vendor: Vendor) -> usize {
 }
 
 /// Starts a pull of ten pages, and returns once it hangs at the seventh.
-fn hanging(vendor: Vendor) -> (House, Agent, Running) {
+fn hanging(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
     let agent = agent(vendor, ten_pages(vendor));
-    let mut house = House::of(vec![agent.clone()]);
-    house.write_config(std::slice::from_ref(&agent), "# the pull hangs as long as this test needs");
-    let config = std::fs::read_to_string(house.path("config.toml")).unwrap();
+    let mut env = TestEnvironment::of(vec![agent.clone()]);
+    env.write_config(std::slice::from_ref(&agent), "# the pull hangs as long as this test needs");
+    let config = std::fs::read_to_string(env.path("config.toml")).unwrap();
     let patient = config.replace("timeout_seconds = 5", "timeout_seconds = 100");
     assert_ne!(config, patient);
-    std::fs::write(house.path("config.toml"), patient).unwrap();
-    house.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::Hang));
-    let running = house.spawn(&["pull"]);
-    eventually(|| house.sandbox().export_count(&agent.id) > 6);
-    (house, agent, running)
+    std::fs::write(env.path("config.toml"), patient).unwrap();
+    env.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::Hang));
+    let running = env.spawn(&["pull"]);
+    eventually(|| env.sandbox().export_count(&agent.id) > 6);
+    (env, agent, running)
 }
 
 #[test]
 fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
     for vendor in VENDORS {
-        let (house, agent, running) = hanging(vendor);
+        let (env, agent, running) = hanging(vendor);
         running.signal("INT");
         let run = running.finish();
         assert_eq!(run.code, Some(130), "{run:#?}");
@@ -47,19 +47,19 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
             assert!(run.stderr.contains(words), "`{words}` is not in {}", run.stderr);
         }
         assert!(run.stderr.contains("interrupted"), "{}", run.stderr);
-        let kept = ids(&archived(&house)).len();
+        let kept = ids(&archived(&env)).len();
         assert!(kept > 0 && kept < ten_pages(vendor), "{kept}");
-        let status = house.expect(0, &["status"]);
+        let status = env.expect(0, &["status"]);
         assert!(status.stdout.contains("an unfinished pull goes on"), "{}", status.stdout);
 
-        house.sandbox().clear_faults(&agent.id);
-        let before = house.sandbox().export_count(&agent.id);
-        let run = house.expect(0, &["pull", "--json"]);
+        env.sandbox().clear_faults(&agent.id);
+        let before = env.sandbox().export_count(&agent.id);
+        let run = env.expect(0, &["pull", "--json"]);
         assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
-        let asked = house.sandbox().export_count(&agent.id) - before;
+        let asked = env.sandbox().export_count(&agent.id) - before;
         if vendor == Vendor::ChatbaseV1 {
             // Pages are requested ahead, so the number of requests proves nothing.
-            let asked = house.sandbox().requests().into_iter().rev().take(usize::try_from(asked).unwrap());
+            let asked = env.sandbox().requests().into_iter().rev().take(usize::try_from(asked).unwrap());
             let is_first = |seen: &SeenRequest| {
                 (seen.parameter("page"), seen.parameter("size")) == (Some("1"), Some("100"))
             };
@@ -70,68 +70,68 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
         if vendor == Vendor::ChatbaseV2 {
             assert_eq!(pulled(&run)["verdict"], "complete", "the proof reaches over both runs");
         }
-        compare_all(&house, &[agent], &archived(&house));
+        compare_all(&env, &[agent], &archived(&env));
     }
 }
 
 #[test]
 fn a_full_pull_ignores_the_checkpoint() {
-    let (house, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
-    house.sandbox().clear_faults(&agent.id);
-    let before = house.sandbox().export_count(&agent.id);
-    house.expect(0, &["pull", "--full"]);
-    assert_eq!(house.sandbox().export_count(&agent.id) - before, 10);
-    compare_all(&house, &[agent], &archived(&house));
+    env.sandbox().clear_faults(&agent.id);
+    let before = env.sandbox().export_count(&agent.id);
+    env.expect(0, &["pull", "--full"]);
+    assert_eq!(env.sandbox().export_count(&agent.id) - before, 10);
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 #[test]
 fn sigterm_has_its_own_exit_code() {
-    let (house, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("TERM");
     let run = running.finish();
     assert_eq!(run.code, Some(143), "{run:#?}");
     assert!(run.stderr.contains("are safe in the archive"), "{}", run.stderr);
-    house.sandbox().clear_faults(&agent.id);
-    house.expect(0, &["pull"]);
-    compare_all(&house, &[agent], &archived(&house));
+    env.sandbox().clear_faults(&agent.id);
+    env.expect(0, &["pull"]);
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 #[test]
 fn an_interrupted_export_writes_no_files() {
-    let (house, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
-    let asked = house.sandbox().export_count(&agent.id);
-    let running = house.spawn(&["export"]);
-    eventually(|| house.sandbox().export_count(&agent.id) > asked);
+    let asked = env.sandbox().export_count(&agent.id);
+    let running = env.spawn(&["export"]);
+    eventually(|| env.sandbox().export_count(&agent.id) > asked);
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
     assert!(run.stderr.contains("no files were written"), "{}", run.stderr);
-    assert!(!house.path("export").exists());
+    assert!(!env.path("export").exists());
 }
 
 /// A process that the system kills keeps its commits and releases the lock.
 #[test]
 fn a_killed_pull_loses_no_commit() {
-    let (house, agent, running) = hanging(Vendor::ChatbaseV2);
-    eventually(|| committed(&house) >= 80);
+    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
+    eventually(|| committed(&env) >= 80);
     running.signal("KILL");
     assert_eq!(running.finish().code, None);
-    let kept = ids(&archived(&house)).len();
+    let kept = ids(&archived(&env)).len();
     assert!(kept >= 80, "{kept}");
-    house.sandbox().clear_faults(&agent.id);
-    let before = house.sandbox().export_count(&agent.id);
-    house.expect(0, &["pull"]);
-    assert!(house.sandbox().export_count(&agent.id) - before < 10);
-    compare_all(&house, &[agent], &archived(&house));
+    env.sandbox().clear_faults(&agent.id);
+    let before = env.sandbox().export_count(&agent.id);
+    env.expect(0, &["pull"]);
+    assert!(env.sandbox().export_count(&agent.id) - before < 10);
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 /// Returns how many conversations another process sees in the archive.
-fn committed(house: &House) -> u64 {
-    let status = house.expect(0, &["status", "--json"]).json();
+fn committed(env: &TestEnvironment) -> u64 {
+    let status = env.expect(0, &["status", "--json"]).json();
     status["sources"][0]["conversations"].as_u64().unwrap_or(0)
 }
 
@@ -139,24 +139,24 @@ fn committed(house: &House) -> u64 {
 fn records_of_an_endless_response_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = Generation::OneArray;
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     let drip = FaultKind::Drip { chunk: 8_192, delay: Duration::from_millis(20) };
-    house.sandbox().add_fault(&agent.id, Fault::from(0, drip));
-    let running = house.spawn(&["pull"]);
-    eventually(|| house.path("chatark.db").exists() && seen(&house) > 200);
+    env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
+    let running = env.spawn(&["pull"]);
+    eventually(|| env.path("chatark.db").exists() && seen(&env) > 200);
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
-    let kept = ids(&archived(&house)).len();
+    let kept = ids(&archived(&env)).len();
     assert!(kept > 200 && kept < 3_000, "{kept}");
-    house.sandbox().clear_faults(&agent.id);
-    house.expect(0, &["pull"]);
-    compare_all(&house, &[agent], &archived(&house));
+    env.sandbox().clear_faults(&agent.id);
+    env.expect(0, &["pull"]);
+    compare_all(&env, &[agent], &archived(&env));
 }
 
 /// Returns how many conversations the archive holds; 0 before its tables exist.
-fn seen(house: &House) -> u64 {
-    let run = house.run(&["status", "--json"]);
+fn seen(env: &TestEnvironment) -> u64 {
+    let run = env.run(&["status", "--json"]);
     if run.code != Some(0) {
         return 0;
     }
@@ -169,21 +169,21 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_second_writer_is_refused_with_the_holders_pid_and_readers_are_not() {
-    let (house, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
     for command in ["pull", "export", "rebuild"] {
-        let run = house.expect(11, &[command]);
+        let run = env.expect(11, &[command]);
         assert!(run.stderr.contains(&format!("process {}", running.id())), "{}", run.stderr);
         assert!(run.stderr.contains("hint: "), "{}", run.stderr);
     }
     for command in ["status", "check"] {
-        house.expect(0, &[command]);
+        env.expect(0, &[command]);
     }
-    eventually(|| !archived(&house).is_empty());
+    eventually(|| !archived(&env).is_empty());
     for name in ["chatark.db", "chatark.db-wal", "chatark.db-shm", "chatark.db.lock"] {
-        assert_eq!(mode(&house.path(name)), 0o600, "{name}");
+        assert_eq!(mode(&env.path(name)), 0o600, "{name}");
     }
     running.signal("INT");
     running.finish();
-    house.sandbox().clear_faults(&agent.id);
-    house.expect(0, &["pull"]);
+    env.sandbox().clear_faults(&agent.id);
+    env.expect(0, &["pull"]);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chatark_sandbox::truth::{Channel, Contact, Content, Conversation, Message, Role};
 use chatark_sandbox::{Agent, Dataset, Expected, Generated, Vendor, World};
-use chatark_tests::{House, KEY, Run, provider};
+use chatark_tests::{KEY, Run, TestEnvironment, provider};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -51,8 +51,8 @@ pub(crate) fn api_conversation(id: &str, user: &str, created_at: i64, messages: 
 }
 
 /// Returns an agent as the sandbox has it now.
-pub(crate) fn now(house: &House, agent: &Agent) -> Agent {
-    (*house.sandbox().agent(&agent.id).unwrap()).clone()
+pub(crate) fn now(env: &TestEnvironment, agent: &Agent) -> Agent {
+    (*env.sandbox().agent(&agent.id).unwrap()).clone()
 }
 
 /// Returns the result of the first source of `pull --json`.
@@ -63,16 +63,16 @@ pub(crate) fn pulled(run: &Run) -> Value {
 
 /// Returns every document of the archive, from an offline export.
 #[track_caller]
-pub(crate) fn archived(house: &House) -> Vec<Value> {
-    offline(house, &[])
+pub(crate) fn archived(env: &TestEnvironment) -> Vec<Value> {
+    offline(env, &[])
 }
 
 /// Returns the documents of an offline export with further arguments.
 #[track_caller]
-pub(crate) fn offline(house: &House, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn offline(env: &TestEnvironment, arguments: &[&str]) -> Vec<Value> {
     let common = ["export", "--offline", "--format", "jsonl", "--output", "archived"];
-    house.expect(0, &[&common, arguments].concat());
-    lines(&house.path("archived"))
+    env.expect(0, &[&common, arguments].concat());
+    lines(&env.path("archived"))
 }
 
 /// Returns the documents of `conversations.jsonl`.
@@ -112,8 +112,8 @@ pub(crate) fn document<'a>(documents: &'a [Value], id: &str) -> &'a Value {
 
 /// Queries a number from the archive.
 #[track_caller]
-pub(crate) fn number(house: &House, sql: &str) -> i64 {
-    let path = house.path("chatark.db");
+pub(crate) fn number(env: &TestEnvironment, sql: &str) -> i64 {
+    let path = env.path("chatark.db");
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }

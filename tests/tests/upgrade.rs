@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chatark_sandbox::{Agent, Dataset, Generated, Vendor};
-use chatark_tests::{House, Running, provider, repository};
+use chatark_tests::{Running, TestEnvironment, provider, repository};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -46,24 +46,24 @@ fn expected_json(name: &str) -> Value {
     serde_json::from_str(&expected(name)).unwrap()
 }
 
-/// Starts a house with the archive and its config, without a sandbox and without keys.
-fn house() -> House {
-    let mut house = House::of(Vec::new());
-    house.stop_sandbox();
-    fs::copy(fixture("config.toml"), house.path("config.toml")).unwrap();
-    fs::write(house.path("chatark.db"), decompressed("chatark.db.zst")).unwrap();
-    house
+/// Starts an environment with the archive and its config, without a sandbox and without keys.
+fn env() -> TestEnvironment {
+    let mut env = TestEnvironment::of(Vec::new());
+    env.stop_sandbox();
+    fs::copy(fixture("config.toml"), env.path("config.toml")).unwrap();
+    fs::write(env.path("chatark.db"), decompressed("chatark.db.zst")).unwrap();
+    env
 }
 
-/// Returns a house whose archive has been upgraded.
-fn upgraded() -> House {
-    let house = house();
-    house.expect(0, &["status"]);
-    house
+/// Returns an environment whose archive has been upgraded.
+fn upgraded() -> TestEnvironment {
+    let env = env();
+    env.expect(0, &["status"]);
+    env
 }
 
-fn layout(house: &House) -> i64 {
-    number(house, "PRAGMA user_version")
+fn layout(env: &TestEnvironment) -> i64 {
+    number(env, "PRAGMA user_version")
 }
 
 /// A CSV file: its columns, and its rows.
@@ -109,12 +109,12 @@ fn assert_keeps(before: &Value, now: &Value, place: &str) {
 
 /// Exports everything, and compares with what was exported before the upgrade.
 #[track_caller]
-fn assert_exports_the_same(house: &House) {
-    house.expect(0, &["export", "--offline", "--format", "json,jsonl,csv"]);
-    let read = |name: &str| fs::read_to_string(house.path("export").join(name)).unwrap();
+fn assert_exports_the_same(env: &TestEnvironment) {
+    env.expect(0, &["export", "--offline", "--format", "json,jsonl,csv"]);
+    let read = |name: &str| fs::read_to_string(env.path("export").join(name)).unwrap();
     for name in ["conversations.csv", "messages.csv"] {
         let before = table(&expected(&format!("export/{name}")));
-        assert_eq!(in_columns_of(&before, &house.path("export").join(name)), before.1, "{name}");
+        assert_eq!(in_columns_of(&before, &env.path("export").join(name)), before.1, "{name}");
     }
     let now: Value = serde_json::from_str(&read("conversations.json")).unwrap();
     assert_keeps(&expected_json("export/conversations.json"), &now, "conversations.json");
@@ -139,55 +139,51 @@ fn any_command_upgrades_the_archive_without_keys_and_says_so_once() {
         &["migrate", "ledger"],
         &["migrate", "plan", "--to", "openai-jsonl"],
     ] {
-        let house = house();
-        let run = house.expect(0, arguments);
+        let env = env();
+        let run = env.expect(0, arguments);
         assert_eq!(run.stderr.matches(NOTICE).count(), 1, "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("of disk"), "{arguments:?} does not say the space: {}", run.stderr);
-        assert!(layout(&house) > LAYOUT, "{arguments:?}");
-        assert!(!house.expect(0, arguments).stderr.contains(NOTICE), "{arguments:?} upgrades again");
+        assert!(layout(&env) > LAYOUT, "{arguments:?}");
+        assert!(!env.expect(0, arguments).stderr.contains(NOTICE), "{arguments:?} upgrades again");
     }
 }
 
 #[test]
 fn exports_have_the_same_cells_and_values() {
-    assert_exports_the_same(&house());
+    assert_exports_the_same(&env());
 }
 
 #[test]
 fn status_drift_and_the_ledger_say_the_same() {
-    let house = house();
+    let env = env();
     let mut before = expected_json("status.json");
     // The size of the file is the one thing that an upgrade changes.
     before.as_object_mut().unwrap().remove("bytes").unwrap();
-    assert_keeps(&before, &house.expect(0, &["status", "--json"]).json(), "status");
-    assert_keeps(
-        &expected_json("drift.json"),
-        &house.expect(0, &["drift", "--all", "--json"]).json(),
-        "drift",
-    );
-    let ledger = house.expect(0, &["migrate", "ledger", "--json", "--csv", "ledger.csv"]).json();
+    assert_keeps(&before, &env.expect(0, &["status", "--json"]).json(), "status");
+    assert_keeps(&expected_json("drift.json"), &env.expect(0, &["drift", "--all", "--json"]).json(), "drift");
+    let ledger = env.expect(0, &["migrate", "ledger", "--json", "--csv", "ledger.csv"]).json();
     assert_keeps(&expected_json("ledger.json"), &ledger, "ledger");
     let before = table(&expected("ledger.csv"));
-    assert_eq!(in_columns_of(&before, &house.path("ledger.csv")), before.1);
+    assert_eq!(in_columns_of(&before, &env.path("ledger.csv")), before.1);
 }
 
 #[test]
 fn the_archive_verifies_with_every_version_and_byte() {
-    let house = house();
+    let env = env();
     let mut before = expected_json("verify.json");
     for source in before["sources"].as_array_mut().unwrap() {
         // An improved mapper may read more from the same bytes than it did then.
         source.as_object_mut().unwrap().retain(|key, _| !["outdated", "findings"].contains(&key.as_str()));
     }
-    assert_keeps(&before, &house.expect(0, &["verify", "--json"]).json(), "verify");
+    assert_keeps(&before, &env.expect(0, &["verify", "--json"]).json(), "verify");
 }
 
 #[test]
 fn a_rebuild_without_keys_keeps_every_value() {
-    let house = house();
-    house.expect(0, &["rebuild"]);
-    assert_exports_the_same(&house);
-    let found = house.expect(0, &["verify", "--json"]).json();
+    let env = env();
+    env.expect(0, &["rebuild"]);
+    assert_exports_the_same(&env);
+    let found = env.expect(0, &["verify", "--json"]).json();
     for source in found["sources"].as_array().unwrap() {
         assert_eq!((&source["outdated"], &source["damaged"]), (&0.into(), &0.into()), "{source}");
     }
@@ -209,19 +205,19 @@ fn split(table: &Table, rows: Vec<Vec<String>>) -> (Vec<Vec<String>>, BTreeMap<V
 
 #[test]
 fn reports_have_the_same_cells_and_totals_count_a_conversation_once() {
-    let house = house();
+    let env = env();
     for (folder, arguments) in [
         ("report", &["report"][..]),
         ("report-days", &["report", "--by", "day", "--timezone", "Europe/Berlin"]),
     ] {
-        house.expect(0, &[arguments, &["--output", folder]].concat());
+        env.expect(0, &[arguments, &["--output", folder]].concat());
         let files = fs::read_dir(fixture("expected").join(folder)).unwrap();
         let names: BTreeSet<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         assert_eq!(names.len(), 11, "{names:?}");
         for name in names {
             let name = name.strip_suffix(".zst").unwrap();
             let before = table(&expected(&format!("{folder}/{name}")));
-            let now = in_columns_of(&before, &house.path(folder).join(name));
+            let now = in_columns_of(&before, &env.path(folder).join(name));
             let (of_sources, totals) = split(&before, before.1.clone());
             let (of_sources_now, totals_now) = split(&before, now);
             assert_eq!(of_sources_now, of_sources, "{folder}/{name}");
@@ -236,7 +232,7 @@ fn reports_have_the_same_cells_and_totals_count_a_conversation_once() {
         }
     }
     let compare = ["report", "compare", "--a", "shop-legacy", "--b", "shop", "--json"];
-    assert_keeps(&expected_json("compare.json"), &house.expect(0, &compare).json(), "compare");
+    assert_keeps(&expected_json("compare.json"), &env.expect(0, &compare).json(), "compare");
 }
 
 /// Returns the agents of the unfinished pulls, as they were when the fixture was made.
@@ -255,8 +251,8 @@ fn unfinished() -> [(&'static str, Agent); 2] {
 #[test]
 fn unfinished_pulls_resume_after_the_upgrade() {
     for (name, agent) in unfinished() {
-        let house = House::of(vec![agent.clone()]);
-        let base = house.sandbox().base_url(agent.vendor);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        let base = env.sandbox().base_url(agent.vendor);
         let config = format!(
             "[[source]]\nname = \"{name}\"\nprovider = \"{}\"\nagent_id = \"{}\"\nbase_url = \"{base}\"\n\
              api_key = {{ command = [\"echo\", \"{}\"] }}\n",
@@ -264,22 +260,22 @@ fn unfinished_pulls_resume_after_the_upgrade() {
             agent.id,
             agent.key
         );
-        fs::write(house.path("config.toml"), config).unwrap();
-        fs::write(house.path("chatark.db"), decompressed("chatark.db.zst")).unwrap();
-        let run = house.expect(0, &["pull", "--json"]);
+        fs::write(env.path("config.toml"), config).unwrap();
+        fs::write(env.path("chatark.db"), decompressed("chatark.db.zst")).unwrap();
+        let run = env.expect(0, &["pull", "--json"]);
         assert!(run.stderr.contains(NOTICE), "{}", run.stderr);
         assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
         let found = crate::support::pulled(&run);
         let all = agent.expected().count();
         let kept = number(
-            &house,
+            &env,
             &format!(
                 "SELECT count(*) FROM conversation JOIN source USING (source_key) WHERE name = '{name}'"
             ),
         );
         assert_eq!((&found["seen"], usize::try_from(kept).unwrap()), (&all.into(), all), "{name}");
         assert!(found["added"].as_u64().unwrap() < all as u64, "{name}: what was held came again: {found}");
-        house.expect(0, &["verify", name]);
+        env.expect(0, &["verify", name]);
     }
 }
 
@@ -290,8 +286,8 @@ fn layout_of(path: &Path) -> i64 {
 }
 
 /// Waits until an upgrade has begun to write, or is over.
-fn wait_for_the_log(house: &House, running: &mut Running) {
-    let log = house.path("chatark.db-wal");
+fn wait_for_the_log(env: &TestEnvironment, running: &mut Running) {
+    let log = env.path("chatark.db-wal");
     while !running.has_ended() && fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
         std::thread::sleep(Duration::from_micros(50));
     }
@@ -299,23 +295,23 @@ fn wait_for_the_log(house: &House, running: &mut Running) {
 
 #[test]
 fn an_upgrade_that_is_killed_is_completed_by_the_next_command() {
-    let house = house();
-    let archive = house.path("chatark.db");
+    let env = env();
+    let archive = env.path("chatark.db");
     let started = Instant::now();
-    house.expect(0, &["status"]);
+    env.expect(0, &["status"]);
     let takes = u64::try_from(started.elapsed().as_micros()).unwrap();
-    let whole = house.expect(0, &["verify", "--json"]).json();
+    let whole = env.expect(0, &["verify", "--json"]).json();
     let mut chance = Chance(0x5eed_0011);
     let (mut before, mut after) = (0, 0);
     for round in 0..KILLS {
         for name in ["chatark.db-wal", "chatark.db-shm", "chatark.db.lock"] {
-            let _ = fs::remove_file(house.path(name));
+            let _ = fs::remove_file(env.path(name));
         }
         fs::write(&archive, decompressed("chatark.db.zst")).unwrap();
-        let mut running = house.spawn(&["status"]);
+        let mut running = env.spawn(&["status"]);
         // Every other kill lands at any time, the others once the upgrade has begun.
         let span = if round % 2 == 0 {
-            wait_for_the_log(&house, &mut running);
+            wait_for_the_log(&env, &mut running);
             takes / 4
         } else {
             takes
@@ -327,21 +323,21 @@ fn an_upgrade_that_is_killed_is_completed_by_the_next_command() {
             LAYOUT => before += 1,
             _ => after += 1,
         }
-        assert_eq!(house.expect(0, &["verify", "--json"]).json(), whole);
+        assert_eq!(env.expect(0, &["verify", "--json"]).json(), whole);
     }
     assert!(before > 0 && after > 0, "all kills landed on one side of the upgrade: {before}, {after}");
-    assert_exports_the_same(&house);
+    assert_exports_the_same(&env);
 }
 
 #[test]
 fn an_upgrade_that_has_no_room_says_so_and_changes_nothing() {
-    let house = upgraded();
-    fs::remove_file(house.path("chatark.db")).unwrap();
-    fs::write(house.path("old.db"), decompressed("chatark.db.zst")).unwrap();
+    let env = upgraded();
+    fs::remove_file(env.path("chatark.db")).unwrap();
+    fs::write(env.path("old.db"), decompressed("chatark.db.zst")).unwrap();
     let config = fs::read_to_string(fixture("config.toml")).unwrap();
-    fs::write(house.path("config.toml"), format!("archive = \"disk/chatark.db\"\n{config}")).unwrap();
+    fs::write(env.path("config.toml"), format!("archive = \"disk/chatark.db\"\n{config}")).unwrap();
     let run = on_a_disk_of(
-        &house,
+        &env,
         "1200k",
         r#"
         exec 2>&1
@@ -355,6 +351,6 @@ fn an_upgrade_that_has_no_room_says_so_and_changes_nothing() {
     let full = section(&run.stdout, "full");
     assert!(full.contains("code 1\n") && full.matches("error: ").count() == 1, "{full}");
     assert!(full.contains("free") && full.contains("hint: make room on the disk"), "{full}");
-    assert_eq!(layout_of(&house.path("after.db")), LAYOUT);
+    assert_eq!(layout_of(&env.path("after.db")), LAYOUT);
     assert!(section(&run.stdout, "room").contains("code 0\n"), "{}", run.stdout);
 }

@@ -4,27 +4,27 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use chatark_sandbox::{Fault, FaultKind, Vendor, World};
-use chatark_tests::{House, Run};
+use chatark_tests::{Run, TestEnvironment};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{VENDORS, agent, number, sample};
 
-/// A house whose archive holds forty conversations per vendor, and a second version of one of them.
-fn pulled() -> House {
+/// An environment whose archive holds forty conversations per vendor, and a second version of one of them.
+fn pulled() -> TestEnvironment {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 40)).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.expect(0, &["pull"]);
     let id = agents[1].dataset.conversation(7).id;
-    house.sandbox().update(&agents[1].id, |dataset| {
+    env.sandbox().update(&agents[1].id, |dataset| {
         assert!(dataset.change(&id, |conversation| conversation.title = Some("Renamed".to_owned())));
     });
-    house.expect(0, &["pull"]);
-    house
+    env.expect(0, &["pull"]);
+    env
 }
 
-fn spoil(house: &House, sql: &str) {
-    let archive = Connection::open(house.path("chatark.db")).unwrap();
+fn spoil(env: &TestEnvironment, sql: &str) {
+    let archive = Connection::open(env.path("chatark.db")).unwrap();
     archive.pragma_update(None, "foreign_keys", false).unwrap();
     assert!(archive.execute(sql, []).unwrap() > 0, "{sql} spoils nothing");
     archive.close().unwrap();
@@ -37,24 +37,24 @@ fn source(run: &Run, at: usize) -> Value {
 
 #[test]
 fn an_intact_archive_is_reported_with_its_counts() {
-    let house = pulled();
-    let before = fs::read(house.path("chatark.db")).unwrap();
-    let asked = house.sandbox().requests().len();
-    let run = house.expect(0, &["verify"]);
+    let env = pulled();
+    let before = fs::read(env.path("chatark.db")).unwrap();
+    let asked = env.sandbox().requests().len();
+    let run = env.expect(0, &["verify"]);
     assert!(run.stdout.contains("the structure of the file is sound"), "{}", run.stdout);
     for line in ["source-1: 40 conversations, 40 versions", "source-2: 40 conversations, 41 versions"] {
         assert!(run.stdout.contains(line), "{line} is not in {}", run.stdout);
     }
     assert_eq!(run.stdout.matches("hashes, rows and counts agree").count(), 3, "{}", run.stdout);
-    let result = house.expect(0, &["verify", "--json", "source-2"]);
+    let result = env.expect(0, &["verify", "--json", "source-2"]);
     assert_eq!((&source(&result, 0)["versions"], &result.json()["sources"][1]), (&json!(41), &Value::Null));
     let size = number(
-        &house,
+        &env,
         "SELECT sum(size) FROM raw JOIN conversation USING (conversation_key) WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2')",
     );
     assert_eq!(source(&result, 0)["bytes"], size);
-    assert_eq!(house.sandbox().requests().len(), asked, "a vendor was asked");
-    assert_eq!(fs::read(house.path("chatark.db")).unwrap(), before, "the archive was changed");
+    assert_eq!(env.sandbox().requests().len(), asked, "a vendor was asked");
+    assert_eq!(fs::read(env.path("chatark.db")).unwrap(), before, "the archive was changed");
 }
 
 #[test]
@@ -77,35 +77,35 @@ fn every_kind_of_damage_is_found() {
         ("a reference", "UPDATE raw SET run_key = 999 WHERE raw_key = 1".to_owned(), "refers to a row of run", 12),
         ("an index", "UPDATE sqlite_schema SET sql = 'CREATE INDEX conversation_in_order ON conversation (source_key, id)' WHERE name = 'conversation_in_order'".to_owned(), "structure", 12),
     ] {
-        let house = pulled();
+        let env = pulled();
         if what == "an index" {
-            let archive = Connection::open(house.path("chatark.db")).unwrap();
+            let archive = Connection::open(env.path("chatark.db")).unwrap();
             archive.execute_batch("PRAGMA writable_schema = ON").unwrap();
             archive.execute(&sql, []).unwrap();
             archive.close().unwrap();
         } else {
-            spoil(&house, &sql);
+            spoil(&env, &sql);
         }
-        let run = house.expect(code, &["verify"]);
+        let run = env.expect(code, &["verify"]);
         assert!(run.stdout.contains(words), "{what}: `{words}` is not in {}", run.stdout);
         assert!(run.stdout.contains("FAIL") && run.stderr.contains("hint: "), "{what}: {run:#?}");
-        let run = house.expect(code, &["verify", "--json"]);
+        let run = env.expect(code, &["verify", "--json"]);
         assert_eq!(run.json()["exit_code"], code, "{what}");
     }
 }
 
 #[test]
 fn damage_is_named() {
-    let house = pulled();
+    let env = pulled();
     let id = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-3') ORDER BY id LIMIT 1)";
-    spoil(&house, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
-    let run = house.expect(12, &["verify", "--json"]);
+    spoil(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
+    let run = env.expect(12, &["verify", "--json"]);
     let found = source(&run, 2);
     assert_eq!(
         (&found["damaged"], &found["outdated"], found["findings"].as_array().unwrap().len()),
         (&json!(1), &json!(0), 1)
     );
-    let archive = Connection::open(house.path("chatark.db")).unwrap();
+    let archive = Connection::open(env.path("chatark.db")).unwrap();
     let name: String = archive
         .query_row(&format!("SELECT id FROM conversation WHERE conversation_key = {id}"), [], |row| {
             row.get(0)
@@ -117,28 +117,28 @@ fn damage_is_named() {
     );
     assert_eq!((&source(&run, 0)["damaged"], &source(&run, 1)["damaged"]), (&json!(0), &json!(0)));
     // The vendor still has the conversation: it is fetched again as a new version.
-    house.expect(0, &["pull", "--full"]);
-    house.expect(12, &["verify"]);
+    env.expect(0, &["pull", "--full"]);
+    env.expect(12, &["verify"]);
 }
 
 #[test]
 fn an_outdated_row_is_repaired_by_a_rebuild() {
-    let house = pulled();
+    let env = pulled();
     spoil(
-        &house,
+        &env,
         "UPDATE conversation SET title = 'x' WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1')",
     );
-    let run = house.expect(3, &["verify", "--json"]);
+    let run = env.expect(3, &["verify", "--json"]);
     assert_eq!((&source(&run, 0)["outdated"], &source(&run, 0)["damaged"]), (&json!(40), &json!(0)));
     assert!(run.stderr.contains("chatark rebuild"), "{}", run.stderr);
-    house.expect(0, &["rebuild"]);
-    house.expect(0, &["verify"]);
+    env.expect(0, &["rebuild"]);
+    env.expect(0, &["verify"]);
 }
 
 #[test]
 fn all_parts_together_find_what_the_whole_finds() {
-    let house = pulled();
-    spoil(&house, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
+    let env = pulled();
+    spoil(&env, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
     let ids = |run: &Run| -> BTreeSet<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mut ids = BTreeSet::new();
@@ -149,11 +149,11 @@ fn all_parts_together_find_what_the_whole_finds() {
         }
         ids
     };
-    let whole = ids(&house.expect(12, &["verify", "--json"]));
+    let whole = ids(&env.expect(12, &["verify", "--json"]));
     assert_eq!(whole.len(), 30);
     let (mut found, mut conversations) = (BTreeSet::new(), 0);
     for part in 1..=7 {
-        let run = house.expect(12, &["verify", "--json", "--subset", &format!("{part}/7")]);
+        let run = env.expect(12, &["verify", "--json", "--subset", &format!("{part}/7")]);
         let own = ids(&run);
         assert!(found.is_disjoint(&own), "two parts found the same");
         found.extend(own);
@@ -162,52 +162,52 @@ fn all_parts_together_find_what_the_whole_finds() {
     }
     assert_eq!((found, conversations), (whole, 120));
     for part in ["0/7", "8/7", "1", "1/0", "x/y", "1/1001"] {
-        house.expect(2, &["verify", "--subset", part]);
+        env.expect(2, &["verify", "--subset", part]);
     }
-    let quarter = house.expect(0, &["verify", "--subset", "2/4"]).stdout;
+    let quarter = env.expect(0, &["verify", "--subset", "2/4"]).stdout;
     assert!(quarter.contains("part 2 of 4: hashes and rows agree"), "{quarter}");
 }
 
 #[test]
 fn a_source_that_is_not_in_the_config_is_verified_by_hashes() {
-    let mut house = pulled();
+    let mut env = pulled();
     let left: Vec<_> = VENDORS[1..].iter().map(|vendor| agent(*vendor, 40)).collect();
-    house.sources.remove(0);
-    house.write_config(&left, "");
-    let run = house.expect(0, &["verify"]);
+    env.sources.remove(0);
+    env.write_config(&left, "");
+    let run = env.expect(0, &["verify"]);
     assert!(
         run.stdout.contains("source-1: 40 conversations") && run.stdout.contains("no longer names"),
         "{}",
         run.stdout
     );
     let first = "SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1') LIMIT 1";
-    spoil(&house, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = ({first})"));
-    house.expect(12, &["verify"]);
-    house.expect(0, &["verify", "source-2", "source-3"]);
+    spoil(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = ({first})"));
+    env.expect(12, &["verify"]);
+    env.expect(0, &["verify", "source-2", "source-3"]);
 }
 
 #[test]
 fn a_message_of_any_size_is_verified() {
     let agent = agent(Vendor::ChatbaseV2, 30);
-    let house = House::of(vec![agent.clone()]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
     for at in [3, 20] {
         let id = agent.dataset.conversation(at).id;
         let part = json!({ "type": "text", "text": "x".repeat(9_000_000) });
         let record = json!({ "id": id, "createdAt": 1_790_000_000, "messages": [{ "id": "m", "role": "user", "parts": [part] }] });
-        house.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
+        env.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
     }
-    house.expect(0, &["pull"]);
-    let run = house.expect(0, &["verify", "--json"]);
+    env.expect(0, &["pull"]);
+    let run = env.expect(0, &["verify", "--json"]);
     assert_eq!((&source(&run, 0)["conversations"], &source(&run, 0)["versions"]), (&json!(30), &json!(30)));
-    house.expect(0, &["rebuild"]);
+    env.expect(0, &["rebuild"]);
 }
 
 #[test]
 fn live_compares_with_the_vendors_counts() {
     let agents: Vec<_> = VENDORS.map(sample).into();
-    let house = House::of_world(World::of(agents.clone()));
-    house.expect(0, &["pull"]);
-    let run = house.expect(0, &["verify", "--live", "--json"]);
+    let env = TestEnvironment::of_world(World::of(agents.clone()));
+    env.expect(0, &["pull"]);
+    let run = env.expect(0, &["verify", "--live", "--json"]);
     let expected: Vec<_> = agents.iter().map(|agent| agent.expected().count()).collect();
     let live = |run: &Run, at: usize| source(run, at)["live"].clone();
     assert_eq!(
@@ -222,23 +222,23 @@ fn live_compares_with_the_vendors_counts() {
 
     // One archived conversation that the vendor has deleted, and one that was never pulled.
     let gone = agents[1].dataset.conversation(2).id;
-    house.sandbox().update(&agents[1].id, |dataset| dataset.remove(&gone).unwrap());
-    let run = house.expect(3, &["verify", "--live", "--json", "source-2"]);
+    env.sandbox().update(&agents[1].id, |dataset| dataset.remove(&gone).unwrap());
+    let run = env.expect(3, &["verify", "--live", "--json", "source-2"]);
     assert_eq!(
         (&live(&run, 0)["counted"], &live(&run, 0)["held"]),
         (&json!(expected[1] - 1), &json!(expected[1]))
     );
     assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
-    house.expect(0, &["pull", "--accept-missing"]);
-    house.expect(0, &["verify", "--live", "source-2"]);
+    env.expect(0, &["pull", "--accept-missing"]);
+    env.expect(0, &["verify", "--live", "source-2"]);
     let mut added = agents[0].dataset.conversation(0);
     added.id = "never-pulled".to_owned();
-    house.sandbox().update(&agents[0].id, |dataset| dataset.insert(added));
-    house.expect(3, &["verify", "--live"]);
+    env.sandbox().update(&agents[0].id, |dataset| dataset.insert(added));
+    env.expect(3, &["verify", "--live"]);
 
     let fault = Fault::from(0, FaultKind::KeyExpired).on_any_route();
-    house.sandbox().add_fault(&agents[1].id, fault);
-    let run = house.expect(7, &["verify", "--live", "source-2"]);
+    env.sandbox().add_fault(&agents[1].id, fault);
+    let run = env.expect(7, &["verify", "--live", "source-2"]);
     assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);
 }
 
@@ -246,21 +246,21 @@ fn live_compares_with_the_vendors_counts() {
 #[test]
 fn live_ignores_what_began_since_the_last_pull() {
     let agent = agent(Vendor::ChatbaseV2, 30);
-    let house = House::of(vec![agent.clone()]);
-    house.expect(0, &["pull"]);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    env.expect(0, &["pull"]);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut added = agent.dataset.conversation(0);
     (added.id, added.created_at) = ("later".to_owned(), i64::try_from(now).unwrap() + 5);
-    house.sandbox().update(&agent.id, |dataset| dataset.insert(added));
-    let run = house.expect(0, &["verify", "--live", "--json"]);
+    env.sandbox().update(&agent.id, |dataset| dataset.insert(added));
+    let run = env.expect(0, &["verify", "--live", "--json"]);
     assert_eq!(source(&run, 0)["live"]["counted"], 30);
 }
 
 #[test]
 fn verify_needs_an_archive() {
-    let house = House::sample();
-    let run = house.expect(2, &["verify"]);
+    let env = TestEnvironment::sample();
+    let run = env.expect(2, &["verify"]);
     assert!(run.stderr.contains("chatark pull"), "{}", run.stderr);
-    fs::write(house.path("chatark.db"), "Dear diary,\n".repeat(1_000)).unwrap();
-    house.expect(12, &["verify"]);
+    fs::write(env.path("chatark.db"), "Dear diary,\n".repeat(1_000)).unwrap();
+    env.expect(12, &["verify"]);
 }

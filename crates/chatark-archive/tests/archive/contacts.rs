@@ -10,7 +10,9 @@ use chatark_core::{
 };
 use serde_json::json;
 
-use crate::support::{Fixed, House, Lines, all, at, cursor, noon, record, start, start_of, written};
+use crate::support::{
+    Fixed, Lines, TestEnvironment, all, at, cursor, noon, record, start, start_of, written,
+};
 
 /// A mapper whose vendor sends a name, and after it words that nobody knows; `!` cannot be read.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ fn contact(id: &str, text: &str) -> Person {
 
 const LISTS: [Stream; 2] = [Stream::Leads, Stream::Contacts];
 
-impl House {
+impl TestEnvironment {
     fn run_of_list(&mut self, source: &str, stream: Stream) -> Run {
         let source = self.source(source);
         self.archive.begin_run(source, &start_of(stream, "pull", stream.as_str(), None)).unwrap()
@@ -163,28 +165,28 @@ impl House {
 
 #[test]
 fn who_is_held_with_the_same_bytes_is_not_written_and_other_bytes_are_a_version() {
-    let mut house = House::new();
-    let first = house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
+    let mut env = TestEnvironment::new();
+    let first = env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
     assert_eq!((first.added, first.seen, first.issues), (2, 2, 1));
-    let before = house.listed(&[]);
+    let before = env.listed(&[]);
 
-    let again = house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
+    let again = env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
     assert_eq!((again.unchanged, again.added, again.issues), (2, 0, 0));
-    assert_eq!(house.count("SELECT count(*) FROM listed_contact"), 2);
-    assert_eq!(house.listed(&[]), before);
+    assert_eq!(env.count("SELECT count(*) FROM listed_contact"), 2);
+    assert_eq!(env.listed(&[]), before);
 
-    let progress = house.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
+    let progress = env.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
     assert_eq!((progress.changed, progress.unchanged, progress.added, progress.seen), (1, 1, 1, 3));
-    assert_eq!(house.names(), ["Alan", "Augusta", "Grace"]);
-    assert_eq!(versions_of(&house, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(told));
+    assert_eq!(env.names(), ["Alan", "Augusta", "Grace"]);
+    assert_eq!(versions_of(&env, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(told));
     // The bytes of every version are there as they were sent.
-    assert_eq!(house.count("SELECT sum(size) FROM listed_contact"), 3 + 7 + 9 + 4);
+    assert_eq!(env.count("SELECT sum(size) FROM listed_contact"), 3 + 7 + 9 + 4);
 
     // What changes back is a third version, since that is what happened.
-    assert_eq!(house.people(&[lead("1", "Ada")]).changed, 1);
-    assert_eq!(house.count("SELECT max(version) FROM listed_contact"), 3);
-    assert_eq!(house.names(), ["Alan", "Ada", "Grace"]);
-    assert_eq!(house.archive.status().unwrap()[0].contacts, 3);
+    assert_eq!(env.people(&[lead("1", "Ada")]).changed, 1);
+    assert_eq!(env.count("SELECT max(version) FROM listed_contact"), 3);
+    assert_eq!(env.names(), ["Alan", "Ada", "Grace"]);
+    assert_eq!(env.archive.status().unwrap()[0].contacts, 3);
 }
 
 #[test]
@@ -209,26 +211,26 @@ fn people_come_back_as_they_were_understood_in_order() {
     let mapper = Fixed(Document::Contact(whole.clone()));
     let prepared = understood(Stream::Contacts, Some("b"), "whatever it was", &mapper);
 
-    let mut house = House::new();
-    house.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
-    house.people_of("a-shop", &[lead("z", "Eve")]);
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
+    env.people_of("a-shop", &[lead("z", "Eve")]);
 
-    let told: Vec<_> = house
+    let told: Vec<_> = env
         .listed(&[])
         .into_iter()
         .map(|(source, listed)| format!("{source} {}", listed.id.unwrap()))
         .collect();
     assert_eq!(told, ["a-shop z", "shop B", "shop b", "shop c", "shop a"]);
-    assert_eq!(house.listed(&["shop"])[1].1, whole);
-    assert_eq!(house.listed(&["a-shop"]).len(), 1);
-    assert_eq!(house.listed(&["nobody"]).len(), 0);
+    assert_eq!(env.listed(&["shop"])[1].1, whole);
+    assert_eq!(env.listed(&["a-shop"]).len(), 1);
+    assert_eq!(env.listed(&["nobody"]).len(), 0);
     // An id that the mapper gives is not taken for that of a conversation's customer.
-    assert_eq!(house.listed(&["a-shop"])[0].1.contact.id, None);
+    assert_eq!(env.listed(&["a-shop"])[0].1.contact.id, None);
 }
 
 #[test]
 fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
-    let mut house = House::new();
+    let mut env = TestEnvironment::new();
     let odd = || {
         vec![
             lead("1", "!"),
@@ -237,14 +239,14 @@ fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
             person(Stream::Leads, None, "Nobody"),
         ]
     };
-    let progress = house.people(&odd());
+    let progress = env.people(&odd());
     assert_eq!((progress.added, progress.unreadable, progress.unchanged), (3, 1, 1));
     assert_eq!((progress.received, progress.seen, progress.repeated), (4, 3, 1));
-    assert_eq!(house.people(&odd()).added, 0);
-    let unreadable = house.listed(&[]).remove(0).1;
+    assert_eq!(env.people(&odd()).added, 0);
+    let unreadable = env.listed(&[]).remove(0).1;
     assert_eq!(unreadable.id.as_deref(), Some("1"));
     assert_eq!(serde_json::Value::Object(unreadable.extra), json!({"unreadable": "the record is no object"}));
-    let issues: Vec<_> = house
+    let issues: Vec<_> = env
         .archive
         .issues()
         .unwrap()
@@ -257,11 +259,11 @@ fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
 
 #[test]
 fn issues_name_the_list_and_an_unchanged_person_has_none() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada nickname"), lead("2", "Grace nickname"), contact("1", "Alan nickname")]);
-    let again = house.people(&[lead("1", "Ada nickname")]);
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada nickname"), lead("2", "Grace nickname"), contact("1", "Alan nickname")]);
+    let again = env.people(&[lead("1", "Ada nickname")]);
     assert_eq!(again.issues, 0);
-    let mut places: Vec<_> = house
+    let mut places: Vec<_> = env
         .archive
         .issues()
         .unwrap()
@@ -276,22 +278,21 @@ fn issues_name_the_list_and_an_unchanged_person_has_none() {
 #[test]
 fn a_batch_that_fails_leaves_nothing() {
     for table in ["contact", "raw"] {
-        let mut house = House::new();
-        house.people(&[lead("1", "Ada")]);
-        house
-            .beside()
+        let mut env = TestEnvironment::new();
+        env.people(&[lead("1", "Ada")]);
+        env.beside()
             .execute_batch(&format!(
                 "CREATE TRIGGER t BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
             ))
             .unwrap();
-        let mut run = house.run_of_list("shop", Stream::Leads);
+        let mut run = env.run_of_list("shop", Stream::Leads);
         let before = run.progress.clone();
         let batch = [lead("9", "Grace"), lead("1", "Augusta")];
-        house.try_people(&mut run, &batch, &at(1)).unwrap_err();
-        assert_eq!((&run.progress, house.names()), (&before, vec!["Ada".to_owned()]), "{table}");
-        assert_eq!(house.count("SELECT count(*) FROM listed_contact"), 1, "{table}");
-        assert_eq!(house.count("SELECT count(*) FROM record"), 1, "{table}");
-        assert_eq!(house.archive.unfinished(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
+        env.try_people(&mut run, &batch, &at(1)).unwrap_err();
+        assert_eq!((&run.progress, env.names()), (&before, vec!["Ada".to_owned()]), "{table}");
+        assert_eq!(env.count("SELECT count(*) FROM listed_contact"), 1, "{table}");
+        assert_eq!(env.count("SELECT count(*) FROM record"), 1, "{table}");
+        assert_eq!(env.archive.unfinished(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
     }
 }
 
@@ -308,17 +309,17 @@ fn whatever_is_spoilt_is_found() {
         ("contact SET stream = 'friends' WHERE id = '1'".to_owned(), Fault::Row),
         ("contact SET stream = 'contacts' WHERE id = '1'".to_owned(), Fault::Row),
     ] {
-        let mut house = House::new();
-        house.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
-        house.people(&[lead("1", "Augusta")]);
-        let sound: Vec<_> = house.checked(Part::WHOLE);
+        let mut env = TestEnvironment::new();
+        env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
+        env.people(&[lead("1", "Augusta")]);
+        let sound: Vec<_> = env.checked(Part::WHOLE);
         assert_eq!(sound.len(), 3);
         assert!(sound.iter().all(|checked| checked.fault.is_none()), "{sound:?}");
-        let of_parts = (1..=3).map(|number| house.checked(Part { number, of: 3 }).len()).sum::<usize>();
+        let of_parts = (1..=3).map(|number| env.checked(Part { number, of: 3 }).len()).sum::<usize>();
         assert_eq!(of_parts, 3, "each version is in one part");
 
-        assert_eq!(house.beside().execute(&format!("UPDATE {sql}"), []).unwrap(), 1);
-        let found: Vec<_> = house.checked(Part::WHOLE);
+        assert_eq!(env.beside().execute(&format!("UPDATE {sql}"), []).unwrap(), 1);
+        let found: Vec<_> = env.checked(Part::WHOLE);
         let faults: Vec<_> = found.iter().filter(|checked| checked.fault.is_some()).collect();
         assert_eq!(faults.len(), 1, "{sql}: {found:?}");
         assert_eq!((faults[0].fault, faults[0].id.as_str()), (Some(fault), "1"), "{sql}");
@@ -327,28 +328,28 @@ fn whatever_is_spoilt_is_found() {
 
 #[test]
 fn a_record_of_a_stream_that_nobody_knows_is_a_fault() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada"), lead("2", "Grace")]);
-    house.beside().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
-    let faults: Vec<_> = house.checked(Part::WHOLE).into_iter().map(|checked| checked.fault).collect();
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada"), lead("2", "Grace")]);
+    env.beside().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
+    let faults: Vec<_> = env.checked(Part::WHOLE).into_iter().map(|checked| checked.fault).collect();
     assert_eq!(faults, [Some(Fault::Row), None]);
 }
 
 /// A byte that flipped in the middle of what is stored.
 #[test]
 fn a_flipped_byte_is_found() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada who has so long a name that nothing of it is the same twice")]);
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada who has so long a name that nothing of it is the same twice")]);
     let whole: Vec<u8> =
-        house.beside().query_row("SELECT zstd FROM listed_contact", [], |row| row.get(0)).unwrap();
+        env.beside().query_row("SELECT zstd FROM listed_contact", [], |row| row.get(0)).unwrap();
     for at in [whole.len() / 2, whole.len() - 1] {
         let mut spoilt = whole.clone();
         spoilt[at] ^= 0x10;
-        house.beside().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
-        let found = house.checked(Part::WHOLE);
+        env.beside().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
+        let found = env.checked(Part::WHOLE);
         assert!(matches!(found[0].fault, Some(Fault::Bytes(_))), "{at}: {found:?}");
-        let source = house.source("shop");
-        let stored = house.archive.stored(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
+        let source = env.source("shop");
+        let stored = env.archive.stored(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
         let error = stored.rebuild(&Names).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
         assert!(error.to_string().contains("the archived bytes of a contact"), "{error}");
@@ -359,43 +360,43 @@ fn a_flipped_byte_is_found() {
 #[test]
 fn a_person_whose_row_shows_no_version_that_is_there_is_counted() {
     for version in ["0", "3"] {
-        let mut house = House::new();
-        house.people(&[lead("1", "Ada"), contact("1", "Alan")]);
-        house.people(&[lead("1", "Augusta")]);
-        let source = house.source("shop");
-        assert_eq!(house.archive.counts(source).unwrap(), Vec::<String>::new());
+        let mut env = TestEnvironment::new();
+        env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
+        env.people(&[lead("1", "Augusta")]);
+        let source = env.source("shop");
+        assert_eq!(env.archive.counts(source).unwrap(), Vec::<String>::new());
         let sql = format!("UPDATE contact SET raw_version = {version} WHERE stream = 'leads'");
-        house.beside().execute(&sql, []).unwrap();
-        let faults = house.archive.counts(source).unwrap();
+        env.beside().execute(&sql, []).unwrap();
+        let faults = env.archive.counts(source).unwrap();
         assert_eq!(faults, ["1 contacts have no bytes that their row was made from"], "{sql}");
     }
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada"), contact("1", "Alan")]);
-    house.beside().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
-    let source = house.source("shop");
-    assert_eq!(house.archive.counts(source).unwrap(), ["1 records have no row"]);
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
+    env.beside().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
+    let source = env.source("shop");
+    assert_eq!(env.archive.counts(source).unwrap(), ["1 records have no row"]);
 }
 
 #[test]
 fn rows_are_made_anew_from_the_latest_bytes() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada"), lead("2", "Grace new"), contact("3", "! no")]);
-    house.people(&[lead("1", "Augusta")]);
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada"), lead("2", "Grace new"), contact("3", "! no")]);
+    env.people(&[lead("1", "Augusta")]);
     let mut rebuild = |mapper: &dyn Mapper| {
-        let source = house.source("shop");
+        let source = env.source("shop");
         let mut sum = Progress::default();
         for stream in LISTS {
             let mut run =
-                house.archive.begin_run(source, &start_of(stream, "rebuild", "rebuild", None)).unwrap();
+                env.archive.begin_run(source, &start_of(stream, "rebuild", "rebuild", None)).unwrap();
             let mut after = 0;
             loop {
-                let (stored, last) = house.archive.stored(source, stream, after, 1).unwrap();
+                let (stored, last) = env.archive.stored(source, stream, after, 1).unwrap();
                 if stored.is_empty() {
                     break;
                 }
                 let rebuilt: Vec<_> =
                     stored.into_iter().map(|stored| stored.rebuild(mapper).unwrap()).collect();
-                house.archive.replace(&mut run, &rebuilt).unwrap();
+                env.archive.replace(&mut run, &rebuilt).unwrap();
                 after = last;
             }
             sum.unchanged += run.progress.unchanged;
@@ -403,7 +404,7 @@ fn rows_are_made_anew_from_the_latest_bytes() {
             sum.unreadable += run.progress.unreadable;
             sum.issues += run.progress.issues;
         }
-        (sum, house.names())
+        (sum, env.names())
     };
     let (progress, names) = rebuild(&Names);
     assert_eq!((progress.unchanged, progress.changed, progress.unreadable), (3, 0, 1));
@@ -411,208 +412,206 @@ fn rows_are_made_anew_from_the_latest_bytes() {
     let (progress, names) = rebuild(&Capitals);
     assert_eq!((progress.unchanged, progress.changed, progress.issues), (0, 3, 1));
     assert_eq!(names, ["NO", "AUGUSTA", "GRACE"]);
-    let former = versions_of(&house, "leads", "1").remove(0);
+    let former = versions_of(&env, "leads", "1").remove(0);
     assert_eq!(former, told((1, false, "Ada")), "a former version is left as it is");
 }
 
 #[test]
 fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
-    let mut house = House::new();
-    let pull = house.run();
+    let mut env = TestEnvironment::new();
+    let pull = env.run();
     let end = |verdict, error: Option<&str>| RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
-    house.archive.end_run(&pull, &end(Verdict::Complete, None)).unwrap();
-    let swept = |house: &House| {
-        house.archive.swept(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
+    env.archive.end_run(&pull, &end(Verdict::Complete, None)).unwrap();
+    let swept = |env: &TestEnvironment| {
+        env.archive.swept(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
     };
-    let before = swept(&house);
-    let mut leads = house.run_of_list("shop", Stream::Leads);
-    house.try_people(&mut leads, &[lead("1", "Ada")], &Checkpoint::None).unwrap();
-    house.archive.end_run(&leads, &end(Verdict::Partial, Some("get leads: 403"))).unwrap();
-    let status = house.status();
+    let before = swept(&env);
+    let mut leads = env.run_of_list("shop", Stream::Leads);
+    env.try_people(&mut leads, &[lead("1", "Ada")], &Checkpoint::None).unwrap();
+    env.archive.end_run(&leads, &end(Verdict::Partial, Some("get leads: 403"))).unwrap();
+    let status = env.status();
     assert_eq!(status.last_pull.unwrap().verdict.as_deref(), Some("complete"));
     let last = status.last_contacts.unwrap();
     assert_eq!((last.verdict.as_deref(), last.added), (Some("partial"), 1));
     assert_eq!(last.error.as_deref(), Some("get leads: 403"));
     let streams: Vec<_> = status.streams.iter().map(|of| (of.stream, of.records)).collect();
     assert_eq!(streams, [(Stream::Conversations, 0), (Stream::Leads, 1)]);
-    assert_eq!(swept(&house), before);
+    assert_eq!(swept(&env), before);
     assert!(before.full.is_some());
 }
 
 #[test]
 fn the_latest_pulls_of_all_lists_are_told_as_one_with_the_worse_verdict() {
-    let mut house = House::new();
+    let mut env = TestEnvironment::new();
     for (stream, id, verdict, error) in [
         (Stream::Contacts, "1", Verdict::Unprovable, None),
         (Stream::Leads, "2", Verdict::Partial, Some("get leads: 403")),
     ] {
-        let mut run = house.run_of_list("shop", stream);
-        house.try_people(&mut run, &[person(stream, Some(id), "Ada")], &Checkpoint::None).unwrap();
+        let mut run = env.run_of_list("shop", stream);
+        env.try_people(&mut run, &[person(stream, Some(id), "Ada")], &Checkpoint::None).unwrap();
         let end = RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
-        house.archive.end_run(&run, &end).unwrap();
+        env.archive.end_run(&run, &end).unwrap();
     }
-    let last = house.status().last_contacts.unwrap();
+    let last = env.status().last_contacts.unwrap();
     assert_eq!((last.verdict.as_deref(), last.error.as_deref()), (Some("partial"), Some("get leads: 403")));
     assert_eq!((last.added, last.received, last.seen), (2, 2, 2));
 }
 
 /// Fills the lists of a source with as many people each, of the same ids, and ends both sweeps.
-fn two_lists(number: usize) -> (House, SourceKey) {
-    let mut house = House::new();
+fn two_lists(number: usize) -> (TestEnvironment, SourceKey) {
+    let mut env = TestEnvironment::new();
     for stream in LISTS {
-        let mut run = house.run_of_list("shop", stream);
+        let mut run = env.run_of_list("shop", stream);
         let batch: Vec<_> = (0..number).map(|id| person(stream, Some(&id.to_string()), "Ada")).collect();
-        house.try_people(&mut run, &batch, &Checkpoint::End).unwrap();
+        env.try_people(&mut run, &batch, &Checkpoint::End).unwrap();
     }
-    let source = house.source("shop");
-    (house, source)
+    let source = env.source("shop");
+    (env, source)
 }
 
 /// Runs a sweep of a list that sees these people.
-fn sweep(house: &mut House, stream: Stream, ids: impl Iterator<Item = usize>) -> Run {
-    let mut run = house.run_of_list("shop", stream);
+fn sweep(env: &mut TestEnvironment, stream: Stream, ids: impl Iterator<Item = usize>) -> Run {
+    let mut run = env.run_of_list("shop", stream);
     let batch: Vec<_> = ids.map(|id| WriteOp::Unchanged(RecordId::new(id.to_string()))).collect();
     let page = PageMetadata::default();
-    house.archive.commit(&mut run, batch, &Checkpoint::End, &page, &Names, noon()).unwrap();
-    house.archive.unmark_returned(&mut run).unwrap();
+    env.archive.commit(&mut run, batch, &Checkpoint::End, &page, &Names, noon()).unwrap();
+    env.archive.unmark_returned(&mut run).unwrap();
     run
 }
 
 #[test]
 fn whom_a_whole_sweep_of_a_list_does_not_see_is_marked_in_that_list_alone() {
-    let (mut house, source) = two_lists(20);
-    let mut conversations = house.run();
-    house.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
+    let (mut env, source) = two_lists(20);
+    let mut conversations = env.run();
+    env.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
 
     let later = noon().shifted(60).unwrap();
-    let mut run = sweep(&mut house, Stream::Leads, (0..20).filter(|id| *id != 7 && *id != 11));
+    let mut run = sweep(&mut env, Stream::Leads, (0..20).filter(|id| *id != 7 && *id != 11));
     assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
-    assert_eq!(house.archive.mark_missing(&mut run, false, later).unwrap(), Gone::Marked(2));
+    assert_eq!(env.archive.mark_missing(&mut run, false, later).unwrap(), Gone::Marked(2));
     assert_eq!(run.progress.missing, 2);
-    assert_eq!(house.missing_of(Stream::Leads), ["11", "7"]);
-    assert_eq!(house.missing_of(Stream::Contacts), [""; 0]);
-    assert_eq!(house.names().len(), 40, "their rows stay");
-    let status = house.status();
+    assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
+    assert_eq!(env.missing_of(Stream::Contacts), [""; 0]);
+    assert_eq!(env.names().len(), 40, "their rows stay");
+    let status = env.status();
     assert_eq!((status.contacts, status.missing), (40, 0), "no conversation is missing");
     let streams: Vec<_> = status.streams.iter().map(|of| (of.stream, of.records, of.missing)).collect();
     let expect = [(Stream::Conversations, 1, 0), (Stream::Contacts, 20, 0), (Stream::Leads, 20, 2)];
     assert_eq!(streams, expect);
 
     // The other list sees both of the same ids, and brings nobody of this one back.
-    let mut other = sweep(&mut house, Stream::Contacts, 0..20);
+    let mut other = sweep(&mut env, Stream::Contacts, 0..20);
     assert_eq!(other.progress.returned, 0);
-    assert_eq!(house.archive.mark_missing(&mut other, false, later).unwrap(), Gone::Marked(0));
-    assert_eq!(house.missing_of(Stream::Leads), ["11", "7"]);
+    assert_eq!(env.archive.mark_missing(&mut other, false, later).unwrap(), Gone::Marked(0));
+    assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
 
     // One of them comes back; the other one keeps the time at which it was first missed.
-    let mut run = sweep(&mut house, Stream::Leads, (0..20).filter(|id| *id != 7));
+    let mut run = sweep(&mut env, Stream::Leads, (0..20).filter(|id| *id != 7));
     assert_eq!(run.progress.returned, 1);
     assert_eq!(
-        house.archive.mark_missing(&mut run, false, noon().shifted(120).unwrap()).unwrap(),
+        env.archive.mark_missing(&mut run, false, noon().shifted(120).unwrap()).unwrap(),
         Gone::Marked(0)
     );
-    assert_eq!(house.missing_of(Stream::Leads), ["7"]);
-    let since = house.count("SELECT missing_since FROM contact WHERE stream = 'leads' AND id = '7'");
+    assert_eq!(env.missing_of(Stream::Leads), ["7"]);
+    let since = env.count("SELECT missing_since FROM contact WHERE stream = 'leads' AND id = '7'");
     assert_eq!(since, u64::try_from(later.microseconds()).unwrap());
 
     // A whole sweep of a list says nothing of conversations either.
-    assert_eq!(all(&house.archive).len(), 1);
-    assert_eq!(house.count("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
-    assert_eq!(house.archive.held_before(source, None).unwrap(), 1);
+    assert_eq!(all(&env.archive).len(), 1);
+    assert_eq!(env.count("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
+    assert_eq!(env.archive.held_before(source, None).unwrap(), 1);
 }
 
 #[test]
 fn more_than_a_tenth_of_a_list_is_marked_only_where_that_is_accepted() {
-    let (mut house, _) = two_lists(20);
-    let mut run = sweep(&mut house, Stream::Contacts, 3..20);
+    let (mut env, _) = two_lists(20);
+    let mut run = sweep(&mut env, Stream::Contacts, 3..20);
     // The share is of the list, not of all people of the source.
     let refused = Gone::Refused { gone: 3, held: 20 };
-    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
-    assert_eq!((house.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
-    assert_eq!(house.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
-    assert_eq!(house.missing_of(Stream::Contacts), ["0", "1", "2"]);
+    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    assert_eq!((env.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
+    assert_eq!(env.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    assert_eq!(env.missing_of(Stream::Contacts), ["0", "1", "2"]);
 }
 
 /// What was seen and is not archived would be a loss: the sweep must not look complete.
 #[test]
 fn whoever_was_seen_and_is_not_archived_is_an_error() {
-    let (mut house, _) = two_lists(20);
-    let mut run = sweep(&mut house, Stream::Leads, 0..21);
-    let error = house.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    let (mut env, _) = two_lists(20);
+    let mut run = sweep(&mut env, Stream::Leads, 0..21);
+    let error = env.archive.mark_missing(&mut run, false, noon()).unwrap_err();
     assert!(error.message().contains("21 leads were seen and 20"), "{error}");
 }
 
 #[test]
 fn each_stream_goes_on_from_a_checkpoint_of_its_own_under_the_same_scope() {
-    let mut house = House::new();
-    let source = house.source("shop");
+    let mut env = TestEnvironment::new();
+    let source = env.source("shop");
     let begin = |archive: &mut Archive, stream| {
         let resume = archive.resume(source, stream, "all").unwrap();
         archive.begin_run(source, &start_of(stream, "pull", "all", resume.as_ref())).unwrap()
     };
-    let mut leads = begin(&mut house.archive, Stream::Leads);
-    house.try_people(&mut leads, &[lead("1", "Ada"), lead("2", "Grace")], &at(1)).unwrap();
-    let mut contacts = begin(&mut house.archive, Stream::Contacts);
-    house.try_people(&mut contacts, &[contact("1", "Alan")], &at(2)).unwrap();
-    let mut talks = begin(&mut house.archive, Stream::Conversations);
-    house.try_commit(&mut talks, vec![written("1", "one")], &at(3)).unwrap();
+    let mut leads = begin(&mut env.archive, Stream::Leads);
+    env.try_people(&mut leads, &[lead("1", "Ada"), lead("2", "Grace")], &at(1)).unwrap();
+    let mut contacts = begin(&mut env.archive, Stream::Contacts);
+    env.try_people(&mut contacts, &[contact("1", "Alan")], &at(2)).unwrap();
+    let mut talks = begin(&mut env.archive, Stream::Conversations);
+    env.try_commit(&mut talks, vec![written("1", "one")], &at(3)).unwrap();
 
-    let path = house.path.clone();
-    drop(house.archive);
+    let path = env.path.clone();
+    drop(env.archive);
     // A new process, which remembers nothing.
-    house.archive = Archive::open(&path, noon()).unwrap();
-    let place = |house: &House, stream| {
-        house.archive.resume(source, stream, "all").unwrap().map(|resume| resume.cursor)
+    env.archive = Archive::open(&path, noon()).unwrap();
+    let place = |env: &TestEnvironment, stream| {
+        env.archive.resume(source, stream, "all").unwrap().map(|resume| resume.cursor)
     };
-    assert_eq!(place(&house, Stream::Leads), Some(cursor(1)));
-    assert_eq!(place(&house, Stream::Contacts), Some(cursor(2)));
-    assert_eq!(place(&house, Stream::Conversations), Some(cursor(3)));
-    assert_eq!(house.status().unfinished, ["all"; 3]);
+    assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
+    assert_eq!(place(&env, Stream::Contacts), Some(cursor(2)));
+    assert_eq!(place(&env, Stream::Conversations), Some(cursor(3)));
+    assert_eq!(env.status().unfinished, ["all"; 3]);
 
     // The ids of one stream are not taken for those of another one, whichever begins first.
-    let mut contacts = begin(&mut house.archive, Stream::Contacts);
-    let mut leads = begin(&mut house.archive, Stream::Leads);
+    let mut contacts = begin(&mut env.archive, Stream::Contacts);
+    let mut leads = begin(&mut env.archive, Stream::Leads);
     assert_eq!((contacts.progress.seen, leads.progress.seen), (1, 2));
-    house
-        .try_people(&mut contacts, &[contact("2", "Edsger"), contact("1", "Alan")], &Checkpoint::End)
-        .unwrap();
+    env.try_people(&mut contacts, &[contact("2", "Edsger"), contact("1", "Alan")], &Checkpoint::End).unwrap();
     assert_eq!((contacts.progress.seen, contacts.progress.repeated), (2, 1));
-    assert_eq!(house.archive.mark_missing(&mut contacts, false, noon()).unwrap(), Gone::Marked(0));
-    assert_eq!(place(&house, Stream::Contacts), None);
-    assert_eq!(place(&house, Stream::Leads), Some(cursor(1)));
-    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'contacts'"), 0);
-    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'leads'"), 1);
-    house.try_people(&mut leads, &[lead("2", "Grace"), lead("3", "Barbara")], &Checkpoint::End).unwrap();
+    assert_eq!(env.archive.mark_missing(&mut contacts, false, noon()).unwrap(), Gone::Marked(0));
+    assert_eq!(place(&env, Stream::Contacts), None);
+    assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
+    assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'contacts'"), 0);
+    assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'leads'"), 1);
+    env.try_people(&mut leads, &[lead("2", "Grace"), lead("3", "Barbara")], &Checkpoint::End).unwrap();
     assert_eq!((leads.progress.seen, leads.progress.repeated, leads.progress.added), (3, 1, 1));
-    assert_eq!(house.archive.mark_missing(&mut leads, false, noon()).unwrap(), Gone::Marked(0));
+    assert_eq!(env.archive.mark_missing(&mut leads, false, noon()).unwrap(), Gone::Marked(0));
 
-    house.archive.forget_checkpoint(source, Stream::Leads, "all").unwrap();
-    assert_eq!(place(&house, Stream::Conversations), Some(cursor(3)));
-    assert_eq!(house.count("SELECT count(*) FROM sighting WHERE stream = 'conversations'"), 1);
+    env.archive.forget_checkpoint(source, Stream::Leads, "all").unwrap();
+    assert_eq!(place(&env, Stream::Conversations), Some(cursor(3)));
+    assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'conversations'"), 1);
 }
 
 #[test]
 fn the_latest_sweeps_are_those_of_one_stream() {
-    let mut house = House::new();
-    let source = house.source("shop");
-    let leads = house.archive.begin_run(source, &start_of(Stream::Leads, "pull", "all", None)).unwrap();
+    let mut env = TestEnvironment::new();
+    let source = env.source("shop");
+    let leads = env.archive.begin_run(source, &start_of(Stream::Leads, "pull", "all", None)).unwrap();
     let end = RunEnd { verdict: Verdict::Unprovable, error: None, at: noon() };
-    house.archive.end_run(&leads, &end).unwrap();
-    let full = |stream| house.archive.swept(source, stream, "all").unwrap().full;
+    env.archive.end_run(&leads, &end).unwrap();
+    let full = |stream| env.archive.swept(source, stream, "all").unwrap().full;
     assert_eq!(full(Stream::Leads), Some(noon()));
     assert_eq!((full(Stream::Contacts), full(Stream::Conversations)), (None, None));
 }
 
 #[test]
 fn streams_of_one_source_do_not_see_each_other_s_ids() {
-    let mut house = House::new();
-    house.people(&[lead("1", "Ada")]);
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("2", "two\nx")]);
-    let source = house.source("shop");
+    let mut env = TestEnvironment::new();
+    env.people(&[lead("1", "Ada")]);
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("2", "two\nx")]);
+    let source = env.source("shop");
     let ids = ["1", "2"].map(RecordId::new);
     let held = |stream| {
-        let held = house.archive.held(source, stream, &ids).unwrap();
+        let held = env.archive.held(source, stream, &ids).unwrap();
         held.into_iter().map(|held: Option<HeldSummary>| held.and_then(|held| held.title)).collect::<Vec<_>>()
     };
     assert_eq!(held(Stream::Leads), [Some("Ada".to_owned()), None]);
@@ -623,20 +622,20 @@ fn streams_of_one_source_do_not_see_each_other_s_ids() {
     let alike = |stream, id: &str, text: &str| {
         HashedDocument::new(record(stream, None, Some(id), Surface::Export, text), Vec::new())
     };
-    assert!(house.archive.holds(source, &alike(Stream::Leads, "1", "Ada")).unwrap());
-    assert!(!house.archive.holds(source, &alike(Stream::Contacts, "1", "Ada")).unwrap());
-    assert!(!house.archive.holds(source, &alike(Stream::Conversations, "1", "Ada")).unwrap());
+    assert!(env.archive.holds(source, &alike(Stream::Leads, "1", "Ada")).unwrap());
+    assert!(!env.archive.holds(source, &alike(Stream::Contacts, "1", "Ada")).unwrap());
+    assert!(!env.archive.holds(source, &alike(Stream::Conversations, "1", "Ada")).unwrap());
 
     // The same id with the same bytes in three streams is three documents.
-    assert_eq!(house.people(&[contact("1", "Ada")]).added, 1);
-    let mut run = house.archive.begin_run(source, &start("pull", "all", None)).unwrap();
-    house.commit(&mut run, vec![written("1", "Ada")]);
+    assert_eq!(env.people(&[contact("1", "Ada")]).added, 1);
+    let mut run = env.archive.begin_run(source, &start("pull", "all", None)).unwrap();
+    env.commit(&mut run, vec![written("1", "Ada")]);
     assert_eq!((run.progress.added, run.progress.unchanged), (1, 0));
-    assert_eq!(house.names(), ["Ada", "Ada"]);
-    assert_eq!(all(&house.archive).len(), 2);
-    let stored = |stream| house.archive.stored(source, stream, 0, 10).unwrap().0.len();
+    assert_eq!(env.names(), ["Ada", "Ada"]);
+    assert_eq!(all(&env.archive).len(), 2);
+    let stored = |stream| env.archive.stored(source, stream, 0, 10).unwrap().0.len();
     assert_eq!(Stream::ALL.iter().map(|stream| stored(*stream)).collect::<Vec<_>>(), [2, 1, 1, 0, 0]);
-    let talks = house.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    let talks = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
     assert!(talks.into_iter().all(|stored| stored.rebuild(&Lines).is_ok()));
 }
 
@@ -648,8 +647,8 @@ fn told((version, is_latest, bytes): (i64, bool, &str)) -> Told {
 }
 
 /// Returns the versions of a person, in their order.
-fn versions_of(house: &House, list: &str, id: &str) -> Vec<Told> {
-    let beside = house.beside();
+fn versions_of(env: &TestEnvironment, list: &str, id: &str) -> Vec<Told> {
+    let beside = env.beside();
     let sql = "SELECT version, is_latest, zstd, size FROM listed_contact WHERE list = ?1 AND id = ?2 ORDER BY version";
     let mut statement = beside.prepare(sql).unwrap();
     let versions = statement.query_map([list, id], |row| {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::{House, all, noon, written};
+use crate::support::{TestEnvironment, all, noon, written};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -69,12 +69,12 @@ fn migrations_are_never_edited() {
 #[test]
 fn what_is_closed_can_be_opened_again() {
     let (_folder, path) = folder();
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one\nx"), written("b", "two")]);
-    let before = all(&house.archive);
-    let from = house.path.clone();
-    house.archive.close().unwrap();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one\nx"), written("b", "two")]);
+    let before = all(&env.archive);
+    let from = env.path.clone();
+    env.archive.close().unwrap();
     // Everything is in the one file, so a copy of it is a copy of the archive.
     fs::copy(from, &path).unwrap();
     assert_eq!(all(&Archive::open_to_read(&path).unwrap()), before);
@@ -85,24 +85,24 @@ fn what_is_closed_can_be_opened_again() {
 
 #[test]
 fn one_writes_and_others_may_read() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one")]);
-    let error = Archive::open(&house.path, noon()).unwrap_err();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one")]);
+    let error = Archive::open(&env.path, noon()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
-    let reader = Archive::open_to_read(&house.path).unwrap();
+    let reader = Archive::open_to_read(&env.path).unwrap();
     assert_eq!(all(&reader).len(), 1);
     reader.close().unwrap();
-    drop(house.archive);
-    assert!(Archive::open(&house.path, noon()).is_ok());
+    drop(env.archive);
+    assert!(Archive::open(&env.path, noon()).is_ok());
 }
 
 #[test]
 fn the_file_and_its_companions_are_their_owner_s_alone() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one")]);
-    let mut found: Vec<_> = fs::read_dir(house.path.parent().unwrap())
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one")]);
+    let mut found: Vec<_> = fs::read_dir(env.path.parent().unwrap())
         .unwrap()
         .map(|entry| {
             let entry = entry.unwrap();
@@ -175,17 +175,17 @@ fn a_layout_of_a_newer_version_is_refused() {
 
 #[test]
 fn a_file_that_was_cut_off_is_damaged() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let long = format!("title{}", "\nsome words that take up some room".repeat(200));
-    house.commit(&mut run, (0..40).map(|at| written(&format!("{at}"), &long)).collect());
-    house.archive.close().unwrap();
-    let whole = fs::metadata(&house.path).unwrap().len();
+    env.commit(&mut run, (0..40).map(|at| written(&format!("{at}"), &long)).collect());
+    env.archive.close().unwrap();
+    let whole = fs::metadata(&env.path).unwrap().len();
     assert!(whole > 200_000, "{whole}");
     // What was cut off as a whole page, in the middle of one, or in the header of the first.
     for length in [whole / 2, whole / 2 / 16_384 * 16_384, 2 * 16_384, 16_384, 5_000, 99, 2] {
         let (_folder, path) = folder();
-        fs::copy(&house.path, &path).unwrap();
+        fs::copy(&env.path, &path).unwrap();
         OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
         for to_write in [false, true] {
             let error = opened(&path, to_write).unwrap_err();

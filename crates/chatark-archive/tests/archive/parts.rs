@@ -3,7 +3,7 @@
 use chatark_archive::{HashedDocument, Part as Share, Run, WriteOp};
 use chatark_core::{Message, Stream, Surface};
 
-use crate::support::{House, Lines, all, record, start, start_of};
+use crate::support::{Lines, TestEnvironment, all, record, start, start_of};
 
 /// A conversation with the messages that came with it: an id, or none, and the text of each.
 fn group(id: &str, text: &str, parts: &[(Option<&str>, &str)]) -> HashedDocument {
@@ -32,16 +32,16 @@ fn part(parent: &str, id: &str, text: &str) -> WriteOp {
 }
 
 /// Returns the id and the text of each message of a conversation, joined.
-fn messages(house: &House, id: &str) -> Vec<String> {
-    let found = all(&house.archive).into_iter().find(|found| found.conversation.id.as_str() == id).unwrap();
+fn messages(env: &TestEnvironment, id: &str) -> Vec<String> {
+    let found = all(&env.archive).into_iter().find(|found| found.conversation.id.as_str() == id).unwrap();
     let told =
         |message: &Message| format!("{}={}", message.id.as_deref().unwrap_or_default(), message.text());
     found.conversation.messages.iter().map(told).collect()
 }
 
 /// Expects that the bytes still come to what the rows say, and that everything is counted as it is.
-fn check(house: &House, run: &Run) {
-    let (source, archive) = (run.source(), &house.archive);
+fn check(env: &TestEnvironment, run: &Run) {
+    let (source, archive) = (run.source(), &env.archive);
     assert_eq!(archive.counts(source).unwrap(), [""; 0]);
     assert_eq!(archive.references().unwrap(), [""; 0]);
     let versions = archive.versions(source, Share::WHOLE, 0, 1_000).unwrap().0;
@@ -59,191 +59,186 @@ const RAWS: &str = "SELECT count(*) FROM raw";
 
 #[test]
 fn a_group_comes_back_in_its_order_and_the_same_group_again_is_unchanged() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     // An order that is neither that of the ids nor that of the texts.
     let document = group("a", "one\nx", &[(Some("m2"), "hello"), (Some("m1"), "again"), (Some("m3"), "bye")]);
     assert_eq!(document.size(), 5 + 5 + 5 + 3);
-    assert!(!house.archive.holds(run.source(), &document).unwrap());
-    house.commit(&mut run, vec![written(&document)]);
-    assert_eq!(messages(&house, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
+    assert!(!env.archive.holds(run.source(), &document).unwrap());
+    env.commit(&mut run, vec![written(&document)]);
+    assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
     assert_eq!(came_to(&run), [1, 0, 0]);
     // A document is one record of the vendor's answer, with the bytes of its parts.
     assert_eq!((run.progress.received, run.progress.seen, run.progress.bytes), (1, 1, 18));
-    assert_eq!((house.status().conversations, house.status().messages), (1, 4));
-    assert_eq!(house.count(RAWS), 4);
-    check(&house, &run);
+    assert_eq!((env.status().conversations, env.status().messages), (1, 4));
+    assert_eq!(env.count(RAWS), 4);
+    check(&env, &run);
 
-    assert!(house.archive.holds(run.source(), &document).unwrap());
+    assert!(env.archive.holds(run.source(), &document).unwrap());
     let change = "SELECT changes FROM archive";
-    let before = house.count(change);
-    let mut again = house.run();
-    house.commit(&mut again, vec![written(&document), WriteOp::Held(document.clone())]);
+    let before = env.count(change);
+    let mut again = env.run();
+    env.commit(&mut again, vec![written(&document), WriteOp::Held(document.clone())]);
     assert_eq!(came_to(&again), [0, 0, 2]);
-    assert_eq!((house.count(RAWS), house.count(change)), (4, before));
-    assert_eq!(messages(&house, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
+    assert_eq!((env.count(RAWS), env.count(change)), (4, before));
+    assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
 }
 
 #[test]
 fn a_part_that_is_gone_is_no_longer_a_part_and_its_bytes_stay() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let whole = group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]);
     let less = group("a", "one", &[(Some("m2"), "again")]);
-    house.commit(&mut run, vec![written(&whole)]);
-    assert!(!house.archive.holds(run.source(), &less).unwrap());
-    house.commit(&mut run, vec![written(&less)]);
+    env.commit(&mut run, vec![written(&whole)]);
+    assert!(!env.archive.holds(run.source(), &less).unwrap());
+    env.commit(&mut run, vec![written(&less)]);
     assert_eq!(came_to(&run), [1, 1, 0]);
-    assert_eq!(messages(&house, "a"), ["m2=again"]);
-    assert_eq!(house.status().messages, 1);
-    assert_eq!(house.count(RAWS), 3);
-    assert_eq!(house.count("SELECT count(*) FROM record WHERE id = 'm1' AND ordinal IS NULL"), 1);
-    check(&house, &run);
-    assert!(house.archive.holds(run.source(), &less).unwrap());
-    assert!(!house.archive.holds(run.source(), &whole).unwrap());
+    assert_eq!(messages(&env, "a"), ["m2=again"]);
+    assert_eq!(env.status().messages, 1);
+    assert_eq!(env.count(RAWS), 3);
+    assert_eq!(env.count("SELECT count(*) FROM record WHERE id = 'm1' AND ordinal IS NULL"), 1);
+    check(&env, &run);
+    assert!(env.archive.holds(run.source(), &less).unwrap());
+    assert!(!env.archive.holds(run.source(), &whole).unwrap());
 
     // It comes back in its place, with the bytes that are held of it.
-    house.commit(&mut run, vec![written(&whole)]);
+    env.commit(&mut run, vec![written(&whole)]);
     assert_eq!(came_to(&run), [1, 2, 0]);
-    assert_eq!(messages(&house, "a"), ["m1=hello", "m2=again"]);
-    assert_eq!(house.count(RAWS), 3);
-    check(&house, &run);
+    assert_eq!(messages(&env, "a"), ["m1=hello", "m2=again"]);
+    assert_eq!(env.count(RAWS), 3);
+    check(&env, &run);
 }
 
 #[test]
 fn a_part_that_changed_is_a_new_version_of_it_and_changes_the_document() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house
-        .commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
     let edited = group("a", "one", &[(Some("m1"), "hello, edited"), (Some("m2"), "again")]);
-    assert!(!house.archive.holds(run.source(), &edited).unwrap());
-    house.commit(&mut run, vec![written(&edited)]);
+    assert!(!env.archive.holds(run.source(), &edited).unwrap());
+    env.commit(&mut run, vec![written(&edited)]);
     assert_eq!(came_to(&run), [1, 1, 0]);
-    assert_eq!(messages(&house, "a"), ["m1=hello, edited", "m2=again"]);
+    assert_eq!(messages(&env, "a"), ["m1=hello, edited", "m2=again"]);
     let versions = |of: &str| {
-        house.count(&format!("SELECT max(version) FROM raw JOIN record USING (record_key) WHERE id = '{of}'"))
+        env.count(&format!("SELECT max(version) FROM raw JOIN record USING (record_key) WHERE id = '{of}'"))
     };
     assert_eq!((versions("a"), versions("m1"), versions("m2")), (1, 2, 1));
-    assert_eq!(house.count("SELECT raw_version FROM conversation"), 1);
-    check(&house, &run);
+    assert_eq!(env.count("SELECT raw_version FROM conversation"), 1);
+    check(&env, &run);
 }
 
 #[test]
 fn parts_in_another_order_change_the_document_without_new_bytes() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house
-        .commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
     let turned = group("a", "one", &[(Some("m2"), "again"), (Some("m1"), "hello")]);
-    assert!(!house.archive.holds(run.source(), &turned).unwrap());
-    house.commit(&mut run, vec![written(&turned)]);
+    assert!(!env.archive.holds(run.source(), &turned).unwrap());
+    env.commit(&mut run, vec![written(&turned)]);
     assert_eq!(came_to(&run), [1, 1, 0]);
-    assert_eq!(messages(&house, "a"), ["m2=again", "m1=hello"]);
-    assert_eq!(house.count(RAWS), 3);
-    check(&house, &run);
+    assert_eq!(messages(&env, "a"), ["m2=again", "m1=hello"]);
+    assert_eq!(env.count(RAWS), 3);
+    check(&env, &run);
 }
 
 #[test]
 fn parts_without_ids_are_told_apart_by_their_bytes_and_their_number() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let parts = [(None, "hello"), (None, "hello"), (Some("m1"), "again"), (None, "hello"), (None, "bye")];
     let document = group("a", "one", &parts);
-    house.commit(&mut run, vec![written(&document)]);
+    env.commit(&mut run, vec![written(&document)]);
     // The same words said three times are three messages, none of which has an id.
     let expect = ["=hello", "=hello", "m1=again", "=hello", "=bye"];
-    assert_eq!(messages(&house, "a"), expect);
-    assert_eq!(house.count("SELECT count(*) FROM record WHERE id LIKE 'unidentified-%'"), 4);
-    check(&house, &run);
-    assert!(house.archive.holds(run.source(), &group("a", "one", &parts)).unwrap());
-    house.commit(&mut run, vec![written(&group("a", "one", &parts))]);
+    assert_eq!(messages(&env, "a"), expect);
+    assert_eq!(env.count("SELECT count(*) FROM record WHERE id LIKE 'unidentified-%'"), 4);
+    check(&env, &run);
+    assert!(env.archive.holds(run.source(), &group("a", "one", &parts)).unwrap());
+    env.commit(&mut run, vec![written(&group("a", "one", &parts))]);
     assert_eq!(came_to(&run), [1, 0, 1]);
 
-    let stored = house.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0;
+    let stored = env.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(&Lines).unwrap()).collect();
-    let mut second = house.archive.begin_run(run.source(), &start("rebuild", "rebuild", None)).unwrap();
-    house.archive.replace(&mut second, &rebuilt).unwrap();
+    let mut second = env.archive.begin_run(run.source(), &start("rebuild", "rebuild", None)).unwrap();
+    env.archive.replace(&mut second, &rebuilt).unwrap();
     assert_eq!((second.progress.unchanged, second.progress.changed), (1, 0));
 
-    house.commit(&mut run, vec![written(&group("a", "one", &parts[1..]))]);
-    assert_eq!(messages(&house, "a"), ["=hello", "m1=again", "=hello", "=bye"]);
-    check(&house, &run);
+    env.commit(&mut run, vec![written(&group("a", "one", &parts[1..]))]);
+    assert_eq!(messages(&env, "a"), ["=hello", "m1=again", "=hello", "=bye"]);
+    check(&env, &run);
 }
 
 #[test]
 fn of_parts_with_the_same_id_the_last_one_counts() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let document = group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again"), (Some("m1"), "bye")]);
-    house.commit(&mut run, vec![written(&document)]);
-    assert_eq!(messages(&house, "a"), ["m1=bye", "m2=again"]);
-    check(&house, &run);
+    env.commit(&mut run, vec![written(&document)]);
+    assert_eq!(messages(&env, "a"), ["m1=bye", "m2=again"]);
+    check(&env, &run);
 }
 
 #[test]
 fn documents_with_parts_of_the_same_ids_do_not_disturb_each_other() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let (first, second) =
         (group("a", "one", &[(Some("1"), "hello")]), group("b", "two", &[(Some("1"), "bye")]));
-    house.commit(&mut run, vec![written(&first), written(&second)]);
-    assert_eq!(
-        (messages(&house, "a"), messages(&house, "b")),
-        (vec!["1=hello".into()], vec!["1=bye".into()])
-    );
-    house.commit(&mut run, vec![written(&group("a", "one", &[]))]);
-    assert_eq!((messages(&house, "a").len(), messages(&house, "b")), (0, vec!["1=bye".into()]));
-    assert!(house.archive.holds(run.source(), &second).unwrap());
-    check(&house, &run);
+    env.commit(&mut run, vec![written(&first), written(&second)]);
+    assert_eq!((messages(&env, "a"), messages(&env, "b")), (vec!["1=hello".into()], vec!["1=bye".into()]));
+    env.commit(&mut run, vec![written(&group("a", "one", &[]))]);
+    assert_eq!((messages(&env, "a").len(), messages(&env, "b")), (0, vec!["1=bye".into()]));
+    assert!(env.archive.holds(run.source(), &second).unwrap());
+    check(&env, &run);
 }
 
 #[test]
 fn a_group_that_fails_leaves_neither_the_document_nor_its_parts() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello")]))]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello")]))]);
     let refuses = "CREATE TRIGGER refuses BEFORE INSERT ON record WHEN new.id = 'm3'
                    BEGIN SELECT RAISE(ABORT, 'no more'); END";
-    house.beside().execute_batch(refuses).unwrap();
+    env.beside().execute_batch(refuses).unwrap();
     let longer = group("a", "two", &[(Some("m2"), "again"), (Some("m3"), "bye")]);
     let progress = run.progress.clone();
-    let failed = house.try_commit(&mut run, vec![written(&longer)], &chatark_core::Checkpoint::None);
+    let failed = env.try_commit(&mut run, vec![written(&longer)], &chatark_core::Checkpoint::None);
     assert!(failed.unwrap_err().message().contains("no more"));
-    assert_eq!((messages(&house, "a"), &run.progress), (vec!["m1=hello".into()], &progress));
-    assert_eq!((house.titles(), house.count(RAWS)), (vec!["one".to_owned()], 2));
-    check(&house, &run);
+    assert_eq!((messages(&env, "a"), &run.progress), (vec!["m1=hello".into()], &progress));
+    assert_eq!((env.titles(), env.count(RAWS)), (vec!["one".to_owned()], 2));
+    check(&env, &run);
 }
 
 /// A damaged part is found where the part is checked, and rebuilding its document says so.
 #[test]
 fn a_part_that_rotted_is_found() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "bye")]))]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "bye")]))]);
     let rot = "UPDATE raw SET sha256 = zeroblob(32)
                WHERE record_key = (SELECT record_key FROM record WHERE id = 'm2')";
-    assert_eq!(house.beside().execute(rot, []).unwrap(), 1);
-    let versions = house.archive.versions(run.source(), Share::WHOLE, 0, 10).unwrap().0;
+    assert_eq!(env.beside().execute(rot, []).unwrap(), 1);
+    let versions = env.archive.versions(run.source(), Share::WHOLE, 0, 10).unwrap().0;
     let checked: Vec<_> = versions.into_iter().map(|version| version.check(Some(&Lines))).collect();
     let faults: Vec<_> = checked.iter().filter(|checked| checked.fault.is_some()).collect();
     assert_eq!(faults.len(), 1, "{checked:?}");
     assert_eq!((faults[0].stream, faults[0].id.as_str()), (Some(Stream::Messages), "m2"));
-    let stored = house.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0.remove(0);
+    let stored = env.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0.remove(0);
     assert_eq!(stored.rebuild(&Lines).unwrap_err().kind(), chatark_core::ErrorKind::Damaged);
 }
 
 /// Commits the records of two conversations whose messages are listed by themselves, a batch each.
-fn listed_apart(batches: Vec<Vec<WriteOp>>) -> (House, Run) {
-    let mut house = House::new();
-    let source = house.source("shop");
-    let mut run = house.archive.begin_run(source, &start_of(Stream::Messages, "pull", "all", None)).unwrap();
+fn listed_apart(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
+    let mut env = TestEnvironment::new();
+    let source = env.source("shop");
+    let mut run = env.archive.begin_run(source, &start_of(Stream::Messages, "pull", "all", None)).unwrap();
     for batch in batches {
-        house.commit(&mut run, batch);
-        assert_eq!(house.archive.counts(source).unwrap(), [""; 0]);
+        env.commit(&mut run, batch);
+        assert_eq!(env.archive.counts(source).unwrap(), [""; 0]);
     }
-    check(&house, &run);
-    (house, run)
+    check(&env, &run);
+    (env, run)
 }
 
 #[test]
@@ -260,50 +255,50 @@ fn parts_that_come_before_or_after_their_document_s_own_record_give_the_same_doc
     ];
     let mut expect = None;
     for (at, order) in orders.into_iter().enumerate() {
-        let (house, _) = listed_apart(order);
-        assert_eq!(messages(&house, "a"), ["=x", "1=hello", "2=again"], "{at}");
-        assert_eq!(messages(&house, "b"), ["1=bye"], "{at}");
-        assert_eq!((house.status().conversations, house.status().messages), (2, 4), "{at}");
-        let found = all(&house.archive);
+        let (env, _) = listed_apart(order);
+        assert_eq!(messages(&env, "a"), ["=x", "1=hello", "2=again"], "{at}");
+        assert_eq!(messages(&env, "b"), ["1=bye"], "{at}");
+        assert_eq!((env.status().conversations, env.status().messages), (2, 4), "{at}");
+        let found = all(&env.archive);
         assert_eq!(*expect.get_or_insert_with(|| found.clone()), found, "{at}");
     }
 }
 
 #[test]
 fn parts_without_their_document_wait_for_it() {
-    let (mut house, mut run) = listed_apart(vec![vec![part("a", "1", "hello"), part("a", "2", "again")]]);
-    assert_eq!((all(&house.archive).len(), house.status().conversations), (0, 0));
-    house.commit(&mut run, vec![own("a", "one")]);
-    assert_eq!(messages(&house, "a"), ["1=hello", "2=again"]);
-    check(&house, &run);
+    let (mut env, mut run) = listed_apart(vec![vec![part("a", "1", "hello"), part("a", "2", "again")]]);
+    assert_eq!((all(&env.archive).len(), env.status().conversations), (0, 0));
+    env.commit(&mut run, vec![own("a", "one")]);
+    assert_eq!(messages(&env, "a"), ["1=hello", "2=again"]);
+    check(&env, &run);
 }
 
 #[test]
 fn a_part_that_is_listed_again_with_other_bytes_makes_its_document_anew() {
-    let (mut house, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
-    house.commit(&mut run, vec![part("a", "1", "hello"), own("a", "one")]);
-    assert_eq!(house.count(RAWS), 2);
-    house.commit(&mut run, vec![part("a", "1", "hello, edited"), part("a", "2", "bye")]);
-    assert_eq!(messages(&house, "a"), ["1=hello, edited", "2=bye"]);
-    assert_eq!((house.count(RAWS), house.status().messages), (4, 2));
-    house.commit(&mut run, vec![own("a", "one anew")]);
+    let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
+    env.commit(&mut run, vec![part("a", "1", "hello"), own("a", "one")]);
+    assert_eq!(env.count(RAWS), 2);
+    env.commit(&mut run, vec![part("a", "1", "hello, edited"), part("a", "2", "bye")]);
+    assert_eq!(messages(&env, "a"), ["1=hello, edited", "2=bye"]);
+    assert_eq!((env.count(RAWS), env.status().messages), (4, 2));
+    env.commit(&mut run, vec![own("a", "one anew")]);
     assert_eq!(
-        (house.titles(), house.count("SELECT raw_version FROM conversation")),
+        (env.titles(), env.count("SELECT raw_version FROM conversation")),
         (vec!["one anew".into()], 2)
     );
-    assert_eq!(messages(&house, "a"), ["1=hello, edited", "2=bye"]);
-    check(&house, &run);
+    assert_eq!(messages(&env, "a"), ["1=hello, edited", "2=bye"]);
+    check(&env, &run);
 }
 
 /// The row of a document may be damaged: making it anew repairs it, and counts it once.
 #[test]
 fn a_row_that_cannot_be_read_is_replaced_when_a_part_comes() {
-    let (mut house, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
-    house.beside().execute("UPDATE conversation SET extra = 'no JSON'", []).unwrap();
-    house.commit(&mut run, vec![part("a", "2", "bye")]);
-    assert_eq!(messages(&house, "a"), ["1=hello", "2=bye"]);
-    assert_eq!((house.status().conversations, house.status().messages), (1, 2));
-    check(&house, &run);
+    let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
+    env.beside().execute("UPDATE conversation SET extra = 'no JSON'", []).unwrap();
+    env.commit(&mut run, vec![part("a", "2", "bye")]);
+    assert_eq!(messages(&env, "a"), ["1=hello", "2=bye"]);
+    assert_eq!((env.status().conversations, env.status().messages), (1, 2));
+    check(&env, &run);
 }
 
 #[test]

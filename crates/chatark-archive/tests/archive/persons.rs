@@ -9,7 +9,7 @@ use chatark_core::{
     PageMetadata, Record, RecordId, Result, SourceName, Stream, Surface,
 };
 
-use crate::support::{House, noon, start_of};
+use crate::support::{TestEnvironment, noon, start_of};
 
 /// Reads `email|phone|id|external id|seconds after noon`, each of them empty where nothing is known.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl Mapper for Cards {
     }
 }
 
-fn write(house: &mut House, source: SourceKey, stream: Stream, id: &str, card: &str) {
-    let mut run = house.archive.begin_run(source, &start_of(stream, "pull", "all", None)).unwrap();
+fn write(env: &mut TestEnvironment, source: SourceKey, stream: Stream, id: &str, card: &str) {
+    let mut run = env.archive.begin_run(source, &start_of(stream, "pull", "all", None)).unwrap();
     let own = Record {
         stream,
         id: Some(RecordId::new(id)),
@@ -44,16 +44,16 @@ fn write(house: &mut House, source: SourceKey, stream: Stream, id: &str, card: &
     let document = HashedDocument::new(HashedRecord::new(own), Vec::new()).encode(&Cards).unwrap();
     let batch = vec![WriteOp::Write(Box::new(document))];
     let page = PageMetadata::default();
-    house.archive.commit(&mut run, batch, &Checkpoint::None, &page, &Cards, noon()).unwrap();
+    env.archive.commit(&mut run, batch, &Checkpoint::None, &page, &Cards, noon()).unwrap();
 }
 
-fn talk(house: &mut House, source: SourceKey, id: &str, card: &str) {
-    write(house, source, Stream::Conversations, id, card);
+fn talk(env: &mut TestEnvironment, source: SourceKey, id: &str, card: &str) {
+    write(env, source, Stream::Conversations, id, card);
 }
 
 /// Returns the ids of the records of each person.
-fn persons(house: &House) -> BTreeSet<Vec<String>> {
-    let beside = house.beside();
+fn persons(env: &TestEnvironment) -> BTreeSet<Vec<String>> {
+    let beside = env.beside();
     let sql = "SELECT person_key, record.id FROM person JOIN record USING (record_key) ORDER BY record.id";
     let mut statement = beside.prepare(sql).unwrap();
     let mut rows = statement.query([]).unwrap();
@@ -65,16 +65,16 @@ fn persons(house: &House) -> BTreeSet<Vec<String>> {
 }
 
 #[track_caller]
-fn check(house: &mut House, expect: &[&[&str]]) {
-    house.archive.resolve_persons().unwrap();
+fn check(env: &mut TestEnvironment, expect: &[&[&str]]) {
+    env.archive.resolve_persons().unwrap();
     let expect = expect.iter().map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()).collect();
-    assert_eq!(persons(house), expect);
+    assert_eq!(persons(env), expect);
 }
 
 #[test]
 fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
-    let mut house = House::new();
-    let shop = house.source("shop");
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
     for (id, card) in [
         ("jane-1", "Jane@Example.com|+49 151 234567|"),
         ("jane-2", "|0049151234567|"),
@@ -83,84 +83,84 @@ fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
         ("nobody", "||"),
         ("short", "|12 34|"),
     ] {
-        talk(&mut house, shop, id, card);
+        talk(&mut env, shop, id, card);
     }
-    check(&mut house, &[&["jane-1", "jane-2", "jane-3"], &["ada"]]);
+    check(&mut env, &[&["jane-1", "jane-2", "jane-3"], &["ada"]]);
     // The number came with a second address: it belongs to nobody, and is a person of its own.
-    talk(&mut house, shop, "max", "max@example.com|0049 151 234567|");
-    check(&mut house, &[&["jane-1", "jane-3"], &["jane-2"], &["max"], &["ada"]]);
+    talk(&mut env, shop, "max", "max@example.com|0049 151 234567|");
+    check(&mut env, &[&["jane-1", "jane-3"], &["jane-2"], &["max"], &["ada"]]);
 }
 
 #[test]
 fn an_id_is_good_within_its_source_and_belongs_to_whom_it_alone_came_with() {
-    let mut house = House::new();
-    let (shop, help) = (house.source("shop"), house.source("help"));
-    talk(&mut house, shop, "known", "jane@example.com||7|");
-    talk(&mut house, shop, "by-id", "||7|");
-    talk(&mut house, help, "elsewhere", "||7|");
-    check(&mut house, &[&["by-id", "known"], &["elsewhere"]]);
-    talk(&mut house, shop, "other", "max@example.com||7|");
-    check(&mut house, &[&["known"], &["by-id"], &["other"], &["elsewhere"]]);
+    let mut env = TestEnvironment::new();
+    let (shop, help) = (env.source("shop"), env.source("help"));
+    talk(&mut env, shop, "known", "jane@example.com||7|");
+    talk(&mut env, shop, "by-id", "||7|");
+    talk(&mut env, help, "elsewhere", "||7|");
+    check(&mut env, &[&["by-id", "known"], &["elsewhere"]]);
+    talk(&mut env, shop, "other", "max@example.com||7|");
+    check(&mut env, &[&["known"], &["by-id"], &["other"], &["elsewhere"]]);
 }
 
 #[test]
 fn people_whom_a_vendor_lists_take_part() {
-    let mut house = House::new();
-    let shop = house.source("shop");
-    talk(&mut house, shop, "by-id", "||7|");
-    talk(&mut house, shop, "by-external-id", "||crm-7|");
-    talk(&mut house, shop, "lead-id", "||9|");
-    write(&mut house, shop, Stream::Contacts, "7", "jane@example.com|||crm-7");
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
+    talk(&mut env, shop, "by-id", "||7|");
+    talk(&mut env, shop, "by-external-id", "||crm-7|");
+    talk(&mut env, shop, "lead-id", "||9|");
+    write(&mut env, shop, Stream::Contacts, "7", "jane@example.com|||crm-7");
     // The ids of leads are not those by which conversations know people.
-    write(&mut house, shop, Stream::Leads, "9", "max@example.com||");
-    check(&mut house, &[&["7", "by-external-id", "by-id"], &["lead-id"], &["9"]]);
+    write(&mut env, shop, Stream::Leads, "9", "max@example.com||");
+    check(&mut env, &[&["7", "by-external-id", "by-id"], &["lead-id"], &["9"]]);
 }
 
 #[test]
 fn persons_follow_what_changes_and_are_left_alone_otherwise() {
-    let mut house = House::new();
-    let shop = house.source("shop");
-    talk(&mut house, shop, "a", "jane@example.com|||||first");
-    talk(&mut house, shop, "b", "jane@example.com||");
-    check(&mut house, &[&["a", "b"]]);
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
+    talk(&mut env, shop, "a", "jane@example.com|||||first");
+    talk(&mut env, shop, "b", "jane@example.com||");
+    check(&mut env, &[&["a", "b"]]);
     let outdated = "SELECT persons_outdated FROM archive";
-    talk(&mut house, shop, "a", "jane@example.com|||||second");
-    assert_eq!(house.count(outdated), 0, "the identifiers are the same");
-    talk(&mut house, shop, "a", "max@example.com||");
-    assert_eq!(house.count(outdated), 1);
-    check(&mut house, &[&["a"], &["b"]]);
-    talk(&mut house, shop, "a", "||");
-    check(&mut house, &[&["b"]]);
+    talk(&mut env, shop, "a", "jane@example.com|||||second");
+    assert_eq!(env.count(outdated), 0, "the identifiers are the same");
+    talk(&mut env, shop, "a", "max@example.com||");
+    assert_eq!(env.count(outdated), 1);
+    check(&mut env, &[&["a"], &["b"]]);
+    talk(&mut env, shop, "a", "||");
+    check(&mut env, &[&["b"]]);
 }
 
 #[test]
 fn a_reader_sees_persons_though_the_writer_did_not_come_to_its_end() {
-    let mut house = House::new();
-    let shop = house.source("shop");
-    talk(&mut house, shop, "later", "jane@example.com||||60");
-    talk(&mut house, shop, "first", "jane@example.com||||0");
-    talk(&mut house, shop, "nobody", "||||");
-    let rows = |house: &House| {
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
+    talk(&mut env, shop, "later", "jane@example.com||||60");
+    talk(&mut env, shop, "first", "jane@example.com||||0");
+    talk(&mut env, shop, "nobody", "||||");
+    let rows = |env: &TestEnvironment| {
         let mut rows = Vec::new();
         let take = |row: &chatark_archive::StatsRow| {
             rows.push((row.person, row.is_first_contact));
             Ok(())
         };
-        house.archive.each_stats(&Filter::default(), take).unwrap();
+        env.archive.each_stats(&Filter::default(), take).unwrap();
         rows
     };
-    let found = rows(&house);
+    let found = rows(&env);
     let jane = found[0].0;
     assert!(jane.is_some());
     assert_eq!(found, [(jane, false), (jane, true), (None, false)]);
-    assert_eq!(house.count("SELECT count(*) FROM person"), 0);
-    house.archive.resolve_persons().unwrap();
-    assert_eq!(rows(&house), found);
-    assert_eq!(house.count("SELECT count(*) FROM person"), 2);
+    assert_eq!(env.count("SELECT count(*) FROM person"), 0);
+    env.archive.resolve_persons().unwrap();
+    assert_eq!(rows(&env), found);
+    assert_eq!(env.count("SELECT count(*) FROM person"), 2);
 }
 
 /// Returns every identifier that belongs to another, with that one.
-fn owned(house: &House) -> BTreeMap<String, String> {
+fn owned(env: &TestEnvironment) -> BTreeMap<String, String> {
     let text = |identifier: &Identifier| match identifier {
         Identifier::Email(text) | Identifier::Phone(text) => text.clone(),
         Identifier::Id(source, id) => format!("{source}/{id}"),
@@ -170,15 +170,15 @@ fn owned(house: &House) -> BTreeMap<String, String> {
         names.insert(held.number, text(&held.identifier));
         owned.insert(held.number, held.owner);
     };
-    house.archive.each_identifier(take).unwrap();
+    env.archive.each_identifier(take).unwrap();
     owned.retain(|number, owner| number != owner);
     owned.iter().map(|(number, owner)| (names[number].clone(), names[owner].clone())).collect()
 }
 
 #[test]
 fn each_identifier_tells_whose_it_is() {
-    let mut house = House::new();
-    let shop = house.source("shop");
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
     for (id, card) in [
         ("1", "Ann@example.com|+49 151 234567|"),
         ("2", "ann@example.com |0049151234567|"),
@@ -190,9 +190,9 @@ fn each_identifier_tells_whose_it_is() {
         ("8", "ann@example.com||kiosk|"),
         ("9", "|00 1234|short|"),
     ] {
-        talk(&mut house, shop, id, card);
+        talk(&mut env, shop, id, card);
     }
-    write(&mut house, shop, Stream::Leads, "7", "cem@example.com|||crm");
+    write(&mut env, shop, Stream::Leads, "7", "cem@example.com|||crm");
     let ann = "ann@example.com";
     let expect = [
         ("49151234567", ann),
@@ -202,47 +202,48 @@ fn each_identifier_tells_whose_it_is() {
     ];
     let expect = expect.map(|(identifier, owner)| (identifier.to_owned(), owner.to_owned())).into();
     // The first pass resolves for this reader alone, the second finds what the writer has stored.
-    assert_eq!(owned(&house), expect);
+    assert_eq!(owned(&env), expect);
     let name = SourceName::new("shop").unwrap();
-    let person = |house: &House, id: &str| house.archive.person(&name, Stream::Conversations, id).unwrap();
-    let found: Vec<_> = ["1", "2", "5", "9"].map(|id| person(&house, id)).into();
+    let person =
+        |env: &TestEnvironment, id: &str| env.archive.person(&name, Stream::Conversations, id).unwrap();
+    let found: Vec<_> = ["1", "2", "5", "9"].map(|id| person(&env, id)).into();
     assert!(found[0].is_some() && found[3].is_some() && found[0] != found[3]);
     assert_eq!(found[..2], found[1..3]);
-    house.archive.resolve_persons().unwrap();
-    assert_eq!(owned(&house), expect);
-    assert_eq!(["1", "2", "5", "9"].map(|id| person(&house, id))[..], found);
-    assert_eq!(person(&house, "elsewhere"), None);
-    assert!(house.archive.person(&name, Stream::Leads, "7").unwrap().is_some());
+    env.archive.resolve_persons().unwrap();
+    assert_eq!(owned(&env), expect);
+    assert_eq!(["1", "2", "5", "9"].map(|id| person(&env, id))[..], found);
+    assert_eq!(person(&env, "elsewhere"), None);
+    assert!(env.archive.person(&name, Stream::Leads, "7").unwrap().is_some());
 }
 
 #[test]
 fn a_reader_lets_go_of_persons_that_it_has_resolved_itself() {
-    let mut house = House::new();
-    let shop = house.source("shop");
+    let mut env = TestEnvironment::new();
+    let shop = env.source("shop");
     let name = SourceName::new("shop").unwrap();
-    talk(&mut house, shop, "a", "jane@example.com||");
-    let reader = Archive::open_to_read(&house.path).unwrap();
+    talk(&mut env, shop, "a", "jane@example.com||");
+    let reader = Archive::open_to_read(&env.path).unwrap();
     let person = || {
         reader.each_identifier(|_| ()).unwrap();
         reader.person(&name, Stream::Conversations, "a").unwrap()
     };
     let jane = person();
-    talk(&mut house, shop, "a", "max@example.com||");
-    house.archive.resolve_persons().unwrap();
+    talk(&mut env, shop, "a", "max@example.com||");
+    env.archive.resolve_persons().unwrap();
     assert_ne!(person(), jane);
 }
 
 #[test]
 fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
-    let mut house = House::new();
-    let source = |house: &mut House, name: &str, provider: &str, agent_id: &str| {
+    let mut env = TestEnvironment::new();
+    let source = |env: &mut TestEnvironment, name: &str, provider: &str, agent_id: &str| {
         let source = SourceName::new(name).unwrap();
         let origin = Origin { source, provider: provider.to_owned(), agent_id: agent_id.to_owned() };
-        house.archive.source(&origin).unwrap()
+        env.archive.source(&origin).unwrap()
     };
-    let old = source(&mut house, "old", "vendor-v1", "agent");
-    let new = source(&mut house, "new", "vendor-v2", "agent");
-    let other = source(&mut house, "other", "vendor-v2", "another agent");
+    let old = source(&mut env, "old", "vendor-v1", "agent");
+    let new = source(&mut env, "new", "vendor-v2", "agent");
+    let other = source(&mut env, "other", "vendor-v2", "another agent");
     for (source, id, card) in [
         (old, "twin", "||||5"),
         (new, "twin", "||||5"),
@@ -252,9 +253,9 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
         (old, "undated", "||||"),
         (new, "undated", "||||"),
     ] {
-        talk(&mut house, source, id, card);
+        talk(&mut env, source, id, card);
     }
-    house.archive.resolve_persons().unwrap();
+    env.archive.resolve_persons().unwrap();
     let left_out = |sources: &[&str]| {
         let sources = sources.iter().map(|name| SourceName::new(*name).unwrap()).collect();
         let mut left_out = Vec::new();
@@ -262,10 +263,10 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
             left_out.extend((!row.is_in_totals).then_some(row.source));
             Ok(())
         };
-        house.archive.each_stats(&Filter { sources, ..Filter::default() }, take).unwrap();
+        env.archive.each_stats(&Filter { sources, ..Filter::default() }, take).unwrap();
         left_out
     };
     assert_eq!(left_out(&[]), [old], "the newest API tells most");
     assert_eq!(left_out(&["old"]), []);
-    assert_eq!(house.count("SELECT count(*) FROM twin"), 2);
+    assert_eq!(env.count("SELECT count(*) FROM twin"), 2);
 }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
-use crate::support::{House, all, archived, filtered, modelled, noon, origin, start, written};
+use crate::support::{TestEnvironment, all, archived, filtered, modelled, noon, origin, start, written};
 
 /// Text as vendors and customers write it, and as they had better not.
 fn text() -> impl Strategy<Value = String> {
@@ -187,11 +187,11 @@ proptest! {
     fn any_conversations_come_back_equal_and_in_order(mut conversations in vec(conversation(), 1..5)) {
         conversations.sort_by(|one, other| one.id.cmp(&other.id));
         conversations.dedup_by(|one, other| one.id == other.id);
-        let mut house = House::new();
-        let mut run = house.run();
-        house.commit(&mut run, conversations.iter().rev().map(modelled).collect());
+        let mut env = TestEnvironment::new();
+        let mut run = env.run();
+        env.commit(&mut run, conversations.iter().rev().map(modelled).collect());
         conversations.sort_by_key(|conversation| (conversation.created_at.is_none(), conversation.created_at));
-        let found: Vec<_> = all(&house.archive).into_iter().map(|found| found.conversation).collect();
+        let found: Vec<_> = all(&env.archive).into_iter().map(|found| found.conversation).collect();
         prop_assert_eq!(found, conversations);
     }
 }
@@ -207,11 +207,11 @@ fn ids(archive: &Archive, filter: &Filter) -> Vec<String> {
 }
 
 /// Two sources, registered against their order, with dated and undated conversations of two channels.
-fn two_sources() -> House {
-    let mut house = House::new();
+fn two_sources() -> TestEnvironment {
+    let mut env = TestEnvironment::new();
     for name in ["shop", "Help"] {
-        let source = house.source(name);
-        let mut run = house.archive.begin_run(source, &start("pull", "all", None)).unwrap();
+        let source = env.source(name);
+        let mut run = env.archive.begin_run(source, &start("pull", "all", None)).unwrap();
         let batch = [
             ("z", Some(0)),
             ("é", Some(0)),
@@ -225,9 +225,9 @@ fn two_sources() -> House {
             let channel = if id == "a" || id == "9" { Channel::Email } else { Channel::Api };
             modelled(&Conversation { channel: Some(channel), ..dated(id, seconds) })
         });
-        house.commit(&mut run, batch.into());
+        env.commit(&mut run, batch.into());
     }
-    house
+    env
 }
 
 #[test]
@@ -240,11 +240,11 @@ fn conversations_come_by_source_then_beginning_then_id_with_the_undated_last() {
 
 #[test]
 fn a_filter_leaves_out_what_does_not_match_and_keeps_the_undated() {
-    let house = two_sources();
+    let env = two_sources();
     let check = |filter: Filter, expect: &[&str]| {
         let filter = Filter { sources: vec![SourceName::new("shop").unwrap()], ..filter };
         let expect: Vec<_> = expect.iter().map(|id| format!("shop/{id}")).collect();
-        assert_eq!(ids(&house.archive, &filter), expect, "{filter:?}");
+        assert_eq!(ids(&env.archive, &filter), expect, "{filter:?}");
     };
     let window = |since: Option<i64>, until: Option<i64>| {
         let bound = |seconds: i64| noon().shifted(seconds).unwrap();
@@ -260,30 +260,30 @@ fn a_filter_leaves_out_what_does_not_match_and_keeps_the_undated() {
     check(Filter { channel: Some(Channel::Email), ..window(Some(11), None) }, &["9"]);
     check(Filter { channel: Some(Channel::Slack), ..Filter::default() }, &[]);
     let nobody = Filter { sources: vec![SourceName::new("nobody").unwrap()], ..Filter::default() };
-    assert_eq!(ids(&house.archive, &nobody), [""; 0]);
+    assert_eq!(ids(&env.archive, &nobody), [""; 0]);
 }
 
 #[test]
 fn a_conversation_comes_back_with_its_origin() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let talk = dated("c", Some(1));
-    house.commit(&mut run, vec![modelled(&talk)]);
-    assert_eq!(all(&house.archive), [archived("shop", talk)]);
-    assert_eq!(all(&house.archive)[0].origin.agent_id, origin("shop").agent_id);
+    env.commit(&mut run, vec![modelled(&talk)]);
+    assert_eq!(all(&env.archive), [archived("shop", talk)]);
+    assert_eq!(all(&env.archive)[0].origin.agent_id, origin("shop").agent_id);
 }
 
 #[test]
 fn a_reader_sees_one_state_while_a_writer_commits() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("b", "old\none"), written("c", "old\none")]);
-    let reader = Archive::open_to_read(&house.path).unwrap();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("b", "old\none"), written("c", "old\none")]);
+    let reader = Archive::open_to_read(&env.path).unwrap();
     let mut found = Vec::new();
     let take = |archived: &ArchivedConversation| {
         if found.is_empty() {
             let later = ["a", "c", "d"].map(|id| written(id, "new\none\ntwo")).into();
-            house.commit(&mut run, later);
+            env.commit(&mut run, later);
         }
         let conversation = &archived.conversation;
         let title = conversation.title.clone().unwrap();
@@ -298,36 +298,36 @@ fn a_reader_sees_one_state_while_a_writer_commits() {
 
 #[test]
 fn a_reader_that_fails_in_the_middle_can_read_again() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one"), written("b", "two")]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one"), written("b", "two")]);
     let full = || Error::new(ErrorKind::Storage, "write a file", "the disk is full");
-    let error = house.archive.each(&Filter::default(), |_| Err(full())).unwrap_err();
+    let error = env.archive.each(&Filter::default(), |_| Err(full())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert_eq!(house.titles(), ["one", "two"]);
-    house.commit(&mut run, vec![written("c", "three")]);
-    assert_eq!(house.titles(), ["one", "two", "three"]);
+    assert_eq!(env.titles(), ["one", "two"]);
+    env.commit(&mut run, vec![written("c", "three")]);
+    assert_eq!(env.titles(), ["one", "two", "three"]);
 }
 
 #[test]
 fn conversations_come_with_their_stored_numbers() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
-    let read = |house: &House| {
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
+    let read = |env: &TestEnvironment| {
         let mut found = Vec::new();
         let take = |archived: &ArchivedConversation, stats: &ConversationStats| {
             found.push((stats.clone(), ConversationStats::of(&archived.conversation)));
             Ok(())
         };
-        house.archive.each_with_stats(&Filter::default(), take).unwrap();
+        env.archive.each_with_stats(&Filter::default(), take).unwrap();
         found
     };
-    let found = read(&house);
+    let found = read(&env);
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|(stored, computed)| stored == computed), "{found:?}");
-    house.beside().execute("UPDATE conversation_stats SET user_messages = 7", []).unwrap();
-    assert!(read(&house).iter().all(|(stored, _)| stored.user_messages == 7), "they are not computed again");
-    house.beside().execute("DELETE FROM conversation_stats", []).unwrap();
-    assert_eq!(read(&house), found, "a damaged archive is exported all the same");
+    env.beside().execute("UPDATE conversation_stats SET user_messages = 7", []).unwrap();
+    assert!(read(&env).iter().all(|(stored, _)| stored.user_messages == 7), "they are not computed again");
+    env.beside().execute("DELETE FROM conversation_stats", []).unwrap();
+    assert_eq!(read(&env), found, "a damaged archive is exported all the same");
 }

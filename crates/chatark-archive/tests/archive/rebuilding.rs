@@ -5,7 +5,7 @@ use chatark_core::{
     Conversation, ErrorKind, Issue, IssueKind, Mapper, Message, Part, Result, Role, Stream, Surface,
 };
 
-use crate::support::{House, Lines, OfBytes, SCOPE, all, mapped, start, written, written_from};
+use crate::support::{Lines, OfBytes, SCOPE, TestEnvironment, all, mapped, start, written, written_from};
 
 /// Maps every conversation again, two at a time.
 fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
@@ -23,9 +23,9 @@ fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
     }
 }
 
-fn house() -> House {
-    let mut house = House::new();
-    let mut run = house.run();
+fn env() -> TestEnvironment {
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let batch = vec![
         written("a", "one\nx\ny"),
         written("b", "two"),
@@ -33,25 +33,25 @@ fn house() -> House {
         written("d", "four\nz"),
         written("e", "five"),
     ];
-    house.commit(&mut run, batch);
-    house
+    env.commit(&mut run, batch);
+    env
 }
 
 #[test]
 fn rows_that_come_out_the_same_are_not_written_again() {
-    let mut house = house();
-    let before = all(&house.archive);
+    let mut env = env();
+    let before = all(&env.archive);
     let refusals = ["UPDATE ON conversation", "INSERT ON message", "DELETE ON message", "INSERT ON raw"];
     for (at, what) in refusals.iter().enumerate() {
         let trigger = format!("CREATE TRIGGER t{at} BEFORE {what} BEGIN SELECT RAISE(ABORT, 'written'); END");
-        house.beside().execute_batch(&trigger).unwrap();
+        env.beside().execute_batch(&trigger).unwrap();
     }
-    let run = rebuild(&mut house.archive, &Lines);
+    let run = rebuild(&mut env.archive, &Lines);
     let progress = &run.progress;
     assert_eq!([progress.received, progress.seen, progress.unchanged, progress.changed], [5, 5, 5, 0]);
     assert_eq!(progress.unreadable, 1);
     assert_eq!(progress.bytes, 7 + 3 + 7 + 6 + 4);
-    assert_eq!(all(&house.archive), before);
+    assert_eq!(all(&env.archive), before);
 }
 
 #[test]
@@ -68,21 +68,21 @@ fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
         }
         Ok((conversation, issues))
     }
-    let mut house = house();
+    let mut env = env();
     let raws = "SELECT count(*) + sum(version) + sum(size) FROM raw";
-    let before = house.count(raws);
-    let run = rebuild(&mut house.archive, &OfBytes(other));
+    let before = env.count(raws);
+    let run = rebuild(&mut env.archive, &OfBytes(other));
     assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
-    assert_eq!(house.titles(), ["anew: one", "two", "anew: three", "anew: four", "anew: five"]);
-    assert!(all(&house.archive)[2].conversation.extra.is_empty());
-    assert_eq!(house.count("SELECT count(*) FROM conversation WHERE readable"), 5);
-    let status = house.status();
+    assert_eq!(env.titles(), ["anew: one", "two", "anew: three", "anew: four", "anew: five"]);
+    assert!(all(&env.archive)[2].conversation.extra.is_empty());
+    assert_eq!(env.count("SELECT count(*) FROM conversation WHERE readable"), 5);
+    let status = env.status();
     assert_eq!((status.conversations, status.messages), (5, 3 + 4));
-    assert_eq!(status.messages, house.count("SELECT count(*) FROM message"));
-    assert_eq!(house.count("SELECT count FROM issue WHERE place = 'messages[].odd'"), 4);
-    assert_eq!(house.count(raws), before, "the bytes are not touched");
+    assert_eq!(status.messages, env.count("SELECT count(*) FROM message"));
+    assert_eq!(env.count("SELECT count FROM issue WHERE place = 'messages[].odd'"), 4);
+    assert_eq!(env.count(raws), before, "the bytes are not touched");
     assert_eq!(status.last_pull.unwrap().scope, SCOPE, "a rebuild is no pull");
-    let again = rebuild(&mut house.archive, &OfBytes(other));
+    let again = rebuild(&mut env.archive, &OfBytes(other));
     assert_eq!((again.progress.changed, again.progress.unchanged), (0, 5));
 }
 
@@ -92,32 +92,32 @@ fn a_pull_after_a_rebuild_finds_the_same_bytes_unchanged() {
         let (conversation, issues) = mapped(raw)?;
         Ok((Conversation { title: Some("renamed".to_owned()), ..conversation }, issues))
     }
-    let mut house = house();
-    rebuild(&mut house.archive, &OfBytes(renamed));
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one\nx\ny")]);
+    let mut env = env();
+    rebuild(&mut env.archive, &OfBytes(renamed));
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     assert_eq!(run.progress.unchanged, 1);
-    assert_eq!(house.titles()[0], "renamed");
+    assert_eq!(env.titles()[0], "renamed");
 }
 
 #[test]
 fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     for (surface, text) in [(Surface::Export, "exported\nx"), (Surface::User, "of the user\nx\ny")] {
-        house.commit(&mut run, vec![written_from(surface, "a", text)]);
+        env.commit(&mut run, vec![written_from(surface, "a", text)]);
     }
-    house.commit(&mut run, vec![written("a", "exported\nx")]);
-    let rebuilt = rebuild(&mut house.archive, &Lines);
+    env.commit(&mut run, vec![written("a", "exported\nx")]);
+    let rebuilt = rebuild(&mut env.archive, &Lines);
     assert_eq!((rebuilt.progress.unchanged, rebuilt.progress.changed), (1, 0));
-    assert_eq!(house.titles(), ["of the user"]);
+    assert_eq!(env.titles(), ["of the user"]);
 }
 
 #[test]
 fn conversations_of_other_sources_are_not_rebuilt() {
-    let mut house = house();
-    let other = house.source("other");
-    assert!(house.archive.stored(other, Stream::Conversations, 0, 10).unwrap().0.is_empty());
+    let mut env = env();
+    let other = env.source("other");
+    assert!(env.archive.stored(other, Stream::Conversations, 0, 10).unwrap().0.is_empty());
 }
 
 #[test]
@@ -127,27 +127,27 @@ fn a_rebuild_that_fails_replaces_nothing() {
         conversation.messages.push(Message::empty(Role::Tool));
         Ok((conversation, issues))
     }
-    let mut house = house();
-    let before = all(&house.archive);
+    let mut env = env();
+    let before = all(&env.archive);
     let sql = "CREATE TRIGGER refuses BEFORE INSERT ON message WHEN new.conversation_key = 2
                BEGIN SELECT RAISE(ABORT, 'no more'); END";
-    house.beside().execute_batch(sql).unwrap();
-    let source = house.source("shop");
-    let mut run = house.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
-    let stored = house.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    env.beside().execute_batch(sql).unwrap();
+    let source = env.source("shop");
+    let mut run = env.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
+    let stored = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> =
         stored.into_iter().map(|stored| stored.rebuild(&OfBytes(longer)).unwrap()).collect();
-    assert!(house.archive.replace(&mut run, &rebuilt).is_err());
-    assert_eq!(all(&house.archive), before);
-    assert_eq!((run.progress.changed, house.status().messages), (0, 3));
+    assert!(env.archive.replace(&mut run, &rebuilt).is_err());
+    assert_eq!(all(&env.archive), before);
+    assert_eq!((run.progress.changed, env.status().messages), (0, 3));
 }
 
 #[test]
 fn archived_bytes_that_rotted_are_told_as_damage() {
-    let mut house = house();
-    house.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
-    let source = house.source("shop");
-    let stored = house.archive.stored(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
+    let mut env = env();
+    env.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
+    let source = env.source("shop");
+    let stored = env.archive.stored(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
     let error = stored.rebuild(&Lines).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.facts().contains(&("conversation", "a".to_owned())), "{error}");

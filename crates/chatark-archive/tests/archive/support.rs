@@ -34,13 +34,13 @@ pub(crate) fn start_of<'a>(
 }
 
 /// An archive in a folder that goes with it.
-pub(crate) struct House {
+pub(crate) struct TestEnvironment {
     pub(crate) archive: Archive,
     pub(crate) path: PathBuf,
     _folder: TempDir,
 }
 
-impl House {
+impl TestEnvironment {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive.db");

@@ -6,7 +6,7 @@ use chatark_archive::{Archive, Gone, Run, RunEnd, SourceKey, Start, Swept, SyncM
 use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp};
 use rusqlite::Connection;
 
-use crate::support::{House, Lines, SCOPE, all, at, cursor, noon, start, written};
+use crate::support::{Lines, SCOPE, TestEnvironment, all, at, cursor, noon, start, written};
 
 fn later(seconds: i64) -> Timestamp {
     Timestamp::from_epoch(1_733_054_400 + seconds).unwrap()
@@ -17,28 +17,28 @@ fn unchanged(id: &str) -> WriteOp {
 }
 
 /// Fills an archive with conversations `0` to `number - 1`.
-fn filled(number: usize) -> (House, SourceKey) {
-    let mut house = House::new();
-    let mut run = house.run();
+fn filled(number: usize) -> (TestEnvironment, SourceKey) {
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let batch = (0..number).map(|id| written(&id.to_string(), "text")).collect();
-    house.try_commit(&mut run, batch, &Checkpoint::End).unwrap();
-    (house, run.source())
+    env.try_commit(&mut run, batch, &Checkpoint::End).unwrap();
+    (env, run.source())
 }
 
 /// Runs a sweep of everything that sees these conversations, a batch each.
-fn sweep(house: &mut House, source: SourceKey, ids: impl Iterator<Item = usize>) -> Run {
-    let mut run = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
+fn sweep(env: &mut TestEnvironment, source: SourceKey, ids: impl Iterator<Item = usize>) -> Run {
+    let mut run = env.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
     for id in ids {
-        house.commit(&mut run, vec![unchanged(&id.to_string())]);
+        env.commit(&mut run, vec![unchanged(&id.to_string())]);
     }
-    house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    house.archive.unmark_returned(&mut run).unwrap();
+    env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
+    env.archive.unmark_returned(&mut run).unwrap();
     run
 }
 
 /// Returns the ids that are marked as missing.
-fn missing(house: &House) -> Vec<String> {
-    let beside = house.beside();
+fn missing(env: &TestEnvironment) -> Vec<String> {
+    let beside = env.beside();
     let mut statement =
         beside.prepare("SELECT id FROM conversation WHERE missing_since IS NOT NULL ORDER BY id").unwrap();
     let ids = statement.query_map([], |row| row.get(0)).unwrap();
@@ -47,88 +47,88 @@ fn missing(house: &House) -> Vec<String> {
 
 #[test]
 fn what_a_whole_sweep_does_not_see_is_marked_and_stays() {
-    let (mut house, source) = filled(20);
-    let mut run = sweep(&mut house, source, (0..20).filter(|id| *id != 7 && *id != 11));
+    let (mut env, source) = filled(20);
+    let mut run = sweep(&mut env, source, (0..20).filter(|id| *id != 7 && *id != 11));
     assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
-    assert_eq!(house.archive.mark_missing(&mut run, false, later(60)).unwrap(), Gone::Marked(2));
+    assert_eq!(env.archive.mark_missing(&mut run, false, later(60)).unwrap(), Gone::Marked(2));
     assert_eq!(run.progress.missing, 2);
-    assert_eq!(missing(&house), ["11", "7"]);
-    assert_eq!(all(&house.archive).len(), 20);
-    assert_eq!((house.status().conversations, house.status().missing), (20, 2));
+    assert_eq!(missing(&env), ["11", "7"]);
+    assert_eq!(all(&env.archive).len(), 20);
+    assert_eq!((env.status().conversations, env.status().missing), (20, 2));
 
     // One of them comes back; the other one keeps the time at which it was first missed.
-    let mut run = sweep(&mut house, source, (0..20).filter(|id| *id != 7));
+    let mut run = sweep(&mut env, source, (0..20).filter(|id| *id != 7));
     assert_eq!(run.progress.returned, 1);
-    assert_eq!(house.archive.mark_missing(&mut run, false, later(120)).unwrap(), Gone::Marked(0));
-    assert_eq!(missing(&house), ["7"]);
-    let since = house.count("SELECT missing_since FROM conversation WHERE id = '7'");
+    assert_eq!(env.archive.mark_missing(&mut run, false, later(120)).unwrap(), Gone::Marked(0));
+    assert_eq!(missing(&env), ["7"]);
+    let since = env.count("SELECT missing_since FROM conversation WHERE id = '7'");
     assert_eq!(since, u64::try_from(later(60).microseconds()).unwrap());
 }
 
 #[test]
 fn more_than_a_tenth_is_marked_only_where_that_is_accepted() {
-    let (mut house, source) = filled(20);
-    let mut run = sweep(&mut house, source, 3..20);
+    let (mut env, source) = filled(20);
+    let mut run = sweep(&mut env, source, 3..20);
     let refused = Gone::Refused { gone: 3, held: 20 };
-    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
-    assert_eq!((missing(&house).len(), run.progress.missing), (0, 0));
-    assert_eq!(house.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
-    assert_eq!(missing(&house), ["0", "1", "2"]);
+    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
+    assert_eq!(env.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    assert_eq!(missing(&env), ["0", "1", "2"]);
     // The share is of what is not missing yet: one of seventeen is less than a tenth, two are more.
-    let mut run = sweep(&mut house, source, 5..20);
+    let mut run = sweep(&mut env, source, 5..20);
     let refused = Gone::Refused { gone: 2, held: 17 };
-    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
-    let mut run = sweep(&mut house, source, 4..20);
-    assert_eq!(house.archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Marked(1));
+    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    let mut run = sweep(&mut env, source, 4..20);
+    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Marked(1));
 }
 
 #[test]
 fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
-    let (mut house, source) = filled(12);
-    let mut first = house.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
+    let (mut env, source) = filled(12);
+    let mut first = env.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
     let facts = PageMetadata { total: Some(12), ..PageMetadata::default() };
     let batch: Vec<_> = (0..5).map(|id| unchanged(&id.to_string())).collect();
-    house.commit_page(&mut first, batch, &at(1), &facts).unwrap();
-    let path = house.path.clone();
-    drop(house.archive);
+    env.commit_page(&mut first, batch, &at(1), &facts).unwrap();
+    let path = env.path.clone();
+    drop(env.archive);
     // A new process, which remembers nothing.
-    house.archive = Archive::open(&path, later(9)).unwrap();
-    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
-    let mut second = house.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
+    env.archive = Archive::open(&path, later(9)).unwrap();
+    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let mut second = env.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(second.progress.seen, 5);
     // The list moved, and one conversation of the first run comes once more.
     let batch: Vec<_> = (4..11).map(|id| unchanged(&id.to_string())).collect();
-    house.commit_page(&mut second, batch, &Checkpoint::End, &facts).unwrap();
+    env.commit_page(&mut second, batch, &Checkpoint::End, &facts).unwrap();
     let progress = &second.progress;
     assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
     assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
-    assert_eq!(house.archive.mark_missing(&mut second, false, noon()).unwrap(), Gone::Marked(1));
-    assert_eq!(missing(&house), ["11"]);
-    assert_eq!(house.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
+    assert_eq!(env.archive.mark_missing(&mut second, false, noon()).unwrap(), Gone::Marked(1));
+    assert_eq!(missing(&env), ["11"]);
+    assert_eq!(env.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
 }
 
 /// What was seen and is not archived would be a loss: the sweep must not look complete.
 #[test]
 fn what_was_seen_and_is_not_archived_is_an_error() {
-    let (mut house, source) = filled(20);
-    let mut run = sweep(&mut house, source, 0..21);
-    let error = house.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    let (mut env, source) = filled(20);
+    let mut run = sweep(&mut env, source, 0..21);
+    let error = env.archive.mark_missing(&mut run, false, noon()).unwrap_err();
     assert!(error.message().contains("21 conversations were seen and 20"), "{error}");
 }
 
 #[test]
 fn an_unfinished_sweep_leaves_its_sightings_until_it_begins_anew_or_is_forgotten() {
-    let (mut house, source) = filled(2);
-    let sightings = |house: &House| house.count("SELECT count(*) FROM sighting");
-    let mut run = house.run();
-    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
-    assert_eq!(sightings(&house), 1);
-    house.archive.forget_checkpoint(source, Stream::Conversations, SCOPE).unwrap();
-    assert_eq!(sightings(&house), 0);
-    let mut run = house.run();
-    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
-    let run = house.run();
-    assert_eq!((sightings(&house), run.progress.seen), (0, 0));
+    let (mut env, source) = filled(2);
+    let sightings = |env: &TestEnvironment| env.count("SELECT count(*) FROM sighting");
+    let mut run = env.run();
+    env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    assert_eq!(sightings(&env), 1);
+    env.archive.forget_checkpoint(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(sightings(&env), 0);
+    let mut run = env.run();
+    env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    let run = env.run();
+    assert_eq!((sightings(&env), run.progress.seen), (0, 0));
 }
 
 /// Builds an archive as version 1 wrote it, with a finished run, and a checkpoint of an unfinished one.
@@ -179,13 +179,13 @@ fn an_archive_of_version_one_goes_on_as_it_is() {
 
 #[test]
 fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
-    let (mut house, source) = filled(1);
+    let (mut env, source) = filled(1);
     let mut swept = |mode, scope, verdict, seconds| {
         let begin = Start { mode, at: later(seconds), ..start("pull", scope, None) };
-        let run = house.archive.begin_run(source, &begin).unwrap();
+        let run = env.archive.begin_run(source, &begin).unwrap();
         let end = RunEnd { verdict, error: None, at: later(seconds + 5) };
-        house.archive.end_run(&run, &end).unwrap();
-        house.archive.swept(source, Stream::Conversations, SCOPE).unwrap()
+        env.archive.end_run(&run, &end).unwrap();
+        env.archive.swept(source, Stream::Conversations, SCOPE).unwrap()
     };
     let of = |full, any| Swept { full: Some(later(full)), any: Some(later(any)) };
     assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Short, 10), Swept::default());
@@ -199,25 +199,25 @@ fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
 
 #[test]
 fn a_resumed_sweep_began_when_its_first_run_did() {
-    let (mut house, source) = filled(1);
-    let mut run = house.run();
-    house.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
-    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let (mut env, source) = filled(1);
+    let mut run = env.run();
+    env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
+    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
     assert_eq!(resume.as_ref().unwrap().mode, SyncMode::Full);
     let again = Start { at: later(90), ..start("pull", SCOPE, resume.as_ref()) };
-    let mut run = house.archive.begin_run(source, &again).unwrap();
-    house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
+    let mut run = env.archive.begin_run(source, &again).unwrap();
+    env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(95) };
-    house.archive.end_run(&run, &end).unwrap();
-    assert_eq!(house.archive.swept(source, Stream::Conversations, SCOPE).unwrap().full, Some(noon()));
+    env.archive.end_run(&run, &end).unwrap();
+    assert_eq!(env.archive.swept(source, Stream::Conversations, SCOPE).unwrap().full, Some(noon()));
 }
 
 #[test]
 fn what_is_held_is_told_in_the_order_of_the_question() {
-    let (house, source) = filled(3);
+    let (env, source) = filled(3);
     let ids = ["2", "no", "0"].map(RecordId::new);
     let held = Some(HeldSummary { title: Some("text".to_owned()), ..HeldSummary::default() });
-    assert_eq!(house.archive.held(source, Stream::Conversations, &ids).unwrap(), [held.clone(), None, held]);
-    let nobody = House::new();
+    assert_eq!(env.archive.held(source, Stream::Conversations, &ids).unwrap(), [held.clone(), None, held]);
+    let nobody = TestEnvironment::new();
     assert_eq!(nobody.archive.held(source, Stream::Conversations, &ids).unwrap(), [None, None, None]);
 }

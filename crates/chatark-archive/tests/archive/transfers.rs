@@ -3,7 +3,7 @@
 use chatark_archive::{Archive, Filter, Transfer, TransferState};
 use chatark_core::{ConversationId, SourceName};
 
-use crate::support::{House, noon, written};
+use crate::support::{TestEnvironment, noon, written};
 
 const HISTORY: &str = "history";
 
@@ -23,8 +23,8 @@ fn transfer(key: &str, state: TransferState, target_id: Option<&str>) -> Transfe
 
 #[test]
 fn a_transfer_is_found_by_each_of_its_keys_within_its_target_and_kind() {
-    let mut house = House::new();
-    let archive = &mut house.archive;
+    let mut env = TestEnvironment::new();
+    let archive = &mut env.archive;
     let created = transfer("a", TransferState::Created, Some("t-1"));
     let refused = Transfer {
         origin: None,
@@ -44,20 +44,20 @@ fn a_transfer_is_found_by_each_of_its_keys_within_its_target_and_kind() {
 
 #[test]
 fn a_transfer_keeps_what_its_state_does_not_say() {
-    let mut house = House::new();
-    house.archive.save_transfers("x 1", HISTORY, &[transfer("a", TransferState::Created, None)]).unwrap();
-    let beside = house.beside();
+    let mut env = TestEnvironment::new();
+    env.archive.save_transfers("x 1", HISTORY, &[transfer("a", TransferState::Created, None)]).unwrap();
+    let beside = env.beside();
     beside.execute("UPDATE transfer SET adopted = 1, updated_at = 5", []).unwrap();
     let done = transfer("a", TransferState::Done, Some("t-1"));
-    house.archive.save_transfers("x 1", HISTORY, std::slice::from_ref(&done)).unwrap();
-    assert_eq!(house.archive.transfer("x 1", HISTORY, "a").unwrap(), Some(done));
-    assert_eq!(house.count("SELECT count(*) FROM transfer WHERE adopted = 1 AND updated_at = 5"), 1);
+    env.archive.save_transfers("x 1", HISTORY, std::slice::from_ref(&done)).unwrap();
+    assert_eq!(env.archive.transfer("x 1", HISTORY, "a").unwrap(), Some(done));
+    assert_eq!(env.count("SELECT count(*) FROM transfer WHERE adopted = 1 AND updated_at = 5"), 1);
 }
 
 #[test]
 fn a_transfer_has_one_row_in_all_its_states() {
-    let mut house = House::new();
-    let archive = &mut house.archive;
+    let mut env = TestEnvironment::new();
+    let archive = &mut env.archive;
     for (state, id) in [
         (TransferState::Intended, None),
         (TransferState::Created, Some("t-1")),
@@ -66,14 +66,14 @@ fn a_transfer_has_one_row_in_all_its_states() {
         archive.save_transfers("x 1", "knowledge", &[transfer("a", state, id)]).unwrap();
     }
     let mut rows = Vec::new();
-    let reader = Archive::open_to_read(&house.path).unwrap();
+    let reader = Archive::open_to_read(&env.path).unwrap();
     reader
         .each_transfer(|target, kind, transfer| {
             rows.push((target.to_owned(), kind.to_owned(), transfer.clone()));
             Ok(())
         })
         .unwrap();
-    let archive = &house.archive;
+    let archive = &env.archive;
     let expect = transfer("a", TransferState::Done, Some("t-1"));
     assert_eq!(rows, [("x 1".to_owned(), "knowledge".to_owned(), expect)]);
     assert_eq!(archive.count_transfers("x 1", "knowledge", TransferState::Done).unwrap(), 1);
@@ -83,11 +83,11 @@ fn a_transfer_has_one_row_in_all_its_states() {
 /// A migration reads for hours and writes all the time.
 #[test]
 fn the_log_stays_small_while_a_slow_reader_is_at_work() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let batch = (0..200).map(|number| written(&format!("c{number:03}"), "one\ntwo")).collect();
-    house.commit(&mut run, batch);
-    let reader = Archive::open_to_read(&house.path).unwrap();
+    env.commit(&mut run, batch);
+    let reader = Archive::open_to_read(&env.path).unwrap();
     let (mut snapshot, mut by_itself) = (Vec::new(), Vec::new());
     reader
         .each(&Filter::default(), |found| {
@@ -95,7 +95,7 @@ fn the_log_stays_small_while_a_slow_reader_is_at_work() {
             Ok(())
         })
         .unwrap();
-    let log = house.path.with_extension("db-wal");
+    let log = env.path.with_extension("db-wal");
     let mut largest = 0;
     reader
         .each_by_itself(&Filter::default(), |found| {
@@ -103,14 +103,14 @@ fn the_log_stays_small_while_a_slow_reader_is_at_work() {
             for number in 0..10 {
                 let key = format!("{} {number}", found.conversation.id);
                 let row = transfer(&key, TransferState::Done, Some(&key));
-                house.archive.save_transfers("x 1", HISTORY, &[row])?;
+                env.archive.save_transfers("x 1", HISTORY, &[row])?;
             }
             largest = largest.max(std::fs::metadata(&log).map_or(0, |log| log.len()));
             Ok(())
         })
         .unwrap();
     assert_eq!(by_itself, snapshot);
-    assert_eq!(house.archive.count_transfers("x 1", HISTORY, TransferState::Done).unwrap(), 2_000);
+    assert_eq!(env.archive.count_transfers("x 1", HISTORY, TransferState::Done).unwrap(), 2_000);
     // Two thousand commits of three pages or more would be a hundred megabytes.
     assert!(largest < 40_000_000, "the log grew to {largest} bytes");
 }

@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::support::{House, Lines, SCOPE, all, at, cursor, noon, origin, raw, start, written, written_from};
+use crate::support::{
+    Lines, SCOPE, TestEnvironment, all, at, cursor, noon, origin, raw, start, written, written_from,
+};
 
 /// Returns `added`, `changed` and `unchanged`.
 fn came_to(progress: &Progress) -> [u64; 3] {
@@ -15,34 +17,34 @@ fn came_to(progress: &Progress) -> [u64; 3] {
 
 #[test]
 fn the_same_batch_again_changes_nothing_but_the_counts() {
-    let mut house = House::new();
+    let mut env = TestEnvironment::new();
     let batch = || vec![written("a", "one\nx\ny"), written("b", "two")];
-    let mut first = house.run();
-    house.commit(&mut first, batch());
-    let before = (all(&house.archive), house.count("SELECT count(*) FROM raw"));
-    let versions = house.count("SELECT sum(raw_version) FROM conversation");
-    house.commit(&mut first, batch());
+    let mut first = env.run();
+    env.commit(&mut first, batch());
+    let before = (all(&env.archive), env.count("SELECT count(*) FROM raw"));
+    let versions = env.count("SELECT sum(raw_version) FROM conversation");
+    env.commit(&mut first, batch());
     assert_eq!(came_to(&first.progress), [2, 0, 2]);
     assert_eq!([first.progress.received, first.progress.seen, first.progress.repeated], [4, 2, 2]);
-    let mut second = house.run();
-    house.commit(&mut second, batch());
+    let mut second = env.run();
+    env.commit(&mut second, batch());
     assert_eq!(came_to(&second.progress), [0, 0, 2]);
     assert_eq!([second.progress.received, second.progress.seen, second.progress.repeated], [2, 2, 0]);
-    assert_eq!((all(&house.archive), house.count("SELECT count(*) FROM raw")), before);
-    assert_eq!(house.count("SELECT sum(raw_version) FROM conversation"), versions);
-    assert_eq!([house.status().conversations, house.status().messages], [2, 2]);
+    assert_eq!((all(&env.archive), env.count("SELECT count(*) FROM raw")), before);
+    assert_eq!(env.count("SELECT sum(raw_version) FROM conversation"), versions);
+    assert_eq!([env.status().conversations, env.status().messages], [2, 2]);
 }
 
 #[test]
 fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one\nx\ny")]);
-    house.commit(&mut run, vec![written("a", "two\nz")]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one\nx\ny")]);
+    env.commit(&mut run, vec![written("a", "two\nz")]);
     assert_eq!(came_to(&run.progress), [1, 1, 0]);
-    assert_eq!(house.titles(), ["two"]);
-    assert_eq!(house.bytes_of_rows(run.source()), [b"two\nz"]);
-    let beside = house.beside();
+    assert_eq!(env.titles(), ["two"]);
+    assert_eq!(env.bytes_of_rows(run.source()), [b"two\nz"]);
+    let beside = env.beside();
     let mut statement =
         beside.prepare("SELECT version, sha256, size, zstd FROM raw ORDER BY version").unwrap();
     let versions: Vec<(i64, Vec<u8>, u32, Vec<u8>)> = statement
@@ -58,79 +60,79 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
     }
     assert_eq!(versions.len(), 2);
     // The vendor takes its change back: that is a change, too.
-    house.commit(&mut run, vec![written("a", "one\nx\ny")]);
+    env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     assert_eq!(came_to(&run.progress), [1, 2, 0]);
-    assert_eq!(house.titles(), ["one"]);
-    assert_eq!(house.count("SELECT count(*) FROM raw"), 3);
+    assert_eq!(env.titles(), ["one"]);
+    assert_eq!(env.count("SELECT count(*) FROM raw"), 3);
 }
 
 #[test]
 fn surfaces_do_not_disturb_each_other() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let export = || written_from(Surface::Export, "a", "exported\nx");
     let user = || written_from(Surface::User, "a", "of the user\nx\ny");
-    house.commit(&mut run, vec![export()]);
-    house.commit(&mut run, vec![user()]);
+    env.commit(&mut run, vec![export()]);
+    env.commit(&mut run, vec![user()]);
     let unchanged = run.progress.unchanged;
-    house.commit(&mut run, vec![export()]);
-    house.commit(&mut run, vec![user()]);
+    env.commit(&mut run, vec![export()]);
+    env.commit(&mut run, vec![user()]);
     assert_eq!(run.progress.unchanged, unchanged + 2);
-    assert_eq!(house.count("SELECT count(*) FROM raw"), 2);
-    assert_eq!(house.titles(), ["of the user"]);
-    assert_eq!(house.bytes_of_rows(run.source()), [b"of the user\nx\ny"]);
-    assert_eq!(house.status().messages, 2);
+    assert_eq!(env.count("SELECT count(*) FROM raw"), 2);
+    assert_eq!(env.titles(), ["of the user"]);
+    assert_eq!(env.bytes_of_rows(run.source()), [b"of the user\nx\ny"]);
+    assert_eq!(env.status().messages, 2);
     for (surface, text) in [(Surface::Export, "exported\nx"), (Surface::User, "of the user\nx\ny")] {
-        let held = |surface| house.archive.holds(run.source(), &raw(Some("a"), surface, text)).unwrap();
+        let held = |surface| env.archive.holds(run.source(), &raw(Some("a"), surface, text)).unwrap();
         assert!(held(surface));
     }
     let crossed = raw(Some("a"), Surface::User, "exported\nx");
-    assert!(!house.archive.holds(run.source(), &crossed).unwrap());
-    house.commit(&mut run, vec![written_from(Surface::Export, "a", "exported anew\nx")]);
-    assert_eq!(house.titles(), ["exported anew"]);
-    house.commit(&mut run, vec![user()]);
-    assert_eq!(house.titles(), ["exported anew"], "bytes of before say nothing new");
+    assert!(!env.archive.holds(run.source(), &crossed).unwrap());
+    env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported anew\nx")]);
+    assert_eq!(env.titles(), ["exported anew"]);
+    env.commit(&mut run, vec![user()]);
+    assert_eq!(env.titles(), ["exported anew"], "bytes of before say nothing new");
 }
 
 #[test]
 fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let source = run.source();
     let facts = |restarted| PageMetadata { total: Some(3), restarted, ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    house.commit_page(&mut run, batch, &at(1), &facts(false)).unwrap();
-    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
-    let mut again = house.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
+    env.commit_page(&mut run, batch, &at(1), &facts(false)).unwrap();
+    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let mut again = env.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     let batch = vec![written("a", "one")];
-    house.commit_page(&mut again, batch, &Checkpoint::End, &facts(true)).unwrap();
+    env.commit_page(&mut again, batch, &Checkpoint::End, &facts(true)).unwrap();
     // One of three was seen: two of an earlier run and this one are not three.
     assert_eq!((again.progress.seen, Verdict::of(&again.progress)), (1, Verdict::Short));
 }
 
 #[test]
 fn an_export_of_the_same_state_does_not_hide_what_the_user_s_surface_told() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written_from(Surface::User, "a", "of the user\nx\ny")]);
-    house.commit(&mut run, vec![written_from(Surface::Export, "a", "exported\nx")]);
-    assert_eq!(house.titles(), ["of the user"]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written_from(Surface::User, "a", "of the user\nx\ny")]);
+    env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported\nx")]);
+    assert_eq!(env.titles(), ["of the user"]);
     assert_eq!(came_to(&run.progress), [1, 0, 1]);
-    assert_eq!(house.count("SELECT count(*) FROM raw"), 2);
-    assert_eq!(house.status().messages, 2);
+    assert_eq!(env.count("SELECT count(*) FROM raw"), 2);
+    assert_eq!(env.status().messages, 2);
 }
 
 #[test]
 fn what_is_held_or_outside_is_counted_and_not_written() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "one")]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "one")]);
     let held = raw(Some("a"), Surface::Export, "one");
-    assert!(house.archive.holds(run.source(), &held).unwrap());
-    assert!(!house.archive.holds(run.source(), &raw(Some("a"), Surface::Export, "two")).unwrap());
-    assert!(!house.archive.holds(run.source(), &raw(Some("b"), Surface::Export, "one")).unwrap());
+    assert!(env.archive.holds(run.source(), &held).unwrap());
+    assert!(!env.archive.holds(run.source(), &raw(Some("a"), Surface::Export, "two")).unwrap());
+    assert!(!env.archive.holds(run.source(), &raw(Some("b"), Surface::Export, "one")).unwrap());
     let outside = raw(Some("b"), Surface::Export, "outside");
-    house.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
+    env.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
     let expect = Progress {
         seen: 2,
         received: 3,
@@ -142,39 +144,39 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
         ..Progress::default()
     };
     assert_eq!(run.progress, expect);
-    assert_eq!(house.titles(), ["one"]);
+    assert_eq!(env.titles(), ["one"]);
 }
 
 #[test]
 fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let source = run.source();
-    assert_eq!(house.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
+    assert_eq!(env.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
     let facts =
         |total| PageMetadata { total: Some(total), pages: 1, quota_used: Some(2), ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    house.commit_page(&mut run, batch, &at(1), &facts(7)).unwrap();
-    house.commit(&mut run, vec![written("c", "three")]);
-    let resume = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
+    env.commit_page(&mut run, batch, &at(1), &facts(7)).unwrap();
+    env.commit(&mut run, vec![written("c", "three")]);
+    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!((&resume.cursor, resume.saved_at), (&cursor(1), Some(noon())));
-    assert_eq!(house.archive.resume(source, Stream::Conversations, "another scope").unwrap(), None);
-    assert_eq!(house.status().unfinished, [SCOPE]);
+    assert_eq!(env.archive.resume(source, Stream::Conversations, "another scope").unwrap(), None);
+    assert_eq!(env.status().unfinished, [SCOPE]);
 
-    let mut resumed = house.archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
+    let mut resumed = env.archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     // The third one was seen too, though after the checkpoint: it comes again and counts once.
     assert_eq!((resumed.progress.seen, resumed.progress.total_first), (3, Some(7)));
     assert_eq!((resumed.progress.received, resumed.progress.added), (0, 0));
-    house.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &facts(9)).unwrap();
-    let again = house.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
+    env.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &facts(9)).unwrap();
+    let again = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!(again.cursor, cursor(2));
-    house.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &facts(9)).unwrap();
-    assert_eq!(house.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
-    assert_eq!(house.status().unfinished, [""; 0]);
+    env.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &facts(9)).unwrap();
+    assert_eq!(env.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
+    assert_eq!(env.status().unfinished, [""; 0]);
 
     let end = RunEnd { verdict: Verdict::of(&resumed.progress), error: None, at: noon() };
-    house.archive.end_run(&resumed, &end).unwrap();
-    let last = house.status().last_pull.unwrap();
+    env.archive.end_run(&resumed, &end).unwrap();
+    let last = env.status().last_pull.unwrap();
     assert!(last.resumed);
     assert_eq!((last.seen, last.received, last.added, last.unchanged), (4, 2, 1, 1));
     assert_eq!((last.total_first, last.total_last), (Some(7), Some(9)));
@@ -184,61 +186,61 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
 
 #[test]
 fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
-    let mut house = House::new();
-    let (shop, help) = (house.source("shop"), house.source("help"));
+    let mut env = TestEnvironment::new();
+    let (shop, help) = (env.source("shop"), env.source("help"));
     for (source, scope, place) in [(shop, "all", 1), (shop, "since", 2), (help, "all", 3)] {
-        let mut run = house.archive.begin_run(source, &start("pull", scope, None)).unwrap();
-        house.try_commit(&mut run, Vec::new(), &at(place)).unwrap();
+        let mut run = env.archive.begin_run(source, &start("pull", scope, None)).unwrap();
+        env.try_commit(&mut run, Vec::new(), &at(place)).unwrap();
     }
-    let mut run = house.archive.begin_run(shop, &start("pull", "all", None)).unwrap();
-    house.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    assert_eq!(house.archive.unfinished(shop, Stream::Conversations).unwrap(), ["since"]);
-    assert_eq!(house.archive.unfinished(help, Stream::Conversations).unwrap(), ["all"]);
-    house.archive.forget_checkpoint(shop, Stream::Conversations, "since").unwrap();
-    assert_eq!(house.archive.unfinished(shop, Stream::Conversations).unwrap(), [""; 0]);
-    assert_eq!(house.archive.resume(help, Stream::Conversations, "all").unwrap().unwrap().cursor, cursor(3));
+    let mut run = env.archive.begin_run(shop, &start("pull", "all", None)).unwrap();
+    env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
+    assert_eq!(env.archive.unfinished(shop, Stream::Conversations).unwrap(), ["since"]);
+    assert_eq!(env.archive.unfinished(help, Stream::Conversations).unwrap(), ["all"]);
+    env.archive.forget_checkpoint(shop, Stream::Conversations, "since").unwrap();
+    assert_eq!(env.archive.unfinished(shop, Stream::Conversations).unwrap(), [""; 0]);
+    assert_eq!(env.archive.resume(help, Stream::Conversations, "all").unwrap().unwrap().cursor, cursor(3));
 }
 
 #[test]
 fn a_checkpoint_in_a_form_of_another_version_is_no_place_to_go_on_from() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.try_commit(&mut run, Vec::new(), &at(1)).unwrap();
-    house.beside().execute("UPDATE checkpoint SET cursor = '{\"page\":1}'", []).unwrap();
-    assert_eq!(house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap(), None);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.try_commit(&mut run, Vec::new(), &at(1)).unwrap();
+    env.beside().execute("UPDATE checkpoint SET cursor = '{\"page\":1}'", []).unwrap();
+    assert_eq!(env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap(), None);
 }
 
 #[test]
 fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
     for table in ["checkpoint", "raw", "message", "issue"] {
-        let mut house = House::new();
-        let mut run = house.run();
-        house.try_commit(&mut run, vec![written("a", "one\nx")], &at(1)).unwrap();
+        let mut env = TestEnvironment::new();
+        let mut run = env.run();
+        env.try_commit(&mut run, vec![written("a", "one\nx")], &at(1)).unwrap();
         let before =
-            (all(&house.archive), house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap());
+            (all(&env.archive), env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap());
         let progress = run.progress.clone();
         let trigger = format!(
             "CREATE TRIGGER refuses BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no more'); END"
         );
-        house.beside().execute_batch(&trigger).unwrap();
+        env.beside().execute_batch(&trigger).unwrap();
         let batch = || vec![written("b", "two\ny\nz"), written("a", "three"), written("c", "! nothing")];
-        let error = house.try_commit(&mut run, batch(), &at(2)).unwrap_err();
+        let error = env.try_commit(&mut run, batch(), &at(2)).unwrap_err();
         assert!(error.message().contains("no more"), "{table}: {error}");
         assert_eq!(
-            (all(&house.archive), house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap()),
+            (all(&env.archive), env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap()),
             before,
             "{table}"
         );
         assert_eq!(run.progress, progress, "{table}");
-        assert_eq!([house.status().conversations, house.status().messages], [1, 1], "{table}");
-        assert_eq!(house.status().last_pull.unwrap().received, 1, "{table}");
+        assert_eq!([env.status().conversations, env.status().messages], [1, 1], "{table}");
+        assert_eq!(env.status().last_pull.unwrap().received, 1, "{table}");
 
-        house.beside().execute_batch("DROP TRIGGER refuses").unwrap();
-        house.try_commit(&mut run, batch(), &at(2)).unwrap();
+        env.beside().execute_batch("DROP TRIGGER refuses").unwrap();
+        env.try_commit(&mut run, batch(), &at(2)).unwrap();
         assert_eq!(came_to(&run.progress), [3, 1, 0], "{table}");
         assert_eq!((run.progress.seen, run.progress.repeated), (3, 1), "{table}");
         assert_eq!(
-            house.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
+            env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
             cursor(2),
             "{table}"
         );
@@ -247,50 +249,49 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
 
 #[test]
 fn bytes_that_cannot_be_read_are_archived_with_their_id_and_the_reason() {
-    let mut house = House::new();
-    let mut run = house.run();
-    house.commit(&mut run, vec![written("a", "! \u{0}{"), written("b", "two")]);
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
+    env.commit(&mut run, vec![written("a", "! \u{0}{"), written("b", "two")]);
     assert_eq!((run.progress.unreadable, run.progress.issues), (1, 1));
-    let found = all(&house.archive);
+    let found = all(&env.archive);
     assert_eq!(found[0].conversation.id.as_str(), "a");
     assert_eq!(found[0].conversation.extra["unreadable"], "the record is no object");
-    assert_eq!(house.bytes_of_rows(run.source())[0], b"! \0{");
-    assert_eq!(house.count("SELECT count(*) FROM conversation WHERE readable = 0"), 1);
+    assert_eq!(env.bytes_of_rows(run.source())[0], b"! \0{");
+    assert_eq!(env.count("SELECT count(*) FROM conversation WHERE readable = 0"), 1);
     assert_eq!(
-        house.count("SELECT count FROM issue WHERE kind = 'unreadable' AND sample_conversation = 'a'"),
+        env.count("SELECT count FROM issue WHERE kind = 'unreadable' AND sample_conversation = 'a'"),
         1
     );
 }
 
 #[test]
 fn a_record_without_an_id_is_named_after_its_hash() {
-    let mut house = House::new();
-    let mut run = house.run();
+    let mut env = TestEnvironment::new();
+    let mut run = env.run();
     let unidentified =
         |text: &str| WriteOp::Write(Box::new(raw(None, Surface::Export, text).encode(&Lines).unwrap()));
-    house.commit(&mut run, vec![unidentified("one"), unidentified("two"), unidentified("one")]);
+    env.commit(&mut run, vec![unidentified("one"), unidentified("two"), unidentified("one")]);
     // The first eight bytes of the SHA-256 of "one" and of "two".
     let expect = ["unidentified-3fc4ccfe745870e2", "unidentified-7692c3ad3540bb80"];
-    let mut found: Vec<_> =
-        all(&house.archive).iter().map(|found| found.conversation.id.to_string()).collect();
+    let mut found: Vec<_> = all(&env.archive).iter().map(|found| found.conversation.id.to_string()).collect();
     found.sort();
     assert_eq!(found, expect);
     assert_eq!(came_to(&run.progress), [2, 0, 1]);
     // The third one is held already: what is odd about it has been said.
-    assert_eq!(house.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
+    assert_eq!(env.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
 }
 
 #[test]
 fn a_name_belongs_to_one_agent() {
-    let mut house = House::new();
-    let key = house.source("shop");
-    assert_eq!(house.source("shop"), key);
+    let mut env = TestEnvironment::new();
+    let key = env.source("shop");
+    assert_eq!(env.source("shop"), key);
     let mut other = origin("shop");
     other.agent_id = "another".to_owned();
-    let error = house.archive.source(&other).unwrap_err();
+    let error = env.archive.source(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.message().contains("agent of shop of vendor-v1"), "{error}");
-    assert_eq!(house.count("SELECT count(*) FROM source"), 1);
+    assert_eq!(env.count("SELECT count(*) FROM source"), 1);
 }
 
 #[test]
@@ -337,15 +338,15 @@ proptest! {
     fn the_counts_are_those_of_the_rows_whatever_was_committed(
         runs in vec(vec(vec((0..5_u8, 0..4_u8, any::<bool>(), 0..4_u8), 0..6), 0..4), 1..4),
     ) {
-        let mut house = House::new();
+        let mut env = TestEnvironment::new();
         for batches in runs {
-            let mut run = house.run();
+            let mut run = env.run();
             for batch in batches {
-                house.commit(&mut run, batch.into_iter().map(committed).collect());
-                let status = house.status();
-                prop_assert_eq!(status.conversations, house.count("SELECT count(*) FROM conversation"));
-                prop_assert_eq!(status.messages, house.count("SELECT count(*) FROM message"));
-                prop_assert_eq!(status.messages, house.count("SELECT coalesce(sum(message_count), 0) FROM conversation"));
+                env.commit(&mut run, batch.into_iter().map(committed).collect());
+                let status = env.status();
+                prop_assert_eq!(status.conversations, env.count("SELECT count(*) FROM conversation"));
+                prop_assert_eq!(status.messages, env.count("SELECT count(*) FROM message"));
+                prop_assert_eq!(status.messages, env.count("SELECT coalesce(sum(message_count), 0) FROM conversation"));
                 let progress = &run.progress;
                 prop_assert_eq!(progress.received, progress.seen + progress.repeated);
                 prop_assert_eq!(progress.received, progress.outside + came_to(progress).iter().sum::<u64>());
@@ -354,9 +355,9 @@ proptest! {
                 prop_assert_eq!([last.added, last.changed, last.unchanged], came_to(progress));
             }
             let written = came_to(&run.progress)[..2].iter().sum::<u64>();
-            let sql = format!("SELECT count(*) FROM raw WHERE run_key = {}", house.count("SELECT max(run_key) FROM run"));
+            let sql = format!("SELECT count(*) FROM raw WHERE run_key = {}", env.count("SELECT max(run_key) FROM run"));
             // The first sight through another surface is kept and is no change.
-            let kept = house.count(&sql);
+            let kept = env.count(&sql);
             prop_assert!((written..=written + run.progress.unchanged).contains(&kept));
         }
     }

@@ -3,7 +3,7 @@
 use chatark_archive::{SyncMode, Verdict};
 use chatark_core::{ChangeDetection, Descriptor, Stream, Timestamp};
 
-use crate::support::{BEGINNING, DAY, House, PLAIN, Step, Vendor, conversation, stream};
+use crate::support::{BEGINNING, DAY, PLAIN, Step, TestEnvironment, Vendor, conversation, stream};
 use Stream::Conversations;
 
 static LISTS_CHANGES: Descriptor =
@@ -16,14 +16,14 @@ fn vendor(titles: impl IntoIterator<Item = (usize, &'static str)>) -> Vendor {
 
 #[tokio::test]
 async fn what_changed_since_shortly_before_the_last_pull_is_asked_for_and_nothing_is_taken_for_gone() {
-    let house = House::new();
-    let (first, vendor_of_all) = house.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
+    let env = TestEnvironment::new();
+    let (first, vendor_of_all) = env.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
     assert_eq!((first.mode, first.verdict, first.progress.added), (SyncMode::Full, Verdict::Unprovable, 20));
     let since = |vendor: &Vendor| vendor.requests(Conversations)[0].updated_since;
     assert_eq!(since(&vendor_of_all), None);
 
-    house.wait(1);
-    let (second, vendor_of_changes) = house.pull_from(vendor([(3, "New"), (20, "Added")])).await;
+    env.wait(1);
+    let (second, vendor_of_changes) = env.pull_from(vendor([(3, "New"), (20, "Added")])).await;
     assert_eq!(since(&vendor_of_changes), Timestamp::from_epoch(BEGINNING - 600).ok());
     assert_eq!(
         (second.mode, second.verdict, second.is_good()),
@@ -31,29 +31,29 @@ async fn what_changed_since_shortly_before_the_last_pull_is_asked_for_and_nothin
     );
     let progress = &second.progress;
     assert_eq!((progress.added, progress.changed, progress.missing), (1, 1, 0));
-    assert_eq!(house.stream_status(Conversations).missing, 0);
+    assert_eq!(env.stream_status(Conversations).missing, 0);
 
     // A pull without any change is one to go on from, too.
-    house.wait(1);
-    let (third, vendor_of_nothing) = house.pull_from(vendor([])).await;
+    env.wait(1);
+    let (third, vendor_of_nothing) = env.pull_from(vendor([])).await;
     assert_eq!(since(&vendor_of_nothing), Timestamp::from_epoch(BEGINNING + DAY - 600).ok());
     assert_eq!((third.mode, third.progress.missing), (SyncMode::Changes, 0));
-    assert_eq!((house.talk().len(), house.notes().len()), (21, 0));
+    assert_eq!((env.talk().len(), env.notes().len()), (21, 0));
 }
 
 #[tokio::test]
 async fn everything_is_read_again_when_it_is_due_and_what_is_gone_is_marked_then() {
-    let house = House::new();
-    house.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
-    house.wait(3);
-    house.pull_from(vendor([])).await;
-    house.wait(4);
-    let (due, asked) = house.pull_from(vendor((1..20).map(|id| (id, "Old")))).await;
+    let env = TestEnvironment::new();
+    env.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
+    env.wait(3);
+    env.pull_from(vendor([])).await;
+    env.wait(4);
+    let (due, asked) = env.pull_from(vendor((1..20).map(|id| (id, "Old")))).await;
     assert_eq!((due.mode, asked.requests(Conversations)[0].updated_since), (SyncMode::Full, None));
-    assert_eq!((due.progress.missing, house.stream_status(Conversations).missing), (1, 1));
+    assert_eq!((due.progress.missing, env.stream_status(Conversations).missing), (1, 1));
     // A list of changes marks nothing, and what it shows again is there again.
-    house.wait(1);
-    let (changes, _) = house.pull_from(vendor([(0, "Old")])).await;
+    env.wait(1);
+    let (changes, _) = env.pull_from(vendor([(0, "Old")])).await;
     assert_eq!((changes.mode, changes.progress.returned), (SyncMode::Changes, 1));
-    assert_eq!(house.stream_status(Conversations).missing, 0);
+    assert_eq!(env.stream_status(Conversations).missing, 0);
 }

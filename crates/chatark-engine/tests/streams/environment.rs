@@ -7,7 +7,7 @@ use chatark_core::{ChangeDetection, Descriptor, Stream, StreamDescriptor};
 use chatark_engine::Workers;
 use rusqlite::Connection;
 
-use crate::support::{House, PLAIN, Step, Vendor, conversation, message, people, stream};
+use crate::support::{PLAIN, Step, TestEnvironment, Vendor, conversation, message, people, stream};
 use Stream::{Contacts, Conversations, Leads, Messages};
 
 static OF_ALL_KINDS: Descriptor = Descriptor {
@@ -42,14 +42,14 @@ fn vendor(state: usize) -> Vendor {
     Vendor::new(&OF_ALL_KINDS, steps)
 }
 
-async fn pulled(workers: Workers) -> House {
-    let house = House::working(workers);
+async fn pulled(workers: Workers) -> TestEnvironment {
+    let env = TestEnvironment::working(workers);
     for state in [0, 1] {
-        let (outcome, _) = house.pull_from(vendor(state)).await;
+        let (outcome, _) = env.pull_from(vendor(state)).await;
         assert!(outcome.is_good(), "{outcome:?}");
-        house.wait(7);
+        env.wait(7);
     }
-    house
+    env
 }
 
 /// Returns every row of every table, without the random name of the archive.
@@ -74,7 +74,7 @@ fn rows(path: &Path, left_out: &[&str]) -> BTreeMap<String, Vec<String>> {
 }
 
 #[track_caller]
-fn check_same(one: &House, other: &House, left_out: &[&str]) {
+fn check_same(one: &TestEnvironment, other: &TestEnvironment, left_out: &[&str]) {
     let (one, other) = (rows(&one.path, left_out), rows(&other.path, left_out));
     assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
     for (table, rows) in &one {

@@ -3,7 +3,7 @@
 use chatark_archive::{SyncMode, Verdict};
 use chatark_core::{ChangeDetection, Descriptor, Record, Stream, StreamDescriptor};
 
-use crate::support::{House, PLAIN, Step, Vendor, conversation, message, source, stream};
+use crate::support::{PLAIN, Step, TestEnvironment, Vendor, conversation, message, source, stream};
 use Stream::{Conversations, Messages};
 
 /// The messages of each conversation come by a call of their own, and in a batch with it.
@@ -30,7 +30,7 @@ fn gives(stream: Stream, records: impl Into<Vec<Record>>, total: u64) -> Step {
 
 #[tokio::test]
 async fn messages_that_come_with_their_conversation_make_it_complete() {
-    let house = House::new();
+    let env = TestEnvironment::new();
     let steps = || {
         [
             gives(
@@ -46,25 +46,25 @@ async fn messages_that_come_with_their_conversation_make_it_complete() {
             ),
         ]
     };
-    let (outcome, vendor) = house.pull_from(Vendor::new(&BY_CONVERSATION, steps())).await;
+    let (outcome, vendor) = env.pull_from(Vendor::new(&BY_CONVERSATION, steps())).await;
     assert_eq!((outcome.verdict, outcome.others.len()), (Verdict::Complete, 0));
     let progress = &outcome.progress;
     assert_eq!((progress.seen, progress.received, progress.added), (3, 3, 3), "conversations are counted");
-    assert_eq!(house.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
+    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
     assert!(vendor.requests(Messages).is_empty(), "no list of them is asked for");
-    let status = house.archive().status().unwrap().remove(0);
+    let status = env.archive().status().unwrap().remove(0);
     assert_eq!((status.conversations, status.messages), (3, 3));
     let (source, _) = source(Vendor::new(&BY_CONVERSATION, steps()));
-    house.check_sound(&source, 6);
+    env.check_sound(&source, 6);
 
-    let again = house.pull_from(Vendor::new(&BY_CONVERSATION, steps())).await.0.progress;
+    let again = env.pull_from(Vendor::new(&BY_CONVERSATION, steps())).await.0.progress;
     assert_eq!((again.added, again.changed, again.unchanged), (0, 0, 3));
-    house.check_sound(&source, 6);
+    env.check_sound(&source, 6);
 }
 
 #[tokio::test]
 async fn a_message_that_is_new_edited_or_gone_changes_its_conversation() {
-    let house = House::new();
+    let env = TestEnvironment::new();
     let of = |messages: &[Record]| {
         let records = [&[conversation("a", "One")], messages].concat();
         Vendor::new(
@@ -84,20 +84,20 @@ async fn a_message_that_is_new_edited_or_gone_changes_its_conversation() {
         (Vec::new(), "a One:", 6),
         (vec![one, two], "a One: 1=Hello 2=Yes?", 7),
     ] {
-        house.wait(1);
-        let (outcome, _) = house.pull_from(of(&messages)).await;
+        env.wait(1);
+        let (outcome, _) = env.pull_from(of(&messages)).await;
         assert_eq!((outcome.verdict, outcome.progress.seen), (Verdict::Complete, 2));
         if versions > 4 {
             assert_eq!((outcome.progress.changed, outcome.progress.unchanged), (1, 1), "{told}");
         }
-        assert_eq!(house.talk(), [told, "b Two:"]);
-        house.check_sound(&source(of(&messages)).0, versions);
+        assert_eq!(env.talk(), [told, "b Two:"]);
+        env.check_sound(&source(of(&messages)).0, versions);
     }
 }
 
 #[tokio::test]
 async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_them() {
-    let house = House::new();
+    let env = TestEnvironment::new();
     let first = || {
         [
             gives(Conversations, [conversation("a", "One")], 2),
@@ -106,7 +106,7 @@ async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_
             gives(Messages, [message("a", "2", "Yes?"), message("late", "1", "Early")], 4),
         ]
     };
-    let (outcome, vendor) = house.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
+    let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Complete, true));
     assert_eq!((outcome.progress.seen, outcome.progress.added), (2, 2), "conversations alone");
     let messages = &outcome.others[0];
@@ -118,16 +118,16 @@ async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_
     assert_eq!((progress.seen, progress.added, progress.repeated), (4, 4, 0), "an id alone is no message");
     assert!(outcome.contacts().is_none());
     assert_eq!(vendor.requests(Messages).len(), 1);
-    assert_eq!(house.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi"]);
-    let status = house.archive().status().unwrap().remove(0);
+    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi"]);
+    let status = env.archive().status().unwrap().remove(0);
     assert_eq!((status.conversations, status.messages), (2, 3), "a message waits for its conversation");
     let (source, _) = source(Vendor::new(&IN_ONE_LIST, first()));
-    house.check_sound(&source, 6);
+    env.check_sound(&source, 6);
 
-    let (again, _) = house.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
+    let (again, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
     assert_eq!((again.progress.changed, again.progress.unchanged), (0, 2));
     assert_eq!((again.others[0].progress.changed, again.others[0].progress.unchanged), (0, 4));
-    house.check_sound(&source, 6);
+    env.check_sound(&source, 6);
 
     let second = [
         gives(Conversations, [conversation("b", "New"), conversation("late", "Three")], 3),
@@ -139,23 +139,23 @@ async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_
             5,
         ),
     ];
-    let (outcome, _) = house.pull_from(Vendor::new(&IN_ONE_LIST, second)).await;
+    let (outcome, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, second)).await;
     assert_eq!((outcome.progress.added, outcome.progress.changed, outcome.progress.unchanged), (1, 1, 1));
     let progress = &outcome.others[0].progress;
     assert_eq!((progress.added, progress.changed, progress.unchanged), (1, 1, 3));
-    assert_eq!(house.talk(), ["a One: 1=Hello! 2=Yes?", "b New: 1=Hi 2=So?", "late Three: 1=Early"]);
-    house.check_sound(&source, 10);
+    assert_eq!(env.talk(), ["a One: 1=Hello! 2=Yes?", "b New: 1=Hi 2=So?", "late Three: 1=Early"]);
+    env.check_sound(&source, 10);
 }
 
 #[tokio::test]
 async fn a_list_of_messages_that_is_short_is_told_and_goes_on_where_it_stopped() {
-    let house = House::new();
+    let env = TestEnvironment::new();
     let conversations = || gives(Conversations, [conversation("a", "One")], 1);
     let short = [conversations(), gives(Messages, [message("a", "1", "Hello")], 2)];
-    let (outcome, _) = house.pull_from(Vendor::new(&IN_ONE_LIST, short)).await;
+    let (outcome, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, short)).await;
     assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Short, Verdict::Short));
-    assert_eq!(house.stream_status(Conversations).last_pull.unwrap().verdict.as_deref(), Some("complete"));
-    let status = house.stream_status(Messages);
+    assert_eq!(env.stream_status(Conversations).last_pull.unwrap().verdict.as_deref(), Some("complete"));
+    let status = env.stream_status(Messages);
     assert_eq!((status.records, status.last_pull.unwrap().verdict.as_deref()), (1, Some("short")));
 
     let cut = Step::Fails(Messages, chatark_core::ErrorKind::Network, "cut");
@@ -163,28 +163,28 @@ async fn a_list_of_messages_that_is_short_is_told_and_goes_on_where_it_stopped()
         [message("a", "1", "Hello"), message("a", "2", "Yes?")].map(|message| gives(Messages, [message], 2));
     let [one, two] = halves.clone();
     let (outcome, _) =
-        house.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, cut.clone(), cut])).await;
+        env.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, cut.clone(), cut])).await;
     assert_eq!((outcome.verdict, outcome.resumable), (Verdict::Partial, true));
-    assert_eq!(house.archive().status().unwrap()[0].unfinished, ["messages *..* * all"]);
+    assert_eq!(env.archive().status().unwrap()[0].unfinished, ["messages *..* * all"]);
     let [one, _] = halves;
-    let (outcome, vendor) = house.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, two])).await;
+    let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, two])).await;
     assert_eq!((outcome.verdict, outcome.others[0].progress.seen), (Verdict::Complete, 2));
     assert!(vendor.requests(Messages)[0].cursor.is_some());
     assert_eq!(outcome.others[0].progress.received, 1, "the first message is not asked for again");
-    assert_eq!(house.talk(), ["a One: 1=Hello 2=Yes?"]);
+    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?"]);
 }
 
 #[tokio::test]
 async fn a_damaged_message_is_named_with_its_conversation() {
-    let house = House::new();
+    let env = TestEnvironment::new();
     let steps = [gives(Conversations, [conversation("a", "One"), message("a", "1", "Hello")], 1)];
     let (source, _) = source(Vendor::new(&BY_CONVERSATION, steps));
-    house.pull(&source, crate::support::go_on()).await;
-    let beside = rusqlite::Connection::open(&house.path).unwrap();
+    env.pull(&source, crate::support::go_on()).await;
+    let beside = rusqlite::Connection::open(&env.path).unwrap();
     let damage = "UPDATE raw SET sha256 = zeroblob(32)
                   WHERE record_key = (SELECT record_key FROM record WHERE stream = 'messages')";
     assert_eq!(beside.execute(damage, []).unwrap(), 1);
-    let found = house.verify(&source);
+    let found = env.verify(&source);
     assert_eq!((found.damaged, found.outdated, found.conversations), (1, 0, 1));
     assert_eq!(found.findings[0].conversation.as_deref(), Some("a"));
     assert_eq!(found.findings[0].what, "the archived bytes of a message are not those that the vendor sent");

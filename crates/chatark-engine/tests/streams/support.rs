@@ -247,7 +247,7 @@ impl Observer for Notes {
 }
 
 /// An archive, and what its runs told.
-pub(crate) struct House {
+pub(crate) struct TestEnvironment {
     pub(crate) path: PathBuf,
     notes: Arc<Notes>,
     now: Arc<AtomicI64>,
@@ -255,7 +255,7 @@ pub(crate) struct House {
     _folder: TempDir,
 }
 
-impl House {
+impl TestEnvironment {
     pub(crate) fn new() -> Self {
         Self::working(Workers::Threads)
     }
