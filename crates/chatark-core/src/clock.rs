@@ -6,17 +6,17 @@ use std::time::SystemTime;
 
 use crate::time::Timestamp;
 
-/// Says what time it is.
+/// A source of the current time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// Creates a clock that asks a function.
+    /// Creates a clock that reads the time from a function.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// Returns this machine's clock; the first instant of 2000 where it is far off.
+    /// Returns this machine's clock. A time outside the years 2000 to 2100 becomes the first instant of 2000.
     pub fn system() -> Self {
         Self::new(|| {
             let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -25,7 +25,7 @@ impl Clock {
         })
     }
 
-    /// Returns the present instant.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

@@ -1,14 +1,14 @@
-//! Where a provider stands in its sequence of batches.
+//! The saved position of a provider in its sequence of batches.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// A place in a provider's sequence of batches, sealed with the provider, its version and the scope.
+/// A position in a provider's sequence of batches, sealed with the provider, its version and the scope.
 ///
-/// Only the provider that made a cursor can open it, and only for the same scope: a cursor of another window
-/// or of an older layout is refused, and the caller starts anew.
+/// Only the provider that created a cursor can open it, and only for the same scope. A cursor of another window or an
+/// older version is rejected, and the caller starts from the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -26,7 +26,7 @@ impl Cursor {
         Ok(Self { provider: provider.to_owned(), version, scope, state })
     }
 
-    /// Opens the state again, or returns `None` for a cursor of another provider, version or scope.
+    /// Returns the state, or `None` for a cursor of another provider, version or scope.
     pub fn open<T: DeserializeOwned>(&self, provider: &str, version: u32, scope: &str) -> Option<T> {
         let ours = self.provider == provider && self.version == version && self.scope == scope;
         ours.then(|| serde_json::from_str(&self.state).ok())?
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opens_only_for_its_maker_and_scope() {
+    fn opens_only_for_its_provider_version_and_scope() {
         let cursor = Cursor::seal("a-1", 1, "all".to_owned(), &("next", 7)).unwrap();
         let stored = serde_json::to_string(&cursor).unwrap();
         let cursor: Cursor = serde_json::from_str(&stored).unwrap();

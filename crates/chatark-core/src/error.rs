@@ -36,7 +36,7 @@ pub enum ErrorKind {
     TooLarge,
     /// The run has used up its budget.
     Budget,
-    /// Less arrived than the vendor reported, or other data than before.
+    /// Less data arrived than the vendor reported, or it differs from earlier data.
     Incomplete,
     /// A file or folder could not be read or written.
     Storage,
@@ -101,14 +101,14 @@ impl Error {
         self
     }
 
-    /// Marks the outcome as ambiguous: the request may have had its effect in spite of this error.
+    /// Marks the outcome as ambiguous: the request may have taken effect despite this error.
     #[must_use]
     pub fn ambiguous(mut self) -> Self {
         self.0.is_ambiguous = true;
         self
     }
 
-    /// Returns whether the request may have had its effect in spite of this error, as after a lost response.
+    /// Returns whether the request may have taken effect despite this error, as after a lost response.
     pub fn is_ambiguous(&self) -> bool {
         self.0.is_ambiguous
     }

@@ -32,7 +32,7 @@ pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
     let unreadable = |why: String| Error::new(ErrorKind::Malformed, "read a conversation", why);
     match parsed {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(unreadable("it is no JSON object".to_owned())),
+        Ok(_) => Err(unreadable("it is not a JSON object".to_owned())),
         Err(error) => {
             let place = format!("line {} column {}", error.line(), error.column());
             Err(unreadable(format!("it is not JSON, at {place}")))

@@ -1,5 +1,4 @@
-//! Personal identifiers: what tells one person from another, in the one form in which the same identifier is the
-//! same text.
+//! Personal identifiers in a canonical form, in which equal identifiers are equal texts.
 
 /// A kind of personal identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,15 +14,15 @@ pub enum IdentifierKind {
 }
 
 /// With fewer digits, a number is not a telephone number.
-const LEAST_PHONE_DIGITS: usize = 6;
+const MIN_PHONE_DIGITS: usize = 6;
 
 impl IdentifierKind {
-    /// Returns an identifier in its one form, or `None` where the text is not one of this kind.
+    /// Returns the canonical form of an identifier, or `None` if the text is not one of this kind.
     ///
-    /// - `Email`: without spaces around it, in lower case. Any text is taken: vendors put it where an address belongs.
-    /// - `Phone`: digits alone, without a leading `00`, at least six.
-    /// - `Card`: digits alone, 12 to 19, with a valid check digit (Luhn).
-    /// - `Iban`: letters and digits alone, in upper case, with valid check digits (ISO 13616).
+    /// - `Email`: trimmed, in lower case. Any text is accepted, because it comes from a field for addresses.
+    /// - `Phone`: only digits, at least six, without a leading `00`.
+    /// - `Card`: only digits, 12 to 19, with a valid check digit (Luhn).
+    /// - `Iban`: only letters and digits, in upper case, with valid check digits (ISO 13616).
     pub fn normalize(self, text: &str) -> Option<String> {
         match self {
             Self::Email => Some(text.trim().to_lowercase()).filter(|address| !address.is_empty()),
@@ -37,7 +36,7 @@ impl IdentifierKind {
 fn phone(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_start_matches("00");
-    (digits.len() >= LEAST_PHONE_DIGITS).then(|| digits.to_owned())
+    (digits.len() >= MIN_PHONE_DIGITS).then(|| digits.to_owned())
 }
 
 fn card(text: &str) -> Option<String> {
@@ -74,7 +73,7 @@ fn remainder(characters: impl Iterator<Item = u8>) -> u32 {
     })
 }
 
-/// Returns the ASCII letters and digits of a text; `None` where it holds more than these, spaces and hyphens.
+/// Returns the ASCII letters and digits of a text; `None` if it contains more than these, spaces and hyphens.
 fn without_separators(text: &str) -> Option<String> {
     let is_separator = |letter: char| matches!(letter, ' ' | '-' | '\u{a0}');
     let plain: String = text.trim().chars().filter(|letter| !is_separator(*letter)).collect();
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_telephone_number_is_its_digits() {
+    fn a_phone_number_is_its_digits() {
         for text in ["+49 151 234-567", "0049151234567", "49151234567"] {
             check(IdentifierKind::Phone, text, Some("49151234567"));
         }
@@ -137,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_one_form_of_an_identifier_is_its_own(text in ".{0,40}") {
+        fn normalizing_twice_changes_nothing(text in ".{0,40}") {
             for kind in KINDS {
                 if let Some(normal) = kind.normalize(&text) {
                     prop_assert_eq!(kind.normalize(&normal), Some(normal));
@@ -146,13 +145,13 @@ mod tests {
         }
 
         #[test]
-        fn exactly_one_check_digit_makes_a_card(digits in "[0-9]{11,18}") {
+        fn exactly_one_check_digit_is_valid(digits in "[0-9]{11,18}") {
             let cards = (0..10).filter(|check| IdentifierKind::Card.normalize(&format!("{digits}{check}")).is_some());
             prop_assert_eq!(cards.count(), 1);
         }
 
         #[test]
-        fn one_wrong_digit_spoils_an_account(at in 0_usize..18, by in 1_u8..10) {
+        fn one_wrong_digit_makes_an_account_number_invalid(at in 0_usize..18, by in 1_u8..10) {
             let mut digits = b"370400440532013000".to_vec();
             digits[at] = (digits[at] - b'0' + by) % 10 + b'0';
             let account = String::from_utf8(digits).unwrap();
@@ -160,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn separators_change_no_telephone_number(digits in "[1-9][0-9]{5,14}", at in 0_usize..6) {
+        fn separators_do_not_change_a_phone_number(digits in "[1-9][0-9]{5,14}", at in 0_usize..6) {
             let (start, end) = digits.split_at(at);
             let written = format!("+{start} ({end})");
             prop_assert_eq!(IdentifierKind::Phone.normalize(&written), Some(digits.clone()));

@@ -1,7 +1,7 @@
 //! The shared model of Chatark and the seams between its crates.
 //!
 //! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; writers,
-//! reports and migrations read the model alone. To add a vendor, implement [`Provider`] and [`Mapper`].
+//! reports and migrations read only the model. To add a vendor, implement [`Provider`] and [`Mapper`].
 //!
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 

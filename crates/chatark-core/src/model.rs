@@ -16,10 +16,10 @@ use crate::vocabulary::{AuthorKind, Channel, Feedback, Role, Status};
 /// The name and version of the document that an [`ArchivedConversation`] serializes to.
 pub const SCHEMA: &str = "chatark.conversation/1";
 
-/// The version of the rules by which mappers make documents of records.
+/// The version of the rules by which mappers turn records into documents.
 ///
-/// Raise it when a mapper makes another document of the same bytes. The archive notes the version with each row, so
-/// that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` renews it.
+/// Increase it when a mapper produces another document from the same bytes. The archive stores the version with each
+/// row, so that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` updates it.
 pub const MAPPING_VERSION: u32 = 2;
 
 /// Where a conversation comes from: the configured source, the vendor's API and the agent.
@@ -152,7 +152,7 @@ pub struct Message {
 /// What the vendor says about the author of a message, beyond the message's role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Author {
-    /// The kind of author, where it is not the one that the role stands for.
+    /// The kind of author, if it does not follow from the role.
     pub kind: Option<AuthorKind>,
     /// The vendor's id of the author.
     pub id: Option<String>,
@@ -334,7 +334,7 @@ impl Message {
         Self { parts, ..Self::empty(Role::Other) }
     }
 
-    /// Returns the kind of author: the vendor's statement, or else what the role stands for.
+    /// Returns the kind of author: the vendor's statement, or else the kind that follows from the role.
     pub fn author_kind(&self) -> Option<AuthorKind> {
         self.author.kind.or_else(|| self.role.author_kind())
     }

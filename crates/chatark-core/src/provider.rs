@@ -1,4 +1,4 @@
-//! The seam between a vendor API and the rest of the house.
+//! The seam between a vendor API and the rest of Chatark.
 //!
 //! A provider *reads* raw records in batches; a mapper turns their bytes into *documents*. Reading is asynchronous and
 //! touches the network through `chatark-http` alone. Mapping is pure and needs no connection, so it can run on every
@@ -33,19 +33,20 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Proves key, plan, region and agent id with one cheap request, never on a metered endpoint.
     async fn check(&self) -> Result<AgentInfo>;
 
-    /// Says what a pull of conversations would take, with a few cheap requests that cost nothing of a metered quota.
+    /// Estimates the cost of a pull of conversations, with a few cheap requests that do not count against a metered
+    /// quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate>;
 
     /// Streams raw records in batches.
     fn read(&self, request: ReadRequest) -> BatchStream<'_>;
 }
 
-/// Turns a vendor's bytes into the model. Made without a key and without a connection.
+/// Turns a vendor's bytes into the model. Needs neither a key nor a connection.
 pub trait Mapper: fmt::Debug + Send + Sync {
-    /// Maps a document's own record and its parts, in their order, and says what was not understood.
+    /// Maps a document's own record and its parts, in their order, and returns the document with its issues.
     ///
-    /// Pure: the same records give the same document. Fails only where the bytes are no JSON object. `records` holds
-    /// at least the document's own record, which comes first.
+    /// Pure: the same records give the same document. Fails only if the bytes are not a JSON object. `records` holds at
+    /// least the document's own record, which comes first.
     fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)>;
 }
 
@@ -58,24 +59,24 @@ pub struct Descriptor {
     pub title: &'static str,
     /// The settings of its section in the config.
     pub settings: &'static [Setting],
-    /// What it lists, the stream that is read by default first.
+    /// The streams that it lists, the default stream first.
     pub streams: &'static [StreamDescriptor],
-    /// Whether one customer's conversations can be asked for by user id.
+    /// Whether the conversations of one customer can be selected by user id.
     pub selects_user: bool,
-    /// Whether single conversations can be asked for by id.
+    /// Whether single conversations can be selected by id.
     pub selects_conversations: bool,
-    /// After how many days a pull reads everything again by default, whatever seems unchanged.
+    /// After how many days a pull reads everything again by default, including what seems unchanged.
     pub full_sweep_days: u32,
 }
 
-/// What a vendor says of an agent.
+/// What a vendor says about an agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentInfo {
     /// The agent's name.
     pub name: Option<String>,
     /// Whether the vendor confirmed that the agent exists.
     pub confirmed: bool,
-    /// The seconds by which the vendor's clock is ahead of this machine's, where the answer was dated.
+    /// The seconds by which the vendor's clock is ahead of this machine's, if the response has a date.
     pub clock_ahead_seconds: Option<i64>,
 }
 
@@ -86,21 +87,21 @@ pub struct ReadRequest {
     pub stream: Stream,
     /// Records that began in this window.
     pub window: Window,
-    /// Records that changed at or after this instant, where the vendor can be asked so; `None` for all.
+    /// Records that changed at or after this instant, if the vendor supports this filter; `None` for all.
     pub updated_since: Option<Timestamp>,
-    /// Conversations of this channel alone. A provider may ignore it; the caller filters again.
+    /// Only conversations of this channel. A provider may ignore it; the caller filters again.
     pub channel: Option<Channel>,
     /// Which conversations of the agent.
     pub selection: Selection,
-    /// The place to go on from.
+    /// The cursor to resume from.
     pub cursor: Option<Cursor>,
-    /// What the archive holds, where unchanged records may be passed over; `None` reads everything.
+    /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
     pub known: Option<Arc<dyn Known>>,
 }
 
-/// What the archive holds already.
+/// What the archive already holds.
 pub trait Known: fmt::Debug + Send + Sync {
-    /// Returns what is held of each of these records, in their order; `None` where nothing is.
+    /// Returns what is held of each of these records, in their order; `None` for a record that is not held.
     fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
 }
 
@@ -111,20 +112,20 @@ pub struct HeldSummary {
     pub updated_at: Option<Timestamp>,
     /// Its title.
     pub title: Option<String>,
-    /// Its status in the vendor's word.
+    /// The vendor's word for its status.
     pub status_raw: Option<String>,
 }
 
-/// What a pull would take, as far as that can be told beforehand.
+/// The estimated cost of a pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// How many conversations match, by the vendor's own count or by looking for the last one.
     pub conversations: Option<u64>,
     /// How many requests it takes to read all of them.
     pub requests: Option<u64>,
-    /// How many requests it takes to find out what has changed, where that is fewer.
+    /// How many requests it takes to find out what has changed, if that is fewer.
     pub requests_unchanged: Option<u64>,
-    /// How fast the vendor allows requests.
+    /// The vendor's rate limit.
     pub pace: Option<Pace>,
     /// How many units of a metered quota are left.
     pub quota_left: Option<u64>,
@@ -134,12 +135,12 @@ pub struct Estimate {
     pub notes: Vec<String>,
 }
 
-/// How fast a vendor allows requests.
+/// The rate limit of a vendor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// So many requests …
+    /// This many requests …
     pub requests: u64,
-    /// … in so many seconds.
+    /// … in this many seconds.
     pub seconds: u64,
 }
 
@@ -151,11 +152,11 @@ pub enum Selection {
     All,
     /// Those of one customer, by the vendor's user id.
     User(String),
-    /// These alone.
+    /// Only these.
     Conversations(Vec<ConversationId>),
 }
 
-/// A span of time: from `since`, inclusive, to `until`, exclusive; open where a bound is missing.
+/// A span of time: from `since`, inclusive, to `until`, exclusive; open if a bound is missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     /// The first instant inside.
@@ -165,7 +166,7 @@ pub struct Window {
 }
 
 impl Descriptor {
-    /// Returns what it offers of a stream, where it lists it.
+    /// Returns the descriptor of a stream, or `None` if the vendor does not list it.
     pub fn stream(&self, stream: Stream) -> Option<StreamDescriptor> {
         self.streams.iter().copied().find(|descriptor| descriptor.stream == stream)
     }
@@ -175,21 +176,21 @@ impl Descriptor {
         self.streams[0]
     }
 
-    /// Returns the streams of people whom the vendor lists apart from conversations.
+    /// Returns the vendor's separate lists of contacts and leads.
     pub fn contact_streams(&self) -> impl Iterator<Item = StreamDescriptor> {
         let is_of_people =
             |descriptor: &StreamDescriptor| descriptor.stream.document() == Some(DocumentKind::Contact);
         self.streams.iter().copied().filter(is_of_people)
     }
 
-    /// Returns whether the vendor lists the parts of a stream's documents by themselves.
+    /// Returns whether the vendor lists the parts of a stream's documents separately.
     pub fn lists_parts_of(&self, stream: Stream) -> bool {
         self.streams.iter().any(|descriptor| descriptor.parent == Some(stream))
     }
 }
 
 impl ReadRequest {
-    /// Returns the text that tells one kind of pull from another, to seal cursors with.
+    /// Returns the scope of the request as text, with which cursors are sealed.
     pub fn scope(&self) -> String {
         let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());
         let channel = self.channel.map_or("*", Channel::as_str);
@@ -216,13 +217,13 @@ impl ReadRequest {
 }
 
 impl Window {
-    /// Returns whether an instant lies inside; an unknown one does, since nothing speaks against it.
+    /// Returns whether an instant lies inside. An unknown instant counts as inside.
     pub fn contains(&self, at: Option<Timestamp>) -> bool {
         let Some(at) = at else { return true };
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 
-    /// Returns a window, or an error where it is empty or reversed.
+    /// Returns a window, or an error if it is empty or reversed.
     pub fn new(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Self> {
         if let (Some(since), Some(until)) = (since, until)
             && since >= until
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_tells_streams_and_windows_apart() {
+    fn a_scope_distinguishes_streams_and_windows() {
         let whole = ReadRequest::default();
         assert_eq!(whole.scope(), "*..* * all");
         let leads = ReadRequest { stream: Stream::Leads, ..ReadRequest::default() };

@@ -1,15 +1,15 @@
-//! Questions that say the same, brought to one form.
+//! The canonical form of questions, by which equal questions are found.
 
-/// How many characters of a message decide which question it is.
-const MOST_CHARACTERS: usize = 400;
+/// The most characters of a message that are compared.
+const MAX_CHARACTERS: usize = 400;
 
-/// Brings questions that say the same to one form: lower case, letters and digits alone, one space between words.
+/// Returns the canonical form of a question: lower case, only letters and digits, one space between words.
 ///
-/// Only the first 400 characters count, and none after a NUL, with which a text ends for SQLite. The result is empty
-/// where the text has no words.
+/// Only the first 400 characters count, and none after a NUL, which ends a text in SQLite. The result is empty if the
+/// text has no words.
 pub fn normalize(text: &str) -> String {
-    let mut normal = String::with_capacity(text.len().min(MOST_CHARACTERS));
-    let counted = text.chars().take_while(|letter| *letter != '\0').take(MOST_CHARACTERS);
+    let mut normal = String::with_capacity(text.len().min(MAX_CHARACTERS));
+    let counted = text.chars().take_while(|letter| *letter != '\0').take(MAX_CHARACTERS);
     for letter in counted.flat_map(char::to_lowercase) {
         if letter.is_alphanumeric() {
             normal.push(letter);
@@ -21,9 +21,9 @@ pub fn normalize(text: &str) -> String {
     normal
 }
 
-/// Returns a number that questions have in common if they say the same; `None` where the text has no words.
+/// Returns a hash of the canonical form, or `None` if the text has no words.
 ///
-/// The number is stored: it is the same on every machine and in every version (FNV-1a, 64 bits).
+/// The hash is stored, so it is the same on every machine and in every version (FNV-1a, 64 bits).
 pub fn key(text: &str) -> Option<i64> {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_say_the_same_have_one_form_and_one_key() {
+    fn equal_questions_have_one_form_and_one_key() {
         for text in ["Where's my order?", "wheres   my ORDER", "  Where’s my order!!! "] {
             assert_eq!(normalize(text), "wheres my order");
             assert_eq!(key(text), key("wheres my order"));
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn only_the_beginning_of_a_long_text_counts() {
-        let long = |end: &str| "ä".repeat(MOST_CHARACTERS) + end;
+        let long = |end: &str| "ä".repeat(MAX_CHARACTERS) + end;
         assert_eq!(key(&long("x")), key(&long("y")));
     }
 

@@ -1,4 +1,4 @@
-//! Records as a vendor sent them, the documents that they come to, and the batches in which they are committed.
+//! Records as a vendor sent them, the documents that they are mapped to, and the batches in which they are committed.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::stream::Stream;
 pub struct Record {
     /// The stream that it belongs to.
     pub stream: Stream,
-    /// The vendor's id; `None` where the record has none that can be read.
+    /// The vendor's id; `None` if no id can be read.
     pub id: Option<RecordId>,
     /// The id of the document that it is a part of, such as a message's conversation.
     pub parent: Option<RecordId>,
@@ -24,10 +24,10 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
-/// A part of a vendor's API that shows a record in a form of its own.
+/// A part of a vendor's API that shows a record in its own form.
 ///
-/// The archive tells versions of a record apart by surface, so that reading it through another one is not taken for a
-/// change that the customer made.
+/// The archive keeps the versions of each surface separately, so that reading a record through another surface does not
+/// look like a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Surface {
     /// The export of all records.
@@ -36,30 +36,30 @@ pub enum Surface {
     User,
 }
 
-/// What a record and its parts come to.
+/// What a record and its parts are mapped to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
     /// A conversation.
     Conversation(Conversation),
-    /// A person whom the vendor lists apart from conversations.
+    /// A person from one of the vendor's lists of contacts or leads.
     Contact(ListedContact),
 }
 
-/// The unit of commit: records, and the place to go on from once they are durable.
+/// The unit of commit: records, and the checkpoint that is saved with them.
 ///
-/// The parts of a document follow it in the same batch, in their order, and are all of its parts; where a stream lists
-/// parts by themselves, they come without it.
+/// All parts of a document follow it in the same batch, in their order. If the vendor lists the parts as a separate
+/// stream, they come without the document.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// The records, in the vendor's order.
     pub records: Vec<Record>,
-    /// Records that the vendor listed and that are [known](crate::Known) to be held as they are.
+    /// Records that the vendor listed and that the archive already [holds](crate::Known) unchanged.
     pub unchanged: Vec<RecordId>,
-    /// The place to go on from.
+    /// Where a later pull can resume.
     pub checkpoint: Checkpoint,
-    /// What the vendor said around them.
+    /// What the vendor's envelopes said.
     pub page: PageMetadata,
-    /// Places that could not be read and that the walk went around.
+    /// Places that could not be read and were skipped.
     pub gaps: Vec<Gap>,
 }
 
@@ -68,23 +68,23 @@ pub struct Batch {
 pub struct Gap {
     /// The bounds of the place as JSON: a window, a page, a cursor or ids.
     pub bounds: String,
-    /// What the vendor said, without a key and without what people wrote.
+    /// The vendor's error, without a key or message text.
     pub error: String,
 }
 
-/// Where a pull stands after a batch.
+/// Where a pull can be resumed after a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// In the middle of something that cannot be resumed: the previous checkpoint stays in force.
+    /// Not here: the previous checkpoint stays valid.
     #[default]
     None,
-    /// A later pull can go on from here.
+    /// A later pull can resume here.
     At(Cursor),
-    /// Everything asked for has been delivered.
+    /// Everything requested has been delivered.
     End,
 }
 
-/// What the vendor said around the records of a batch.
+/// What the envelopes around the records of a batch said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageMetadata {
     /// How many records match the request, by the vendor's own count.
@@ -93,27 +93,27 @@ pub struct PageMetadata {
     pub pages: u64,
     /// How many of them held no record although more followed.
     pub empty_pages: u64,
-    /// How many records the vendor looked at and left out on its own account.
+    /// How many records the vendor scanned and left out by itself.
     pub skipped: u64,
     /// How many units of a metered quota the batch cost.
     pub quota_used: Option<u64>,
     /// How many units of that quota are left.
     pub quota_left: Option<u64>,
-    /// Whether the walk began anew because the vendor no longer accepts the saved cursor.
+    /// Whether the walk restarted from the beginning because the vendor no longer accepts the saved cursor.
     pub restarted: bool,
-    /// Whether the vendor gave everything that the agent has, whatever window was asked for.
+    /// Whether the vendor returned everything that the agent has, despite the requested window.
     pub everything: bool,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Record {
-    /// Takes a document whose id is the field `id` of its JSON object, a text or a number.
+    /// Creates the record of a document whose id is the field `id` of its JSON object, a text or a number.
     pub fn with_top_level_id(stream: Stream, surface: Surface, bytes: Bytes) -> Self {
         Self { stream, id: top_level_id(&bytes), parent: None, surface, bytes }
     }
 
-    /// Takes a part of a document whose id is the field `id` of its JSON object, a text or a number.
+    /// Creates the record of a part whose id is the field `id` of its JSON object, a text or a number.
     pub fn part(stream: Stream, parent: RecordId, surface: Surface, bytes: Bytes) -> Self {
         Self { parent: Some(parent), ..Self::with_top_level_id(stream, surface, bytes) }
     }
@@ -130,7 +130,7 @@ fn top_level_id(bytes: &[u8]) -> Option<RecordId> {
 }
 
 impl Surface {
-    /// Returns the name under which the archive keeps it.
+    /// Returns its name in the archive.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Export => "export",
@@ -138,14 +138,14 @@ impl Surface {
         }
     }
 
-    /// Returns the surface of a name that [`Self::as_str`] gave.
+    /// Returns the surface of a name from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Export, Self::User].into_iter().find(|surface| surface.as_str() == word)
     }
 }
 
 impl Document {
-    /// Returns the conversation, where it is one.
+    /// Returns the conversation, if it is one.
     pub fn into_conversation(self) -> Option<Conversation> {
         match self {
             Self::Conversation(conversation) => Some(conversation),
@@ -153,7 +153,7 @@ impl Document {
         }
     }
 
-    /// Returns the contact, where it is one.
+    /// Returns the contact, if it is one.
     pub fn into_contact(self) -> Option<ListedContact> {
         match self {
             Self::Contact(contact) => Some(contact),
@@ -170,7 +170,7 @@ impl Batch {
 }
 
 impl PageMetadata {
-    /// Adds what was said around a later batch.
+    /// Adds the metadata of a later batch.
     pub fn add(&mut self, later: &Self) {
         self.total = later.total.or(self.total);
         self.pages += later.pages;

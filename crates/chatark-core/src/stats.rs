@@ -7,18 +7,18 @@ use crate::question;
 use crate::time::Timestamp;
 use crate::vocabulary::{Feedback, Role};
 
-/// The name of a tool that the vendor does not name, and how a call went where the vendor does not say.
+/// The name of a tool, or the status of a tool call, that the vendor does not give.
 pub const UNKNOWN: &str = "unknown";
-/// How a call of a tool went that the vendor shows no result of.
+/// The status of a tool call without a result.
 pub const NO_RESULT: &str = "no-result";
 
-/// A quarter of an hour in microseconds: all time zones are whole quarters apart.
+/// A quarter of an hour in microseconds: offsets between time zones are whole quarters.
 const QUARTER: i64 = 900_000_000;
 
 /// The numbers of one conversation.
 ///
 /// A *speaker* is the customer, the bot or a human agent; a *response* is a message of the bot or a human agent right
-/// after the customer's, where both have a time.
+/// after the customer's, if both have a time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConversationStats {
     /// All messages.
@@ -47,36 +47,36 @@ pub struct ConversationStats {
     pub last_position: Option<u32>,
     /// The [key](question::key) of the customer's first message.
     pub first_question: Option<i64>,
-    /// The key of the customer's last message, where nobody spoke after it.
+    /// The key of the customer's last message, if nobody spoke after it.
     pub unanswered_question: Option<i64>,
     /// Seconds from the customer's first message to the first answer of the bot or a human agent after it.
     ///
-    /// `None` where there is no such pair or the vendor gives no time for one of the two.
+    /// `None` if there is no such pair or the vendor gives no time for one of the two.
     pub first_response_seconds: Option<f64>,
     /// Seconds that each response of the bot took.
     pub bot_responses: Vec<f64>,
     /// Seconds that each response of a human agent took.
     pub agent_responses: Vec<f64>,
-    /// Seconds from the beginning of the conversation to the last time that something happened in it.
+    /// Seconds from the beginning of the conversation to its last activity.
     pub duration_seconds: Option<f64>,
     /// Answers of the bot with positive feedback.
     pub positive_messages: u32,
     /// Answers of the bot with negative feedback.
     pub negative_messages: u32,
-    /// How sure the bot was of each answer that has a score.
+    /// The confidence score of each answer that has one.
     pub scores: Vec<f64>,
-    /// Calls of tools by name and by how they went, in order.
+    /// Tool calls by name and status, in order.
     pub tools: Vec<ToolCalls>,
-    /// Messages that were written in another quarter of an hour than that in which the conversation began, by quarter.
+    /// Messages by quarter of an hour, without the quarter in which the conversation began.
     pub quarters: BTreeMap<Quarter, u32>,
 }
 
-/// Calls of one tool that went the same way.
+/// Calls of one tool with the same status.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ToolCalls {
     /// The name of the tool, or [`UNKNOWN`].
     pub name: String,
-    /// The vendor's word for how they went, [`UNKNOWN`] where it gives none, or [`NO_RESULT`].
+    /// The vendor's word for their status, [`UNKNOWN`] if it gives none, or [`NO_RESULT`].
     pub status: String,
     /// How many there were.
     pub count: u32,
@@ -98,7 +98,7 @@ impl Quarter {
     }
 }
 
-/// Returns the seconds from one instant to another; `None` where one of them is unknown or they are out of order.
+/// Returns the seconds from one instant to another; `None` if one of them is unknown or they are out of order.
 pub fn seconds_between(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
     Some(to?.seconds_since(from?)).filter(|seconds| *seconds >= 0.0)
 }
@@ -119,12 +119,12 @@ impl ConversationStats {
         stats
     }
 
-    /// Counts all calls of tools.
+    /// Counts all tool calls.
     pub fn tool_calls(&self) -> u32 {
         self.tools.iter().map(|calls| calls.count).sum()
     }
 
-    /// Returns whether the last word is the customer's.
+    /// Returns whether the customer spoke last.
     pub fn is_unanswered(&self) -> bool {
         self.last_speaker == Some(Role::User)
     }
@@ -154,7 +154,7 @@ impl ConversationStats {
         self.scores.extend(message.score);
     }
 
-    /// Follows who spoke after whom.
+    /// Adds what depends on the order of speakers: the first and the last one, questions, and response times.
     fn follow_speakers(&mut self, messages: &[Message]) {
         let speaks = |(_, message): &(u32, &Message)| {
             !message.internal && matches!(message.role, Role::User | Role::Assistant | Role::HumanAgent)
@@ -191,8 +191,8 @@ impl ConversationStats {
     }
 }
 
-/// Pairs calls of tools with their results: a result belongs to the call before it that has its id, and is a call of
-/// its own where the vendor shows none.
+/// Pairs tool calls with their results. A result belongs to the earlier call with the same id; without one, it counts
+/// as a call of its own.
 fn tools(messages: &[Message]) -> Vec<ToolCalls> {
     let mut calls: Vec<(&str, &str)> = Vec::new();
     let mut shown: HashMap<&str, usize> = HashMap::new();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_response_follows_the_customer_s_message_and_belongs_to_who_gave_it() {
+    fn each_response_follows_a_customer_message_and_belongs_to_its_author() {
         let found = stats(vec![
             message(Role::User, Some(0)),
             message(Role::System, Some(1)),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_internal_note_is_no_answer() {
+    fn an_internal_note_is_not_an_answer() {
         let note = Message { internal: true, ..message(Role::HumanAgent, Some(5)) };
         let found = stats(vec![message(Role::User, Some(0)), note, message(Role::Assistant, Some(9))]);
         assert_eq!((found.messages, found.internal_notes, found.human_agent_messages), (3, 1, 0));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_question_is_unanswered_where_nobody_speaks_after_it() {
+    fn the_last_question_is_unanswered_if_nobody_speaks_after_it() {
         let mut open =
             vec![message(Role::User, None), message(Role::Assistant, None), message(Role::User, None)];
         open[2].parts = vec![Part::text("And now?")];
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn ratings_are_those_of_the_bot_s_answers() {
+    fn only_ratings_of_the_bots_answers_count() {
         let rated = |role, feedback, score| Message { feedback, score, ..message(role, None) };
         let found = stats(vec![
             rated(Role::Assistant, Some(Feedback::Positive), Some(0.9)),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_counted_by_quarter_of_an_hour_where_it_is_not_the_first() {
+    fn messages_outside_the_first_quarter_of_an_hour_are_counted_by_quarter() {
         let at = [Some(0), Some(899), Some(900), None, Some(901), Some(1_800)];
         let found = stats(at.map(|at| message(Role::User, at)).into());
         let first = Quarter::of(Timestamp::from_epoch(NOON).unwrap()).0;

@@ -1,4 +1,4 @@
-//! What a source offers to be read, as data.
+//! Streams: what a source offers to be read, as data.
 
 use crate::vocabulary::words;
 
@@ -7,11 +7,11 @@ words! {
     Stream {
         /// Conversations, with their messages inside or as records of their own.
         Conversations = "conversations",
-        /// The people whom the agent's owner keeps with the vendor.
+        /// The contacts that the agent's owner keeps with the vendor.
         Contacts = "contacts",
         /// The people who filled in a form of the agent.
         Leads = "leads",
-        /// The messages of conversations, where the vendor gives them apart.
+        /// The messages of conversations, if the vendor lists them separately.
         Messages = "messages",
         /// The tickets of a help desk, each of which is read as a conversation.
         Tickets = "tickets",
@@ -19,18 +19,18 @@ words! {
 }
 
 impl Default for Stream {
-    /// Returns the stream that every vendor has.
+    /// Returns conversations, the stream that every vendor has.
     fn default() -> Self {
         Self::Conversations
     }
 }
 
-/// What the records of a stream come to.
+/// The kind of document that the records of a stream are mapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentKind {
     /// A conversation.
     Conversation,
-    /// A person whom the vendor lists apart from conversations.
+    /// A person from one of the vendor's lists of contacts or leads.
     Contact,
 }
 
@@ -39,12 +39,12 @@ pub enum DocumentKind {
 pub struct StreamDescriptor {
     /// The stream.
     pub stream: Stream,
-    /// The stream of the documents that its records are parts of; `None` where each record is a document.
+    /// The stream of the documents that its records are parts of; `None` if each record is a document.
     ///
-    /// Parts that come together with their document in one batch need no descriptor: a descriptor says that they are
-    /// listed by themselves, and that a document is made anew whenever one of its parts changes.
+    /// Parts that come in one batch with their document need no descriptor. A descriptor means that they are listed
+    /// separately, and that their document is mapped again whenever one of them changes.
     pub parent: Option<Stream>,
-    /// Whether the vendor tells how many records there are, so that a pull can be proved complete.
+    /// Whether the vendor reports how many records there are, so that a pull can be proved complete.
     pub reports_total: bool,
     /// How a later pull finds what has changed.
     pub changes: ChangeDetection,
@@ -53,18 +53,19 @@ pub struct StreamDescriptor {
 /// How a pull finds what has changed since the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeDetection {
-    /// The vendor lists every record in short, with the time of its last change: nothing older is missed.
+    /// The vendor lists a summary of every record with the time of its last change, so no change is missed.
     Summaries,
-    /// The vendor lists what changed since an instant, by the time of the last change.
+    /// The vendor can list the records that changed since an instant.
     UpdatedSince,
-    /// The vendor tells no changes: what began lately is read again, and the rest at the next full sweep.
+    /// The vendor does not report changes: recent records are read again, the rest at the next full sweep.
     LookBack,
-    /// The vendor tells no changes and no dates: everything is read each time.
+    /// The vendor reports neither changes nor dates: everything is read each time.
     Unsupported,
 }
 
 impl Stream {
-    /// Returns what its records come to; `None` for a stream whose records are parts of other documents.
+    /// Returns the kind of document that its records are mapped to; `None` for a stream whose records are parts of
+    /// other documents.
     pub const fn document(self) -> Option<DocumentKind> {
         match self {
             Self::Conversations | Self::Tickets => Some(DocumentKind::Conversation),

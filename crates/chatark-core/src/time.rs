@@ -76,7 +76,7 @@ impl Timestamp {
         }
     }
 
-    /// Reads a whole number since 1970: seconds, milliseconds or microseconds, told apart by magnitude.
+    /// Reads a whole number since 1970: seconds, milliseconds or microseconds, distinguished by magnitude.
     pub fn from_epoch(number: i64) -> Result<Self, TimeProblem> {
         let scale = match number.unsigned_abs() {
             size if size < FIRST_MILLISECONDS.unsigned_abs() => 1_000_000,
@@ -173,7 +173,7 @@ pub fn read_text(text: &str, zone: Zone) -> Result<(Timestamp, Resolution), Time
     resolve(local, zone)
 }
 
-/// Reads a date that a user types: an RFC 3339 instant, or a day, which stands for midnight UTC.
+/// Reads a date that a user types: an RFC 3339 instant, or a day, which means midnight UTC.
 pub fn read_bound(text: &str) -> Result<Timestamp, TimeProblem> {
     if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return instant(day.and_time(NaiveTime::MIN));

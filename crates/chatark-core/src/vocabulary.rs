@@ -14,7 +14,7 @@ macro_rules! words {
             /// All values, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// Returns the word that stands in files and in the archive.
+            /// Returns the word used in files and in the archive.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -70,7 +70,7 @@ words! {
 }
 
 impl Role {
-    /// Returns the kind of author that the role stands for, or `None` for [`Role::Other`].
+    /// Returns the kind of author that follows from the role, or `None` for [`Role::Other`].
     pub const fn author_kind(self) -> Option<AuthorKind> {
         match self {
             Self::User => Some(AuthorKind::Customer),

@@ -38,7 +38,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a vendor says when it does not do what it was asked for.
+/// An error as the vendor reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiError {
     /// The vendor's error code.
@@ -51,7 +51,7 @@ pub struct ApiError {
     pub hint: Option<String>,
 }
 
-/// How many requests the vendor still allows, and when it starts to count anew.
+/// How many requests the vendor still allows, and when its count resets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pacing {
     /// Requests that the vendor allows in a window.

@@ -4,7 +4,7 @@
 //! any size and returns whole elements as bytes, so that memory holds one element at a time. The rest of the
 //! document, the *envelope*, is kept with the array emptied and can be decoded as usual at the end.
 //!
-//! The framer finds boundaries; it does not validate. Whoever reads an element finds out whether it is valid JSON.
+//! The framer finds boundaries; it does not validate. The reader of an element finds out whether it is valid JSON.
 
 use std::fmt;
 

@@ -21,8 +21,8 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(http_date(text)?.saturating_sub(since_epoch(now)))
 }
 
-/// Returns the time until a rate limit resets. The header holds epoch seconds, epoch milliseconds or seconds from
-/// now, told apart by magnitude, since vendors document one and send another.
+/// Returns the time until a rate limit resets. The header holds epoch seconds, epoch milliseconds or seconds from now,
+/// distinguished by magnitude, because vendors document one and send another.
 pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Duration> {
     let number = text(headers, name)?.parse::<f64>().ok()?;
     if number < FIRST_INSTANT_SECONDS {
@@ -42,8 +42,8 @@ pub(crate) fn vendor_time(headers: &HeaderMap, now: Timestamp) -> Timestamp {
 
 /// Returns the seconds by which the vendor's clock is ahead of ours, by the `Date` header.
 pub(crate) fn clock_skew_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    let theirs = http_date(text(headers, &DATE)?)?;
-    Some(i64::try_from(theirs.as_secs()).ok()? - i64::try_from(since_epoch(now).as_secs()).ok()?)
+    let vendor_time = http_date(text(headers, &DATE)?)?;
+    Some(i64::try_from(vendor_time.as_secs()).ok()? - i64::try_from(since_epoch(now).as_secs()).ok()?)
 }
 
 /// Returns the value of a header as text without surrounding space.

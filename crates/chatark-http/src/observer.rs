@@ -1,4 +1,4 @@
-//! What happens between a request and its response, for whoever shows it.
+//! Events between a request and its response, for progress displays and logs.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Ends lists of pages for sure: every page must make progress.
+//! Guarantees that lists of pages end: every page must make progress.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -260,7 +260,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_of_others_with_the_same_key_are_counted() {
         let (limiter, vendor) = (RateLimiter::default(), Mutex::new(Sliding::default()));
-        // Another program has just used up the window, and goes on with fifty requests a second.
+        // Another program has just used up the window, and continues with fifty requests per second.
         for _ in 0..LIMIT {
             vendor.lock().unwrap().request();
             tokio::time::advance(Duration::from_millis(2)).await;

@@ -77,7 +77,7 @@ pub struct Text {
 /// What is sent for one [`MigrationItem`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundItem {
-    /// What tells it from all others of its kind; the same in every run.
+    /// The idempotency key: unique within its kind, the same in every run.
     pub idempotency_key: String,
     /// Idempotency keys of earlier runs.
     pub previous_keys: Vec<String>,
@@ -85,7 +85,7 @@ pub struct OutboundItem {
     pub external_id: String,
     /// The e-mail address of a person, in lower case.
     pub email: Option<String>,
-    /// The conversation it was made of, where it was made of one.
+    /// The conversation it was made from, if it was made from one.
     pub origin: Option<(SourceName, ConversationId)>,
     /// The number of messages in it.
     pub messages: u64,

@@ -39,7 +39,7 @@ pub struct LossReport(BTreeMap<(String, FieldOutcome, &'static str), (u64, Strin
 
 /// What a target does with a field, and why. A field with an empty reason is counted by the target itself.
 ///
-/// A `*` at the end of the name stands for every field that begins so.
+/// A name that ends with `*` matches every field with that prefix.
 pub type FieldRule = (&'static str, FieldOutcome, &'static str);
 
 /// Why a field without a rule is lost.

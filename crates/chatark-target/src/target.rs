@@ -69,7 +69,7 @@ pub struct Capabilities {
     pub kinds: &'static [KindLimits],
     /// The documented rate limit.
     pub pace: Option<Pace>,
-    /// What the user must know beforehand, one sentence each.
+    /// What the user must know before a run, one sentence each.
     pub notes: &'static [&'static str],
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{KEY, client, client_with, failure, policy, response, things, vendor};
 
-/// Has the vendor always respond so, and checks the line that the user reads.
+/// Makes the vendor always respond like this, and checks the line that the user reads.
 async fn check(status: u16, headers: &[(&str, &str)], body: Value, expect: &str) {
     let server = MockServer::start_async().await;
     vendor(&server, vec![response(status, headers, body.to_string())]);

@@ -106,7 +106,7 @@ impl Transport for Vendor {
     }
 }
 
-/// A wall clock that shows [`START`] now and goes on with the paused time.
+/// A wall clock that shows [`START`] now and advances with the paused time.
 fn clock() -> Clock {
     let started = Instant::now();
     Clock::new(move || {

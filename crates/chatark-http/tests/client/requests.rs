@@ -58,7 +58,7 @@ async fn an_id_that_would_change_the_path_is_rejected_before_any_request() {
 }
 
 #[tokio::test]
-async fn plain_http_is_for_this_machine_alone() {
+async fn plain_http_is_only_for_this_machine() {
     for base in ["http://192.0.2.1/v1", "http://example.com/v1", "http://localhost.example.com/v1"] {
         let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{base}");

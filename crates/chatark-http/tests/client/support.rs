@@ -1,4 +1,4 @@
-//! A client that retries quickly, and vendors that respond as they are told.
+//! A client that retries quickly, and vendors with prepared responses.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -12,7 +12,7 @@ use crate::support::{KEY, Plain, client_with, connector, failure, policy, respon
 
 const HOUR: u64 = 3_600;
 
-/// Has the vendor ask for a wait of about an hour, and expects an error at once that says so.
+/// Makes the vendor ask for a wait of about an hour, and expects an error at once that says so.
 async fn check(status: u16, headers: &[(&str, &str)]) {
     let server = MockServer::start_async().await;
     let mock = vendor(&server, vec![response(status, headers, "")]);
