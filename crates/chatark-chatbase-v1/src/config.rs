@@ -7,7 +7,7 @@ use chatark_http::Url;
 const BASE_URL: &str = "https://www.chatbase.co/api/v1";
 
 pub(crate) const SETTINGS: &[Setting] = &[
-    Setting::required("agent_id", SettingKind::Text, "the agent's id, which v1 calls chatbot id"),
+    Setting::required("agent_id", SettingKind::Text, "the agent's id, called chatbot id in v1"),
     Setting::optional("base_url", SettingKind::Url, "the API root, for compatible hosts"),
 ];
 

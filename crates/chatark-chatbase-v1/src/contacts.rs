@@ -1,7 +1,7 @@
-//! Reads the people whom Chatbase v1 lists apart from conversations, page by page.
+//! Reads the contacts and leads that Chatbase v1 lists separately from conversations, page by page.
 //!
-//! Neither list tells what has changed, so each is read from its beginning. A read that was stopped goes on at the page
-//! before the one that it had reached: what was deleted meanwhile has moved the others forward.
+//! Neither list reports changes, so each is read from its beginning. An interrupted read resumes one page before the
+//! one that it had reached, because deletions in the meantime move the other entries forward.
 
 use bytes::Bytes;
 use chatark_core::{
@@ -28,7 +28,7 @@ pub(crate) enum List {
 }
 
 impl List {
-    /// Returns the list of a stream, where the stream is one of people.
+    /// Returns the list of a stream, if the stream is a list of people.
     pub(crate) fn of(stream: Stream) -> Option<Self> {
         match stream {
             Stream::Contacts => Some(Self::Contacts),
@@ -67,16 +67,16 @@ struct ListWalk<'a> {
     scope: String,
     /// The page to read next, from 1.
     number: u64,
-    /// How many people came, where the walk began at the first page.
+    /// How many people were received, if the walk began at the first page.
     received: Option<u64>,
-    /// The page before, by which a host is recognised that ignores the number.
+    /// The previous page, to recognise a host that ignores the page number.
     before: Vec<Bytes>,
 }
 
 /// What one page of a list holds.
 struct People {
     found: Vec<Bytes>,
-    /// How many people the list has, where the vendor tells.
+    /// How many people the list has, if the vendor says.
     total: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ impl ListWalk<'_> {
     fn repetition(&self, found: &[Bytes]) -> Option<String> {
         let list = self.list.stream().as_str();
         let note = format!(
-            "this host sends the same page of {list} whatever page is asked for: there may be more of them"
+            "this host sends the same page of {list} for every page number: there may be more of them"
         );
         (!found.is_empty()).then_some(note)
     }
@@ -136,7 +136,7 @@ impl ListWalk<'_> {
 fn contacts(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
     let envelope: wire::Contacts = page.envelope(client, call)?;
     if envelope.data.is_none() {
-        let message = "the answer has no array at `data`";
+        let message = "the response has no array at `data`";
         return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
     }
     let total = envelope.total.and_then(|total| total.as_u64());
@@ -155,10 +155,10 @@ fn leads(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
         _ => None,
     };
     let Some(nested) = found else {
-        let message = "the answer has no array at `collectedCustomers` or its `data`";
+        let message = "the response has no array at `collectedCustomers` or its `data`";
         return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
     };
-    // An array at the first place has been cut into its elements, and is empty where it was.
+    // An array in the documented place has already been split into elements, and is empty here.
     let found = if nested.is_empty() { page.elements } else { nested };
     Ok(People { found, total: None })
 }

@@ -1,4 +1,5 @@
-//! Chatbase API v1: conversations by page, without a total, without message times; contacts and leads apart from them.
+//! Chatbase API v1: conversations by page, without a total, without message times; contacts and leads from separate
+//! lists.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v1.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.

@@ -93,7 +93,7 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
             *slot = rest.answer(name);
         }
     }
-    // A lead form may ask anything, so its other answers are no unknown fields.
+    // A lead form may ask anything, so its other answers are not unknown fields.
     let mut leftovers = Map::new();
     nest(&mut leftovers, key, rest.finish_quietly());
     for (name, value) in leftovers {
@@ -146,7 +146,7 @@ fn named(fields: &mut Fields<'_>, phone: &str) -> Contact {
     }
 }
 
-/// Reads company, address and website from the custom attributes, where these are plain texts.
+/// Reads company, address and website from the custom attributes, if these are plain texts.
 ///
 /// The attributes themselves stay under `extra`.
 fn read_attributes(fields: &Fields<'_>, contact: &mut Contact) {
@@ -264,13 +264,13 @@ mod tests {
             Value::Object(order.extra),
             json!({"chatbot_id": "5QHA6VB-DIAbBhxwqxfdi", "country": "DE", "min_score": 0.31})
         );
-        let told: Vec<_> = order
+        let summary: Vec<_> = order
             .messages
             .iter()
             .map(|message| (message.id.as_deref(), message.role.as_str(), message.text(), message.score))
             .collect();
         assert_eq!(
-            told,
+            summary,
             [
                 (None, "assistant", "Hi! What can I help you with?".to_owned(), None),
                 (Some("msg_02"), "user", "Wo bleibt meine Bestellung #1042? 📦".to_owned(), None),
@@ -320,8 +320,8 @@ mod tests {
 
     fn listed(stream: Stream, value: &Value) -> (ListedContact, Vec<String>) {
         let (listed, issues) = listed_contact(stream, &serde_json::to_vec(value).unwrap()).unwrap();
-        let told = |issue: &Issue| format!("{} {}", issue.kind.as_str(), issue.path);
-        (listed, issues.iter().map(told).collect())
+        let described = |issue: &Issue| format!("{} {}", issue.kind.as_str(), issue.path);
+        (listed, issues.iter().map(described).collect())
     }
 
     #[test]
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_times_in_every_form_that_clients_saw() {
+    fn reads_times_in_every_form_that_clients_have_seen() {
         for (written, expect) in [
             (json!("2026-09-21T14:13:20.000Z"), "2026-09-21T14:13:20Z"),
             (json!("2026-09-21T14:13:20+00:00"), "2026-09-21T14:13:20Z"),

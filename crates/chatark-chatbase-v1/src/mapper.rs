@@ -1,4 +1,4 @@
-//! Records of Chatbase v1 to the shared model, whatever stream they are of.
+//! Maps records of all streams of Chatbase v1 to the shared model.
 
 use chatark_core::{Document, Issue, Mapper, Record, Result, Stream};
 

@@ -53,11 +53,11 @@ const PAGE_SIZE: u32 = 100;
 /// The version of the cursors that this crate seals.
 pub(crate) const CURSOR_VERSION: u32 = 1;
 /// How often a page may repeat the one before it: a list that grows by exactly one page does so once.
-const MOST_REPEATS: u32 = 3;
-/// So many pages are asked for at once.
-const AT_ONCE: u64 = 8;
-/// So many pages are read one after another first: of a short list, little is gained by more at once.
-const FIRST_ALONE: u64 = 4;
+const MAX_REPEATS: u32 = 3;
+/// The number of pages that are requested at the same time.
+const CONCURRENT_PAGES: u64 = 8;
+/// The number of pages that are read one after another first: a short list gains little from more at a time.
+const FIRST_SEQUENTIAL: u64 = 4;
 const DAY_SECONDS: i64 = 86_400;
 const GET_CONVERSATIONS: &str = "get conversations";
 
@@ -80,7 +80,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     Ok(ChatbaseV1 { client, agent_id: config.agent_id })
 }
 
-/// Returns what is wrong with settings beyond their types.
+/// Validates settings beyond their types.
 pub fn validate(settings: &Settings) -> Vec<SettingProblem> {
     Config::read(settings).err().unwrap_or_default()
 }
@@ -108,7 +108,7 @@ impl Provider for ChatbaseV1 {
                 estimate.requests = Some(requests(count));
             }
             None => estimate.notes.push(
-                "this host sends the same page whatever is asked for, so nothing can be counted".to_owned(),
+                "this host sends the same page for every page number, so nothing can be counted".to_owned(),
             ),
         }
         Ok(Estimate { asked: search.asked, ..estimate })
@@ -119,7 +119,7 @@ impl Provider for ChatbaseV1 {
             return contacts::read(self, list, &request);
         }
         if request.selection != Selection::All {
-            let error = Error::new(ErrorKind::Usage, GET_CONVERSATIONS, "API v1 gives whole agents alone");
+            let error = Error::new(ErrorKind::Usage, GET_CONVERSATIONS, "API v1 only gives whole agents");
             return Box::pin(stream::once(async { Err(error) }));
         }
         Box::pin(stream::try_unfold(Some(PageWalk::new(self, &request)), |walk| async {
@@ -143,7 +143,8 @@ impl ChatbaseV1 {
     }
 }
 
-/// A search for the last conversation: the vendor gives no count, but a page of one conversation for every number.
+/// A search for the last conversation: the vendor gives no count, but returns a page of one conversation for any page
+/// number.
 struct Search<'a> {
     provider: &'a ChatbaseV1,
     call: Call,
@@ -152,7 +153,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Returns how many conversations there are, or `None` where the host ignores the number of the page.
+    /// Returns how many conversations there are, or `None` if the host ignores the page number.
     async fn count(&mut self) -> Result<Option<u64>> {
         // There are at least `some` conversations, and fewer than `too_many`.
         let (mut some, mut too_many) = (0, 1);
@@ -172,7 +173,7 @@ impl Search<'_> {
         Ok(Some(some))
     }
 
-    /// Returns the conversation at a place, counted from 1.
+    /// Returns the conversation at a position, counted from 1.
     async fn at(&mut self, place: u64) -> Result<Option<Bytes>> {
         self.asked += 1;
         let call = self.call.clone().query("size", 1).query("page", place);
@@ -182,14 +183,15 @@ impl Search<'_> {
     }
 }
 
-/// Returns how many requests a walk through so many conversations takes: the empty page at the end is asked for too.
+/// Returns how many requests a walk through so many conversations takes: including the empty page at the end.
 fn requests(count: u64) -> u64 {
     let size = u64::from(PAGE_SIZE);
     let empty = count.div_ceil(size) + 1;
     let (mut page, mut requests) = (1, 0);
     while page <= empty {
         let is_after_full_page = (page - 1) * size <= count;
-        let (pages, heads) = if page > FIRST_ALONE && is_after_full_page { (AT_ONCE, 1) } else { (1, 0) };
+        let (pages, heads) =
+            if page > FIRST_SEQUENTIAL && is_after_full_page { (CONCURRENT_PAGES, 1) } else { (1, 0) };
         page += pages;
         requests += pages + heads;
     }
@@ -198,10 +200,9 @@ fn requests(count: u64) -> u64 {
 
 /// A walk from page 1 to the first empty one, several pages at once while they are full.
 ///
-/// Pages that are asked for at once may be answered in any order. A conversation that is added meanwhile moves the
-/// others on, and between a later page that was answered before it and an earlier one after it, one would be lost. So
-/// the first conversation of the list is looked at again after each group: where it is another one, or another state
-/// of it, the group is read once more, one page after another.
+/// Pages that are requested together may be answered in any order. A conversation that is added in the meantime moves
+/// the others to later positions, so one could be missed between two pages. After each group, the first conversation of
+/// the list is therefore checked again: if it has changed, the group is read once more, one page after another.
 struct PageWalk<'a> {
     provider: &'a ChatbaseV1,
     call: Call,
@@ -210,16 +211,16 @@ struct PageWalk<'a> {
     seen: bool,
     /// Pages from the current one on, read at once.
     ahead: VecDeque<Page>,
-    /// The fault that one of them met.
+    /// The error of the first page that failed.
     failed: Option<Error>,
-    /// The first conversation of the whole list, byte for byte, where it is known; nothing where there is none.
+    /// The first conversation of the whole list, byte for byte, if it is known; empty if the list is empty.
     head: Option<Bytes>,
-    /// So many pages are read one after another.
+    /// How many pages are still read one after another.
     alone: u64,
-    /// The ids of the page before, by which rows that moved on to the next page are recognised.
+    /// The ids of the previous page, to recognise rows that moved to the next page.
     before: Vec<Option<RecordId>>,
     repeats: u32,
-    /// Whether the current page repeated the one before it and is asked for a second time.
+    /// Whether the current page repeated the one before it and is requested a second time.
     asks_again: bool,
 }
 
@@ -232,13 +233,13 @@ impl<'a> PageWalk<'a> {
             provider,
             call,
             scope,
-            // Rows that were deleted meanwhile have moved the others forward: one page of overlap catches them.
+            // Rows that were deleted in the meantime have moved the others forward: one page of overlap catches them.
             page: saved.map_or(1, |page| page.saturating_sub(1).max(1)),
             seen: saved.is_some(),
             ahead: VecDeque::new(),
             failed: None,
             head: None,
-            alone: FIRST_ALONE,
+            alone: FIRST_SEQUENTIAL,
             before: Vec::new(),
             repeats: 0,
             asks_again: false,
@@ -251,7 +252,7 @@ impl<'a> PageWalk<'a> {
         if page.elements.is_empty() {
             if !self.seen {
                 metadata.notes.push(
-                    "the vendor has no conversation that matches; API v1 says the same of an agent that does not exist"
+                    "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
                         .to_owned(),
                 );
             }
@@ -268,12 +269,12 @@ impl<'a> PageWalk<'a> {
         if self.page == 1 {
             self.head = found.first().map(|raw| raw.bytes.clone());
         }
-        self.refuse_circles(&ids, request_id.as_deref())?;
+        self.refuse_repetition(&ids, request_id.as_deref())?;
         let is_new = |raw: &Record| raw.id.is_none() || !self.before.contains(&raw.id);
         let records = found.into_iter().filter(is_new).collect();
         self.before = ids;
-        // A page that repeats the one before it has moved on with a growing list, or was sent by mistake, and then
-        // the real one would be lost: asking once more tells the two apart.
+        // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
+        // lost. A second request shows which.
         self.asks_again = self.repeats > 0 && !self.asks_again;
         if self.asks_again {
             self.ahead.clear();
@@ -284,7 +285,7 @@ impl<'a> PageWalk<'a> {
         Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
     }
 
-    /// Returns the current page, asking for several at once where there is reason to think that there are several.
+    /// Returns the current page, and requests several at once if the list is probably long.
     async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Page> {
         if let Some(page) = self.ahead.pop_front() {
             return Ok(page);
@@ -302,8 +303,8 @@ impl<'a> PageWalk<'a> {
             Some(head) => head,
             None => self.read_head(metadata).await?,
         };
-        let group = join_all((self.page..self.page + AT_ONCE).map(|page| self.read(page))).await;
-        metadata.pages += AT_ONCE - 1;
+        let group = join_all((self.page..self.page + CONCURRENT_PAGES).map(|page| self.read(page))).await;
+        metadata.pages += CONCURRENT_PAGES - 1;
         let found = self.read_head(metadata).await;
         for page in group {
             match page {
@@ -317,7 +318,7 @@ impl<'a> PageWalk<'a> {
         match found {
             Ok(found) if found == head => self.head = Some(head),
             Ok(_) => {
-                self.alone = AT_ONCE;
+                self.alone = CONCURRENT_PAGES;
                 self.ahead.truncate(1);
                 self.failed = self.failed.take().filter(|_| self.ahead.is_empty());
             }
@@ -326,7 +327,8 @@ impl<'a> PageWalk<'a> {
                 self.failed = self.failed.take().or(Some(error));
             }
         }
-        // Each page was read after the one that was handed over last, so the first of them is good whatever moved.
+        // Each page was read after the last one that was returned, so the first of them is valid even if rows have
+        // moved.
         match (self.ahead.pop_front(), self.failed.take()) {
             (Some(page), failed) => {
                 self.failed = failed;
@@ -353,10 +355,10 @@ impl<'a> PageWalk<'a> {
         Ok(page.elements.into_iter().next().unwrap_or_default())
     }
 
-    /// A server that ignores `page` would send the first page for ever.
-    fn refuse_circles(&mut self, ids: &[Option<RecordId>], request_id: Option<&str>) -> Result<()> {
+    /// Fails if the server ignores `page` and would send the first page forever.
+    fn refuse_repetition(&mut self, ids: &[Option<RecordId>], request_id: Option<&str>) -> Result<()> {
         self.repeats = if self.before == ids { self.repeats + 1 } else { 0 };
-        if self.repeats < MOST_REPEATS {
+        if self.repeats < MAX_REPEATS {
             return Ok(());
         }
         let message = format!("the vendor sends the same page again and again, up to page {}", self.page);
@@ -370,21 +372,21 @@ fn refuse_no_array(client: &ApiClient, page: &Page, call: &Call) -> Result<()> {
     if envelope.data.is_some() {
         return Ok(());
     }
-    let message = "the answer has no array at `data`";
+    let message = "the response has no array at `data`";
     Err(client.error(call, ErrorKind::Malformed, message, page.request_id()))
 }
 
-/// Returns the days to ask for. The vendor does not say in which zone its days begin nor whether the last one
-/// counts, so a day is added on both sides and the caller drops what lies outside the window.
+/// Returns the days to request. The vendor documents neither the time zone of its days nor whether the last day is
+/// included, so a day is added on both sides and the caller drops what lies outside the window.
 fn days(window: Window) -> (Option<String>, Option<String>) {
     let day = |bound: Option<chatark_core::Timestamp>, shift| Some(bound?.shifted(shift)?.day());
     (day(window.since, -DAY_SECONDS), day(window.until, DAY_SECONDS))
 }
 
-/// Returns the vendor's names of a channel, to be asked for.
+/// Returns the vendor's names of a channel, for a filter.
 ///
-/// Of websites and playgrounds the documents list only some of the names that conversations have, so asking by them
-/// would leave the others out: the caller picks those out of everything.
+/// For websites and playgrounds, the documents list only some of the names that conversations have. A filter would
+/// leave the others out, so the caller filters instead.
 fn sources(channel: Channel) -> Option<String> {
     let is_listed_whole = !matches!(channel, Channel::Website | Channel::Playground);
     is_listed_whole.then(|| channel.words_among(wire::SOURCES)).flatten()
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_asked_for_by_the_vendor_s_names_where_they_are_all_known() {
+    fn a_channel_is_filtered_by_the_vendors_names_if_all_are_known() {
         assert_eq!(sources(Channel::WhatsApp).as_deref(), Some("WhatsApp"));
         // `Iframe` and others are websites too, and `Qna preview` is a playground.
         for channel in [Channel::Website, Channel::Playground, Channel::Phone] {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::DESCRIPTOR;
 use crate::source::{ChatbaseV1, open_account};
-use crate::wire::{Acknowledged, KnownContacts};
+use crate::wire::{Acknowledged, ContactIdsPage};
 
 const CREATE: &str = "create contacts";
 const LIST: &str = "list contacts";
@@ -27,11 +27,7 @@ const ATTRIBUTE: &str =
 const NEWEST: &str = "one contact for each person: the newest known value";
 
 const RULES: &[FieldRule] = &[
-    (
-        "contact.id",
-        FieldOutcome::Kept,
-        "as external_id; of two people who share one, the second gets another",
-    ),
+    ("contact.id", FieldOutcome::Kept, "as external_id; if two people share one, the second gets another"),
     ("contact.name", FieldOutcome::Kept, NEWEST),
     ("contact.email", FieldOutcome::Kept, NEWEST),
     ("contact.phone", FieldOutcome::Kept, NEWEST),
@@ -105,7 +101,7 @@ impl Target for ChatbaseV1 {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])
                 .query("page", page)
                 .query("per_page", CONTACTS_LIMIT);
-            let answer: KnownContacts = self.client.json(&call).await?;
+            let answer: ContactIdsPage = self.client.json(&call).await?;
             let mut listed = Vec::new();
             for contact in &answer.data {
                 let (id, external_id, email) = (contact.id(), contact.external_id(), contact.email());

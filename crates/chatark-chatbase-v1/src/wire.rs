@@ -1,4 +1,4 @@
-//! What Chatbase v1 puts around conversations. The conversations themselves are read field by field in `map`.
+//! The envelopes of Chatbase v1. The records inside are read field by field in `map`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,31 +18,31 @@ pub(crate) const SOURCES: &[&str] = &[
     "Action preview",
 ];
 
-/// What surrounds a page of conversations: nothing that says how many there are or whether more follow.
+/// The envelope of a page of conversations. It says neither how many there are nor whether more follow.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
-    /// Present, and emptied, where the vendor sent an array.
+    /// Present, and emptied, if the vendor sent an array.
     pub(crate) data: Option<Vec<Value>>,
 }
 
-/// A page of contacts, of which ids and addresses alone are read.
+/// A page of contacts, of which only ids and e-mail addresses are read.
 #[derive(Debug, Deserialize)]
-pub(crate) struct KnownContacts {
-    pub(crate) data: Vec<Known>,
+pub(crate) struct ContactIdsPage {
+    pub(crate) data: Vec<ContactIds>,
     #[serde(default)]
     pub(crate) total: Option<u64>,
 }
 
-/// What was written, where the vendor repeats it; its documents do not say that it does.
+/// The response to a write. Its documents do not say whether it repeats what was written.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Acknowledged {
     #[serde(default)]
     data: Value,
 }
 
-/// The ids of a contact, the vendor's and ours, and the address.
+/// The ids of a contact, the vendor's and ours, and the e-mail address.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct ContactIds {
     #[serde(default)]
     pub(crate) id: Value,
     #[serde(default)]
@@ -51,7 +51,7 @@ pub(crate) struct Known {
     pub(crate) email: Value,
 }
 
-impl Known {
+impl ContactIds {
     /// Returns the e-mail address, in lower case.
     pub(crate) fn email(&self) -> Option<String> {
         let email = self.email.as_str().map(|email| email.trim().to_lowercase());
@@ -76,17 +76,17 @@ impl Acknowledged {
     }
 }
 
-/// What surrounds a page of contacts.
+/// The envelope of a page of contacts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Contacts {
-    /// Present, and emptied, where the vendor sent an array.
+    /// Present, and emptied, if the vendor sent an array.
     pub(crate) data: Option<Vec<Value>>,
     /// How many contacts the agent has.
     #[serde(default)]
     pub(crate) total: Option<Value>,
 }
 
-/// What surrounds a page of leads.
+/// The envelope of a page of leads.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Leads<'a> {
     /// An emptied array, or an object that holds the leads.
@@ -101,7 +101,7 @@ pub(crate) struct LeadData<'a> {
     pub(crate) data: Option<Vec<&'a RawValue>>,
 }
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Failure {
     #[serde(default)]
@@ -118,7 +118,7 @@ pub(crate) struct FailureBody {
     pub(crate) message: Option<String>,
 }
 
-/// The place of a walk through the pages.
+/// The position of a walk through the pages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {

@@ -1,4 +1,4 @@
-//! What is asked of the vendor, and what is made of its answers, against a vendor of a few answers.
+//! The requests to the vendor, and the records from its responses, against a vendor with prepared responses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
 
-/// A vendor that gives one answer after the other, and remembers what it was asked for.
+/// A vendor that returns one response after the other, and records the requests.
 struct Vendor {
     server: MockServer,
     asked: Arc<Mutex<Vec<String>>>,
@@ -118,12 +118,12 @@ fn of_list(stream: Stream) -> ReadRequest {
     ReadRequest { stream, ..whole() }
 }
 
-/// A request for all conversations that goes on where an earlier run was to read this page next.
+/// A request for all conversations that resumes an earlier run at this page.
 fn saved(next_page: u64) -> ReadRequest {
     saved_of(Stream::Conversations, next_page)
 }
 
-/// A request for all of a stream that goes on where an earlier run was to read this page next.
+/// A request for all of a stream that resumes an earlier run at this page.
 fn saved_of(stream: Stream, next_page: u64) -> ReadRequest {
     let request = of_list(stream);
     let cursor = Cursor::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
@@ -201,7 +201,7 @@ async fn a_resumed_walk_begins_one_page_back() {
 }
 
 #[tokio::test]
-async fn a_place_of_another_window_is_not_gone_on_from() {
+async fn a_cursor_of_another_window_is_not_resumed() {
     let vendor = Vendor::new([page(&[])]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
     vendor.check(ReadRequest { window: Window { since, until: None }, ..saved(7) }, &[]).await;
@@ -209,7 +209,7 @@ async fn a_place_of_another_window_is_not_gone_on_from() {
 }
 
 #[tokio::test]
-async fn days_are_asked_for_widened_and_a_channel_in_the_vendor_s_words() {
+async fn days_are_requested_widened_and_a_channel_in_the_vendors_words() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let vendor = Vendor::new([page(&[]), page(&[]), page(&[]), page(&[])]).await;
     // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z, and from 2025-03-04T00:00:00Z.
@@ -228,7 +228,7 @@ async fn days_are_asked_for_widened_and_a_channel_in_the_vendor_s_words() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped() {
+async fn nothing_is_requested_before_the_first_poll_nor_after_the_stream_is_dropped() {
     let vendor = Vendor::new([page(&["a"]), page(&[])]).await;
     let provider = vendor.provider();
     drop(provider.read(whole()));
@@ -243,7 +243,7 @@ async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped(
 async fn an_empty_export_says_that_it_does_not_prove_the_agent() {
     let vendor = Vendor::new([page(&[])]).await;
     let batches = vendor.check(whole(), &[]).await;
-    assert!(batches[0].page.notes[0].contains("the same of an agent that does not exist"));
+    assert!(batches[0].page.notes[0].contains("the same answer for an unknown agent"));
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn a_host_that_ignores_the_page_cannot_be_counted() {
     assert_eq!(empty.provider().estimate(&whole()).await.unwrap().conversations, Some(0));
 }
 
-/// A page of contacts with these ids, of an agent with so many.
+/// A page of contacts with these ids, of an agent with this total.
 fn contacts(ids: &[&str], total: u64) -> (u16, Value) {
     let data: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
     let pages = json!({"page": 1, "per_page": 1000, "total_pages": 1});
@@ -326,10 +326,10 @@ fn nested_leads(ids: &[u32]) -> (u16, Value) {
     (200, json!({"collectedCustomers": {"data": list}}))
 }
 
-fn told(batches: &[Batch]) -> Vec<String> {
-    let told =
+fn record_ids(batches: &[Batch]) -> Vec<String> {
+    let named =
         |raw: &Record| format!("{} {}", raw.stream.as_str(), raw.id.as_ref().map_or("?", RecordId::as_str));
-    batches.iter().flat_map(|batch| &batch.records).map(told).collect()
+    batches.iter().flat_map(|batch| &batch.records).map(named).collect()
 }
 
 fn notes(batches: &[Batch]) -> Vec<&String> {
@@ -350,7 +350,7 @@ async fn contacts_are_read_to_their_count_and_leads_to_an_empty_page() {
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
     let expect = ["contacts a", "contacts b", "contacts c", "leads lead_1", "leads lead_2", "leads lead_3"];
-    assert_eq!(told(&batches), expect);
+    assert_eq!(record_ids(&batches), expect);
     vendor.check_paths(&[FIRST_CONTACTS, SECOND_CONTACTS, FIRST_LEADS, SECOND_LEADS, THIRD_LEADS]);
     assert!(notes(&batches).is_empty(), "{batches:?}");
     assert_eq!(batches.iter().map(|batch| batch.page.pages).sum::<u64>(), 5);
@@ -361,13 +361,13 @@ async fn leads_may_lie_one_level_deeper_and_have_numbers_for_ids() {
     let vendor = Vendor::new([contacts(&[], 0), nested_leads(&[4711, 12]), nested_leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(told(&batches), ["leads 4711", "leads 12"]);
+    assert_eq!(record_ids(&batches), ["leads 4711", "leads 12"]);
     vendor.check_paths(&[FIRST_CONTACTS, FIRST_LEADS, SECOND_LEADS]);
 }
 
-/// What people are is beside the point here: their bytes are handed on as they came, spaces and odd records too.
+/// Bytes are passed on unchanged, including spaces and odd records.
 #[tokio::test]
-async fn people_are_handed_on_byte_for_byte() {
+async fn people_are_passed_on_byte_for_byte() {
     let server = MockServer::start_async().await;
     let first = r#"{ "id":1.0,  "name":"Z\u00fcrich \ud83d", "new": [ 1 ] }"#;
     let [nested, plain] = [
@@ -412,7 +412,7 @@ async fn a_host_that_ignores_the_page_ends_a_list_with_a_note() {
     let vendor = Vendor::new([same(), same(), leads(&[1]), leads(&[1])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(told(&batches), ["contacts a", "contacts b", "leads lead_1"]);
+    assert_eq!(record_ids(&batches), ["contacts a", "contacts b", "leads lead_1"]);
     vendor.check_paths(&[FIRST_CONTACTS, SECOND_CONTACTS, FIRST_LEADS, SECOND_LEADS]);
     let notes = notes(&batches);
     assert_eq!(notes.len(), 2, "{notes:?}");
@@ -420,20 +420,20 @@ async fn a_host_that_ignores_the_page_ends_a_list_with_a_note() {
     assert!(notes[1].contains("the same page of leads"), "{notes:?}");
 }
 
-/// The vendor's count goes along with each page, so that the caller can hold what came against it.
+/// Each page has the vendor's count, so that the caller can compare it with what arrived.
 #[tokio::test]
-async fn contacts_come_with_the_vendor_s_count_even_where_fewer_are_listed() {
+async fn contacts_have_the_vendors_count_even_if_fewer_are_listed() {
     let vendor = Vendor::new([contacts(&["a"], 2), contacts(&[], 2), leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(told(&batches), ["contacts a"]);
+    assert_eq!(record_ids(&batches), ["contacts a"]);
     let totals: Vec<_> = batches.iter().map(|batch| batch.page.total).collect();
     assert_eq!(totals, [Some(2), Some(2), None], "leads have no count");
     assert_eq!(notes(&batches), Vec::<&String>::new(), "the verdict says it");
 }
 
 #[tokio::test]
-async fn a_list_goes_on_one_page_before_the_place_that_it_had_reached() {
+async fn a_list_resumes_one_page_before_its_saved_position() {
     let pages = || [contacts(&["a", "b"], 5), contacts(&["c", "d"], 5), contacts(&["e"], 5)];
     let whole = Vendor::new(pages()).await.check(of_list(Stream::Contacts), &["a", "b", "c", "d", "e"]).await;
     let places: Vec<_> = whole.iter().map(|batch| batch.checkpoint.clone()).collect();
@@ -445,7 +445,7 @@ async fn a_list_goes_on_one_page_before_the_place_that_it_had_reached() {
     vendor.check(saved_of(Stream::Contacts, 3), &["c", "d", "e"]).await;
     let third_contacts = SECOND_CONTACTS.replace("&page=2", "&page=3");
     let fourth_contacts = SECOND_CONTACTS.replace("&page=2", "&page=4");
-    // Who came before is not known to the walk: it goes on to an empty page.
+    // A resumed walk does not know how many people came before, so it continues to an empty page.
     vendor.check_paths(&[SECOND_CONTACTS, &third_contacts, &fourth_contacts]);
 
     let vendor = Vendor::new([leads(&[3]), leads(&[])]).await;
@@ -458,7 +458,7 @@ async fn a_list_goes_on_one_page_before_the_place_that_it_had_reached() {
 }
 
 #[tokio::test]
-async fn no_list_is_asked_for_before_the_first_poll() {
+async fn no_list_is_requested_before_the_first_poll() {
     let vendor = Vendor::new([leads(&[1])]).await;
     let provider = vendor.provider();
     for list in LISTS {
@@ -468,11 +468,11 @@ async fn no_list_is_asked_for_before_the_first_poll() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_refused_does_not_keep_the_other_back() {
+async fn a_refused_list_does_not_prevent_the_other() {
     let refusal = (403, json!({"message": "Upgrade your plan"}));
     let vendor = Vendor::new([refusal.clone(), leads(&[1]), leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
-    assert_eq!(told(&batches), ["leads lead_1"]);
+    assert_eq!(record_ids(&batches), ["leads lead_1"]);
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0].kind(), ErrorKind::Forbidden);
     let line = "get contacts: the vendor answered 403 Forbidden: Upgrade your plan (source=shop)";
@@ -480,7 +480,7 @@ async fn a_list_that_is_refused_does_not_keep_the_other_back() {
 
     let vendor = Vendor::new([contacts(&["a", "b"], 2), leads(&[1]), refusal]).await;
     let (batches, errors) = vendor.people().await;
-    assert_eq!(told(&batches), ["contacts a", "contacts b", "leads lead_1"]);
+    assert_eq!(record_ids(&batches), ["contacts a", "contacts b", "leads lead_1"]);
     assert_eq!((errors.len(), errors[0].kind()), (1, ErrorKind::Forbidden));
 }
 

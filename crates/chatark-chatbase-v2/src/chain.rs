@@ -1,5 +1,5 @@
-//! One chain of cursors through one window of time, newest first. It reads in two ways: whole pages, and pages of
-//! summaries of which it then fetches what has changed.
+//! One chain of cursors through one time window, newest first. It reads either whole pages, or pages of summaries and
+//! then the conversations that have changed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,28 +14,27 @@ use crate::map::{self, Summary};
 use crate::source::{ChatbaseV2, STALE, absent, raw};
 use crate::wire;
 
-/// So many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
+/// Up to this many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
 /// rate limit; the whole page costs one of each, and the bytes of up to twenty conversations.
-const FEW: usize = 3;
-/// What a user is told where nothing but whole pages can be relied on.
+const MAX_SINGLE_FETCHES: usize = 3;
+/// The note to the user if only whole pages are reliable.
 const IGNORES_ID: &str =
-    "this deployment does not give single conversations by `conversationId`: reading everything";
+    "this deployment does not return single conversations by `conversationId`: reading everything";
 
-const IGNORES_DATES: &str =
-    "this deployment does not keep to the dates that it is asked for: reading one page after another";
-/// A vendor's end of a window may be exclusive or rounded: it is asked for this much later than it is meant.
+const IGNORES_DATES: &str = "this deployment ignores the requested dates: reading one page after another";
+/// The vendor may treat the end of a window as exclusive or round it, so a slightly later end is requested.
 const MARGIN_SECONDS: i64 = 1;
 
-/// How a page is asked for.
+/// What a page contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// With the messages of each conversation.
+    /// Conversations with their messages.
     Whole,
-    /// Without them.
+    /// Conversations without their messages.
     Summaries,
 }
 
-/// The part of the time line that a chain gives: what began after its floor, up to its ceiling.
+/// The time window of a chain: what began after its floor, up to its ceiling.
 ///
 /// The floor rises when another chain takes over the older part.
 #[derive(Debug)]
@@ -45,11 +44,11 @@ pub(crate) struct Window {
     floor: AtomicI64,
 }
 
-/// One chain, with the place that it has reached.
+/// One chain, with the position that it has reached.
 ///
-/// With [`Known`], it begins with a page of summaries. After a page of which most had changed, the next one is
-/// read whole at once, so that a first pull costs one request more than it has pages; after a whole page of which
-/// most was held, the next one is read as summaries again.
+/// With [`Known`], it begins with a page of summaries. If most of a page has changed, the next page is read whole, so
+/// that a first pull costs only one request more than it has pages. If most of a whole page was held, the next page is
+/// read as summaries again.
 pub(crate) struct Chain<'a> {
     provider: &'a ChatbaseV2,
     call: Call,
@@ -57,12 +56,12 @@ pub(crate) struct Chain<'a> {
     window: Arc<Window>,
     pub(crate) reading: Reading,
     pub(crate) place: Option<wire::Place>,
-    /// Whether a cursor of summaries is good for whole pages, and the other way round, as far as is known.
+    /// Whether a cursor of summaries is valid for whole pages and the other way round, as far as is known.
     may_switch: bool,
-    /// Whether the place is of an earlier run, and nothing has been read since.
+    /// Whether the position is that of an earlier run, and nothing has been read since.
     resumed: bool,
     guard: CursorGuard,
-    /// When the last conversation began that was shown.
+    /// When the last listed conversation began.
     oldest: Option<Timestamp>,
 }
 
@@ -70,11 +69,11 @@ pub(crate) struct Chain<'a> {
 pub(crate) struct Step {
     /// The conversations, without a checkpoint.
     pub(crate) batch: Batch,
-    /// How many conversations match what the chain asks for, by the vendor's count.
+    /// How many conversations match the chain's request, by the vendor's count.
     pub(crate) total: Option<u64>,
-    /// How many of them the page showed.
+    /// How many of them the page contained.
     pub(crate) shown: u64,
-    /// How many bytes they were.
+    /// Their size in bytes.
     pub(crate) bytes: usize,
     /// When the newest and the oldest of them began.
     pub(crate) span: Option<(Timestamp, Timestamp)>,
@@ -85,20 +84,20 @@ pub(crate) struct Step {
 pub(crate) enum Next {
     /// Another page.
     Page,
-    /// Nothing: the chain is through.
+    /// Nothing: the chain has ended.
     End,
-    /// The page is good and is kept, and there is no way on from it.
+    /// The page is valid and is kept, but the chain cannot continue.
     Stuck(Error),
-    /// The whole sweep begins anew, in a way that asks less of the deployment.
-    RestartReason(RestartReason),
+    /// The whole sweep restarts, with fewer demands on the deployment.
+    Restart(RestartReason),
 }
 
-/// Why a sweep begins anew.
+/// Why a sweep restarts from the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RestartReason {
-    /// Conversations cannot be had by their ids.
+    /// The deployment does not return conversations by id.
     IgnoresId,
-    /// The deployment gives conversations from outside the window that was asked for, or out of their order.
+    /// The deployment returns conversations outside the requested window, or out of order.
     IgnoresDates,
 }
 
@@ -117,7 +116,7 @@ impl Window {
         Timestamp::from_microseconds(self.floor.load(Ordering::Relaxed)).ok()
     }
 
-    /// Leaves what began up to an instant to another chain.
+    /// Leaves what began at or before an instant to another chain.
     pub(crate) fn raise_floor(&self, floor: Timestamp) {
         self.floor.store(floor.microseconds(), Ordering::Relaxed);
     }
@@ -134,7 +133,7 @@ impl Window {
         began.is_none_or(|began| self.ceiling.is_none_or(|ceiling| began <= ceiling))
     }
 
-    /// Returns whether the vendor should not have shown what began then.
+    /// Returns whether a conversation that began then is outside the requested window.
     fn is_stray(&self, began: Option<Timestamp>) -> bool {
         let latest = self.ceiling.and_then(|ceiling| ceiling.shifted(MARGIN_SECONDS));
         began.zip(latest).is_some_and(|(began, latest)| began > latest)
@@ -142,7 +141,7 @@ impl Window {
 }
 
 impl RestartReason {
-    /// Returns what the user is told.
+    /// Returns the note to the user.
     pub(crate) fn note(self) -> &'static str {
         match self {
             Self::IgnoresId => IGNORES_ID,
@@ -152,7 +151,7 @@ impl RestartReason {
 }
 
 impl<'a> Chain<'a> {
-    /// Creates a chain; `call` has no end of its own where the window has a ceiling.
+    /// Creates a chain; `call` must not have an end date if the window has a ceiling.
     pub(crate) fn new(
         provider: &'a ChatbaseV2,
         call: Call,
@@ -178,18 +177,18 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Goes on from the place of an earlier run.
+    /// Resumes from the position of an earlier run.
     pub(crate) fn resume(mut self, place: Option<wire::Place>) -> Self {
         self.resumed = place.is_some();
         if let Some(place) = place {
-            // Without anything to compare them with, summaries are of no use.
+            // Summaries are useless without anything to compare them with.
             self.reading = if self.known.is_some() { place.reading() } else { Reading::Whole };
             self.place = Some(place);
         }
         self
     }
 
-    /// Reads a page, and what has changed of it.
+    /// Reads a page, and fetches what has changed.
     pub(crate) async fn step(mut self) -> (Self, Result<Step>) {
         let step = self.read().await;
         (self, step)
@@ -204,15 +203,15 @@ impl<'a> Chain<'a> {
         let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
         batch.page.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
         let (shown, bytes) = (page.elements.len() as u64, page.elements.iter().map(Bytes::len).sum());
-        let mut elements: Vec<_> = page.elements.into_iter().map(|bytes| self.look_at(bytes)).collect();
+        let mut elements: Vec<_> = page.elements.into_iter().map(|bytes| self.summarize(bytes)).collect();
         let began = || elements.iter().filter_map(|element| element.summary.created_at);
         let span = began().max().zip(began().min());
         let total = pagination.total;
         let step = |batch, next| Step { batch, total, shown, bytes, span, next };
-        let is_through =
+        let reached_floor =
             elements.iter().any(|element| !self.window.is_above_floor(element.summary.created_at));
-        if self.is_astray(&elements) {
-            return Ok(step(batch, Next::RestartReason(RestartReason::IgnoresDates)));
+        if self.is_unreliable(&elements) {
+            return Ok(step(batch, Next::Restart(RestartReason::IgnoresDates)));
         }
         elements.retain(|element| self.window.holds(element.summary.created_at));
         let read_as = self.reading;
@@ -220,12 +219,12 @@ impl<'a> Chain<'a> {
             None => batch.records = elements.into_iter().map(Shown::raw).collect(),
             Some(known) => {
                 if !self.split_changed(elements, known.as_ref(), &mut batch).await? {
-                    return Ok(step(batch, Next::RestartReason(RestartReason::IgnoresId)));
+                    return Ok(step(batch, Next::Restart(RestartReason::IgnoresId)));
                 }
             }
         }
         let next = match next {
-            _ if is_through => Next::End,
+            _ if reached_floor => Next::End,
             Ok(Some(cursor)) => {
                 self.place = Some(wire::Place { cursor, of_summaries: read_as == Reading::Summaries });
                 Next::Page
@@ -236,43 +235,44 @@ impl<'a> Chain<'a> {
         Ok(step(batch, next))
     }
 
-    /// Returns whether the vendor's count of what is asked for is that of the whole.
-    pub(crate) fn is_of_the_whole(&self) -> bool {
+    /// Returns whether the vendor's count covers the whole request, not only a window of it.
+    pub(crate) fn counts_whole_request(&self) -> bool {
         self.window.ceiling.is_none()
     }
 
-    fn look_at(&self, bytes: Bytes) -> Shown {
+    fn summarize(&self, bytes: Bytes) -> Shown {
         let summary = if self.known.is_some() { map::summary(&bytes) } else { map::identity(&bytes) };
         Shown { bytes, summary }
     }
 
-    /// Returns whether the page shows what it should not, so that nothing is proved by where a window ends.
-    fn is_astray(&mut self, elements: &[Shown]) -> bool {
-        let is_of_several = self.window.ceiling.is_some() || self.window.floor().is_some();
-        let mut is_astray = false;
+    /// Returns whether the page contradicts its window or order, so that the end of a window proves nothing.
+    fn is_unreliable(&mut self, elements: &[Shown]) -> bool {
+        let is_bounded = self.window.ceiling.is_some() || self.window.floor().is_some();
+        let mut is_unreliable = false;
         for began in elements.iter().filter_map(|element| element.summary.created_at) {
             let is_unordered = self.oldest.is_some_and(|oldest| began > oldest);
-            is_astray |= is_of_several && (is_unordered || self.window.is_stray(Some(began)));
+            is_unreliable |= is_bounded && (is_unordered || self.window.is_stray(Some(began)));
             self.oldest = Some(began);
         }
-        is_astray
+        is_unreliable
     }
 
-    /// Asks for the page at hand. A cursor that is refused may be too old, or given with a page of the other kind.
+    /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
     async fn page(&mut self, metadata: &mut PageMetadata) -> Result<Page> {
         loop {
-            let error = match self.ask(self.reading).await {
+            let error = match self.request(self.reading).await {
                 Err(error) if error.kind() == ErrorKind::Refused => error,
                 other => return other,
             };
             match &self.place {
-                // Without anything to compare them with, summaries are of no use.
+                // Summaries are useless without anything to compare them with.
                 Some(place) if self.known.is_some() && place.reading() != self.reading => {
                     self.reading = place.reading();
                     self.may_switch = false;
                 }
                 Some(_) if self.resumed => {
-                    // Of several windows the others go on, and what comes again of this one is known to have been seen.
+                    // With several windows, the others continue, and what this one lists again is known to have been
+                    // seen.
                     metadata.restarted = self.window.ceiling.is_none() && self.window.floor().is_none();
                     metadata.notes.push(STALE.to_owned());
                     self.place = None;
@@ -283,7 +283,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    async fn ask(&self, reading: Reading) -> Result<Page> {
+    async fn request(&self, reading: Reading) -> Result<Page> {
         let call = self
             .call
             .clone()
@@ -292,9 +292,11 @@ impl<'a> Chain<'a> {
         self.provider.client.page(&call, "data").await
     }
 
-    /// Tells what has changed from what is held, and fetches it. Returns `false` where it cannot be fetched.
+    /// Splits a page into what is held and what has changed, and fetches the latter. Returns `false` if it cannot be
+    /// fetched.
     ///
-    /// An element with messages is a conversation, however it was asked for: an older deployment ignores `include`.
+    /// An element with messages is a whole conversation even on a page of summaries: an older deployment ignores
+    /// `include`.
     async fn split_changed(
         &mut self,
         elements: Vec<Shown>,
@@ -324,15 +326,15 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Fetches what the summaries showed as changed, by the page or one by one.
+    /// Fetches what has changed, by the page or one by one.
     async fn fetch(&mut self, mut stale: Vec<(Option<RecordId>, Bytes)>, batch: &mut Batch) -> Result<bool> {
-        if self.may_switch && (stale.len() > FEW || stale.iter().any(|(id, _)| id.is_none())) {
-            match self.ask(Reading::Whole).await {
+        if self.may_switch && (stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|(id, _)| id.is_none())) {
+            match self.request(Reading::Whole).await {
                 Ok(page) => {
                     self.provider.envelope(&page, &self.call)?;
                     batch.page.pages += 1;
-                    // What another chain gives is not given twice.
-                    let elements = page.elements.into_iter().map(|bytes| self.look_at(bytes));
+                    // What another chain returns is not returned twice.
+                    let elements = page.elements.into_iter().map(|bytes| self.summarize(bytes));
                     let is_ours = |shown: &Shown| self.window.holds(shown.summary.created_at);
                     let shown: Vec<_> = elements.filter(is_ours).map(Shown::raw).collect();
                     let is_shown = |id: Option<&RecordId>| shown.iter().any(|raw| raw.id.as_ref() == id);
@@ -349,7 +351,7 @@ impl<'a> Chain<'a> {
         }
         for (id, bytes) in stale {
             let Some(id) = id else {
-                // Nothing leads to the messages of a conversation without an id: what is shown of it is kept.
+                // The messages of a conversation without an id cannot be fetched: its summary is kept.
                 batch.records.push(raw(bytes));
                 continue;
             };
@@ -382,7 +384,7 @@ impl wire::Place {
     }
 }
 
-/// Returns for each element whether the archive holds the state that it shows.
+/// Returns for each element whether the archive holds it in the same state.
 fn is_held(elements: &[Shown], known: &dyn Known) -> Vec<bool> {
     let ids: Vec<_> = elements.iter().filter_map(|element| element.summary.id.clone()).collect();
     let mut held = known.held(&ids).into_iter();

@@ -24,7 +24,7 @@ impl Dialect for ChatbaseV2Dialect {
                 Some("check `agent_id`: it is under Settings in the vendor's dashboard")
             }
             Some("AUTH_INSUFFICIENT_PERMISSIONS" | "PERMISSION_DENIED") => {
-                Some("give the key the scope `chatlogs:export`, or make a key that has it")
+                Some("give the key the scope `chatlogs:export`, or create a key that has it")
             }
             _ => None,
         };

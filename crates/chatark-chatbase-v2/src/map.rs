@@ -62,7 +62,7 @@ fn mapped(record: Map<String, Value>, from_user: bool, issues: Issues) -> (Conve
     (conversation, issues.into_vec())
 }
 
-/// What an element of the export says about a conversation, apart from its messages.
+/// What an element of the export says about a conversation, except its messages.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) id: Option<RecordId>,
@@ -87,7 +87,7 @@ pub(crate) fn identity(raw: &[u8]) -> Summary {
     Summary { id, is_whole: true, created_at, held: HeldSummary::default() }
 }
 
-/// Reads the fields by which a changed conversation is recognized, as the mapper reads them.
+/// Reads the fields by which a changed conversation is recognised, as the mapper reads them.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
     let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
@@ -390,17 +390,17 @@ mod tests {
     }
 
     #[test]
-    fn the_form_in_which_older_versions_archived_a_user_s_conversation_comes_to_the_same() {
+    fn a_users_conversation_as_archived_by_older_versions_maps_to_the_same_document() {
         let listed = json!({"id": "c", "title": "Order", "source": null});
         let messages = [
             json!({"id": "m1", "role": "user", "parts": [{"type": "text", "text": "one"}]}),
             json!({"id": "m2", "role": "wizard", "parts": []}),
         ];
         let form = json!({"chatark_surface": "user", "conversation": listed, "messages": messages});
-        let apart: Vec<_> = messages.iter().map(ToString::to_string).collect();
-        let now = of_user(listed.to_string().as_bytes(), apart.iter().map(String::as_bytes)).unwrap();
+        let separate: Vec<_> = messages.iter().map(ToString::to_string).collect();
+        let now = of_user(listed.to_string().as_bytes(), separate.iter().map(String::as_bytes)).unwrap();
         assert_eq!(read(&form), now);
-        // Such bytes keep their meaning where they are taken for a conversation of a user's list.
+        // Such bytes keep their meaning if they are read as a conversation of a user's list.
         assert_eq!(of_user(form.to_string().as_bytes(), std::iter::empty()).unwrap(), now);
         assert_eq!((now.0.channel, now.0.messages.len(), now.1.len()), (Some(Channel::Api), 2, 1));
     }
@@ -412,9 +412,9 @@ mod tests {
         assert!(matches!(&found.messages[0].parts[0], Part::Other { data, .. } if data == 17));
         assert!(matches!(&found.messages[1].parts[0], Part::Other { data, .. } if data == "\u{fffd}"));
         assert_eq!(found.messages[2].id.as_deref(), Some("m"));
-        let told: Vec<_> =
+        let described: Vec<_> =
             issues.iter().map(|issue| format!("{} {}", issue.kind.as_str(), issue.path)).collect();
-        assert_eq!(told, ["wrong-type messages[0]", "wrong-type messages[1]"]);
+        assert_eq!(described, ["wrong-type messages[0]", "wrong-type messages[1]"]);
         assert!(of_user(b"[]", std::iter::empty()).is_err(), "a conversation that is no object is none");
     }
 

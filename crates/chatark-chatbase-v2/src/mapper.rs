@@ -1,4 +1,4 @@
-//! Records of Chatbase v2 to the shared model, whichever part of the API they came through.
+//! Maps records of all surfaces of Chatbase v2 to the shared model.
 
 use chatark_core::{Document, Issue, Mapper, Record, Result, Surface};
 

@@ -35,11 +35,11 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     full_sweep_days: 30,
 };
 
-/// The most conversations that the export gives at once, by the vendor's specification.
+/// The most conversations on a page of the export, by the vendor's specification.
 pub(crate) const EXPORT_LIMIT: u32 = 20;
-/// The most entries that the lists give at once, by the vendor's specification.
+/// The most entries on a page of the lists, by the vendor's specification.
 pub(crate) const LIST_LIMIT: u32 = 100;
-/// What the vendor allows each key, by its newest documents; an older snapshot says 100 requests.
+/// The rate limit of each key, by its newest documents; an older snapshot says 100 requests.
 pub(crate) const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
@@ -47,7 +47,7 @@ const EXPORT: &str = "export conversations";
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
 const AGENT: &str = "read the agent";
-/// What a user is told where a walk cannot go on from its saved place.
+/// The note to the user if a walk cannot resume from its saved position.
 pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
 
 /// One Chatbase agent, read through API v2.
@@ -69,7 +69,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     Ok(ChatbaseV2 { client, agent_id: config.agent_id })
 }
 
-/// Returns what is wrong with settings beyond their types.
+/// Validates settings beyond their types.
 pub fn validate(settings: &Settings) -> Vec<SettingProblem> {
     Config::read(settings).err().unwrap_or_default()
 }
@@ -87,7 +87,7 @@ impl Provider for ChatbaseV2 {
                 let name = agent.name.or_else(|| agent.data?.name);
                 Ok(AgentInfo { name, confirmed: true, clock_ahead_seconds })
             }
-            // A key for exports alone may not read agents: the export itself then proves key and plan.
+            // A key with only the export scope may not read agents: the export itself then proves key and plan.
             Err(error) if lacks_scope(&error) => {
                 let call = self.export_call().query("limit", 1);
                 let (_, clock_ahead_seconds) =
@@ -184,7 +184,7 @@ impl ChatbaseV2 {
         let Some(records) = self.by_id(&RecordId::from(id)).await? else {
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.error(&call, ErrorKind::Refused, message, None);
-            return Err(error.hint("pull the whole source in place of single conversations"));
+            return Err(error.hint("pull the whole source instead of single conversations"));
         };
         let mut metadata = PageMetadata { pages: 1, ..PageMetadata::default() };
         if records.is_empty() {
@@ -194,7 +194,7 @@ impl ChatbaseV2 {
         Ok(Batch { records, checkpoint, page: metadata, ..Batch::default() })
     }
 
-    /// Fetches what the vendor has under an id, or returns `None` where it answers with something else.
+    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else.
     pub(crate) async fn by_id(&self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
@@ -204,13 +204,13 @@ impl ChatbaseV2 {
         Ok((!found.iter().any(is_other)).then_some(found))
     }
 
-    /// Decodes what surrounds a page, and refuses an answer without an array.
+    /// Decodes the envelope of a page, and rejects a response without an array.
     pub(crate) fn envelope(&self, page: &Page, call: &Call) -> Result<wire::Pagination> {
         let envelope: wire::Envelope = page.envelope(&self.client, call)?;
         if envelope.data.is_some() {
             return Ok(envelope.pagination);
         }
-        let message = "the answer has no array at `data`";
+        let message = "the response has no array at `data`";
         Err(self.client.error(call, ErrorKind::Malformed, message, page.request_id()))
     }
 
@@ -297,7 +297,7 @@ impl<'a> UserWalk<'a> {
         if is_first && self.cursor.is_none() && page.elements.is_empty() {
             self.provider.check().await?;
             metadata.notes.push(
-                "the vendor has no conversation of this user; it lists those created through its API alone"
+                "the vendor has no conversation of this user; it lists only those created through its API"
                     .to_owned(),
             );
         }
@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_is_asked_for_by_the_vendor_s_names() {
+    fn a_channel_is_filtered_by_the_vendors_names() {
         assert_eq!(Channel::WhatsApp.words_among(wire::SOURCES).as_deref(), Some("WhatsApp"));
         assert_eq!(
             Channel::Website.words_among(wire::SOURCES).as_deref(),

@@ -1,9 +1,8 @@
-//! The walk through the export: one chain of cursors, or several at once, each in a window of time of its own.
+//! The walk through the export: one chain of cursors, or several at once, each in its own time window.
 //!
-//! A chain is sequential, twenty conversations a round trip. So a walk that has much before it is split: the older
-//! half of the window with the most to read becomes a chain of its own, until enough of them run side by side, and
-//! again whenever one of them is through. The vendor's count of each window, which comes with its first page, says
-//! how much there is; no request is made for it alone.
+//! A chain is sequential, with twenty conversations per round trip. So a long walk is split: the older half of the
+//! window with the most left to read becomes a chain of its own, until enough chains run side by side, and again
+//! whenever one of them ends. The vendor's count for each window comes with its first page and needs no extra request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,23 +14,26 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::chain::{Chain, Next, Reading, RestartReason, Step, Window};
 use crate::source::{ChatbaseV2, EXPORT_LIMIT, open, seal};
-use crate::wire::{AlonePlace, Envelope, Place, Places, WindowPlace};
+use crate::wire::{Envelope, Place, Places, SingleChainPlace, WindowPlace};
 
-/// So many chains run at once.
-const CHAINS: usize = 16;
-/// What a window must have left to be worth a chain of its own: every split reads a part of a page twice.
-const SHARE: u64 = 5 * EXPORT_LIMIT as u64;
-/// In microseconds.
+/// The most chains that run at the same time.
+const MAX_CHAINS: usize = 16;
+/// The fewest conversations that are worth a chain of their own: every split reads a part of a page twice.
+const MIN_SEGMENT: u64 = 5 * EXPORT_LIMIT as u64;
+/// One second in microseconds.
 const SECOND: i64 = 1_000_000;
-/// So many bytes of pages may be under way; where conversations are large, fewer chains run.
-const BYTES_UNDER_WAY: usize = 64 << 20;
+/// The most bytes of pages in flight: if conversations are large, fewer chains run.
+const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
 
-/// Returns how many requests a walk through so many conversations takes at most, as long as nothing has changed.
+/// Returns how many requests a walk through so many conversations takes at most, if nothing has changed.
 ///
-/// Each window may end with a page that is not full, and the count of the whole is asked for at the end.
+/// Each window may end with a page that is not full, and the total count is requested at the end.
 pub(crate) fn requests(total: u64) -> u64 {
-    let windows =
-        if total < 2 * SHARE + u64::from(EXPORT_LIMIT) { 0 } else { (total / SHARE).min(CHAINS as u64) + 1 };
+    let windows = if total < 2 * MIN_SEGMENT + u64::from(EXPORT_LIMIT) {
+        0
+    } else {
+        (total / MIN_SEGMENT).min(MAX_CHAINS as u64) + 1
+    };
     total.div_ceil(EXPORT_LIMIT.into()).max(1) + windows
 }
 
@@ -40,7 +42,7 @@ pub(crate) struct Sweep<'a> {
     provider: &'a ChatbaseV2,
     request: ReadRequest,
     scope: String,
-    /// What is not through yet, by the order of its creation.
+    /// Unfinished segments, in creation order.
     windows: BTreeMap<usize, Segment<'a>>,
     created: usize,
     steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
@@ -57,20 +59,20 @@ pub(crate) struct Sweep<'a> {
 enum Chains {
     /// One, until it is known how much there is to read.
     OneSoFar,
-    /// There has been more than one window, so that no chain has heard the last count of the whole.
+    /// There has been more than one window, so no chain knows the latest total count.
     Several,
-    /// One, since windows of this deployment prove nothing.
+    /// One, because windows of this deployment are not reliable.
     One,
 }
 
-/// A window, and how far its chain has come.
+/// A window, and the progress of its chain.
 struct Segment<'a> {
     window: Arc<Window>,
-    /// The beginning that the vendor is asked for.
+    /// The start date that is requested.
     from: Option<Timestamp>,
-    /// The chain, unless a page is under way.
+    /// The chain, unless a page is in flight.
     chain: Option<Chain<'a>>,
-    /// Where an interrupted walk would go on.
+    /// Where an interrupted walk would resume.
     saved: Option<Place>,
     reading: Reading,
     /// How many conversations are left to read, as far as is known.
@@ -80,12 +82,12 @@ struct Segment<'a> {
     shown: u64,
     /// How many were left to other windows.
     taken: u64,
-    /// The window from which this one was taken, and how many were guessed to be in it.
+    /// The window from which this one was taken, and the estimated number of its conversations.
     parent: Option<(usize, u64)>,
     newest: Option<Timestamp>,
-    /// When the last conversation began that was read: what is left began earlier.
+    /// When the last conversation that was read began: what is left began earlier.
     reached: Option<Timestamp>,
-    /// How far apart two conversations are on average, in microseconds.
+    /// The average time between two conversations, in microseconds.
     step: i64,
 }
 
@@ -118,7 +120,7 @@ impl<'a> Sweep<'a> {
                     sweep.add(place);
                 }
             }
-            Some(Places::Alone(AlonePlace { ignores_id, alone })) => {
+            Some(Places::SingleChain(SingleChainPlace { ignores_id, alone })) => {
                 sweep.chains = Chains::One;
                 sweep.has_seen = alone.is_some();
                 if ignores_id {
@@ -130,7 +132,7 @@ impl<'a> Sweep<'a> {
         sweep
     }
 
-    /// Adds a window that is to be read from a place.
+    /// Adds a window that is read from a position.
     fn add(&mut self, place: &WindowPlace) {
         let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_microseconds(at).ok());
         let reading = if self.request.known.is_some() { Reading::Summaries } else { Reading::Whole };
@@ -143,7 +145,7 @@ impl<'a> Sweep<'a> {
         .done_before = place.done;
     }
 
-    /// Reads whole conversations from here on, since what has changed cannot be fetched by itself.
+    /// Reads whole conversations from here on, because changed conversations cannot be fetched by id.
     fn ignore_ids(&mut self) {
         self.request.known = None;
         self.ignores_id = true;
@@ -166,7 +168,7 @@ impl<'a> Sweep<'a> {
         let chain =
             Chain::new(self.provider, call, known, Arc::clone(&window), reading).resume(saved.clone());
         let reading = chain.reading;
-        let share = Segment {
+        let segment = Segment {
             reached: window.ceiling,
             newest: window.ceiling,
             window,
@@ -182,7 +184,7 @@ impl<'a> Sweep<'a> {
             step: 0,
         };
         self.created += 1;
-        self.windows.entry(self.created).insert_entry(share).into_mut()
+        self.windows.entry(self.created).insert_entry(segment).into_mut()
     }
 
     /// Returns the next page that has arrived, whichever window it is of; `None` after the last one.
@@ -197,7 +199,7 @@ impl<'a> Sweep<'a> {
             }
             match self.steps.next().await {
                 Some((at, chain, Ok(step))) => return self.take(at, chain, step).await.map(Some),
-                // The pages that are under way are waited for, so that what was fetched before a fault is kept.
+                // Wait for the pages in flight, so that what was fetched before a fault is kept.
                 Some((_, _, Err(error))) => {
                     self.failed.get_or_insert(error);
                 }
@@ -206,14 +208,14 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Asks for the next page of every window that waits.
+    /// Requests the next page of every window that waits.
     fn launch(&mut self) {
         let width = self.width();
-        for (at, share) in &mut self.windows {
+        for (at, segment) in &mut self.windows {
             if self.steps.len() >= width {
                 return;
             }
-            if let Some(chain) = share.chain.take() {
+            if let Some(chain) = segment.chain.take() {
                 let at = *at;
                 self.steps.push(Box::pin(async move {
                     let (chain, step) = chain.step().await;
@@ -224,33 +226,33 @@ impl<'a> Sweep<'a> {
     }
 
     fn width(&self) -> usize {
-        (BYTES_UNDER_WAY / self.largest_page.max(1)).clamp(1, CHAINS)
+        (MAX_BYTES_IN_FLIGHT / self.largest_page.max(1)).clamp(1, MAX_CHAINS)
     }
 
-    /// Gives the older half of the window with the most to read to a chain of its own, while fewer run than may.
+    /// Gives the older half of the window with the most left to read its own chain, while more chains may run.
     fn split(&mut self) {
         let width = self.width();
         while self.chains != Chains::One && self.windows.len() < width {
-            let most = self.windows.iter().filter(|(_, share)| share.left >= 2 * SHARE);
-            let Some((&at, _)) = most.max_by_key(|(_, share)| share.left) else { return };
+            let most = self.windows.iter().filter(|(_, segment)| segment.left >= 2 * MIN_SEGMENT);
+            let Some((&at, _)) = most.max_by_key(|(_, segment)| segment.left) else { return };
             self.split_one(at);
         }
     }
 
     fn split_one(&mut self, at: usize) {
         let since = self.request.window.since;
-        let Some(share) = self.windows.get_mut(&at) else { return };
-        let floor = share.window.floor();
-        let Some(boundary) = share.middle(floor.max(since)) else {
-            // So much began at once that no instant parts it.
-            share.left = 0;
+        let Some(segment) = self.windows.get_mut(&at) else { return };
+        let floor = segment.window.floor();
+        let Some(boundary) = segment.middle(floor.max(since)) else {
+            // Too many conversations began in the same second to split them.
+            segment.left = 0;
             return;
         };
-        let guess = share.left / 2;
-        share.left -= guess;
-        share.taken += guess;
-        share.window.raise_floor(boundary);
-        let (reading, step) = (share.reading, share.step);
+        let guess = segment.left / 2;
+        segment.left -= guess;
+        segment.taken += guess;
+        segment.window.raise_floor(boundary);
+        let (reading, step) = (segment.reading, segment.step);
         let older = self.add_window(Window::new(floor, Some(boundary)), floor, reading, None);
         older.left = guess;
         older.parent = Some((at, guess));
@@ -258,28 +260,28 @@ impl<'a> Sweep<'a> {
         self.chains = Chains::Several;
     }
 
-    /// Takes a page in, and returns it with the places of all windows.
+    /// Processes a page, and returns it with the positions of all windows.
     async fn take(&mut self, at: usize, chain: Chain<'a>, step: Step) -> Result<Batch> {
         let Step { mut batch, total, shown, bytes, span, next } = step;
-        if let Next::RestartReason(why) = next {
-            // After a fault nothing begins anymore; the place before this page stays in force.
+        if let Next::Restart(why) = next {
+            // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
                 return Ok(Batch { page: batch.page, ..Batch::default() });
             }
-            return self.begin_anew(why, batch.page);
+            return self.restart(why, batch.page);
         }
         self.has_seen |= shown > 0;
         self.largest_page = self.largest_page.max(bytes);
-        if chain.is_of_the_whole() {
+        if chain.counts_whole_request() {
             batch.page.total = total;
         }
         self.count(at, total, shown, span);
-        let Some(share) = self.windows.get_mut(&at) else { return Ok(batch) };
+        let Some(segment) = self.windows.get_mut(&at) else { return Ok(batch) };
         match next {
             Next::Page => {
-                share.saved.clone_from(&chain.place);
-                share.reading = chain.reading;
-                share.chain = Some(chain);
+                segment.saved.clone_from(&chain.place);
+                segment.reading = chain.reading;
+                segment.chain = Some(chain);
             }
             Next::End => {
                 self.windows.remove(&at);
@@ -287,7 +289,7 @@ impl<'a> Sweep<'a> {
             Next::Stuck(error) => {
                 self.failed.get_or_insert(error);
             }
-            Next::RestartReason(_) => unreachable!("it was handled above"),
+            Next::Restart(_) => unreachable!("it was handled above"),
         }
         batch.checkpoint = self.checkpoint()?;
         if batch.checkpoint == Checkpoint::End {
@@ -299,19 +301,19 @@ impl<'a> Sweep<'a> {
         Ok(batch)
     }
 
-    /// Learns how much is left from what a page showed.
+    /// Updates the estimate of how much is left from a page.
     fn count(&mut self, at: usize, total: Option<u64>, shown: u64, span: Option<(Timestamp, Timestamp)>) {
-        let Some(share) = self.windows.get_mut(&at) else { return };
-        share.shown += shown;
+        let Some(segment) = self.windows.get_mut(&at) else { return };
+        segment.shown += shown;
         if let Some((newest, oldest)) = span {
-            let newest = *share.newest.get_or_insert(newest);
-            share.reached = Some(oldest);
+            let newest = *segment.newest.get_or_insert(newest);
+            segment.reached = Some(oldest);
             let span = newest.microseconds() - oldest.microseconds();
-            share.step = span.checked_div(i64::try_from(share.shown).unwrap_or(i64::MAX)).unwrap_or(0);
+            segment.step = span.checked_div(i64::try_from(segment.shown).unwrap_or(i64::MAX)).unwrap_or(0);
         }
         let Some(total) = total else { return };
-        share.left = total.saturating_sub(share.done());
-        if let Some((parent, guess)) = share.parent.take()
+        segment.left = total.saturating_sub(segment.done());
+        if let Some((parent, guess)) = segment.parent.take()
             && let Some(parent) = self.windows.get_mut(&parent)
         {
             parent.left = (parent.left + guess).saturating_sub(total);
@@ -319,15 +321,15 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Returns the places of all windows as one checkpoint.
+    /// Returns the positions of all windows as one checkpoint.
     fn checkpoint(&self) -> Result<Checkpoint> {
-        // Where there were several windows, the last count of the whole follows.
+        // After several windows, the latest total count follows.
         if self.windows.is_empty() && self.chains != Chains::Several {
             return Ok(Checkpoint::End);
         }
         if self.chains == Chains::One {
-            let alone = self.windows.values().next().and_then(|share| share.saved.clone());
-            let place = Places::Alone(AlonePlace { ignores_id: self.ignores_id, alone });
+            let place = self.windows.values().next().and_then(|segment| segment.saved.clone());
+            let place = Places::SingleChain(SingleChainPlace { ignores_id: self.ignores_id, alone: place });
             return Ok(Checkpoint::At(seal(&self.scope, &place)?));
         }
         let mut places: Vec<_> = self.windows.values().map(Segment::place).collect();
@@ -341,7 +343,7 @@ impl<'a> Sweep<'a> {
         Ok(Checkpoint::At(seal(&self.scope, &places)?))
     }
 
-    /// Ends a walk through several windows with the vendor's count of the whole, as a single chain ends with it.
+    /// Ends a walk through several windows with the vendor's total count, which a single chain has from its last page.
     async fn end(&mut self) -> Result<Batch> {
         self.ended = true;
         if let Some(error) = self.failed.take() {
@@ -354,8 +356,8 @@ impl<'a> Sweep<'a> {
         Ok(Batch { page: metadata, checkpoint: Checkpoint::End, ..Batch::default() })
     }
 
-    /// Goes back to the beginning, and reads in one chain from there.
-    fn begin_anew(&mut self, why: RestartReason, mut metadata: PageMetadata) -> Result<Batch> {
+    /// Restarts from the beginning with a single chain.
+    fn restart(&mut self, why: RestartReason, mut metadata: PageMetadata) -> Result<Batch> {
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
         if why == RestartReason::IgnoresId {
@@ -365,7 +367,7 @@ impl<'a> Sweep<'a> {
         self.windows.clear();
         self.chains = Chains::One;
         self.add(&WindowPlace::default());
-        // What was seen is forgotten together with the places of before.
+        // The earlier sightings are dropped together with the earlier checkpoint.
         Ok(Batch { page: metadata, checkpoint: self.checkpoint()?, ..Batch::default() })
     }
 }
@@ -382,12 +384,12 @@ impl Segment<'_> {
         }
     }
 
-    /// Returns how many of what the vendor counts are read or left to other windows.
+    /// Returns how many of the counted conversations were read or left to other windows.
     fn done(&self) -> u64 {
         self.done_before + self.shown + self.taken
     }
 
-    /// Returns the instant, a whole second, that has about as much to read before it as after it.
+    /// Returns the whole second that splits what is left about in half.
     fn middle(&self, lower: Option<Timestamp>) -> Option<Timestamp> {
         let reached = self.reached?.microseconds();
         let half = i64::try_from(self.left / 2).unwrap_or(i64::MAX).saturating_mul(self.step);

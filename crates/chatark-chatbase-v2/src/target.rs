@@ -20,7 +20,7 @@ use crate::wire::{NewSource, Pagination, Sources};
 const CREATE: &str = "create a source";
 const LIST: &str = "list sources";
 /// The most questions with one answer, by the vendor's specification of autumn 2026.
-const MOST_QUESTIONS: usize = 50;
+const MAX_QUESTIONS: usize = 50;
 /// The most characters of a name, by the same.
 const NAME_CHARACTERS: usize = 100;
 /// The most characters of a text, by the same.
@@ -109,7 +109,7 @@ impl Target for ChatbaseV2 {
 }
 
 fn questions(answer: &QuestionAnswer, loss_report: &mut LossReport) -> OutboundItem {
-    let left_out = answer.questions.len().saturating_sub(MOST_QUESTIONS);
+    let left_out = answer.questions.len().saturating_sub(MAX_QUESTIONS);
     let why = "the vendor takes 50 questions with one answer";
     loss_report.add_with_example("question", FieldOutcome::Lost, why, left_out, &answer.key);
     let asked = &answer.questions[..answer.questions.len() - left_out];

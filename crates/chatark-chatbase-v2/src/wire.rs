@@ -1,4 +1,4 @@
-//! What Chatbase v2 puts around conversations. The conversations themselves are read field by field in `map`.
+//! The envelopes of Chatbase v2. The records inside are read field by field in `map`.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,10 @@ pub(crate) const SOURCES: &[&str] = &[
     "Search",
 ];
 
-/// What surrounds a page of conversations or messages.
+/// The envelope of a page of conversations or messages.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
-    /// Present, and emptied, where the vendor sent an array.
+    /// Present, and emptied, if the vendor sent an array.
     pub(crate) data: Option<Vec<Value>>,
     #[serde(default)]
     pub(crate) pagination: Pagination,
@@ -98,7 +98,7 @@ impl NewSource {
     }
 }
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) error: FailureBody,
@@ -112,7 +112,7 @@ pub(crate) struct FailureBody {
 }
 
 impl FailureBody {
-    /// Returns the vendor's text, and the fields that it finds fault with.
+    /// Returns the vendor's text, and the fields that it rejects.
     pub(crate) fn text(&self) -> Option<String> {
         let details: Vec<_> = self
             .details
@@ -131,42 +131,43 @@ impl FailureBody {
     }
 }
 
-/// The places of a sweep: of one chain, or of each window.
+/// The position of a sweep: of one chain, or of each window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Places {
     One(Place),
     Several(Vec<WindowPlace>),
-    Alone(AlonePlace),
+    SingleChain(SingleChainPlace),
 }
 
-/// The place of a sweep that began anew in one chain, since windows or ids of this deployment prove nothing.
+/// The position of a sweep that restarted with a single chain, because windows or ids of this deployment are not
+/// reliable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AlonePlace {
-    /// Whether single conversations cannot be had by their ids.
+pub(crate) struct SingleChainPlace {
+    /// Whether the deployment does not return single conversations by id.
     pub(crate) ignores_id: bool,
     /// `None` at the beginning.
     pub(crate) alone: Option<Place>,
 }
 
-/// The place of a chain in its window. Instants are microseconds since 1970.
+/// The position of a chain in its window. Instants are microseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WindowPlace {
-    /// The beginning that the vendor is asked for, where it is not the request's.
+    /// The start date that is requested, if it is not the request's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<i64>,
-    /// What began then or earlier is another window's.
+    /// What began then or earlier belongs to another window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) floor: Option<i64>,
-    /// What began later is another window's.
+    /// What began later belongs to another window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ceiling: Option<i64>,
-    /// How many conversations of what the vendor counts were read or left to other windows.
+    /// How many of the counted conversations were read or left to other windows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) done: u64,
-    /// `None` where nothing has been read of it.
+    /// `None` if nothing has been read of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
 }
@@ -176,7 +177,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The place of a walk through the export or through a user's list.
+/// The position of a walk through the export or through a user's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {

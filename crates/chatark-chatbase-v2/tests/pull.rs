@@ -1,4 +1,4 @@
-//! What is asked of the vendor, and what is made of its answers, against a vendor of a few answers.
+//! The requests to the vendor, and the records from its responses, against a vendor with prepared responses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
 
-/// A vendor that gives one answer after the other, and remembers what it was asked for.
+/// A vendor that returns one response after the other, and records the requests.
 struct Vendor {
     server: MockServer,
     asked: Arc<Mutex<Vec<String>>>,
@@ -102,19 +102,19 @@ fn of(ids: &[&str]) -> ReadRequest {
     ReadRequest { selection: Selection::Conversations(ids), ..ReadRequest::default() }
 }
 
-/// Returns a request that goes on from a checkpoint.
+/// Returns a request that resumes from a checkpoint.
 fn resumed(request: ReadRequest, checkpoint: &Checkpoint) -> ReadRequest {
-    let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} is no place to go on from") };
+    let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} cannot be resumed") };
     ReadRequest { cursor: Some(cursor.clone()), ..request }
 }
 
-/// A place that an earlier run saved.
+/// A position that an earlier run saved.
 fn saved(request: ReadRequest, cursor: &str) -> ReadRequest {
     let sealed = Cursor::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
     resumed(request, &Checkpoint::At(sealed))
 }
 
-/// A page that says whether more follows by its cursor alone.
+/// A page whose cursor alone says whether more follows.
 fn page(ids: &[&str], cursor: Option<&str>) -> (u16, Value) {
     page_that(ids, &json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": 4}))
 }
@@ -159,7 +159,7 @@ fn notes(batches: &[Batch]) -> Vec<&str> {
     batches.iter().flat_map(|batch| &batch.page.notes).map(String::as_str).collect()
 }
 
-/// Expects a malformed answer after so many good batches, and no call after it.
+/// Expects a malformed response after this many good batches, and no call after it.
 #[track_caller]
 fn check_malformed(found: &(Vec<Batch>, Option<Error>), expect: &[&str], message: &str) {
     let (batches, error) = found;
@@ -222,7 +222,7 @@ async fn the_walk_ends_where_the_vendor_says_so_or_gives_no_cursor() {
 }
 
 #[tokio::test]
-async fn more_without_a_cursor_is_malformed_after_the_pages_before_it() {
+async fn more_without_a_cursor_is_an_error_after_the_pages_before_it() {
     let stuck = page_that(&["b"], &json!({"cursor": null, "hasMore": true}));
     let vendor = Vendor::new([page(&["a"], Some("c1")), stuck]).await;
     check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor for the next one");
@@ -230,7 +230,7 @@ async fn more_without_a_cursor_is_malformed_after_the_pages_before_it() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_comes_again_is_malformed_after_the_pages_before_it() {
+async fn a_repeated_cursor_is_an_error_after_the_pages_before_it() {
     let pages = [page(&["a"], Some("c1")), page(&["b"], Some("c2")), page(&["c"], Some("c1"))];
     let vendor = Vendor::new(pages).await;
     check_malformed(&vendor.pull(whole()).await, &["a", "b", "c"], "a cursor that it had given before");
@@ -246,7 +246,7 @@ async fn an_answer_without_an_array_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_place_of_another_window_is_not_gone_on_from() {
+async fn a_cursor_of_another_window_is_not_resumed() {
     let vendor = Vendor::new([page(&["a"], None)]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
     let other = ReadRequest { window: Window { since, until: None }, ..whole() };
@@ -255,7 +255,7 @@ async fn a_place_of_another_window_is_not_gone_on_from() {
 }
 
 #[tokio::test]
-async fn a_saved_cursor_that_the_vendor_refuses_starts_anew_with_a_note() {
+async fn a_rejected_saved_cursor_restarts_with_a_note() {
     let refused = || refusal(400, "VALIDATION_INVALID_CURSOR");
     let vendor = Vendor::new([refused(), page(&["b"], Some("c1")), page(&["a"], None)]).await;
     let batches = vendor.pull_whole(saved(whole(), "old")).await;
@@ -266,7 +266,7 @@ async fn a_saved_cursor_that_the_vendor_refuses_starts_anew_with_a_note() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_no_stale_cursor_where_none_was_saved_or_the_walk_has_begun() {
+async fn a_refusal_is_not_a_stale_cursor_unless_a_saved_cursor_was_just_used() {
     let refused = || refusal(400, "VALIDATION_INVALID_BODY");
     let vendor = Vendor::new([refused()]).await;
     let (_, error) = vendor.pull(whole()).await;
@@ -281,7 +281,7 @@ async fn a_refusal_is_no_stale_cursor_where_none_was_saved_or_the_walk_has_begun
 }
 
 #[tokio::test]
-async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped() {
+async fn nothing_is_requested_before_the_first_poll_nor_after_the_stream_is_dropped() {
     let vendor = Vendor::new([page(&["b"], Some("c1")), page(&["a"], None)]).await;
     let provider = vendor.provider();
     for request in [whole(), of_user("u"), of(&["a"])] {
@@ -295,7 +295,7 @@ async fn nothing_is_asked_before_the_first_poll_nor_after_the_stream_is_dropped(
 }
 
 #[tokio::test]
-async fn a_window_and_a_channel_are_asked_for_in_the_vendor_s_words() {
+async fn a_window_and_a_channel_are_requested_in_the_vendors_words() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let vendor = Vendor::new([page(&["a"], None), page(&["a"], None), page(&["a"], None)]).await;
     let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
@@ -366,7 +366,7 @@ async fn a_check_falls_back_on_the_export_where_the_key_may_not_read_agents() {
 }
 
 #[tokio::test]
-async fn a_user_s_conversations_come_with_their_messages_from_the_oldest_to_the_newest() {
+async fn a_users_conversations_have_their_messages_from_oldest_to_newest() {
     let vendor = Vendor::new([
         page(&["a", "b"], Some("u1")),
         messages(&["m5"], Some("p1")),
@@ -395,8 +395,8 @@ async fn a_user_s_conversations_come_with_their_messages_from_the_oldest_to_the_
         part.stream == Stream::Messages && part.surface == Surface::User && part.parent == own.id
     };
     assert!(parts.iter().all(is_message_of_a), "{parts:?}");
-    let told: Vec<_> = parts.iter().map(|part| part.id.as_ref().unwrap().as_str()).collect();
-    assert_eq!(told, ["m1", "m2", "m3", "m4", "m5"]);
+    let ids: Vec<_> = parts.iter().map(|part| part.id.as_ref().unwrap().as_str()).collect();
+    assert_eq!(ids, ["m1", "m2", "m3", "m4", "m5"]);
     let sent = r#"{"id":"m1","parts":[{"text":"m1","type":"text"}],"role":"user"}"#;
     assert_eq!(parts[0].bytes, sent, "as sent");
     assert_eq!(batches[1].records.len(), 1, "a conversation without messages has no parts");
@@ -407,7 +407,7 @@ async fn a_user_s_conversations_come_with_their_messages_from_the_oldest_to_the_
 }
 
 #[tokio::test]
-async fn a_user_walk_goes_on_only_from_a_whole_page() {
+async fn a_user_walk_resumes_only_from_a_whole_page() {
     let replies = || [page(&["a", "b"], Some("u1")), messages(&["m1"], None), messages(&["m2"], None)];
     let [list, first, second] = replies();
     let vendor = Vendor::new([list, first, second, page(&["c"], None), messages(&["m3"], None)]).await;
@@ -418,7 +418,7 @@ async fn a_user_walk_goes_on_only_from_a_whole_page() {
     let rest = vendor.pull_whole(resumed(of_user("u"), &batches[1].checkpoint)).await;
     assert_eq!(all_ids(&rest), ["c"]);
     vendor.check_asked(&["agent/users/u/conversations&cursor=u1", "agent/conversations/c/messages"]);
-    // Where messages cannot be read, the page is not complete and leaves no place to go on from.
+    // If messages cannot be read, the page is not complete and leaves no checkpoint.
     let [list, first, _] = replies();
     let vendor = Vendor::new([list, first, refusal(403, "NO")]).await;
     let (batches, error) = vendor.pull(of_user("u")).await;
@@ -427,7 +427,7 @@ async fn a_user_walk_goes_on_only_from_a_whole_page() {
 }
 
 #[tokio::test]
-async fn a_saved_place_in_a_user_s_list_that_is_refused_starts_anew_with_a_note() {
+async fn a_rejected_saved_cursor_in_a_users_list_restarts_with_a_note() {
     let refused = refusal(400, "VALIDATION_INVALID_CURSOR");
     let vendor = Vendor::new([refused, page(&["a"], None), messages(&["m1"], None)]).await;
     let batches = vendor.pull_whole(saved(of_user("u"), "old")).await;
@@ -441,7 +441,7 @@ async fn a_saved_place_in_a_user_s_list_that_is_refused_starts_anew_with_a_note(
 }
 
 #[tokio::test]
-async fn a_user_without_conversations_is_told_apart_from_an_unknown_agent() {
+async fn a_user_without_conversations_is_distinguished_from_an_unknown_agent() {
     let vendor = Vendor::new([page(&[], None), (200, json!({"name": "Shop"}))]).await;
     let batches = vendor.pull_whole(of_user("u")).await;
     assert!(notes(&batches)[0].contains("no conversation of this user"));
@@ -461,7 +461,7 @@ async fn a_listed_conversation_without_an_id_is_kept_without_messages() {
 }
 
 #[tokio::test]
-async fn single_conversations_are_asked_for_one_by_one() {
+async fn single_conversations_are_requested_one_by_one() {
     let vendor = Vendor::new([page(&["a/1"], None), page(&[], None), page(&["c"], None)]).await;
     let batches = vendor.pull_whole(of(&["a/1", "b", "c"])).await;
     let calls = ["a%2F1", "b", "c"].map(|id| format!("export&conversationId={id}"));
@@ -499,7 +499,7 @@ impl Known for Holding {
 
 const THEN: i64 = 1_790_000_000;
 
-/// Asks for what has changed since these conversations were archived at [`THEN`].
+/// Requests what has changed since these conversations were archived at [`THEN`].
 fn changes(held: &[&'static str]) -> ReadRequest {
     let held = held.iter().map(|id| (*id, THEN)).collect();
     ReadRequest { known: Some(Arc::new(Holding(held))), ..whole() }
@@ -529,7 +529,7 @@ fn wholes(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
     answer(&data, cursor)
 }
 
-/// Returns the ids of what was delivered, and of what was passed over.
+/// Returns the ids of the delivered and of the skipped conversations.
 fn sifted(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
     let delivered = batches.iter().flat_map(|batch| &batch.records);
     let passed = batches.iter().flat_map(|batch| &batch.unchanged);
@@ -537,7 +537,7 @@ fn sifted(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[tokio::test]
-async fn where_nothing_changed_summaries_are_all_that_is_asked_for() {
+async fn only_summaries_are_requested_if_nothing_changed() {
     let vendor = Vendor::new([
         summaries(&[("a", THEN), ("b", THEN)], Some("c2")),
         summaries(&[("c", THEN), ("d", THEN)], None),
@@ -550,7 +550,7 @@ async fn where_nothing_changed_summaries_are_all_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_few_that_changed_are_fetched_one_by_one() {
+async fn few_changed_conversations_are_fetched_one_by_one() {
     let later = THEN + 1;
     let vendor = Vendor::new([
         summaries(&[("a", THEN), ("b", later), ("c", THEN), ("d", THEN)], None),
@@ -568,7 +568,7 @@ async fn many_that_changed_are_fetched_by_the_page_and_the_next_page_is_read_who
     let later = THEN + 1;
     let vendor = Vendor::new([
         summaries(&[("a", later), ("b", later), ("c", later), ("d", later), ("e", THEN)], Some("c2")),
-        // The list moved meanwhile: `d` is on the next page now, and `new` is here.
+        // The list moved in the meantime: `d` is on the next page now, and `new` is here.
         wholes(&[("new", later), ("a", later), ("b", later), ("c", later)], Some("other")),
         wholes(&[("d", later)], None),
         wholes(&[("d", later), ("f", THEN), ("g", THEN)], Some("c3")),
@@ -603,7 +603,7 @@ async fn a_first_pull_costs_one_request_more_than_it_has_pages() {
 }
 
 #[tokio::test]
-async fn an_older_deployment_that_sends_whole_conversations_is_taken_at_its_word() {
+async fn an_older_deployment_that_sends_whole_conversations_is_supported() {
     let later = THEN + 1;
     let vendor = Vendor::new([
         wholes(&[("a", later), ("b", later), ("c", later), ("d", later)], Some("c2")),
@@ -616,7 +616,7 @@ async fn an_older_deployment_that_sends_whole_conversations_is_taken_at_its_word
 }
 
 #[tokio::test]
-async fn where_single_conversations_cannot_be_had_everything_is_read() {
+async fn everything_is_read_if_single_conversations_are_not_available() {
     let later = THEN + 1;
     let vendor = Vendor::new([
         summaries(&[("a", THEN), ("b", later)], Some("c2")),
@@ -628,13 +628,13 @@ async fn where_single_conversations_cannot_be_had_everything_is_read() {
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
     assert!(batches[0].page.restarted && batches[0].page.notes[0].contains("conversationId"));
-    assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a run that goes on knows better");
+    assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a later run can resume");
     assert_eq!(sifted(&batches).0, ["a", "b", "c"]);
     vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_good_for_summaries_alone_is_used_for_them_alone() {
+async fn a_cursor_valid_only_for_summaries_is_used_only_for_them() {
     let later = THEN + 1;
     let changed = [("e", later), ("f", later), ("g", later), ("h", later)];
     let single = |id: &'static str| wholes(&[(id, later)], None);
@@ -665,9 +665,9 @@ async fn a_cursor_that_is_good_for_summaries_alone_is_used_for_them_alone() {
     ]);
 }
 
-/// The first page has no cursor, so it can be had whole; the one after it is then asked for in vain.
+/// The first page has no cursor, so it can be read whole; the request for the next one then fails.
 #[tokio::test]
-async fn a_page_that_is_refused_whole_is_read_in_the_way_of_its_cursor() {
+async fn a_page_that_is_rejected_whole_is_read_as_its_cursor_was() {
     let fresh = [("a", THEN), ("b", THEN), ("c", THEN), ("d", THEN)];
     let vendor = Vendor::new([
         summaries(&fresh, Some("c2")),
@@ -714,14 +714,14 @@ async fn whatever_differs_or_cannot_be_compared_has_changed() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_gone_when_it_is_fetched_is_said_and_nothing_else() {
+async fn a_conversation_deleted_before_it_is_fetched_is_only_noted() {
     let vendor = Vendor::new([summaries(&[("a", THEN + 1), ("b", THEN)], None), wholes(&[], None)]).await;
     let batches = vendor.pull_whole(changes(&["a", "b"])).await;
     assert_eq!(sifted(&batches), (vec![], vec!["b"]));
     assert!(batches[0].page.notes[0].contains("no conversation a"), "{:?}", batches[0].page.notes);
 }
 
-/// A record without an id cannot be fetched by it: the page is.
+/// A record without an id cannot be fetched by id, so the whole page is fetched.
 #[tokio::test]
 async fn a_summary_without_an_id_is_fetched_with_its_page() {
     let whole_one = json!({"messages": [], "title": "nameless"});
@@ -736,7 +736,7 @@ async fn a_summary_without_an_id_is_fetched_with_its_page() {
 }
 
 #[tokio::test]
-async fn a_sweep_goes_on_in_the_way_in_which_it_stopped() {
+async fn a_sweep_resumes_in_the_mode_in_which_it_stopped() {
     let vendor = Vendor::new([summaries(&[("a", THEN)], Some("c2"))]).await;
     let first = vendor.pull(changes(&["a", "b"])).await.0.remove(0);
     let vendor = Vendor::new([summaries(&[("b", THEN)], None)]).await;
@@ -747,7 +747,7 @@ async fn a_sweep_goes_on_in_the_way_in_which_it_stopped() {
     let vendor = Vendor::new([wholes(&[("b", THEN)], None)]).await;
     vendor.pull_whole(saved(changes(&["a", "b"]), "c2")).await;
     vendor.check_asked(&["export&cursor=c2"]);
-    // Summaries are no conversations: where everything is wanted, a cursor that is good for them alone is of no use.
+    // A full read cannot use a cursor that is only valid for summaries.
     let vendor =
         Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), wholes(&[("a", THEN), ("b", THEN)], None)])
             .await;

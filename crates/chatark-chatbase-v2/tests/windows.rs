@@ -1,4 +1,4 @@
-//! Several windows at once: every conversation comes once, whatever lies on their borders, and in any order.
+//! Several windows at once: every conversation comes once, also at the bounds of windows, and in any order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -14,14 +14,14 @@ use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// How a vendor departs from its documents.
+/// How a vendor deviates from its documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Quirk {
     #[default]
     None,
-    /// The end of a window is not in it.
+    /// The end of a window is exclusive.
     ExclusiveEnd,
-    /// Dates are not looked at.
+    /// Dates are ignored.
     IgnoresDates,
     /// The oldest comes first.
     OldestFirst,
@@ -32,7 +32,7 @@ enum Quirk {
 struct Vendor {
     began: Vec<i64>,
     quirk: Quirk,
-    /// Refuses every request after so many.
+    /// Rejects every request after this many.
     breaks_after: Option<usize>,
     asked: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
 }
@@ -151,7 +151,7 @@ fn last_place(batches: &[Batch]) -> Option<ReadRequest> {
 
 const NEWEST: i64 = 1_790_000_000_000;
 
-/// Times that lie evenly, in clumps, on whole seconds, or between them.
+/// Times that are even, in clusters, on whole seconds, or between them.
 fn times() -> impl Strategy<Value = Vec<i64>> {
     let gap = prop_oneof![
         4 => Just(0_i64),
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_interrupted_goes_on_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
+    fn an_interrupted_walk_resumes_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
         let mut vendor = Vendor::new(began, Quirk::None);
         vendor.breaks_after = Some(breaks_after);
         let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
@@ -200,22 +200,22 @@ proptest! {
     }
 }
 
-/// Where windows prove nothing, a run that goes on does not try them again, and begins where the last one stopped.
+/// If windows are not reliable, a resumed run does not try them again, and begins where the last one stopped.
 #[test]
 fn one_chain_stays_one_chain_after_an_interruption() {
     let mut vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
     vendor.breaks_after = Some(20);
     let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
     assert!(error.is_some());
-    let anew = batches.iter().position(|batch| batch.page.restarted).unwrap();
+    let restart = batches.iter().position(|batch| batch.page.restarted).unwrap();
     assert!(
-        matches!(batches[anew].checkpoint, Checkpoint::At(_)),
+        matches!(batches[restart].checkpoint, Checkpoint::At(_)),
         "what was seen is forgotten with its place"
     );
     vendor.breaks_after = None;
     let resumed = last_place(&batches).unwrap();
     let before = vendor.asked.lock().unwrap().len();
-    batches.drain(..=anew);
+    batches.drain(..=restart);
     let rest = runtime().block_on(vendor.pull_whole(resumed));
     assert!(!rest.iter().any(|batch| batch.page.restarted));
     assert!(vendor.asked.lock().unwrap()[before].contains_key("cursor"));
@@ -228,14 +228,14 @@ fn many_windows_are_read_at_once() {
     let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
     let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
     assert_eq!(ids(&batches), vendor.ids());
-    // Sixteen run at once; one that is through makes room for the older half of another.
+    // Sixteen run at once; one that ends makes room for the older half of another.
     assert!((16..=20).contains(&vendor.windows()), "{} windows", vendor.windows());
     let asked = vendor.asked.lock().unwrap().len();
     assert!((150..=167).contains(&asked), "{asked} requests for 150 pages");
 }
 
 #[test]
-fn a_window_that_was_asked_for_is_split_within() {
+fn a_requested_window_is_split_inside() {
     let vendor = Vendor::new((0..1_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
     let at = |index: usize| Timestamp::from_epoch(vendor.began[index]).unwrap();
     let window = chatark_core::Window::new(Some(at(799)), Some(at(99))).unwrap();
@@ -250,12 +250,12 @@ fn a_window_that_was_asked_for_is_split_within() {
 }
 
 #[test]
-fn a_deployment_whose_windows_prove_nothing_is_read_in_one_chain() {
+fn a_deployment_with_unreliable_windows_is_read_in_one_chain() {
     for quirk in [Quirk::IgnoresDates, Quirk::OldestFirst] {
         let vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), quirk);
         let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
-        let anew = batches.iter().position(|batch| batch.page.restarted).unwrap();
-        assert!(batches[anew].page.notes[0].contains("does not keep to the dates"), "{quirk:?}");
-        assert_eq!(ids(&batches[anew..]), vendor.ids(), "{quirk:?}");
+        let restart = batches.iter().position(|batch| batch.page.restarted).unwrap();
+        assert!(batches[restart].page.notes[0].contains("ignores the requested dates"), "{quirk:?}");
+        assert_eq!(ids(&batches[restart..]), vendor.ids(), "{quirk:?}");
     }
 }

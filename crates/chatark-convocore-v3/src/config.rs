@@ -36,7 +36,7 @@ impl Config {
     }
 }
 
-/// Reads the zone of the times in exported messages, which no other setting decides: mapping needs no place to ask.
+/// Reads the zone of the times in exported messages, independent of the other settings: mapping needs no URL.
 pub(crate) fn zone(settings: &Settings) -> Zone {
     settings.zone("timezone")
 }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_to_ask_is_needed() {
+    fn a_region_or_a_base_url_is_required() {
         let problems = read(&[("agent_id", "a")]).unwrap_err();
         assert_eq!(problems, problem("region", "is missing: write `eu` or `na`, or a `base_url`"));
         assert_eq!(read(&[("region", "moon")]).unwrap_err()[0].key, "region");
@@ -89,10 +89,6 @@ mod tests {
     fn the_zone_is_utc_unless_set() {
         assert_eq!(zone(&set(&[("region", "eu")])), Zone::UTC);
         assert_eq!(zone(&set(&[("region", "eu"), ("timezone", "Europe/Berlin")])), Zone::Europe__Berlin);
-        assert_eq!(
-            zone(&set(&[("timezone", "Europe/Berlin")])),
-            Zone::Europe__Berlin,
-            "no place to ask is needed"
-        );
+        assert_eq!(zone(&set(&[("timezone", "Europe/Berlin")])), Zone::Europe__Berlin, "no URL is needed");
     }
 }

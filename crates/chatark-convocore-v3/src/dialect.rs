@@ -88,9 +88,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_inside(body: Value, says_no: bool, kind: Option<ErrorKind>) {
+    fn check_inside(body: Value, is_error: bool, kind: Option<ErrorKind>) {
         let answer: wire::Answer<Value> = serde_json::from_value(body).unwrap();
-        assert_eq!((answer.says_no(), embedded_error(&answer).kind), (says_no, kind));
+        assert_eq!((answer.is_error(), embedded_error(&answer).kind), (is_error, kind));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct ExportReader<'a> {
     counts: Counts,
 }
 
-/// What an [`ExportReader`] comes to next.
+/// What an [`ExportReader`] returns next.
 pub(crate) enum ExportEvent {
     /// As many records as fill a batch.
     Batch(Vec<Record>),
@@ -51,7 +51,7 @@ pub(crate) struct ExportResponse {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) elements: u64,
-    /// Conversations that were not asked for.
+    /// Conversations that were not requested.
     pub(crate) others: u64,
     pub(crate) found: HashSet<RecordId>,
 }
@@ -97,11 +97,11 @@ impl<'a> ExportReader<'a> {
     fn end(&mut self) -> Result<ExportResponse> {
         let answer: Answer<Value> = self.array.envelope()?;
         let (call, request_id) = (self.array.call(), self.array.request_id());
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.client.api_error(call, embedded_error(&answer), request_id));
         }
         if !answer.data.as_ref().is_some_and(Value::is_array) {
-            let message = "the answer has no array at `data`";
+            let message = "the response has no array at `data`";
             return Err(self.client.error(call, ErrorKind::Malformed, message, request_id));
         }
         Ok(ExportResponse {

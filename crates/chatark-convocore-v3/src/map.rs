@@ -82,7 +82,7 @@ struct Metadata {
     is_handed_over: bool,
     /// The beginning of the conversation, by its own `ts`.
     began: Option<Timestamp>,
-    /// Whether the light document stands under `convo`. On the v2 edge it is the metadata itself.
+    /// Whether the light document is under `convo`. On the v2 edge it is the metadata itself.
     is_wrapped: bool,
 }
 

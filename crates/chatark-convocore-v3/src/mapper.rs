@@ -1,4 +1,4 @@
-//! Records of Convocore to the shared model.
+//! Maps records of Convocore to the shared model.
 
 use chatark_core::{Document, Issue, Mapper, Record, Result, Zone};
 

@@ -1,4 +1,4 @@
-//! Times of messages, and the check whether they were read in the right zone.
+//! Times of messages, and a check whether they were read in the right zone.
 
 use chatark_core::fields::Fields;
 use chatark_core::{Timestamp, Zone};

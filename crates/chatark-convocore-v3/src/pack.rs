@@ -14,7 +14,7 @@ use chatark_target::{
 use serde_json::{Map, Value, json};
 
 /// The largest request body in bytes: the default of the vendor's framework, since its documents name no limit.
-const MOST_BYTES: usize = 100_000;
+const MAX_BYTES: usize = 100_000;
 /// The most characters of a trace; the vendor cuts its own traces there.
 const TRACE_CHARACTERS: usize = 2_000;
 /// The beginning of the tag of every migrated conversation.
@@ -87,7 +87,7 @@ fn packed(archived: &ArchivedConversation) -> Result<OutboundItem, &'static str>
     let original = Original::of(archived);
     let create_body = body(&json!({ "conversation": header(archived, original.name(), began) }));
     let complete_body = body(&json!({ "turns": turns, "updateConversationMetadata": true }));
-    if create_body.len().max(complete_body.len()) > MOST_BYTES {
+    if create_body.len().max(complete_body.len()) > MAX_BYTES {
         return Err("it is larger than 100,000 bytes, the most that the vendor takes");
     }
     Ok(OutboundItem {
@@ -539,9 +539,9 @@ mod tests {
             item.map(|item| item.complete_body.len())
         };
         let around = size_of(1).unwrap() - 1;
-        assert_eq!(size_of(MOST_BYTES - around), Some(100_000));
-        assert_eq!(size_of(MOST_BYTES - around + 1), None);
-        is_left_out(text(MOST_BYTES), "it is larger than 100,000 bytes, the most that the vendor takes");
+        assert_eq!(size_of(MAX_BYTES - around), Some(100_000));
+        assert_eq!(size_of(MAX_BYTES - around + 1), None);
+        is_left_out(text(MAX_BYTES), "it is larger than 100,000 bytes, the most that the vendor takes");
     }
 
     #[test]

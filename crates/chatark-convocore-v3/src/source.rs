@@ -38,16 +38,16 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 
 /// The most conversations of one page on which all documents agree.
 const PAGE_LIMIT: u32 = 50;
-/// How many conversations are asked for by id at once: as many as a page holds, should the limit apply.
+/// How many conversations are requested by id at once: one page, in case its limit applies.
 const SELECTION_LIMIT: usize = 50;
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 /// The first second of the year 2100.
 const NO_CONVERSATION_YET: i64 = 4_102_444_800;
-/// What the vendor allows a paying workspace, by its documents of August 2026.
+/// The rate limit of a paying workspace, by its documents of August 2026.
 const PACE: Pace = Pace { requests: 1_500, seconds: 3_600 };
 const UNCOUNTED: &str =
-    "the vendor tells no count, and charges each conversation that is read for its sessions";
+    "the vendor gives no count, and each conversation that is read counts against the quota by its sessions";
 const EXPORT: &str = "export conversations";
 const SINGLE: &str = "export one conversation";
 const AGENT: &str = "read the agent";
@@ -71,7 +71,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     Ok(ConvocoreV3 { client, agent_id: config.agent_id })
 }
 
-/// Returns what is wrong with settings beyond their types.
+/// Validates settings beyond their types.
 pub fn validate(settings: &Settings) -> Vec<SettingProblem> {
     Config::read(settings).err().unwrap_or_default()
 }
@@ -88,7 +88,7 @@ impl Provider for ConvocoreV3 {
             self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
         let document = document.get().as_bytes();
         let answer: Answer<wire::Agent> = self.client.decode(&call, document, None)?;
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
         let agent = match answer.data {
@@ -99,7 +99,8 @@ impl Provider for ConvocoreV3 {
         Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_ahead_seconds })
     }
 
-    /// Asks for a window in which no conversation can be: that answer costs nothing, and says what is left.
+    /// Requests a window that cannot contain a conversation: the response costs nothing and reports the remaining
+    /// quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let call = self.export_call().query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
         let mut estimate = Estimate { pace: Some(PACE), asked: 1, ..Estimate::default() };
@@ -111,20 +112,20 @@ impl Provider for ConvocoreV3 {
         loop {
             match elements.next().await? {
                 ArrayEvent::Restarted => {}
-                // Whatever follows is left unread: leaving it closes the connection.
+                // The rest of the response is not read: dropping it closes the connection.
                 ArrayEvent::Element(_) => {
                     estimate.requests = Some(1);
-                    estimate.notes.push("this deployment gives everything in one answer".to_owned());
+                    estimate.notes.push("this deployment returns everything in one response".to_owned());
                     return Ok(estimate);
                 }
                 ArrayEvent::End => break,
             }
         }
         let answer: Answer<Value> = elements.envelope()?;
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
-        let metadata = self.said(&answer, 0, &mut None);
+        let metadata = self.page_metadata(&answer, 0, &mut None);
         estimate.quota_left = metadata.quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         Ok(estimate)
@@ -143,7 +144,7 @@ impl Provider for ConvocoreV3 {
                 }))
             }
             Selection::User(_) => {
-                let message = "Convocore cannot be asked for one user's conversations";
+                let message = "Convocore cannot select the conversations of one user";
                 Box::pin(stream::iter([Err(Error::new(ErrorKind::Usage, EXPORT, message))]))
             }
         }
@@ -163,14 +164,14 @@ impl ConvocoreV3 {
         self.client.next_cursor(call, answer.has_more, answer.cursor(), guard, request_id.as_deref())
     }
 
-    /// Asks for up to a page of conversations by ids without a comma.
+    /// Requests up to a page of conversations by ids without a comma.
     fn listed(&self, ids: &[ConversationId]) -> ExportReader<'_> {
         let wanted = ids.iter().map(RecordId::from).collect();
         let call = self.export_call().query("convoIds", comma_separated(ids));
         ExportReader::new(&self.client, call, Some(wanted))
     }
 
-    /// Returns the last batch of conversations that were asked for by ids.
+    /// Returns the last batch of conversations that were requested by id.
     fn listed_batch(
         &self,
         ids: &[ConversationId],
@@ -178,10 +179,9 @@ impl ConvocoreV3 {
         summary: &mut Option<String>,
     ) -> Batch {
         let ExportResponse { answer, records, counts, .. } = response;
-        let mut metadata = self.said(&answer, counts.elements, summary);
+        let mut metadata = self.page_metadata(&answer, counts.elements, summary);
         if counts.others > 0 {
-            let note =
-                "this deployment answers with other conversations than those asked for; they were left out";
+            let note = "this deployment returned other conversations than requested; they were left out";
             metadata.notes.push(note.to_owned());
         }
         let missing = ids.iter().filter(|id| !counts.found.contains(&RecordId::from(*id)));
@@ -189,13 +189,13 @@ impl ConvocoreV3 {
         unfinished(records, metadata)
     }
 
-    /// Fetches one conversation through the route of its own.
+    /// Fetches one conversation through its own route.
     async fn alone(&self, id: &ConversationId, summary: &mut Option<String>) -> Result<Batch> {
         let call = Call::new(SINGLE, ["agents", &self.agent_id, "convos", id.as_str(), "export"])
             .query("format", "json");
         let answer: Answer<Box<RawValue>> = match self.client.json(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // The agent itself may be what the vendor does not know.
+                // Perhaps the vendor does not know the agent itself.
                 self.check().await?;
                 let notes = vec![absent(id)];
                 return Ok(unfinished(
@@ -205,21 +205,26 @@ impl ConvocoreV3 {
             }
             answer => answer?,
         };
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
-        let metadata = self.said(&answer, 1, summary);
+        let metadata = self.page_metadata(&answer, 1, summary);
         let Some(data) = answer.data else {
-            let message = "the answer has no conversation at `data`";
+            let message = "the response has no conversation at `data`";
             return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
         let conversation = record(Box::<str>::from(data).into_string().into());
         Ok(unfinished(vec![conversation], metadata))
     }
 
-    /// Reads what the vendor says around the conversations of one response, counts what it cost, and keeps the
-    /// vendor's words on the quota.
-    fn said<T>(&self, answer: &Answer<T>, elements: u64, summary: &mut Option<String>) -> PageMetadata {
+    /// Reads the envelope of one response, counts its cost against the budget, and keeps the vendor's message about the
+    /// quota.
+    fn page_metadata<T>(
+        &self,
+        answer: &Answer<T>,
+        elements: u64,
+        summary: &mut Option<String>,
+    ) -> PageMetadata {
         let usage = answer.usage.as_ref();
         let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
         self.client.spend_quota(quota_used.unwrap_or(0));
@@ -235,7 +240,7 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Asks for the agent itself, since an empty answer does not prove that it exists.
+    /// Reads the agent itself, because an empty response does not prove that it exists.
     async fn explain_emptiness(&self) -> Result<String> {
         let info = self.check().await?;
         Ok(if info.confirmed {
@@ -253,11 +258,11 @@ struct ExportWalk<'a> {
     window: Window,
     scope: String,
     cursor: Option<String>,
-    /// Whether the first response, of the saved cursor, has not arrived yet.
+    /// Whether the first response to the saved cursor has not arrived yet.
     is_resumed: bool,
     seen: bool,
     guard: CursorGuard,
-    /// The vendor's latest words on the quota.
+    /// The vendor's latest message about the quota.
     summary: Option<String>,
     notes: Vec<String>,
     /// The response that is arriving.
@@ -328,10 +333,11 @@ impl<'a> ExportWalk<'a> {
         })
     }
 
-    /// Returns the last batch of a response, with the place to go on from.
+    /// Returns the last batch of a response, with its checkpoint.
     async fn last_batch(&mut self, response: ExportResponse) -> Result<Batch> {
         self.seen |= response.counts.elements > 0;
-        let mut metadata = self.provider.said(&response.answer, response.counts.elements, &mut self.summary);
+        let mut metadata =
+            self.provider.page_metadata(&response.answer, response.counts.elements, &mut self.summary);
         metadata.notes = mem::take(&mut self.notes);
         metadata.everything = !response.answer.is_paged();
         let checkpoint = match self.provider.next_cursor(&response, &mut self.guard) {
@@ -368,7 +374,7 @@ impl<'a> ExportWalk<'a> {
         }
         if !answer.is_paged() && self.window != Window::default() {
             notes.push(
-                "this deployment gives everything in one answer; the window was applied here".to_owned(),
+                "this deployment returns everything in one response; the window was applied here".to_owned(),
             );
         }
         notes.extend(self.summary.take());
@@ -376,14 +382,14 @@ impl<'a> ExportWalk<'a> {
     }
 }
 
-/// A walk through conversations that were asked for by their ids.
+/// A walk through conversations that were requested by id.
 struct SelectionWalk<'a> {
     provider: &'a ConvocoreV3,
     /// The ids of each request that is left, the current one first.
     requests: VecDeque<Vec<ConversationId>>,
     /// The response that is arriving.
     response: Option<ExportReader<'a>>,
-    /// The vendor's latest words on the quota.
+    /// The vendor's latest message about the quota.
     summary: Option<String>,
 }
 
@@ -427,7 +433,7 @@ fn is_alone(id: &ConversationId) -> bool {
     id.as_str().contains(',')
 }
 
-/// Writes ids as one value: of a repeated key, the vendor's framework reads the first alone.
+/// Writes ids as one value: if a key is repeated, the vendor's framework reads only the first.
 fn comma_separated(ids: &[ConversationId]) -> String {
     ids.iter().map(ConversationId::as_str).collect::<Vec<_>>().join(",")
 }

@@ -164,7 +164,7 @@ impl ConvocoreV3 {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
             .create(array_body("leads", items));
         let answer: Answer<Value> = self.client.json(&call).await?;
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.unsuccessful(&call, &answer));
         }
         match answer.count.filter(|count| *count != items.len() as u64) {
@@ -188,7 +188,7 @@ impl ConvocoreV3 {
     /// Sends a request and returns the `data` of the response.
     async fn data<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let answer: Answer<T> = self.client.json(call).await?;
-        if answer.says_no() {
+        if answer.is_error() {
             return Err(self.unsuccessful(call, &answer));
         }
         answer.data.ok_or_else(|| {
@@ -202,7 +202,7 @@ impl ConvocoreV3 {
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
             let answer: Answer<Vec<Row>> = self.client.json(&call).await?;
-            if answer.says_no() {
+            if answer.is_error() {
                 return Err(self.client.api_error(&call, embedded_error(&answer), None));
             }
             let Some(rows) = &answer.data else {
@@ -218,7 +218,7 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Passes a row of the list on. The list has no notes, so the external id takes a request of its own.
+    /// Passes a row of the list to the visitor. The list has no notes, so the external id needs a separate request.
     async fn visit(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
         let held = HeldItem {
             id: row.id.clone(),
@@ -235,7 +235,7 @@ impl ConvocoreV3 {
         let call = Call::new(READ, ["agents", &self.agent_id, "convos", id]);
         match self.data::<Row>(&call).await {
             Ok(whole) => visitor(&HeldItem { external_id: whole.external_id(), ..held }).map(drop),
-            // It is listed and cannot be read, so nobody knows whose it is.
+            // It is listed and cannot be read, so its origin is not known.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(error.with("conversation", id).hint(UNREACHABLE))
             }

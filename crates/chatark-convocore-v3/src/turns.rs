@@ -80,12 +80,12 @@ struct Turn {
     is_generated: Option<bool>,
 }
 
-/// The content of a message, whichever key it stands under, and the fields around it.
+/// The content of a message, whichever key it is under, and the fields around it.
 #[derive(Debug, Default)]
 struct Item {
     kind: Option<String>,
     payload: Option<Value>,
-    /// Whether the payload stands under `payload` inside the item.
+    /// Whether the payload is under `payload` inside the item.
     is_nested: bool,
     moment: Option<Moment>,
     is_generated: Option<bool>,

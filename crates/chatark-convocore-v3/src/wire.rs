@@ -1,7 +1,7 @@
-//! What Convocore puts around conversations. The conversations themselves are read field by field in `map`.
+//! The envelopes of Convocore. The records inside are read field by field in `map`.
 //!
-//! Only the fields that steer a walk are read strictly. A fact of another type than documented is no reason to
-//! lose a page, so it counts as missing.
+//! Only the fields that control a walk are read strictly. Another field with an undocumented type counts as missing,
+//! because it is no reason to lose a page.
 
 use chatark_core::ConversationId;
 use chatark_target::original_in;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::pack;
 
-/// Any answer: what surrounds conversations or an agent, and the three forms in which the vendor says no.
+/// Any response: the envelope of conversations or an agent, and the three forms in which the vendor reports an error.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
 pub(crate) struct Answer<T> {
@@ -41,7 +41,7 @@ pub(crate) struct Answer<T> {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) usage: Option<Usage>,
     #[serde(default, deserialize_with = "lenient")]
-    #[expect(dead_code, reason = "a pull that goes on is told to wait by the 429 that follows")]
+    #[expect(dead_code, reason = "a pull that continues must wait anyway when the next response is a 429")]
     rate_limit: Option<RateLimit>,
 }
 
@@ -53,7 +53,7 @@ struct FailureBody {
     message: Option<String>,
 }
 
-/// What the metered export says of the quota.
+/// What the metered export says about the quota.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Usage {
@@ -91,7 +91,7 @@ pub(crate) struct Created {
     pub(crate) id: Option<String>,
 }
 
-/// What the vendor says of turns that were just written.
+/// The response to a write of turns.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Written {
@@ -99,7 +99,7 @@ pub(crate) struct Written {
     pub(crate) messages_num: Option<u64>,
 }
 
-/// A conversation as it is listed; read by itself, it has its notes.
+/// A row of the list of conversations; a single conversation also has its notes.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Row {
@@ -121,7 +121,7 @@ pub(crate) struct Leads {
     pub(crate) total: Option<u64>,
 }
 
-/// A lead: as it was written, its note stands beside the name; as it is read, among the metadata.
+/// A lead. Its note is written beside the name, and returned in the metadata.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Lead {
@@ -161,7 +161,7 @@ struct IdentifiedConversation {
     old_id: Option<Value>,
 }
 
-/// The place of a walk through the export.
+/// The position of a walk through the export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
@@ -170,7 +170,7 @@ pub(crate) struct Place {
 }
 
 impl Row {
-    /// Returns the external id of a conversation that a migration has created, where its note is shown.
+    /// Returns the external id of a conversation that a migration has created, if its note is shown.
     pub(crate) fn external_id(&self) -> Option<String> {
         self.notes.as_deref().and_then(original_in).map(str::to_owned)
     }
@@ -190,8 +190,8 @@ impl Lead {
 }
 
 impl<T> Answer<T> {
-    /// Returns whether the vendor says no, whatever the status was.
-    pub(crate) fn says_no(&self) -> bool {
+    /// Returns whether the response reports an error, whatever its status.
+    pub(crate) fn is_error(&self) -> bool {
         let is_failure = self.data.is_none() && self.code().is_some() && self.text().is_some();
         self.success == Some(false) || is_failure
     }
@@ -202,7 +202,7 @@ impl<T> Answer<T> {
         self.code.as_deref().or(inner)
     }
 
-    /// Returns the vendor's text, and what it finds fault with in the request.
+    /// Returns the vendor's text, and what it rejects in the request.
     pub(crate) fn text(&self) -> Option<String> {
         let inner = self.error.as_ref().and_then(|error| error.message.as_deref());
         let message = self.message.as_deref().or(inner);
@@ -215,7 +215,7 @@ impl<T> Answer<T> {
         }
     }
 
-    /// Returns whether the server pages at all; the older one gives everything in one array.
+    /// Returns whether the server pages at all; the older one returns everything in one array.
     pub(crate) fn is_paged(&self) -> bool {
         self.has_more.is_some() || self.next_cursor.is_some() || self.mode.is_some()
     }
@@ -247,12 +247,12 @@ fn nothing<T>() -> Option<T> {
     None
 }
 
-/// Reads a value, or nothing where it is of another type.
+/// Reads a value, or nothing if it has another type.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(json: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(json)?).ok())
 }
 
-/// Reads a value, and tells `null` from nothing.
+/// Reads a value, and distinguishes `null` from a missing one.
 fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(json).map(Some)
 }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_looked_for_in_three_places() {
+    fn an_id_is_found_in_three_places() {
         check(json!({"metadata": {"convo": {"id": "a", "ID": "b"}, "ID": "c"}}), Some("a"));
         check(json!({"metadata": {"convo": {"id": "", "ID": "b"}, "ID": "c"}}), Some("c"));
         check(json!({"metadata": {"convo": {"id": null, "ID": "b"}}}), Some("b"));
@@ -282,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_of_another_type_counts_as_missing() {
+    fn a_field_of_another_type_counts_as_missing() {
         let answer: Answer<Vec<Value>> = serde_json::from_value(json!({
             "success": "yes", "message": 1, "data": [], "mode": 2, "scannedConvoCount": -1,
             "usage": {"billableUsedThisRequest": "many", "summary": "s"}, "rateLimit": [], "nextCursor": 7,
         }))
         .unwrap();
-        assert!(!answer.says_no() && answer.text().is_none() && answer.scanned_convo_count.is_none());
+        assert!(!answer.is_error() && answer.text().is_none() && answer.scanned_convo_count.is_none());
         assert!(answer.is_paged() && answer.cursor().is_none());
         let usage = answer.usage.unwrap();
         assert_eq!((usage.billable_used_this_request, usage.summary.as_deref()), (None, Some("s")));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_s_secret_is_not_read() {
+    fn the_agents_secret_is_not_read() {
         let agent: Agent =
             serde_json::from_value(json!({"ID": "a", "title": "Shop", "SECRET_API_KEY": "vg_secret"}))
                 .unwrap();

@@ -342,7 +342,7 @@ fn a_rating_has_up_to_five_stars() {
     check_rating(json!("5"), None, Some("wrong-type"));
 }
 
-/// Whom a conversation is assigned to is not who wrote its messages, so it is no author.
+/// The person that a conversation is assigned to did not write its messages, and is not their author.
 #[test]
 fn the_kind_of_author_follows_from_the_role_and_no_name_is_made_up() {
     let convo = json!({"id": "c", "state": "human-chatting", "chatAssignedTo": "u1", "userName": "Jane"});

@@ -1,4 +1,4 @@
-//! What is asked of the vendor, and what is made of its answers, against a vendor of a few answers.
+//! The requests to the vendor, and the records from its responses, against a vendor with prepared responses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -17,7 +17,7 @@ use chatark_core::{
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-/// A vendor that gives one answer after the other, and remembers what it was asked for.
+/// A vendor that returns one response after the other, and records the requests.
 struct Vendor {
     base_url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -212,14 +212,14 @@ async fn a_long_array_comes_in_batches() {
 }
 
 #[tokio::test]
-async fn the_window_is_widened_and_its_absence_in_the_answer_is_told() {
+async fn the_window_is_widened_and_a_deployment_that_ignores_it_is_noted() {
     let at = |microseconds| Timestamp::from_microseconds(microseconds).ok();
     let window = Window::new(at(1_733_049_000_500_000), at(1_733_049_100_500_000)).unwrap();
     let request = ReadRequest { window, ..ReadRequest::default() };
     let vendor = Vendor::new([one_array(&[conversation("a")]), page(&[conversation("a")], 1, None)]);
     let provider = vendor.provider();
     let (batches, _) = pull(provider.as_ref(), request.clone()).await;
-    let note = "this deployment gives everything in one answer; the window was applied here";
+    let note = "this deployment returns everything in one response; the window was applied here";
     assert_eq!(batches[0].page.notes, [note]);
     let (batches, _) = pull(provider.as_ref(), request).await;
     assert_eq!(batches[0].page.notes, ["Used some."]);
@@ -228,7 +228,7 @@ async fn the_window_is_widened_and_its_absence_in_the_answer_is_told() {
 }
 
 #[tokio::test]
-async fn pages_go_on_over_an_empty_one() {
+async fn an_empty_page_does_not_end_the_walk() {
     let vendor = Vendor::new([
         page(&[conversation("a")], 20, Some("c+1=")),
         page(&[], 20, Some("c2")),
@@ -255,7 +255,7 @@ async fn pages_go_on_over_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_no_longer_accepted_starts_the_walk_anew() {
+async fn a_rejected_cursor_restarts_the_walk() {
     let vendor = Vendor::new([
         page(&[conversation("a")], 1, Some("c1")),
         page(&[], 1, None),
@@ -294,7 +294,7 @@ async fn a_refusal_inside_a_success_ends_the_pull() {
 }
 
 #[tokio::test]
-async fn pages_that_lead_nowhere_are_kept_and_refused() {
+async fn pages_without_a_usable_cursor_are_kept_and_end_the_walk() {
     let lost = json!({"success": true, "hasMore": true, "nextCursor": null, "data": [conversation("a")]});
     let vendor = Vendor::new([lost.into()]);
     let (batches, error) = pull_all(&vendor).await;
@@ -310,7 +310,7 @@ async fn pages_that_lead_nowhere_are_kept_and_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_alone_is_followed() {
+async fn only_a_cursor_is_followed() {
     let first = json!({"success": true, "nextCursor": "c1", "data": [conversation("a")]});
     let last = json!({"success": true, "nextCursor": null, "data": [conversation("b")]});
     let vendor = Vendor::new([first.into(), last.into()]);
@@ -347,7 +347,7 @@ async fn an_empty_export_is_explained_by_the_agent() {
 }
 
 #[tokio::test]
-async fn conversations_are_asked_for_in_one_value() {
+async fn conversation_ids_are_sent_in_one_value() {
     let selected = json!({
         "success": true, "mode": "selected", "hasMore": false, "scannedConvoCount": 3,
         "data": [conversation("+1555"), conversation("b")],
@@ -383,7 +383,7 @@ async fn fifty_conversations_make_a_request() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_ignores_the_ids_is_seen_through() {
+async fn a_deployment_that_ignores_ids_is_detected() {
     let vendor = Vendor::new([one_array(&[conversation("a"), conversation("b"), json!({})])]);
     let (batches, _) = pull_selected(&vendor, &["b"]).await;
     assert_eq!(ids(&batches[0]), ["b"]);
@@ -391,7 +391,7 @@ async fn a_deployment_that_ignores_the_ids_is_seen_through() {
 }
 
 #[tokio::test]
-async fn an_id_with_a_comma_is_asked_for_alone() {
+async fn an_id_with_a_comma_is_requested_alone() {
     let vendor = Vendor::new([
         page(&[conversation("b")], 1, None),
         json!({"success": true, "data": conversation("a,b")}).into(),
@@ -413,7 +413,7 @@ async fn an_id_with_a_comma_is_asked_for_alone() {
 }
 
 #[tokio::test]
-async fn one_user_s_conversations_cannot_be_asked_for() {
+async fn one_users_conversations_cannot_be_selected() {
     let vendor = Vendor::new([]);
     let request = ReadRequest { selection: Selection::User("u".to_owned()), ..ReadRequest::default() };
     let (batches, error) = pull(vendor.provider().as_ref(), request).await;
@@ -421,7 +421,7 @@ async fn one_user_s_conversations_cannot_be_asked_for() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_before_the_first_poll() {
+async fn nothing_is_requested_before_the_first_poll() {
     let vendor = Vendor::new([page(&[conversation("a")], 1, Some("c1")), page(&[], 1, None)]);
     let provider = vendor.provider();
     let mut stream = provider.read(ReadRequest::default());
