@@ -24,7 +24,7 @@ use serde_json::Value;
 const AGENT: &str = "benchAgent01";
 const KEY: &str = "bench-key";
 
-/// A page of a vendor, as its API sends it, and what understands it.
+/// A page of a vendor, as its API sends it, and its mapper.
 struct Sample {
     mapper: Arc<dyn Mapper>,
     page: Bytes,
@@ -64,7 +64,7 @@ impl Sample {
         self.records.iter().map(|record| record.bytes.len() as u64).sum()
     }
 
-    /// Returns the conversations, made ready for the archive under ids of their own.
+    /// Returns the conversations, prepared for the archive under ids of their own.
     fn encoded(&self, round: usize) -> Vec<WriteOp> {
         let encode = |record: &Record| {
             let id = RecordId::new(format!("{round}-{}", record.id.as_ref().unwrap()));

@@ -153,7 +153,7 @@ impl TestEnvironment {
         Running::start(&mut command)
     }
 
-    /// Returns the binary with a clean environment that has only the sandbox's keys, in the folder of the environment.
+    /// Returns the binary with a clean environment that has only the sandbox's keys, in its folder.
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command

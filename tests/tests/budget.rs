@@ -21,8 +21,8 @@ fn a_budget_of_requests_ends_a_run_with_a_checkpoint() {
         assert_eq!(pulled(&run)["verdict"], "budget", "{vendor:?}");
         assert_eq!((&pulled(&run)["resumable"], &run.json()["exit_code"]), (&json!(true), &json!(8)));
         assert!(run.stderr.contains("the budget of 3 requests is spent"), "{}", run.stderr);
-        assert!(run.stderr.contains("to go on where it stopped"), "{}", run.stderr);
-        assert!(!run.stderr.contains("error"), "what the user asked for is no error: {}", run.stderr);
+        assert!(run.stderr.contains("to resume where it stopped"), "{}", run.stderr);
+        assert!(!run.stderr.contains("error"), "a limit set by the user is not an error: {}", run.stderr);
         assert_eq!(ids(&archived(&env)).len(), kept, "{vendor:?}");
         let status = env.expect(0, &["status"]).stdout;
         assert!(status.contains("budget"), "{status}");

@@ -98,7 +98,7 @@ fn conversation_row(agent: &Agent, source: &str, expected: &Expected, truth: &Co
     ]
 }
 
-/// Returns the cells of a message, apart from its other parts.
+/// Returns the cells of a message, except its other parts.
 fn message_row(
     agent: &Agent,
     source: &str,

@@ -1,4 +1,4 @@
-//! Every cell of a report, held against the definition of its metric in SQL.
+//! Every cell of a report, compared with the definition of its metric in SQL.
 
 use std::collections::BTreeMap;
 

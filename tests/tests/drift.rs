@@ -37,7 +37,7 @@ fn unknown_fields_and_values_are_listed_by_path_without_values() {
     for vendor in VENDORS {
         let (env, agent) = drifting(vendor, None);
         let run = env.expect(0, &["pull"]);
-        assert!(run.stderr.contains("new in the vendor's answers: "), "{vendor:?}: {}", run.stderr);
+        assert!(run.stderr.contains("new in the vendor's responses: "), "{vendor:?}: {}", run.stderr);
         let issues = listed(&env, &[]);
         let (word, part) = match vendor {
             Vendor::ChatbaseV1 => ("source", None),

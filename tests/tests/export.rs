@@ -1,7 +1,7 @@
 //! The main job: everything that the vendors send is in the files, exactly once.
 //!
-//! The truth is what the sandbox generated and what an export of that vendor can tell of it at best; it is written
-//! in the sandbox by hand and calls no code of the product.
+//! The truth is what the sandbox generated and what an export of that vendor can contain at best; it is written in the
+//! sandbox by hand and calls no code of the product.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -58,7 +58,7 @@ fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
 }
 
 /// Checks how a pull with a fault in its third response ends, that the first two are kept, and that a later pull
-/// goes on from there.
+/// resumes from there.
 #[track_caller]
 fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
     let (env, agent) = env(vendor, Fault::from(2, kind.clone()));
@@ -479,7 +479,7 @@ fn an_unknown_agent_is_distinguished_from_an_empty_one() {
         if vendor == Vendor::ChatbaseV1 {
             // This vendor gives the same response for both.
             let run = env.expect(0, &["pull"]);
-            assert!(run.stderr.contains("of an agent that does not exist"), "{}", run.stderr);
+            assert!(run.stderr.contains("for an unknown agent"), "{}", run.stderr);
             continue;
         }
         let run = env.expect(7, &["pull"]);

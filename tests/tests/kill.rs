@@ -1,4 +1,4 @@
-//! `kill -9` at any instant: what was committed is there, right and once, and the next pull goes on from it.
+//! `kill -9` at any instant: what was committed is there, correct and once, and the next pull resumes from it.
 //!
 //! A kill lands a random moment after a random request, as the sandbox counts them, so that it lands everywhere
 //! whatever the speed of the machine.

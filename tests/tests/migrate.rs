@@ -77,7 +77,7 @@ fn openai_lines_have_every_text_up_to_the_last_answer() {
                 .iter()
                 .filter(|message| matches!(role(message), "user" | "assistant" | "system"));
             let spoken: Vec<_> = spoken.filter(|message| !message.text.is_empty()).collect();
-            // What comes after the last answer teaches nothing.
+            // Messages after the last answer are left out.
             let last = spoken.iter().rposition(|message| role(message) == "assistant").unwrap();
             spoken[..=last]
                 .iter()
@@ -498,7 +498,7 @@ fn impossible_migrations_fail_with_one_clear_line() {
     assert!(!env.path("migration").exists(), "a run of nothing leaves nothing");
 }
 
-/// Nothing is asked of any vendor, and nothing of the archive changes.
+/// No vendor is contacted, and the archive does not change.
 #[test]
 fn files_are_written_offline() {
     let generated = agent(Vendor::ChatbaseV2, 60);

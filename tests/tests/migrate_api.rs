@@ -348,7 +348,7 @@ fn a_killed_run_never_writes_a_conversation_twice() {
     let env = TestEnvironment::of_world(world);
     env.expect(0, &["pull", "source-1"]);
     let mut chance = Chance(0x5eed_0006);
-    let (mut landed, mut doubtful) = (0, 0);
+    let (mut landed, mut ambiguous) = (0, 0);
     for _ in 0..14 {
         let (before, after) = (writes(&env).len() as u64, chance.below(30));
         let mut running = env.spawn(&run_into(&["--only", "history"]));
@@ -362,10 +362,10 @@ fn a_killed_run_never_writes_a_conversation_twice() {
             rows.iter().filter(|row| row["state"] == state).count()
         };
         landed += usize::from((1..90).contains(&states("done")));
-        doubtful += states("intended");
+        ambiguous += states("intended");
     }
     assert!(landed >= 5, "only {landed} kills left a part");
-    assert!(doubtful > 0, "no kill left a request without an answer");
+    assert!(ambiguous > 0, "no kill left a request without an answer");
     let run = env.expect(0, &run_into(&["--only", "history"]));
     assert_eq!(result_of(&run, "history")["read_back"]["found"], 90);
     let back = pulled_back(&env);

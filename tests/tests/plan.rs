@@ -94,7 +94,7 @@ fn a_plan_does_not_read_one_array() {
     let env = TestEnvironment::of(vec![agent]);
     let plan = planned(&env, &[]);
     assert_eq!(plan["requests"], 1);
-    assert!(plan["notes"].to_string().contains("one answer"), "{plan}");
+    assert!(plan["notes"].to_string().contains("one response"), "{plan}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_plan_shows_an_unfinished_pull() {
     env.expect(8, &["pull", "--max-requests", "2"]);
     let plan = planned(&env, &[]);
     assert_eq!((&plan["held"], plan["resumes_from"].is_string()), (&json!(40), true));
-    assert!(env.expect(0, &["plan"]).stdout.contains("goes on where an earlier run stopped"));
+    assert!(env.expect(0, &["plan"]).stdout.contains("resumes where an earlier run stopped"));
 }
 
 #[test]

@@ -532,7 +532,7 @@ fn stopped_by(signal: &str) -> (i32, String) {
     let running = waiting(&watched);
     running.signal(signal);
     let run = running.finish();
-    assert!(run.stderr.contains("to go on where it stopped"), "{}", run.stderr);
+    assert!(run.stderr.contains("to resume where it stopped"), "{}", run.stderr);
     (run.code.unwrap(), format!("{} of 80", watched.saved()))
 }
 

@@ -1,4 +1,4 @@
-//! Reports, each number held against one that was counted here from what the vendors tell.
+//! Reports, each number compared with one that is counted here from what the vendors send.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -30,7 +30,7 @@ fn reported(env: &TestEnvironment, arguments: &[&str]) -> std::path::PathBuf {
     env.path("report")
 }
 
-/// The numbers of one source, counted from what its vendor tells.
+/// The numbers of one source, counted from what its vendor sends.
 #[derive(Default)]
 struct Counted {
     numbers: BTreeMap<String, (f64, u64)>,
@@ -380,7 +380,7 @@ fn one_person_across_vendors_is_one_person() {
 }
 
 #[test]
-fn calls_of_tools_are_counted_by_name_and_by_how_they_went() {
+fn tool_calls_are_counted_by_name_and_status() {
     let call = |id: &str, name: &str| Content::ToolCall {
         id: id.to_owned(),
         name: name.to_owned(),
@@ -414,7 +414,7 @@ fn calls_of_tools_are_counted_by_name_and_by_how_they_went() {
 }
 
 #[test]
-fn what_a_vendor_does_not_tell_is_not_available_and_never_zero() {
+fn what_a_vendor_does_not_provide_is_not_available_and_never_zero() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 60)).into();
     let env = TestEnvironment::of_world(World::of(agents));
     env.expect(0, &["pull"]);
@@ -439,7 +439,7 @@ fn what_a_vendor_does_not_tell_is_not_available_and_never_zero() {
 }
 
 #[test]
-fn the_page_is_one_file_that_runs_nothing_of_what_people_wrote() {
+fn the_page_is_one_file_that_never_runs_message_text() {
     let wicked = "<script>alert(1)</script><img src=x onerror=alert(2)>";
     let mut conversation = asked("wicked", 1_790_000_000, wicked, None);
     conversation.messages[0].content.push(Content::ToolCall {
@@ -489,7 +489,7 @@ fn the_description_names_every_column_of_every_file() {
 }
 
 #[test]
-fn two_bots_are_compared_by_what_both_tell() {
+fn two_bots_are_compared_by_what_both_provide() {
     let talk = |prefix: &str, number: usize, answer: Option<i64>| -> Vec<Conversation> {
         let one = |at: usize| {
             let begun = 1_790_000_000 + i64::try_from(at).unwrap() * 60;
@@ -531,7 +531,7 @@ fn two_bots_are_compared_by_what_both_tell() {
 }
 
 #[test]
-fn a_report_asks_no_vendor_and_leaves_the_archive_as_it_is() {
+fn a_report_contacts_no_vendor_and_does_not_change_the_archive() {
     let mut env = TestEnvironment::sample();
     env.expect(0, &["pull"]);
     let before = fs::read(env.path("chatark.db")).unwrap();
@@ -568,7 +568,7 @@ fn what_cannot_be_reported_is_one_clear_line() {
     env.expect(0, &["report", "source-2"]);
 }
 
-/// Conversations that no vendor dates are counted, and stand apart from those of a day.
+/// Conversations without a date are counted, separately from those of a day.
 #[test]
 fn a_source_without_dates_is_reported_without_them() {
     let agent = agent(Vendor::ChatbaseV1, 4);

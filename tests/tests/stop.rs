@@ -42,7 +42,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
         let run = running.finish();
         assert_eq!(run.code, Some(130), "{run:#?}");
         for words in
-            ["stopping after the current commit", "are safe in the archive", "to go on where it stopped"]
+            ["stopping after the current commit", "are safe in the archive", "to resume where it stopped"]
         {
             assert!(run.stderr.contains(words), "`{words}` is not in {}", run.stderr);
         }
@@ -50,7 +50,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
         let kept = ids(&archived(&env)).len();
         assert!(kept > 0 && kept < ten_pages(vendor), "{kept}");
         let status = env.expect(0, &["status"]);
-        assert!(status.stdout.contains("an unfinished pull goes on"), "{}", status.stdout);
+        assert!(status.stdout.contains("an unfinished pull can be resumed"), "{}", status.stdout);
 
         env.sandbox().clear_faults(&agent.id);
         let before = env.sandbox().export_count(&agent.id);

@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// List fields and values that Chatark does not know: paths and counts, never values
     Drift(DriftArgs),
-    /// Map every archived conversation again, without contacting a vendor
+    /// Map every archived conversation and contact again, without contacting a vendor
     Rebuild(RebuildArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
@@ -116,9 +116,9 @@ pub(crate) struct CheckArgs {
     pub(crate) sources: Vec<String>,
 }
 
-/// Which conversations: shared by all commands that read or write them.
+/// Selects conversations; shared by all commands that read or write them.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Which {
+pub(crate) struct FilterArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
@@ -133,9 +133,9 @@ pub(crate) struct Which {
     pub(crate) channel: Option<Channel>,
 }
 
-/// How to pull: shared by all commands that pull.
+/// Options of a pull; shared by all commands that pull.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub(crate) struct How {
+pub(crate) struct PullOptions {
     /// Read everything again, even what earlier runs have read and what seems unchanged
     #[arg(long)]
     pub(crate) full: bool,
@@ -153,7 +153,7 @@ pub(crate) struct How {
     pub(crate) max_quota: Option<u64>,
 }
 
-impl How {
+impl PullOptions {
     /// Returns the budget of the run.
     pub(crate) fn budget(self) -> BudgetLimits {
         BudgetLimits { requests: self.max_requests, quota: self.max_quota, duration: self.max_duration }
@@ -163,7 +163,7 @@ impl How {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) filters: FilterArgs,
     /// Estimate a pull that reads everything again
     #[arg(long)]
     pub(crate) full: bool,
@@ -172,9 +172,9 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) filters: FilterArgs,
     #[command(flatten)]
-    pub(crate) how: How,
+    pub(crate) pull_options: PullOptions,
     /// Only the conversations of one customer, by the vendor's user id (chatbase-v2)
     #[arg(long, value_name = "ID", value_parser = user_id, conflicts_with = "conversations")]
     pub(crate) user: Option<String>,
@@ -186,9 +186,9 @@ pub(crate) struct PullArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) filters: FilterArgs,
     #[command(flatten)]
-    pub(crate) how: How,
+    pub(crate) pull_options: PullOptions,
     /// Export only what the archive already holds; contacts no vendor
     #[arg(long, conflicts_with_all = ["full", "accept_missing", "max_requests", "max_duration", "max_quota"])]
     pub(crate) offline: bool,
@@ -235,7 +235,7 @@ pub(crate) struct ReportArgs {
     #[command(subcommand)]
     pub(crate) action: Option<ReportAction>,
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) filters: FilterArgs,
     /// The IANA time zone of days and hours, such as `Europe/Berlin`
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     pub(crate) timezone: Zone,
@@ -296,9 +296,9 @@ pub(crate) enum MigrateAction {
     Forget(MigrateForgetArgs),
 }
 
-/// What to migrate and where to: shared by a plan and its run.
+/// What to migrate and where to; shared by a plan and its run.
 #[derive(Debug, Args)]
-pub(crate) struct Move {
+pub(crate) struct MigrationArgs {
     /// The sources to migrate; can be repeated [default: all]
     #[arg(long, value_name = "SOURCE", num_args = 1..)]
     pub(crate) from: Vec<String>,
@@ -330,7 +330,7 @@ pub(crate) struct Move {
     /// Only conversations with at least this many messages
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) min_messages: usize,
-    /// Only conversations with this tag, such as a tag that records consent
+    /// Only conversations with this tag, such as one that records consent
     #[arg(long)]
     pub(crate) tag: Option<String>,
     /// At most this many conversations, spread evenly
@@ -344,13 +344,13 @@ pub(crate) struct Move {
 #[derive(Debug, Args)]
 pub(crate) struct MigratePlanArgs {
     #[command(flatten)]
-    pub(crate) what: Move,
+    pub(crate) request: MigrationArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateRunArgs {
     #[command(flatten)]
-    pub(crate) what: Move,
+    pub(crate) request: MigrationArgs,
     /// Write to the agent without asking for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,

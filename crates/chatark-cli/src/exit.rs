@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Unexpected = 1,
     /// The command or the config is wrong.
     Usage = 2,
-    /// Some sources failed, or fewer conversations came than the vendor counts.
+    /// Some sources failed, or fewer conversations arrived than the vendor counts.
     Partial = 3,
     /// Nothing was archived: every source failed.
     Failed = 4,

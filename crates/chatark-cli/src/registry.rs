@@ -6,7 +6,7 @@ use chatark_core::{Descriptor, Error, ErrorKind, Mapper, Provider, Result, Setti
 use chatark_http::Connector;
 use chatark_target::Target;
 
-/// Connects a source to write into it.
+/// Connects a source as a target.
 pub(crate) type ConnectTarget = fn(&Settings, Connector) -> Result<Box<dyn Target>>;
 
 /// What the command line needs of a provider crate.
@@ -19,7 +19,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns what connects a source to write into it. Fails for a provider that can only be read.
+    /// Returns the function that connects a source as a target. Fails for a provider that can only be read.
     pub(crate) fn connect_target(&self) -> Result<ConnectTarget> {
         self.connect_target.ok_or_else(|| {
             let message = format!("{} takes no data: it can only be read", self.descriptor.title);

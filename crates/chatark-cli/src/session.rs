@@ -1,4 +1,4 @@
-//! What every command needs: the config, the sources that were asked for, their clients, and the runtime.
+//! What every command needs: the config, the requested sources, their clients, and the runtime.
 
 use std::io;
 use std::num::NonZero;
@@ -8,7 +8,7 @@ use std::thread;
 
 use chatark_archive::{Archive, Upgrade};
 use chatark_core::{Clock, Error, ErrorKind, Origin, Result, SourceName};
-use chatark_engine::{Mapped, Source};
+use chatark_engine::{MappedSource, Source};
 use chatark_http::{Budget, BudgetLimits, Connector, RateLimiters, SecretString};
 use chatark_target::Target;
 use tokio::runtime::{Builder, Runtime};
@@ -40,7 +40,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A config, and the names that were asked for.
+/// A config, and what all sources of a command share.
 pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
@@ -120,7 +120,7 @@ impl Session {
         chosen.iter().zip(keys).map(|(source, key)| self.connect_one(source, key, ui)).collect()
     }
 
-    /// Connects a source to write into it, with its key.
+    /// Connects a source as a target, with its key.
     pub(crate) fn connect_target(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
         let connect = source.entry.connect_target()?;
         if let Some(warning) = source.key.warning() {
@@ -130,7 +130,7 @@ impl Session {
         Ok(connect(&source.settings, self.connector(source, key, ui))?.into())
     }
 
-    /// Connects a source to say what could be written into it, without a key and without a call.
+    /// Connects a source as a target for a plan, without a key and without a call.
     pub(crate) fn connect_target_offline(&self, source: &SourceConfig, ui: &Ui) -> Result<Arc<dyn Target>> {
         let connect = source.entry.connect_target()?;
         let connector = self.connector(source, SecretString::default(), ui);
@@ -174,7 +174,7 @@ impl Session {
         Archive::open_to_read(&self.config.archive)
     }
 
-    /// Says what an upgrade of the archive takes before it begins, and returns whether there is one.
+    /// Announces an upgrade of the archive and the space it needs, and returns whether there is one.
     fn announce_upgrade(&self, ui: &Ui) -> Result<bool> {
         let Some(Upgrade { from, to, needs, free }) = Archive::pending_upgrade(&self.config.archive)? else {
             return Ok(false);
@@ -188,9 +188,9 @@ impl Session {
     }
 }
 
-/// Returns what maps the records of sources: for commands that ask no vendor, and need no key.
-pub(crate) fn mapped(chosen: &[&SourceConfig]) -> Vec<Mapped> {
-    let mapped = |source: &&SourceConfig| Mapped {
+/// Returns the mappers of sources, for commands that contact no vendor and need no key.
+pub(crate) fn mapped(chosen: &[&SourceConfig]) -> Vec<MappedSource> {
+    let mapped = |source: &&SourceConfig| MappedSource {
         origin: Arc::new(origin(source)),
         mapper: (source.entry.mapper)(&source.settings),
     };
@@ -213,7 +213,7 @@ pub(crate) fn names(chosen: &[&SourceConfig]) -> Vec<SourceName> {
 
 /// Returns the runtime in which requests are made, with a thread for each core and one that writes.
 ///
-/// More threads are no faster, and each of them keeps memory that it has freed.
+/// More threads are no faster, and each one keeps memory that it has freed.
 pub(crate) fn runtime() -> Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread()
@@ -223,7 +223,7 @@ pub(crate) fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::new(ErrorKind::Unexpected, "start the runtime", error))
 }
 
-/// Returns the error of a standard output that cannot be written.
+/// Returns the error for a failed write to standard output.
 pub(crate) fn output_error(error: &io::Error) -> Error {
     Error::new(ErrorKind::Storage, "write to standard output", error)
 }

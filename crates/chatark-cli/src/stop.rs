@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::exit::Exit;
 use crate::ui::Ui;
 
-/// A request to stop, and which signal it came by.
+/// A request to stop, and the signal that caused it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
     pub(crate) token: CancellationToken,

@@ -70,7 +70,7 @@ impl Ui {
         }
     }
 
-    /// Prints a warning: something went wrong, and the command goes on.
+    /// Prints a warning: something went wrong, and the command continues.
     pub(crate) fn warn(&self, text: &str) {
         if !self.0.quiet {
             self.to_stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}"));
@@ -368,8 +368,8 @@ pub(crate) fn bytes(number: u64) -> String {
 /// Returns a chart of one line, with a column per number or per group of numbers.
 pub(crate) fn sparkline(numbers: &[u64]) -> String {
     const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const WIDEST: usize = 60;
-    let together = numbers.len().div_ceil(WIDEST).max(1);
+    const MAX_WIDTH: usize = 60;
+    let together = numbers.len().div_ceil(MAX_WIDTH).max(1);
     let sums: Vec<u64> = numbers.chunks(together).map(|chunk| chunk.iter().sum()).collect();
     let most = sums.iter().copied().max().unwrap_or(0).max(1);
     let column = |sum: &u64| COLUMNS[usize::try_from(sum * 7 / most).unwrap_or(7).min(7)];

@@ -1,20 +1,20 @@
-//! What a source makes of a vendor's API that has moved on.
+//! How a source handles schema drift.
 
 use chatark_archive::{Archive, Drift, Run};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
 
-/// How many new places are named in a note.
-const NAMED: usize = 5;
+/// The most new places that a note names.
+const MAX_NAMED: usize = 5;
 
-/// What happens where a run meets something that the mapper does not know. It is archived and counted in any case.
+/// How a run handles fields and values that the mapper does not know. They are archived and counted in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DriftPolicy {
-    /// Nothing more.
+    /// Do nothing more.
     Accept,
-    /// What no earlier run of the source met is named.
+    /// Name what no earlier run of the source has seen.
     #[default]
     Warn,
-    /// The run ends with an error, after everything is archived.
+    /// End the run with an error, after everything is archived.
     Fail,
 }
 
@@ -32,32 +32,32 @@ impl DriftPolicy {
         }
     }
 
-    /// Looks at what a run met, and returns what the user is told of it.
-    pub(crate) fn judge(self, archive: &Archive, run: &Run, source: &SourceName) -> Result<Judgement> {
+    /// Returns what to report about the drift in a run.
+    pub(crate) fn report(self, archive: &Archive, run: &Run, source: &SourceName) -> Result<DriftReport> {
         if self == Self::Accept || run.progress.issues == 0 {
-            return Ok(Judgement::Silent);
+            return Ok(DriftReport::Silent);
         }
         let drift = archive.drift_of(run)?;
         let new: Vec<_> = drift.iter().filter(|drift| drift.is_new).collect();
         Ok(match self {
-            Self::Fail if !drift.is_empty() => Judgement::Failure(failure(drift.len(), source)),
-            Self::Warn if !new.is_empty() => Judgement::Note(note(&new, source)),
-            _ => Judgement::Silent,
+            Self::Fail if !drift.is_empty() => DriftReport::Failure(failure(drift.len(), source)),
+            Self::Warn if !new.is_empty() => DriftReport::Note(note(&new, source)),
+            _ => DriftReport::Silent,
         })
     }
 }
 
-/// What the user is told of the drift in a run.
+/// What to report about the drift in a run.
 #[derive(Debug)]
-pub(crate) enum Judgement {
+pub(crate) enum DriftReport {
     Silent,
     Note(String),
     Failure(Error),
 }
 
 fn failure(number: usize, source: &SourceName) -> Error {
-    let things = if number == 1 { "thing" } else { "things" };
-    let message = format!("the vendor's answers hold {number} {things} that Chatark does not know");
+    let what = if number == 1 { "field or value" } else { "fields or values" };
+    let message = format!("the vendor sent {number} {what} that Chatark does not know");
     Error::new(ErrorKind::Incomplete, "pull", message).hint(format!(
         "what was fetched is archived: see `chatark drift {source}`, then update Chatark or set `drift = \"warn\"`"
     ))
@@ -65,10 +65,10 @@ fn failure(number: usize, source: &SourceName) -> Error {
 
 fn note(new: &[&Drift], source: &SourceName) -> String {
     let name = |drift: &&Drift| format!("{} at `{}`", drift.kind.as_str(), drift.place);
-    let named: Vec<_> = new.iter().take(NAMED).map(name).collect();
-    let more = match new.len().saturating_sub(NAMED) {
+    let named: Vec<_> = new.iter().take(MAX_NAMED).map(name).collect();
+    let more = match new.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("new in the vendor's answers: {}{more}; see `chatark drift {source}`", named.join(", "))
+    format!("new in the vendor's responses: {}{more}; see `chatark drift {source}`", named.join(", "))
 }

@@ -1,29 +1,29 @@
-//! The end of a run: what its sweep no longer saw, its verdict, and its row in the ledger.
+//! The end of a run: missing records, the verdict, and the row in the ledger.
 
 use chatark_archive::{Archive, Gone, Run, RunEnd, SyncMode, Verdict};
 use chatark_core::{ChangeDetection, Clock, Error, ErrorKind, Result};
 
-use crate::drift::Judgement;
+use crate::drift::DriftReport;
 use crate::pull::Source;
 
-/// A run at its end, before the ledger has it.
+/// A run that has ended, before it is closed in the ledger.
 #[derive(Debug)]
 pub(crate) struct Ending {
     pub(crate) run: Run,
     pub(crate) verdict: Verdict,
     pub(crate) error: Option<Error>,
-    /// Whether a later run goes on where this one stopped.
+    /// Whether a later run can resume where this one stopped.
     pub(crate) resumable: bool,
     /// What the user should know.
     pub(crate) note: Option<String>,
 }
 
-/// What a sweep was asked for.
+/// What decides whether a sweep may mark records as missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SweepEnd {
-    /// Whether everything that the stream has was asked for.
+    /// Whether the whole stream was requested.
     pub(crate) is_whole: bool,
-    /// How the vendor tells what has changed.
+    /// How changes are detected.
     pub(crate) changes: ChangeDetection,
     /// Whether more than a tenth may be marked as missing.
     pub(crate) accept_missing: bool,
@@ -42,8 +42,8 @@ impl SweepEnd {
 }
 
 impl Ending {
-    /// Marks what a sweep of everything did not see, looks for drift, and closes the run in the ledger.
-    pub(crate) fn settle(
+    /// Marks what a full sweep did not see, checks for drift, and closes the run in the ledger.
+    pub(crate) fn close(
         &mut self,
         archive: &mut Archive,
         source: &Source,
@@ -57,10 +57,10 @@ impl Ending {
         if self.verdict.is_good() && sweep.showed_everything(self.run.mode()) {
             self.mark_missing(archive, sweep.accept_missing, clock)?;
         }
-        match source.drift.judge(archive, &self.run, &source.origin.source)? {
-            Judgement::Silent => {}
-            Judgement::Note(note) => self.note = Some(note),
-            Judgement::Failure(error) => {
+        match source.drift.report(archive, &self.run, &source.origin.source)? {
+            DriftReport::Silent => {}
+            DriftReport::Note(note) => self.note = Some(note),
+            DriftReport::Failure(error) => {
                 self.error.get_or_insert(error);
             }
         }
@@ -79,7 +79,7 @@ impl Ending {
             "the vendor no longer shows {gone} of {held} archived {}, more than a tenth: none was marked as missing",
             self.run.stream().as_str()
         );
-        let hint = "nothing was removed; if they were deleted at the vendor's, run the same command with `--accept-missing`";
+        let hint = "nothing was removed; if they were really deleted at the vendor, run the same command with `--accept-missing`";
         self.verdict = Verdict::Short;
         self.error = Some(Error::new(ErrorKind::Incomplete, "pull", message).hint(hint));
         Ok(())

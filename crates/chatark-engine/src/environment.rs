@@ -1,10 +1,10 @@
-//! What a run needs of the machine it runs on: the time, and threads for blocking work. Both are values, so that a
-//! simulation can run everything else in one thread and in virtual time.
+//! What a run needs from the machine: the time, and threads for blocking work. Both are values, so that a simulation
+//! can run everything else in one thread and in virtual time.
 
 use chatark_core::{Clock, Error, ErrorKind, Result};
 use tokio::task;
 
-/// What a run needs of the machine.
+/// What a run needs from the machine.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// The wall clock.
@@ -19,13 +19,13 @@ pub enum Workers {
     /// In the runtime's threads for blocking work.
     #[default]
     Threads,
-    /// Where it is asked for, one after the other, in an order that is the same each time.
+    /// In the calling task, one after the other, always in the same order.
     Inline,
 }
 
 impl Workers {
-    /// Does blocking work and returns what came of it. What a panic said stays out of the error: it may hold what
-    /// people wrote.
+    /// Does blocking work and returns its result. The text of a panic stays out of the error, because it may contain
+    /// message text.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         operation: &'static str,

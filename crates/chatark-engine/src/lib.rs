@@ -3,7 +3,7 @@
 //! For every source one task fetches and prepares batches on all cores, and another commits them in order;
 //! at most a few batches are between the two, so memory does not grow with the account.
 //!
-//! **This crate knows no terminal, no file format and no vendor.** What happens is told to an [`Observer`].
+//! **This crate knows no terminal, no file format and no vendor.** An [`Observer`] receives what happens.
 
 mod cores;
 mod drift;
@@ -20,9 +20,9 @@ mod verify;
 pub use drift::DriftPolicy;
 pub use environment::{Environment, Workers};
 pub use outcome::{Event, Observer, Outcome, StreamOutcome};
-pub use plan::{Planned, plan};
+pub use plan::{PullPlan, plan};
 pub use pull::{Pull, Source, pull};
-pub use rebuild::{Mapped, rebuild};
+pub use rebuild::{MappedSource, rebuild};
 pub use sync_mode::Refresh;
 pub use tokio_util::sync::CancellationToken;
 pub use verify::{Finding, Recount, SourceVerification, Verification, recount, verify};

@@ -1,11 +1,11 @@
-//! What a run tells while it goes on, and what it came to.
+//! The events of a run, and its outcome.
 
 use chatark_archive::{Progress, SyncMode, Verdict};
 use chatark_core::{DocumentKind, Error, SourceName, Stream, Timestamp};
 
-/// Is told what happens; must not block.
+/// Receives the events of a run. Must not block.
 pub trait Observer: Send + Sync {
-    /// Takes an event of one source.
+    /// Receives an event of one source.
     fn event(&self, source: &SourceName, event: &Event<'_>);
 }
 
@@ -13,46 +13,46 @@ pub trait Observer: Send + Sync {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The run begins, where an earlier one stopped if there is a time.
+    /// The run has started.
     Started {
-        /// When the checkpoint was saved that the run goes on from.
+        /// When the checkpoint was saved from which the run resumes; `None` at the beginning.
         resumed_from: Option<Timestamp>,
-        /// The beginning of the window, where only what began lately is read.
+        /// The beginning of the look-back window, if only recent conversations are read.
         recent_since: Option<Timestamp>,
     },
     /// Something that the user should know.
     Note(&'a str),
-    /// A batch is durable.
+    /// A batch was committed.
     Committed(&'a Progress),
     /// The run is over.
     Ended(&'a Outcome),
 }
 
-/// What the pull of one source came to.
+/// The outcome of the pull of one source.
 #[derive(Debug)]
 pub struct Outcome {
     /// The source.
     pub source: SourceName,
-    /// What can be said of it, over all streams.
+    /// The verdict over all streams.
     pub verdict: Verdict,
-    /// The error that ended it: the main stream's, or else the first of another.
+    /// The error that ended it: the main stream's, or else the first one of another stream.
     pub error: Option<Error>,
-    /// Whether a later run goes on where this one stopped.
+    /// Whether a later run can resume where this one stopped.
     pub resumable: bool,
     /// How much of the main stream it read.
     pub mode: SyncMode,
     /// The counts of the main stream.
     pub progress: Progress,
-    /// What the other streams came to, in the order in which they were read.
+    /// The outcomes of the other streams, in the order in which they were read.
     pub others: Vec<StreamOutcome>,
 }
 
-/// What the run of one stream came to.
+/// The outcome of the run of one stream.
 #[derive(Debug)]
 pub struct StreamOutcome {
     /// The stream.
     pub stream: Stream,
-    /// What can be said of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// How much it read.
     pub mode: SyncMode,
@@ -60,12 +60,12 @@ pub struct StreamOutcome {
     pub progress: Progress,
     /// The error that ended it.
     pub error: Option<Error>,
-    /// Whether a later run goes on where this one stopped.
+    /// Whether a later run can resume where this one stopped.
     pub resumable: bool,
 }
 
 impl StreamOutcome {
-    /// Returns what a run came to that ended before it began.
+    /// Returns the outcome of a run that failed before it began.
     pub(crate) fn failed(stream: Stream, error: Error) -> Self {
         Self {
             stream,
@@ -77,20 +77,20 @@ impl StreamOutcome {
         }
     }
 
-    /// Returns whether everything asked for was delivered, as far as that can be told.
+    /// Returns whether everything requested was delivered, as far as that is known.
     pub fn is_good(&self) -> bool {
         self.verdict.is_good() && self.error.is_none()
     }
 }
 
 impl Outcome {
-    /// Returns what a source came to whose main stream came to this.
+    /// Returns the outcome of a source from that of its main stream.
     pub(crate) fn of(source: SourceName, main: StreamOutcome) -> Self {
         let StreamOutcome { verdict, mode, progress, error, resumable, .. } = main;
         Self { source, verdict, error, resumable, mode, progress, others: Vec::new() }
     }
 
-    /// Adds what another stream came to: without it, a pull that was good is not what was asked for.
+    /// Adds the outcome of another stream. If that stream is not good, a good verdict becomes its verdict, or partial.
     pub(crate) fn add(&mut self, mut other: StreamOutcome) {
         self.verdict = match (other.verdict, self.verdict) {
             (Verdict::Interrupted, _) => Verdict::Interrupted,
@@ -104,13 +104,13 @@ impl Outcome {
         self.others.push(other);
     }
 
-    /// Returns the counts of the streams of people, added up; `None` where none was read.
+    /// Returns the counts of the streams of people, added up; `None` if none was read.
     pub fn contacts(&self) -> Option<Progress> {
         let is_of_people = |other: &&StreamOutcome| other.stream.document() == Some(DocumentKind::Contact);
         let mut people = self.others.iter().filter(is_of_people).map(|other| &other.progress);
         let first = people.next()?.clone();
         Some(people.fold(first, |mut sum, progress| {
-            for (own, theirs) in [
+            for (total, count) in [
                 (&mut sum.seen, progress.seen),
                 (&mut sum.received, progress.received),
                 (&mut sum.repeated, progress.repeated),
@@ -124,7 +124,7 @@ impl Outcome {
                 (&mut sum.issues, progress.issues),
                 (&mut sum.bytes, progress.bytes),
             ] {
-                *own += theirs;
+                *total += count;
             }
             sum.total_first = sum.total_first.zip(progress.total_first).map(|(one, other)| one + other);
             sum.total_last = sum.total_last.zip(progress.total_last).map(|(one, other)| one + other);
@@ -134,12 +134,12 @@ impl Outcome {
         }))
     }
 
-    /// Returns how many places were not understood, over all streams.
+    /// Returns the number of issues over all streams.
     pub fn issues(&self) -> u64 {
         self.progress.issues + self.others.iter().map(|other| other.progress.issues).sum::<u64>()
     }
 
-    /// Returns whether everything asked for was delivered, as far as that can be told.
+    /// Returns whether everything requested was delivered, as far as that is known.
     pub fn is_good(&self) -> bool {
         self.verdict.is_good() && self.error.is_none()
     }

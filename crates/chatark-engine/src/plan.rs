@@ -1,4 +1,4 @@
-//! What a pull would read and cost, found out before it begins.
+//! The plan of a pull: what it would read and cost.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,20 @@ use crate::pull::{Decision, Pull, Source};
 
 /// What a pull of one source would read and cost.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct PullPlan {
     /// The source.
     pub source: SourceName,
     /// How much the pull would read.
     pub mode: SyncMode,
-    /// The beginning of the window, where only what began lately would be read.
+    /// The beginning of the look-back window, if only recent conversations would be read.
     pub recent_since: Option<Timestamp>,
-    /// When the checkpoint was saved that it would go on from.
+    /// When the checkpoint was saved from which it would resume.
     pub resumes_from: Option<Timestamp>,
     /// How many conversations the archive holds that the vendor still showed.
     pub held: u64,
-    /// What the last pull of the same mode cost of a metered quota.
+    /// How many units of a metered quota the last pull of the same mode used.
     pub quota_used_before: Option<u64>,
-    /// What the provider says of it.
+    /// The provider's estimate.
     pub estimate: Estimate,
     /// How long one of its requests took on average.
     pub round_trip: Duration,
@@ -35,33 +35,33 @@ pub async fn plan(
     sources: &[Source],
     pull: &Pull,
     clock: &Clock,
-) -> Result<Vec<Result<Planned>>> {
+) -> Result<Vec<Result<PullPlan>>> {
     let held = archive.map(Archive::status).transpose()?.unwrap_or_default();
     let mut plans = Vec::new();
     for source in sources {
-        plans.push(decided(archive, source, pull, &held, clock));
+        plans.push(decide(archive, source, pull, &held, clock));
     }
     let asking = sources.iter().zip(plans).map(|(source, planned)| async move {
         let (request, planned) = planned?;
         let began = Instant::now();
         let mut estimate = source.provider.estimate(&request).await?;
         if source.contacts {
-            estimate.notes.push("the lists of contacts take a few requests more".to_owned());
+            estimate.notes.push("the lists of contacts take a few more requests".to_owned());
         }
         let round_trip = began.elapsed() / u32::try_from(estimate.asked.max(1)).unwrap_or(u32::MAX);
-        Ok(Planned { estimate, round_trip, ..planned })
+        Ok(PullPlan { estimate, round_trip, ..planned })
     });
     Ok(future::join_all(asking).await)
 }
 
 /// Decides what would be read, as the pull itself does.
-fn decided(
+fn decide(
     archive: Option<&Archive>,
     source: &Source,
     pull: &Pull,
     held: &[SourceStatus],
     clock: &Clock,
-) -> Result<(ReadRequest, Planned)> {
+) -> Result<(ReadRequest, PullPlan)> {
     let request = pull.request(source.provider.descriptor().main_stream().stream);
     let found = archive.map(|archive| Ok((archive, archive.find(&source.origin)?))).transpose()?;
     let known = found.and_then(|(archive, key)| Some((archive, key?)));
@@ -72,7 +72,7 @@ fn decided(
     let Decision { mode, window, updated_since, resume } = decision;
     let status = held.iter().find(|status| status.source == source.origin.source.as_str());
     let last = status.and_then(|status| status.last_pull.as_ref());
-    let planned = Planned {
+    let planned = PullPlan {
         source: source.origin.source.clone(),
         mode,
         recent_since: window.since.filter(|_| mode == SyncMode::Recent),
@@ -85,7 +85,7 @@ fn decided(
     Ok((ReadRequest { window, updated_since, ..request }, planned))
 }
 
-impl Planned {
+impl PullPlan {
     /// Returns how many requests the pull would take, roughly: new conversations are fetched, others listed.
     pub fn requests(&self) -> Option<u64> {
         let Estimate { conversations, requests, requests_unchanged, .. } = self.estimate;
@@ -95,7 +95,7 @@ impl Planned {
         Some(listing + pages)
     }
 
-    /// Returns how long the pull would take, roughly: a request after the other, at the vendor's pace.
+    /// Returns how long the pull would take, roughly: one request after another, within the vendor's rate limit.
     pub fn duration(&self) -> Option<Duration> {
         let pace = self.estimate.pace.map_or(Duration::ZERO, |pace| {
             Duration::from_secs(pace.seconds) / u32::try_from(pace.requests.max(1)).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! Between a provider and the writer: batches are fetched in order and made ready on other threads.
+//! Between a provider and the writer: batches are fetched in order and prepared on other threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,22 +16,22 @@ use tokio_util::sync::CancellationToken;
 use crate::environment::Workers;
 
 /// How long a batch waits for the next one, so that both are written in one transaction.
-const SHORTLY: Duration = Duration::from_millis(20);
-/// How many batches of one source are prepared at a time.
-const PREPARED_AHEAD: usize = 4;
+const JOIN_WAIT: Duration = Duration::from_millis(20);
+/// The most batches of one source that are prepared at the same time.
+const MAX_PREPARING: usize = 4;
 
-/// What it takes to make the batches of one source ready.
+/// Prepares the batches of one source.
 #[derive(Debug)]
 pub(crate) struct Preparer {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) mapper: Arc<dyn Mapper>,
     pub(crate) workers: Workers,
-    /// A second connection, by which records that have not changed are recognised without the writer.
+    /// A second connection, to recognise unchanged records without the writer.
     pub(crate) reader: Option<Arc<Mutex<Archive>>>,
     pub(crate) key: SourceKey,
-    /// What began outside is counted and not kept.
+    /// Conversations that began outside it are counted and not kept.
     pub(crate) window: Window,
-    /// What is of another channel is counted and not kept.
+    /// Conversations of another channel are counted and not kept.
     pub(crate) channel: Option<Channel>,
 }
 
@@ -45,18 +45,19 @@ pub(crate) struct ReadyBatch {
 }
 
 impl ReadyBatch {
-    /// Takes in the batches that follow shortly, up to so many bytes, and returns the one that is not to be joined.
+    /// Joins the batches that arrive shortly after this one, up to `most` bytes, and returns the first one that was not
+    /// joined.
     ///
-    /// What one transaction costs is for the most part the same for one batch and for ten.
+    /// A transaction costs about the same for one batch as for ten.
     pub(crate) async fn join_following(
         &mut self,
         following: &mut mpsc::Receiver<Self>,
         most: u64,
     ) -> Option<Self> {
-        let deadline = Instant::now() + SHORTLY;
+        let deadline = Instant::now() + JOIN_WAIT;
         while self.bytes < most && self.checkpoint != Checkpoint::End {
             let next = timeout_at(deadline, following.recv()).await.ok().flatten()?;
-            // A walk that begins anew makes a new start in the ledger, which is a commit of its own.
+            // A restarted walk resets its run in the ledger, which is a commit of its own.
             if next.page.restarted || self.page.restarted || self.bytes + next.bytes > most {
                 return Some(next);
             }
@@ -71,7 +72,7 @@ impl ReadyBatch {
     }
 }
 
-/// Fetches batches, prepares them on other threads, and hands them on in the vendor's order.
+/// Fetches batches, prepares them on other threads, and passes them on in the vendor's order.
 pub(crate) async fn fetch(
     preparer: Arc<Preparer>,
     request: ReadRequest,
@@ -79,8 +80,8 @@ pub(crate) async fn fetch(
     stop: CancellationToken,
 ) -> Result<()> {
     let provider = Arc::clone(&preparer.provider);
-    // An error takes its turn behind the batches before it, so that what was fetched before a fault is kept.
-    // Batches that have arrived when the run is stopped are prepared and handed on; nothing more is asked for.
+    // An error comes after the batches before it, so that what was fetched before a fault is kept. Batches that have
+    // arrived when the run is stopped are prepared and passed on; nothing more is requested.
     let fetched = provider.read(request).take_until(Box::pin(stop.cancelled_owned()));
     let preparing = fetched.map(|batch| {
         let preparer = Arc::clone(&preparer);
@@ -90,7 +91,7 @@ pub(crate) async fn fetch(
             workers.run("map the records", move || preparer.prepare(batch)).await
         }
     });
-    let mut ready = preparing.buffered(PREPARED_AHEAD);
+    let mut ready = preparing.buffered(MAX_PREPARING);
     while let Some(batch) = ready.next().await.transpose()? {
         if sender.send(batch).await.is_err() {
             break;
@@ -100,7 +101,7 @@ pub(crate) async fn fetch(
 }
 
 impl Preparer {
-    /// Hashes every record, and maps and compresses those that the archive does not hold as they are.
+    /// Hashes every record, and maps and compresses those that the archive does not hold unchanged.
     fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
         let bytes = batch.bytes() as u64;
         let mut ops = Vec::with_capacity(batch.records.len() + batch.unchanged.len());
@@ -127,7 +128,7 @@ impl Preparer {
         Ok(vec![if is_inside { WriteOp::Write(Box::new(encoded)) } else { WriteOp::Outside(document) }])
     }
 
-    /// Makes ready a document whose parts are listed by themselves: the writer puts together all that is held of it.
+    /// Prepares a document whose parts are listed separately: the writer combines it with its archived parts.
     fn document_in_parts(&self, document: &HashedDocument, stream: Stream) -> Result<Vec<WriteOp>> {
         if !self.is_inside(&document.encode(&*self.mapper)?) {
             return Ok(vec![WriteOp::Outside(document.clone())]);
@@ -145,14 +146,14 @@ impl Preparer {
         Ok(WriteOp::Part { record: part.encode()?, document })
     }
 
-    /// A doubt counts as no: the writer looks again before it writes.
+    /// An error counts as no: the writer checks again before it writes.
     fn holds(&self, document: &HashedDocument) -> bool {
         let Some(reader) = &self.reader else { return false };
         let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.holds(self.key, document).unwrap_or(false)
     }
 
-    /// A window and a channel are those of conversations.
+    /// Window and channel apply only to conversations.
     fn is_inside(&self, encoded: &EncodedDocument) -> bool {
         let Document::Conversation(conversation) = encoded.document() else { return true };
         self.window.contains(conversation.created_at)
@@ -164,11 +165,11 @@ impl Preparer {
 enum Group {
     /// A document with the parts that follow it.
     Document(HashedDocument),
-    /// A part of a document that came before, or comes later.
+    /// A part of a document in another batch.
     Part(HashedRecord),
 }
 
-/// Puts documents and the parts that follow them together.
+/// Groups documents with the parts that follow them.
 fn groups(records: Vec<Record>) -> Vec<Group> {
     let mut groups = Vec::with_capacity(records.len());
     let mut own: Option<(HashedRecord, Vec<HashedRecord>)> = None;

@@ -20,12 +20,12 @@ use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 use crate::sync_mode::{KnownInArchive, Refresh, SyncState};
 
-/// How many sources are read at a time, however many there are.
-const SIDE_BY_SIDE: usize = 16;
-/// How many prepared batches of one source wait for the writer.
-const WAITING: usize = 4;
-/// So many bytes of records are written in one transaction, where more than one batch waits.
-const TOGETHER_BYTES: u64 = 1 << 20;
+/// The most sources that are read at the same time.
+const MAX_CONCURRENT_SOURCES: usize = 16;
+/// The most prepared batches of one source that wait for the writer.
+const QUEUE_LENGTH: usize = 4;
+/// Waiting batches are written in one transaction up to this many bytes of records.
+const TRANSACTION_BYTES: u64 = 1 << 20;
 
 /// A source that is connected.
 #[derive(Debug, Clone)]
@@ -38,9 +38,9 @@ pub struct Source {
     pub mapper: Arc<dyn Mapper>,
     /// How often everything is read again.
     pub refresh: Refresh,
-    /// What happens where the vendor's API has moved on.
+    /// How schema drift is handled.
     pub drift: DriftPolicy,
-    /// Whether the people are pulled too whom the vendor lists apart from conversations.
+    /// Whether the vendor's separate lists of contacts and leads are pulled too.
     pub contacts: bool,
 }
 
@@ -48,13 +48,13 @@ pub struct Source {
 pub(crate) struct Decision {
     pub(crate) mode: SyncMode,
     pub(crate) window: Window,
-    /// Since when changes are asked for, where the vendor can be asked so.
+    /// Since when changes are requested, if the vendor supports that.
     pub(crate) updated_since: Option<Timestamp>,
     pub(crate) resume: Option<Resume>,
 }
 
 impl Decision {
-    /// Reads everything that was asked for, from the beginning.
+    /// Reads everything requested, from the beginning.
     pub(crate) fn everything(request: &ReadRequest) -> Self {
         Self { mode: SyncMode::Full, window: request.window, updated_since: None, resume: None }
     }
@@ -83,13 +83,13 @@ impl Source {
             now,
         };
         let (mode, window) = state.plan(request);
-        // A sweep that reads less is not gone on with.
+        // An unfinished sweep of another mode is not resumed.
         let resume = resume.filter(|resume| resume.mode == mode);
         Ok(Decision { mode, window, updated_since: state.updated_since(mode), resume })
     }
 
-    /// Returns the streams that a pull reads after the main one: parts that are listed by themselves, and people
-    /// where they are wanted.
+    /// Returns the streams that a pull reads after the main one: parts that are listed separately, and contacts if they
+    /// are enabled.
     fn other_streams(&self, with_contacts: bool) -> Vec<StreamDescriptor> {
         let descriptor = self.provider.descriptor();
         let parts = descriptor.streams.iter().copied().filter(|other| other.parent.is_some());
@@ -102,19 +102,19 @@ impl Source {
 pub struct Pull {
     /// Conversations that began in this window.
     pub window: Window,
-    /// Conversations of this channel alone.
+    /// Only conversations of this channel.
     pub channel: Option<Channel>,
     /// Which conversations.
     pub selection: Selection,
-    /// Whether to read everything anew, whatever an earlier run has reached and whatever is held.
+    /// Whether to read everything again, without resuming an earlier run and without skipping what is held.
     pub full: bool,
     /// Whether more than a tenth of a source may be marked as missing.
     pub accept_missing: bool,
 }
 
 impl Pull {
-    /// Returns the request of a stream, without what depends on its archive. A window, a channel and a selection are
-    /// those of conversations: of another stream, everything is read.
+    /// Returns the request of a stream, without what depends on its archive. Window, channel and selection apply only
+    /// to conversations; other streams are read completely.
     pub(crate) fn request(&self, stream: Stream) -> ReadRequest {
         let whole = ReadRequest { stream, ..ReadRequest::default() };
         match stream {
@@ -129,7 +129,7 @@ impl Pull {
     }
 }
 
-/// Pulls every source, side by side, and returns the archive with what each source came to.
+/// Pulls every source, side by side, and returns the archive with the outcome of each source.
 ///
 /// An error of one source does not stop the others. When `stop` is cancelled, no further request is made, what
 /// has been fetched is committed, and the runs end as interrupted.
@@ -155,7 +155,7 @@ pub async fn pull(
         };
         async move { (at, task::spawn(puller.run()).await) }
     });
-    let mut ended: Vec<_> = stream::iter(runs).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let mut ended: Vec<_> = stream::iter(runs).buffer_unordered(MAX_CONCURRENT_SOURCES).collect().await;
     ended.sort_by_key(|(at, _)| *at);
     let mut outcomes = Vec::new();
     for (_, outcome) in ended {
@@ -168,7 +168,7 @@ pub async fn pull(
 
 pub(crate) struct Puller {
     writer: Arc<AsyncMutex<Archive>>,
-    /// Where the archive lies.
+    /// The path of the archive.
     path: Arc<Path>,
     pub(crate) source: Source,
     pull: Pull,
@@ -177,8 +177,8 @@ pub(crate) struct Puller {
     stop: CancellationToken,
 }
 
-/// A run that has begun, and what it is to read.
-struct Begun {
+/// A run that has started, and what it reads.
+struct StartedRun {
     run: Run,
     request: ReadRequest,
     preparer: Preparer,
@@ -186,23 +186,23 @@ struct Begun {
 }
 
 impl Puller {
-    /// Pulls the main stream, and the others where that one came to its end.
+    /// Pulls the main stream, then the others if the main stream was read to its end.
     ///
-    /// Each stream has a run of its own, so that nothing that happens to a later one takes the verdict of the first
-    /// away.
+    /// Each stream has a run of its own, so that a later one does not affect the verdict of the first.
     async fn run(self) -> Outcome {
         let name = self.source.origin.source.clone();
         let (main, reached_end) = self.pull_stream(self.source.provider.descriptor().main_stream()).await;
-        let goes_on = reached_end && main.verdict != Verdict::Failed && self.pull.selection == Selection::All;
+        let reads_others =
+            reached_end && main.verdict != Verdict::Failed && self.pull.selection == Selection::All;
         let mut outcome = Outcome::of(name.clone(), main);
-        // Contacts belong to no conversation: who asks for single ones is not given the lists of all people.
-        let others = if goes_on { self.source.other_streams(self.source.contacts) } else { Vec::new() };
+        // A pull of selected conversations does not read the lists of contacts.
+        let others = if reads_others { self.source.other_streams(self.source.contacts) } else { Vec::new() };
         for descriptor in others {
             let (mut other, reached_end) = self.pull_stream(descriptor).await;
             let ends_all = !reached_end && other.error.as_ref().is_none_or(ends_all_streams);
             other.error = other.error.map(explained);
             if let (Some(_), Some(error)) = (&outcome.error, &other.error) {
-                self.tell(&Event::Note(&error.to_string()));
+                self.notify(&Event::Note(&error.to_string()));
             }
             outcome.add(other);
             if ends_all {
@@ -214,16 +214,16 @@ impl Puller {
         outcome
     }
 
-    /// Pulls one stream, and returns what it came to and whether its end was reached.
+    /// Pulls one stream, and returns its outcome and whether its end was reached.
     async fn pull_stream(&self, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
         match self.begin(descriptor).await {
-            Ok(begun) => self.walk(begun, descriptor).await,
+            Ok(started) => self.walk(started, descriptor).await,
             Err(error) => (StreamOutcome::failed(descriptor.stream, error), false),
         }
     }
 
     /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
-    async fn begin(&self, descriptor: StreamDescriptor) -> Result<Begun> {
+    async fn begin(&self, descriptor: StreamDescriptor) -> Result<StartedRun> {
         let stream = descriptor.stream;
         let asked = self.pull.request(stream);
         let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
@@ -246,17 +246,17 @@ impl Puller {
         if stream == self.source.provider.descriptor().main_stream().stream {
             let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
             let recent_since = window.since.filter(|_| mode == SyncMode::Recent);
-            self.tell(&Event::Started { resumed_from, recent_since });
+            self.notify(&Event::Started { resumed_from, recent_since });
         }
         if resume.is_none() && others > 0 {
-            self.tell(&Event::Note(
-                "an unfinished pull has other dates or another selection: this one begins anew",
+            self.notify(&Event::Note(
+                "an unfinished pull has other dates or another selection: this one starts from the beginning",
             ));
         }
         let reader = self.reader();
         let known = reader.clone().filter(|_| mode == SyncMode::Changes);
         let known = known.map(|reader| Arc::new(KnownInArchive { reader, key, stream }) as Arc<dyn Known>);
-        // What a look back brings beyond its window is as good as the rest; what the user asked for is not widened.
+        // Only the window that the user asked for is enforced: what a look-back returns beyond its own window is kept.
         let preparer = Preparer {
             provider: Arc::clone(&self.source.provider),
             mapper: Arc::clone(&self.source.mapper),
@@ -273,16 +273,16 @@ impl Puller {
         };
         let cursor = resume.map(|resume| resume.cursor);
         let request = ReadRequest { window, updated_since, cursor, known, ..asked };
-        Ok(Begun { run, request, preparer, sweep })
+        Ok(StartedRun { run, request, preparer, sweep })
     }
 
-    async fn walk(&self, begun: Begun, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let Begun { run, request, preparer, sweep } = begun;
+    async fn walk(&self, started: StartedRun, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let StartedRun { run, request, preparer, sweep } = started;
         let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver, descriptor).await;
         let fetched = fetching.await.unwrap_or_else(|_| Err(panicked("pull")));
-        // Where the writer failed, the fetcher only saw its channel close.
+        // If the writer failed, the fetcher only saw its channel close.
         let ended = match (committed, fetched) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(reached_end), Ok(())) => Ok(reached_end),
@@ -302,12 +302,13 @@ impl Puller {
         let mut reached_end = false;
         let mut next = batches.recv().await;
         while let Some(mut batch) = next {
-            // The vendor's first count is that of the first batch alone.
+            // The batch with the vendor's first count is written alone.
             let is_counted = run.progress.total_first.is_some() || !descriptor.reports_total;
-            next = if is_counted { batch.join_following(&mut batches, TOGETHER_BYTES).await } else { None };
+            next =
+                if is_counted { batch.join_following(&mut batches, TRANSACTION_BYTES).await } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
             for note in &batch.page.notes {
-                self.tell(&Event::Note(note));
+                self.notify(&Event::Note(note));
             }
             let mut written = run.clone();
             let (mapper, now) = (Arc::clone(&self.source.mapper), self.environment.clock.now());
@@ -321,7 +322,7 @@ impl Puller {
                 Err(error) => return (run, Err(error)),
             }
             if is_main {
-                self.tell(&Event::Committed(&run.progress));
+                self.notify(&Event::Committed(&run.progress));
             }
             if next.is_none() {
                 next = batches.recv().await;
@@ -343,21 +344,21 @@ impl Puller {
         let (source, clock) = (self.source.clone(), self.environment.clock.clone());
         let written = self
             .write(move |archive| {
-                let settled = ending.settle(archive, &source, sweep, &clock);
-                Ok((ending, settled))
+                let closed = ending.close(archive, &source, sweep, &clock);
+                Ok((ending, closed))
             })
             .await;
         match written {
-            Ok((ending, settled)) => {
+            Ok((ending, closed)) => {
                 if let Some(note) = &ending.note {
-                    self.tell(&Event::Note(note));
+                    self.notify(&Event::Note(note));
                 }
                 StreamOutcome {
                     stream,
                     verdict: ending.verdict,
                     mode: ending.run.mode(),
                     progress: ending.run.progress,
-                    error: ending.error.or(settled.err()),
+                    error: ending.error.or(closed.err()),
                     resumable: ending.resumable,
                 }
             }
@@ -365,7 +366,7 @@ impl Puller {
         }
     }
 
-    /// Compares single conversations with the number that was asked for, everything else with the vendor's count.
+    /// Compares single conversations with the number requested, everything else with the vendor's count.
     fn verdict(&self, run: &Run) -> Verdict {
         let progress: &Progress = &run.progress;
         match &self.pull.selection {
@@ -389,7 +390,7 @@ impl Puller {
         self.environment.workers.run("write to the archive", move || work(&mut archive)).await
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn notify(&self, event: &Event<'_>) {
         self.observer.event(&self.source.origin.source, event);
     }
 }
@@ -400,17 +401,17 @@ fn named(error: Error, source: &SourceName) -> Error {
     if is_named { error } else { error.with("source", source) }
 }
 
-/// Returns whether an error of one stream keeps the next ones from being read: a refusal does not.
+/// Returns whether an error of one stream prevents the next ones from being read. A refusal does not.
 fn ends_all_streams(error: &Error) -> bool {
     error.is_transient() || matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted)
 }
 
-/// Says what to do about a refusal: the same key has just read the conversations.
+/// Adds a hint to a refusal. The key itself is valid: it has just read the conversations.
 fn explained(error: Error) -> Error {
     if !error.is_permanent() {
         return error;
     }
     error.hint(
-        "the conversations are archived all the same; where your plan with the vendor has no such list, take `contacts = true` out of the source",
+        "the conversations are archived; if your plan with the vendor does not include this list, take `contacts = true` out of the source",
     )
 }

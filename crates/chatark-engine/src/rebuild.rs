@@ -1,4 +1,4 @@
-//! Archive to archive: every raw record mapped again, without asking the vendor and without a key.
+//! Archive to archive: every raw record mapped again, without contacting the vendor and without a key.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const REBUILD: &str = "rebuild";
 
 /// A source whose records can be mapped, with or without a connection to its vendor.
 #[derive(Debug, Clone)]
-pub struct Mapped {
+pub struct MappedSource {
     /// Where its records come from.
     pub origin: Arc<Origin>,
     /// What maps them.
@@ -28,7 +28,7 @@ pub struct Mapped {
 /// Works on all cores. Each page is a transaction; when `stop` is cancelled, the run ends after the current one.
 pub fn rebuild(
     archive: &mut Archive,
-    source: &Mapped,
+    source: &MappedSource,
     observer: &dyn Observer,
     clock: &Clock,
     stop: &CancellationToken,
@@ -51,7 +51,7 @@ pub fn rebuild(
 
 fn rebuild_stream(
     archive: &mut Archive,
-    source: &Mapped,
+    source: &MappedSource,
     key: SourceKey,
     stream: Stream,
     observer: &dyn Observer,

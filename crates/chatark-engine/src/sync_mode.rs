@@ -1,4 +1,4 @@
-//! How much of a stream a pull reads: everything, what changed, or what began lately.
+//! How much of a stream a pull reads: everything, what changed, or what began recently.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,19 +8,19 @@ use chatark_core::{
 };
 
 const DAY_SECONDS: i64 = 86_400;
-/// How far before the last sweep changes are asked for again.
+/// How far before the last sweep changes are requested again.
 const OVERLAP_SECONDS: i64 = 600;
 
-/// How often a source is read whole, and how far back in between.
+/// How often a source is read completely, and how far pulls in between look back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refresh {
-    /// After so many days everything is read again; 0 reads everything each time.
+    /// After this many days everything is read again; 0 reads everything each time.
     pub full_sweep_days: u32,
-    /// Where a vendor tells no changes: what began in so many days before the last sweep is read again.
+    /// For vendors that do not report changes: what began up to this many days before the last sweep is read again.
     pub look_back_days: u32,
 }
 
-/// What is known of a stream when a pull is planned.
+/// What is known about a stream when a pull is planned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SyncState {
     pub(crate) changes: ChangeDetection,
@@ -54,7 +54,7 @@ impl SyncState {
         }
     }
 
-    /// Returns since when changes are asked for, where the vendor can be asked so.
+    /// Returns since when changes are requested, if the vendor supports that.
     ///
     /// What changed shortly before the last sweep began is fetched again: the vendor may have listed it late.
     pub(crate) fn updated_since(&self, mode: SyncMode) -> Option<Timestamp> {
@@ -67,7 +67,7 @@ impl SyncState {
         self.swept.full.and_then(due).is_none_or(|due| due <= self.now)
     }
 
-    /// Stays the same until a sweep succeeds, so that an interrupted one goes on where it stopped.
+    /// The window stays the same until a sweep succeeds, so that an interrupted one can be resumed.
     fn looked_back(&self) -> Option<Window> {
         let since = self.swept.any?.shifted(-days(self.refresh.look_back_days))?;
         Some(Window { since: Some(since), until: None })
@@ -78,7 +78,7 @@ fn days(number: u32) -> i64 {
     i64::from(number) * DAY_SECONDS
 }
 
-/// What the archive holds of one stream of a source, for a provider that passes over what has not changed.
+/// What the archive holds of one stream of a source, for a provider that skips unchanged records.
 #[derive(Debug)]
 pub(crate) struct KnownInArchive {
     pub(crate) reader: Arc<Mutex<Archive>>,
@@ -87,7 +87,7 @@ pub(crate) struct KnownInArchive {
 }
 
 impl Known for KnownInArchive {
-    /// A doubt counts as not held: the record is fetched, and the writer looks again.
+    /// An error counts as not held: the record is fetched, and the writer checks again.
     fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.held(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendor_that_lists_changes_is_asked_for_those_since_shortly_before_the_last_sweep() {
+    fn changes_are_requested_since_shortly_before_the_last_sweep() {
         let whole = ReadRequest::default();
         let held = state(ChangeDetection::UpdatedSince);
         assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));

@@ -1,4 +1,4 @@
-//! The proof of an archive: offline by its own hashes, rows and counts, and live by the vendors' counts.
+//! Verifies an archive: offline by its own hashes, rows and counts, live by the vendors' counts.
 
 use chatark_archive::{Archive, Checked, Fault, Part, SourceKey};
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
@@ -6,17 +6,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cores::on_all_cores;
 use crate::pull::Source;
-use crate::rebuild::Mapped;
+use crate::rebuild::MappedSource;
 
-/// How many versions are in memory at a time, at most.
+/// The most versions in memory at a time.
 const PAGE: u32 = 512;
-/// How many findings are named; the others are counted.
-const MOST_FINDINGS: usize = 100;
+/// The most findings that are named; the others are counted.
+const MAX_FINDINGS: usize = 100;
 
 /// What a verification found.
 #[derive(Debug, Default)]
 pub struct Verification {
-    /// What is wrong with the structure of the file. Where its pages or indexes are broken, nothing else is checked.
+    /// What is wrong with the structure of the file. If its pages or indexes are broken, nothing else is checked.
     pub structure: Vec<String>,
     /// Each source, by name.
     pub sources: Vec<SourceVerification>,
@@ -24,39 +24,39 @@ pub struct Verification {
     pub interrupted: bool,
 }
 
-/// What was found of one source.
+/// What was found in one source.
 #[derive(Debug)]
 pub struct SourceVerification {
     /// The source.
     pub source: SourceName,
     /// Conversations whose row was checked.
     pub conversations: u64,
-    /// People apart from conversations whose row was checked.
+    /// Listed contacts whose row was checked.
     pub contacts: u64,
     /// Versions whose bytes were checked.
     pub versions: u64,
-    /// The bytes that those have.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// Whether the config names the source, so that its rows could be held against a fresh normalization.
+    /// Whether the config names the source, so that its rows could be compared with a new mapping.
     pub is_configured: bool,
     /// What is wrong with the counts.
     pub counts: Vec<String>,
     /// Versions whose bytes or rows are damaged.
     pub damaged: u64,
-    /// Rows that a fresh normalization would make otherwise.
+    /// Rows that a new mapping of their bytes would change.
     pub outdated: u64,
     /// The first of them.
     pub findings: Vec<Finding>,
-    /// Rows of an earlier version of the mapping rules that those of today would make otherwise.
+    /// Rows from an earlier version of the mapping rules that the current rules would change.
     pub earlier_mapping: u64,
 }
 
-/// One version that is not as it should be.
+/// One version with a fault.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The conversation, where it is one or a part of one.
+    /// The conversation, if the version is one or a part of one.
     pub conversation: Option<String>,
-    /// The list and the id of the contact, where it is one, such as `leads/4711`.
+    /// The list and the id of the contact, if it is one, such as `leads/4711`.
     pub contact: Option<String>,
     /// The version, from 1.
     pub version: i64,
@@ -86,20 +86,20 @@ impl SourceVerification {
     fn find(&mut self, fault: Option<Fault>, finding: Finding) {
         let is_outdated = fault == Some(Fault::Outdated);
         *(if is_outdated { &mut self.outdated } else { &mut self.damaged }) += 1;
-        if self.findings.len() < MOST_FINDINGS {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         }
     }
 }
 
-/// Checks the structure of the file, then each source: bytes, rows, and where all of it is checked the counts.
+/// Checks the structure of the file, then each source: bytes, rows, and in a full check the counts.
 ///
-/// Sources without a mapper: their bytes are checked, and their rows as far as they can be read. Writes nothing, and
-/// holds a few megabytes or the largest document.
+/// Without a mapper, a source's rows are not compared, only read. Writes nothing. Needs memory for a few megabytes or
+/// the largest document.
 pub fn verify(
     archive: &Archive,
     names: &[SourceName],
-    configured: &[Mapped],
+    configured: &[MappedSource],
     part: Part,
     stop: &CancellationToken,
 ) -> Result<Verification> {
@@ -141,7 +141,7 @@ pub fn verify(
     Ok(verification)
 }
 
-/// Checks every version of a source, page after page on all cores, and returns whether it came to the end.
+/// Checks every version of a source, page after page on all cores, and returns whether it reached the end.
 fn versions(
     archive: &Archive,
     key: SourceKey,
@@ -170,7 +170,7 @@ fn versions(
 /// What a vendor counts, and what the archive holds.
 #[derive(Debug)]
 pub struct Recount {
-    /// Conversations by the vendor's count; `None` where it cannot be told.
+    /// Conversations by the vendor's count; `None` if the vendor gives none.
     pub counted: Option<u64>,
     /// Conversations in the archive that the vendor still showed.
     pub held: u64,
@@ -178,16 +178,17 @@ pub struct Recount {
     pub notes: Vec<String>,
 }
 
-/// Asks a vendor how many conversations it has, and holds that against the archive.
+/// Asks a vendor how many conversations it has, and compares that with the archive.
 ///
-/// Where the vendor counts by dates, what began after the last good sweep is left out on both sides.
+/// If the vendor counts by dates, what began after the last good sweep is left out on both sides.
 pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
     let named = |error: Error| {
         let is_named = error.facts().iter().any(|(name, _)| *name == "source");
         if is_named { error } else { error.with("source", &source.origin.source) }
     };
     let Some(key) = archive.find(&source.origin)? else {
-        let error = Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of it yet");
+        let error =
+            Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of this source yet");
         return Err(named(error).hint("run `chatark pull` first"));
     };
     let main = source.provider.descriptor().main_stream();

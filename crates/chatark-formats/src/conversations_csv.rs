@@ -8,45 +8,45 @@ use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Status};
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
-use crate::package::{Column, Kind};
+use crate::package::{Column, ColumnType};
 use crate::table::{Row, Table};
 
 /// The columns, a fixed contract: new ones go to the end.
 pub(crate) const COLUMNS: &[Column] = &[
-    Column::new("source", Kind::Text, "Name of the source in the config"),
-    Column::new("provider", Kind::Text, "The vendor's API that it came from"),
-    Column::new("agent_id", Kind::Text, "The vendor's id of the agent"),
-    Column::new("conversation_id", Kind::Text, "The vendor's id, unique within its agent"),
-    Column::new("title", Kind::Text, "The vendor's title"),
-    Column::new("channel", Kind::Text, "Where it took place"),
-    Column::new("channel_raw", Kind::Text, "The vendor's word for the channel"),
-    Column::new("status", Kind::Text, "Its status"),
-    Column::new("created_at", Kind::Time, "When it began"),
-    Column::new("updated_at", Kind::Time, "When something last happened in it"),
-    Column::new("contact_id", Kind::Text, "The vendor's id of the customer"),
-    Column::new("contact_name", Kind::Text, "The customer's name"),
-    Column::new("contact_email", Kind::Text, "The customer's e-mail address"),
-    Column::new("contact_phone", Kind::Text, "The customer's phone number, as the vendor writes it"),
-    Column::new("contact_company", Kind::Text, "The customer's company"),
-    Column::new("tags", Kind::Text, "Its tags, as a JSON array"),
-    Column::new("notes", Kind::Text, "The team's notes about it"),
-    Column::new("feedback", Kind::Text, "The customer's feedback on the whole conversation"),
-    Column::new("message_count", Kind::Integer, "Number of messages"),
-    Column::new("user_message_count", Kind::Integer, "Number of messages with the role user"),
-    Column::new("assistant_message_count", Kind::Integer, "Number of messages with the role assistant"),
+    Column::new("source", ColumnType::Text, "Name of the source in the config"),
+    Column::new("provider", ColumnType::Text, "The vendor's API that it came from"),
+    Column::new("agent_id", ColumnType::Text, "The vendor's id of the agent"),
+    Column::new("conversation_id", ColumnType::Text, "The vendor's id, unique within its agent"),
+    Column::new("title", ColumnType::Text, "The vendor's title"),
+    Column::new("channel", ColumnType::Text, "Where it took place"),
+    Column::new("channel_raw", ColumnType::Text, "The vendor's word for the channel"),
+    Column::new("status", ColumnType::Text, "Its status"),
+    Column::new("created_at", ColumnType::Time, "When it began"),
+    Column::new("updated_at", ColumnType::Time, "When something last happened in it"),
+    Column::new("contact_id", ColumnType::Text, "The vendor's id of the customer"),
+    Column::new("contact_name", ColumnType::Text, "The customer's name"),
+    Column::new("contact_email", ColumnType::Text, "The customer's e-mail address"),
+    Column::new("contact_phone", ColumnType::Text, "The customer's phone number, as the vendor writes it"),
+    Column::new("contact_company", ColumnType::Text, "The customer's company"),
+    Column::new("tags", ColumnType::Text, "Its tags, as a JSON array"),
+    Column::new("notes", ColumnType::Text, "The team's notes about it"),
+    Column::new("feedback", ColumnType::Text, "The customer's feedback on the whole conversation"),
+    Column::new("message_count", ColumnType::Integer, "Number of messages"),
+    Column::new("user_message_count", ColumnType::Integer, "Number of messages with the role user"),
+    Column::new("assistant_message_count", ColumnType::Integer, "Number of messages with the role assistant"),
     Column::new(
         "tool_call_count",
-        Kind::Integer,
+        ColumnType::Integer,
         "Number of tool calls, and of results whose call the vendor does not show",
     ),
     Column::new(
         "first_response_seconds",
-        Kind::Number,
+        ColumnType::Number,
         "From the customer's first message to the first answer by the bot or a person",
     ),
-    Column::new("duration_seconds", Kind::Number, "From created_at to updated_at"),
-    Column::new("rating_value", Kind::Number, "The customer's rating of the whole conversation"),
-    Column::new("rating_scale", Kind::Number, "The best possible rating, such as 5 for five stars"),
+    Column::new("duration_seconds", ColumnType::Number, "From created_at to updated_at"),
+    Column::new("rating_value", ColumnType::Number, "The customer's rating of the whole conversation"),
+    Column::new("rating_scale", ColumnType::Number, "The best possible rating, such as 5 for five stars"),
 ];
 
 /// Writes one row per conversation.

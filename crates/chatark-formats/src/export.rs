@@ -54,7 +54,7 @@ impl Export {
     /// The files of an earlier export stay there until [`Export::finish`] replaces them.
     pub fn begin(directory: &Path, options: &Options) -> Result<Self> {
         if options.formats.is_empty() {
-            return Err(Error::new(ErrorKind::Usage, "choose a format", "there is none to write")
+            return Err(Error::new(ErrorKind::Usage, "choose a format", "no format was given")
                 .hint(format!("name one or more of {}", Format::names())));
         }
         let chosen = |format| options.formats.contains(&format);
@@ -139,7 +139,7 @@ impl Export {
         Ok(manifest)
     }
 
-    /// Refuses to go on after an error, so that no file is published with half a record.
+    /// Fails after an earlier error, so that no file is published with half a record.
     fn refuse_if_broken(&self) -> Result<()> {
         if !self.broken {
             return Ok(());

@@ -23,6 +23,8 @@ mod table;
 pub use bundle::{Bundle, NewFile};
 pub use export::Export;
 pub use format::{Format, Options};
-pub use manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest, Selection, SourceState};
-pub use package::{Column, Kind, Resource, package};
+pub use manifest::{
+    ArchiveState, CsvDialect, ExportSelection, FileEntry, MANIFEST_SCHEMA, Manifest, SourceState,
+};
+pub use package::{Column, ColumnType, Resource, package};
 pub use table::{Row, Table};

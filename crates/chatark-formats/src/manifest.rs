@@ -18,15 +18,15 @@ pub const MANIFEST_SCHEMA: &str = "chatark.manifest/1";
 pub struct ArchiveState {
     /// The program and its version.
     pub generator: String,
-    /// What was asked for.
-    pub selection: Selection,
-    /// The sources that were asked for, in the order of the files.
+    /// What was requested.
+    pub selection: ExportSelection,
+    /// The requested sources, in the order of the files.
     pub sources: Vec<SourceState>,
 }
 
 /// What was selected; everything by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Selection {
+pub struct ExportSelection {
     /// The names of the sources; empty means all.
     pub sources: Vec<SourceName>,
     /// The first instant in the selection.
@@ -62,8 +62,8 @@ pub struct Manifest {
     pub schema: &'static str,
     /// The program and its version.
     pub generator: String,
-    /// What was asked for.
-    pub selection: Selection,
+    /// What was requested.
+    pub selection: ExportSelection,
     /// The contents of the archive for each source.
     pub sources: Vec<SourceState>,
     /// The number of conversations in each file.

@@ -8,27 +8,31 @@ use chatark_core::{ArchivedConversation, AuthorKind, Feedback, Message, Part, Re
 use crate::export::{FileWriter, Record};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
-use crate::package::{Column, Kind};
+use crate::package::{Column, ColumnType};
 use crate::table::{Row, Table};
 
 /// The columns, a fixed contract: new ones go to the end.
 pub(crate) const COLUMNS: &[Column] = &[
-    Column::new("source", Kind::Text, "Name of the source in the config"),
-    Column::new("provider", Kind::Text, "The vendor's API that it came from"),
-    Column::new("agent_id", Kind::Text, "The vendor's id of the agent"),
-    Column::new("conversation_id", Kind::Text, "The conversation that it belongs to"),
-    Column::new("position", Kind::Integer, "Its place in the whole conversation, from 0"),
-    Column::new("message_id", Kind::Text, "The vendor's id"),
-    Column::new("role", Kind::Text, "Its role"),
-    Column::new("created_at", Kind::Time, "When it was written"),
-    Column::new("text", Kind::Text, "Its text parts, joined by newlines"),
-    Column::new("feedback", Kind::Text, "The customer's feedback on it"),
-    Column::new("score", Kind::Number, "How confident the bot was, from 0 to 1"),
-    Column::new("parts", Kind::Text, "Its parts that are not text, as a JSON array"),
-    Column::new("author_kind", Kind::Text, "The kind of author"),
-    Column::new("author_id", Kind::Text, "The vendor's id of the author"),
-    Column::new("author_name", Kind::Text, "The author's name"),
-    Column::new("internal", Kind::Boolean, "Whether it is an internal note, which the customer never saw"),
+    Column::new("source", ColumnType::Text, "Name of the source in the config"),
+    Column::new("provider", ColumnType::Text, "The vendor's API that it came from"),
+    Column::new("agent_id", ColumnType::Text, "The vendor's id of the agent"),
+    Column::new("conversation_id", ColumnType::Text, "The conversation that it belongs to"),
+    Column::new("position", ColumnType::Integer, "Its place in the whole conversation, from 0"),
+    Column::new("message_id", ColumnType::Text, "The vendor's id"),
+    Column::new("role", ColumnType::Text, "Its role"),
+    Column::new("created_at", ColumnType::Time, "When it was written"),
+    Column::new("text", ColumnType::Text, "Its text parts, joined by newlines"),
+    Column::new("feedback", ColumnType::Text, "The customer's feedback on it"),
+    Column::new("score", ColumnType::Number, "How confident the bot was, from 0 to 1"),
+    Column::new("parts", ColumnType::Text, "Its parts that are not text, as a JSON array"),
+    Column::new("author_kind", ColumnType::Text, "The kind of author"),
+    Column::new("author_id", ColumnType::Text, "The vendor's id of the author"),
+    Column::new("author_name", ColumnType::Text, "The author's name"),
+    Column::new(
+        "internal",
+        ColumnType::Boolean,
+        "Whether it is an internal note, which the customer never saw",
+    ),
 ];
 
 /// Writes one row per message.

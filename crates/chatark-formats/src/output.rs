@@ -21,21 +21,21 @@ const UNFINISHED: &str = ".chatark-part";
 /// A file that is being written under a temporary name; it is removed if it is dropped.
 #[derive(Debug)]
 pub(crate) struct Output {
-    target: Target,
+    target: FinalPath,
     stream: BufWriter<Hashed<NamedTempFile>>,
 }
 
 /// A file that is complete and on disk, but not yet renamed.
 #[derive(Debug)]
 pub(crate) struct Complete {
-    target: Target,
+    target: FinalPath,
     file: NamedTempFile,
     entry: FileEntry,
 }
 
-/// The final name of a file.
+/// The final name and path of a file.
 #[derive(Debug)]
-struct Target {
+struct FinalPath {
     name: Cow<'static, str>,
     place: PathBuf,
 }
@@ -63,7 +63,7 @@ impl Output {
     /// Begins a file that only the user may read.
     pub(crate) fn begin(folder: &Path, name: impl Into<Cow<'static, str>>) -> Result<Self> {
         let name = name.into();
-        let target = Target { place: folder.join(name.as_ref()), name };
+        let target = FinalPath { place: folder.join(name.as_ref()), name };
         // A temporary file has mode 0600 from the beginning and keeps it when it is renamed.
         let file = tempfile::Builder::new()
             .prefix(&format!(".{}.", target.name))
@@ -120,7 +120,7 @@ impl Complete {
     }
 }
 
-impl Target {
+impl FinalPath {
     fn failed(&self, error: io::Error) -> chatark_core::Error {
         storage(format!("write {}", self.name), &self.place, error)
     }

@@ -11,14 +11,14 @@ pub struct Column {
     /// Its name in the header.
     pub name: &'static str,
     /// The type of its cells; an empty cell is a missing value.
-    pub kind: Kind,
+    pub kind: ColumnType,
     /// Its meaning, in one sentence without a full stop.
     pub description: &'static str,
 }
 
 /// The type of the cells of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// Any text.
     Text,
     /// A whole number.
@@ -36,7 +36,7 @@ pub enum Kind {
 pub struct Resource<'a> {
     /// The name of the file.
     pub file: &'static str,
-    /// What a row stands for.
+    /// What a row is.
     pub title: &'static str,
     /// Its columns, in order.
     pub columns: &'a [Column],
@@ -44,7 +44,7 @@ pub struct Resource<'a> {
 
 impl Column {
     /// Describes a column.
-    pub const fn new(name: &'static str, kind: Kind, description: &'static str) -> Self {
+    pub const fn new(name: &'static str, kind: ColumnType, description: &'static str) -> Self {
         Self { name, kind, description }
     }
 }
@@ -79,11 +79,11 @@ fn described(resource: &Resource<'_>, dialect: CsvDialect) -> Value {
 
 fn field(column: &Column) -> Value {
     let kind = match column.kind {
-        Kind::Text => "string",
-        Kind::Integer => "integer",
-        Kind::Number => "number",
-        Kind::Time => "datetime",
-        Kind::Boolean => "boolean",
+        ColumnType::Text => "string",
+        ColumnType::Integer => "integer",
+        ColumnType::Number => "number",
+        ColumnType::Time => "datetime",
+        ColumnType::Boolean => "boolean",
     };
     json!({ "name": column.name, "type": kind, "description": column.description })
 }

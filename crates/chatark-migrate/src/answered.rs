@@ -11,7 +11,7 @@ pub(crate) struct AnsweredQuestion {
     pub(crate) score: Option<f64>,
 }
 
-/// Returns each text of the customer that the bot answers with its next text. Internal notes are passed over.
+/// Returns each text of the customer that the bot answers with its next text. Internal notes are skipped.
 pub(crate) fn answered_questions(conversation: &Conversation) -> Vec<AnsweredQuestion> {
     let is_said = |message: &&Message| !message.internal && !message.text().trim().is_empty();
     let said: Vec<_> = conversation.messages.iter().filter(is_said).collect();

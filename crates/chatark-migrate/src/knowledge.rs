@@ -10,7 +10,7 @@ use crate::answered::{AnsweredQuestion, answered_questions};
 use crate::hex;
 
 /// Answers with a lower score are left out.
-const LEAST_SCORE: f64 = 0.5;
+const MIN_SCORE: f64 = 0.5;
 
 /// Collects questions from conversations.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ impl Questions {
     ) {
         let key = question::normalize(&answered.question);
         let is_bad = answered.feedback == Some(Feedback::Negative)
-            || answered.score.is_some_and(|score| score < LEAST_SCORE);
+            || answered.score.is_some_and(|score| score < MIN_SCORE);
         if is_bad || key.is_empty() {
             let why = if is_bad { BAD_ANSWER } else { "it has no words" };
             loss_report.add("message.role.user", FieldOutcome::Lost, why, 1, archived);

@@ -1,6 +1,6 @@
 //! Migrates conversations, people and knowledge from the archive to other platforms, and reports what is lost.
 //!
-//! There are two kinds of targets: files of a format ([`FileTarget`]), and agents that are written into over their
+//! There are two kinds of targets: files of a format ([`FileFormat`]), and agents that are written into over their
 //! vendor's API ([`chatark_target::Target`]). A plan does the work of a run without writing anything, so that its loss
 //! report is computed and not estimated.
 //!
@@ -22,8 +22,8 @@ pub use agent::{
     migrate, plan_agent,
 };
 pub use empty::refuse_empty;
-pub use files::{FilePlan, FileTarget, WrittenFiles, plan_files, write_files};
-pub use selection::Selection;
+pub use files::{FileFormat, FilePlan, WrittenFiles, plan_files, write_files};
+pub use selection::MigrationSelection;
 pub use tokio_util::sync::CancellationToken;
 
 fn hex(bytes: &[u8]) -> String {

@@ -101,7 +101,7 @@ impl<'a> People<'a> {
     }
 }
 
-/// Takes newer values over, and values that were not known.
+/// Takes over newer values, and values that were missing.
 fn update(
     person: &mut Person,
     contact: &Contact,

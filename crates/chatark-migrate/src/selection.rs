@@ -5,7 +5,7 @@ use chatark_core::{ArchivedConversation, Feedback, ListedContact, Origin, Result
 
 /// Selects conversations of the archive. The default is all of them.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
+pub struct MigrationSelection {
     /// Sources, dates and channel.
     pub filter: Filter,
     /// Only conversations with this status.
@@ -20,7 +20,7 @@ pub struct Selection {
     pub sample: Option<u64>,
 }
 
-impl Selection {
+impl MigrationSelection {
     /// Passes every selected conversation to `take`, in the order of the archive, from one snapshot of it.
     ///
     /// A sample takes two passes over the archive: one to count, one to select.
@@ -44,7 +44,7 @@ impl Selection {
             .each_by_itself(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Returns a function that tells for one conversation after another whether it is selected.
+    /// Returns a function that decides for one conversation after another whether it is selected.
     fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {

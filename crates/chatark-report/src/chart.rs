@@ -1,4 +1,4 @@
-//! Small charts as inline SVG. Each has its numbers as a table beside it, so that nothing is told by a picture alone.
+//! Small charts as inline SVG. Each has its numbers as a table beside it, so that no information is only in a picture.
 
 use std::fmt::Write as _;
 

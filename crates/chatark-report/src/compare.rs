@@ -15,33 +15,33 @@ use crate::metric;
 
 /// The quantile of the standard normal distribution for a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
-/// Fewer than this are too few for the normal distribution.
-const ENOUGH: u64 = 30;
+/// The fewest values for the normal distribution.
+const MIN_NUMBER: u64 = 30;
 
 /// One metric of two sources.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// What is measured.
     pub metric: &'static str,
-    /// The first source's value; `None` where its data does not tell.
+    /// The first source's value; `None` if its data does not support the metric.
     pub a: Option<f64>,
-    /// How many it rests on.
+    /// The number of values behind it.
     pub a_basis: u64,
-    /// The second source's value; `None` where its data does not tell.
+    /// The second source's value; `None` if its data does not support the metric.
     pub b: Option<f64>,
-    /// How many it rests on.
+    /// The number of values behind it.
     pub b_basis: u64,
-    /// The second less the first.
+    /// The second value minus the first.
     pub difference: Option<f64>,
     /// The lower end of the interval of the difference.
     pub low: Option<f64>,
     /// The upper end of the interval of the difference.
     pub high: Option<f64>,
-    /// What can be said of the second source.
+    /// The verdict on the second source.
     pub verdict: Verdict,
 }
 
-/// What can be said of the second source against the first.
+/// The verdict on the second source, compared with the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -49,13 +49,13 @@ pub enum Verdict {
     Better,
     /// The interval lies on the bad side of zero.
     Worse,
-    /// The interval lies on one side of zero, of which neither is better.
+    /// The interval lies on one side of zero, and neither side is better.
     Different,
-    /// The interval holds zero.
+    /// The interval contains zero.
     NoDifferenceShown,
-    /// There are too few for an interval.
+    /// There are too few values for an interval.
     TooFew,
-    /// One of the two does not tell.
+    /// The metric is not available for one of the two.
     NotAvailable,
 }
 
@@ -80,7 +80,7 @@ const METRICS: [(&str, Good); 10] = [
     ("duration_seconds", Good::Neither),
 ];
 
-/// What is known of one metric of one source: how many there are, their sum, and the sum of their squares for means.
+/// One metric of one source: the number of values, their sum, and for means the sum of their squares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sample {
     number: u64,
@@ -99,7 +99,7 @@ impl Sample {
 }
 
 impl Verdict {
-    /// Returns the verdict for people.
+    /// Returns the text of the verdict.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Better => "better",
@@ -182,11 +182,11 @@ fn judged(good: Good, low: f64, high: f64) -> Verdict {
     }
 }
 
-/// Returns the interval of the second mean less the first.
+/// Returns the interval of the second mean minus the first.
 fn interval(a: Sample, b: Sample) -> Option<(f64, f64)> {
     match (a.squares, b.squares) {
         (None, None) => Some(newcombe(a, b)),
-        (Some(a_squares), Some(b_squares)) if a.number >= ENOUGH && b.number >= ENOUGH => {
+        (Some(a_squares), Some(b_squares)) if a.number >= MIN_NUMBER && b.number >= MIN_NUMBER => {
             let difference = b.mean() - a.mean();
             let error = (error_squared(a, a_squares) + error_squared(b, b_squares)).sqrt();
             Some((difference - Z * error, difference + Z * error))
@@ -231,9 +231,9 @@ mod tests {
     }
 
     /// The examples of Newcombe, Statistics in Medicine 17 (1998), 873–890, table II, method 10; its differences are
-    /// the first share less the second.
+    /// the first share minus the second.
     #[test]
-    fn differences_of_rates_are_newcombe_s() {
+    fn differences_of_rates_match_newcombe() {
         near(newcombe(rate(48.0, 80), rate(56.0, 70)), (0.0524, 0.3339));
         near(newcombe(rate(3.0, 10), rate(9.0, 10)), (0.1705, 0.8090));
         near(newcombe(rate(0.0, 20), rate(10.0, 10)), (0.6791, 1.0));
@@ -241,7 +241,7 @@ mod tests {
 
     /// Thirty values of 0 and 2 in turn have the mean 1 and the variance 30/29; their error squared is 1/29.
     #[test]
-    fn differences_of_means_are_welch_s() {
+    fn differences_of_means_match_welch() {
         let sample = |shift: f64| {
             let values: Vec<f64> = (0..30).map(|at| f64::from(at % 2) * 2.0 + shift).collect();
             let squares = values.iter().map(|value| value * value).sum();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_needs_an_interval_beside_zero() {
+    fn a_verdict_needs_an_interval_without_zero() {
         let verdict = |good, a, b| compared("x", good, a, b).verdict;
         let (few, many) = (Some(rate(10.0, 100)), Some(rate(40.0, 100)));
         assert_eq!(verdict(Good::Higher, few, many), Verdict::Better);

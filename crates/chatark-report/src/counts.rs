@@ -1,4 +1,4 @@
-//! The numbers of a group of conversations that add up, and what its source tells at all.
+//! The additive numbers of a group of conversations, and which data its source provides.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use chatark_core::{Feedback, Status};
 /// An answer is low in confidence below this score.
 const LOW_SCORE: f64 = 0.5;
 
-/// What a source tells at all, within the report: its other numbers are not zero, they are not available.
+/// Which data a source provides within the report. Metrics that need other data are not available, rather than zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each flag is independent")]
 pub(crate) struct Evidence {
     pub(crate) has_dates: bool,
     pub(crate) has_status: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Evidence {
     pub(crate) has_people: bool,
 }
 
-/// Numbers of a group that add up.
+/// The additive numbers of a group.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) volume: Volume,
@@ -39,7 +39,7 @@ pub(crate) struct Counts {
     pub(crate) low_answers: u64,
     /// Conversations by the weekday and the hour in which they began.
     pub(crate) hours: BTreeMap<(u32, u32), u64>,
-    /// Calls by the name of the tool and by how they went.
+    /// Tool calls by name and status.
     pub(crate) tools: BTreeMap<(String, String), u64>,
 }
 
@@ -120,7 +120,7 @@ impl Counts {
         }
     }
 
-    /// A conversation's feedback is its own, or else its answers': negative where one of them is.
+    /// The feedback on a conversation is its own, or else that on its answers: negative if one of them is.
     fn add_feedback(&mut self, row: &StatsRow) {
         match row.feedback {
             Some(Feedback::Negative) => self.negative += 1,

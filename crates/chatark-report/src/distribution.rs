@@ -1,4 +1,4 @@
-//! What is distributed over the conversations of a group: values, people and questions.
+//! Distributions over the conversations of a group: values, people and questions.
 
 use std::cmp::Reverse;
 use std::mem;
@@ -8,9 +8,9 @@ use chatark_core::{Result, question};
 
 use crate::tally::{Count, Key, Tally};
 
-/// How many questions of a group are shown.
-const SHOWN: usize = 20;
-/// How many candidates are held before those are dropped that will not be shown.
+/// The most questions of a group that are shown.
+const MAX_SHOWN: usize = 20;
+/// The most candidates that are held before those that will not be shown are dropped.
 const CANDIDATES: usize = 2_000;
 
 /// What is counted in a tally.
@@ -69,7 +69,7 @@ pub(crate) struct Questions {
     /// The most frequent ones, and how often each was asked.
     pub(crate) most_frequent: Vec<(String, u64)>,
     candidates: Vec<Candidate>,
-    /// What was asked less often is not among them.
+    /// Questions that were asked less often have been dropped.
     least: u64,
 }
 
@@ -78,7 +78,7 @@ struct Candidate {
     times: u64,
     /// A conversation in which it was asked.
     conversation: i64,
-    /// Its one form, once it was read.
+    /// Its canonical form, once it was read.
     text: Option<String>,
 }
 
@@ -184,10 +184,10 @@ impl Questions {
         if self.candidates.len() < CANDIDATES { Ok(()) } else { self.drop_others(archive, which) }
     }
 
-    /// Leaves the most frequent ones; of those that are equally frequent, the first ones by their text.
+    /// Keeps the most frequent ones; among equally frequent ones, the first by text.
     fn drop_others(&mut self, archive: &Archive, which: Question) -> Result<()> {
         self.candidates.sort_by_key(|candidate| Reverse(candidate.times));
-        let Some(last) = self.candidates.get(SHOWN - 1).map(|candidate| candidate.times) else {
+        let Some(last) = self.candidates.get(MAX_SHOWN - 1).map(|candidate| candidate.times) else {
             return self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which));
         };
         self.least = last;
@@ -195,7 +195,7 @@ impl Questions {
         self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which))?;
         self.candidates
             .sort_by(|one, other| other.times.cmp(&one.times).then_with(|| one.text.cmp(&other.text)));
-        self.candidates.truncate(SHOWN);
+        self.candidates.truncate(MAX_SHOWN);
         Ok(())
     }
 

@@ -11,16 +11,16 @@ use crate::group::{Calendar, Granularity, GroupKey, Labels, ReportSource, channe
 use crate::metric::{Group, Metric, MetricValue};
 use crate::tally::{Count, NumberMap, Tally};
 
-/// What the conversations of a report come to.
+/// Everything that the metrics of a report need.
 #[derive(Debug)]
 pub(crate) struct Gathered {
-    /// The sources that were asked for, by name.
+    /// The requested sources, by name.
     pub(crate) sources: Vec<ReportSource>,
-    /// What each source tells at all.
+    /// Which data each source provides.
     pub(crate) evidence: Vec<Evidence>,
     /// The counts of each source.
     pub(crate) of_sources: Vec<Counts>,
-    /// The same without conversations whose twin is counted.
+    /// The same, without conversations that are counted as their twin.
     pub(crate) in_totals: Vec<Counts>,
     /// The counts of each period, source and channel.
     pub(crate) of_periods: BTreeMap<GroupKey, Counts>,
@@ -63,11 +63,11 @@ struct Gatherer {
 struct Groups {
     keys: Vec<GroupKey>,
     by_key: HashMap<GroupKey, usize>,
-    /// The number of the group of each place that was met.
+    /// The number of the group of each place.
     by_place: HashMap<Place, usize>,
 }
 
-/// Gathers what metrics need of the conversations that a filter leaves over, in periods of a time zone.
+/// Gathers what metrics need from the conversations that a filter selects, in periods of a time zone.
 pub(crate) fn gather(
     archive: &Archive,
     filter: &Filter,

@@ -5,7 +5,7 @@ use chatark_core::{Channel, LocalHour, Timestamp, Zone};
 
 use crate::tally::NumberMap;
 
-/// The period of what has no time.
+/// The period of conversations and messages without a time.
 pub(crate) const UNDATED: &str = "undated";
 const UNKNOWN: &str = "unknown";
 
@@ -61,7 +61,7 @@ pub(crate) struct Calendar {
 impl Granularity {
     pub(crate) const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Month];
 
-    /// Returns the format of its names in `strftime`.
+    /// Returns the `strftime` format of its names.
     pub(crate) fn format(self) -> &'static str {
         match self {
             Self::Day => "%Y-%m-%d",
@@ -76,7 +76,7 @@ impl Calendar {
         Self { zone, names: NumberMap::default() }
     }
 
-    /// Returns the local hour of an instant, and learns the names of its day.
+    /// Returns the local hour of an instant, and caches the names of its periods.
     pub(crate) fn local_hour(&mut self, instant: Timestamp) -> LocalHour {
         let local = instant.local_hour(self.zone);
         let name = |granularity: Granularity| instant.written(self.zone, granularity.format());

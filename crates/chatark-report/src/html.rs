@@ -1,4 +1,4 @@
-//! The page: one file without any request, for a phone, a desk and paper, by day and by night.
+//! The page: one file without any request, for phones, desktops and paper, in light and dark mode.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use crate::chart;
 use crate::report::Request;
 use crate::summary::{Question, Summary, SummaryRow};
 
-/// What the first numbers of the page are.
+/// The headline numbers of the page.
 const HEADLINES: [(&str, &str); 6] = [
     ("conversations", "conversations"),
     ("messages", "messages"),
@@ -66,12 +66,12 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("new_people", "New"),
             ("known_people", "Known from before"),
             ("returning_people", "With several conversations"),
-            ("people_across_vendors", "The same person at several vendors"),
+            ("people_across_vendors", "In conversations of several vendors"),
         ],
     ),
 ];
 
-/// Returns a text in which nothing is markup.
+/// Returns a text with its markup escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -144,14 +144,14 @@ fn volume(page: &mut String, summary: &Summary) {
     page.push_str("</tbody></table></details></section>\n");
 }
 
-/// Writes a table of one row for each number and one column for each source; a number that cannot be told says so.
+/// Writes a table of one row for each number and one column for each source; a number that is not available says so.
 fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
-    let is_told = |metric: &str| summary.rows.iter().any(|row| row.metric == metric);
-    let told: Vec<_> = metrics.iter().filter(|(metric, _)| is_told(metric)).collect();
+    let is_available = |metric: &str| summary.rows.iter().any(|row| row.metric == metric);
+    let available: Vec<_> = metrics.iter().filter(|(metric, _)| is_available(metric)).collect();
     let _ = write!(page, "<section><h2>{title}</h2>");
-    if told.is_empty() {
+    if available.is_empty() {
         page.push_str(
-            "<p class=\"missing\">Not available: no source of this report tells it.</p></section>\n",
+            "<p class=\"missing\">Not available: no source of this report provides it.</p></section>\n",
         );
         return;
     }
@@ -160,7 +160,7 @@ fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &s
         let _ = write!(page, "<th class=\"number\">{}</th>", escaped(&source.source));
     }
     page.push_str("</tr></thead><tbody>");
-    for (metric, label) in told {
+    for (metric, label) in available {
         let _ = write!(page, "<tr><th>{label}</th>{}", cell(summary.value("", metric)));
         for source in &summary.sources {
             page.push_str(&cell(summary.value(&source.source, metric)));
@@ -203,7 +203,7 @@ fn tools(page: &mut String, summary: &Summary) {
     if summary.tools.is_empty() {
         return;
     }
-    page.push_str("<section><h2>Calls of tools</h2><table><thead><tr><th>Tool</th><th>Went</th><th class=\"number\">Calls</th></tr></thead><tbody>");
+    page.push_str("<section><h2>Tool calls</h2><table><thead><tr><th>Tool</th><th>Status</th><th class=\"number\">Calls</th></tr></thead><tbody>");
     for tool in &summary.tools {
         let _ = write!(
             page,
@@ -239,7 +239,7 @@ fn unavailable(page: &mut String, summary: &Summary) {
     if summary.unavailable.is_empty() {
         return;
     }
-    page.push_str("<section><h2>Not available</h2><p>What the vendors' data does not tell is not counted as zero.</p><table><thead><tr><th>Source</th><th>What</th><th>Why</th></tr></thead><tbody>");
+    page.push_str("<section><h2>Not available</h2><p>What the vendors' data does not contain is not counted as zero.</p><table><thead><tr><th>Source</th><th>What</th><th>Why</th></tr></thead><tbody>");
     for missing in &summary.unavailable {
         let _ = write!(
             page,
@@ -269,7 +269,7 @@ pub fn shown(row: &SummaryRow) -> String {
     }
 }
 
-/// Returns a duration in the unit that suits it.
+/// Returns a duration in a suitable unit.
 pub(crate) fn lasting(seconds: f64) -> String {
     match seconds {
         ..10.0 => format!("{seconds:.1} s"),
@@ -301,13 +301,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_people_wrote_is_markup() {
+    fn message_text_is_never_markup() {
         let text = "<script>alert('x')</script> & \"quotes\"";
         assert_eq!(escaped(text), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;quotes&quot;");
     }
 
     #[test]
-    fn numbers_read_in_their_unit() {
+    fn numbers_are_shown_in_their_unit() {
         let row = |metric: &str, value| SummaryRow {
             source: String::new(),
             provider: String::new(),

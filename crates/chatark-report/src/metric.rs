@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chatark_formats::{Column, Kind};
+use chatark_formats::{Column, ColumnType};
 
 use crate::counts::{Counts, Evidence, Volume};
 use crate::distribution::{Distribution, Distributions, People, Questions};
@@ -26,19 +26,19 @@ pub(crate) struct Metric {
 pub(crate) enum Grouping {
     /// Days, weeks and months.
     EachPeriod,
-    /// The period that was asked for.
+    /// The requested granularity.
     Period,
     /// Sources, and everything together: what is ranked cannot be added up.
     Sources,
 }
 
-/// What is known of a group of conversations.
+/// The numbers of a group of conversations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group<'a> {
-    /// The counts of each of its sources, with what the source tells at all.
+    /// The counts of each of its sources, with the data that the source provides.
     pub(crate) counts: &'a [(&'a Counts, Evidence)],
     pub(crate) distributions: &'a Distributions,
-    /// Whether it goes over all sources.
+    /// Whether it spans all sources.
     pub(crate) is_all: bool,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct MetricValue {
     /// What is measured.
     pub(crate) metric: String,
     pub(crate) value: f64,
-    /// How many conversations, messages or people it rests on.
+    /// The number of conversations, messages or people behind it.
     pub(crate) basis: u64,
     /// Its own cells.
     pub(crate) own: Vec<Cell>,
@@ -69,25 +69,34 @@ pub(crate) struct Rows(Vec<MetricValue>);
 pub(crate) const BASE: [Column; 7] = [
     Column::new(
         "period",
-        Kind::Text,
+        ColumnType::Text,
         "A day, ISO week or month, or all, or undated where the vendor gives no date",
     ),
-    Column::new("source", Kind::Text, "Name of the source, empty for all sources together"),
-    Column::new("provider", Kind::Text, "The vendor's API, empty for all sources together"),
-    Column::new("channel", Kind::Text, "Where the conversations took place, empty for all channels together"),
-    Column::new("metric", Kind::Text, "What is measured"),
-    Column::new("value", Kind::Number, "The number"),
-    Column::new("basis", Kind::Integer, "How many conversations, messages or people the value rests on"),
+    Column::new("source", ColumnType::Text, "Name of the source, empty for all sources together"),
+    Column::new("provider", ColumnType::Text, "The vendor's API, empty for all sources together"),
+    Column::new(
+        "channel",
+        ColumnType::Text,
+        "Where the conversations took place, empty for all channels together",
+    ),
+    Column::new("metric", ColumnType::Text, "What is measured"),
+    Column::new("value", ColumnType::Number, "The number"),
+    Column::new(
+        "basis",
+        ColumnType::Integer,
+        "The number of conversations, messages or people behind the value",
+    ),
 ];
 
 const STATUS: Column =
-    Column::new("status", Kind::Text, "The state of the conversations, empty for messages");
-const TOOL: Column = Column::new("tool", Kind::Text, "The name of the tool");
-const TOOL_STATUS: Column = Column::new("tool_status", Kind::Text, "How the calls went");
-const WEEKDAY: Column = Column::new("weekday", Kind::Integer, "The day of the week, from 1 for Monday to 7");
-const HOUR: Column = Column::new("hour", Kind::Integer, "The hour of the day, from 0 to 23");
+    Column::new("status", ColumnType::Text, "The state of the conversations, empty for messages");
+const TOOL: Column = Column::new("tool", ColumnType::Text, "The name of the tool");
+const TOOL_STATUS: Column = Column::new("tool_status", ColumnType::Text, "The status of the calls");
+const WEEKDAY: Column =
+    Column::new("weekday", ColumnType::Integer, "The day of the week, from 1 for Monday to 7");
+const HOUR: Column = Column::new("hour", ColumnType::Integer, "The hour of the day, from 0 to 23");
 const QUESTION: Column =
-    Column::new("question", Kind::Text, "What was asked, in lower case and without punctuation");
+    Column::new("question", ColumnType::Text, "What was asked, in lower case and without punctuation");
 
 /// Declares a metric file.
 macro_rules! metric {
@@ -108,7 +117,7 @@ pub(crate) const METRICS: &[Metric] = &[
     metric!("outcome", "How conversations end", &[], Period, outcome),
     metric!("speed", "How long people wait", &[], Period, speed),
     metric!("quality", "Feedback and confidence", &[], Period, quality),
-    metric!("tools", "Calls of tools", &[TOOL, TOOL_STATUS], Period, tools),
+    metric!("tools", "Tool calls", &[TOOL, TOOL_STATUS], Period, tools),
     metric!("length", "How long conversations are", &[], Period, length),
     metric!("hours", "When people write", &[WEEKDAY, HOUR], Period, hours),
     metric!("people", "Who writes", &[], Period, people),
@@ -187,9 +196,9 @@ fn share(number: u64, basis: u64) -> f64 {
 }
 
 impl Group<'_> {
-    /// Adds up a count over the sources that tell what it needs.
-    pub(crate) fn sum(&self, tells: fn(&Evidence) -> bool, count: fn(&Counts) -> u64) -> u64 {
-        self.counts.iter().filter(|(_, evidence)| tells(evidence)).map(|(counts, _)| count(counts)).sum()
+    /// Adds up a count over the sources that provide what it needs.
+    pub(crate) fn sum(&self, has: fn(&Evidence) -> bool, count: fn(&Counts) -> u64) -> u64 {
+        self.counts.iter().filter(|(_, evidence)| has(evidence)).map(|(counts, _)| count(counts)).sum()
     }
 }
 
@@ -212,15 +221,15 @@ fn volume_of_group(group: &Group<'_>, rows: &mut Rows) {
     rows.0 = volume(&sum);
 }
 
-/// How conversations end. Only those in which the customer wrote count; who was handed over is known only of sources
-/// that tell a status or a human agent's messages.
+/// How conversations end. Only those in which the customer wrote count. Hand-overs are known only for sources with a
+/// status or messages of human agents.
 fn outcome(group: &Group<'_>, rows: &mut Rows) {
-    let told = |count| group.sum(|source| source.has_status, count);
-    let basis = told(|counts| counts.with_customer);
-    let handed_over = told(|counts| counts.handed_over);
+    let sum = |count| group.sum(|source| source.has_status, count);
+    let basis = sum(|counts| counts.with_customer);
+    let handed_over = sum(|counts| counts.handed_over);
     rows.add_share("contained", basis - handed_over, basis);
     rows.add_share("handed_over", handed_over, basis);
-    rows.add_share("ended", told(|counts| counts.ended), basis);
+    rows.add_share("ended", sum(|counts| counts.ended), basis);
     let every = |count| group.sum(|_| true, count);
     let basis = every(|counts| counts.with_customer);
     rows.add_share("single_message", every(|counts| counts.single_message), basis);
@@ -246,7 +255,7 @@ fn percentiles(metric: &str, found: &Distribution, number: usize, rows: &mut Row
     }
 }
 
-/// What people thought of it, and how sure the bot was.
+/// Feedback of customers, and confidence scores of the bot.
 fn quality(group: &Group<'_>, rows: &mut Rows) {
     let judged = |count| group.sum(|source| source.has_feedback, count);
     let basis = judged(|counts| counts.volume.total());
@@ -268,7 +277,7 @@ fn quality(group: &Group<'_>, rows: &mut Rows) {
     }
 }
 
-/// Calls of tools by name and by how they went.
+/// Tool calls by name and status.
 fn tools(group: &Group<'_>, rows: &mut Rows) {
     let mut calls = BTreeMap::new();
     for (tool, number) in group.counts.iter().flat_map(|(counts, _)| &counts.tools) {
@@ -281,7 +290,7 @@ fn tools(group: &Group<'_>, rows: &mut Rows) {
     }
 }
 
-/// How long conversations are: in messages, and in seconds from their beginning to the last thing that happened.
+/// How long conversations are: in messages, and in seconds from their beginning to their last activity.
 fn length(group: &Group<'_>, rows: &mut Rows) {
     let distributions = group.distributions;
     for (metric, found) in [

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{Result, Zone};
-use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind, Resource, Row, Table, package};
+use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, package};
 
 use crate::counts::Volume;
 use crate::gather::{Gathered, gather};
@@ -14,10 +14,10 @@ use crate::html;
 use crate::metric::{BASE, Cell, Group, Grouping, METRICS, Metric, MetricValue, volume};
 use crate::summary::Summary;
 
-/// What a report is to be like.
+/// What to report.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The conversations that it is about.
+    /// The conversations to report on.
     pub filter: Filter,
     /// The time zone of its days and hours.
     pub zone: Zone,
@@ -25,7 +25,7 @@ pub struct Request {
     pub by: Granularity,
     /// How the CSV files are written.
     pub dialect: CsvDialect,
-    /// What the page says about itself, such as the dates that were asked for.
+    /// What the page says about itself, such as the requested dates.
     pub heading: Vec<(String, String)>,
     /// The program and its version.
     pub generator: String,
@@ -40,17 +40,17 @@ pub struct Report {
     pub files: Vec<FileEntry>,
 }
 
-const REASON: Column = Column::new("reason", Kind::Text, "Why it cannot be told of this source");
+const REASON: Column = Column::new("reason", ColumnType::Text, "Why it is not available for this source");
 const UNAVAILABLE: [Column; 4] = [BASE[1], BASE[2], BASE[4], REASON];
 
 /// Computes every metric, and writes the files of a report into a folder.
 ///
-/// A report over nothing is refused, and leaves earlier files as they are.
+/// Fails for a report without conversations, and leaves earlier files unchanged.
 pub fn write(archive: &Archive, request: &Request, folder: &Path) -> Result<Report> {
     let mut bundle = Bundle::begin(folder, request.dialect)?;
     let gathered = gather(archive, &request.filter, request.zone, request.by)?;
     let summary = Summary::of(&gathered);
-    summary.refuse_emptiness()?;
+    summary.refuse_empty()?;
     for metric in METRICS {
         let mut table = bundle.table(metric.file, &columns(metric))?;
         match metric.grouping {
@@ -85,7 +85,7 @@ fn write_volume(gathered: &Gathered, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Writes a metric for each period of the length that was asked for.
+/// Writes a metric for each period of the requested granularity.
 fn write_periods(gathered: &Gathered, metric: &Metric, table: &mut Table) -> Result<()> {
     for (key, counts) in &gathered.of_periods {
         let GroupKey::Period(period, source, channel) = key else { continue };
@@ -163,7 +163,7 @@ fn description(dialect: CsvDialect) -> String {
         .collect();
     let summary = "Every number of each source, and of all of them together";
     resources.push(Resource { file: "summary.csv", title: summary, columns: &BASE });
-    let missing = "What cannot be told of which source";
+    let missing = "Metrics that are not available, by source";
     resources.push(Resource { file: "not_available.csv", title: missing, columns: &UNAVAILABLE });
     package("chatark-report", "Report over the conversations of chatbots", &resources, dialect)
 }

@@ -10,7 +10,7 @@ use crate::group::{Granularity, UNDATED};
 use crate::metric::{Cell, METRICS, MetricValue, NEEDS};
 
 const DAY_SECONDS: i64 = 86_400;
-/// What a summary lists over all sources alone.
+/// What a summary lists only for all sources together.
 const RANKED: [&str; 3] = ["hours.csv", "tools.csv", "questions.csv"];
 
 /// The numbers of a whole report.
@@ -20,7 +20,7 @@ pub struct Summary {
     pub sources: Vec<Source>,
     /// Every number that is one number for a source, or for all of them.
     pub rows: Vec<SummaryRow>,
-    /// What cannot be told of which source, and why.
+    /// Metrics that are not available, by source, with the reason.
     pub unavailable: Vec<Unavailable>,
     /// Conversations of all sources by day, and by week and month where there are many days.
     pub days: Vec<Point>,
@@ -63,18 +63,18 @@ pub struct SummaryRow {
     pub metric: String,
     /// The number.
     pub value: f64,
-    /// How many conversations, messages or people it rests on.
+    /// The number of conversations, messages or people behind it.
     pub basis: u64,
 }
 
-/// Something that cannot be told of a source.
+/// A metric that is not available for a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     /// The source.
     pub source: String,
     /// Its provider.
     pub provider: String,
-    /// What cannot be told.
+    /// The metric.
     pub metric: &'static str,
     /// Why.
     pub reason: &'static str,
@@ -94,7 +94,7 @@ pub struct Point {
 pub struct Tool {
     /// Its name.
     pub tool: String,
-    /// How the calls went.
+    /// Their status.
     pub status: String,
     /// How many there were.
     pub calls: u64,
@@ -139,7 +139,7 @@ impl Summary {
         let sources = gathered.sources.iter().zip(&gathered.evidence).zip(&gathered.of_sources);
         for ((source, evidence), counts) in sources.filter(|(_, counts)| counts.volume.total() > 0) {
             let (source, provider) = (&source.name, &source.provider);
-            for (metric, _, reason) in NEEDS.iter().filter(|(_, tells, _)| !tells(evidence)) {
+            for (metric, _, reason) in NEEDS.iter().filter(|(_, has, _)| !has(evidence)) {
                 let (source, provider) = (source.clone(), provider.clone());
                 self.unavailable.push(Unavailable { source, provider, metric, reason });
             }
@@ -234,13 +234,13 @@ impl Summary {
         }
     }
 
-    /// Refuses a report of nothing, which would look like a bot that nobody uses.
-    pub(crate) fn refuse_emptiness(&self) -> Result<()> {
+    /// Fails for a report without conversations, which would look like a bot that nobody uses.
+    pub(crate) fn refuse_empty(&self) -> Result<()> {
         if self.sources.iter().any(|source| source.conversations > 0) {
             return Ok(());
         }
         let message = "the archive holds no conversation of these sources, dates and channel";
         Err(Error::new(ErrorKind::Usage, "report", message)
-            .hint("`chatark status` shows what it holds; `chatark pull` brings more"))
+            .hint("`chatark status` shows what it holds; `chatark pull` fetches more"))
     }
 }

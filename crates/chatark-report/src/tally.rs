@@ -10,8 +10,8 @@ use std::vec;
 
 use chatark_core::{Error, ErrorKind, Result};
 
-/// How many different keys are held in memory.
-const HELD: usize = 100_000;
+/// The most different keys in memory.
+const MAX_HELD: usize = 100_000;
 /// The bytes of one entry in a file.
 const ENTRY_BYTES: usize = 48;
 
@@ -42,7 +42,7 @@ pub(crate) struct Count {
     pub(crate) is_marked: bool,
 }
 
-/// Counts of keys, in the order in which they come.
+/// Counts of keys.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     held: NumberMap<Key, Count>,
@@ -104,7 +104,7 @@ impl Tally {
     /// Counts a key.
     pub(crate) fn add(&mut self, key: Key, count: Count) -> Result<()> {
         self.held.entry(key).and_modify(|held| held.add(count)).or_insert(count);
-        if self.held.len() < HELD { Ok(()) } else { self.spill().map_err(failed) }
+        if self.held.len() < MAX_HELD { Ok(()) } else { self.spill().map_err(failed) }
     }
 
     fn sorted(&mut self) -> Vec<(Key, Count)> {
@@ -155,7 +155,7 @@ fn next(runs: &mut [Run]) -> Result<Option<(Key, Count)>> {
 }
 
 impl Run {
-    /// Returns its next key; one that cannot be read comes first, so that the error is met.
+    /// Returns its next key; one that cannot be read comes first, so that its error is returned.
     fn key(&mut self) -> Option<Key> {
         match self {
             Self::Held(entries) => entries.peek().map(|(key, _)| *key),
@@ -225,8 +225,8 @@ mod tests {
 
     /// More keys than are held, each counted twice, far apart.
     #[test]
-    fn what_does_not_fit_into_memory_is_counted_all_the_same() {
-        let keys = HELD as u64 * 5 / 2;
+    fn what_does_not_fit_into_memory_is_also_counted() {
+        let keys = MAX_HELD as u64 * 5 / 2;
         let mut tally = Tally::default();
         let mut expected = BTreeMap::new();
         for round in 0..2_i64 {

@@ -260,14 +260,14 @@ impl Feedback {
     }
 }
 
-/// Returns the word for the kind of author that a role stands for.
+/// Returns the word for the kind of author that follows from a role.
 fn author_kind(role: &str) -> &'static str {
     match role {
         "user" => "customer",
         "assistant" => "bot",
         "system" => "system",
         "tool" => "tool",
-        other => panic!("no vendor tells the role {other}"),
+        other => panic!("no vendor has the role {other}"),
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Generated {
     pub messages_per_conversation: usize,
     /// When the newest conversation began, in epoch seconds.
     pub newest: i64,
-    /// How far apart two conversations are on average, in seconds.
+    /// The average time between two conversations, in seconds.
     pub step_seconds: i64,
     /// In every n-th conversation, the customer writes nothing.
     pub silent_every: Option<usize>,

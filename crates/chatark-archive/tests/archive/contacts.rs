@@ -1,4 +1,4 @@
-//! People whom a vendor lists apart from conversations.
+//! Contacts and leads, which a vendor lists separately from conversations.
 
 use chatark_archive::{
     Archive, Checked, Damage, EncodedDocument, Fault, Gone, HashedDocument, Part, Progress, Run, RunEnd,
@@ -14,11 +14,11 @@ use crate::support::{
     Fixed, Lines, TestEnvironment, all, at, cursor, noon, record, start, start_of, written,
 };
 
-/// A mapper whose vendor sends a name, and after it words that nobody knows; `!` cannot be read.
+/// A mapper whose vendor sends a name followed by unknown words; `!` cannot be read.
 #[derive(Debug)]
 struct Names;
 
-/// The same of a later version: `! ` in front is passed over, and names are in capitals.
+/// A later version of the same mapper: a leading `! ` is skipped, and names are in capitals.
 #[derive(Debug)]
 struct Capitals;
 
@@ -56,7 +56,7 @@ fn mapped(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
     Ok((listed, issues))
 }
 
-/// A person of a list, who can be committed in a run of that list.
+/// A person in a list, ready to be committed in a run of that list.
 #[derive(Clone)]
 struct Person {
     stream: Stream,
@@ -164,7 +164,7 @@ impl TestEnvironment {
 }
 
 #[test]
-fn who_is_held_with_the_same_bytes_is_not_written_and_other_bytes_are_a_version() {
+fn unchanged_contacts_are_not_written_and_other_bytes_are_a_new_version() {
     let mut env = TestEnvironment::new();
     let first = env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
     assert_eq!((first.added, first.seen, first.issues), (2, 2, 1));
@@ -178,11 +178,11 @@ fn who_is_held_with_the_same_bytes_is_not_written_and_other_bytes_are_a_version(
     let progress = env.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
     assert_eq!((progress.changed, progress.unchanged, progress.added, progress.seen), (1, 1, 1, 3));
     assert_eq!(env.names(), ["Alan", "Augusta", "Grace"]);
-    assert_eq!(versions_of(&env, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(told));
+    assert_eq!(versions_of(&env, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(version_row));
     // The bytes of every version are there as they were sent.
     assert_eq!(env.count("SELECT sum(size) FROM listed_contact"), 3 + 7 + 9 + 4);
 
-    // What changes back is a third version, since that is what happened.
+    // Changing back is a third version.
     assert_eq!(env.people(&[lead("1", "Ada")]).changed, 1);
     assert_eq!(env.count("SELECT max(version) FROM listed_contact"), 3);
     assert_eq!(env.names(), ["Alan", "Ada", "Grace"]);
@@ -190,7 +190,7 @@ fn who_is_held_with_the_same_bytes_is_not_written_and_other_bytes_are_a_version(
 }
 
 #[test]
-fn people_come_back_as_they_were_understood_in_order() {
+fn people_are_read_back_in_order() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let whole = ListedContact {
         id: Some("b".to_owned()),
@@ -215,21 +215,21 @@ fn people_come_back_as_they_were_understood_in_order() {
     env.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
     env.people_of("a-shop", &[lead("z", "Eve")]);
 
-    let told: Vec<_> = env
+    let order: Vec<_> = env
         .listed(&[])
         .into_iter()
         .map(|(source, listed)| format!("{source} {}", listed.id.unwrap()))
         .collect();
-    assert_eq!(told, ["a-shop z", "shop B", "shop b", "shop c", "shop a"]);
+    assert_eq!(order, ["a-shop z", "shop B", "shop b", "shop c", "shop a"]);
     assert_eq!(env.listed(&["shop"])[1].1, whole);
     assert_eq!(env.listed(&["a-shop"]).len(), 1);
     assert_eq!(env.listed(&["nobody"]).len(), 0);
-    // An id that the mapper gives is not taken for that of a conversation's customer.
+    // An id from the mapper is not taken for the id of a conversation's customer.
     assert_eq!(env.listed(&["a-shop"])[0].1.contact.id, None);
 }
 
 #[test]
-fn what_cannot_be_read_or_has_no_id_is_archived_all_the_same() {
+fn unreadable_records_and_records_without_an_id_are_archived() {
     let mut env = TestEnvironment::new();
     let odd = || {
         vec![
@@ -297,7 +297,7 @@ fn a_batch_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn whatever_is_spoilt_is_found() {
+fn every_kind_of_damage_is_found() {
     const FIRST: &str = "WHERE version = 1 AND record_key = (SELECT record_key FROM record WHERE stream = 'leads' AND id = '1')";
     for (sql, fault) in [
         (format!("raw SET sha256 = zeroblob(32) {FIRST}"), Fault::Bytes(Damage::Hash)),
@@ -327,7 +327,7 @@ fn whatever_is_spoilt_is_found() {
 }
 
 #[test]
-fn a_record_of_a_stream_that_nobody_knows_is_a_fault() {
+fn a_record_of_an_unknown_stream_is_a_fault() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada"), lead("2", "Grace")]);
     env.beside().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
@@ -335,7 +335,7 @@ fn a_record_of_a_stream_that_nobody_knows_is_a_fault() {
     assert_eq!(faults, [Some(Fault::Row), None]);
 }
 
-/// A byte that flipped in the middle of what is stored.
+/// A flipped byte in the middle of the stored bytes.
 #[test]
 fn a_flipped_byte_is_found() {
     let mut env = TestEnvironment::new();
@@ -378,7 +378,7 @@ fn a_person_whose_row_shows_no_version_that_is_there_is_counted() {
 }
 
 #[test]
-fn rows_are_made_anew_from_the_latest_bytes() {
+fn rows_are_rebuilt_from_the_latest_bytes() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada"), lead("2", "Grace new"), contact("3", "! no")]);
     env.people(&[lead("1", "Augusta")]);
@@ -413,7 +413,7 @@ fn rows_are_made_anew_from_the_latest_bytes() {
     assert_eq!((progress.unchanged, progress.changed, progress.issues), (0, 3, 1));
     assert_eq!(names, ["NO", "AUGUSTA", "GRACE"]);
     let former = versions_of(&env, "leads", "1").remove(0);
-    assert_eq!(former, told((1, false, "Ada")), "a former version is left as it is");
+    assert_eq!(former, version_row((1, false, "Ada")), "an earlier version does not change");
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
 }
 
 #[test]
-fn the_latest_pulls_of_all_lists_are_told_as_one_with_the_worse_verdict() {
+fn the_latest_pulls_of_all_lists_are_reported_as_one_with_the_worse_verdict() {
     let mut env = TestEnvironment::new();
     for (stream, id, verdict, error) in [
         (Stream::Contacts, "1", Verdict::Unprovable, None),
@@ -480,7 +480,7 @@ fn sweep(env: &mut TestEnvironment, stream: Stream, ids: impl Iterator<Item = us
 }
 
 #[test]
-fn whom_a_whole_sweep_of_a_list_does_not_see_is_marked_in_that_list_alone() {
+fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
     let (mut env, source) = two_lists(20);
     let mut conversations = env.run();
     env.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
@@ -499,7 +499,7 @@ fn whom_a_whole_sweep_of_a_list_does_not_see_is_marked_in_that_list_alone() {
     let expect = [(Stream::Conversations, 1, 0), (Stream::Contacts, 20, 0), (Stream::Leads, 20, 2)];
     assert_eq!(streams, expect);
 
-    // The other list sees both of the same ids, and brings nobody of this one back.
+    // The other list has both ids, which does not affect this list.
     let mut other = sweep(&mut env, Stream::Contacts, 0..20);
     assert_eq!(other.progress.returned, 0);
     assert_eq!(env.archive.mark_missing(&mut other, false, later).unwrap(), Gone::Marked(0));
@@ -516,17 +516,17 @@ fn whom_a_whole_sweep_of_a_list_does_not_see_is_marked_in_that_list_alone() {
     let since = env.count("SELECT missing_since FROM contact WHERE stream = 'leads' AND id = '7'");
     assert_eq!(since, u64::try_from(later.microseconds()).unwrap());
 
-    // A whole sweep of a list says nothing of conversations either.
+    // A full sweep of a list does not affect conversations.
     assert_eq!(all(&env.archive).len(), 1);
     assert_eq!(env.count("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
     assert_eq!(env.archive.held_before(source, None).unwrap(), 1);
 }
 
 #[test]
-fn more_than_a_tenth_of_a_list_is_marked_only_where_that_is_accepted() {
+fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
     let (mut env, _) = two_lists(20);
     let mut run = sweep(&mut env, Stream::Contacts, 3..20);
-    // The share is of the list, not of all people of the source.
+    // The tenth refers to the list, not to all people of the source.
     let refused = Gone::Refused { gone: 3, held: 20 };
     assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
     assert_eq!((env.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
@@ -534,7 +534,7 @@ fn more_than_a_tenth_of_a_list_is_marked_only_where_that_is_accepted() {
     assert_eq!(env.missing_of(Stream::Contacts), ["0", "1", "2"]);
 }
 
-/// What was seen and is not archived would be a loss: the sweep must not look complete.
+/// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
 fn whoever_was_seen_and_is_not_archived_is_an_error() {
     let (mut env, _) = two_lists(20);
@@ -544,7 +544,7 @@ fn whoever_was_seen_and_is_not_archived_is_an_error() {
 }
 
 #[test]
-fn each_stream_goes_on_from_a_checkpoint_of_its_own_under_the_same_scope() {
+fn each_stream_resumes_from_its_own_checkpoint_in_the_same_scope() {
     let mut env = TestEnvironment::new();
     let source = env.source("shop");
     let begin = |archive: &mut Archive, stream| {
@@ -603,7 +603,7 @@ fn the_latest_sweeps_are_those_of_one_stream() {
 }
 
 #[test]
-fn streams_of_one_source_do_not_see_each_other_s_ids() {
+fn streams_of_one_source_do_not_share_ids() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada")]);
     let mut run = env.run();
@@ -640,14 +640,14 @@ fn streams_of_one_source_do_not_see_each_other_s_ids() {
 }
 
 /// A version of a person: its number, whether the row shows it, and the bytes.
-type Told = (i64, bool, String);
+type VersionRow = (i64, bool, String);
 
-fn told((version, is_latest, bytes): (i64, bool, &str)) -> Told {
+fn version_row((version, is_latest, bytes): (i64, bool, &str)) -> VersionRow {
     (version, is_latest, bytes.to_owned())
 }
 
 /// Returns the versions of a person, in their order.
-fn versions_of(env: &TestEnvironment, list: &str, id: &str) -> Vec<Told> {
+fn versions_of(env: &TestEnvironment, list: &str, id: &str) -> Vec<VersionRow> {
     let beside = env.beside();
     let sql = "SELECT version, is_latest, zstd, size FROM listed_contact WHERE list = ?1 AND id = ?2 ORDER BY version";
     let mut statement = beside.prepare(sql).unwrap();

@@ -1,4 +1,4 @@
-//! The file itself: whose it is, who may read it, and what is said of a file that is no archive.
+//! The file itself: its owner, its permissions, and errors for files that are not archives.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ fn opened(path: &Path, to_write: bool) -> Result<(), Error> {
     archive.each(&Filter::default(), |_| Ok(()))
 }
 
-/// Expects a file to be refused, and to be left as it is.
+/// Expects a file to be rejected and unchanged.
 fn check(path: &Path, kind: ErrorKind, words: &str) {
     let before = fs::read(path).unwrap();
     for to_write in [false, true] {
@@ -98,7 +98,7 @@ fn one_writes_and_others_may_read() {
 }
 
 #[test]
-fn the_file_and_its_companions_are_their_owner_s_alone() {
+fn the_file_and_its_companions_are_private() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one")]);
@@ -136,7 +136,7 @@ fn there_is_nothing_to_read_before_the_first_pull() {
 }
 
 #[test]
-fn a_folder_in_its_place_is_a_matter_of_storage() {
+fn a_folder_instead_of_the_file_is_a_storage_error() {
     let (folder, _) = folder();
     assert_eq!(opened(folder.path(), true).unwrap_err().kind(), ErrorKind::Storage);
     assert_eq!(opened(folder.path(), false).unwrap_err().kind(), ErrorKind::Storage);
@@ -182,7 +182,7 @@ fn a_file_that_was_cut_off_is_damaged() {
     env.archive.close().unwrap();
     let whole = fs::metadata(&env.path).unwrap().len();
     assert!(whole > 200_000, "{whole}");
-    // What was cut off as a whole page, in the middle of one, or in the header of the first.
+    // Cut off after a whole page, in the middle of a page, or in the header of the first page.
     for length in [whole / 2, whole / 2 / 16_384 * 16_384, 2 * 16_384, 16_384, 5_000, 99, 2] {
         let (_folder, path) = folder();
         fs::copy(&env.path, &path).unwrap();

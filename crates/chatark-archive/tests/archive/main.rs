@@ -1,4 +1,4 @@
-//! The archive as its users see it: what goes in comes out, all or nothing, and what the file tells of itself.
+//! The archive as its users see it: what goes in comes out, all or nothing, and what the file reports about itself.
 
 #[cfg(test)]
 mod contacts;

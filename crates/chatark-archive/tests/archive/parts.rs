@@ -1,4 +1,4 @@
-//! Documents with parts of their own: those that come with them, and those that a vendor lists by themselves.
+//! Documents with parts: parts in the same batch, and parts that a vendor lists separately.
 
 use chatark_archive::{HashedDocument, Part as Share, Run, WriteOp};
 use chatark_core::{Message, Stream, Surface};
@@ -20,7 +20,7 @@ fn written(document: &HashedDocument) -> WriteOp {
     WriteOp::Write(Box::new(document.encode(&Lines).unwrap()))
 }
 
-/// A record of a conversation whose messages are listed by themselves.
+/// A record of a conversation whose messages are listed separately.
 fn own(id: &str, text: &str) -> WriteOp {
     let record = record(Stream::Conversations, None, Some(id), Surface::Export, text);
     WriteOp::Part { record: record.encode().unwrap(), document: Stream::Conversations }
@@ -34,12 +34,12 @@ fn part(parent: &str, id: &str, text: &str) -> WriteOp {
 /// Returns the id and the text of each message of a conversation, joined.
 fn messages(env: &TestEnvironment, id: &str) -> Vec<String> {
     let found = all(&env.archive).into_iter().find(|found| found.conversation.id.as_str() == id).unwrap();
-    let told =
+    let described =
         |message: &Message| format!("{}={}", message.id.as_deref().unwrap_or_default(), message.text());
-    found.conversation.messages.iter().map(told).collect()
+    found.conversation.messages.iter().map(described).collect()
 }
 
-/// Expects that the bytes still come to what the rows say, and that everything is counted as it is.
+/// Expects that the rows still match the bytes, and that all counts are right.
 fn check(env: &TestEnvironment, run: &Run) {
     let (source, archive) = (run.source(), &env.archive);
     assert_eq!(archive.counts(source).unwrap(), [""; 0]);
@@ -102,7 +102,7 @@ fn a_part_that_is_gone_is_no_longer_a_part_and_its_bytes_stay() {
     assert!(env.archive.holds(run.source(), &less).unwrap());
     assert!(!env.archive.holds(run.source(), &whole).unwrap());
 
-    // It comes back in its place, with the bytes that are held of it.
+    // It returns to its place, with its archived bytes.
     env.commit(&mut run, vec![written(&whole)]);
     assert_eq!(came_to(&run), [1, 2, 0]);
     assert_eq!(messages(&env, "a"), ["m1=hello", "m2=again"]);
@@ -143,7 +143,7 @@ fn parts_in_another_order_change_the_document_without_new_bytes() {
 }
 
 #[test]
-fn parts_without_ids_are_told_apart_by_their_bytes_and_their_number() {
+fn parts_without_ids_are_distinguished_by_bytes_and_number() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let parts = [(None, "hello"), (None, "hello"), (Some("m1"), "again"), (None, "hello"), (None, "bye")];
@@ -212,7 +212,7 @@ fn a_group_that_fails_leaves_neither_the_document_nor_its_parts() {
 
 /// A damaged part is found where the part is checked, and rebuilding its document says so.
 #[test]
-fn a_part_that_rotted_is_found() {
+fn a_damaged_part_is_found() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "bye")]))]);
@@ -228,7 +228,7 @@ fn a_part_that_rotted_is_found() {
     assert_eq!(stored.rebuild(&Lines).unwrap_err().kind(), chatark_core::ErrorKind::Damaged);
 }
 
-/// Commits the records of two conversations whose messages are listed by themselves, a batch each.
+/// Commits the records of two conversations whose messages are listed separately, one batch each.
 fn listed_apart(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
     let mut env = TestEnvironment::new();
     let source = env.source("shop");
@@ -242,7 +242,7 @@ fn listed_apart(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
 }
 
 #[test]
-fn parts_that_come_before_or_after_their_document_s_own_record_give_the_same_document() {
+fn parts_before_or_after_their_document_give_the_same_document() {
     let (a, b) = (|| own("a", "one\nx"), || own("b", "two"));
     let m = |of: &'static str, id, text| move || part(of, id, text);
     let (a1, a2, b1) = (m("a", "1", "hello"), m("a", "2", "again"), m("b", "1", "bye"));
@@ -274,23 +274,23 @@ fn parts_without_their_document_wait_for_it() {
 }
 
 #[test]
-fn a_part_that_is_listed_again_with_other_bytes_makes_its_document_anew() {
+fn a_part_with_other_bytes_updates_its_document() {
     let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
     env.commit(&mut run, vec![part("a", "1", "hello"), own("a", "one")]);
     assert_eq!(env.count(RAWS), 2);
     env.commit(&mut run, vec![part("a", "1", "hello, edited"), part("a", "2", "bye")]);
     assert_eq!(messages(&env, "a"), ["1=hello, edited", "2=bye"]);
     assert_eq!((env.count(RAWS), env.status().messages), (4, 2));
-    env.commit(&mut run, vec![own("a", "one anew")]);
+    env.commit(&mut run, vec![own("a", "one changed")]);
     assert_eq!(
         (env.titles(), env.count("SELECT raw_version FROM conversation")),
-        (vec!["one anew".into()], 2)
+        (vec!["one changed".into()], 2)
     );
     assert_eq!(messages(&env, "a"), ["1=hello, edited", "2=bye"]);
     check(&env, &run);
 }
 
-/// The row of a document may be damaged: making it anew repairs it, and counts it once.
+/// A damaged row of a document is repaired when it is mapped again, and counts once.
 #[test]
 fn a_row_that_cannot_be_read_is_replaced_when_a_part_comes() {
     let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);

@@ -1,4 +1,4 @@
-//! Who is who: one rule over everything that the archive holds.
+//! Identity resolution over the whole archive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use chatark_core::{
 
 use crate::support::{TestEnvironment, noon, start_of};
 
-/// Reads `email|phone|id|external id|seconds after noon`, each of them empty where nothing is known.
+/// Reads `email|phone|id|external id|seconds after noon`, each of them empty if not known.
 #[derive(Debug)]
 struct Cards;
 
@@ -86,13 +86,13 @@ fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
         talk(&mut env, shop, id, card);
     }
     check(&mut env, &[&["jane-1", "jane-2", "jane-3"], &["ada"]]);
-    // The number came with a second address: it belongs to nobody, and is a person of its own.
+    // The number came with a second address, so it identifies a person of its own.
     talk(&mut env, shop, "max", "max@example.com|0049 151 234567|");
     check(&mut env, &[&["jane-1", "jane-3"], &["jane-2"], &["max"], &["ada"]]);
 }
 
 #[test]
-fn an_id_is_good_within_its_source_and_belongs_to_whom_it_alone_came_with() {
+fn an_id_is_valid_within_its_source_and_belongs_to_the_only_person_it_comes_with() {
     let mut env = TestEnvironment::new();
     let (shop, help) = (env.source("shop"), env.source("help"));
     talk(&mut env, shop, "known", "jane@example.com||7|");
@@ -104,7 +104,7 @@ fn an_id_is_good_within_its_source_and_belongs_to_whom_it_alone_came_with() {
 }
 
 #[test]
-fn people_whom_a_vendor_lists_take_part() {
+fn listed_contacts_are_included() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
     talk(&mut env, shop, "by-id", "||7|");
@@ -117,7 +117,7 @@ fn people_whom_a_vendor_lists_take_part() {
 }
 
 #[test]
-fn persons_follow_what_changes_and_are_left_alone_otherwise() {
+fn persons_are_updated_only_by_changes() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
     talk(&mut env, shop, "a", "jane@example.com|||||first");
@@ -134,7 +134,7 @@ fn persons_follow_what_changes_and_are_left_alone_otherwise() {
 }
 
 #[test]
-fn a_reader_sees_persons_though_the_writer_did_not_come_to_its_end() {
+fn a_reader_sees_persons_even_if_the_writer_was_interrupted() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
     talk(&mut env, shop, "later", "jane@example.com||||60");
@@ -266,7 +266,7 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
         env.archive.each_stats(&Filter { sources, ..Filter::default() }, take).unwrap();
         left_out
     };
-    assert_eq!(left_out(&[]), [old], "the newest API tells most");
+    assert_eq!(left_out(&[]), [old], "the newest API has the most data");
     assert_eq!(left_out(&["old"]), []);
     assert_eq!(env.count("SELECT count(*) FROM twin"), 2);
 }

@@ -1,4 +1,4 @@
-//! What is read back is what was written, in order, and nothing of what is written meanwhile.
+//! Reading returns what was written, in order, and nothing that is written in the meantime.
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::support::{TestEnvironment, all, archived, filtered, modelled, noon, origin, start, written};
 
-/// Text as vendors and customers write it, and as they had better not.
+/// Ordinary and malicious text of vendors and customers.
 fn text() -> impl Strategy<Value = String> {
     let odd = select(vec![
         "",
@@ -56,7 +56,7 @@ fn number() -> impl Strategy<Value = f64> {
     prop_oneof![any::<f64>().prop_filter("JSON has no such number", |number| number.is_finite()), 0.0..1.0]
 }
 
-/// A value where a field has one: mappers take `null` for none.
+/// A value other than `null`, which mappers treat as missing.
 fn given() -> impl Strategy<Value = Option<Value>> {
     option::of(value().prop_filter("null is none", |value| !value.is_null()))
 }

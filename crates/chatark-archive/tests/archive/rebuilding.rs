@@ -55,12 +55,12 @@ fn rows_that_come_out_the_same_are_not_written_again() {
 }
 
 #[test]
-fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
+fn a_new_mapping_replaces_the_rows_and_is_counted() {
     fn other(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
         let text = std::str::from_utf8(raw).unwrap();
         let (mut conversation, mut issues) = mapped(text.trim_start_matches('!').as_bytes())?;
         if text != "two" {
-            conversation.title = Some(format!("anew: {}", conversation.title.unwrap().trim()));
+            conversation.title = Some(format!("rebuilt: {}", conversation.title.unwrap().trim()));
             conversation
                 .messages
                 .push(Message { parts: vec![Part::text("last")], ..Message::empty(Role::User) });
@@ -73,7 +73,7 @@ fn what_another_mapper_understands_replaces_the_rows_and_is_counted() {
     let before = env.count(raws);
     let run = rebuild(&mut env.archive, &OfBytes(other));
     assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
-    assert_eq!(env.titles(), ["anew: one", "two", "anew: three", "anew: four", "anew: five"]);
+    assert_eq!(env.titles(), ["rebuilt: one", "two", "rebuilt: three", "rebuilt: four", "rebuilt: five"]);
     assert!(all(&env.archive)[2].conversation.extra.is_empty());
     assert_eq!(env.count("SELECT count(*) FROM conversation WHERE readable"), 5);
     let status = env.status();
@@ -143,7 +143,7 @@ fn a_rebuild_that_fails_replaces_nothing() {
 }
 
 #[test]
-fn archived_bytes_that_rotted_are_told_as_damage() {
+fn damaged_bytes_are_reported_as_damage() {
     let mut env = env();
     env.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
     let source = env.source("shop");

@@ -33,7 +33,7 @@ pub(crate) fn start_of<'a>(
     Start { kind, stream, scope, mode: SyncMode::Full, resume, at: noon() }
 }
 
-/// An archive in a folder that goes with it.
+/// An archive in a temporary folder.
 pub(crate) struct TestEnvironment {
     pub(crate) archive: Archive,
     pub(crate) path: PathBuf,
@@ -81,7 +81,7 @@ impl TestEnvironment {
         self.commit_page(run, batch, checkpoint, &PageMetadata::default())
     }
 
-    /// Commits a batch with what the vendor said around it.
+    /// Commits a batch with its page metadata.
     pub(crate) fn commit_page(
         &mut self,
         run: &mut Run,
@@ -148,7 +148,7 @@ pub(crate) fn archived(name: &str, conversation: Conversation) -> ArchivedConver
     ArchivedConversation { origin: Arc::new(origin(name)), conversation }
 }
 
-/// A mapper whose vendor sends a title, and after it one message a line; `!` cannot be read.
+/// A mapper whose vendor sends a title, followed by one message per line; `!` cannot be read.
 pub(crate) fn mapped(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     let text = std::str::from_utf8(raw).unwrap();
     if text.starts_with('!') {
@@ -166,7 +166,7 @@ pub(crate) fn mapped(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     Ok((conversation, Vec::new()))
 }
 
-/// The mapper of [`mapped`], which takes each part for a further message.
+/// The mapper of [`mapped`], which treats each part as another message.
 #[derive(Debug)]
 pub(crate) struct Lines;
 
@@ -182,7 +182,7 @@ impl Mapper for Lines {
     }
 }
 
-/// A mapper of conversations that looks at their own bytes alone.
+/// A mapper of conversations that reads only their own bytes.
 #[derive(Debug)]
 pub(crate) struct OfBytes(pub(crate) FromBytes);
 
@@ -196,7 +196,7 @@ impl Mapper for OfBytes {
     }
 }
 
-/// A mapper that understands the same whatever the bytes are.
+/// A mapper that returns the same document for all bytes.
 #[derive(Debug)]
 pub(crate) struct Fixed(pub(crate) Document);
 
@@ -248,7 +248,7 @@ pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> WriteOp {
     WriteOp::Write(Box::new(raw(Some(id), surface, text).encode(&Lines).unwrap()))
 }
 
-/// A conversation whose bytes are beside the point.
+/// A conversation whose bytes do not matter.
 pub(crate) fn modelled(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
     let mapper = Fixed(Document::Conversation(conversation.clone()));

@@ -1,4 +1,4 @@
-//! What a sweep has seen over several runs, and what a whole one no longer sees.
+//! What a sweep has seen over several runs, and what a full sweep no longer sees.
 
 use std::fs;
 
@@ -46,7 +46,7 @@ fn missing(env: &TestEnvironment) -> Vec<String> {
 }
 
 #[test]
-fn what_a_whole_sweep_does_not_see_is_marked_and_stays() {
+fn what_a_full_sweep_does_not_see_is_marked_and_kept() {
     let (mut env, source) = filled(20);
     let mut run = sweep(&mut env, source, (0..20).filter(|id| *id != 7 && *id != 11));
     assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
@@ -66,7 +66,7 @@ fn what_a_whole_sweep_does_not_see_is_marked_and_stays() {
 }
 
 #[test]
-fn more_than_a_tenth_is_marked_only_where_that_is_accepted() {
+fn more_than_a_tenth_is_marked_only_if_accepted() {
     let (mut env, source) = filled(20);
     let mut run = sweep(&mut env, source, 3..20);
     let refused = Gone::Refused { gone: 3, held: 20 };
@@ -74,7 +74,7 @@ fn more_than_a_tenth_is_marked_only_where_that_is_accepted() {
     assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
     assert_eq!(env.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
     assert_eq!(missing(&env), ["0", "1", "2"]);
-    // The share is of what is not missing yet: one of seventeen is less than a tenth, two are more.
+    // The tenth refers to records that are not missing yet: one of seventeen is less than a tenth, two are more.
     let mut run = sweep(&mut env, source, 5..20);
     let refused = Gone::Refused { gone: 2, held: 17 };
     assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
@@ -107,7 +107,7 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     assert_eq!(env.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
 }
 
-/// What was seen and is not archived would be a loss: the sweep must not look complete.
+/// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
 fn what_was_seen_and_is_not_archived_is_an_error() {
     let (mut env, source) = filled(20);
@@ -117,7 +117,7 @@ fn what_was_seen_and_is_not_archived_is_an_error() {
 }
 
 #[test]
-fn an_unfinished_sweep_leaves_its_sightings_until_it_begins_anew_or_is_forgotten() {
+fn an_unfinished_sweep_keeps_its_sightings_until_it_restarts_or_is_forgotten() {
     let (mut env, source) = filled(2);
     let sightings = |env: &TestEnvironment| env.count("SELECT count(*) FROM sighting");
     let mut run = env.run();
@@ -150,7 +150,7 @@ fn of_version_one(path: &std::path::Path) {
 }
 
 #[test]
-fn an_archive_of_version_one_goes_on_as_it_is() {
+fn an_archive_of_version_one_can_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("archive.db");
     of_version_one(&path);
@@ -178,7 +178,7 @@ fn an_archive_of_version_one_goes_on_as_it_is() {
 }
 
 #[test]
-fn the_latest_sweeps_are_those_that_came_to_a_good_end() {
+fn the_latest_sweeps_are_those_that_succeeded() {
     let (mut env, source) = filled(1);
     let mut swept = |mode, scope, verdict, seconds| {
         let begin = Start { mode, at: later(seconds), ..start("pull", scope, None) };
@@ -213,7 +213,7 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
 }
 
 #[test]
-fn what_is_held_is_told_in_the_order_of_the_question() {
+fn held_records_are_returned_in_the_order_of_the_request() {
     let (env, source) = filled(3);
     let ids = ["2", "no", "0"].map(RecordId::new);
     let held = Some(HeldSummary { title: Some("text".to_owned()), ..HeldSummary::default() });

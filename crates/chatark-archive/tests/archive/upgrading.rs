@@ -1,4 +1,4 @@
-//! An archive of the layout before streams: opened by this version it holds what it held, or is left as it is.
+//! An archive of the layout before streams: it is upgraded without losses, or not changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn later(seconds: i64) -> Timestamp {
     noon().shifted(seconds).unwrap()
 }
 
-/// Builds an archive as the version before wrote it, with one row at least of everything that it could hold.
+/// Builds an archive as the previous version wrote it, with at least one row in every table.
 fn of_layout_three(path: &Path) {
     let old = Connection::open(path).unwrap();
     old.execute_batch("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;")
@@ -139,7 +139,7 @@ fn people(archive: &Archive) -> Vec<(Stream, String, Option<String>)> {
 fn check(archive: &mut Archive) {
     let source = archive.source(&origin("shop")).unwrap();
     let found: Vec<_> = all(archive).into_iter().map(|found| found.conversation).collect();
-    let told = |conversation: &Conversation| {
+    let described = |conversation: &Conversation| {
         let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
         (
             conversation.id.to_string(),
@@ -150,7 +150,7 @@ fn check(archive: &mut Archive) {
     };
     let expect = [("a", "one", "xy", Some(noon())), ("b", "two", "z", None)]
         .map(|(id, title, texts, at)| (id.to_owned(), title.to_owned(), texts.to_owned(), at));
-    assert_eq!(found.iter().map(told).collect::<Vec<_>>(), expect);
+    assert_eq!(found.iter().map(described).collect::<Vec<_>>(), expect);
     let name = |name: &str| Some(name.to_owned());
     let expect = [
         (Stream::Contacts, "1".to_owned(), None),
@@ -196,7 +196,7 @@ fn count(path: &Path, sql: &str) -> i64 {
     Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Returns everything that a file says of its tables and rows, and its layout.
+/// Returns the tables, rows and layout of a file.
 fn dump(path: &Path) -> (i64, Vec<String>) {
     let file = Connection::open(path).unwrap();
     let texts = |sql: &str| -> Vec<String> {
@@ -204,17 +204,17 @@ fn dump(path: &Path) -> (i64, Vec<String>) {
         let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
         rows.map(|row| row.unwrap().unwrap_or_default()).collect()
     };
-    let mut told = texts("SELECT name || ': ' || sql FROM sqlite_schema ORDER BY name");
+    let mut contents = texts("SELECT name || ': ' || sql FROM sqlite_schema ORDER BY name");
     for table in texts(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     ) {
         let columns = texts(&format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')"));
-        told.extend(texts(&format!(
+        contents.extend(texts(&format!(
             "SELECT '{table}: ' || concat_ws(',', {}) FROM \"{table}\"",
             columns.join(",")
         )));
     }
-    (file.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap(), told)
+    (file.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap(), contents)
 }
 
 #[test]
@@ -227,11 +227,11 @@ fn an_archive_of_the_layout_before_streams_holds_everything_where_it_was() {
     check(&mut again);
     let (version, _) = dump(&path);
     assert_eq!(version, 4);
-    // Names by which queries have known everything are still there.
+    // The names that queries use still exist.
     assert_eq!(count(&path, "SELECT count(*) FROM raw WHERE conversation_key = 7"), 2);
-    let told =
+    let affected =
         "SELECT count(*) FROM listed_contact WHERE list = 'leads' AND id = '1' AND is_latest = (version = 2)";
-    assert_eq!(count(&path, told), 2);
+    assert_eq!(count(&path, affected), 2);
     assert_eq!(count(&path, "SELECT count(*) FROM run WHERE kind = 'contacts'"), 0);
     let of_people = "SELECT count(*) FROM run WHERE (stream = 'contacts') = (run_key IN (2, 4))";
     assert_eq!(count(&path, of_people), 5);
@@ -246,7 +246,7 @@ fn an_archive_of_the_layout_before_streams_holds_everything_where_it_was() {
 }
 
 #[test]
-fn statistics_of_the_layout_before_are_filled_and_an_ended_fill_goes_on() {
+fn statistics_of_the_previous_layout_are_computed_and_an_interrupted_run_continues() {
     let (_folder, path) = old();
     let check = || {
         Archive::open(&path, noon()).unwrap().close().unwrap();
@@ -264,7 +264,7 @@ fn statistics_of_the_layout_before_are_filled_and_an_ended_fill_goes_on() {
         assert_eq!(count(&path, "SELECT count(*) FROM person"), 3);
     };
     check();
-    // As where the fill was ended after the first conversation.
+    // As if it had been interrupted after the first conversation.
     let ended = "DELETE FROM conversation_stats WHERE conversation_key = 9; DELETE FROM identifier;
                  UPDATE archive SET is_derived = 0";
     Connection::open(&path).unwrap().execute_batch(ended).unwrap();
@@ -273,7 +273,7 @@ fn statistics_of_the_layout_before_are_filled_and_an_ended_fill_goes_on() {
 }
 
 #[test]
-fn an_unfinished_sweep_of_the_layout_before_goes_on_with_what_it_saw() {
+fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
     let source = archive.source(&origin("shop")).unwrap();
@@ -325,7 +325,7 @@ fn what_was_archived_before_the_upgrade_is_unchanged_when_it_comes_again() {
 }
 
 #[test]
-fn what_an_upgrade_takes_is_told_before_it_begins() {
+fn an_upgrade_announces_the_space_it_needs() {
     let (_folder, path) = old();
     let before = fs::read(&path).unwrap();
     let Upgrade { from, to, needs, free } = Archive::pending_upgrade(&path).unwrap().unwrap();
@@ -340,7 +340,7 @@ fn what_an_upgrade_takes_is_told_before_it_begins() {
 #[test]
 fn an_upgrade_that_fails_changes_nothing_and_succeeds_once_it_can() {
     let (_folder, path) = old();
-    // What was carried over already by then, people among it, is taken back.
+    // What has already been copied by then is rolled back, people included.
     let sql = "CREATE TRIGGER refuses BEFORE UPDATE ON run BEGIN SELECT RAISE(ABORT, 'no more'); END";
     Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     let before = dump(&path);
@@ -368,7 +368,7 @@ fn an_archive_whose_rows_refer_to_nothing_is_not_upgraded() {
 
 /// An upgrade that was killed has left pages in the log that nothing commits.
 #[test]
-fn an_upgrade_that_is_killed_changes_nothing_and_begins_anew() {
+fn a_killed_upgrade_changes_nothing_and_starts_again() {
     let (folder, path) = old();
     let before = dump(&path);
     let killed = Connection::open(&path).unwrap();
@@ -386,9 +386,10 @@ fn an_upgrade_that_is_killed_changes_nothing_and_begins_anew() {
     check(&mut Archive::open(&copy, noon()).unwrap());
 }
 
-/// The version before told of a person without a latest version, or with two, as of a fault; it is none any more.
+/// The previous version reported a person without a latest version, or with two, as damaged; that is no longer an
+/// error.
 #[test]
-fn a_person_whose_latest_version_was_not_said_once_shows_the_last_one() {
+fn a_person_without_a_marked_latest_version_shows_the_last_one() {
     for is_latest in ["0", "1", "2 - version"] {
         let (_folder, path) = old();
         let sql = format!("UPDATE listed_contact SET is_latest = {is_latest} WHERE list = 'leads'");
@@ -397,7 +398,7 @@ fn a_person_whose_latest_version_was_not_said_once_shows_the_last_one() {
     }
 }
 
-/// Understands more than the version before: a rating of one of the two conversations.
+/// Reads more than the previous version: a rating of one of the two conversations.
 #[derive(Debug)]
 struct WithRatings;
 
@@ -414,7 +415,7 @@ impl Mapper for WithRatings {
 }
 
 #[test]
-fn a_row_of_the_version_before_is_no_damage_where_this_version_reads_more() {
+fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
     let source = archive.source(&origin("shop")).unwrap();

@@ -59,7 +59,7 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
         assert_eq!((*version, sha256.as_slice()), (number, Sha256::digest(text).as_slice()));
     }
     assert_eq!(versions.len(), 2);
-    // The vendor takes its change back: that is a change, too.
+    // Undoing a change is also a change.
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     assert_eq!(came_to(&run.progress), [1, 2, 0]);
     assert_eq!(env.titles(), ["one"]);
@@ -88,14 +88,14 @@ fn surfaces_do_not_disturb_each_other() {
     }
     let crossed = raw(Some("a"), Surface::User, "exported\nx");
     assert!(!env.archive.holds(run.source(), &crossed).unwrap());
-    env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported anew\nx")]);
-    assert_eq!(env.titles(), ["exported anew"]);
+    env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported again\nx")]);
+    assert_eq!(env.titles(), ["exported again"]);
     env.commit(&mut run, vec![user()]);
-    assert_eq!(env.titles(), ["exported anew"], "bytes of before say nothing new");
+    assert_eq!(env.titles(), ["exported again"], "earlier bytes are not a change");
 }
 
 #[test]
-fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
+fn a_restarted_walk_does_not_count_what_earlier_runs_saw() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let source = run.source();
@@ -111,7 +111,7 @@ fn a_walk_that_begins_anew_does_not_count_what_earlier_runs_saw() {
 }
 
 #[test]
-fn an_export_of_the_same_state_does_not_hide_what_the_user_s_surface_told() {
+fn an_export_of_the_same_state_does_not_hide_data_of_the_user_surface() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written_from(Surface::User, "a", "of the user\nx\ny")]);
@@ -202,7 +202,7 @@ fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
 }
 
 #[test]
-fn a_checkpoint_in_a_form_of_another_version_is_no_place_to_go_on_from() {
+fn a_checkpoint_of_another_version_is_not_resumed() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.try_commit(&mut run, Vec::new(), &at(1)).unwrap();
@@ -277,7 +277,7 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     found.sort();
     assert_eq!(found, expect);
     assert_eq!(came_to(&run.progress), [2, 0, 1]);
-    // The third one is held already: what is odd about it has been said.
+    // The third one is already held: its issues have been counted.
     assert_eq!(env.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
 }
 
@@ -295,7 +295,7 @@ fn a_name_belongs_to_one_agent() {
 }
 
 #[test]
-fn a_verdict_holds_what_was_seen_against_what_the_vendor_counted() {
+fn a_verdict_compares_what_was_seen_with_the_vendors_count() {
     for (first, last, seen, expect) in [
         (None, None, 0, Verdict::Unprovable),
         (None, None, 9, Verdict::Unprovable),
@@ -317,7 +317,7 @@ fn a_verdict_holds_what_was_seen_against_what_the_vendor_counted() {
     }
 }
 
-/// One conversation of a batch: its id, its text, its surface, and what is done with it.
+/// One conversation of a batch: its id, text and surface, and the operation.
 type Sent = (u8, u8, bool, u8);
 
 fn committed((id, text, from_user, what): Sent) -> WriteOp {
@@ -356,7 +356,7 @@ proptest! {
             }
             let written = came_to(&run.progress)[..2].iter().sum::<u64>();
             let sql = format!("SELECT count(*) FROM raw WHERE run_key = {}", env.count("SELECT max(run_key) FROM run"));
-            // The first sight through another surface is kept and is no change.
+            // The first version from another surface is kept, and is not a change.
             let kept = env.count(&sql);
             prop_assert!((written..=written + run.progress.unchanged).contains(&kept));
         }

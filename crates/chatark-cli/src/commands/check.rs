@@ -1,4 +1,4 @@
-//! `chatark check`: one cheap request for each source, and a look at this machine.
+//! `chatark check`: one cheap request for each source, and a check of this machine.
 
 use chatark_archive::Archive;
 use chatark_core::{AgentInfo, Error, Result};
@@ -12,8 +12,8 @@ use crate::ui::{Mark, Ui, bytes, mark};
 
 /// Clocks that differ by more than this make dates hard to compare.
 const CLOCK_TOLERANCE_SECONDS: i64 = 120;
-/// Less room than this is worth a warning.
-const LITTLE_ROOM: u64 = 1 << 30;
+/// Less free space than this is worth a warning.
+const LOW_SPACE_BYTES: u64 = 1 << 30;
 
 #[derive(Serialize)]
 struct CheckResult {
@@ -76,7 +76,7 @@ fn source_line(source: &Source, answer: &Result<AgentInfo>) -> String {
             format!("{}{name}: {title}{agent}{}", mark(Mark::Good), clock(info))
         }
         Ok(info) => format!(
-            "{}{name}: {title}: the key works; whether the agent exists is not proved, since the vendor answers the same for an unknown one{}",
+            "{}{name}: {title}: the key works; whether the agent exists is not proved, because the vendor gives the same answer for an unknown one{}",
             mark(Mark::Warning),
             clock(info)
         ),
@@ -108,7 +108,7 @@ fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
     }
 }
 
-/// Looks at the archive and the room around it, and returns the free bytes.
+/// Checks the archive and the free space around it, and returns the free bytes.
 fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
     let path = &session.config.archive;
     let folder =
@@ -120,7 +120,7 @@ fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
         Some(Ok(())) => (Mark::Good, "is readable".to_owned()),
         Some(Err(error)) => (Mark::Bad, error.to_string()),
     };
-    let state = if free.is_some_and(|free| free < LITTLE_ROOM) && state == Mark::Good {
+    let state = if free.is_some_and(|free| free < LOW_SPACE_BYTES) && state == Mark::Good {
         Mark::Warning
     } else {
         state

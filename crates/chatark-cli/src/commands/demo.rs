@@ -11,14 +11,14 @@ use chatark_sandbox::{Sandbox, Vendor, World};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{DemoArgs, How, Which};
+use crate::args::{DemoArgs, FilterArgs, PullOptions};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::ui::{Ui, bytes, grouped, table};
 
 /// The first line of a demo's config: a later demo replaces only a file that starts with it.
-const MARK: &str = "# Written by `chatark demo`; replaced by the next one.";
+const FIRST_LINE: &str = "# Written by `chatark demo`; replaced by the next one.";
 
 pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let runtime = runtime()?;
@@ -27,10 +27,11 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let config = write_config(&args.dir, &sandbox)?;
     ui.say("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
-    let which = Which { sources: Vec::new(), since: None, until: None, channel: None };
+    let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
     let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
-    let (exit, manifest) = export(&session, &which, Some(How::default()), &folder, &options, ui, false)?;
+    let (exit, manifest) =
+        export(&session, &filters, Some(PullOptions::default()), &folder, &options, ui, false)?;
     if let Some(manifest) = &manifest {
         show(&session, manifest, &folder, &config, ui)?;
     }
@@ -102,7 +103,7 @@ fn write_config(folder: &Path, sandbox: &Sandbox) -> Result<std::path::PathBuf> 
             .with("path", path.display())
             .hint("choose another folder with `--dir`")
     };
-    if fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(MARK)) {
+    if fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(FIRST_LINE)) {
         let message = "a config that no demo has written is already there; it was not changed";
         return Err(Error::new(ErrorKind::Usage, "write the demo's config", message)
             .with("path", path.display())
@@ -117,7 +118,7 @@ fn write_config(folder: &Path, sandbox: &Sandbox) -> Result<std::path::PathBuf> 
         )
     };
     let text = [
-        format!("{MARK}\narchive = \"chatark.db\"\n\n[output]\ndir = \"export\"\n"),
+        format!("{FIRST_LINE}\narchive = \"chatark.db\"\n\n[output]\ndir = \"export\"\n"),
         source("shop", "chatbase-v2", World::CHATBASE_V2_AGENT, World::CHATBASE_KEY, Vendor::ChatbaseV2),
         source(
             "shop-legacy",

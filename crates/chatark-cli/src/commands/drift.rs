@@ -20,13 +20,13 @@ pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
     let archive = session.archive_to_read(ui)?;
     let mut issues = archive.issues()?;
     issues.retain(|issue| {
-        // Sources that the config no longer names are shown too where none is asked for.
-        let is_asked =
+        // Without names, sources that the config no longer has are shown too.
+        let is_requested =
             args.sources.is_empty() || chosen.iter().any(|source| source.name.as_str() == issue.source);
-        is_asked && (args.all || issue.is_drift())
+        is_requested && (args.all || issue.is_drift())
     });
     if issues.is_empty() {
-        ui.line("nothing: everything that the vendors sent is known")?;
+        ui.line("no drift: everything that the vendors sent is known")?;
     } else {
         let heading = ["source", "what", "where", "count", "runs", "first seen", "last seen", "for example"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];

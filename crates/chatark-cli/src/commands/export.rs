@@ -4,11 +4,11 @@ use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
-use chatark_formats::{ArchiveState, Export, Manifest, Options, Selection, SourceState};
+use chatark_formats::{ArchiveState, Export, ExportSelection, Manifest, Options, SourceState};
 use serde::Serialize;
 
-use crate::args::{ExportArgs, Global, How, Which};
-use crate::commands::pull::{PullResult, everything_in, pull_all, source_result};
+use crate::args::{ExportArgs, FilterArgs, Global, PullOptions};
+use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
 use crate::ui::{Ui, bytes, grouped};
@@ -24,26 +24,27 @@ struct ExportResult {
 
 pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let mut session = Session::open(global)?;
-    session.limit(args.how.budget());
+    session.limit(args.pull_options.budget());
     let options = options(args, &session);
     let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
-    let how = if args.offline { None } else { Some(args.how) };
-    export(&session, &args.which, how, &folder, &options, ui, global.verbose > 0).map(|(exit, _)| exit)
+    let pull_options = if args.offline { None } else { Some(args.pull_options) };
+    export(&session, &args.filters, pull_options, &folder, &options, ui, global.verbose > 0)
+        .map(|(exit, _)| exit)
 }
 
 /// Pulls unless `how` is `None`, writes the files, and says where they are.
 pub(crate) fn export(
     session: &Session,
-    which: &Which,
-    how: Option<How>,
+    filters: &FilterArgs,
+    pull_options: Option<PullOptions>,
     folder: &Path,
     options: &Options,
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
-    let chosen = session.chosen(&which.sources)?;
-    let request = everything_in(which, how.unwrap_or_default())?;
-    let (archive, pull, mut exit) = if how.is_none() {
+    let chosen = session.chosen(&filters.sources)?;
+    let request = pull_of(filters, pull_options.unwrap_or_default())?;
+    let (archive, pull, mut exit) = if pull_options.is_none() {
         (session.archive_to_read(ui)?, None, Exit::Complete)
     } else {
         let sources = session.connect(&chosen, ui)?;
@@ -57,11 +58,11 @@ pub(crate) fn export(
     };
     let filter = Filter {
         sources: names(&chosen),
-        window: Window { since: which.since, until: which.until },
-        channel: which.channel,
+        window: Window { since: filters.since, until: filters.until },
+        channel: filters.channel,
     };
     let manifest = if may_write(&archive, &filter, exit, ui)? {
-        Some(write(&archive, &filter, which, folder, options)?)
+        Some(write(&archive, &filter, filters, folder, options)?)
     } else {
         None
     };
@@ -114,20 +115,20 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
 fn write(
     archive: &Archive,
     filter: &Filter,
-    which: &Which,
+    filters: &FilterArgs,
     folder: &Path,
     options: &Options,
 ) -> Result<Manifest> {
     let mut export = Export::begin(folder, options)?;
     archive.each_with_stats(filter, |conversation, stats| export.write(conversation, stats))?;
-    let asked: Result<Vec<_>> = which.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
+    let asked: Result<Vec<_>> = filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
     export.finish(ArchiveState {
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
-        selection: Selection {
+        selection: ExportSelection {
             sources: asked?,
-            since: which.since,
-            until: which.until,
-            channel: which.channel,
+            since: filters.since,
+            until: filters.until,
+            channel: filters.channel,
         },
         sources: states(archive, &filter.sources)?,
     })

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chatark_archive::SyncMode;
 use chatark_core::{Error, Pace, Result, Timestamp};
-use chatark_engine::{Planned, plan};
+use chatark_engine::{PullPlan, plan};
 use serde::Serialize;
 
-use crate::args::{Global, How, PlanArgs};
-use crate::commands::pull::everything_in;
+use crate::args::{Global, PlanArgs, PullOptions};
+use crate::commands::pull::pull_of;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::ui::{Ui, grouped, table};
@@ -20,7 +20,7 @@ struct PlanResult {
     exit_code: u8,
 }
 
-/// The plan of one source; `null` where it cannot be told.
+/// The plan of one source; `null` for what is not known.
 #[derive(Serialize)]
 struct SourcePlan {
     source: String,
@@ -43,9 +43,9 @@ struct SourcePlan {
 
 pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.which.sources)?;
+    let chosen = session.chosen(&args.filters.sources)?;
     let sources = session.connect(&chosen, ui)?;
-    let pull = everything_in(&args.which, How { full: args.full, ..How::default() })?;
+    let pull = pull_of(&args.filters, PullOptions { full: args.full, ..PullOptions::default() })?;
     let archive = session.config.archive.exists().then(|| session.archive_to_read(ui)).transpose()?;
     let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull, &session.clock))?;
     let mut rows = vec![
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     Ok(exit)
 }
 
-fn row(planned: &Planned) -> Vec<String> {
+fn row(planned: &PullPlan) -> Vec<String> {
     let number = |number: Option<u64>| number.map_or_else(|| "not known".to_owned(), grouped);
     let estimate = &planned.estimate;
     vec![
@@ -93,36 +93,36 @@ fn row(planned: &Planned) -> Vec<String> {
     ]
 }
 
-fn reads(planned: &Planned) -> String {
+fn reads(planned: &PullPlan) -> String {
     match (planned.mode, planned.recent_since) {
         (SyncMode::Full, _) => "everything".to_owned(),
         (SyncMode::Changes, _) => "what changed".to_owned(),
-        (SyncMode::Recent, None) => "what began lately".to_owned(),
+        (SyncMode::Recent, None) => "what began recently".to_owned(),
         (SyncMode::Recent, Some(since)) => format!("since {}", since.day()),
     }
 }
 
-/// Returns a duration of at least a second, as coarse as it deserves.
+/// Returns a duration of at least a second, rounded according to its length.
 fn about(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);
-    let coarse = match seconds {
+    let rounded = match seconds {
         0..=89 => seconds,
         90..=5_399 => (seconds + 30) / 60 * 60,
         _ => (seconds + 300) / 600 * 600,
     };
-    humantime::format_duration(Duration::from_secs(coarse)).to_string()
+    humantime::format_duration(Duration::from_secs(rounded)).to_string()
 }
 
-fn notes(planned: &Planned) -> Vec<String> {
+fn notes(planned: &PullPlan) -> Vec<String> {
     let source = &planned.source;
     let mut lines = Vec::new();
     if let Some(at) = planned.resumes_from {
-        lines.push(format!("{source}: goes on where an earlier run stopped, saved {at}"));
+        lines.push(format!("{source}: resumes where an earlier run stopped, saved {at}"));
     }
     if let Some(Pace { requests, seconds }) = planned.estimate.pace {
         let requests = grouped(requests);
         lines.push(format!(
-            "{source}: the vendor allows {requests} requests in {}, as far as is documented",
+            "{source}: the vendor documents a limit of {requests} requests in {}",
             about(Duration::from_secs(seconds))
         ));
     }
@@ -133,7 +133,7 @@ fn notes(planned: &Planned) -> Vec<String> {
     lines
 }
 
-fn source_plan(source: String, planned: &Result<Planned>) -> SourcePlan {
+fn source_plan(source: String, planned: &Result<PullPlan>) -> SourcePlan {
     let found = planned.as_ref().ok();
     let error = planned.as_ref().err();
     let estimate = found.map(|planned| &planned.estimate);
@@ -145,8 +145,8 @@ fn source_plan(source: String, planned: &Result<Planned>) -> SourcePlan {
         resumes_from: found.and_then(|planned| planned.resumes_from),
         held: found.map_or(0, |planned| planned.held),
         conversations: estimate.and_then(|estimate| estimate.conversations),
-        requests: found.and_then(Planned::requests),
-        seconds: found.and_then(Planned::duration).map(|duration| duration.as_secs().max(1)),
+        requests: found.and_then(PullPlan::requests),
+        seconds: found.and_then(PullPlan::duration).map(|duration| duration.as_secs().max(1)),
         requests_allowed: pace.map(|pace| pace.requests),
         in_seconds: pace.map(|pace| pace.seconds),
         quota_left: estimate.and_then(|estimate| estimate.quota_left),
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rough_time_is_coarse() {
+    fn a_long_duration_is_rounded() {
         let rough = |seconds| about(Duration::from_secs(seconds));
         let found = [0, 42, 89, 100, 3_000, 5_400, 9_000].map(rough);
         assert_eq!(found, ["1s", "42s", "1m 29s", "2m", "50m", "1h 30m", "2h 30m"]);

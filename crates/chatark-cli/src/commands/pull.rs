@@ -7,13 +7,13 @@ use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
 use chatark_engine::{Environment, Outcome, Pull, Source, pull};
 use serde::Serialize;
 
-use crate::args::{Global, How, PullArgs, Which};
+use crate::args::{FilterArgs, Global, PullArgs, PullOptions};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::stop::Stop;
 use crate::ui::Ui;
 
-/// What a pull came to, for `--json`.
+/// The outcome of a pull, for `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct PullResult {
     pub(crate) archive: String,
@@ -21,7 +21,7 @@ pub(crate) struct PullResult {
     pub(crate) exit_code: u8,
 }
 
-/// What the pull of one source came to.
+/// The outcome of the pull of one source.
 #[derive(Debug, Serialize)]
 pub(crate) struct SourceResult {
     source: String,
@@ -49,7 +49,7 @@ pub(crate) struct SourceResult {
     resumable: bool,
     error: Option<String>,
     hint: Option<String>,
-    /// People whom the vendor lists apart from conversations; nothing where they were not asked for.
+    /// Contacts from the vendor's separate lists; `null` if they were not requested.
     contacts: Option<u64>,
     contacts_added: Option<u64>,
     contacts_changed: Option<u64>,
@@ -58,8 +58,8 @@ pub(crate) struct SourceResult {
 pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let request = request(args)?;
     let mut session = Session::open(global)?;
-    session.limit(args.how.budget());
-    let chosen = session.chosen(&args.which.sources)?;
+    session.limit(args.pull_options.budget());
+    let chosen = session.chosen(&args.filters.sources)?;
     let sources = session.connect(&chosen, ui)?;
     refuse_unsupported(&sources, &request.selection)?;
     let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, global.verbose > 0)?;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     Ok(exit)
 }
 
-/// Pulls sources until they end or the user stops them, and says what went wrong and how to go on.
+/// Pulls sources until they end or the user stops them, and says what went wrong and how to continue.
 pub(crate) fn pull_all(
     archive: Archive,
     sources: Vec<Source>,
@@ -115,11 +115,11 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
     }
     if !resumable.is_empty() {
         let sources = resumable.join(" ");
-        ui.say(&format!("to go on where it stopped, run the same command again ({sources})"));
+        ui.say(&format!("to resume where it stopped, run the same command again ({sources})"));
     }
 }
 
-/// Returns what the arguments ask for.
+/// Returns the pull that the arguments request.
 fn request(args: &PullArgs) -> Result<Pull> {
     let selection = match (&args.user, args.conversations.as_slice()) {
         (Some(user), _) => Selection::User(user.clone()),
@@ -131,22 +131,22 @@ fn request(args: &PullArgs) -> Result<Pull> {
             Selection::Conversations(ids)
         }
     };
-    if selection != Selection::All && args.which.sources.len() != 1 {
+    if selection != Selection::All && args.filters.sources.len() != 1 {
         let message = "a customer or a conversation belongs to one source";
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("name the source: `chatark pull SOURCE --user ID`"));
     }
-    Ok(Pull { selection, ..everything_in(&args.which, args.how)? })
+    Ok(Pull { selection, ..pull_of(&args.filters, args.pull_options)? })
 }
 
-/// Returns a pull of everything in a window and channel.
-pub(crate) fn everything_in(which: &Which, how: How) -> Result<Pull> {
-    let window = Window::new(which.since, which.until)?;
-    let How { full, accept_missing, .. } = how;
-    Ok(Pull { window, channel: which.channel, full, accept_missing, ..Pull::default() })
+/// Returns a pull of everything that the filters select.
+pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result<Pull> {
+    let window = Window::new(filters.since, filters.until)?;
+    let PullOptions { full, accept_missing, .. } = pull_options;
+    Ok(Pull { window, channel: filters.channel, full, accept_missing, ..Pull::default() })
 }
 
-/// Refuses, before any call, what a vendor's API cannot be asked for.
+/// Rejects, before any call, a selection that a vendor's API does not support.
 fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
     for source in sources {
         let descriptor = source.provider.descriptor();
@@ -155,7 +155,7 @@ fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
             Selection::Conversations(_) if !descriptor.selects_conversations => "--conversation",
             _ => continue,
         };
-        let message = format!("{} cannot be asked for `{unsupported}`", descriptor.title);
+        let message = format!("{} does not support `{unsupported}`", descriptor.title);
         return Err(Error::new(ErrorKind::Usage, "choose the conversations", message)
             .with("source", &source.origin.source)
             .hint("pull the whole source; a later export can be filtered"));

@@ -1,4 +1,4 @@
-//! `chatark rebuild`: every archived conversation normalized again.
+//! `chatark rebuild`: every archived conversation and contact mapped again.
 
 use chatark_core::{Error, ErrorKind};
 use chatark_engine::rebuild;

@@ -49,11 +49,11 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         return run_compare(args, global, ui);
     }
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.which.sources)?;
-    let window = Window::new(args.which.since, args.which.until)?;
+    let chosen = session.chosen(&args.filters.sources)?;
+    let window = Window::new(args.filters.since, args.filters.until)?;
     // Without names, sources that the config no longer has are reported too.
-    let sources = if args.which.sources.is_empty() { Vec::new() } else { names(&chosen) };
-    let filter = Filter { sources, window, channel: args.which.channel };
+    let sources = if args.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let filter = Filter { sources, window, channel: args.filters.channel };
     let zone = args.timezone;
     let output = &session.config.output;
     let request = Request {
@@ -99,11 +99,11 @@ fn heading(filter: &Filter, zone: Zone) -> Vec<(String, String)> {
     heading
 }
 
-/// Lays the numbers out with a column for each source, where they fit.
+/// Formats the numbers with a column for each source, if they fit.
 fn summary_lines(summary: &Summary) -> Vec<String> {
-    const MOST_COLUMNS: usize = 5;
+    const MAX_COLUMNS: usize = 5;
     let columns: Vec<&str> =
-        summary.sources.iter().map(|source| source.source.as_str()).take(MOST_COLUMNS).collect();
+        summary.sources.iter().map(|source| source.source.as_str()).take(MAX_COLUMNS).collect();
     let mut heading = vec![String::new(), "all".to_owned()];
     heading.extend(columns.iter().map(|&source| source.to_owned()));
     let mut rows = vec![heading];

@@ -1,4 +1,4 @@
-//! `chatark status`: what the archive holds, and what the last pulls came to.
+//! `chatark status`: what the archive holds, and how the last pulls ended.
 
 use chatark_archive::{RunRecord, SourceStatus};
 use serde::Serialize;
@@ -41,15 +41,18 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     for status in &sources {
         if status.missing > 0 {
             let missing = grouped(status.missing);
-            ui.line(&format!("{}: {missing} of them are no longer shown by the vendor", status.source))?;
+            ui.line(&format!(
+                "{}: {missing} conversations are no longer shown by the vendor",
+                status.source
+            ))?;
         }
         if status.contacts > 0 {
             let contacts = grouped(status.contacts);
-            ui.line(&format!("{}: {contacts} contacts are archived beside them", status.source))?;
+            ui.line(&format!("{}: {contacts} contacts are also archived", status.source))?;
         }
         if !status.unfinished.is_empty() {
             ui.line(&format!(
-                "{}: an unfinished pull goes on with `chatark pull {}`",
+                "{}: an unfinished pull can be resumed with `chatark pull {}`",
                 status.source, status.source
             ))?;
         }
@@ -101,7 +104,7 @@ fn is_bad(run: &RunRecord) -> bool {
     matches!(run.verdict.as_deref(), Some("short" | "partial" | "failed"))
 }
 
-/// Returns the verdict with the numbers that it rests on.
+/// Returns the verdict with its counts.
 fn verdict(run: &RunRecord) -> String {
     let word = run.verdict.as_deref().unwrap_or("running or killed");
     match run.total_last {

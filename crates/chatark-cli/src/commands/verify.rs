@@ -1,4 +1,4 @@
-//! `chatark verify`: the archive proved by itself, and with `--live` recounted against the vendors.
+//! `chatark verify`: verifies the archive by itself, and with `--live` by the vendors' counts.
 
 use chatark_archive::{Archive, Part};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let chosen = session.chosen(&args.sources)?;
     let sources = if args.live { session.connect(&chosen, ui)? } else { Vec::new() };
     let archive = session.archive_to_read(ui)?;
-    // Without names, sources that the config does not know are verified too.
+    // Without names, sources that the config no longer has are verified too.
     let asked = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
     let stop = runtime
@@ -139,7 +139,7 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
             (true, true) => "hashes, rows and counts agree",
             (true, false) => "hashes and rows agree",
             (false, _) => {
-                "hashes agree; the rows were not compared, since the config no longer names the source"
+                "hashes agree; the rows were not compared, because the config no longer names the source"
             }
         };
         let mut lines = vec![format!("{}{checked}: {agree}", mark(Mark::Good))];
@@ -161,7 +161,7 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
 fn earlier_mapping_line(found: &SourceVerification) -> Option<String> {
     (found.earlier_mapping > 0).then(|| {
         let count = grouped(found.earlier_mapping);
-        format!("      {count} were read by an earlier version, and `chatark rebuild` reads more in them")
+        format!("      {count} were mapped by an earlier version; `chatark rebuild` maps them again and gets more out of them")
     })
 }
 
@@ -185,7 +185,7 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
     let held = grouped(found.held);
     let line = match found.counted {
         None => format!(
-            "{}{source}: the archive holds {held} conversations, and the vendor cannot be asked for a count",
+            "{}{source}: the archive holds {held} conversations, and the vendor gives no count",
             mark(Mark::Warning)
         ),
         Some(counted) => {
@@ -204,7 +204,7 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
     found.notes.iter().try_for_each(|note| ui.line(&format!("      {note}")))
 }
 
-/// Damage first, then what a vendor refuses, then what does not agree.
+/// Damage comes first, then errors of a vendor, then differences.
 fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
     let of = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
     if verification.interrupted {
@@ -227,12 +227,12 @@ fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
 fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
     match exit {
         Exit::Damaged => ui.hint(
-            "keep the file, and restore a copy of it; or run `chatark pull --full` to fetch what the vendors still have",
+            "keep the file and restore a backup, or run `chatark pull --full` to fetch what the vendors still have",
         ),
         Exit::Partial if verification.sources.iter().any(|found| found.outdated > 0) => {
-            ui.hint("run `chatark rebuild`: it makes the rows anew from the archived bytes");
+            ui.hint("run `chatark rebuild`: it maps the archived bytes again");
         }
-        Exit::Partial => ui.hint("run `chatark pull`, which brings what is new and marks what is gone"),
+        Exit::Partial => ui.hint("run `chatark pull`: it fetches what is new and marks what is missing"),
         _ => {}
     }
 }

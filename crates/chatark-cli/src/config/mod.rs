@@ -23,7 +23,7 @@ pub(crate) const EXAMPLE: &str = include_str!("../../../../config.example.toml")
 
 /// The default look-back window of vendors that do not show changes.
 const LOOK_BACK_DAYS: u32 = 30;
-const MOST_DAYS: u32 = 3_650;
+const MAX_DAYS: u32 = 3_650;
 
 /// A config without mistakes.
 pub(crate) struct Config {
@@ -79,7 +79,7 @@ pub(crate) fn find(flag: Option<&Path>) -> Result<PathBuf> {
         }
         looked.push(format!("`{}`", place.display()));
     }
-    Err(Error::new(ErrorKind::Usage, "find the config", format!("there is none at {}", looked.join(" or ")))
+    Err(Error::new(ErrorKind::Usage, "find the config", format!("no config file at {}", looked.join(" or ")))
         .hint("run `chatark init` to write one, or `chatark demo` to try Chatark without an account"))
 }
 
@@ -238,9 +238,9 @@ fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy 
 
 /// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
 fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Refresh {
-    let full_sweep_days = section.number("full_sweep_days", 0..=MOST_DAYS, problems);
+    let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, problems);
     let look_back_days = match descriptor.main_stream().changes {
-        ChangeDetection::LookBack => section.number("look_back_days", 1..=MOST_DAYS, problems),
+        ChangeDetection::LookBack => section.number("look_back_days", 1..=MAX_DAYS, problems),
         _ => None,
     };
     Refresh {

@@ -15,7 +15,7 @@ fn vendor(titles: impl IntoIterator<Item = (usize, &'static str)>) -> Vendor {
 }
 
 #[tokio::test]
-async fn what_changed_since_shortly_before_the_last_pull_is_asked_for_and_nothing_is_taken_for_gone() {
+async fn changes_are_requested_since_shortly_before_the_last_pull_and_nothing_is_marked_missing() {
     let env = TestEnvironment::new();
     let (first, vendor_of_all) = env.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
     assert_eq!((first.mode, first.verdict, first.progress.added), (SyncMode::Full, Verdict::Unprovable, 20));
@@ -33,7 +33,7 @@ async fn what_changed_since_shortly_before_the_last_pull_is_asked_for_and_nothin
     assert_eq!((progress.added, progress.changed, progress.missing), (1, 1, 0));
     assert_eq!(env.stream_status(Conversations).missing, 0);
 
-    // A pull without any change is one to go on from, too.
+    // A pull without any change is also a valid starting point.
     env.wait(1);
     let (third, vendor_of_nothing) = env.pull_from(vendor([])).await;
     assert_eq!(since(&vendor_of_nothing), Timestamp::from_epoch(BEGINNING + DAY - 600).ok());
@@ -42,7 +42,7 @@ async fn what_changed_since_shortly_before_the_last_pull_is_asked_for_and_nothin
 }
 
 #[tokio::test]
-async fn everything_is_read_again_when_it_is_due_and_what_is_gone_is_marked_then() {
+async fn a_due_full_sweep_reads_everything_and_marks_what_is_missing() {
     let env = TestEnvironment::new();
     env.pull_from(vendor((0..20).map(|id| (id, "Old")))).await;
     env.wait(3);
@@ -51,7 +51,7 @@ async fn everything_is_read_again_when_it_is_due_and_what_is_gone_is_marked_then
     let (due, asked) = env.pull_from(vendor((1..20).map(|id| (id, "Old")))).await;
     assert_eq!((due.mode, asked.requests(Conversations)[0].updated_since), (SyncMode::Full, None));
     assert_eq!((due.progress.missing, env.stream_status(Conversations).missing), (1, 1));
-    // A list of changes marks nothing, and what it shows again is there again.
+    // A list of changes marks nothing as missing, and what it lists again is no longer missing.
     env.wait(1);
     let (changes, _) = env.pull_from(vendor([(0, "Old")])).await;
     assert_eq!((changes.mode, changes.progress.returned), (SyncMode::Changes, 1));

@@ -87,7 +87,7 @@ fn check_same(one: &TestEnvironment, other: &TestEnvironment, left_out: &[&str])
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_thread_gives_the_same_archive_as_many() {
     let (inline, threads) = (pulled(Workers::Inline).await, pulled(Workers::Threads).await);
-    // How many batches share a transaction is a matter of time, and with it the number of changes.
+    // The number of batches in a transaction depends on timing, and with it the number of changes.
     check_same(&inline, &threads, &["archive_id", "changes", "change"]);
     assert_eq!((inline.notes(), inline.talk()), (threads.notes(), threads.talk()));
 }

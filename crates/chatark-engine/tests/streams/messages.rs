@@ -1,4 +1,4 @@
-//! Vendors that give messages apart from conversations: with each one, or in a stream of their own.
+//! Vendors that list messages separately: with each conversation, or in a stream of their own.
 
 use chatark_archive::{SyncMode, Verdict};
 use chatark_core::{ChangeDetection, Descriptor, Record, Stream, StreamDescriptor};
@@ -6,7 +6,7 @@ use chatark_core::{ChangeDetection, Descriptor, Record, Stream, StreamDescriptor
 use crate::support::{PLAIN, Step, TestEnvironment, Vendor, conversation, message, source, stream};
 use Stream::{Conversations, Messages};
 
-/// The messages of each conversation come by a call of their own, and in a batch with it.
+/// The messages of each conversation are fetched with a separate call, and come in its batch.
 static BY_CONVERSATION: Descriptor =
     Descriptor { streams: &[stream(Conversations, ChangeDetection::LookBack, true)], ..PLAIN };
 
@@ -29,7 +29,7 @@ fn gives(stream: Stream, records: impl Into<Vec<Record>>, total: u64) -> Step {
 }
 
 #[tokio::test]
-async fn messages_that_come_with_their_conversation_make_it_complete() {
+async fn messages_in_the_same_batch_complete_their_conversation() {
     let env = TestEnvironment::new();
     let steps = || {
         [
@@ -38,7 +38,7 @@ async fn messages_that_come_with_their_conversation_make_it_complete() {
                 [conversation("a", "One"), message("a", "1", "Hello"), message("a", "2", "Yes?")],
                 3,
             ),
-            // An id of a message is unique within its conversation alone, and a conversation may have none.
+            // The id of a message is unique only within its conversation, and a conversation may have none.
             gives(
                 Conversations,
                 [conversation("b", "Two"), message("b", "1", "Hi"), conversation("c", "Three")],
@@ -51,7 +51,7 @@ async fn messages_that_come_with_their_conversation_make_it_complete() {
     let progress = &outcome.progress;
     assert_eq!((progress.seen, progress.received, progress.added), (3, 3, 3), "conversations are counted");
     assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
-    assert!(vendor.requests(Messages).is_empty(), "no list of them is asked for");
+    assert!(vendor.requests(Messages).is_empty(), "no list of them is requested");
     let status = env.archive().status().unwrap().remove(0);
     assert_eq!((status.conversations, status.messages), (3, 3));
     let (source, _) = source(Vendor::new(&BY_CONVERSATION, steps()));
@@ -74,12 +74,12 @@ async fn a_message_that_is_new_edited_or_gone_changes_its_conversation() {
     };
     let [one, two, edited, three] =
         [("1", "Hello"), ("2", "Yes?"), ("2", "Yes!"), ("3", "Bye")].map(|(id, text)| message("a", id, text));
-    for (messages, told, versions) in [
+    for (messages, expected, versions) in [
         (vec![one.clone(), two.clone()], "a One: 1=Hello 2=Yes?", 4),
         (vec![one.clone(), edited.clone(), three.clone()], "a One: 1=Hello 2=Yes! 3=Bye", 6),
         (vec![one.clone(), three.clone()], "a One: 1=Hello 3=Bye", 6),
         (vec![three.clone(), one.clone()], "a One: 3=Bye 1=Hello", 6),
-        // What was gone comes again as it was, and nothing is written twice.
+        // A removed message returns unchanged, and nothing is written twice.
         (vec![one.clone(), edited, three], "a One: 1=Hello 2=Yes! 3=Bye", 6),
         (Vec::new(), "a One:", 6),
         (vec![one, two], "a One: 1=Hello 2=Yes?", 7),
@@ -88,15 +88,15 @@ async fn a_message_that_is_new_edited_or_gone_changes_its_conversation() {
         let (outcome, _) = env.pull_from(of(&messages)).await;
         assert_eq!((outcome.verdict, outcome.progress.seen), (Verdict::Complete, 2));
         if versions > 4 {
-            assert_eq!((outcome.progress.changed, outcome.progress.unchanged), (1, 1), "{told}");
+            assert_eq!((outcome.progress.changed, outcome.progress.unchanged), (1, 1), "{expected}");
         }
-        assert_eq!(env.talk(), [told, "b Two:"]);
+        assert_eq!(env.talk(), [expected, "b Two:"]);
         env.check_sound(&source(of(&messages)).0, versions);
     }
 }
 
 #[tokio::test]
-async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_them() {
+async fn separately_listed_messages_complete_earlier_conversations() {
     let env = TestEnvironment::new();
     let first = || {
         [
@@ -148,7 +148,7 @@ async fn messages_of_a_list_of_their_own_make_complete_the_conversations_before_
 }
 
 #[tokio::test]
-async fn a_list_of_messages_that_is_short_is_told_and_goes_on_where_it_stopped() {
+async fn a_short_list_of_messages_resumes_where_it_stopped() {
     let env = TestEnvironment::new();
     let conversations = || gives(Conversations, [conversation("a", "One")], 1);
     let short = [conversations(), gives(Messages, [message("a", "1", "Hello")], 2)];
@@ -170,7 +170,7 @@ async fn a_list_of_messages_that_is_short_is_told_and_goes_on_where_it_stopped()
     let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, two])).await;
     assert_eq!((outcome.verdict, outcome.others[0].progress.seen), (Verdict::Complete, 2));
     assert!(vendor.requests(Messages)[0].cursor.is_some());
-    assert_eq!(outcome.others[0].progress.received, 1, "the first message is not asked for again");
+    assert_eq!(outcome.others[0].progress.received, 1, "the first message is not requested again");
     assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?"]);
 }
 

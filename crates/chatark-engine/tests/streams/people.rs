@@ -1,4 +1,4 @@
-//! People apart from conversations: each list is a stream with a run, checkpoints and a verdict of its own.
+//! Listed contacts and leads: each list is a stream with a run, checkpoints and a verdict of its own.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn vendor<const N: usize>(steps: [Step; N]) -> Vendor {
 }
 
 #[tokio::test]
-async fn people_are_pulled_after_the_conversations_where_they_are_asked_for() {
+async fn contacts_are_pulled_after_the_conversations_if_enabled() {
     let env = TestEnvironment::new();
     let steps =
         [people(Contacts, &["Ada", "Grace"]), people(Contacts, &["Alan", "Ada"]), people(Leads, &["Ada"])];
@@ -47,7 +47,7 @@ async fn people_are_pulled_after_the_conversations_where_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_refused_keeps_neither_the_other_nor_the_verdict_of_the_conversations() {
+async fn a_refused_list_affects_neither_the_other_nor_the_verdict_of_the_conversations() {
     let env = TestEnvironment::new();
     let steps = [
         people(Contacts, &["Ada"]),
@@ -75,7 +75,7 @@ async fn a_list_that_is_refused_keeps_neither_the_other_nor_the_verdict_of_the_c
 }
 
 #[tokio::test]
-async fn nothing_more_is_asked_where_the_vendor_fails_or_the_budget_is_spent() {
+async fn nothing_more_is_requested_after_a_failure_or_a_spent_budget() {
     for (kind, verdict, of_contacts) in [
         (ErrorKind::Network, Verdict::Partial, "partial"),
         (ErrorKind::RateLimited, Verdict::Partial, "partial"),
@@ -113,7 +113,7 @@ async fn a_stop_keeps_the_people_that_were_fetched() {
 }
 
 #[tokio::test]
-async fn conversations_that_do_not_come_to_their_end_leave_the_people_for_the_next_pull() {
+async fn contacts_are_left_for_the_next_pull_if_conversations_are_not_finished() {
     let env = TestEnvironment::new();
     let (source, vendor) = source(vendor([people(Contacts, &["Ada"])]).breaking_off());
     let outcome = env.pull(&source, go_on()).await;
@@ -141,7 +141,7 @@ async fn what_is_new_in_a_list_is_drift_like_any_other() {
 }
 
 #[tokio::test]
-async fn rows_are_made_anew_and_proved() {
+async fn rows_are_rebuilt_and_verified() {
     let env = TestEnvironment::new();
     let (source, _) = source(vendor([people(Contacts, &["Ada"]), people(Leads, &["Grace"])]));
     env.pull(&source, go_on()).await;
@@ -152,8 +152,8 @@ async fn rows_are_made_anew_and_proved() {
     let outdated = env.verify(&other);
     assert_eq!((outdated.outdated, outdated.damaged, outdated.contacts), (2, 0, 2));
     assert_eq!(outdated.findings[0].contact.as_deref(), Some("contacts/Ada"));
-    let anew = env.rebuild(&other);
-    assert_eq!((anew.verdict, anew.contacts().unwrap().changed), (Verdict::Complete, 2));
+    let rebuilt = env.rebuild(&other);
+    assert_eq!((rebuilt.verdict, rebuilt.contacts().unwrap().changed), (Verdict::Complete, 2));
     assert_eq!(env.names(), ["Dr Ada", "Dr Grace"]);
     let sound = env.verify(&other);
     assert_eq!((sound.outdated, sound.damaged, sound.conversations, sound.versions), (0, 0, 1, 3));
@@ -179,7 +179,7 @@ async fn a_list_with_fewer_people_than_the_vendor_counts_is_short_and_so_is_its_
     let of_streams: Vec<_> =
         outcome.others.iter().map(|other| (other.stream, other.verdict, other.is_good())).collect();
     let expect = [(Contacts, Verdict::Short, false), (Leads, Verdict::Unprovable, true)];
-    assert_eq!(of_streams, expect, "the other list is read all the same");
+    assert_eq!(of_streams, expect, "the other list is still read");
     assert_eq!(env.notes(), Vec::<String>::new(), "the verdict says it");
     assert_eq!(env.names(), ["Ada", "Grace"]);
     let status = env.archive().status().unwrap().remove(0);
@@ -194,7 +194,7 @@ async fn a_list_with_fewer_people_than_the_vendor_counts_is_short_and_so_is_its_
 }
 
 #[tokio::test]
-async fn a_list_goes_on_where_it_was_stopped_or_broken_off() {
+async fn an_interrupted_list_resumes_where_it_stopped() {
     let stop = CancellationToken::new();
     let ends = [
         (Step::Stops(Contacts, stop.clone()), Verdict::Interrupted),
@@ -207,7 +207,7 @@ async fn a_list_goes_on_where_it_was_stopped_or_broken_off() {
         let stop = if verdict == Verdict::Interrupted { stop.clone() } else { go_on() };
         let outcome = env.pull(&broken, stop).await;
         assert_eq!((outcome.verdict, outcome.resumable), (verdict, true));
-        assert_eq!(outcome.others.len(), 1, "the leads are not asked for");
+        assert_eq!(outcome.others.len(), 1, "the leads are not requested");
         assert_eq!((outcome.others[0].verdict, outcome.others[0].resumable), (verdict, true));
         assert_eq!(env.archive().status().unwrap()[0].unfinished, ["contacts *..* * all"]);
 
@@ -243,7 +243,7 @@ async fn people_who_are_no_longer_listed_are_marked_and_come_back() {
     let (outcome, _) = env.pull_from(listed(&names[1..])).await;
     assert_eq!((outcome.contacts().unwrap().returned, missing()), (1, [1, 0, 0]));
 
-    // More than a tenth at once may be a fault of the vendor's.
+    // More than a tenth at once may be a fault of the vendor.
     let (far_fewer, _) = source(listed(&names[10..]));
     let outcome = env.pull(&far_fewer, go_on()).await;
     assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Short, Verdict::Short));

@@ -1,4 +1,4 @@
-//! A vendor of a few answers, a mapper for them, and an archive to pull them into.
+//! A vendor with prepared responses, a mapper for them, and an archive to pull them into.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -14,8 +14,8 @@ use chatark_core::{
     StreamDescriptor, Surface, Timestamp,
 };
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, Mapped, Observer, Outcome, Pull, Refresh, Source,
-    SourceVerification, Workers, pull, rebuild, verify,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh,
+    Source, SourceVerification, Workers, pull, rebuild, verify,
 };
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(crate) const DAY: i64 = 86_400;
 /// When the first pull begins.
 pub(crate) const BEGINNING: i64 = 1_790_000_000;
 
-/// A vendor that tells no changes, and counts its contacts but not its leads.
+/// A vendor that does not report changes, and counts its contacts but not its leads.
 pub(crate) static LISTS_PEOPLE: Descriptor = Descriptor {
     streams: &[
         stream(Stream::Conversations, ChangeDetection::LookBack, false),
@@ -35,7 +35,7 @@ pub(crate) static LISTS_PEOPLE: Descriptor = Descriptor {
     ..PLAIN
 };
 
-/// A vendor with conversations alone.
+/// A vendor with only conversations.
 pub(crate) const PLAIN: Descriptor = Descriptor {
     name: "vendor-v1",
     title: "Vendor",
@@ -55,14 +55,14 @@ pub(crate) const fn stream(
     StreamDescriptor { stream, parent: None, reports_total, changes }
 }
 
-/// What the vendor does when it is asked for the next records of a stream.
+/// What the vendor does when the next records of a stream are requested.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Gives records, with its own count where it has one.
+    /// Returns records, with the vendor's count if there is one.
     Gives(Stream, Vec<Record>, Option<u64>),
-    /// Says no.
+    /// Refuses.
     Fails(Stream, ErrorKind, &'static str),
-    /// Is overtaken by the user, who stops the run.
+    /// The user stops the run first.
     Stops(Stream, CancellationToken),
 }
 
@@ -74,12 +74,12 @@ impl Step {
     }
 }
 
-/// Returns a step that gives people, each with a name that is also the id.
+/// Returns a step with people whose names are also their ids.
 pub(crate) fn people(list: Stream, names: &[&str]) -> Step {
     Step::Gives(list, names.iter().map(|name| person(list, name)).collect(), None)
 }
 
-/// Returns a step that gives people of a list in which the vendor counts so many.
+/// Returns a step with people of a list with this total.
 pub(crate) fn counted(list: Stream, names: &[&str], total: u64) -> Step {
     Step::Gives(list, names.iter().map(|name| person(list, name)).collect(), Some(total))
 }
@@ -98,20 +98,20 @@ pub(crate) fn conversation(id: &str, title: &str) -> Record {
     own(Stream::Conversations, &json!({"id": id, "title": title}))
 }
 
-/// Returns a message that the vendor gives apart from its conversation.
+/// Returns a message that the vendor lists separately from its conversation.
 pub(crate) fn message(conversation: &str, id: &str, text: &str) -> Record {
     let bytes = Bytes::from(json!({"id": id, "text": text}).to_string());
     Record::part(Stream::Messages, RecordId::new(conversation), Surface::Export, bytes)
 }
 
-/// A vendor of a few answers. Where it is told nothing of a stream, it has one conversation and no people.
+/// A vendor with prepared responses. Without any for a stream, it has one conversation and no people.
 #[derive(Debug)]
 pub(crate) struct Vendor {
     descriptor: &'static Descriptor,
     steps: Vec<Step>,
-    /// How often it was asked for something that the steps tell.
+    /// How many steps were used.
     asked: AtomicUsize,
-    /// What it was asked for.
+    /// The requests that it received.
     requests: Mutex<Vec<ReadRequest>>,
     /// Whether the conversations end with an error.
     breaks_off: bool,
@@ -123,7 +123,7 @@ impl Vendor {
         Self { descriptor, steps: steps.into(), asked, requests, breaks_off: false }
     }
 
-    /// Lets the conversations end with an error.
+    /// Makes the conversations end with an error.
     pub(crate) fn breaking_off(self) -> Self {
         Self { breaks_off: true, ..self }
     }
@@ -201,7 +201,7 @@ impl Provider for Vendor {
     }
 }
 
-/// Maps what the vendor gives.
+/// Maps the vendor's records.
 #[derive(Debug)]
 pub(crate) struct Words {
     /// What is put before each name.
@@ -246,7 +246,7 @@ impl Observer for Notes {
     }
 }
 
-/// An archive, and what its runs told.
+/// An archive, and the events of its runs.
 pub(crate) struct TestEnvironment {
     pub(crate) path: PathBuf,
     notes: Arc<Notes>,
@@ -267,7 +267,7 @@ impl TestEnvironment {
         Self { path, notes: Arc::default(), now, workers, _folder: folder }
     }
 
-    /// Lets days go by.
+    /// Advances the clock by days.
     pub(crate) fn wait(&self, days: i64) {
         self.now.fetch_add(days * DAY, Ordering::SeqCst);
     }
@@ -300,7 +300,7 @@ impl TestEnvironment {
         (self.pull(&source, go_on()).await, vendor)
     }
 
-    /// Makes all rows anew, and returns what that came to.
+    /// Rebuilds all rows, and returns the outcome.
     pub(crate) fn rebuild(&self, source: &Source) -> Outcome {
         let mut archive = self.archive();
         let outcome =
@@ -316,7 +316,7 @@ impl TestEnvironment {
         found.sources.into_iter().next().unwrap()
     }
 
-    /// Expects that every row is what its bytes come to, and that so many versions are sound.
+    /// Expects that every row matches its bytes, and that this many versions are undamaged.
     #[track_caller]
     pub(crate) fn check_sound(&self, source: &Source, versions: u64) {
         let before = self.talk();
@@ -340,16 +340,16 @@ impl TestEnvironment {
 
     /// Returns every conversation as its id and title, with the ids and texts of its messages.
     pub(crate) fn talk(&self) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         let take = |found: &chatark_core::ArchivedConversation| {
             let Conversation { id, title, messages, .. } = &found.conversation;
             let said = |said: &Message| format!(" {}={}", said.id.as_deref().unwrap_or("?"), said.text());
             let said: String = messages.iter().map(said).collect();
-            told.push(format!("{id} {}:{said}", title.as_deref().unwrap_or("?")));
+            lines.push(format!("{id} {}:{said}", title.as_deref().unwrap_or("?")));
             Ok(())
         };
         self.archive().each(&Filter::default(), take).unwrap();
-        told
+        lines
     }
 
     pub(crate) fn stream_status(&self, stream: Stream) -> StreamStatus {
@@ -377,8 +377,8 @@ pub(crate) fn source(vendor: Vendor) -> (Source, Arc<Vendor>) {
     (source, vendor)
 }
 
-pub(crate) fn mapped(source: &Source) -> Mapped {
-    Mapped { origin: Arc::clone(&source.origin), mapper: Arc::clone(&source.mapper) }
+pub(crate) fn mapped(source: &Source) -> MappedSource {
+    MappedSource { origin: Arc::clone(&source.origin), mapper: Arc::clone(&source.mapper) }
 }
 
 pub(crate) fn go_on() -> CancellationToken {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_core::{ArchivedConversation, ConversationStats, SourceName};
-use chatark_formats::{ArchiveState, Export, Format, Manifest, Options, Selection, SourceState};
+use chatark_formats::{ArchiveState, Export, ExportSelection, Format, Manifest, Options, SourceState};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ pub(crate) fn state() -> ArchiveState {
     let shop = SourceName::new("shop").unwrap();
     ArchiveState {
         generator: "chatark 0.1.0".to_owned(),
-        selection: Selection { sources: vec![shop.clone()], ..Selection::default() },
+        selection: ExportSelection { sources: vec![shop.clone()], ..ExportSelection::default() },
         sources: vec![SourceState {
             source: shop,
             provider: "chatbase-v2".to_owned(),

@@ -1,4 +1,4 @@
-//! The files that an export writes, read back with other eyes than those that wrote them.
+//! The files that an export writes, read back with independent parsers.
 
 #[cfg(test)]
 mod csv_files;

@@ -91,7 +91,7 @@ fn a_manifest_has_fixed_bytes() {
 fn the_same_stream_gives_the_same_bytes() {
     let (first, _) = export(&samples::all());
     let (second, _) = export(&samples::all());
-    // A third time over files that are there already.
+    // A third time, over existing files.
     export_into(second.path(), &options(Format::ALL), &samples::all());
     assert_eq!(names(first.path()), names(second.path()));
     assert_eq!(names(first.path()).len(), 6);

@@ -1,4 +1,4 @@
-//! Conversations written by hand, and the documents that must become of them, written by hand as well.
+//! Conversations written by hand, and the expected documents, also written by hand.
 
 use std::sync::Arc;
 

@@ -70,7 +70,7 @@ impl Migrator {
             conversations: progress.selected.conversations,
             messages: progress.selected.messages,
             counts: progress.counts,
-            left: 0,
+            remaining: 0,
             unfinished: ledger.count_unfinished().unwrap_or(0),
             read_back,
             loss_report: progress.loss_report,
@@ -118,7 +118,7 @@ struct KindMigrator<'a> {
 
 impl KindMigrator<'_> {
     /// Completes what an earlier run created, before anything new is sent. Items that are no longer found under their
-    /// id are looked for: somebody may have deleted them, or the vendor does not find what its own API has created.
+    /// id are searched for: somebody may have deleted them, or the vendor does not find what its own API has created.
     async fn complete_created(&self, progress: &mut KindProgress) -> Result<()> {
         if self.ledger.count(TransferState::Created)? == 0 {
             return Ok(());
@@ -135,7 +135,7 @@ impl KindMigrator<'_> {
     async fn send_new(&self, progress: &mut KindProgress) -> Result<()> {
         let completed = progress.counts.written;
         self.walker.walk(Purpose::SendNew, progress).await?;
-        // What this run has completed counts as written, and not as there already.
+        // What this run has completed counts as written, and not as already there.
         progress.counts.already = progress.counts.already.saturating_sub(completed);
         Ok(())
     }

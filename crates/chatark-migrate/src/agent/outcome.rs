@@ -1,22 +1,23 @@
-//! What became of a migration.
+//! The outcome of a migration.
 
 use chatark_core::Error;
 use chatark_target::{DataKind, LossRow};
 use serde::Serialize;
 
-/// What became of the items of one kind.
+/// The number of items of one kind by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ItemCounts {
     /// Selected items.
     pub items: u64,
     /// Items that this run wrote.
     pub written: u64,
-    /// Items that were at the target already.
+    /// Items that were already at the target.
     pub already: u64,
-    /// Of those, items that have changed in the archive since. They are left as they are at the target.
+    /// Of those, items that have changed in the archive since. They are not changed at the target.
     pub changed: u64,
-    /// People who were at the target without a migration, by their e-mail address. They are left as they are.
-    pub theirs: u64,
+    /// People who existed at the target without a migration, by e-mail address. They are not changed.
+    #[serde(rename = "theirs")]
+    pub existing: u64,
     /// Items of an earlier request without a response that were found at the target, and not written again.
     pub recovered: u64,
     /// Items that the vendor refused.
@@ -46,14 +47,15 @@ pub struct KindResult {
     pub conversations: u64,
     /// The number of their messages.
     pub messages: u64,
-    /// What became of the items.
+    /// The number of items by outcome.
     #[serde(flatten)]
     pub counts: ItemCounts,
     /// Items that the run did not reach, and items of which it is not known whether they are at the target.
-    pub left: u64,
+    #[serde(rename = "left")]
+    pub remaining: u64,
     /// Items that an earlier run began and did not complete, and that are not selected now.
     pub unfinished: u64,
-    /// What was read back; `None` where the run did not come so far.
+    /// What was read back; `None` if the run ended before that.
     pub read_back: Option<ReadBack>,
     /// What becomes of each field.
     #[serde(rename = "losses")]

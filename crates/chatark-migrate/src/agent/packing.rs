@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::knowledge::{self, Questions};
 use crate::people::People;
-use crate::selection::Selection;
+use crate::selection::MigrationSelection;
 
 /// What is migrated to a target, and how; the same for a plan and its run.
 #[derive(Debug, Clone)]
 pub struct MigrationOptions {
     /// The selected conversations, people and questions.
-    pub selection: Selection,
+    pub selection: MigrationSelection,
     /// Whether knowledge is written as long texts instead of single questions and answers.
     pub as_text: bool,
     /// The vendor's id of the target's agent, whose own conversations are not copied back to it.

@@ -22,9 +22,9 @@ pub struct AgentPlan {
     pub messages: u64,
     /// The number of items: conversations, people, or sources of knowledge.
     pub items: u64,
-    /// Of these, items that are at the target already.
+    /// Of these, items that are already at the target.
     pub already: u64,
-    /// Of those, items that have changed in the archive since. They are left as they are at the target.
+    /// Of those, items that have changed in the archive since. They are not changed at the target.
     pub changed: u64,
     /// Items of earlier runs at the target that are not selected now.
     pub others: u64,

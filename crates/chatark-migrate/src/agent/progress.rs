@@ -72,5 +72,5 @@ impl KindProgress {
 /// Returns the error of a run that was stopped.
 pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Interrupted, "migrate", "stopped before everything was written")
-        .hint("the ledger knows what was written: run the same command again to go on")
+        .hint("the ledger knows what was written: run the same command again to continue")
 }

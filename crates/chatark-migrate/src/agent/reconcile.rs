@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::outcome::ReadBack;
 use super::packing::short_hash;
 
-/// Returns the e-mail addresses of people at the target whom no migration has written.
+/// Returns the e-mail addresses of people at the target who were not written by a migration.
 pub(super) async fn existing_emails(
     target: &dyn Target,
     kind: DataKind,

@@ -155,7 +155,7 @@ impl<'a> Walker<'a> {
         let exists = item.email.as_ref().is_some_and(|email| progress.existing_emails.contains(email));
         Ok(match state {
             ItemState::New | ItemState::Refused if is_first && exists => {
-                progress.counts.theirs += 1;
+                progress.counts.existing += 1;
                 Step::Nothing
             }
             ItemState::Created => complete(),

@@ -2,15 +2,15 @@
 
 mod contacts;
 mod converter;
+mod format;
 mod openai;
 mod plan;
 mod questions;
 mod sharegpt;
 mod slack;
-mod target;
 mod vcon;
 mod write;
 
+pub use format::FileFormat;
 pub use plan::{FilePlan, plan_files};
-pub use target::FileTarget;
 pub use write::{WrittenFiles, write_files};

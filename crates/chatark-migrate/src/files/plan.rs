@@ -8,8 +8,8 @@ use chatark_target::{FieldOutcome, LossReport, LossRow};
 use serde::Serialize;
 
 use super::converter::FileItem;
-use super::target::FileTarget;
-use crate::selection::Selection;
+use super::format::FileFormat;
+use crate::selection::MigrationSelection;
 
 /// What would be written, and what would be lost.
 #[derive(Debug, Default, Serialize)]
@@ -26,15 +26,15 @@ pub struct FilePlan {
 }
 
 /// Plans a migration into files. Writes nothing.
-pub fn plan_files(archive: &Archive, selection: &Selection, target: FileTarget) -> Result<FilePlan> {
+pub fn plan_files(archive: &Archive, selection: &MigrationSelection, target: FileFormat) -> Result<FilePlan> {
     convert_all(archive, selection, target, |_| Ok(()))
 }
 
 /// Turns what is selected into items, passes them to `write`, and returns what was converted.
 pub(super) fn convert_all(
     archive: &Archive,
-    selection: &Selection,
-    target: FileTarget,
+    selection: &MigrationSelection,
+    target: FileFormat,
     mut write: impl FnMut(FileItem) -> Result<()>,
 ) -> Result<FilePlan> {
     let mut converter = target.converter(archive)?;

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Result};
-use chatark_formats::{Bundle, Column, CsvDialect, FileEntry, Kind, NewFile, Table};
+use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, NewFile, Table};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::converter::FileItem;
+use super::format::FileFormat;
 use super::plan::{FilePlan, convert_all};
-use super::target::FileTarget;
 use super::{contacts, questions};
 use crate::empty::refuse_empty;
-use crate::selection::Selection;
+use crate::selection::MigrationSelection;
 
 /// What was written.
 #[derive(Debug, serde::Serialize)]
@@ -33,8 +33,8 @@ pub struct WrittenFiles {
 /// fails and leaves earlier files as they are.
 pub fn write_files(
     archive: &Archive,
-    selection: &Selection,
-    target: FileTarget,
+    selection: &MigrationSelection,
+    target: FileFormat,
     folder: &Path,
     dialect: CsvDialect,
 ) -> Result<WrittenFiles> {
@@ -66,19 +66,19 @@ struct ZippedArrays {
 }
 
 impl Sink {
-    fn begin(target: FileTarget, folder: &Path, dialect: CsvDialect) -> Result<Self> {
+    fn begin(target: FileFormat, folder: &Path, dialect: CsvDialect) -> Result<Self> {
         let bundle = Bundle::begin(folder, dialect)?;
         let output = match target {
-            FileTarget::OpenAi => Output::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
-            FileTarget::ShareGpt => Output::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
-            FileTarget::Contacts => {
+            FileFormat::OpenAi => Output::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
+            FileFormat::ShareGpt => Output::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
+            FileFormat::Contacts => {
                 Output::Rows(Box::new(bundle.table("contacts.csv", &columns(contacts::COLUMNS))?))
             }
-            FileTarget::Questions => {
+            FileFormat::Questions => {
                 Output::Rows(Box::new(bundle.table("questions.csv", &columns(questions::COLUMNS))?))
             }
-            FileTarget::Vcon => Output::Documents,
-            FileTarget::Slack => {
+            FileFormat::Vcon => Output::Documents,
+            FileFormat::Slack => {
                 let zip = ZipWriter::new_stream(bundle.file("slack.zip")?);
                 Output::Zip(Box::new(ZippedArrays { zip, open: None }))
             }
@@ -169,5 +169,5 @@ fn failed(error: &io::Error) -> Error {
 }
 
 fn columns(names: &[&'static str]) -> Vec<Column> {
-    names.iter().map(|name| Column::new(name, Kind::Text, "")).collect()
+    names.iter().map(|name| Column::new(name, ColumnType::Text, "")).collect()
 }

@@ -12,7 +12,7 @@ use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
 
 use super::{confirm, selection, show_loss_report, source_names, write_loss_report};
-use crate::args::{MigrateRunArgs, Move};
+use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
@@ -40,13 +40,18 @@ struct RunResult<'a> {
     exit_code: u8,
 }
 
-pub(super) fn plan(what: &Move, into: &SourceConfig, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) fn plan(
+    request: &MigrationArgs,
+    into: &SourceConfig,
+    session: &Session,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let target = session.connect_target_offline(into, ui)?;
-    let kinds = kinds(what, target.capabilities())?;
+    let kinds = kinds(request, target.capabilities())?;
     let archive = session.archive_to_read(ui)?;
-    let options = options(what, into, session, &archive)?;
+    let options = options(request, into, session, &archive)?;
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
-    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     show_plans(&plans, into, target.capabilities(), ui)?;
     if let Err(refused) = refuse_empty_plans(&plans) {
         ui.say(&format!("a run would fail: {}", refused.message()));
@@ -68,13 +73,13 @@ pub(super) fn run(
     ui: &Ui,
     verbose: bool,
 ) -> Result<Exit, Failure> {
-    let what = &args.what;
+    let request = &args.request;
     let target = session.connect_target(into, ui)?;
-    let kinds = kinds(what, target.capabilities())?;
+    let kinds = kinds(request, target.capabilities())?;
     let archive = open(session, ui)?;
-    let options = options(what, into, session, &archive)?;
+    let options = options(request, into, session, &archive)?;
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
-    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), what.loss_csv.as_deref())?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     unless_closed(show_plans(&plans, into, target.capabilities(), ui))?;
     refuse_empty_plans(&plans)?;
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
@@ -115,8 +120,9 @@ fn fill(results: &mut [KindResult], plans: Vec<AgentPlan>) {
             (ended.counts.items, ended.counts.already) = (plan.items, plan.already);
         }
     }
-    for KindResult { counts, left, .. } in results {
-        *left = counts.items.saturating_sub(counts.written + counts.already + counts.theirs + counts.refused);
+    for KindResult { counts, remaining, .. } in results {
+        *remaining =
+            counts.items.saturating_sub(counts.written + counts.already + counts.existing + counts.refused);
     }
 }
 
@@ -152,19 +158,19 @@ fn open(session: &Session, ui: &Ui) -> Result<Archive> {
 }
 
 /// Returns the kinds to migrate, in their order.
-fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
+fn kinds(request: &MigrationArgs, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
     let taken: Vec<_> = capabilities.kinds.iter().map(|limits| limits.kind).collect();
     let chosen: Vec<_> =
-        taken.iter().copied().filter(|kind| what.only.is_none_or(|only| only == *kind)).collect();
+        taken.iter().copied().filter(|kind| request.only.is_none_or(|only| only == *kind)).collect();
     let words: Vec<_> = taken.iter().map(|kind| kind.as_str()).collect();
     let hint = format!("{} takes {}", capabilities.title, words.join(" and "));
     let refused =
         |message: String| Err(Error::new(ErrorKind::Usage, "choose what to migrate", message).hint(&hint));
-    if let (Some(only), []) = (what.only, chosen.as_slice()) {
+    if let (Some(only), []) = (request.only, chosen.as_slice()) {
         return refused(format!("{} takes no {}", capabilities.title, only.as_str()));
     }
     let takes_texts = capabilities.kinds.iter().any(|limits| limits.text_characters.is_some());
-    if what.as_text && !takes_texts {
+    if request.as_text && !takes_texts {
         return refused(format!("{} takes no texts", capabilities.title));
     }
     Ok(chosen)
@@ -172,12 +178,12 @@ fn kinds(what: &Move, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
 
 /// Returns what to migrate: the chosen sources or all of the archive, without the target's own agent under any name.
 fn options(
-    what: &Move,
+    request: &MigrationArgs,
     into: &SourceConfig,
     session: &Session,
     archive: &Archive,
 ) -> Result<MigrationOptions> {
-    let mut sources = source_names(what, session)?;
+    let mut sources = source_names(request, session)?;
     let held = archive.status()?;
     let is_target = |name: &str| {
         let named = |status: &&SourceStatus| status.source == name;
@@ -202,7 +208,7 @@ fn options(
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
-    let (selection, as_text) = (selection(what, sources)?, what.as_text);
+    let (selection, as_text) = (selection(request, sources)?, request.as_text);
     Ok(MigrationOptions { selection, as_text, agent_id: agent_id(into) })
 }
 
@@ -229,7 +235,7 @@ fn show_plans(
     capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
-            "{} other sources of knowledge were written before; what they have in common with these is taught twice",
+            "{} other sources of knowledge were written before; what they have in common with these will be taught twice",
             grouped(plan.others)
         ));
     }
@@ -251,12 +257,12 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
         into.name
     );
     if plan.already > 0 {
-        let _ = write!(text, ", {} of them there already", grouped(plan.already));
+        let _ = write!(text, ", {} of them already there", grouped(plan.already));
     }
     if plan.changed > 0 {
         let _ = write!(
             text,
-            " ({} have changed in the archive since, and stay as they are there)",
+            " ({} have changed in the archive since and stay unchanged there)",
             grouped(plan.changed)
         );
     }
@@ -283,18 +289,18 @@ fn question(new: u64, into: &SourceConfig) -> String {
 fn summary(result: &KindResult) -> String {
     let counts = &result.counts;
     let mut text = format!(
-        "{}: {} chosen, {} written, {} there already",
+        "{}: {} chosen, {} written, {} already there",
         result.kind.as_str(),
         grouped(counts.items),
         grouped(counts.written),
         grouped(counts.already)
     );
     for (number, what) in [
-        (counts.theirs, "there without Chatark and left as they are"),
+        (counts.existing, "there without Chatark and left as they are"),
         (counts.changed, "changed in the archive since"),
-        (counts.recovered, "found there after a request without a response"),
+        (counts.recovered, "found there after an ambiguous request"),
         (counts.refused, "refused"),
-        (result.left, "left for the next run"),
+        (result.remaining, "left for the next run"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", grouped(number));

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use chatark_formats::{CsvDialect, FileEntry};
-use chatark_migrate::{FilePlan, FileTarget, WrittenFiles, plan_files, refuse_empty, write_files};
+use chatark_migrate::{FileFormat, FilePlan, WrittenFiles, plan_files, refuse_empty, write_files};
 use serde::Serialize;
 
 use super::{selection, show_loss_report, source_names, write_loss_report};
-use crate::args::{MigrateRunArgs, Move};
+use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
 use crate::ui::{Ui, bytes, grouped};
@@ -27,10 +27,15 @@ struct RunResult<'a> {
     written: &'a WrittenFiles,
 }
 
-pub(super) fn plan(what: &Move, target: FileTarget, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let selection = selection(what, source_names(what, session)?)?;
+pub(super) fn plan(
+    request: &MigrationArgs,
+    target: FileFormat,
+    session: &Session,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
+    let selection = selection(request, source_names(request, session)?)?;
     let plan = plan_files(&session.archive_to_read(ui)?, &selection, target)?;
-    write_loss_report(&plan.loss_report, what.loss_csv.as_deref())?;
+    write_loss_report(&plan.loss_report, request.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
     if let Err(refused) = refuse_empty(plan.conversations, plan.items) {
         ui.say(&format!("a run would fail: {}", refused.message()));
@@ -41,17 +46,17 @@ pub(super) fn plan(what: &Move, target: FileTarget, session: &Session, ui: &Ui) 
 
 pub(super) fn run(
     args: &MigrateRunArgs,
-    target: FileTarget,
+    target: FileFormat,
     session: &Session,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
-    let what = &args.what;
-    let selection = selection(what, source_names(what, session)?)?;
+    let request = &args.request;
+    let selection = selection(request, source_names(request, session)?)?;
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read(ui)?;
     let written = write_files(&archive, &selection, target, &args.output, dialect)?;
-    write_loss_report(&written.plan.loss_report, what.loss_csv.as_deref())?;
+    write_loss_report(&written.plan.loss_report, request.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;
     for file in written.files.iter().take(MAX_FILES) {
         ui.say(&wrote(&args.output, file));
@@ -73,7 +78,7 @@ fn wrote(folder: &Path, file: &FileEntry) -> String {
 }
 
 /// Shows the numbers and the loss report.
-fn show(plan: &FilePlan, target: FileTarget, ui: &Ui) -> Result<(), Failure> {
+fn show(plan: &FilePlan, target: FileFormat, ui: &Ui) -> Result<(), Failure> {
     ui.line(&format!(
         "{} conversations with {} messages become {} in {}",
         grouped(plan.conversations),

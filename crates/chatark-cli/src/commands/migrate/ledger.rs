@@ -56,7 +56,7 @@ struct Row {
 
 pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     let archive = session.archive_to_read(ui)?;
-    let known = Known::of(&archive, session)?;
+    let known = KnownNames::of(&archive, session)?;
     let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
     args.from.iter().try_for_each(|from| known.has_source(from))?;
     let mut transfers = Vec::new();
@@ -84,7 +84,7 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
         ui.say("nothing in the ledger matches");
     }
     if !args.from.is_empty() {
-        ui.say("`--from` leaves people and knowledge out: they are made of many conversations");
+        ui.say("`--from` leaves out people and knowledge, which come from many conversations");
     }
     if let Some(path) = &args.csv {
         ui.say(&format!("wrote {}", path.display()));
@@ -94,12 +94,12 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
 }
 
 /// The names in the ledger and in the config.
-struct Known {
+struct KnownNames {
     targets: BTreeSet<String>,
     sources: BTreeSet<String>,
 }
 
-impl Known {
+impl KnownNames {
     fn of(archive: &Archive, session: &Session) -> Result<Self> {
         let sources = session.config.sources.iter().map(|source| source.name.to_string()).collect();
         let mut known = Self { targets: BTreeSet::new(), sources };
@@ -117,7 +117,7 @@ impl Known {
         Ok(known)
     }
 
-    /// Returns the ledger's name of a target, which may be given as a source of the config or as the ledger names it.
+    /// Returns the ledger's name of a target, given as a source of the config or as its name in the ledger.
     fn target(&self, to: &str, session: &Session) -> Result<String> {
         let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
         let target = named.map_or_else(|| to.to_owned(), agent::name);
@@ -143,7 +143,7 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     // A missing archive is not created.
     let archive = session.archive_to_read(ui)?;
-    let into = Known::of(&archive, session)?.target(&args.to, session)?;
+    let into = KnownNames::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
     archive.each_transfer(|target, kind, _| {
         held += u64::from(target == into && args.only.is_none_or(|only| only.as_str() == kind));

@@ -1,4 +1,4 @@
-//! `chatark migrate`: data of the archive to another platform, with a report of what is lost.
+//! `chatark migrate`: copies the archive to another platform, and reports what is lost.
 
 mod agent;
 mod files;
@@ -9,11 +9,11 @@ use std::path::Path;
 
 use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
-use chatark_formats::{Bundle, Column, CsvDialect, Kind, Table};
-use chatark_migrate::{FileTarget, Selection};
+use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, Table};
+use chatark_migrate::{FileFormat, MigrationSelection};
 use chatark_target::LossRow;
 
-use crate::args::{Global, MigrateAction, MigrateArgs, Move};
+use crate::args::{Global, MigrateAction, MigrateArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
@@ -22,7 +22,7 @@ use crate::ui::{Ui, table};
 /// Where a migration goes.
 enum Destination<'a> {
     /// Into files of a format.
-    Files(FileTarget),
+    Files(FileFormat),
     /// Into the agent of a source.
     Agent(&'a SourceConfig),
 }
@@ -31,16 +31,16 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
     let mut session = Session::open(global)?;
     match &args.action {
         MigrateAction::Plan(args) => {
-            check_file("--loss-csv", args.what.loss_csv.as_deref())?;
-            match destination(&args.what, &session)? {
-                Destination::Files(target) => files::plan(&args.what, target, &session, ui),
-                Destination::Agent(source) => agent::plan(&args.what, source, &session, ui),
+            check_file("--loss-csv", args.request.loss_csv.as_deref())?;
+            match destination(&args.request, &session)? {
+                Destination::Files(target) => files::plan(&args.request, target, &session, ui),
+                Destination::Agent(source) => agent::plan(&args.request, source, &session, ui),
             }
         }
         MigrateAction::Run(args) => {
-            check_file("--loss-csv", args.what.loss_csv.as_deref())?;
+            check_file("--loss-csv", args.request.loss_csv.as_deref())?;
             session.limit(args.budget());
-            match destination(&args.what, &session)? {
+            match destination(&args.request, &session)? {
                 Destination::Files(target) => files::run(args, target, &session, ui),
                 Destination::Agent(source) => agent::run(args, source, &session, ui, global.verbose > 0),
             }
@@ -54,9 +54,9 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
 }
 
 /// Returns the target: a format, or the agent of a source.
-fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>> {
-    if let Some(target) = FileTarget::from_word(&what.to) {
-        if what.only.is_some() || what.as_text {
+fn destination<'a>(request: &MigrationArgs, session: &'a Session) -> Result<Destination<'a>> {
+    if let Some(target) = FileFormat::from_word(&request.to) {
+        if request.only.is_some() || request.as_text {
             let message = "`--only` and `--as-text` are for agents, not for files";
             return Err(Error::new(ErrorKind::Usage, "choose the target", message)
                 .hint("leave them out, or name a source of the config with `--to`"));
@@ -64,11 +64,11 @@ fn destination<'a>(what: &Move, session: &'a Session) -> Result<Destination<'a>>
         return Ok(Destination::Files(target));
     }
     let sources = &session.config.sources;
-    let named = sources.iter().find(|source| source.name.as_str() == what.to);
+    let named = sources.iter().find(|source| source.name.as_str() == request.to);
     named.map(Destination::Agent).ok_or_else(|| {
-        let formats: Vec<_> = FileTarget::ALL.iter().map(|target| target.as_str()).collect();
+        let formats: Vec<_> = FileFormat::ALL.iter().map(|target| target.as_str()).collect();
         let agents: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-        let message = format!("`{}` is neither a format nor a source of the config", what.to);
+        let message = format!("`{}` is neither a format nor a source of the config", request.to);
         Error::new(ErrorKind::Usage, "choose the target", message)
             .with("config", session.config.path.display())
             .hint(format!("the formats are {}; the sources are {}", formats.join(", "), agents.join(", ")))
@@ -89,23 +89,23 @@ fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
 }
 
 /// Returns the selection of these sources.
-fn selection(what: &Move, sources: Vec<SourceName>) -> Result<Selection> {
-    let window = Window::new(what.since, what.until)?;
-    Ok(Selection {
-        filter: Filter { sources, window, channel: what.channel },
-        status: what.status,
-        feedback: what.feedback,
-        min_messages: what.min_messages,
-        tag: what.tag.clone(),
-        sample: what.sample,
+fn selection(request: &MigrationArgs, sources: Vec<SourceName>) -> Result<MigrationSelection> {
+    let window = Window::new(request.since, request.until)?;
+    Ok(MigrationSelection {
+        filter: Filter { sources, window, channel: request.channel },
+        status: request.status,
+        feedback: request.feedback,
+        min_messages: request.min_messages,
+        tag: request.tag.clone(),
+        sample: request.sample,
     })
 }
 
-/// Returns the names of the chosen sources; none stands for all of the archive, including sources that the config no
+/// Returns the names of the chosen sources; an empty list means the whole archive, including sources that the config no
 /// longer has.
-fn source_names(what: &Move, session: &Session) -> Result<Vec<SourceName>> {
-    let chosen = session.chosen(&what.from)?;
-    Ok(if what.from.is_empty() { Vec::new() } else { names(&chosen) })
+fn source_names(request: &MigrationArgs, session: &Session) -> Result<Vec<SourceName>> {
+    let chosen = session.chosen(&request.from)?;
+    Ok(if request.from.is_empty() { Vec::new() } else { names(&chosen) })
 }
 
 fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
@@ -150,7 +150,7 @@ fn write_csv(
     else {
         return Ok(());
     };
-    let columns: Vec<_> = columns.iter().map(|name| Column::new(name, Kind::Text, "")).collect();
+    let columns: Vec<_> = columns.iter().map(|name| Column::new(name, ColumnType::Text, "")).collect();
     let write = || {
         let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
         let mut table = bundle.table(name.to_owned(), &columns)?;

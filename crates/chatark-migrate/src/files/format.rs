@@ -10,7 +10,7 @@ use crate::people::People;
 
 /// A format of another platform, written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileTarget {
+pub enum FileFormat {
     /// One conversation a line, in the form of `OpenAI`'s chat API, as for fine-tuning.
     OpenAi,
     /// One conversation a line, in the form of `ShareGPT`.
@@ -25,7 +25,7 @@ pub enum FileTarget {
     Slack,
 }
 
-impl FileTarget {
+impl FileFormat {
     /// Every format.
     pub const ALL: [Self; 6] =
         [Self::OpenAi, Self::ShareGpt, Self::Contacts, Self::Questions, Self::Vcon, Self::Slack];
