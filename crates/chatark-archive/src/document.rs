@@ -162,7 +162,7 @@ impl Archive {
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let mut rows = statement.query(params![source.0, stream.as_str(), after, most]).map_err(failed())?;
-        let has_parts = raw::has_parts(&self.connection, source)?;
+        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
         let (mut page, mut size) = (Vec::new(), 0_u64);
         while size < PAGE_BYTES
             && let Some(row) = rows.next().map_err(failed())?

@@ -21,7 +21,7 @@ pub(crate) const COLUMNS: &str =
     "raw_key, record.record_key, version, record.stream, parent, record.id, surface, sha256, zstd, size";
 
 /// The stream of the parts that documents have.
-const PARTS: Stream = Stream::Messages;
+pub(crate) const PARTS: Stream = Stream::Messages;
 
 /// One version of a record, compressed.
 #[derive(Debug)]
@@ -124,11 +124,11 @@ fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>, Damage> {
     })
 }
 
-/// Returns whether any document of a source has parts: most sources have none, and need not be asked for each document.
-pub(crate) fn has_parts(connection: &Connection, source: SourceKey) -> Result<bool> {
+/// Returns whether the archive has any record of a stream: where there are none, they need not be looked up one by one.
+pub(crate) fn has_records(connection: &Connection, source: SourceKey, stream: Stream) -> Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream = ?2)")
-        .and_then(|mut statement| statement.query_row(params![source.0, PARTS.as_str()], |row| row.get(0)))
+        .and_then(|mut statement| statement.query_row(params![source.0, stream.as_str()], |row| row.get(0)))
         .map_err(database("look up a record"))
 }
 

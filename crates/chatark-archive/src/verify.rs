@@ -176,7 +176,7 @@ impl Archive {
              WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
             raw::COLUMNS
         );
-        let has_parts = raw::has_parts(&self.connection, source)?;
+        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, part.of, part.number - 1, after, most];
         let mut rows = statement.query(wanted).map_err(failed())?;

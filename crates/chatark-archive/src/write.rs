@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Checkpoint, Document, DocumentKind, HeldSummary, Issue, Mapper, PageMetadata, RecordId, Result, Stream,
-    Surface, Timestamp,
+    Checkpoint, Document, DocumentKind, Error, ErrorKind, HeldSummary, Issue, Mapper, PageMetadata, RecordId,
+    Result, Stream, Surface, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -48,10 +48,11 @@ struct Batch<'a> {
     progress: Progress,
     counts: Counts,
     issues: IssueCounts,
-    /// The number of this change of the archive, once something has changed.
-    change: Option<i64>,
+    change: Change,
     /// Documents to be mapped again from all that is held of them, by stream and id.
     incomplete: BTreeSet<(Stream, RecordId)>,
+    /// Whether the document before was a new one.
+    expects_new: bool,
     /// Whether any document of the source has parts.
     has_parts: bool,
     /// Whether identifiers have changed, so that persons are out of date.
@@ -90,6 +91,11 @@ impl Archive {
             found.optional().map_err(failed())
         };
         ids.iter().map(&mut held).collect()
+    }
+
+    /// Returns whether the archive has any record of a source's stream.
+    pub fn has_records(&self, source: SourceKey, stream: Stream) -> Result<bool> {
+        raw::has_records(&self.connection, source, stream)
     }
 
     /// Returns whether the archive's latest bytes of a document and of its parts are these.
@@ -154,9 +160,10 @@ impl<'a> Batch<'a> {
             progress,
             counts: Counts::default(),
             issues: IssueCounts::default(),
-            change: None,
+            change: Change::next(transaction)?,
+            expects_new: true,
             incomplete: BTreeSet::new(),
-            has_parts: raw::has_parts(transaction, run.source)?,
+            has_parts: raw::has_records(transaction, run.source, raw::PARTS)?,
             are_others: false,
         })
     }
@@ -204,10 +211,19 @@ impl<'a> Batch<'a> {
         let EncodedDocument { own, parts, mapped, derived } = document;
         let kind = kind_of(&mapped.document);
         let source = self.run.source;
-        let held = Latest::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?;
+        // Where the document before was new, this one most likely is: the index is searched once.
+        let inserted = if self.expects_new { self.try_insert_record(own, None)? } else { None };
+        let held = match inserted {
+            Some(_) => None,
+            None => Latest::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?,
+        };
+        self.expects_new = held.is_none();
         let Some(held) = held else {
             self.progress.added += 1;
-            let record_key = self.insert_record(own, None)?;
+            let record_key = match inserted {
+                Some(record_key) => record_key,
+                None => self.insert_record(own, None)?,
+            };
             self.insert_raw(record_key, 1, own)?;
             self.write_parts(own, parts)?;
             return self.write_rows(own, record_key, 1, mapped, derived, None);
@@ -289,7 +305,7 @@ impl<'a> Batch<'a> {
     }
 
     fn drop_part(&mut self, parent: &RecordId, id: &str) -> Result<()> {
-        let change = self.change()?;
+        let change = self.change();
         self.transaction
             .prepare_cached(
                 "UPDATE record SET ordinal = NULL, change = ?4 WHERE source_key = ?1 AND parent = ?2 AND id = ?3
@@ -356,7 +372,7 @@ impl<'a> Batch<'a> {
         if !is_held {
             self.insert_raw(record_key, newest + 1, record)?;
         }
-        let change = self.change()?;
+        let change = self.change();
         self.transaction
             .prepare_cached("UPDATE record SET ordinal = ?2, change = ?3 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute(params![record_key, ordinal, change]))
@@ -402,18 +418,26 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
-        let change = self.change()?;
+        let key = self.try_insert_record(record, ordinal)?;
+        key.ok_or_else(|| Error::new(ErrorKind::Unexpected, "write a record", "it is there already"))
+    }
+
+    /// Inserts a record, or returns `None` where the archive has it.
+    fn try_insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Option<i64>> {
         let parent = record.parent.as_ref().map_or("", RecordId::as_str);
-        self.transaction
+        let inserted = self
+            .transaction
             .prepare_cached(
-                "INSERT INTO record (source_key, stream, parent, id, ordinal, change) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO record (source_key, stream, parent, id, ordinal, change) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO NOTHING",
             )
             .and_then(|mut statement| {
-                let source = self.run.source.0;
-                let row = params![source, record.stream.as_str(), parent, record.id.as_str(), ordinal, change];
-                statement.insert(row)
+                let (source, stream, change) = (self.run.source.0, record.stream.as_str(), self.change.number);
+                statement.execute(params![source, stream, parent, record.id.as_str(), ordinal, change])
             })
-            .map_err(database("write a record"))
+            .map_err(database("write a record"))?;
+        self.change.is_made |= inserted == 1;
+        Ok((inserted == 1).then(|| self.transaction.last_insert_rowid()))
     }
 
     fn insert_raw(&mut self, record_key: i64, version: i64, record: &EncodedRecord) -> Result<()> {
@@ -440,7 +464,7 @@ impl<'a> Batch<'a> {
 
     /// Notes that a record has changed.
     fn touch(&mut self, record_key: i64) -> Result<()> {
-        let change = self.change()?;
+        let change = self.change();
         self.transaction
             .prepare_cached("UPDATE record SET change = ?2 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute([record_key, change]))
@@ -448,20 +472,15 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Returns the number of this change of the archive.
-    fn change(&mut self) -> Result<i64> {
-        if let Some(change) = self.change {
-            return Ok(change);
-        }
-        let next = "UPDATE archive SET changes = changes + 1 RETURNING changes";
-        let change =
-            self.transaction.query_row(next, [], |row| row.get(0)).map_err(database("write a batch"))?;
-        self.change = Some(change);
-        Ok(change)
+    /// Returns the number of this change of the archive, which is one from now on.
+    fn change(&mut self) -> i64 {
+        self.change.is_made = true;
+        self.change.number
     }
 
     /// Writes the counts, and returns how far the run has come.
     fn finish(mut self) -> Result<Progress> {
+        self.change.write(self.transaction)?;
         if self.are_others {
             persons::outdate(self.transaction)?;
         }
@@ -469,6 +488,34 @@ impl<'a> Batch<'a> {
         self.issues.write(self.transaction, self.run.key)?;
         self.counts.write(self.transaction, self.run.source)?;
         Ok(self.progress)
+    }
+}
+
+/// The number that the writing of a batch has among the changes of the archive.
+struct Change {
+    number: i64,
+    /// Whether it has changed anything.
+    is_made: bool,
+}
+
+impl Change {
+    fn next(transaction: &Transaction<'_>) -> Result<Self> {
+        transaction
+            .prepare_cached("SELECT changes + 1 FROM archive")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map(|number| Self { number, is_made: false })
+            .map_err(database("write a batch"))
+    }
+
+    fn write(&self, transaction: &Transaction<'_>) -> Result<()> {
+        if !self.is_made {
+            return Ok(());
+        }
+        transaction
+            .prepare_cached("UPDATE archive SET changes = ?1")
+            .and_then(|mut statement| statement.execute([self.number]))
+            .map_err(database("write a batch"))?;
+        Ok(())
     }
 }
 
@@ -677,7 +724,7 @@ impl IssueCounts {
 mod tests {
     use bytes::Bytes;
     use chatark_core::{
-        Conversation, ConversationId, Cursor, ErrorKind, Message, Origin, Part, Record, Role, SourceName,
+        Conversation, ConversationId, Cursor, Message, Origin, Part, Record, Role, SourceName,
     };
     use serde_json::{Value, json};
 

@@ -228,7 +228,7 @@ impl Puller {
         let asked = self.pull.request(stream);
         let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
         let now = self.environment.clock.now();
-        let (key, run, decision, others) = self
+        let (key, run, decision, others, has_records) = self
             .write(move |archive| {
                 let (key, scope) = (archive.source(&source.origin)?, request.scope());
                 let decision = source.decide(archive, key, &request, full, now)?;
@@ -236,10 +236,11 @@ impl Puller {
                     archive.forget_checkpoint(key, stream, &scope)?;
                 }
                 let others = archive.unfinished(key, stream)?.iter().filter(|other| **other != scope).count();
+                let has_records = archive.has_records(key, stream)?;
                 let (mode, resume) = (decision.mode, decision.resume.as_ref());
                 let run = archive
                     .begin_run(key, &Start { kind: "pull", stream, scope: &scope, mode, resume, at: now })?;
-                Ok((key, run, decision, others))
+                Ok((key, run, decision, others, has_records))
             })
             .await?;
         let Decision { mode, window, updated_since, resume } = decision;
@@ -253,7 +254,7 @@ impl Puller {
                 "an unfinished pull has other dates or another selection: this one starts from the beginning",
             ));
         }
-        let reader = self.reader();
+        let reader = if has_records { self.reader() } else { None };
         let known = reader.clone().filter(|_| mode == SyncMode::Changes);
         let known = known.map(|reader| Arc::new(KnownInArchive { reader, key, stream }) as Arc<dyn Known>);
         // Only the window that the user asked for is enforced: what a look-back returns beyond its own window is kept.

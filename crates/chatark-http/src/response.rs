@@ -82,7 +82,8 @@ impl Response {
 
     /// A gateway or a captive portal answers with a web page, and with success: the vendor itself was not reached.
     fn refuse_web_page(&mut self, chunk: &[u8], client: &ApiClient, call: &Call) -> Result<()> {
-        let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !self.is_json) else {
+        let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !self.is_json)
+        else {
             return Ok(());
         };
         self.is_json = *first != b'<';

@@ -193,7 +193,8 @@ async fn a_web_page_under_200_is_not_the_vendor_and_is_asked_again() {
             let error = check_error(whole(page), reader, policy(), ErrorKind::Unavailable, attempts).await;
             assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
         }
-        let error = check_error(whole(b"Service unavailable"), reader, policy(), ErrorKind::Malformed, 1).await;
+        let error =
+            check_error(whole(b"Service unavailable"), reader, policy(), ErrorKind::Malformed, 1).await;
         assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
     }
 }
