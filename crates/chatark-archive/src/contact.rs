@@ -1,4 +1,4 @@
-//! The row of a person whom a vendor lists apart from conversations: written, and read back.
+//! Writes and reads the rows of listed contacts: people whom a vendor lists in a stream of their own.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ pub(crate) const COLUMNS: &str =
 /// The columns that mapping decides, and the version of `raw` that they come from.
 const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra, mapping";
 
-/// Writes the row of a person, in the place of the one that is there.
+/// Writes the row of a listed contact in place of the one that is there.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,

@@ -54,7 +54,7 @@ pub struct EncodedDocument {
     pub(crate) derived: DerivedRows,
 }
 
-/// What the bytes of a document come to.
+/// What a mapper made of the bytes of a document.
 #[derive(Debug, Clone)]
 pub(crate) struct MappedDocument {
     pub(crate) document: Document,
@@ -161,7 +161,7 @@ impl HashedDocument {
 }
 
 impl EncodedRecord {
-    /// Returns the id by which a sweep tells it from others: that of a part is unique within its document alone.
+    /// Returns an id that is unique within a sweep: the id of a part alone is unique only within its document.
     pub(crate) fn sighted_as(&self) -> RecordId {
         match &self.parent {
             Some(parent) => RecordId::new(serde_json::json!([parent, self.id]).to_string()),
@@ -171,7 +171,7 @@ impl EncodedRecord {
 }
 
 impl EncodedDocument {
-    /// Returns what its bytes came to.
+    /// Returns the document that its bytes were mapped to.
     pub fn document(&self) -> &Document {
         &self.mapped.document
     }
@@ -212,7 +212,7 @@ impl MappedDocument {
     }
 }
 
-/// Puts the stream before the place of an issue, so that it is told from the same place in a conversation.
+/// Puts the stream before the place of an issue, so that it differs from the same place in a conversation.
 fn within(stream: Stream, issue: &Issue) -> Issue {
     let stream = stream.as_str();
     let path = if issue.path.is_empty() { stream.to_owned() } else { format!("{stream}.{}", issue.path) };

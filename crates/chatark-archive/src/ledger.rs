@@ -1,4 +1,4 @@
-//! The ledger: sources, runs, their verdicts, and the places from which unfinished ones go on.
+//! The ledger: sources, runs, their verdicts, and the positions from which unfinished runs resume.
 
 use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -27,7 +27,7 @@ pub struct Run {
     pub(crate) stream: Stream,
     pub(crate) scope: String,
     pub(crate) mode: SyncMode,
-    /// When the sweep began that this run ends or goes on with; `None` where that is not known.
+    /// When the sweep began that this run finishes or continues; `None` if that is not known.
     pub(crate) swept_from: Option<Timestamp>,
     /// The sweep so far, over this run and those that it resumes.
     pub progress: Progress,
@@ -52,17 +52,17 @@ pub struct Start<'a> {
     pub kind: &'a str,
     /// The stream that is read.
     pub stream: Stream,
-    /// Window, channel and selection, by which checkpoints are told apart.
+    /// Window, channel and selection: each combination has checkpoints of its own.
     pub scope: &'a str,
     /// How much it reads.
     pub mode: SyncMode,
-    /// The place that it goes on from.
+    /// The position that it resumes from.
     pub resume: Option<&'a Resume>,
     /// When it begins.
     pub at: Timestamp,
 }
 
-/// When the latest sweeps of everything began that came to their end.
+/// When the latest completed sweeps of everything began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// One that read everything.
@@ -74,7 +74,7 @@ pub struct Swept {
 /// The place that an earlier run of the same scope reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// The place to go on from.
+    /// The position to resume from.
     pub cursor: Cursor,
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
@@ -98,7 +98,7 @@ pub struct Progress {
     pub received: u64,
     /// Of these, sent more than once in this run.
     pub repeated: u64,
-    /// Of these, outside the window or channel that was asked for.
+    /// Of these, outside the requested window or channel.
     pub outside: u64,
     /// Records that the archive did not have.
     pub added: u64,
@@ -158,7 +158,7 @@ impl Run {
         self.source
     }
 
-    /// Returns what the run was asked for.
+    /// Returns the scope that was requested.
     pub fn scope(&self) -> &str {
         &self.scope
     }
@@ -173,7 +173,7 @@ impl Run {
         self.mode
     }
 
-    /// Notes that the vendor gave everything, though less was asked for.
+    /// Records that the vendor returned everything, although less was requested.
     pub fn has_read_everything(&mut self) {
         self.mode = SyncMode::Full;
     }
@@ -241,7 +241,7 @@ impl Verdict {
             .find(|verdict| verdict.as_str() == word)
     }
 
-    /// Returns whether the walk came to its end with nothing against it.
+    /// Returns whether the walk ended without problems.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Complete | Self::GrewDuringRun | Self::Unprovable)
     }
@@ -309,7 +309,7 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str(), scope], resume).optional()
             })
             .map_err(database("read the checkpoint"))?;
-        // A cursor that an older version wrote in another form is no loss: the sweep begins anew.
+        // A cursor that an older version wrote in another form is no loss: the sweep restarts.
         Ok(found.flatten())
     }
 
@@ -327,7 +327,7 @@ impl Archive {
         scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
     }
 
-    /// Returns when the latest sweeps of a scope began that came to their end.
+    /// Returns when the latest completed sweeps of a scope began.
     pub fn swept(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<Swept> {
         let latest = |modes: &str| {
             let sql = format!(
@@ -407,7 +407,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Drops the checkpoint of a scope, so that its next pull begins anew.
+    /// Drops the checkpoint of a scope, so that its next pull starts from the beginning.
     pub fn forget_checkpoint(&mut self, source: SourceKey, stream: Stream, scope: &str) -> Result<()> {
         let failed = || database("drop a checkpoint");
         let transaction = self.connection.transaction().map_err(failed())?;
@@ -429,7 +429,7 @@ fn resume(row: &Row<'_>) -> rusqlite::Result<Option<Resume>> {
     }))
 }
 
-/// Saves the place that a batch leads to, with the ids that it brought.
+/// Saves the position after a batch, with the ids that the batch contained.
 pub(crate) fn save_checkpoint(
     transaction: &Transaction<'_>,
     run: &Run,

@@ -1,5 +1,5 @@
 //! The archive: one SQLite file that holds every conversation twice, as the vendor sent it and as Chatark
-//! understood it, with the place from which each pull goes on.
+//! understood it, with the position from which each pull resumes.
 //!
 //! Promises, each held by a test:
 //!

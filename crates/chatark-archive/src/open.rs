@@ -32,7 +32,7 @@ pub struct Upgrade {
     pub to: usize,
     /// How many bytes of the disk it takes at most while it runs.
     pub needs: u64,
-    /// How many bytes of the disk are free, where the system tells.
+    /// How many bytes of the disk are free, if the system reports it.
     pub free: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ impl Upgrade {
 }
 
 impl Archive {
-    /// Opens an archive to write, creates it where there is none, and brings it to the current layout.
+    /// Opens an archive to write, creates it if it does not exist, and upgrades it to the current layout.
     ///
     /// Fails where a live process holds it, where the file is something else, or where it is damaged.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self> {
@@ -119,7 +119,7 @@ impl Archive {
         &self.path
     }
 
-    /// Ends a writer's session: what was written is brought from the log into the file.
+    /// Ends a writer's session: the write-ahead log is checkpointed into the file.
     ///
     /// Where the disk is full it stays in the log, which belongs to the archive, and the next session does it.
     pub fn close(mut self) -> Result<()> {

@@ -44,8 +44,7 @@ impl Identifiers {
         }
     }
 
-    /// Returns those of a person whom a vendor lists. The ids of contacts are what conversations may know them by,
-    /// those of leads are not.
+    /// Returns the identifiers of a listed contact. Conversations refer to contacts by their ids, and never to leads.
     pub(crate) fn of_contact(is_lead: bool, listed: &ListedContact) -> Self {
         let own = |id: &String| if is_lead { format!("leads/{id}") } else { id.clone() };
         Self {
@@ -168,7 +167,7 @@ impl Archive {
         transaction.commit().map_err(failed())
     }
 
-    /// Lets a reader see persons that are up to date, where the last writer did not come to its end.
+    /// Lets a reader see persons that are up to date, if the last writer was interrupted.
     pub(crate) fn refresh_persons_to_read(&self) -> Result<()> {
         if self.are_persons_outdated()? {
             return resolve(&self.connection);

@@ -75,8 +75,8 @@ impl Archive {
 
     /// Gives every matching conversation to `take`, as [`Archive::each`] does, but each in a state of its own.
     ///
-    /// For a taker that is slow: between two conversations nothing is held, so that the log of a writer can be brought
-    /// into the file. Takes eight bytes of memory for each conversation.
+    /// For a slow consumer: no read transaction is open between two conversations, so that a writer's log can be
+    /// checkpointed. Takes eight bytes of memory for each conversation.
     pub fn each_by_itself(
         &self,
         filter: &Filter,
@@ -112,7 +112,7 @@ impl Archive {
         Ok(conversation)
     }
 
-    /// Gives every person whom a vendor lists apart from conversations to `take` with the stream, of these sources or
+    /// Gives every listed contact to `take` with its stream, of these sources or
     /// of all where none is named, sorted by source, stream and id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one person at a time.
@@ -144,7 +144,7 @@ impl Archive {
         Ok(origins.into_iter().map(|(key, origin)| (SourceKey(key), origin)).collect())
     }
 
-    /// Returns the sources that were asked for, sorted by name.
+    /// Returns the requested sources, sorted by name.
     pub(crate) fn origins(&self, names: &[SourceName]) -> Result<Vec<(i64, Origin)>> {
         let failed = database("read the sources");
         let mut statement = self

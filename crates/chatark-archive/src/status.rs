@@ -1,4 +1,4 @@
-//! What the archive holds and what its runs came to. Reads counts that the writer keeps; scans nothing.
+//! What the archive holds and how its runs ended. Reads counts that the writer keeps; scans nothing.
 
 use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -25,9 +25,9 @@ pub struct SourceStatus {
     pub missing: u64,
     /// The latest pull.
     pub last_pull: Option<RunRecord>,
-    /// The scopes of pulls that did not reach their end and go on where they stopped.
+    /// The scopes of unfinished pulls, which can be resumed.
     pub unfinished: Vec<String>,
-    /// How many people are archived whom the vendor lists apart from conversations.
+    /// How many listed contacts are archived.
     pub contacts: u64,
     /// The latest pull of these, over all streams of people.
     pub last_contacts: Option<RunRecord>,

@@ -8,7 +8,7 @@ use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
 use crate::values::{database, uncount};
 
-/// A sweep of everything may mark one in so many records of a stream as missing without being told to.
+/// A sweep of everything may mark one in so many records of a stream as missing without `--accept-missing`.
 const SHARE: u64 = 10;
 
 /// Creates the table in which a run keeps what it has seen; it goes with the connection.
@@ -23,7 +23,7 @@ pub(crate) fn see(transaction: &Transaction<'_>, run: &Run, id: &RecordId) -> Re
         .map_err(database("write a batch"))
 }
 
-/// Saves the ids that a batch brought, for a run that goes on with the sweep.
+/// Saves the ids of a batch, for a run that resumes the sweep.
 pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, ids: &[RecordId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -61,12 +61,12 @@ pub(crate) fn recall(
         .map_err(database("begin a run"))
 }
 
-/// Lets the sweep of a run's scope begin anew.
+/// Restarts the sweep of a run's scope.
 pub(crate) fn forget(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
     forget_scope(transaction, run.source, run.stream, &run.scope)
 }
 
-/// Lets the sweep of a scope begin anew.
+/// Restarts the sweep of a scope.
 pub(crate) fn forget_scope(
     transaction: &Transaction<'_>,
     source: SourceKey,
@@ -77,7 +77,7 @@ pub(crate) fn forget_scope(
     forget_saved(transaction, source, stream, scope)
 }
 
-/// Drops the saved ids of a sweep that has come to its end.
+/// Drops the saved ids of a sweep that has ended.
 pub(crate) fn forget_saved(
     transaction: &Transaction<'_>,
     source: SourceKey,
@@ -106,7 +106,7 @@ pub enum Gone {
     Marked(u64),
     /// An older version began the sweep and noted no ids: nothing can be said of what it did not see.
     Unknown,
-    /// So many of so many would have to be marked, more than may be without being told to: none was.
+    /// So many of so many would have to be marked, more than is allowed without `--accept-missing`: none was.
     Refused {
         /// Records that were not seen.
         gone: u64,
@@ -133,7 +133,7 @@ impl Archive {
 
     /// Marks what a sweep of everything did not see as missing, and counts it in the run. Nothing is ever deleted.
     ///
-    /// To be called after [`Archive::unmark_returned`], when the sweep has come to its end. More than a tenth of a
+    /// To be called after [`Archive::unmark_returned`], when the sweep has ended. More than a tenth of a
     /// stream is marked only with `accept`, since a vendor's fault looks the same as a customer's clean-up.
     pub fn mark_missing(&mut self, run: &mut Run, accept: bool, now: Timestamp) -> Result<Gone> {
         let Some(table) = run.table() else { return Ok(Gone::Unknown) };

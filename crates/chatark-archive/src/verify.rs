@@ -10,7 +10,7 @@ use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
 use crate::values::{database, uncount};
 
 /// How many faults of the file's structure are named at most.
-const MOST_FAULTS: u32 = 20;
+const MAX_FAULTS: u32 = 20;
 
 /// A part of an archive: one of so many, so that as many runs check all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Fault {
     Bytes(Damage),
     /// The row cannot be read.
     Row,
-    /// The row is not what the bytes come to.
+    /// The row does not match what the bytes are mapped to.
     Outdated,
     /// The same, but an earlier version of the mapping rules made the row: no damage, and `rebuild` renews it.
     EarlierMapping,
@@ -136,7 +136,7 @@ impl Archive {
 
     fn faults(&self, check: &str) -> Result<Vec<String>> {
         let failed = || database("verify the archive");
-        let sql = format!("{check} LIMIT {MOST_FAULTS}");
+        let sql = format!("{check} LIMIT {MAX_FAULTS}");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let found = statement.query_map([], |row| row.get(0)).map_err(failed())?;
         found.collect::<rusqlite::Result<_>>().map_err(failed())

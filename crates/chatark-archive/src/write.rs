@@ -20,7 +20,7 @@ use crate::row::RowKey;
 use crate::sweep;
 use crate::values::{count, database, timestamp};
 
-/// What a batch came to: one record of the vendor's answer each.
+/// What is done with one record of a vendor's response.
 #[derive(Debug)]
 pub enum WriteOp {
     /// A document, to be written where the archive has other bytes.
@@ -29,9 +29,9 @@ pub enum WriteOp {
     Held(HashedDocument),
     /// Listed by the vendor, and known to be held as it is.
     Unchanged(RecordId),
-    /// Outside the window or channel that was asked for: counted, and not kept.
+    /// Outside the requested window or channel: counted, and not kept.
     Outside(HashedDocument),
-    /// A record of a document whose parts are listed by themselves: the document is made anew of all that is held.
+    /// A record of a document whose parts are listed by themselves: the document is mapped again from all that is held.
     Part {
         /// The record: the document's own, or a part of it.
         record: EncodedRecord,
@@ -251,7 +251,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes what the bytes of a document came to; `messages_before` is `None` where there are no rows yet.
+    /// Writes the mapped document; `messages_before` is `None` if it has no rows yet.
     fn write_rows(
         &mut self,
         own: &EncodedRecord,
@@ -279,7 +279,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes the parts of a document in their order; what was a part of it and is none of these is none any more.
+    /// Writes the parts of a document in their order; other parts that it had until now are no longer parts of it.
     fn write_parts(&mut self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<()> {
         if self.has_parts {
             let held = raw::part_hashes(self.transaction, self.run.source, &own.id, own.surface)?;
@@ -318,7 +318,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes a record whose document is made anew when the batch is through.
+    /// Writes a record whose document is mapped again at the end of the batch.
     fn write_part(&mut self, record: EncodedRecord, document: Stream) -> Result<()> {
         let ordinal = record.parent.as_ref().map(|_| 0);
         let written = self.write_record(&record, ordinal)?;
@@ -380,7 +380,7 @@ impl<'a> Batch<'a> {
         Ok(Written::Changed)
     }
 
-    /// Makes documents anew of all records that are held of them. One whose own record has not come yet waits for it.
+    /// Maps documents again from all records that are held of them. One whose own record has not arrived waits for it.
     fn complete(&mut self, mapper: &dyn Mapper) -> Result<()> {
         for (stream, id) in std::mem::take(&mut self.incomplete) {
             self.remake(mapper, stream, &id)?;
@@ -536,7 +536,7 @@ struct Latest {
     shown: Option<String>,
     /// `None` where the archive has no bytes of this surface.
     sha256: Option<[u8; 32]>,
-    /// The newest version of this surface; 0 where there is none.
+    /// The newest version of this surface; 0 if there is none.
     version: i64,
     newest_version: i64,
 }
@@ -597,7 +597,7 @@ impl Latest {
     }
 
     /// Returns whether the row is to show these bytes, which differ from the latest of their surface: a change that
-    /// was seen through one surface, a newer state, or the same state through the user's surface, which tells more.
+    /// was seen through one surface, a newer state, or the same state through the user's surface, which has more fields.
     fn yields_to(&self, surface: Surface, document: &Document) -> bool {
         self.shown.as_deref() == Some(surface.as_str())
             || self.sha256.is_some()

@@ -74,16 +74,9 @@ pub(crate) struct Summary {
 
 /// Reads the id of a conversation and when it began, and nothing else.
 pub(crate) fn identity(raw: &[u8]) -> Summary {
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Identity {
-        id: Value,
-        created_at: Value,
-    }
-    let found: Identity =
-        fields::is_object(raw).then(|| serde_json::from_slice(raw).ok()).flatten().unwrap_or_default();
-    let created_at = time::read(&found.created_at, Zone::UTC).ok().map(|(began, _)| began);
-    let id = RecordId::from_json(&found.id);
+    let [id, created_at] = fields::peek(raw, ["id", "createdAt"]);
+    let created_at = time::read(&created_at, Zone::UTC).ok().map(|(began, _)| began);
+    let id = RecordId::from_json(&id);
     Summary { id, is_whole: true, created_at, held: HeldSummary::default() }
 }
 

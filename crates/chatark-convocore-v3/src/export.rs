@@ -116,11 +116,12 @@ impl<'a> ExportReader<'a> {
 
 /// Makes a record of a conversation's bytes.
 pub(crate) fn record(bytes: Bytes) -> Record {
-    let identified = serde_json::from_slice(&bytes).ok().or_else(|| {
+    let [metadata] = fields::peek(&bytes, ["metadata"]);
+    let id = wire::id(metadata).or_else(|| {
         // Invalid text is repaired here as the mapper repairs it.
-        let record = fields::parse(&bytes, &Issues::default()).ok()?;
-        serde_json::from_value(Value::Object(record)).ok()
+        let mut record = fields::parse(&bytes, &Issues::default()).ok()?;
+        wire::id(record.remove("metadata")?)
     });
-    let id = identified.and_then(wire::Identified::id).map(RecordId::from);
+    let id = id.map(RecordId::from);
     Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes }
 }

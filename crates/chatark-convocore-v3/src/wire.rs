@@ -139,12 +139,7 @@ struct LeadMetadata {
     notes: Option<String>,
 }
 
-/// The fields that are needed before a conversation is mapped.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Identified {
-    metadata: Option<IdentifiedMetadata>,
-}
-
+/// The metadata that is needed before a conversation is mapped.
 #[derive(Debug, Deserialize)]
 struct IdentifiedMetadata {
     #[serde(default, deserialize_with = "lenient")]
@@ -226,13 +221,11 @@ impl<T> Answer<T> {
     }
 }
 
-impl Identified {
-    /// Returns the id, from the first place that has one.
-    pub(crate) fn id(self) -> Option<ConversationId> {
-        let metadata = self.metadata?;
-        let (id, old_id) = metadata.convo.map_or((None, None), |convo| (convo.id, convo.old_id));
-        [id, metadata.id, old_id].iter().flatten().find_map(ConversationId::from_json)
-    }
+/// Returns the id of a conversation, from the first place of its metadata that has one.
+pub(crate) fn id(metadata: Value) -> Option<ConversationId> {
+    let metadata: IdentifiedMetadata = serde_json::from_value(metadata).ok()?;
+    let (id, old_id) = metadata.convo.map_or((None, None), |convo| (convo.id, convo.old_id));
+    [id, metadata.id, old_id].iter().flatten().find_map(ConversationId::from_json)
 }
 
 /// Writes one of the framework's `issues` as `path: message`.
@@ -264,9 +257,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(conversation: Value, expect: Option<&str>) {
-        let found: Result<Identified, _> = serde_json::from_value(conversation);
-        let found = found.ok().and_then(Identified::id);
+    fn check(mut conversation: Value, expect: Option<&str>) {
+        let found = id(conversation["metadata"].take());
         assert_eq!(found.as_ref().map(ConversationId::as_str), expect);
     }
 

@@ -4,6 +4,11 @@
 //! field that is not taken is reported as unknown. Both end up under `extra`, so that no data is lost, and one odd
 //! field does not spoil the rest of its record.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
@@ -14,6 +19,48 @@ use crate::vocabulary::Channel;
 /// Returns whether bytes begin like a JSON object. Serde would read an array into a struct as well, field by field.
 pub fn is_object(raw: &[u8]) -> bool {
     raw.trim_ascii_start().starts_with(b"{")
+}
+
+/// Reads fields of a JSON object by their names, each `null` where it is absent, and nothing behind the last of them.
+///
+/// Vendors send ids and dates before messages, so that most of a record is not read.
+pub fn peek<const N: usize>(raw: &[u8], names: [&str; N]) -> [Value; N] {
+    let mut found = [const { Value::Null }; N];
+    if is_object(raw) {
+        let mut json = serde_json::Deserializer::from_slice(raw);
+        // Where everything was found before the end, or the rest is not JSON, what was found is good.
+        let _ = json.deserialize_map(Peek { names, missing: N, found: &mut found });
+    }
+    found
+}
+
+struct Peek<'a, const N: usize> {
+    names: [&'a str; N],
+    missing: usize,
+    found: &'a mut [Value; N],
+}
+
+impl<'de, const N: usize> Visitor<'de> for Peek<'_, N> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while self.missing > 0
+            && let Some(key) = map.next_key::<Cow<'_, str>>()?
+        {
+            match self.names.iter().position(|name| *name == key) {
+                Some(at) => {
+                    self.found[at] = map.next_value()?;
+                    self.missing -= 1;
+                }
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Parses the bytes of one record, which must be a JSON object.
@@ -302,6 +349,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_field_is_read_without_what_follows_it() {
+        let raw = br#"{"a":[{"id":1}],"\u0069d":"x","createdAt":7,"messages":[not JSON"#;
+        assert_eq!(peek(raw, ["id", "createdAt"]), [Value::from("x"), Value::from(7)]);
+        assert_eq!(peek(raw, ["id", "title"]), [Value::from("x"), Value::Null]);
+        assert_eq!(peek(br#"["id"]"#, ["id"]), [Value::Null]);
+        assert_eq!(peek(br#"{"text":"\ud83d","id":2}"#, ["id"]), [Value::from(2)]);
+    }
 
     #[test]
     fn broken_characters_are_replaced_and_reported() {

@@ -1,7 +1,6 @@
 //! Records as a vendor sent them, the documents that they are mapped to, and the batches in which they are committed.
 
 use bytes::Bytes;
-use serde::Deserialize;
 
 use crate::cursor::Cursor;
 use crate::fields;
@@ -121,12 +120,8 @@ impl Record {
 
 /// Reads the field `id` of a JSON object.
 fn top_level_id(bytes: &[u8]) -> Option<RecordId> {
-    #[derive(Deserialize)]
-    struct Identified {
-        id: serde_json::Value,
-    }
-    let found = fields::is_object(bytes).then(|| serde_json::from_slice::<Identified>(bytes).ok())?;
-    RecordId::from_json(&found?.id)
+    let [id] = fields::peek(bytes, ["id"]);
+    RecordId::from_json(&id)
 }
 
 impl Surface {
