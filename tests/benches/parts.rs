@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Run, Start, SyncMode, WriteOp};
 use chatark_core::{
     ArchivedConversation, Checkpoint, Clock, Conversation, ConversationStats, Mapper, Origin, PageMetadata,
-    Record, RecordId, Settings, SourceName, Stream, Surface, Timestamp,
+    Record, RecordId, Settings, SourceName, StatsSummary, Stream, Surface, Timestamp,
 };
 use chatark_formats::{Export, Format, Options};
 use chatark_http::{ArrayFramer, Limits};
@@ -213,7 +213,8 @@ fn writers(criterion: &mut Criterion) {
         of(document.into_conversation().unwrap())
     };
     let conversations: Vec<_> = sample.records.iter().map(conversation).collect();
-    let with_stats = |found: &ArchivedConversation| ConversationStats::of(&found.conversation);
+    let with_stats =
+        |found: &ArchivedConversation| StatsSummary::from(&ConversationStats::of(&found.conversation));
     let stats: Vec<_> = conversations.iter().map(with_stats).collect();
     group.throughput(Throughput::Bytes(sample.bytes()));
     for (name, format) in [("json", Format::Json), ("jsonl", Format::Jsonl), ("csv", Format::Csv)] {

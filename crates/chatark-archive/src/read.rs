@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chatark_core::{
-    ArchivedConversation, Channel, Conversation, ConversationStats, ListedContact, Origin, Result,
-    SourceName, Stream, Timestamp, Window,
+    ArchivedConversation, Channel, Conversation, ListedContact, Origin, Result, SourceName, StatsSummary,
+    Stream, Timestamp, Window,
 };
 
 use crate::contact;
@@ -51,10 +51,10 @@ impl Archive {
     pub fn each_with_stats(
         &self,
         filter: &Filter,
-        mut take: impl FnMut(&ArchivedConversation, &ConversationStats) -> Result<()>,
+        mut take: impl FnMut(&ArchivedConversation, &StatsSummary) -> Result<()>,
     ) -> Result<()> {
         self.each_with_key(filter, |key, archived| {
-            take(archived, &stats::read_of(&self.connection, key, &archived.conversation)?)
+            take(archived, &stats::read_summary(&self.connection, key, &archived.conversation)?)
         })
     }
 

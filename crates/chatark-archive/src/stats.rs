@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Channel, Conversation, ConversationStats, Feedback, Quarter, Result, Role, Status, Timestamp, ToolCalls,
-    stats,
+    Channel, Conversation, ConversationStats, Feedback, Quarter, Result, Role, StatsSummary, Status,
+    Timestamp, ToolCalls, stats,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::de::IgnoredAny;
 
 use crate::ledger::SourceKey;
 use crate::open::Archive;
@@ -239,19 +240,32 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     }))
 }
 
-/// Reads the stored numbers of a conversation. Where a damaged archive has none, they are computed.
-pub(crate) fn read_of(
+/// Reads the stored statistics of a conversation that tables show. Where a damaged archive has none, they are computed.
+pub(crate) fn read_summary(
     connection: &Connection,
     key: i64,
     conversation: &Conversation,
-) -> Result<ConversationStats> {
-    static SELECT: LazyLock<String> =
-        LazyLock::new(|| format!("SELECT {COLUMNS} FROM conversation_stats WHERE conversation_key = ?1"));
+) -> Result<StatsSummary> {
     let failed = || database("read the statistics");
-    let Conversation { created_at, updated_at, .. } = conversation;
-    let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
-    let found = statement.query_row([key], |row| read_stats(row, 0, *created_at, *updated_at));
-    found.optional().map_err(failed())?.unwrap_or_else(|| Ok(ConversationStats::of(conversation)))
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT user_messages, assistant_messages, first_response_seconds, tools FROM conversation_stats
+             WHERE conversation_key = ?1",
+        )
+        .map_err(failed())?;
+    let mut rows = statement.query([key]).map_err(failed())?;
+    let Some(row) = rows.next().map_err(failed())? else {
+        return Ok(StatsSummary::from(&ConversationStats::of(conversation)));
+    };
+    let tools = row.get_ref(3).and_then(|tools| Ok(tools.as_str_or_null()?)).map_err(failed())?;
+    let tools: Vec<(IgnoredAny, IgnoredAny, u32)> = from_json(tools)?;
+    Ok(StatsSummary {
+        user_messages: row.get(0).map_err(failed())?,
+        assistant_messages: row.get(1).map_err(failed())?,
+        tool_calls: tools.iter().map(|(_, _, count)| count).sum(),
+        first_response_seconds: row.get(2).map_err(failed())?,
+        duration_seconds: stats::seconds_between(conversation.created_at, conversation.updated_at),
+    })
 }
 
 /// Reads numbers from the columns of [`COLUMNS`], the first of which is at `first`.

@@ -71,6 +71,33 @@ pub struct ConversationStats {
     pub quarters: BTreeMap<Quarter, u32>,
 }
 
+/// The statistics of a conversation that a table of conversations shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StatsSummary {
+    /// Messages of the customer.
+    pub user_messages: u32,
+    /// Messages of the bot.
+    pub assistant_messages: u32,
+    /// Calls of tools.
+    pub tool_calls: u32,
+    /// Seconds from the customer's first message to the first response.
+    pub first_response_seconds: Option<f64>,
+    /// Seconds from the beginning to the last change.
+    pub duration_seconds: Option<f64>,
+}
+
+impl From<&ConversationStats> for StatsSummary {
+    fn from(stats: &ConversationStats) -> Self {
+        Self {
+            user_messages: stats.user_messages,
+            assistant_messages: stats.assistant_messages,
+            tool_calls: stats.tool_calls(),
+            first_response_seconds: stats.first_response_seconds,
+            duration_seconds: stats.duration_seconds,
+        }
+    }
+}
+
 /// Calls of one tool with the same status.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ToolCalls {

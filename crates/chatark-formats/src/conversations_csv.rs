@@ -93,7 +93,7 @@ fn fill(row: &mut Row, record: &Record<'_>) -> io::Result<()> {
     row.count(conversation.messages.len())?;
     row.count(stats.user_messages as usize)?;
     row.count(stats.assistant_messages as usize)?;
-    row.count(stats.tool_calls() as usize)?;
+    row.count(stats.tool_calls as usize)?;
     row.number(stats.first_response_seconds)?;
     row.number(stats.duration_seconds)?;
     row.number(conversation.rating.map(|rating| rating.value))?;

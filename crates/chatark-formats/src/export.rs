@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, ConversationStats, Error, ErrorKind, Result};
+use chatark_core::{ArchivedConversation, Error, ErrorKind, Result, StatsSummary};
 
 use crate::conversations_csv::{self, ConversationsCsv};
 use crate::folder::Folder;
@@ -33,8 +33,8 @@ pub struct Export {
 pub(crate) struct Record<'a> {
     /// The conversation.
     pub(crate) conversation: &'a ArchivedConversation,
-    /// Its numbers.
-    pub(crate) stats: &'a ConversationStats,
+    /// Its statistics.
+    pub(crate) stats: &'a StatsSummary,
     /// The conversation as a compact JSON document; empty if no file needs it.
     pub(crate) document: &'a [u8],
 }
@@ -86,7 +86,7 @@ impl Export {
     /// Adds one conversation with its numbers to every file.
     ///
     /// After an error the export cannot be continued.
-    pub fn write(&mut self, conversation: &ArchivedConversation, stats: &ConversationStats) -> Result<()> {
+    pub fn write(&mut self, conversation: &ArchivedConversation, stats: &StatsSummary) -> Result<()> {
         self.refuse_if_broken()?;
         self.broken = true;
         self.document.clear();
@@ -218,7 +218,7 @@ mod tests {
             origin: Arc::new(origin),
             conversation: Conversation::empty(ConversationId::new("c")),
         };
-        let stats = ConversationStats::default();
+        let stats = StatsSummary::default();
         export.write(&conversation, &stats).unwrap();
         assert_eq!(export.write(&conversation, &stats).unwrap_err().message(), "no storage space");
         assert!(export.write(&conversation, &stats).is_err());

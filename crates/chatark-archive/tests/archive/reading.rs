@@ -4,7 +4,7 @@ use chatark_archive::{Archive, Filter};
 use chatark_core::{
     ArchivedConversation, Author, AuthorKind, Card, Channel, ChoiceOption, Contact, Conversation,
     ConversationId, ConversationStats, Error, ErrorKind, Feedback, FormField, Message, Part, Rating, Role,
-    SourceName, Status, Timestamp, Window,
+    SourceName, StatsSummary, Status, Timestamp, Window,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -316,8 +316,9 @@ fn conversations_come_with_their_stored_numbers() {
     env.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
     let read = |env: &TestEnvironment| {
         let mut found = Vec::new();
-        let take = |archived: &ArchivedConversation, stats: &ConversationStats| {
-            found.push((stats.clone(), ConversationStats::of(&archived.conversation)));
+        let take = |archived: &ArchivedConversation, stats: &StatsSummary| {
+            let computed = ConversationStats::of(&archived.conversation);
+            found.push((*stats, StatsSummary::from(&computed)));
             Ok(())
         };
         env.archive.each_with_stats(&Filter::default(), take).unwrap();

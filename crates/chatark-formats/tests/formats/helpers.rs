@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use chatark_core::{ArchivedConversation, ConversationStats, SourceName};
+use chatark_core::{ArchivedConversation, ConversationStats, SourceName, StatsSummary};
 use chatark_formats::{ArchiveState, Export, ExportSelection, Format, Manifest, Options, SourceState};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,7 +29,9 @@ pub(crate) fn state() -> ArchiveState {
 }
 
 pub(crate) fn add(export: &mut Export, conversation: &ArchivedConversation) {
-    export.write(conversation, &ConversationStats::of(&conversation.conversation)).unwrap();
+    export
+        .write(conversation, &StatsSummary::from(&ConversationStats::of(&conversation.conversation)))
+        .unwrap();
 }
 
 pub(crate) fn export_into(folder: &Path, options: &Options, stream: &[ArchivedConversation]) -> Manifest {
