@@ -78,14 +78,37 @@ pub(crate) fn write(
     insert_messages(transaction, row.record_key, &conversation.messages)
 }
 
+/// The columns of a message, first those that every message has, then those that few have.
+const MESSAGE_COLUMNS: [&str; 15] = [
+    "conversation_key",
+    "position",
+    "id",
+    "role",
+    "created_at",
+    "text",
+    "role_raw",
+    "parts",
+    "feedback",
+    "score",
+    "extra",
+    "author_kind",
+    "author_id",
+    "author_name",
+    "internal",
+];
+/// How many columns a message needs whose text is all that is known of it.
+const PLAIN: usize = 6;
+/// How many columns a message needs whose author follows from its role.
+const WITHOUT_AUTHOR: usize = 11;
+
+/// Inserts messages. A column that is not named costs nothing, so that the most messages are inserted by their text.
 fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
+    static PLAIN_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(PLAIN));
+    static WITHOUT_AUTHOR_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(WITHOUT_AUTHOR));
+    static FULL_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(MESSAGE_COLUMNS.len()));
     let failed = || database("write a message");
-    let mut statement = transaction
-        .prepare_cached(
-            "INSERT INTO message (conversation_key, position, id, role, role_raw, created_at, text, parts, feedback, score, extra, author_kind, author_id, author_name, internal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )
-        .map_err(failed())?;
+    let mut plain = transaction.prepare_cached(&PLAIN_SQL).map_err(failed())?;
+    let mut without_author = transaction.prepare_cached(&WITHOUT_AUTHOR_SQL).map_err(failed())?;
     for (position, message) in messages.iter().enumerate() {
         let joined;
         let (text, parts) = match message.parts.as_slice() {
@@ -95,27 +118,43 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
                 (joined.as_str(), json(&parts, false))
             }
         };
-        statement
-            .execute(params![
-                key,
-                count(position as u64),
-                message.id,
-                message.role.as_str(),
-                message.role_raw,
-                message.created_at.map(Timestamp::microseconds),
-                text,
-                parts,
-                message.feedback.map(Feedback::as_str),
-                message.score,
-                json(&message.extra, message.extra.is_empty()),
-                message.author.kind.map(AuthorKind::as_str),
-                message.author.id,
-                message.author.name,
-                message.internal.then_some(true),
-            ])
-            .map_err(failed())?;
+        let extra = json(&message.extra, message.extra.is_empty());
+        let has_author = message.author != Author::default() || message.internal;
+        let is_plain = message.role_raw.is_none()
+            && parts.is_none()
+            && message.feedback.is_none()
+            && message.score.is_none()
+            && extra.is_none();
+        let row = params![
+            key,
+            count(position as u64),
+            message.id,
+            message.role.as_str(),
+            message.created_at.map(Timestamp::microseconds),
+            text,
+            message.role_raw,
+            parts,
+            message.feedback.map(Feedback::as_str),
+            message.score,
+            extra,
+            message.author.kind.map(AuthorKind::as_str),
+            message.author.id,
+            message.author.name,
+            message.internal.then_some(true),
+        ];
+        let inserted = match (has_author, is_plain) {
+            (false, true) => plain.execute(&row[..PLAIN]),
+            (false, false) => without_author.execute(&row[..WITHOUT_AUTHOR]),
+            (true, _) => transaction.prepare_cached(&FULL_SQL).and_then(|mut full| full.execute(row)),
+        };
+        inserted.map_err(failed())?;
     }
     Ok(())
+}
+
+fn insert_sql(columns: usize) -> String {
+    let places: Vec<_> = (1..=columns).map(|at| format!("?{at}")).collect();
+    format!("INSERT INTO message ({}) VALUES ({})", MESSAGE_COLUMNS[..columns].join(", "), places.join(", "))
 }
 
 /// Reads a conversation with its messages, and the version of the mapping rules that made its row.
