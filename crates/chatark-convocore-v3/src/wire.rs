@@ -258,7 +258,8 @@ mod tests {
 
     #[track_caller]
     fn check(mut conversation: Value, expect: Option<&str>) {
-        let found = id(conversation["metadata"].take());
+        let metadata = conversation.get_mut("metadata").map_or(Value::Null, Value::take);
+        let found = id(metadata);
         assert_eq!(found.as_ref().map(ConversationId::as_str), expect);
     }
 
