@@ -70,11 +70,14 @@ impl Archive {
         let failed = || database("look up a record");
         let sql = match stream.document() {
             Some(DocumentKind::Conversation) => {
-                "SELECT updated_at, title, status_raw FROM record JOIN conversation ON conversation_key = record_key
+                "SELECT updated_at, title, status_raw, channel_raw, contact_id, created_at,
+                        (SELECT row FROM list_row WHERE list_row.record_key = record.record_key)
+                 FROM record JOIN conversation ON conversation_key = record.record_key
                  WHERE record.source_key = ?1 AND stream = ?2 AND parent = '' AND record.id = ?3"
             }
             Some(DocumentKind::Contact) => {
-                "SELECT updated_at, name, NULL FROM record JOIN contact ON contact_key = record_key
+                "SELECT updated_at, name, NULL, NULL, NULL, created_at, NULL
+                 FROM record JOIN contact ON contact_key = record_key
                  WHERE record.source_key = ?1 AND record.stream = ?2 AND parent = '' AND record.id = ?3"
             }
             None => return Ok(vec![None; ids.len()]),
@@ -86,6 +89,10 @@ impl Archive {
                     updated_at: timestamp(row.get(0)?),
                     title: row.get(1)?,
                     status_raw: row.get(2)?,
+                    channel_raw: row.get(3)?,
+                    contact_id: row.get(4)?,
+                    created_at: timestamp(row.get(5)?),
+                    list_row: row.get(6)?,
                 })
             });
             found.optional().map_err(failed())

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, Known, PageMetadata, Record, RecordId, Result, Stream, Surface, Timestamp,
+    Batch, Error, ErrorKind, HeldSummary, Known, PageMetadata, Record, RecordId, Result, Stream, Surface,
+    Timestamp,
 };
 use chatark_http::{Call, CursorGuard, Page};
 
@@ -390,7 +391,11 @@ fn is_held(elements: &[Shown], known: &dyn Known) -> Vec<bool> {
     let mut held = known.held(&ids).into_iter();
     let mut is_held = |Shown { summary, .. }: &Shown| {
         summary.id.is_some()
-            && held.next().flatten().is_some_and(|held| held == summary.held && held.updated_at.is_some())
+            && held.next().flatten().is_some_and(|held| {
+                let seen =
+                    |held: &HeldSummary| (held.updated_at, held.title.clone(), held.status_raw.clone());
+                seen(&held) == seen(&summary.held) && held.updated_at.is_some()
+            })
     };
     elements.iter().map(&mut is_held).collect()
 }

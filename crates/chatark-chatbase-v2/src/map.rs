@@ -90,7 +90,12 @@ pub(crate) fn summary(raw: &[u8]) -> Summary {
     let id = record.get("id").and_then(RecordId::from_json);
     let Conversation { created_at, updated_at, title, status_raw, .. } =
         conversation(Fields::of(record, &issues));
-    Summary { id, is_whole, created_at, held: HeldSummary { updated_at, title, status_raw } }
+    Summary {
+        id,
+        is_whole,
+        created_at,
+        held: HeldSummary { updated_at, title, status_raw, ..HeldSummary::default() },
+    }
 }
 
 /// Reads the fields of a summary without building the messages.

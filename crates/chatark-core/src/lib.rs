@@ -8,7 +8,9 @@
 pub mod clock;
 pub mod cursor;
 pub mod error;
+pub mod features;
 pub mod fields;
+pub mod gap;
 pub mod identifier;
 pub mod ids;
 pub mod issue;
@@ -25,6 +27,8 @@ pub mod vocabulary;
 pub use clock::Clock;
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
+pub use features::Features;
+pub use gap::{Gap, GapBounds, OpenGap};
 pub use identifier::IdentifierKind;
 pub use ids::{ConversationId, RecordId, SourceName};
 pub use issue::{Issue, IssueKind, Issues};
@@ -34,9 +38,9 @@ pub use model::{
 };
 pub use provider::{
     AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Pace, Provider, ReadRequest,
-    Selection, Window,
+    Rotation, Selection, UnseenRecord, Window,
 };
-pub use record::{Batch, Checkpoint, Document, Gap, PageMetadata, Record, Surface};
+pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use stats::{ConversationStats, Quarter, StatsSummary, ToolCalls};
 pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};

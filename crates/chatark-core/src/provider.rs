@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use futures_core::Stream as FuturesStream;
 
 use crate::cursor::Cursor;
+use crate::features::Features;
+use crate::gap::OpenGap;
 use crate::ids::{ConversationId, RecordId};
 use crate::issue::Issue;
 use crate::record::{Batch, Document, Record};
@@ -39,6 +41,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// Streams raw records in batches.
     fn read(&self, request: ReadRequest) -> BatchStream<'_>;
+
+    /// Looks for records that a sweep of everything did not list, and returns those that the vendor still has.
+    ///
+    /// A provider whose list can skip a record while others are deleted asks for each by another route. The default
+    /// finds none: such a list shows every record that existed while it was read.
+    async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+        Ok(Vec::new())
+    }
+}
+
+/// An archived record that a sweep of everything did not list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnseenRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// When it began, if that is known.
+    pub created_at: Option<Timestamp>,
 }
 
 /// Turns a vendor's bytes into the model. Needs neither a key nor a connection.
@@ -97,6 +116,27 @@ pub struct ReadRequest {
     pub cursor: Option<Cursor>,
     /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
     pub known: Option<Arc<dyn Known>>,
+    /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
+    /// the same: they may have changed once more in the second in which they were read.
+    pub changed_since: Option<Timestamp>,
+    /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): what began since then is read again if the
+    /// vendor refuses the list.
+    pub recent_since: Option<Timestamp>,
+    /// The part of a list that is read in turn, beside its newest pages; `None` if there is no such list.
+    pub rotation: Option<Rotation>,
+    /// What earlier pulls found the deployment to support.
+    pub features: Features,
+    /// Gaps of earlier pulls. Those that are due are tried first.
+    pub gaps: Vec<OpenGap>,
+}
+
+/// The part of a long list that one pull reads, so that all of it is read within the interval of full sweeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Where the previous pull stopped; `None` at the beginning of the list.
+    pub cursor: Option<Cursor>,
+    /// How many rows this pull reads at least.
+    pub rows: u64,
 }
 
 /// What the archive already holds.
@@ -114,6 +154,14 @@ pub struct HeldSummary {
     pub title: Option<String>,
     /// The vendor's word for its status.
     pub status_raw: Option<String>,
+    /// The vendor's word for its channel.
+    pub channel_raw: Option<String>,
+    /// The vendor's id of the customer.
+    pub contact_id: Option<String>,
+    /// When it began.
+    pub created_at: Option<Timestamp>,
+    /// The record's row in the vendor's list, as it was when the record was last read; `None` if none was kept.
+    pub list_row: Option<String>,
 }
 
 /// The estimated cost of a pull.

@@ -3,10 +3,13 @@
 use bytes::Bytes;
 
 use crate::cursor::Cursor;
+use crate::features::Features;
 use crate::fields;
+use crate::gap::{Gap, GapBounds};
 use crate::ids::RecordId;
 use crate::model::{Conversation, ListedContact};
 use crate::stream::Stream;
+use crate::time::Timestamp;
 
 /// One item of a stream as the vendor sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +61,23 @@ pub struct Batch {
     pub checkpoint: Checkpoint,
     /// What the vendor's envelopes said.
     pub page: PageMetadata,
-    /// Places that could not be read and were skipped.
+    /// Places that could not be read and were skipped. One that an earlier pull knew and that still fails is in it too.
     pub gaps: Vec<Gap>,
+    /// Gaps of earlier pulls that could be read after all.
+    pub closed_gaps: Vec<GapBounds>,
+    /// Rows of a list beside the records, to be [compared](crate::HeldSummary::list_row) with by the next pull.
+    pub list_rows: Vec<ListRow>,
+    /// How far the [rotation](crate::Rotation) through such a list has come; `None` if it has not moved.
+    pub rotation: Option<Cursor>,
 }
 
-/// A place in a stream that could not be read.
+/// The row of a record in a list that shows less than the record itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    /// The bounds of the place as JSON: a window, a page, a cursor or ids.
-    pub bounds: String,
-    /// The vendor's error, without a key or message text.
-    pub error: String,
+pub struct ListRow {
+    /// The id of the record.
+    pub id: RecordId,
+    /// The vendor's JSON.
+    pub row: Bytes,
 }
 
 /// Where a pull can be resumed after a batch.
@@ -104,6 +113,10 @@ pub struct PageMetadata {
     pub everything: bool,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
+    /// What the deployment was found to support.
+    pub features: Features,
+    /// The latest time of a change that the vendor showed, by its own clock.
+    pub newest_change: Option<Timestamp>,
 }
 
 impl Record {
@@ -179,6 +192,8 @@ impl PageMetadata {
         self.restarted |= later.restarted;
         self.everything |= later.everything;
         self.notes.extend(later.notes.iter().cloned());
+        self.features.add(&later.features);
+        self.newest_change = self.newest_change.max(later.newest_change);
     }
 }
 

@@ -48,9 +48,10 @@ impl SyncState {
             ChangeDetection::LookBack if request.is_whole() => {
                 self.looked_back().map_or(everything, |window| (SyncMode::Recent, window))
             }
-            ChangeDetection::UpdatedSince | ChangeDetection::LookBack | ChangeDetection::Unsupported => {
-                everything
-            }
+            ChangeDetection::UpdatedSince
+            | ChangeDetection::LookBack
+            | ChangeDetection::ListRows
+            | ChangeDetection::Unsupported => everything,
         }
     }
 
