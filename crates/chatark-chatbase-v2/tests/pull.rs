@@ -491,7 +491,7 @@ impl Known for Holding {
             let (_, updated_at) = self.0.iter().find(|(held, _)| *held == id.as_str())?;
             let updated_at = Timestamp::from_epoch(*updated_at).ok();
             let (title, status_raw) = (Some("Title".to_owned()), Some("ended".to_owned()));
-            Some(HeldSummary { updated_at, title, status_raw })
+            Some(HeldSummary { updated_at, title, status_raw, ..HeldSummary::default() })
         };
         ids.iter().map(held).collect()
     }
