@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use crate::document::DocumentTable;
 use crate::open::Archive;
 use crate::sweep;
+use crate::sweep_clock;
 use crate::values::{count, database, timestamp, uncount};
 
 /// The archive's own number of a source.
@@ -62,15 +63,6 @@ pub struct Start<'a> {
     pub at: Timestamp,
 }
 
-/// When the latest completed sweeps of everything began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// One that read everything.
-    pub full: Option<Timestamp>,
-    /// One of any mode.
-    pub any: Option<Timestamp>,
-}
-
 /// The place that an earlier run of the same scope reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
@@ -114,6 +106,8 @@ pub struct Progress {
     pub returned: u64,
     /// Places that were not understood.
     pub issues: u64,
+    /// Places of this run that could not be read.
+    pub gaps: u64,
     /// Bytes of the records, as sent.
     pub bytes: u64,
     /// What the vendor said around them.
@@ -146,6 +140,8 @@ pub enum Verdict {
 pub struct RunEnd {
     /// What can be said of it.
     pub verdict: Verdict,
+    /// Whether it was a sweep that came to the end of what was requested, whatever its verdict.
+    pub reached_end: bool,
     /// The error that ended it.
     pub error: Option<String>,
     /// When it ended.
@@ -327,27 +323,6 @@ impl Archive {
         scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
     }
 
-    /// Returns when the latest completed sweeps of a scope began.
-    pub fn swept(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<Swept> {
-        let latest = |modes: &str| {
-            let sql = format!(
-                "SELECT swept_from FROM run WHERE source_key = ?1 AND kind = 'pull' AND stream = ?2 AND scope = ?3
-                     AND swept_from IS NOT NULL AND effort IN ({modes})
-                     AND verdict IN ('complete', 'grew-during-run', 'unprovable')
-                 ORDER BY run_key DESC LIMIT 1"
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let wanted = params![source.0, stream.as_str(), scope];
-            let found = statement.query_row(wanted, |row| row.get(0)).optional()?;
-            Ok(timestamp(found))
-        };
-        let failed = database("read the ledger");
-        Ok(Swept {
-            full: latest("'full'").map_err(&failed)?,
-            any: latest("'full', 'changes', 'recent'").map_err(&failed)?,
-        })
-    }
-
     /// Opens a run in the ledger.
     pub fn begin_run(&mut self, source: SourceKey, start: &Start<'_>) -> Result<Run> {
         let failed = || database("begin a run");
@@ -403,8 +378,13 @@ impl Archive {
             "UPDATE run SET ended_at = ?2, verdict = ?3, error = ?4, effort = ?5, missing = ?6, returned = ?7,
                        archived = (SELECT conversations FROM source WHERE source.source_key = run.source_key)
                    WHERE run_key = ?1";
-        self.connection.execute(sql, row).map_err(database("end a run"))?;
-        Ok(())
+        let failed = || database("end a run");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        transaction.execute(sql, row).map_err(failed())?;
+        if end.reached_end {
+            sweep_clock::advance(&transaction, run)?;
+        }
+        transaction.commit().map_err(failed())
     }
 
     /// Drops the checkpoint of a scope, so that its next pull starts from the beginning.

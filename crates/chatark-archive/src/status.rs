@@ -4,6 +4,7 @@ use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
+use crate::gaps::GapRecord;
 use crate::ledger::{SourceKey, Verdict};
 use crate::open::Archive;
 use crate::values::{database, timestamp, uncount};
@@ -33,6 +34,8 @@ pub struct SourceStatus {
     pub last_contacts: Option<RunRecord>,
     /// Every stream of which something was pulled.
     pub streams: Vec<StreamStatus>,
+    /// The places that the vendor could not give, the accepted ones included.
+    pub gaps: Vec<GapRecord>,
 }
 
 /// What the archive holds of one stream of a source.
@@ -103,6 +106,7 @@ impl Archive {
                     contacts: 0,
                     last_contacts: None,
                     streams: Vec::new(),
+                    gaps: Vec::new(),
                 };
                 Ok((SourceKey(row.get(0)?), status))
             })
@@ -113,6 +117,7 @@ impl Archive {
             for stream in Stream::ALL.iter().copied() {
                 self.add_stream(&mut status, key, stream)?;
             }
+            status.gaps = self.open_gaps(key)?;
             sources.push(status);
         }
         Ok(sources)

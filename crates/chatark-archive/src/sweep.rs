@@ -1,14 +1,16 @@
 //! What a sweep has seen, over all runs that it takes, and what a whole one no longer sees.
 
-use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Timestamp};
+use std::collections::HashSet;
+
+use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord};
 use rusqlite::{Transaction, params};
 
 use crate::document::DocumentTable;
 use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
-use crate::values::{database, uncount};
+use crate::values::{database, timestamp, uncount};
 
-/// A sweep of everything may mark one in so many records of a stream as missing without `--accept-missing`.
+/// One in so many records of a stream may be marked as missing without `--accept-missing`.
 const SHARE: u64 = 10;
 
 /// Creates the table in which a run keeps what it has seen; it goes with the connection.
@@ -99,14 +101,15 @@ fn clear(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) -> Re
     Ok(())
 }
 
-/// What a sweep of everything found gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// So many records were marked as missing; 0 where all were seen. What is left is what was seen.
-    Marked(u64),
+/// What a sweep of everything did not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// These records, which the full sweep before it did not see either. Others that this sweep alone did not see are
+    /// noted, and are among these after the next one.
+    Twice(Vec<UnseenRecord>),
     /// An older version began the sweep and noted no ids: nothing can be said of what it did not see.
     Unknown,
-    /// So many of so many would have to be marked, more than is allowed without `--accept-missing`: none was.
+    /// So many of so many records were not seen, more than is allowed without `--accept-missing`: none is to be marked.
     Refused {
         /// Records that were not seen.
         gone: u64,
@@ -116,27 +119,33 @@ pub enum Gone {
 }
 
 impl Archive {
-    /// Clears the mark of missing records that a run has seen, and counts them in the run.
+    /// Clears what is noted of records that a run has seen: that they are missing, or that a sweep did not see them.
+    /// Counts those that were missing in the run.
     pub fn unmark_returned(&mut self, run: &mut Run) -> Result<()> {
         let Some(table) = run.table() else { return Ok(()) };
-        let sql = format!(
-            "UPDATE {} SET missing_since = NULL WHERE missing_since IS NOT NULL AND {}
-                 AND id IN (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)",
+        let seen = "id IN (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)";
+        let missing = format!(
+            "UPDATE {} SET missing_since = NULL WHERE missing_since IS NOT NULL AND {} AND {seen}",
             table.name,
             of_stream(run.stream)
         );
+        let unseen = format!(
+            "UPDATE record SET unseen_since = NULL
+             WHERE unseen_since IS NOT NULL AND source_key = ?1 AND stream = ?2 AND {seen}"
+        );
+        let failed = || database("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
-        let failed = database("end a sweep");
-        run.progress.returned = self.connection.execute(&sql, stream).map_err(failed)? as u64;
+        run.progress.returned = self.connection.execute(&missing, stream).map_err(failed())? as u64;
+        self.connection.execute(&unseen, stream).map_err(failed())?;
         Ok(())
     }
 
-    /// Marks what a sweep of everything did not see as missing, and counts it in the run. Nothing is ever deleted.
+    /// Notes what a sweep of everything did not see, and returns what the full sweep before it did not see either.
     ///
-    /// To be called after [`Archive::unmark_returned`], when the sweep has ended. More than a tenth of a
-    /// stream is marked only with `accept`, since a vendor's fault looks the same as a customer's clean-up.
-    pub fn mark_missing(&mut self, run: &mut Run, accept: bool, now: Timestamp) -> Result<Gone> {
-        let Some(table) = run.table() else { return Ok(Gone::Unknown) };
+    /// To be called after [`Archive::unmark_returned`], when the sweep has ended. A vendor's fault looks the same as a
+    /// customer's clean-up: more than a tenth of a stream is refused without `accept`.
+    pub fn note_unseen(&mut self, run: &Run, accept: bool, now: Timestamp) -> Result<Unseen> {
+        let Some(table) = run.table() else { return Ok(Unseen::Unknown) };
         let held = self.not_missing(run.source, run.stream)?;
         let failed = || database("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
@@ -149,42 +158,89 @@ impl Archive {
             )
             .map_err(failed())?;
         if uncount(noted) != run.progress.seen {
-            return Ok(Gone::Unknown);
+            return Ok(Unseen::Unknown);
         }
         // As many different ids were seen as are held, and what is seen is held: no need to look at each.
         if uncount(noted) == held {
-            return Ok(Gone::Marked(0));
+            return Ok(Unseen::Twice(Vec::new()));
         }
         let unseen = format!(
-            "FROM {} WHERE missing_since IS NULL AND {}
-                 AND id NOT IN (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)",
-            table.name,
-            of_stream(run.stream)
+            "FROM {name} JOIN record ON record.record_key = {name}.{key}
+             WHERE missing_since IS NULL AND record.source_key = ?1 AND record.stream = ?2
+                 AND record.id NOT IN (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)",
+            name = table.name,
+            key = table.key
         );
         let gone: i64 = self
             .connection
             .query_row(&format!("SELECT count(*) {unseen}"), stream, |row| row.get(0))
             .map_err(failed())?;
         let gone = uncount(gone);
-        if gone * SHARE > held && !accept {
-            return Ok(Gone::Refused { gone, held });
+        if held - gone != run.progress.seen {
+            return Err(not_archived(run, held - gone));
         }
-        let sql = format!(
-            "UPDATE {} SET missing_since = ?3 WHERE {key} IN (SELECT {key} {unseen})",
-            table.name,
+        let twice = self.unseen_twice(run, &unseen)?;
+        // A time in the future was told by a clock that was ahead.
+        let once = format!(
+            "UPDATE record SET unseen_since = ?3 WHERE (unseen_since IS NULL OR unseen_since > ?3)
+                 AND record_key IN (SELECT record.record_key {unseen})"
+        );
+        let noted = params![run.source.0, run.stream.as_str(), now.microseconds()];
+        self.connection.execute(&once, noted).map_err(failed())?;
+        if gone * SHARE > held && !accept {
+            return Ok(Unseen::Refused { gone, held });
+        }
+        Ok(Unseen::Twice(twice))
+    }
+
+    fn unseen_twice(&self, run: &Run, unseen: &str) -> Result<Vec<UnseenRecord>> {
+        let failed = || database("end a sweep");
+        let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(Vec::new()) };
+        let sql = format!("SELECT record.id, created_at {unseen} AND unseen_since < ?3");
+        let mut statement = self.connection.prepare(&sql).map_err(failed())?;
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(UnseenRecord {
+                id: RecordId::new(row.get::<_, String>(0)?),
+                created_at: timestamp(row.get(1)?),
+            })
+        };
+        let wanted = params![run.source.0, run.stream.as_str(), swept_from];
+        let found = statement.query_map(wanted, read).map_err(failed())?;
+        found.collect::<rusqlite::Result<_>>().map_err(failed())
+    }
+
+    /// Marks records as missing, except those that the vendor still has, and counts them in the run. Nothing is deleted.
+    pub fn mark_missing(
+        &mut self,
+        run: &mut Run,
+        unseen: &[UnseenRecord],
+        still_there: &[RecordId],
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(table) = run.table() else { return Ok(()) };
+        let there: HashSet<_> = still_there.iter().collect();
+        let failed = || database("end a sweep");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        let find =
+            "SELECT record_key FROM record WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND id = ?3";
+        let missing = format!(
+            "UPDATE {name} SET missing_since = coalesce(
+                 (SELECT unseen_since FROM record WHERE record_key = {key}), ?4)
+             WHERE missing_since IS NULL AND {key} = ({find})",
+            name = table.name,
             key = table.key
         );
-        let marked = params![run.source.0, run.stream.as_str(), now.microseconds()];
-        self.connection.execute(&sql, marked).map_err(failed())?;
-        run.progress.missing = gone;
-        let left = self.not_missing(run.source, run.stream)?;
-        if left == run.progress.seen {
-            return Ok(Gone::Marked(gone));
+        let seen = format!("UPDATE record SET unseen_since = NULL WHERE record_key = ({find})");
+        for UnseenRecord { id, .. } in unseen {
+            if there.contains(id) {
+                let row = params![run.source.0, run.stream.as_str(), id.as_str()];
+                transaction.execute(&seen, row).map_err(failed())?;
+                continue;
+            }
+            let row = params![run.source.0, run.stream.as_str(), id.as_str(), now.microseconds()];
+            run.progress.missing += transaction.execute(&missing, row).map_err(failed())? as u64;
         }
-        let stream = run.stream.as_str();
-        let message = format!("{} {stream} were seen and {left} of them are archived", run.progress.seen);
-        Err(Error::new(ErrorKind::Unexpected, "end a sweep", message)
-            .hint("please report this; run `chatark verify`, then pull with `--full`"))
+        transaction.commit().map_err(failed())
     }
 
     /// Returns how many documents of a stream are marked as missing.
@@ -228,6 +284,13 @@ impl Archive {
             .map(uncount)
             .map_err(database("count the records"))
     }
+}
+
+fn not_archived(run: &Run, archived: u64) -> Error {
+    let stream = run.stream.as_str();
+    let message = format!("{} {stream} were seen and {archived} of them are archived", run.progress.seen);
+    Error::new(ErrorKind::Unexpected, "end a sweep", message)
+        .hint("please report this; run `chatark verify`, then pull with `--full`")
 }
 
 /// Returns the condition that a row is of the source `?1` and the stream `?2`.

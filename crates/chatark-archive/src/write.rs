@@ -4,20 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Checkpoint, Document, DocumentKind, Error, ErrorKind, HeldSummary, Issue, Mapper, PageMetadata, RecordId,
-    Result, Stream, Surface, Timestamp,
+    Checkpoint, Cursor, Document, DocumentKind, Error, ErrorKind, Gap, GapBounds, HeldSummary, Issue,
+    ListRow, Mapper, PageMetadata, RecordId, Result, Stream, Surface, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::deployment;
 use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
+use crate::gaps;
 use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
 use crate::persons;
 use crate::raw::{self, RawVersion};
 use crate::row::RowKey;
 use crate::sweep;
+use crate::sweep_clock;
 use crate::values::{count, database, timestamp};
 
 /// What is done with one record of a vendor's response.
@@ -38,6 +41,14 @@ pub enum WriteOp {
         /// The stream of the document.
         document: Stream,
     },
+    /// The row of a record in a list beside the records, to be compared with by the next pull.
+    ListRow(ListRow),
+    /// A place that could not be read.
+    Gap(Gap),
+    /// A gap of an earlier pull that could be read.
+    GapClosed(GapBounds),
+    /// How far the rotation through a list of rows has come.
+    Rotation(Cursor),
 }
 
 /// What a batch has changed, while it is written.
@@ -137,9 +148,12 @@ impl Archive {
         }
         let progress = run.progress.with_page(page);
         let mut batch = Batch::new(&transaction, run, progress, now)?;
+        deployment::save(&transaction, run.source, &page.features, now)?;
         let mut fresh = Vec::new();
         for op in ops {
-            fresh.extend(batch.see(&op)?);
+            if let Some((id, size)) = batch.sighting(&op) {
+                fresh.extend(batch.see(id, size)?);
+            }
             batch.write(op)?;
         }
         batch.complete(mapper)?;
@@ -175,20 +189,28 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Counts a record of the vendor's answer, and returns its id where this sweep had not seen it.
-    fn see(&mut self, op: &WriteOp) -> Result<Option<RecordId>> {
-        let (id, size) = match op {
-            WriteOp::Write(document) => (document.own.id.clone(), document.size()),
+    /// Returns the record of the vendor's answer that an operation stands for, with its size; `None` if it is not one.
+    fn sighting(&mut self, op: &WriteOp) -> Option<(RecordId, u64)> {
+        match op {
+            WriteOp::Write(document) => Some((document.own.id.clone(), document.size())),
             WriteOp::Held(document) | WriteOp::Outside(document) => {
-                (document.own().id().clone(), document.size())
+                Some((document.own().id().clone(), document.size()))
             }
-            WriteOp::Unchanged(id) => (id.clone(), 0),
-            WriteOp::Part { record, .. } => (record.sighted_as(), record.size),
-        };
-        self.progress.bytes += size;
-        if matches!(op, WriteOp::Part { record, .. } if !self.is_counted(record)) {
-            return Ok(None);
+            WriteOp::Unchanged(id) => Some((id.clone(), 0)),
+            WriteOp::Part { record, .. } if self.is_counted(record) => {
+                Some((record.sighted_as(), record.size))
+            }
+            WriteOp::Part { record, .. } => {
+                self.progress.bytes += record.size;
+                None
+            }
+            WriteOp::ListRow(_) | WriteOp::Gap(_) | WriteOp::GapClosed(_) | WriteOp::Rotation(_) => None,
         }
+    }
+
+    /// Counts a record of the vendor's answer, and returns its id if this sweep had not seen it.
+    fn see(&mut self, id: RecordId, size: u64) -> Result<Option<RecordId>> {
+        self.progress.bytes += size;
         self.progress.received += 1;
         if sweep::see(self.transaction, self.run, &id)? {
             self.progress.seen += 1;
@@ -209,7 +231,31 @@ impl<'a> Batch<'a> {
             WriteOp::Held(_) | WriteOp::Unchanged(_) => self.progress.unchanged += 1,
             WriteOp::Write(document) => self.write_document(&document)?,
             WriteOp::Part { record, document } => self.write_part(record, document)?,
+            WriteOp::ListRow(row) => self.write_list_row(&row)?,
+            WriteOp::Gap(gap) => {
+                self.progress.gaps += 1;
+                gaps::note(self.transaction, self.run, &gap, self.now)?;
+            }
+            WriteOp::GapClosed(bounds) => gaps::close(self.transaction, self.run, &bounds, self.now)?,
+            WriteOp::Rotation(place) => sweep_clock::rotate(self.transaction, self.run, &place, self.now)?,
         }
+        Ok(())
+    }
+
+    /// Keeps the row of a list, if the archive has its record.
+    fn write_list_row(&mut self, ListRow { id, row }: &ListRow) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO list_row (record_key, seen_at, row)
+                 SELECT record_key, ?4, ?5 FROM record
+                 WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND id = ?3",
+            )
+            .and_then(|mut statement| {
+                let (source, stream) = (self.run.source.0, self.run.stream.as_str());
+                let row = String::from_utf8_lossy(row);
+                statement.execute(params![source, stream, id.as_str(), self.now.microseconds(), row])
+            })
+            .map_err(database("write a row of the list"))?;
         Ok(())
     }
 
@@ -730,9 +776,7 @@ impl IssueCounts {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatark_core::{
-        Conversation, ConversationId, Cursor, Message, Origin, Part, Record, Role, SourceName,
-    };
+    use chatark_core::{Conversation, ConversationId, Message, Origin, Part, Record, Role, SourceName};
     use serde_json::{Value, json};
 
     use super::*;

@@ -142,6 +142,9 @@ pub(crate) struct PullOptions {
     /// Mark conversations as missing even if they are more than a tenth of a source
     #[arg(long)]
     pub(crate) accept_missing: bool,
+    /// Accept places that the vendor cannot give: they stay in `status` and no longer end a pull with code 3
+    #[arg(long)]
+    pub(crate) accept_gap: bool,
     /// End the run after this many requests; everything fetched is safe
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
@@ -190,7 +193,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) pull_options: PullOptions,
     /// Export only what the archive already holds; contacts no vendor
-    #[arg(long, conflicts_with_all = ["full", "accept_missing", "max_requests", "max_duration", "max_quota"])]
+    #[arg(long, conflicts_with_all = ["full", "accept_missing", "accept_gap", "max_requests", "max_duration", "max_quota"])]
     pub(crate) offline: bool,
     /// The folder to write to [default: `output.dir` of the config]
     #[arg(long, short, value_name = "FOLDER")]

@@ -238,6 +238,11 @@ impl Descriptor {
 }
 
 impl ReadRequest {
+    /// Creates a request for everything that a stream has.
+    pub fn whole(stream: Stream) -> Self {
+        Self { stream, ..Self::default() }
+    }
+
     /// Returns the scope of the request as text, with which cursors are sealed.
     pub fn scope(&self) -> String {
         let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());

@@ -122,6 +122,7 @@ impl Outcome {
                 (&mut sum.missing, progress.missing),
                 (&mut sum.returned, progress.returned),
                 (&mut sum.issues, progress.issues),
+                (&mut sum.gaps, progress.gaps),
                 (&mut sum.bytes, progress.bytes),
             ] {
                 *total += count;

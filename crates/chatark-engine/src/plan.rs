@@ -68,21 +68,21 @@ fn decide(
     let decision = known
         .map(|(archive, key)| source.decide(archive, key, &request, pull.full, clock.now()))
         .transpose()?
-        .unwrap_or_else(|| Decision::everything(&request));
-    let Decision { mode, window, updated_since, resume } = decision;
+        .unwrap_or_else(|| Decision::everything(request));
+    let Decision { mode, resume, request } = decision;
     let status = held.iter().find(|status| status.source == source.origin.source.as_str());
     let last = status.and_then(|status| status.last_pull.as_ref());
     let planned = PullPlan {
         source: source.origin.source.clone(),
         mode,
-        recent_since: window.since.filter(|_| mode == SyncMode::Recent),
+        recent_since: request.window.since.filter(|_| mode == SyncMode::Recent),
         resumes_from: resume.and_then(|resume| resume.saved_at),
         held: status.map_or(0, |status| status.conversations - status.missing),
         quota_used_before: last.filter(|last| last.effort == mode.as_str()).and_then(|last| last.quota_used),
         estimate: Estimate::default(),
         round_trip: Duration::ZERO,
     };
-    Ok((ReadRequest { window, updated_since, ..request }, planned))
+    Ok((request, planned))
 }
 
 impl PullPlan {

@@ -112,6 +112,11 @@ impl Preparer {
             }
         }
         ops.extend(batch.unchanged.into_iter().map(WriteOp::Unchanged));
+        // A row of a list is kept with the record that it belongs to, so it comes after it.
+        ops.extend(batch.list_rows.into_iter().map(WriteOp::ListRow));
+        ops.extend(batch.gaps.into_iter().map(WriteOp::Gap));
+        ops.extend(batch.closed_gaps.into_iter().map(WriteOp::GapClosed));
+        ops.extend(batch.rotation.into_iter().map(WriteOp::Rotation));
         Ok(ReadyBatch { ops, checkpoint: batch.checkpoint, page: batch.page, bytes })
     }
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use chatark_archive::{Archive, Progress, Resume, Run, SourceKey, Start, SyncMode, Verdict};
+use chatark_archive::{Archive, GapRecord, Progress, Resume, Run, SourceKey, Start, SyncMode, Verdict};
 use chatark_core::{
-    Channel, Checkpoint, Error, ErrorKind, Known, Mapper, Origin, Provider, ReadRequest, Result, Selection,
-    SourceName, Stream, StreamDescriptor, Timestamp, Window,
+    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, Known, Mapper, OpenGap, Origin, Provider,
+    ReadRequest, RecordId, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
+    UnseenRecord, Window,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -18,7 +19,7 @@ use crate::ending::{Ending, SweepEnd};
 use crate::environment::{Environment, panicked};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
-use crate::sync_mode::{KnownInArchive, Refresh, SyncState};
+use crate::sync_mode::{KnownInArchive, Refresh, Swept, SyncState, changed_since};
 
 /// The most sources that are read at the same time.
 const MAX_CONCURRENT_SOURCES: usize = 16;
@@ -47,16 +48,15 @@ pub struct Source {
 /// How much of a stream is read, and from where.
 pub(crate) struct Decision {
     pub(crate) mode: SyncMode,
-    pub(crate) window: Window,
-    /// Since when changes are requested, if the vendor supports that.
-    pub(crate) updated_since: Option<Timestamp>,
     pub(crate) resume: Option<Resume>,
+    /// The request, without the cursor of `resume` and without what the archive holds.
+    pub(crate) request: ReadRequest,
 }
 
 impl Decision {
     /// Reads everything requested, from the beginning.
-    pub(crate) fn everything(request: &ReadRequest) -> Self {
-        Self { mode: SyncMode::Full, window: request.window, updated_since: None, resume: None }
+    pub(crate) fn everything(request: ReadRequest) -> Self {
+        Self { mode: SyncMode::Full, resume: None, request }
     }
 }
 
@@ -66,26 +66,57 @@ impl Source {
         &self,
         archive: &Archive,
         key: SourceKey,
-        request: &ReadRequest,
+        asked: &ReadRequest,
         full: bool,
         now: Timestamp,
     ) -> Result<Decision> {
-        let Some(descriptor) = self.provider.descriptor().stream(request.stream).filter(|_| !full) else {
+        let stream = asked.stream;
+        let gaps = archive.open_gaps(key)?.into_iter().filter(|gap| gap.stream == stream);
+        let open = |gap: GapRecord| {
+            let OpenGap { bounds, is_due } = gap.to_open(now);
+            OpenGap { bounds, is_due: is_due || full }
+        };
+        let request = ReadRequest {
+            features: archive.features(key, now)?,
+            gaps: gaps.map(open).collect(),
+            ..asked.clone()
+        };
+        let Some(descriptor) = self.provider.descriptor().stream(stream).filter(|_| !full) else {
             return Ok(Decision::everything(request));
         };
-        let scope = request.scope();
-        let resume = archive.resume(key, request.stream, &scope)?;
+        let scope = asked.scope();
+        let clock = archive.sweep_clock(key, stream, &scope)?;
+        let whole = archive.sweep_clock(key, stream, &ReadRequest::whole(stream).scope())?;
+        let resume = archive.resume(key, stream, &scope)?;
         let state = SyncState {
             changes: descriptor.changes,
             refresh: self.refresh,
-            swept: archive.swept(key, request.stream, &scope)?,
+            swept: Swept::of(&clock, &whole, now),
             unfinished: resume.as_ref().map(|resume| resume.mode),
             now,
         };
-        let (mode, window) = state.plan(request);
+        let (mode, window) = state.plan(asked);
         // An unfinished sweep of another mode is not resumed.
         let resume = resume.filter(|resume| resume.mode == mode);
-        Ok(Decision { mode, window, updated_since: state.updated_since(mode), resume })
+        let request = ReadRequest { window, updated_since: state.updated_since(mode), ..request };
+        if mode != SyncMode::Changes {
+            return Ok(Decision { mode, resume, request });
+        }
+        let newest_change = clock.newest_change.max(whole.newest_change);
+        let rotates = descriptor.changes == ChangeDetection::ListRows;
+        let rotation = if rotates {
+            let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
+            Some(Rotation { cursor: clock.rotation, rows })
+        } else {
+            None
+        };
+        let request = ReadRequest {
+            changed_since: changed_since(newest_change),
+            recent_since: state.recent_since().filter(|_| rotates),
+            rotation,
+            ..request
+        };
+        Ok(Decision { mode, resume, request })
     }
 
     /// Returns the streams that a pull reads after the main one: parts that are listed separately, and contacts if they
@@ -110,13 +141,15 @@ pub struct Pull {
     pub full: bool,
     /// Whether more than a tenth of a source may be marked as missing.
     pub accept_missing: bool,
+    /// Whether places that cannot be read may stay unread without affecting the verdict.
+    pub accept_gaps: bool,
 }
 
 impl Pull {
     /// Returns the request of a stream, without what depends on its archive. Window, channel and selection apply only
     /// to conversations; other streams are read completely.
     pub(crate) fn request(&self, stream: Stream) -> ReadRequest {
-        let whole = ReadRequest { stream, ..ReadRequest::default() };
+        let whole = ReadRequest::whole(stream);
         match stream {
             Stream::Conversations | Stream::Tickets => ReadRequest {
                 window: self.window,
@@ -243,10 +276,10 @@ impl Puller {
                 Ok((key, run, decision, others, has_records))
             })
             .await?;
-        let Decision { mode, window, updated_since, resume } = decision;
+        let Decision { mode, resume, request } = decision;
         if stream == self.source.provider.descriptor().main_stream().stream {
             let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
-            let recent_since = window.since.filter(|_| mode == SyncMode::Recent);
+            let recent_since = request.window.since.filter(|_| mode == SyncMode::Recent);
             self.notify(&Event::Started { resumed_from, recent_since });
         }
         if resume.is_none() && others > 0 {
@@ -271,9 +304,10 @@ impl Puller {
             is_whole: asked.is_whole(),
             changes: descriptor.changes,
             accept_missing: self.pull.accept_missing,
+            accept_gaps: self.pull.accept_gaps,
         };
         let cursor = resume.map(|resume| resume.cursor);
-        let request = ReadRequest { window, updated_since, cursor, known, ..asked };
+        let request = ReadRequest { cursor, known, ..request };
         Ok(StartedRun { run, request, preparer, sweep })
     }
 
@@ -334,6 +368,7 @@ impl Puller {
 
     async fn end(&self, run: Run, ended: Result<bool>, sweep: SweepEnd) -> StreamOutcome {
         let stream = run.stream();
+        let reached_end = matches!(ended, Ok(true));
         let (verdict, error) = match ended {
             Ok(true) => (self.verdict(&run), None),
             Ok(false) => (Verdict::Interrupted, None),
@@ -341,17 +376,10 @@ impl Puller {
             Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
-        let mut ending = Ending { run, verdict, error, resumable: false, note: None };
-        let (source, clock) = (self.source.clone(), self.environment.clock.clone());
-        let written = self
-            .write(move |archive| {
-                let closed = ending.close(archive, &source, sweep, &clock);
-                Ok((ending, closed))
-            })
-            .await;
-        match written {
+        let ending = Ending { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
+        match self.close(ending, sweep).await {
             Ok((ending, closed)) => {
-                if let Some(note) = &ending.note {
+                for note in &ending.notes {
                     self.notify(&Event::Note(note));
                 }
                 StreamOutcome {
@@ -364,6 +392,51 @@ impl Puller {
                 }
             }
             Err(error) => StreamOutcome::failed(stream, error),
+        }
+    }
+
+    /// Marks what is missing at the vendor, and closes the run in the ledger.
+    ///
+    /// An error of the archive in the middle leaves the run to be closed with it.
+    async fn close(&self, mut ending: Ending, sweep: SweepEnd) -> Result<(Ending, Result<()>)> {
+        let clock = self.environment.clock.clone();
+        let found = self
+            .write(move |archive| {
+                let unseen = ending.find_unseen(archive, sweep, &clock);
+                Ok((ending, unseen))
+            })
+            .await?;
+        ending = found.0;
+        let unseen = match found.1 {
+            Ok(unseen) => unseen,
+            Err(error) => {
+                ending.error.get_or_insert(error);
+                Vec::new()
+            }
+        };
+        let still_there = self.still_there(&mut ending, &unseen).await;
+        let (source, clock) = (self.source.clone(), self.environment.clock.clone());
+        self.write(move |archive| {
+            let closed =
+                ending.close(archive, &source, sweep, still_there.map(|there| (unseen, there)), &clock);
+            Ok((ending, closed))
+        })
+        .await
+    }
+
+    /// Asks the vendor for records that two sweeps did not list; `None` if it could not be asked.
+    async fn still_there(&self, ending: &mut Ending, unseen: &[UnseenRecord]) -> Option<Vec<RecordId>> {
+        if unseen.is_empty() {
+            return None;
+        }
+        match self.source.provider.find_unseen(unseen).await {
+            Ok(found) => Some(found),
+            Err(error) => {
+                ending
+                    .notes
+                    .push(format!("what the vendor no longer lists could not be looked for: {error}"));
+                None
+            }
         }
     }
 

@@ -77,6 +77,6 @@ fn rebuild_stream(
         }
         after = last;
     };
-    archive.end_run(&run, &RunEnd { verdict, error: None, at: clock.now() })?;
+    archive.end_run(&run, &RunEnd { verdict, reached_end: false, error: None, at: clock.now() })?;
     Ok(StreamOutcome { stream, verdict, mode, progress: run.progress, error: None, resumable: false })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_archive::{Archive, SourceKey, Swept, SyncMode};
+use chatark_archive::{Archive, SourceKey, SweepClock, SyncMode};
 use chatark_core::{
     ChangeDetection, HeldSummary, Known, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
 };
@@ -25,11 +25,32 @@ pub struct Refresh {
 pub(crate) struct SyncState {
     pub(crate) changes: ChangeDetection,
     pub(crate) refresh: Refresh,
-    /// The latest good sweeps of the same scope.
+    /// The latest sweeps that read the same scope, or one that contains it.
     pub(crate) swept: Swept,
     /// How much an unfinished sweep of the same scope reads.
     pub(crate) unfinished: Option<SyncMode>,
     pub(crate) now: Timestamp,
+}
+
+/// When the latest sweeps began that came to their end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// One that read everything in its scope.
+    pub(crate) full: Option<Timestamp>,
+    /// One of any mode.
+    pub(crate) any: Option<Timestamp>,
+}
+
+impl Swept {
+    /// Takes the latest sweeps of a scope and of the whole stream, which contains it.
+    ///
+    /// A time in the future was told by a clock that was ahead, and counts as never.
+    pub(crate) fn of(scope: &SweepClock, whole: &SweepClock, now: Timestamp) -> Self {
+        let latest = |own: Option<Timestamp>, whole: Option<Timestamp>| {
+            own.filter(|at| *at <= now).max(whole.filter(|at| *at <= now))
+        };
+        Self { full: latest(scope.full, whole.full), any: latest(scope.any, whole.any) }
+    }
 }
 
 impl SyncState {
@@ -39,14 +60,18 @@ impl SyncState {
         if request.selection != Selection::All || self.refresh.full_sweep_days == 0 {
             return everything;
         }
-        if self.unfinished == Some(SyncMode::Full) || (request.is_whole() && self.is_full_due()) {
+        if self.unfinished == Some(SyncMode::Full) || self.is_full_due() {
             return everything;
         }
         match self.changes {
             ChangeDetection::Summaries => (SyncMode::Changes, request.window),
             ChangeDetection::UpdatedSince if self.swept.any.is_some() => (SyncMode::Changes, request.window),
+            ChangeDetection::ListRows if request.is_whole() && self.swept.any.is_some() => {
+                (SyncMode::Changes, request.window)
+            }
             ChangeDetection::LookBack if request.is_whole() => {
-                self.looked_back().map_or(everything, |window| (SyncMode::Recent, window))
+                let recent = |since| (SyncMode::Recent, Window { since: Some(since), until: None });
+                self.recent_since().map_or(everything, recent)
             }
             ChangeDetection::UpdatedSince
             | ChangeDetection::LookBack
@@ -68,11 +93,27 @@ impl SyncState {
         self.swept.full.and_then(due).is_none_or(|due| due <= self.now)
     }
 
-    /// The window stays the same until a sweep succeeds, so that an interrupted one can be resumed.
-    fn looked_back(&self) -> Option<Window> {
-        let since = self.swept.any?.shifted(-days(self.refresh.look_back_days))?;
-        Some(Window { since: Some(since), until: None })
+    /// Returns since when records count as recent. It stays the same until a sweep ends, so that an interrupted one can
+    /// be resumed.
+    pub(crate) fn recent_since(&self) -> Option<Timestamp> {
+        self.swept.any?.shifted(-days(self.refresh.look_back_days))
     }
+
+    /// Returns how many rows of a list one pull reads in turn, so that all of them are read within the interval of full
+    /// sweeps.
+    pub(crate) fn rotated_rows(&self, rotated_at: Option<Timestamp>, held: u64) -> u64 {
+        let interval = days(self.refresh.full_sweep_days.max(1)) as f64;
+        let since = rotated_at.or(self.swept.any).filter(|at| *at <= self.now);
+        let share = since.map_or(1.0, |at| self.now.seconds_since(at) / interval).clamp(0.0, 1.0);
+        (held as f64 * share).ceil() as u64
+    }
+}
+
+/// Returns since when, by the vendor's clock, a change is fetched again although it looks the same.
+///
+/// The vendor's times have whole seconds: what was read in the second of its latest change may have changed once more.
+pub(crate) fn changed_since(newest_change: Option<Timestamp>) -> Option<Timestamp> {
+    newest_change?.shifted(-OVERLAP_SECONDS)
 }
 
 fn days(number: u32) -> i64 {
@@ -126,11 +167,10 @@ mod tests {
         assert_eq!(SyncState { swept: Swept::default(), ..held }.plan(&whole).0, SyncMode::Full);
         let each_time = Refresh { full_sweep_days: 0, ..held.refresh };
         assert_eq!(SyncState { refresh: each_time, ..held }.plan(&whole).0, SyncMode::Full);
-        // A window's summaries show what changed whether or not there was a sweep of it.
-        assert_eq!(
-            SyncState { swept: Swept::default(), ..held }.plan(&windowed()),
-            (SyncMode::Changes, windowed().window)
-        );
+        // Each window has full sweeps of its own.
+        assert_eq!(held.plan(&windowed()), (SyncMode::Changes, windowed().window));
+        let never = SyncState { swept: Swept::default(), ..held };
+        assert_eq!(never.plan(&windowed()), (SyncMode::Full, windowed().window));
         let selection = Selection::User("u".to_owned());
         assert_eq!(held.plan(&ReadRequest { selection, ..whole }).0, SyncMode::Full);
     }
@@ -157,6 +197,28 @@ mod tests {
         let never = SyncState { swept: Swept { full: Some(at(0)), any: None }, ..held };
         assert_eq!(never.plan(&whole).0, SyncMode::Full);
         assert_eq!(state(ChangeDetection::Unsupported).plan(&whole).0, SyncMode::Full);
+    }
+
+    #[test]
+    fn a_sweep_in_the_future_counts_as_never() {
+        let clock = |day| SweepClock { full: Some(at(day)), any: Some(at(day)), ..SweepClock::default() };
+        let of = |own, whole, now| Swept::of(&clock(own), &clock(whole), at(now));
+        assert_eq!(of(1, 3, 5), Swept { full: Some(at(3)), any: Some(at(3)) });
+        assert_eq!(of(1, 3_650, 5), Swept { full: Some(at(1)), any: Some(at(1)) });
+        assert_eq!(of(3_650, 3_650, 5), Swept::default());
+    }
+
+    #[test]
+    fn a_rotation_reads_the_whole_list_within_the_interval() {
+        let held = state(ChangeDetection::ListRows);
+        // A seventh of the list for a day of seven; all of it after a week, or if nothing is known.
+        assert_eq!(held.rotated_rows(Some(at(3)), 700), 100);
+        assert_eq!(held.rotated_rows(Some(at(-9)), 700), 700);
+        assert_eq!(held.rotated_rows(Some(at(4)), 700), 0);
+        let unknown = SyncState { swept: Swept::default(), ..held };
+        assert_eq!(unknown.rotated_rows(None, 700), 700);
+        assert_eq!(held.plan(&ReadRequest::default()), (SyncMode::Changes, Window::default()));
+        assert_eq!(held.recent_since(), Some(at(-27)));
     }
 
     #[test]

@@ -192,8 +192,8 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
         return Err(named(error).hint("run `chatark pull` first"));
     };
     let main = source.provider.descriptor().main_stream();
-    let whole = ReadRequest { stream: main.stream, ..ReadRequest::default() };
-    let swept = archive.swept(key, main.stream, &whole.scope())?.any;
+    let whole = ReadRequest::whole(main.stream);
+    let swept = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
     let until = swept.filter(|_| main.reports_total);
     let request = ReadRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(named)?;

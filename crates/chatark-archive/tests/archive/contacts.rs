@@ -1,8 +1,8 @@
 //! Contacts and leads, which a vendor lists separately from conversations.
 
 use chatark_archive::{
-    Archive, Checked, Damage, EncodedDocument, Fault, Gone, HashedDocument, Part, Progress, Run, RunEnd,
-    SourceKey, Verdict, WriteOp,
+    Archive, Checked, Damage, EncodedDocument, Fault, HashedDocument, Part, Progress, Run, RunEnd, SourceKey,
+    Start, Verdict, WriteOp,
 };
 use chatark_core::{
     Checkpoint, Contact, Document, Error, ErrorKind, HeldSummary, Issue, IssueKind, ListedContact, Mapper,
@@ -11,7 +11,8 @@ use chatark_core::{
 use serde_json::json;
 
 use crate::support::{
-    Fixed, Lines, TestEnvironment, all, at, cursor, noon, record, start, start_of, written,
+    Fixed, Gone, Lines, TestEnvironment, all, at, cursor, mark_missing, noon, record, start, start_of,
+    written,
 };
 
 /// A mapper whose vendor sends a name followed by unknown words; `!` cannot be read.
@@ -420,10 +421,15 @@ fn rows_are_rebuilt_from_the_latest_bytes() {
 fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
     let mut env = TestEnvironment::new();
     let pull = env.run();
-    let end = |verdict, error: Option<&str>| RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
+    let end = |verdict, error: Option<&str>| RunEnd {
+        verdict,
+        reached_end: error.is_none(),
+        error: error.map(str::to_owned),
+        at: noon(),
+    };
     env.archive.end_run(&pull, &end(Verdict::Complete, None)).unwrap();
     let swept = |env: &TestEnvironment| {
-        env.archive.swept(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
+        env.archive.sweep_clock(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
     };
     let before = swept(&env);
     let mut leads = env.run_of_list("shop", Stream::Leads);
@@ -449,7 +455,8 @@ fn the_latest_pulls_of_all_lists_are_reported_as_one_with_the_worse_verdict() {
     ] {
         let mut run = env.run_of_list("shop", stream);
         env.try_people(&mut run, &[person(stream, Some(id), "Ada")], &Checkpoint::None).unwrap();
-        let end = RunEnd { verdict, error: error.map(str::to_owned), at: noon() };
+        let error = error.map(str::to_owned);
+        let end = RunEnd { verdict, reached_end: error.is_none(), error, at: noon() };
         env.archive.end_run(&run, &end).unwrap();
     }
     let last = env.status().last_contacts.unwrap();
@@ -469,9 +476,12 @@ fn two_lists(number: usize) -> (TestEnvironment, SourceKey) {
     (env, source)
 }
 
-/// Runs a sweep of a list that sees these people.
-fn sweep(env: &mut TestEnvironment, stream: Stream, ids: impl Iterator<Item = usize>) -> Run {
-    let mut run = env.run_of_list("shop", stream);
+/// Runs a sweep of a list that begins some seconds after noon and sees these people.
+fn sweep(env: &mut TestEnvironment, stream: Stream, seconds: i64, ids: impl Iterator<Item = usize>) -> Run {
+    let source = env.source("shop");
+    let at = noon().shifted(seconds).unwrap();
+    let begin = Start { at, ..start_of(stream, "pull", stream.as_str(), None) };
+    let mut run = env.archive.begin_run(source, &begin).unwrap();
     let batch: Vec<_> = ids.map(|id| WriteOp::Unchanged(RecordId::new(id.to_string()))).collect();
     let page = PageMetadata::default();
     env.archive.commit(&mut run, batch, &Checkpoint::End, &page, &Names, noon()).unwrap();
@@ -486,9 +496,12 @@ fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
     env.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
 
     let later = noon().shifted(60).unwrap();
-    let mut run = sweep(&mut env, Stream::Leads, (0..20).filter(|id| *id != 7 && *id != 11));
+    let mut run = sweep(&mut env, Stream::Leads, 50, (0..20).filter(|id| *id != 7 && *id != 11));
     assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
-    assert_eq!(env.archive.mark_missing(&mut run, false, later).unwrap(), Gone::Marked(2));
+    assert_eq!(mark_missing(&mut env.archive, &mut run, false, later).unwrap(), Gone::Marked(0));
+    let mut run = sweep(&mut env, Stream::Leads, 70, (0..20).filter(|id| *id != 7 && *id != 11));
+    let again = noon().shifted(80).unwrap();
+    assert_eq!(mark_missing(&mut env.archive, &mut run, false, again).unwrap(), Gone::Marked(2));
     assert_eq!(run.progress.missing, 2);
     assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
     assert_eq!(env.missing_of(Stream::Contacts), [""; 0]);
@@ -500,18 +513,16 @@ fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
     assert_eq!(streams, expect);
 
     // The other list has both ids, which does not affect this list.
-    let mut other = sweep(&mut env, Stream::Contacts, 0..20);
+    let mut other = sweep(&mut env, Stream::Contacts, 90, 0..20);
     assert_eq!(other.progress.returned, 0);
-    assert_eq!(env.archive.mark_missing(&mut other, false, later).unwrap(), Gone::Marked(0));
+    assert_eq!(mark_missing(&mut env.archive, &mut other, false, later).unwrap(), Gone::Marked(0));
     assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
 
     // One of them comes back; the other one keeps the time at which it was first missed.
-    let mut run = sweep(&mut env, Stream::Leads, (0..20).filter(|id| *id != 7));
+    let mut run = sweep(&mut env, Stream::Leads, 110, (0..20).filter(|id| *id != 7));
     assert_eq!(run.progress.returned, 1);
-    assert_eq!(
-        env.archive.mark_missing(&mut run, false, noon().shifted(120).unwrap()).unwrap(),
-        Gone::Marked(0)
-    );
+    let last = noon().shifted(120).unwrap();
+    assert_eq!(mark_missing(&mut env.archive, &mut run, false, last).unwrap(), Gone::Marked(0));
     assert_eq!(env.missing_of(Stream::Leads), ["7"]);
     let since = env.count("SELECT missing_since FROM contact WHERE stream = 'leads' AND id = '7'");
     assert_eq!(since, u64::try_from(later.microseconds()).unwrap());
@@ -525,12 +536,13 @@ fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
 #[test]
 fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
     let (mut env, _) = two_lists(20);
-    let mut run = sweep(&mut env, Stream::Contacts, 3..20);
+    let mut run = sweep(&mut env, Stream::Contacts, 10, 3..20);
     // The tenth refers to the list, not to all people of the source.
     let refused = Gone::Refused { gone: 3, held: 20 };
-    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
+    assert_eq!(mark_missing(&mut env.archive, &mut run, false, noon()).unwrap(), refused);
     assert_eq!((env.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
-    assert_eq!(env.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    let mut run = sweep(&mut env, Stream::Contacts, 20, 3..20);
+    assert_eq!(mark_missing(&mut env.archive, &mut run, true, noon()).unwrap(), Gone::Marked(3));
     assert_eq!(env.missing_of(Stream::Contacts), ["0", "1", "2"]);
 }
 
@@ -538,8 +550,8 @@ fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
 #[test]
 fn whoever_was_seen_and_is_not_archived_is_an_error() {
     let (mut env, _) = two_lists(20);
-    let mut run = sweep(&mut env, Stream::Leads, 0..21);
-    let error = env.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    let mut run = sweep(&mut env, Stream::Leads, 10, 0..21);
+    let error = mark_missing(&mut env.archive, &mut run, false, noon()).unwrap_err();
     assert!(error.message().contains("21 leads were seen and 20"), "{error}");
 }
 
@@ -576,14 +588,14 @@ fn each_stream_resumes_from_its_own_checkpoint_in_the_same_scope() {
     assert_eq!((contacts.progress.seen, leads.progress.seen), (1, 2));
     env.try_people(&mut contacts, &[contact("2", "Edsger"), contact("1", "Alan")], &Checkpoint::End).unwrap();
     assert_eq!((contacts.progress.seen, contacts.progress.repeated), (2, 1));
-    assert_eq!(env.archive.mark_missing(&mut contacts, false, noon()).unwrap(), Gone::Marked(0));
+    assert_eq!(mark_missing(&mut env.archive, &mut contacts, false, noon()).unwrap(), Gone::Marked(0));
     assert_eq!(place(&env, Stream::Contacts), None);
     assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
     assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'contacts'"), 0);
     assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'leads'"), 1);
     env.try_people(&mut leads, &[lead("2", "Grace"), lead("3", "Barbara")], &Checkpoint::End).unwrap();
     assert_eq!((leads.progress.seen, leads.progress.repeated, leads.progress.added), (3, 1, 1));
-    assert_eq!(env.archive.mark_missing(&mut leads, false, noon()).unwrap(), Gone::Marked(0));
+    assert_eq!(mark_missing(&mut env.archive, &mut leads, false, noon()).unwrap(), Gone::Marked(0));
 
     env.archive.forget_checkpoint(source, Stream::Leads, "all").unwrap();
     assert_eq!(place(&env, Stream::Conversations), Some(cursor(3)));
@@ -595,9 +607,9 @@ fn the_latest_sweeps_are_those_of_one_stream() {
     let mut env = TestEnvironment::new();
     let source = env.source("shop");
     let leads = env.archive.begin_run(source, &start_of(Stream::Leads, "pull", "all", None)).unwrap();
-    let end = RunEnd { verdict: Verdict::Unprovable, error: None, at: noon() };
+    let end = RunEnd { verdict: Verdict::Unprovable, reached_end: true, error: None, at: noon() };
     env.archive.end_run(&leads, &end).unwrap();
-    let full = |stream| env.archive.swept(source, stream, "all").unwrap().full;
+    let full = |stream| env.archive.sweep_clock(source, stream, "all").unwrap().full;
     assert_eq!(full(Stream::Leads), Some(noon()));
     assert_eq!((full(Stream::Contacts), full(Stream::Conversations)), (None, None));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use chatark_archive::{
     Archive, Filter, HashedDocument, HashedRecord, Resume, Run, SourceKey, SourceStatus, Start, SyncMode,
-    WriteOp,
+    Unseen, WriteOp,
 };
 use chatark_core::{
     ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Document, Error, Issue, Mapper,
@@ -253,4 +253,33 @@ pub(crate) fn modelled(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
     let mapper = Fixed(Document::Conversation(conversation.clone()));
     WriteOp::Write(Box::new(raw(Some(id), Surface::Export, id).encode(&mapper).unwrap()))
+}
+
+/// What the end of a sweep of everything did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// So many records were marked as missing.
+    Marked(u64),
+    Unknown,
+    Refused {
+        gone: u64,
+        held: u64,
+    },
+}
+
+/// Ends a sweep of everything as the engine does with a vendor that has none of the records that it does not list.
+pub(crate) fn mark_missing(
+    archive: &mut Archive,
+    run: &mut Run,
+    accept: bool,
+    now: Timestamp,
+) -> Result<Gone> {
+    match archive.note_unseen(run, accept, now)? {
+        Unseen::Twice(unseen) => {
+            archive.mark_missing(run, &unseen, &[], now)?;
+            Ok(Gone::Marked(unseen.len() as u64))
+        }
+        Unseen::Unknown => Ok(Gone::Unknown),
+        Unseen::Refused { gone, held } => Ok(Gone::Refused { gone, held }),
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::fs;
 
-use chatark_archive::{Archive, Gone, Run, RunEnd, SourceKey, Start, Swept, SyncMode, Verdict, WriteOp};
+use chatark_archive::{
+    Archive, Run, RunEnd, SourceKey, Start, SweepClock, SyncMode, Unseen, Verdict, WriteOp,
+};
 use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp};
 use rusqlite::Connection;
 
-use crate::support::{Lines, SCOPE, TestEnvironment, all, at, cursor, noon, start, written};
+use crate::support::{
+    Gone, Lines, SCOPE, TestEnvironment, all, at, cursor, mark_missing, noon, start, written,
+};
 
 fn later(seconds: i64) -> Timestamp {
     Timestamp::from_epoch(1_733_054_400 + seconds).unwrap()
@@ -25,9 +29,15 @@ fn filled(number: usize) -> (TestEnvironment, SourceKey) {
     (env, run.source())
 }
 
-/// Runs a sweep of everything that sees these conversations, a batch each.
-fn sweep(env: &mut TestEnvironment, source: SourceKey, ids: impl Iterator<Item = usize>) -> Run {
-    let mut run = env.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
+/// Runs a sweep of everything that begins some seconds after noon and sees these conversations, a batch each.
+fn sweep(
+    env: &mut TestEnvironment,
+    source: SourceKey,
+    seconds: i64,
+    ids: impl Iterator<Item = usize>,
+) -> Run {
+    let begin = Start { at: later(seconds), ..start("pull", SCOPE, None) };
+    let mut run = env.archive.begin_run(source, &begin).unwrap();
     for id in ids {
         env.commit(&mut run, vec![unchanged(&id.to_string())]);
     }
@@ -46,40 +56,77 @@ fn missing(env: &TestEnvironment) -> Vec<String> {
 }
 
 #[test]
-fn what_a_full_sweep_does_not_see_is_marked_and_kept() {
+fn what_two_full_sweeps_do_not_see_is_marked_and_kept() {
     let (mut env, source) = filled(20);
-    let mut run = sweep(&mut env, source, (0..20).filter(|id| *id != 7 && *id != 11));
-    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
-    assert_eq!(env.archive.mark_missing(&mut run, false, later(60)).unwrap(), Gone::Marked(2));
-    assert_eq!(run.progress.missing, 2);
+    let without = |gone: &'static [usize]| (0..20).filter(|id| !gone.contains(id));
+    let mut run = sweep(&mut env, source, 50, without(&[7, 11, 13]));
+    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (17, 17, 0));
+    assert_eq!(mark_missing(&mut env.archive, &mut run, true, later(60)).unwrap(), Gone::Marked(0));
+    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0), "one sweep is no proof");
+
+    // The second sweep sees one of them again, and misses another one for the first time.
+    let mut run = sweep(&mut env, source, 70, without(&[7, 11, 5]));
+    assert_eq!(mark_missing(&mut env.archive, &mut run, true, later(80)).unwrap(), Gone::Marked(2));
+    assert_eq!((run.progress.missing, run.progress.returned), (2, 0));
     assert_eq!(missing(&env), ["11", "7"]);
     assert_eq!(all(&env.archive).len(), 20);
     assert_eq!((env.status().conversations, env.status().missing), (20, 2));
 
     // One of them comes back; the other one keeps the time at which it was first missed.
-    let mut run = sweep(&mut env, source, (0..20).filter(|id| *id != 7));
+    let mut run = sweep(&mut env, source, 90, without(&[7]));
     assert_eq!(run.progress.returned, 1);
-    assert_eq!(env.archive.mark_missing(&mut run, false, later(120)).unwrap(), Gone::Marked(0));
+    assert_eq!(mark_missing(&mut env.archive, &mut run, false, later(120)).unwrap(), Gone::Marked(0));
     assert_eq!(missing(&env), ["7"]);
     let since = env.count("SELECT missing_since FROM conversation WHERE id = '7'");
     assert_eq!(since, u64::try_from(later(60).microseconds()).unwrap());
+    assert_eq!(env.count("SELECT count(*) FROM record WHERE unseen_since IS NOT NULL"), 1);
+}
+
+#[test]
+fn what_the_vendor_still_has_is_not_marked() {
+    let (mut env, source) = filled(20);
+    let mut run = sweep(&mut env, source, 10, 1..20);
+    mark_missing(&mut env.archive, &mut run, false, later(11)).unwrap();
+    let mut run = sweep(&mut env, source, 20, 1..20);
+    let Unseen::Twice(unseen) = env.archive.note_unseen(&run, false, later(21)).unwrap() else {
+        panic!("one of twenty is less than a tenth")
+    };
+    assert_eq!(unseen.iter().map(|unseen| unseen.id.as_str()).collect::<Vec<_>>(), ["0"]);
+    env.archive.mark_missing(&mut run, &unseen, &[RecordId::new("0")], later(21)).unwrap();
+    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
+    assert_eq!(env.count("SELECT count(*) FROM record WHERE unseen_since IS NOT NULL"), 0);
+}
+
+#[test]
+fn a_sweep_by_a_clock_that_was_ahead_counts_from_the_next_one() {
+    let (mut env, source) = filled(20);
+    let years = 300_000_000;
+    let mut run = sweep(&mut env, source, years, 1..20);
+    mark_missing(&mut env.archive, &mut run, false, later(years + 1)).unwrap();
+    for (seconds, expect) in [(10, 0), (20, 1)] {
+        let mut run = sweep(&mut env, source, seconds, 1..20);
+        let marked = mark_missing(&mut env.archive, &mut run, false, later(seconds + 1)).unwrap();
+        assert_eq!(marked, Gone::Marked(expect));
+    }
 }
 
 #[test]
 fn more_than_a_tenth_is_marked_only_if_accepted() {
     let (mut env, source) = filled(20);
-    let mut run = sweep(&mut env, source, 3..20);
+    let mut at = 0;
+    let mut end = |env: &mut TestEnvironment, first: usize, accept| {
+        at += 10;
+        let mut run = sweep(env, source, at, first..20);
+        mark_missing(&mut env.archive, &mut run, accept, later(at + 1)).unwrap()
+    };
     let refused = Gone::Refused { gone: 3, held: 20 };
-    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
-    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
-    assert_eq!(env.archive.mark_missing(&mut run, true, noon()).unwrap(), Gone::Marked(3));
+    assert_eq!([end(&mut env, 3, false), end(&mut env, 3, false)], [refused, refused]);
+    assert_eq!(missing(&env).len(), 0);
+    assert_eq!(end(&mut env, 3, true), Gone::Marked(3));
     assert_eq!(missing(&env), ["0", "1", "2"]);
     // The tenth refers to records that are not missing yet: one of seventeen is less than a tenth, two are more.
-    let mut run = sweep(&mut env, source, 5..20);
-    let refused = Gone::Refused { gone: 2, held: 17 };
-    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), refused);
-    let mut run = sweep(&mut env, source, 4..20);
-    assert_eq!(env.archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Marked(1));
+    assert_eq!(end(&mut env, 5, false), Gone::Refused { gone: 2, held: 17 });
+    assert_eq!(end(&mut env, 4, false), Gone::Marked(1), "the refused sweep did not see it either");
 }
 
 #[test]
@@ -102,8 +149,11 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     let progress = &second.progress;
     assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
     assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
-    assert_eq!(env.archive.mark_missing(&mut second, false, noon()).unwrap(), Gone::Marked(1));
-    assert_eq!(missing(&env), ["11"]);
+    assert_eq!(mark_missing(&mut env.archive, &mut second, false, later(10)).unwrap(), Gone::Marked(0));
+    let unseen = env
+        .beside()
+        .query_row("SELECT id FROM record WHERE unseen_since IS NOT NULL", [], |row| row.get::<_, String>(0));
+    assert_eq!(unseen.unwrap(), "11");
     assert_eq!(env.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
 }
 
@@ -111,8 +161,8 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
 #[test]
 fn what_was_seen_and_is_not_archived_is_an_error() {
     let (mut env, source) = filled(20);
-    let mut run = sweep(&mut env, source, 0..21);
-    let error = env.archive.mark_missing(&mut run, false, noon()).unwrap_err();
+    let mut run = sweep(&mut env, source, 1, 0..21);
+    let error = mark_missing(&mut env.archive, &mut run, false, later(2)).unwrap_err();
     assert!(error.message().contains("21 conversations were seen and 20"), "{error}");
 }
 
@@ -165,8 +215,8 @@ fn an_archive_of_version_one_can_be_used() {
     // When the sweep of the resumed run began is not known, so it proves nothing.
     let swept = Some(later(1));
     assert_eq!(
-        archive.swept(source, Stream::Conversations, SCOPE).unwrap(),
-        Swept { full: swept, any: swept }
+        archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap(),
+        SweepClock { full: swept, any: swept, ..SweepClock::default() }
     );
     let resume = archive.resume(source, Stream::Conversations, SCOPE).unwrap();
     let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
@@ -174,27 +224,35 @@ fn an_archive_of_version_one_can_be_used() {
     let batch = vec![unchanged("b")];
     archive.commit(&mut run, batch, &Checkpoint::End, &PageMetadata::default(), &Lines, noon()).unwrap();
     // One of the two was seen by the run of the old version, which kept no ids.
-    assert_eq!(archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Unknown);
+    assert_eq!(mark_missing(&mut archive, &mut run, false, noon()).unwrap(), Gone::Unknown);
 }
 
 #[test]
-fn the_latest_sweeps_are_those_that_succeeded() {
+fn the_clock_counts_sweeps_that_ended_whatever_their_verdict() {
     let (mut env, source) = filled(1);
-    let mut swept = |mode, scope, verdict, seconds| {
+    let mut swept = |mode, scope, reached_end, seconds| {
         let begin = Start { mode, at: later(seconds), ..start("pull", scope, None) };
-        let run = env.archive.begin_run(source, &begin).unwrap();
-        let end = RunEnd { verdict, error: None, at: later(seconds + 5) };
+        let mut run = env.archive.begin_run(source, &begin).unwrap();
+        let newest_change = Some(later(-seconds));
+        let page = PageMetadata { newest_change, ..PageMetadata::default() };
+        env.commit_page(&mut run, Vec::new(), &Checkpoint::None, &page).unwrap();
+        let end = RunEnd { verdict: Verdict::Short, reached_end, error: None, at: later(seconds + 5) };
         env.archive.end_run(&run, &end).unwrap();
-        env.archive.swept(source, Stream::Conversations, SCOPE).unwrap()
+        env.archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap()
     };
-    let of = |full, any| Swept { full: Some(later(full)), any: Some(later(any)) };
-    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Short, 10), Swept::default());
-    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Unprovable, 20), of(20, 20));
-    assert_eq!(swept(SyncMode::Recent, SCOPE, Verdict::Unprovable, 30), of(20, 30));
-    assert_eq!(swept(SyncMode::Changes, SCOPE, Verdict::GrewDuringRun, 40), of(20, 40));
-    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Interrupted, 50), of(20, 40));
-    assert_eq!(swept(SyncMode::Full, "since", Verdict::Complete, 60), of(20, 40));
-    assert_eq!(swept(SyncMode::Full, SCOPE, Verdict::Complete, 70), of(70, 70));
+    let of = |full, any, newest: i64| SweepClock {
+        full: Some(later(full)),
+        any: Some(later(any)),
+        newest_change: Some(later(-newest)),
+        ..SweepClock::default()
+    };
+    assert_eq!(swept(SyncMode::Full, SCOPE, false, 10), SweepClock::default());
+    assert_eq!(swept(SyncMode::Full, SCOPE, true, 20), of(20, 20, 20));
+    assert_eq!(swept(SyncMode::Recent, SCOPE, true, 30), of(20, 30, 20));
+    assert_eq!(swept(SyncMode::Changes, SCOPE, true, 40), of(20, 40, 20));
+    assert_eq!(swept(SyncMode::Full, SCOPE, false, 50), of(20, 40, 20));
+    assert_eq!(swept(SyncMode::Full, "since", true, 60), of(20, 40, 20));
+    assert_eq!(swept(SyncMode::Full, SCOPE, true, 5), of(5, 5, 5));
 }
 
 #[test]
@@ -207,9 +265,10 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     let again = Start { at: later(90), ..start("pull", SCOPE, resume.as_ref()) };
     let mut run = env.archive.begin_run(source, &again).unwrap();
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(95) };
+    let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(95) };
     env.archive.end_run(&run, &end).unwrap();
-    assert_eq!(env.archive.swept(source, Stream::Conversations, SCOPE).unwrap().full, Some(noon()));
+    let clock = env.archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(clock.full, Some(noon()));
 }
 
 #[test]

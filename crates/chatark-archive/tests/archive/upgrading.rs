@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Fault, Gone, Part, RunEnd, Swept, TransferState, Upgrade, Verdict, WriteOp};
+use chatark_archive::{Archive, Fault, Part, RunEnd, SweepClock, TransferState, Upgrade, Verdict, WriteOp};
 use chatark_core::{
     Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata,
     Rating, Record, RecordId, Result, Stream, Timestamp,
@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::{Lines, SCOPE, all, cursor, mapped, noon, origin, start, start_of};
+use crate::support::{Gone, Lines, SCOPE, all, cursor, mapped, mark_missing, noon, origin, start, start_of};
 
 const STREAMS: &str = include_str!("../../src/migrations/0004_streams.sql");
 
@@ -173,8 +173,8 @@ fn check(archive: &mut Archive) {
     assert_eq!((last.seen, last.added), (3, 2));
     assert_eq!(shop.unfinished, [SCOPE]);
     let swept = Some(noon());
-    let of_conversations = archive.swept(source, Stream::Conversations, SCOPE).unwrap();
-    assert_eq!(of_conversations, Swept { full: swept, any: swept });
+    let of_conversations = archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(of_conversations, SweepClock { full: swept, any: swept, ..SweepClock::default() });
 
     assert_eq!(archive.structure().unwrap(), [""; 0]);
     assert_eq!(archive.references().unwrap(), [""; 0]);
@@ -226,7 +226,7 @@ fn an_archive_of_the_layout_before_streams_holds_everything_where_it_was() {
     let mut again = Archive::open(&path, noon()).unwrap();
     check(&mut again);
     let (version, _) = dump(&path);
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     // The names that queries use still exist.
     assert_eq!(count(&path, "SELECT count(*) FROM raw WHERE conversation_key = 7"), 2);
     let affected =
@@ -291,8 +291,8 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     let progress = &run.progress;
     assert_eq!((progress.seen, progress.repeated, progress.returned), (2, 1, 1));
     assert_eq!(Verdict::of(progress), Verdict::Complete);
-    assert_eq!(archive.mark_missing(&mut run, false, noon()).unwrap(), Gone::Marked(0));
-    let end = RunEnd { verdict: Verdict::Complete, error: None, at: later(9) };
+    assert_eq!(mark_missing(&mut archive, &mut run, false, noon()).unwrap(), Gone::Marked(0));
+    let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(9) };
     archive.end_run(&run, &end).unwrap();
     let shop = archive.status().unwrap().remove(1);
     assert_eq!((shop.missing, shop.unfinished.len()), (0, 0));
@@ -329,7 +329,7 @@ fn an_upgrade_announces_the_space_it_needs() {
     let (_folder, path) = old();
     let before = fs::read(&path).unwrap();
     let Upgrade { from, to, needs, free } = Archive::pending_upgrade(&path).unwrap().unwrap();
-    assert_eq!((from, to, free.is_some()), (3, 4, true));
+    assert_eq!((from, to, free.is_some()), (3, 5, true));
     assert!(needs > 4 << 20, "{needs}");
     assert_eq!(fs::read(&path).unwrap(), before);
     Archive::open(&path, noon()).unwrap().close().unwrap();

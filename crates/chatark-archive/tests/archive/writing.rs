@@ -174,7 +174,7 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     assert_eq!(env.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
     assert_eq!(env.status().unfinished, [""; 0]);
 
-    let end = RunEnd { verdict: Verdict::of(&resumed.progress), error: None, at: noon() };
+    let end = RunEnd { verdict: Verdict::of(&resumed.progress), reached_end: true, error: None, at: noon() };
     env.archive.end_run(&resumed, &end).unwrap();
     let last = env.status().last_pull.unwrap();
     assert!(last.resumed);

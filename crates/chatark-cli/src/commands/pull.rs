@@ -53,6 +53,8 @@ pub(crate) struct SourceResult {
     contacts: Option<u64>,
     contacts_added: Option<u64>,
     contacts_changed: Option<u64>,
+    /// Places of this run that the vendor could not give.
+    gaps: u64,
 }
 
 pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
@@ -142,8 +144,8 @@ fn request(args: &PullArgs) -> Result<Pull> {
 /// Returns a pull of everything that the filters select.
 pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result<Pull> {
     let window = Window::new(filters.since, filters.until)?;
-    let PullOptions { full, accept_missing, .. } = pull_options;
-    Ok(Pull { window, channel: filters.channel, full, accept_missing, ..Pull::default() })
+    let PullOptions { full, accept_missing, accept_gap: accept_gaps, .. } = pull_options;
+    Ok(Pull { window, channel: filters.channel, full, accept_missing, accept_gaps, ..Pull::default() })
 }
 
 /// Rejects, before any call, a selection that a vendor's API does not support.
@@ -196,5 +198,6 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         contacts: contacts.map(|contacts| contacts.seen),
         contacts_added: contacts.map(|contacts| contacts.added),
         contacts_changed: contacts.map(|contacts| contacts.changed),
+        gaps: progress.gaps,
     }
 }

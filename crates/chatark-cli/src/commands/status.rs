@@ -1,6 +1,6 @@
 //! `chatark status`: what the archive holds, and how the last pulls ended.
 
-use chatark_archive::{RunRecord, SourceStatus};
+use chatark_archive::{GapRecord, RunRecord, SourceStatus};
 use serde::Serialize;
 
 use crate::args::Global;
@@ -56,6 +56,9 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
                 status.source, status.source
             ))?;
         }
+        for gap in &status.gaps {
+            ui.line(&format!("{}: {}", status.source, gap_line(gap)))?;
+        }
         for run in status.last_pull.iter().chain(&status.last_contacts) {
             if let Some(error) = &run.error {
                 ui.line(&format!("{}: {error}", status.source))?;
@@ -98,6 +101,16 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
         }
     }
     lines
+}
+
+/// Returns where a gap is, how often it was tried, and whether it was accepted.
+pub(crate) fn gap_line(gap: &GapRecord) -> String {
+    let tried =
+        if gap.attempts == 1 { "once".to_owned() } else { format!("{} times", grouped(gap.attempts)) };
+    let last = gap.tried_at.map_or_else(String::new, |at| format!(", last {}", short_time(&at.to_string())));
+    let accepted = if gap.accepted_at.is_some() { "; accepted" } else { "" };
+    let stream = gap.stream.as_str();
+    format!("{stream}: {} cannot be read (tried {tried}{last}){accepted}: {}", gap.bounds, gap.error)
 }
 
 fn is_bad(run: &RunRecord) -> bool {

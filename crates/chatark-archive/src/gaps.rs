@@ -1,0 +1,214 @@
+//! Places in a stream that a vendor could not give: found, tried again, accepted, and closed.
+
+use chatark_core::{Gap, GapBounds, OpenGap, Result, Stream, Timestamp};
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Serialize;
+
+use crate::ledger::{Run, SourceKey};
+use crate::open::Archive;
+use crate::values::{database, timestamp, uncount};
+
+/// A gap is tried again after this time, and each later time after twice as long.
+const FIRST_WAIT_SECONDS: i64 = 3_600;
+/// The longest time until a gap is tried again.
+const LONGEST_WAIT_SECONDS: i64 = 30 * 86_400;
+
+/// A gap as the archive has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapRecord {
+    /// The stream that it is in.
+    pub stream: Stream,
+    /// Window, channel and selection of the pull that found it.
+    pub scope: String,
+    /// Where it is.
+    pub bounds: GapBounds,
+    /// What the vendor said when it was last tried.
+    pub error: String,
+    /// When it was found.
+    pub found_at: Option<Timestamp>,
+    /// When it was last tried.
+    pub tried_at: Option<Timestamp>,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// When the user accepted it; it no longer affects a verdict.
+    pub accepted_at: Option<Timestamp>,
+}
+
+impl GapRecord {
+    /// Returns the gap for a provider, which tries it again once it is due.
+    pub fn to_open(&self, now: Timestamp) -> OpenGap {
+        let doublings = u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+        let wait = (FIRST_WAIT_SECONDS << doublings).min(LONGEST_WAIT_SECONDS);
+        // A time in the future is that of a wrong clock.
+        let is_waiting = |tried: Timestamp| tried <= now && tried.shifted(wait).is_some_and(|due| now < due);
+        OpenGap { bounds: self.bounds.clone(), is_due: !self.tried_at.is_some_and(is_waiting) }
+    }
+}
+
+impl Archive {
+    /// Returns the gaps of a source that are still open, the accepted ones included, in the order in which they were
+    /// found.
+    pub fn open_gaps(&self, source: SourceKey) -> Result<Vec<GapRecord>> {
+        let failed = || database("read the gaps");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT stream, scope, bounds, error, found_at, tried_at, attempts, accepted_at
+                 FROM gap WHERE source_key = ?1 AND closed_at IS NULL ORDER BY gap_key",
+            )
+            .map_err(failed())?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let (stream, bounds): (String, String) = (row.get(0)?, row.get(2)?);
+            Ok(GapRecord {
+                stream: Stream::from_word(&stream).unwrap_or_default(),
+                scope: row.get(1)?,
+                // Bounds in the form of another version are tried again with the whole list.
+                bounds: serde_json::from_str(&bounds).unwrap_or(GapBounds::Rest { after: None }),
+                error: row.get(3)?,
+                found_at: timestamp(row.get(4)?),
+                tried_at: timestamp(row.get(5)?),
+                attempts: uncount(row.get(6)?),
+                accepted_at: timestamp(row.get(7)?),
+            })
+        };
+        let found = statement.query_map([source.0], read).map_err(failed())?;
+        found.collect::<rusqlite::Result<_>>().map_err(failed())
+    }
+
+    /// Closes the gaps that a full sweep `has_passed` without finding them again, and returns how many of the stream are
+    /// open and not accepted.
+    pub fn pass_gaps(&mut self, run: &Run, has_passed: bool, now: Timestamp) -> Result<u64> {
+        let failed = || database("end a sweep");
+        let transaction = self.connection.transaction().map_err(failed())?;
+        if has_passed {
+            close_passed(&transaction, run, now)?;
+        }
+        let open = count_open(&transaction, run)?;
+        transaction.commit().map_err(failed())?;
+        Ok(open)
+    }
+
+    /// Accepts the open gaps of a source: they stay in the archive and no longer affect a verdict. Returns how many were
+    /// not accepted before.
+    pub fn accept_gaps(&mut self, source: SourceKey, now: Timestamp) -> Result<u64> {
+        let sql = "UPDATE gap SET accepted_at = ?2
+                   WHERE source_key = ?1 AND closed_at IS NULL AND accepted_at IS NULL";
+        self.connection
+            .execute(sql, params![source.0, now.microseconds()])
+            .map(|accepted| accepted as u64)
+            .map_err(database("accept the gaps"))
+    }
+}
+
+/// Notes a gap that a run has found or tried again without success.
+pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Timestamp) -> Result<()> {
+    let failed = || database("write a gap");
+    let now = now.microseconds();
+    if let Some(key) = find(transaction, run, &gap.bounds)? {
+        transaction
+            .prepare_cached(
+                "UPDATE gap SET error = ?2, tried_at = ?3, attempts = attempts + 1 WHERE gap_key = ?1",
+            )
+            .and_then(|mut statement| statement.execute(params![key, gap.error, now]))
+            .map_err(failed())?;
+        return Ok(());
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO gap (source_key, stream, scope, bounds, error, found_at, tried_at, attempts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1)",
+        )
+        .and_then(|mut statement| {
+            let (source, stream) = (run.source.0, run.stream.as_str());
+            statement.execute(params![source, stream, run.scope, written(&gap.bounds), gap.error, now])
+        })
+        .map_err(failed())?;
+    Ok(())
+}
+
+/// Closes a gap that could be read after all.
+pub(crate) fn close(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    bounds: &GapBounds,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(key) = find(transaction, run, bounds)? else { return Ok(()) };
+    transaction
+        .prepare_cached("UPDATE gap SET closed_at = ?2 WHERE gap_key = ?1")
+        .and_then(|mut statement| statement.execute([key, now.microseconds()]))
+        .map_err(database("write a gap"))?;
+    Ok(())
+}
+
+/// Closes the gaps of a scope that were not found again since the sweep of a run began.
+fn close_passed(transaction: &Transaction<'_>, run: &Run, now: Timestamp) -> Result<()> {
+    let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3
+                 AND closed_at IS NULL AND tried_at < ?5",
+        )
+        .and_then(|mut statement| {
+            let (source, stream) = (run.source.0, run.stream.as_str());
+            statement.execute(params![source, stream, run.scope, now.microseconds(), began])
+        })
+        .map_err(database("end a sweep"))?;
+    Ok(())
+}
+
+fn count_open(transaction: &Transaction<'_>, run: &Run) -> Result<u64> {
+    transaction
+        .prepare_cached(
+            "SELECT count(*) FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
+                 AND accepted_at IS NULL",
+        )
+        .and_then(|mut statement| {
+            statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
+        })
+        .map(uncount)
+        .map_err(database("read the gaps"))
+}
+
+fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<Option<i64>> {
+    transaction
+        .prepare_cached(
+            "SELECT gap_key FROM gap WHERE source_key = ?1 AND stream = ?2 AND bounds = ?3 AND closed_at IS NULL",
+        )
+        .and_then(|mut statement| {
+            let wanted = params![run.source.0, run.stream.as_str(), written(bounds)];
+            statement.query_row(wanted, |row| row.get(0)).optional()
+        })
+        .map_err(database("look up a gap"))
+}
+
+fn written(bounds: &GapBounds) -> String {
+    serde_json::to_string(bounds).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_tried_again_at_a_falling_rate() {
+        let at = |hours: i64| Timestamp::from_epoch(1_790_000_000 + hours * 3_600).unwrap();
+        let gap = |attempts, tried_at| GapRecord {
+            stream: Stream::Conversations,
+            scope: "all".to_owned(),
+            bounds: GapBounds::Rest { after: None },
+            error: String::new(),
+            found_at: None,
+            tried_at,
+            attempts,
+            accepted_at: None,
+        };
+        for (attempts, hours) in [(1, 1), (2, 2), (3, 4), (6, 32), (30, 720)] {
+            let gap = gap(attempts, Some(at(0)));
+            assert!(!gap.to_open(at(hours - 1)).is_due, "{attempts}");
+            assert!(gap.to_open(at(hours)).is_due, "{attempts}");
+        }
+        assert!(gap(9, Some(at(100_000))).to_open(at(0)).is_due, "a clock that was ahead hides no gap");
+        assert!(gap(9, None).to_open(at(0)).is_due);
+    }
+}

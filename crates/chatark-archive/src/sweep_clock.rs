@@ -1,0 +1,88 @@
+//! When sweeps of a scope came to their end: what says when the next full sweep is due, and where a rotation goes on.
+
+use chatark_core::{Cursor, Error, ErrorKind, Result, Stream, Timestamp};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::ledger::{Run, SourceKey, SyncMode};
+use crate::open::Archive;
+use crate::values::{database, timestamp};
+
+/// When the sweeps of a scope began that came to their end, whatever their verdict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepClock {
+    /// The latest sweep that read everything in its scope.
+    pub full: Option<Timestamp>,
+    /// The latest sweep of any mode.
+    pub any: Option<Timestamp>,
+    /// The latest time of a change that the vendor showed, by the vendor's clock.
+    pub newest_change: Option<Timestamp>,
+    /// How far the rotation through a list of rows has come.
+    pub rotation: Option<Cursor>,
+    /// When that was saved.
+    pub rotated_at: Option<Timestamp>,
+}
+
+impl Archive {
+    /// Returns when the sweeps of a scope began that came to their end.
+    pub fn sweep_clock(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<SweepClock> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT full_from, any_from, newest_change, rotation, rotated_at
+                 FROM sweep_clock WHERE source_key = ?1 AND stream = ?2 AND scope = ?3",
+            )
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| {
+                    let rotation: Option<String> = row.get(3)?;
+                    Ok(SweepClock {
+                        full: timestamp(row.get(0)?),
+                        any: timestamp(row.get(1)?),
+                        newest_change: timestamp(row.get(2)?),
+                        // A cursor in the form of another version is no loss: the rotation restarts.
+                        rotation: rotation.and_then(|cursor| serde_json::from_str(&cursor).ok()),
+                        rotated_at: timestamp(row.get(4)?),
+                    })
+                };
+                statement.query_row(params![source.0, stream.as_str(), scope], read).optional()
+            })
+            .map_err(database("read the ledger"))?;
+        Ok(found.unwrap_or_default())
+    }
+}
+
+/// Notes that the sweep of a run has come to its end.
+pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
+    let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
+    let full_from = (run.mode == SyncMode::Full).then_some(swept_from);
+    let newest_change = run.progress.page.newest_change.map(Timestamp::microseconds);
+    transaction
+        .prepare_cached(
+            "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from), any_from = ?5,
+                 newest_change = coalesce(max(?6, coalesce(newest_change, ?6)), newest_change)",
+        )
+        .and_then(|mut statement| {
+            let (source, stream) = (run.source.0, run.stream.as_str());
+            statement.execute(params![source, stream, run.scope, full_from, swept_from, newest_change])
+        })
+        .map_err(database("end a sweep"))?;
+    Ok(())
+}
+
+/// Saves how far the rotation through a list of rows has come.
+pub(crate) fn rotate(transaction: &Transaction<'_>, run: &Run, place: &Cursor, now: Timestamp) -> Result<()> {
+    let place = serde_json::to_string(place)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "save the rotation", error))?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO sweep_clock (source_key, stream, scope, rotation, rotated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET rotation = ?4, rotated_at = ?5",
+        )
+        .and_then(|mut statement| {
+            let (source, stream) = (run.source.0, run.stream.as_str());
+            statement.execute(params![source, stream, run.scope, place, now.microseconds()])
+        })
+        .map_err(database("save the rotation"))?;
+    Ok(())
+}
