@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ cargo bench -p chatark-tests --bench end_to_end
-//! $ cargo bench -p chatark-tests --bench end_to_end -- v2      # scenarios whose name holds "v2"
+//! $ cargo bench -p chatark-tests --bench end_to_end -- v2      # scenarios whose name contains "v2"
 //! ```
 //!
 //! The sandbox runs in this process and shares the machine's cores with the binary, so every figure includes the
@@ -10,7 +10,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a benchmark prints its figures, and ends where something is missing"
+    reason = "a benchmark prints its figures, and panics if something is missing"
 )]
 
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ enum Goal {
     PeakAsBefore(f64),
 }
 
-/// The reference for a row.
+/// What the figures of a row are compared with.
 #[derive(Default)]
 struct Floors {
     download: f64,
@@ -223,11 +223,11 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
         convocore_included_quota: 100_000_000,
         ..Limits::default()
     };
-    let is_held_up = world.latency.is_some();
+    let has_latency = world.latency.is_some();
     let sandbox = runtime.block_on(Sandbox::start(world)).unwrap();
     let base = sandbox.base_url(scenario.vendor);
     (floors.download, floors.parse) = (0.0, 0.0);
-    if !is_held_up && scenario.conversations < 1_000_000 {
+    if !has_latency && scenario.conversations < 1_000_000 {
         floors.download = runtime.block_on(download(&base, scenario, false)).as_secs_f64();
         floors.parse = runtime.block_on(download(&base, scenario, true)).as_secs_f64();
     }
@@ -237,7 +237,7 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     let (figures, result) = row(&sandbox, binary, folder.path(), scenario.arguments);
     let pull = if scenario.arguments[0] == "export" { &result["pull"] } else { &result };
     let source = &pull["sources"][0];
-    assert_eq!(source["added"], scenario.conversations, "{}: not whole", scenario.name);
+    assert_eq!(source["added"], scenario.conversations, "{}: incomplete", scenario.name);
     assert_eq!(source["repeated"], 0, "{}: something came twice", scenario.name);
     print(scenario.name, &figures, floors, scenario.goals);
     (floors.sent, floors.wall_before, floors.peak_before) = (figures.sent, figures.wall, figures.peak);
@@ -245,7 +245,7 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
         let (figures, result) = row(&sandbox, binary, folder.path(), arguments);
         if arguments[0] == "migrate" {
             let found = &result["carried"][0]["read_back"]["found"];
-            assert_eq!(*found, scenario.conversations, "{}: not whole", scenario.name);
+            assert_eq!(*found, scenario.conversations, "{}: incomplete", scenario.name);
         }
         let after = Floors { sent: floors.sent, ..Floors::default() };
         print(
@@ -258,7 +258,7 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     runtime.block_on(sandbox.stop());
 }
 
-/// Runs one command, and returns its figures and what it says.
+/// Runs one command, and returns its figures and its JSON output.
 fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (Figures, Value) {
     let asked = || sandbox.request_count(AGENT) + sandbox.request_count(INTO);
     let (before, sent) = (asked(), sandbox.bytes_sent());
@@ -281,7 +281,7 @@ fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (
 
 fn print(name: &str, figures: &Figures, floors: &Floors, goals: &[Goal]) {
     let Figures { wall, cpu, peak, sent, requests, refused, .. } = figures;
-    let goals: Vec<_> = goals.iter().map(|goal| goal.held_against(figures, floors)).collect();
+    let goals: Vec<_> = goals.iter().map(|goal| goal.compare_with(figures, floors)).collect();
     let floor = |floor: f64| if floor > 0.0 { format!("{floor:.2}") } else { "-".to_owned() };
     let (download, parse) = (floor(floors.download), floor(floors.parse));
     let goals = goals.join("; ");
@@ -291,8 +291,8 @@ fn print(name: &str, figures: &Figures, floors: &Floors, goals: &[Goal]) {
 }
 
 impl Goal {
-    /// Prints a figure, its goal, and whether the goal is met.
-    fn held_against(self, figures: &Figures, floors: &Floors) -> String {
+    /// Returns a figure, its goal, and whether the goal is met.
+    fn compare_with(self, figures: &Figures, floors: &Floors) -> String {
         let (found, asked, unit) = match self {
             Self::Seconds(asked) => (figures.wall, asked, " s"),
             Self::TimesDownload(asked) => (figures.wall / floors.download, asked, " × download"),
@@ -320,7 +320,7 @@ impl Goal {
     }
 }
 
-/// The floors: downloads the same answers one after another and discards them, or returns how long it takes to parse
+/// Measures a floor: how long it takes to download the same responses one after another and discard them, or to parse
 /// them once.
 async fn download(base: &str, scenario: &Scenario, parses: bool) -> Duration {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -411,7 +411,7 @@ fn measure(binary: &Path, folder: &Path, arguments: &[&str]) -> Measured {
             break status;
         }
         peak_kibibytes = peak(child.id()).unwrap_or(peak_kibibytes);
-        cpu = processor_time(child.id()).unwrap_or(cpu);
+        cpu = cpu_time(child.id()).unwrap_or(cpu);
         std::thread::sleep(Duration::from_millis(2));
     };
     let wall = started.elapsed();
@@ -427,7 +427,7 @@ fn peak(pid: u32) -> Option<u64> {
 }
 
 /// Linux counts CPU time in hundredths of a second.
-fn processor_time(pid: u32) -> Option<Duration> {
+fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// The time limit of a child process; its test fails.
+/// The time limit of a child process, after which its test fails.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// A sandbox, a folder with a config for its agents, and the binary to run there.
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 pub struct TestEnvironment {
     /// The folder of the config, the archive and the files.
     pub folder: TempDir,
-    /// The sandbox; `None` once it was stopped.
+    /// The sandbox; `None` after it was stopped.
     pub sandbox: Option<Sandbox>,
     /// The runtime that the sandbox lives in.
     pub runtime: Runtime,
@@ -162,8 +162,8 @@ impl TestEnvironment {
             .env("HOME", self.folder.path())
             .current_dir(self.folder.path());
         if let Some(sandbox) = &self.sandbox {
-            for request in [World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT, World::CONVOCORE_AGENT] {
-                if let Some(agent) = sandbox.agent(request) {
+            for id in [World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT, World::CONVOCORE_AGENT] {
+                if let Some(agent) = sandbox.agent(id) {
                     command.env(format!("KEY_{}", key_variable(&agent.key)), &agent.key);
                 }
             }

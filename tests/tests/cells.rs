@@ -164,7 +164,11 @@ fn check(agents: &[Agent]) {
             }
         }
     }
-    assert_eq!((conversations.next(), messages.next()), (None, None), "rows that no vendor sent");
+    assert_eq!(
+        (conversations.next(), messages.next()),
+        (None, None),
+        "the files have rows that no vendor sent"
+    );
 }
 
 #[test]

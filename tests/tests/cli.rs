@@ -204,7 +204,7 @@ fn status_before_the_first_pull_says_what_to_do() {
     let env = TestEnvironment::sample();
     let run = env.expect(2, &["status"]);
     assert!(
-        run.stderr.contains("there is none yet") && run.stderr.contains("chatark pull"),
+        run.stderr.contains("it does not exist yet") && run.stderr.contains("chatark pull"),
         "{}",
         run.stderr
     );

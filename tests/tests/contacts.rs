@@ -26,7 +26,7 @@ fn truth(agent: &Agent) -> BTreeSet<Entry> {
     let lead = |person: &Person| {
         let id = match agent.leads_shape {
             LeadsShape::Documented => format!("lead_{}", person.id),
-            LeadsShape::Seen => person.id.clone(),
+            LeadsShape::Observed => person.id.clone(),
         };
         ("leads", id, [None, person.name.clone(), person.email.clone(), person.phone.clone(), None])
     };
@@ -71,7 +71,7 @@ fn crowd(contacts: usize, leads: usize) -> Agent {
 
 #[test]
 fn both_lists_are_archived_once_in_either_shape() {
-    for leads_shape in [LeadsShape::Documented, LeadsShape::Seen] {
+    for leads_shape in [LeadsShape::Documented, LeadsShape::Observed] {
         let agent = Agent { leads_shape, ..sample(Vendor::ChatbaseV1) };
         let env = env(agent.clone(), Vec::new());
         let first = pulled(&env.expect(0, &["pull", "--json"]));

@@ -24,7 +24,7 @@ const METRICS: [(&str, &str, &str); 9] = [
     ("questions", include_str!("definition/questions.sql"), "question"),
 ];
 
-/// By what rows are grouped: the period, source, provider, channel, and which conversations count.
+/// How rows are grouped: by period, source, provider and channel; and which conversations count.
 struct Grouping {
     period: Option<&'static str>,
     source: &'static str,
@@ -44,7 +44,7 @@ const SOURCE: Grouping = Grouping {
 const ALL: Grouping =
     Grouping { source: "''", provider: "''", counted: "NOT is_counted_elsewhere", ..SOURCE };
 
-/// The cells of rows, by those that name them: value and basis.
+/// The cells of rows by the cells that identify them: value and basis.
 type Cells = BTreeMap<Vec<String>, (f64, f64)>;
 
 fn period(format: &'static str) -> Grouping {
@@ -90,11 +90,11 @@ fn connect(env: &TestEnvironment, zone: Zone) -> Connection {
     connection
 }
 
-/// Computes a metric by its definition, and adds its cells.
+/// Computes a metric from its definition, and adds its cells.
 fn define(connection: &Connection, sql: &str, own: &str, cells: &mut Cells) {
     let own = if own.is_empty() { String::new() } else { format!(", {own}") };
     let sql = format!(
-        "SELECT value, basis, period, source, provider, channel, metric{own} FROM ({sql}) JOIN slots USING (slot)"
+        "SELECT value, basis, period, source, provider, channel, metric{own} FROM ({sql}) JOIN group_keys USING (group_key)"
     );
     let mut statement = connection.prepare(&sql).unwrap();
     let width = statement.column_count();
@@ -152,14 +152,14 @@ fn check(env: &TestEnvironment, zone: Zone, by: &str) {
             }
         }
     }
-    let mut together = Cells::new();
+    let mut summary = Cells::new();
     for grouping in [SOURCE, ALL] {
         connection.execute_batch(&grouping.views()).unwrap();
         for (name, sql, own) in METRICS {
             if name == "questions" {
                 define(&connection, sql, own, expected.entry(name).or_default());
             } else if !["tools", "hours"].contains(&name) {
-                define(&connection, sql, own, &mut together);
+                define(&connection, sql, own, &mut summary);
             }
         }
     }
@@ -167,7 +167,7 @@ fn check(env: &TestEnvironment, zone: Zone, by: &str) {
         assert!(!expected[name].is_empty(), "there is nothing to compare in {name}.csv");
         compare(name, &cells(env, name, own), &expected[name]);
     }
-    compare("summary", &cells(env, "summary", ""), &without_status(together));
+    compare("summary", &cells(env, "summary", ""), &without_status(summary));
 }
 
 /// Adds up conversations over their statuses, as a summary does.

@@ -1,7 +1,7 @@
-//! The main job: everything that the vendors send is in the files, exactly once.
+//! Exports: everything that the vendors send is in the files, exactly once.
 //!
-//! The truth is what the sandbox generated and what an export of that vendor can contain at best; it is written in the
-//! sandbox by hand and calls no code of the product.
+//! What is expected comes from the sandbox, which computes what a perfect export of each vendor contains. It is written
+//! by hand and calls no code of the product.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

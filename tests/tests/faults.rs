@@ -50,7 +50,7 @@ fn holds_pages(env: &TestEnvironment, agent: &Agent, pages: usize) {
 
 /// Checks that a pull recovers from a fault and fetches everything.
 #[track_caller]
-fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
+fn recovers(vendor: Vendor, fault: &Fault) -> Run {
     let (env, agent) = env(vendor, fault.clone());
     let run = env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));
@@ -60,7 +60,7 @@ fn gets_over(vendor: Vendor, fault: &Fault) -> Run {
 /// Checks how a pull with a fault in its third response ends, that the first two are kept, and that a later pull
 /// resumes from there.
 #[track_caller]
-fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
+fn ends_and_resumes(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
     let (env, agent) = env(vendor, Fault::from(2, kind.clone()));
     let run = env.expect(code, &["pull"]);
     for word in words {
@@ -80,7 +80,7 @@ fn ends(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_temporary_fault_costs_nothing() {
+fn a_temporary_fault_loses_nothing() {
     for vendor in VENDORS {
         for kind in [
             FaultKind::ServerError,
@@ -91,7 +91,7 @@ fn a_temporary_fault_costs_nothing() {
             FaultKind::Status { code: 408, body: String::new(), content_type: "text/plain".to_owned() },
             FaultKind::Status { code: 502, body: "<html>".to_owned(), content_type: "text/html".to_owned() },
         ] {
-            gets_over(vendor, &Fault::times(1, 2, kind));
+            recovers(vendor, &Fault::times(1, 2, kind));
         }
     }
 }
@@ -99,7 +99,7 @@ fn a_temporary_fault_costs_nothing() {
 #[test]
 fn a_slow_response_is_awaited() {
     for vendor in VENDORS {
-        gets_over(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
+        recovers(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
     }
 }
 
@@ -112,12 +112,12 @@ fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
         (RetryAfter::None, Reset::Milliseconds(2)),
     ] {
         let kind = FaultKind::TooManyRequests { retry_after, reset };
-        let run = gets_over(Vendor::ChatbaseV2, &Fault::at(1, kind));
+        let run = recovers(Vendor::ChatbaseV2, &Fault::at(1, kind));
         assert!(run.stderr.contains("waiting"), "{retry_after:?} {reset:?}: {}", run.stderr);
     }
     let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: Reset::None };
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
-        let run = gets_over(vendor, &Fault::at(1, kind.clone()));
+        let run = recovers(vendor, &Fault::at(1, kind.clone()));
         assert!(run.stderr.contains("waiting"), "{vendor:?}: {}", run.stderr);
     }
 }
@@ -126,20 +126,25 @@ fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
 fn a_wait_longer_than_the_user_allows_ends_the_run() {
     let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: Reset::None };
     for vendor in VENDORS {
-        ends(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
+        ends_and_resumes(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
     }
 }
 
 #[test]
 fn a_permanent_fault_ends_the_run_and_keeps_what_was_fetched() {
     for vendor in VENDORS {
-        ends(vendor, &FaultKind::ServerError, 5, &["500"]);
-        ends(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
-        ends(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
-        ends(vendor, &FaultKind::HtmlUnder200, 5, &["web page"]);
-        ends(vendor, &FaultKind::KeyExpired, 7, &["401"]);
+        ends_and_resumes(vendor, &FaultKind::ServerError, 5, &["500"]);
+        ends_and_resumes(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
+        ends_and_resumes(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
+        ends_and_resumes(vendor, &FaultKind::HtmlUnder200, 5, &["web page"]);
+        ends_and_resumes(vendor, &FaultKind::KeyExpired, 7, &["401"]);
     }
-    ends(Vendor::ChatbaseV2, &FaultKind::KeyExpired, 7, &["The API key has expired", "AUTH_EXPIRED_API_KEY"]);
+    ends_and_resumes(
+        Vendor::ChatbaseV2,
+        &FaultKind::KeyExpired,
+        7,
+        &["The API key has expired", "AUTH_EXPIRED_API_KEY"],
+    );
 }
 
 #[test]
@@ -178,7 +183,7 @@ fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let listener = env.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+        let listener = env.runtime.block_on(Sandbox::start_listener()).unwrap();
         let location = format!("{}/elsewhere", listener.url());
         let fault = Fault::from(0, FaultKind::Redirect { location }).on_any_route();
         env.sandbox().add_fault(&agent.id, fault);
@@ -214,7 +219,7 @@ fn has_more_without_a_cursor_ends_the_run() {
 
 #[test]
 fn a_repeating_page_ends_the_run() {
-    gets_over(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
+    recovers(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
     let agent = agent(Vendor::ChatbaseV1, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
     // Every page is the previous one: the first page repeats forever.
@@ -286,7 +291,7 @@ fn unknown_fields_and_values_are_kept_and_counted() {
 #[test]
 fn times_in_another_unit_are_the_same_times() {
     for vendor in VENDORS {
-        gets_over(vendor, &Fault::from(0, FaultKind::MillisecondTimes));
+        recovers(vendor, &Fault::from(0, FaultKind::MillisecondTimes));
     }
 }
 

@@ -26,7 +26,7 @@ fn cost(env: &TestEnvironment, act: impl FnOnce()) -> (usize, usize) {
 }
 
 /// Adds a message to a conversation, and updates its time of change.
-fn go_on(dataset: &mut Dataset, id: &str) {
+fn add_message(dataset: &mut Dataset, id: &str) {
     assert!(dataset.change(id, |conversation| {
         let at = conversation.updated_at + 500;
         conversation.updated_at = at;
@@ -39,7 +39,7 @@ fn go_on(dataset: &mut Dataset, id: &str) {
 fn edit(env: &TestEnvironment, agent: &Agent, changed: &[&str], added: usize) {
     env.sandbox().update(&agent.id, |dataset| {
         for id in changed {
-            go_on(dataset, id);
+            add_message(dataset, id);
         }
         let like = dataset.conversation(0);
         for number in 0..added {

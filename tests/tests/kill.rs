@@ -19,13 +19,13 @@ use crate::support::{agent, archived, ids, lines, number, pulled};
 /// The number of kills per pull.
 const KILLS: usize = 12;
 
-/// The number of kills of an export.
-const ROUNDS: usize = 15;
+/// The number of exports that are killed.
+const EXPORTS: usize = 15;
 
 /// Pseudo-random numbers, the same in every run.
-pub(crate) struct Chance(pub(crate) u64);
+pub(crate) struct Random(pub(crate) u64);
 
-impl Chance {
+impl Random {
     /// Returns a number below a limit.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The generator of Marsaglia, 2003.
@@ -45,15 +45,15 @@ fn slow(agent: &Agent) -> TestEnvironment {
 }
 
 /// Kills a pull a moment after one of its next requests.
-fn kill_somewhere(env: &TestEnvironment, agent: &Agent, requests: u64, chance: &mut Chance) {
+fn kill_somewhere(env: &TestEnvironment, agent: &Agent, requests: u64, random: &mut Random) {
     let before = env.sandbox().request_count(&agent.id);
-    let after = chance.below(requests);
+    let after = random.below(requests);
     let running = env.spawn(&["pull"]);
     let running = std::cell::RefCell::new(running);
     eventually(|| {
         env.sandbox().request_count(&agent.id) >= before + after || running.borrow_mut().has_ended()
     });
-    std::thread::sleep(Duration::from_micros(chance.below(15_000)));
+    std::thread::sleep(Duration::from_micros(random.below(15_000)));
     let running = running.into_inner();
     running.kill();
     running.finish();
@@ -61,7 +61,7 @@ fn kill_somewhere(env: &TestEnvironment, agent: &Agent, requests: u64, chance: &
 
 /// Checks the archive after a kill, and returns how many conversations it holds.
 #[track_caller]
-fn sound(env: &TestEnvironment, agent: &Agent) -> usize {
+fn check_archive(env: &TestEnvironment, agent: &Agent) -> usize {
     let path = env.path("chatark.db");
     if !path.exists() || env.run(&["status"]).code == Some(2) {
         // Killed before there was an archive, or before it had its tables.
@@ -86,15 +86,17 @@ fn sound(env: &TestEnvironment, agent: &Agent) -> usize {
     found.len()
 }
 
-/// `reach` is how far each run comes at most before it is killed, in requests.
-fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
+/// Kills pulls of an agent, checks the archive after each kill, and checks that the last pull completes it.
+///
+/// A whole pull needs `requests` requests; each kill comes within the first `reach` of them.
+fn check_kills(agent: &Agent, requests: u64, reach: u64, seed: u64) {
     let env = slow(agent);
     let total = agent.expected().count();
-    let mut chance = Chance(seed);
+    let mut random = Random(seed);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
-        kill_somewhere(&env, agent, reach, &mut chance);
-        let now = sound(&env, agent);
+        kill_somewhere(&env, agent, reach, &mut random);
+        let now = check_archive(&env, agent);
         assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
         kept = now;
         landed += usize::from(kept > 0 && kept < total);
@@ -121,20 +123,20 @@ fn survives(agent: &Agent, requests: u64, reach: u64, seed: u64) {
 
 #[test]
 fn chatbase_v1_resumes_after_a_kill() {
-    // Four pages one by one, then eight at once, which are lost together.
-    survives(&agent(Vendor::ChatbaseV1, 6_000), 76, 16, 0x5eed_0001);
+    // The first four pages come one by one; later ones come eight at a time, and are lost together.
+    check_kills(&agent(Vendor::ChatbaseV1, 6_000), 76, 16, 0x5eed_0001);
 }
 
 #[test]
 fn chatbase_v2_resumes_after_a_kill() {
     // Sixteen pages are in flight, and are lost with each kill.
-    survives(&agent(Vendor::ChatbaseV2, 3_000), 150, 60, 0x5eed_0002);
+    check_kills(&agent(Vendor::ChatbaseV2, 3_000), 150, 60, 0x5eed_0002);
 }
 
 #[test]
 fn convocore_pages_resume_after_a_kill() {
     // Batches that arrive together are written together, and lost together.
-    survives(&agent(Vendor::ConvocoreV3, 4_000), 80, 30, 0x5eed_0003);
+    check_kills(&agent(Vendor::ConvocoreV3, 4_000), 80, 30, 0x5eed_0003);
 }
 
 /// One slow response, because there is only one request to count.
@@ -145,21 +147,21 @@ fn convocore_one_array_resumes_after_a_kill() {
     let env = slow(&agent);
     let drip = chatark_sandbox::FaultKind::Drip { chunk: 32_768, delay: Duration::from_millis(4) };
     env.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
-    let mut chance = Chance(0x5eed_0004);
+    let mut random = Random(0x5eed_0004);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
         let running = env.spawn(&["pull"]);
         // The write-ahead log grows with every commit: the kill lands shortly after one.
         let wal = env.path("chatark.db-wal");
         let written = || fs::metadata(&wal).map_or(0, |metadata| metadata.len());
-        let until = 50_000 + chance.below(2_500_000);
+        let until = 50_000 + random.below(2_500_000);
         let running = std::cell::RefCell::new(running);
         eventually(|| written() >= until || running.borrow_mut().has_ended());
-        std::thread::sleep(Duration::from_micros(chance.below(8_000)));
+        std::thread::sleep(Duration::from_micros(random.below(8_000)));
         let running = running.into_inner();
         running.kill();
         running.finish();
-        let now = sound(&env, &agent);
+        let now = check_archive(&env, &agent);
         assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
         kept = now;
         landed += usize::from(kept > 0 && kept < 2_000);
@@ -183,9 +185,9 @@ fn an_incremental_sweep_resumes_after_a_kill() {
             assert!(dataset.change(&id, |conversation| conversation.title = Some(format!("Changed {at}"))));
         }
     });
-    let mut chance = Chance(0x5eed_0005);
+    let mut random = Random(0x5eed_0005);
     for _ in 0..6 {
-        kill_somewhere(&env, &agent, 60, &mut chance);
+        kill_somewhere(&env, &agent, 60, &mut random);
         env.expect(0, &["verify"]);
     }
     let run = env.expect(0, &["pull", "--json"]);
@@ -206,17 +208,17 @@ fn files_are_complete_or_absent() {
     let env = TestEnvironment::of(vec![agent.clone()]);
     env.expect(0, &["pull"]);
     let messages: usize = agent.expected().map(|expected| expected.messages.len()).sum();
-    let mut chance = Chance(0x5eed_0006);
+    let mut random = Random(0x5eed_0006);
     let folder = env.path("export");
     let mut partial = 0;
-    for round in 0..ROUNDS {
+    for round in 0..EXPORTS {
         if round % 3 == 0 {
             let _ = fs::remove_dir_all(&folder);
         }
         let running = env.spawn(&["export", "--offline"]);
         let running = std::cell::RefCell::new(running);
         eventually(|| has_unfinished(&folder) || running.borrow_mut().has_ended());
-        let delay = if round == ROUNDS - 1 { 0 } else { chance.below(400_000) };
+        let delay = if round == EXPORTS - 1 { 0 } else { random.below(400_000) };
         std::thread::sleep(Duration::from_micros(delay));
         let running = running.into_inner();
         running.kill();
@@ -264,11 +266,11 @@ fn a_pull_with_other_dates_starts_its_own_sweep_and_says_so() {
     let env = slow(&agent);
     let since = |at: usize| crate::support::rfc3339(agent.dataset.conversation(at).created_at);
     let (first, second) = (since(299), since(199));
-    let mut chance = Chance(0x5eed_0007);
+    let mut random = Random(0x5eed_0007);
     while !env.path("chatark.db").exists() || number(&env, "SELECT count(*) FROM checkpoint") == 0 {
         let running = env.spawn(&["pull", "--since", &first]);
         eventually(|| env.sandbox().export_count(&agent.id) >= 6);
-        std::thread::sleep(Duration::from_micros(chance.below(9_000)));
+        std::thread::sleep(Duration::from_micros(random.below(9_000)));
         running.kill();
         running.finish();
     }

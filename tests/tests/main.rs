@@ -9,8 +9,6 @@ mod budget;
 #[cfg(test)]
 mod cells;
 #[cfg(test)]
-mod certificate;
-#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod contacts;
@@ -46,5 +44,7 @@ mod stop;
 mod support;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod verdict;
 #[cfg(test)]
 mod verify;

@@ -204,19 +204,19 @@ fn every_person_is_one_row() {
 /// One rule says who is who: an address is a person, a number or an id belongs to the only person it comes with.
 #[test]
 fn a_report_and_a_migration_count_the_same_people() {
-    let meeting = |at: usize, (id, email, phone): (&str, &str, &str)| {
+    let conversation_with = |at: usize, (id, email, phone): (&str, &str, &str)| {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let contact =
             Contact { id: given(id), email: given(email), phone: given(phone), ..Contact::default() };
         let began = 1_790_000_000 + i64::try_from(at).unwrap();
         Conversation { contact, ..api_conversation(&format!("c{at:02}"), "u", began, 2) }
     };
-    let meetings = |contacts: &[(&str, &str, &str)]| {
-        contacts.iter().enumerate().map(|(at, contact)| meeting(at, *contact)).collect()
+    let from_contacts = |contacts: &[(&str, &str, &str)]| {
+        contacts.iter().enumerate().map(|(at, contact)| conversation_with(at, *contact)).collect()
     };
     let first = holding(
         Vendor::ChatbaseV1,
-        meetings(&[
+        from_contacts(&[
             ("7", "ann@example.com", ""),
             ("7", "", ""),
             ("", "Ann@Example.com", "+49 151 234567"),
@@ -232,7 +232,11 @@ fn a_report_and_a_migration_count_the_same_people() {
     );
     let second = holding(
         Vendor::ConvocoreV3,
-        meetings(&[("", "bob@example.com ", ""), ("", "", "+49 151 234567"), ("", "", "+43 660 1234567")]),
+        from_contacts(&[
+            ("", "bob@example.com ", ""),
+            ("", "", "+49 151 234567"),
+            ("", "", "+43 660 1234567"),
+        ]),
     );
     let env = TestEnvironment::of(vec![first, second]);
     env.expect(0, &["pull"]);

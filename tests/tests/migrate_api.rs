@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use chatark_sandbox::truth::{Contact, Content, Conversation, Message, Role};
 use chatark_sandbox::{
-    Agent, Dataset, Expected, Fault, FaultKind, Generation, Person, SeenRequest, Vendor, World, Writes,
+    Agent, Dataset, Expected, Fault, FaultKind, Generation, Person, SeenRequest, Vendor, World,
+    WriteBehaviour,
 };
 use chatark_tests::{KEY, Run, TestEnvironment, eventually};
 use serde_json::Value;
 
-use crate::kill::Chance;
+use crate::kill::Random;
 use crate::support::{agent, api_conversation, holding, offline, rfc3339, sample};
 
 /// Role, text and time of a message.
@@ -233,7 +234,7 @@ fn nothing_reaches_a_customer() {
 
 #[test]
 fn a_run_ends_with_the_first_item_if_created_conversations_answer_404() {
-    let target = Agent { writes: Writes::CreatedAnswers404, ..empty() };
+    let target = Agent { writes: WriteBehaviour::CreatedAnswers404, ..empty() };
     let env = env(sample(Vendor::ChatbaseV1), target);
     for _ in 0..2 {
         let run = env.expect(7, &run_into(&["--only", "history"]));
@@ -347,13 +348,13 @@ fn a_killed_run_never_writes_a_conversation_twice() {
     let world = World { latency: Some(Duration::from_millis(2)), ..World::of(vec![source.clone(), empty()]) };
     let env = TestEnvironment::of_world(world);
     env.expect(0, &["pull", "source-1"]);
-    let mut chance = Chance(0x5eed_0006);
+    let mut random = Random(0x5eed_0006);
     let (mut landed, mut ambiguous) = (0, 0);
     for _ in 0..14 {
-        let (before, after) = (writes(&env).len() as u64, chance.below(30));
+        let (before, after) = (writes(&env).len() as u64, random.below(30));
         let mut running = env.spawn(&run_into(&["--only", "history"]));
         eventually(|| writes(&env).len() as u64 > before + after || running.has_ended());
-        std::thread::sleep(Duration::from_micros(chance.below(6_000)));
+        std::thread::sleep(Duration::from_micros(random.below(6_000)));
         running.kill();
         running.finish();
         let states = |state: &str| {
@@ -374,15 +375,15 @@ fn a_killed_run_never_writes_a_conversation_twice() {
     assert_eq!(env.sandbox().delivered("agent-new"), 0);
 }
 
-/// Returns an account in which others have the external ids of these people.
-fn knowing(people: &[Person]) -> Agent {
+/// Returns an agent whose contacts already have the external ids that these people would get.
+fn account_with_taken_ids(people: &[Person]) -> Agent {
     let taken = |person: &Person| Person { external_id: person.email.clone(), email: None, ..person.clone() };
     let contacts = people.iter().map(taken).collect();
     Agent { contacts, ..Agent::new(Vendor::ChatbaseV1, "agent-shop", KEY, Dataset::default()) }
 }
 
 /// Returns an agent of Convocore with one conversation for each person.
-fn meeting(people: &[Person]) -> Agent {
+fn agent_meeting(people: &[Person]) -> Agent {
     let conversation = |(at, person): (usize, &Person)| {
         let began = 1_790_000_000 + i64::try_from(at).unwrap();
         let contact = Contact { email: person.email.clone(), ..Contact::default() };
@@ -404,7 +405,7 @@ fn people(count: usize) -> Vec<Person> {
 #[test]
 fn refused_people_do_not_hold_up_the_others() {
     let all = people(40);
-    let env = env(meeting(&all), knowing(&all[..12]));
+    let env = env(agent_meeting(&all), account_with_taken_ids(&all[..12]));
     for _ in 0..2 {
         let run = env.expect(3, &run_into(&[]));
         let contacts = result_of(&run, "contacts");
@@ -421,7 +422,7 @@ fn refused_people_do_not_hold_up_the_others() {
 #[test]
 fn a_run_ends_after_fifty_refusals_and_the_next_run_continues() {
     let all = people(120);
-    let env = env(meeting(&all), knowing(&all[..110]));
+    let env = env(agent_meeting(&all), account_with_taken_ids(&all[..110]));
     let asked = |code| {
         let before = writes(&env).len();
         env.expect(code, &run_into(&[]));
@@ -436,7 +437,7 @@ fn a_run_ends_after_fifty_refusals_and_the_next_run_continues() {
 #[test]
 fn items_of_a_lost_response_are_found_at_the_target() {
     let all = people(60);
-    let env = env(meeting(&all), knowing(&[]));
+    let env = env(agent_meeting(&all), account_with_taken_ids(&[]));
     // The list is read, one person is sent alone, and the other fifty-nine together.
     env.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
     let contacts = result_of(&env.expect(0, &run_into(&[])), "contacts");
@@ -500,16 +501,17 @@ fn an_incomplete_list_does_not_prove_that_an_item_is_missing() {
 /// A person is known by the vendor's id first, and gives an e-mail address later.
 #[test]
 fn a_person_who_gives_an_address_later_stays_one_person() {
-    let meeting = |id: &str, at, email: Option<&str>| {
+    let conversation_with = |id: &str, at, email: Option<&str>| {
         let email = email.map(str::to_owned);
         let name = Some("Ann".to_owned());
         let contact = Contact { id: Some("user-1".to_owned()), name, email, ..Contact::default() };
         Conversation { contact, ..api_conversation(id, "u", at, 2) }
     };
-    let first = vec![meeting("a", 1_790_000_000, None), meeting("b", 1_790_000_100, None)];
-    let env = env(holding(Vendor::ChatbaseV1, first), knowing(&[]));
+    let first =
+        vec![conversation_with("a", 1_790_000_000, None), conversation_with("b", 1_790_000_100, None)];
+    let env = env(holding(Vendor::ChatbaseV1, first), account_with_taken_ids(&[]));
     assert_eq!(count(&result_of(&env.expect(0, &run_into(&[])), "contacts"), "written"), 1);
-    let later = meeting("c", 1_790_000_200, Some("ann@example.com"));
+    let later = conversation_with("c", 1_790_000_200, Some("ann@example.com"));
     env.sandbox().update("agent-chatbase-v1", |dataset| dataset.insert(later)).unwrap();
     env.expect(0, &["pull", "source-1"]);
     // The person is the same in every selection.
@@ -523,14 +525,17 @@ fn a_person_who_gives_an_address_later_stays_one_person() {
 /// Earlier versions took `001234` for a telephone number, since they counted its leading zeros.
 #[test]
 fn a_person_whom_an_earlier_version_knew_by_a_short_number_is_not_written_again() {
-    let meeting = |id: &str, phone: Option<&str>| {
+    let conversation_with = |id: &str, phone: Option<&str>| {
         let (phone, name) = (phone.map(str::to_owned), Some("Ann".to_owned()));
         let contact = Contact { id: Some(format!("user-{id}")), name, phone, ..Contact::default() };
         Conversation { contact, ..api_conversation(id, "u", 1_790_000_000, 2) }
     };
     let env = env(
-        holding(Vendor::ChatbaseV1, vec![meeting("a", Some("00 1234")), meeting("b", None)]),
-        knowing(&[]),
+        holding(
+            Vendor::ChatbaseV1,
+            vec![conversation_with("a", Some("00 1234")), conversation_with("b", None)],
+        ),
+        account_with_taken_ids(&[]),
     );
     assert_eq!(count(&result_of(&env.expect(0, &run_into(&[])), "contacts"), "written"), 2);
     let archive = rusqlite::Connection::open(env.path("chatark.db")).unwrap();
@@ -545,17 +550,17 @@ fn a_person_whom_an_earlier_version_knew_by_a_short_number_is_not_written_again(
 /// Two people share an id, such as that of a kiosk; a contact with the id alone is neither of them.
 #[test]
 fn people_who_share_an_id_stay_separate() {
-    let meeting = |id: &str, at, email: Option<&str>| {
+    let conversation_with = |id: &str, at, email: Option<&str>| {
         let (email, name) = (email.map(str::to_owned), Some("Somebody".to_owned()));
         let contact = Contact { id: Some("kiosk".to_owned()), name, email, ..Contact::default() };
         Conversation { contact, ..api_conversation(id, "u", at, 2) }
     };
     let conversations = vec![
-        meeting("a", 1_790_000_000, Some("ann@example.com")),
-        meeting("b", 1_790_000_100, None),
-        meeting("c", 1_790_000_200, Some("bob@example.com")),
+        conversation_with("a", 1_790_000_000, Some("ann@example.com")),
+        conversation_with("b", 1_790_000_100, None),
+        conversation_with("c", 1_790_000_200, Some("bob@example.com")),
     ];
-    let env = env(holding(Vendor::ChatbaseV1, conversations), knowing(&[]));
+    let env = env(holding(Vendor::ChatbaseV1, conversations), account_with_taken_ids(&[]));
     env.expect(0, &run_into(&[]));
     let held = env.sandbox().contacts("agent-shop");
     let mut emails: Vec<_> = held.iter().map(|contact| contact["email"].as_str().unwrap_or("none")).collect();

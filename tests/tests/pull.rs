@@ -1,4 +1,4 @@
-//! Pulls of a part, repeated pulls, and pulls of one customer.
+//! Pulls of a window, a channel or single conversations, repeated pulls, and pulls of one customer.
 
 use std::collections::BTreeSet;
 
@@ -221,7 +221,7 @@ fn a_window_includes_its_start_and_excludes_its_end() {
 }
 
 #[test]
-fn a_day_is_a_day_in_utc() {
+fn dates_are_days_in_utc() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
     let day = rfc3339(beginnings(&agents[1])[20])[..10].to_owned();
@@ -233,7 +233,7 @@ fn a_day_is_a_day_in_utc() {
 }
 
 #[test]
-fn a_channel_is_complete() {
+fn a_pull_of_one_channel_is_complete() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     for channel in ["website", "whatsapp", "api", "playground", "email", "phone", "telegram"] {
         let env = TestEnvironment::of_world(World::of(agents.clone()));

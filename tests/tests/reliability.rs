@@ -21,18 +21,18 @@ const CANARY: &str = "canary-words-of-a-customer";
 const THIRD: u64 = 2;
 const ALWAYS: u64 = u64::MAX;
 
-/// The columns of the table.
-const KINDS: [Kind; 4] = [Kind::V1, Kind::V2, Kind::Pages, Kind::OneArray];
+/// The APIs, which are the columns of the table.
+const APIS: [Api; 4] = [Api::V1, Api::V2, Api::Pages, Api::OneArray];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Api {
     V1,
     V2,
     Pages,
     OneArray,
 }
 
-impl Kind {
+impl Api {
     fn vendor(self) -> Vendor {
         match self {
             Self::V1 => Vendor::ChatbaseV1,
@@ -51,7 +51,7 @@ impl Kind {
         };
         let mut agent = agent(self.vendor(), number);
         let mut conversations: Vec<_> = agent.dataset.iter().collect();
-        conversations.iter_mut().for_each(speak);
+        conversations.iter_mut().for_each(add_canary);
         agent.dataset = Dataset::of(conversations);
         if self == Self::OneArray {
             agent.generation = Generation::OneArray;
@@ -60,12 +60,12 @@ impl Kind {
     }
 
     /// Returns the response that a fault affects: the third, or the only one.
-    fn answer(self) -> u64 {
+    fn affected_response(self) -> u64 {
         if self == Self::OneArray { 0 } else { THIRD }
     }
 }
 
-fn speak(conversation: &mut Conversation) {
+fn add_canary(conversation: &mut Conversation) {
     for message in &mut conversation.messages {
         for content in &mut message.content {
             if let Content::Text(text) = content {
@@ -76,7 +76,7 @@ fn speak(conversation: &mut Conversation) {
 }
 
 /// A fault, and the vendors that it applies to.
-struct Trouble {
+struct VendorFault {
     name: &'static str,
     at: At,
     kind: FaultKind,
@@ -91,95 +91,91 @@ enum At {
     Everything,
 }
 
-fn troubles() -> Vec<Trouble> {
-    let trouble = |name, at, kind| Trouble { name, at, kind };
+fn vendor_faults() -> Vec<VendorFault> {
+    let fault = |name, at, kind| VendorFault { name, at, kind };
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
     let drip = FaultKind::Drip { chunk: 16_384, delay: Duration::from_millis(2) };
     let refused = FaultKind::SuccessFalse { message: "the export is being rebuilt".to_owned() };
     vec![
-        trouble(
+        fault(
             "429 with `Retry-After` in seconds",
             At::Third(1),
             too_many(RetryAfter::Seconds(1), Reset::None),
         ),
-        trouble(
+        fault(
             "429 with `Retry-After` as a date",
             At::Third(1),
             too_many(RetryAfter::HttpDate(1), Reset::None),
         ),
-        trouble(
+        fault(
             "429 with `X-RateLimit-Reset` in seconds",
             At::Third(1),
             too_many(RetryAfter::None, Reset::Seconds(1)),
         ),
-        trouble(
+        fault(
             "429 with `X-RateLimit-Reset` in milliseconds",
             At::Third(1),
             too_many(RetryAfter::None, Reset::Milliseconds(1)),
         ),
-        trouble("429 without a header", At::Third(2), too_many(RetryAfter::None, Reset::None)),
-        trouble("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, Reset::None)),
-        trouble(
+        fault("429 without a header", At::Third(2), too_many(RetryAfter::None, Reset::None)),
+        fault("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, Reset::None)),
+        fault(
             "429 that asks for an hour",
             At::Third(ALWAYS),
             too_many(RetryAfter::Seconds(3_600), Reset::None),
         ),
-        trouble("500 once", At::Third(1), FaultKind::ServerError),
-        trouble("500 twice", At::Third(2), FaultKind::ServerError),
-        trouble("500 for ever", At::Third(ALWAYS), FaultKind::ServerError),
-        trouble("503 once", At::Third(1), FaultKind::Maintenance),
-        trouble("503 twice", At::Third(2), FaultKind::Maintenance),
-        trouble("503 for ever", At::Third(ALWAYS), FaultKind::Maintenance),
-        trouble("connection cut in the body, once", At::Third(1), FaultKind::CutBody),
-        trouble("connection cut in the body, for ever", At::Third(ALWAYS), FaultKind::CutBody),
-        trouble("a body that drips", At::Third(1), drip),
-        trouble("no answer, once", At::Third(1), FaultKind::Hang),
-        trouble("no answer, for ever", At::Third(ALWAYS), FaultKind::Hang),
-        trouble("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlUnder200),
-        trouble("JSON that breaks off, for ever", At::Third(ALWAYS), FaultKind::MalformedJson),
-        trouble("a refusal under 200", At::Third(ALWAYS), refused),
-        trouble("a cursor that repeats", At::Third(ALWAYS), FaultKind::RepeatCursor),
-        trouble("`hasMore` with a null cursor", At::Third(1), FaultKind::HasMoreNullCursor),
-        trouble("an empty page with more to come", At::Third(1), FaultKind::EmptyPage),
-        trouble(
-            "conversations that arrive between pages",
-            At::Third(1),
-            FaultKind::Shift { conversations: 7 },
-        ),
-        trouble(
+        fault("500 once", At::Third(1), FaultKind::ServerError),
+        fault("500 twice", At::Third(2), FaultKind::ServerError),
+        fault("500 for ever", At::Third(ALWAYS), FaultKind::ServerError),
+        fault("503 once", At::Third(1), FaultKind::Maintenance),
+        fault("503 twice", At::Third(2), FaultKind::Maintenance),
+        fault("503 for ever", At::Third(ALWAYS), FaultKind::Maintenance),
+        fault("connection cut in the body, once", At::Third(1), FaultKind::CutBody),
+        fault("connection cut in the body, for ever", At::Third(ALWAYS), FaultKind::CutBody),
+        fault("a body that drips", At::Third(1), drip),
+        fault("no answer, once", At::Third(1), FaultKind::Hang),
+        fault("no answer, for ever", At::Third(ALWAYS), FaultKind::Hang),
+        fault("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlUnder200),
+        fault("JSON that breaks off, for ever", At::Third(ALWAYS), FaultKind::MalformedJson),
+        fault("a refusal under 200", At::Third(ALWAYS), refused),
+        fault("a cursor that repeats", At::Third(ALWAYS), FaultKind::RepeatCursor),
+        fault("`hasMore` with a null cursor", At::Third(1), FaultKind::HasMoreNullCursor),
+        fault("an empty page with more to come", At::Third(1), FaultKind::EmptyPage),
+        fault("conversations that arrive between pages", At::Third(1), FaultKind::Shift { conversations: 7 }),
+        fault(
             "conversations that are deleted between pages",
             At::Third(1),
             FaultKind::Vanish { conversations: 7 },
         ),
-        trouble("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
-        trouble("a plan gate", At::Everything, FaultKind::PlanGate),
-        trouble("a key without the scope", At::Everything, FaultKind::InsufficientScope),
-        trouble("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::DriftFields),
-        trouble("times in milliseconds", At::Third(ALWAYS), FaultKind::MillisecondTimes),
+        fault("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
+        fault("a plan gate", At::Everything, FaultKind::PlanGate),
+        fault("a key without the scope", At::Everything, FaultKind::InsufficientScope),
+        fault("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::DriftFields),
+        fault("times in milliseconds", At::Third(ALWAYS), FaultKind::MillisecondTimes),
     ]
 }
 
 /// Returns whether a fault applies to a vendor; others have no cursor, or no such response.
-fn applies(kind: Kind, fault: &FaultKind) -> bool {
-    let has_cursor = matches!(kind, Kind::V2 | Kind::Pages);
+fn applies(api: Api, fault: &FaultKind) -> bool {
+    let has_cursor = matches!(api, Api::V2 | Api::Pages);
     match fault {
         FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor | FaultKind::EmptyPage => has_cursor,
-        FaultKind::SuccessFalse { .. } => matches!(kind, Kind::Pages | Kind::OneArray),
-        FaultKind::InsufficientScope => kind == Kind::V2,
-        FaultKind::Shift { .. } | FaultKind::Vanish { .. } => kind != Kind::OneArray,
+        FaultKind::SuccessFalse { .. } => matches!(api, Api::Pages | Api::OneArray),
+        FaultKind::InsufficientScope => api == Api::V2,
+        FaultKind::Shift { .. } | FaultKind::Vanish { .. } => api != Api::OneArray,
         _ => true,
     }
 }
 
 /// An environment that checks every run for leaked keys and texts.
-struct Watched {
+struct CheckedEnvironment {
     env: TestEnvironment,
     agent: Agent,
 }
 
-impl Watched {
-    fn new(kind: Kind) -> Self {
-        let agent = kind.agent();
+impl CheckedEnvironment {
+    fn new(api: Api) -> Self {
+        let agent = api.agent();
         let env = TestEnvironment::of(vec![agent.clone()]);
         // The timeout for a vendor that does not respond.
         let config = fs::read_to_string(env.path("config.toml")).unwrap();
@@ -217,7 +213,7 @@ impl Watched {
         usize::try_from(number(&self.env, "SELECT count(*) FROM conversation")).unwrap()
     }
 
-    /// Returns the cell of the table, and checks that the next run without the fault fetches everything.
+    /// Pulls with the fault and returns the cell of the table; checks that the next run, without it, fetches everything.
     fn cell(&self, code: i32, next: &[&str]) -> String {
         let run = self.run(&["pull"]);
         let (saved, total) = (self.saved(), self.agent.expected().count());
@@ -264,10 +260,10 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
 }
 
 /// Returns the exit code that the contract requires.
-fn expected_code(kind: Kind, trouble: &Trouble) -> i32 {
-    let FaultKind::Shift { .. } = trouble.kind else {
-        let At::Third(times) = trouble.at else { return 7 };
-        return match &trouble.kind {
+fn expected_code(api: Api, fault: &VendorFault) -> i32 {
+    let FaultKind::Shift { .. } = fault.kind else {
+        let At::Third(times) = fault.at else { return 7 };
+        return match &fault.kind {
             FaultKind::TooManyRequests { .. }
             | FaultKind::ServerError
             | FaultKind::Maintenance
@@ -278,7 +274,7 @@ fn expected_code(kind: Kind, trouble: &Trouble) -> i32 {
             {
                 5
             }
-            FaultKind::HtmlUnder200 if kind == Kind::OneArray => 4,
+            FaultKind::HtmlUnder200 if api == Api::OneArray => 4,
             FaultKind::HtmlUnder200 | FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
             FaultKind::KeyExpired | FaultKind::SuccessFalse { .. } => 7,
             _ => 0,
@@ -287,83 +283,83 @@ fn expected_code(kind: Kind, trouble: &Trouble) -> i32 {
     0
 }
 
-fn cell(trouble: &Trouble, kind: Kind) -> String {
-    if !applies(kind, &trouble.kind) {
+fn cell(fault: &VendorFault, api: Api) -> String {
+    if !applies(api, &fault.kind) {
         return "–".to_owned();
     }
-    let watched = Watched::new(kind);
-    let fault = match trouble.at {
-        At::Third(times) => Fault::times(kind.answer(), times, trouble.kind.clone()),
-        At::Everything => Fault::from(0, trouble.kind.clone()).on_any_route(),
+    let checked = CheckedEnvironment::new(api);
+    let injected = match fault.at {
+        At::Third(times) => Fault::times(api.affected_response(), times, fault.kind.clone()),
+        At::Everything => Fault::from(0, fault.kind.clone()).on_any_route(),
     };
-    assert!(watched.env.sandbox().add_fault(&watched.agent.id, fault));
-    // Rows that moved past the reader or have old dates are found by a full sweep.
-    let moves = matches!(trouble.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
+    assert!(checked.env.sandbox().add_fault(&checked.agent.id, injected));
+    // Conversations that moved past the reader, or that have old dates, are found by a full sweep.
+    let moves = matches!(fault.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
-    watched.cell(expected_code(kind, trouble), next)
+    checked.cell(expected_code(api, fault), next)
 }
 
-fn redirected(kind: Kind) -> String {
-    let watched = Watched::new(kind);
-    let listener = watched.env.runtime.block_on(Sandbox::listener_of_everything()).unwrap();
+fn redirected(api: Api) -> String {
+    let checked = CheckedEnvironment::new(api);
+    let listener = checked.env.runtime.block_on(Sandbox::start_listener()).unwrap();
     let location = format!("{}/elsewhere", listener.url());
-    let fault = Fault::from(kind.answer(), FaultKind::Redirect { location });
-    watched.env.sandbox().add_fault(&watched.agent.id, fault);
-    let cell = watched.cell(7, &["pull"]);
+    let fault = Fault::from(api.affected_response(), FaultKind::Redirect { location });
+    checked.env.sandbox().add_fault(&checked.agent.id, fault);
+    let cell = checked.cell(7, &["pull"]);
     assert_eq!(listener.request_count(), 0, "the redirect was followed");
     cell
 }
 
-fn unknown_agent(kind: Kind) -> String {
-    let mut watched = Watched::new(kind);
-    let known = watched.agent.clone();
+fn unknown_agent(api: Api) -> String {
+    let mut checked = CheckedEnvironment::new(api);
+    let known = checked.agent.clone();
     let stranger = Agent { id: "no-such-agent".to_owned(), ..known };
-    watched.env.write_config(&[stranger], "archive = \"strange.db\"");
-    let run = watched.run(&["pull"]);
+    checked.env.write_config(&[stranger], "archive = \"strange.db\"");
+    let run = checked.run(&["pull"]);
     // Chatbase's first API gives the same response for an agent without conversations, and Chatark says so.
-    let code = if kind == Kind::V1 { 0 } else { 7 };
+    let code = if api == Api::V1 { 0 } else { 7 };
     assert_eq!(run.code, Some(code), "{run:#?}");
     assert!(run.stderr.contains("agent"), "{}", run.stderr);
     format!("{code}, nothing there")
 }
 
 /// Pulls with one record replaced.
-fn odd_record(kind: Kind, record: impl Fn(&str) -> Vec<u8>) -> String {
-    let watched = Watched::new(kind);
-    let id = watched.agent.dataset.conversation(33).id;
+fn odd_record(api: Api, record: impl Fn(&str) -> Vec<u8>) -> String {
+    let checked = CheckedEnvironment::new(api);
+    let id = checked.agent.dataset.conversation(33).id;
     let raw = record(&id);
-    let sandbox = watched.env.sandbox();
-    sandbox.update(&watched.agent.id, |dataset| dataset.override_raw(&id, raw)).unwrap();
-    let run = watched.run(&["pull"]);
+    let sandbox = checked.env.sandbox();
+    sandbox.update(&checked.agent.id, |dataset| dataset.override_raw(&id, raw)).unwrap();
+    let run = checked.run(&["pull"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
-    assert_eq!(watched.saved(), watched.agent.expected().count());
-    format!("0, all {}", watched.saved())
+    assert_eq!(checked.saved(), checked.agent.expected().count());
+    format!("0, all {}", checked.saved())
 }
 
-fn wrong_shape(kind: Kind, id: &str) -> Vec<u8> {
-    let record = match kind {
-        Kind::V1 => json!({ "id": id, "created_at": [], "messages": { "role": CANARY } }),
-        Kind::V2 => {
+fn wrong_shape(api: Api, id: &str) -> Vec<u8> {
+    let record = match api {
+        Api::V1 => json!({ "id": id, "created_at": [], "messages": { "role": CANARY } }),
+        Api::V2 => {
             json!({ "id": id, "createdAt": { "at": 1 }, "status": ["ended"], "messages": [CANARY, 7] })
         }
-        Kind::Pages | Kind::OneArray => {
+        Api::Pages | Api::OneArray => {
             json!({ "metadata": { "convo": { "id": id, "ts": {} } }, "turns": [null, { "from": 5, "messages": CANARY }] })
         }
     };
     record.to_string().into_bytes()
 }
 
-fn fifty_megabytes(kind: Kind, id: &str) -> Vec<u8> {
+fn fifty_megabytes(api: Api, id: &str) -> Vec<u8> {
     let text = format!("{CANARY} {}", "x".repeat(50_000_000));
-    let record = match kind {
-        Kind::V1 => {
+    let record = match api {
+        Api::V1 => {
             json!({ "id": id, "created_at": "2026-09-21T14:13:20Z", "messages": [{ "role": "user", "content": text }] })
         }
-        Kind::V2 => {
+        Api::V2 => {
             json!({ "id": id, "createdAt": 1_790_000_000, "updatedAt": 1_790_000_000, "status": "ended",
             "messages": [{ "id": "m", "role": "user", "parts": [{ "type": "text", "text": text }] }] })
         }
-        Kind::Pages | Kind::OneArray => json!({ "metadata": { "convo": { "id": id, "ts": 1_790_000_000 } },
+        Api::Pages | Api::OneArray => json!({ "metadata": { "convo": { "id": id, "ts": 1_790_000_000 } },
             "turns": [{ "from": "user", "messages": [{ "type": "text", "payload": { "message": text } }] }] }),
     };
     record.to_string().into_bytes()
@@ -372,37 +368,37 @@ fn fifty_megabytes(kind: Kind, id: &str) -> Vec<u8> {
 /// A row of the table: the name of a fault, and how each cell is computed.
 struct Row {
     name: &'static str,
-    cell: Box<dyn Fn(Kind) -> String + Send + Sync>,
+    cell: Box<dyn Fn(Api) -> String + Send + Sync>,
 }
 
 fn rows() -> Vec<Row> {
-    let mut rows: Vec<_> = troubles()
+    let mut rows: Vec<_> = vendor_faults()
         .into_iter()
-        .map(|trouble| Row { name: trouble.name, cell: Box::new(move |kind| cell(&trouble, kind)) })
+        .map(|fault| Row { name: fault.name, cell: Box::new(move |api| cell(&fault, api)) })
         .collect();
     rows.push(Row { name: "a redirect to another host", cell: Box::new(redirected) });
     rows.push(Row { name: "an unknown agent", cell: Box::new(unknown_agent) });
-    let shape = |kind| odd_record(kind, |id| wrong_shape(kind, id));
+    let shape = |api| odd_record(api, |id| wrong_shape(api, id));
     rows.push(Row { name: "one record of the wrong shape", cell: Box::new(shape) });
-    let none = |kind| odd_record(kind, |_| b"[1, 2]".to_vec());
+    let none = |api| odd_record(api, |_| b"[1, 2]".to_vec());
     rows.push(Row { name: "one record that is no object", cell: Box::new(none) });
-    let huge = |kind| odd_record(kind, |id| fifty_megabytes(kind, id));
+    let huge = |api| odd_record(api, |id| fifty_megabytes(api, id));
     rows.push(Row { name: "a message of 50 MB", cell: Box::new(huge) });
     rows
 }
 
 /// Computes the cells on a few threads, because runs mostly wait.
 fn filled(rows: &[Row]) -> Vec<Vec<String>> {
-    let cells = Mutex::new(vec![vec![String::new(); KINDS.len()]; rows.len()]);
+    let cells = Mutex::new(vec![vec![String::new(); APIS.len()]; rows.len()]);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (row, column) = (at / KINDS.len(), at % KINDS.len());
+                    let (row, column) = (at / APIS.len(), at % APIS.len());
                     let Some(found) = rows.get(row) else { return };
-                    let cell = (found.cell)(KINDS[column]);
+                    let cell = (found.cell)(APIS[column]);
                     cells.lock().unwrap()[row][column] = cell;
                 }
             });
@@ -421,38 +417,38 @@ fn every_fault_ends_and_saves_as_documented() {
         writeln!(table, "| {} | {} |", row.name, cells.join(" | ")).unwrap();
     }
     println!("{table}");
-    is_on_the_page("faults of a vendor", &table);
+    check_document("faults of a vendor", &table);
 }
 
 /// A local fault: its name, and how exit code and saved conversations are computed.
-type Mishap = (&'static str, fn() -> (i32, String));
+type LocalFault = (&'static str, fn() -> (i32, String));
 
-const MISHAPS: &[Mishap] = &[
+const LOCAL_FAULTS: &[LocalFault] = &[
     ("the disk is full", full_disk),
     ("the folder cannot be written", read_only_folder),
-    ("a live process holds the archive", held_by_the_living),
-    ("a process that held the archive was killed", held_by_the_dead),
+    ("a live process holds the archive", locked_by_a_live_process),
+    ("a process that held the archive was killed", locked_by_a_killed_process),
     ("the archive is cut short", || not_an_archive(|whole| whole[..whole.len() / 2].to_vec())),
     ("the archive is the file of another program", || not_an_archive(|_| b"Dear diary,\n".repeat(9_000))),
     ("Ctrl-C", || stopped_by("INT")),
     ("SIGTERM", || stopped_by("TERM")),
-    ("the budget is spent", spent),
+    ("the budget is spent_budget", spent_budget),
     ("the key is wrong", wrong_key),
-    ("the config has mistakes", mistaken),
+    ("the config has mistakes", config_with_mistakes),
 ];
 
 /// An environment whose archive holds the first two of four responses.
-fn half_full() -> Watched {
-    let watched = Watched::new(Kind::V2);
-    assert_eq!(watched.run(&["pull", "--max-requests", "2"]).code, Some(8));
-    assert_eq!(watched.saved(), 40);
-    watched
+fn half_pulled() -> CheckedEnvironment {
+    let checked = CheckedEnvironment::new(Api::V2);
+    assert_eq!(checked.run(&["pull", "--max-requests", "2"]).code, Some(8));
+    assert_eq!(checked.saved(), 40);
+    checked
 }
 
-fn spent() -> (i32, String) {
-    let watched = Watched::new(Kind::V2);
-    let run = watched.run(&["pull", "--max-requests", "3"]);
-    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+fn spent_budget() -> (i32, String) {
+    let checked = CheckedEnvironment::new(Api::V2);
+    let run = checked.run(&["pull", "--max-requests", "3"]);
+    (run.code.unwrap(), format!("{} of 80", checked.saved()))
 }
 
 fn on_disk(size: &str, script: &str, name: &str) -> (i32, String) {
@@ -484,91 +480,91 @@ fn read_only_folder() -> (i32, String) {
 }
 
 /// Starts a pull, and returns once it waits for a response.
-fn waiting(watched: &Watched) -> Running {
-    let before = watched.env.sandbox().export_count(&watched.agent.id);
-    watched.env.sandbox().add_fault(&watched.agent.id, Fault::from(0, FaultKind::Hang));
-    let running = watched.env.spawn(&["pull"]);
-    eventually(|| watched.env.sandbox().export_count(&watched.agent.id) > before);
+fn waiting(checked: &CheckedEnvironment) -> Running {
+    let before = checked.env.sandbox().export_count(&checked.agent.id);
+    checked.env.sandbox().add_fault(&checked.agent.id, Fault::from(0, FaultKind::Hang));
+    let running = checked.env.spawn(&["pull"]);
+    eventually(|| checked.env.sandbox().export_count(&checked.agent.id) > before);
     running
 }
 
-fn held_by_the_living() -> (i32, String) {
-    let watched = half_full();
-    let running = waiting(&watched);
-    let run = watched.run(&["pull"]);
+fn locked_by_a_live_process() -> (i32, String) {
+    let checked = half_pulled();
+    let running = waiting(&checked);
+    let run = checked.run(&["pull"]);
     assert!(run.stderr.contains(&format!("process {} has held it since 20", running.id())), "{}", run.stderr);
     running.kill();
     running.finish();
-    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+    (run.code.unwrap(), format!("{} of 80", checked.saved()))
 }
 
-fn held_by_the_dead() -> (i32, String) {
-    let watched = half_full();
-    let running = waiting(&watched);
+fn locked_by_a_killed_process() -> (i32, String) {
+    let checked = half_pulled();
+    let running = waiting(&checked);
     running.kill();
     assert_eq!(running.finish().code, None);
-    watched.env.sandbox().clear_faults(&watched.agent.id);
-    let run = watched.run(&["pull"]);
-    assert_eq!(watched.saved(), 80);
+    checked.env.sandbox().clear_faults(&checked.agent.id);
+    let run = checked.run(&["pull"]);
+    assert_eq!(checked.saved(), 80);
     (run.code.unwrap(), "all 80".to_owned())
 }
 
 fn not_an_archive(spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> (i32, String) {
-    let watched = half_full();
-    let path = watched.env.path("chatark.db");
+    let checked = half_pulled();
+    let path = checked.env.path("chatark.db");
     let spoilt = spoil(&fs::read(&path).unwrap());
     fs::write(&path, &spoilt).unwrap();
     // A write-ahead log would repair a part of the file.
     for companion in ["chatark.db-wal", "chatark.db-shm"] {
-        let _ = fs::remove_file(watched.env.path(companion));
+        let _ = fs::remove_file(checked.env.path(companion));
     }
-    let run = watched.run(&["pull"]);
+    let run = checked.run(&["pull"]);
     assert_eq!(fs::read(&path).unwrap(), spoilt, "the file was changed");
     (run.code.unwrap(), "the file is left as it is".to_owned())
 }
 
 fn stopped_by(signal: &str) -> (i32, String) {
-    let watched = half_full();
-    let running = waiting(&watched);
+    let checked = half_pulled();
+    let running = waiting(&checked);
     running.signal(signal);
     let run = running.finish();
     assert!(run.stderr.contains("to resume where it stopped"), "{}", run.stderr);
-    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+    (run.code.unwrap(), format!("{} of 80", checked.saved()))
 }
 
 fn wrong_key() -> (i32, String) {
-    let watched = half_full();
-    let mut command = watched.env.command();
+    let checked = half_pulled();
+    let mut command = checked.env.command();
     command.arg("pull").env(format!("KEY_{}", KEY.to_uppercase().replace('-', "_")), "another-key");
     let run = Running::start(&mut command).finish();
     assert!(!run.stderr.contains("another-key") && run.stderr.contains("hint: "), "{}", run.stderr);
-    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+    (run.code.unwrap(), format!("{} of 80", checked.saved()))
 }
 
-fn mistaken() -> (i32, String) {
-    let watched = half_full();
-    let path = watched.env.path("config.toml");
+fn config_with_mistakes() -> (i32, String) {
+    let checked = half_pulled();
+    let path = checked.env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     fs::write(&path, config.replace("agent_id", "agent")).unwrap();
-    let run = watched.run(&["pull"]);
+    let run = checked.run(&["pull"]);
     assert!(run.stderr.contains("did you mean `agent_id`"), "{}", run.stderr);
-    (run.code.unwrap(), format!("{} of 80", watched.saved()))
+    (run.code.unwrap(), format!("{} of 80", checked.saved()))
 }
 
 #[test]
 fn every_local_fault_ends_and_saves_as_documented() {
     let mut table = String::from("| fault | exit code | saved |\n|---|---|---|\n");
-    for (name, found) in MISHAPS {
+    for (name, found) in LOCAL_FAULTS {
         let (code, saved) = found();
         writeln!(table, "| {name} | {code} | {saved} |").unwrap();
     }
     println!("{table}");
-    is_on_the_page("faults of this machine", &table);
+    check_document("faults of this machine", &table);
 }
 
 /// Compares a table with the one between the marks of the document.
 #[track_caller]
-fn is_on_the_page(mark: &str, table: &str) {
+fn check_document(mark: &str, table: &str) {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
     let (_, rest) = page.split_once(&format!("<!-- {mark} -->\n")).unwrap();
     let (written, _) = rest.split_once("<!-- end -->").unwrap();

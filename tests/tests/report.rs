@@ -1,4 +1,4 @@
-//! Reports, each number compared with one that is counted here from what the vendors send.
+//! Reports: each number is compared with one that is counted here from the vendors' data.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -46,7 +46,7 @@ impl Counted {
         self.set(&format!("{metric}_rate"), hits as f64 / basis as f64, basis);
     }
 
-    /// Sets percentiles by the nearest rank: the smallest value that so many in a hundred do not exceed.
+    /// Sets percentiles by the nearest rank: the smallest value that at least this percentage of values do not exceed.
     fn percentiles(&mut self, metric: &str, mut values: Vec<f64>, percents: &[(&str, usize)]) {
         values.sort_by(f64::total_cmp);
         for (name, percent) in percents {
@@ -58,48 +58,56 @@ impl Counted {
     }
 }
 
-fn speakers(told: &Expected) -> Vec<(&'static str, Option<i64>)> {
+fn speakers(expected: &Expected) -> Vec<(&'static str, Option<i64>)> {
     let speaks = |role: &str| matches!(role, "user" | "assistant" | "human_agent");
-    told.messages
+    expected
+        .messages
         .iter()
         .filter(|message| speaks(message.role))
         .map(|message| (message.role, message.created_at))
         .collect()
 }
 
-/// Counts everything that a summary says of a source. Every time is whole seconds, so that no rounding is needed.
+/// Counts every number of a summary for a source. All times are whole seconds, so that no rounding is needed.
 fn counted(all: &[Expected]) -> Counted {
     let mut found = Counted::default();
-    let messages: usize = all.iter().map(|told| told.messages.len()).sum();
+    let messages: usize = all.iter().map(|expected| expected.messages.len()).sum();
     found.set("conversations", all.len() as f64, all.len());
     found.set("messages", messages as f64, messages);
-    let talked: Vec<_> =
-        all.iter().filter(|told| told.messages.iter().any(|message| message.role == "user")).collect();
-    let is_over = |told: &Expected| {
-        told.status == Some("taken_over") || told.messages.iter().any(|message| message.role == "human_agent")
+    let talked: Vec<_> = all
+        .iter()
+        .filter(|expected| expected.messages.iter().any(|message| message.role == "user"))
+        .collect();
+    let is_over = |expected: &Expected| {
+        expected.status == Some("taken_over")
+            || expected.messages.iter().any(|message| message.role == "human_agent")
     };
-    if all.iter().any(|told| told.status.is_some() || is_over(told)) {
-        let over = talked.iter().filter(|told| is_over(told)).count();
+    if all.iter().any(|expected| expected.status.is_some() || is_over(expected)) {
+        let over = talked.iter().filter(|expected| is_over(expected)).count();
         found.rate("handed_over", over, talked.len());
         found.rate("contained", talked.len() - over, talked.len());
-        found.rate("ended", talked.iter().filter(|told| told.status == Some("ended")).count(), talked.len());
+        found.rate(
+            "ended",
+            talked.iter().filter(|expected| expected.status == Some("ended")).count(),
+            talked.len(),
+        );
     }
-    let single = talked.iter().filter(|told| told.messages.len() == 1).count();
+    let single = talked.iter().filter(|expected| expected.messages.len() == 1).count();
     found.rate("single_message", single, talked.len());
     let unanswered =
-        talked.iter().filter(|told| speakers(told).last().is_some_and(|(role, _)| *role == "user"));
+        talked.iter().filter(|expected| speakers(expected).last().is_some_and(|(role, _)| *role == "user"));
     found.rate("unanswered", unanswered.count(), talked.len());
     let percents = [("median", 50), ("p90", 90), ("p99", 99)];
     found.percentiles("first_response_seconds", all.iter().filter_map(first_response).collect(), &percents);
     let responses: Vec<_> = all.iter().flat_map(responses).collect();
     found.percentiles("response_seconds", responses, &percents);
     quality(&mut found, all);
-    let lengths: Vec<_> = all.iter().map(|told| told.messages.len() as f64).collect();
+    let lengths: Vec<_> = all.iter().map(|expected| expected.messages.len() as f64).collect();
     found.set("messages_per_conversation_mean", messages as f64 / all.len() as f64, all.len());
     found.percentiles("messages_per_conversation", lengths, &percents[..2]);
     let durations: Vec<_> = all
         .iter()
-        .filter_map(|told| Some((told.updated_at? - told.created_at?) as f64))
+        .filter_map(|expected| Some((expected.updated_at? - expected.created_at?) as f64))
         .filter(|seconds| *seconds >= 0.0)
         .collect();
     if !durations.is_empty() {
@@ -113,15 +121,15 @@ fn counted(all: &[Expected]) -> Counted {
     found
 }
 
-fn first_response(told: &Expected) -> Option<f64> {
-    let speakers = speakers(told);
+fn first_response(expected: &Expected) -> Option<f64> {
+    let speakers = speakers(expected);
     let asked = speakers.iter().position(|(role, _)| *role == "user")?;
     let (_, answered) = speakers[asked..].iter().find(|(role, _)| *role != "user")?;
     Some(((*answered)? - speakers[asked].1?) as f64).filter(|seconds| *seconds >= 0.0)
 }
 
-fn responses(told: &Expected) -> Vec<f64> {
-    let speakers = speakers(told);
+fn responses(expected: &Expected) -> Vec<f64> {
+    let speakers = speakers(expected);
     let pairs = speakers.windows(2).filter(|pair| pair[0].0 == "user" && pair[1].0 == "assistant");
     pairs
         .filter_map(|pair| Some((pair[1].1? - pair[0].1?) as f64))
@@ -130,20 +138,20 @@ fn responses(told: &Expected) -> Vec<f64> {
 }
 
 fn quality(found: &mut Counted, all: &[Expected]) {
-    let given = |told: &Expected, word: &str| {
-        told.messages.iter().any(|message| message.role == "assistant" && message.feedback == Some(word))
+    let given = |expected: &Expected, word: &str| {
+        expected.messages.iter().any(|message| message.role == "assistant" && message.feedback == Some(word))
     };
-    let judged = |told: &Expected| {
-        let inside = if given(told, "negative") {
+    let judged = |expected: &Expected| {
+        let inside = if given(expected, "negative") {
             Some("negative")
-        } else if given(told, "positive") {
+        } else if given(expected, "positive") {
             Some("positive")
         } else {
             None
         };
-        told.feedback.or(inside)
+        expected.feedback.or(inside)
     };
-    let number = |word: Option<&str>| all.iter().filter(|told| judged(told) == word).count();
+    let number = |word: Option<&str>| all.iter().filter(|expected| judged(expected) == word).count();
     let (positive, negative) = (number(Some("positive")), number(Some("negative")));
     if positive + negative > 0 {
         found.set("feedback_positive", positive as f64, all.len());
@@ -158,7 +166,7 @@ fn quality(found: &mut Counted, all: &[Expected]) {
     }
     let scores: Vec<_> = all
         .iter()
-        .flat_map(|told| &told.messages)
+        .flat_map(|expected| &expected.messages)
         .filter(|message| message.role == "assistant")
         .filter_map(|message| message.score)
         .collect();
@@ -169,15 +177,15 @@ fn quality(found: &mut Counted, all: &[Expected]) {
     }
 }
 
-/// Compares every number of a report but those of people with what was counted here.
+/// Compares every number of a report, except those about people, with what is counted here.
 #[track_caller]
 fn compare(env: &TestEnvironment, agents: &[Agent]) {
     let found = summary(&reported(env, &[]));
     let mut together = Vec::new();
     for (agent, source) in agents.iter().zip(&env.sources) {
-        let told: Vec<_> = agent.expected().collect();
-        check(&found, source, &counted(&told));
-        together.extend(told);
+        let expected: Vec<_> = agent.expected().collect();
+        check(&found, source, &counted(&expected));
+        together.extend(expected);
     }
     let all = counted(&together);
     for metric in ["conversations", "messages", "unanswered", "single_message_rate", "response_seconds_p90"] {
@@ -227,15 +235,15 @@ fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
     let found = rows(&reported(&env, &[]), "volume.csv");
     let mut days: BTreeMap<(String, String, String, String), f64> = BTreeMap::new();
     for (agent, source) in agents.iter().zip(&env.sources) {
-        for told in agent.expected() {
+        for expected in agent.expected() {
             let day = |at: Option<i64>| at.map_or("undated".to_owned(), |at| rfc3339(at)[..10].to_owned());
-            let channel = told.channel.unwrap_or("unknown").to_owned();
+            let channel = expected.channel.unwrap_or("unknown").to_owned();
             let mut add = |day: String, metric: &str| {
                 *days.entry((day, source.clone(), channel.clone(), metric.to_owned())).or_default() += 1.0;
             };
-            add(day(told.created_at), "conversations");
-            for message in &told.messages {
-                add(day(message.created_at.or(told.created_at)), "messages");
+            add(day(expected.created_at), "conversations");
+            for message in &expected.messages {
+                add(day(message.created_at.or(expected.created_at)), "messages");
             }
         }
     }
@@ -493,7 +501,7 @@ fn two_bots_are_compared_by_what_both_provide() {
     let talk = |prefix: &str, number: usize, answer: Option<i64>| -> Vec<Conversation> {
         let one = |at: usize| {
             let begun = 1_790_000_000 + i64::try_from(at).unwrap() * 60;
-            // Every second one stays without an answer where there is to be none.
+            // Without an answer time, every second question stays unanswered.
             let answer = answer.or(at.is_multiple_of(2).then_some(20));
             asked(
                 &format!("{prefix}-{at}"),
@@ -547,7 +555,7 @@ fn a_report_contacts_no_vendor_and_does_not_change_the_archive() {
 }
 
 #[test]
-fn what_cannot_be_reported_is_one_clear_line() {
+fn impossible_reports_fail_with_one_clear_line() {
     let empty = holding(Vendor::ChatbaseV2, Vec::new());
     let env = TestEnvironment::of(vec![empty, agent(Vendor::ChatbaseV1, 3)]);
     let one_line = |run: &chatark_tests::Run| {

@@ -68,7 +68,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
             assert!(asked < 10, "{vendor:?}: {asked} requests are as many as from the start");
         }
         if vendor == Vendor::ChatbaseV2 {
-            assert_eq!(pulled(&run)["verdict"], "complete", "the proof reaches over both runs");
+            assert_eq!(pulled(&run)["verdict"], "complete", "the verdict covers both runs");
         }
         compare_all(&env, &[agent], &archived(&env));
     }
@@ -143,7 +143,7 @@ fn records_of_an_endless_response_are_kept() {
     let drip = FaultKind::Drip { chunk: 8_192, delay: Duration::from_millis(20) };
     env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
     let running = env.spawn(&["pull"]);
-    eventually(|| env.path("chatark.db").exists() && seen(&env) > 200);
+    eventually(|| env.path("chatark.db").exists() && held_so_far(&env) > 200);
     running.signal("INT");
     let run = running.finish();
     assert_eq!(run.code, Some(130), "{run:#?}");
@@ -155,7 +155,7 @@ fn records_of_an_endless_response_are_kept() {
 }
 
 /// Returns how many conversations the archive holds; 0 before its tables exist.
-fn seen(env: &TestEnvironment) -> u64 {
+fn held_so_far(env: &TestEnvironment) -> u64 {
     let run = env.run(&["status", "--json"]);
     if run.code != Some(0) {
         return 0;

@@ -1,4 +1,4 @@
-//! An archive of an earlier layout opens with any command, upgrades itself in place, and gives what it gave before.
+//! Any command upgrades an archive of an earlier layout in place, and gives the same results as before.
 //!
 //! The archive and what is expected of it were written by the version that had this layout: see
 //! `tests/fixtures/layout-3/README.md`.
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::disk::{on_a_disk_of, section};
-use crate::kill::Chance;
+use crate::kill::Random;
 use crate::support::number;
 
 /// The layout of the fixture.
@@ -25,7 +25,7 @@ const SHOWN_TWICE: f64 = 20.0;
 
 const KILLS: usize = 24;
 
-/// Says that the archive is upgraded.
+/// The beginning of the notice that the archive is being upgraded.
 const NOTICE: &str = "upgrading the archive from layout 3 to";
 
 fn fixture(name: &str) -> PathBuf {
@@ -301,7 +301,7 @@ fn an_upgrade_that_is_killed_is_completed_by_the_next_command() {
     env.expect(0, &["status"]);
     let takes = u64::try_from(started.elapsed().as_micros()).unwrap();
     let whole = env.expect(0, &["verify", "--json"]).json();
-    let mut chance = Chance(0x5eed_0011);
+    let mut random = Random(0x5eed_0011);
     let (mut before, mut after) = (0, 0);
     for round in 0..KILLS {
         for name in ["chatark.db-wal", "chatark.db-shm", "chatark.db.lock"] {
@@ -316,7 +316,7 @@ fn an_upgrade_that_is_killed_is_completed_by_the_next_command() {
         } else {
             takes
         };
-        std::thread::sleep(Duration::from_micros(chance.below(span)));
+        std::thread::sleep(Duration::from_micros(random.below(span)));
         running.kill();
         running.finish();
         match layout_of(&archive) {

@@ -68,12 +68,12 @@ fn every_kind_of_damage_is_found() {
         ("half a hash", raw("sha256 = zeroblob(16)"), "are not those that the vendor sent", 12),
         ("a size", raw("size = size + 1"), "more or fewer", 12),
         ("a size beyond all bounds", raw("size = 9000000000000000000"), "more or fewer", 12),
-        ("a title", format!("UPDATE conversation SET title = 'x' WHERE conversation_key = {one}"), "not what its bytes come to", 3),
-        ("a text", format!("UPDATE message SET text = 'x' WHERE conversation_key = {one} AND position = 1"), "not what its bytes come to", 3),
+        ("a title", format!("UPDATE conversation SET title = 'x' WHERE conversation_key = {one}"), "differs from a new mapping", 3),
+        ("a text", format!("UPDATE message SET text = 'x' WHERE conversation_key = {one} AND position = 1"), "differs from a new mapping", 3),
         ("a word", format!("UPDATE message SET role = 'x' WHERE conversation_key = {one} AND position = 1"), "cannot be read", 12),
         ("a message", format!("DELETE FROM message WHERE conversation_key = {one} AND position = 1"), "counts", 12),
         ("a count", "UPDATE source SET messages = messages + 1 WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2')".to_owned(), "counts", 12),
-        ("a whole conversation", format!("DELETE FROM raw WHERE conversation_key = {one}"), "have no bytes", 12),
+        ("a whole conversation", format!("DELETE FROM raw WHERE conversation_key = {one}"), "lack the bytes", 12),
         ("a reference", "UPDATE raw SET run_key = 999 WHERE raw_key = 1".to_owned(), "refers to a row of run", 12),
         ("an index", "UPDATE sqlite_schema SET sql = 'CREATE INDEX conversation_in_order ON conversation (source_key, id)' WHERE name = 'conversation_in_order'".to_owned(), "structure", 12),
     ] {
@@ -244,7 +244,7 @@ fn live_compares_with_the_vendors_counts() {
 
 /// Conversations that began after the last sweep are not missing.
 #[test]
-fn live_ignores_what_began_since_the_last_pull() {
+fn live_ignores_conversations_that_began_since_the_last_pull() {
     let agent = agent(Vendor::ChatbaseV2, 30);
     let env = TestEnvironment::of(vec![agent.clone()]);
     env.expect(0, &["pull"]);

@@ -9,14 +9,14 @@ use crate::row::RowKey;
 use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 
-/// The columns that a person is read from.
+/// The columns that a listed contact is read from.
 pub(crate) const COLUMNS: &str =
     "id, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
 
 /// The columns that mapping decides, and the version of `raw` that they come from.
 const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra, mapping";
 
-/// Writes the row of a listed contact in place of the one that is there.
+/// Writes or replaces the row of a listed contact.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,
@@ -53,8 +53,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Reads a person, and the version of the mapping rules that made the row. A row of another stream than its record's
-/// is no row of it.
+/// Reads a listed contact, and the version of the mapping rules that made the row. A row whose stream differs from its
+/// record's is treated as absent.
 pub(crate) fn read(connection: &Connection, key: i64) -> Result<(ListedContact, u32)> {
     let failed = || database("read a contact");
     let sql = format!(
@@ -67,7 +67,7 @@ pub(crate) fn read(connection: &Connection, key: i64) -> Result<(ListedContact, 
     Ok((contact?, mapping))
 }
 
-/// Reads a person out of the columns that [`COLUMNS`] names.
+/// Reads a listed contact from the columns that [`COLUMNS`] names.
 pub(crate) fn read_contact(row: &Row<'_>) -> Result<ListedContact> {
     let failed = database("read a contact");
     let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);

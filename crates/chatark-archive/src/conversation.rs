@@ -25,7 +25,7 @@ pub(crate) const MESSAGES: &str =
 /// The columns that mapping decides, and the version of `raw` that they come from.
 const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale, mapping";
 
-/// Writes the row of a conversation and its messages, in the place of those that are there.
+/// Writes or replaces the row of a conversation and its messages.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     row: RowKey<'_>,
@@ -96,12 +96,12 @@ const MESSAGE_COLUMNS: [&str; 15] = [
     "author_name",
     "internal",
 ];
-/// How many columns a message needs whose text is all that is known of it.
+/// How many columns a message needs that has nothing beyond those that every message has.
 const PLAIN: usize = 6;
-/// How many columns a message needs whose author follows from its role.
+/// How many columns a message needs if its author follows from its role.
 const WITHOUT_AUTHOR: usize = 11;
 
-/// Inserts messages. A column that is not named costs nothing, so that the most messages are inserted by their text.
+/// Inserts messages, each with the shortest list of columns that it needs: a column that is not named costs nothing.
 fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
     static PLAIN_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(PLAIN));
     static WITHOUT_AUTHOR_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(WITHOUT_AUTHOR));

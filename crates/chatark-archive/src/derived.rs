@@ -1,4 +1,4 @@
-//! What is derived of a document when it is written: statistics and identifiers, computed once.
+//! What is derived from a document when it is written: statistics and identifiers, computed once.
 
 use chatark_core::{Conversation, ConversationId, ConversationStats, Document, ErrorKind, Result, Stream};
 use rusqlite::{Connection, Transaction};
@@ -10,12 +10,12 @@ use crate::values::database;
 use crate::{contact, conversation};
 
 /// How many conversations are filled in one transaction.
-const FILLED_TOGETHER: u32 = 500;
+const FILL_BATCH: u32 = 500;
 
-/// The rows that are derived of a document, ready to be written.
+/// The rows that are derived from a document, ready to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct DerivedRows {
-    /// `None` for what is no conversation.
+    /// `None` for documents other than conversations.
     stats: Option<EncodedStats>,
     identifiers: Identifiers,
 }
@@ -37,8 +37,7 @@ impl DerivedRows {
         }
     }
 
-    /// Writes the rows of a record in place of those that are there, and returns whether its identifiers are others
-    /// now: persons are out of date then.
+    /// Replaces the rows of a record, and returns whether its identifiers changed: persons are then out of date.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -53,9 +52,9 @@ impl DerivedRows {
     }
 }
 
-/// Computes what is derived of the documents that an older version archived.
+/// Computes what is derived from the documents that an older version archived.
 ///
-/// Goes on from where an earlier run was ended.
+/// Continues where an interrupted upgrade stopped.
 pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
     let failed = || database("upgrade the archive");
     if is_filled(connection)? {
@@ -68,7 +67,7 @@ pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
     transaction.commit().map_err(failed())
 }
 
-/// Returns whether everything is derived that can be.
+/// Returns whether the derived rows of all documents exist.
 pub(crate) fn is_filled(connection: &Connection) -> Result<bool> {
     let sql = "SELECT is_derived FROM archive";
     connection.query_row(sql, [], |row| row.get(0)).map_err(database("open the archive"))
@@ -85,14 +84,14 @@ fn fill_conversations(connection: &mut Connection) -> Result<bool> {
              ORDER BY conversation_key LIMIT ?1",
         )
         .and_then(|mut statement| {
-            let rows = statement.query_map([FILLED_TOGETHER], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement.query_map([FILL_BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })
         .map_err(failed())?;
     for (key, source) in &next {
         let (conversation, _) = match conversation::read(&transaction, *key) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                // It is not the upgrade that says so, but `verify`.
+                // `verify` reports the damage; the upgrade does not fail on it.
                 tracing::warn!(%error, key, "a damaged conversation has no statistics");
                 (Conversation::empty(ConversationId::new("")), 0)
             }

@@ -1,4 +1,4 @@
-//! Documents as the archive holds them: the bytes that they were made of, and the rows that were made from these.
+//! Documents as the archive holds them: their bytes, and the rows that were made from these.
 
 use chatark_core::{
     Document, DocumentKind, Error, ErrorKind, MAPPING_VERSION, Mapper, RecordId, Result, Stream,
@@ -14,7 +14,7 @@ use crate::row::RowKey;
 use crate::values::database;
 use crate::{contact, conversation};
 
-/// Where the rows of a kind of document are.
+/// The table of a kind of document.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DocumentTable {
     pub(crate) name: &'static str,
@@ -49,7 +49,7 @@ impl DocumentTable {
     }
 }
 
-/// Writes the rows of a document in place of those that are there, and returns whether its identifiers are others now.
+/// Replaces the rows of a document, and returns whether its identifiers changed.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,
@@ -57,15 +57,15 @@ pub(crate) fn write(
     mapped: &MappedDocument,
     derived: &DerivedRows,
 ) -> Result<bool> {
-    let is_other_person = derived.write(transaction, row.source, row.record_key, row.is_new)?;
+    let identifiers_changed = derived.write(transaction, row.source, row.record_key, row.is_new)?;
     match &mapped.document {
         Document::Conversation(conversation) => conversation::write(transaction, row, conversation)?,
         Document::Contact(listed) => contact::write(transaction, stream, row, listed)?,
     }
-    Ok(is_other_person)
+    Ok(identifiers_changed)
 }
 
-/// Notes that the rules of today make the same row.
+/// Records that the current mapping rules make the same row.
 pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document, key: i64) -> Result<()> {
     let kind = match document {
         Document::Conversation(_) => DocumentKind::Conversation,
@@ -96,8 +96,8 @@ pub(crate) fn read(connection: &Connection, kind: DocumentKind, key: i64) -> Res
 }
 
 impl StoredDocument {
-    /// Maps the bytes of its own record and of its parts again. Damaged bytes of a part are an error of their own;
-    /// bytes that cannot be mapped are not.
+    /// Maps the bytes of its own record and of its parts again. Damaged bytes of a part are an error; bytes that cannot
+    /// be mapped are not.
     pub(crate) fn map(&self, own: Vec<u8>, mapper: &dyn Mapper) -> Result<Result<MappedDocument>, Damage> {
         let mut records = vec![self.own.record(own)];
         for part in &self.parts {
@@ -112,7 +112,7 @@ impl StoredDocument {
     }
 }
 
-/// Returns what a record of a stream is in messages, and the name that distinguishes it from others of its kind.
+/// Returns the noun for a record in messages, and the name that distinguishes it from others of its kind.
 pub(crate) fn naming(stream: Option<Stream>, id: &RecordId) -> (&'static str, String) {
     match (stream.and_then(Stream::document), stream) {
         (Some(DocumentKind::Conversation), _) => ("conversation", id.to_string()),
@@ -121,7 +121,7 @@ pub(crate) fn naming(stream: Option<Stream>, id: &RecordId) -> (&'static str, St
     }
 }
 
-/// Returns the error of work that needs the bytes of a document which are damaged.
+/// Returns the error of an operation that needs damaged bytes.
 pub(crate) fn damaged(
     operation: &'static str,
     stream: Option<Stream>,
@@ -134,21 +134,21 @@ pub(crate) fn damaged(
         .hint("restore the archive from a copy, or pull the source with `--full`")
 }
 
-/// Returns the message that says whose bytes are damaged.
+/// Returns the message about damaged bytes.
 pub(crate) fn damaged_bytes(thing: &str, damage: Damage) -> String {
     format!("the archived bytes of a {thing} {}", damage.as_str())
 }
 
 impl Archive {
-    /// Returns the next documents of a source's stream, and the number to ask for more with.
+    /// Returns the next documents of a source's stream, and the key after which to continue.
     ///
-    /// Reads one state of the archive; a page ends with so many documents, or with some megabytes.
+    /// Reads one state of the archive; a page ends after `limit` documents or a few megabytes.
     pub fn stored(
         &self,
         source: SourceKey,
         stream: Stream,
         after: i64,
-        most: u32,
+        limit: u32,
     ) -> Result<(Vec<StoredDocument>, i64)> {
         let failed = || database("read the archived bytes");
         let Some(kind) = stream.document() else { return Ok((Vec::new(), after)) };
@@ -161,7 +161,7 @@ impl Archive {
             raw::COLUMNS
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
-        let mut rows = statement.query(params![source.0, stream.as_str(), after, most]).map_err(failed())?;
+        let mut rows = statement.query(params![source.0, stream.as_str(), after, limit]).map_err(failed())?;
         let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
         let (mut page, mut size) = (Vec::new(), 0_u64);
         while size < PAGE_BYTES
@@ -169,7 +169,7 @@ impl Archive {
         {
             let own = RawVersion::read(row).map_err(failed())?;
             let stored = self.stored_document(source, kind, own, has_parts)?;
-            // A size that was damaged ends the page early, and nothing else.
+            // A damaged size only ends the page early.
             size = size.saturating_add(stored.size());
             page.push(stored);
         }
@@ -180,7 +180,7 @@ impl Archive {
         Ok((page, last))
     }
 
-    /// Returns the document that a version of a record was made into; `has_parts` is that of its source.
+    /// Returns the document of a version of its own record. `has_parts` says whether the source has any parts.
     pub(crate) fn stored_document(
         &self,
         source: SourceKey,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ledger::Run;
 use crate::open::Archive;
-use crate::values::{database, timestamp, uncount};
+use crate::values::{database, read_count, timestamp};
 
 /// One place in a vendor's records that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,7 +17,7 @@ pub struct IssueRecord {
     pub kind: String,
     /// The JSON path without indices.
     pub place: String,
-    /// How often the latest run that met it did so, among the conversations that it wrote.
+    /// How often the latest run that met it did, among the conversations that it wrote.
     pub count: u64,
     /// How many runs met it.
     pub runs: u64,
@@ -45,7 +45,7 @@ pub struct Drift {
 }
 
 impl IssueRecord {
-    /// Returns whether it shows that the vendor's API has moved on.
+    /// Returns whether it shows a change of the vendor's API.
     pub fn is_drift(&self) -> bool {
         IssueKind::from_word(&self.kind).is_some_and(IssueKind::is_drift)
     }
@@ -90,7 +90,7 @@ impl Archive {
             .map_err(failed())?;
         let found = statement
             .query_map(params![run.key, run.source.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, uncount(row.get(2)?), row.get(3)?))
+                Ok((row.get::<_, String>(0)?, row.get(1)?, read_count(row.get(2)?), row.get(3)?))
             })
             .map_err(failed())?;
         let mut drift = Vec::new();
@@ -109,8 +109,8 @@ fn issue_record(row: &Row<'_>) -> rusqlite::Result<IssueRecord> {
         source: row.get(0)?,
         kind: row.get(1)?,
         place: row.get(2)?,
-        count: uncount(row.get(3)?),
-        runs: uncount(row.get(4)?),
+        count: read_count(row.get(3)?),
+        runs: read_count(row.get(4)?),
         first_seen: timestamp(row.get(5)?),
         last_seen: timestamp(row.get(6)?),
         sample_conversation: row.get(7)?,

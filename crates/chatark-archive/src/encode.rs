@@ -12,7 +12,7 @@ use zstd::bulk::Compressor;
 
 use crate::derived::DerivedRows;
 
-/// The level of compression: higher ones cost more time than they save space on texts this short.
+/// The level of compression: on texts this short, higher levels save too little space for their time.
 const LEVEL: i32 = 1;
 
 /// A record as the vendor sent it, with its hash.
@@ -50,7 +50,7 @@ pub struct EncodedDocument {
     pub(crate) own: EncodedRecord,
     pub(crate) parts: Vec<EncodedRecord>,
     pub(crate) mapped: MappedDocument,
-    /// What is derived of the document.
+    /// What is derived from the document.
     pub(crate) derived: DerivedRows,
 }
 
@@ -161,8 +161,8 @@ impl HashedDocument {
 }
 
 impl EncodedRecord {
-    /// Returns an id that is unique within a sweep: the id of a part alone is unique only within its document.
-    pub(crate) fn sighted_as(&self) -> RecordId {
+    /// Returns an id that is unique within a sweep: the id of a part is unique only within its document.
+    pub(crate) fn sighting_id(&self) -> RecordId {
         match &self.parent {
             Some(parent) => RecordId::new(serde_json::json!([parent, self.id]).to_string()),
             None => self.id.clone(),
@@ -183,8 +183,8 @@ impl EncodedDocument {
 }
 
 impl MappedDocument {
-    /// Maps records, the document's own first, under the id by which it is archived. What cannot be read keeps its id
-    /// and says why, and nothing else.
+    /// Maps records, the document's own first, under the id by which it is archived. Unreadable records give a document
+    /// with only the id and the reason.
     pub(crate) fn of(mapper: &dyn Mapper, id: &RecordId, records: &[Record]) -> Result<Self> {
         let own = records.first().ok_or_else(|| unexpected("a document has no record of its own"))?;
         let (mut document, mut issues, readable) = match mapper.map(records) {
@@ -232,7 +232,7 @@ fn unreadable(stream: Stream, error: &Error) -> Result<Document> {
             contact.extra.insert("unreadable".to_owned(), why());
             Ok(Document::Contact(contact))
         }
-        None => Err(unexpected("a part of a document was taken for one")),
+        None => Err(unexpected("a part was mapped as a document")),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
-use crate::values::{database, timestamp, uncount};
+use crate::values::{database, read_count, timestamp};
 
 /// A gap is tried again after this time, and each later time after twice as long.
 const FIRST_WAIT_SECONDS: i64 = 3_600;
@@ -67,7 +67,7 @@ impl Archive {
                 error: row.get(3)?,
                 found_at: timestamp(row.get(4)?),
                 tried_at: timestamp(row.get(5)?),
-                attempts: uncount(row.get(6)?),
+                attempts: read_count(row.get(6)?),
                 accepted_at: timestamp(row.get(7)?),
             })
         };
@@ -166,7 +166,7 @@ fn count_open(transaction: &Transaction<'_>, run: &Run) -> Result<u64> {
         .and_then(|mut statement| {
             statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
         })
-        .map(uncount)
+        .map(read_count)
         .map_err(database("read the gaps"))
 }
 

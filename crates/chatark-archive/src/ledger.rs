@@ -1,4 +1,4 @@
-//! The ledger: sources, runs, their verdicts, and the positions from which unfinished runs resume.
+//! The ledger: sources, runs, their verdicts, and the checkpoints from which unfinished runs resume.
 
 use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -7,7 +7,7 @@ use crate::document::DocumentTable;
 use crate::open::Archive;
 use crate::sweep;
 use crate::sweep_clock;
-use crate::values::{count, database, timestamp, uncount};
+use crate::values::{count, database, read_count, timestamp};
 
 /// The archive's own number of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,13 +42,13 @@ pub enum SyncMode {
     Full,
     /// What a list of summaries shows as changed; the list itself is read whole.
     Changes,
-    /// What began lately.
+    /// What began recently.
     Recent,
 }
 
-/// What a run is to be opened with.
+/// How a run starts.
 #[derive(Debug, Clone, Copy)]
-pub struct Start<'a> {
+pub struct RunStart<'a> {
     /// `pull` or `rebuild`.
     pub kind: &'a str,
     /// The stream that is read.
@@ -58,14 +58,14 @@ pub struct Start<'a> {
     /// How much it reads.
     pub mode: SyncMode,
     /// The position that it resumes from.
-    pub resume: Option<&'a Resume>,
+    pub resume: Option<&'a ResumePoint>,
     /// When it begins.
     pub at: Timestamp,
 }
 
 /// The place that an earlier run of the same scope reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resume {
+pub struct ResumePoint {
     /// The position to resume from.
     pub cursor: Cursor,
     /// When it was saved.
@@ -110,11 +110,11 @@ pub struct Progress {
     pub gaps: u64,
     /// Bytes of the records, as sent.
     pub bytes: u64,
-    /// What the vendor said around them.
+    /// The page metadata around them.
     pub page: PageMetadata,
 }
 
-/// What can be said of a run in the end.
+/// The conclusion of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// As many records were seen as the vendor counts.
@@ -123,22 +123,22 @@ pub enum Verdict {
     GrewDuringRun,
     /// Fewer records were seen than the vendor counts, or far fewer than are archived.
     Short,
-    /// The walk reached its end, but the vendor gives no count to hold it against.
+    /// The stream was read to its end, but the vendor gives no count to compare with.
     Unprovable,
-    /// The walk ended with an error after something was archived.
+    /// The run ended with an error after something was archived.
     Partial,
-    /// The run spent what it was allowed to.
+    /// The run used up its budget.
     Budget,
     /// The user or the system ended the run.
     Interrupted,
-    /// The walk ended with an error before anything was archived.
+    /// The run ended with an error before anything was archived.
     Failed,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct RunEnd {
-    /// What can be said of it.
+    /// Its conclusion.
     pub verdict: Verdict,
     /// Whether it was a sweep that came to the end of what was requested, whatever its verdict.
     pub reached_end: bool,
@@ -170,7 +170,7 @@ impl Run {
     }
 
     /// Records that the vendor returned everything, although less was requested.
-    pub fn has_read_everything(&mut self) {
+    pub fn record_full_read(&mut self) {
         self.mode = SyncMode::Full;
     }
 
@@ -200,7 +200,7 @@ impl SyncMode {
 }
 
 impl Progress {
-    /// Returns the counts with what the vendor said around a later batch.
+    /// Returns the counts with the metadata of another page.
     pub(crate) fn with_page(&self, page: &PageMetadata) -> Self {
         let mut progress = self.clone();
         if page.restarted {
@@ -237,12 +237,12 @@ impl Verdict {
             .find(|verdict| verdict.as_str() == word)
     }
 
-    /// Returns whether the walk ended without problems.
+    /// Returns whether the stream was read to its end without a known gap.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Complete | Self::GrewDuringRun | Self::Unprovable)
     }
 
-    /// Holds what was seen against what the vendor counted, at the end of a sweep.
+    /// Compares what was seen with the vendor's count, at the end of a sweep.
     pub fn of(progress: &Progress) -> Self {
         let Some(last) = progress.total_last else { return Self::Unprovable };
         let first = progress.total_first.unwrap_or(last);
@@ -293,8 +293,13 @@ impl Archive {
         }
     }
 
-    /// Returns the place that an unfinished run of the same scope reached.
-    pub fn resume(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<Option<Resume>> {
+    /// Returns where an unfinished run of the same scope stopped.
+    pub fn resume_point(
+        &self,
+        source: SourceKey,
+        stream: Stream,
+        scope: &str,
+    ) -> Result<Option<ResumePoint>> {
         let found = self
             .connection
             .prepare_cached(
@@ -302,15 +307,15 @@ impl Archive {
                  FROM checkpoint WHERE source_key = ?1 AND stream = ?2 AND scope = ?3",
             )
             .and_then(|mut statement| {
-                statement.query_row(params![source.0, stream.as_str(), scope], resume).optional()
+                statement.query_row(params![source.0, stream.as_str(), scope], read_resume_point).optional()
             })
             .map_err(database("read the checkpoint"))?;
-        // A cursor that an older version wrote in another form is no loss: the sweep restarts.
+        // A cursor in an older version's format is ignored: the sweep restarts.
         Ok(found.flatten())
     }
 
     /// Returns the scopes of a stream's unfinished runs.
-    pub fn unfinished(&self, source: SourceKey, stream: Stream) -> Result<Vec<String>> {
+    pub fn unfinished_scopes(&self, source: SourceKey, stream: Stream) -> Result<Vec<String>> {
         let failed = database("read the checkpoints");
         let mut statement = self
             .connection
@@ -324,19 +329,19 @@ impl Archive {
     }
 
     /// Opens a run in the ledger.
-    pub fn begin_run(&mut self, source: SourceKey, start: &Start<'_>) -> Result<Run> {
+    pub fn begin_run(&mut self, source: SourceKey, start: &RunStart<'_>) -> Result<Run> {
         let failed = || database("begin a run");
         let resume = start.resume;
         let swept_from = resume.map_or(Some(start.at), |resume| resume.swept_from);
         let mut progress = Progress::default();
         let transaction = self.connection.transaction().map_err(failed())?;
         if let Some(resume) = resume {
-            // A sweep that an older version began noted no ids: its count is all that there is.
-            let seen = sweep::recall(&transaction, source, start.stream, start.scope)?;
+            // If an older version began the sweep, there are no saved ids, only its count.
+            let seen = sweep::load_sightings(&transaction, source, start.stream, start.scope)?;
             progress.seen = seen.max(resume.seen);
             progress.total_first = resume.total_first;
         } else {
-            sweep::forget_scope(&transaction, source, start.stream, start.scope)?;
+            sweep::reset_scope(&transaction, source, start.stream, start.scope)?;
         }
         transaction
             .prepare_cached(
@@ -392,20 +397,20 @@ impl Archive {
         let failed = || database("drop a checkpoint");
         let transaction = self.connection.transaction().map_err(failed())?;
         drop_checkpoint(&transaction, source, stream, scope)?;
-        sweep::forget_scope(&transaction, source, stream, scope)?;
+        sweep::reset_scope(&transaction, source, stream, scope)?;
         transaction.commit().map_err(failed())
     }
 }
 
-fn resume(row: &Row<'_>) -> rusqlite::Result<Option<Resume>> {
+fn read_resume_point(row: &Row<'_>) -> rusqlite::Result<Option<ResumePoint>> {
     let Ok(cursor) = serde_json::from_str(&row.get::<_, String>(0)?) else { return Ok(None) };
-    Ok(Some(Resume {
+    Ok(Some(ResumePoint {
         cursor,
         saved_at: timestamp(row.get(1)?),
         mode: SyncMode::from_word(&row.get::<_, String>(4)?),
         swept_from: timestamp(row.get(5)?),
-        seen: uncount(row.get(2)?),
-        total_first: row.get::<_, Option<i64>>(3)?.map(uncount),
+        seen: read_count(row.get(2)?),
+        total_first: row.get::<_, Option<i64>>(3)?.map(read_count),
     }))
 }
 
@@ -446,7 +451,7 @@ pub(crate) fn save_checkpoint(
         }
         Checkpoint::End => {
             drop_checkpoint(transaction, run.source, run.stream, &run.scope)?;
-            sweep::forget_saved(transaction, run.source, run.stream, &run.scope)?;
+            sweep::delete_sightings(transaction, run.source, run.stream, &run.scope)?;
         }
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! The archive: one SQLite file that holds every conversation twice, as the vendor sent it and as Chatark
 //! understood it, with the position from which each pull resumes.
 //!
-//! Promises, each held by a test:
+//! Promises, each checked by a test:
 //!
 //! - A checkpoint becomes durable in the same transaction as the conversations before it.
 //! - Writing the same conversations again changes nothing; a changed one keeps its earlier versions.
 //! - Nothing is deleted: what a vendor no longer shows is marked as missing.
 //! - Reading back is sorted and takes the memory of one conversation.
-//! - The file and its companions are readable by their owner alone.
+//! - The file and its companions are readable only by their owner.
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
 
@@ -42,7 +42,7 @@ pub use document::StoredDocument;
 pub use drift::{Drift, IssueRecord};
 pub use encode::{EncodedDocument, EncodedRecord, HashedDocument, HashedRecord};
 pub use gaps::GapRecord;
-pub use ledger::{Progress, Resume, Run, RunEnd, SourceKey, Start, SyncMode, Verdict};
+pub use ledger::{Progress, ResumePoint, Run, RunEnd, RunStart, SourceKey, SyncMode, Verdict};
 pub use open::{Archive, Upgrade};
 pub use persons::{HeldIdentifier, Identifier};
 pub use raw::Damage;
@@ -53,5 +53,5 @@ pub use status::{RunRecord, SourceStatus, StreamStatus};
 pub use sweep::Unseen;
 pub use sweep_clock::SweepClock;
 pub use transfer::{Transfer, TransferState};
-pub use verify::{Checked, Fault, Part, Version};
+pub use verify::{Checked, Fault, Subset, Version};
 pub use write::WriteOp;

@@ -1,4 +1,4 @@
-//! One writer at a time: a lock that the system gives back when its holder dies.
+//! One writer at a time: a lock that the system releases when its holder dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -14,7 +14,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// What a holder writes into the file for others to read.
+/// What the holder writes into the file, for the error message of others.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -22,9 +22,9 @@ struct Holder {
 }
 
 impl Lock {
-    /// Takes the lock beside an archive, or says who holds it.
+    /// Takes the lock of an archive, or returns an error that names its holder.
     pub(crate) fn take(archive: &Path, now: Timestamp) -> Result<Self> {
-        let path = beside(archive);
+        let path = lock_path(archive);
         let failed = |error: std::io::Error| storage("lock the archive", &path, &error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -62,7 +62,7 @@ fn held(file: &mut File, archive: &Path) -> Error {
         .hint("wait for that process, or end it; the lock frees itself when it ends")
 }
 
-fn beside(archive: &Path) -> PathBuf {
+fn lock_path(archive: &Path) -> PathBuf {
     let mut name = archive.as_os_str().to_owned();
     name.push(".lock");
     name.into()

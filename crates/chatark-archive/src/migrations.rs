@@ -23,7 +23,7 @@ const LAST_COPYING: usize = 4;
 /// What is computed for each conversation takes so many bytes at most, in the log and in the file.
 const STATS_BYTES: u64 = 2_048;
 
-/// What a file turned out to be.
+/// The layout of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// An empty file.
@@ -39,7 +39,7 @@ impl Layout {
     pub(crate) const CURRENT: usize = MIGRATIONS.len();
 }
 
-/// Looks at a file without changing it.
+/// Returns the layout of a file without changing it.
 pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
     let number = |pragma: &str| -> Result<i64> {
         connection
@@ -53,7 +53,7 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
     match usize::try_from(version) {
         Ok(0) if id == 0 && tables == 0 => Ok(Layout::New),
         Ok(version) if id == APPLICATION_ID && version == MIGRATIONS.len() => {
-            // An upgrade that was ended before all rows were filled is not through.
+            // An upgrade that was interrupted before all derived rows were written is not complete.
             Ok(if derived::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
         }
         Ok(version) if id == APPLICATION_ID && (1..MIGRATIONS.len()).contains(&version) => {
@@ -79,7 +79,7 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
 
 /// Brings a file to the current layout, each step in a transaction of its own.
 ///
-/// A step may take tables apart that others refer to: what refers to what is checked before it is committed.
+/// A step may rebuild tables that others refer to, so references are checked before each commit.
 pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()> {
     let done = match layout {
         Layout::New => 0,
@@ -113,10 +113,10 @@ fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {
         .hint("restore a copy of the archive, or set `archive` to another path and pull again"))
 }
 
-/// Returns how many bytes the upgrade from a layout takes at most while it runs.
+/// Returns the most disk space that the upgrade from a layout needs while it runs, in bytes.
 ///
 /// What a step writes is first in the log and then in the file; bytes and messages stay where they are.
-pub(crate) fn space(connection: &Connection, layout: Layout) -> Result<u64> {
+pub(crate) fn space_needed(connection: &Connection, layout: Layout) -> Result<u64> {
     let Layout::Older(version) = layout else { return Ok(0) };
     let number = |sql: &str| -> Result<u64> {
         let found: i64 =
@@ -140,7 +140,7 @@ pub(crate) fn space(connection: &Connection, layout: Layout) -> Result<u64> {
 mod tests {
     use super::*;
 
-    /// What a file says of its layout, its tables and a row.
+    /// Returns the version of a file's layout, its tables and its conversations.
     fn state(connection: &Connection) -> (i64, Vec<String>, Vec<String>) {
         let texts = |sql: &str| -> Vec<String> {
             let mut statement = connection.prepare(sql).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_an_upgrade_back_and_the_upgrade_succeeds_once_there_is_room() {
+    fn a_full_disk_rolls_back_an_upgrade_and_it_succeeds_once_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(folder.path().join("archive.db")).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();

@@ -1,4 +1,4 @@
-//! Opening the archive: to write, with its lock, or to read beside a writer.
+//! Opens the archive: to write, with its lock, or to read while another process writes.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,7 +19,7 @@ use crate::values::database;
 pub struct Archive {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
-    /// Held by the one that writes.
+    /// Held by a writer.
     lock: Option<Lock>,
 }
 
@@ -30,9 +30,9 @@ pub struct Upgrade {
     pub from: usize,
     /// The layout that it will have.
     pub to: usize,
-    /// How many bytes of the disk it takes at most while it runs.
+    /// The most disk space that it needs while it runs, in bytes.
     pub needs: u64,
-    /// How many bytes of the disk are free, if the system reports it.
+    /// The free disk space in bytes, if the system reports it.
     pub free: Option<u64>,
 }
 
@@ -55,14 +55,14 @@ impl Upgrade {
 impl Archive {
     /// Opens an archive to write, creates it if it does not exist, and upgrades it to the current layout.
     ///
-    /// Fails where a live process holds it, where the file is something else, or where it is damaged.
+    /// Fails if another process holds it, if the file is not an archive, or if it is damaged.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self> {
         create_owned(path)?;
         let lock = Lock::take(path, now)?;
         let mut connection = connect(path)?;
         let layout = migrations::inspect(&connection)?;
         if layout == Layout::New {
-            // Whole messages fit a page of this size, so that a conversation is one stretch of the file.
+            // Most messages fit into a page of this size, which keeps a conversation together in the file.
             connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
         }
         let tuned = connection.execute_batch(&format!(
@@ -82,7 +82,7 @@ impl Archive {
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })
     }
 
-    /// Returns what opening the archive to write would upgrade; `None` where there is nothing to upgrade.
+    /// Returns the upgrade that opening the archive to write would run; `None` if there is none.
     pub fn pending_upgrade(path: &Path) -> Result<Option<Upgrade>> {
         if !path.exists() {
             return Ok(None);
@@ -94,7 +94,7 @@ impl Archive {
     /// Opens an archive to read, also while another process writes to it.
     pub fn open_to_read(path: &Path) -> Result<Self> {
         if !path.exists() {
-            return Err(Error::new(ErrorKind::Usage, "open the archive", "there is none yet")
+            return Err(Error::new(ErrorKind::Usage, "open the archive", "it does not exist yet")
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config"));
         }
@@ -110,45 +110,45 @@ impl Archive {
                 "its layout is older than this version's, and it has not been upgraded",
             )
             .with("archive", path.display())
-            .hint("run `chatark status` where the archive can be written: it is upgraded by itself")),
+            .hint("run `chatark status` where the archive can be written: it upgrades the archive")),
         }
     }
 
-    /// Returns where the archive lies.
+    /// Returns the path of the archive.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends a writer's session: the write-ahead log is checkpointed into the file.
+    /// Ends a writer's session: resolves persons, and checkpoints the write-ahead log into the file.
     ///
-    /// Where the disk is full it stays in the log, which belongs to the archive, and the next session does it.
+    /// If the disk is full, the data stays in the log, which belongs to the archive, and the next session does both.
     pub fn close(mut self) -> Result<()> {
         if self.lock.is_some() {
-            unless_full(self.resolve_persons())?;
+            tolerate_full_disk(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            unless_full(emptied.map_err(database("close the archive")))?;
+            tolerate_full_disk(emptied.map_err(database("close the archive")))?;
         }
         self.connection.close().map_err(|(_, error)| database("close the archive")(error))
     }
 }
 
-/// Leaves to the next session what a full disk has no room for: nothing is lost by that.
-fn unless_full(done: Result<()>) -> Result<()> {
+/// Leaves to the next session what a full disk has no room for: the data is safe in the log.
+fn tolerate_full_disk(done: Result<()>) -> Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::Storage => {
-            tracing::warn!(%error, "left to the next session");
+            tracing::warn!(%error, "the disk is full: the next session will do this");
             Ok(())
         }
         done => done,
     }
 }
 
-/// Looks at a file, also in a folder that cannot be written.
+/// Returns the layout of a file, also in a folder that cannot be written.
 fn inspect(path: &Path) -> Result<(Layout, Connection)> {
     let inspected = connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
     match inspected {
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let Some(connection) = connect_unchanging(path) else { return Err(error) };
+            let Some(connection) = connect_immutable(path) else { return Err(error) };
             Ok((migrations::inspect(&connection)?, connection))
         }
         inspected => inspected,
@@ -161,7 +161,7 @@ fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Op
     Ok(Some(Upgrade {
         from,
         to: Layout::CURRENT,
-        needs: migrations::space(connection, layout)?,
+        needs: migrations::space_needed(connection, layout)?,
         free: fs4::available_space(folder).ok(),
     }))
 }
@@ -178,17 +178,17 @@ fn connect(path: &Path) -> Result<Connection> {
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    // In kibibytes: enough for the inner pages of a large archive; the system caches the rest.
+    // In kibibytes: enough for the interior pages of a large archive's indexes; the system caches the rest.
     connection.pragma_update(None, "cache_size", -1_024)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Statements keep their plan whatever is bound to them, so that none is prepared twice.
+    // Query plans do not depend on bound values, so that no cached statement is prepared again.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
-/// Opens an archive in a folder that cannot be written, where SQLite has no place for its bookkeeping between
-/// processes. Only without a log beside it: what is in a log would be passed over.
-fn connect_unchanging(path: &Path) -> Option<Connection> {
+/// Opens an archive in a folder that cannot be written, where SQLite cannot create the shared-memory file of its log.
+/// Returns `None` if there is a log, because an immutable connection would ignore it.
+fn connect_immutable(path: &Path) -> Option<Connection> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -202,7 +202,7 @@ fn connect_unchanging(path: &Path) -> Option<Connection> {
     Some(connection)
 }
 
-/// Creates the file, readable by its owner alone, before SQLite sees it: its companions take its mode.
+/// Creates the file, readable only by its owner, before SQLite opens it: its companion files get the same mode.
 fn create_owned(path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| storage("create the archive", path, &error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

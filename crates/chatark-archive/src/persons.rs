@@ -1,8 +1,8 @@
-//! Who is who: the identifiers of each record when it is written, and persons over all of them at the end of a session.
+//! Identity resolution: identifiers of each record when it is written, persons over all of them at the end of a session.
 //!
-//! A person is an e-mail address. A telephone number belongs to the address that it came with if that was one alone,
-//! else it is a person of its own. A vendor's id is good within its source alone, and belongs to the address or number
-//! that it came with if that was one alone. Without any identifier there is no person.
+//! An e-mail address is a person. A telephone number belongs to an address if it came with only that one; otherwise it
+//! is a person of its own. A vendor's id is valid only within its source, and belongs to an address or number by the
+//! same rule. Without any identifier there is no person.
 
 mod read;
 
@@ -18,19 +18,19 @@ use crate::values::{count, database};
 
 pub use read::{HeldIdentifier, Identifier};
 
-/// Makes `temp.phone_owner` and `temp.id_owner`: the rule says whose numbers and ids are.
+/// Creates `temp.phone_owner` and `temp.id_owner`, which say whom numbers and ids belong to.
 const OWNERS: &str = include_str!("persons/owners.sql");
-/// Lets the archive's own tables of these names be seen.
+/// Drops the temporary tables that hide the archive's own tables of these names.
 const DROP_RESOLVED: &str = "DROP TABLE IF EXISTS temp.person; DROP TABLE IF EXISTS temp.twin;";
 
-/// What tells the customer of a record from others, each as the number of its one form.
+/// The identifiers of the customer of a record, each as the number of its normalized form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Identifiers {
     email: Option<i64>,
     phone: Option<i64>,
     contact_id: Option<i64>,
     external_id: Option<i64>,
-    /// When the conversation began, 0 where it has no date; `None` for what is no conversation.
+    /// When the conversation began, 0 without a date; `None` for listed contacts.
     began: Option<i64>,
 }
 
@@ -67,7 +67,7 @@ impl Identifiers {
         [self.email, self.phone, self.contact_id, self.external_id].iter().all(Option::is_none)
     }
 
-    /// Writes the identifiers of a record in place of those that are there, and returns whether these were others.
+    /// Replaces the identifiers of a record, and returns whether they changed.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -82,7 +82,7 @@ impl Identifiers {
     }
 
     fn replace(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<bool> {
-        if !is_new && !self.replaces(transaction, record_key)? {
+        if !is_new && !self.remove_if_different(transaction, record_key)? {
             return Ok(false);
         }
         if !self.is_empty() {
@@ -99,8 +99,8 @@ impl Identifiers {
         Ok(true)
     }
 
-    /// Removes what is held of a record, and returns whether that was something else.
-    fn replaces(&self, transaction: &Transaction<'_>, record_key: i64) -> Result<bool> {
+    /// Deletes the stored identifiers of a record if they differ, and returns whether they do.
+    fn remove_if_different(&self, transaction: &Transaction<'_>, record_key: i64) -> Result<bool> {
         let failed = || database("look up the identifiers of a record");
         let held = transaction
             .prepare_cached(
@@ -131,7 +131,7 @@ impl Identifiers {
 }
 
 /// Marks the persons as out of date, to be resolved at the end of the session.
-pub(crate) fn outdate(transaction: &Transaction<'_>) -> Result<()> {
+pub(crate) fn mark_outdated(transaction: &Transaction<'_>) -> Result<()> {
     transaction
         .prepare_cached("UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0")
         .and_then(|mut statement| statement.execute([]))
@@ -139,7 +139,7 @@ pub(crate) fn outdate(transaction: &Transaction<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the number that stands for an identifier: it tells nothing of whose it is.
+/// Returns the number that stands for an identifier: a hash, from which it cannot be read.
 fn number(kind: &str, value: &str) -> i64 {
     let digest = Sha256::new().chain_update(kind).chain_update(":").chain_update(value).finalize();
     let start = digest.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
@@ -148,14 +148,14 @@ fn number(kind: &str, value: &str) -> i64 {
 
 /// Returns the number of a vendor's id within its source.
 fn within(source: SourceKey, id: i64) -> i64 {
-    // Steps of the golden ratio keep the numbers of one id in different sources far apart.
+    // Multiples of the golden ratio keep the numbers of one id in different sources far apart.
     id.wrapping_add(source.0.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
 }
 
 impl Archive {
-    /// Finds out who is who and which conversations are twins, over the whole archive, where something changed since.
+    /// Resolves persons and twins over the whole archive, if identifiers have changed since the last time.
     ///
-    /// Memory does not grow with the archive; the time does.
+    /// The time grows with the archive; the memory does not.
     pub fn resolve_persons(&mut self) -> Result<()> {
         if !self.are_persons_outdated()? {
             return Ok(());
@@ -182,7 +182,7 @@ impl Archive {
     }
 }
 
-/// Makes `temp.person` and `temp.twin`, which hide the archive's own tables of these names.
+/// Creates `temp.person` and `temp.twin`, which hide the archive's own tables of these names.
 fn resolve(connection: &Connection) -> Result<()> {
     let failed = || database("resolve persons");
     connection
@@ -204,7 +204,7 @@ fn resolve(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Returns the sources that show the same agent of the same vendor, where there are several, the newest API first.
+/// Returns the groups of several sources that show the same agent of the same vendor, the newest API first.
 fn families(connection: &Connection) -> Result<Vec<Vec<i64>>> {
     let failed = || database("resolve persons");
     let mut statement = connection

@@ -1,4 +1,4 @@
-//! The bytes of records as they lie in the archive, and the proof that they are what the vendor sent.
+//! The stored bytes of records, and the check that they are what the vendor sent.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -11,9 +11,9 @@ use zstd::bulk::Decompressor;
 
 use crate::encode::is_unidentified;
 use crate::ledger::SourceKey;
-use crate::values::{database, uncount};
+use crate::values::{database, read_count};
 
-/// A page ends with so many bytes, before compression.
+/// A page of results ends after this many bytes, before compression.
 pub(crate) const PAGE_BYTES: u64 = 8 << 20;
 
 /// The columns that [`RawVersion`] is read from, of `record` and `raw`.
@@ -71,16 +71,16 @@ impl RawVersion {
             parent: row.get(4)?,
             id: RecordId::new(row.get::<_, String>(5)?),
             surface: row.get(6)?,
-            // A hash of another length is no hash: it fits no bytes.
+            // A hash of the wrong length matches no bytes.
             sha256: row.get_ref(7)?.as_blob()?.try_into().unwrap_or_default(),
             zstd: row.get(8)?,
-            size: uncount(row.get(9)?),
+            size: read_count(row.get(9)?),
         })
     }
 
     /// Decompresses, and compares the bytes with their size and hash.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Damage> {
-        // The frame says how large it is: a size that was damaged must not ask for memory.
+        // The size comes from the frame: a damaged `size` must not allocate memory.
         let promised = Decompressor::upper_bound(&self.zstd).ok_or(Damage::Compression)?;
         if promised as u64 != self.size {
             return Err(Damage::Size);
@@ -124,7 +124,7 @@ fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>, Damage> {
     })
 }
 
-/// Returns whether the archive has any record of a stream: where there are none, they need not be looked up one by one.
+/// Returns whether the archive has any record of a stream: without any, there is no need to look them up one by one.
 pub(crate) fn has_records(connection: &Connection, source: SourceKey, stream: Stream) -> Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream = ?2)")

@@ -1,4 +1,4 @@
-//! Reading back: every conversation once, sorted, one at a time.
+//! Reads the archive: every conversation once, sorted, one at a time.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::values::{database, known};
 /// Which conversations to read. The default is all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// These sources alone; all where it is empty.
+    /// Only these sources; all if it is empty.
     pub sources: Vec<SourceName>,
     /// Conversations that began in this window; those without a date are always inside.
     pub window: Window,
-    /// Conversations of this channel alone.
+    /// Only conversations of this channel.
     pub channel: Option<Channel>,
 }
 
@@ -32,9 +32,10 @@ impl Filter {
     }
 }
 
-/// A condition that the window and the channel hold, with SQL's own NULL rules spelled out.
+/// The condition of [`Filter::is_inside`] in SQL; a parameter that is `NULL` does not restrict.
 const INSIDE: &str = "(?2 IS NULL OR created_at IS NULL OR created_at >= ?2)
     AND (?3 IS NULL OR created_at IS NULL OR created_at < ?3) AND (?4 IS NULL OR channel = ?4)";
+
 impl Archive {
     /// Gives every matching conversation to `take`, sorted by source, then beginning (undated last), then id.
     ///
@@ -47,7 +48,7 @@ impl Archive {
         self.each_with_key(filter, |_, archived| take(archived))
     }
 
-    /// Gives every matching conversation to `take` with its stored numbers, as [`Archive::each`] does.
+    /// Gives every matching conversation to `take` with its stored statistics, as [`Archive::each`] does.
     pub fn each_with_stats(
         &self,
         filter: &Filter,
@@ -73,11 +74,11 @@ impl Archive {
         snapshot.finish().map_err(&failed)
     }
 
-    /// Gives every matching conversation to `take`, as [`Archive::each`] does, but each in a state of its own.
+    /// Gives every matching conversation to `take`, as [`Archive::each`] does, but in a transaction for each.
     ///
     /// For a slow consumer: no read transaction is open between two conversations, so that a writer's log can be
     /// checkpointed. Takes eight bytes of memory for each conversation.
-    pub fn each_by_itself(
+    pub fn each_without_snapshot(
         &self,
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
@@ -112,8 +113,8 @@ impl Archive {
         Ok(conversation)
     }
 
-    /// Gives every listed contact to `take` with its stream, of these sources or
-    /// of all where none is named, sorted by source, stream and id.
+    /// Gives every listed contact to `take` with its stream, of these sources or of all if none is named, sorted by
+    /// source, stream and id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one person at a time.
     pub fn each_contact(
@@ -138,7 +139,7 @@ impl Archive {
         snapshot.finish().map_err(&failed)
     }
 
-    /// Returns the archived sources of these names, or all where none is named, sorted by name.
+    /// Returns the archived sources of these names, or all if none is named, sorted by name.
     pub fn sources_named(&self, names: &[SourceName]) -> Result<Vec<(SourceKey, Origin)>> {
         let origins = self.origins(names)?;
         Ok(origins.into_iter().map(|(key, origin)| (SourceKey(key), origin)).collect())
@@ -192,7 +193,7 @@ impl Archive {
     }
 }
 
-/// Returns what [`INSIDE`] is asked with.
+/// Returns the parameters of [`INSIDE`].
 fn bounds(source_key: i64, filter: &Filter) -> (i64, Option<i64>, Option<i64>, Option<&'static str>) {
     let bound = |bound: Option<Timestamp>| bound.map(Timestamp::microseconds);
     let Filter { window, channel, .. } = filter;

@@ -1,4 +1,4 @@
-//! Mapping again: the archived bytes are read page by page, and rows that come out differently are replaced.
+//! Maps archived bytes again, page by page, and replaces the rows that come out differently.
 
 use chatark_core::{Mapper, Result};
 use rusqlite::{OptionalExtension, params};
@@ -36,7 +36,8 @@ impl Archive {
         let failed = database("rebuild");
         let mut progress = run.progress.clone();
         let transaction = self.connection.transaction().map_err(&failed)?;
-        let (mut issues, mut counts, mut are_others) = (IssueCounts::default(), Counts::default(), false);
+        let (mut issues, mut counts, mut identifiers_changed) =
+            (IssueCounts::default(), Counts::default(), false);
         for Rebuilt { stored, mapped } in rebuilt {
             progress.received += 1;
             progress.seen += 1;
@@ -70,10 +71,10 @@ impl Archive {
             };
             let stream = stored.own.stream.unwrap_or_default();
             let derived = DerivedRows::of(stream, &mapped.document);
-            are_others |= document::write(&transaction, stream, row, mapped, &derived)?;
+            identifiers_changed |= document::write(&transaction, stream, row, mapped, &derived)?;
         }
-        if are_others {
-            persons::outdate(&transaction)?;
+        if identifiers_changed {
+            persons::mark_outdated(&transaction)?;
         }
         progress.issues += issues.total();
         issues.write(&transaction, run.key)?;
@@ -85,7 +86,7 @@ impl Archive {
     }
 }
 
-/// Returns how many messages are counted for a row that cannot be read.
+/// Returns the message count of a row that cannot be read otherwise.
 fn held_messages(transaction: &rusqlite::Transaction<'_>, record_key: i64) -> Result<i64> {
     let sql = "SELECT message_count FROM conversation WHERE conversation_key = ?1";
     let found = transaction.query_row(sql, params![record_key], |row| row.get(0)).optional();

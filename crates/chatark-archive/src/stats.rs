@@ -1,4 +1,4 @@
-//! The numbers of each conversation: stored when it is written, and read by reports in one pass.
+//! The statistics of each conversation: stored when it is written, and read by reports in one pass.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -17,18 +17,18 @@ use crate::read::Filter;
 use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 
-/// The columns of a conversation's numbers, in the order in which they are written and read.
+/// The columns of a conversation's statistics, in the order in which they are written and read.
 const COLUMNS: &str = "messages, user_messages, assistant_messages, human_agent_messages, system_messages,
     tool_messages, internal_notes, dated_messages, first_speaker, last_speaker, first_question_position,
     last_position, first_question, unanswered_question, first_response_seconds, bot_responses, agent_responses,
     positive_messages, negative_messages, scores, tools, quarters";
 
-/// The columns before those of [`COLUMNS`] in a row of a report.
-const OWN: usize = 11;
+/// How many columns come before those of [`COLUMNS`] in a row of [`Archive::each_stats`].
+const STATS_START: usize = 11;
 /// How many columns [`COLUMNS`] names.
-const WIDTH: usize = 22;
+const STATS_WIDTH: usize = 22;
 
-/// The numbers of a conversation as they are written: lists are JSON.
+/// The statistics of a conversation as they are written: lists are JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EncodedStats {
     stats: ConversationStats,
@@ -54,17 +54,17 @@ pub struct StatsRow {
     pub feedback: Option<Feedback>,
     /// When it began.
     pub created_at: Option<Timestamp>,
-    /// Its numbers.
+    /// Its statistics.
     pub stats: ConversationStats,
-    /// The number of the customer's person; `None` where nothing tells them from others.
+    /// The number of the customer's person; `None` without any identifier.
     pub person: Option<i64>,
     /// Whether the archive holds no earlier conversation of the person.
     pub is_first_contact: bool,
-    /// Whether it is counted in totals; `false` where it is the twin of a conversation that is.
+    /// Whether it is counted in totals; `false` if a twin of it is counted instead.
     pub is_in_totals: bool,
 }
 
-/// A question of a conversation, by its place.
+/// Which question of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// The customer's first message.
@@ -88,7 +88,7 @@ impl EncodedStats {
         }
     }
 
-    /// Writes the numbers of a conversation, in the place of those that are there.
+    /// Writes or replaces the statistics of a conversation.
     pub(crate) fn write(&self, transaction: &Transaction<'_>, key: i64) -> Result<()> {
         static UPSERT: LazyLock<String> =
             LazyLock::new(|| upsert("conversation_stats", "conversation_key", "", COLUMNS));
@@ -139,7 +139,7 @@ fn list<T: std::fmt::Display>(numbers: &[T]) -> Option<String> {
 }
 
 impl Archive {
-    /// Gives the numbers of every matching conversation to `take`, in the order in which they lie.
+    /// Gives the statistics of every matching conversation to `take`, in storage order.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
     pub fn each_stats(&self, filter: &Filter, mut take: impl FnMut(&StatsRow) -> Result<()>) -> Result<()> {
@@ -175,7 +175,7 @@ impl Archive {
         snapshot.finish().map_err(failed())
     }
 
-    /// Returns the text of a question of a conversation; `None` where it is no longer there.
+    /// Returns the text of a question of a conversation; `None` if it is no longer there.
     pub fn question(&self, key: i64, question: Question) -> Result<Option<String>> {
         let position = match question {
             Question::First => "first_question_position",
@@ -191,10 +191,10 @@ impl Archive {
     }
 }
 
-/// Which of the conversations that are twins of each other is counted in totals.
+/// Decides which of several twins is counted in totals.
 #[derive(Debug, Default)]
 struct Twins {
-    /// Twins of a conversation that is not in the report: one of them is counted in its place.
+    /// The conversations outside the report in whose place a twin has been counted.
     counted: HashSet<i64>,
 }
 
@@ -210,7 +210,7 @@ impl Twins {
             return Ok(true);
         }
         let source: Option<i64> = row.get(10)?;
-        let after = OWN + WIDTH;
+        let after = STATS_START + STATS_WIDTH;
         let created_at = timestamp(row.get(after)?);
         let channel = row.get_ref(after + 1)?.as_str_or_null()?.and_then(Channel::from_word);
         let is_other_there =
@@ -222,7 +222,7 @@ impl Twins {
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
     let created_at = timestamp(row.get(5)?);
-    let stats = match read_stats(row, OWN, created_at, timestamp(row.get(6)?))? {
+    let stats = match read_stats(row, STATS_START, created_at, timestamp(row.get(6)?))? {
         Ok(stats) => stats,
         Err(error) => return Ok(Err(error)),
     };
@@ -240,7 +240,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     }))
 }
 
-/// Reads the stored statistics of a conversation that tables show. Where a damaged archive has none, they are computed.
+/// Reads the stored statistics that tables show. If a damaged archive has none, they are computed.
 pub(crate) fn read_summary(
     connection: &Connection,
     key: i64,
@@ -268,7 +268,7 @@ pub(crate) fn read_summary(
     })
 }
 
-/// Reads numbers from the columns of [`COLUMNS`], the first of which is at `first`.
+/// Reads statistics from the columns of [`COLUMNS`], which begin at `first`.
 fn read_stats(
     row: &Row<'_>,
     first: usize,

@@ -1,4 +1,4 @@
-//! What the archive holds and how its runs ended. Reads counts that the writer keeps; scans nothing.
+//! What the archive holds and how its runs ended, from the counts that the writer keeps.
 
 use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::gaps::GapRecord;
 use crate::ledger::{SourceKey, Verdict};
 use crate::open::Archive;
-use crate::values::{database, timestamp, uncount};
+use crate::values::{database, read_count, timestamp};
 
 /// What the archive holds of one source.
 #[derive(Debug, Clone, Serialize)]
@@ -22,7 +22,7 @@ pub struct SourceStatus {
     pub conversations: u64,
     /// How many messages they have.
     pub messages: u64,
-    /// How many of them the vendor no longer shows.
+    /// How many conversations the vendor no longer shows.
     pub missing: u64,
     /// The latest pull.
     pub last_pull: Option<RunRecord>,
@@ -98,8 +98,8 @@ impl Archive {
                     source: row.get(1)?,
                     provider: row.get(2)?,
                     agent_id: row.get(3)?,
-                    conversations: uncount(row.get(4)?),
-                    messages: uncount(row.get(5)?),
+                    conversations: read_count(row.get(4)?),
+                    messages: read_count(row.get(5)?),
                     missing: 0,
                     last_pull: None,
                     unfinished: Vec::new(),
@@ -123,10 +123,10 @@ impl Archive {
         Ok(sources)
     }
 
-    /// Adds what is held of a stream, where anything was pulled of it.
+    /// Adds what is held of a stream, if anything of it was pulled.
     fn add_stream(&self, status: &mut SourceStatus, key: SourceKey, stream: Stream) -> Result<()> {
         let last_pull = self.last_pull(key, stream)?;
-        status.unfinished.extend(self.unfinished(key, stream)?);
+        status.unfinished.extend(self.unfinished_scopes(key, stream)?);
         let (records, missing) = (self.documents(key, stream)?, self.missing(key, stream)?);
         if last_pull.is_none() && records == 0 {
             return Ok(());
@@ -136,7 +136,7 @@ impl Archive {
             Some(DocumentKind::Contact) => {
                 status.contacts += records;
                 status.last_contacts = match (status.last_contacts.take(), &last_pull) {
-                    (Some(before), Some(last)) => Some(before.joined_by(last)),
+                    (Some(before), Some(last)) => Some(before.joined_with(last)),
                     (before, last) => before.or_else(|| last.clone()),
                 };
             }
@@ -167,8 +167,8 @@ impl Archive {
 }
 
 impl RunRecord {
-    /// Adds the run of another stream that belongs to the same pull: the counts of both, and the worse verdict.
-    fn joined_by(mut self, other: &Self) -> Self {
+    /// Adds the run of another stream of the same pull: the counts of both, and the worse verdict.
+    fn joined_with(mut self, other: &Self) -> Self {
         for (own, theirs) in [
             (&mut self.seen, other.seen),
             (&mut self.received, other.received),
@@ -202,8 +202,8 @@ impl RunRecord {
 }
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
-    let number = |at: usize| row.get(at).map(uncount);
-    let maybe = |at: usize| row.get::<_, Option<i64>>(at).map(|number| number.map(uncount));
+    let number = |at: usize| row.get(at).map(read_count);
+    let maybe = |at: usize| row.get::<_, Option<i64>>(at).map(|number| number.map(read_count));
     Ok(RunRecord {
         scope: row.get(0)?,
         resumed: row.get(1)?,

@@ -1,4 +1,4 @@
-//! What a sweep has seen, over all runs that it takes, and what a whole one no longer sees.
+//! Which records a sweep has seen, over all of its runs, and which records a full sweep no longer sees.
 
 use std::collections::HashSet;
 
@@ -8,16 +8,16 @@ use rusqlite::{Transaction, params};
 use crate::document::DocumentTable;
 use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
-use crate::values::{database, timestamp, uncount};
+use crate::values::{database, read_count, timestamp};
 
 /// One in so many records of a stream may be marked as missing without `--accept-missing`.
-const SHARE: u64 = 10;
+const MAX_MISSING_ONE_IN: u64 = 10;
 
-/// Creates the table in which a run keeps what it has seen; it goes with the connection.
+/// Creates the table of the ids that a run has seen; it disappears with the connection.
 pub(crate) const TABLE: &str = "CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, stream TEXT, id TEXT, PRIMARY KEY (source_key, stream, id)) WITHOUT ROWID;";
 
-/// Notes an id, and returns whether the sweep had not seen it.
-pub(crate) fn see(transaction: &Transaction<'_>, run: &Run, id: &RecordId) -> Result<bool> {
+/// Marks an id as seen, and returns whether it is new to the sweep.
+pub(crate) fn mark_seen(transaction: &Transaction<'_>, run: &Run, id: &RecordId) -> Result<bool> {
     transaction
         .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, stream, id) VALUES (?1, ?2, ?3)")
         .and_then(|mut statement| statement.execute(params![run.source.0, run.stream.as_str(), id.as_str()]))
@@ -25,8 +25,8 @@ pub(crate) fn see(transaction: &Transaction<'_>, run: &Run, id: &RecordId) -> Re
         .map_err(database("write a batch"))
 }
 
-/// Saves the ids of a batch, for a run that resumes the sweep.
-pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, ids: &[RecordId]) -> Result<()> {
+/// Saves the ids that a batch has seen first, for a run that resumes the sweep.
+pub(crate) fn save_sightings(transaction: &Transaction<'_>, run: &Run, ids: &[RecordId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -44,14 +44,14 @@ pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, ids: &[RecordId]) -
     Ok(())
 }
 
-/// Reads back what the sweep saw in earlier runs, and returns how many records that are.
-pub(crate) fn recall(
+/// Loads the ids that the sweep saw in earlier runs, and returns their number.
+pub(crate) fn load_sightings(
     transaction: &Transaction<'_>,
     source: SourceKey,
     stream: Stream,
     scope: &str,
 ) -> Result<u64> {
-    clear(transaction, source, stream)?;
+    clear_seen(transaction, source, stream)?;
     transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO temp.seen (source_key, stream, id)
@@ -64,23 +64,23 @@ pub(crate) fn recall(
 }
 
 /// Restarts the sweep of a run's scope.
-pub(crate) fn forget(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
-    forget_scope(transaction, run.source, run.stream, &run.scope)
+pub(crate) fn reset(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
+    reset_scope(transaction, run.source, run.stream, &run.scope)
 }
 
 /// Restarts the sweep of a scope.
-pub(crate) fn forget_scope(
+pub(crate) fn reset_scope(
     transaction: &Transaction<'_>,
     source: SourceKey,
     stream: Stream,
     scope: &str,
 ) -> Result<()> {
-    clear(transaction, source, stream)?;
-    forget_saved(transaction, source, stream, scope)
+    clear_seen(transaction, source, stream)?;
+    delete_sightings(transaction, source, stream, scope)
 }
 
-/// Drops the saved ids of a sweep that has ended.
-pub(crate) fn forget_saved(
+/// Deletes the saved ids of a sweep that has ended.
+pub(crate) fn delete_sightings(
     transaction: &Transaction<'_>,
     source: SourceKey,
     stream: Stream,
@@ -93,7 +93,7 @@ pub(crate) fn forget_saved(
     Ok(())
 }
 
-fn clear(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) -> Result<()> {
+fn clear_seen(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) -> Result<()> {
     transaction
         .prepare_cached("DELETE FROM temp.seen WHERE source_key = ?1 AND stream = ?2")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str()]))
@@ -113,7 +113,7 @@ pub enum Unseen {
     Refused {
         /// Records that were not seen.
         gone: u64,
-        /// Records that were held until now.
+        /// Records that were not missing before.
         held: u64,
     },
 }
@@ -127,7 +127,7 @@ impl Archive {
         let missing = format!(
             "UPDATE {} SET missing_since = NULL WHERE missing_since IS NOT NULL AND {} AND {seen}",
             table.name,
-            of_stream(run.stream)
+            stream_condition(run.stream)
         );
         let unseen = format!(
             "UPDATE record SET unseen_since = NULL
@@ -157,11 +157,11 @@ impl Archive {
                 |row| row.get(0),
             )
             .map_err(failed())?;
-        if uncount(noted) != run.progress.seen {
+        if read_count(noted) != run.progress.seen {
             return Ok(Unseen::Unknown);
         }
         // As many different ids were seen as are held, and what is seen is held: no need to look at each.
-        if uncount(noted) == held {
+        if read_count(noted) == held {
             return Ok(Unseen::Twice(Vec::new()));
         }
         let unseen = format!(
@@ -175,7 +175,7 @@ impl Archive {
             .connection
             .query_row(&format!("SELECT count(*) {unseen}"), stream, |row| row.get(0))
             .map_err(failed())?;
-        let gone = uncount(gone);
+        let gone = read_count(gone);
         if held - gone != run.progress.seen {
             return Err(not_archived(run, held - gone));
         }
@@ -187,7 +187,7 @@ impl Archive {
         );
         let noted = params![run.source.0, run.stream.as_str(), now.microseconds()];
         self.connection.execute(&once, noted).map_err(failed())?;
-        if gone * SHARE > held && !accept {
+        if gone * MAX_MISSING_ONE_IN > held && !accept {
             return Ok(Unseen::Refused { gone, held });
         }
         Ok(Unseen::Twice(twice))
@@ -261,7 +261,7 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
-            .map(uncount)
+            .map(read_count)
             .map_err(database("count the records"))
     }
 
@@ -274,14 +274,14 @@ impl Archive {
         let sql = format!(
             "SELECT count(*) FROM {} WHERE {condition} AND {}",
             DocumentTable::of(kind).name,
-            of_stream(stream)
+            stream_condition(stream)
         );
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut statement| {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
-            .map(uncount)
+            .map(read_count)
             .map_err(database("count the records"))
     }
 }
@@ -294,7 +294,7 @@ fn not_archived(run: &Run, archived: u64) -> Error {
 }
 
 /// Returns the condition that a row is of the source `?1` and the stream `?2`.
-fn of_stream(stream: Stream) -> &'static str {
+fn stream_condition(stream: Stream) -> &'static str {
     match stream.document() {
         Some(DocumentKind::Contact) => "source_key = ?1 AND stream = ?2",
         _ => {

@@ -1,41 +1,41 @@
-//! The ledger of migrations: what was sent to which target, under which id it is there, and how far it came.
+//! The ledger of migrations: what was sent to which target, its id there, and its state.
 //!
-//! A row is written before anything is sent, so that whatever a killed run left at a target can be looked for.
+//! A row is written before anything is sent, so that what a killed run left at a target can be found.
 
 use chatark_core::{ConversationId, Error, ErrorKind, Result, SourceName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::open::Archive;
 use crate::statement::upsert;
-use crate::values::{count, database, timestamp, uncount};
+use crate::values::{count, database, read_count, timestamp};
 
 /// An item that was sent to a target, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// What tells it from all others of its kind; the same in every run.
+    /// Distinguishes it from all others of its kind; the same in every run.
     pub idempotency_key: String,
     /// The text by which it is found again at the target.
     pub external_id: String,
-    /// How far it came.
+    /// Its state.
     pub state: TransferState,
-    /// The target's id, where it is known.
+    /// The target's id, if it is known.
     pub target_id: Option<String>,
-    /// The conversation it was made of, where it was made of one.
+    /// The conversation that it was made from, if it was made from one.
     pub origin: Option<(SourceName, ConversationId)>,
     /// The number of messages in it.
     pub messages: u64,
     /// The SHA-256 of what was sent.
     pub digest: [u8; 32],
-    /// The vendor's error, where it refused the item.
+    /// The vendor's error, if it refused the item.
     pub error: Option<String>,
     /// When the row last changed.
     pub changed_at: Option<Timestamp>,
 }
 
-/// How far a transfer came.
+/// The state of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferState {
-    /// It was about to be created; whether it was is not known.
+    /// It was about to be created; the outcome is not known.
     Intended,
     /// It is at the target, and not yet complete.
     Created,
@@ -68,7 +68,7 @@ const VALUES: &str =
     "sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at, checksum";
 
 impl Archive {
-    /// Returns the transfer of an idempotency key. A kind is the word for it, such as `history`.
+    /// Returns the transfer of an idempotency key. `kind` is the kind of data, such as `history`.
     pub fn transfer(&self, target: &str, kind: &str, key: &str) -> Result<Option<Transfer>> {
         self.find_transfer("transfer", "mark", target, kind, key)
     }
@@ -83,7 +83,7 @@ impl Archive {
         self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, kind, id)
     }
 
-    /// Names the index: without statistics, SQLite would read all rows of the target by its primary key.
+    // `table` names the index: without statistics, SQLite would read all rows of the target by its primary key.
     fn find_transfer(
         &self,
         table: &str,
@@ -93,7 +93,7 @@ impl Archive {
         value: &str,
     ) -> Result<Option<Transfer>> {
         let failed = database("read the ledger of migrations");
-        // Of two with one external id, the one that is being looked for comes first.
+        // If two have the same external id, the one whose outcome is not known comes first.
         let sql = format!(
             "SELECT {COLUMNS} FROM {table} WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
              ORDER BY state = 'intended' DESC LIMIT 1"
@@ -106,9 +106,9 @@ impl Archive {
         found.transpose()
     }
 
-    /// Writes transfers in one transaction, in place of what was known of them.
+    /// Writes or replaces transfers in one transaction.
     ///
-    /// Intended transfers are on the disk when this returns, so that a power cut cannot hide what was sent after it.
+    /// Intended transfers are on the disk when this returns, so that a power cut cannot hide what is sent afterwards.
     pub fn save_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
         if !is_intended {
@@ -144,7 +144,7 @@ impl Archive {
                 transfer.digest,
                 transfer.error,
                 transfer.changed_at.map(Timestamp::microseconds).unwrap_or_default(),
-                // Of the row as it was.
+                // Clears the checksum, which was that of the previous row.
                 None::<[u8; 32]>,
             ];
             statement.execute(row).map_err(failed())?;
@@ -159,7 +159,7 @@ impl Archive {
         renamed.map(drop).map_err(database("write the ledger of migrations"))
     }
 
-    /// Deletes transfers of which nothing was sent.
+    /// Deletes transfers that were never sent.
     pub fn delete_transfers(&mut self, target: &str, kind: &str, keys: &[&str]) -> Result<()> {
         let failed = || database("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
@@ -184,7 +184,7 @@ impl Archive {
             .connection
             .query_row(sql, params![target, kind, state.as_str()], |row| row.get(0))
             .map_err(database("read the ledger of migrations"))?;
-        Ok(uncount(number))
+        Ok(read_count(number))
     }
 
     /// Counts the transfers that were begun, and neither completed nor refused.
@@ -195,7 +195,7 @@ impl Archive {
             .connection
             .query_row(sql, params![target, kind], |row| row.get(0))
             .map_err(database("read the ledger of migrations"))?;
-        Ok(uncount(number))
+        Ok(read_count(number))
     }
 
     /// Passes every transfer to `take`, with its target and kind, sorted by them, then by source, conversation and key.
@@ -229,7 +229,7 @@ fn read(row: &Row<'_>) -> Result<Transfer> {
         state: known(TransferState::ALL.into_iter().find(|known| known.as_str() == state))?,
         target_id: row.get(3).map_err(&failed)?,
         origin: origin.transpose()?,
-        messages: uncount(row.get(6).map_err(&failed)?),
+        messages: read_count(row.get(6).map_err(&failed)?),
         digest: row.get(7).map_err(&failed)?,
         error: row.get(8).map_err(&failed)?,
         changed_at: timestamp(row.get(9).map_err(&failed)?),

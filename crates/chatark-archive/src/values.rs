@@ -1,4 +1,4 @@
-//! Between Rust values and SQLite's, and between SQLite's errors and ours.
+//! Converts values and errors between SQLite and Rust.
 
 use chatark_core::{Error, ErrorKind, Timestamp};
 use rusqlite::ErrorCode;
@@ -11,8 +11,8 @@ pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> E
         const DAMAGED: &str = "the file is damaged or is not an archive: keep it, and restore a copy or set `archive` to another path";
         let (kind, hint) = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (ErrorKind::Damaged, DAMAGED),
-            // Tables are strict, so a value of another type is one that SQLite did not write.
-            None if is_of_another_type(&error) => (ErrorKind::Damaged, DAMAGED),
+            // Tables are strict: SQLite never writes a value of another type.
+            None if is_wrong_type(&error) => (ErrorKind::Damaged, DAMAGED),
             Some(ErrorCode::DiskFull) => (
                 ErrorKind::Storage,
                 "make room on the disk, then run the same command again: nothing is lost",
@@ -32,7 +32,7 @@ pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> E
     }
 }
 
-fn is_of_another_type(error: &rusqlite::Error) -> bool {
+fn is_wrong_type(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     matches!(
         error,
@@ -40,7 +40,7 @@ fn is_of_another_type(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Returns the JSON text of a list or object, or `None` where it is empty.
+/// Returns the JSON text of a list or object, or `None` if it is empty.
 pub(crate) fn json<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
     if is_empty { None } else { serde_json::to_string(value).ok() }
 }
@@ -53,7 +53,7 @@ pub(crate) fn from_json<T: DeserializeOwned + Default>(text: Option<&str>) -> Re
     })
 }
 
-/// Takes a stored word's value, or says that the word is not one that Chatark writes.
+/// Returns the value of a stored word, or an error if Chatark never writes that word.
 pub(crate) fn known<T>(value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| {
         Error::new(ErrorKind::Damaged, "read the archive", "a stored word is not one that Chatark writes")
@@ -71,6 +71,6 @@ pub(crate) fn count(number: u64) -> i64 {
 }
 
 /// Reads a stored count back.
-pub(crate) fn uncount(number: i64) -> u64 {
+pub(crate) fn read_count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! The proof of the archive: its structure, its bytes, its rows and its counts. Nothing is written.
+//! Verifies the archive: its structure, its bytes, its rows and its counts. Nothing is written.
 
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, SourceName, Stream, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -7,26 +7,26 @@ use crate::document::{self, DocumentTable, StoredDocument};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::values::{database, uncount};
+use crate::values::{database, read_count};
 
-/// How many faults of the file's structure are named at most.
+/// The most faults of the file's structure that are named.
 const MAX_FAULTS: u32 = 20;
 
-/// A part of an archive: one of so many, so that as many runs check all of it.
+/// One subset of the records of an archive, such as 2 of 7: seven runs check all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Subset {
     /// Which one, from 1.
     pub number: u32,
     /// Of how many.
     pub of: u32,
 }
 
-impl Part {
+impl Subset {
     /// All of it.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 }
 
-/// One version of a record, and the document that was made from it where the row shows it.
+/// One version of a record, with the document if its row shows this version.
 #[derive(Debug)]
 pub struct Version(Content);
 
@@ -47,14 +47,14 @@ pub enum Fault {
     Row,
     /// The row does not match what the bytes are mapped to.
     Outdated,
-    /// The same, but an earlier version of the mapping rules made the row: no damage, and `rebuild` renews it.
+    /// The same, but an earlier version of the mapping rules made the row: it is not damaged, and `rebuild` updates it.
     EarlierMapping,
 }
 
 /// A version that was checked.
 #[derive(Debug)]
 pub struct Checked {
-    /// The stream of the record; `None` where the archive has a word that is not a stream's.
+    /// The stream of the record; `None` if its word in the archive is not known.
     pub stream: Option<Stream>,
     /// The record.
     pub id: RecordId,
@@ -71,7 +71,7 @@ pub struct Checked {
 }
 
 impl Version {
-    /// Compares the bytes with their hash, and the row with a fresh mapping where there is a mapper.
+    /// Compares the bytes with their hash and, with a mapper, the row with a new mapping.
     pub fn check(self, mapper: Option<&dyn Mapper>) -> Checked {
         let (fault, is_shown, raw) = match self.0 {
             Content::Bytes(raw) => {
@@ -92,13 +92,13 @@ impl Checked {
         document::naming(self.stream, &self.id).1
     }
 
-    /// Returns what is wrong with it in a sentence; `None` where that is no damage.
-    pub fn what(&self) -> Option<String> {
+    /// Returns a sentence about its fault; `None` without one, or if the row only has an earlier mapping.
+    pub fn message(&self) -> Option<String> {
         let (thing, _) = document::naming(self.stream, &self.id);
         match self.fault? {
             Fault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
             Fault::Row => Some(format!("the row of a {thing} cannot be read")),
-            Fault::Outdated => Some(format!("the row of a {thing} is not what its bytes come to")),
+            Fault::Outdated => Some(format!("the row of a {thing} differs from a new mapping of its bytes")),
             Fault::EarlierMapping => None,
         }
     }
@@ -160,13 +160,13 @@ impl Archive {
         Ok(sources)
     }
 
-    /// Returns the next versions of a source's records in a part of the archive, and the number to ask for more with.
+    /// Returns the next versions of a source's records in a subset of the archive, and the key after which to continue.
     pub fn versions(
         &self,
         source: SourceKey,
-        part: Part,
+        subset: Subset,
         after: i64,
-        most: u32,
+        limit: u32,
     ) -> Result<(Vec<Version>, i64)> {
         let failed = || database("verify the archive");
         // Bytes and rows of one state, whatever is written meanwhile.
@@ -178,14 +178,14 @@ impl Archive {
         );
         let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
-        let wanted = params![source.0, part.of, part.number - 1, after, most];
+        let wanted = params![source.0, subset.of, subset.number - 1, after, limit];
         let mut rows = statement.query(wanted).map_err(failed())?;
         let (mut versions, mut size, mut last) = (Vec::new(), 0_u64, after);
         while size < PAGE_BYTES
             && let Some(row) = rows.next().map_err(failed())?
         {
             let raw = RawVersion::read(row).map_err(failed())?;
-            // A size that was damaged ends the page early, and nothing else.
+            // A damaged size only ends the page early.
             size = size.saturating_add(raw.size);
             last = raw.raw_key;
             versions.push(self.version(source, raw, has_parts)?);
@@ -223,7 +223,7 @@ impl Archive {
                 .prepare_cached(sql)
                 .and_then(|mut statement| statement.query_row([source.0], |row| row.get(0)).optional())
                 .map_err(failed())?;
-            Ok(uncount(found.unwrap_or(0)))
+            Ok(read_count(found.unwrap_or(0)))
         };
         let mut faults = Vec::new();
         for (what, kept, real) in [
@@ -248,7 +248,7 @@ impl Archive {
                  (SELECT count(*) FROM message m WHERE m.conversation_key = c.conversation_key)",
         )?;
         if uncounted > 0 {
-            faults.push(format!("{uncounted} conversations have more or fewer messages than they count"));
+            faults.push(format!("{uncounted} conversations have a wrong message count"));
         }
         for (table, what) in DocumentTable::ALL.iter().zip(["conversations", "contacts"]) {
             let DocumentTable { name, key } = table;
@@ -257,7 +257,7 @@ impl Archive {
                      (SELECT 1 FROM raw r WHERE r.record_key = d.{key} AND r.version = d.raw_version)"
             ))?;
             if without_bytes > 0 {
-                faults.push(format!("{without_bytes} {what} have no bytes that their row was made from"));
+                faults.push(format!("{without_bytes} {what} lack the bytes that their row was made from"));
             }
         }
         let without_row = number(
@@ -281,25 +281,25 @@ impl Archive {
                 row,
                 |row| row.get(0),
             )
-            .map(uncount)
+            .map(read_count)
             .map_err(database("verify the archive"))
     }
 }
 
-/// Reads a part as `N/T`.
-impl std::str::FromStr for Part {
+/// Reads a subset as `N/T`.
+impl std::str::FromStr for Subset {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let read = |(number, of): (&str, &str)| {
             Some(Self { number: number.trim().parse().ok()?, of: of.trim().parse().ok()? })
         };
-        let part = text.split_once('/').and_then(read);
-        part.filter(|part| (1..=1_000).contains(&part.of) && (1..=part.of).contains(&part.number)).ok_or_else(
-            || {
-                Error::new(ErrorKind::Usage, "choose a part", "a part is one of at most 1,000")
+        let subset = text.split_once('/').and_then(read);
+        subset
+            .filter(|subset| (1..=1_000).contains(&subset.of) && (1..=subset.of).contains(&subset.number))
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Usage, "choose a subset", "a subset is N of T, with T at most 1,000")
                     .hint("write it as 1/7, 2/7 and so on to 7/7")
-            },
-        )
+            })
     }
 }

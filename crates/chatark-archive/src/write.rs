@@ -28,13 +28,13 @@ use crate::values::{count, database, timestamp};
 pub enum WriteOp {
     /// A document, to be written where the archive has other bytes.
     Write(Box<EncodedDocument>),
-    /// Known to be held already, byte for byte.
+    /// Archived already, byte for byte.
     Held(HashedDocument),
-    /// Listed by the vendor, and known to be held as it is.
+    /// Listed by the vendor, and archived in this state already.
     Unchanged(RecordId),
     /// Outside the requested window or channel: counted, and not kept.
     Outside(HashedDocument),
-    /// A record of a document whose parts are listed by themselves: the document is mapped again from all that is held.
+    /// A record of a document whose parts are listed separately: the document is mapped again from all of its records.
     Part {
         /// The record: the document's own, or a part of it.
         record: EncodedRecord,
@@ -60,18 +60,18 @@ struct Batch<'a> {
     counts: Counts,
     issues: IssueCounts,
     change: Change,
-    /// Documents to be mapped again from all that is held of them, by stream and id.
+    /// Documents to be mapped again from all of their archived records, by stream and id.
     incomplete: BTreeSet<(Stream, RecordId)>,
-    /// Whether the document before was a new one.
+    /// Whether the previous document was new.
     expects_new: bool,
     /// Whether any document of the source has parts.
     has_parts: bool,
     /// Whether identifiers have changed, so that persons are out of date.
-    are_others: bool,
+    identifiers_changed: bool,
 }
 
 impl Archive {
-    /// Returns what is held of records, in their order; `None` where nothing is.
+    /// Returns a summary of each archived record, in the order of `ids`; `None` for those that are not archived.
     pub fn held(
         &self,
         source: SourceKey,
@@ -130,8 +130,8 @@ impl Archive {
 
     /// Writes a batch and its checkpoint, all or nothing.
     ///
-    /// Writing the same batch again changes nothing but the counts of the run. The mapper is asked only for documents
-    /// whose parts are listed by themselves.
+    /// Writing the same batch again changes nothing but the counts of the run. The mapper is used only for documents
+    /// whose parts are listed separately.
     pub fn commit(
         &mut self,
         run: &mut Run,
@@ -144,7 +144,7 @@ impl Archive {
         let failed = || database("write a batch");
         let transaction = self.connection.transaction().map_err(failed())?;
         if page.restarted {
-            sweep::forget(&transaction, run)?;
+            sweep::reset(&transaction, run)?;
         }
         let progress = run.progress.with_page(page);
         let mut batch = Batch::new(&transaction, run, progress, now)?;
@@ -156,9 +156,9 @@ impl Archive {
             }
             batch.write(op)?;
         }
-        batch.complete(mapper)?;
+        batch.map_incomplete(mapper)?;
         let progress = batch.finish()?;
-        sweep::note(&transaction, run, &fresh)?;
+        sweep::save_sightings(&transaction, run, &fresh)?;
         save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
             expects_new: true,
             incomplete: BTreeSet::new(),
             has_parts: raw::has_records(transaction, run.source, raw::PARTS)?,
-            are_others: false,
+            identifiers_changed: false,
         })
     }
 
@@ -198,7 +198,7 @@ impl<'a> Batch<'a> {
             }
             WriteOp::Unchanged(id) => Some((id.clone(), 0)),
             WriteOp::Part { record, .. } if self.is_counted(record) => {
-                Some((record.sighted_as(), record.size))
+                Some((record.sighting_id(), record.size))
             }
             WriteOp::Part { record, .. } => {
                 self.progress.bytes += record.size;
@@ -212,7 +212,7 @@ impl<'a> Batch<'a> {
     fn see(&mut self, id: RecordId, size: u64) -> Result<Option<RecordId>> {
         self.progress.bytes += size;
         self.progress.received += 1;
-        if sweep::see(self.transaction, self.run, &id)? {
+        if sweep::mark_seen(self.transaction, self.run, &id)? {
             self.progress.seen += 1;
             return Ok(Some(id));
         }
@@ -220,7 +220,7 @@ impl<'a> Batch<'a> {
         Ok(None)
     }
 
-    /// Returns whether a record is one of the stream that is read. What comes along with its document is not counted.
+    /// Returns whether a record belongs to the stream that is read. Parts that come with a document are not counted.
     fn is_counted(&self, record: &EncodedRecord) -> bool {
         record.stream == self.run.stream
     }
@@ -264,7 +264,7 @@ impl<'a> Batch<'a> {
         let EncodedDocument { own, parts, mapped, derived } = document;
         let kind = kind_of(&mapped.document);
         let source = self.run.source;
-        // Where the document before was new, this one most likely is: the index is searched once.
+        // After a new document, the next one is most likely new: inserting at once saves a search of the index.
         let inserted = if self.expects_new { self.try_insert_record(own, None)? } else { None };
         let held = match inserted {
             Some(_) => None,
@@ -286,8 +286,8 @@ impl<'a> Batch<'a> {
             self.progress.unchanged += 1;
             return Ok(());
         }
-        // The same state seen through another part of the vendor's API is no change of the document.
-        let is_change = held.sha256.is_some() || held.is_before(&mapped.document);
+        // The same state on another surface is not a change of the document.
+        let is_change = held.sha256.is_some() || held.is_older_than(&mapped.document);
         *(if is_change { &mut self.progress.changed } else { &mut self.progress.unchanged }) += 1;
         let version = if is_held { held.version } else { held.newest_version + 1 };
         if !is_held {
@@ -323,7 +323,7 @@ impl<'a> Batch<'a> {
             readable: mapped.readable,
             is_new,
         };
-        self.are_others |= document::write(self.transaction, own.stream, row, mapped, derived)?;
+        self.identifiers_changed |= document::write(self.transaction, own.stream, row, mapped, derived)?;
         self.counts.conversations +=
             i64::from(is_new && kind_of(&mapped.document) == DocumentKind::Conversation);
         self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
@@ -332,7 +332,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes the parts of a document in their order; other parts that it had until now are no longer parts of it.
+    /// Writes the parts of a document in their order, and detaches parts that it no longer has.
     fn write_parts(&mut self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<()> {
         if self.has_parts {
             let held = raw::part_hashes(self.transaction, self.run.source, &own.id, own.surface)?;
@@ -389,7 +389,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes the bytes of a record where the archive has others, and its place among the parts of its document.
+    /// Writes the bytes of a record if the archive has others, and its place among the parts of its document.
     fn write_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Written> {
         let parent = record.parent.as_ref().map_or("", RecordId::as_str);
         let held = self
@@ -433,15 +433,15 @@ impl<'a> Batch<'a> {
         Ok(Written::Changed)
     }
 
-    /// Maps documents again from all records that are held of them. One whose own record has not arrived waits for it.
-    fn complete(&mut self, mapper: &dyn Mapper) -> Result<()> {
+    /// Maps documents again from all of their archived records. Parts wait until their document's own record arrives.
+    fn map_incomplete(&mut self, mapper: &dyn Mapper) -> Result<()> {
         for (stream, id) in std::mem::take(&mut self.incomplete) {
-            self.remake(mapper, stream, &id)?;
+            self.map_again(mapper, stream, &id)?;
         }
         Ok(())
     }
 
-    fn remake(&mut self, mapper: &dyn Mapper, stream: Stream, id: &RecordId) -> Result<()> {
+    fn map_again(&mut self, mapper: &dyn Mapper, stream: Stream, id: &RecordId) -> Result<()> {
         let source = self.run.source;
         let Some(kind) = stream.document() else { return Ok(()) };
         let Some(own) = newest(self.transaction, source, stream, id)? else { return Ok(()) };
@@ -472,10 +472,10 @@ impl<'a> Batch<'a> {
 
     fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
         let key = self.try_insert_record(record, ordinal)?;
-        key.ok_or_else(|| Error::new(ErrorKind::Unexpected, "write a record", "it is there already"))
+        key.ok_or_else(|| Error::new(ErrorKind::Unexpected, "write a record", "the record already exists"))
     }
 
-    /// Inserts a record, or returns `None` where the archive has it.
+    /// Inserts a record, or returns `None` if the archive has it.
     fn try_insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Option<i64>> {
         let parent = record.parent.as_ref().map_or("", RecordId::as_str);
         let inserted = self
@@ -515,7 +515,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Notes that a record has changed.
+    /// Records that a record has changed in this batch.
     fn touch(&mut self, record_key: i64) -> Result<()> {
         let change = self.change();
         self.transaction
@@ -525,17 +525,17 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Returns the number of this change of the archive, which is one from now on.
+    /// Returns the number of this batch among the changes of the archive, and records that it changes something.
     fn change(&mut self) -> i64 {
         self.change.is_made = true;
         self.change.number
     }
 
-    /// Writes the counts, and returns how far the run has come.
+    /// Writes the counts, and returns those of the run.
     fn finish(mut self) -> Result<Progress> {
         self.change.write(self.transaction)?;
-        if self.are_others {
-            persons::outdate(self.transaction)?;
+        if self.identifiers_changed {
+            persons::mark_outdated(self.transaction)?;
         }
         self.progress.issues += self.issues.total();
         self.issues.write(self.transaction, self.run.key)?;
@@ -544,10 +544,10 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The number that the writing of a batch has among the changes of the archive.
+/// The number of a batch among the changes of the archive.
 struct Change {
     number: i64,
-    /// Whether it has changed anything.
+    /// Whether the batch has changed anything.
     is_made: bool,
 }
 
@@ -583,11 +583,11 @@ enum Written {
 struct Latest {
     record_key: i64,
     message_count: i64,
-    /// When something last happened in what the row shows.
+    /// When the state that the row shows was last updated.
     updated_at: Option<i64>,
     /// The surface that the row shows.
     shown: Option<String>,
-    /// `None` where the archive has no bytes of this surface.
+    /// `None` if the archive has no bytes of this surface.
     sha256: Option<[u8; 32]>,
     /// The newest version of this surface; 0 if there is none.
     version: i64,
@@ -644,17 +644,17 @@ impl Latest {
         )
     }
 
-    /// Returns whether something has happened since what the row shows.
-    fn is_before(&self, document: &Document) -> bool {
+    /// Returns whether the document was updated after the state that the row shows.
+    fn is_older_than(&self, document: &Document) -> bool {
         self.updated_at < updated_at(document)
     }
 
-    /// Returns whether the row is to show these bytes, which differ from the latest of their surface: a change that
-    /// was seen through one surface, a newer state, or the same state through the user's surface, which has more fields.
+    /// Returns whether the row is to show these bytes, which differ from the latest of their surface: they are a change
+    /// on this surface, a newer state, or the same state on the user surface, which has more fields.
     fn yields_to(&self, surface: Surface, document: &Document) -> bool {
         self.shown.as_deref() == Some(surface.as_str())
             || self.sha256.is_some()
-            || self.is_before(document)
+            || self.is_older_than(document)
             || (surface == Surface::User && self.updated_at == updated_at(document))
     }
 }
@@ -696,7 +696,7 @@ fn has_parts<'p>(
         .eq(parts.map(|(id, sha256)| (id.as_str(), Some(sha256)))))
 }
 
-/// Returns the newest version of a document's own record, where it has come.
+/// Returns the newest version of a document's own record; `None` if it has not arrived.
 fn newest(
     connection: &Connection,
     source: SourceKey,
@@ -781,7 +781,7 @@ mod tests {
 
     use super::*;
     use crate::encode::HashedRecord;
-    use crate::ledger::{Start, SyncMode};
+    use crate::ledger::{RunStart, SyncMode};
     use crate::read::Filter;
 
     fn now() -> Timestamp {
@@ -793,7 +793,7 @@ mod tests {
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
         let key = archive.source(&origin).unwrap();
-        let start = Start {
+        let start = RunStart {
             kind: "pull",
             stream: Stream::Conversations,
             scope: "all",
@@ -805,7 +805,7 @@ mod tests {
         (archive, run)
     }
 
-    /// A mapper that understands the same conversation whatever the bytes are.
+    /// A mapper that returns the same conversation for all bytes.
     #[derive(Debug)]
     struct Fixed(Conversation);
 
@@ -817,7 +817,7 @@ mod tests {
 
     /// Commits a batch whose documents are mapped already.
     fn commit(archive: &mut Archive, run: &mut Run, batch: Vec<WriteOp>, place: &Checkpoint) -> Result<()> {
-        let mapper = Fixed(Conversation::empty(ConversationId::new("never asked for")));
+        let mapper = Fixed(Conversation::empty(ConversationId::new("never used")));
         archive.commit(run, batch, place, &PageMetadata::default(), &mapper, now())
     }
 
@@ -844,7 +844,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_a_batch_back_and_the_same_batch_succeeds_once_there_is_room() {
+    fn a_full_disk_rolls_back_a_batch_and_it_succeeds_once_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let (mut archive, mut run) = open(&folder);
         let cursor =
@@ -867,7 +867,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
         assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
         let place = |archive: &Archive| {
-            archive.resume(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
+            archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
         };
         assert_eq!((ids(&archive), &run.progress), (vec!["small".to_owned()], &before));
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
@@ -878,14 +878,14 @@ mod tests {
         assert_eq!(ids(&archive), ["large", "small", "tiny"]);
     }
 
-    /// JSON is read down to 127 levels: a record that could be read must not become one that cannot be read back.
+    /// The JSON parser accepts 127 levels: what it accepted once must be readable again.
     #[test]
-    fn values_as_deep_as_json_is_read_come_back() {
+    fn the_deepest_json_that_can_be_parsed_can_be_read_back() {
         let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| Value::Array(vec![inner]));
         let folder = tempfile::tempdir().unwrap();
         let (mut archive, mut run) = open(&folder);
         let mut conversation = Conversation::empty(ConversationId::new("deep"));
-        // Where a mapper finds them: an unknown field of the record, and an unknown part of a message.
+        // Mappers keep such values in an unknown field of the record, and in an unknown part of a message.
         conversation.extra.insert("unknown".to_owned(), deep(126));
         let parts = vec![Part::Other { kind: "unknown".to_owned(), data: deep(123) }];
         conversation.messages.push(Message { parts, ..Message::empty(Role::Other) });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatark_archive::Part;
+use chatark_archive::Subset;
 use chatark_core::{Channel, Feedback, Status, Timestamp, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
@@ -215,8 +215,8 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Verify one part of the conversations: 1/7 today, 2/7 tomorrow, and so on
-    #[arg(long, value_name = "N/T", value_parser = part)]
-    pub(crate) subset: Option<Part>,
+    #[arg(long, value_name = "N/T", value_parser = subset)]
+    pub(crate) subset: Option<Subset>,
     /// Ask the vendors how many conversations they have, and compare
     #[arg(long)]
     pub(crate) live: bool,
@@ -444,7 +444,7 @@ fn zone(name: &str) -> Result<Zone, String> {
     name.parse().map_err(|_| "write an IANA time zone such as `Europe/Berlin`".to_owned())
 }
 
-fn part(text: &str) -> Result<Part, String> {
+fn subset(text: &str) -> Result<Subset, String> {
     text.parse().map_err(|_| "write a part such as 1/7 or 7/7, with at most 1,000 parts".to_owned())
 }
 

@@ -8,7 +8,7 @@ use crate::pull::Source;
 
 /// A run that has ended, before it is closed in the ledger.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct EndedRun {
     pub(crate) run: Run,
     pub(crate) verdict: Verdict,
     pub(crate) error: Option<Error>,
@@ -22,7 +22,7 @@ pub(crate) struct Ending {
 
 /// What decides how a sweep ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SweepEnd {
+pub(crate) struct MissingRule {
     /// Whether the whole stream was requested.
     pub(crate) is_whole: bool,
     /// How changes are detected.
@@ -33,9 +33,9 @@ pub(crate) struct SweepEnd {
     pub(crate) accept_gaps: bool,
 }
 
-impl SweepEnd {
+impl MissingRule {
     /// Returns whether every record that the vendor has was listed: in full, or in a list of summaries.
-    fn showed_everything(self, mode: SyncMode) -> bool {
+    fn listed_everything(self, mode: SyncMode) -> bool {
         let listed = match mode {
             SyncMode::Full => true,
             SyncMode::Changes => self.changes == ChangeDetection::Summaries,
@@ -45,25 +45,25 @@ impl SweepEnd {
     }
 }
 
-impl Ending {
+impl EndedRun {
     /// Notes what a sweep of everything did not see, and returns what the sweep before it did not see either.
     ///
     /// A sweep that had to leave a gap proves nothing about what it did not see.
     pub(crate) fn find_unseen(
         &mut self,
         archive: &mut Archive,
-        sweep: SweepEnd,
+        missing_rule: MissingRule,
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
         if self.run.progress.page.everything {
-            self.run.has_read_everything();
+            self.run.record_full_read();
         }
         archive.unmark_returned(&mut self.run)?;
-        let is_proof = self.verdict.is_good() && sweep.showed_everything(self.run.mode());
+        let is_proof = self.verdict.is_good() && missing_rule.listed_everything(self.run.mode());
         if !is_proof || self.run.progress.gaps > 0 {
             return Ok(Vec::new());
         }
-        match archive.note_unseen(&self.run, sweep.accept_missing, clock.now())? {
+        match archive.note_unseen(&self.run, missing_rule.accept_missing, clock.now())? {
             Unseen::Twice(unseen) => Ok(unseen),
             Unseen::Unknown => Ok(Vec::new()),
             Unseen::Refused { gone, held } => {
@@ -78,7 +78,7 @@ impl Ending {
         &mut self,
         archive: &mut Archive,
         source: &Source,
-        sweep: SweepEnd,
+        missing_rule: MissingRule,
         missing: Option<(Vec<UnseenRecord>, Vec<RecordId>)>,
         clock: &Clock,
     ) -> Result<()> {
@@ -86,7 +86,7 @@ impl Ending {
         if let Some((unseen, still_there)) = missing {
             archive.mark_missing(&mut self.run, &unseen, &still_there, now)?;
         }
-        if sweep.accept_gaps {
+        if missing_rule.accept_gaps {
             archive.accept_gaps(self.run.source(), now)?;
         }
         let has_passed = self.reached_end && self.run.mode() == SyncMode::Full;
@@ -104,7 +104,8 @@ impl Ending {
         let error = self.error.as_ref().map(ToString::to_string);
         let (verdict, reached_end) = (self.verdict, self.reached_end);
         archive.end_run(&self.run, &RunEnd { verdict, reached_end, error, at: now })?;
-        self.resumable = archive.resume(self.run.source(), self.run.stream(), self.run.scope())?.is_some();
+        self.resumable =
+            archive.resume_point(self.run.source(), self.run.stream(), self.run.scope())?.is_some();
         Ok(())
     }
 

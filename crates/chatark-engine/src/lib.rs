@@ -23,6 +23,6 @@ pub use outcome::{Event, Observer, Outcome, StreamOutcome};
 pub use plan::{PullPlan, plan};
 pub use pull::{Pull, Source, pull};
 pub use rebuild::{MappedSource, rebuild};
-pub use sync_mode::Refresh;
+pub use sync_mode::RefreshPolicy;
 pub use tokio_util::sync::CancellationToken;
 pub use verify::{Finding, Recount, SourceVerification, Verification, recount, verify};

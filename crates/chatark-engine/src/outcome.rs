@@ -90,7 +90,7 @@ impl Outcome {
         Self { source, verdict, error, resumable, mode, progress, others: Vec::new() }
     }
 
-    /// Adds the outcome of another stream. If that stream is not good, a good verdict becomes its verdict, or partial.
+    /// Adds the outcome of another stream. Its verdict lowers a good verdict; an interruption replaces any verdict.
     pub(crate) fn add(&mut self, mut other: StreamOutcome) {
         self.verdict = match (other.verdict, self.verdict) {
             (Verdict::Interrupted, _) => Verdict::Interrupted,

@@ -45,20 +45,20 @@ pub(crate) struct ReadyBatch {
 }
 
 impl ReadyBatch {
-    /// Joins the batches that arrive shortly after this one, up to `most` bytes, and returns the first one that was not
+    /// Joins the batches that arrive shortly after this one, up to `max_bytes`, and returns the first one that was not
     /// joined.
     ///
     /// A transaction costs about the same for one batch as for ten.
     pub(crate) async fn join_following(
         &mut self,
         following: &mut mpsc::Receiver<Self>,
-        most: u64,
+        max_bytes: u64,
     ) -> Option<Self> {
         let deadline = Instant::now() + JOIN_WAIT;
-        while self.bytes < most && self.checkpoint != Checkpoint::End {
+        while self.bytes < max_bytes && self.checkpoint != Checkpoint::End {
             let next = timeout_at(deadline, following.recv()).await.ok().flatten()?;
-            // A restarted walk resets its run in the ledger, which is a commit of its own.
-            if next.page.restarted || self.page.restarted || self.bytes + next.bytes > most {
+            // A restarted sweep resets its run in the ledger, which needs a commit of its own.
+            if next.page.restarted || self.page.restarted || self.bytes + next.bytes > max_bytes {
                 return Some(next);
             }
             self.bytes += next.bytes;
@@ -151,7 +151,7 @@ impl Preparer {
         Ok(WriteOp::Part { record: part.encode()?, document })
     }
 
-    /// An error counts as no: the writer checks again before it writes.
+    /// Returns whether the archive holds the document unchanged; `false` on errors, because the writer checks again.
     fn holds(&self, document: &HashedDocument) -> bool {
         let Some(reader) = &self.reader else { return false };
         let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);

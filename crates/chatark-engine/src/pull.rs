@@ -1,9 +1,11 @@
-//! Vendor to archive.
+//! Pulls: from a vendor's API into the archive.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use chatark_archive::{Archive, GapRecord, Progress, Resume, Run, SourceKey, Start, SyncMode, Verdict};
+use chatark_archive::{
+    Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict,
+};
 use chatark_core::{
     ChangeDetection, Channel, Checkpoint, Error, ErrorKind, Known, Mapper, OpenGap, Origin, Provider,
     ReadRequest, RecordId, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
@@ -15,11 +17,11 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
-use crate::ending::{Ending, SweepEnd};
+use crate::ending::{EndedRun, MissingRule};
 use crate::environment::{Environment, panicked};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
-use crate::sync_mode::{KnownInArchive, Refresh, Swept, SyncState, changed_since};
+use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
 
 /// The most sources that are read at the same time.
 const MAX_CONCURRENT_SOURCES: usize = 16;
@@ -38,7 +40,7 @@ pub struct Source {
     /// What maps its records.
     pub mapper: Arc<dyn Mapper>,
     /// How often everything is read again.
-    pub refresh: Refresh,
+    pub refresh: RefreshPolicy,
     /// How schema drift is handled.
     pub drift: DriftPolicy,
     /// Whether the vendor's separate lists of contacts and leads are pulled too.
@@ -48,7 +50,7 @@ pub struct Source {
 /// How much of a stream is read, and from where.
 pub(crate) struct Decision {
     pub(crate) mode: SyncMode,
-    pub(crate) resume: Option<Resume>,
+    pub(crate) resume: Option<ResumePoint>,
     /// The request, without the cursor of `resume` and without what the archive holds.
     pub(crate) request: ReadRequest,
 }
@@ -87,11 +89,11 @@ impl Source {
         let scope = asked.scope();
         let clock = archive.sweep_clock(key, stream, &scope)?;
         let whole = archive.sweep_clock(key, stream, &ReadRequest::whole(stream).scope())?;
-        let resume = archive.resume(key, stream, &scope)?;
+        let resume = archive.resume_point(key, stream, &scope)?;
         let state = SyncState {
             changes: descriptor.changes,
             refresh: self.refresh,
-            swept: Swept::of(&clock, &whole, now),
+            last_sweeps: LastSweeps::of(&clock, &whole, now),
             unfinished: resume.as_ref().map(|resume| resume.mode),
             now,
         };
@@ -215,7 +217,7 @@ struct StartedRun {
     run: Run,
     request: ReadRequest,
     preparer: Preparer,
-    sweep: SweepEnd,
+    missing_rule: MissingRule,
 }
 
 impl Puller {
@@ -233,7 +235,7 @@ impl Puller {
         for descriptor in others {
             let (mut other, reached_end) = self.pull_stream(descriptor).await;
             let ends_all = !reached_end && other.error.as_ref().is_none_or(ends_all_streams);
-            other.error = other.error.map(explained);
+            other.error = other.error.map(with_plan_hint);
             if let (Some(_), Some(error)) = (&outcome.error, &other.error) {
                 self.notify(&Event::Note(&error.to_string()));
             }
@@ -242,7 +244,7 @@ impl Puller {
                 break;
             }
         }
-        let outcome = Outcome { error: outcome.error.map(|error| named(error, &name)), ..outcome };
+        let outcome = Outcome { error: outcome.error.map(|error| with_source(error, &name)), ..outcome };
         self.observer.event(&name, &Event::Ended(&outcome));
         outcome
     }
@@ -250,7 +252,7 @@ impl Puller {
     /// Pulls one stream, and returns its outcome and whether its end was reached.
     async fn pull_stream(&self, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
         match self.begin(descriptor).await {
-            Ok(started) => self.walk(started, descriptor).await,
+            Ok(started) => self.fetch_and_commit(started, descriptor).await,
             Err(error) => (StreamOutcome::failed(descriptor.stream, error), false),
         }
     }
@@ -258,8 +260,8 @@ impl Puller {
     /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
     async fn begin(&self, descriptor: StreamDescriptor) -> Result<StartedRun> {
         let stream = descriptor.stream;
-        let asked = self.pull.request(stream);
-        let (source, full, request) = (self.source.clone(), self.pull.full, asked.clone());
+        let requested = self.pull.request(stream);
+        let (source, full, request) = (self.source.clone(), self.pull.full, requested.clone());
         let now = self.environment.clock.now();
         let (key, run, decision, others, has_records) = self
             .write(move |archive| {
@@ -268,11 +270,14 @@ impl Puller {
                 if decision.resume.is_none() {
                     archive.forget_checkpoint(key, stream, &scope)?;
                 }
-                let others = archive.unfinished(key, stream)?.iter().filter(|other| **other != scope).count();
+                let others =
+                    archive.unfinished_scopes(key, stream)?.iter().filter(|other| **other != scope).count();
                 let has_records = archive.has_records(key, stream)?;
                 let (mode, resume) = (decision.mode, decision.resume.as_ref());
-                let run = archive
-                    .begin_run(key, &Start { kind: "pull", stream, scope: &scope, mode, resume, at: now })?;
+                let run = archive.begin_run(
+                    key,
+                    &RunStart { kind: "pull", stream, scope: &scope, mode, resume, at: now },
+                )?;
                 Ok((key, run, decision, others, has_records))
             })
             .await?;
@@ -297,23 +302,28 @@ impl Puller {
             workers: self.environment.workers,
             reader,
             key,
-            window: asked.window,
-            channel: asked.channel,
+            window: requested.window,
+            channel: requested.channel,
         };
-        let sweep = SweepEnd {
-            is_whole: asked.is_whole(),
+        let missing_rule = MissingRule {
+            is_whole: requested.is_whole(),
             changes: descriptor.changes,
             accept_missing: self.pull.accept_missing,
             accept_gaps: self.pull.accept_gaps,
         };
         let cursor = resume.map(|resume| resume.cursor);
         let request = ReadRequest { cursor, known, ..request };
-        Ok(StartedRun { run, request, preparer, sweep })
+        Ok(StartedRun { run, request, preparer, missing_rule })
     }
 
-    async fn walk(&self, started: StartedRun, descriptor: StreamDescriptor) -> (StreamOutcome, bool) {
+    /// Fetches the records of a started run and commits them, and returns its outcome and whether its end was reached.
+    async fn fetch_and_commit(
+        &self,
+        started: StartedRun,
+        descriptor: StreamDescriptor,
+    ) -> (StreamOutcome, bool) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let StartedRun { run, request, preparer, sweep } = started;
+        let StartedRun { run, request, preparer, missing_rule } = started;
         let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver, descriptor).await;
         let fetched = fetching.await.unwrap_or_else(|_| Err(panicked("pull")));
@@ -323,7 +333,7 @@ impl Puller {
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
         let reached_end = matches!(ended, Ok(true));
-        (self.end(run, ended, sweep).await, reached_end)
+        (self.end(run, ended, missing_rule).await, reached_end)
     }
 
     /// Commits batches in order and returns whether the last one was the end.
@@ -366,7 +376,7 @@ impl Puller {
         (run, Ok(reached_end))
     }
 
-    async fn end(&self, run: Run, ended: Result<bool>, sweep: SweepEnd) -> StreamOutcome {
+    async fn end(&self, run: Run, ended: Result<bool>, missing_rule: MissingRule) -> StreamOutcome {
         let stream = run.stream();
         let reached_end = matches!(ended, Ok(true));
         let (verdict, error) = match ended {
@@ -376,19 +386,19 @@ impl Puller {
             Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
-        let ending = Ending { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
-        match self.close(ending, sweep).await {
-            Ok((ending, closed)) => {
-                for note in &ending.notes {
+        let ended = EndedRun { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
+        match self.close(ended, missing_rule).await {
+            Ok((ended, closed)) => {
+                for note in &ended.notes {
                     self.notify(&Event::Note(note));
                 }
                 StreamOutcome {
                     stream,
-                    verdict: ending.verdict,
-                    mode: ending.run.mode(),
-                    progress: ending.run.progress,
-                    error: ending.error.or(closed.err()),
-                    resumable: ending.resumable,
+                    verdict: ended.verdict,
+                    mode: ended.run.mode(),
+                    progress: ended.run.progress,
+                    error: ended.error.or(closed.err()),
+                    resumable: ended.resumable,
                 }
             }
             Err(error) => StreamOutcome::failed(stream, error),
@@ -398,43 +408,41 @@ impl Puller {
     /// Marks what is missing at the vendor, and closes the run in the ledger.
     ///
     /// An error of the archive in the middle leaves the run to be closed with it.
-    async fn close(&self, mut ending: Ending, sweep: SweepEnd) -> Result<(Ending, Result<()>)> {
+    async fn close(&self, mut ended: EndedRun, missing_rule: MissingRule) -> Result<(EndedRun, Result<()>)> {
         let clock = self.environment.clock.clone();
         let found = self
             .write(move |archive| {
-                let unseen = ending.find_unseen(archive, sweep, &clock);
-                Ok((ending, unseen))
+                let unseen = ended.find_unseen(archive, missing_rule, &clock);
+                Ok((ended, unseen))
             })
             .await?;
-        ending = found.0;
+        ended = found.0;
         let unseen = match found.1 {
             Ok(unseen) => unseen,
             Err(error) => {
-                ending.error.get_or_insert(error);
+                ended.error.get_or_insert(error);
                 Vec::new()
             }
         };
-        let still_there = self.still_there(&mut ending, &unseen).await;
+        let still_there = self.still_there(&mut ended, &unseen).await;
         let (source, clock) = (self.source.clone(), self.environment.clock.clone());
         self.write(move |archive| {
             let closed =
-                ending.close(archive, &source, sweep, still_there.map(|there| (unseen, there)), &clock);
-            Ok((ending, closed))
+                ended.close(archive, &source, missing_rule, still_there.map(|there| (unseen, there)), &clock);
+            Ok((ended, closed))
         })
         .await
     }
 
     /// Asks the vendor for records that two sweeps did not list; `None` if it could not be asked.
-    async fn still_there(&self, ending: &mut Ending, unseen: &[UnseenRecord]) -> Option<Vec<RecordId>> {
+    async fn still_there(&self, ended: &mut EndedRun, unseen: &[UnseenRecord]) -> Option<Vec<RecordId>> {
         if unseen.is_empty() {
             return None;
         }
         match self.source.provider.find_unseen(unseen).await {
             Ok(found) => Some(found),
             Err(error) => {
-                ending
-                    .notes
-                    .push(format!("what the vendor no longer lists could not be looked for: {error}"));
+                ended.notes.push(format!("what the vendor no longer lists could not be looked for: {error}"));
                 None
             }
         }
@@ -470,7 +478,7 @@ impl Puller {
 }
 
 /// Names the source in an error that does not, such as one of the archive.
-fn named(error: Error, source: &SourceName) -> Error {
+fn with_source(error: Error, source: &SourceName) -> Error {
     let is_named = error.facts().iter().any(|(name, _)| *name == "source");
     if is_named { error } else { error.with("source", source) }
 }
@@ -481,7 +489,7 @@ fn ends_all_streams(error: &Error) -> bool {
 }
 
 /// Adds a hint to a refusal. The key itself is valid: it has just read the conversations.
-fn explained(error: Error) -> Error {
+fn with_plan_hint(error: Error) -> Error {
     if !error.is_permanent() {
         return error;
     }

@@ -1,8 +1,8 @@
-//! Archive to archive: every raw record mapped again, without contacting the vendor and without a key.
+//! Rebuilds: every raw record is mapped again, without contacting the vendor and without a key.
 
 use std::sync::Arc;
 
-use chatark_archive::{Archive, RunEnd, SourceKey, Start, SyncMode, Verdict};
+use chatark_archive::{Archive, RunEnd, RunStart, SourceKey, SyncMode, Verdict};
 use chatark_core::{Clock, Mapper, Origin, Result, Stream};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ fn rebuild_stream(
     stop: &CancellationToken,
 ) -> Result<StreamOutcome> {
     let mode = SyncMode::Full;
-    let start = Start { kind: REBUILD, stream, scope: REBUILD, mode, resume: None, at: clock.now() };
+    let start = RunStart { kind: REBUILD, stream, scope: REBUILD, mode, resume: None, at: clock.now() };
     let mut run = archive.begin_run(key, &start)?;
     let mut after = 0;
     let verdict = loop {

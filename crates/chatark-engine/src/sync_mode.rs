@@ -13,7 +13,7 @@ const OVERLAP_SECONDS: i64 = 600;
 
 /// How often a source is read completely, and how far pulls in between look back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refresh {
+pub struct RefreshPolicy {
     /// After this many days everything is read again; 0 reads everything each time.
     pub full_sweep_days: u32,
     /// For vendors that do not report changes: what began up to this many days before the last sweep is read again.
@@ -24,9 +24,9 @@ pub struct Refresh {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SyncState {
     pub(crate) changes: ChangeDetection,
-    pub(crate) refresh: Refresh,
+    pub(crate) refresh: RefreshPolicy,
     /// The latest sweeps that read the same scope, or one that contains it.
-    pub(crate) swept: Swept,
+    pub(crate) last_sweeps: LastSweeps,
     /// How much an unfinished sweep of the same scope reads.
     pub(crate) unfinished: Option<SyncMode>,
     pub(crate) now: Timestamp,
@@ -34,14 +34,14 @@ pub(crate) struct SyncState {
 
 /// When the latest sweeps began that came to their end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Swept {
+pub(crate) struct LastSweeps {
     /// One that read everything in its scope.
     pub(crate) full: Option<Timestamp>,
     /// One of any mode.
     pub(crate) any: Option<Timestamp>,
 }
 
-impl Swept {
+impl LastSweeps {
     /// Takes the latest sweeps of a scope and of the whole stream, which contains it.
     ///
     /// A time in the future was told by a clock that was ahead, and counts as never.
@@ -65,8 +65,10 @@ impl SyncState {
         }
         match self.changes {
             ChangeDetection::Summaries => (SyncMode::Changes, request.window),
-            ChangeDetection::UpdatedSince if self.swept.any.is_some() => (SyncMode::Changes, request.window),
-            ChangeDetection::ListRows if request.is_whole() && self.swept.any.is_some() => {
+            ChangeDetection::UpdatedSince if self.last_sweeps.any.is_some() => {
+                (SyncMode::Changes, request.window)
+            }
+            ChangeDetection::ListRows if request.is_whole() && self.last_sweeps.any.is_some() => {
                 (SyncMode::Changes, request.window)
             }
             ChangeDetection::LookBack if request.is_whole() => {
@@ -84,26 +86,26 @@ impl SyncState {
     ///
     /// What changed shortly before the last sweep began is fetched again: the vendor may have listed it late.
     pub(crate) fn updated_since(&self, mode: SyncMode) -> Option<Timestamp> {
-        let is_asked = mode == SyncMode::Changes && self.changes == ChangeDetection::UpdatedSince;
-        self.swept.any.filter(|_| is_asked)?.shifted(-OVERLAP_SECONDS)
+        let is_requested = mode == SyncMode::Changes && self.changes == ChangeDetection::UpdatedSince;
+        self.last_sweeps.any.filter(|_| is_requested)?.shifted(-OVERLAP_SECONDS)
     }
 
     fn is_full_due(&self) -> bool {
         let due = |full: Timestamp| full.shifted(days(self.refresh.full_sweep_days));
-        self.swept.full.and_then(due).is_none_or(|due| due <= self.now)
+        self.last_sweeps.full.and_then(due).is_none_or(|due| due <= self.now)
     }
 
     /// Returns since when records count as recent. It stays the same until a sweep ends, so that an interrupted one can
     /// be resumed.
     pub(crate) fn recent_since(&self) -> Option<Timestamp> {
-        self.swept.any?.shifted(-days(self.refresh.look_back_days))
+        self.last_sweeps.any?.shifted(-days(self.refresh.look_back_days))
     }
 
     /// Returns how many rows of a list one pull reads in turn, so that all of them are read within the interval of full
     /// sweeps.
     pub(crate) fn rotated_rows(&self, rotated_at: Option<Timestamp>, held: u64) -> u64 {
         let interval = days(self.refresh.full_sweep_days.max(1)) as f64;
-        let since = rotated_at.or(self.swept.any).filter(|at| *at <= self.now);
+        let since = rotated_at.or(self.last_sweeps.any).filter(|at| *at <= self.now);
         let share = since.map_or(1.0, |at| self.now.seconds_since(at) / interval).clamp(0.0, 1.0);
         (held as f64 * share).ceil() as u64
     }
@@ -147,8 +149,8 @@ mod tests {
     fn state(changes: ChangeDetection) -> SyncState {
         SyncState {
             changes,
-            refresh: Refresh { full_sweep_days: 7, look_back_days: 30 },
-            swept: Swept { full: Some(at(0)), any: Some(at(3)) },
+            refresh: RefreshPolicy { full_sweep_days: 7, look_back_days: 30 },
+            last_sweeps: LastSweeps { full: Some(at(0)), any: Some(at(3)) },
             unfinished: None,
             now: at(4),
         }
@@ -164,12 +166,12 @@ mod tests {
         let held = state(ChangeDetection::Summaries);
         assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
         assert_eq!(SyncState { now: at(7), ..held }.plan(&whole).0, SyncMode::Full);
-        assert_eq!(SyncState { swept: Swept::default(), ..held }.plan(&whole).0, SyncMode::Full);
-        let each_time = Refresh { full_sweep_days: 0, ..held.refresh };
+        assert_eq!(SyncState { last_sweeps: LastSweeps::default(), ..held }.plan(&whole).0, SyncMode::Full);
+        let each_time = RefreshPolicy { full_sweep_days: 0, ..held.refresh };
         assert_eq!(SyncState { refresh: each_time, ..held }.plan(&whole).0, SyncMode::Full);
         // Each window has full sweeps of its own.
         assert_eq!(held.plan(&windowed()), (SyncMode::Changes, windowed().window));
-        let never = SyncState { swept: Swept::default(), ..held };
+        let never = SyncState { last_sweeps: LastSweeps::default(), ..held };
         assert_eq!(never.plan(&windowed()), (SyncMode::Full, windowed().window));
         let selection = Selection::User("u".to_owned());
         assert_eq!(held.plan(&ReadRequest { selection, ..whole }).0, SyncMode::Full);
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
         assert_eq!(held.updated_since(SyncMode::Changes), at(3).shifted(-600));
         assert_eq!(held.updated_since(SyncMode::Full), None);
-        let never = SyncState { swept: Swept { full: Some(at(0)), any: None }, ..held };
+        let never = SyncState { last_sweeps: LastSweeps { full: Some(at(0)), any: None }, ..held };
         assert_eq!(never.plan(&whole).0, SyncMode::Full);
         assert_eq!(state(ChangeDetection::Unsupported).plan(&whole).0, SyncMode::Full);
     }
@@ -202,10 +204,10 @@ mod tests {
     #[test]
     fn a_sweep_in_the_future_counts_as_never() {
         let clock = |day| SweepClock { full: Some(at(day)), any: Some(at(day)), ..SweepClock::default() };
-        let of = |own, whole, now| Swept::of(&clock(own), &clock(whole), at(now));
-        assert_eq!(of(1, 3, 5), Swept { full: Some(at(3)), any: Some(at(3)) });
-        assert_eq!(of(1, 3_650, 5), Swept { full: Some(at(1)), any: Some(at(1)) });
-        assert_eq!(of(3_650, 3_650, 5), Swept::default());
+        let of = |own, whole, now| LastSweeps::of(&clock(own), &clock(whole), at(now));
+        assert_eq!(of(1, 3, 5), LastSweeps { full: Some(at(3)), any: Some(at(3)) });
+        assert_eq!(of(1, 3_650, 5), LastSweeps { full: Some(at(1)), any: Some(at(1)) });
+        assert_eq!(of(3_650, 3_650, 5), LastSweeps::default());
     }
 
     #[test]
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(held.rotated_rows(Some(at(3)), 700), 100);
         assert_eq!(held.rotated_rows(Some(at(-9)), 700), 700);
         assert_eq!(held.rotated_rows(Some(at(4)), 700), 0);
-        let unknown = SyncState { swept: Swept::default(), ..held };
+        let unknown = SyncState { last_sweeps: LastSweeps::default(), ..held };
         assert_eq!(unknown.rotated_rows(None, 700), 700);
         assert_eq!(held.plan(&ReadRequest::default()), (SyncMode::Changes, Window::default()));
         assert_eq!(held.recent_since(), Some(at(-27)));

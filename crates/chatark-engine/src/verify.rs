@@ -1,6 +1,6 @@
-//! Verifies an archive: offline by its own hashes, rows and counts, live by the vendors' counts.
+//! Verifies an archive: offline against its own hashes, rows and counts, or live against the vendors' counts.
 
-use chatark_archive::{Archive, Checked, Fault, Part, SourceKey};
+use chatark_archive::{Archive, Checked, Fault, SourceKey, Subset};
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,7 @@ pub struct Finding {
 }
 
 impl SourceVerification {
-    fn note(&mut self, checked: &Checked) {
+    fn add(&mut self, checked: &Checked) {
         self.versions += 1;
         self.bytes += checked.size;
         let kind = checked.stream.and_then(Stream::document);
@@ -75,15 +75,15 @@ impl SourceVerification {
             None => {}
         }
         self.earlier_mapping += u64::from(checked.fault == Some(Fault::EarlierMapping));
-        let Some(what) = checked.what() else { return };
+        let Some(what) = checked.message() else { return };
         let (conversation, contact) = match kind {
             Some(DocumentKind::Contact) => (None, Some(checked.name())),
             _ => (Some(checked.parent.as_ref().unwrap_or(&checked.id).to_string()), None),
         };
-        self.find(checked.fault, Finding { conversation, contact, version: checked.version, what });
+        self.add_finding(checked.fault, Finding { conversation, contact, version: checked.version, what });
     }
 
-    fn find(&mut self, fault: Option<Fault>, finding: Finding) {
+    fn add_finding(&mut self, fault: Option<Fault>, finding: Finding) {
         let is_outdated = fault == Some(Fault::Outdated);
         *(if is_outdated { &mut self.outdated } else { &mut self.damaged }) += 1;
         if self.findings.len() < MAX_FINDINGS {
@@ -100,7 +100,7 @@ pub fn verify(
     archive: &Archive,
     names: &[SourceName],
     configured: &[MappedSource],
-    part: Part,
+    subset: Subset,
     stop: &CancellationToken,
 ) -> Result<Verification> {
     let mut verification = Verification { structure: archive.structure()?, ..Verification::default() };
@@ -128,10 +128,10 @@ pub fn verify(
             findings: Vec::new(),
             earlier_mapping: 0,
         };
-        if part == Part::WHOLE {
+        if subset == Subset::WHOLE {
             found.counts = archive.counts(key)?;
         }
-        let finished = versions(archive, key, part, mapper, &mut found, stop)?;
+        let finished = versions(archive, key, subset, mapper, &mut found, stop)?;
         verification.sources.push(found);
         if !finished {
             verification.interrupted = true;
@@ -145,7 +145,7 @@ pub fn verify(
 fn versions(
     archive: &Archive,
     key: SourceKey,
-    part: Part,
+    subset: Subset,
     mapper: Option<&dyn Mapper>,
     found: &mut SourceVerification,
     stop: &CancellationToken,
@@ -155,13 +155,13 @@ fn versions(
         if stop.is_cancelled() {
             return Ok(false);
         }
-        let (page, last) = archive.versions(key, part, after, PAGE)?;
+        let (page, last) = archive.versions(key, subset, after, PAGE)?;
         if page.is_empty() {
             return Ok(true);
         }
         let checked = on_all_cores(page, |version| Ok(version.check(mapper)))?;
         for checked in &checked {
-            found.note(checked);
+            found.add(checked);
         }
         after = last;
     }
@@ -182,21 +182,21 @@ pub struct Recount {
 ///
 /// If the vendor counts by dates, what began after the last good sweep is left out on both sides.
 pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
-    let named = |error: Error| {
+    let with_source = |error: Error| {
         let is_named = error.facts().iter().any(|(name, _)| *name == "source");
         if is_named { error } else { error.with("source", &source.origin.source) }
     };
     let Some(key) = archive.find(&source.origin)? else {
         let error =
             Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of this source yet");
-        return Err(named(error).hint("run `chatark pull` first"));
+        return Err(with_source(error).hint("run `chatark pull` first"));
     };
     let main = source.provider.descriptor().main_stream();
     let whole = ReadRequest::whole(main.stream);
     let swept = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
     let until = swept.filter(|_| main.reports_total);
     let request = ReadRequest { window: Window { since: None, until }, ..whole };
-    let estimate = source.provider.estimate(&request).await.map_err(named)?;
+    let estimate = source.provider.estimate(&request).await.map_err(with_source)?;
     let held = archive.held_before(key, until)?;
     Ok(Recount { counted: estimate.conversations, held, notes: estimate.notes })
 }

@@ -34,14 +34,16 @@ impl MigrationSelection {
     }
 
     /// Does the same for a slow `take`, with a snapshot for each conversation.
-    pub(crate) fn each_by_itself(
+    pub(crate) fn each_without_snapshot(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut selects = self.selector(archive)?;
-        archive
-            .each_by_itself(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
+        archive.each_without_snapshot(
+            &self.filter,
+            |archived| if selects(archived) { take(archived) } else { Ok(()) },
+        )
     }
 
     /// Returns a function that decides for one conversation after another whether it is selected.

@@ -17,7 +17,7 @@ pub(crate) struct Call<'a> {
     /// All agents that the key has access to.
     pub(crate) account: Vec<Arc<Agent>>,
     /// How a fault changes the paging.
-    pub(crate) twist: Twist,
+    pub(crate) paging_fault: PagingFault,
     pub(crate) meter: Meter<'a>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Write<'a> {
     pub(crate) content_type: Option<&'a str>,
     pub(crate) body: &'a Bytes,
     /// How a fault changes the paging.
-    pub(crate) twist: Twist,
+    pub(crate) paging_fault: PagingFault,
 }
 
 /// What Convocore counts.
@@ -49,7 +49,7 @@ impl Meter<'_> {
 
 /// How a fault changes the paging.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Twist {
+pub(crate) enum PagingFault {
     #[default]
     None,
     RepeatCursor,
@@ -57,8 +57,8 @@ pub(crate) enum Twist {
     EmptyPage,
 }
 
-impl Twist {
-    /// Returns the number of the page to send: a repeated page is the previous one.
+impl PagingFault {
+    /// Returns the number of the page to send: a list without cursors repeats the previous page.
     pub(crate) fn page(self, asked: usize) -> usize {
         match self {
             Self::RepeatCursor => asked.saturating_sub(1).max(1),
@@ -67,7 +67,7 @@ impl Twist {
     }
 
     /// Returns whether the page must be empty.
-    pub(crate) fn empties(self) -> bool {
+    pub(crate) fn is_empty_page(self) -> bool {
         self == Self::EmptyPage
     }
 }

@@ -6,15 +6,15 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
-use crate::call::{Call, Twist};
+use crate::call::{Call, PagingFault};
 use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
 use crate::message::{ApiRequest, Reply, write_array, write_json};
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role, Vendor};
 
-const USUAL_SIZE: usize = 10;
-const MOST_SIZE: usize = 100;
+const DEFAULT_SIZE: usize = 10;
+const MAX_SIZE: usize = 100;
 
 /// Answers an authorized request.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
@@ -44,14 +44,14 @@ impl ListQuery {
         request.parameter("chatbotId")?;
         let query = Self {
             page: number(request, "page", 1)?,
-            size: number(request, "size", USUAL_SIZE)?,
+            size: number(request, "size", DEFAULT_SIZE)?,
             from: date(request, "startDate", time::first_second)?,
             to: date(request, "endDate", time::last_second)?,
             sources: request
                 .parameter("filteredSources")
                 .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect()),
         };
-        (query.size <= MOST_SIZE).then_some(query)
+        (query.size <= MAX_SIZE).then_some(query)
     }
 
     fn passes(&self, channel: Channel) -> bool {
@@ -66,8 +66,9 @@ fn conversations(call: &Call<'_>, query: &ListQuery) -> Reply {
     // An unknown agent is answered like an empty one, whatever the documentation says.
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
-    let page = call.twist.page(query.page);
-    let places = if call.twist == Twist::EmptyPage { Vec::new() } else { page_of(dataset, query, page) };
+    let page = call.paging_fault.page(query.page);
+    let places =
+        if call.paging_fault == PagingFault::EmptyPage { Vec::new() } else { page_of(dataset, query, page) };
 
     let agent_id = call.request.parameter("chatbotId").unwrap_or_default();
     let mut body = b"{\"data\":".to_vec();
@@ -90,15 +91,15 @@ fn page_of(dataset: &Dataset, query: &ListQuery, page: usize) -> Vec<usize> {
         let end = start.saturating_add(query.size).min(window.end);
         return (start..end).collect();
     }
-    let most = skipped.saturating_add(query.size);
-    let picked = dataset.pick(window, most, |channel| query.passes(channel));
+    let max = skipped.saturating_add(query.size);
+    let picked = dataset.pick(window, max, |channel| query.passes(channel));
     picked.into_iter().skip(skipped).collect()
 }
 
 /// Returns a number of at least 1, or `None` if it is invalid.
-pub(crate) fn number(request: &ApiRequest, name: &str, usual: usize) -> Option<usize> {
+pub(crate) fn number(request: &ApiRequest, name: &str, default: usize) -> Option<usize> {
     match request.parameter(name) {
-        None => Some(usual),
+        None => Some(default),
         Some(text) => text.parse().ok().filter(|&number| number > 0),
     }
 }
@@ -162,7 +163,7 @@ impl Serialize for WireConversation<'_> {
         map.serialize_entry("created_at", &self.time(truth.created_at))?;
         // The documentation and the real clients disagree on the name: some have one, some both.
         let updated_at = self.time(truth.updated_at);
-        let (has_documented, has_seen) = match (truth.varied, truth.id.len() % 2) {
+        let (has_documented, has_observed) = match (truth.varied, truth.id.len() % 2) {
             (false, _) => (false, true),
             (true, 0) => (true, false),
             (true, _) => (true, true),
@@ -170,7 +171,7 @@ impl Serialize for WireConversation<'_> {
         if has_documented {
             map.serialize_entry("updated_at", &updated_at)?;
         }
-        if has_seen {
+        if has_observed {
             map.serialize_entry("last_message_at", &updated_at)?;
         }
         map.serialize_entry("source", self.source())?;
@@ -195,9 +196,9 @@ fn customer(contact: &Contact) -> Value {
 /// The form has the fields that `customer` lacks.
 fn form_submission(contact: &Contact) -> Value {
     let Contact { id, name, email, phone, .. } = contact;
-    let is_expected_from_customer = id.is_none() && phone.is_none() && email.is_some();
+    let is_shown_as_customer = id.is_none() && phone.is_none() && email.is_some();
     let is_empty = name.is_none() && email.is_none() && phone.is_none();
-    if is_expected_from_customer || is_empty {
+    if is_shown_as_customer || is_empty {
         return Value::Null;
     }
     json!({ "name": name, "email": email, "phone": phone })

@@ -13,15 +13,15 @@ use crate::time;
 use crate::truth::Person;
 use crate::world::{Agent, LeadsShape};
 
-const USUAL_LEADS: usize = 10;
-const MOST_LEADS: usize = 100;
+const DEFAULT_LEADS: usize = 10;
+const MAX_LEADS: usize = 100;
 
-const USUAL_CONTACTS: usize = 10;
-const FEWEST_CONTACTS: usize = 10;
-const MOST_CONTACTS: usize = 1_000;
+const DEFAULT_CONTACTS: usize = 10;
+const MIN_CONTACTS: usize = 10;
+const MAX_CONTACTS: usize = 1_000;
 
 /// The maximum number of contacts per request.
-const MOST_USERS: usize = 1_000;
+const MAX_USERS: usize = 1_000;
 
 /// The fields of a contact that are texts.
 const TEXTS: [&str; 4] = ["external_id", "name", "email", "phonenumber"];
@@ -71,14 +71,14 @@ fn contact_of_the_world(person: &Person) -> Value {
 
 fn list(write: &Write<'_>, held: &[Value]) -> Reply {
     let page = number(write.request, "page", 1);
-    let per_page = number(write.request, "per_page", USUAL_CONTACTS)
-        .filter(|size| (FEWEST_CONTACTS..=MOST_CONTACTS).contains(size));
+    let per_page = number(write.request, "per_page", DEFAULT_CONTACTS)
+        .filter(|size| (MIN_CONTACTS..=MAX_CONTACTS).contains(size));
     let (Some(page), Some(per_page)) = (page, per_page) else {
         return invalid();
     };
-    let skipped = (write.twist.page(page) - 1).saturating_mul(per_page);
-    let most = if write.twist.empties() { 0 } else { per_page };
-    let shown: Vec<&Value> = held.iter().skip(skipped).take(most).collect();
+    let skipped = (write.paging_fault.page(page) - 1).saturating_mul(per_page);
+    let max = if write.paging_fault.is_empty_page() { 0 } else { per_page };
+    let shown: Vec<&Value> = held.iter().skip(skipped).take(max).collect();
     let pages = json!({
         "page": page,
         "per_page": per_page,
@@ -107,7 +107,7 @@ fn add(write: &Write<'_>, agent: &Agent, people: &mut People) -> Reply {
 }
 
 fn are_valid(users: &[Value]) -> bool {
-    (1..=MOST_USERS).contains(&users.len()) && users.iter().all(is_valid)
+    (1..=MAX_USERS).contains(&users.len()) && users.iter().all(is_valid)
 }
 
 fn is_valid(user: &Value) -> bool {
@@ -158,12 +158,12 @@ pub(crate) fn leads(call: &Call<'_>) -> Reply {
     };
     let mut matching: Vec<&Person> = held.iter().filter(|person| query.passes(person)).collect();
     matching.sort_by_key(|person| Reverse(person.created_at));
-    let skipped = (call.twist.page(query.page) - 1).saturating_mul(query.size);
-    let most = if call.twist.empties() { 0 } else { query.size };
-    let shown = matching.into_iter().skip(skipped).take(most);
+    let skipped = (call.paging_fault.page(query.page) - 1).saturating_mul(query.size);
+    let max = if call.paging_fault.is_empty_page() { 0 } else { query.size };
+    let shown = matching.into_iter().skip(skipped).take(max);
     let collected: Value = match shape {
         LeadsShape::Documented => shown.map(|person| documented_lead(query.agent_id, person)).collect(),
-        LeadsShape::Seen => json!({ "data": shown.map(seen_lead).collect::<Value>() }),
+        LeadsShape::Observed => json!({ "data": shown.map(observed_lead).collect::<Value>() }),
     };
     Reply::json(StatusCode::OK, &json!({ "collectedCustomers": collected }))
 }
@@ -182,11 +182,11 @@ impl<'a> LeadsQuery<'a> {
         let query = Self {
             agent_id: request.parameter("chatbotId")?,
             page: number(request, "page", 1)?,
-            size: number(request, "size", USUAL_LEADS)?,
+            size: number(request, "size", DEFAULT_LEADS)?,
             from: date(request, "startDate", time::first_second)?,
             to: date(request, "endDate", time::last_second)?,
         };
-        (query.size <= MOST_LEADS).then_some(query)
+        (query.size <= MAX_LEADS).then_some(query)
     }
 
     fn passes(&self, person: &Person) -> bool {
@@ -207,7 +207,7 @@ fn documented_lead(agent_id: &str, person: &Person) -> Value {
     })
 }
 
-fn seen_lead(person: &Person) -> Value {
+fn observed_lead(person: &Person) -> Value {
     // A test's own id need not be a number.
     let id = person.id.parse::<u64>().map_or_else(|_| json!(person.id), |number| json!(number));
     json!({

@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, chatbase_v2_error};
-use crate::call::{Call, Twist};
+use crate::call::{Call, PagingFault};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, write_array, write_json};
@@ -21,7 +21,7 @@ use crate::world::{Agent, Deployment};
 const EXPORT_LIMIT: usize = 20;
 
 /// The default page size of the other lists.
-pub(crate) const USUAL_LIST_LIMIT: usize = 20;
+pub(crate) const DEFAULT_LIST_LIMIT: usize = 20;
 
 /// The maximum page size of the other lists.
 pub(crate) const LIST_LIMIT: usize = 100;
@@ -177,7 +177,7 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
     places.truncate(query.limit);
     let cursor = if query.has_messages { cursor_of } else { cursor_of_summaries };
     let next = places.last().filter(|_| has_more).map(|&last| cursor(&dataset.key(last)));
-    let pagination = twisted(call.request, call.twist, &mut places, next, total);
+    let pagination = pagination(call.request, call.paging_fault, &mut places, next, total);
 
     let mut body = b"{\"data\":".to_vec();
     write_array(&mut body, places, |out, place| {
@@ -191,7 +191,7 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
 }
 
 fn user_conversations(call: &Call<'_>, user: &str) -> Result<Reply, Reply> {
-    let limit = limit(call.request, USUAL_LIST_LIMIT, LIST_LIMIT)?;
+    let limit = limit(call.request, DEFAULT_LIST_LIMIT, LIST_LIMIT)?;
     let after = cursor_key(call.request)?;
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
@@ -266,22 +266,22 @@ fn finish(mut body: Vec<u8>, pagination: &Value) -> Reply {
 }
 
 /// Returns the pagination of the page, changed by a fault if there is one.
-pub(crate) fn twisted(
+pub(crate) fn pagination(
     request: &ApiRequest,
-    twist: Twist,
+    paging_fault: PagingFault,
     places: &mut Vec<usize>,
     next: Option<String>,
     total: usize,
 ) -> Value {
     let asked = request.parameter("cursor").map(str::to_owned);
-    let (cursor, has_more) = match twist {
-        Twist::None => {
+    let (cursor, has_more) = match paging_fault {
+        PagingFault::None => {
             let has_more = next.is_some();
             (next, has_more)
         }
-        Twist::RepeatCursor => (asked.or(next), true),
-        Twist::HasMoreNullCursor => (None, true),
-        Twist::EmptyPage => {
+        PagingFault::RepeatCursor => (asked.or(next), true),
+        PagingFault::HasMoreNullCursor => (None, true),
+        PagingFault::EmptyPage => {
             places.clear();
             (Some(salted(asked.as_deref())), true)
         }
@@ -333,14 +333,14 @@ fn activity(conversation: &Conversation) -> Key<'_> {
 }
 
 /// Returns the page size of the request.
-pub(crate) fn limit(request: &ApiRequest, usual: usize, most: usize) -> Result<usize, Reply> {
+pub(crate) fn limit(request: &ApiRequest, default: usize, max: usize) -> Result<usize, Reply> {
     let Some(text) = request.parameter("limit") else {
-        return Ok(usual);
+        return Ok(default);
     };
     match text.parse::<usize>() {
         Ok(0) => Err(invalid("limit", "Number must be greater than or equal to 1")),
-        Ok(limit) if limit > most => {
-            Err(invalid("limit", &format!("Number must be less than or equal to {most}")))
+        Ok(limit) if limit > max => {
+            Err(invalid("limit", &format!("Number must be less than or equal to {max}")))
         }
         Ok(limit) => Ok(limit),
         Err(_) => Err(invalid("limit", "Expected number, received string")),

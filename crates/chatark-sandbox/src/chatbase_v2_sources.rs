@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::api_error::chatbase_v2_error;
 use crate::call::Write;
-use crate::chatbase_v2::{LIST_LIMIT, USUAL_LIST_LIMIT, invalid, limit, resource_not_found, twisted};
+use crate::chatbase_v2::{DEFAULT_LIST_LIMIT, LIST_LIMIT, invalid, limit, pagination, resource_not_found};
 use crate::cursor;
 use crate::message::Reply;
 
 /// The largest body that is taken: 4.5 MB.
-const MOST_BYTES: usize = 4_500_000;
+const MAX_BYTES: usize = 4_500_000;
 
-const MOST_NAME_CHARACTERS: usize = 100;
-const MOST_QUESTIONS: usize = 50;
-const MOST_CONTENT_CHARACTERS: usize = 1_048_576;
+const MAX_NAME_CHARACTERS: usize = 100;
+const MAX_QUESTIONS: usize = 50;
+const MAX_CONTENT_CHARACTERS: usize = 1_048_576;
 
 /// The sources that were written to an agent.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub(crate) fn answer(write: &Write<'_>, sources: &mut Sources) -> Option<Reply> 
 }
 
 fn add(write: &Write<'_>, sources: &mut Sources) -> Result<Reply, Reply> {
-    if write.body.len() > MOST_BYTES {
+    if write.body.len() > MAX_BYTES {
         let body = chatbase_v2_error("PAYLOAD_TOO_LARGE", "The request body must not exceed 4.5 MB");
         return Err(Reply::json(StatusCode::PAYLOAD_TOO_LARGE, &body));
     }
@@ -68,9 +68,9 @@ fn add(write: &Write<'_>, sources: &mut Sources) -> Result<Reply, Reply> {
 }
 
 fn check(sent: &Value) -> Result<(), Problem> {
-    check_text("name", &sent["name"], MOST_NAME_CHARACTERS)?;
+    check_text("name", &sent["name"], MAX_NAME_CHARACTERS)?;
     match sent["type"].as_str() {
-        Some("text") => check_text("content", &sent["content"], MOST_CONTENT_CHARACTERS),
+        Some("text") => check_text("content", &sent["content"], MAX_CONTENT_CHARACTERS),
         Some("qna") => {
             check_questions(&sent["questions"])?;
             check_text("answer", &sent["answer"], usize::MAX)
@@ -79,12 +79,12 @@ fn check(sent: &Value) -> Result<(), Problem> {
     }
 }
 
-fn check_text(field: &'static str, value: &Value, most: usize) -> Result<(), Problem> {
+fn check_text(field: &'static str, value: &Value, max: usize) -> Result<(), Problem> {
     match value.as_str().map(|text| text.chars().count()) {
         None => Err((field, "Expected string".to_owned())),
         Some(0) => Err((field, "String must contain at least 1 character(s)".to_owned())),
-        Some(length) if length > most => {
-            Err((field, format!("String must contain at most {most} character(s)")))
+        Some(length) if length > max => {
+            Err((field, format!("String must contain at most {max} character(s)")))
         }
         Some(_) => Ok(()),
     }
@@ -94,14 +94,14 @@ fn check_questions(value: &Value) -> Result<(), Problem> {
     let Some(questions) = value.as_array() else {
         return Err(("questions", "Expected array".to_owned()));
     };
-    if !(1..=MOST_QUESTIONS).contains(&questions.len()) {
-        return Err(("questions", format!("Array must contain 1 to {MOST_QUESTIONS} element(s)")));
+    if !(1..=MAX_QUESTIONS).contains(&questions.len()) {
+        return Err(("questions", format!("Array must contain 1 to {MAX_QUESTIONS} element(s)")));
     }
     questions.iter().try_for_each(|question| check_text("questions", question, usize::MAX))
 }
 
 fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
-    let limit = limit(write.request, USUAL_LIST_LIMIT, LIST_LIMIT)?;
+    let limit = limit(write.request, DEFAULT_LIST_LIMIT, LIST_LIMIT)?;
     let asked = write.request.parameter("cursor");
     let start = match asked {
         None => 0,
@@ -114,7 +114,7 @@ fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
         .last()
         .filter(|_| end < total)
         .map(|&last| cursor::encode_padded(&json!({ "id": id_at(last) })));
-    let pagination = twisted(write.request, write.twist, &mut places, next, total);
+    let pagination = pagination(write.request, write.paging_fault, &mut places, next, total);
     let rows: Vec<Value> = places.into_iter().map(|place| sources.row(place)).collect();
     Ok(Reply::json(StatusCode::OK, &json!({ "data": rows, "pagination": pagination })))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
-use crate::call::{Call, Twist};
+use crate::call::{Call, PagingFault};
 use crate::cursor;
 use crate::dataset::{Dataset, Key};
 use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
@@ -17,12 +17,12 @@ use crate::time;
 use crate::truth::{Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Generation, Zone};
 
-const USUAL_LIMIT: usize = 20;
-const MOST_LIMIT: usize = 50;
-const MOST_SELECTED: usize = 500;
+const DEFAULT_LIMIT: usize = 20;
+const MAX_LIMIT: usize = 50;
+const MAX_SELECTED: usize = 500;
 
 /// The size of the chunks in which an array is streamed.
-const PIECE_LENGTH: usize = 64 * 1024;
+const CHUNK_LENGTH: usize = 64 * 1024;
 
 /// The length at which the trace truncates a tool's result.
 const TRACE_LENGTH: usize = 80;
@@ -77,41 +77,41 @@ fn single(agent: &Agent, id: &str) -> Reply {
 
 /// Streams all conversations without holding them in memory.
 fn one_array(agent: &Arc<Agent>) -> Reply {
-    let pieces = ArrayPieces { agent: Arc::clone(agent), place: 0, has_ended: false };
-    Reply { body: ReplyBody::Pieces(Box::new(pieces)), ..Reply::bytes(StatusCode::OK, "") }
+    let chunks = ArrayChunks { agent: Arc::clone(agent), place: 0, has_ended: false };
+    Reply { body: ReplyBody::Chunks(Box::new(chunks)), ..Reply::bytes(StatusCode::OK, "") }
 }
 
-struct ArrayPieces {
+struct ArrayChunks {
     agent: Arc<Agent>,
     place: usize,
     has_ended: bool,
 }
 
-impl Iterator for ArrayPieces {
+impl Iterator for ArrayChunks {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
         if self.has_ended {
             return None;
         }
-        let mut piece = Vec::with_capacity(PIECE_LENGTH + PIECE_LENGTH / 8);
+        let mut chunk = Vec::with_capacity(CHUNK_LENGTH + CHUNK_LENGTH / 8);
         if self.place == 0 {
-            piece = envelope_start("Conversations exported successfully");
-            piece.push(b'[');
+            chunk = envelope_start("Conversations exported successfully");
+            chunk.push(b'[');
         }
         let dataset = &self.agent.dataset;
-        while self.place < dataset.len() && piece.len() < PIECE_LENGTH {
+        while self.place < dataset.len() && chunk.len() < CHUNK_LENGTH {
             if self.place > 0 {
-                piece.push(b',');
+                chunk.push(b',');
             }
-            write_conversation(&mut piece, &self.agent, &dataset.at(self.place));
+            write_conversation(&mut chunk, &self.agent, &dataset.at(self.place));
             self.place += 1;
         }
         if self.place == dataset.len() {
-            piece.extend_from_slice(b"]}");
+            chunk.extend_from_slice(b"]}");
             self.has_ended = true;
         }
-        Some(piece.into())
+        Some(chunk.into())
     }
 }
 
@@ -132,7 +132,7 @@ struct ExportQuery {
 impl ExportQuery {
     fn read(request: &ApiRequest) -> Result<Self, Reply> {
         let query = Self {
-            limit: parameter(request, "limit", |text| text.parse().ok())?.unwrap_or(USUAL_LIMIT),
+            limit: parameter(request, "limit", |text| text.parse().ok())?.unwrap_or(DEFAULT_LIMIT),
             is_ascending: parameter(request, "sort", |text| match text {
                 "asc" => Some(true),
                 "desc" => Some(false),
@@ -144,10 +144,10 @@ impl ExportQuery {
             after: parameter(request, "cursor", read_cursor)?,
             selected: request.parameter("convoIds").map(|ids| ids.split(',').map(str::to_owned).collect()),
         };
-        if query.limit == 0 || query.limit > MOST_LIMIT {
+        if query.limit == 0 || query.limit > MAX_LIMIT {
             return Err(invalid("limit"));
         }
-        if query.selected.as_ref().is_some_and(|ids| ids.len() > MOST_SELECTED) {
+        if query.selected.as_ref().is_some_and(|ids| ids.len() > MAX_SELECTED) {
             return Err(invalid("convoIds"));
         }
         Ok(query)
@@ -239,26 +239,26 @@ fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
         .filter(|_| left > count)
         .map(|&last| cursor_of(&dataset.key(last), query.is_ascending));
     let asked = call.request.parameter("cursor");
-    let (next, has_more) = twisted(call.twist, asked, query.is_ascending, &mut scanned, next);
+    let (next, has_more) = pagination(call.paging_fault, asked, query.is_ascending, &mut scanned, next);
     Page { scanned, next, has_more }
 }
 
 /// Returns the next cursor and whether there is more, changed by a fault if there is one.
-pub(crate) fn twisted(
-    twist: Twist,
+pub(crate) fn pagination(
+    paging_fault: PagingFault,
     asked: Option<&str>,
     is_ascending: bool,
     places: &mut Vec<usize>,
     next: Option<String>,
 ) -> (Option<String>, bool) {
-    match twist {
-        Twist::None => {
+    match paging_fault {
+        PagingFault::None => {
             let has_more = next.is_some();
             (next, has_more)
         }
-        Twist::RepeatCursor => (asked.map(str::to_owned).or(next), true),
-        Twist::HasMoreNullCursor => (None, true),
-        Twist::EmptyPage => {
+        PagingFault::RepeatCursor => (asked.map(str::to_owned).or(next), true),
+        PagingFault::HasMoreNullCursor => (None, true),
+        PagingFault::EmptyPage => {
             places.clear();
             (Some(salted(asked, is_ascending)), true)
         }
@@ -484,8 +484,8 @@ impl Writer<'_> {
         let mut speaker = None;
         self.raw("[");
         for message in messages {
-            for (at, piece) in Piece::of(message).into_iter().enumerate() {
-                let role = piece.speaker(message.role);
+            for (at, wire) in WireMessage::of(message).into_iter().enumerate() {
+                let role = wire.speaker(message.role);
                 let from = self.from(role, is_past);
                 if speaker == Some(role) {
                     self.raw(",");
@@ -497,14 +497,14 @@ impl Writer<'_> {
                     speaker = Some(role);
                 }
                 self.raw("{\"type\":");
-                self.json(&piece.kind());
+                self.json(&wire.kind());
                 if let (0, Some(id)) = (at, &message.id) {
                     self.entry("mid", id);
                 }
                 if is_past {
-                    self.stored(message, &piece, from);
+                    self.stored(message, &wire, from);
                 } else {
-                    self.exported(message, &piece);
+                    self.exported(message, &wire);
                 }
                 self.raw("}");
                 self.position += 1;
@@ -524,34 +524,34 @@ impl Writer<'_> {
     }
 
     /// Past sessions have the stored shape.
-    fn stored(&mut self, message: &Message, piece: &Piece<'_>, from: &str) {
+    fn stored(&mut self, message: &Message, wire: &WireMessage<'_>, from: &str) {
         self.entry("from", from);
         if let Some(seconds) = message.created_at {
             self.entry("ts", &seconds);
         }
-        if let (Some(feedback), Piece::Text(_)) = (message.feedback, piece) {
+        if let (Some(feedback), WireMessage::Text(_)) = (message.feedback, wire) {
             self.entry("feedback", &(feedback == Feedback::Positive));
         }
-        if let Some(payload) = piece.payload() {
-            let item = json!({ "type": piece.kind(), "payload": payload });
+        if let Some(payload) = wire.payload() {
+            let item = json!({ "type": wire.kind(), "payload": payload });
             self.entry("item", &item);
         }
     }
 
-    fn exported(&mut self, message: &Message, piece: &Piece<'_>) {
+    fn exported(&mut self, message: &Message, wire: &WireMessage<'_>) {
         if let Some(seconds) = message.created_at {
             let time = self.time(seconds);
             self.entry("ts", &time);
         }
-        if let Piece::Text(text) = piece {
-            let has_room = piece.has_feedback(false, self.is_varied);
+        if let WireMessage::Text(text) = wire {
+            let has_room = wire.has_feedback(false, self.is_varied);
             let payload = TextPayload {
                 message: text,
                 feedback: has_room.then(|| feedback_word(message.feedback)),
                 ai_generated: has_room.then_some(message.role == Role::Assistant),
             };
             self.entry("payload", &payload);
-        } else if let Some(payload) = piece.payload() {
+        } else if let Some(payload) = wire.payload() {
             self.entry("payload", &payload);
         }
     }
@@ -567,9 +567,9 @@ impl Writer<'_> {
     }
 }
 
-/// One of this vendor's messages: it has a single content, where other vendors have several.
+/// A message of this vendor, which has a single content: one message of the truth can become several.
 #[derive(Debug)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum WireMessage<'a> {
     Text(&'a str),
     Visual { text: Option<&'a str>, urls: Vec<&'a str> },
     Cards(Vec<&'a Content>),
@@ -577,18 +577,18 @@ pub(crate) enum Piece<'a> {
     Other(&'a Content),
 }
 
-impl<'a> Piece<'a> {
-    /// Splits a message into this vendor's messages.
+impl<'a> WireMessage<'a> {
+    /// Splits a message of the truth into messages of this vendor.
     ///
     /// A text before pictures is their caption; consecutive cards form a carousel; of a tool call,
     /// only the end is traced.
     pub(crate) fn of(message: &'a Message) -> Vec<Self> {
-        let mut pieces = Vec::new();
+        let mut messages = Vec::new();
         let mut rest = &message.content[..];
         while !rest.is_empty() {
-            pieces.extend(Self::take(&mut rest));
+            messages.extend(Self::take(&mut rest));
         }
-        pieces
+        messages
     }
 
     /// Takes the contents of the next message; `None` if they are not shown.

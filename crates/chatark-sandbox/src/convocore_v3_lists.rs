@@ -4,17 +4,17 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::call::Write;
-use crate::convocore_v3::{cursor_of, invalid, parameter, read_cursor, twisted};
+use crate::convocore_v3::{cursor_of, invalid, pagination, parameter, read_cursor};
 use crate::convocore_v3_writes::{Lead, Written};
 use crate::message::{ApiRequest, Reply};
 use crate::truth::Conversation;
 use crate::world::Agent;
 
 /// The maximum and default page size.
-const MOST_CONVERSATIONS: usize = 20;
+const MAX_CONVERSATIONS: usize = 20;
 
-const USUAL_LEADS: usize = 20;
-const MOST_LEADS: usize = 100;
+const DEFAULT_LEADS: usize = 20;
+const MAX_LEADS: usize = 100;
 
 /// Answers a request for a list; `None` for other requests.
 pub(crate) fn answer(write: &Write<'_>, agent: &Agent, written: &Written) -> Option<Reply> {
@@ -27,7 +27,7 @@ pub(crate) fn answer(write: &Write<'_>, agent: &Agent, written: &Written) -> Opt
 }
 
 fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<Reply, Reply> {
-    let limit = number(write.request, "limit", MOST_CONVERSATIONS)?.min(MOST_CONVERSATIONS);
+    let limit = number(write.request, "limit", MAX_CONVERSATIONS)?.min(MAX_CONVERSATIONS);
     let page = number(write.request, "page", 1)?;
     let after = parameter(write.request, "cursor", read_cursor)?;
     // Page numbers are not supported: only a cursor leads to the next page.
@@ -42,7 +42,7 @@ fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<
     places.truncate(limit);
     let next = places.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last), false));
     let asked = write.request.parameter("cursor");
-    let (next, has_more) = twisted(write.twist, asked, false, &mut places, next);
+    let (next, has_more) = pagination(write.paging_fault, asked, false, &mut places, next);
 
     let rows: Vec<Value> = places.into_iter().map(|place| thin_row(&dataset.at(place))).collect();
     let mut body = json!({
@@ -96,13 +96,13 @@ fn add_known<const N: usize>(object: &mut Value, fields: [(&str, Value); N]) {
 
 fn leads(write: &Write<'_>, agent: &Agent, held: &[Lead]) -> Result<Reply, Reply> {
     let page = number(write.request, "page", 1)?;
-    let limit = number(write.request, "limit", USUAL_LEADS)?;
-    if limit > MOST_LEADS {
+    let limit = number(write.request, "limit", DEFAULT_LEADS)?;
+    if limit > MAX_LEADS {
         return Err(invalid("limit"));
     }
-    let skipped = (write.twist.page(page) - 1).saturating_mul(limit);
-    let most = if write.twist.empties() { 0 } else { limit };
-    let shown = held.iter().enumerate().skip(skipped).take(most);
+    let skipped = (write.paging_fault.page(page) - 1).saturating_mul(limit);
+    let max = if write.paging_fault.is_empty_page() { 0 } else { limit };
+    let shown = held.iter().enumerate().skip(skipped).take(max);
     let rows: Vec<Value> = shown.map(|(place, lead)| lead_row(agent, place, lead)).collect();
     let body = json!({ "leads": rows, "total": held.len(), "page": page, "limit": limit });
     Ok(Reply::json(StatusCode::OK, &body))
@@ -127,7 +127,7 @@ fn lead_row(agent: &Agent, place: usize, lead: &Lead) -> Value {
 }
 
 /// Returns a number of at least 1.
-fn number(request: &ApiRequest, name: &str, usual: usize) -> Result<usize, Reply> {
+fn number(request: &ApiRequest, name: &str, default: usize) -> Result<usize, Reply> {
     let read = parameter(request, name, |text| text.parse().ok().filter(|&number: &usize| number > 0))?;
-    Ok(read.unwrap_or(usual))
+    Ok(read.unwrap_or(default))
 }

@@ -10,13 +10,13 @@ use crate::dataset::Dataset;
 use crate::message::Reply;
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role};
-use crate::world::{Agent, Writes};
+use crate::world::{Agent, WriteBehaviour};
 
 /// The largest body that the vendor's framework accepts.
-const MOST_BYTES: usize = 100_000;
+const MAX_BYTES: usize = 100_000;
 
 /// The maximum number of leads per request.
-const MOST_LEADS: usize = 100;
+const MAX_LEADS: usize = 100;
 
 /// The types of messages that can be written. `form` and `input` are read-only.
 const TYPES: [&str; 41] = [
@@ -86,7 +86,7 @@ pub(crate) struct Lead {
 
 /// Answers a request that writes; `None` if there is no such route.
 pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
-    if write.body.len() > MOST_BYTES {
+    if write.body.len() > MAX_BYTES {
         return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Request body too large"));
     }
     // The framework reads bodies of this content type only; any other request counts as empty.
@@ -126,7 +126,7 @@ fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
     };
     take_light(&mut conversation, light);
     agent.dataset.insert(conversation);
-    if agent.writes == Writes::CreatedAnswers404 {
+    if agent.writes == WriteBehaviour::CreatedAnswers404 {
         written.unreachable.insert(id.clone());
     }
     success("Conversation created successfully", &json!({ "ID": id, "userID": id, "ts": began }))
@@ -239,7 +239,7 @@ fn said(turn: &Value, message: &Value) -> Result<Message, &'static str> {
 }
 
 fn add_leads(written: &mut Written, leads: &Value) -> Reply {
-    let Some(leads) = leads.as_array().filter(|leads| leads.len() <= MOST_LEADS) else {
+    let Some(leads) = leads.as_array().filter(|leads| leads.len() <= MAX_LEADS) else {
         return invalid("leads");
     };
     let ts = time::now_seconds();

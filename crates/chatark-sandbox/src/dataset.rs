@@ -40,7 +40,7 @@ impl Dataset {
         Self { generated: Some(Generator::new(vendor, generated)), ..Self::default() }
     }
 
-    /// Returns a test's own conversations.
+    /// Returns a dataset of these conversations.
     pub fn of(mut conversations: Vec<Conversation>) -> Self {
         conversations.sort_by(newest_first);
         Self { listed: conversations, ..Self::default() }
@@ -185,7 +185,7 @@ impl Dataset {
         limit: usize,
         passes: impl Fn(Channel) -> bool,
     ) -> Vec<usize> {
-        // Generated channels come in a fixed rhythm, so that only a scan that matches at all runs.
+        // Counting is cheap, because generated channels repeat: it avoids a scan that would match nothing.
         if self.count(range.clone(), &passes) == 0 {
             return Vec::new();
         }

@@ -2,7 +2,7 @@
 //!
 //! Written by hand from the rules of the model; it calls no mapper of the product.
 
-use crate::convocore_v3::Piece;
+use crate::convocore_v3::WireMessage;
 use crate::truth::{Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 
 /// A conversation as a perfect export from one vendor contains it, in the words of the model.
@@ -206,21 +206,18 @@ impl Message {
     }
 
     fn expected_from_convocore_v3(&self, is_past: bool, is_varied: bool) -> Vec<ExpectedMessage> {
-        Piece::of(self)
+        WireMessage::of(self)
             .into_iter()
             .enumerate()
-            .map(|(at, piece)| ExpectedMessage {
+            .map(|(at, wire)| ExpectedMessage {
                 id: self.id.clone().filter(|_| at == 0),
-                role: piece.expected_role(self.role),
-                author_kind: author_kind(piece.expected_role(self.role)),
+                role: wire.expected_role(self.role),
+                author_kind: author_kind(wire.expected_role(self.role)),
                 created_at: self.created_at,
-                text: piece.expected_text(),
-                feedback: self
-                    .feedback
-                    .filter(|_| piece.has_feedback(is_past, is_varied))
-                    .map(Feedback::word),
+                text: wire.expected_text(),
+                feedback: self.feedback.filter(|_| wire.has_feedback(is_past, is_varied)).map(Feedback::word),
                 score: None,
-                part_types: piece.expected_parts(),
+                part_types: wire.expected_parts(),
             })
             .collect()
     }

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
-use crate::call::Twist;
+use crate::call::PagingFault;
 use crate::message::{Reply, ReplyBody};
 use crate::time;
 use crate::truth::{Conversation, Message, Role, Vendor};
 
-/// A fault at some of the requests to one agent.
+/// A fault that affects some of the requests to one agent.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// The first affected request, counted from 0 since the server started.
@@ -176,7 +176,7 @@ impl Fault {
     }
 
     /// Returns whether it affects a request, given the number of earlier requests.
-    pub(crate) fn strikes(&self, nth_request: u64, nth_export: Option<u64>) -> bool {
+    pub(crate) fn affects(&self, nth_request: u64, nth_export: Option<u64>) -> bool {
         let nth = match self.routes {
             Routes::Export => nth_export,
             Routes::Any => Some(nth_request),
@@ -217,12 +217,12 @@ impl FaultKind {
     }
 
     /// Returns how it changes the paging.
-    pub(crate) fn twist(&self) -> Twist {
+    pub(crate) fn paging_fault(&self) -> PagingFault {
         match self {
-            Self::RepeatCursor => Twist::RepeatCursor,
-            Self::HasMoreNullCursor => Twist::HasMoreNullCursor,
-            Self::EmptyPage => Twist::EmptyPage,
-            _ => Twist::None,
+            Self::RepeatCursor => PagingFault::RepeatCursor,
+            Self::HasMoreNullCursor => PagingFault::HasMoreNullCursor,
+            Self::EmptyPage => PagingFault::EmptyPage,
+            _ => PagingFault::None,
         }
     }
 
@@ -237,7 +237,7 @@ impl FaultKind {
     }
 
     /// Returns the finished response with the fault applied.
-    pub(crate) fn spoil(&self, reply: Reply) -> Reply {
+    pub(crate) fn apply_to(&self, reply: Reply) -> Reply {
         match self {
             Self::MalformedJson => broken_off(reply),
             Self::MillisecondTimes => rewritten(reply, to_milliseconds),
@@ -398,13 +398,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_strike_when_they_should() {
+    fn faults_affect_the_requests_that_they_name() {
         let fault = Fault::times(2, 2, FaultKind::ServerError);
-        let struck: Vec<u64> = (0..6).filter(|&nth| fault.strikes(9, Some(nth))).collect();
-        assert_eq!(struck, [2, 3]);
-        assert!(!fault.strikes(2, None));
-        assert!(fault.clone().on_any_route().strikes(2, None));
-        assert!(Fault::from(3, FaultKind::Hang).strikes(0, Some(u64::MAX - 1)));
+        let affected: Vec<u64> = (0..6).filter(|&nth| fault.affects(9, Some(nth))).collect();
+        assert_eq!(affected, [2, 3]);
+        assert!(!fault.affects(2, None));
+        assert!(fault.clone().on_any_route().affects(2, None));
+        assert!(Fault::from(3, FaultKind::Hang).affects(0, Some(u64::MAX - 1)));
     }
 
     #[test]

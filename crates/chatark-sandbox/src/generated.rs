@@ -92,7 +92,7 @@ const CONVOCORE_CHANNELS: [Channel; 16] = [
 const CONVERSATIONS_PER_USER: usize = 8;
 
 /// The minimum distance between two conversations in seconds, which keeps their order strict.
-const LEAST_STEP: i64 = 2;
+const MIN_STEP: i64 = 2;
 
 impl Generator {
     pub(crate) fn new(vendor: Vendor, settings: Generated) -> Self {
@@ -108,7 +108,7 @@ impl Generator {
     }
 
     pub(crate) fn created_at(&self, index: usize) -> i64 {
-        let step = self.settings.step_seconds.max(LEAST_STEP);
+        let step = self.settings.step_seconds.max(MIN_STEP);
         let jitter = self.dice(index, 1).below_seconds(step);
         self.settings.newest - to_seconds(index) * step - jitter
     }
@@ -210,9 +210,9 @@ impl Generator {
     }
 
     fn messages(&self, index: usize, topic: &Topic, created_at: i64, dice: &mut Dice) -> Vec<Message> {
-        let usual = self.settings.messages_per_conversation;
-        let spread = usual / 2;
-        let count = usual - spread + dice.below(2 * spread + 1);
+        let average = self.settings.messages_per_conversation;
+        let spread = average / 2;
+        let count = average - spread + dice.below(2 * spread + 1);
         let is_silent =
             self.settings.silent_every.is_some_and(|every| every > 0 && index % every == every - 1);
         let mut now = created_at;

@@ -6,7 +6,7 @@
 //! What happened in a conversation is written down once, vendor-neutral, as
 //! [`truth::Conversation`]. Each vendor's module renders it to that vendor's wire format, and
 //! [`truth::Conversation::expected_from`] returns what a perfect export from that vendor contains.
-//! This uses no code of the product: the sandbox is an independent source of truth.
+//! It uses no code of the product, so that the sandbox is an independent source of truth.
 //!
 //! The crate never touches files and only answers its own clients.
 
@@ -50,4 +50,4 @@ pub use generated::Generated;
 pub use listener::Listener;
 pub use server::{Sandbox, SeenRequest};
 pub use truth::{Person, Vendor};
-pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, Writes, Zone};
+pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, WriteBehaviour, Zone};

@@ -20,19 +20,19 @@ pub(crate) struct Allowance {
 
 impl Limiter {
     /// Counts a request, unless the window is full.
-    pub(crate) fn admit(&mut self, key: &str, most: usize, window: Duration) -> Allowance {
+    pub(crate) fn admit(&mut self, key: &str, max: usize, window: Duration) -> Allowance {
         let now = Instant::now();
         let held = self.windows.entry(key.to_owned()).or_default();
         while held.front().is_some_and(|&at| now - at >= window) {
             held.pop_front();
         }
-        let is_allowed = held.len() < most;
+        let is_allowed = held.len() < max;
         if is_allowed {
             held.push_back(now);
         }
         Allowance {
             is_allowed,
-            remaining: most.saturating_sub(held.len()),
+            remaining: max.saturating_sub(held.len()),
             reset_in: held.front().map_or(window, |&oldest| window.saturating_sub(now - oldest)),
         }
     }

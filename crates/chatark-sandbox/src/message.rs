@@ -45,7 +45,7 @@ pub(crate) enum ReplyBody {
     /// The whole body.
     Whole(Bytes),
     /// A stream of chunks, for bodies that do not fit into memory.
-    Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
+    Chunks(Box<dyn Iterator<Item = Bytes> + Send>),
 }
 
 impl Reply {
@@ -68,7 +68,7 @@ impl Reply {
     pub(crate) fn into_whole(self) -> Self {
         let body = match self.body {
             ReplyBody::Whole(bytes) => bytes,
-            ReplyBody::Pieces(pieces) => pieces.flatten().collect(),
+            ReplyBody::Chunks(chunks) => chunks.flatten().collect(),
         };
         Self { body: ReplyBody::Whole(body), ..self }
     }
@@ -81,9 +81,9 @@ impl Reply {
                 count(sent, &bytes);
                 ReplyBody::Whole(bytes)
             }
-            ReplyBody::Pieces(pieces) => {
+            ReplyBody::Chunks(chunks) => {
                 let sent = Arc::clone(sent);
-                ReplyBody::Pieces(Box::new(pieces.inspect(move |bytes| {
+                ReplyBody::Chunks(Box::new(chunks.inspect(move |bytes| {
                     count(&sent, bytes);
                 })))
             }
@@ -95,7 +95,7 @@ impl Reply {
     pub(crate) fn whole_body(&self) -> Bytes {
         match &self.body {
             ReplyBody::Whole(bytes) => bytes.clone(),
-            ReplyBody::Pieces(_) => Bytes::new(),
+            ReplyBody::Chunks(_) => Bytes::new(),
         }
     }
 }
@@ -121,7 +121,7 @@ pub(crate) fn write_array(
     out.push(b']');
 }
 
-/// Parses a raw path and query, which may be malformed.
+/// Parses a query, which may be malformed.
 pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
     query
         .split('&')

@@ -26,7 +26,7 @@ pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
         Vendor::ConvocoreV3 => convocore_oddities(),
     });
     let mut created_at = NEWEST;
-    let mut held = Vec::with_capacity(conversations.len());
+    let mut finished = Vec::with_capacity(conversations.len());
     for (place, mut conversation) in conversations.into_iter().enumerate() {
         let number = i64::try_from(place).unwrap_or(0);
         // Two conversations begin in the same second.
@@ -34,15 +34,15 @@ pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
             created_at -= STEP + 61 * number;
         }
         conversation.varied |= place % 6 == 4;
-        date(&mut conversation, created_at);
+        set_times(&mut conversation, created_at);
         adapt(&mut conversation, place, vendor);
-        held.push(conversation);
+        finished.push(conversation);
     }
-    held
+    finished
 }
 
 /// Sets the times of the conversation and its messages: stories count seconds from their start.
-fn date(conversation: &mut Conversation, created_at: i64) {
+fn set_times(conversation: &mut Conversation, created_at: i64) {
     let mut last = created_at;
     for (position, message) in conversation.messages.iter_mut().enumerate() {
         let elapsed = 31 * i64::try_from(position).unwrap_or(0);
@@ -79,7 +79,7 @@ fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
             if conversation.channel.convocore_name().is_none() && conversation.channel != Channel::Missing {
                 conversation.channel = Channel::Telegram;
             }
-            // This vendor rarely has a status.
+            // This vendor rarely gives a status.
             let is_usual = matches!(conversation.status, Some(Status::Ongoing | Status::Ended));
             if is_usual && place % 4 != 1 {
                 conversation.status = None;
@@ -89,7 +89,7 @@ fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
 }
 
 fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
-    // A large odd factor spreads the places, so that ids look unrelated.
+    // Multiplying by a large odd number makes the ids look unrelated.
     let mixed = (place + 11) * 0x9e37_79b1;
     match (vendor, channel) {
         (Vendor::ConvocoreV3, Channel::Messenger | Channel::Facebook | Channel::Instagram) => {
@@ -106,7 +106,7 @@ fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
     }
 }
 
-/// Conversations that break careless archives, for all vendors.
+/// Conversations with unusual contents, for all vendors.
 fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
     let long_question = "Please read all of it: ".to_owned()
         + &"the lamp flickers, the box was open, and the manual is missing. 💡 ".repeat(300);
@@ -160,7 +160,7 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
                 ("assistant", "]]> --> \u{2028}\u{2029} null undefined NaN"),
             ],
         ),
-        twice_a_minute(),
+        long_conversation(),
     ];
     for (at, id) in ["wa_15550100_1789980000", "a/b+c%20d&e=f?#~", "__proto__"].into_iter().enumerate() {
         let mut odd = spoken(
@@ -178,7 +178,7 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
 }
 
 /// A conversation of 120 messages.
-fn twice_a_minute() -> Conversation {
+fn long_conversation() -> Conversation {
     let mut long = Conversation {
         title: Some("Setting up the radio, step by step".to_owned()),
         status: Some(Status::Ended),
@@ -198,11 +198,11 @@ fn one_users_conversations() -> Vec<Conversation> {
     let topics = ["my invoice", "my address", "my newsletter"];
     let of_topic = |topic: &&str| {
         let question = format!("I would like to change {topic}.");
-        let mut held = spoken(Channel::Api, &[("user", &question), ("assistant", "That is done.")]);
-        held.contact.id = Some("shop-user.0".to_owned());
-        held.title = Some(format!("Changing {topic}"));
-        held.messages.insert(1, lookup(ToolStatus::Success));
-        held
+        let mut conversation = spoken(Channel::Api, &[("user", &question), ("assistant", "That is done.")]);
+        conversation.contact.id = Some("shop-user.0".to_owned());
+        conversation.title = Some(format!("Changing {topic}"));
+        conversation.messages.insert(1, lookup(ToolStatus::Success));
+        conversation
     };
     topics.iter().map(of_topic).collect()
 }
@@ -223,11 +223,11 @@ fn chatbase_v1_oddities() -> Vec<Conversation> {
     let mut id_only = spoken(Channel::Api, &[("user", "Is my account active?")]);
     id_only.contact.id = Some("shop-user.77".to_owned());
     id_only.varied = true;
-    let mut mail_only = spoken(Channel::Website, &[("user", "Please write to me.")]);
-    mail_only.contact.email = Some("mail.only@example.com".to_owned());
-    mail_only.varied = true;
-    let mut held = vec![contents, id_only, mail_only];
-    held.extend(
+    let mut email_only = spoken(Channel::Website, &[("user", "Please write to me.")]);
+    email_only.contact.email = Some("mail.only@example.com".to_owned());
+    email_only.varied = true;
+    let mut conversations = vec![contents, id_only, email_only];
+    conversations.extend(
         [
             Channel::Api,
             Channel::VendorSite,
@@ -241,7 +241,7 @@ fn chatbase_v1_oddities() -> Vec<Conversation> {
         ]
         .map(by_channel),
     );
-    held
+    conversations
 }
 
 fn chatbase_v2_oddities() -> Vec<Conversation> {
@@ -253,10 +253,10 @@ fn chatbase_v2_oddities() -> Vec<Conversation> {
     tools.status = Some(Status::TakenOver);
     tools.varied = true;
 
-    let mut nothing_inside = spoken(Channel::Missing, &[("assistant", "Hello?")]);
-    nothing_inside.messages.push(Message { role: Role::User, created_at: Some(0), ..Message::default() });
+    let mut without_parts = spoken(Channel::Missing, &[("assistant", "Hello?")]);
+    without_parts.messages.push(Message { role: Role::User, created_at: Some(0), ..Message::default() });
     let strange = json!({ "depth": 3, "label": "north" });
-    nothing_inside.messages.push(unknown(Role::Assistant, "hologram", strange));
+    without_parts.messages.push(unknown(Role::Assistant, "hologram", strange));
 
     let mut timeless =
         spoken(Channel::Slack, &[("assistant", "Hi!"), ("user", "Price?"), ("assistant", "From 10 €.")]);
@@ -264,8 +264,8 @@ fn chatbase_v2_oddities() -> Vec<Conversation> {
         message.created_at = None;
     }
     timeless.varied = true;
-    let mut held = vec![tools, nothing_inside, timeless];
-    held.extend(
+    let mut conversations = vec![tools, without_parts, timeless];
+    conversations.extend(
         [
             Channel::Playground,
             Channel::ActionPreview,
@@ -283,12 +283,12 @@ fn chatbase_v2_oddities() -> Vec<Conversation> {
         ]
         .map(by_channel),
     );
-    held
+    conversations
 }
 
 fn convocore_oddities() -> Vec<Conversation> {
-    let mut held = vec![every_message_type(), visits(), voices()];
-    held.extend(
+    let mut conversations = vec![every_message_type(), returning_visitor(), voice_notes()];
+    conversations.extend(
         [
             Channel::Frame,
             Channel::Voice,
@@ -307,8 +307,8 @@ fn convocore_oddities() -> Vec<Conversation> {
     );
     let mut asked_for_human = by_channel(Channel::Website);
     asked_for_human.status = Some(Status::Paused);
-    held.push(asked_for_human);
-    held
+    conversations.push(asked_for_human);
+    conversations
 }
 
 /// Every documented type of message, with the payload that the vendor really sends.
@@ -357,24 +357,24 @@ fn every_message_type() -> Conversation {
         (Role::Assistant, "info:danger", with_message("The upload failed.")),
         (Role::Assistant, "hologram", json!([1, 2, 3])),
     ];
-    let mut held = spoken(Channel::Website, &[("user", "Show me everything.")]);
+    let mut conversation = spoken(Channel::Website, &[("user", "Show me everything.")]);
     for (role, kind, data) in kinds {
-        held.messages.push(unknown(role, kind, data));
+        conversation.messages.push(unknown(role, kind, data));
     }
-    held.messages.push(Message {
+    conversation.messages.push(Message {
         role: Role::Assistant,
         created_at: Some(0),
         content: rich_contents(image),
         ..Message::default()
     });
-    held.messages.push(Message {
+    conversation.messages.push(Message {
         id: Some("wamid.HBgLMTU1NTAxMDA".to_owned()),
         feedback: Some(Feedback::Positive),
         ..said(Role::Assistant, "That was everything.")
     });
-    held.messages.push(said(Role::System, "The conversation was archived."));
-    held.messages.push(event(Role::Assistant, "end"));
-    held
+    conversation.messages.push(said(Role::System, "The conversation was archived."));
+    conversation.messages.push(event(Role::Assistant, "end"));
+    conversation
 }
 
 fn rich_contents(image: &str) -> Vec<Content> {
@@ -422,8 +422,8 @@ fn rich_contents(image: &str) -> Vec<Content> {
 }
 
 /// A visitor who returned twice: past sessions and the current one.
-fn visits() -> Conversation {
-    let mut held = spoken(
+fn returning_visitor() -> Conversation {
+    let mut conversation = spoken(
         Channel::Website,
         &[
             ("user", "Hello, do you ship to Austria?"),
@@ -436,48 +436,48 @@ fn visits() -> Conversation {
             ("assistant", "Here is your receipt."),
         ],
     );
-    held.past_sessions = vec![2, 3];
-    held.messages[1].feedback = Some(Feedback::Negative);
-    held.contact.name = Some("Hanna Beispiel".to_owned());
-    held.varied = true;
-    held.tags = vec!["returning".to_owned(), "good example".to_owned()];
-    held
+    conversation.past_sessions = vec![2, 3];
+    conversation.messages[1].feedback = Some(Feedback::Negative);
+    conversation.contact.name = Some("Hanna Beispiel".to_owned());
+    conversation.varied = true;
+    conversation.tags = vec!["returning".to_owned(), "good example".to_owned()];
+    conversation
 }
 
 /// Voice notes with and without a transcript, and pictures from the customer.
-fn voices() -> Conversation {
-    let mut held = spoken(Channel::WhatsApp, &[("user", "Listen, please:")]);
+fn voice_notes() -> Conversation {
+    let mut conversation = spoken(Channel::WhatsApp, &[("user", "Listen, please:")]);
     let recordings = [None, Some("My lamp is humming.".to_owned())];
     for transcript in recordings {
-        held.messages.push(Message {
+        conversation.messages.push(Message {
             role: Role::User,
             created_at: Some(0),
             content: vec![Content::Audio { url: "https://cdn.example.com/a.ogg".to_owned(), transcript }],
             ..Message::default()
         });
     }
-    held.messages.push(Message {
+    conversation.messages.push(Message {
         role: Role::User,
         created_at: Some(0),
         content: vec![Content::Image { url: "https://cdn.example.com/a.png".to_owned() }],
         ..Message::default()
     });
-    held.messages.push(Message {
+    conversation.messages.push(Message {
         created_at: None,
         ..said(Role::Assistant, "That is the transformer; we send a new one.")
     });
-    held.messages.push(said(Role::User, "Great!"));
-    held
+    conversation.messages.push(said(Role::User, "Great!"));
+    conversation
 }
 
 /// The same short question in any channel.
 fn by_channel(channel: Channel) -> Conversation {
-    let mut held = spoken(
+    let mut conversation = spoken(
         channel,
         &[("user", "Are you open on Sunday?"), ("assistant", "No, but online you can order at any time.")],
     );
-    held.title = Some("Opening hours".to_owned());
-    held
+    conversation.title = Some("Opening hours".to_owned());
+    conversation
 }
 
 fn spoken(channel: Channel, lines: &[(&str, &str)]) -> Conversation {

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_error::ApiError;
-use crate::call::{Call, Meter, Twist, Write};
+use crate::call::{Call, Meter, PagingFault, Write};
 use crate::chatbase_v1_people::People;
 use crate::chatbase_v2_sources::Sources;
 use crate::convocore_v3_writes::Written;
@@ -43,10 +43,10 @@ use crate::{
 const LOG_LENGTH: usize = 10_000;
 
 /// How long a stopping server waits for responses in flight.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest body that is read: more than any route accepts, so that the routes reject it.
-const MOST_BODY: usize = 5 << 20;
+const MAX_BODY: usize = 5 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
 
@@ -82,7 +82,7 @@ impl SeenRequest {
     /// Returns the first value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut pairs = self.query.iter();
-        pairs.find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+        pairs.find(|(parameter, _)| parameter == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -105,8 +105,8 @@ impl Sandbox {
         Ok(Self { address, shared, stopped, server: Some(server) })
     }
 
-    /// Starts a server that only records requests, for redirects and wrong hosts.
-    pub async fn listener_of_everything() -> io::Result<Listener> {
+    /// Starts a server that only records requests, as the target of redirects.
+    pub async fn start_listener() -> io::Result<Listener> {
         Listener::start().await
     }
 
@@ -122,28 +122,28 @@ impl Sandbox {
 
     /// Returns the leads that were written to an agent of Convocore, as they were sent.
     pub fn leads(&self, agent_id: &str) -> Vec<Value> {
-        self.shared.agent(agent_id).map_or_else(Vec::new, |held| {
-            lock(&held.written).leads.iter().map(|lead| lead.sent.clone()).collect()
+        self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
+            lock(&state.written).leads.iter().map(|lead| lead.sent.clone()).collect()
         })
     }
 
     /// Returns the sources that were written to an agent of Chatbase's second API, as they were
     /// sent, in order.
     pub fn sources(&self, agent_id: &str) -> Vec<Value> {
-        self.shared.agent(agent_id).map_or_else(Vec::new, |held| lock(&held.sources).sent().to_vec())
+        self.shared.agent(agent_id).map_or_else(Vec::new, |state| lock(&state.sources).sent().to_vec())
     }
 
     /// Returns the contacts of an agent of Chatbase's first API as its list shows them: those of
     /// the world, then those that were written.
     pub fn contacts(&self, agent_id: &str) -> Vec<Value> {
-        self.shared
-            .agent(agent_id)
-            .map_or_else(Vec::new, |held| chatbase_v1_people::contacts(&held.snapshot(), &lock(&held.people)))
+        self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
+            chatbase_v1_people::contacts(&state.snapshot(), &lock(&state.people))
+        })
     }
 
     /// Returns how many messages were delivered to an agent's customers.
     pub fn delivered(&self, agent_id: &str) -> u64 {
-        self.shared.agent(agent_id).map_or(0, |held| lock(&held.written).delivered)
+        self.shared.agent(agent_id).map_or(0, |state| lock(&state.written).delivered)
     }
 
     /// Returns the total size of all response bodies.
@@ -153,34 +153,34 @@ impl Sandbox {
 
     /// Returns how many requests named this agent.
     pub fn request_count(&self, agent_id: &str) -> u64 {
-        self.shared.agent(agent_id).map_or(0, |held| held.requests.load(Ordering::Relaxed))
+        self.shared.agent(agent_id).map_or(0, |state| state.requests.load(Ordering::Relaxed))
     }
 
     /// Returns how many requests for this agent's export there were.
     pub fn export_count(&self, agent_id: &str) -> u64 {
-        self.shared.agent(agent_id).map_or(0, |held| held.exports.load(Ordering::Relaxed))
+        self.shared.agent(agent_id).map_or(0, |state| state.exports.load(Ordering::Relaxed))
     }
 
     /// Adds a fault, also while the server runs; returns whether the agent exists.
     pub fn add_fault(&self, agent_id: &str, fault: Fault) -> bool {
-        let Some(held) = self.shared.agent(agent_id) else {
+        let Some(state) = self.shared.agent(agent_id) else {
             return false;
         };
-        lock(&held.faults).push(fault);
+        lock(&state.faults).push(fault);
         true
     }
 
     /// Removes all faults of an agent.
     pub fn clear_faults(&self, agent_id: &str) {
-        if let Some(held) = self.shared.agent(agent_id) {
-            lock(&held.faults).clear();
+        if let Some(state) = self.shared.agent(agent_id) {
+            lock(&state.faults).clear();
         }
     }
 
     /// Changes an agent's conversations while the server runs; `None` if there is no such agent.
     pub fn update<R>(&self, agent_id: &str, change: impl FnOnce(&mut Dataset) -> R) -> Option<R> {
-        let held = self.shared.agent(agent_id)?;
-        Some(held.change(|agent| change(&mut agent.dataset)))
+        let state = self.shared.agent(agent_id)?;
+        Some(state.change(|agent| change(&mut agent.dataset)))
     }
 
     /// Returns an agent as it is now.
@@ -198,7 +198,7 @@ impl Sandbox {
     pub async fn stop(mut self) {
         self.stopped.cancel();
         if let Some(mut server) = self.server.take()
-            && tokio::time::timeout(STOP_PATIENCE, &mut server).await.is_err()
+            && tokio::time::timeout(STOP_TIMEOUT, &mut server).await.is_err()
         {
             server.abort();
         }
@@ -227,7 +227,7 @@ struct Shared {
 /// An agent and its state.
 #[derive(Debug)]
 struct AgentState {
-    /// Never changed by a running server, so that they are found without a lock.
+    /// Vendor and id never change while the server runs, so they need no lock.
     vendor: Vendor,
     id: String,
     /// Shared with responses in flight, which keep the snapshot that they started with.
@@ -276,17 +276,17 @@ impl AgentState {
     }
 
     fn snapshot(&self) -> Arc<Agent> {
-        let held = self.agent.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&held)
+        let agent = self.agent.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&agent)
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Agent) -> R) -> R {
-        let mut held = self.agent.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut held))
+        let mut agent = self.agent.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut agent))
     }
 
-    /// Answers requests that write to the agent or read what was written.
-    fn written(&self, incoming: &Incoming, key: &str, twist: Twist) -> Option<Reply> {
+    /// Answers requests that write to the agent or read what was written; `None` for others.
+    fn answer_write(&self, incoming: &Incoming, key: &str, paging_fault: PagingFault) -> Option<Reply> {
         let segments = incoming.request.segments();
         let route = route_within(self.vendor, &segments)?;
         if self.snapshot().key != key {
@@ -298,18 +298,18 @@ impl AgentState {
             route,
             content_type: incoming.content_type.as_deref(),
             body: &incoming.body,
-            twist,
+            paging_fault,
         };
         match self.vendor {
             Vendor::ChatbaseV1 => {
                 chatbase_v1_people::answer(&write, &self.snapshot(), &mut lock(&self.people))
             }
             Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&write, &mut lock(&self.sources)),
-            Vendor::ConvocoreV3 => self.written_into_convocore(&write),
+            Vendor::ConvocoreV3 => self.answer_convocore_write(&write),
         }
     }
 
-    fn written_into_convocore(&self, write: &Write<'_>) -> Option<Reply> {
+    fn answer_convocore_write(&self, write: &Write<'_>) -> Option<Reply> {
         if matches!(write.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
             return None;
         }
@@ -326,7 +326,7 @@ impl AgentState {
         let nth_export = is_export.then(|| self.exports.fetch_add(1, Ordering::Relaxed));
         lock(&self.faults)
             .iter()
-            .find(|fault| fault.strikes(nth_request, nth_export))
+            .find(|fault| fault.affects(nth_request, nth_export))
             .map(|fault| fault.kind.clone())
     }
 }
@@ -362,12 +362,12 @@ impl Shared {
     }
 
     fn agent(&self, id: &str) -> Option<&AgentState> {
-        self.agents.iter().find(|held| held.id == id)
+        self.agents.iter().find(|state| state.id == id)
     }
 
     fn agent_of(&self, vendor: Vendor, id: &str) -> Option<&AgentState> {
         let mut agents = self.agents.iter();
-        agents.find(|held| held.vendor == vendor && held.id == id)
+        agents.find(|state| state.vendor == vendor && state.id == id)
     }
 
     fn remember(&self, seen: SeenRequest) {
@@ -397,7 +397,7 @@ impl Shared {
             return Outcome::of(self.with_window(reply, vendor, key));
         }
         let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
-        let fault = named.and_then(|held| held.count(is_export(&incoming.request)));
+        let fault = named.and_then(|state| state.count(is_export(&incoming.request)));
         if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
             return Outcome::of(with_request_id(reply, vendor));
         }
@@ -420,27 +420,28 @@ impl Shared {
             return Outcome::of(self.with_headers(reply, request.vendor, allowance));
         }
         match (&fault, named) {
-            (Some(FaultKind::Shift { conversations }), Some(held)) => self.let_arrive(held, *conversations),
-            (Some(FaultKind::Vanish { conversations }), Some(held)) => let_vanish(held, *conversations),
+            (Some(FaultKind::Shift { conversations }), Some(state)) => self.add_newest(state, *conversations),
+            (Some(FaultKind::Vanish { conversations }), Some(state)) => remove_newest(state, *conversations),
             _ => {}
         }
-        let twist = fault.as_ref().map(FaultKind::twist).unwrap_or_default();
-        let written = named.and_then(|held| held.written(incoming, key, twist));
-        let reply = written.unwrap_or_else(|| self.read(incoming, key, named, twist, allowance.remaining));
+        let paging_fault = fault.as_ref().map(FaultKind::paging_fault).unwrap_or_default();
+        let written = named.and_then(|state| state.answer_write(incoming, key, paging_fault));
+        let reply =
+            written.unwrap_or_else(|| self.read(incoming, key, named, paging_fault, allowance.remaining));
         let reply = self.with_headers(reply, request.vendor, allowance);
         match fault {
             None => Outcome::of(reply),
-            Some(kind) => Outcome { transport: kind.transport(), reply: kind.spoil(reply) },
+            Some(kind) => Outcome { transport: kind.transport(), reply: kind.apply_to(reply) },
         }
     }
 
-    /// Answers a write request that has no route.
+    /// Answers a request that reads; a write that no route has answered is refused.
     fn read(
         &self,
         incoming: &Incoming,
         key: &str,
         named: Option<&AgentState>,
-        twist: Twist,
+        paging_fault: PagingFault,
         remaining_hour: usize,
     ) -> Reply {
         let request = &incoming.request;
@@ -453,11 +454,11 @@ impl Shared {
             request,
             agent,
             account: self.account(request.vendor, key),
-            twist,
+            paging_fault,
             meter: Meter {
                 remaining_hour,
                 included_quota: self.limits.convocore_included_quota,
-                billed: named.map_or(&nothing_billed, |held| &held.billed),
+                billed: named.map_or(&nothing_billed, |state| &state.billed),
             },
         };
         match request.vendor {
@@ -470,7 +471,7 @@ impl Shared {
     fn account(&self, vendor: Vendor, key: &str) -> Vec<Arc<Agent>> {
         self.agents
             .iter()
-            .filter(|held| held.vendor == vendor)
+            .filter(|state| state.vendor == vendor)
             .map(AgentState::snapshot)
             .filter(|agent| agent.key == key)
             .collect()
@@ -495,7 +496,7 @@ impl Shared {
         }
     }
 
-    /// Adds the rate-limit headers of a request that does not count.
+    /// Adds the rate-limit headers to the response of a request that does not count against the account's limit.
     fn with_window(&self, reply: Reply, vendor: Vendor, key: &str) -> Reply {
         let limits = &self.limits;
         let allowance = lock(&self.limiter).admit(
@@ -527,8 +528,9 @@ impl Shared {
         reply
     }
 
-    fn let_arrive(&self, held: &AgentState, count: usize) {
-        held.change(|agent| {
+    /// Adds conversations that are newer than all others.
+    fn add_newest(&self, state: &AgentState, count: usize) {
+        state.change(|agent| {
             for _ in 0..count {
                 let newest = agent.dataset.window(None, None).next();
                 let created_at = newest.map_or(0, |place| agent.dataset.key(place).created_at);
@@ -540,9 +542,9 @@ impl Shared {
     }
 }
 
-/// Deletes the newest conversations, so that a list that begins with them moves up.
-fn let_vanish(held: &AgentState, count: usize) {
-    held.change(|agent| {
+/// Removes the newest conversations, so that the rest of the list moves up.
+fn remove_newest(state: &AgentState, count: usize) {
+    state.change(|agent| {
         for _ in 0..count {
             let newest = agent.dataset.iter().next().map(|conversation| conversation.id);
             newest.and_then(|id| agent.dataset.remove(&id));
@@ -558,7 +560,7 @@ impl Outcome {
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MOST_BODY).await else {
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let request = Request::from_parts(parts, Body::empty());
@@ -566,16 +568,16 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let query = query_pairs(request.uri().query().unwrap_or_default());
     let had_authorization = request.headers().contains_key(AUTHORIZATION);
     let api_request = api_request(&path, query.clone());
-    let agent_id = api_request.as_ref().and_then(|held| agent_id(held).map(str::to_owned));
+    let agent_id = api_request.as_ref().and_then(|request| agent_id(request).map(str::to_owned));
     let outcome = match api_request {
-        None => Outcome::of(unknown_host_route(request.method(), &path)),
+        None => Outcome::of(unknown_api(request.method(), &path)),
         Some(api_request) => shared.answer(&Incoming {
             request: api_request,
             method: request.method().clone(),
             content_type: request
                 .headers()
                 .get(CONTENT_TYPE)
-                .and_then(|held| held.to_str().ok())
+                .and_then(|value| value.to_str().ok())
                 .map(str::to_owned),
             body,
             key: bearer_key(&request),
@@ -603,7 +605,7 @@ async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
         shared.stopped.cancelled().await;
     }
     transport::response(outcome.reply, outcome.transport).unwrap_or_else(|_| {
-        // A test's own header may not be one.
+        // A header that a test has set may be invalid.
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
@@ -681,7 +683,7 @@ fn bearer_key(request: &Request) -> Option<String> {
     value.strip_prefix("Bearer ").map(str::to_owned)
 }
 
-fn unknown_host_route(method: &Method, path: &str) -> Reply {
+fn unknown_api(method: &Method, path: &str) -> Reply {
     let message = format!("Route {method} {path} not found");
     let error = json!({ "error": { "code": "NOT_FOUND", "message": message } });
     Reply::json(StatusCode::NOT_FOUND, &error)

@@ -24,8 +24,8 @@ fn deliveries() -> Vec<Conversation> {
             .rated(0.82, Some(Feedback::Positive))
             .user("Danke schön, „bis dann“!")
             .bot("Gern geschehen!")
-            .liked(Feedback::Positive)
-            .stars(5)
+            .feedback(Feedback::Positive)
+            .rated_stars(5)
             .done(),
         story("Parcel at the neighbour's", Channel::WhatsApp, Status::Ended)
             .by(person("Ben Sample", "", "+15550101"), "US")
@@ -54,7 +54,7 @@ fn deliveries() -> Vec<Conversation> {
             .looked_up(ToolStatus::Error)
             .bot("لم أجد الطلب. سأحوّلك إلى زميل.")
             .rated(0.11, Some(Feedback::Negative))
-            .disliked_overall()
+            .negative_feedback()
             .done(),
         story("Wrong address", Channel::Email, Status::Ended)
             .by(person("Grace Sample", "grace@example.org", ""), "GB")
@@ -157,8 +157,8 @@ fn payments() -> Vec<Conversation> {
             .rated(0.55, None)
             .user("It works!! 🎉")
             .bot("Lovely 🎁")
-            .stars(4)
-            .liked(Feedback::Positive)
+            .rated_stars(4)
+            .feedback(Feedback::Positive)
             .done(),
         story("Invoice for 2025", Channel::VendorSite, Status::Ended)
             .user("I need all invoices of 2025 for my tax return.")
@@ -230,7 +230,7 @@ fn visits() -> Vec<Conversation> {
             .user("Can I come in with a wheelchair? ♿")
             .bot("Yes, the entrance in Mill Lane has no steps.")
             .rated(0.92, Some(Feedback::Positive))
-            .liked(Feedback::Positive)
+            .feedback(Feedback::Positive)
             .done(),
         story("Complaint", Channel::Frame, Status::Ended)
             .by(person("Pat Example", "pat@example.com", ""), "CA")
@@ -238,8 +238,8 @@ fn visits() -> Vec<Conversation> {
             .bot("I am sorry. Shall we call you back?")
             .rated(0.15, Some(Feedback::Negative))
             .user("+1 555 0109, after 6 pm")
-            .disliked_overall()
-            .stars(1)
+            .negative_feedback()
+            .rated_stars(1)
             .tagged(&["bad example"])
             .done(),
     ]
@@ -290,18 +290,18 @@ impl Story {
         self
     }
 
-    fn liked(mut self, feedback: Feedback) -> Self {
+    fn feedback(mut self, feedback: Feedback) -> Self {
         self.0.feedback = Some(feedback);
         self
     }
 
-    fn stars(mut self, stars: u8) -> Self {
+    fn rated_stars(mut self, stars: u8) -> Self {
         self.0.stars = Some(stars);
         self
     }
 
-    fn disliked_overall(self) -> Self {
-        self.liked(Feedback::Negative)
+    fn negative_feedback(self) -> Self {
+        self.feedback(Feedback::Negative)
     }
 
     fn tagged(mut self, tags: &[&str]) -> Self {

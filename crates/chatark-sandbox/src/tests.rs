@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
     Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generated, Generation, LeadsShape, Limits,
-    Person, Reset, ResetUnit, RetryAfter, Sandbox, Vendor, World, Writes,
+    Person, Reset, ResetUnit, RetryAfter, Sandbox, Vendor, World, WriteBehaviour,
 };
 
 struct Answer {
@@ -643,7 +643,7 @@ async fn tests_can_use_their_own_data() {
 
 #[tokio::test]
 async fn the_listener_records_keys() {
-    let listener = Sandbox::listener_of_everything().await.unwrap();
+    let listener = Sandbox::start_listener().await.unwrap();
     reqwest::get(listener.url()).await.unwrap();
     assert_eq!(listener.request_count(), 1);
     assert!(!listener.saw_authorization());
@@ -734,7 +734,7 @@ async fn a_written_conversation_is_exported() {
 async fn created_conversations_can_answer_404() {
     let mut world = World::sample();
     for agent in &mut world.agents {
-        agent.writes = Writes::CreatedAnswers404;
+        agent.writes = WriteBehaviour::CreatedAnswers404;
     }
     let sandbox = Sandbox::start(world).await.unwrap();
     let light = json!({"conversation": {"ts": 1_780_000_000}});
@@ -837,7 +837,7 @@ async fn convocore_lists_conversations_without_turns() {
         Conversation { id: "silent".to_owned(), created_at: 1_780_000_001, ..Conversation::default() };
     let dataset = Dataset::of(vec![spoken, silent]);
     let agent = Agent::new(Vendor::ConvocoreV3, World::CONVOCORE_AGENT, World::CONVOCORE_KEY, dataset);
-    let mut world = World::of(vec![Agent { writes: Writes::CreatedAnswers404, ..agent }]);
+    let mut world = World::of(vec![Agent { writes: WriteBehaviour::CreatedAnswers404, ..agent }]);
     world.limits.convocore_requests_per_hour = 1;
     let sandbox = Sandbox::start(world).await.unwrap();
     let light = json!({"conversation": {"ts": 1_770_000_000, "userName": "Ada", "notes": "secret"}});
@@ -1028,7 +1028,7 @@ async fn sources_have_limits() {
     }
     let broken = try_post(&sandbox, Vendor::ChatbaseV2, Method::POST, &path, "{".to_owned()).await.unwrap();
     assert_eq!((broken.status, &broken.json()["error"]["code"]), (400, &json!("VALIDATION_INVALID_JSON")));
-    // The longest accepted content, with two bytes per character.
+    // The longest accepted content: the limit counts characters, of which each has two bytes here.
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &text(1_048_576)).await.status, 201);
     let mut most = with("questions", json!(vec!["?"; 50]));
     most["name"] = json!("ä".repeat(100));
@@ -1153,7 +1153,7 @@ async fn one_invalid_contact_refuses_all() {
     }
     assert_eq!(sandbox.contacts(World::CHATBASE_V1_AGENT).len(), 4);
     let most = post(&sandbox, Vendor::ChatbaseV1, &path, &json!({"users": vec![&plain; 1_000]})).await;
-    assert_eq!(most.json()["data"].as_array().unwrap().len(), 1_000, "nameless fields are not compared");
+    assert_eq!(most.json()["data"].as_array().unwrap().len(), 1_000, "absent fields are not compared");
     assert_eq!(post(&sandbox, Vendor::ChatbaseV1, &path, &user("new@example.com")).await.status, 200);
     assert_eq!(post(&sandbox, Vendor::ChatbaseV1, &path, &user("new@example.com")).await.status, 400);
 }

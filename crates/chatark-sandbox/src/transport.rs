@@ -26,8 +26,8 @@ pub(crate) fn response(reply: Reply, transport: Transport) -> Result<Response, a
         builder = builder.header(name, value);
     }
     let body = match reply.body {
-        ReplyBody::Pieces(pieces) => {
-            return builder.body(Body::from_stream(stream::iter(pieces.map(io::Result::Ok))));
+        ReplyBody::Chunks(chunks) => {
+            return builder.body(Body::from_stream(stream::iter(chunks.map(io::Result::Ok))));
         }
         ReplyBody::Whole(body) => body,
     };

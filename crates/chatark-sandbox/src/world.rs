@@ -38,7 +38,7 @@ pub struct Agent {
     /// How Chatbase's second API handles the export's parameters.
     pub deployment: Deployment,
     /// How Convocore handles conversations that a client created.
-    pub writes: Writes,
+    pub writes: WriteBehaviour,
     /// The leads that it collected, in any order; only Chatbase's first API has them.
     pub leads: Vec<Person>,
     /// The contacts of the shop; only Chatbase's first API has them.
@@ -56,7 +56,7 @@ pub enum LeadsShape {
     Documented,
     /// An object with `data` and numeric ids, as a working client saw it in April 2026.
     #[default]
-    Seen,
+    Observed,
 }
 
 /// How a deployment of Chatbase's second API handles the export's newer parameters.
@@ -75,7 +75,7 @@ pub enum Deployment {
 
 /// How Convocore handles conversations that a client created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Writes {
+pub enum WriteBehaviour {
     /// They can be read and changed.
     #[default]
     Work,
@@ -185,7 +185,7 @@ impl Agent {
             generation: Generation::default(),
             zone: Zone::default(),
             deployment: Deployment::default(),
-            writes: Writes::default(),
+            writes: WriteBehaviour::default(),
             leads: Vec::new(),
             contacts: Vec::new(),
             attributes: Vec::new(),

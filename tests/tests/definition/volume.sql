@@ -1,8 +1,8 @@
 -- Conversations by status, and messages. A message counts in the period in which it was written.
-SELECT slot, 'conversations' AS metric, count(*) AS value, count(*) AS basis, status
+SELECT group_key, 'conversations' AS metric, count(*) AS value, count(*) AS basis, status
 FROM conversation_report
-GROUP BY slot, status
+GROUP BY group_key, status
 UNION ALL
-SELECT slot, 'messages', sum(messages), sum(messages), ''
+SELECT group_key, 'messages', sum(messages), sum(messages), ''
 FROM message_report
-GROUP BY slot
+GROUP BY group_key

@@ -1,4 +1,4 @@
-//! Reading back who is who: the person of a record, and whose each identifier is.
+//! Reads resolved identities: the person of a record, and whom each identifier belongs to.
 
 use chatark_core::{IdentifierKind, Result, SourceName, Stream};
 use rusqlite::{OptionalExtension, Row, params};
@@ -7,40 +7,40 @@ use super::OWNERS;
 use crate::open::Archive;
 use crate::values::{database, known};
 
-/// An identifier of a customer, in its one form.
+/// An identifier of a customer, in its normalized form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identifier {
     /// An e-mail address.
     Email(String),
     /// The digits of a telephone number.
     Phone(String),
-    /// A vendor's id, which is good within its source alone.
+    /// A vendor's id, which is valid only within its source.
     Id(SourceName, String),
 }
 
-/// An identifier of a record, and whose it is.
+/// An identifier of a record, and whom it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldIdentifier {
     /// The identifier.
     pub identifier: Identifier,
-    /// The archive's own number of it.
+    /// The archive's number for it.
     pub number: i64,
-    /// The number of the identifier that it belongs to: its own where it belongs to no other.
+    /// The number of the identifier that it belongs to; its own number if it belongs to no other.
     pub owner: i64,
 }
 
 impl Identifier {
-    /// Returns an e-mail address, or `None` where the text is none.
+    /// Returns an e-mail address, or `None` if the text is not one.
     pub fn email(text: &str) -> Option<Self> {
         IdentifierKind::Email.normalize(text).map(Self::Email)
     }
 
-    /// Returns a telephone number, or `None` where the text is none.
+    /// Returns a telephone number, or `None` if the text is not one.
     pub fn phone(text: &str) -> Option<Self> {
         IdentifierKind::Phone.normalize(text).map(Self::Phone)
     }
 
-    /// Returns the id that a stream gives: conversations may know those of contacts, never those of leads.
+    /// Returns the id of a record of a stream. Ids of leads are kept apart, because no conversation refers to them.
     pub fn id(source: &SourceName, stream: Stream, id: &str) -> Self {
         let id = if stream == Stream::Leads { format!("leads/{id}") } else { id.to_owned() };
         Self::Id(source.clone(), id)
@@ -48,7 +48,7 @@ impl Identifier {
 }
 
 impl Archive {
-    /// Returns the number of the identifier that a record's person goes by; `None` where nothing tells them from others.
+    /// Returns the number of the identifier that stands for a record's person; `None` without any identifier.
     pub fn person(&self, source: &SourceName, stream: Stream, id: &str) -> Result<Option<i64>> {
         let sql =
             "SELECT person_key FROM source JOIN record USING (source_key) JOIN person USING (record_key)
@@ -63,9 +63,9 @@ impl Archive {
             .map_err(database("read a person"))
     }
 
-    /// Passes the identifiers of every record to `take`, and lets [`Archive::person`] see persons that are up to date.
+    /// Passes the identifiers of every record to `take`, and updates the persons that [`Archive::person`] reads.
     ///
-    /// Reads one state of the archive, whatever is written meanwhile. What several records hold comes several times.
+    /// Reads one state of the archive, whatever is written meanwhile. An identifier of several records comes repeatedly.
     pub fn each_identifier(&self, mut take: impl FnMut(HeldIdentifier)) -> Result<()> {
         let failed = || database("read the identifiers");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
@@ -83,7 +83,7 @@ impl Archive {
     }
 }
 
-/// Passes on the identifiers of a record: of each, the row has the text, the number and the owner.
+/// Passes the identifiers of one row to `take`. Each has three columns: text, number and owner.
 fn held(row: &Row<'_>, take: &mut impl FnMut(HeldIdentifier)) -> Result<()> {
     let failed = database("read the identifiers");
     let text = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);

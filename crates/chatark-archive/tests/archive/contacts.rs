@@ -1,8 +1,8 @@
 //! Contacts and leads, which a vendor lists separately from conversations.
 
 use chatark_archive::{
-    Archive, Checked, Damage, EncodedDocument, Fault, HashedDocument, Part, Progress, Run, RunEnd, SourceKey,
-    Start, Verdict, WriteOp,
+    Archive, Checked, Damage, EncodedDocument, Fault, HashedDocument, Progress, Run, RunEnd, RunStart,
+    SourceKey, Subset, Verdict, WriteOp,
 };
 use chatark_core::{
     Checkpoint, Contact, Document, Error, ErrorKind, HeldSummary, Issue, IssueKind, ListedContact, Mapper,
@@ -65,10 +65,10 @@ struct Person {
 }
 
 fn person(stream: Stream, id: Option<&str>, text: &str) -> Person {
-    understood(stream, id, text, &Names)
+    mapped_with(stream, id, text, &Names)
 }
 
-fn understood(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> Person {
+fn mapped_with(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> Person {
     let own = record(stream, None, id, Surface::Export, text);
     let encoded = HashedDocument::new(own, Vec::new()).encode(mapper).unwrap();
     Person { stream, encoded }
@@ -141,11 +141,11 @@ impl TestEnvironment {
         self.listed(&[]).into_iter().map(|(_, listed)| listed.contact.name.unwrap_or_default()).collect()
     }
 
-    fn checked(&mut self, part: Part) -> Vec<Checked> {
+    fn checked(&mut self, subset: Subset) -> Vec<Checked> {
         let source = self.source("shop");
         let (mut checked, mut after) = (Vec::new(), 0);
         loop {
-            let (page, last) = self.archive.versions(source, part, after, 2).unwrap();
+            let (page, last) = self.archive.versions(source, subset, after, 2).unwrap();
             if page.is_empty() {
                 return checked;
             }
@@ -156,9 +156,9 @@ impl TestEnvironment {
 
     /// Returns the ids of a list that are marked as missing.
     fn missing_of(&self, stream: Stream) -> Vec<String> {
-        let beside = self.beside();
+        let connection = self.connect();
         let sql = "SELECT id FROM contact WHERE stream = ?1 AND missing_since IS NOT NULL ORDER BY id";
-        let mut statement = beside.prepare(sql).unwrap();
+        let mut statement = connection.prepare(sql).unwrap();
         let ids = statement.query_map([stream.as_str()], |row| row.get(0)).unwrap();
         ids.map(std::result::Result::unwrap).collect()
     }
@@ -210,7 +210,7 @@ fn people_are_read_back_in_order() {
         extra: serde_json::Map::from_iter([("custom_attributes".to_owned(), json!({"n": 0.1, "x": [null]}))]),
     };
     let mapper = Fixed(Document::Contact(whole.clone()));
-    let prepared = understood(Stream::Contacts, Some("b"), "whatever it was", &mapper);
+    let prepared = mapped_with(Stream::Contacts, Some("b"), "whatever it was", &mapper);
 
     let mut env = TestEnvironment::new();
     env.people(&[lead("a", "Zoe"), contact("c", "Bea"), prepared, contact("B", "Abe")]);
@@ -281,7 +281,7 @@ fn a_batch_that_fails_leaves_nothing() {
     for table in ["contact", "raw"] {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada")]);
-        env.beside()
+        env.connect()
             .execute_batch(&format!(
                 "CREATE TRIGGER t BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
             ))
@@ -293,7 +293,7 @@ fn a_batch_that_fails_leaves_nothing() {
         assert_eq!((&run.progress, env.names()), (&before, vec!["Ada".to_owned()]), "{table}");
         assert_eq!(env.count("SELECT count(*) FROM listed_contact"), 1, "{table}");
         assert_eq!(env.count("SELECT count(*) FROM record"), 1, "{table}");
-        assert_eq!(env.archive.unfinished(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
+        assert_eq!(env.archive.unfinished_scopes(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
     }
 }
 
@@ -313,14 +313,14 @@ fn every_kind_of_damage_is_found() {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
         env.people(&[lead("1", "Augusta")]);
-        let sound: Vec<_> = env.checked(Part::WHOLE);
+        let sound: Vec<_> = env.checked(Subset::WHOLE);
         assert_eq!(sound.len(), 3);
         assert!(sound.iter().all(|checked| checked.fault.is_none()), "{sound:?}");
-        let of_parts = (1..=3).map(|number| env.checked(Part { number, of: 3 }).len()).sum::<usize>();
-        assert_eq!(of_parts, 3, "each version is in one part");
+        let of_subsets = (1..=3).map(|number| env.checked(Subset { number, of: 3 }).len()).sum::<usize>();
+        assert_eq!(of_subsets, 3, "each version is in one subset");
 
-        assert_eq!(env.beside().execute(&format!("UPDATE {sql}"), []).unwrap(), 1);
-        let found: Vec<_> = env.checked(Part::WHOLE);
+        assert_eq!(env.connect().execute(&format!("UPDATE {sql}"), []).unwrap(), 1);
+        let found: Vec<_> = env.checked(Subset::WHOLE);
         let faults: Vec<_> = found.iter().filter(|checked| checked.fault.is_some()).collect();
         assert_eq!(faults.len(), 1, "{sql}: {found:?}");
         assert_eq!((faults[0].fault, faults[0].id.as_str()), (Some(fault), "1"), "{sql}");
@@ -331,8 +331,8 @@ fn every_kind_of_damage_is_found() {
 fn a_record_of_an_unknown_stream_is_a_fault() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada"), lead("2", "Grace")]);
-    env.beside().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
-    let faults: Vec<_> = env.checked(Part::WHOLE).into_iter().map(|checked| checked.fault).collect();
+    env.connect().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
+    let faults: Vec<_> = env.checked(Subset::WHOLE).into_iter().map(|checked| checked.fault).collect();
     assert_eq!(faults, [Some(Fault::Row), None]);
 }
 
@@ -342,12 +342,12 @@ fn a_flipped_byte_is_found() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada who has so long a name that nothing of it is the same twice")]);
     let whole: Vec<u8> =
-        env.beside().query_row("SELECT zstd FROM listed_contact", [], |row| row.get(0)).unwrap();
+        env.connect().query_row("SELECT zstd FROM listed_contact", [], |row| row.get(0)).unwrap();
     for at in [whole.len() / 2, whole.len() - 1] {
         let mut spoilt = whole.clone();
         spoilt[at] ^= 0x10;
-        env.beside().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
-        let found = env.checked(Part::WHOLE);
+        env.connect().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
+        let found = env.checked(Subset::WHOLE);
         assert!(matches!(found[0].fault, Some(Fault::Bytes(_))), "{at}: {found:?}");
         let source = env.source("shop");
         let stored = env.archive.stored(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
@@ -359,7 +359,7 @@ fn a_flipped_byte_is_found() {
 }
 
 #[test]
-fn a_person_whose_row_shows_no_version_that_is_there_is_counted() {
+fn a_person_whose_row_has_no_bytes_is_counted() {
     for version in ["0", "3"] {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
@@ -367,13 +367,13 @@ fn a_person_whose_row_shows_no_version_that_is_there_is_counted() {
         let source = env.source("shop");
         assert_eq!(env.archive.counts(source).unwrap(), Vec::<String>::new());
         let sql = format!("UPDATE contact SET raw_version = {version} WHERE stream = 'leads'");
-        env.beside().execute(&sql, []).unwrap();
+        env.connect().execute(&sql, []).unwrap();
         let faults = env.archive.counts(source).unwrap();
-        assert_eq!(faults, ["1 contacts have no bytes that their row was made from"], "{sql}");
+        assert_eq!(faults, ["1 contacts lack the bytes that their row was made from"], "{sql}");
     }
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
-    env.beside().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
+    env.connect().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
     let source = env.source("shop");
     assert_eq!(env.archive.counts(source).unwrap(), ["1 records have no row"]);
 }
@@ -480,7 +480,7 @@ fn two_lists(number: usize) -> (TestEnvironment, SourceKey) {
 fn sweep(env: &mut TestEnvironment, stream: Stream, seconds: i64, ids: impl Iterator<Item = usize>) -> Run {
     let source = env.source("shop");
     let at = noon().shifted(seconds).unwrap();
-    let begin = Start { at, ..start_of(stream, "pull", stream.as_str(), None) };
+    let begin = RunStart { at, ..start_of(stream, "pull", stream.as_str(), None) };
     let mut run = env.archive.begin_run(source, &begin).unwrap();
     let batch: Vec<_> = ids.map(|id| WriteOp::Unchanged(RecordId::new(id.to_string()))).collect();
     let page = PageMetadata::default();
@@ -548,7 +548,7 @@ fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
 
 /// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
-fn whoever_was_seen_and_is_not_archived_is_an_error() {
+fn a_person_who_was_seen_but_is_not_archived_is_an_error() {
     let (mut env, _) = two_lists(20);
     let mut run = sweep(&mut env, Stream::Leads, 10, 0..21);
     let error = mark_missing(&mut env.archive, &mut run, false, noon()).unwrap_err();
@@ -560,22 +560,22 @@ fn each_stream_resumes_from_its_own_checkpoint_in_the_same_scope() {
     let mut env = TestEnvironment::new();
     let source = env.source("shop");
     let begin = |archive: &mut Archive, stream| {
-        let resume = archive.resume(source, stream, "all").unwrap();
+        let resume = archive.resume_point(source, stream, "all").unwrap();
         archive.begin_run(source, &start_of(stream, "pull", "all", resume.as_ref())).unwrap()
     };
     let mut leads = begin(&mut env.archive, Stream::Leads);
     env.try_people(&mut leads, &[lead("1", "Ada"), lead("2", "Grace")], &at(1)).unwrap();
     let mut contacts = begin(&mut env.archive, Stream::Contacts);
     env.try_people(&mut contacts, &[contact("1", "Alan")], &at(2)).unwrap();
-    let mut talks = begin(&mut env.archive, Stream::Conversations);
-    env.try_commit(&mut talks, vec![written("1", "one")], &at(3)).unwrap();
+    let mut conversations = begin(&mut env.archive, Stream::Conversations);
+    env.try_commit(&mut conversations, vec![written("1", "one")], &at(3)).unwrap();
 
     let path = env.path.clone();
     drop(env.archive);
     // A new process, which remembers nothing.
     env.archive = Archive::open(&path, noon()).unwrap();
     let place = |env: &TestEnvironment, stream| {
-        env.archive.resume(source, stream, "all").unwrap().map(|resume| resume.cursor)
+        env.archive.resume_point(source, stream, "all").unwrap().map(|resume| resume.cursor)
     };
     assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
     assert_eq!(place(&env, Stream::Contacts), Some(cursor(2)));
@@ -647,8 +647,8 @@ fn streams_of_one_source_do_not_share_ids() {
     assert_eq!(all(&env.archive).len(), 2);
     let stored = |stream| env.archive.stored(source, stream, 0, 10).unwrap().0.len();
     assert_eq!(Stream::ALL.iter().map(|stream| stored(*stream)).collect::<Vec<_>>(), [2, 1, 1, 0, 0]);
-    let talks = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
-    assert!(talks.into_iter().all(|stored| stored.rebuild(&Lines).is_ok()));
+    let conversations = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    assert!(conversations.into_iter().all(|stored| stored.rebuild(&Lines).is_ok()));
 }
 
 /// A version of a person: its number, whether the row shows it, and the bytes.
@@ -660,9 +660,9 @@ fn version_row((version, is_latest, bytes): (i64, bool, &str)) -> VersionRow {
 
 /// Returns the versions of a person, in their order.
 fn versions_of(env: &TestEnvironment, list: &str, id: &str) -> Vec<VersionRow> {
-    let beside = env.beside();
+    let connection = env.connect();
     let sql = "SELECT version, is_latest, zstd, size FROM listed_contact WHERE list = ?1 AND id = ?2 ORDER BY version";
-    let mut statement = beside.prepare(sql).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
     let versions = statement.query_map([list, id], |row| {
         let (packed, size): (Vec<u8>, u32) = (row.get(2)?, row.get(3)?);
         let bytes = zstd::bulk::decompress(&packed, size as usize).unwrap();

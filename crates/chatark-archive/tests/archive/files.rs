@@ -71,7 +71,7 @@ fn migrations_are_never_edited() {
 }
 
 #[test]
-fn what_is_closed_can_be_opened_again() {
+fn a_closed_archive_can_be_copied_and_opened_again() {
     let (_folder, path) = folder();
     let mut env = TestEnvironment::new();
     let mut run = env.run();
@@ -88,7 +88,7 @@ fn what_is_closed_can_be_opened_again() {
 }
 
 #[test]
-fn one_writes_and_others_may_read() {
+fn others_can_read_while_one_process_writes() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one")]);
@@ -120,7 +120,7 @@ fn the_file_and_its_companions_are_private() {
 }
 
 #[test]
-fn folders_are_made_where_there_are_none() {
+fn missing_folders_are_created() {
     let (folder, _) = folder();
     let path = folder.path().join("a/b/archive.db");
     assert!(Archive::open(&path, noon()).is_ok());

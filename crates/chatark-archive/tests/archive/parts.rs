@@ -1,16 +1,16 @@
 //! Documents with parts: parts in the same batch, and parts that a vendor lists separately.
 
-use chatark_archive::{HashedDocument, Part as Share, Run, WriteOp};
+use chatark_archive::{HashedDocument, Run, Subset, WriteOp};
 use chatark_core::{Message, Stream, Surface};
 
 use crate::support::{Lines, TestEnvironment, all, record, start, start_of};
 
-/// A conversation with the messages that came with it: an id, or none, and the text of each.
-fn group(id: &str, text: &str, parts: &[(Option<&str>, &str)]) -> HashedDocument {
-    group_from(Surface::Export, id, text, parts)
+/// A conversation with the messages that came with it, each an optional id and a text.
+fn document_with(id: &str, text: &str, parts: &[(Option<&str>, &str)]) -> HashedDocument {
+    document_on(Surface::Export, id, text, parts)
 }
 
-fn group_from(surface: Surface, id: &str, text: &str, parts: &[(Option<&str>, &str)]) -> HashedDocument {
+fn document_on(surface: Surface, id: &str, text: &str, parts: &[(Option<&str>, &str)]) -> HashedDocument {
     let part = |(part, text): &(Option<&str>, &str)| record(Stream::Messages, Some(id), *part, surface, text);
     let own = record(Stream::Conversations, None, Some(id), surface, text);
     HashedDocument::new(own, parts.iter().map(part).collect())
@@ -44,34 +44,35 @@ fn check(env: &TestEnvironment, run: &Run) {
     let (source, archive) = (run.source(), &env.archive);
     assert_eq!(archive.counts(source).unwrap(), [""; 0]);
     assert_eq!(archive.references().unwrap(), [""; 0]);
-    let versions = archive.versions(source, Share::WHOLE, 0, 1_000).unwrap().0;
+    let versions = archive.versions(source, Subset::WHOLE, 0, 1_000).unwrap().0;
     for checked in versions.into_iter().map(|version| version.check(Some(&Lines))) {
         assert_eq!(checked.fault, None, "{checked:?}");
     }
 }
 
-/// Returns `added`, `changed` and `unchanged`.
-fn came_to(run: &Run) -> [u64; 3] {
+/// Returns the counts `added`, `changed` and `unchanged` of a run.
+fn write_counts(run: &Run) -> [u64; 3] {
     [run.progress.added, run.progress.changed, run.progress.unchanged]
 }
 
-const RAWS: &str = "SELECT count(*) FROM raw";
+const COUNT_VERSIONS: &str = "SELECT count(*) FROM raw";
 
 #[test]
-fn a_group_comes_back_in_its_order_and_the_same_group_again_is_unchanged() {
+fn parts_keep_their_order_and_the_same_document_again_is_unchanged() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     // An order that is neither that of the ids nor that of the texts.
-    let document = group("a", "one\nx", &[(Some("m2"), "hello"), (Some("m1"), "again"), (Some("m3"), "bye")]);
+    let document =
+        document_with("a", "one\nx", &[(Some("m2"), "hello"), (Some("m1"), "again"), (Some("m3"), "bye")]);
     assert_eq!(document.size(), 5 + 5 + 5 + 3);
     assert!(!env.archive.holds(run.source(), &document).unwrap());
     env.commit(&mut run, vec![written(&document)]);
     assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
-    assert_eq!(came_to(&run), [1, 0, 0]);
+    assert_eq!(write_counts(&run), [1, 0, 0]);
     // A document is one record of the vendor's answer, with the bytes of its parts.
     assert_eq!((run.progress.received, run.progress.seen, run.progress.bytes), (1, 1, 18));
     assert_eq!((env.status().conversations, env.status().messages), (1, 4));
-    assert_eq!(env.count(RAWS), 4);
+    assert_eq!(env.count(COUNT_VERSIONS), 4);
     check(&env, &run);
 
     assert!(env.archive.holds(run.source(), &document).unwrap());
@@ -79,24 +80,24 @@ fn a_group_comes_back_in_its_order_and_the_same_group_again_is_unchanged() {
     let before = env.count(change);
     let mut again = env.run();
     env.commit(&mut again, vec![written(&document), WriteOp::Held(document.clone())]);
-    assert_eq!(came_to(&again), [0, 0, 2]);
-    assert_eq!((env.count(RAWS), env.count(change)), (4, before));
+    assert_eq!(write_counts(&again), [0, 0, 2]);
+    assert_eq!((env.count(COUNT_VERSIONS), env.count(change)), (4, before));
     assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
 }
 
 #[test]
-fn a_part_that_is_gone_is_no_longer_a_part_and_its_bytes_stay() {
+fn a_removed_part_leaves_the_document_and_keeps_its_bytes() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    let whole = group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]);
-    let less = group("a", "one", &[(Some("m2"), "again")]);
+    let whole = document_with("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]);
+    let less = document_with("a", "one", &[(Some("m2"), "again")]);
     env.commit(&mut run, vec![written(&whole)]);
     assert!(!env.archive.holds(run.source(), &less).unwrap());
     env.commit(&mut run, vec![written(&less)]);
-    assert_eq!(came_to(&run), [1, 1, 0]);
+    assert_eq!(write_counts(&run), [1, 1, 0]);
     assert_eq!(messages(&env, "a"), ["m2=again"]);
     assert_eq!(env.status().messages, 1);
-    assert_eq!(env.count(RAWS), 3);
+    assert_eq!(env.count(COUNT_VERSIONS), 3);
     assert_eq!(env.count("SELECT count(*) FROM record WHERE id = 'm1' AND ordinal IS NULL"), 1);
     check(&env, &run);
     assert!(env.archive.holds(run.source(), &less).unwrap());
@@ -104,21 +105,24 @@ fn a_part_that_is_gone_is_no_longer_a_part_and_its_bytes_stay() {
 
     // It returns to its place, with its archived bytes.
     env.commit(&mut run, vec![written(&whole)]);
-    assert_eq!(came_to(&run), [1, 2, 0]);
+    assert_eq!(write_counts(&run), [1, 2, 0]);
     assert_eq!(messages(&env, "a"), ["m1=hello", "m2=again"]);
-    assert_eq!(env.count(RAWS), 3);
+    assert_eq!(env.count(COUNT_VERSIONS), 3);
     check(&env, &run);
 }
 
 #[test]
-fn a_part_that_changed_is_a_new_version_of_it_and_changes_the_document() {
+fn a_changed_part_has_a_new_version_and_changes_its_document() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
-    let edited = group("a", "one", &[(Some("m1"), "hello, edited"), (Some("m2"), "again")]);
+    env.commit(
+        &mut run,
+        vec![written(&document_with("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))],
+    );
+    let edited = document_with("a", "one", &[(Some("m1"), "hello, edited"), (Some("m2"), "again")]);
     assert!(!env.archive.holds(run.source(), &edited).unwrap());
     env.commit(&mut run, vec![written(&edited)]);
-    assert_eq!(came_to(&run), [1, 1, 0]);
+    assert_eq!(write_counts(&run), [1, 1, 0]);
     assert_eq!(messages(&env, "a"), ["m1=hello, edited", "m2=again"]);
     let versions = |of: &str| {
         env.count(&format!("SELECT max(version) FROM raw JOIN record USING (record_key) WHERE id = '{of}'"))
@@ -132,13 +136,16 @@ fn a_part_that_changed_is_a_new_version_of_it_and_changes_the_document() {
 fn parts_in_another_order_change_the_document_without_new_bytes() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))]);
-    let turned = group("a", "one", &[(Some("m2"), "again"), (Some("m1"), "hello")]);
-    assert!(!env.archive.holds(run.source(), &turned).unwrap());
-    env.commit(&mut run, vec![written(&turned)]);
-    assert_eq!(came_to(&run), [1, 1, 0]);
+    env.commit(
+        &mut run,
+        vec![written(&document_with("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again")]))],
+    );
+    let reordered = document_with("a", "one", &[(Some("m2"), "again"), (Some("m1"), "hello")]);
+    assert!(!env.archive.holds(run.source(), &reordered).unwrap());
+    env.commit(&mut run, vec![written(&reordered)]);
+    assert_eq!(write_counts(&run), [1, 1, 0]);
     assert_eq!(messages(&env, "a"), ["m2=again", "m1=hello"]);
-    assert_eq!(env.count(RAWS), 3);
+    assert_eq!(env.count(COUNT_VERSIONS), 3);
     check(&env, &run);
 }
 
@@ -147,16 +154,16 @@ fn parts_without_ids_are_distinguished_by_bytes_and_number() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let parts = [(None, "hello"), (None, "hello"), (Some("m1"), "again"), (None, "hello"), (None, "bye")];
-    let document = group("a", "one", &parts);
+    let document = document_with("a", "one", &parts);
     env.commit(&mut run, vec![written(&document)]);
     // The same words said three times are three messages, none of which has an id.
     let expect = ["=hello", "=hello", "m1=again", "=hello", "=bye"];
     assert_eq!(messages(&env, "a"), expect);
     assert_eq!(env.count("SELECT count(*) FROM record WHERE id LIKE 'unidentified-%'"), 4);
     check(&env, &run);
-    assert!(env.archive.holds(run.source(), &group("a", "one", &parts)).unwrap());
-    env.commit(&mut run, vec![written(&group("a", "one", &parts))]);
-    assert_eq!(came_to(&run), [1, 0, 1]);
+    assert!(env.archive.holds(run.source(), &document_with("a", "one", &parts)).unwrap());
+    env.commit(&mut run, vec![written(&document_with("a", "one", &parts))]);
+    assert_eq!(write_counts(&run), [1, 0, 1]);
 
     let stored = env.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(&Lines).unwrap()).collect();
@@ -164,16 +171,17 @@ fn parts_without_ids_are_distinguished_by_bytes_and_number() {
     env.archive.replace(&mut second, &rebuilt).unwrap();
     assert_eq!((second.progress.unchanged, second.progress.changed), (1, 0));
 
-    env.commit(&mut run, vec![written(&group("a", "one", &parts[1..]))]);
+    env.commit(&mut run, vec![written(&document_with("a", "one", &parts[1..]))]);
     assert_eq!(messages(&env, "a"), ["=hello", "m1=again", "=hello", "=bye"]);
     check(&env, &run);
 }
 
 #[test]
-fn of_parts_with_the_same_id_the_last_one_counts() {
+fn the_last_of_several_parts_with_the_same_id_is_kept() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    let document = group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again"), (Some("m1"), "bye")]);
+    let document =
+        document_with("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "again"), (Some("m1"), "bye")]);
     env.commit(&mut run, vec![written(&document)]);
     assert_eq!(messages(&env, "a"), ["m1=bye", "m2=again"]);
     check(&env, &run);
@@ -183,30 +191,32 @@ fn of_parts_with_the_same_id_the_last_one_counts() {
 fn documents_with_parts_of_the_same_ids_do_not_disturb_each_other() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    let (first, second) =
-        (group("a", "one", &[(Some("1"), "hello")]), group("b", "two", &[(Some("1"), "bye")]));
+    let (first, second) = (
+        document_with("a", "one", &[(Some("1"), "hello")]),
+        document_with("b", "two", &[(Some("1"), "bye")]),
+    );
     env.commit(&mut run, vec![written(&first), written(&second)]);
     assert_eq!((messages(&env, "a"), messages(&env, "b")), (vec!["1=hello".into()], vec!["1=bye".into()]));
-    env.commit(&mut run, vec![written(&group("a", "one", &[]))]);
+    env.commit(&mut run, vec![written(&document_with("a", "one", &[]))]);
     assert_eq!((messages(&env, "a").len(), messages(&env, "b")), (0, vec!["1=bye".into()]));
     assert!(env.archive.holds(run.source(), &second).unwrap());
     check(&env, &run);
 }
 
 #[test]
-fn a_group_that_fails_leaves_neither_the_document_nor_its_parts() {
+fn a_failed_write_leaves_neither_the_document_nor_its_parts() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello")]))]);
+    env.commit(&mut run, vec![written(&document_with("a", "one", &[(Some("m1"), "hello")]))]);
     let refuses = "CREATE TRIGGER refuses BEFORE INSERT ON record WHEN new.id = 'm3'
                    BEGIN SELECT RAISE(ABORT, 'no more'); END";
-    env.beside().execute_batch(refuses).unwrap();
-    let longer = group("a", "two", &[(Some("m2"), "again"), (Some("m3"), "bye")]);
+    env.connect().execute_batch(refuses).unwrap();
+    let longer = document_with("a", "two", &[(Some("m2"), "again"), (Some("m3"), "bye")]);
     let progress = run.progress.clone();
     let failed = env.try_commit(&mut run, vec![written(&longer)], &chatark_core::Checkpoint::None);
     assert!(failed.unwrap_err().message().contains("no more"));
     assert_eq!((messages(&env, "a"), &run.progress), (vec!["m1=hello".into()], &progress));
-    assert_eq!((env.titles(), env.count(RAWS)), (vec!["one".to_owned()], 2));
+    assert_eq!((env.titles(), env.count(COUNT_VERSIONS)), (vec!["one".to_owned()], 2));
     check(&env, &run);
 }
 
@@ -215,11 +225,14 @@ fn a_group_that_fails_leaves_neither_the_document_nor_its_parts() {
 fn a_damaged_part_is_found() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    env.commit(&mut run, vec![written(&group("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "bye")]))]);
-    let rot = "UPDATE raw SET sha256 = zeroblob(32)
+    env.commit(
+        &mut run,
+        vec![written(&document_with("a", "one", &[(Some("m1"), "hello"), (Some("m2"), "bye")]))],
+    );
+    let damage = "UPDATE raw SET sha256 = zeroblob(32)
                WHERE record_key = (SELECT record_key FROM record WHERE id = 'm2')";
-    assert_eq!(env.beside().execute(rot, []).unwrap(), 1);
-    let versions = env.archive.versions(run.source(), Share::WHOLE, 0, 10).unwrap().0;
+    assert_eq!(env.connect().execute(damage, []).unwrap(), 1);
+    let versions = env.archive.versions(run.source(), Subset::WHOLE, 0, 10).unwrap().0;
     let checked: Vec<_> = versions.into_iter().map(|version| version.check(Some(&Lines))).collect();
     let faults: Vec<_> = checked.iter().filter(|checked| checked.fault.is_some()).collect();
     assert_eq!(faults.len(), 1, "{checked:?}");
@@ -229,7 +242,7 @@ fn a_damaged_part_is_found() {
 }
 
 /// Commits the records of two conversations whose messages are listed separately, one batch each.
-fn listed_apart(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
+fn listed_separately(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
     let mut env = TestEnvironment::new();
     let source = env.source("shop");
     let mut run = env.archive.begin_run(source, &start_of(Stream::Messages, "pull", "all", None)).unwrap();
@@ -255,7 +268,7 @@ fn parts_before_or_after_their_document_give_the_same_document() {
     ];
     let mut expect = None;
     for (at, order) in orders.into_iter().enumerate() {
-        let (env, _) = listed_apart(order);
+        let (env, _) = listed_separately(order);
         assert_eq!(messages(&env, "a"), ["=x", "1=hello", "2=again"], "{at}");
         assert_eq!(messages(&env, "b"), ["1=bye"], "{at}");
         assert_eq!((env.status().conversations, env.status().messages), (2, 4), "{at}");
@@ -266,7 +279,7 @@ fn parts_before_or_after_their_document_give_the_same_document() {
 
 #[test]
 fn parts_without_their_document_wait_for_it() {
-    let (mut env, mut run) = listed_apart(vec![vec![part("a", "1", "hello"), part("a", "2", "again")]]);
+    let (mut env, mut run) = listed_separately(vec![vec![part("a", "1", "hello"), part("a", "2", "again")]]);
     assert_eq!((all(&env.archive).len(), env.status().conversations), (0, 0));
     env.commit(&mut run, vec![own("a", "one")]);
     assert_eq!(messages(&env, "a"), ["1=hello", "2=again"]);
@@ -275,12 +288,12 @@ fn parts_without_their_document_wait_for_it() {
 
 #[test]
 fn a_part_with_other_bytes_updates_its_document() {
-    let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
+    let (mut env, mut run) = listed_separately(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
     env.commit(&mut run, vec![part("a", "1", "hello"), own("a", "one")]);
-    assert_eq!(env.count(RAWS), 2);
+    assert_eq!(env.count(COUNT_VERSIONS), 2);
     env.commit(&mut run, vec![part("a", "1", "hello, edited"), part("a", "2", "bye")]);
     assert_eq!(messages(&env, "a"), ["1=hello, edited", "2=bye"]);
-    assert_eq!((env.count(RAWS), env.status().messages), (4, 2));
+    assert_eq!((env.count(COUNT_VERSIONS), env.status().messages), (4, 2));
     env.commit(&mut run, vec![own("a", "one changed")]);
     assert_eq!(
         (env.titles(), env.count("SELECT raw_version FROM conversation")),
@@ -292,9 +305,9 @@ fn a_part_with_other_bytes_updates_its_document() {
 
 /// A damaged row of a document is repaired when it is mapped again, and counts once.
 #[test]
-fn a_row_that_cannot_be_read_is_replaced_when_a_part_comes() {
-    let (mut env, mut run) = listed_apart(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
-    env.beside().execute("UPDATE conversation SET extra = 'no JSON'", []).unwrap();
+fn an_unreadable_row_is_replaced_when_a_part_arrives() {
+    let (mut env, mut run) = listed_separately(vec![vec![own("a", "one"), part("a", "1", "hello")]]);
+    env.connect().execute("UPDATE conversation SET extra = 'no JSON'", []).unwrap();
     env.commit(&mut run, vec![part("a", "2", "bye")]);
     assert_eq!(messages(&env, "a"), ["1=hello", "2=bye"]);
     assert_eq!((env.status().conversations, env.status().messages), (1, 2));
@@ -304,7 +317,7 @@ fn a_row_that_cannot_be_read_is_replaced_when_a_part_comes() {
 #[test]
 fn parts_of_different_documents_with_the_same_id_are_all_seen() {
     let batch = vec![part("a", "1", "hello"), part("b", "1", "hello"), part("a", "1", "hello")];
-    let (_, run) = listed_apart(vec![batch]);
+    let (_, run) = listed_separately(vec![batch]);
     assert_eq!((run.progress.received, run.progress.seen, run.progress.repeated), (3, 2, 1));
-    assert_eq!(came_to(&run), [2, 0, 1]);
+    assert_eq!(write_counts(&run), [2, 0, 1]);
 }

@@ -47,15 +47,15 @@ fn write(env: &mut TestEnvironment, source: SourceKey, stream: Stream, id: &str,
     env.archive.commit(&mut run, batch, &Checkpoint::None, &page, &Cards, noon()).unwrap();
 }
 
-fn talk(env: &mut TestEnvironment, source: SourceKey, id: &str, card: &str) {
+fn write_conversation(env: &mut TestEnvironment, source: SourceKey, id: &str, card: &str) {
     write(env, source, Stream::Conversations, id, card);
 }
 
 /// Returns the ids of the records of each person.
 fn persons(env: &TestEnvironment) -> BTreeSet<Vec<String>> {
-    let beside = env.beside();
+    let connection = env.connect();
     let sql = "SELECT person_key, record.id FROM person JOIN record USING (record_key) ORDER BY record.id";
-    let mut statement = beside.prepare(sql).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
     let mut rows = statement.query([]).unwrap();
     let mut persons: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     while let Some(row) = rows.next().unwrap() {
@@ -83,11 +83,11 @@ fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
         ("nobody", "||"),
         ("short", "|12 34|"),
     ] {
-        talk(&mut env, shop, id, card);
+        write_conversation(&mut env, shop, id, card);
     }
     check(&mut env, &[&["jane-1", "jane-2", "jane-3"], &["ada"]]);
     // The number came with a second address, so it identifies a person of its own.
-    talk(&mut env, shop, "max", "max@example.com|0049 151 234567|");
+    write_conversation(&mut env, shop, "max", "max@example.com|0049 151 234567|");
     check(&mut env, &[&["jane-1", "jane-3"], &["jane-2"], &["max"], &["ada"]]);
 }
 
@@ -95,11 +95,11 @@ fn an_address_is_a_person_and_a_number_belongs_to_its_only_address() {
 fn an_id_is_valid_within_its_source_and_belongs_to_the_only_person_it_comes_with() {
     let mut env = TestEnvironment::new();
     let (shop, help) = (env.source("shop"), env.source("help"));
-    talk(&mut env, shop, "known", "jane@example.com||7|");
-    talk(&mut env, shop, "by-id", "||7|");
-    talk(&mut env, help, "elsewhere", "||7|");
+    write_conversation(&mut env, shop, "known", "jane@example.com||7|");
+    write_conversation(&mut env, shop, "by-id", "||7|");
+    write_conversation(&mut env, help, "elsewhere", "||7|");
     check(&mut env, &[&["by-id", "known"], &["elsewhere"]]);
-    talk(&mut env, shop, "other", "max@example.com||7|");
+    write_conversation(&mut env, shop, "other", "max@example.com||7|");
     check(&mut env, &[&["known"], &["by-id"], &["other"], &["elsewhere"]]);
 }
 
@@ -107,9 +107,9 @@ fn an_id_is_valid_within_its_source_and_belongs_to_the_only_person_it_comes_with
 fn listed_contacts_are_included() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
-    talk(&mut env, shop, "by-id", "||7|");
-    talk(&mut env, shop, "by-external-id", "||crm-7|");
-    talk(&mut env, shop, "lead-id", "||9|");
+    write_conversation(&mut env, shop, "by-id", "||7|");
+    write_conversation(&mut env, shop, "by-external-id", "||crm-7|");
+    write_conversation(&mut env, shop, "lead-id", "||9|");
     write(&mut env, shop, Stream::Contacts, "7", "jane@example.com|||crm-7");
     // The ids of leads are not those by which conversations know people.
     write(&mut env, shop, Stream::Leads, "9", "max@example.com||");
@@ -120,16 +120,16 @@ fn listed_contacts_are_included() {
 fn persons_are_updated_only_by_changes() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
-    talk(&mut env, shop, "a", "jane@example.com|||||first");
-    talk(&mut env, shop, "b", "jane@example.com||");
+    write_conversation(&mut env, shop, "a", "jane@example.com|||||first");
+    write_conversation(&mut env, shop, "b", "jane@example.com||");
     check(&mut env, &[&["a", "b"]]);
     let outdated = "SELECT persons_outdated FROM archive";
-    talk(&mut env, shop, "a", "jane@example.com|||||second");
+    write_conversation(&mut env, shop, "a", "jane@example.com|||||second");
     assert_eq!(env.count(outdated), 0, "the identifiers are the same");
-    talk(&mut env, shop, "a", "max@example.com||");
+    write_conversation(&mut env, shop, "a", "max@example.com||");
     assert_eq!(env.count(outdated), 1);
     check(&mut env, &[&["a"], &["b"]]);
-    talk(&mut env, shop, "a", "||");
+    write_conversation(&mut env, shop, "a", "||");
     check(&mut env, &[&["b"]]);
 }
 
@@ -137,9 +137,9 @@ fn persons_are_updated_only_by_changes() {
 fn a_reader_sees_persons_even_if_the_writer_was_interrupted() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
-    talk(&mut env, shop, "later", "jane@example.com||||60");
-    talk(&mut env, shop, "first", "jane@example.com||||0");
-    talk(&mut env, shop, "nobody", "||||");
+    write_conversation(&mut env, shop, "later", "jane@example.com||||60");
+    write_conversation(&mut env, shop, "first", "jane@example.com||||0");
+    write_conversation(&mut env, shop, "nobody", "||||");
     let rows = |env: &TestEnvironment| {
         let mut rows = Vec::new();
         let take = |row: &chatark_archive::StatsRow| {
@@ -176,7 +176,7 @@ fn owned(env: &TestEnvironment) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn each_identifier_tells_whose_it_is() {
+fn each_identifier_is_read_with_its_owner() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
     for (id, card) in [
@@ -190,7 +190,7 @@ fn each_identifier_tells_whose_it_is() {
         ("8", "ann@example.com||kiosk|"),
         ("9", "|00 1234|short|"),
     ] {
-        talk(&mut env, shop, id, card);
+        write_conversation(&mut env, shop, id, card);
     }
     write(&mut env, shop, Stream::Leads, "7", "cem@example.com|||crm");
     let ann = "ann@example.com";
@@ -217,18 +217,18 @@ fn each_identifier_tells_whose_it_is() {
 }
 
 #[test]
-fn a_reader_lets_go_of_persons_that_it_has_resolved_itself() {
+fn a_reader_sees_persons_that_a_writer_resolved_later() {
     let mut env = TestEnvironment::new();
     let shop = env.source("shop");
     let name = SourceName::new("shop").unwrap();
-    talk(&mut env, shop, "a", "jane@example.com||");
+    write_conversation(&mut env, shop, "a", "jane@example.com||");
     let reader = Archive::open_to_read(&env.path).unwrap();
     let person = || {
         reader.each_identifier(|_| ()).unwrap();
         reader.person(&name, Stream::Conversations, "a").unwrap()
     };
     let jane = person();
-    talk(&mut env, shop, "a", "max@example.com||");
+    write_conversation(&mut env, shop, "a", "max@example.com||");
     env.archive.resolve_persons().unwrap();
     assert_ne!(person(), jane);
 }
@@ -253,7 +253,7 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
         (old, "undated", "||||"),
         (new, "undated", "||||"),
     ] {
-        talk(&mut env, source, id, card);
+        write_conversation(&mut env, source, id, card);
     }
     env.archive.resolve_persons().unwrap();
     let left_out = |sources: &[&str]| {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
-use crate::support::{TestEnvironment, all, archived, filtered, modelled, noon, origin, start, written};
+use crate::support::{TestEnvironment, all, archived, filtered, noon, origin, start, written, written_as};
 
 /// Ordinary and malicious text of vendors and customers.
 fn text() -> impl Strategy<Value = String> {
@@ -184,12 +184,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn any_conversations_come_back_equal_and_in_order(mut conversations in vec(conversation(), 1..5)) {
+    fn any_conversations_are_read_back_equal_and_in_order(mut conversations in vec(conversation(), 1..5)) {
         conversations.sort_by(|one, other| one.id.cmp(&other.id));
         conversations.dedup_by(|one, other| one.id == other.id);
         let mut env = TestEnvironment::new();
         let mut run = env.run();
-        env.commit(&mut run, conversations.iter().rev().map(modelled).collect());
+        env.commit(&mut run, conversations.iter().rev().map(written_as).collect());
         conversations.sort_by_key(|conversation| (conversation.created_at.is_none(), conversation.created_at));
         let found: Vec<_> = all(&env.archive).into_iter().map(|found| found.conversation).collect();
         prop_assert_eq!(found, conversations);
@@ -206,7 +206,7 @@ fn ids(archive: &Archive, filter: &Filter) -> Vec<String> {
     filtered(archive, filter).into_iter().map(name).collect()
 }
 
-/// Two sources, registered against their order, with dated and undated conversations of two channels.
+/// Two sources, registered in reverse order, with dated and undated conversations of two channels.
 fn two_sources() -> TestEnvironment {
     let mut env = TestEnvironment::new();
     for name in ["shop", "Help"] {
@@ -223,7 +223,7 @@ fn two_sources() -> TestEnvironment {
         ];
         let batch = batch.map(|(id, seconds)| {
             let channel = if id == "a" || id == "9" { Channel::Email } else { Channel::Api };
-            modelled(&Conversation { channel: Some(channel), ..dated(id, seconds) })
+            written_as(&Conversation { channel: Some(channel), ..dated(id, seconds) })
         });
         env.commit(&mut run, batch.into());
     }
@@ -231,7 +231,7 @@ fn two_sources() -> TestEnvironment {
 }
 
 #[test]
-fn conversations_come_by_source_then_beginning_then_id_with_the_undated_last() {
+fn conversations_are_sorted_by_source_start_and_id_with_undated_ones_last() {
     let expect = ["z", "é", "B", "a", "10", "9", "y"];
     let expect: Vec<_> =
         ["Help", "shop"].iter().flat_map(|name| expect.map(|id| format!("{name}/{id}"))).collect();
@@ -264,12 +264,12 @@ fn a_filter_leaves_out_what_does_not_match_and_keeps_the_undated() {
 }
 
 #[test]
-fn a_conversation_comes_back_with_its_origin() {
+fn a_conversation_is_read_back_with_its_origin() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
-    let talk = dated("c", Some(1));
-    env.commit(&mut run, vec![modelled(&talk)]);
-    assert_eq!(all(&env.archive), [archived("shop", talk)]);
+    let conversation = dated("c", Some(1));
+    env.commit(&mut run, vec![written_as(&conversation)]);
+    assert_eq!(all(&env.archive), [archived("shop", conversation)]);
     assert_eq!(all(&env.archive)[0].origin.agent_id, origin("shop").agent_id);
 }
 
@@ -310,7 +310,7 @@ fn a_reader_that_fails_in_the_middle_can_read_again() {
 }
 
 #[test]
-fn conversations_come_with_their_stored_numbers() {
+fn conversations_are_read_with_their_stored_statistics() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
@@ -327,8 +327,8 @@ fn conversations_come_with_their_stored_numbers() {
     let found = read(&env);
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|(stored, computed)| stored == computed), "{found:?}");
-    env.beside().execute("UPDATE conversation_stats SET user_messages = 7", []).unwrap();
+    env.connect().execute("UPDATE conversation_stats SET user_messages = 7", []).unwrap();
     assert!(read(&env).iter().all(|(stored, _)| stored.user_messages == 7), "they are not computed again");
-    env.beside().execute("DELETE FROM conversation_stats", []).unwrap();
+    env.connect().execute("DELETE FROM conversation_stats", []).unwrap();
     assert_eq!(read(&env), found, "a damaged archive is exported all the same");
 }

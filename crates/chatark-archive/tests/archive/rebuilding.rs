@@ -5,7 +5,7 @@ use chatark_core::{
     Conversation, ErrorKind, Issue, IssueKind, Mapper, Message, Part, Result, Role, Stream, Surface,
 };
 
-use crate::support::{Lines, OfBytes, SCOPE, TestEnvironment, all, mapped, start, written, written_from};
+use crate::support::{FnMapper, Lines, SCOPE, TestEnvironment, all, mapped, start, written, written_from};
 
 /// Maps every conversation again, two at a time.
 fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
@@ -44,7 +44,7 @@ fn rows_that_come_out_the_same_are_not_written_again() {
     let refusals = ["UPDATE ON conversation", "INSERT ON message", "DELETE ON message", "INSERT ON raw"];
     for (at, what) in refusals.iter().enumerate() {
         let trigger = format!("CREATE TRIGGER t{at} BEFORE {what} BEGIN SELECT RAISE(ABORT, 'written'); END");
-        env.beside().execute_batch(&trigger).unwrap();
+        env.connect().execute_batch(&trigger).unwrap();
     }
     let run = rebuild(&mut env.archive, &Lines);
     let progress = &run.progress;
@@ -71,7 +71,7 @@ fn a_new_mapping_replaces_the_rows_and_is_counted() {
     let mut env = env();
     let raws = "SELECT count(*) + sum(version) + sum(size) FROM raw";
     let before = env.count(raws);
-    let run = rebuild(&mut env.archive, &OfBytes(other));
+    let run = rebuild(&mut env.archive, &FnMapper(other));
     assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
     assert_eq!(env.titles(), ["rebuilt: one", "two", "rebuilt: three", "rebuilt: four", "rebuilt: five"]);
     assert!(all(&env.archive)[2].conversation.extra.is_empty());
@@ -82,7 +82,7 @@ fn a_new_mapping_replaces_the_rows_and_is_counted() {
     assert_eq!(env.count("SELECT count FROM issue WHERE place = 'messages[].odd'"), 4);
     assert_eq!(env.count(raws), before, "the bytes are not touched");
     assert_eq!(status.last_pull.unwrap().scope, SCOPE, "a rebuild is no pull");
-    let again = rebuild(&mut env.archive, &OfBytes(other));
+    let again = rebuild(&mut env.archive, &FnMapper(other));
     assert_eq!((again.progress.changed, again.progress.unchanged), (0, 5));
 }
 
@@ -93,7 +93,7 @@ fn a_pull_after_a_rebuild_finds_the_same_bytes_unchanged() {
         Ok((Conversation { title: Some("renamed".to_owned()), ..conversation }, issues))
     }
     let mut env = env();
-    rebuild(&mut env.archive, &OfBytes(renamed));
+    rebuild(&mut env.archive, &FnMapper(renamed));
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     assert_eq!(run.progress.unchanged, 1);
@@ -131,12 +131,12 @@ fn a_rebuild_that_fails_replaces_nothing() {
     let before = all(&env.archive);
     let sql = "CREATE TRIGGER refuses BEFORE INSERT ON message WHEN new.conversation_key = 2
                BEGIN SELECT RAISE(ABORT, 'no more'); END";
-    env.beside().execute_batch(sql).unwrap();
+    env.connect().execute_batch(sql).unwrap();
     let source = env.source("shop");
     let mut run = env.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let stored = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> =
-        stored.into_iter().map(|stored| stored.rebuild(&OfBytes(longer)).unwrap()).collect();
+        stored.into_iter().map(|stored| stored.rebuild(&FnMapper(longer)).unwrap()).collect();
     assert!(env.archive.replace(&mut run, &rebuilt).is_err());
     assert_eq!(all(&env.archive), before);
     assert_eq!((run.progress.changed, env.status().messages), (0, 3));
@@ -145,7 +145,7 @@ fn a_rebuild_that_fails_replaces_nothing() {
 #[test]
 fn damaged_bytes_are_reported_as_damage() {
     let mut env = env();
-    env.beside().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
+    env.connect().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
     let source = env.source("shop");
     let stored = env.archive.stored(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
     let error = stored.rebuild(&Lines).unwrap_err();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chatark_archive::{
-    Archive, Filter, HashedDocument, HashedRecord, Resume, Run, SourceKey, SourceStatus, Start, SyncMode,
-    Unseen, WriteOp,
+    Archive, Filter, HashedDocument, HashedRecord, ResumePoint, Run, RunStart, SourceKey, SourceStatus,
+    SyncMode, Unseen, WriteOp,
 };
 use chatark_core::{
     ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Document, Error, Issue, Mapper,
@@ -18,19 +18,19 @@ use tempfile::TempDir;
 
 pub(crate) const SCOPE: &str = "*..* * all";
 
-/// Opens a run of all conversations at noon.
-pub(crate) fn start<'a>(kind: &'a str, scope: &'a str, resume: Option<&'a Resume>) -> Start<'a> {
+/// Starts a run of all conversations at noon.
+pub(crate) fn start<'a>(kind: &'a str, scope: &'a str, resume: Option<&'a ResumePoint>) -> RunStart<'a> {
     start_of(Stream::Conversations, kind, scope, resume)
 }
 
-/// Opens a run of a whole stream at noon.
+/// Starts a run of a whole stream at noon.
 pub(crate) fn start_of<'a>(
     stream: Stream,
     kind: &'a str,
     scope: &'a str,
-    resume: Option<&'a Resume>,
-) -> Start<'a> {
-    Start { kind, stream, scope, mode: SyncMode::Full, resume, at: noon() }
+    resume: Option<&'a ResumePoint>,
+) -> RunStart<'a> {
+    RunStart { kind, stream, scope, mode: SyncMode::Full, resume, at: noon() }
 }
 
 /// An archive in a temporary folder.
@@ -47,13 +47,13 @@ impl TestEnvironment {
         Self { archive: Archive::open(&path, noon()).unwrap(), path, _folder: folder }
     }
 
-    /// Opens the file beside the archive, as another program would.
-    pub(crate) fn beside(&self) -> Connection {
+    /// Opens another connection to the file, as another program would.
+    pub(crate) fn connect(&self) -> Connection {
         Connection::open(&self.path).unwrap()
     }
 
     pub(crate) fn count(&self, sql: &str) -> u64 {
-        let number: i64 = self.beside().query_row(sql, [], |row| row.get(0)).unwrap();
+        let number: i64 = self.connect().query_row(sql, [], |row| row.get(0)).unwrap();
         number.try_into().unwrap()
     }
 
@@ -102,11 +102,11 @@ impl TestEnvironment {
 
     /// Returns the bytes that the rows of a source were made from.
     pub(crate) fn bytes_of_rows(&self, source: SourceKey) -> Vec<Vec<u8>> {
-        let heard = Listening::default();
+        let recording = Recording::default();
         for stored in self.archive.stored(source, Stream::Conversations, 0, 1_000).unwrap().0 {
-            stored.rebuild(&heard).unwrap();
+            stored.rebuild(&recording).unwrap();
         }
-        heard.0.into_inner().unwrap()
+        recording.0.into_inner().unwrap()
     }
 }
 
@@ -184,12 +184,12 @@ impl Mapper for Lines {
 
 /// A mapper of conversations that reads only their own bytes.
 #[derive(Debug)]
-pub(crate) struct OfBytes(pub(crate) FromBytes);
+pub(crate) struct FnMapper(pub(crate) MapFn);
 
 /// Makes a conversation of a vendor's bytes.
-pub(crate) type FromBytes = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
+pub(crate) type MapFn = fn(&[u8]) -> Result<(Conversation, Vec<Issue>)>;
 
-impl Mapper for OfBytes {
+impl Mapper for FnMapper {
     fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
         let (conversation, issues) = (self.0)(&records[0].bytes)?;
         Ok((Document::Conversation(conversation), issues))
@@ -206,11 +206,11 @@ impl Mapper for Fixed {
     }
 }
 
-/// A mapper that keeps what it is given.
+/// A mapper that records the bytes that it is given.
 #[derive(Debug, Default)]
-struct Listening(Mutex<Vec<Vec<u8>>>);
+struct Recording(Mutex<Vec<Vec<u8>>>);
 
-impl Mapper for Listening {
+impl Mapper for Recording {
     fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
         self.0.lock().unwrap().push(records[0].bytes.to_vec());
         Lines.map(records)
@@ -248,8 +248,8 @@ pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> WriteOp {
     WriteOp::Write(Box::new(raw(Some(id), surface, text).encode(&Lines).unwrap()))
 }
 
-/// A conversation whose bytes do not matter.
-pub(crate) fn modelled(conversation: &Conversation) -> WriteOp {
+/// A write of exactly this conversation; its bytes do not matter.
+pub(crate) fn written_as(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
     let mapper = Fixed(Document::Conversation(conversation.clone()));
     WriteOp::Write(Box::new(raw(Some(id), Surface::Export, id).encode(&mapper).unwrap()))

@@ -3,7 +3,7 @@
 use std::fs;
 
 use chatark_archive::{
-    Archive, Run, RunEnd, SourceKey, Start, SweepClock, SyncMode, Unseen, Verdict, WriteOp,
+    Archive, Run, RunEnd, RunStart, SourceKey, SweepClock, SyncMode, Unseen, Verdict, WriteOp,
 };
 use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp};
 use rusqlite::Connection;
@@ -36,7 +36,7 @@ fn sweep(
     seconds: i64,
     ids: impl Iterator<Item = usize>,
 ) -> Run {
-    let begin = Start { at: later(seconds), ..start("pull", SCOPE, None) };
+    let begin = RunStart { at: later(seconds), ..start("pull", SCOPE, None) };
     let mut run = env.archive.begin_run(source, &begin).unwrap();
     for id in ids {
         env.commit(&mut run, vec![unchanged(&id.to_string())]);
@@ -48,9 +48,10 @@ fn sweep(
 
 /// Returns the ids that are marked as missing.
 fn missing(env: &TestEnvironment) -> Vec<String> {
-    let beside = env.beside();
-    let mut statement =
-        beside.prepare("SELECT id FROM conversation WHERE missing_since IS NOT NULL ORDER BY id").unwrap();
+    let connection = env.connect();
+    let mut statement = connection
+        .prepare("SELECT id FROM conversation WHERE missing_since IS NOT NULL ORDER BY id")
+        .unwrap();
     let ids = statement.query_map([], |row| row.get(0)).unwrap();
     ids.map(Result::unwrap).collect()
 }
@@ -133,25 +134,25 @@ fn more_than_a_tenth_is_marked_only_if_accepted() {
 fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     let (mut env, source) = filled(12);
     let mut first = env.archive.begin_run(source, &start("pull", SCOPE, None)).unwrap();
-    let facts = PageMetadata { total: Some(12), ..PageMetadata::default() };
+    let page = PageMetadata { total: Some(12), ..PageMetadata::default() };
     let batch: Vec<_> = (0..5).map(|id| unchanged(&id.to_string())).collect();
-    env.commit_page(&mut first, batch, &at(1), &facts).unwrap();
+    env.commit_page(&mut first, batch, &at(1), &page).unwrap();
     let path = env.path.clone();
     drop(env.archive);
     // A new process, which remembers nothing.
     env.archive = Archive::open(&path, later(9)).unwrap();
-    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     let mut second = env.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(second.progress.seen, 5);
     // The list moved, and one conversation of the first run comes once more.
     let batch: Vec<_> = (4..11).map(|id| unchanged(&id.to_string())).collect();
-    env.commit_page(&mut second, batch, &Checkpoint::End, &facts).unwrap();
+    env.commit_page(&mut second, batch, &Checkpoint::End, &page).unwrap();
     let progress = &second.progress;
     assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
     assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
     assert_eq!(mark_missing(&mut env.archive, &mut second, false, later(10)).unwrap(), Gone::Marked(0));
     let unseen = env
-        .beside()
+        .connect()
         .query_row("SELECT id FROM record WHERE unseen_since IS NOT NULL", [], |row| row.get::<_, String>(0));
     assert_eq!(unseen.unwrap(), "11");
     assert_eq!(env.count("SELECT count(*) FROM sighting"), 0, "the end leaves nothing behind");
@@ -159,7 +160,7 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
 
 /// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
-fn what_was_seen_and_is_not_archived_is_an_error() {
+fn a_record_that_was_seen_but_is_not_archived_is_an_error() {
     let (mut env, source) = filled(20);
     let mut run = sweep(&mut env, source, 1, 0..21);
     let error = mark_missing(&mut env.archive, &mut run, false, later(2)).unwrap_err();
@@ -218,7 +219,7 @@ fn an_archive_of_version_one_can_be_used() {
         archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap(),
         SweepClock { full: swept, any: swept, ..SweepClock::default() }
     );
-    let resume = archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let resume = archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     assert_eq!(run.progress.seen, 1);
     let batch = vec![unchanged("b")];
@@ -231,7 +232,7 @@ fn an_archive_of_version_one_can_be_used() {
 fn the_clock_counts_sweeps_that_ended_whatever_their_verdict() {
     let (mut env, source) = filled(1);
     let mut swept = |mode, scope, reached_end, seconds| {
-        let begin = Start { mode, at: later(seconds), ..start("pull", scope, None) };
+        let begin = RunStart { mode, at: later(seconds), ..start("pull", scope, None) };
         let mut run = env.archive.begin_run(source, &begin).unwrap();
         let newest_change = Some(later(-seconds));
         let page = PageMetadata { newest_change, ..PageMetadata::default() };
@@ -260,9 +261,9 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     let (mut env, source) = filled(1);
     let mut run = env.run();
     env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
-    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     assert_eq!(resume.as_ref().unwrap().mode, SyncMode::Full);
-    let again = Start { at: later(90), ..start("pull", SCOPE, resume.as_ref()) };
+    let again = RunStart { at: later(90), ..start("pull", SCOPE, resume.as_ref()) };
     let mut run = env.archive.begin_run(source, &again).unwrap();
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(95) };

@@ -43,11 +43,11 @@ fn a_transfer_is_found_by_each_of_its_keys_within_its_target_and_kind() {
 }
 
 #[test]
-fn a_transfer_keeps_what_its_state_does_not_say() {
+fn saving_a_transfer_keeps_columns_of_later_versions() {
     let mut env = TestEnvironment::new();
     env.archive.save_transfers("x 1", HISTORY, &[transfer("a", TransferState::Created, None)]).unwrap();
-    let beside = env.beside();
-    beside.execute("UPDATE transfer SET adopted = 1, updated_at = 5", []).unwrap();
+    let connection = env.connect();
+    connection.execute("UPDATE transfer SET adopted = 1, updated_at = 5", []).unwrap();
     let done = transfer("a", TransferState::Done, Some("t-1"));
     env.archive.save_transfers("x 1", HISTORY, std::slice::from_ref(&done)).unwrap();
     assert_eq!(env.archive.transfer("x 1", HISTORY, "a").unwrap(), Some(done));
@@ -82,7 +82,7 @@ fn a_transfer_has_one_row_in_all_its_states() {
 
 /// A migration reads for hours and writes all the time.
 #[test]
-fn the_log_stays_small_while_a_slow_reader_is_at_work() {
+fn the_log_stays_small_during_a_slow_read() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let batch = (0..200).map(|number| written(&format!("c{number:03}"), "one\ntwo")).collect();
@@ -98,7 +98,7 @@ fn the_log_stays_small_while_a_slow_reader_is_at_work() {
     let log = env.path.with_extension("db-wal");
     let mut largest = 0;
     reader
-        .each_by_itself(&Filter::default(), |found| {
+        .each_without_snapshot(&Filter::default(), |found| {
             by_itself.push(found.clone());
             for number in 0..10 {
                 let key = format!("{} {number}", found.conversation.id);

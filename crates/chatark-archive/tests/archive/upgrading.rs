@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Fault, Part, RunEnd, SweepClock, TransferState, Upgrade, Verdict, WriteOp};
+use chatark_archive::{Archive, Fault, RunEnd, Subset, SweepClock, TransferState, Upgrade, Verdict, WriteOp};
 use chatark_core::{
     Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata,
     Rating, Record, RecordId, Result, Stream, Timestamp,
@@ -179,7 +179,7 @@ fn check(archive: &mut Archive) {
     assert_eq!(archive.structure().unwrap(), [""; 0]);
     assert_eq!(archive.references().unwrap(), [""; 0]);
     assert_eq!(archive.counts(source).unwrap(), [""; 0]);
-    let versions = archive.versions(source, Part::WHOLE, 0, 100).unwrap().0;
+    let versions = archive.versions(source, Subset::WHOLE, 0, 100).unwrap().0;
     let checked: Vec<_> = versions.into_iter().map(|version| version.check(Some(&Everything))).collect();
     let shown = checked.iter().filter(|checked| checked.is_shown).count();
     assert_eq!((checked.len(), shown), (3 + 4, 2 + 3));
@@ -218,7 +218,7 @@ fn dump(path: &Path) -> (i64, Vec<String>) {
 }
 
 #[test]
-fn an_archive_of_the_layout_before_streams_holds_everything_where_it_was() {
+fn an_archive_of_the_previous_layout_keeps_everything() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
     check(&mut archive);
@@ -278,9 +278,9 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     let mut archive = Archive::open(&path, noon()).unwrap();
     let source = archive.source(&origin("shop")).unwrap();
     for stream in [Stream::Contacts, Stream::Leads] {
-        assert_eq!(archive.resume(source, stream, SCOPE).unwrap(), None);
+        assert_eq!(archive.resume_point(source, stream, SCOPE).unwrap(), None);
     }
-    let resume = archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
+    let resume = archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!((&resume.cursor, resume.saved_at.is_some()), (&cursor(4), true));
     let mut run = archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     assert_eq!((run.progress.seen, run.progress.total_first), (1, Some(2)));
@@ -352,7 +352,7 @@ fn an_upgrade_that_fails_changes_nothing_and_succeeds_once_it_can() {
 }
 
 #[test]
-fn an_archive_whose_rows_refer_to_nothing_is_not_upgraded() {
+fn an_archive_with_broken_references_is_not_upgraded() {
     let (_folder, path) = old();
     let broken = "PRAGMA foreign_keys = OFF; UPDATE raw SET conversation_key = 99 WHERE raw_key = 1";
     Connection::open(&path).unwrap().execute_batch(broken).unwrap();
@@ -420,7 +420,7 @@ fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     let mut archive = Archive::open(&path, noon()).unwrap();
     let source = archive.source(&origin("shop")).unwrap();
     let faults = |archive: &Archive| -> Vec<_> {
-        let (versions, _) = archive.versions(source, Part::WHOLE, 0, 100).unwrap();
+        let (versions, _) = archive.versions(source, Subset::WHOLE, 0, 100).unwrap();
         versions.into_iter().filter_map(|version| version.check(Some(&WithRatings)).fault).collect()
     };
     assert_eq!(faults(&archive), [Fault::EarlierMapping]);
@@ -435,7 +435,7 @@ fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     assert_eq!(faults(&archive), []);
 
     // From here on a row that differs is one that somebody changed, also where the rebuild left it as it was.
-    let beside = Connection::open(&path).unwrap();
-    beside.execute_batch("UPDATE conversation SET rating_value = 1 WHERE id = 'a'; UPDATE conversation SET title = 'x' WHERE id = 'b'").unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("UPDATE conversation SET rating_value = 1 WHERE id = 'a'; UPDATE conversation SET title = 'x' WHERE id = 'b'").unwrap();
     assert_eq!(faults(&archive), [Fault::Outdated, Fault::Outdated]);
 }

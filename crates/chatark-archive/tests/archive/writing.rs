@@ -10,8 +10,8 @@ use crate::support::{
     Lines, SCOPE, TestEnvironment, all, at, cursor, noon, origin, raw, start, written, written_from,
 };
 
-/// Returns `added`, `changed` and `unchanged`.
-fn came_to(progress: &Progress) -> [u64; 3] {
+/// Returns the counts `added`, `changed` and `unchanged`.
+fn write_counts(progress: &Progress) -> [u64; 3] {
     [progress.added, progress.changed, progress.unchanged]
 }
 
@@ -24,11 +24,11 @@ fn the_same_batch_again_changes_nothing_but_the_counts() {
     let before = (all(&env.archive), env.count("SELECT count(*) FROM raw"));
     let versions = env.count("SELECT sum(raw_version) FROM conversation");
     env.commit(&mut first, batch());
-    assert_eq!(came_to(&first.progress), [2, 0, 2]);
+    assert_eq!(write_counts(&first.progress), [2, 0, 2]);
     assert_eq!([first.progress.received, first.progress.seen, first.progress.repeated], [4, 2, 2]);
     let mut second = env.run();
     env.commit(&mut second, batch());
-    assert_eq!(came_to(&second.progress), [0, 0, 2]);
+    assert_eq!(write_counts(&second.progress), [0, 0, 2]);
     assert_eq!([second.progress.received, second.progress.seen, second.progress.repeated], [2, 2, 0]);
     assert_eq!((all(&env.archive), env.count("SELECT count(*) FROM raw")), before);
     assert_eq!(env.count("SELECT sum(raw_version) FROM conversation"), versions);
@@ -41,12 +41,12 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     env.commit(&mut run, vec![written("a", "two\nz")]);
-    assert_eq!(came_to(&run.progress), [1, 1, 0]);
+    assert_eq!(write_counts(&run.progress), [1, 1, 0]);
     assert_eq!(env.titles(), ["two"]);
     assert_eq!(env.bytes_of_rows(run.source()), [b"two\nz"]);
-    let beside = env.beside();
+    let connection = env.connect();
     let mut statement =
-        beside.prepare("SELECT version, sha256, size, zstd FROM raw ORDER BY version").unwrap();
+        connection.prepare("SELECT version, sha256, size, zstd FROM raw ORDER BY version").unwrap();
     let versions: Vec<(i64, Vec<u8>, u32, Vec<u8>)> = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap()
@@ -61,7 +61,7 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
     assert_eq!(versions.len(), 2);
     // Undoing a change is also a change.
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
-    assert_eq!(came_to(&run.progress), [1, 2, 0]);
+    assert_eq!(write_counts(&run.progress), [1, 2, 0]);
     assert_eq!(env.titles(), ["one"]);
     assert_eq!(env.count("SELECT count(*) FROM raw"), 3);
 }
@@ -95,17 +95,17 @@ fn surfaces_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_restarted_walk_does_not_count_what_earlier_runs_saw() {
+fn a_restarted_sweep_does_not_count_what_earlier_runs_saw() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let source = run.source();
-    let facts = |restarted| PageMetadata { total: Some(3), restarted, ..PageMetadata::default() };
+    let page = |restarted| PageMetadata { total: Some(3), restarted, ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    env.commit_page(&mut run, batch, &at(1), &facts(false)).unwrap();
-    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap();
+    env.commit_page(&mut run, batch, &at(1), &page(false)).unwrap();
+    let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     let mut again = env.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
     let batch = vec![written("a", "one")];
-    env.commit_page(&mut again, batch, &Checkpoint::End, &facts(true)).unwrap();
+    env.commit_page(&mut again, batch, &Checkpoint::End, &page(true)).unwrap();
     // One of three was seen: two of an earlier run and this one are not three.
     assert_eq!((again.progress.seen, Verdict::of(&again.progress)), (1, Verdict::Short));
 }
@@ -117,7 +117,7 @@ fn an_export_of_the_same_state_does_not_hide_data_of_the_user_surface() {
     env.commit(&mut run, vec![written_from(Surface::User, "a", "of the user\nx\ny")]);
     env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported\nx")]);
     assert_eq!(env.titles(), ["of the user"]);
-    assert_eq!(came_to(&run.progress), [1, 0, 1]);
+    assert_eq!(write_counts(&run.progress), [1, 0, 1]);
     assert_eq!(env.count("SELECT count(*) FROM raw"), 2);
     assert_eq!(env.status().messages, 2);
 }
@@ -152,26 +152,26 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let source = run.source();
-    assert_eq!(env.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
-    let facts =
+    assert_eq!(env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap(), None);
+    let page =
         |total| PageMetadata { total: Some(total), pages: 1, quota_used: Some(2), ..PageMetadata::default() };
     let batch = vec![written("a", "one"), written("b", "two")];
-    env.commit_page(&mut run, batch, &at(1), &facts(7)).unwrap();
+    env.commit_page(&mut run, batch, &at(1), &page(7)).unwrap();
     env.commit(&mut run, vec![written("c", "three")]);
-    let resume = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
+    let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!((&resume.cursor, resume.saved_at), (&cursor(1), Some(noon())));
-    assert_eq!(env.archive.resume(source, Stream::Conversations, "another scope").unwrap(), None);
+    assert_eq!(env.archive.resume_point(source, Stream::Conversations, "another scope").unwrap(), None);
     assert_eq!(env.status().unfinished, [SCOPE]);
 
     let mut resumed = env.archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     // The third one was seen too, though after the checkpoint: it comes again and counts once.
     assert_eq!((resumed.progress.seen, resumed.progress.total_first), (3, Some(7)));
     assert_eq!((resumed.progress.received, resumed.progress.added), (0, 0));
-    env.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &facts(9)).unwrap();
-    let again = env.archive.resume(source, Stream::Conversations, SCOPE).unwrap().unwrap();
+    env.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &page(9)).unwrap();
+    let again = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!(again.cursor, cursor(2));
-    env.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &facts(9)).unwrap();
-    assert_eq!(env.archive.resume(source, Stream::Conversations, SCOPE).unwrap(), None);
+    env.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &page(9)).unwrap();
+    assert_eq!(env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap(), None);
     assert_eq!(env.status().unfinished, [""; 0]);
 
     let end = RunEnd { verdict: Verdict::of(&resumed.progress), reached_end: true, error: None, at: noon() };
@@ -194,11 +194,14 @@ fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
     }
     let mut run = env.archive.begin_run(shop, &start("pull", "all", None)).unwrap();
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
-    assert_eq!(env.archive.unfinished(shop, Stream::Conversations).unwrap(), ["since"]);
-    assert_eq!(env.archive.unfinished(help, Stream::Conversations).unwrap(), ["all"]);
+    assert_eq!(env.archive.unfinished_scopes(shop, Stream::Conversations).unwrap(), ["since"]);
+    assert_eq!(env.archive.unfinished_scopes(help, Stream::Conversations).unwrap(), ["all"]);
     env.archive.forget_checkpoint(shop, Stream::Conversations, "since").unwrap();
-    assert_eq!(env.archive.unfinished(shop, Stream::Conversations).unwrap(), [""; 0]);
-    assert_eq!(env.archive.resume(help, Stream::Conversations, "all").unwrap().unwrap().cursor, cursor(3));
+    assert_eq!(env.archive.unfinished_scopes(shop, Stream::Conversations).unwrap(), [""; 0]);
+    assert_eq!(
+        env.archive.resume_point(help, Stream::Conversations, "all").unwrap().unwrap().cursor,
+        cursor(3)
+    );
 }
 
 #[test]
@@ -206,8 +209,8 @@ fn a_checkpoint_of_another_version_is_not_resumed() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.try_commit(&mut run, Vec::new(), &at(1)).unwrap();
-    env.beside().execute("UPDATE checkpoint SET cursor = '{\"page\":1}'", []).unwrap();
-    assert_eq!(env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap(), None);
+    env.connect().execute("UPDATE checkpoint SET cursor = '{\"page\":1}'", []).unwrap();
+    assert_eq!(env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap(), None);
 }
 
 #[test]
@@ -216,18 +219,23 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         let mut env = TestEnvironment::new();
         let mut run = env.run();
         env.try_commit(&mut run, vec![written("a", "one\nx")], &at(1)).unwrap();
-        let before =
-            (all(&env.archive), env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap());
+        let before = (
+            all(&env.archive),
+            env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap(),
+        );
         let progress = run.progress.clone();
         let trigger = format!(
             "CREATE TRIGGER refuses BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no more'); END"
         );
-        env.beside().execute_batch(&trigger).unwrap();
+        env.connect().execute_batch(&trigger).unwrap();
         let batch = || vec![written("b", "two\ny\nz"), written("a", "three"), written("c", "! nothing")];
         let error = env.try_commit(&mut run, batch(), &at(2)).unwrap_err();
         assert!(error.message().contains("no more"), "{table}: {error}");
         assert_eq!(
-            (all(&env.archive), env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap()),
+            (
+                all(&env.archive),
+                env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap()
+            ),
             before,
             "{table}"
         );
@@ -235,12 +243,12 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         assert_eq!([env.status().conversations, env.status().messages], [1, 1], "{table}");
         assert_eq!(env.status().last_pull.unwrap().received, 1, "{table}");
 
-        env.beside().execute_batch("DROP TRIGGER refuses").unwrap();
+        env.connect().execute_batch("DROP TRIGGER refuses").unwrap();
         env.try_commit(&mut run, batch(), &at(2)).unwrap();
-        assert_eq!(came_to(&run.progress), [3, 1, 0], "{table}");
+        assert_eq!(write_counts(&run.progress), [3, 1, 0], "{table}");
         assert_eq!((run.progress.seen, run.progress.repeated), (3, 1), "{table}");
         assert_eq!(
-            env.archive.resume(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
+            env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
             cursor(2),
             "{table}"
         );
@@ -276,13 +284,13 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     let mut found: Vec<_> = all(&env.archive).iter().map(|found| found.conversation.id.to_string()).collect();
     found.sort();
     assert_eq!(found, expect);
-    assert_eq!(came_to(&run.progress), [2, 0, 1]);
+    assert_eq!(write_counts(&run.progress), [2, 0, 1]);
     // The third one is already held: its issues have been counted.
     assert_eq!(env.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
 }
 
 #[test]
-fn a_name_belongs_to_one_agent() {
+fn a_source_name_belongs_to_one_agent() {
     let mut env = TestEnvironment::new();
     let key = env.source("shop");
     assert_eq!(env.source("shop"), key);
@@ -349,12 +357,12 @@ proptest! {
                 prop_assert_eq!(status.messages, env.count("SELECT coalesce(sum(message_count), 0) FROM conversation"));
                 let progress = &run.progress;
                 prop_assert_eq!(progress.received, progress.seen + progress.repeated);
-                prop_assert_eq!(progress.received, progress.outside + came_to(progress).iter().sum::<u64>());
+                prop_assert_eq!(progress.received, progress.outside + write_counts(progress).iter().sum::<u64>());
                 let last = status.last_pull.unwrap();
                 prop_assert_eq!((last.received, last.seen, last.bytes), (progress.received, progress.seen, progress.bytes));
-                prop_assert_eq!([last.added, last.changed, last.unchanged], came_to(progress));
+                prop_assert_eq!([last.added, last.changed, last.unchanged], write_counts(progress));
             }
-            let written = came_to(&run.progress)[..2].iter().sum::<u64>();
+            let written = write_counts(&run.progress)[..2].iter().sum::<u64>();
             let sql = format!("SELECT count(*) FROM raw WHERE run_key = {}", env.count("SELECT max(run_key) FROM run"));
             // The first version from another surface is kept, and is not a change.
             let kept = env.count(&sql);

@@ -1,6 +1,6 @@
 //! `chatark verify`: verifies the archive by itself, and with `--live` by the vendors' counts.
 
-use chatark_archive::{Archive, Part};
+use chatark_archive::{Archive, Subset};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
 use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
@@ -65,9 +65,9 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let stop = runtime
         .block_on(async { Stop::listen(ui) })
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
-    let part = args.subset.unwrap_or(Part::WHOLE);
-    let verification = verify(&archive, &asked, &mapped(&chosen), part, &stop.token)?;
-    show(&verification, part, ui)?;
+    let subset = args.subset.unwrap_or(Subset::WHOLE);
+    let verification = verify(&archive, &asked, &mapped(&chosen), subset, &stop.token)?;
+    show(&verification, subset, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
     } else {
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     say_what_to_do(&verification, exit, ui);
     ui.result(&VerifyResult {
         archive: archive.path().display().to_string(),
-        part: format!("{}/{}", part.number, part.of),
+        part: format!("{}/{}", subset.number, subset.of),
         structure: verification.structure.clone(),
         sources: verification.sources.iter().map(|found| source_result(found, &recounts)).collect(),
         interrupted: verification.interrupted,
@@ -99,7 +99,7 @@ async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
     recounts
 }
 
-fn show(verification: &Verification, part: Part, ui: &Ui) -> std::io::Result<()> {
+fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
     match verification.structure.as_slice() {
         [] => ui.line(&format!("{}the structure of the file is sound", mark(Mark::Good)))?,
         faults => {
@@ -113,14 +113,14 @@ fn show(verification: &Verification, part: Part, ui: &Ui) -> std::io::Result<()>
         }
     }
     for found in &verification.sources {
-        for line in source_lines(found, part) {
+        for line in source_lines(found, subset) {
             ui.line(&line)?;
         }
     }
     Ok(())
 }
 
-fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
+fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
     let contacts = match found.contacts {
         0 => String::new(),
         contacts => format!("{} contacts, ", grouped(contacts)),
@@ -132,10 +132,14 @@ fn source_lines(found: &SourceVerification, part: Part) -> Vec<String> {
         contacts,
         grouped(found.versions),
         bytes(found.bytes),
-        if part == Part::WHOLE { String::new() } else { format!(", part {} of {}", part.number, part.of) },
+        if subset == Subset::WHOLE {
+            String::new()
+        } else {
+            format!(", part {} of {}", subset.number, subset.of)
+        },
     );
     if found.damaged == 0 && found.outdated == 0 && found.counts.is_empty() {
-        let agree = match (found.is_configured, part == Part::WHOLE) {
+        let agree = match (found.is_configured, subset == Subset::WHOLE) {
             (true, true) => "hashes, rows and counts agree",
             (true, false) => "hashes and rows agree",
             (false, _) => {

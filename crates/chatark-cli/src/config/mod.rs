@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatark_core::{ChangeDetection, Descriptor, Error, ErrorKind, Result, Setting, Settings, SourceName};
-use chatark_engine::{DriftPolicy, Refresh};
+use chatark_engine::{DriftPolicy, RefreshPolicy};
 use chatark_formats::Format;
 use chatark_http::Policy;
 use toml::de::{DeTable, DeValue};
@@ -49,7 +49,7 @@ pub(crate) struct SourceConfig {
     pub(crate) entry: &'static Entry,
     pub(crate) settings: Settings,
     pub(crate) key: SecretSource,
-    pub(crate) refresh: Refresh,
+    pub(crate) refresh: RefreshPolicy,
     pub(crate) drift: DriftPolicy,
     /// Whether the vendor's separate lists of people are pulled too.
     pub(crate) contacts: bool,
@@ -237,13 +237,13 @@ fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy 
 }
 
 /// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
-fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Refresh {
+fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> RefreshPolicy {
     let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, problems);
     let look_back_days = match descriptor.main_stream().changes {
         ChangeDetection::LookBack => section.number("look_back_days", 1..=MAX_DAYS, problems),
         _ => None,
     };
-    Refresh {
+    RefreshPolicy {
         full_sweep_days: full_sweep_days.unwrap_or(descriptor.full_sweep_days),
         look_back_days: look_back_days.unwrap_or(LOOK_BACK_DAYS),
     }

@@ -38,7 +38,7 @@ async fn changes_are_requested_since_shortly_before_the_last_pull_and_nothing_is
     let (third, vendor_of_nothing) = env.pull_from(vendor([])).await;
     assert_eq!(since(&vendor_of_nothing), Timestamp::from_epoch(BEGINNING + DAY - 600).ok());
     assert_eq!((third.mode, third.progress.missing), (SyncMode::Changes, 0));
-    assert_eq!((env.talk().len(), env.notes().len()), (21, 0));
+    assert_eq!((env.transcripts().len(), env.notes().len()), (21, 0));
 }
 
 #[tokio::test]
@@ -50,7 +50,11 @@ async fn a_due_full_sweep_reads_everything_and_marks_what_is_missing() {
     env.wait(4);
     let (due, asked) = env.pull_from(vendor((1..20).map(|id| (id, "Old")))).await;
     assert_eq!((due.mode, asked.requests(Conversations)[0].updated_since), (SyncMode::Full, None));
-    assert_eq!((due.progress.missing, env.stream_status(Conversations).missing), (0, 0), "one sweep is no proof");
+    assert_eq!(
+        (due.progress.missing, env.stream_status(Conversations).missing),
+        (0, 0),
+        "one sweep is no proof"
+    );
     env.wait(7);
     let (again, _) = env.pull_from(vendor((1..20).map(|id| (id, "Old")))).await;
     assert_eq!((again.mode, again.progress.missing), (SyncMode::Full, 1));

@@ -43,7 +43,7 @@ fn vendor(state: usize) -> Vendor {
 }
 
 async fn pulled(workers: Workers) -> TestEnvironment {
-    let env = TestEnvironment::working(workers);
+    let env = TestEnvironment::with_workers(workers);
     for state in [0, 1] {
         let (outcome, _) = env.pull_from(vendor(state)).await;
         assert!(outcome.is_good(), "{outcome:?}");
@@ -89,7 +89,7 @@ async fn one_thread_gives_the_same_archive_as_many() {
     let (inline, threads) = (pulled(Workers::Inline).await, pulled(Workers::Threads).await);
     // The number of batches in a transaction depends on timing, and with it the number of changes.
     check_same(&inline, &threads, &["archive_id", "changes", "change"]);
-    assert_eq!((inline.notes(), inline.talk()), (threads.notes(), threads.talk()));
+    assert_eq!((inline.notes(), inline.transcripts()), (threads.notes(), threads.transcripts()));
 }
 
 #[tokio::test]

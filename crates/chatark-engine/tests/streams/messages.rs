@@ -50,7 +50,7 @@ async fn messages_in_the_same_batch_complete_their_conversation() {
     assert_eq!((outcome.verdict, outcome.others.len()), (Verdict::Complete, 0));
     let progress = &outcome.progress;
     assert_eq!((progress.seen, progress.received, progress.added), (3, 3, 3), "conversations are counted");
-    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
+    assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
     assert!(vendor.requests(Messages).is_empty(), "no list of them is requested");
     let status = env.archive().status().unwrap().remove(0);
     assert_eq!((status.conversations, status.messages), (3, 3));
@@ -90,7 +90,7 @@ async fn a_message_that_is_new_edited_or_gone_changes_its_conversation() {
         if versions > 4 {
             assert_eq!((outcome.progress.changed, outcome.progress.unchanged), (1, 1), "{expected}");
         }
-        assert_eq!(env.talk(), [expected, "b Two:"]);
+        assert_eq!(env.transcripts(), [expected, "b Two:"]);
         env.check_sound(&source(of(&messages)).0, versions);
     }
 }
@@ -118,7 +118,7 @@ async fn separately_listed_messages_complete_earlier_conversations() {
     assert_eq!((progress.seen, progress.added, progress.repeated), (4, 4, 0), "an id alone is no message");
     assert!(outcome.contacts().is_none());
     assert_eq!(vendor.requests(Messages).len(), 1);
-    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi"]);
+    assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi"]);
     let status = env.archive().status().unwrap().remove(0);
     assert_eq!((status.conversations, status.messages), (2, 3), "a message waits for its conversation");
     let (source, _) = source(Vendor::new(&IN_ONE_LIST, first()));
@@ -143,7 +143,7 @@ async fn separately_listed_messages_complete_earlier_conversations() {
     assert_eq!((outcome.progress.added, outcome.progress.changed, outcome.progress.unchanged), (1, 1, 1));
     let progress = &outcome.others[0].progress;
     assert_eq!((progress.added, progress.changed, progress.unchanged), (1, 1, 3));
-    assert_eq!(env.talk(), ["a One: 1=Hello! 2=Yes?", "b New: 1=Hi 2=So?", "late Three: 1=Early"]);
+    assert_eq!(env.transcripts(), ["a One: 1=Hello! 2=Yes?", "b New: 1=Hi 2=So?", "late Three: 1=Early"]);
     env.check_sound(&source, 10);
 }
 
@@ -171,7 +171,7 @@ async fn a_short_list_of_messages_resumes_where_it_stopped() {
     assert_eq!((outcome.verdict, outcome.others[0].progress.seen), (Verdict::Complete, 2));
     assert!(vendor.requests(Messages)[0].cursor.is_some());
     assert_eq!(outcome.others[0].progress.received, 1, "the first message is not requested again");
-    assert_eq!(env.talk(), ["a One: 1=Hello 2=Yes?"]);
+    assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?"]);
 }
 
 #[tokio::test]
@@ -179,11 +179,11 @@ async fn a_damaged_message_is_named_with_its_conversation() {
     let env = TestEnvironment::new();
     let steps = [gives(Conversations, [conversation("a", "One"), message("a", "1", "Hello")], 1)];
     let (source, _) = source(Vendor::new(&BY_CONVERSATION, steps));
-    env.pull(&source, crate::support::go_on()).await;
-    let beside = rusqlite::Connection::open(&env.path).unwrap();
+    env.pull(&source, crate::support::never_stopped()).await;
+    let connection = rusqlite::Connection::open(&env.path).unwrap();
     let damage = "UPDATE raw SET sha256 = zeroblob(32)
                   WHERE record_key = (SELECT record_key FROM record WHERE stream = 'messages')";
-    assert_eq!(beside.execute(damage, []).unwrap(), 1);
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
     let found = env.verify(&source);
     assert_eq!((found.damaged, found.outdated, found.conversations), (1, 0, 1));
     assert_eq!(found.findings[0].conversation.as_deref(), Some("a"));

@@ -6,7 +6,9 @@ use chatark_archive::{SyncMode, Verdict};
 use chatark_core::{ConversationId, ErrorKind, ReadRequest, Selection, Stream};
 use chatark_engine::{CancellationToken, DriftPolicy, Pull, Source, plan};
 
-use crate::support::{LISTS_PEOPLE, Step, TestEnvironment, Vendor, Words, counted, go_on, people, source};
+use crate::support::{
+    LISTS_PEOPLE, Step, TestEnvironment, TestMapper, Vendor, counted, never_stopped, people, source,
+};
 use Stream::{Contacts, Conversations, Leads};
 
 fn vendor<const N: usize>(steps: [Step; N]) -> Vendor {
@@ -20,16 +22,16 @@ async fn contacts_are_pulled_after_the_conversations_if_enabled() {
         [people(Contacts, &["Ada", "Grace"]), people(Contacts, &["Alan", "Ada"]), people(Leads, &["Ada"])];
     let (with, vendor) = source(vendor(steps));
     let without = Source { contacts: false, ..with.clone() };
-    let outcome = env.pull(&without, go_on()).await;
+    let outcome = env.pull(&without, never_stopped()).await;
     assert!(outcome.contacts().is_none() && outcome.is_good());
-    assert_eq!(vendor.asked(), 0);
+    assert_eq!(vendor.steps_used(), 0);
 
     let one = Selection::Conversations(vec![ConversationId::new("c")]);
-    let outcome = env.pull_this(&with, Pull { selection: one, ..Pull::default() }, go_on()).await;
+    let outcome = env.pull_with(&with, Pull { selection: one, ..Pull::default() }, never_stopped()).await;
     assert!(outcome.contacts().is_none() && outcome.is_good());
-    assert_eq!(vendor.asked(), 0, "one conversation is not all people");
+    assert_eq!(vendor.steps_used(), 0, "one conversation is not all people");
 
-    let outcome = env.pull(&with, go_on()).await;
+    let outcome = env.pull(&with, never_stopped()).await;
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Unprovable, true));
     let of_streams: Vec<_> = outcome.others.iter().map(|other| (other.stream, other.verdict)).collect();
     assert_eq!(of_streams, [(Contacts, Verdict::Unprovable), (Leads, Verdict::Unprovable)]);
@@ -38,7 +40,7 @@ async fn contacts_are_pulled_after_the_conversations_if_enabled() {
     assert_eq!((outcome.progress.seen, outcome.progress.received), (1, 1), "conversations alone");
     assert_eq!(env.names(), ["Ada", "Alan", "Grace", "Ada"]);
 
-    let again = env.pull(&with, go_on()).await.contacts().unwrap();
+    let again = env.pull(&with, never_stopped()).await.contacts().unwrap();
     assert_eq!((again.seen, again.added, again.changed, again.unchanged), (4, 0, 0, 5));
     assert_eq!(env.notes(), Vec::<String>::new());
     let plans = plan(None, &[with, without], &Pull::default(), &env.clock()).await.unwrap();
@@ -56,7 +58,7 @@ async fn a_refused_list_affects_neither_the_other_nor_the_verdict_of_the_convers
         Step::Fails(Leads, ErrorKind::NotFound, "no such list"),
     ];
     let (source, _) = source(vendor(steps));
-    let outcome = env.pull(&source, go_on()).await;
+    let outcome = env.pull(&source, never_stopped()).await;
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Partial, false));
     let error = outcome.error.unwrap();
     assert_eq!(error.to_string(), "get people: the plan has no contacts (source=shop)");
@@ -88,9 +90,9 @@ async fn nothing_more_is_requested_after_a_failure_or_a_spent_budget() {
             people(Leads, &["Grace"]),
         ];
         let (source, vendor) = source(vendor(steps));
-        let outcome = env.pull(&source, go_on()).await;
+        let outcome = env.pull(&source, never_stopped()).await;
         assert_eq!((outcome.verdict, outcome.error.unwrap().kind()), (verdict, kind));
-        assert_eq!(vendor.asked(), 2, "{kind:?}");
+        assert_eq!(vendor.steps_used(), 2, "{kind:?}");
         assert_eq!(env.names(), ["Ada"]);
         let status = env.archive().status().unwrap().remove(0);
         assert_eq!(status.last_contacts.unwrap().verdict.as_deref(), Some(of_contacts));
@@ -116,17 +118,17 @@ async fn a_stop_keeps_the_people_that_were_fetched() {
 async fn contacts_are_left_for_the_next_pull_if_conversations_are_not_finished() {
     let env = TestEnvironment::new();
     let (source, vendor) = source(vendor([people(Contacts, &["Ada"])]).breaking_off());
-    let outcome = env.pull(&source, go_on()).await;
+    let outcome = env.pull(&source, never_stopped()).await;
     assert_eq!((outcome.verdict, outcome.contacts().is_none()), (Verdict::Partial, true));
-    assert_eq!(vendor.asked(), 0);
+    assert_eq!(vendor.steps_used(), 0);
 }
 
 #[tokio::test]
-async fn what_is_new_in_a_list_is_drift_like_any_other() {
+async fn unknown_fields_of_a_list_are_reported_as_drift() {
     let steps = || [people(Contacts, &["Odd"])];
     let env = TestEnvironment::new();
     let (warns, _) = source(vendor(steps()));
-    let outcome = env.pull(&warns, go_on()).await;
+    let outcome = env.pull(&warns, never_stopped()).await;
     assert_eq!((outcome.is_good(), outcome.issues()), (true, 1));
     let notes = env.notes();
     assert_eq!(notes.len(), 1, "{notes:?}");
@@ -135,7 +137,7 @@ async fn what_is_new_in_a_list_is_drift_like_any_other() {
     let env = TestEnvironment::new();
     let (fails, _) = source(vendor(steps()));
     let fails = Source { drift: DriftPolicy::Fail, ..fails };
-    let outcome = env.pull(&fails, go_on()).await;
+    let outcome = env.pull(&fails, never_stopped()).await;
     assert_eq!(outcome.error.as_ref().unwrap().kind(), ErrorKind::Incomplete);
     assert_eq!((outcome.is_good(), env.names().len()), (false, 1));
 }
@@ -144,11 +146,11 @@ async fn what_is_new_in_a_list_is_drift_like_any_other() {
 async fn rows_are_rebuilt_and_verified() {
     let env = TestEnvironment::new();
     let (source, _) = source(vendor([people(Contacts, &["Ada"]), people(Leads, &["Grace"])]));
-    env.pull(&source, go_on()).await;
+    env.pull(&source, never_stopped()).await;
     let again = env.rebuild(&source).contacts().unwrap();
     assert_eq!((again.seen, again.unchanged, again.changed), (2, 2, 0));
 
-    let other = Source { mapper: Arc::new(Words { title: "Dr " }), ..source };
+    let other = Source { mapper: Arc::new(TestMapper { prefix: "Dr " }), ..source };
     let outdated = env.verify(&other);
     assert_eq!((outdated.outdated, outdated.damaged, outdated.contacts), (2, 0, 2));
     assert_eq!(outdated.findings[0].contact.as_deref(), Some("contacts/Ada"));
@@ -159,10 +161,10 @@ async fn rows_are_rebuilt_and_verified() {
     assert_eq!((sound.outdated, sound.damaged, sound.conversations, sound.versions), (0, 0, 1, 3));
     assert!(sound.counts.is_empty(), "{:?}", sound.counts);
 
-    let beside = rusqlite::Connection::open(&env.path).unwrap();
+    let connection = rusqlite::Connection::open(&env.path).unwrap();
     let damage = "UPDATE raw SET sha256 = zeroblob(32)
                   WHERE record_key IN (SELECT record_key FROM record WHERE stream = 'leads')";
-    assert_eq!(beside.execute(damage, []).unwrap(), 1);
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
     let damaged = env.verify(&other);
     assert_eq!((damaged.outdated, damaged.damaged), (0, 1));
     let finding = &damaged.findings[0];
@@ -204,7 +206,7 @@ async fn an_interrupted_list_resumes_where_it_stopped() {
         let env = TestEnvironment::new();
         let [first, second] = [counted(Contacts, &["Ada"], 3), counted(Contacts, &["Grace"], 3)];
         let (broken, _) = source(vendor([first.clone(), second.clone(), end, people(Leads, &["Ada"])]));
-        let stop = if verdict == Verdict::Interrupted { stop.clone() } else { go_on() };
+        let stop = if verdict == Verdict::Interrupted { stop.clone() } else { never_stopped() };
         let outcome = env.pull(&broken, stop).await;
         assert_eq!((outcome.verdict, outcome.resumable), (verdict, true));
         assert_eq!(outcome.others.len(), 1, "the leads are not requested");
@@ -213,10 +215,10 @@ async fn an_interrupted_list_resumes_where_it_stopped() {
 
         let third = counted(Contacts, &["Alan"], 3);
         let (whole, vendor) = source(vendor([first, second, third, people(Leads, &["Ada"])]));
-        let outcome = env.pull(&whole, go_on()).await;
+        let outcome = env.pull(&whole, never_stopped()).await;
         assert_eq!((outcome.verdict, outcome.resumable), (Verdict::Unprovable, false));
         assert!(vendor.requests(Contacts)[0].cursor.is_some());
-        assert_eq!(vendor.asked(), 2, "the third page of contacts, and the leads");
+        assert_eq!(vendor.steps_used(), 2, "the third page of contacts, and the leads");
         let contacts = &outcome.others[0];
         assert_eq!((contacts.verdict, contacts.mode), (Verdict::Complete, SyncMode::Full));
         let progress = &contacts.progress;
@@ -249,13 +251,13 @@ async fn people_who_are_no_longer_listed_are_marked_and_come_back() {
 
     // More than a tenth at once may be a fault of the vendor.
     let (far_fewer, _) = source(listed(&names[10..]));
-    let outcome = env.pull(&far_fewer, go_on()).await;
+    let outcome = env.pull(&far_fewer, never_stopped()).await;
     assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Short, Verdict::Short));
     let error = outcome.error.unwrap();
     assert!(error.message().contains("no longer shows 9 of 19 archived contacts"), "{error}");
     assert_eq!(missing(), [1, 0, 0]);
     env.wait(1);
     let accepting = Pull { accept_missing: true, ..Pull::default() };
-    assert!(env.pull_this(&far_fewer, accepting, go_on()).await.is_good());
+    assert!(env.pull_with(&far_fewer, accepting, never_stopped()).await.is_good());
     assert_eq!(missing(), [10, 0, 0]);
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatark_archive::{Archive, Filter, Part as ArchivePart, StreamStatus};
+use chatark_archive::{Archive, Filter, StreamStatus, Subset};
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, Clock, Conversation, ConversationId, Cursor,
     Descriptor, Document, Error, ErrorKind, Estimate, Issue, IssueKind, ListedContact, Mapper, Message,
@@ -14,7 +14,7 @@ use chatark_core::{
     StreamDescriptor, Surface, Timestamp,
 };
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
     Source, SourceVerification, Workers, pull, rebuild, verify,
 };
 use futures_util::stream::{self, StreamExt};
@@ -60,7 +60,7 @@ pub(crate) const fn stream(
 pub(crate) enum Step {
     /// Returns records, with the vendor's count if there is one.
     Gives(Stream, Vec<Record>, Option<u64>),
-    /// Refuses.
+    /// Returns an error.
     Fails(Stream, ErrorKind, &'static str),
     /// The user stops the run first.
     Stops(Stream, CancellationToken),
@@ -109,8 +109,8 @@ pub(crate) fn message(conversation: &str, id: &str, text: &str) -> Record {
 pub(crate) struct Vendor {
     descriptor: &'static Descriptor,
     steps: Vec<Step>,
-    /// How many steps were used.
-    asked: AtomicUsize,
+    /// How many steps have been used.
+    steps_used: AtomicUsize,
     /// The requests that it received.
     requests: Mutex<Vec<ReadRequest>>,
     /// Whether the conversations end with an error.
@@ -119,8 +119,8 @@ pub(crate) struct Vendor {
 
 impl Vendor {
     pub(crate) fn new(descriptor: &'static Descriptor, steps: impl Into<Vec<Step>>) -> Self {
-        let (asked, requests) = (AtomicUsize::new(0), Mutex::default());
-        Self { descriptor, steps: steps.into(), asked, requests, breaks_off: false }
+        let (steps_used, requests) = (AtomicUsize::new(0), Mutex::default());
+        Self { descriptor, steps: steps.into(), steps_used, requests, breaks_off: false }
     }
 
     /// Makes the conversations end with an error.
@@ -128,8 +128,8 @@ impl Vendor {
         Self { breaks_off: true, ..self }
     }
 
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    pub(crate) fn steps_used(&self) -> usize {
+        self.steps_used.load(Ordering::SeqCst)
     }
 
     /// Returns the requests for a stream.
@@ -164,12 +164,12 @@ impl Provider for Vendor {
 
     /// The place after a step is the number of the next one of its stream; the last one is the end.
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
-        let (asked_for, scope) = (request.stream, request.scope());
+        let (requested, scope) = (request.stream, request.scope());
         let place = request.cursor.as_ref().and_then(|cursor| cursor.open::<usize>("vendor-v1", 1, &scope));
         self.requests.lock().unwrap().push(request);
-        let steps: Vec<_> = self.steps.iter().filter(|step| step.stream() == asked_for).collect();
+        let steps: Vec<_> = self.steps.iter().filter(|step| step.stream() == requested).collect();
         let count = steps.len();
-        if count == 0 && asked_for == Stream::Conversations {
+        if count == 0 && requested == Stream::Conversations {
             return Box::pin(stream::iter(self.only_conversation()));
         }
         if count == 0 {
@@ -179,7 +179,7 @@ impl Provider for Vendor {
         Box::pin(stream::iter(rest).then(move |(at, step)| {
             let scope = scope.clone();
             async move {
-                self.asked.fetch_add(1, Ordering::SeqCst);
+                self.steps_used.fetch_add(1, Ordering::SeqCst);
                 match step {
                     Step::Gives(_, records, total) => {
                         let page = PageMetadata { pages: 1, total: *total, ..PageMetadata::default() };
@@ -203,32 +203,32 @@ impl Provider for Vendor {
 
 /// Maps the vendor's records.
 #[derive(Debug)]
-pub(crate) struct Words {
-    /// What is put before each name.
-    pub(crate) title: &'static str,
+pub(crate) struct TestMapper {
+    /// The prefix of each name.
+    pub(crate) prefix: &'static str,
 }
 
-impl Mapper for Words {
+impl Mapper for TestMapper {
     fn map(&self, records: &[Record]) -> Result<(Document, Vec<Issue>)> {
         let (own, messages) = records.split_first().unwrap();
         let value: Value = serde_json::from_slice(&own.bytes).unwrap();
         if own.stream == Stream::Conversations {
             let id = ConversationId::new(value["id"].as_str().unwrap());
             let title = value["title"].as_str().map(str::to_owned);
-            let messages = messages.iter().map(spoken).collect();
+            let messages = messages.iter().map(map_message).collect();
             let conversation = Conversation { title, messages, ..Conversation::empty(id) };
             return Ok((Document::Conversation(conversation), Vec::new()));
         }
         let name = value["name"].as_str().unwrap();
         let mut listed = ListedContact::default();
-        listed.contact.name = Some(format!("{}{name}", self.title));
+        listed.contact.name = Some(format!("{}{name}", self.prefix));
         let is_odd = name == "Odd";
         let issues = if is_odd { vec![Issue::new(IssueKind::UnknownField, "hat")] } else { Vec::new() };
         Ok((Document::Contact(listed), issues))
     }
 }
 
-fn spoken(record: &Record) -> Message {
+fn map_message(record: &Record) -> Message {
     let value: Value = serde_json::from_slice(&record.bytes).unwrap();
     let parts = vec![Part::text(value["text"].as_str().unwrap())];
     let id = record.id.as_ref().map(|id| id.as_str().to_owned());
@@ -257,10 +257,10 @@ pub(crate) struct TestEnvironment {
 
 impl TestEnvironment {
     pub(crate) fn new() -> Self {
-        Self::working(Workers::Threads)
+        Self::with_workers(Workers::Threads)
     }
 
-    pub(crate) fn working(workers: Workers) -> Self {
+    pub(crate) fn with_workers(workers: Workers) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive.db");
         let now = Arc::new(AtomicI64::new(BEGINNING));
@@ -282,10 +282,10 @@ impl TestEnvironment {
     }
 
     pub(crate) async fn pull(&self, source: &Source, stop: CancellationToken) -> Outcome {
-        self.pull_this(source, Pull::default(), stop).await
+        self.pull_with(source, Pull::default(), stop).await
     }
 
-    pub(crate) async fn pull_this(&self, source: &Source, what: Pull, stop: CancellationToken) -> Outcome {
+    pub(crate) async fn pull_with(&self, source: &Source, what: Pull, stop: CancellationToken) -> Outcome {
         let observer = Arc::clone(&self.notes) as Arc<dyn Observer>;
         let environment = Environment { clock: self.clock(), workers: self.workers };
         let pulling = pull(self.archive(), vec![source.clone()], what, observer, environment, stop);
@@ -297,21 +297,22 @@ impl TestEnvironment {
     /// Pulls everything from a vendor.
     pub(crate) async fn pull_from(&self, vendor: Vendor) -> (Outcome, Arc<Vendor>) {
         let (source, vendor) = source(vendor);
-        (self.pull(&source, go_on()).await, vendor)
+        (self.pull(&source, never_stopped()).await, vendor)
     }
 
     /// Rebuilds all rows, and returns the outcome.
     pub(crate) fn rebuild(&self, source: &Source) -> Outcome {
         let mut archive = self.archive();
         let outcome =
-            rebuild(&mut archive, &mapped(source), &Notes::default(), &self.clock(), &go_on()).unwrap();
+            rebuild(&mut archive, &mapped(source), &Notes::default(), &self.clock(), &never_stopped())
+                .unwrap();
         archive.close().unwrap();
         outcome
     }
 
     pub(crate) fn verify(&self, source: &Source) -> SourceVerification {
         let mapped = [mapped(source)];
-        let found = verify(&self.archive(), &[], &mapped, ArchivePart::WHOLE, &go_on()).unwrap();
+        let found = verify(&self.archive(), &[], &mapped, Subset::WHOLE, &never_stopped()).unwrap();
         assert_eq!(found.structure, Vec::<String>::new());
         found.sources.into_iter().next().unwrap()
     }
@@ -319,10 +320,10 @@ impl TestEnvironment {
     /// Expects that every row matches its bytes, and that this many versions are undamaged.
     #[track_caller]
     pub(crate) fn check_sound(&self, source: &Source, versions: u64) {
-        let before = self.talk();
+        let before = self.transcripts();
         let rebuilt = self.rebuild(source);
         assert_eq!((rebuilt.is_good(), rebuilt.progress.changed), (true, 0));
-        assert_eq!(self.talk(), before);
+        assert_eq!(self.transcripts(), before);
         let found = self.verify(source);
         assert_eq!((found.damaged, found.outdated, found.versions), (0, 0, versions), "{found:?}");
         assert_eq!((found.counts, found.conversations), (Vec::new(), before.len() as u64));
@@ -339,7 +340,7 @@ impl TestEnvironment {
     }
 
     /// Returns every conversation as its id and title, with the ids and texts of its messages.
-    pub(crate) fn talk(&self) -> Vec<String> {
+    pub(crate) fn transcripts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let take = |found: &chatark_core::ArchivedConversation| {
             let Conversation { id, title, messages, .. } = &found.conversation;
@@ -369,8 +370,8 @@ pub(crate) fn source(vendor: Vendor) -> (Source, Arc<Vendor>) {
     let source = Source {
         origin: Arc::new(origin),
         provider: Arc::clone(&vendor) as Arc<dyn Provider>,
-        mapper: Arc::new(Words { title: "" }),
-        refresh: Refresh { full_sweep_days: 7, look_back_days: 30 },
+        mapper: Arc::new(TestMapper { prefix: "" }),
+        refresh: RefreshPolicy { full_sweep_days: 7, look_back_days: 30 },
         drift: DriftPolicy::default(),
         contacts: true,
     };
@@ -381,6 +382,7 @@ pub(crate) fn mapped(source: &Source) -> MappedSource {
     MappedSource { origin: Arc::clone(&source.origin), mapper: Arc::clone(&source.mapper) }
 }
 
-pub(crate) fn go_on() -> CancellationToken {
+/// Returns a token for runs that nobody stops.
+pub(crate) fn never_stopped() -> CancellationToken {
     CancellationToken::new()
 }

@@ -159,7 +159,7 @@ fn each_selected(
     mut take: impl FnMut(&ArchivedConversation, &Original, &mut LossReport) -> Result<()>,
 ) -> Result<SelectedCounts> {
     let mut selected = SelectedCounts::default();
-    options.selection.each_by_itself(archive, |archived| {
+    options.selection.each_without_snapshot(archive, |archived| {
         selected.conversations += 1;
         selected.messages += archived.conversation.messages.len() as u64;
         let original = Original::of(archived);

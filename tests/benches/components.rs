@@ -1,16 +1,16 @@
 //! Measures the components of a pull and an export, each alone, with conversations of the sandbox.
 //!
 //! ```console
-//! $ cargo bench -p chatark-tests --bench parts
-//! $ cargo bench -p chatark-tests --bench parts -- map           # those whose name holds "map"
+//! $ cargo bench -p chatark-tests --bench components
+//! $ cargo bench -p chatark-tests --bench components -- map           # those whose name contains "map"
 //! ```
-#![expect(clippy::unwrap_used, reason = "a benchmark ends where something is missing")]
+#![expect(clippy::unwrap_used, reason = "a benchmark panics if something is missing")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Run, Start, SyncMode, WriteOp};
+use chatark_archive::{Archive, Filter, HashedDocument, HashedRecord, Run, RunStart, SyncMode, WriteOp};
 use chatark_core::{
     ArchivedConversation, Checkpoint, Clock, Conversation, ConversationStats, Mapper, Origin, PageMetadata,
     Record, RecordId, Settings, SourceName, StatsSummary, Stream, Surface, Timestamp,
@@ -159,7 +159,7 @@ fn archive(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
     let key = archive.source(&origin()).unwrap();
-    let start = Start {
+    let start = RunStart {
         kind: "pull",
         stream: Stream::Conversations,
         scope: "all",
@@ -240,5 +240,5 @@ fn origin() -> Origin {
     }
 }
 
-criterion_group!(parts, framer, map, archive, writers);
-criterion_main!(parts);
+criterion_group!(components, framer, map, archive, writers);
+criterion_main!(components);

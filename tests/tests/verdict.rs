@@ -42,11 +42,11 @@ fn fewer_than_the_vendor_counts_is_short() {
 }
 
 #[test]
-fn the_archive_keeps_every_number_of_the_proof() {
+fn the_archive_keeps_every_number_of_the_verdict() {
     let env = claiming(&["a", "b", "a"], 2);
     env.expect(0, &["pull"]);
     let status = env.expect(0, &["status", "--json"]).json();
-    let proof = &status["sources"][0]["last_pull"];
+    let numbers = &status["sources"][0]["last_pull"];
     for (name, number) in [
         ("total_first", 2),
         ("total_last", 2),
@@ -59,22 +59,22 @@ fn the_archive_keeps_every_number_of_the_proof() {
         ("empty_pages", 0),
         ("issues", 0),
     ] {
-        assert_eq!(proof[name], number, "{name} in {proof}");
+        assert_eq!(numbers[name], number, "{name} in {numbers}");
     }
-    assert_eq!((&proof["verdict"], &proof["effort"]), (&json!("complete"), &json!("full")));
+    assert_eq!((&numbers["verdict"], &numbers["effort"]), (&json!("complete"), &json!("full")));
 }
 
 #[test]
-fn a_growing_total_is_distinguished_from_a_missed_one() {
+fn a_total_that_grows_during_the_run_is_not_short() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
     env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
     env.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
     let run = env.expect(0, &["pull", "--json"]);
-    let proof = pulled(&run);
-    assert_eq!((&proof["verdict"], &proof["seen"]), (&json!("grew-during-run"), &json!(100)));
-    assert_eq!((&proof["total_first"], &proof["total_last"]), (&json!(100), &json!(104)));
-    assert_eq!((&proof["pages"], &proof["empty_pages"]), (&json!(6), &json!(1)));
+    let numbers = pulled(&run);
+    assert_eq!((&numbers["verdict"], &numbers["seen"]), (&json!("grew-during-run"), &json!(100)));
+    assert_eq!((&numbers["total_first"], &numbers["total_last"]), (&json!(100), &json!(104)));
+    assert_eq!((&numbers["pages"], &numbers["empty_pages"]), (&json!(6), &json!(1)));
     env.expect(0, &["pull"]);
     let status = env.expect(0, &["status", "--json"]).json();
     assert_eq!(status["sources"][0]["last_pull"]["archived"], 104);
