@@ -83,7 +83,7 @@ fn connect(env: &TestEnvironment, zone: Zone) -> Connection {
     let local = move |context: &rusqlite::functions::Context<'_>| {
         let instant = context.get::<Option<i64>>(0)?.and_then(|at| Timestamp::from_microseconds(at).ok());
         let format = context.get::<String>(1)?;
-        Ok(instant.map(|instant| instant.written(zone, &format)))
+        Ok(instant.map(|instant| instant.format_in(zone, &format)))
     };
     connection.create_scalar_function("local", 2, flags, local).unwrap();
     connection.execute_batch(include_str!("definition/facts.sql")).unwrap();

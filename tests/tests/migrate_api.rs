@@ -699,7 +699,7 @@ fn a_run_waits_before_it_looks_for_ambiguous_items() {
     fs::write(&path, config.replace("settle_seconds = 0", "settle_seconds = 2")).unwrap();
     env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
     let run = env.expect(0, &run_into(&["--only", "history"]));
-    assert!(run.stderr.contains("s: what was sent without an answer may still arrive"), "{}", run.stderr);
+    assert!(run.stderr.contains("s: a request without a response may still take effect"), "{}", run.stderr);
     assert_eq!(env.sandbox().expected("agent-new").len(), 3);
 }
 

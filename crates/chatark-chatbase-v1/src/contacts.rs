@@ -1,7 +1,7 @@
 //! Reads the contacts and leads that Chatbase v1 lists separately from conversations, page by page.
 //!
 //! Neither list reports changes, so each is read from its beginning. An interrupted read resumes one page before the
-//! one that it had reached, because deletions in the meantime move the other entries forward.
+//! page that it had reached, because deletions in the meantime move the other entries forward.
 
 use bytes::Bytes;
 use chatark_core::{
@@ -85,7 +85,7 @@ impl ListWalk<'_> {
         let People { found, total } = self.read().await?;
         let mut page = PageMetadata { pages: 1, total, ..PageMetadata::default() };
         if found.is_empty() || found == self.before {
-            page.notes.extend(self.repetition(&found));
+            page.notes.extend(self.repetition_note(&found));
             return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
         }
         let stream = self.list.stream();
@@ -102,7 +102,8 @@ impl ListWalk<'_> {
         Ok((Batch { records, checkpoint: Checkpoint::At(cursor), page, ..Batch::default() }, Some(self)))
     }
 
-    fn repetition(&self, found: &[Bytes]) -> Option<String> {
+    /// Returns the note to the user if the host sent the previous page again.
+    fn repetition_note(&self, found: &[Bytes]) -> Option<String> {
         let list = self.list.stream().as_str();
         let note = format!(
             "this host sends the same page of {list} for every page number: there may be more of them"

@@ -1,4 +1,4 @@
-//! How Chatbase v1 reports errors: `{"message"}`; compatible hosts may answer in v2's form.
+//! How Chatbase v1 reports errors: as `{"message"}`. Compatible hosts may report them as v2 does.
 
 use chatark_http::{ApiError, Dialect};
 

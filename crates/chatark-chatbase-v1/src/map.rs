@@ -23,7 +23,7 @@ pub(crate) fn normalize(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     let issues = Issues::default();
     let record = fields::parse(raw, &issues)?;
     let mut conversation = conversation(Fields::of(record, &issues));
-    conversation.date_by_messages();
+    conversation.derive_missing_times();
     Ok((conversation, issues.into_vec()))
 }
 
@@ -55,7 +55,7 @@ fn conversation(mut fields: Fields<'_>) -> Conversation {
 
 /// Reads the customer: `customer` is an id or an object, `form_submission` is a submitted lead form.
 ///
-/// The form fills in what `customer` leaves out.
+/// The form adds only what `customer` leaves out.
 fn contact(fields: &mut Fields<'_>) -> Contact {
     let mut contact = Contact::default();
     match fields.take("customer") {
@@ -90,10 +90,10 @@ fn person(fields: &mut Fields<'_>, key: &str, value: Value, contact: &mut Contac
             if slot.is_some() {
                 break;
             }
-            *slot = rest.answer(name);
+            *slot = rest.filled_in(name);
         }
     }
-    // A lead form may ask anything, so its other answers are not unknown fields.
+    // A lead form may ask for anything, so its other answers are not unknown fields.
     let mut leftovers = Map::new();
     nest(&mut leftovers, key, rest.finish_quietly());
     for (name, value) in leftovers {
@@ -116,7 +116,7 @@ pub(crate) fn listed_contact(stream: Stream, raw: &[u8]) -> Result<(ListedContac
 fn lead(mut fields: Fields<'_>) -> ListedContact {
     ListedContact {
         id: fields.id("id"),
-        contact: named(&mut fields, "phone"),
+        contact: name_and_addresses(&mut fields, "phone"),
         created_at: fields.time("created_at", Zone::UTC),
         extra: fields.finish(UNMAPPED_IN_LEADS),
         ..ListedContact::default()
@@ -125,7 +125,7 @@ fn lead(mut fields: Fields<'_>) -> ListedContact {
 
 /// Reads a contact. Its times are Unix seconds, unlike those of conversations (vendor's documents of 2026).
 fn contact_entry(mut fields: Fields<'_>) -> ListedContact {
-    let mut contact = named(&mut fields, "phonenumber");
+    let mut contact = name_and_addresses(&mut fields, "phonenumber");
     read_attributes(&fields, &mut contact);
     ListedContact {
         id: fields.id("id"),
@@ -137,16 +137,17 @@ fn contact_entry(mut fields: Fields<'_>) -> ListedContact {
     }
 }
 
-fn named(fields: &mut Fields<'_>, phone: &str) -> Contact {
+/// Reads name, e-mail address and phone number, the last one from the key `phone`.
+fn name_and_addresses(fields: &mut Fields<'_>, phone: &str) -> Contact {
     Contact {
-        name: fields.answer("name"),
-        email: fields.answer("email"),
-        phone: fields.answer(phone),
+        name: fields.filled_in("name"),
+        email: fields.filled_in("email"),
+        phone: fields.filled_in(phone),
         ..Contact::default()
     }
 }
 
-/// Reads company, address and website from the custom attributes, if these are plain texts.
+/// Reads company, address and website from the custom attributes, if these are strings.
 ///
 /// The attributes themselves stay under `extra`.
 fn read_attributes(fields: &Fields<'_>, contact: &mut Contact) {
@@ -194,7 +195,7 @@ fn role(word: &str) -> Option<Role> {
     }
 }
 
-/// Reads the content: a text, or a list of blocks, which some clients have seen. Anything else is kept as it is.
+/// Reads the content: a string, or a list of blocks, which some clients have seen. Anything else is kept as it is.
 fn content(fields: &mut Fields<'_>) -> Vec<Part> {
     match fields.take("content") {
         None => Vec::new(),
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_a_text_or_a_list_of_blocks() {
+    fn content_is_a_string_or_a_list_of_blocks() {
         let (found, issues) = read(&json!({"id": "a", "messages": [
             {"role": "user", "content": [{"type": "text", "text": "one"}, "two", {"type": "image", "url": "x"}]},
             {"role": "user", "content": {"card": 1}},

@@ -52,7 +52,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
 const PAGE_SIZE: u32 = 100;
 /// The version of the cursors that this crate seals.
 pub(crate) const CURSOR_VERSION: u32 = 1;
-/// How often a page may repeat the one before it: a list that grows by exactly one page does so once.
+/// How often a page may repeat the one before it. A list that grows by exactly one page repeats one once.
 const MAX_REPEATS: u32 = 3;
 /// The number of pages that are requested at the same time.
 const CONCURRENT_PAGES: u64 = 8;
@@ -94,13 +94,13 @@ impl Provider for ChatbaseV1 {
     /// An unknown agent answers 200 with an empty page, so only an agent with conversations is confirmed.
     async fn check(&self) -> Result<AgentInfo> {
         let call = self.call().query("page", 1).query("size", 1);
-        let (page, clock_ahead_seconds) = self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
+        let (page, clock_skew_seconds) = self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
         let confirmed = page.data.is_some_and(|data| !data.is_empty());
-        Ok(AgentInfo { name: None, confirmed, clock_ahead_seconds })
+        Ok(AgentInfo { name: None, confirmed, clock_skew_seconds })
     }
 
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
-        let mut search = Search { provider: self, call: self.window_call(request), asked: 0, first: None };
+        let mut search = Search { provider: self, call: self.window_call(request), requests: 0, first: None };
         let mut estimate = Estimate::default();
         match search.count().await? {
             Some(count) => {
@@ -111,7 +111,7 @@ impl Provider for ChatbaseV1 {
                 "this host sends the same page for every page number, so nothing can be counted".to_owned(),
             ),
         }
-        Ok(Estimate { asked: search.asked, ..estimate })
+        Ok(Estimate { requests_sent: search.requests, ..estimate })
     }
 
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
@@ -148,7 +148,8 @@ impl ChatbaseV1 {
 struct Search<'a> {
     provider: &'a ChatbaseV1,
     call: Call,
-    asked: u64,
+    /// How many requests the search has sent.
+    requests: u64,
     first: Option<Bytes>,
 }
 
@@ -175,7 +176,7 @@ impl Search<'_> {
 
     /// Returns the conversation at a position, counted from 1.
     async fn at(&mut self, place: u64) -> Result<Option<Bytes>> {
-        self.asked += 1;
+        self.requests += 1;
         let call = self.call.clone().query("size", 1).query("page", place);
         let page = self.provider.client.page(&call, "data").await?;
         refuse_no_array(&self.provider.client, &page, &call)?;
@@ -389,7 +390,7 @@ fn days(window: Window) -> (Option<String>, Option<String>) {
 /// leave the others out, so the caller filters instead.
 fn sources(channel: Channel) -> Option<String> {
     let is_listed_whole = !matches!(channel, Channel::Website | Channel::Playground);
-    is_listed_whole.then(|| channel.words_among(wire::SOURCES)).flatten()
+    is_listed_whole.then(|| channel.vendor_words(wire::SOURCES)).flatten()
 }
 
 fn seal(scope: &str, page: u64) -> Result<Cursor> {
@@ -408,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_by_hand() {
+    fn the_estimated_requests_match_a_count_by_hand() {
         // Four pages, then eight at once and a look at the head each time.
         for (count, expect) in
             [(0, 1), (99, 2), (300, 4), (400, 13), (730, 13), (1_150, 14), (1_250, 22), (10_000, 121)]
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_padded_and_widened() {
+    fn a_window_is_widened_by_a_day_on_both_sides() {
         let at = |seconds| Timestamp::from_epoch(seconds).ok();
         // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z.
         let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };

@@ -48,7 +48,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         text_characters: None,
         rules: RULES,
     }],
-    pace: None,
+    rate_limit: None,
     notes: &[
         "Chatbase takes no history: its chat call would answer again, cost credits and use today's date; conversations stay in the archive",
         "Chatbase takes each e-mail address once: contacts that exist already are not changed",
@@ -95,7 +95,7 @@ impl Target for ChatbaseV1 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST, ["chatbots", &self.agent_id, "contacts"])

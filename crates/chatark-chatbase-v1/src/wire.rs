@@ -33,14 +33,14 @@ pub(crate) struct ContactIdsPage {
     pub(crate) total: Option<u64>,
 }
 
-/// The response to a write. Its documents do not say whether it repeats what was written.
+/// The response to a write. The vendor does not document whether it repeats what was written.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Acknowledged {
     #[serde(default)]
     data: Value,
 }
 
-/// The ids of a contact, the vendor's and ours, and the e-mail address.
+/// The ids of a contact, the vendor's and that of other systems, and the e-mail address.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ContactIds {
     #[serde(default)]
@@ -118,7 +118,7 @@ pub(crate) struct FailureBody {
     pub(crate) message: Option<String>,
 }
 
-/// The position of a walk through the pages.
+/// The position in the sequence of pages, as cursors store it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {

@@ -153,13 +153,13 @@ async fn a_short_page_is_not_the_end_and_an_empty_one_is() {
 }
 
 #[tokio::test]
-async fn rows_that_moved_on_to_the_next_page_come_once() {
+async fn rows_that_moved_to_the_next_page_are_returned_once() {
     let vendor = Vendor::new([page(&["d", "c", "b"]), page(&["c", "b", "a"]), page(&[])]).await;
     vendor.check(whole(), &["d", "c", "b", "a"]).await;
 }
 
 #[tokio::test]
-async fn records_without_an_id_are_never_taken_for_the_same() {
+async fn records_without_an_id_are_never_taken_for_duplicates() {
     let odd = || (200, json!({"data": [{"title": "odd"}, {"id": "a"}]}));
     let vendor =
         Vendor::new([odd(), (200, json!({"data": [{"title": "odd"}, {"id": "b"}]})), page(&[])]).await;
@@ -168,7 +168,7 @@ async fn records_without_an_id_are_never_taken_for_the_same() {
 
 /// A list that grew by a whole page repeats it once; a page sent twice by mistake must not hide the real one.
 #[tokio::test]
-async fn a_page_may_come_twice() {
+async fn a_page_that_was_sent_twice_hides_no_other() {
     let grown = [page(&["b", "a"]), page(&["b", "a"]), page(&["b", "a"]), page(&["9"]), page(&[])];
     Vendor::new(grown).await.check(whole(), &["b", "a", "9"]).await;
     let mistaken = [page(&["d", "c"]), page(&["d", "c"]), page(&["b", "a"]), page(&[])];
@@ -176,7 +176,7 @@ async fn a_page_may_come_twice() {
 }
 
 #[tokio::test]
-async fn the_same_page_without_end_is_malformed() {
+async fn a_page_repeated_without_end_is_malformed() {
     let vendor = Vendor::new(std::array::from_fn::<_, 10, _>(|_| page(&["b", "a"]))).await;
     let (batches, error) = vendor.pull(whole()).await;
     let error = error.unwrap();
@@ -188,7 +188,7 @@ async fn the_same_page_without_end_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_resumed_walk_begins_one_page_back() {
+async fn a_resumed_read_begins_one_page_earlier() {
     let vendor = Vendor::new([page(&["c", "b"]), page(&["a"]), page(&[])]).await;
     vendor.check(saved(3), &["c", "b", "a"]).await;
     vendor.check_asked(&["page=2", "page=3", "page=4"]);
@@ -209,7 +209,7 @@ async fn a_cursor_of_another_window_is_not_resumed() {
 }
 
 #[tokio::test]
-async fn days_are_requested_widened_and_a_channel_in_the_vendors_words() {
+async fn the_vendor_is_sent_widened_days_and_its_own_word_for_a_channel() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let vendor = Vendor::new([page(&[]), page(&[]), page(&[]), page(&[])]).await;
     // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z, and from 2025-03-04T00:00:00Z.
@@ -240,7 +240,7 @@ async fn nothing_is_requested_before_the_first_poll_nor_after_the_stream_is_drop
 }
 
 #[tokio::test]
-async fn an_empty_export_says_that_it_does_not_prove_the_agent() {
+async fn an_empty_export_is_noted_as_no_proof_that_the_agent_exists() {
     let vendor = Vendor::new([page(&[])]).await;
     let batches = vendor.check(whole(), &[]).await;
     assert!(batches[0].page.notes[0].contains("the same answer for an unknown agent"));
@@ -261,7 +261,7 @@ async fn a_check_confirms_only_an_agent_with_conversations() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_array_is_malformed() {
+async fn a_response_without_an_array_is_malformed() {
     for body in [json!({}), json!({"data": null}), json!({"message": "maintenance"})] {
         let vendor = Vendor::new([page(&["a"]), (200, body)]).await;
         let (batches, error) = vendor.pull(whole()).await;
@@ -272,7 +272,7 @@ async fn an_answer_without_an_array_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_part_of_an_agent_is_refused_before_any_request() {
+async fn a_selection_of_conversations_is_refused_before_any_request() {
     let vendor = Vendor::new([]).await;
     for selection in
         [Selection::User("u".to_owned()), Selection::Conversations(vec![ConversationId::new("a")])]
@@ -283,15 +283,15 @@ async fn a_part_of_an_agent_is_refused_before_any_request() {
     vendor.check_asked(&[]);
 }
 
-/// Eleven conversations: there is one at 1, 2, 4 and 8, none at 16, 12, and one at 10 and 11.
+/// Eleven conversations: there is one at the positions 1, 2, 4 and 8, none at 16 and 12, and one at 10 and 11.
 #[tokio::test]
-async fn the_last_conversation_is_found_by_halves() {
+async fn the_last_conversation_is_found_by_binary_search() {
     let (there, none) = (page(&["x"]), page(&[]));
     let answers =
         [page(&["1"]), page(&["2"]), there.clone(), there.clone(), none.clone(), none, there.clone(), there];
     let vendor = Vendor::new(answers).await;
     let estimate = vendor.provider().estimate(&whole()).await.unwrap();
-    assert_eq!((estimate.conversations, estimate.requests, estimate.asked), (Some(11), Some(2), 8));
+    assert_eq!((estimate.conversations, estimate.requests, estimate.requests_sent), (Some(11), Some(2), 8));
     let asked = vendor.asked.lock().unwrap().clone();
     let places: Vec<_> = asked.iter().map(|query| query.rsplit_once("size=1&page=").unwrap().1).collect();
     assert_eq!(places, ["1", "2", "4", "8", "16", "12", "10", "11"]);
@@ -301,7 +301,7 @@ async fn the_last_conversation_is_found_by_halves() {
 async fn a_host_that_ignores_the_page_cannot_be_counted() {
     let vendor = Vendor::new([page(&["x"]), page(&["x"])]).await;
     let estimate = vendor.provider().estimate(&whole()).await.unwrap();
-    assert_eq!((estimate.conversations, estimate.requests, estimate.asked), (None, None, 2));
+    assert_eq!((estimate.conversations, estimate.requests, estimate.requests_sent), (None, None, 2));
     assert!(estimate.notes[0].contains("the same page"), "{estimate:?}");
     let empty = Vendor::new([page(&[])]).await;
     assert_eq!(empty.provider().estimate(&whole()).await.unwrap().conversations, Some(0));
@@ -343,7 +343,7 @@ const SECOND_LEADS: &str = "get-leads?chatbotId=agent%2F1&size=100&page=2";
 const THIRD_LEADS: &str = "get-leads?chatbotId=agent%2F1&size=100&page=3";
 
 #[tokio::test]
-async fn contacts_are_read_to_their_count_and_leads_to_an_empty_page() {
+async fn contacts_are_read_up_to_their_total_and_leads_up_to_an_empty_page() {
     let vendor =
         Vendor::new([contacts(&["a", "b"], 3), contacts(&["c"], 3), leads(&[1, 2]), leads(&[3]), leads(&[])])
             .await;
@@ -357,7 +357,7 @@ async fn contacts_are_read_to_their_count_and_leads_to_an_empty_page() {
 }
 
 #[tokio::test]
-async fn leads_may_lie_one_level_deeper_and_have_numbers_for_ids() {
+async fn leads_may_be_nested_and_have_numbers_as_ids() {
     let vendor = Vendor::new([contacts(&[], 0), nested_leads(&[4711, 12]), nested_leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
@@ -420,16 +420,16 @@ async fn a_host_that_ignores_the_page_ends_a_list_with_a_note() {
     assert!(notes[1].contains("the same page of leads"), "{notes:?}");
 }
 
-/// Each page has the vendor's count, so that the caller can compare it with what arrived.
+/// Each page has the vendor's total, so that the caller can compare it with what arrived.
 #[tokio::test]
-async fn contacts_have_the_vendors_count_even_if_fewer_are_listed() {
+async fn contacts_have_the_vendors_total_even_if_fewer_are_listed() {
     let vendor = Vendor::new([contacts(&["a"], 2), contacts(&[], 2), leads(&[])]).await;
     let (batches, errors) = vendor.people().await;
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(record_ids(&batches), ["contacts a"]);
     let totals: Vec<_> = batches.iter().map(|batch| batch.page.total).collect();
-    assert_eq!(totals, [Some(2), Some(2), None], "leads have no count");
-    assert_eq!(notes(&batches), Vec::<&String>::new(), "the verdict says it");
+    assert_eq!(totals, [Some(2), Some(2), None], "leads have no total");
+    assert_eq!(notes(&batches), Vec::<&String>::new(), "the verdict of the run reports it");
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn a_list_resumes_one_page_before_its_saved_position() {
     vendor.check(saved_of(Stream::Contacts, 3), &["c", "d", "e"]).await;
     let third_contacts = SECOND_CONTACTS.replace("&page=2", "&page=3");
     let fourth_contacts = SECOND_CONTACTS.replace("&page=2", "&page=4");
-    // A resumed walk does not know how many people came before, so it continues to an empty page.
+    // A resumed read does not know how many people came before, so it continues to an empty page.
     vendor.check_paths(&[SECOND_CONTACTS, &third_contacts, &fourth_contacts]);
 
     let vendor = Vendor::new([leads(&[3]), leads(&[])]).await;
@@ -485,7 +485,7 @@ async fn a_refused_list_does_not_prevent_the_other() {
 }
 
 #[tokio::test]
-async fn an_answer_without_people_is_malformed_and_no_empty_list() {
+async fn a_response_without_a_list_of_people_is_malformed_and_not_empty() {
     let odd = |body: Value| (200, body);
     for body in [
         json!({}),

@@ -18,7 +18,7 @@ use crate::wire;
 /// Up to this many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
 /// rate limit; the whole page costs one of each, and the bytes of up to twenty conversations.
 const MAX_SINGLE_FETCHES: usize = 3;
-/// The note to the user if only whole pages are reliable.
+/// The note to the user if conversations cannot be fetched by id.
 const IGNORES_ID: &str =
     "this deployment does not return single conversations by `conversationId`: reading everything";
 
@@ -57,7 +57,7 @@ pub(crate) struct Chain<'a> {
     window: Arc<Window>,
     pub(crate) reading: Reading,
     pub(crate) place: Option<wire::Place>,
-    /// Whether a cursor of summaries is valid for whole pages and the other way round, as far as is known.
+    /// Whether cursors of summaries seem to be valid for whole pages, and vice versa.
     may_switch: bool,
     /// Whether the position is that of an earlier run, and nothing has been read since.
     resumed: bool,

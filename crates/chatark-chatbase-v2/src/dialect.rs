@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatark_http::{ApiError, Dialect};
 
-use crate::source::PACE;
+use crate::source::RATE_LIMIT;
 use crate::wire;
 
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct ChatbaseV2Dialect;
 
 impl Dialect for ChatbaseV2Dialect {
     fn window(&self) -> Option<Duration> {
-        Some(Duration::from_secs(PACE.seconds))
+        Some(Duration::from_secs(RATE_LIMIT.seconds))
     }
 
     fn parse_error(&self, _status: u16, body: &[u8]) -> ApiError {
@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    /// Every documented error of the sample keeps its code and its text word for word.
+    /// Code and text of every documented error are passed on unchanged.
     #[test]
     fn documented_errors_are_parsed() {
         let sample: Value =

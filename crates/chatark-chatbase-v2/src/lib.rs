@@ -1,4 +1,4 @@
-//! Chatbase API v2: conversations of every source through the export, and of one user through the user's list.
+//! Chatbase API v2: conversations of all channels through the export, and those of one user through the user's list.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v2.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.

@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-/// The key of an envelope that earlier versions put around a conversation of a user's list and its messages.
-const USER_FORM: &str = "chatark_surface";
+/// The key that marks an envelope, which earlier versions put around a conversation of a user's list and its messages.
+const ENVELOPE_KEY: &str = "chatark_surface";
 
 /// Maps one conversation of the export, or one in the envelope of earlier versions.
 pub(crate) fn exported(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
     let issues = Issues::default();
     let mut record = fields::parse(raw, &issues)?;
-    let from_user = record.remove(USER_FORM).is_some();
+    let from_user = record.remove(ENVELOPE_KEY).is_some();
     if from_user {
         let messages = record.remove("messages").unwrap_or_default();
         if let Some(Value::Object(listed)) = record.remove("conversation") {
@@ -38,12 +38,12 @@ pub(crate) fn of_user<'a>(
 ) -> Result<(Conversation, Vec<Issue>)> {
     let issues = Issues::default();
     let mut record = fields::parse(listed, &issues)?;
-    if record.contains_key(USER_FORM) {
+    if record.contains_key(ENVELOPE_KEY) {
         return exported(listed);
     }
     let message = |bytes: &[u8]| match fields::parse(bytes, &issues) {
         Ok(message) => Value::Object(message),
-        // An element that is not an object is kept, so that the positions of the others stay right.
+        // An element that is not an object is kept as a message, so that the positions of the others stay right.
         Err(_) => serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()),
     };
     let messages = messages.map(message).collect();
@@ -58,11 +58,11 @@ fn mapped(record: Map<String, Value>, from_user: bool, issues: Issues) -> (Conve
         conversation.channel = Some(Channel::Api);
         conversation.derived.push("channel".to_owned());
     }
-    conversation.date_by_messages();
+    conversation.derive_missing_times();
     (conversation, issues.into_vec())
 }
 
-/// What an element of the export says about a conversation, except its messages.
+/// What an element of the export says about a conversation, without its messages.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) id: Option<RecordId>,
@@ -83,7 +83,7 @@ pub(crate) fn identity(raw: &[u8]) -> Summary {
 /// Reads the fields by which a changed conversation is recognised, as the mapper reads them.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
-    let Ok(mut record) = shown(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
+    let Ok(mut record) = summary_fields(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
         return Summary { id: None, is_whole: false, created_at: None, held: HeldSummary::default() };
     };
     let is_whole = record.remove("messages").is_some_and(|messages| !messages.is_null());
@@ -99,10 +99,10 @@ pub(crate) fn summary(raw: &[u8]) -> Summary {
 }
 
 /// Reads the fields of a summary without building the messages.
-fn shown(raw: &[u8]) -> Option<Map<String, Value>> {
+fn summary_fields(raw: &[u8]) -> Option<Map<String, Value>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Shown {
+    struct SummaryFields {
         #[serde(default)]
         id: Value,
         #[serde(default)]
@@ -116,16 +116,16 @@ fn shown(raw: &[u8]) -> Option<Map<String, Value>> {
         #[serde(default)]
         messages: Option<IgnoredAny>,
     }
-    let shown: Shown = fields::is_object(raw).then(|| serde_json::from_slice(raw).ok())??;
-    let kept = [
-        ("id", shown.id),
-        ("title", shown.title),
-        ("status", shown.status),
-        ("createdAt", shown.created_at),
-        ("updatedAt", shown.updated_at),
-        ("messages", shown.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
+    let found: SummaryFields = fields::is_object(raw).then(|| serde_json::from_slice(raw).ok())??;
+    let fields = [
+        ("id", found.id),
+        ("title", found.title),
+        ("status", found.status),
+        ("createdAt", found.created_at),
+        ("updatedAt", found.updated_at),
+        ("messages", found.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
     ];
-    Some(kept.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    Some(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn conversation(mut fields: Fields<'_>) -> Conversation {
@@ -240,7 +240,7 @@ fn part(
     part
 }
 
-/// Reads the result of a tool: `{status, data?, error?}` in the export, any JSON in the messages endpoints.
+/// Reads the result of a tool: `{status, data?, error?}` in the export, any JSON from the messages endpoint.
 fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String, Value>) -> Part {
     let (id, name) = (fields.id("toolCallId"), fields.text("toolName"));
     let output = fields.take("output");
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_a_user_s_conversation_with_its_messages() {
+    fn maps_a_users_conversation_with_its_messages() {
         let list = sample(include_str!("../tests/fixtures/chatbase-v2-list-conversations.json"));
         let messages = sample(include_str!("../tests/fixtures/chatbase-v2-messages-page.json"));
         let messages: Vec<_> = messages.iter().map(|message| Bytes::from(message.to_string())).collect();
@@ -398,13 +398,13 @@ mod tests {
         let separate: Vec<_> = messages.iter().map(ToString::to_string).collect();
         let now = of_user(listed.to_string().as_bytes(), separate.iter().map(String::as_bytes)).unwrap();
         assert_eq!(read(&form), now);
-        // Such bytes keep their meaning if they are read as a conversation of a user's list.
+        // The same bytes give the same document if they are read as a conversation of a user's list.
         assert_eq!(of_user(form.to_string().as_bytes(), std::iter::empty()).unwrap(), now);
         assert_eq!((now.0.channel, now.0.messages.len(), now.1.len()), (Some(Channel::Api), 2, 1));
     }
 
     #[test]
-    fn a_message_that_is_no_object_keeps_its_place() {
+    fn a_message_that_is_not_an_object_keeps_its_position() {
         let messages = [&b"17"[..], b"\xff", br#"{"id":"m","role":"user","parts":[]}"#];
         let (found, issues) = of_user(br#"{"id":"c"}"#, messages.into_iter()).unwrap();
         assert!(matches!(&found.messages[0].parts[0], Part::Other { data, .. } if data == 17));
@@ -413,7 +413,7 @@ mod tests {
         let described: Vec<_> =
             issues.iter().map(|issue| format!("{} {}", issue.kind.as_str(), issue.path)).collect();
         assert_eq!(described, ["wrong-type messages[0]", "wrong-type messages[1]"]);
-        assert!(of_user(b"[]", std::iter::empty()).is_err(), "a conversation that is no object is none");
+        assert!(of_user(b"[]", std::iter::empty()).is_err(), "a conversation must be an object");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, Selection,
+    ErrorKind, Estimate, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result, Selection,
     SettingProblem, Settings, Stream, StreamDescriptor, Surface, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
@@ -40,7 +40,7 @@ pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries on a page of the lists, by the vendor's specification.
 pub(crate) const LIST_LIMIT: u32 = 100;
 /// The rate limit of each key, by its newest documents; an older snapshot says 100 requests.
-pub(crate) const PACE: Pace = Pace { requests: 1_000, seconds: 10 };
+pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
 const EXPORT: &str = "export conversations";
@@ -83,16 +83,16 @@ impl Provider for ChatbaseV2 {
     async fn check(&self) -> Result<AgentInfo> {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
         match self.client.json_with_clock_skew::<wire::Agent>(&call).await {
-            Ok((agent, clock_ahead_seconds)) => {
+            Ok((agent, clock_skew_seconds)) => {
                 let name = agent.name.or_else(|| agent.data?.name);
-                Ok(AgentInfo { name, confirmed: true, clock_ahead_seconds })
+                Ok(AgentInfo { name, confirmed: true, clock_skew_seconds })
             }
             // A key with only the export scope may not read agents: the export itself then proves key and plan.
             Err(error) if lacks_scope(&error) => {
                 let call = self.export_call().query("limit", 1);
-                let (_, clock_ahead_seconds) =
+                let (_, clock_skew_seconds) =
                     self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
-                Ok(AgentInfo { name: None, confirmed: false, clock_ahead_seconds })
+                Ok(AgentInfo { name: None, confirmed: false, clock_skew_seconds })
             }
             Err(error) => Err(error),
         }
@@ -107,16 +107,26 @@ impl Provider for ChatbaseV2 {
             Selection::User(user) => (self.user_call(user), |total| total.div_ceil(LIST_LIMIT.into()).max(1)),
             Selection::Conversations(ids) => {
                 let number = Some(ids.len() as u64);
-                let pace = Some(PACE);
-                return Ok(Estimate { conversations: number, requests: number, pace, ..Estimate::default() });
+                let rate_limit = Some(RATE_LIMIT);
+                return Ok(Estimate {
+                    conversations: number,
+                    requests: number,
+                    rate_limit,
+                    ..Estimate::default()
+                });
             }
         };
         let call = call.query("limit", 1);
         let page = self.client.page(&call, "data").await?;
         let total = self.envelope(&page, &call)?.total;
         let requests = total.map(requests);
-        let mut estimate =
-            Estimate { conversations: total, requests, pace: Some(PACE), asked: 1, ..Estimate::default() };
+        let mut estimate = Estimate {
+            conversations: total,
+            requests,
+            rate_limit: Some(RATE_LIMIT),
+            requests_sent: 1,
+            ..Estimate::default()
+        };
         if request.selection == Selection::All {
             estimate.requests_unchanged = requests;
             if request.window != Window::default()
@@ -128,7 +138,7 @@ impl Provider for ChatbaseV2 {
             }
         }
         if total == Some(0) {
-            estimate.asked += 1;
+            estimate.requests_sent += 1;
             estimate.notes.push(self.explain_emptiness().await?);
         }
         Ok(estimate)
@@ -171,7 +181,7 @@ impl ChatbaseV2 {
         self.export_call()
             .maybe("startDate", window.since)
             .maybe("endDate", window.until)
-            .maybe("source", request.channel.and_then(|channel| channel.words_among(wire::SOURCES)))
+            .maybe("source", request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES)))
     }
 
     fn user_call(&self, user: &str) -> Call {
@@ -369,11 +379,11 @@ mod tests {
 
     #[test]
     fn a_channel_is_filtered_by_the_vendors_names() {
-        assert_eq!(Channel::WhatsApp.words_among(wire::SOURCES).as_deref(), Some("WhatsApp"));
+        assert_eq!(Channel::WhatsApp.vendor_words(wire::SOURCES).as_deref(), Some("WhatsApp"));
         assert_eq!(
-            Channel::Website.words_among(wire::SOURCES).as_deref(),
+            Channel::Website.vendor_words(wire::SOURCES).as_deref(),
             Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
         );
-        assert_eq!(Channel::Sms.words_among(wire::SOURCES), None);
+        assert_eq!(Channel::Sms.vendor_words(wire::SOURCES), None);
     }
 }

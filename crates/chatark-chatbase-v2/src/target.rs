@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 
 use crate::DESCRIPTOR;
 use crate::dialect::lacks_scope;
-use crate::source::{ChatbaseV2, LIST_LIMIT, PACE, open_account};
+use crate::source::{ChatbaseV2, LIST_LIMIT, RATE_LIMIT, open_account};
 use crate::wire::{NewSource, Pagination, Sources};
 
 const CREATE: &str = "create a source";
 const LIST: &str = "list sources";
 /// The most questions with one answer, by the vendor's specification of autumn 2026.
 const MAX_QUESTIONS: usize = 50;
-/// The most characters of a name, by the same.
+/// The most characters of a name, by the same specification.
 const NAME_CHARACTERS: usize = 100;
-/// The most characters of a text, by the same.
+/// The most characters of a text, by the same specification.
 const TEXT_CHARACTERS: usize = 1_048_576;
-/// What precedes the external id at the end of a name.
+/// What precedes the external id in the name of a source.
 const ID_PREFIX: &str = " [chatark ";
 
 /// What the vendor takes, by its specification and command line of autumn 2026.
@@ -40,7 +40,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         text_characters: Some(TEXT_CHARACTERS),
         rules: &[],
     }],
-    pace: Some(PACE),
+    rate_limit: Some(RATE_LIMIT),
     notes: &[
         "Chatbase takes no history: its chat call would answer again, cost credits and use today's date; conversations stay in the archive",
         "every source is trained immediately and counts towards the training size of your plan",
@@ -48,7 +48,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     ],
 };
 
-const SCOPE: &str = "give the key the scope to write sources, or create a key that has it";
+const SCOPE_HINT: &str = "give the key the scope to write sources, or create a key that has it";
 
 /// Creates the target of one agent.
 pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<dyn Target>> {
@@ -79,7 +79,7 @@ impl Target for ChatbaseV2 {
         };
         let call = Call::new(CREATE, ["agents", &self.agent_id, "sources"]).create(item.create_body.clone());
         match self.client.json::<NewSource>(&call).await {
-            Err(error) if lacks_scope(&error) => Err(error.hint(SCOPE)),
+            Err(error) if lacks_scope(&error) => Err(error.hint(SCOPE_HINT)),
             answer => Ok(vec![answer?.id()]),
         }
     }
@@ -88,12 +88,12 @@ impl Target for ChatbaseV2 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {
         let list = Call::new(LIST, ["agents", &self.agent_id, "sources"]).query("limit", LIST_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
             let page: Sources = match self.client.json(&call).await {
-                Err(error) if lacks_scope(&error) => return Err(error.hint(SCOPE)),
+                Err(error) if lacks_scope(&error) => return Err(error.hint(SCOPE_HINT)),
                 page => page?,
             };
             for source in &page.data {

@@ -112,7 +112,7 @@ pub(crate) struct FailureBody {
 }
 
 impl FailureBody {
-    /// Returns the vendor's text, and the fields that it rejects.
+    /// Returns the vendor's message, followed by the fields that it rejects.
     pub(crate) fn text(&self) -> Option<String> {
         let details: Vec<_> = self
             .details
@@ -158,10 +158,10 @@ pub(crate) struct WindowPlace {
     /// The start date that is requested, if it is not the request's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<i64>,
-    /// What began then or earlier belongs to another window.
+    /// Conversations that began then or earlier belong to another window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) floor: Option<i64>,
-    /// What began later belongs to another window.
+    /// Conversations that began later belong to another window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ceiling: Option<i64>,
     /// How many of the counted conversations were read or left to other windows.
@@ -177,13 +177,13 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The position of a walk through the export or through a user's list.
+/// The position in the export or in a user's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
     /// The vendor's cursor of the next page, opaque.
     pub(crate) cursor: String,
-    /// Whether the vendor gave it with a page of summaries.
+    /// Whether the vendor gave the cursor with a page of summaries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) of_summaries: bool,
 }

@@ -114,12 +114,12 @@ fn saved(request: ReadRequest, cursor: &str) -> ReadRequest {
     resumed(request, &Checkpoint::At(sealed))
 }
 
-/// A page whose cursor alone says whether more follows.
+/// A page, and whether more follow, by its cursor.
 fn page(ids: &[&str], cursor: Option<&str>) -> (u16, Value) {
-    page_that(ids, &json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": 4}))
+    page_with(ids, &json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": 4}))
 }
 
-fn page_that(ids: &[&str], pagination: &Value) -> (u16, Value) {
+fn page_with(ids: &[&str], pagination: &Value) -> (u16, Value) {
     let data: Vec<_> = ids.iter().map(|id| json!({"id": id, "messages": []})).collect();
     (200, json!({"data": data, "pagination": pagination}))
 }
@@ -159,7 +159,7 @@ fn notes(batches: &[Batch]) -> Vec<&str> {
     batches.iter().flat_map(|batch| &batch.page.notes).map(String::as_str).collect()
 }
 
-/// Expects a malformed response after this many good batches, and no call after it.
+/// Expects a malformed response after batches with these ids, and no end.
 #[track_caller]
 fn check_malformed(found: &(Vec<Batch>, Option<Error>), expect: &[&str], message: &str) {
     let (batches, error) = found;
@@ -171,7 +171,7 @@ fn check_malformed(found: &(Vec<Batch>, Option<Error>), expect: &[&str], message
 }
 
 #[tokio::test]
-async fn the_export_is_walked_by_cursor_to_its_end() {
+async fn the_export_is_read_by_cursor_to_its_end() {
     let vendor = Vendor::new([
         page(&["d", "c"], Some("c/1")),
         page(&[], Some("c2")),
@@ -192,7 +192,7 @@ async fn the_export_is_walked_by_cursor_to_its_end() {
 }
 
 #[tokio::test]
-async fn every_checkpoint_leads_to_what_follows_it() {
+async fn every_checkpoint_resumes_after_its_batch() {
     let pages = || [page(&["c"], Some("c1")), page(&["b"], Some("c2")), page(&["a"], None)];
     let batches = Vendor::new(pages()).await.pull_whole(whole()).await;
     for (at, batch) in batches[..2].iter().enumerate() {
@@ -206,31 +206,31 @@ async fn every_checkpoint_leads_to_what_follows_it() {
 }
 
 #[tokio::test]
-async fn the_walk_ends_where_the_vendor_says_so_or_gives_no_cursor() {
+async fn the_export_ends_when_the_vendor_says_so_or_gives_no_cursor() {
     for end in [
         json!({"cursor": "c1", "hasMore": false}),
         json!({"cursor": null, "hasMore": false}),
         json!({"cursor": null}),
         json!({}),
     ] {
-        let vendor = Vendor::new([page_that(&["a"], &end)]).await;
+        let vendor = Vendor::new([page_with(&["a"], &end)]).await;
         assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a"]);
         vendor.check_asked(&["export"]);
     }
-    let vendor = Vendor::new([page_that(&["a"], &json!({"cursor": "c1"})), page(&["b"], None)]).await;
+    let vendor = Vendor::new([page_with(&["a"], &json!({"cursor": "c1"})), page(&["b"], None)]).await;
     assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a", "b"]);
 }
 
 #[tokio::test]
-async fn more_without_a_cursor_is_an_error_after_the_pages_before_it() {
-    let stuck = page_that(&["b"], &json!({"cursor": null, "hasMore": true}));
+async fn more_pages_without_a_cursor_are_an_error_after_the_last_good_page() {
+    let stuck = page_with(&["b"], &json!({"cursor": null, "hasMore": true}));
     let vendor = Vendor::new([page(&["a"], Some("c1")), stuck]).await;
     check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor for the next one");
     vendor.check_asked(&["export", "export&cursor=c1"]);
 }
 
 #[tokio::test]
-async fn a_repeated_cursor_is_an_error_after_the_pages_before_it() {
+async fn a_repeated_cursor_is_an_error_after_the_last_good_page() {
     let pages = [page(&["a"], Some("c1")), page(&["b"], Some("c2")), page(&["c"], Some("c1"))];
     let vendor = Vendor::new(pages).await;
     check_malformed(&vendor.pull(whole()).await, &["a", "b", "c"], "a cursor that it had given before");
@@ -238,7 +238,7 @@ async fn a_repeated_cursor_is_an_error_after_the_pages_before_it() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_array_is_malformed() {
+async fn a_response_without_an_array_is_malformed() {
     for body in [json!({}), json!({"data": null}), json!({"conversations": []})] {
         let vendor = Vendor::new([(200, body)]).await;
         check_malformed(&vendor.pull(whole()).await, &[], "no array at `data`");
@@ -295,7 +295,7 @@ async fn nothing_is_requested_before_the_first_poll_nor_after_the_stream_is_drop
 }
 
 #[tokio::test]
-async fn a_window_and_a_channel_are_requested_in_the_vendors_words() {
+async fn the_vendor_is_sent_the_window_and_its_own_words_for_a_channel() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let vendor = Vendor::new([page(&["a"], None), page(&["a"], None), page(&["a"], None)]).await;
     let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
@@ -333,7 +333,7 @@ async fn an_empty_export_says_whether_the_agent_is_known_to_exist() {
 }
 
 #[tokio::test]
-async fn a_check_asks_for_the_agent_itself() {
+async fn a_check_reads_the_agent() {
     for body in [json!({"name": "Shop"}), json!({"data": {"name": "Shop"}})] {
         let vendor = Vendor::new([(200, body)]).await;
         let AgentInfo { name, confirmed, .. } = vendor.provider().check().await.unwrap();
@@ -343,7 +343,7 @@ async fn a_check_asks_for_the_agent_itself() {
 }
 
 #[tokio::test]
-async fn a_check_falls_back_on_the_export_where_the_key_may_not_read_agents() {
+async fn a_check_falls_back_to_the_export_if_the_key_may_not_read_agents() {
     for code in ["AUTH_INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"] {
         let vendor = Vendor::new([refusal(403, code), page(&["a"], Some("c1"))]).await;
         let info = vendor.provider().check().await.unwrap();
@@ -398,7 +398,7 @@ async fn a_users_conversations_have_their_messages_from_oldest_to_newest() {
     let ids: Vec<_> = parts.iter().map(|part| part.id.as_ref().unwrap().as_str()).collect();
     assert_eq!(ids, ["m1", "m2", "m3", "m4", "m5"]);
     let sent = r#"{"id":"m1","parts":[{"text":"m1","type":"text"}],"role":"user"}"#;
-    assert_eq!(parts[0].bytes, sent, "as sent");
+    assert_eq!(parts[0].bytes, sent, "byte for byte");
     assert_eq!(batches[1].records.len(), 1, "a conversation without messages has no parts");
     let (conversation, issues) = mapped(&batches[0].records);
     let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
@@ -407,7 +407,7 @@ async fn a_users_conversations_have_their_messages_from_oldest_to_newest() {
 }
 
 #[tokio::test]
-async fn a_user_walk_resumes_only_from_a_whole_page() {
+async fn a_users_list_resumes_only_after_a_whole_page() {
     let replies = || [page(&["a", "b"], Some("u1")), messages(&["m1"], None), messages(&["m2"], None)];
     let [list, first, second] = replies();
     let vendor = Vendor::new([list, first, second, page(&["c"], None), messages(&["m3"], None)]).await;
@@ -481,7 +481,7 @@ async fn a_deployment_that_ignores_the_id_is_refused() {
     vendor.check_asked(&["export&conversationId=a"]);
 }
 
-/// An archive that holds conversations in the state in which [`summaries`] shows them at a time.
+/// An archive that holds conversations in the state in which [`summary_page`] shows them at a time.
 #[derive(Debug)]
 struct Holding(Vec<(&'static str, i64)>);
 
@@ -518,33 +518,36 @@ fn answer(data: &[Value], cursor: Option<&str>) -> (u16, Value) {
 }
 
 /// A page of summaries of conversations with the times of their last change.
-fn summaries(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
+fn summary_page(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
     let data: Vec<_> = shows.iter().map(|(id, at)| shown(id, &json!(at), false)).collect();
     answer(&data, cursor)
 }
 
 /// A page of whole conversations with the times of their last change.
-fn wholes(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
+fn whole_page(shows: &[(&str, i64)], cursor: Option<&str>) -> (u16, Value) {
     let data: Vec<_> = shows.iter().map(|(id, at)| shown(id, &json!(at), true)).collect();
     answer(&data, cursor)
 }
 
-/// Returns the ids of the delivered and of the skipped conversations.
-fn sifted(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
-    let delivered = batches.iter().flat_map(|batch| &batch.records);
-    let passed = batches.iter().flat_map(|batch| &batch.unchanged);
-    (delivered.map(|raw| raw.id.as_ref().unwrap().as_str()).collect(), passed.map(RecordId::as_str).collect())
+/// Returns the ids of the returned and of the unchanged conversations.
+fn returned_and_unchanged(batches: &[Batch]) -> (Vec<&str>, Vec<&str>) {
+    let returned = batches.iter().flat_map(|batch| &batch.records);
+    let unchanged = batches.iter().flat_map(|batch| &batch.unchanged);
+    (
+        returned.map(|raw| raw.id.as_ref().unwrap().as_str()).collect(),
+        unchanged.map(RecordId::as_str).collect(),
+    )
 }
 
 #[tokio::test]
 async fn only_summaries_are_requested_if_nothing_changed() {
     let vendor = Vendor::new([
-        summaries(&[("a", THEN), ("b", THEN)], Some("c2")),
-        summaries(&[("c", THEN), ("d", THEN)], None),
+        summary_page(&[("a", THEN), ("b", THEN)], Some("c2")),
+        summary_page(&[("c", THEN), ("d", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
-    assert_eq!(sifted(&batches), (vec![], vec!["a", "b", "c", "d"]));
+    assert_eq!(returned_and_unchanged(&batches), (vec![], vec!["a", "b", "c", "d"]));
     assert_eq!(batches[1].page, PageMetadata { total: Some(4), pages: 1, ..PageMetadata::default() });
     vendor.check_asked(&["export&include=summary", "export&include=summary&cursor=c2"]);
 }
@@ -553,31 +556,31 @@ async fn only_summaries_are_requested_if_nothing_changed() {
 async fn few_changed_conversations_are_fetched_one_by_one() {
     let later = THEN + 1;
     let vendor = Vendor::new([
-        summaries(&[("a", THEN), ("b", later), ("c", THEN), ("d", THEN)], None),
-        wholes(&[("b", later)], None),
+        summary_page(&[("a", THEN), ("b", later), ("c", THEN), ("d", THEN)], None),
+        whole_page(&[("b", later)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
-    assert_eq!(sifted(&batches), (vec!["b"], vec!["a", "c", "d"]));
+    assert_eq!(returned_and_unchanged(&batches), (vec!["b"], vec!["a", "c", "d"]));
     assert!(batches[0].records[0].bytes.windows(8).any(|word| word == b"messages"));
     vendor.check_asked(&["export&include=summary", "export&conversationId=b"]);
 }
 
 #[tokio::test]
-async fn many_that_changed_are_fetched_by_the_page_and_the_next_page_is_read_whole_at_once() {
+async fn many_changed_conversations_are_fetched_as_a_page_and_the_next_page_is_read_whole() {
     let later = THEN + 1;
     let vendor = Vendor::new([
-        summaries(&[("a", later), ("b", later), ("c", later), ("d", later), ("e", THEN)], Some("c2")),
+        summary_page(&[("a", later), ("b", later), ("c", later), ("d", later), ("e", THEN)], Some("c2")),
         // The list moved in the meantime: `d` is on the next page now, and `new` is here.
-        wholes(&[("new", later), ("a", later), ("b", later), ("c", later)], Some("other")),
-        wholes(&[("d", later)], None),
-        wholes(&[("d", later), ("f", THEN), ("g", THEN)], Some("c3")),
-        summaries(&[("h", THEN)], None),
+        whole_page(&[("new", later), ("a", later), ("b", later), ("c", later)], Some("other")),
+        whole_page(&[("d", later)], None),
+        whole_page(&[("d", later), ("f", THEN), ("g", THEN)], Some("c3")),
+        summary_page(&[("h", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d", "e", "f", "g", "h"])).await;
-    let delivered = vec!["new", "a", "b", "c", "d", "d", "f", "g"];
-    assert_eq!(sifted(&batches), (delivered, vec!["e", "h"]));
+    let returned = vec!["new", "a", "b", "c", "d", "d", "f", "g"];
+    assert_eq!(returned_and_unchanged(&batches), (returned, vec!["e", "h"]));
     vendor.check_asked(&[
         "export&include=summary",
         "export",
@@ -591,14 +594,14 @@ async fn many_that_changed_are_fetched_by_the_page_and_the_next_page_is_read_who
 async fn a_first_pull_costs_one_request_more_than_it_has_pages() {
     let fresh = [("a", THEN), ("b", THEN), ("c", THEN), ("d", THEN)];
     let vendor = Vendor::new([
-        summaries(&fresh, Some("c2")),
-        wholes(&fresh, Some("c2")),
-        wholes(&[("e", THEN), ("f", THEN)], Some("c3")),
-        wholes(&[("g", THEN)], None),
+        summary_page(&fresh, Some("c2")),
+        whole_page(&fresh, Some("c2")),
+        whole_page(&[("e", THEN), ("f", THEN)], Some("c3")),
+        whole_page(&[("g", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&[])).await;
-    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e", "f", "g"]);
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "c", "d", "e", "f", "g"]);
     vendor.check_asked(&["export&include=summary", "export", "export&cursor=c2", "export&cursor=c3"]);
 }
 
@@ -606,12 +609,12 @@ async fn a_first_pull_costs_one_request_more_than_it_has_pages() {
 async fn an_older_deployment_that_sends_whole_conversations_is_supported() {
     let later = THEN + 1;
     let vendor = Vendor::new([
-        wholes(&[("a", later), ("b", later), ("c", later), ("d", later)], Some("c2")),
-        wholes(&[("e", THEN)], None),
+        whole_page(&[("a", later), ("b", later), ("c", later), ("d", later)], Some("c2")),
+        whole_page(&[("e", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d", "e"])).await;
-    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e"]);
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "c", "d", "e"]);
     vendor.check_asked(&["export&include=summary", "export&cursor=c2"]);
 }
 
@@ -619,17 +622,17 @@ async fn an_older_deployment_that_sends_whole_conversations_is_supported() {
 async fn everything_is_read_if_single_conversations_are_not_available() {
     let later = THEN + 1;
     let vendor = Vendor::new([
-        summaries(&[("a", THEN), ("b", later)], Some("c2")),
+        summary_page(&[("a", THEN), ("b", later)], Some("c2")),
         // The parameter is ignored.
-        wholes(&[("a", THEN), ("b", later)], Some("c2")),
-        wholes(&[("a", THEN), ("b", later)], Some("c2")),
-        wholes(&[("c", THEN)], None),
+        whole_page(&[("a", THEN), ("b", later)], Some("c2")),
+        whole_page(&[("a", THEN), ("b", later)], Some("c2")),
+        whole_page(&[("c", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
     assert!(batches[0].page.restarted && batches[0].page.notes[0].contains("conversationId"));
     assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a later run can resume");
-    assert_eq!(sifted(&batches).0, ["a", "b", "c"]);
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "c"]);
     vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
 }
 
@@ -637,21 +640,21 @@ async fn everything_is_read_if_single_conversations_are_not_available() {
 async fn a_cursor_valid_only_for_summaries_is_used_only_for_them() {
     let later = THEN + 1;
     let changed = [("e", later), ("f", later), ("g", later), ("h", later)];
-    let single = |id: &'static str| wholes(&[(id, later)], None);
+    let single = |id: &'static str| whole_page(&[(id, later)], None);
     let vendor = Vendor::new([
-        summaries(&[("a", THEN)], Some("c2")),
-        summaries(&changed, Some("c3")),
+        summary_page(&[("a", THEN)], Some("c2")),
+        summary_page(&changed, Some("c3")),
         refusal(400, "VALIDATION_INVALID_BODY"),
         single("e"),
         single("f"),
         single("g"),
         single("h"),
-        summaries(&[("i", later)], None),
+        summary_page(&[("i", later)], None),
         single("i"),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "e", "f", "g", "h", "i"])).await;
-    assert_eq!(sifted(&batches), (vec!["e", "f", "g", "h", "i"], vec!["a"]));
+    assert_eq!(returned_and_unchanged(&batches), (vec!["e", "f", "g", "h", "i"], vec!["a"]));
     vendor.check_asked(&[
         "export&include=summary",
         "export&include=summary&cursor=c2",
@@ -665,20 +668,20 @@ async fn a_cursor_valid_only_for_summaries_is_used_only_for_them() {
     ]);
 }
 
-/// The first page has no cursor, so it can be read whole; the request for the next one then fails.
+/// The first page has no cursor, so it can be read whole. Its next cursor is then rejected for whole pages.
 #[tokio::test]
-async fn a_page_that_is_rejected_whole_is_read_as_its_cursor_was() {
+async fn a_cursor_rejected_for_whole_pages_is_used_for_summaries() {
     let fresh = [("a", THEN), ("b", THEN), ("c", THEN), ("d", THEN)];
     let vendor = Vendor::new([
-        summaries(&fresh, Some("c2")),
-        wholes(&fresh, Some("w2")),
+        summary_page(&fresh, Some("c2")),
+        whole_page(&fresh, Some("w2")),
         refusal(400, "VALIDATION_INVALID_BODY"),
-        summaries(&[("e", THEN)], None),
-        wholes(&[("e", THEN)], None),
+        summary_page(&[("e", THEN)], None),
+        whole_page(&[("e", THEN)], None),
     ])
     .await;
     let batches = vendor.pull_whole(changes(&[])).await;
-    assert_eq!(sifted(&batches).0, ["a", "b", "c", "d", "e"]);
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "c", "d", "e"]);
     vendor.check_asked(&[
         "export&include=summary",
         "export",
@@ -689,7 +692,7 @@ async fn a_page_that_is_rejected_whole_is_read_as_its_cursor_was() {
 }
 
 #[tokio::test]
-async fn whatever_differs_or_cannot_be_compared_has_changed() {
+async fn a_summary_that_differs_or_cannot_be_compared_counts_as_changed() {
     let mut title = shown("title", &json!(THEN), false);
     title["title"] = json!("Another one");
     let mut status = shown("status", &json!(THEN), false);
@@ -705,19 +708,20 @@ async fn whatever_differs_or_cannot_be_compared_has_changed() {
     ] {
         let id = odd["id"].as_str().unwrap().to_owned();
         let held: &'static str = id.clone().leak();
-        let single = wholes(&[(held, THEN)], None);
+        let single = whole_page(&[(held, THEN)], None);
         let vendor = Vendor::new([answer(&[odd], None), single]).await;
         let batches = vendor.pull_whole(changes(&[held])).await;
         let expect = if is_changed { (vec![held], vec![]) } else { (vec![], vec![held]) };
-        assert_eq!(sifted(&batches), expect);
+        assert_eq!(returned_and_unchanged(&batches), expect);
     }
 }
 
 #[tokio::test]
 async fn a_conversation_deleted_before_it_is_fetched_is_only_noted() {
-    let vendor = Vendor::new([summaries(&[("a", THEN + 1), ("b", THEN)], None), wholes(&[], None)]).await;
+    let vendor =
+        Vendor::new([summary_page(&[("a", THEN + 1), ("b", THEN)], None), whole_page(&[], None)]).await;
     let batches = vendor.pull_whole(changes(&["a", "b"])).await;
-    assert_eq!(sifted(&batches), (vec![], vec!["b"]));
+    assert_eq!(returned_and_unchanged(&batches), (vec![], vec!["b"]));
     assert!(batches[0].page.notes[0].contains("no conversation a"), "{:?}", batches[0].page.notes);
 }
 
@@ -736,20 +740,20 @@ async fn a_summary_without_an_id_is_fetched_with_its_page() {
 }
 
 #[tokio::test]
-async fn a_sweep_resumes_in_the_mode_in_which_it_stopped() {
-    let vendor = Vendor::new([summaries(&[("a", THEN)], Some("c2"))]).await;
+async fn a_sweep_resumes_with_the_kind_of_page_that_its_cursor_is_for() {
+    let vendor = Vendor::new([summary_page(&[("a", THEN)], Some("c2"))]).await;
     let first = vendor.pull(changes(&["a", "b"])).await.0.remove(0);
-    let vendor = Vendor::new([summaries(&[("b", THEN)], None)]).await;
+    let vendor = Vendor::new([summary_page(&[("b", THEN)], None)]).await;
     let again = vendor.pull_whole(resumed(changes(&["a", "b"]), &first.checkpoint)).await;
-    assert_eq!(sifted(&again), (vec![], vec!["b"]));
+    assert_eq!(returned_and_unchanged(&again), (vec![], vec!["b"]));
     vendor.check_asked(&["export&include=summary&cursor=c2"]);
     // A cursor that an earlier version saved was given with a whole page.
-    let vendor = Vendor::new([wholes(&[("b", THEN)], None)]).await;
+    let vendor = Vendor::new([whole_page(&[("b", THEN)], None)]).await;
     vendor.pull_whole(saved(changes(&["a", "b"]), "c2")).await;
     vendor.check_asked(&["export&cursor=c2"]);
     // A full read cannot use a cursor that is only valid for summaries.
     let vendor =
-        Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), wholes(&[("a", THEN), ("b", THEN)], None)])
+        Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), whole_page(&[("a", THEN), ("b", THEN)], None)])
             .await;
     let everything = ReadRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
     let batches = vendor.pull_whole(everything).await;

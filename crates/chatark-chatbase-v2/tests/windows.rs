@@ -1,4 +1,4 @@
-//! Several windows at once: every conversation comes once, also at the bounds of windows, and in any order.
+//! Several windows at once: every conversation is returned once, also at the bounds of windows, in any order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -151,7 +151,7 @@ fn last_place(batches: &[Batch]) -> Option<ReadRequest> {
 
 const NEWEST: i64 = 1_790_000_000_000;
 
-/// Times that are even, in clusters, on whole seconds, or between them.
+/// Times that are equal, less than a second apart, whole seconds apart, or far apart.
 fn times() -> impl Strategy<Value = Vec<i64>> {
     let gap = prop_oneof![
         4 => Just(0_i64),
@@ -178,7 +178,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_conversation_comes_once(began in times(), is_exclusive in any::<bool>()) {
+    fn every_conversation_is_returned_once(began in times(), is_exclusive in any::<bool>()) {
         let quirk = if is_exclusive { Quirk::ExclusiveEnd } else { Quirk::None };
         let vendor = Vendor::new(began, quirk);
         let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interrupted_walk_resumes_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
+    fn an_interrupted_read_resumes_and_misses_nothing(began in times(), breaks_after in 1_usize..40) {
         let mut vendor = Vendor::new(began, Quirk::None);
         vendor.breaks_after = Some(breaks_after);
         let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
@@ -196,13 +196,13 @@ proptest! {
         vendor.breaks_after = None;
         let resumed = last_place(&batches).unwrap_or_default();
         batches.extend(runtime().block_on(vendor.pull_whole(resumed)));
-        prop_assert_eq!(ids(&batches), vendor.ids(), "what was delivered before the fault does not come again");
+        prop_assert_eq!(ids(&batches), vendor.ids(), "nothing returned before the fault is returned again");
     }
 }
 
 /// If windows are not reliable, a resumed run does not try them again, and begins where the last one stopped.
 #[test]
-fn one_chain_stays_one_chain_after_an_interruption() {
+fn a_single_chain_resumes_as_a_single_chain() {
     let mut vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
     vendor.breaks_after = Some(20);
     let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
@@ -210,7 +210,7 @@ fn one_chain_stays_one_chain_after_an_interruption() {
     let restart = batches.iter().position(|batch| batch.page.restarted).unwrap();
     assert!(
         matches!(batches[restart].checkpoint, Checkpoint::At(_)),
-        "what was seen is forgotten with its place"
+        "the restart replaces the earlier checkpoint"
     );
     vendor.breaks_after = None;
     let resumed = last_place(&batches).unwrap();
@@ -235,7 +235,7 @@ fn many_windows_are_read_at_once() {
 }
 
 #[test]
-fn a_requested_window_is_split_inside() {
+fn a_requested_window_is_split_within_its_bounds() {
     let vendor = Vendor::new((0..1_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
     let at = |index: usize| Timestamp::from_epoch(vendor.began[index]).unwrap();
     let window = chatark_core::Window::new(Some(at(799)), Some(at(99))).unwrap();

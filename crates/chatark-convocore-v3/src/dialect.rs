@@ -14,7 +14,7 @@ pub(crate) struct ConvocoreV3Dialect;
 impl Dialect for ConvocoreV3Dialect {
     fn parse_error(&self, status: u16, body: &[u8]) -> ApiError {
         let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
-        // The vendor's status for a client that disconnected: worth another attempt.
+        // The vendor's status for a client that disconnected; another attempt may succeed.
         let kind = (status == 499).then_some(ErrorKind::Unavailable);
         ApiError {
             code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
@@ -25,7 +25,7 @@ impl Dialect for ConvocoreV3Dialect {
     }
 }
 
-/// Parses an error under a success status, whose code takes the place of the status.
+/// Parses an error under a success status, by its code instead of the status.
 pub(crate) fn embedded_error<T>(answer: &wire::Answer<T>) -> ApiError {
     let kind = match answer.code() {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    /// Every known error keeps its code and its text word for word, whichever envelope it comes in.
+    /// Code and text of every known error are passed on unchanged, from any envelope.
     #[test]
     fn documented_errors_are_parsed() {
         let sample: Value =
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_inside(body: Value, is_error: bool, kind: Option<ErrorKind>) {
+    fn check_embedded(body: Value, is_error: bool, kind: Option<ErrorKind>) {
         let answer: wire::Answer<Value> = serde_json::from_value(body).unwrap();
         assert_eq!((answer.is_error(), embedded_error(&answer).kind), (is_error, kind));
     }
@@ -96,11 +96,11 @@ mod tests {
     #[test]
     fn an_error_under_a_success_status_is_found() {
         let forbidden = json!({"success": false, "code": "FORBIDDEN", "message": "no"});
-        check_inside(forbidden, true, Some(ErrorKind::Forbidden));
+        check_embedded(forbidden, true, Some(ErrorKind::Forbidden));
         let not_found = json!({"error": {"code": "NOT_FOUND", "message": "no"}});
-        check_inside(not_found, true, Some(ErrorKind::NotFound));
-        check_inside(json!({"message": "no", "code": "UNAUTHORIZED"}), true, Some(ErrorKind::Unauthorized));
-        check_inside(json!({"success": false, "message": "Invalid request input."}), true, None);
-        check_inside(json!({"success": true, "data": []}), false, None);
+        check_embedded(not_found, true, Some(ErrorKind::NotFound));
+        check_embedded(json!({"message": "no", "code": "UNAUTHORIZED"}), true, Some(ErrorKind::Unauthorized));
+        check_embedded(json!({"success": false, "message": "Invalid request input."}), true, None);
+        check_embedded(json!({"success": true, "data": []}), false, None);
     }
 }

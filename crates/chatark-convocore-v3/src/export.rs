@@ -21,7 +21,7 @@ const BATCH_BYTES: usize = 128 << 10;
 pub(crate) struct ExportReader<'a> {
     client: &'a ApiClient,
     array: ArrayReader<'a>,
-    /// The only ids that are kept; all if there are none.
+    /// The ids of the conversations to keep; `None` keeps all.
     wanted: Option<HashSet<RecordId>>,
     records: Vec<Record>,
     bytes: usize,
@@ -51,7 +51,7 @@ pub(crate) struct ExportResponse {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) elements: u64,
-    /// Conversations that were not requested.
+    /// How many conversations were not requested.
     pub(crate) others: u64,
     pub(crate) found: HashSet<RecordId>,
 }
@@ -118,7 +118,7 @@ impl<'a> ExportReader<'a> {
 pub(crate) fn record(bytes: Bytes) -> Record {
     let [metadata] = fields::peek(&bytes, ["metadata"]);
     let id = wire::id(metadata).or_else(|| {
-        // Invalid text is repaired here as the mapper repairs it.
+        // Invalid characters are replaced here as in the mapper, so that the record has its id in spite of them.
         let mut record = fields::parse(&bytes, &Issues::default()).ok()?;
         wire::id(record.remove("metadata")?)
     });

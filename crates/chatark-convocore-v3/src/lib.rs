@@ -1,4 +1,5 @@
-//! Convocore API v3: conversations through the bulk export, in its paged and its one-array generation.
+//! Convocore API v3: conversations through the bulk export, both the paged one and the older one, which returns one
+//! array.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/convocore-v3.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.

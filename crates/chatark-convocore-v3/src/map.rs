@@ -14,7 +14,7 @@ use crate::feedback;
 use crate::moment::is_zone_doubtful;
 use crate::turns::{Transcript, TurnReader};
 
-/// Fields of the light document that the model has no place for.
+/// Fields of the vendor's *light document*, a conversation without its turns, that the model has no place for.
 const LIGHT: &[&str] = &[
     "ID",
     "averageLatency",
@@ -69,7 +69,7 @@ pub(crate) fn normalize(raw: &[u8], zone: Zone) -> Result<(Conversation, Vec<Iss
     let issues = Issues::default();
     let record = fields::parse(raw, &issues)?;
     let mut conversation = conversation(Fields::of(record, &issues), zone);
-    conversation.date_by_messages();
+    conversation.derive_missing_times();
     Ok((conversation, issues.into_vec()))
 }
 
@@ -78,11 +78,11 @@ pub(crate) fn normalize(raw: &[u8], zone: Zone) -> Result<(Conversation, Vec<Iss
 struct Metadata {
     /// Past sessions, oldest first.
     sessions: Vec<Value>,
-    /// Whether a person took over at some time.
+    /// Whether a human agent took over the conversation at some time.
     is_handed_over: bool,
     /// The beginning of the conversation, by its own `ts`.
     began: Option<Timestamp>,
-    /// Whether the light document is under `convo`. On the v2 edge it is the metadata itself.
+    /// Whether the light document is under `convo`. In exports of the vendor's v2 edge, it is the metadata itself.
     is_wrapped: bool,
 }
 
@@ -145,7 +145,7 @@ fn read_metadata(mut metadata: Fields<'_>, zone: Zone, conversation: &mut Conver
     found
 }
 
-/// Reads the light document: everything about a conversation except its turns.
+/// Reads the light document.
 fn read_light(
     mut light: Fields<'_>,
     id: Option<String>,
@@ -181,18 +181,18 @@ fn read_light(
 fn contact(light: &mut Fields<'_>) -> Contact {
     Contact {
         id: light.id("userID"),
-        name: light.answer("userName"),
-        email: light.answer("userEmail"),
-        phone: light.answer("userPhone"),
-        company: light.answer("userCompany"),
-        address: light.answer("userAddress"),
-        website: light.answer("userWebsite"),
+        name: light.filled_in("userName"),
+        email: light.filled_in("userEmail"),
+        phone: light.filled_in("userPhone"),
+        company: light.filled_in("userCompany"),
+        address: light.filled_in("userAddress"),
+        website: light.filled_in("userWebsite"),
     }
 }
 
 /// Takes the customer's rating, of up to five stars.
 ///
-/// `0` stays under `extra`: nobody can give zero stars, so it is taken to mean that there is no rating.
+/// `0` stays under `extra`: nobody can give zero stars, so it is assumed to mean that there is no rating.
 fn rating(light: &mut Fields<'_>) -> Option<Rating> {
     const KEY: &str = "ratingFrom5";
     const STARS: f64 = 5.0;
@@ -217,7 +217,7 @@ fn status(word: &str) -> Option<Status> {
     }
 }
 
-/// Returns whether a field is there and neither `false` nor empty, without taking it.
+/// Returns whether a field is present and neither `false` nor empty, without taking it.
 fn is_set(fields: &Fields<'_>, key: &str) -> bool {
     fields.peek(key).is_some_and(|value| *value != false && *value != "")
 }

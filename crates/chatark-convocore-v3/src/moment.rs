@@ -1,4 +1,4 @@
-//! Times of messages, and a check whether they were read in the right zone.
+//! Times of messages, and whether they seem to have been read in the wrong zone.
 
 use chatark_core::fields::Fields;
 use chatark_core::{Timestamp, Zone};
@@ -21,8 +21,8 @@ impl Moment {
     }
 }
 
-/// Returns whether the zone looks wrong: the first messages have times without a zone, and these are off from the
-/// beginning of the conversation by whole quarters of an hour.
+/// Returns whether the zone looks wrong: the first messages have times without a zone, which differ from the beginning
+/// of the conversation by whole quarters of an hour.
 pub(crate) fn is_zone_doubtful(began: Option<Timestamp>, firsts: [Option<Moment>; 2]) -> bool {
     let Some(began) = began else {
         return false;
@@ -32,7 +32,7 @@ pub(crate) fn is_zone_doubtful(began: Option<Timestamp>, firsts: [Option<Moment>
     firsts.peek().is_some() && firsts.all(|moment| moment.is_local && is_off(moment))
 }
 
-/// Returns whether a value is a text without a zone, such as `December 1st 2024, 10:30:00 am`.
+/// Returns whether a value is a time as text without a zone, such as `December 1st 2024, 10:30:00 am`.
 fn is_local(value: &Value) -> bool {
     let Some(text) = value.as_str().map(str::trim) else {
         return false;

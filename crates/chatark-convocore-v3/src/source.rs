@@ -6,7 +6,7 @@ use std::mem;
 use async_trait::async_trait;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Pace, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, Selection,
+    ErrorKind, Estimate, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result, Selection,
     SettingProblem, Settings, Stream, StreamDescriptor, Timestamp, Window,
 };
 use chatark_http::{ApiClient, ArrayEvent, Call, Connector, CursorGuard};
@@ -45,7 +45,7 @@ const CURSOR_VERSION: u32 = 1;
 /// The first second of the year 2100.
 const NO_CONVERSATION_YET: i64 = 4_102_444_800;
 /// The rate limit of a paying workspace, by its documents of August 2026.
-const PACE: Pace = Pace { requests: 1_500, seconds: 3_600 };
+const RATE_LIMIT: RateLimit = RateLimit { requests: 1_500, seconds: 3_600 };
 const UNCOUNTED: &str =
     "the vendor gives no count, and each conversation that is read counts against the quota by its sessions";
 const EXPORT: &str = "export conversations";
@@ -84,8 +84,7 @@ impl Provider for ConvocoreV3 {
 
     async fn check(&self) -> Result<AgentInfo> {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
-        let (document, clock_ahead_seconds) =
-            self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
+        let (document, clock_skew_seconds) = self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
         let document = document.get().as_bytes();
         let answer: Answer<wire::Agent> = self.client.decode(&call, document, None)?;
         if answer.is_error() {
@@ -96,14 +95,14 @@ impl Provider for ConvocoreV3 {
             None => self.client.decode(&call, document, None)?,
         };
         let confirmed = agent.id.is_some() || agent.title.is_some() || agent.name.is_some();
-        Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_ahead_seconds })
+        Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_skew_seconds })
     }
 
     /// Requests a window that cannot contain a conversation: the response costs nothing and reports the remaining
     /// quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let call = self.export_call().query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
-        let mut estimate = Estimate { pace: Some(PACE), asked: 1, ..Estimate::default() };
+        let mut estimate = Estimate { rate_limit: Some(RATE_LIMIT), requests_sent: 1, ..Estimate::default() };
         if let Selection::Conversations(ids) = &request.selection {
             estimate.conversations = Some(ids.len() as u64);
             estimate.requests = Some(requests(ids.clone()).len() as u64);
@@ -339,7 +338,7 @@ impl<'a> ExportWalk<'a> {
         let mut metadata =
             self.provider.page_metadata(&response.answer, response.counts.elements, &mut self.summary);
         metadata.notes = mem::take(&mut self.notes);
-        metadata.everything = !response.answer.is_paged();
+        metadata.covers_everything = !response.answer.is_paged();
         let checkpoint = match self.provider.next_cursor(&response, &mut self.guard) {
             Ok(Some(cursor)) => {
                 metadata.empty_pages = u64::from(response.counts.elements == 0);

@@ -54,7 +54,7 @@ const CAPABILITIES: Capabilities = Capabilities {
             rules: pack::LEAD_RULES,
         },
     ],
-    pace: None,
+    rate_limit: None,
     notes: &[
         "no bot answers and no customer is notified: the calls cost no credits",
         "in July and August 2026, conversations created over the API answered 404; the first one is sent alone, and the run stops if that happens",
@@ -64,7 +64,7 @@ const CAPABILITIES: Capabilities = Capabilities {
 
 const UNREACHABLE: &str = "the vendor does not find a conversation that it has just created, a defect seen in July and August 2026: ask its support, and delete that one empty conversation; people can still be migrated with `--only contacts`";
 
-/// Error codes of the vendor's framework for a request that it has rejected as it is.
+/// Error codes of the vendor's framework for a request that it has rejected without any effect.
 const REJECTIONS: [&str; 6] = [
     "BAD_REQUEST",
     "PARSE_ERROR",
@@ -141,10 +141,10 @@ impl Target for ConvocoreV3 {
         self.client.settle(LIST, ago).await
     }
 
-    async fn each_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()> {
         match kind {
-            DataKind::History => self.each_conversation(visitor).await,
-            DataKind::Contacts => self.each_lead(visitor).await,
+            DataKind::History => self.visit_conversations(visitor).await,
+            DataKind::Contacts => self.visit_leads(visitor).await,
             DataKind::Knowledge => Ok(()),
         }
     }
@@ -165,7 +165,7 @@ impl ConvocoreV3 {
             .create(array_body("leads", items));
         let answer: Answer<Value> = self.client.json(&call).await?;
         if answer.is_error() {
-            return Err(self.unsuccessful(&call, &answer));
+            return Err(self.embedded_failure(&call, &answer));
         }
         match answer.count.filter(|count| *count != items.len() as u64) {
             None => Ok(vec![None; items.len()]),
@@ -176,9 +176,9 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Returns the error of an unsuccessful response with status 200. It is ambiguous unless its code rules out that
-    /// anything was done.
-    fn unsuccessful<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
+    /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules out
+    /// any effect.
+    fn embedded_failure<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
         let error = self.client.api_error(call, embedded_error(answer), None);
         let is_certain = error.kind() != ErrorKind::Refused
             || answer.code().is_some_and(|code| REJECTIONS.contains(&code));
@@ -189,7 +189,7 @@ impl ConvocoreV3 {
     async fn data<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let answer: Answer<T> = self.client.json(call).await?;
         if answer.is_error() {
-            return Err(self.unsuccessful(call, &answer));
+            return Err(self.embedded_failure(call, &answer));
         }
         answer.data.ok_or_else(|| {
             let message = "the response has nothing at `data`";
@@ -197,7 +197,7 @@ impl ConvocoreV3 {
         })
     }
 
-    async fn each_conversation(&self, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_conversations(&self, visitor: Visitor<'_>) -> Result<()> {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
@@ -210,7 +210,7 @@ impl ConvocoreV3 {
                 return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
             };
             for row in rows {
-                self.visit(row, visitor).await?;
+                self.visit_row(row, visitor).await?;
             }
             let next = self.client.next_cursor(&call, answer.has_more, answer.cursor(), &mut guard, None)?;
             let Some(cursor) = next else { return Ok(()) };
@@ -219,7 +219,7 @@ impl ConvocoreV3 {
     }
 
     /// Passes a row of the list to the visitor. The list has no notes, so the external id needs a separate request.
-    async fn visit(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_row(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
         let held = HeldItem {
             id: row.id.clone(),
             external_id: row.external_id(),
@@ -243,7 +243,7 @@ impl ConvocoreV3 {
         }
     }
 
-    async fn each_lead(&self, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_leads(&self, visitor: Visitor<'_>) -> Result<()> {
         let mut guard = PageGuard::default();
         for page in 1_u64.. {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])

@@ -1,4 +1,4 @@
-//! The turns of a conversation and of its past sessions, to messages.
+//! Reads the turns of a conversation and of its past sessions into messages.
 
 use chatark_core::fields::{Fields, nest};
 use chatark_core::issue::Path;
@@ -54,7 +54,7 @@ pub(crate) struct TurnReader<'a> {
     pub(crate) issues: &'a Issues,
     /// The zone of times that are written without one.
     pub(crate) zone: Zone,
-    /// Whether a person took over the conversation at some time.
+    /// Whether a human agent took over the conversation at some time.
     pub(crate) is_handed_over: bool,
 }
 
@@ -65,11 +65,11 @@ pub(crate) struct Transcript {
     pub(crate) messages: Vec<Message>,
     /// The time of the first message that has one.
     pub(crate) first: Option<Moment>,
-    /// Fields of turns without a message that could keep them.
+    /// Fields of turns that have no message whose `extra` could hold them.
     pub(crate) stray: Map<String, Value>,
 }
 
-/// A role, where the vendor's word is known, and the word.
+/// The role, if the vendor's word for it is known, and the word.
 type Speaker = (Option<Role>, String);
 
 /// What a turn says about all of its messages.
@@ -80,7 +80,7 @@ struct Turn {
     is_generated: Option<bool>,
 }
 
-/// The content of a message, whichever key it is under, and the fields around it.
+/// The content of a message, under whichever key, and the fields around it.
 #[derive(Debug, Default)]
 struct Item {
     kind: Option<String>,
@@ -206,8 +206,9 @@ impl TurnReader<'_> {
         item.payload = head.remove("payload").filter(|payload| !payload.is_null());
         item.is_nested = item.payload.is_some();
         if !item.is_nested {
-            let around = ["type", "time"].into_iter().filter_map(|key| head.remove_entry(key)).collect();
-            let payload = std::mem::replace(&mut head, around);
+            let without_payload =
+                ["type", "time"].into_iter().filter_map(|key| head.remove_entry(key)).collect();
+            let payload = std::mem::replace(&mut head, without_payload);
             item.payload = (!payload.is_empty()).then_some(Value::Object(payload));
         }
         if let Ok(mut head) = Fields::open(Value::Object(head), path, self.issues) {
@@ -245,8 +246,8 @@ impl TurnReader<'_> {
 
     /// Returns a message with its author and nothing else.
     ///
-    /// The vendor has no word for a person who answers in place of the bot. A message of the bot that was not
-    /// generated, in a conversation that was handed over, is taken for one; this is an assumption.
+    /// The vendor has no word for a human agent who answers in place of the bot. A message of the bot that was not
+    /// generated, in a conversation that was handed over, is assumed to be written by one.
     fn message_by(&self, fields: &mut Fields<'_>, turn: &Turn, item: &Item, kind: &str) -> Message {
         let generated = ["isAIGenerated", "aiGenerated"].map(|key| fields.flag(key));
         let is_generated = item.is_generated.or(generated[0]).or(generated[1]).or(turn.is_generated);
@@ -292,7 +293,7 @@ fn kind(fields: &mut Fields<'_>, item: &mut Item, key: &str) -> String {
             if !fields.has("type") {
                 fields.report(IssueKind::Missing, "type");
             }
-            // Whatever a person wrote would be a text.
+            // A message that a person wrote is a text.
             "text".to_owned()
         }
     }

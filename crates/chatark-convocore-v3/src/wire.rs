@@ -1,7 +1,7 @@
 //! The envelopes of Convocore. The records inside are read field by field in `map`.
 //!
-//! Only the fields that control a walk are read strictly. Another field with an undocumented type counts as missing,
-//! because it is no reason to lose a page.
+//! Only the fields that control paging are read strictly. Any other field counts as missing if its type is not the
+//! documented one, because that is no reason to lose a page.
 
 use chatark_core::ConversationId;
 use chatark_target::original_in;
@@ -25,7 +25,7 @@ pub(crate) struct Answer<T> {
     issues: Option<Vec<Value>>,
     #[serde(default, deserialize_with = "lenient")]
     error: Option<FailureBody>,
-    #[serde(default = "nothing")]
+    #[serde(default = "none")]
     pub(crate) data: Option<T>,
     #[serde(default, deserialize_with = "lenient")]
     mode: Option<String>,
@@ -156,7 +156,7 @@ struct IdentifiedConversation {
     old_id: Option<Value>,
 }
 
-/// The position of a walk through the export.
+/// The position in the export, as cursors store it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
@@ -197,7 +197,7 @@ impl<T> Answer<T> {
         self.code.as_deref().or(inner)
     }
 
-    /// Returns the vendor's text, and what it rejects in the request.
+    /// Returns the vendor's message, followed by what it rejects in the request.
     pub(crate) fn text(&self) -> Option<String> {
         let inner = self.error.as_ref().and_then(|error| error.message.as_deref());
         let message = self.message.as_deref().or(inner);
@@ -210,12 +210,12 @@ impl<T> Answer<T> {
         }
     }
 
-    /// Returns whether the server pages at all; the older one returns everything in one array.
+    /// Returns whether the server uses pages; an older one returns everything in one array.
     pub(crate) fn is_paged(&self) -> bool {
         self.has_more.is_some() || self.next_cursor.is_some() || self.mode.is_some()
     }
 
-    /// Returns the cursor of the next page: anything but a text is the end of the list.
+    /// Returns the cursor of the next page; anything but a non-empty string means the end of the list.
     pub(crate) fn cursor(&self) -> Option<&str> {
         self.next_cursor.as_ref().and_then(Value::as_str).filter(|cursor| !cursor.is_empty())
     }
@@ -231,21 +231,22 @@ pub(crate) fn id(metadata: Value) -> Option<ConversationId> {
 /// Writes one of the framework's `issues` as `path: message`.
 fn issue_text(issue: &Value) -> Option<String> {
     let message = issue.get("message")?.as_str()?;
-    let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
-    let path: Vec<_> = issue.get("path").and_then(Value::as_array).into_iter().flatten().map(step).collect();
+    let segment = |segment: &Value| segment.as_str().map_or_else(|| segment.to_string(), str::to_owned);
+    let path: Vec<_> =
+        issue.get("path").and_then(Value::as_array).into_iter().flatten().map(segment).collect();
     Some(if path.is_empty() { message.to_owned() } else { format!("{}: {message}", path.join(".")) })
 }
 
-fn nothing<T>() -> Option<T> {
+fn none<T>() -> Option<T> {
     None
 }
 
-/// Reads a value, or nothing if it has another type.
+/// Reads a value; `None` if it has another type.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(json: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(json)?).ok())
 }
 
-/// Reads a value, and distinguishes `null` from a missing one.
+/// Reads a value, so that `null` is distinguished from a missing value.
 fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(json).map(Some)
 }
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_found_in_three_places() {
+    fn an_id_is_found_in_each_of_three_places() {
         check(json!({"metadata": {"convo": {"id": "a", "ID": "b"}, "ID": "c"}}), Some("a"));
         check(json!({"metadata": {"convo": {"id": "", "ID": "b"}, "ID": "c"}}), Some("c"));
         check(json!({"metadata": {"convo": {"id": null, "ID": "b"}}}), Some("b"));

@@ -1,4 +1,4 @@
-//! The vendor's JSON to the shared model, through the mapper.
+//! Maps the vendor's JSON to the shared model, through the mapper.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::needless_pass_by_value, reason = "the cases are JSON literals")]
@@ -344,7 +344,7 @@ fn a_rating_has_up_to_five_stars() {
 
 /// The person that a conversation is assigned to did not write its messages, and is not their author.
 #[test]
-fn the_kind_of_author_follows_from_the_role_and_no_name_is_made_up() {
+fn the_kind_of_author_follows_from_the_role_and_no_name_is_invented() {
     let convo = json!({"id": "c", "state": "human-chatting", "chatAssignedTo": "u1", "userName": "Jane"});
     let message =
         |generated: bool| json!({"type": "text", "payload": {"message": "m", "aiGenerated": generated}});
@@ -449,7 +449,7 @@ fn check_zone(ts: Value, sessions: Value, first: Value, expect: bool) {
 }
 
 #[test]
-fn an_offset_of_whole_quarters_makes_the_zone_doubtful() {
+fn an_offset_of_whole_quarter_hours_makes_the_zone_doubtful() {
     let noon = || json!(1_733_054_400);
     let text = |clock: &str| json!(format!("December 1st 2024, {clock}"));
     let session =
@@ -694,7 +694,7 @@ fn any_message() -> impl Strategy<Value = Value> {
 
 static MAPPER: LazyLock<Arc<dyn Mapper>> = LazyLock::new(|| mapper_of("Europe/Berlin"));
 
-/// Turns have their stored shape here; items of older rows are texts, arrays, or objects without a payload.
+/// Turns have their stored shape here; items of older rows are strings, arrays, or objects without a payload.
 #[test]
 fn maps_the_turns_of_a_patch_request() {
     let sample = fixture(include_str!("fixtures/convocore-patch-messages-request.json"));
@@ -724,17 +724,21 @@ fn maps_the_turns_of_a_patch_request() {
     );
 }
 
-/// Turns have their stored shape here as well, beside a light document.
+/// Turns have their stored shape here as well, next to a light document.
 #[test]
 fn maps_the_turns_of_a_webhook() {
     let sample = fixture(include_str!("fixtures/convocore-webhook-conversation_updated.json"));
     let payload = &sample["request"]["body"]["payload"];
-    let (talk, issues) = read(&json!({"metadata": payload["lightConvoData"], "turns": payload["turns"]}));
+    let (conversation, issues) =
+        read(&json!({"metadata": payload["lightConvoData"], "turns": payload["turns"]}));
     assert_eq!(issues, [""; 0]);
-    assert_eq!((talk.id.as_str(), talk.contact.name.as_deref()), ("convo_789012", Some("Jane Doe")));
-    assert_eq!((talk.channel, talk.status), (Some(Channel::Website), Some(Status::Ongoing)));
     assert_eq!(
-        (roles(&talk), texts(&talk), times(&talk)),
+        (conversation.id.as_str(), conversation.contact.name.as_deref()),
+        ("convo_789012", Some("Jane Doe"))
+    );
+    assert_eq!((conversation.channel, conversation.status), (Some(Channel::Website), Some(Status::Ongoing)));
+    assert_eq!(
+        (roles(&conversation), texts(&conversation), times(&conversation)),
         (vec!["user"], vec!["Hello".to_owned()], vec![String::new()])
     );
 }

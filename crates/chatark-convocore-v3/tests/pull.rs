@@ -63,7 +63,7 @@ impl Vendor {
         support::provider(&self.base_url, "UTC")
     }
 
-    /// Returns the paths and queries, without what all exports have in common.
+    /// Expects paths and queries, without what all exports have in common.
     #[track_caller]
     fn check_asked(&self, expect: &[&str]) {
         let asked = self.asked.lock().unwrap();
@@ -179,20 +179,20 @@ async fn a_check_says_why_it_failed() {
 }
 
 #[tokio::test]
-async fn one_array_ends_the_pull() {
+async fn a_response_of_one_array_is_the_whole_export() {
     let vendor = Vendor::new([one_array(&[conversation("a"), conversation(27), json!({"x": 1})])]);
     let (batches, error) = pull_all(&vendor).await;
     assert!(error.is_none());
     let [batch] = batches.as_slice() else { panic!("not one batch") };
     assert_eq!(ids(batch), ["a", "27", ""]);
     assert_eq!(batch.checkpoint, Checkpoint::End);
-    assert_eq!(batch.page, PageMetadata { pages: 1, everything: true, ..PageMetadata::default() });
+    assert_eq!(batch.page, PageMetadata { pages: 1, covers_everything: true, ..PageMetadata::default() });
     assert_eq!(batch.records[0].bytes, conversation("a").to_string());
     vendor.check_asked(&["export"]);
 }
 
 #[tokio::test]
-async fn a_long_array_comes_in_batches() {
+async fn a_long_array_is_split_into_batches() {
     let many: Vec<_> = (0..450).map(conversation).collect();
     let large: Vec<_> = (0..3).map(|id| json!({"metadata": {"ID": id}, "x": "y".repeat(75 << 10)})).collect();
     let vendor = Vendor::new([one_array(&many), one_array(&large)]);
@@ -228,7 +228,7 @@ async fn the_window_is_widened_and_a_deployment_that_ignores_it_is_noted() {
 }
 
 #[tokio::test]
-async fn an_empty_page_does_not_end_the_walk() {
+async fn an_empty_page_does_not_end_the_export() {
     let vendor = Vendor::new([
         page(&[conversation("a")], 20, Some("c+1=")),
         page(&[], 20, Some("c2")),
@@ -238,13 +238,13 @@ async fn an_empty_page_does_not_end_the_walk() {
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [vec!["a"], vec![], vec!["b"]]);
     assert_eq!(batches[2].checkpoint, Checkpoint::End);
-    let mut said = PageMetadata::default();
+    let mut metadata = PageMetadata::default();
     for batch in &batches {
-        said.add(&batch.page);
+        metadata.add(&batch.page);
     }
-    assert_eq!((said.pages, said.empty_pages, said.skipped), (3, 1, 45));
-    assert_eq!((said.total, said.quota_used, said.quota_left), (None, Some(2), Some(7)));
-    assert_eq!(said.notes, ["Used some."]);
+    assert_eq!((metadata.pages, metadata.empty_pages, metadata.skipped), (3, 1, 45));
+    assert_eq!((metadata.total, metadata.quota_used, metadata.quota_left), (None, Some(2), Some(7)));
+    assert_eq!(metadata.notes, ["Used some."]);
     vendor.check_asked(&["export", "export&cursor=c%2B1%3D", "export&cursor=c2"]);
 
     let vendor = Vendor::new([page(&[conversation("b")], 7, None)]);
@@ -255,7 +255,7 @@ async fn an_empty_page_does_not_end_the_walk() {
 }
 
 #[tokio::test]
-async fn a_rejected_cursor_restarts_the_walk() {
+async fn a_rejected_cursor_restarts_the_export() {
     let vendor = Vendor::new([
         page(&[conversation("a")], 1, Some("c1")),
         page(&[], 1, None),
@@ -276,7 +276,7 @@ async fn a_rejected_cursor_restarts_the_walk() {
 }
 
 #[tokio::test]
-async fn a_refusal_inside_a_success_ends_the_pull() {
+async fn an_error_with_status_200_ends_the_pull() {
     let vendor = Vendor::new([
         json!({"success": false, "message": "Export quota used up."}).into(),
         json!({"success": true, "message": "Exported."}).into(),
@@ -294,7 +294,7 @@ async fn a_refusal_inside_a_success_ends_the_pull() {
 }
 
 #[tokio::test]
-async fn pages_without_a_usable_cursor_are_kept_and_end_the_walk() {
+async fn a_page_without_a_usable_cursor_is_kept_and_ends_the_pull() {
     let lost = json!({"success": true, "hasMore": true, "nextCursor": null, "data": [conversation("a")]});
     let vendor = Vendor::new([lost.into()]);
     let (batches, error) = pull_all(&vendor).await;
@@ -310,7 +310,7 @@ async fn pages_without_a_usable_cursor_are_kept_and_end_the_walk() {
 }
 
 #[tokio::test]
-async fn only_a_cursor_is_followed() {
+async fn a_cursor_is_followed_even_without_has_more() {
     let first = json!({"success": true, "nextCursor": "c1", "data": [conversation("a")]});
     let last = json!({"success": true, "nextCursor": null, "data": [conversation("b")]});
     let vendor = Vendor::new([first.into(), last.into()]);
@@ -321,7 +321,7 @@ async fn only_a_cursor_is_followed() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_taken_up_again() {
+async fn a_response_that_was_cut_off_is_requested_again() {
     let many: Vec<_> = (0..300).map(conversation).collect();
     let whole = one_array(&many);
     let cut = Reply { status: 200, cut: Some(whole.body.len() * 9 / 10), body: whole.body.clone() };
@@ -334,7 +334,7 @@ async fn a_broken_connection_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn an_empty_export_is_explained_by_the_agent() {
+async fn after_an_empty_export_the_agent_itself_is_read() {
     let vendor =
         Vendor::new([one_array(&[]), agent(), page(&[], 3, None), refusal(404, "NOT_FOUND", "Not found")]);
     let provider = vendor.provider();
@@ -367,7 +367,7 @@ async fn conversation_ids_are_sent_in_one_value() {
 }
 
 #[tokio::test]
-async fn fifty_conversations_make_a_request() {
+async fn at_most_fifty_conversations_are_requested_at_once() {
     let names: Vec<_> = (0..60).map(|number| format!("c{number}")).collect();
     let all: Vec<_> = names.iter().map(|name| conversation(name.as_str())).collect();
     let vendor = Vendor::new([page(&all[..50], 50, None), page(&all[50..], 10, None)]);
@@ -391,7 +391,7 @@ async fn a_deployment_that_ignores_ids_is_detected() {
 }
 
 #[tokio::test]
-async fn an_id_with_a_comma_is_requested_alone() {
+async fn an_id_with_a_comma_gets_a_request_of_its_own() {
     let vendor = Vendor::new([
         page(&[conversation("b")], 1, None),
         json!({"success": true, "data": conversation("a,b")}).into(),

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// A position in a provider's sequence of batches, sealed with the provider, its version and the scope.
+/// A position in a provider's sequence of batches, bound to the provider, a version and the scope.
 ///
-/// Only the provider that created a cursor can open it, and only for the same scope. A cursor of another window or an
-/// older version is rejected, and the caller starts from the beginning.
+/// Only the provider that sealed a cursor can open it, and only for the same scope. A cursor of another scope or an
+/// older version cannot be opened, and the caller starts from the beginning. Nothing is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {

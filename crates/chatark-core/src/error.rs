@@ -94,7 +94,7 @@ impl Error {
         self
     }
 
-    /// Keeps the error that caused this one, for `--verbose`.
+    /// Sets the error that caused this one, which `--verbose` shows.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
@@ -174,7 +174,7 @@ impl StdError for Error {
     }
 }
 
-/// Returns a text on one line, without control characters that could act on a terminal.
+/// Returns a text on one line, without control characters, which a terminal could obey.
 fn one_line(text: &str) -> String {
     let spaced: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")

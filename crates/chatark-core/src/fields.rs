@@ -1,7 +1,7 @@
-//! A tolerant reader for one JSON object: typed where the vendor sends what it documents, lossless where it does not.
+//! A tolerant reader for one JSON object: known fields are read by name and type, all others are kept.
 //!
-//! A mapper takes the fields that it knows, by name and type. A field with another type is reported and stays; a
-//! field that is not taken is reported as unknown. Both end up under `extra`, so that no data is lost, and one odd
+//! A mapper takes the fields that it knows, by name and type. A field with another type is reported and not taken; a
+//! field that is never taken is reported as unknown. Both end up under `extra`, so that no data is lost and one odd
 //! field does not spoil the rest of its record.
 
 use std::borrow::Cow;
@@ -16,19 +16,19 @@ use crate::issue::{IssueKind, Issues, Path};
 use crate::time::{self, Resolution, TimeProblem, Timestamp, Zone};
 use crate::vocabulary::Channel;
 
-/// Returns whether bytes begin like a JSON object. Serde would read an array into a struct as well, field by field.
+/// Returns whether bytes begin like a JSON object. Needed because serde also reads an array into a struct.
 pub fn is_object(raw: &[u8]) -> bool {
     raw.trim_ascii_start().starts_with(b"{")
 }
 
-/// Reads fields of a JSON object by their names, each `null` where it is absent, and nothing behind the last of them.
+/// Reads fields of a JSON object by name, and stops after the last of them. An absent field is `null`.
 ///
-/// Vendors send ids and dates before messages, so that most of a record is not read.
+/// Vendors send ids and dates before messages, so most of a record is not read.
 pub fn peek<const N: usize>(raw: &[u8], names: [&str; N]) -> [Value; N] {
     let mut found = [const { Value::Null }; N];
     if is_object(raw) {
         let mut json = serde_json::Deserializer::from_slice(raw);
-        // Where everything was found before the end, or the rest is not JSON, what was found is good.
+        // It fails if it stops early, or if the rest is not JSON. What it has found by then is valid.
         let _ = json.deserialize_map(Peek { names, missing: N, found: &mut found });
     }
     found
@@ -65,8 +65,8 @@ impl<'de, const N: usize> Visitor<'de> for Peek<'_, N> {
 
 /// Parses the bytes of one record, which must be a JSON object.
 ///
-/// Vendors truncate texts at a number of UTF-16 code units, which can leave half of a character. No JSON library reads
-/// these, nor bytes that are not UTF-8: both are replaced by U+FFFD and reported.
+/// Some vendors truncate strings by UTF-16 code units, which can leave half of a character. JSON parsers reject these,
+/// and bytes that are not UTF-8: both are replaced by U+FFFD and reported.
 pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
     let parsed = serde_json::from_slice(raw).or_else(|error| match repaired(raw) {
         Some(text) => {
@@ -76,7 +76,7 @@ pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
         }
         None => Err(error),
     });
-    let unreadable = |why: String| Error::new(ErrorKind::Malformed, "read a conversation", why);
+    let unreadable = |why: String| Error::new(ErrorKind::Malformed, "read a record", why);
     match parsed {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(unreadable("it is not a JSON object".to_owned())),
@@ -87,7 +87,7 @@ pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// Returns the text with broken characters replaced, or `None` if there are none.
+/// Returns the text with invalid characters replaced, or `None` if there are none.
 fn repaired(raw: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let bytes = text.as_bytes();
@@ -128,12 +128,12 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the fields of a whole record.
+    /// Starts to read a whole record.
     pub fn of(rest: Map<String, Value>, issues: &'a Issues) -> Self {
         Self { rest, put_back: Vec::new(), path: Path::Root, issues }
     }
 
-    /// Opens an object; any other value is reported and returned.
+    /// Starts to read a nested object; any other value is reported and returned.
     pub fn open(value: Value, path: Path<'a>, issues: &'a Issues) -> Result<Self, Value> {
         match value {
             Value::Object(rest) => Ok(Self { rest, put_back: Vec::new(), path, issues }),
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
         self.rest.get(key).filter(|value| !value.is_null())
     }
 
-    /// Takes a text.
+    /// Takes a string.
     pub fn text(&mut self, key: &str) -> Option<String> {
         self.typed(key, |value| match value {
             Value::String(text) => Ok(text),
@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes an id: a text, or a number that is then written as text. An empty text counts as missing.
+    /// Takes an id: a string, or a number, which is converted to a string. An empty string counts as missing.
     pub fn id(&mut self, key: &str) -> Option<String> {
         let id = self.typed(key, |value| match value {
             Value::String(text) => Ok(text),
@@ -177,8 +177,9 @@ impl<'a> Fields<'a> {
         (!id.is_empty()).then_some(id)
     }
 
-    /// Takes an answer of a lead form: a text that is not blank, or a number, which is written as text.
-    pub fn answer(&mut self, key: &str) -> Option<String> {
+    /// Takes a value that somebody filled in, such as a name: a string, or a number, which is converted to a string.
+    /// A blank string counts as missing.
+    pub fn filled_in(&mut self, key: &str) -> Option<String> {
         self.id(key).filter(|text| !text.trim().is_empty())
     }
 
@@ -200,7 +201,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes an array of texts; with an element of another type, the whole field stays.
+    /// Takes an array of strings; with an element of another type, the whole field is reported and not taken.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         self.typed(key, |value| {
             let all_texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
@@ -214,7 +215,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes a time in any encoding, in `zone` if it has none; one that cannot be read is reported and stays.
+    /// Takes a time in any encoding; without a zone of its own, it is read in `zone`. A value that cannot be read as a
+    /// time is reported and not taken.
     pub fn time(&mut self, key: &str, zone: Zone) -> Option<Timestamp> {
         let value = self.take(key)?;
         let path = Path::Key(&self.path, key);
@@ -239,7 +241,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes a word and translates it; an unknown word is reported, and returned for the caller to keep.
+    /// Takes a word and translates it. Returns the translation and the word; an unknown word is reported.
     pub fn word<T>(
         &mut self,
         key: &str,
@@ -261,14 +263,14 @@ impl<'a> Fields<'a> {
         if raw.eq_ignore_ascii_case("unspecified") {
             return (None, Some(raw));
         }
-        let channel = Channel::named(&raw).unwrap_or_else(|| {
+        let channel = Channel::from_vendor_word(&raw).unwrap_or_else(|| {
             self.report(IssueKind::UnknownValue, key);
             Channel::Other
         });
         (Some(channel), Some(raw))
     }
 
-    /// Takes a number from 0 to 1; another number is reported and stays.
+    /// Takes a number from 0 to 1; another number is reported and not taken.
     pub fn fraction(&mut self, key: &str) -> Option<f64> {
         let number = self.number(key)?;
         if (0.0..=1.0).contains(&number) {
@@ -314,7 +316,7 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
-    /// Ends the reading of an object that may have any fields: the remaining ones go to `extra` without an issue.
+    /// Like [`Self::finish`], for an object that may have any fields: the remaining ones are not reported.
     pub fn finish_quietly(mut self) -> Map<String, Value> {
         self.rest.retain(|_, value| !value.is_null());
         self.rest
@@ -332,7 +334,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Adds a text, unless it is missing or empty.
+/// Adds a string, unless it is missing or empty.
 pub fn put(into: &mut Map<String, Value>, key: &str, value: Option<&str>) {
     if let Some(value) = value.filter(|value| !value.is_empty()) {
         into.insert(key.to_owned(), value.into());
@@ -351,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_read_without_what_follows_it() {
+    fn peek_stops_after_the_last_field() {
         let raw = br#"{"a":[{"id":1}],"\u0069d":"x","createdAt":7,"messages":[not JSON"#;
         assert_eq!(peek(raw, ["id", "createdAt"]), [Value::from("x"), Value::from(7)]);
         assert_eq!(peek(raw, ["id", "title"]), [Value::from("x"), Value::Null]);
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_characters_are_replaced_and_reported() {
+    fn invalid_characters_are_replaced_and_reported() {
         let issues = Issues::default();
         let raw = br#"{"cut":"Hi \ud83d","whole":"\ud83d\ude00 \\ud83d","low":"\ude00!"}"#;
         let found = Value::Object(parse(raw, &issues).unwrap());

@@ -1,4 +1,4 @@
-//! Personal identifiers in a canonical form, in which equal identifiers are equal texts.
+//! Personal identifiers in a canonical form, in which equal identifiers are equal strings.
 
 /// A kind of personal identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,13 +13,13 @@ pub enum IdentifierKind {
     Iban,
 }
 
-/// With fewer digits, a number is not a telephone number.
+/// A number with fewer digits is not a telephone number.
 const MIN_PHONE_DIGITS: usize = 6;
 
 impl IdentifierKind {
     /// Returns the canonical form of an identifier, or `None` if the text is not one of this kind.
     ///
-    /// - `Email`: trimmed, in lower case. Any text is accepted, because it comes from a field for addresses.
+    /// - `Email`: trimmed, in lower case. Any text is accepted, because it comes from a field for e-mail addresses.
     /// - `Phone`: only digits, at least six, without a leading `00`.
     /// - `Card`: only digits, 12 to 19, with a valid check digit (Luhn).
     /// - `Iban`: only letters and digits, in upper case, with valid check digits (ISO 13616).
@@ -61,19 +61,19 @@ fn iban(text: &str) -> Option<String> {
     let is_iban = (15..=34).contains(&number.len())
         && country.bytes().all(|letter| letter.is_ascii_uppercase())
         && check.bytes().all(|digit| digit.is_ascii_digit())
-        && remainder(account.bytes().chain(country.bytes()).chain(check.bytes())) == 1;
+        && modulo_97(account.bytes().chain(country.bytes()).chain(check.bytes())) == 1;
     is_iban.then_some(number)
 }
 
-/// Returns the remainder by 97 of a number in which letters stand for 10 to 35.
-fn remainder(characters: impl Iterator<Item = u8>) -> u32 {
+/// Returns a number modulo 97; the letters in it stand for 10 to 35.
+fn modulo_97(characters: impl Iterator<Item = u8>) -> u32 {
     characters.fold(0, |remainder, character| match character {
         b'0'..=b'9' => (remainder * 10 + u32::from(character - b'0')) % 97,
         _ => (remainder * 100 + u32::from(character - b'A') + 10) % 97,
     })
 }
 
-/// Returns the ASCII letters and digits of a text; `None` if it contains more than these, spaces and hyphens.
+/// Returns a text without spaces and hyphens; `None` if anything but ASCII letters and digits remains.
 fn without_separators(text: &str) -> Option<String> {
     let is_separator = |letter: char| matches!(letter, ' ' | '-' | '\u{a0}');
     let plain: String = text.trim().chars().filter(|letter| !is_separator(*letter)).collect();
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_the_same_in_any_case() {
+    fn an_email_address_is_trimmed_and_lowercased() {
         check(IdentifierKind::Email, " Jane@Example.com", Some("jane@example.com"));
         check(IdentifierKind::Email, "ÄRGER@example.com", Some("ärger@example.com"));
         check(IdentifierKind::Email, "  ", None);
     }
 
     #[test]
-    fn a_phone_number_is_its_digits() {
+    fn a_phone_number_is_reduced_to_its_digits() {
         for text in ["+49 151 234-567", "0049151234567", "49151234567"] {
             check(IdentifierKind::Phone, text, Some("49151234567"));
         }
@@ -112,7 +112,7 @@ mod tests {
 
     /// Test numbers that card networks publish.
     #[test]
-    fn a_card_has_a_valid_check_digit() {
+    fn a_card_number_needs_a_valid_check_digit() {
         check(IdentifierKind::Card, "4111 1111 1111 1111", Some("4111111111111111"));
         check(IdentifierKind::Card, "3782-822463-10005", Some("378282246310005"));
         check(IdentifierKind::Card, "4111 1111 1111 1112", None);
@@ -122,7 +122,7 @@ mod tests {
 
     /// The examples of the IBAN registry.
     #[test]
-    fn a_bank_account_has_valid_check_digits() {
+    fn an_iban_needs_valid_check_digits() {
         check(IdentifierKind::Iban, "de89 3704 0044 0532 0130 00", Some("DE89370400440532013000"));
         check(
             IdentifierKind::Iban,

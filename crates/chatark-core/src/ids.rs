@@ -20,7 +20,7 @@ macro_rules! id {
                 Self(id.into())
             }
 
-            /// Reads an id from JSON: a text that is not empty, or a number.
+            /// Reads an id from JSON: a string that is not empty, or a number.
             pub fn from_json(value: &serde_json::Value) -> Option<Self> {
                 match value {
                     serde_json::Value::String(id) if !id.is_empty() => Some(Self::new(id.as_str())),
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn source_names_have_a_restricted_alphabet() {
+    fn source_names_have_a_limited_length_and_alphabet() {
         for good in ["shop", "Shop-2.eu", "0", "a_b"] {
             assert!(SourceName::new(good).is_ok(), "{good}");
         }

@@ -23,9 +23,9 @@ pub enum IssueKind {
     TimeAmbiguous,
     /// A local time does not occur, because clocks go forward; it was moved on by the length of the gap.
     TimeNonexistent,
-    /// The times of messages are off from the conversation's own by whole quarters of an hour.
+    /// The times of messages differ from the conversation's own by whole quarters of an hour, as in a wrong time zone.
     TimeZoneDoubtful,
-    /// The record has broken characters, which were replaced to read it; its bytes are archived as they are.
+    /// The record has invalid characters, which were replaced to read it; its bytes are archived unchanged.
     BrokenText,
     /// The record could not be read at all; its bytes are archived.
     Unreadable,
@@ -47,7 +47,7 @@ impl IssueKind {
         Self::Unreadable,
     ];
 
-    /// Returns the kind of a word from [`Self::as_str`].
+    /// Returns the kind with a word from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }

@@ -37,8 +37,8 @@ pub use model::{
     MAPPING_VERSION, Message, Origin, Part, Rating,
 };
 pub use provider::{
-    AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Pace, Provider, ReadRequest,
-    Rotation, Selection, UnseenRecord, Window,
+    AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Provider, RateLimit,
+    ReadRequest, Rotation, Selection, UnseenRecord, Window,
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};

@@ -73,7 +73,7 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// Fields of the vendor that the schema has no place for.
     pub extra: Map<String, Value>,
-    /// Names of fields that the vendor did not send and that were taken from the messages or the API surface.
+    /// Names of fields that the vendor did not send, and that were taken from the messages or from the API surface.
     pub derived: Vec<String>,
     /// The customer's rating of the whole conversation.
     pub rating: Option<Rating>,
@@ -143,7 +143,7 @@ pub struct Message {
     pub score: Option<f64>,
     /// Fields of the vendor that the schema has no place for.
     pub extra: Map<String, Value>,
-    /// Who wrote it, as far as that does not follow from its role; see [`Message::author_kind`].
+    /// Who wrote it, beyond what follows from its role; see [`Message::author_kind`].
     pub author: Author,
     /// Whether it is an internal note, which the customer never saw.
     pub internal: bool,
@@ -297,7 +297,7 @@ impl Conversation {
     }
 
     /// Fills missing times from the earliest and the latest message, and names them in [`Conversation::derived`].
-    pub fn date_by_messages(&mut self) {
+    pub fn derive_missing_times(&mut self) {
         let times = || self.messages.iter().filter_map(|message| message.created_at);
         let (earliest, latest) = (times().min(), times().max());
         if self.created_at.is_none() && earliest.is_some() {
@@ -386,7 +386,7 @@ impl Serialize for ArchivedConversation {
         map.serialize_entry("tags", &conversation.tags)?;
         map.serialize_entry("notes", &conversation.notes)?;
         map.serialize_entry("feedback", &conversation.feedback)?;
-        map.serialize_entry("messages", &Positioned(&conversation.messages))?;
+        map.serialize_entry("messages", &PositionedMessages(&conversation.messages))?;
         map.serialize_entry("extra", &conversation.extra)?;
         if !conversation.derived.is_empty() {
             map.serialize_entry("derived", &conversation.derived)?;
@@ -397,20 +397,21 @@ impl Serialize for ArchivedConversation {
 }
 
 /// Messages, each with its position in the conversation.
-struct Positioned<'a>(&'a [Message]);
+struct PositionedMessages<'a>(&'a [Message]);
 
-impl Serialize for Positioned<'_> {
+impl Serialize for PositionedMessages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().enumerate().map(|(position, message)| At { position, message }))
+        let messages = self.0.iter().enumerate();
+        serializer.collect_seq(messages.map(|(position, message)| PositionedMessage { position, message }))
     }
 }
 
-struct At<'a> {
+struct PositionedMessage<'a> {
     position: usize,
     message: &'a Message,
 }
 
-impl Serialize for At<'_> {
+impl Serialize for PositionedMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let message = self.message;
         let mut map = serializer.serialize_map(None)?;
@@ -470,11 +471,11 @@ mod tests {
     fn only_missing_times_are_derived() {
         let mut dated = conversation(vec![message(Role::User, None), message(Role::User, Some(NOON))]);
         dated.updated_at = Timestamp::from_epoch(NOON + 60).ok();
-        dated.date_by_messages();
+        dated.derive_missing_times();
         assert_eq!(dated.derived, ["created_at"]);
         assert_eq!(dated.updated_at, Timestamp::from_epoch(NOON + 60).ok());
         let mut undated = conversation(vec![message(Role::User, None)]);
-        undated.date_by_messages();
+        undated.derive_missing_times();
         assert!(undated.derived.is_empty() && undated.created_at.is_none());
     }
 

@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 use crate::vocabulary::Channel;
 use crate::{Error, ErrorKind, Result};
 
-/// Batches as they arrive. Nothing is fetched until it is polled; dropping it ends all requests.
+/// Batches as they arrive. Nothing is requested until the stream is polled; dropping it cancels all requests.
 pub type BatchStream<'a> = Pin<Box<dyn FuturesStream<Item = Result<Batch>> + Send + 'a>>;
 
 /// One vendor API, bound to one agent of one account.
@@ -32,7 +32,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Returns what this kind of provider is and can do.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// Proves key, plan, region and agent id with one cheap request, never on a metered endpoint.
+    /// Checks the key, the plan, the region and the agent id with one cheap request that no metered quota counts.
     async fn check(&self) -> Result<AgentInfo>;
 
     /// Estimates the cost of a pull of conversations, with a few cheap requests that do not count against a metered
@@ -96,7 +96,7 @@ pub struct AgentInfo {
     /// Whether the vendor confirmed that the agent exists.
     pub confirmed: bool,
     /// The seconds by which the vendor's clock is ahead of this machine's, if the response has a date.
-    pub clock_ahead_seconds: Option<i64>,
+    pub clock_skew_seconds: Option<i64>,
 }
 
 /// What to read.
@@ -106,7 +106,7 @@ pub struct ReadRequest {
     pub stream: Stream,
     /// Records that began in this window.
     pub window: Window,
-    /// Records that changed at or after this instant, if the vendor supports this filter; `None` for all.
+    /// Only records that changed at or after this instant, if the vendor supports the filter; `None` for all.
     pub updated_since: Option<Timestamp>,
     /// Only conversations of this channel. A provider may ignore it; the caller filters again.
     pub channel: Option<Channel>,
@@ -141,11 +141,12 @@ pub struct Rotation {
 
 /// What the archive already holds.
 pub trait Known: fmt::Debug + Send + Sync {
-    /// Returns what is held of each of these records, in their order; `None` for a record that is not held.
+    /// Returns what the archive holds of each of these records, in their order; `None` for a record that it does not
+    /// hold.
     fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
 }
 
-/// What is held of one record, as the vendor's summary of it would show it.
+/// The fields of a held record that the vendor's summaries show as well, to find out whether it has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldSummary {
     /// When something last happened in it.
@@ -167,28 +168,28 @@ pub struct HeldSummary {
 /// The estimated cost of a pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// How many conversations match, by the vendor's own count or by looking for the last one.
+    /// How many conversations match, from the vendor's own count or from a search for the last one.
     pub conversations: Option<u64>,
     /// How many requests it takes to read all of them.
     pub requests: Option<u64>,
     /// How many requests it takes to find out what has changed, if that is fewer.
     pub requests_unchanged: Option<u64>,
     /// The vendor's rate limit.
-    pub pace: Option<Pace>,
+    pub rate_limit: Option<RateLimit>,
     /// How many units of a metered quota are left.
     pub quota_left: Option<u64>,
-    /// How many requests it took to find this out.
-    pub asked: u64,
+    /// How many requests the estimate itself took.
+    pub requests_sent: u64,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
 }
 
-/// The rate limit of a vendor.
+/// The documented rate limit of a vendor: so many requests in so many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// This many requests …
+pub struct RateLimit {
+    /// The requests that the vendor allows in one window.
     pub requests: u64,
-    /// … in this many seconds.
+    /// The length of the window in seconds.
     pub seconds: u64,
 }
 
@@ -226,9 +227,9 @@ impl Descriptor {
 
     /// Returns the vendor's separate lists of contacts and leads.
     pub fn contact_streams(&self) -> impl Iterator<Item = StreamDescriptor> {
-        let is_of_people =
+        let lists_contacts =
             |descriptor: &StreamDescriptor| descriptor.stream.document() == Some(DocumentKind::Contact);
-        self.streams.iter().copied().filter(is_of_people)
+        self.streams.iter().copied().filter(lists_contacts)
     }
 
     /// Returns whether the vendor lists the parts of a stream's documents separately.
@@ -243,7 +244,7 @@ impl ReadRequest {
         Self { stream, ..Self::default() }
     }
 
-    /// Returns the scope of the request as text, with which cursors are sealed.
+    /// Returns the scope of the request as text. A cursor is valid only for the scope in which it was sealed.
     pub fn scope(&self) -> String {
         let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());
         let channel = self.channel.map_or("*", Channel::as_str);
@@ -263,7 +264,7 @@ impl ReadRequest {
         }
     }
 
-    /// Returns whether the request asks for everything that the stream has.
+    /// Returns whether the request selects everything that the stream has.
     pub fn is_whole(&self) -> bool {
         self.window == Window::default() && self.channel.is_none() && self.selection == Selection::All
     }
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_includes_its_beginning_and_not_its_end() {
+    fn a_window_includes_its_start_but_not_its_end() {
         let at = |seconds| Timestamp::from_epoch(seconds).ok();
         let window = Window::new(at(1_000_000_000), at(1_000_000_010)).unwrap();
         assert!(window.contains(at(1_000_000_000)) && !window.contains(at(1_000_000_010)));

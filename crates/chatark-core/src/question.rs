@@ -1,12 +1,12 @@
-//! The canonical form of questions, by which equal questions are found.
+//! The canonical form of questions, in which equal questions are equal strings.
 
 /// The most characters of a message that are compared.
 const MAX_CHARACTERS: usize = 400;
 
 /// Returns the canonical form of a question: lower case, only letters and digits, one space between words.
 ///
-/// Only the first 400 characters count, and none after a NUL, which ends a text in SQLite. The result is empty if the
-/// text has no words.
+/// Only the first 400 characters count, and nothing after a NUL character, which ends a string in SQLite. The result
+/// is empty if the text has no words.
 pub fn normalize(text: &str) -> String {
     let mut normal = String::with_capacity(text.len().min(MAX_CHARACTERS));
     let counted = text.chars().take_while(|letter| *letter != '\0').take(MAX_CHARACTERS);

@@ -59,7 +59,7 @@ pub struct Batch {
     pub unchanged: Vec<RecordId>,
     /// Where a later pull can resume.
     pub checkpoint: Checkpoint,
-    /// What the vendor's envelopes said.
+    /// What the envelopes around the records said.
     pub page: PageMetadata,
     /// Places that could not be read and were skipped. One that an earlier pull knew and that still fails is in it too.
     pub gaps: Vec<Gap>,
@@ -99,18 +99,18 @@ pub struct PageMetadata {
     pub total: Option<u64>,
     /// How many responses the batch took.
     pub pages: u64,
-    /// How many of them held no record although more followed.
+    /// How many of them had no record, although more pages followed.
     pub empty_pages: u64,
-    /// How many records the vendor scanned and left out by itself.
+    /// How many records the vendor scanned but did not return.
     pub skipped: u64,
     /// How many units of a metered quota the batch cost.
     pub quota_used: Option<u64>,
     /// How many units of that quota are left.
     pub quota_left: Option<u64>,
-    /// Whether the walk restarted from the beginning because the vendor no longer accepts the saved cursor.
+    /// Whether the read restarted from the beginning because the vendor no longer accepts the saved cursor.
     pub restarted: bool,
-    /// Whether the vendor returned everything that the agent has, despite the requested window.
-    pub everything: bool,
+    /// Whether the vendor returned everything that the agent has, whatever window was requested.
+    pub covers_everything: bool,
     /// What the user should know, in one sentence each.
     pub notes: Vec<String>,
     /// What the deployment was found to support.
@@ -120,12 +120,12 @@ pub struct PageMetadata {
 }
 
 impl Record {
-    /// Creates the record of a document whose id is the field `id` of its JSON object, a text or a number.
+    /// Creates the record of a document whose id is the field `id` of its JSON object, a string or a number.
     pub fn with_top_level_id(stream: Stream, surface: Surface, bytes: Bytes) -> Self {
         Self { stream, id: top_level_id(&bytes), parent: None, surface, bytes }
     }
 
-    /// Creates the record of a part whose id is the field `id` of its JSON object, a text or a number.
+    /// Creates the record of a part whose id is the field `id` of its JSON object, a string or a number.
     pub fn part(stream: Stream, parent: RecordId, surface: Surface, bytes: Bytes) -> Self {
         Self { parent: Some(parent), ..Self::with_top_level_id(stream, surface, bytes) }
     }
@@ -146,7 +146,7 @@ impl Surface {
         }
     }
 
-    /// Returns the surface of a name from [`Self::as_str`].
+    /// Returns the surface with a name from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Export, Self::User].into_iter().find(|surface| surface.as_str() == word)
     }
@@ -190,7 +190,7 @@ impl PageMetadata {
         };
         self.quota_left = later.quota_left.or(self.quota_left);
         self.restarted |= later.restarted;
-        self.everything |= later.everything;
+        self.covers_everything |= later.covers_everything;
         self.notes.extend(later.notes.iter().cloned());
         self.features.add(&later.features);
         self.newest_change = self.newest_change.max(later.newest_change);
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_text_or_a_number() {
+    fn an_id_is_a_string_or_a_number() {
         let id = |json: &'static str| {
             let bytes = Bytes::from_static(json.as_bytes());
             Record::with_top_level_id(Stream::Leads, Surface::Export, bytes).id

@@ -35,7 +35,7 @@ pub enum SettingKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, String>);
 
-/// A mistake in one setting. Whoever reads the config adds file and line.
+/// A mistake in one setting. The reader of the config adds the file and the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
     /// The key.

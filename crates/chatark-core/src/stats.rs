@@ -1,4 +1,4 @@
-//! The numbers of one conversation that metrics are computed from: inputs, not verdicts.
+//! The numbers of one conversation that metrics are computed from.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ pub const NO_RESULT: &str = "no-result";
 /// A quarter of an hour in microseconds: offsets between time zones are whole quarters.
 const QUARTER: i64 = 900_000_000;
 
-/// The numbers of one conversation.
+/// The numbers of one conversation, computed once when it is written to the archive.
 ///
 /// A *speaker* is the customer, the bot or a human agent; a *response* is a message of the bot or a human agent right
 /// after the customer's, if both have a time.
@@ -49,7 +49,7 @@ pub struct ConversationStats {
     pub first_question: Option<i64>,
     /// The key of the customer's last message, if nobody spoke after it.
     pub unanswered_question: Option<i64>,
-    /// Seconds from the customer's first message to the first answer of the bot or a human agent after it.
+    /// Seconds from the customer's first message to the first message of the bot or a human agent after it.
     ///
     /// `None` if there is no such pair or the vendor gives no time for one of the two.
     pub first_response_seconds: Option<f64>,
@@ -67,22 +67,22 @@ pub struct ConversationStats {
     pub scores: Vec<f64>,
     /// Tool calls by name and status, in order.
     pub tools: Vec<ToolCalls>,
-    /// Messages by quarter of an hour, without the quarter in which the conversation began.
+    /// Messages per quarter of an hour, except the quarter in which the conversation began.
     pub quarters: BTreeMap<Quarter, u32>,
 }
 
-/// The statistics of a conversation that a table of conversations shows.
+/// The statistics that one row of a table of conversations shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StatsSummary {
     /// Messages of the customer.
     pub user_messages: u32,
     /// Messages of the bot.
     pub assistant_messages: u32,
-    /// Calls of tools.
+    /// Tool calls.
     pub tool_calls: u32,
     /// Seconds from the customer's first message to the first response.
     pub first_response_seconds: Option<f64>,
-    /// Seconds from the beginning to the last change.
+    /// Seconds from the beginning of the conversation to its last activity.
     pub duration_seconds: Option<f64>,
 }
 
@@ -142,11 +142,11 @@ impl ConversationStats {
         for message in &conversation.messages {
             stats.count(message, begin);
         }
-        stats.follow_speakers(&conversation.messages);
+        stats.add_speaking_order(&conversation.messages);
         stats
     }
 
-    /// Counts all tool calls.
+    /// Returns the number of all tool calls.
     pub fn tool_calls(&self) -> u32 {
         self.tools.iter().map(|calls| calls.count).sum()
     }
@@ -181,59 +181,60 @@ impl ConversationStats {
         self.scores.extend(message.score);
     }
 
-    /// Adds what depends on the order of speakers: the first and the last one, questions, and response times.
-    fn follow_speakers(&mut self, messages: &[Message]) {
+    /// Adds what depends on the order of messages: the first and the last speaker, questions, and response times.
+    fn add_speaking_order(&mut self, messages: &[Message]) {
         let speaks = |(_, message): &(u32, &Message)| {
             !message.internal && matches!(message.role, Role::User | Role::Assistant | Role::HumanAgent)
         };
-        let mut before: Option<&Message> = None;
-        let mut asked: Option<&Message> = None;
+        let mut previous: Option<&Message> = None;
+        let mut first_question: Option<&Message> = None;
         let mut is_answered = false;
         for (position, message) in (0..).zip(messages).filter(speaks) {
             if message.role != Role::User {
-                if let Some(asked) = asked.filter(|_| !is_answered) {
+                if let Some(question) = first_question.filter(|_| !is_answered) {
                     is_answered = true;
-                    self.first_response_seconds = seconds_between(asked.created_at, message.created_at);
+                    self.first_response_seconds = seconds_between(question.created_at, message.created_at);
                 }
-                self.time_response(before, message);
-            } else if asked.is_none() {
-                asked = Some(message);
+                self.time_response(previous, message);
+            } else if first_question.is_none() {
+                first_question = Some(message);
                 self.first_question_position = Some(position);
                 self.first_question = question::key(&message.text());
             }
             self.first_speaker = self.first_speaker.or(Some(message.role));
             self.last_position = Some(position);
-            before = Some(message);
+            previous = Some(message);
         }
-        self.last_speaker = before.map(|message| message.role);
-        let open = before.filter(|_| self.is_unanswered());
-        self.unanswered_question = open.and_then(|message| question::key(&message.text()));
+        self.last_speaker = previous.map(|message| message.role);
+        let unanswered = previous.filter(|_| self.is_unanswered());
+        self.unanswered_question = unanswered.and_then(|message| question::key(&message.text()));
     }
 
-    fn time_response(&mut self, before: Option<&Message>, message: &Message) {
-        let asked = before.filter(|before| before.role == Role::User).and_then(|before| before.created_at);
-        let seconds = seconds_between(asked, message.created_at);
+    fn time_response(&mut self, previous: Option<&Message>, message: &Message) {
+        let asked_at =
+            previous.filter(|previous| previous.role == Role::User).and_then(|previous| previous.created_at);
+        let seconds = seconds_between(asked_at, message.created_at);
         let is_bot = message.role == Role::Assistant;
         (if is_bot { &mut self.bot_responses } else { &mut self.agent_responses }).extend(seconds);
     }
 }
 
-/// Pairs tool calls with their results. A result belongs to the earlier call with the same id; without one, it counts
-/// as a call of its own.
+/// Pairs tool calls with their results. A result belongs to the earlier call with the same id; without such a call, it
+/// counts as a call itself.
 fn tools(messages: &[Message]) -> Vec<ToolCalls> {
     let mut calls: Vec<(&str, &str)> = Vec::new();
-    let mut shown: HashMap<&str, usize> = HashMap::new();
+    let mut calls_by_id: HashMap<&str, usize> = HashMap::new();
     for part in messages.iter().flat_map(|message| &message.parts) {
         match part {
             Part::ToolCall { id, name, .. } => {
-                shown.extend(id.as_deref().map(|id| (id, calls.len())));
+                calls_by_id.extend(id.as_deref().map(|id| (id, calls.len())));
                 calls.push((name.as_deref().unwrap_or(UNKNOWN), NO_RESULT));
             }
             Part::ToolResult { id, name, status, .. } => {
-                let went = (name.as_deref().unwrap_or(UNKNOWN), status.as_deref().unwrap_or(UNKNOWN));
-                match id.as_deref().and_then(|id| shown.get(id)) {
-                    Some(at) => calls[*at] = went,
-                    None => calls.push(went),
+                let result = (name.as_deref().unwrap_or(UNKNOWN), status.as_deref().unwrap_or(UNKNOWN));
+                match id.as_deref().and_then(|id| calls_by_id.get(id)) {
+                    Some(at) => calls[*at] = result,
+                    None => calls.push(result),
                 }
             }
             _ => {}
@@ -243,8 +244,8 @@ fn tools(messages: &[Message]) -> Vec<ToolCalls> {
     for call in calls {
         *counts.entry(call).or_default() += 1;
     }
-    let counted = counts.into_iter();
-    counted
+    let counts = counts.into_iter();
+    counts
         .map(|((name, status), count)| ToolCalls { name: name.to_owned(), status: status.to_owned(), count })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Instants in UTC, and readers for every encoding that the vendors use.
 //!
 //! Vendors write times as Unix seconds, Unix milliseconds, numeric text, ISO 8601, and English text without a
-//! zone (`December 1st 2024, 10:30:00 am`). Each becomes a [`Timestamp`] or a [`TimeProblem`]; nothing is guessed.
+//! zone (`December 1st 2024, 10:30:00 am`). Each becomes a [`Timestamp`] or a [`TimeProblem`].
 
 use std::fmt;
 
@@ -92,12 +92,12 @@ impl Timestamp {
         self.0
     }
 
-    /// Writes the local time of a zone in a format of `strftime`, such as `%Y-%m-%d`.
+    /// Formats the local time in a zone with a `strftime` format, such as `%Y-%m-%d`.
     ///
     /// # Panics
     ///
     /// If the format has a specifier that `strftime` does not know.
-    pub fn written(self, zone: Zone, format: &str) -> String {
+    pub fn format_in(self, zone: Zone, format: &str) -> String {
         let instant = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
         instant.with_timezone(&zone).format(format).to_string()
     }
@@ -123,7 +123,7 @@ impl Timestamp {
         Self::from_microseconds(moved).ok()
     }
 
-    /// Returns the calendar day in UTC as `YYYY-MM-DD`.
+    /// Returns the day in UTC as `YYYY-MM-DD`.
     pub fn day(self) -> String {
         self.date_time().format("%Y-%m-%d").to_string()
     }
@@ -211,7 +211,7 @@ fn read_decimal(number: f64) -> Result<Timestamp, TimeProblem> {
     Timestamp::from_microseconds(microseconds.round() as i64)
 }
 
-/// Reads `2026-01-08 18:42:21` and `2026-01-08T18:42:21.5`, unpadded months and days included.
+/// Reads `2026-01-08 18:42:21` and `2026-01-08T18:42:21.5`, also without leading zeros in month and day.
 fn iso_without_zone(text: &str) -> Option<NaiveDateTime> {
     ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
         .iter()
@@ -278,7 +278,7 @@ fn two_digits(word: &str) -> Option<u32> {
     plain.then(|| word.parse().ok())?
 }
 
-/// Twelve at night is hour 0 and twelve at noon is hour 12.
+/// Converts a 12-hour clock: 12 am is hour 0, 12 pm is hour 12.
 fn hour_of_day(hour: u32, half: Option<&str>) -> Option<u32> {
     match (half, hour) {
         (None, 0..=23) => Some(hour),
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_is_that_of_the_zone() {
+    fn a_local_hour_is_that_of_the_zone() {
         // 2026-10-24T22:30:00Z is Sunday in Berlin, half an hour after midnight.
         let night = Timestamp::from_epoch(1_792_881_000).unwrap();
         assert_eq!(night.local_hour(Zone::UTC), LocalHour { day: 20_750, weekday: 6, hour: 22 });
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_a_problem() {
+    fn unreadable_and_out_of_range_values_are_rejected() {
         for text in [
             "",
             "yesterday",
@@ -466,7 +466,7 @@ mod tests {
         /// An instant that is written as English local time is read back as itself, or as the earlier of the two
         /// instants of a local time that occurs twice.
         #[test]
-        fn local_english_reads_back(
+        fn english_local_times_are_read_back(
             seconds in 946_771_200_i64..4_102_358_400,
             zone in 0..chrono_tz::TZ_VARIANTS.len(),
         ) {
@@ -486,7 +486,7 @@ mod tests {
         }
 
         #[test]
-        fn any_number_is_a_time_or_a_problem(number in any::<i64>(), decimal in any::<f64>()) {
+        fn never_panics_on_numbers(number in any::<i64>(), decimal in any::<f64>()) {
             let _ = Timestamp::from_epoch(number);
             let _ = read(&json!(decimal), Zone::UTC);
         }

@@ -11,7 +11,7 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
-            /// All values, in the order of the documentation.
+            /// All values, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the word used in files and in the archive.
@@ -19,7 +19,7 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            /// Returns the value of a word from [`Self::as_str`].
+            /// Returns the value with a word from [`Self::as_str`].
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
             }
@@ -152,14 +152,15 @@ words! {
 }
 
 impl Channel {
-    /// Returns the vendor's words for this channel, joined by commas, or `None` if the vendor has none.
-    pub fn words_among(self, words: &[&str]) -> Option<String> {
-        let ours: Vec<_> = words.iter().copied().filter(|word| Self::named(word) == Some(self)).collect();
-        (!ours.is_empty()).then(|| ours.join(","))
+    /// Returns those of a vendor's words that mean this channel, joined by commas, or `None` if there are none.
+    pub fn vendor_words(self, words: &[&str]) -> Option<String> {
+        let matching: Vec<_> =
+            words.iter().copied().filter(|word| Self::from_vendor_word(word) == Some(self)).collect();
+        (!matching.is_empty()).then(|| matching.join(","))
     }
 
-    /// Returns the channel for a vendor's word; case, spaces and hyphens do not matter.
-    pub fn named(word: &str) -> Option<Self> {
+    /// Returns the channel that a vendor's word means; case, spaces and hyphens do not matter.
+    pub fn from_vendor_word(word: &str) -> Option<Self> {
         let plain: String =
             word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
         let found = match plain.as_str() {
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_values_map_to_each_other() {
+    fn channels_are_found_by_our_words_and_by_the_vendors() {
         for channel in Channel::ALL {
             assert_eq!(Channel::from_word(channel.as_str()), Some(*channel));
         }
@@ -198,9 +199,9 @@ mod tests {
             ("gb-chat", Channel::GoogleBusiness),
             ("API", Channel::Api),
         ] {
-            assert_eq!(Channel::named(word), Some(channel), "{word}");
+            assert_eq!(Channel::from_vendor_word(word), Some(channel), "{word}");
         }
-        assert_eq!(Channel::named("Carrier pigeon"), None);
+        assert_eq!(Channel::from_vendor_word("Carrier pigeon"), None);
         assert_eq!(Role::from_word("Assistant"), None);
         assert_eq!(Status::TakenOver.as_str(), "taken_over");
         assert_eq!(Feedback::from_word("positive"), Some(Feedback::Positive));

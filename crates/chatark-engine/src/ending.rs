@@ -55,7 +55,7 @@ impl EndedRun {
         missing_rule: MissingRule,
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
-        if self.run.progress.page.everything {
+        if self.run.progress.page.covers_everything {
             self.run.record_full_read();
         }
         archive.unmark_returned(&mut self.run)?;

@@ -48,7 +48,7 @@ pub async fn plan(
         if source.contacts {
             estimate.notes.push("the lists of contacts take a few more requests".to_owned());
         }
-        let round_trip = began.elapsed() / u32::try_from(estimate.asked.max(1)).unwrap_or(u32::MAX);
+        let round_trip = began.elapsed() / u32::try_from(estimate.requests_sent.max(1)).unwrap_or(u32::MAX);
         Ok(PullPlan { estimate, round_trip, ..planned })
     });
     Ok(future::join_all(asking).await)
@@ -97,10 +97,11 @@ impl PullPlan {
 
     /// Returns how long the pull would take, roughly: one request after another, within the vendor's rate limit.
     pub fn duration(&self) -> Option<Duration> {
-        let pace = self.estimate.pace.map_or(Duration::ZERO, |pace| {
-            Duration::from_secs(pace.seconds) / u32::try_from(pace.requests.max(1)).unwrap_or(u32::MAX)
+        let interval = self.estimate.rate_limit.map_or(Duration::ZERO, |rate_limit| {
+            Duration::from_secs(rate_limit.seconds)
+                / u32::try_from(rate_limit.requests.max(1)).unwrap_or(u32::MAX)
         });
-        let each = self.round_trip.max(pace);
+        let each = self.round_trip.max(interval);
         Some(each.saturating_mul(u32::try_from(self.requests()?).unwrap_or(u32::MAX)))
     }
 }

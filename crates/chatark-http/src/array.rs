@@ -22,12 +22,12 @@ pub struct Page {
     request_id: Option<String>,
 }
 
-/// What comes next out of an array that is still arriving.
+/// What an [`ArrayReader`] returns next.
 #[derive(Debug)]
 pub enum ArrayEvent {
     /// One element, byte for byte.
     Element(Bytes),
-    /// The connection broke and the request was repeated: all elements follow once more, from the first.
+    /// The connection broke and the request was repeated: all elements follow again, from the first.
     Restarted,
     /// The array and its document are complete.
     End,
@@ -35,7 +35,7 @@ pub enum ArrayEvent {
 
 /// Reads an array while it arrives, one element at a time.
 ///
-/// It owns its call and borrows the client alone, so that a stream can keep it in its state.
+/// It owns its call and borrows only the client, so that a stream can keep it in its state.
 pub struct ArrayReader<'a> {
     client: &'a ApiClient,
     call: Call,
@@ -48,7 +48,7 @@ pub struct ArrayReader<'a> {
     request_id: Option<String>,
 }
 
-/// A response that is cut into elements.
+/// A response that is split into elements while it arrives.
 struct Arriving {
     response: Response,
     framer: ArrayFramer,
@@ -56,7 +56,7 @@ struct Arriving {
 }
 
 impl ApiClient {
-    /// Asks for one page whose records are the array under `key`. A page that was cut off is requested again.
+    /// Requests one page whose records are the array under `key`. A page that was cut off is requested again.
     pub async fn page(&self, call: &Call, key: &str) -> Result<Page> {
         self.retry(call, || self.attempt_page(call, key)).await
     }
@@ -72,7 +72,7 @@ impl ApiClient {
         Ok(Page { elements, envelope, request_id })
     }
 
-    /// Asks for an array of any size under `key`. Nothing is sent before the first [`ArrayReader::next`].
+    /// Prepares to read an array of any size under `key`. Nothing is sent before the first [`ArrayReader::next`].
     pub fn array(&self, call: Call, key: impl Into<String>) -> ArrayReader<'_> {
         ArrayReader {
             client: self,
@@ -93,14 +93,14 @@ impl ApiClient {
 
     fn frame_error(&self, call: &Call, error: FrameError, request_id: Option<&str>) -> Error {
         let kind = match error {
-            FrameError::Cut => ErrorKind::Network,
+            FrameError::Truncated => ErrorKind::Network,
             FrameError::NotJson => ErrorKind::Malformed,
             FrameError::ElementTooLarge | FrameError::EnvelopeTooLarge => ErrorKind::TooLarge,
         };
         let hint = match error {
-            FrameError::Cut => "completed work is saved: run the same command again",
+            FrameError::Truncated => "completed work is saved: run the same command again",
             FrameError::NotJson => {
-                "the vendor sent another text: check `base_url`, and whether the service is up"
+                "something other than the API answered: check `base_url`, and whether the service is up"
             }
             _ => "report this with the request id; the rest of the archive is not affected",
         };

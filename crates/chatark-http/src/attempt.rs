@@ -1,4 +1,4 @@
-//! One attempt of a call: a permit, a request of the budget, the exchange, and what the status means.
+//! One attempt of a call: permit, budget, request and response, and what the status means.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::call::Call;
 use crate::classify::{kind_of, status_text};
-use crate::client::{ApiClient, without_sent_texts};
+use crate::client::{ApiClient, without_sent_strings};
 use crate::headers;
 use crate::observer::HttpEvent;
 use crate::rate_limiter::Permit;
@@ -56,8 +56,8 @@ impl ApiClient {
         let started = Instant::now();
         let response = self.exchange(call, request, started).await?;
         let now = headers::vendor_time(&response.headers, self.clock.now());
-        let pacing = self.dialect.pacing(&response.headers, now);
-        self.rate_limiter.update(pacing, self.policy.longest_wait);
+        let status = self.dialect.rate_limit(&response.headers, now);
+        self.rate_limiter.update(status, self.policy.longest_wait);
         drop(permit);
         let request_id = headers::text(&response.headers, &REQUEST_ID).map(|id| self.redactor.clean(id));
         tracing::debug!(
@@ -83,7 +83,7 @@ impl ApiClient {
         }
     }
 
-    /// Waits, unless the budget's time would be over by then.
+    /// Waits, or returns an error at once if the budget's time would be over by then.
     pub(crate) async fn wait(&self, call: &Call, reason: &str, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
         if self.budget.is_over(until) {
@@ -100,7 +100,7 @@ impl ApiClient {
         request: TransportRequest,
         started: Instant,
     ) -> Result<TransportResponse, AttemptError> {
-        let deadline = self.budget.sooner(started + self.policy.timeout);
+        let deadline = self.budget.cap_deadline(started + self.policy.timeout);
         match timeout_at(deadline, self.transport.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error @ TransportError::Connect(_))) => {
@@ -125,7 +125,7 @@ impl ApiClient {
     ) -> AttemptError {
         let TransportResponse { status, headers, body } = response;
         let body = self.error_body(body).await;
-        let api_error = without_sent_texts(call, self.dialect.parse_error(status.as_u16(), &body));
+        let api_error = without_sent_strings(call, self.dialect.parse_error(status.as_u16(), &body));
         let kind = api_error.kind.unwrap_or_else(|| kind_of(status));
         let mut message = format!("the vendor answered {}", status_text(status));
         if let Some(text) = &api_error.message {
@@ -134,21 +134,21 @@ impl ApiClient {
         if status.is_redirection() {
             let target = self.redirect_target(&headers);
             message = format!(
-                "{message}, a redirect to {target}, which is not followed so that the key stays here"
+                "{message}, a redirect to {target}, which is not followed so that no other host gets the key"
             );
         }
         let is_limited = kind == ErrorKind::RateLimited;
-        let until_reset = || is_limited.then(|| self.dialect.pacing(&headers, now).resets_in).flatten();
+        let until_reset = || is_limited.then(|| self.dialect.rate_limit(&headers, now).resets_in).flatten();
         let retry_after = headers::retry_after(&headers, now).or_else(until_reset);
         if let Some(wait) = retry_after.filter(|wait| is_limited && *wait <= self.policy.longest_wait) {
             self.rate_limiter.pause(wait);
         }
-        let error = self.described(call, kind, message, api_error, request_id.as_deref());
+        let error = self.error_from_api(call, kind, message, api_error, request_id.as_deref());
         // A rejected request has no effect. If the vendor itself failed, it may have failed after the effect.
         AttemptError { error, retry_after, had_no_effect: kind != ErrorKind::Unavailable }
     }
 
-    /// Reads the beginning of an error's body. What has arrived within the time limit must do.
+    /// Reads the beginning of an error's body, or what of it arrives within the time limit.
     async fn error_body(&self, mut chunks: BoxStream<'static, Result<Bytes, TransportError>>) -> Vec<u8> {
         let mut body = Vec::new();
         let read = async {
@@ -168,6 +168,6 @@ impl ApiClient {
         let target = location.and_then(|location| self.base.join(location).ok());
         target
             .and_then(|target| target.host_str().map(str::to_owned))
-            .unwrap_or_else(|| "another place".to_owned())
+            .unwrap_or_else(|| "another host".to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! How a vendor wants the key, as data.
+//! How a vendor expects the key, as data.
 
 use std::borrow::Cow;
 

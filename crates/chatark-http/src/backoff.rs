@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 /// The randomness of waits, which keeps clients from retrying in step.
 ///
-/// The default is different in each process. With a seed, the same requests in the same order wait equally long.
+/// The default is different in each process. With a seed, the same requests in the same order get the same waits.
 #[derive(Debug)]
 pub struct Jitter(Mutex<StdRng>);
 
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_waits_again() {
+    fn the_same_seed_gives_the_same_waits() {
         let waits = |jitter: &Jitter| {
             let second = Duration::from_secs(1);
             (1..20).map(|attempt| exponential(attempt, second, 60 * second, jitter)).collect::<Vec<_>>()

@@ -54,7 +54,7 @@ impl Budget {
             return Err(format!("the budget of {quota} units of the vendor's quota is spent"));
         }
         if self.is_over(Instant::now()) {
-            return Err(self.time_is_spent());
+            return Err(self.out_of_time_message());
         }
         let most = self.limits.requests.unwrap_or(u64::MAX);
         let taken = self
@@ -64,18 +64,18 @@ impl Budget {
         taken.map(|_| ()).map_err(|_| format!("the budget of {most} request{plural} is spent"))
     }
 
-    /// Returns the earlier of an instant and the end of the budget's time.
-    pub(crate) fn sooner(&self, instant: Instant) -> Instant {
-        self.deadline.map_or(instant, |deadline| deadline.min(instant))
+    /// Returns a deadline, or the end of the budget's time if that is earlier.
+    pub(crate) fn cap_deadline(&self, deadline: Instant) -> Instant {
+        self.deadline.map_or(deadline, |end| end.min(deadline))
     }
 
-    /// Returns whether the time is over at an instant.
+    /// Returns whether the budget's time is over at an instant.
     pub(crate) fn is_over(&self, instant: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= instant)
     }
 
     /// Returns the message for a budget whose time is over.
-    pub(crate) fn time_is_spent(&self) -> String {
+    pub(crate) fn out_of_time_message(&self) -> String {
         let duration = humantime::format_duration(self.limits.duration.unwrap_or_default());
         format!("the budget of {duration} is spent")
     }

@@ -9,7 +9,7 @@ use reqwest::Method;
 /// One request: its purpose, the path below the base URL, the query, and the JSON that it sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// What it is for, in the words of an error message, such as `export conversations`.
+    /// What it is for, as errors name it, such as `export conversations`.
     pub operation: Cow<'static, str>,
     /// The segments of the path, not yet encoded.
     pub path: Vec<String>,
@@ -32,7 +32,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns whether a call may be sent again although the first one may have had its effect.
+    /// Returns whether a call may be sent again although it may already have had its effect.
     pub fn is_repeatable(self) -> bool {
         self != Self::Create
     }
@@ -51,22 +51,22 @@ impl Call {
         }
     }
 
-    /// Sends this JSON with a method, and declares what that does at the vendor.
+    /// Sets the method and the JSON body, and declares the effect at the vendor.
     #[must_use]
-    pub fn send(self, method: Method, effect: Effect, json: Bytes) -> Self {
+    pub fn body(self, method: Method, effect: Effect, json: Bytes) -> Self {
         Self { method, effect, body: Some(json), ..self }
     }
 
     /// Makes it a `POST` that reads, such as a search. It is repeated after any transient failure.
     #[must_use]
     pub fn search(self, json: Bytes) -> Self {
-        self.send(Method::POST, Effect::Read, json)
+        self.body(Method::POST, Effect::Read, json)
     }
 
     /// Makes it a `PATCH` that replaces what is there. It is repeated after any transient failure.
     #[must_use]
     pub fn replace(self, json: Bytes) -> Self {
-        self.send(Method::PATCH, Effect::Replace, json)
+        self.body(Method::PATCH, Effect::Replace, json)
     }
 
     /// Makes it a `POST` that creates something.
@@ -74,7 +74,7 @@ impl Call {
     /// It is repeated only if the failed attempt certainly had no effect; any other failure is an ambiguous error.
     #[must_use]
     pub fn create(self, json: Bytes) -> Self {
-        self.send(Method::POST, Effect::Create, json)
+        self.body(Method::POST, Effect::Create, json)
     }
 
     /// Adds a query parameter.

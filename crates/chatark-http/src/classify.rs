@@ -3,6 +3,7 @@
 use chatark_core::ErrorKind;
 use reqwest::StatusCode;
 
+/// Returns what a status means if the vendor's error does not say.
 pub(crate) fn kind_of(status: StatusCode) -> ErrorKind {
     match status.as_u16() {
         401 => ErrorKind::Unauthorized,
@@ -14,11 +15,12 @@ pub(crate) fn kind_of(status: StatusCode) -> ErrorKind {
     }
 }
 
+/// Returns the hint for a kind of error if the vendor's error has none.
 pub(crate) fn hint_of(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::Unauthorized => {
-            Some("the key is wrong, expired or of another region: set the right one and run `chatark check`")
-        }
+        ErrorKind::Unauthorized => Some(
+            "the key is wrong, expired or from another region: set the right one and run `chatark check`",
+        ),
         ErrorKind::Forbidden => Some(
             "the vendor's plan or the key's scope does not allow this: change it with the vendor, then run `chatark check`",
         ),

@@ -1,7 +1,7 @@
 //! A client for one account of one vendor, and the errors that all of its requests share.
 //!
-//! What it does is in the files above this one, each of which adds methods: `request` builds, `attempt` sends once,
-//! `retry` repeats, `json` and `array` read.
+//! Other files add the methods that send requests: `request` builds one, `attempt` sends it once, `retry` repeats it,
+//! `json` and `array` read the response.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Counts what a response cost of the vendor's metered quota, so that the run ends when its budget is spent.
+    /// Counts the units of the vendor's metered quota that a response cost, so that the run ends when its budget is
+    /// spent.
     pub fn spend_quota(&self, units: u64) {
         self.budget.spend_quota(units);
     }
@@ -64,15 +65,15 @@ impl ApiClient {
 
     /// Returns the error of a response that reports a failure under a success status, such as `{"success": false}`.
     pub fn api_error(&self, call: &Call, api_error: ApiError, request_id: Option<&str>) -> Error {
-        let api_error = without_sent_texts(call, api_error);
+        let api_error = without_sent_strings(call, api_error);
         let kind = api_error.kind.unwrap_or(ErrorKind::Refused);
         let message = api_error.message.as_deref().unwrap_or("no reason given");
         let message = format!("the vendor refused: {message}");
-        self.described(call, kind, message, api_error, request_id)
+        self.error_from_api(call, kind, message, api_error, request_id)
     }
 
-    /// Returns an error with the vendor's code, the id of the request, and the vendor's hint or that of the kind.
-    pub(crate) fn described(
+    /// Returns an error with the vendor's code, the id of the request, and the hint of the API error or else of the kind.
+    pub(crate) fn error_from_api(
         &self,
         call: &Call,
         kind: ErrorKind,
@@ -106,7 +107,7 @@ impl ApiClient {
     }
 
     pub(crate) fn out_of_time(&self, call: &Call) -> Error {
-        self.out_of_budget(call, self.budget.time_is_spent())
+        self.out_of_budget(call, self.budget.out_of_time_message())
     }
 
     pub(crate) fn out_of_budget(&self, call: &Call, message: String) -> Error {
@@ -119,11 +120,12 @@ impl ApiClient {
     }
 }
 
-/// Removes what was sent from the vendor's message: vendors repeat the values that they reject, and people wrote them.
-pub(crate) fn without_sent_texts(call: &Call, api_error: ApiError) -> ApiError {
+/// Removes the strings of the request from the vendor's message: vendors repeat values that they reject, and these may
+/// be what people wrote.
+pub(crate) fn without_sent_strings(call: &Call, api_error: ApiError) -> ApiError {
     let (Some(body), Some(message)) = (&call.body, &api_error.message) else {
         return api_error;
     };
-    let message = redact::without_texts(message, &redact::texts(body));
+    let message = redact::without_strings(message, &redact::strings(body));
     ApiError { message: Some(message), ..api_error }
 }

@@ -43,7 +43,7 @@ pub struct Connector {
     pub observer: Arc<dyn HttpObserver>,
     /// What carries requests; `None` is the network.
     pub transport: Option<Arc<dyn Transport>>,
-    /// The wall clock, to which dates in headers are compared. Waits use the clock of the runtime.
+    /// The wall clock, with which dates in headers are compared. Waits use the clock of the runtime.
     pub clock: Clock,
     /// The randomness of waits.
     pub jitter: Arc<Jitter>,
@@ -69,16 +69,16 @@ impl Connector {
 
     /// Creates the client of one account.
     ///
-    /// Plain `http` is accepted for this machine alone, since the key would be sent unencrypted.
+    /// Plain `http` is accepted only for this machine, since the key would be sent unencrypted.
     pub fn client(self, base: Url, dialect: impl Dialect + 'static) -> Result<ApiClient> {
         if base.scheme() != "https" && !is_loopback(&base) {
             let message = "the base URL is not `https`, so the key would be sent unencrypted";
             return Err(Error::new(ErrorKind::Usage, "connect", message)
                 .with("source", &self.source)
-                .hint("write `https://` in `base_url`; plain `http` is for this machine alone"));
+                .hint("write `https://` in `base_url`; plain `http` is only for this machine"));
         }
         let credentials = Credentials::new(&self.authentication, &self.key).map_err(|_| {
-            let message = "the key holds characters that no HTTP header can have";
+            let message = "the key contains characters that an HTTP header cannot have";
             Error::new(ErrorKind::Usage, "connect", message)
                 .with("source", &self.source)
                 .hint("check where the key comes from: it should be one line of printable characters")

@@ -27,9 +27,9 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Reads the rate limit from the headers of any response; `now` is the vendor's time.
     ///
     /// The default knows `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
-    fn pacing(&self, headers: &HeaderMap, now: Timestamp) -> Pacing {
+    fn rate_limit(&self, headers: &HeaderMap, now: Timestamp) -> RateLimitStatus {
         let number = |name| headers::text(headers, name)?.parse().ok();
-        Pacing {
+        RateLimitStatus {
             limit: number(&LIMIT),
             window: self.window(),
             remaining: number(&REMAINING),
@@ -43,7 +43,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 pub struct ApiError {
     /// The vendor's error code.
     pub code: Option<String>,
-    /// The vendor's message, shown word for word.
+    /// The vendor's message, which is shown as it is.
     pub message: Option<String>,
     /// What it means, if that does not follow from the status.
     pub kind: Option<ErrorKind>,
@@ -53,7 +53,7 @@ pub struct ApiError {
 
 /// How many requests the vendor still allows, and when its count resets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pacing {
+pub struct RateLimitStatus {
     /// Requests that the vendor allows in a window.
     pub limit: Option<u64>,
     /// The length of the window.

@@ -1,10 +1,10 @@
-//! Cuts one huge JSON array out of a response while it arrives.
+//! Splits one huge JSON array into its elements while the response arrives.
 //!
 //! A response may hold every conversation of an account in one array. [`ArrayFramer`] takes the body in chunks of
 //! any size and returns whole elements as bytes, so that memory holds one element at a time. The rest of the
-//! document, the *envelope*, is kept with the array emptied and can be decoded as usual at the end.
+//! document, the *envelope*, is kept with an empty array in place of the full one and can be decoded at the end.
 //!
-//! The framer finds boundaries; it does not validate. The reader of an element finds out whether it is valid JSON.
+//! The framer only finds boundaries. Whether an element is valid JSON is for its reader to find out.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a response could not be cut into elements.
+/// Why a response could not be split into elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
     /// An element is larger than the limit.
@@ -33,7 +33,7 @@ pub enum FrameError {
     /// The envelope is larger than the limit.
     EnvelopeTooLarge,
     /// The body ended before the document did.
-    Cut,
+    Truncated,
     /// The body does not begin with an object or an array.
     NotJson,
 }
@@ -43,7 +43,7 @@ impl fmt::Display for FrameError {
         formatter.write_str(match self {
             Self::ElementTooLarge => "one record is larger than the limit",
             Self::EnvelopeTooLarge => "the response without its records is larger than the limit",
-            Self::Cut => "the response is cut off",
+            Self::Truncated => "the response is cut off",
             Self::NotJson => "the response is not JSON",
         })
     }
@@ -66,22 +66,23 @@ pub struct ArrayFramer {
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    Envelope(Envelope),
+    Envelope(EnvelopeScan),
     /// In the array, before an element, a comma or the end.
     Between {
+        /// The depth of the envelope after the array.
         depth_after: usize,
     },
     Element {
-        scan: Scan,
+        scan: ElementScan,
         depth_after: usize,
     },
 }
 
 /// Where the scanner is in the envelope.
 #[derive(Debug, Clone, Copy)]
-struct Envelope {
+struct EnvelopeScan {
     depth: usize,
-    text: Text,
+    string: StringState,
     /// Where the latest string of the top-level object begins in the envelope.
     key_from: usize,
     key_state: KeyState,
@@ -102,7 +103,7 @@ enum KeyState {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Text {
+enum StringState {
     Outside,
     Inside,
     Escape,
@@ -110,23 +111,24 @@ enum Text {
 
 /// Where the scanner is in an element.
 #[derive(Debug, Clone, Copy)]
-struct Scan {
+struct ElementScan {
     depth: usize,
-    text: Text,
-    kind: Kind,
+    string: StringState,
+    kind: ElementKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ElementKind {
     Container,
-    Text,
+    String,
     Scalar,
 }
 
 impl ArrayFramer {
     /// Creates a framer for the array under a key.
     pub fn new(key: impl Into<String>, limits: Limits) -> Self {
-        let start = Envelope { depth: 0, text: Text::Outside, key_from: 0, key_state: KeyState::Start };
+        let start =
+            EnvelopeScan { depth: 0, string: StringState::Outside, key_from: 0, key_state: KeyState::Start };
         Self {
             key: key.into(),
             limits,
@@ -149,8 +151,8 @@ impl ArrayFramer {
     pub fn next_element(&mut self) -> Result<Option<Bytes>, FrameError> {
         while self.at < self.chunk.len() {
             let element = match self.place {
-                Place::Envelope(envelope) => {
-                    self.scan_envelope(envelope)?;
+                Place::Envelope(scan) => {
+                    self.scan_envelope(scan)?;
                     None
                 }
                 Place::Between { depth_after } => {
@@ -169,31 +171,31 @@ impl ArrayFramer {
     /// Ends the document and returns the envelope. Fails if the document is not complete.
     pub fn finish(self) -> Result<Bytes, FrameError> {
         match self.place {
-            Place::Envelope(Envelope { depth: 0, text: Text::Outside, key_state, .. })
+            Place::Envelope(EnvelopeScan { depth: 0, string: StringState::Outside, key_state, .. })
                 if key_state != KeyState::Start =>
             {
                 Ok(Bytes::from(self.envelope))
             }
-            _ => Err(FrameError::Cut),
+            _ => Err(FrameError::Truncated),
         }
     }
 
-    fn scan_envelope(&mut self, mut envelope: Envelope) -> Result<(), FrameError> {
+    fn scan_envelope(&mut self, mut scan: EnvelopeScan) -> Result<(), FrameError> {
         let rest = &self.chunk[self.at..];
         for (offset, &byte) in rest.iter().enumerate() {
             if self.envelope.len() >= self.limits.envelope {
                 return Err(FrameError::EnvelopeTooLarge);
             }
-            let enters = envelope.step(byte, &self.envelope, &self.key)?;
+            let enters_array = scan.step(byte, &self.envelope, &self.key)?;
             self.envelope.push(byte);
-            if enters {
+            if enters_array {
                 self.at += offset + 1;
-                self.place = Place::Between { depth_after: envelope.depth };
+                self.place = Place::Between { depth_after: scan.depth };
                 return Ok(());
             }
         }
         self.at = self.chunk.len();
-        self.place = Place::Envelope(envelope);
+        self.place = Place::Envelope(scan);
         Ok(())
     }
 
@@ -204,23 +206,27 @@ impl ArrayFramer {
                 b']' => {
                     self.at += 1;
                     self.envelope.push(byte);
-                    self.place = Place::Envelope(Envelope {
+                    self.place = Place::Envelope(EnvelopeScan {
                         depth: depth_after,
-                        text: Text::Outside,
+                        string: StringState::Outside,
                         key_from: 0,
                         key_state: KeyState::Other,
                     });
                     return;
                 }
                 _ => {
-                    self.place = Place::Element { scan: Scan::begin(byte), depth_after };
+                    self.place = Place::Element { scan: ElementScan::begin(byte), depth_after };
                     return;
                 }
             }
         }
     }
 
-    fn scan_element(&mut self, mut scan: Scan, depth_after: usize) -> Result<Option<Bytes>, FrameError> {
+    fn scan_element(
+        &mut self,
+        mut scan: ElementScan,
+        depth_after: usize,
+    ) -> Result<Option<Bytes>, FrameError> {
         let end = scan.find_end(&self.chunk[self.at..]);
         let from = self.at;
         self.at = end.map_or(self.chunk.len(), |end| from + end);
@@ -242,19 +248,19 @@ impl ArrayFramer {
     }
 }
 
-impl Envelope {
+impl EnvelopeScan {
     /// Takes one byte, and returns whether it opens the array.
     fn step(&mut self, byte: u8, before: &[u8], key: &str) -> Result<bool, FrameError> {
-        match (self.text, byte) {
-            (Text::Escape, _) => self.text = Text::Inside,
-            (Text::Inside, b'\\') => self.text = Text::Escape,
-            (Text::Inside, b'"') => self.end_text(before, key),
-            (Text::Outside, b'"') => {
-                self.text = Text::Inside;
+        match (self.string, byte) {
+            (StringState::Escape, _) => self.string = StringState::Inside,
+            (StringState::Inside, b'\\') => self.string = StringState::Escape,
+            (StringState::Inside, b'"') => self.end_string(before, key),
+            (StringState::Outside, b'"') => {
+                self.string = StringState::Inside;
                 self.key_from = before.len();
             }
-            (Text::Inside, _) | (Text::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
-            (Text::Outside, _) => return self.step_outside(byte),
+            (StringState::Inside, _) | (StringState::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
+            (StringState::Outside, _) => return self.step_outside(byte),
         }
         Ok(false)
     }
@@ -283,8 +289,8 @@ impl Envelope {
         Ok(false)
     }
 
-    fn end_text(&mut self, before: &[u8], key: &str) {
-        self.text = Text::Outside;
+    fn end_string(&mut self, before: &[u8], key: &str) {
+        self.string = StringState::Outside;
         self.key_state = match self.key_state {
             KeyState::KeyExpected => KeyState::AfterKey(is_key(&before[self.key_from..], key)),
             _ => KeyState::Other,
@@ -304,42 +310,42 @@ fn is_key(raw: &[u8], key: &str) -> bool {
     serde_json::from_slice::<String>(&quoted).is_ok_and(|decoded| decoded == key)
 }
 
-impl Scan {
+impl ElementScan {
     fn begin(byte: u8) -> Self {
         let kind = match byte {
-            b'{' | b'[' => Kind::Container,
-            b'"' => Kind::Text,
-            _ => Kind::Scalar,
+            b'{' | b'[' => ElementKind::Container,
+            b'"' => ElementKind::String,
+            _ => ElementKind::Scalar,
         };
-        Self { depth: 0, text: Text::Outside, kind }
+        Self { depth: 0, string: StringState::Outside, kind }
     }
 
     /// Returns the offset just after the element, or `None` if it continues in the next chunk.
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
-        if self.kind == Kind::Scalar {
+        if self.kind == ElementKind::Scalar {
             return bytes.iter().position(|byte| matches!(byte, b',' | b']' | b' ' | b'\t' | b'\r' | b'\n'));
         }
         let mut at = 0;
         while at < bytes.len() {
-            match self.text {
-                Text::Escape => {
-                    self.text = Text::Inside;
+            match self.string {
+                StringState::Escape => {
+                    self.string = StringState::Inside;
                     at += 1;
                 }
-                Text::Inside => {
+                StringState::Inside => {
                     let found = memchr::memchr2(b'"', b'\\', &bytes[at..])?;
                     let ends = bytes[at + found] == b'"';
-                    self.text = if ends { Text::Outside } else { Text::Escape };
+                    self.string = if ends { StringState::Outside } else { StringState::Escape };
                     at += found + 1;
                     if ends && self.depth == 0 {
                         return Some(at);
                     }
                 }
-                Text::Outside => {
+                StringState::Outside => {
                     let byte = bytes[at];
                     at += 1;
                     match byte {
-                        b'"' => self.text = Text::Inside,
+                        b'"' => self.string = StringState::Inside,
                         b'{' | b'[' => self.depth += 1,
                         b'}' | b']' => {
                             self.depth = self.depth.saturating_sub(1);
@@ -414,9 +420,9 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_too_large_documents_are_errors() {
+    fn truncated_and_too_large_documents_are_errors() {
         for cut in [r#"{"data":[{"id":"a1b2"#, r#"{"data":[1]"#, r#"{"data":[1"#, "", "   ", r#"{"da"#] {
-            assert_eq!(frame(cut.as_bytes(), &[3]), Err(FrameError::Cut), "{cut}");
+            assert_eq!(frame(cut.as_bytes(), &[3]), Err(FrameError::Truncated), "{cut}");
         }
         assert_eq!(frame(b"<html></html>", &[3]), Err(FrameError::NotJson));
         let limits = Limits { element: 4, envelope: 64 };

@@ -1,16 +1,16 @@
-//! Times in the headers of responses, read against a wall clock that the caller hands in.
+//! Times in the headers of responses, compared with a wall clock that the caller passes in.
 
 use std::time::{Duration, SystemTime};
 
 use chatark_core::Timestamp;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
-/// Smaller numbers are seconds from now, not an instant: as an instant they would be in 1973.
+/// Smaller numbers are seconds from now, not an instant: as an instant they would lie before 1973.
 const FIRST_INSTANT_SECONDS: f64 = 1e8;
 /// Numbers from here on are milliseconds: as seconds they would be in the year 5138.
 const FIRST_MILLISECONDS: f64 = 1e11;
-/// Clocks that are no further apart than this agree.
-const AGREES_SECONDS: i64 = 2;
+/// A clock skew up to this is ignored, because the `Date` header has only whole seconds.
+const TOLERATED_SKEW_SECONDS: i64 = 2;
 
 /// Returns how long the vendor asks to wait by `Retry-After`, in seconds or as an HTTP date.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -32,15 +32,14 @@ pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp
     Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(since_epoch(now)))
 }
 
-/// Returns what time it is for the vendor, by the `Date` header: resets and dates in headers are told by that clock.
-///
-/// The header has whole seconds, so that ours serves where both agree.
+/// Returns the vendor's current time, from the `Date` header: the other headers are written by the same clock. Returns
+/// ours if the clocks agree.
 pub(crate) fn vendor_time(headers: &HeaderMap, now: Timestamp) -> Timestamp {
-    let skew = clock_skew_seconds(headers, now).filter(|skew| skew.abs() > AGREES_SECONDS);
+    let skew = clock_skew_seconds(headers, now).filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS);
     skew.and_then(|skew| now.shifted(skew)).unwrap_or(now)
 }
 
-/// Returns the seconds by which the vendor's clock is ahead of ours, by the `Date` header.
+/// Returns the seconds by which the vendor's clock is ahead of ours, from the `Date` header.
 pub(crate) fn clock_skew_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let vendor_time = http_date(text(headers, &DATE)?)?;
     Some(i64::try_from(vendor_time.as_secs()).ok()? - i64::try_from(since_epoch(now).as_secs()).ok()?)
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_read_by_magnitude() {
+    fn the_unit_of_a_reset_follows_from_its_size() {
         for value in ["1790000013", "1790000013000", "13"] {
             let found = until_reset(&headers(RESET, value), &RESET, now());
             assert_eq!(found, Some(Duration::from_secs(13)), "{value}");
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_counts_from_the_vendor_s_own_time() {
+    fn a_reset_is_relative_to_the_vendors_clock() {
         let mut vendor = headers(DATE, &date(1_200));
         vendor.insert(RESET, (NOW + 1_203).to_string().parse().unwrap());
         let there = vendor_time(&vendor, now());
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_skew_is_positive_where_the_vendor_is_ahead() {
+    fn clock_skew_is_positive_if_the_vendor_is_ahead() {
         for offset in [-90, 0, 3_600] {
             assert_eq!(clock_skew_seconds(&headers(DATE, &date(offset)), now()), Some(offset));
         }

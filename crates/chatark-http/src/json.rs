@@ -27,7 +27,7 @@ impl ApiClient {
         Ok((self.decode(call, &body, request_id.as_deref())?, clock_skew))
     }
 
-    /// Decodes JSON that the caller has in hand, and names the JSON path of what cannot be read.
+    /// Decodes JSON that has already been received. The error names the JSON path of what cannot be read.
     pub fn decode<'a, T: Deserialize<'a>>(
         &self,
         call: &Call,
@@ -39,7 +39,7 @@ impl ApiClient {
             let kind = if error.inner().is_eof() { ErrorKind::Network } else { ErrorKind::Malformed };
             let path = error.path().to_string();
             let what = match error.inner().classify() {
-                Category::Data => "a field of the response has another type than documented",
+                Category::Data => "a field of the response has a different type than documented",
                 Category::Eof => "the response is cut off",
                 _ => "the response is not JSON",
             };

@@ -1,12 +1,13 @@
-//! One HTTP client for all vendors: authentication, pacing, retries, limits, and the streaming of one huge array.
+//! One HTTP client for all vendors: authentication, rate limits, retries, size limits, and the streaming of one huge
+//! array.
 //!
-//! Each request passes these steps, outside in:
+//! Each request passes these steps, from the outside in:
 //!
 //! | step | file | does |
 //! |---|---|---|
 //! | retry | `retry` | repeats while the failure is transient, attempts remain, and repeating is safe: a call that creates is repeated only if it certainly had no effect; waits for `Retry-After`, else the rate limit's reset, else with backoff |
 //! | build | `request` | percent-encodes path and query, adds headers and the key |
-//! | permit | `rate_limiter` | waits for the turn of the account; shared by all sources with the same key |
+//! | permit | `rate_limiter` | waits until the account's rate limit allows a request; shared by all sources with the same key |
 //! | budget | `budget` | takes one request of what the run may spend; no wait and no response goes past its end |
 //! | send | `transport` | carries the request, over the network or to a simulation in this process |
 //! | learn | `dialect` | reads the rate limit from the headers |
@@ -15,8 +16,8 @@
 //! | decode | `json` | names the JSON path of what could not be read |
 //!
 //! **This crate knows no vendor**, and it is the only one that retries or sleeps. Keys are never logged, never part
-//! of an error, and go to the configured host alone: redirects are not followed. Waits use the clock of the runtime,
-//! the wall clock and the randomness come with the [`Connector`], so that a simulation is reproducible.
+//! of an error, and go only to the configured host: redirects are not followed. Waits use the clock of the runtime;
+//! the wall clock and the randomness come from the [`Connector`], so that a simulation is reproducible.
 
 mod array;
 mod attempt;
@@ -49,7 +50,7 @@ pub use budget::{Budget, BudgetLimits};
 pub use call::{Call, Effect};
 pub use client::ApiClient;
 pub use connector::Connector;
-pub use dialect::{ApiError, Dialect, Pacing};
+pub use dialect::{ApiError, Dialect, RateLimitStatus};
 pub use framer::{ArrayFramer, FrameError, Limits};
 pub use observer::{HttpEvent, HttpObserver};
 pub use pagination::{CursorGuard, PageGuard};

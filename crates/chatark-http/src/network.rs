@@ -14,7 +14,8 @@ use crate::transport::{Transport, TransportError, TransportRequest, TransportRes
 pub(crate) struct Network(Client);
 
 impl Network {
-    /// Creates the transport to a base URL. `timeout` is for connecting; waiting for a response is limited above.
+    /// Creates the transport to a base URL. `timeout` is for connecting; the caller limits the wait for a
+    /// response.
     pub(crate) fn new(base: &Url, timeout: Duration) -> Result<Self, TransportError> {
         let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
@@ -25,7 +26,7 @@ impl Network {
             builder = builder.no_proxy();
         }
         if base.scheme() == "http" {
-            // No TLS is used on this machine, so a machine without CA certificates can run the sandbox.
+            // The sandbox needs no TLS, so it also runs on a machine without CA certificates.
             builder = builder.tls_certs_only([]);
         }
         Ok(Self(builder.build().map_err(|error| transport_error(&error))?))
@@ -56,7 +57,7 @@ pub(crate) fn is_loopback(base: &Url) -> bool {
     }
 }
 
-/// Names the innermost cause without a URL in it.
+/// Returns the innermost cause that does not contain a URL.
 fn transport_error(error: &reqwest::Error) -> TransportError {
     let mut innermost = String::new();
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! Guarantees that lists of pages end: every page must make progress.
+//! Guarantees that paging ends: every page must make progress.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -7,7 +7,7 @@ use crate::framer::Limits;
 /// How long and how often one client tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// The most attempts of one request.
+    /// The most attempts for one request, the first one included.
     pub attempts: u32,
     /// The first wait between two attempts; each later one is twice as long.
     pub backoff: Duration,
@@ -15,7 +15,7 @@ pub struct Policy {
     pub longest_backoff: Duration,
     /// The longest wait that the vendor may ask for. If it asks for more, the request fails at once.
     pub longest_wait: Duration,
-    /// How long after a lost response its effect may still appear at the vendor.
+    /// How long after a lost response the effect of its request may still appear at the vendor.
     pub settle: Duration,
     /// The time limit for connecting, for the headers of a response, and for each further kilobyte of its body.
     pub timeout: Duration,

@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::dialect::Pacing;
+use crate::dialect::RateLimitStatus;
 
-/// How long to wait for a slot if it is not known when one becomes free.
+/// How long to wait for a slot if nobody knows when one becomes free.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Holds requests back before the vendor has to reject them.
@@ -66,18 +66,18 @@ impl RateLimiter {
         Ok(Permit(self))
     }
 
-    /// Updates the limits from the headers of a response. A reset further off than `longest` is not believed.
-    pub(crate) fn update(&self, pacing: Pacing, longest: Duration) {
-        let (Some(remaining), Some(resets_in)) = (pacing.remaining, pacing.resets_in) else {
+    /// Updates the limits from the headers of a response. A reset that is further away than `longest` is capped.
+    pub(crate) fn update(&self, status: RateLimitStatus, longest: Duration) {
+        let (Some(remaining), Some(resets_in)) = (status.remaining, status.resets_in) else {
             return;
         };
         let mut state = self.state();
         state.has_response = true;
-        // A limit of zero is no statement about the limit.
-        state.window = pacing.limit.filter(|limit| *limit > 0).zip(pacing.window);
+        // A limit of zero cannot be meant.
+        state.window = status.limit.filter(|limit| *limit > 0).zip(status.window);
         state.remaining = Some(remaining);
         state.resets_at = Some(Instant::now() + resets_in.min(longest));
-        if let Some(limit) = pacing.limit {
+        if let Some(limit) = status.limit {
             let used_by_us = state.completed.len() as u64 + state.in_flight;
             state.used_by_others = limit.saturating_sub(remaining).saturating_sub(used_by_us);
         }
@@ -107,7 +107,7 @@ impl State {
         let others = self.resets_at.filter(|_| self.used_by_others > 0);
         let others = others.map(|at| at.saturating_duration_since(now));
         match (ours, others) {
-            // One request finds out how much room others have left since.
+            // The vendor's window has reset: one request finds out how many others have been sent since.
             (_, Some(Duration::ZERO)) => (self.in_flight > 0).then_some(POLL_INTERVAL),
             (Some(ours), Some(others)) => Some(ours.min(others)),
             (ours, others) => Some(ours.or(others).unwrap_or(POLL_INTERVAL)),
@@ -156,9 +156,9 @@ impl RateLimiters {
 mod tests {
     use super::*;
 
-    fn pacing(remaining: u64, milliseconds: u64) -> Pacing {
+    fn status(remaining: u64, milliseconds: u64) -> RateLimitStatus {
         let resets_in = Some(Duration::from_millis(milliseconds));
-        Pacing { remaining: Some(remaining), resets_in, ..Pacing::default() }
+        RateLimitStatus { remaining: Some(remaining), resets_in, ..RateLimitStatus::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -166,7 +166,7 @@ mod tests {
         let limiter = RateLimiter::default();
         let longest = Duration::from_mins(1);
         drop(limiter.try_acquire().unwrap());
-        limiter.update(pacing(1, 5_000), longest);
+        limiter.update(status(1, 5_000), longest);
         let permit = limiter.try_acquire().unwrap();
         let wait = limiter.try_acquire().unwrap_err();
         assert!(wait <= Duration::from_secs(5) && wait > Duration::from_secs(4));
@@ -176,23 +176,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reset_beyond_the_longest_wait_is_not_believed() {
+    async fn a_reset_beyond_the_longest_wait_is_capped() {
         let limiter = RateLimiter::default();
-        limiter.update(pacing(0, 86_400_000), Duration::from_mins(1));
+        limiter.update(status(0, 86_400_000), Duration::from_mins(1));
         assert!(limiter.try_acquire().unwrap_err() <= Duration::from_mins(1));
     }
 
     /// A vendor that counts requests within a sliding window, as they arrive.
     #[derive(Default)]
-    struct Sliding {
+    struct SlidingWindow {
         arrived: VecDeque<Instant>,
     }
 
     const LIMIT: usize = 1_000;
     const WINDOW: Duration = Duration::from_secs(10);
 
-    impl Sliding {
-        fn request(&mut self) -> (Pacing, bool) {
+    impl SlidingWindow {
+        fn request(&mut self) -> (RateLimitStatus, bool) {
             let now = Instant::now();
             while self.arrived.front().is_some_and(|at| now - *at >= WINDOW) {
                 self.arrived.pop_front();
@@ -202,13 +202,13 @@ mod tests {
                 self.arrived.push_back(now);
             }
             let reset = self.arrived.front().map(|at| *at + WINDOW - now);
-            let pacing = Pacing {
+            let status = RateLimitStatus {
                 limit: Some(LIMIT as u64),
                 window: Some(WINDOW),
                 remaining: Some((LIMIT - self.arrived.len()) as u64),
                 resets_in: reset,
             };
-            (pacing, is_rejected)
+            (status, is_rejected)
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
 
     /// Sends requests from several tasks at once, with various delays, until an instant. Returns how many were sent
     /// and how many of them were rejected.
-    async fn send_until(limiter: &RateLimiter, vendor: &Mutex<Sliding>, end: Instant) -> (u64, u64) {
+    async fn send_until(limiter: &RateLimiter, vendor: &Mutex<SlidingWindow>, end: Instant) -> (u64, u64) {
         let tasks = (0..16_u64).map(|task| async move {
             let (mut sent, mut rejected) = (0, 0);
             loop {
@@ -233,9 +233,9 @@ mod tests {
                 }
                 let (there, back) = ((task * 7 + sent * 3) % 40, (task * 11 + sent * 5) % 40);
                 tokio::time::sleep(Duration::from_millis(there)).await;
-                let (pacing, is_rejected) = vendor.lock().unwrap().request();
+                let (status, is_rejected) = vendor.lock().unwrap().request();
                 tokio::time::sleep(Duration::from_millis(back)).await;
-                limiter.update(pacing, WINDOW);
+                limiter.update(status, WINDOW);
                 if is_rejected {
                     // `Retry-After` is whole seconds.
                     limiter.pause(Duration::from_secs(1));
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sliding_window_is_used_up_without_rejections() {
-        let (limiter, vendor) = (RateLimiter::default(), Mutex::new(Sliding::default()));
+        let (limiter, vendor) = (RateLimiter::default(), Mutex::new(SlidingWindow::default()));
         let end = Instant::now() + 4 * WINDOW - Duration::from_secs(1);
         let (sent, rejected) = send_until(&limiter, &vendor, end).await;
         assert!((3_960..=4_000).contains(&sent) && rejected == 0, "{sent} of 4,000, {rejected} rejected");
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_of_others_with_the_same_key_are_counted() {
-        let (limiter, vendor) = (RateLimiter::default(), Mutex::new(Sliding::default()));
+        let (limiter, vendor) = (RateLimiter::default(), Mutex::new(SlidingWindow::default()));
         // Another program has just used up the window, and continues with fifty requests per second.
         for _ in 0..LIMIT {
             vendor.lock().unwrap().request();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_on_one_host_shares_a_rate_limiter() {
+    fn clients_with_the_same_key_and_host_share_a_rate_limiter() {
         let limiters = RateLimiters::default();
         let base = |text: &str| Url::parse(text).unwrap();
         let one = limiters.of_account(&base("https://a.example/v1"), &"k".into());

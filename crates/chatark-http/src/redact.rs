@@ -1,4 +1,5 @@
-//! Removes secrets and sent texts from what a vendor says, before it becomes part of an error or a log line.
+//! Removes secrets, and strings of the request, from what a vendor says before it becomes part of an error or a log
+//! line.
 
 use std::iter;
 
@@ -6,12 +7,12 @@ use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// Shorter texts are words of the protocol, or identify nobody.
-const SHORTEST_TEXT: usize = 3;
+/// Shorter strings are words of the protocol, or identify nobody.
+const MIN_STRING_BYTES: usize = 3;
 /// Keys whose values are words of the protocol.
 const PROTOCOL_KEYS: [&str; 4] = ["type", "from", "state", "origin"];
-/// The most characters of a vendor's text that are shown.
-const LONGEST_MESSAGE: usize = 600;
+/// The most characters of a vendor's message that are shown.
+const MAX_MESSAGE_CHARACTERS: usize = 600;
 
 /// The secrets of one account.
 #[derive(Debug)]
@@ -27,10 +28,10 @@ impl Redactor {
         Self(secrets)
     }
 
-    /// Replaces every secret by `****`, whether it stands as it is, JSON-escaped or percent-encoded, and shortens the text.
+    /// Replaces every secret by `****`, whether literal, JSON-escaped or percent-encoded, and shortens the text.
     pub(crate) fn clean(&self, text: &str) -> String {
         let clean = self.0.iter().fold(text.to_owned(), |text, secret| without_secret(&text, secret));
-        match clean.char_indices().nth(LONGEST_MESSAGE) {
+        match clean.char_indices().nth(MAX_MESSAGE_CHARACTERS) {
             Some((end, _)) => format!("{}…", &clean[..end]),
             None => clean,
         }
@@ -53,13 +54,14 @@ fn without_secret(text: &str, secret: &SecretString) -> String {
     clean
 }
 
-/// Returns how long a secret is at the beginning of a text, each of its bytes in any spelling, or `None` elsewhere.
+/// Returns how many bytes a secret takes at the beginning of a text, with each of its bytes in any spelling, or `None`
+/// if the text does not begin with it.
 fn spelled_length(text: &[u8], secret: &[u8]) -> Option<usize> {
     let Some((byte, rest)) = secret.split_first() else { return Some(0) };
     spellings(text, *byte).find_map(|length| Some(length + spelled_length(&text[length..], rest)?))
 }
 
-/// Returns the lengths of the spellings of a byte with which a text begins: `/`, `\/`, `%2F`, `\u002f`.
+/// Returns the lengths of all spellings of a byte that a text begins with, such as `/`, `\/`, `%2F` and `\u002f`.
 fn spellings(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
     let hex = |digits: Option<&[u8]>| {
         let digits = std::str::from_utf8(digits?).ok()?;
@@ -72,36 +74,36 @@ fn spellings(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
     iter::empty().chain(literal).chain(escaped).chain(percent).chain(unicode)
 }
 
-/// Returns the texts of a JSON document in ASCII lower case, the longest first.
-pub(crate) fn texts(json: &[u8]) -> Vec<String> {
-    let mut texts = Vec::new();
-    collect_texts(&serde_json::from_slice(json).unwrap_or_default(), &mut texts);
-    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    texts
+/// Returns the strings of a JSON document in ASCII lower case, the longest first.
+pub(crate) fn strings(json: &[u8]) -> Vec<String> {
+    let mut strings = Vec::new();
+    collect_strings(&serde_json::from_slice(json).unwrap_or_default(), &mut strings);
+    strings.sort_by_key(|string| std::cmp::Reverse(string.len()));
+    strings
 }
 
-fn collect_texts(value: &Value, texts: &mut Vec<String>) {
+fn collect_strings(value: &Value, strings: &mut Vec<String>) {
     match value {
-        Value::String(text) if text.trim().len() >= SHORTEST_TEXT => {
-            texts.push(text.trim().to_ascii_lowercase());
+        Value::String(string) if string.trim().len() >= MIN_STRING_BYTES => {
+            strings.push(string.trim().to_ascii_lowercase());
         }
-        Value::Array(values) => values.iter().for_each(|value| collect_texts(value, texts)),
+        Value::Array(values) => values.iter().for_each(|value| collect_strings(value, strings)),
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(key, _)| !PROTOCOL_KEYS.contains(&key.as_str()));
-            fields.for_each(|(_, value)| collect_texts(value, texts));
+            fields.for_each(|(_, value)| collect_strings(value, strings));
         }
         _ => {}
     }
 }
 
-/// Replaces each of these texts by `…`. They are in ASCII lower case; the case of the message does not matter.
-pub(crate) fn without_texts(message: &str, texts: &[String]) -> String {
+/// Replaces each of these strings by `…`. They must be in ASCII lower case; the case of the message does not matter.
+pub(crate) fn without_strings(message: &str, strings: &[String]) -> String {
     let mut message = message.to_owned();
-    for text in texts {
+    for string in strings {
         let lower = message.to_ascii_lowercase();
         let mut kept = String::new();
         let mut from = 0;
-        for (at, found) in lower.match_indices(text.as_str()) {
+        for (at, found) in lower.match_indices(string.as_str()) {
             kept.push_str(&message[from..at]);
             kept.push('…');
             from = at + found.len();
@@ -123,14 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sent_texts_are_removed_in_any_case() {
+    fn sent_strings_are_removed_in_any_case() {
         let sent =
-            texts(br#"{"users": [{"email": "Ann@Example.com", "name": "Ann", "type": "text", "n": 3}]}"#);
+            strings(br#"{"users": [{"email": "Ann@Example.com", "name": "Ann", "type": "text", "n": 3}]}"#);
         let message = "A contact with email ann@example.com (ANN) of type text already exists";
-        assert_eq!(without_texts(message, &sent), "A contact with email … (…) of type text already exists");
-        assert_eq!(without_texts("", &sent), "");
-        assert_eq!(texts(b"no json"), Vec::<String>::new());
-        assert_eq!(without_texts("a … b", &["…".to_owned()]), "a … b");
+        assert_eq!(without_strings(message, &sent), "A contact with email … (…) of type text already exists");
+        assert_eq!(without_strings("", &sent), "");
+        assert_eq!(strings(b"no json"), Vec::<String>::new());
+        assert_eq!(without_strings("a … b", &["…".to_owned()]), "a … b");
     }
 
     fn redactor(secrets: &[&str]) -> Redactor {

@@ -11,17 +11,17 @@ use crate::transport::TransportRequest;
 
 impl ApiClient {
     pub(crate) fn request(&self, call: &Call) -> Result<TransportRequest> {
-        let mut url = url(&self.base, call).map_err(|message| self.unusable(call, message))?;
+        let mut url = url(&self.base, call).map_err(|message| self.url_error(call, message))?;
         let mut headers = self.headers.clone();
         if call.body.is_some() {
-            // Without a charset: one vendor's framework reads the body of this exact type alone.
+            // Without a charset: one vendor's framework ignores a body of any other type.
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         self.credentials.apply(&mut url, &mut headers);
         Ok(TransportRequest { method: call.method.clone(), url, headers, body: call.body.clone() })
     }
 
-    fn unusable(&self, call: &Call, message: &str) -> Error {
+    fn url_error(&self, call: &Call, message: &str) -> Error {
         self.error(call, ErrorKind::Usage, message, None)
     }
 }
@@ -47,7 +47,7 @@ fn url(base: &Url, call: &Call) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// Returns whether the rules of URLs would drop a segment, or characters of it, in place of encoding it.
+/// Returns whether the URL parser would drop the segment, or some of its characters, instead of encoding them.
 fn cannot_be_a_segment(segment: &str) -> bool {
     matches!(segment, "" | "." | "..") || segment.contains(['\t', '\n', '\r'])
 }
@@ -64,7 +64,7 @@ mod tests {
         url(&Url::parse(BASE).unwrap(), call).unwrap()
     }
 
-    /// Decodes percent-encoding alone, as servers read a path.
+    /// Decodes percent-encoding and nothing else, as servers read a path.
     fn decoded(text: &str) -> String {
         let mut bytes = Vec::new();
         let mut rest = text.as_bytes();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_the_base_url_stays() {
+    fn a_query_of_the_base_url_is_kept() {
         let base = Url::parse("https://api.example.com/v1?tenant=a+b").unwrap();
         let url = url(&base, &Call::new("read", ["x"]).query("q", "c d")).unwrap();
         assert_eq!(url.as_str(), "https://api.example.com/v1/x?tenant=a+b&q=c%20d");
@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_id_arrives_as_it_is(id in any::<String>(), value in any::<String>()) {
+        fn any_id_is_decoded_to_itself(id in any::<String>(), value in any::<String>()) {
             prop_assume!(!cannot_be_a_segment(&id));
             let url = built(&Call::new("read", ["users", &id, "notes"]).query("id", &value).query("page", 2));
             let segments: Vec<_> = url.path_segments().unwrap().map(decoded).collect();

@@ -12,7 +12,7 @@ use crate::client::ApiClient;
 use crate::observer::HttpEvent;
 use crate::transport::TransportError;
 
-/// A body that brings fewer bytes than this within one time limit has stalled.
+/// A body has stalled if fewer bytes than this arrive within one time limit.
 const STALLED_BYTES: usize = 1 << 10;
 
 /// A response whose body is read in chunks, and fails if it stalls.
@@ -41,7 +41,7 @@ impl Response {
     /// Returns the next chunk, decompressed, or `None` at the end.
     pub(crate) async fn chunk(&mut self, client: &ApiClient, call: &Call) -> Result<Option<Bytes>> {
         loop {
-            let deadline = client.budget.sooner(self.deadline);
+            let deadline = client.budget.cap_deadline(self.deadline);
             match timeout_at(deadline, self.body.next()).await {
                 Ok(Some(Ok(chunk))) => {
                     self.bytes_before_deadline += chunk.len();
@@ -64,7 +64,7 @@ impl Response {
         }
     }
 
-    /// Reads the whole body under the limit of one element.
+    /// Reads the whole body, which may be as large as one element.
     pub(crate) async fn whole(mut self, client: &ApiClient, call: &Call) -> Result<Vec<u8>> {
         let limit = client.policy.limits.element;
         let mut bytes = Vec::new();
@@ -80,7 +80,7 @@ impl Response {
         Ok(bytes)
     }
 
-    /// A gateway or a captive portal answers with a web page, and with success: the vendor itself was not reached.
+    /// Rejects a web page under a success status, which a gateway or a captive portal sends if the vendor is not reached.
     fn refuse_web_page(&mut self, chunk: &[u8], client: &ApiClient, call: &Call) -> Result<()> {
         let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !self.is_json)
         else {
@@ -90,7 +90,7 @@ impl Response {
         if self.is_json {
             return Ok(());
         }
-        let message = "a web page came in place of JSON";
+        let message = "the response is a web page instead of JSON";
         let error = client.error(call, ErrorKind::Unavailable, message, self.request_id.as_deref());
         Err(error.hint("check `base_url`, and whether this network or the vendor's service is up; completed work is saved: run the same command again"))
     }

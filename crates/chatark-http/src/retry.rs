@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::client::ApiClient;
 
 impl ApiClient {
-    /// Makes attempts until one succeeds or none may follow.
+    /// Makes attempts until one succeeds or another is not allowed.
     pub(crate) async fn retry<T, A>(&self, call: &Call, attempt: impl Fn() -> A) -> Result<T>
     where
         A: Future<Output = Result<T, AttemptError>>,
@@ -25,7 +25,7 @@ impl ApiClient {
         }
     }
 
-    /// Waits until the next attempt, or returns the error if none may follow. `attempts` have been made.
+    /// Waits until the next attempt, or returns the error if another is not allowed. `attempts` have been made.
     pub(crate) async fn wait_to_retry(&self, call: &Call, failed: AttemptError, attempts: u32) -> Result<()> {
         let AttemptError { error, retry_after, had_no_effect } = failed;
         if !call.effect.is_repeatable() && !had_no_effect {
@@ -43,7 +43,7 @@ impl ApiClient {
                 "the vendor asks to wait {seconds} s, longer than `max_wait_seconds`; completed work is saved: run the same command again later"
             )));
         }
-        let wait = self.time_to_retry(retry_after, attempts);
+        let wait = self.retry_delay(retry_after, attempts);
         tracing::warn!(
             operation = &*call.operation,
             attempts,
@@ -54,22 +54,21 @@ impl ApiClient {
         self.wait(call, error.message(), wait).await
     }
 
-    /// What the vendor asks for and a little more, so that clients do not come back in step; or the backoff.
-    fn time_to_retry(&self, retry_after: Option<Duration>, attempts: u32) -> Duration {
+    /// Returns the wait that the vendor asks for, plus a little jitter so that clients do not all come back at once; the
+    /// backoff if it asks for none.
+    fn retry_delay(&self, retry_after: Option<Duration>, attempts: u32) -> Duration {
         let policy = &self.policy;
         let backoff = backoff::exponential(attempts, policy.backoff, policy.longest_backoff, &self.jitter);
         retry_after.map_or(backoff, |asked| asked + backoff.min(policy.backoff) / 4)
     }
 
-    /// Waits until the effect of a request whose response was lost must be visible at the vendor, if it had any.
-    ///
-    /// `ago` is how long ago the request was sent.
+    /// Waits until a request that got no response, sent so long `ago`, must have had its effect at the vendor, if any.
     pub async fn settle(&self, operation: &'static str, ago: Duration) -> Result<()> {
         let wait = self.policy.settle.saturating_sub(ago);
         if wait.is_zero() {
             return Ok(());
         }
-        let reason = "what was sent without an answer may still arrive";
+        let reason = "a request without a response may still take effect";
         self.wait(&Call::new(operation, []), reason, wait).await
     }
 }

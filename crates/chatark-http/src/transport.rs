@@ -14,7 +14,7 @@ use url::Url;
 
 /// Carries requests to a vendor and responses back.
 ///
-/// Dropping the future of [`Transport::send`], or the body of a response, gives the request up.
+/// Dropping the future of [`Transport::send`], or the body of a response, abandons the request.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request, and returns once the headers of the response have arrived.
@@ -63,12 +63,12 @@ impl fmt::Debug for TransportResponse {
     }
 }
 
-/// Why a transport failed. The texts name the cause alone, without a URL, since a URL may hold a key or name people.
+/// Why a transport failed. The texts name only the cause, without a URL, since a URL may contain a key or name people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransportError {
-    /// There was no connection, so that the vendor has not seen the request.
+    /// There was no connection, so the vendor has not seen the request.
     Connect(String),
-    /// The connection broke when the vendor may have seen the request.
+    /// The connection broke after the vendor may have seen the request.
     Broken(String),
 }
 

@@ -79,7 +79,7 @@ impl Calendar {
     /// Returns the local hour of an instant, and caches the names of its periods.
     pub(crate) fn local_hour(&mut self, instant: Timestamp) -> LocalHour {
         let local = instant.local_hour(self.zone);
-        let name = |granularity: Granularity| instant.written(self.zone, granularity.format());
+        let name = |granularity: Granularity| instant.format_in(self.zone, granularity.format());
         self.names.entry(local.day).or_insert_with(|| Granularity::ALL.map(name));
         local
     }

@@ -210,7 +210,7 @@ impl Summary {
         let mut points: Vec<Point> = Vec::new();
         let mut day = time::read_bound(first).ok();
         while let Some(at) = day.filter(|at| at.day() <= *last) {
-            let period = at.written(Zone::UTC, format);
+            let period = at.format_in(Zone::UTC, format);
             if points.last().is_none_or(|point| point.period != period) {
                 let conversations = counts.get(&period).copied().unwrap_or(0);
                 points.push(Point { period, conversations });

@@ -34,13 +34,13 @@ pub enum MigrationItem<'a> {
 pub struct Person {
     /// The idempotency key, the same in every run.
     pub key: String,
-    /// Keys of earlier runs, when less was known of the person.
+    /// The keys that earlier runs used, when less was known about the person.
     pub previous_keys: Vec<String>,
-    /// The id under which other systems know the person, unique among all: the vendor's, or else the key.
+    /// The id under which other systems know the person, unique among all persons: the vendor's id, or else the key.
     pub external_id: String,
     /// The newest known values.
     pub contact: Contact,
-    /// The sources in which the person appears.
+    /// The names of the sources in which the person appears.
     pub sources: Vec<String>,
     /// The tags of all their conversations.
     pub tags: Vec<String>,
@@ -79,19 +79,19 @@ pub struct Text {
 pub struct OutboundItem {
     /// The idempotency key: unique within its kind, the same in every run.
     pub idempotency_key: String,
-    /// Idempotency keys of earlier runs.
+    /// The idempotency keys that earlier runs used.
     pub previous_keys: Vec<String>,
     /// The text by which it is found again at the target.
     pub external_id: String,
     /// The e-mail address of a person, in lower case.
     pub email: Option<String>,
-    /// The conversation it was made from, if it was made from one.
+    /// The conversation from which it was made, if it was made from one.
     pub origin: Option<(SourceName, ConversationId)>,
     /// The number of messages in it.
     pub messages: u64,
     /// The JSON that creates it.
     pub create_body: Bytes,
-    /// The JSON that completes it; empty where its creation is all.
+    /// The JSON that completes it; empty if nothing follows its creation.
     pub complete_body: Bytes,
 }
 
@@ -108,13 +108,13 @@ impl DataKind {
         }
     }
 
-    /// Returns the kind of a word of [`Self::as_str`].
+    /// Returns the kind with a word from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// Returns the body of a request that creates several items: an array of their `create_body` under a key.
+/// Returns the body of a request that creates several items: an object with an array of their `create_body` under a key.
 pub fn array_body(key: &str, items: &[OutboundItem]) -> Bytes {
     let bodies: Vec<_> = items.iter().map(|item| item.create_body.as_ref()).collect();
     [format!("{{\"{key}\":[").as_bytes(), &bodies.join(b",".as_slice()), b"]}"].concat().into()

@@ -1,7 +1,6 @@
 //! The seam to a platform that takes data: what it takes, in which form, and what is lost on the way.
 //!
-//! A provider crate whose vendor can be written into implements [`Target`]; one whose vendor cannot does without this
-//! crate. Migrations pack items for targets and count in a [`LossReport`] what becomes of each field.
+//! A provider crate implements [`Target`] if its vendor can be written into; the others do not need this crate. Migrations pack items for targets and count in a [`LossReport`] what becomes of each field.
 //!
 //! **This crate never performs I/O** and knows no vendor, no archive and no terminal.
 
@@ -12,5 +11,5 @@ mod target;
 
 pub use item::{DataKind, MigrationItem, OutboundItem, Person, QuestionAnswer, Text, array_body};
 pub use loss_report::{FieldOutcome, FieldRule, LossReport, LossRow, NO_FIELD};
-pub use original::{COPY_NOTE, Original, original_in};
+pub use original::{COPY_NOTE_PREFIX, Original, original_in};
 pub use target::{Capabilities, HeldItem, KindLimits, Target, Visit, Visitor};

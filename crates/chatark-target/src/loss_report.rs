@@ -37,9 +37,9 @@ pub struct LossRow {
 #[derive(Debug, Default)]
 pub struct LossReport(BTreeMap<(String, FieldOutcome, &'static str), (u64, String)>);
 
-/// What a target does with a field, and why. A field with an empty reason is counted by the target itself.
+/// The name of a field, its outcome, and why. A name that ends with `*` matches every field with that prefix.
 ///
-/// A name that ends with `*` matches every field with that prefix.
+/// [`LossReport::apply`] does not count a field whose reason is empty: the target counts it itself.
 pub type FieldRule = (&'static str, FieldOutcome, &'static str);
 
 /// Why a field without a rule is lost.
@@ -73,7 +73,7 @@ impl LossRow {
 }
 
 impl LossReport {
-    /// Counts fields of one name.
+    /// Counts occurrences of a field in a conversation.
     pub fn add(
         &mut self,
         field: impl Into<String>,
@@ -85,7 +85,7 @@ impl LossReport {
         self.add_with_example(field, outcome, why, count, archived.conversation.id.as_str());
     }
 
-    /// Counts fields of one name, with the id of an item that has one.
+    /// Counts occurrences of a field, with the id of an item that has it.
     pub fn add_with_example(
         &mut self,
         field: impl Into<String>,
@@ -131,7 +131,7 @@ impl LossReport {
     }
 }
 
-/// Passes every field of a conversation to `take`, and how often it occurs.
+/// Passes every field of a conversation to `take`, with the number of its occurrences.
 fn each_field(archived: &ArchivedConversation, mut take: impl FnMut(&str, usize)) {
     let conversation = &archived.conversation;
     let contact = &conversation.contact;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_outcome_is_one_row_with_the_first_example() {
+    fn occurrences_with_the_same_outcome_are_one_row_with_the_first_example() {
         let mut report = LossReport::default();
         report.add_with_example("question", FieldOutcome::Lost, "too many", 3, "first");
         report.add_with_example("question", FieldOutcome::Lost, "too many", 2, "second");

@@ -1,16 +1,16 @@
-//! Where a conversation was first: a copy that a migration has made names its original in its note.
+//! The original of a conversation: a copy that a migration has created names its original in its note.
 
 use chatark_core::{ArchivedConversation, Origin};
 
-/// The beginning of the line, in the note of a copy, that names its original.
-pub const COPY_NOTE: &str = "Migrated by Chatark: ";
+/// What precedes the name of the original in the note of a copy, on a line of its own.
+pub const COPY_NOTE_PREFIX: &str = "Migrated by Chatark: ";
 
-/// Returns what the note of a copy says of its original, whatever people have added to the note since.
+/// Returns the name of the original from the note of a copy, whatever people have added to the note since.
 pub fn original_in(note: &str) -> Option<&str> {
-    note.lines().rev().find_map(|line| line.strip_prefix(COPY_NOTE))
+    note.lines().rev().find_map(|line| line.strip_prefix(COPY_NOTE_PREFIX))
 }
 
-/// Provider, agent and id of a conversation; those of its original if it is a copy.
+/// The provider, the agent and the id of a conversation, or of its original if it is a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
     name: String,
@@ -27,14 +27,14 @@ impl Original {
         Self { name, is_copy: noted.is_some() }
     }
 
-    /// Returns provider, agent and id on one line.
+    /// Returns provider, agent and id on one line: `chatbase-v2 / agent1 / c1`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns agent and id, without the provider: an agent that is read through two APIs of its vendor is one agent.
-    pub fn place(&self) -> &str {
-        self.name.split_once(" / ").map_or(&self.name, |(_, place)| place)
+    /// Returns agent and id without the provider, because an agent may be read through two APIs of its vendor.
+    pub fn agent_and_id(&self) -> &str {
+        self.name.split_once(" / ").map_or(&self.name, |(_, agent_and_id)| agent_and_id)
     }
 
     /// Returns whether the conversation is a copy.
@@ -77,14 +77,14 @@ mod tests {
     #[test]
     fn a_conversation_without_a_migration_note_is_its_own_original() {
         let own = original(Some("calls back"));
-        assert_eq!((own.name(), own.place()), ("chatbase-v2 / agent1 / c1", "agent1 / c1"));
+        assert_eq!((own.name(), own.agent_and_id()), ("chatbase-v2 / agent1 / c1", "agent1 / c1"));
         assert!(!own.is_copy() && !own.is_copy_of_agent("agent1"));
     }
 
     #[test]
     fn a_copy_has_the_name_of_its_original_on_one_line() {
         let copy = original(Some("Migrated by Chatark: chatbase-v1 / shop\t1 / c7"));
-        assert_eq!((copy.name(), copy.place()), ("chatbase-v1 / shop 1 / c7", "shop 1 / c7"));
+        assert_eq!((copy.name(), copy.agent_and_id()), ("chatbase-v1 / shop 1 / c7", "shop 1 / c7"));
         assert!(copy.is_copy() && copy.is_copy_of_agent("shop 1") && !copy.is_copy_of_agent("agent1"));
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatark_core::{Pace, Result};
+use chatark_core::{RateLimit, Result};
 
 use crate::item::{DataKind, MigrationItem, OutboundItem};
 use crate::loss_report::{FieldRule, LossReport};
@@ -17,11 +17,10 @@ use crate::loss_report::{FieldRule, LossReport};
 /// No call of a target may reach a customer.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
-    /// Returns what it takes, and within which limits.
+    /// Returns what the target takes, and within which limits.
     fn capabilities(&self) -> &'static Capabilities;
 
-    /// Returns what to send for an item, and counts in the report what of it does not arrive; `None` where nothing is
-    /// sent.
+    /// Returns what to send for an item, or `None` if nothing is sent, and counts in the report what is lost.
     ///
     /// Pure: the same item always gives the same result.
     fn pack(&self, item: MigrationItem<'_>, loss_report: &mut LossReport) -> Result<Option<OutboundItem>>;
@@ -29,7 +28,7 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Creates items of one kind with one request, at most [`KindLimits::items_per_request`] of them, and returns the
     /// vendor's ids in the same order, where the vendor gives them.
     ///
-    /// After an ambiguous error, look for the items with [`Target::each_held`] before sending them again.
+    /// After an ambiguous error, look for the items with [`Target::visit_held`] before sending them again.
     async fn create(&self, kind: DataKind, items: &[OutboundItem]) -> Result<Vec<Option<String>>>;
 
     /// Brings a created item to its final state. Can be repeated.
@@ -37,26 +36,26 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Waits until a request that got no response, sent so long `ago`, must have had its effect.
+    /// Waits until a request that got no response, sent so long `ago`, must have had its effect, if any.
     async fn settle(&self, ago: Duration) -> Result<()>;
 
     /// Passes everything of a kind that the agent holds to the visitor.
     ///
-    /// Fails where the vendor does not list all of it: an item that is not listed must not be taken for missing. An
-    /// item for which the visitor returns [`Visit::NeedsExternalId`] is passed again with its external id, where a
-    /// migration has written it.
-    async fn each_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()>;
+    /// Fails if the vendor does not list all of it: an item that is not listed must not be taken for missing. An item
+    /// for which the visitor returns [`Visit::NeedsExternalId`] is passed again with its external id, if a migration has
+    /// written it.
+    async fn visit_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()>;
 }
 
 /// Receives what a target holds, item by item.
 pub type Visitor<'a> = &'a mut (dyn FnMut(&HeldItem) -> Result<Visit> + Send);
 
-/// What a [`Visitor`] needs to know of an item.
+/// What a [`Visitor`] still needs to know about an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visit {
     /// Nothing more.
     Done,
-    /// The external id, where the list does not show it.
+    /// The external id, which the list does not show.
     NeedsExternalId,
 }
 
@@ -65,30 +64,30 @@ pub enum Visit {
 pub struct Capabilities {
     /// The name for people, such as `Convocore API v3`.
     pub title: &'static str,
-    /// The kinds it takes, in the order in which they are migrated.
+    /// The kinds of data that it takes, in the order in which they are migrated.
     pub kinds: &'static [KindLimits],
     /// The documented rate limit.
-    pub pace: Option<Pace>,
-    /// What the user must know before a run, one sentence each.
+    pub rate_limit: Option<RateLimit>,
+    /// What the user should know before a run, in one sentence each.
     pub notes: &'static [&'static str],
 }
 
-/// How a target takes one kind of data.
+/// How much of one kind of data a target takes, and how.
 #[derive(Debug)]
 pub struct KindLimits {
     /// The kind.
     pub kind: DataKind,
-    /// The most items of one request.
+    /// The most items in one request.
     pub items_per_request: usize,
     /// How many requests each item takes after its creation.
     pub further_requests: u64,
     /// How many items the vendor lists on one page.
     pub items_per_page: u64,
-    /// Whether the vendor takes an e-mail address only once. A person whose address is there already is left alone.
+    /// Whether the vendor takes each e-mail address only once. A person whose address it already has is not sent.
     pub unique_email: bool,
-    /// The most characters of a text; `None` where texts are not taken.
+    /// The most characters of a text; `None` if the target takes no texts.
     pub text_characters: Option<usize>,
-    /// What becomes of the fields of conversations from which people or knowledge are taken.
+    /// What becomes of the fields of conversations when people or knowledge are taken from them.
     pub rules: &'static [FieldRule],
 }
 
@@ -97,16 +96,16 @@ pub struct KindLimits {
 pub struct HeldItem {
     /// The vendor's id.
     pub id: Option<String>,
-    /// The external id, where a migration has written it and the vendor shows it.
+    /// The external id, if a migration has written it and the vendor shows it.
     pub external_id: Option<String>,
-    /// The number of messages, where the vendor shows it.
+    /// The number of messages, if the vendor shows it.
     pub messages: Option<u64>,
-    /// The e-mail address of a person in lower case, where the vendor takes an address only once.
+    /// The e-mail address of a person in lower case, if the vendor takes each address only once.
     pub email: Option<String>,
 }
 
 impl Capabilities {
-    /// Returns the limits of a kind; `None` where the target does not take it.
+    /// Returns the limits of a kind, or `None` if the target does not take it.
     pub fn limits(&self, kind: DataKind) -> Option<&'static KindLimits> {
         self.kinds.iter().find(|limits| limits.kind == kind)
     }

@@ -85,7 +85,7 @@ fn source_line(source: &Source, answer: &Result<AgentInfo>) -> String {
 }
 
 fn clock(info: &AgentInfo) -> String {
-    match info.clock_ahead_seconds {
+    match info.clock_skew_seconds {
         Some(ahead) if ahead.abs() > CLOCK_TOLERANCE_SECONDS => {
             format!("; this machine's clock is {} s off the vendor's: set it", ahead.abs())
         }
@@ -102,7 +102,7 @@ fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
         ok: error.is_none(),
         agent_name: info.and_then(|info| info.name.clone()),
         agent_confirmed: info.is_some_and(|info| info.confirmed),
-        clock_ahead_seconds: info.and_then(|info| info.clock_ahead_seconds),
+        clock_ahead_seconds: info.and_then(|info| info.clock_skew_seconds),
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),
     }

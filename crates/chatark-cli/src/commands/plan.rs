@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chatark_archive::SyncMode;
-use chatark_core::{Error, Pace, Result, Timestamp};
+use chatark_core::{Error, RateLimit, Result, Timestamp};
 use chatark_engine::{PullPlan, plan};
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ fn notes(planned: &PullPlan) -> Vec<String> {
     if let Some(at) = planned.resumes_from {
         lines.push(format!("{source}: resumes where an earlier run stopped, saved {at}"));
     }
-    if let Some(Pace { requests, seconds }) = planned.estimate.pace {
+    if let Some(RateLimit { requests, seconds }) = planned.estimate.rate_limit {
         let requests = grouped(requests);
         lines.push(format!(
             "{source}: the vendor documents a limit of {requests} requests in {}",
@@ -137,7 +137,7 @@ fn source_plan(source: String, planned: &Result<PullPlan>) -> SourcePlan {
     let found = planned.as_ref().ok();
     let error = planned.as_ref().err();
     let estimate = found.map(|planned| &planned.estimate);
-    let pace = estimate.and_then(|estimate| estimate.pace);
+    let rate_limit = estimate.and_then(|estimate| estimate.rate_limit);
     SourcePlan {
         source,
         effort: found.map(|planned| planned.mode.as_str()),
@@ -147,11 +147,11 @@ fn source_plan(source: String, planned: &Result<PullPlan>) -> SourcePlan {
         conversations: estimate.and_then(|estimate| estimate.conversations),
         requests: found.and_then(PullPlan::requests),
         seconds: found.and_then(PullPlan::duration).map(|duration| duration.as_secs().max(1)),
-        requests_allowed: pace.map(|pace| pace.requests),
-        in_seconds: pace.map(|pace| pace.seconds),
+        requests_allowed: rate_limit.map(|rate_limit| rate_limit.requests),
+        in_seconds: rate_limit.map(|rate_limit| rate_limit.seconds),
         quota_left: estimate.and_then(|estimate| estimate.quota_left),
         quota_used_before: found.and_then(|planned| planned.quota_used_before),
-        requests_made_for_this_plan: estimate.map_or(0, |estimate| estimate.asked),
+        requests_made_for_this_plan: estimate.map_or(0, |estimate| estimate.requests_sent),
         notes: estimate.map(|estimate| estimate.notes.clone()).unwrap_or_default(),
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),

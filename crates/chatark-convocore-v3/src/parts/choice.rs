@@ -21,7 +21,7 @@ pub(super) fn choice(reader: &mut PayloadReader<'_>, payload: Value) -> Parts {
     Ok(vec![Part::Choice { options }])
 }
 
-/// Reads a list of buttons. If the model has no place for something in it, the list is also kept whole under `key`.
+/// Reads a list of buttons. If the model has no place for something in it, the whole list is also kept under `key`.
 pub(super) fn buttons(
     reader: &mut PayloadReader<'_>,
     list: Vec<Value>,

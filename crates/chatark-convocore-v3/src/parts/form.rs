@@ -87,7 +87,7 @@ pub(super) fn submission(reader: &mut PayloadReader<'_>, payload: Value) -> Part
     Ok(vec![Part::Form { title: None, fields, submitted: None }])
 }
 
-/// Reads the fields of a form. If the model has no place for something in them, they are also kept whole.
+/// Reads the fields of a form. If the model has no place for something in them, the whole list is also kept.
 fn form_fields(reader: &mut PayloadReader<'_>, declared: Vec<Value>, path: &Path<'_>) -> Vec<FormField> {
     let whole = declared.clone();
     let read: Vec<_> = declared

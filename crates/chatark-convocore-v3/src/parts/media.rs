@@ -11,7 +11,7 @@ const FILE_NAMES: [&str; 3] = ["name", "fileName", "filename"];
 const AUDIO_URLS: [&str; 3] = ["url", "audio", "src"];
 const TRANSCRIPTS: [&str; 4] = ["transcription", "transcript", "text", "message"];
 
-/// Reads pictures with a text, which comes first.
+/// Reads pictures with an optional text, which becomes the first part.
 pub(super) fn pictures(reader: &mut PayloadReader<'_>, payload: Value) -> Parts {
     if let Value::String(url) = payload {
         return Ok(vec![Part::Image { url: Some(url) }]);

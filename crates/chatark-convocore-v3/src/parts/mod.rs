@@ -1,4 +1,4 @@
-//! The payloads of messages, by the vendor's 45 types of messages, to the parts of the model.
+//! Reads the payloads of the vendor's 45 types of messages into parts of the model.
 //!
 //! A payload of an unexpected shape is kept whole as [`Part::Other`]. Fields of a payload that the model has no place
 //! for are kept under `payload.<key>` in the message's `extra`.

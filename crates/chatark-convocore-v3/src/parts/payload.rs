@@ -1,4 +1,4 @@
-//! What all readers of payloads share.
+//! What the readers of all payloads share.
 
 use chatark_core::fields::{Fields, nest};
 use chatark_core::issue::Path;
@@ -26,7 +26,7 @@ impl<'a> PayloadReader<'a> {
         Self { kind, path, issues, leftovers: Map::new() }
     }
 
-    /// Opens a payload. An object that is not readable is returned without an issue.
+    /// Opens a payload. An object that the reader cannot use (`is_readable` is false) is returned without an issue.
     pub(super) fn open(&self, payload: Value, is_readable: bool) -> Result<Fields<'a>, Value> {
         if payload.is_object() && !is_readable {
             return Err(payload);
@@ -60,7 +60,7 @@ pub(super) fn other(kind: &str, data: Value) -> Part {
     Part::Other { kind: kind.to_owned(), data }
 }
 
-/// Takes the first text among several keys.
+/// Takes the first string among several keys.
 pub(super) fn first_text(fields: &mut Fields<'_>, keys: &[&str]) -> Option<String> {
     keys.iter().find_map(|key| fields.text(key))
 }

@@ -1,4 +1,4 @@
-//! Each type of message, with the payloads that the vendor sends and parts worked out by hand.
+//! Each type of message: payloads as the vendor sends them, and the expected parts, worked out by hand.
 
 use chatark_core::Issues;
 use chatark_core::issue::Path;

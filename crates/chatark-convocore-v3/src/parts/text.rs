@@ -1,4 +1,4 @@
-//! Texts, and the traces of tools, which are texts as well.
+//! Texts, and the traces of tools, which are text as well.
 
 use chatark_core::Part;
 use serde_json::Value;

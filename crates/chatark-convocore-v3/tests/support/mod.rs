@@ -1,4 +1,4 @@
-//! A provider without a vendor, and a vendor of a few answers.
+//! A provider that is connected to a vendor simulated by a test.
 
 use chatark_convocore_v3::connect;
 use chatark_core::{Provider, Settings};

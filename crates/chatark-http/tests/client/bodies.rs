@@ -186,7 +186,7 @@ async fn an_unreachable_vendor_is_a_network_error() {
 }
 
 #[tokio::test]
-async fn a_web_page_under_200_is_not_the_vendor_and_is_asked_again() {
+async fn a_web_page_with_status_200_is_requested_again() {
     for reader in READERS {
         for page in [&b"<!doctype html><html></html>"[..], b"\n <html>"] {
             let attempts = policy().attempts as usize;
@@ -200,7 +200,7 @@ async fn a_web_page_under_200_is_not_the_vendor_and_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_field_of_another_type_is_named_by_its_path() {
+async fn an_error_names_the_path_of_a_field_with_another_type() {
     #[derive(Debug, Deserialize)]
     struct Things {
         #[serde(rename = "things")]
@@ -216,13 +216,13 @@ async fn a_field_of_another_type_is_named_by_its_path() {
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert_eq!(
         error.to_string(),
-        "read the things: a field of the response has another type than documented, at `things[1].size` (source=shop)"
+        "read the things: a field of the response has a different type than documented, at `things[1].size` (source=shop)"
     );
     assert_eq!(server.calls(), 1);
 }
 
 #[tokio::test]
-async fn errors_in_the_envelope_name_path_and_request_id() {
+async fn an_error_in_the_envelope_names_the_path_and_the_request_id() {
     #[derive(Debug, Deserialize)]
     struct Envelope {
         #[serde(rename = "pagination")]
@@ -244,7 +244,7 @@ async fn errors_in_the_envelope_name_path_and_request_id() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_counted_after_decompression() {
+async fn received_bytes_are_counted_after_decompression() {
     for reader in READERS {
         check(vec![gzip(BODY)], reader).await;
     }
@@ -255,7 +255,7 @@ async fn a_compressed_body_is_counted_after_decompression() {
 }
 
 #[tokio::test]
-async fn limits_count_bytes_after_decompression() {
+async fn size_limits_apply_after_decompression() {
     let bomb = format!(r#"{{"data":["{}"]}}"#, "0".repeat(1 << 20));
     let script = gzip(bomb.as_bytes());
     let Step::Send(sent) = &script[0] else { panic!("a compressed body is sent at once") };
@@ -274,7 +274,7 @@ async fn limits_count_bytes_after_decompression() {
 }
 
 #[tokio::test]
-async fn the_limit_is_for_each_element_not_for_the_array() {
+async fn the_size_limit_applies_to_each_element_and_not_to_the_array() {
     for reader in [Reader::Page, Reader::Elements] {
         let large = br#"{"data":[{"id":1},{"id":123456789}]}"#;
         let error = check_error(whole(large), reader, limited(12, 100), ErrorKind::TooLarge, 1).await;

@@ -28,7 +28,7 @@ fn time(duration: Duration) -> BudgetLimits {
 }
 
 #[track_caller]
-fn is_spent(error: &Error, message: &str) {
+fn check_spent(error: &Error, message: &str) {
     assert_eq!((error.kind(), error.message()), (ErrorKind::Budget, message), "{error}");
     assert!(!error.is_transient() && !error.is_permanent());
     assert!(error.next_step().unwrap().contains("run the same command again"));
@@ -43,8 +43,8 @@ async fn every_attempt_counts_as_a_request() {
     let (client, budget) = client(&server.url("/v1"), requests(3));
     client.json::<Value>(&things()).await.unwrap();
     // One is left: the next call fails at its second attempt.
-    is_spent(&failure(&client).await, "the budget of 3 requests is spent");
-    is_spent(&failure(&client).await, "the budget of 3 requests is spent");
+    check_spent(&failure(&client).await, "the budget of 3 requests is spent");
+    check_spent(&failure(&client).await, "the budget of 3 requests is spent");
     assert_eq!((mock.calls_async().await, budget.requests()), (3, 3));
 }
 
@@ -73,28 +73,28 @@ async fn a_spent_quota_stops_the_next_request() {
         client.json::<Value>(&things()).await.unwrap();
         client.spend_quota(cost);
     }
-    is_spent(&failure(&client).await, "the budget of 50 units of the vendor's quota is spent");
+    check_spent(&failure(&client).await, "the budget of 50 units of the vendor's quota is spent");
     assert_eq!(mock.calls_async().await, 2);
 }
 
 #[tokio::test]
-async fn no_wait_exceeds_the_time() {
+async fn a_wait_beyond_the_budgets_time_fails_at_once() {
     let server = MockServer::start_async().await;
     let mock = vendor(&server, vec![response(429, &[("retry-after", "59")], "")]);
     let (client, _) = client(&server.url("/v1"), time(Duration::from_secs(30)));
-    is_spent(&failure(&client).await, "the budget of 30s is spent");
+    check_spent(&failure(&client).await, "the budget of 30s is spent");
     assert_eq!(mock.calls_async().await, 1);
 }
 
 /// The vendor has a minute to respond; the run has only a moment.
 #[tokio::test]
-async fn requests_in_flight_end_with_the_time() {
+async fn requests_in_flight_end_when_the_budgets_time_is_over() {
     const MOMENT: Duration = Duration::from_millis(300);
     assert_eq!(Policy { timeout: MINUTE, ..policy() }, policy());
     let silent = Server::start(vec![vec![Step::Hang]]).await;
     let (silent_client, _) = client(&silent.base, time(MOMENT));
-    is_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
-    is_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
+    check_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
+    check_spent(&failure(&silent_client).await, "the budget of 300ms is spent");
     assert_eq!(silent.calls(), 1);
 
     let body = [head(1_000_000, "").as_slice(), br#"{"data":[{"id":1},"#].concat();
@@ -102,7 +102,7 @@ async fn requests_in_flight_end_with_the_time() {
     let (reading, _) = client(&endless.base, time(MOMENT));
     let mut elements = reading.array(things(), "data");
     assert!(matches!(elements.next().await.unwrap(), ArrayEvent::Element(_)));
-    is_spent(&elements.next().await.unwrap_err(), "the budget of 300ms is spent");
+    check_spent(&elements.next().await.unwrap_err(), "the budget of 300ms is spent");
 }
 
 #[tokio::test]

@@ -175,11 +175,11 @@ async fn retries_waits_and_framing_work_over_any_transport() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_and_a_stalled_vendor_fail_after_the_time_limit() {
-    let patient = Policy { attempts: 2, ..policy() };
+async fn a_silent_or_stalled_vendor_is_given_up_after_the_time_limit() {
+    let two_attempts = Policy { attempts: 2, ..policy() };
     for reply in [Reply::Silent, Reply::Slow(vec![FIRST_HALF; 9], Duration::from_secs(45))] {
         let vendor = Vendor::new([reply]);
-        let client = client_of(Connector { policy: patient, ..connector_to(&vendor) });
+        let client = client_of(Connector { policy: two_attempts, ..connector_to(&vendor) });
         let error = client.page(&things(), "data").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Network, "{error}");
         assert!(error.facts().contains(&("attempts", "2".to_owned())), "{error}");
@@ -200,7 +200,7 @@ async fn dates_in_headers_are_compared_to_the_clock_of_the_connector() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_the_budget_is_that_of_the_runtime() {
+async fn the_budgets_time_is_measured_by_the_clock_of_the_runtime() {
     let vendor = Vendor::new([Reply::Silent]);
     let limits = BudgetLimits { duration: Some(Duration::from_secs(30)), ..BudgetLimits::default() };
     let budget = Arc::new(Budget::new(limits));
@@ -281,7 +281,7 @@ async fn an_array_reader_can_be_the_state_of_a_stream() {
     assert_eq!(elements, [r#"{"id":1}"#, r#"{"id":2}"#]);
 }
 
-/// Sends a call with a kind of authentication, and returns the request and the error after an echo of the request.
+/// Sends a call with a kind of authentication. Returns the request, and the error of a vendor that echoes it.
 async fn authenticated(authentication: Authentication, key: &'static str) -> (TransportRequest, Error) {
     let vendor = Vendor::new([ok("{}")]);
     let mut headers = HeaderMap::new();

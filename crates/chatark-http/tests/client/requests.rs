@@ -46,7 +46,7 @@ async fn a_base_url_may_end_in_a_slash() {
     assert_eq!(mock.calls_async().await, 1);
 }
 
-/// URLs drop such segments, so the request would go to another path.
+/// The URL parser drops such segments, so the request would go to another path.
 #[tokio::test]
 async fn an_id_that_would_change_the_path_is_rejected_before_any_request() {
     let server = Server::start(vec![whole(b"{}")]).await;

@@ -196,7 +196,7 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8], pause: Duration) -> std::io:
     Ok(())
 }
 
-/// The head of a response with status 200 and so many bytes.
+/// The head of a response with status 200 and a body of this length.
 pub(crate) fn head(length: usize, more: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n{more}\r\n").into_bytes()
 }

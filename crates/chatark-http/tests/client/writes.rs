@@ -1,4 +1,4 @@
-//! Calls with a body: repeated only if that is safe, whatever their method.
+//! Calls with a body are repeated only if that is safe, whatever their method.
 
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind};
@@ -61,8 +61,8 @@ async fn a_rejected_or_unsent_call_is_not_ambiguous() {
     let error = create(&server.url("/v1")).await.unwrap_err();
     assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Refused, false));
     mock.assert_calls_async(1).await;
-    let nobody = create("http://127.0.0.1:1/v1").await.unwrap_err();
-    assert_eq!((nobody.kind(), nobody.is_ambiguous()), (ErrorKind::Network, false));
+    let unsent = create("http://127.0.0.1:1/v1").await.unwrap_err();
+    assert_eq!((unsent.kind(), unsent.is_ambiguous()), (ErrorKind::Network, false));
 }
 
 #[tokio::test]

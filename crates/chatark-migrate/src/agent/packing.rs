@@ -79,7 +79,7 @@ fn pack_history(
     let mut places = HashSet::new();
     each_selected(archive, options, loss_report, |archived, original, loss_report| {
         // A conversation comes twice as original and copy, and through two APIs of its vendor.
-        let place = short_hash(original.place());
+        let place = short_hash(original.agent_and_id());
         if places.contains(&place) {
             loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
         } else if pack(MigrationItem::Conversation(archived), loss_report)? {
@@ -143,7 +143,7 @@ fn each_original(
 ) -> Result<SelectedCounts> {
     let originals = selected_originals(archive, options)?;
     each_selected(archive, options, loss_report, |archived, original, loss_report| {
-        if original.is_copy() && originals.contains(&short_hash(original.place())) {
+        if original.is_copy() && originals.contains(&short_hash(original.agent_and_id())) {
             loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
             return Ok(());
         }
@@ -178,7 +178,7 @@ fn selected_originals(archive: &Archive, options: &MigrationOptions) -> Result<H
     options.selection.each(archive, |archived| {
         let original = Original::of(archived);
         if !original.is_copy() {
-            originals.insert(short_hash(original.place()));
+            originals.insert(short_hash(original.agent_and_id()));
         }
         Ok(())
     })?;

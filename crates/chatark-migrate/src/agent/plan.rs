@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chatark_archive::{Archive, TransferState};
-use chatark_core::{Pace, Result};
+use chatark_core::{RateLimit, Result};
 use chatark_target::{DataKind, KindLimits, LossReport, LossRow, Target};
 use serde::Serialize;
 
@@ -69,7 +69,8 @@ fn plan_kind(
     })?;
     let done = archive.count_transfers(name, kind.as_str(), TransferState::Done)?;
     let requests = states.requests(limits_of(target, kind)?, done);
-    let seconds = |Pace { requests: allowed, seconds }: Pace| (requests * seconds).div_ceil(allowed);
+    let seconds =
+        |RateLimit { requests: allowed, seconds }: RateLimit| (requests * seconds).div_ceil(allowed);
     let already = states.count(&[ItemState::Done]);
     Ok(AgentPlan {
         kind,
@@ -80,7 +81,7 @@ fn plan_kind(
         others: done.saturating_sub(already),
         changed,
         requests,
-        seconds: target.capabilities().pace.map(seconds),
+        seconds: target.capabilities().rate_limit.map(seconds),
         credits: 0,
         loss_report: loss_report.rows(),
     })

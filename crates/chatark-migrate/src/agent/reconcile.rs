@@ -24,7 +24,7 @@ pub(super) async fn existing_emails(
         }
         Ok(Visit::Done)
     };
-    target.each_held(kind, &mut visit).await?;
+    target.visit_held(kind, &mut visit).await?;
     Ok(emails)
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn recover(target: &dyn Target, kind: DataKind, ledger: Ledger<
         }
         Ok(Visit::Done)
     };
-    target.each_held(kind, &mut visit).await?;
+    target.visit_held(kind, &mut visit).await?;
     Ok(recovered)
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn read_back(target: &dyn Target, kind: DataKind, ledger: Ledge
         }
         Ok(Visit::Done)
     };
-    target.each_held(kind, &mut visit).await?;
+    target.visit_held(kind, &mut visit).await?;
     if read_back.found < read_back.expected {
         read_back.missing = ledger.missing(&shown)?;
     }
