@@ -491,7 +491,7 @@ fn impossible_migrations_fail_with_one_clear_line() {
         (vec!["migrate", "plan", "--to", "vcon", "--from", "nobody"], "nobody"),
         (
             vec!["migrate", "run", "--to", "vcon", "--tag", "no such tag"],
-            "no conversation of the archive is chosen",
+            "no conversation of the archive is selected",
         ),
         (vec!["migrate", "plan", "--to", "vcon", "--status", "gone"], "the statuses are"),
         (vec!["migrate", "plan", "--to", "vcon", "--loss-csv", "/"], "is not a file name"),

@@ -28,16 +28,23 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
-    #[arg(long, short, global = true, env = "CHATARK_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        help_heading = "Global options",
+        env = "CHATARK_CONFIG",
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Print only results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
     /// Print the result to standard output as one JSON document
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
     /// Log requests and waits to standard error; twice for more
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, help_heading = "Global options", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
@@ -245,7 +252,7 @@ pub(crate) struct ReportArgs {
     /// The folder to write to
     #[arg(long, short, value_name = "FOLDER", default_value = "report")]
     pub(crate) output: PathBuf,
-    /// The period of the metrics; volume always has all three
+    /// The period by which metrics are grouped; volume is always listed by day, week and month
     #[arg(long, value_enum, default_value_t = Period::Month)]
     pub(crate) by: Period,
     /// Start CSV files with a byte order mark, for spreadsheets
@@ -264,10 +271,10 @@ pub(crate) enum ReportAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The source to compare with
+    /// The baseline, such as the old bot
     #[arg(long, value_name = "SOURCE")]
     pub(crate) a: String,
-    /// The source to judge
+    /// The source that is compared with it, such as the new bot
     #[arg(long, value_name = "SOURCE")]
     pub(crate) b: String,
     /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
@@ -293,7 +300,7 @@ pub(crate) enum MigrateAction {
     Plan(MigratePlanArgs),
     /// Write what the plan shows; resumes where it stopped, and writes nothing twice
     Run(MigrateRunArgs),
-    /// Show where everything went that was migrated to an agent
+    /// Show what was migrated to agents, and where each item went
     Ledger(MigrateLedgerArgs),
     /// Clear the ledger of an agent that was emptied, so that everything can be migrated to it again
     Forget(MigrateForgetArgs),

@@ -19,7 +19,7 @@ use clap::Parser;
 use crate::args::Cli;
 use crate::exit::Exit;
 use crate::session::Failure;
-use crate::ui::{Failed, Ui};
+use crate::ui::{ErrorResult, Ui};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -35,13 +35,13 @@ fn main() -> ExitCode {
     log_to_stderr(cli.global.verbose);
     let exit = match commands::run(&cli, &ui) {
         Ok(exit) => exit,
-        Err(failure) => report(&cli, &ui, failure),
+        Err(failure) => print_failure(&cli, &ui, failure),
     };
     ExitCode::from(exit.code())
 }
 
 /// Prints the error that ended the command, and returns the exit.
-fn report(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
+fn print_failure(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
     let (error, mistakes) = match failure {
         Failure::Error(error) => (error, Vec::new()),
         Failure::Config(mistakes) => (mistakes.error(), mistakes.lines()),
@@ -54,7 +54,7 @@ fn report(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
         ui.mistake(mistake);
     }
     ui.error(&error, cli.global.verbose > 0);
-    let _ = ui.result(&Failed::new(cli.command.name(), &error, exit, mistakes));
+    let _ = ui.result(&ErrorResult::new(cli.command.name(), &error, exit, mistakes));
     exit
 }
 

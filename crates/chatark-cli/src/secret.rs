@@ -27,10 +27,10 @@ impl SecretSource {
         };
         let key = text.trim();
         if key.is_empty() {
-            return Err(missing(format!("{place} is empty")));
+            return Err(key_error(format!("{place} is empty")));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(missing(format!(
+            return Err(key_error(format!(
                 "{place} contains spaces or other characters that a key cannot have"
             )));
         }
@@ -54,35 +54,36 @@ impl SecretSource {
 
 fn from_environment(name: &str) -> Result<String> {
     std::env::var(name).map_err(|_| {
-        missing(format!("the variable `{name}` is not set")).hint(format!("run `export {name}=…` first"))
+        key_error(format!("the variable `{name}` is not set")).hint(format!("run `export {name}=…` first"))
     })
 }
 
 fn from_file(path: &Path) -> Result<String> {
-    let failed = |error| missing(format!("the file `{}` cannot be read: {error}", path.display()));
+    let failed = |error| key_error(format!("the file `{}` cannot be read: {error}", path.display()));
     std::fs::read_to_string(path).map_err(failed)
 }
 
 fn from_command(words: &[String]) -> Result<String> {
-    let (name, arguments) = words.split_first().ok_or_else(|| missing("the command is empty".to_owned()))?;
+    let (name, arguments) =
+        words.split_first().ok_or_else(|| key_error("the command is empty".to_owned()))?;
     let output = Command::new(name)
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| missing(format!("the command `{name}` cannot be run: {error}")))?;
+        .map_err(|error| key_error(format!("the command `{name}` cannot be run: {error}")))?;
     if !output.status.success() {
-        return Err(missing(format!("the command `{name}` failed: {}", output.status)));
+        return Err(key_error(format!("the command `{name}` failed: {}", output.status)));
     }
     String::from_utf8(output.stdout)
-        .map_err(|_| missing(format!("the command `{name}` printed something that is not text")))
+        .map_err(|_| key_error(format!("the command `{name}` printed something that is not text")))
 }
 
 fn program(words: &[String]) -> &str {
     words.first().map_or("", String::as_str)
 }
 
-fn missing(message: String) -> Error {
+fn key_error(message: String) -> Error {
     Error::new(ErrorKind::Usage, "fetch the key", message)
 }
 

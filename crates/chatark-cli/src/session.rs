@@ -83,10 +83,10 @@ impl Session {
             .with("config", self.config.path.display())
             .hint(format!("its sources are {}", known.join(", "))));
         }
-        let asked = |source: &&SourceConfig| {
+        let is_named = |source: &&SourceConfig| {
             names.is_empty() || names.iter().any(|name| name == source.name.as_str())
         };
-        let chosen: Vec<_> = self.config.sources.iter().filter(asked).collect();
+        let chosen: Vec<_> = self.config.sources.iter().filter(is_named).collect();
         if chosen.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "choose the sources", "the config has none")
                 .hint("add a `[[source]]` table to the config"));

@@ -45,15 +45,16 @@ struct Inner {
 #[derive(Debug)]
 struct SourceLine {
     bar: Option<ProgressBar>,
-    said: Instant,
+    /// When a line was last printed for it.
+    printed_at: Instant,
 }
 
-/// The status at the start of a line.
+/// How good the news of a line is, shown at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    Good,
+pub(crate) enum Severity {
+    Ok,
     Warning,
-    Bad,
+    Failure,
 }
 
 impl Ui {
@@ -97,7 +98,7 @@ impl Ui {
     }
 
     /// Asks a question on the terminal, and returns whether the answer is yes.
-    pub(crate) fn asks(&self, question: &str) -> bool {
+    pub(crate) fn is_confirmed(&self, question: &str) -> bool {
         let mut answer = String::new();
         let mut ask = || {
             let _ = write!(anstream::stderr().lock(), "{question}");
@@ -171,13 +172,13 @@ impl Ui {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        self.sources().insert(source.to_owned(), SourceLine { bar, said: Instant::now() });
+        self.sources().insert(source.to_owned(), SourceLine { bar, printed_at: Instant::now() });
     }
 
     fn advance(&self, source: &str, progress: &Progress) {
         let mut sources = self.sources();
         let Some(line) = sources.get_mut(source) else { return };
-        let pages = format!("{} pages", grouped(progress.page.pages));
+        let pages = format!("{} pages", with_commas(progress.page.pages));
         if let Some(bar) = &line.bar {
             if let Some(total) = progress.total_last.filter(|total| *total > 0) {
                 bar.set_style(bar_style());
@@ -187,12 +188,12 @@ impl Ui {
             bar.set_message(pages);
             return;
         }
-        if line.said.elapsed() >= LINE_EVERY {
-            line.said = Instant::now();
+        if line.printed_at.elapsed() >= LINE_EVERY {
+            line.printed_at = Instant::now();
             drop(sources);
             let total =
-                progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
-            self.say(&format!("{source}: {}{total} conversations, {pages}", grouped(progress.seen)));
+                progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
+            self.say(&format!("{source}: {}{total} conversations, {pages}", with_commas(progress.seen)));
         }
     }
 
@@ -249,10 +250,10 @@ impl MigrationObserver for Ui {
         if let Some(bar) = &line.bar {
             bar.set_style(migration_style());
             bar.set_position(counts.written);
-        } else if line.said.elapsed() >= LINE_EVERY {
-            line.said = Instant::now();
+        } else if line.printed_at.elapsed() >= LINE_EVERY {
+            line.printed_at = Instant::now();
             drop(sources);
-            self.say(&format!("{name}: {} written", grouped(counts.written)));
+            self.say(&format!("{name}: {} written", with_commas(counts.written)));
         }
     }
 }
@@ -270,14 +271,14 @@ impl HttpObserver for Ui {
 /// Returns the line that sums up a run: its counts and its verdict.
 fn outcome_line(outcome: &Outcome) -> String {
     let progress = &outcome.progress;
-    let total = progress.total_last.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
+    let total = progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
     let mut text = format!(
         "{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
         outcome.source,
-        grouped(progress.seen),
-        grouped(progress.added),
-        grouped(progress.changed),
-        grouped(progress.unchanged),
+        with_commas(progress.seen),
+        with_commas(progress.added),
+        with_commas(progress.changed),
+        with_commas(progress.unchanged),
     );
     for (number, what) in [
         (progress.outside, "outside the selection"),
@@ -296,28 +297,28 @@ fn outcome_line(outcome: &Outcome) -> String {
     add_number(&mut text, issues, if issues == 1 { "issue" } else { "issues" });
     let verdict = outcome.verdict.as_str();
     match outcome.verdict {
-        _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Good)),
-        Verdict::Budget => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", mark(Mark::Warning)),
-        _ => format!("{}{}", mark(Mark::Bad), red(&format!("{text}: {verdict}"))),
+        _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", label(Severity::Ok)),
+        Verdict::Budget => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", label(Severity::Warning)),
+        _ => format!("{}{}", label(Severity::Failure), red(&format!("{text}: {verdict}"))),
     }
 }
 
 fn add_number(text: &mut String, number: u64, what: &str) {
     if number > 0 {
-        let _ = write!(text, ", {} {what}", grouped(number));
+        let _ = write!(text, ", {} {what}", with_commas(number));
     }
 }
 
 /// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
 fn contacts_text(contacts: &Progress) -> String {
     let seen = contacts.seen;
-    let mut text = format!(", {} {}", grouped(seen), if seen == 1 { "contact" } else { "contacts" });
+    let mut text = format!(", {} {}", with_commas(seen), if seen == 1 { "contact" } else { "contacts" });
     let numbers =
         [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
     let details: Vec<_> = numbers
         .iter()
         .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{} {what}", grouped(*number)))
+        .map(|(number, what)| format!("{} {what}", with_commas(*number)))
         .collect();
     if !details.is_empty() {
         let _ = write!(text, " ({})", details.join(", "));
@@ -330,17 +331,17 @@ pub(crate) fn red(text: &str) -> String {
     format!("{RED}{text}{RED:#}")
 }
 
-/// Returns a coloured status that is readable without colour too.
-pub(crate) fn mark(mark: Mark) -> String {
-    match mark {
-        Mark::Good => format!("{GREEN}ok{GREEN:#}    "),
-        Mark::Warning => format!("{YELLOW}warn{YELLOW:#}  "),
-        Mark::Bad => format!("{RED}FAIL{RED:#}  "),
+/// Returns the start of a line: a coloured word, aligned, that is clear without colour too.
+pub(crate) fn label(severity: Severity) -> String {
+    match severity {
+        Severity::Ok => format!("{GREEN}ok{GREEN:#}    "),
+        Severity::Warning => format!("{YELLOW}warn{YELLOW:#}  "),
+        Severity::Failure => format!("{RED}FAIL{RED:#}  "),
     }
 }
 
 /// Returns a number with a comma at every thousand.
-pub(crate) fn grouped(number: u64) -> String {
+pub(crate) fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -365,14 +366,14 @@ pub(crate) fn bytes(number: u64) -> String {
     format!("{size:.decimals$} {}", units[unit])
 }
 
-/// Returns a chart of one line, with a column per number or per group of numbers.
+/// Returns a chart of one line. If there are too many numbers, neighbours are added up to one column.
 pub(crate) fn sparkline(numbers: &[u64]) -> String {
     const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const MAX_WIDTH: usize = 60;
-    let together = numbers.len().div_ceil(MAX_WIDTH).max(1);
-    let sums: Vec<u64> = numbers.chunks(together).map(|chunk| chunk.iter().sum()).collect();
-    let most = sums.iter().copied().max().unwrap_or(0).max(1);
-    let column = |sum: &u64| COLUMNS[usize::try_from(sum * 7 / most).unwrap_or(7).min(7)];
+    let chunk_length = numbers.len().div_ceil(MAX_WIDTH).max(1);
+    let sums: Vec<u64> = numbers.chunks(chunk_length).map(|chunk| chunk.iter().sum()).collect();
+    let max = sums.iter().copied().max().unwrap_or(0).max(1);
+    let column = |sum: &u64| COLUMNS[usize::try_from(sum * 7 / max).unwrap_or(7).min(7)];
     sums.iter().map(column).collect()
 }
 
@@ -383,26 +384,26 @@ pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
-    let lay = |row: &Vec<String>| {
+    let format_row = |row: &Vec<String>| {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let room = widths[column] - cell.chars().count();
+            let padding = widths[column] - cell.chars().count();
             let gap = if column + 1 < row.len() { "  " } else { "" };
-            let (before, after) = if right.contains(&column) { (room, 0) } else { (0, room) };
+            let (before, after) = if right.contains(&column) { (padding, 0) } else { (0, padding) };
             let _ = write!(line, "{}{cell}{}{gap}", " ".repeat(before), " ".repeat(after));
         }
         line.trim_end().to_owned()
     };
-    let mut lines: Vec<_> = rows.iter().map(lay).collect();
+    let mut lines: Vec<_> = rows.iter().map(format_row).collect();
     if let Some(heading) = lines.first_mut() {
         *heading = format!("{BOLD}{heading}{BOLD:#}");
     }
     lines
 }
 
-/// An error as a JSON result.
+/// An error in JSON.
 #[derive(Debug, Serialize)]
-pub(crate) struct ErrorResult {
+struct ErrorDetails {
     operation: &'static str,
     message: String,
     hint: Option<String>,
@@ -412,13 +413,13 @@ pub(crate) struct ErrorResult {
 
 /// The JSON result of a command that ends with an error.
 #[derive(Debug, Serialize)]
-pub(crate) struct Failed {
-    error: ErrorResult,
+pub(crate) struct ErrorResult {
+    error: ErrorDetails,
 }
 
-impl Failed {
+impl ErrorResult {
     pub(crate) fn new(command: &'static str, error: &Error, exit: Exit, mistakes: Vec<String>) -> Self {
-        let error = ErrorResult {
+        let error = ErrorDetails {
             operation: command,
             message: error.to_string(),
             hint: error.next_step().map(str::to_owned),
@@ -465,7 +466,7 @@ mod tests {
     fn numbers_and_sizes_are_readable() {
         let numbers = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
         for (number, expect) in numbers {
-            assert_eq!(grouped(number), expect);
+            assert_eq!(with_commas(number), expect);
         }
         for (number, expect) in [
             (0, "0 B"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Status};
 
-use crate::export::{FileWriter, Record};
+use crate::export::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
 use crate::package::{Column, ColumnType};
@@ -59,8 +59,8 @@ impl ConversationsCsv {
 }
 
 impl FileWriter for ConversationsCsv {
-    fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        self.0.write(|row| fill(row, record))
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
+        self.0.write(|row| fill(row, exported))
     }
 
     fn finish(self: Box<Self>) -> Result<Complete> {
@@ -69,8 +69,9 @@ impl FileWriter for ConversationsCsv {
 }
 
 /// Writes the cells in the order of [`COLUMNS`].
-fn fill(row: &mut Row, record: &Record<'_>) -> io::Result<()> {
-    let Record { conversation: ArchivedConversation { origin, conversation }, stats, .. } = record;
+fn fill(row: &mut Row, exported: &ExportedConversation<'_>) -> io::Result<()> {
+    let ExportedConversation { conversation: ArchivedConversation { origin, conversation }, stats, .. } =
+        exported;
     let contact = &conversation.contact;
     row.text(origin.source.as_str())?;
     row.text(origin.provider.as_str())?;

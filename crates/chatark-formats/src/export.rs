@@ -21,16 +21,17 @@ pub struct Export {
     files: Vec<Box<dyn FileWriter + Send>>,
     folder: Folder,
     csv: Option<CsvDialect>,
-    /// Whether a file needs the conversation as a JSON document.
-    documents: bool,
+    /// Whether a file needs each conversation as a JSON document.
+    needs_document: bool,
     document: Vec<u8>,
     conversations: u64,
     messages: u64,
+    /// Whether a conversation could not be written.
     broken: bool,
 }
 
 /// One conversation, in the forms that the writers need.
-pub(crate) struct Record<'a> {
+pub(crate) struct ExportedConversation<'a> {
     /// The conversation.
     pub(crate) conversation: &'a ArchivedConversation,
     /// Its statistics.
@@ -42,7 +43,7 @@ pub(crate) struct Record<'a> {
 /// The writer of one file of an export.
 pub(crate) trait FileWriter {
     /// Adds one conversation.
-    fn write(&mut self, record: &Record<'_>) -> Result<()>;
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()>;
 
     /// Ends the file and syncs it to disk.
     fn finish(self: Box<Self>) -> Result<Complete>;
@@ -75,7 +76,7 @@ impl Export {
             files,
             folder,
             csv,
-            documents: chosen(Format::Json) || chosen(Format::Jsonl),
+            needs_document: chosen(Format::Json) || chosen(Format::Jsonl),
             document: Vec::new(),
             conversations: 0,
             messages: 0,
@@ -83,14 +84,14 @@ impl Export {
         })
     }
 
-    /// Adds one conversation with its numbers to every file.
+    /// Adds one conversation with its statistics to every file.
     ///
     /// After an error the export cannot be continued.
     pub fn write(&mut self, conversation: &ArchivedConversation, stats: &StatsSummary) -> Result<()> {
         self.refuse_if_broken()?;
         self.broken = true;
         self.document.clear();
-        if self.documents {
+        if self.needs_document {
             serde_json::to_writer(&mut self.document, conversation).map_err(|error| {
                 Error::new(ErrorKind::Unexpected, "write a conversation as JSON", &error)
                     .with("source", &conversation.origin.source)
@@ -98,9 +99,9 @@ impl Export {
                     .because(error)
             })?;
         }
-        let record = Record { conversation, stats, document: &self.document };
+        let exported = ExportedConversation { conversation, stats, document: &self.document };
         for file in &mut self.files {
-            file.write(&record)?;
+            file.write(&exported)?;
         }
         self.conversations += 1;
         self.messages += conversation.conversation.messages.len() as u64;
@@ -129,7 +130,7 @@ impl Export {
             files: entries,
         };
         if let Some(dialect) = self.csv {
-            complete.push(described(self.folder.path(), dialect)?);
+            complete.push(write_package(self.folder.path(), dialect)?);
         }
         complete.push(manifest.write(self.folder.path())?);
         for file in complete {
@@ -139,7 +140,7 @@ impl Export {
         Ok(manifest)
     }
 
-    /// Fails after an earlier error, so that no file is published with half a record.
+    /// Fails after an earlier error, so that no file is published with half a conversation.
     fn refuse_if_broken(&self) -> Result<()> {
         if !self.broken {
             return Ok(());
@@ -151,7 +152,7 @@ impl Export {
 }
 
 /// Writes `datapackage.json`, which describes the columns of the CSV files.
-fn described(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
+fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
     let resources = [
         Resource {
             file: "conversations.csv",
@@ -190,7 +191,7 @@ mod tests {
     struct FullOnce(u32);
 
     impl FileWriter for FullOnce {
-        fn write(&mut self, _: &Record<'_>) -> Result<()> {
+        fn write(&mut self, _: &ExportedConversation<'_>) -> Result<()> {
             self.0 += 1;
             if self.0 == 2 {
                 return Err(Error::new(ErrorKind::Storage, "write x", "no storage space"));

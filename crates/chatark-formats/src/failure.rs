@@ -1,4 +1,4 @@
-//! I/O errors of files and folders, as errors of this project.
+//! Turns I/O errors of files and folders into errors with a path and a hint.
 
 use std::io::{self, ErrorKind as Io};
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use chatark_core::{Error, ErrorKind};
 
 /// Turns an I/O error into an error with the path and the next step.
-pub(crate) fn storage(operation: String, path: &Path, error: io::Error) -> Error {
-    // The text of a kind is short and has no temporary name in it, but an unknown kind has no useful text.
+pub(crate) fn storage_error(operation: String, path: &Path, error: io::Error) -> Error {
+    // The name of an error kind is short and does not contain the temporary file name. Only unknown kinds have no useful
+    // name.
     let message = match error.kind() {
         Io::Other => error.to_string(),
         kind => match kind.to_string() {
@@ -40,8 +41,11 @@ mod tests {
 
     #[track_caller]
     fn check(error: impl Into<io::Error>, line: &str, hint: &str) {
-        let error =
-            storage("write conversations.csv".to_owned(), Path::new("out/conversations.csv"), error.into());
+        let error = storage_error(
+            "write conversations.csv".to_owned(),
+            Path::new("out/conversations.csv"),
+            error.into(),
+        );
         assert_eq!(error.kind(), ErrorKind::Storage);
         assert_eq!(
             error.to_string(),
@@ -69,7 +73,7 @@ mod tests {
     #[test]
     fn an_error_of_unknown_kind_keeps_the_text_of_the_system() {
         // EIO, the error of a dying disk.
-        let error = storage("write x".to_owned(), Path::new("x"), io::Error::from_raw_os_error(5));
+        let error = storage_error("write x".to_owned(), Path::new("x"), io::Error::from_raw_os_error(5));
         assert!(error.message().contains("os error 5"), "{error}");
     }
 }

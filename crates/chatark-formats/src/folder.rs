@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use chatark_core::Result;
 
-use crate::failure::storage;
+use crate::failure::storage_error;
 use crate::output;
 
-/// The output folder. If it was created for an export that fails, it is removed again.
+/// The output folder. If it was created for an export that then fails, it is removed again.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -27,7 +27,7 @@ impl Folder {
         let folder = Self { path: path.to_owned(), created };
         private_builder()
             .create(path)
-            .map_err(|error| storage("create the output folder".to_owned(), path, error))?;
+            .map_err(|error| storage_error("create the output folder".to_owned(), path, error))?;
         output::clear_abandoned(path);
         Ok(folder)
     }
@@ -40,7 +40,8 @@ impl Folder {
     /// Syncs the names of the files to disk, and keeps the folder.
     pub(crate) fn keep(mut self) -> Result<()> {
         self.created.clear();
-        sync(&self.path).map_err(|error| storage("write the output folder".to_owned(), &self.path, error))
+        sync(&self.path)
+            .map_err(|error| storage_error("write the output folder".to_owned(), &self.path, error))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::Result;
 
-use crate::export::{FileWriter, Record};
+use crate::export::{ExportedConversation, FileWriter};
 use crate::output::{Complete, Output};
 
 /// Writes one array with one compact document per line.
@@ -29,10 +29,10 @@ impl JsonArray {
 }
 
 impl FileWriter for JsonArray {
-    fn write(&mut self, record: &Record<'_>) -> Result<()> {
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
         let lead: &[u8] = if self.rows == 0 { b"[\n" } else { b",\n" };
         let output = &mut self.output;
-        let written = output.write_all(lead).and_then(|()| output.write_all(record.document));
+        let written = output.write_all(lead).and_then(|()| output.write_all(exported.document));
         written.map_err(|error| self.output.failed(error))?;
         self.rows += 1;
         Ok(())
@@ -52,9 +52,9 @@ impl JsonLines {
 }
 
 impl FileWriter for JsonLines {
-    fn write(&mut self, record: &Record<'_>) -> Result<()> {
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
         let output = &mut self.output;
-        let written = output.write_all(record.document).and_then(|()| output.write_all(b"\n"));
+        let written = output.write_all(exported.document).and_then(|()| output.write_all(b"\n"));
         written.map_err(|error| self.output.failed(error))?;
         self.rows += 1;
         Ok(())

@@ -20,7 +20,7 @@ pub struct ArchiveState {
     pub generator: String,
     /// What was requested.
     pub selection: ExportSelection,
-    /// The requested sources, in the order of the files.
+    /// The requested sources, in the order of the rows.
     pub sources: Vec<SourceState>,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, AuthorKind, Feedback, Message, Part, Result};
 
-use crate::export::{FileWriter, Record};
+use crate::export::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
 use crate::package::{Column, ColumnType};
@@ -45,8 +45,8 @@ impl MessagesCsv {
 }
 
 impl FileWriter for MessagesCsv {
-    fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        let archived = record.conversation;
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
+        let archived = exported.conversation;
         for (position, message) in archived.conversation.messages.iter().enumerate() {
             self.0.write(|row| fill(row, archived, position, message))?;
         }

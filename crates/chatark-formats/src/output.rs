@@ -10,7 +10,7 @@ use chatark_core::Result;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::failure::storage;
+use crate::failure::storage_error;
 use crate::manifest::FileEntry;
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -18,26 +18,26 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// The suffix of temporary names, which no other program uses.
 const UNFINISHED: &str = ".chatark-part";
 
-/// A file that is being written under a temporary name; it is removed if it is dropped.
+/// A file that is being written under a temporary name; it is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Output {
-    target: FinalPath,
+    destination: Destination,
     stream: BufWriter<Hashed<NamedTempFile>>,
 }
 
 /// A file that is complete and on disk, but not yet renamed.
 #[derive(Debug)]
 pub(crate) struct Complete {
-    target: FinalPath,
+    destination: Destination,
     file: NamedTempFile,
     entry: FileEntry,
 }
 
 /// The final name and path of a file.
 #[derive(Debug)]
-struct FinalPath {
+struct Destination {
     name: Cow<'static, str>,
-    place: PathBuf,
+    path: PathBuf,
 }
 
 /// A writer that counts and hashes what it writes.
@@ -48,7 +48,7 @@ struct Hashed<W> {
     bytes: u64,
 }
 
-/// Removes the temporary files of processes that were killed, if it can.
+/// Removes the temporary files of processes that were killed, as far as possible.
 pub(crate) fn clear_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -63,32 +63,34 @@ impl Output {
     /// Begins a file that only the user may read.
     pub(crate) fn begin(folder: &Path, name: impl Into<Cow<'static, str>>) -> Result<Self> {
         let name = name.into();
-        let target = FinalPath { place: folder.join(name.as_ref()), name };
+        let destination = Destination { path: folder.join(name.as_ref()), name };
         // A temporary file has mode 0600 from the beginning and keeps it when it is renamed.
         let file = tempfile::Builder::new()
-            .prefix(&format!(".{}.", target.name))
+            .prefix(&format!(".{}.", destination.name))
             .suffix(UNFINISHED)
             .tempfile_in(folder)
-            .map_err(|error| target.failed(error))?;
-        // The lock shows that the file is still being written. Without locks, no temporary file is ever removed.
+            .map_err(|error| destination.failed(error))?;
+        // The lock tells other processes that the file is still being written. On a file system without locks, temporary
+        // files are never removed.
         let _ = file.as_file().try_lock();
         let hashed = Hashed { inner: file, sha256: Sha256::new(), bytes: 0 };
-        Ok(Self { target, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
+        Ok(Self { destination, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
     }
 
     /// Turns an I/O error into one that names this file.
     pub(crate) fn failed(&self, error: impl Into<io::Error>) -> chatark_core::Error {
-        self.target.failed(error.into())
+        self.destination.failed(error.into())
     }
 
     /// Syncs the file to disk.
     pub(crate) fn finish(self, rows: u64) -> Result<Complete> {
-        let Self { target, stream } = self;
-        let hashed = stream.into_inner().map_err(|error| target.failed(error.into_error()))?;
+        let Self { destination, stream } = self;
+        let hashed = stream.into_inner().map_err(|error| destination.failed(error.into_error()))?;
         let Hashed { inner: file, sha256, bytes } = hashed;
-        file.as_file().sync_all().map_err(|error| target.failed(error))?;
-        let entry = FileEntry { name: target.name.to_string(), rows, bytes, sha256: hex(&sha256.finalize()) };
-        Ok(Complete { target, file, entry })
+        file.as_file().sync_all().map_err(|error| destination.failed(error))?;
+        let entry =
+            FileEntry { name: destination.name.to_string(), rows, bytes, sha256: hex(&sha256.finalize()) };
+        Ok(Complete { destination, file, entry })
     }
 }
 
@@ -114,15 +116,15 @@ impl Complete {
 
     /// Renames the file to its final name.
     pub(crate) fn publish(self) -> Result<()> {
-        let Self { target, file, .. } = self;
-        file.persist(&target.place).map_err(|failure| target.failed(failure.error))?;
+        let Self { destination, file, .. } = self;
+        file.persist(&destination.path).map_err(|failure| destination.failed(failure.error))?;
         Ok(())
     }
 }
 
-impl FinalPath {
+impl Destination {
     fn failed(&self, error: io::Error) -> chatark_core::Error {
-        storage(format!("write {}", self.name), &self.place, error)
+        storage_error(format!("write {}", self.name), &self.path, error)
     }
 }
 
@@ -151,9 +153,9 @@ mod tests {
     use super::*;
 
     /// Writes at most three bytes at a time, as a pipe may.
-    struct Reluctant(Vec<u8>);
+    struct ShortWriter(Vec<u8>);
 
-    impl Write for Reluctant {
+    impl Write for ShortWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = bytes.len().min(3);
             self.0.extend_from_slice(&bytes[..count]);
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn hashes_only_what_was_written() {
-        let mut hashed = Hashed { inner: Reluctant(Vec::new()), sha256: Sha256::new(), bytes: 0 };
+        let mut hashed = Hashed { inner: ShortWriter(Vec::new()), sha256: Sha256::new(), bytes: 0 };
         hashed.write_all(b"hello world").unwrap();
         assert_eq!((hashed.bytes, hashed.inner.0.as_slice()), (11, b"hello world".as_slice()));
         // The digest is the one that `printf 'hello world' | sha256sum` prints.

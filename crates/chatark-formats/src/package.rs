@@ -51,7 +51,7 @@ impl Column {
 
 /// Returns the text of `datapackage.json`.
 pub fn package(name: &str, title: &str, resources: &[Resource<'_>], dialect: CsvDialect) -> String {
-    let resources: Vec<_> = resources.iter().map(|resource| described(resource, dialect)).collect();
+    let resources: Vec<_> = resources.iter().map(|resource| resource_json(resource, dialect)).collect();
     let package =
         json!({ "name": name, "title": title, "profile": "tabular-data-package", "resources": resources });
     let mut text = Vec::new();
@@ -62,8 +62,8 @@ pub fn package(name: &str, title: &str, resources: &[Resource<'_>], dialect: Csv
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn described(resource: &Resource<'_>, dialect: CsvDialect) -> Value {
-    let fields: Vec<_> = resource.columns.iter().map(field).collect();
+fn resource_json(resource: &Resource<'_>, dialect: CsvDialect) -> Value {
+    let fields: Vec<_> = resource.columns.iter().map(field_json).collect();
     json!({
         "name": resource.file.trim_end_matches(".csv"),
         "title": resource.title,
@@ -77,7 +77,7 @@ fn described(resource: &Resource<'_>, dialect: CsvDialect) -> Value {
     })
 }
 
-fn field(column: &Column) -> Value {
+fn field_json(column: &Column) -> Value {
     let kind = match column.kind {
         ColumnType::Text => "string",
         ColumnType::Integer => "integer",

@@ -83,7 +83,7 @@ impl Table {
 }
 
 impl Row {
-    /// Adds text from people or vendors, guarded against formulas if the dialect says so.
+    /// Adds text from people or vendors. If the dialect is safe, a formula gets a leading apostrophe.
     pub fn text<'a>(&mut self, text: impl Into<Option<&'a str>>) -> io::Result<()> {
         let text = text.into().unwrap_or_default();
         if !(self.safe && text.starts_with(FORMULA)) {

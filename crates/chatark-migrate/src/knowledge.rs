@@ -16,12 +16,12 @@ const MIN_SCORE: f64 = 0.5;
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     best: HashMap<String, BestAnswer>,
-    rated: Rated,
+    judged: JudgedMessages,
 }
 
-/// Messages with ratings.
+/// The number of messages with feedback or a score.
 #[derive(Debug, Default)]
-struct Rated {
+struct JudgedMessages {
     with_feedback: usize,
     with_score: usize,
     /// The id of a conversation that has one.
@@ -63,7 +63,7 @@ impl Questions {
             return;
         }
         loss_report.apply(RULES, archived);
-        self.rated.add(archived);
+        self.judged.add(archived);
         let messages = &archived.conversation.messages;
         let asked = messages.iter().filter(|message| message.role == Role::User).count();
         let why = "the bot does not answer it";
@@ -99,17 +99,17 @@ impl Questions {
         }
     }
 
-    /// Returns the questions, those with the best answers first, and counts the ratings of best answers.
+    /// Returns the questions, those with the best answers first, and counts what becomes of feedback and scores.
     pub(crate) fn finish(self, loss_report: &mut LossReport) -> Vec<BestAnswer> {
         let mut best: Vec<_> = self.best.into_values().collect();
-        self.rated.count(&best, loss_report);
+        self.judged.count(&best, loss_report);
         let why = "as a question";
         loss_report.add_with_example(
             "message.role.user",
             FieldOutcome::Kept,
             why,
             best.len(),
-            &self.rated.example,
+            &self.judged.example,
         );
         best.sort_by(|one, other| {
             let order = |best: &BestAnswer| (rank(&best.answered), best.asked);
@@ -119,7 +119,7 @@ impl Questions {
     }
 }
 
-impl Rated {
+impl JudgedMessages {
     fn add(&mut self, archived: &ArchivedConversation) {
         let messages = &archived.conversation.messages;
         self.with_feedback += messages.iter().filter(|message| message.feedback.is_some()).count();
@@ -127,7 +127,7 @@ impl Rated {
         self.example = archived.conversation.id.to_string();
     }
 
-    /// Counts as kept the ratings of best answers, and as lost all others.
+    /// Counts the feedback and scores of best answers as kept, and all others as lost.
     fn count(&self, best: &[BestAnswer], loss_report: &mut LossReport) {
         let kept =
             |has: fn(&AnsweredQuestion) -> bool| best.iter().filter(|best| has(&best.answered)).count();
@@ -151,7 +151,7 @@ impl BestAnswer {
     }
 }
 
-/// Positive feedback counts before the score, which is compared in thousandths.
+/// Returns what answers are compared by: positive feedback first, then the score in thousandths.
 fn rank(answered: &AnsweredQuestion) -> (bool, Option<u16>) {
     let thousandths =
         |score: f64| (0..=1_000_u16).rev().find(|step| f64::from(*step) / 1e3 <= score).unwrap_or(0);
@@ -178,7 +178,7 @@ pub(crate) fn merge_answers(best: Vec<BestAnswer>) -> Vec<QuestionAnswer> {
     merged
 }
 
-/// Writes questions and answers into texts of at most so many characters, the best answers first.
+/// Writes questions and answers into texts of at most this many characters, the best answers first.
 pub(crate) fn texts(best: Vec<BestAnswer>, max_characters: usize) -> Vec<Text> {
     let mut texts: Vec<(usize, String)> = Vec::new();
     for BestAnswer { answered: AnsweredQuestion { question, answer, .. }, .. } in best {

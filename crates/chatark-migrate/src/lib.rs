@@ -12,7 +12,7 @@ mod empty;
 mod files;
 mod knowledge;
 mod people;
-mod person;
+mod person_keys;
 mod selection;
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The people behind conversations, each of them once. Memory grows with their number.
+//! The people behind conversations, each person once. Memory grows with their number.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,12 +6,12 @@ use chatark_archive::Archive;
 use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, NO_FIELD, Person};
 
-use crate::person::{Identities, former_key};
+use crate::person_keys::{PersonKeys, previous_phone_key};
 
 /// Collects people: first those of a vendor's list, then those of conversations.
 #[derive(Debug)]
 pub(crate) struct People<'a> {
-    identities: Identities<'a>,
+    keys: PersonKeys<'a>,
     people: BTreeMap<String, Person>,
 }
 
@@ -19,7 +19,7 @@ const UNKNOWN: &str = "nothing is known of the person";
 
 impl<'a> People<'a> {
     pub(crate) fn of(archive: &'a Archive) -> Result<Self> {
-        Ok(Self { identities: Identities::read(archive)?, people: BTreeMap::new() })
+        Ok(Self { keys: PersonKeys::read(archive)?, people: BTreeMap::new() })
     }
 
     /// Adds a person from a vendor's list, and counts what becomes of the entry.
@@ -34,7 +34,7 @@ impl<'a> People<'a> {
         let mut count = |field, outcome, why, count| {
             loss_report.add_with_example(field, outcome, why, count, id);
         };
-        let Some(key) = self.identities.listed(origin, list, listed)? else {
+        let Some(key) = self.keys.of_listed(origin, list, listed)? else {
             count("listed_contact", FieldOutcome::Lost, UNKNOWN, 1);
             return Ok(());
         };
@@ -57,7 +57,7 @@ impl<'a> People<'a> {
         archived: &ArchivedConversation,
         loss_report: &mut LossReport,
     ) -> Result<()> {
-        let Some(key) = self.identities.key(archived)? else {
+        let Some(key) = self.keys.of_conversation(archived)? else {
             loss_report.add_left_out(UNKNOWN, archived);
             return Ok(());
         };
@@ -73,7 +73,7 @@ impl<'a> People<'a> {
 
     /// Returns the people, sorted by key.
     pub(crate) fn finish(mut self) -> impl Iterator<Item = Person> {
-        for (previous, key) in self.identities.previous_keys() {
+        for (previous, key) in self.keys.previous_keys() {
             if let Some(person) = self.people.get_mut(key) {
                 person.previous_keys.push(previous.clone());
             }
@@ -81,7 +81,7 @@ impl<'a> People<'a> {
         let mut claimed = HashSet::new();
         for person in self.people.values_mut() {
             person.previous_keys.sort();
-            // A short number may be that of several people.
+            // Several people can have the same short number: only the first one keeps the key.
             person.previous_keys.retain(|previous| claimed.insert(previous.clone()));
         }
         let ids = self.external_ids();
@@ -89,7 +89,7 @@ impl<'a> People<'a> {
         people.map(|((key, person), external_id)| Person { external_id, key, ..person })
     }
 
-    /// Returns an id for each person that no other person has: the vendor's, or else the key.
+    /// Returns a unique id for each person: the vendor's, or else the key.
     fn external_ids(&self) -> Vec<String> {
         let mut taken = HashSet::new();
         let external_id = |(key, person): (&String, &Person)| {
@@ -101,14 +101,14 @@ impl<'a> People<'a> {
     }
 }
 
-/// Takes over newer values, and values that were missing.
+/// Updates a person with newer values, and with values that were missing.
 fn update(
     person: &mut Person,
     contact: &Contact,
     created_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
 ) {
-    person.previous_keys.extend(former_key(contact));
+    person.previous_keys.extend(previous_phone_key(contact));
     let last_seen = updated_at.or(created_at);
     let is_newer = last_seen >= person.last_seen;
     person.first_seen = [person.first_seen, created_at].into_iter().flatten().min();

@@ -12,11 +12,11 @@ pub struct MigrationSelection {
     pub status: Option<Status>,
     /// Only conversations with this feedback, on the whole or on a message; one negative message makes it negative.
     pub feedback: Option<Feedback>,
-    /// Only conversations with at least so many messages.
+    /// Only conversations with at least this many messages.
     pub min_messages: usize,
     /// Only conversations with this tag, such as one for consent.
     pub tag: Option<String>,
-    /// At most so many conversations, evenly spread over their order.
+    /// At most this many conversations, spread evenly over the order of the archive.
     pub sample: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ impl MigrationSelection {
         archive.each(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Does the same for a slow `take`, with a snapshot for each conversation.
+    /// Does the same with one snapshot for each conversation, so that a slow `take` does not hold one open.
     pub(crate) fn each_without_snapshot(
         &self,
         archive: &Archive,
@@ -46,25 +46,25 @@ impl MigrationSelection {
         )
     }
 
-    /// Returns a function that decides for one conversation after another whether it is selected.
+    /// Returns a function that decides whether a conversation is selected. It must be called for each one, in order.
     fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
             archive.each(&self.filter, |archived| {
-                matching += u64::from(self.has(archived));
+                matching += u64::from(self.matches(archived));
                 Ok(())
             })?;
         }
         let mut at = 0_u64;
         Ok(move |archived: &ArchivedConversation| {
-            let has = self.has(archived);
-            at += u64::from(has);
-            has && self.sample.is_none_or(|sample| is_drawn(at, matching, sample))
+            let is_match = self.matches(archived);
+            at += u64::from(is_match);
+            is_match && self.sample.is_none_or(|sample| is_sampled(at, matching, sample))
         })
     }
 
     /// Passes every person of the vendors' lists to `take`, if only sources and dates are selected: the other filters
-    /// apply to conversations alone.
+    /// apply only to conversations.
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
@@ -84,7 +84,7 @@ impl MigrationSelection {
         })
     }
 
-    fn has(&self, archived: &ArchivedConversation) -> bool {
+    fn matches(&self, archived: &ArchivedConversation) -> bool {
         let conversation = &archived.conversation;
         self.status.is_none_or(|status| conversation.status == Some(status))
             && self.feedback.is_none_or(|feedback| self::feedback(archived) == Some(feedback))
@@ -94,9 +94,9 @@ impl MigrationSelection {
 }
 
 /// Returns whether the position `at`, counted from 1, is one of `sample` positions evenly spread over `matching`.
-fn is_drawn(at: u64, matching: u64, sample: u64) -> bool {
-    let drawn_by = |at: u64| u128::from(at) * u128::from(sample) / u128::from(matching.max(1));
-    sample >= matching || drawn_by(at) > drawn_by(at - 1)
+fn is_sampled(at: u64, matching: u64, sample: u64) -> bool {
+    let sampled_up_to = |at: u64| u128::from(at) * u128::from(sample) / u128::from(matching.max(1));
+    sample >= matching || sampled_up_to(at) > sampled_up_to(at - 1)
 }
 
 /// Returns the feedback on a conversation: on the whole, or else on its messages.
@@ -113,12 +113,12 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_right_size_and_is_evenly_spread() {
-        let drawn = |matching, sample| -> Vec<u64> {
-            (1..=matching).filter(|at| is_drawn(*at, matching, sample)).collect()
+        let sampled = |matching, sample| -> Vec<u64> {
+            (1..=matching).filter(|at| is_sampled(*at, matching, sample)).collect()
         };
-        assert_eq!(drawn(10, 5), [2, 4, 6, 8, 10]);
-        assert_eq!(drawn(3, 5), [1, 2, 3]);
-        assert_eq!(drawn(7, 2), [4, 7]);
-        assert!(drawn(5, 0).is_empty() && drawn(0, 3).is_empty());
+        assert_eq!(sampled(10, 5), [2, 4, 6, 8, 10]);
+        assert_eq!(sampled(3, 5), [1, 2, 3]);
+        assert_eq!(sampled(7, 2), [4, 7]);
+        assert!(sampled(5, 0).is_empty() && sampled(0, 3).is_empty());
     }
 }

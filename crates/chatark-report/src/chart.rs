@@ -1,4 +1,4 @@
-//! Small charts as inline SVG. Each has its numbers as a table beside it, so that no information is only in a picture.
+//! Small charts as inline SVG. Every chart comes with a table of its numbers, so that nothing is shown only as a picture.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ const FOOT: f64 = 22.0;
 
 /// Draws one column for each period.
 pub(crate) fn columns(points: &[Point]) -> String {
-    let most = points.iter().map(|point| point.conversations).max().unwrap_or(0).max(1);
+    let max = points.iter().map(|point| point.conversations).max().unwrap_or(0).max(1);
     let step = WIDTH / points.len().max(1) as f64;
     let mut svg = open(HEIGHT + FOOT, "Conversations by period");
     for (at, point) in points.iter().enumerate() {
-        let height = point.conversations as f64 / most as f64 * (HEIGHT - 18.0);
+        let height = point.conversations as f64 / max as f64 * (HEIGHT - 18.0);
         let _ = write!(
             svg,
             "<rect class=\"bar\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\"><title>{}: {}</title></rect>",
@@ -26,7 +26,7 @@ pub(crate) fn columns(points: &[Point]) -> String {
             point.conversations,
         );
     }
-    let _ = write!(svg, "<text x=\"0\" y=\"12\">{most}</text>");
+    let _ = write!(svg, "<text x=\"0\" y=\"12\">{max}</text>");
     for (at, anchor) in [(0, "start"), (points.len().saturating_sub(1), "end")] {
         if let Some(point) = points.get(at) {
             let x = if anchor == "start" { 0.0 } else { WIDTH };
@@ -46,13 +46,13 @@ pub(crate) fn columns(points: &[Point]) -> String {
 pub(crate) fn week(hours: &[[u64; 24]; 7]) -> String {
     const SIDE: f64 = 27.0;
     const LEFT: f64 = 44.0;
-    let most = hours.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let max = hours.iter().flatten().copied().max().unwrap_or(0).max(1);
     let mut svg = open(7.0 * SIDE + FOOT, "Conversations by weekday and hour");
     for (day, (name, row)) in WEEKDAYS.iter().zip(hours).enumerate() {
         let y = day as f64 * SIDE;
         let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{name}</text>", y + 18.0);
         for (hour, number) in row.iter().enumerate() {
-            let depth = *number as f64 / most as f64;
+            let depth = *number as f64 / max as f64;
             let _ = write!(
                 svg,
                 "<rect class=\"cell\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill-opacity=\"{:.3}\"><title>{name} {hour}:00: {number}</title></rect>",

@@ -1,7 +1,8 @@
 //! Two sources side by side: the parallel run of an old and a new bot.
 //!
-//! Rates are compared by Newcombe's interval (1998, method 10: from the two Wilson intervals), means by Welch's
-//! with the quantile of the normal distribution, which needs thirty of each. All intervals are of 95 %.
+//! Rates are compared by Newcombe's interval (1998, method 10, based on the two Wilson intervals). Means are compared by
+//! Welch's interval with the quantile of the normal distribution, which needs at least thirty values of each source.
+//! All intervals are 95 % intervals.
 
 use std::collections::HashMap;
 
@@ -9,13 +10,13 @@ use chatark_archive::{Archive, Filter};
 use chatark_core::{Result, Zone};
 use serde::Serialize;
 
-use crate::gather::{Gathered, gather};
+use crate::aggregate::{Aggregates, aggregate};
 use crate::group::{Granularity, GroupKey};
 use crate::metric;
 
 /// The quantile of the standard normal distribution for a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
-/// The fewest values for the normal distribution.
+/// The minimum number of values for an approximation by the normal distribution.
 const MIN_NUMBER: u64 = 30;
 
 /// One metric of two sources.
@@ -38,13 +39,13 @@ pub struct Comparison {
     /// The upper end of the interval of the difference.
     pub high: Option<f64>,
     /// The verdict on the second source.
-    pub verdict: Verdict,
+    pub verdict: ComparisonVerdict,
 }
 
 /// The verdict on the second source, compared with the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ComparisonVerdict {
     /// The interval lies on the good side of zero.
     Better,
     /// The interval lies on the bad side of zero.
@@ -98,7 +99,7 @@ impl Sample {
     }
 }
 
-impl Verdict {
+impl ComparisonVerdict {
     /// Returns the text of the verdict.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,13 +115,13 @@ impl Verdict {
 
 /// Compares two sources by every metric.
 pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<Vec<Comparison>> {
-    let gathered = gather(archive, filter, Zone::UTC, Granularity::Month)?;
+    let aggregates = aggregate(archive, filter, Zone::UTC, Granularity::Month)?;
     let samples = |name: &str| {
-        gathered
+        aggregates
             .sources
             .iter()
             .position(|source| source.name == name)
-            .map(|source| samples(&gathered, source))
+            .map(|source| samples(&aggregates, source))
     };
     let (a, b) = (samples(a).unwrap_or_default(), samples(b).unwrap_or_default());
     let of = |samples: &HashMap<String, Sample>, metric: &&str| {
@@ -129,25 +130,25 @@ pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<V
     Ok(METRICS.iter().map(|(metric, good)| compared(metric, *good, of(&a, metric), of(&b, metric))).collect())
 }
 
-/// Returns the rates of a source as the report has them, and its lengths.
-fn samples(gathered: &Gathered, source: usize) -> HashMap<String, Sample> {
-    let rates = metric::METRICS.iter().flat_map(|metric| gathered.of_source(source, metric));
+/// Returns the rates of a source, as in the report, and its distributions.
+fn samples(aggregates: &Aggregates, source: usize) -> HashMap<String, Sample> {
+    let rates = metric::METRICS.iter().flat_map(|metric| aggregates.of_source(source, metric));
     let rates = rates.filter(|row| row.metric.ends_with("_rate")).map(|row| {
         let total = (row.value * row.basis as f64).round();
         (row.metric, Sample { number: row.basis, total, squares: None })
     });
-    let distributions = &gathered.distributions[&GroupKey::Source(source)];
-    let lengths = [
+    let distributions = &aggregates.distributions[&GroupKey::Source(source)];
+    let means = [
         ("first_response_seconds", &distributions.first_response),
         ("response_seconds", &distributions.response),
         ("messages_per_conversation", &distributions.messages),
         ("duration_seconds", &distributions.duration),
     ];
-    let lengths = lengths.into_iter().map(|(metric, found)| {
+    let means = means.into_iter().map(|(metric, found)| {
         let squares = Some(found.sum_of_squares);
         (metric.to_owned(), Sample { number: found.number, total: found.sum, squares })
     });
-    rates.chain(lengths).collect()
+    rates.chain(means).collect()
 }
 
 fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sample>) -> Comparison {
@@ -156,8 +157,8 @@ fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sampl
     let difference = both.map(|(a, b)| b.mean() - a.mean());
     let interval = both.and_then(|(a, b)| interval(a, b));
     let verdict = match (both, interval) {
-        (None, _) => Verdict::NotAvailable,
-        (Some(_), None) => Verdict::TooFew,
+        (None, _) => ComparisonVerdict::NotAvailable,
+        (Some(_), None) => ComparisonVerdict::TooFew,
         (Some(_), Some((low, high))) => judged(good, low, high),
     };
     Comparison {
@@ -173,12 +174,12 @@ fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sampl
     }
 }
 
-fn judged(good: Good, low: f64, high: f64) -> Verdict {
+fn judged(good: Good, low: f64, high: f64) -> ComparisonVerdict {
     match (good, low > 0.0, high < 0.0) {
-        (_, false, false) => Verdict::NoDifferenceShown,
-        (Good::Higher, true, _) | (Good::Lower, _, true) => Verdict::Better,
-        (Good::Higher | Good::Lower, ..) => Verdict::Worse,
-        (Good::Neither, ..) => Verdict::Different,
+        (_, false, false) => ComparisonVerdict::NoDifferenceShown,
+        (Good::Higher, true, _) | (Good::Lower, _, true) => ComparisonVerdict::Better,
+        (Good::Higher | Good::Lower, ..) => ComparisonVerdict::Worse,
+        (Good::Neither, ..) => ComparisonVerdict::Different,
     }
 }
 
@@ -256,12 +257,12 @@ mod tests {
     fn a_verdict_needs_an_interval_without_zero() {
         let verdict = |good, a, b| compared("x", good, a, b).verdict;
         let (few, many) = (Some(rate(10.0, 100)), Some(rate(40.0, 100)));
-        assert_eq!(verdict(Good::Higher, few, many), Verdict::Better);
-        assert_eq!(verdict(Good::Lower, few, many), Verdict::Worse);
-        assert_eq!(verdict(Good::Lower, many, few), Verdict::Better);
-        assert_eq!(verdict(Good::Higher, many, few), Verdict::Worse);
-        assert_eq!(verdict(Good::Neither, few, many), Verdict::Different);
-        assert_eq!(verdict(Good::Higher, few, Some(rate(12.0, 100))), Verdict::NoDifferenceShown);
-        assert_eq!(verdict(Good::Higher, few, None), Verdict::NotAvailable);
+        assert_eq!(verdict(Good::Higher, few, many), ComparisonVerdict::Better);
+        assert_eq!(verdict(Good::Lower, few, many), ComparisonVerdict::Worse);
+        assert_eq!(verdict(Good::Lower, many, few), ComparisonVerdict::Better);
+        assert_eq!(verdict(Good::Higher, many, few), ComparisonVerdict::Worse);
+        assert_eq!(verdict(Good::Neither, few, many), ComparisonVerdict::Different);
+        assert_eq!(verdict(Good::Higher, few, Some(rate(12.0, 100))), ComparisonVerdict::NoDifferenceShown);
+        assert_eq!(verdict(Good::Higher, few, None), ComparisonVerdict::NotAvailable);
     }
 }

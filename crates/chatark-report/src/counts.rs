@@ -1,17 +1,17 @@
-//! The additive numbers of a group of conversations, and which data its source provides.
+//! Numbers of a group of conversations that can be added up, and which data its source provides.
 
 use std::collections::BTreeMap;
 
 use chatark_archive::StatsRow;
 use chatark_core::{Feedback, Status};
 
-/// An answer is low in confidence below this score.
+/// An answer with a lower score has low confidence.
 const LOW_SCORE: f64 = 0.5;
 
-/// Which data a source provides within the report. Metrics that need other data are not available, rather than zero.
+/// Which data a source provides within the report. A metric that needs other data is not available, rather than zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each flag is independent")]
-pub(crate) struct Evidence {
+pub(crate) struct AvailableData {
     pub(crate) has_dates: bool,
     pub(crate) has_status: bool,
     pub(crate) has_times: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Evidence {
     pub(crate) has_people: bool,
 }
 
-/// The additive numbers of a group.
+/// Numbers of a group that can be added up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) volume: Volume,
@@ -51,7 +51,7 @@ pub(crate) struct Volume {
     pub(crate) messages: u64,
 }
 
-impl Evidence {
+impl AvailableData {
     /// Adds a conversation.
     pub(crate) fn add(&mut self, row: &StatsRow) {
         let stats = &row.stats;
@@ -70,8 +70,8 @@ impl Evidence {
 impl Volume {
     /// Counts a conversation.
     pub(crate) fn add_conversation(&mut self, status: Option<Status>) {
-        let place = Status::ALL.iter().position(|known| Some(*known) == status).unwrap_or(Status::ALL.len());
-        self.conversations[place] += 1;
+        let index = Status::ALL.iter().position(|known| Some(*known) == status).unwrap_or(Status::ALL.len());
+        self.conversations[index] += 1;
     }
 
     /// Adds the numbers of another one.

@@ -8,12 +8,12 @@ use chatark_core::{Result, question};
 
 use crate::tally::{Count, Key, Tally};
 
-/// The most questions of a group that are shown.
+/// The maximum number of questions shown for a group.
 const MAX_SHOWN: usize = 20;
-/// The most candidates that are held before those that will not be shown are dropped.
-const CANDIDATES: usize = 2_000;
+/// The number of candidates in memory at which those that cannot be among the most frequent are dropped.
+const MAX_CANDIDATES: usize = 2_000;
 
-/// What is counted in a tally.
+/// What a tally counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Measure {
     Messages,
@@ -28,7 +28,7 @@ pub(crate) enum Measure {
 /// How many values of the first four measures a group has.
 pub(crate) type Totals = [u64; 4];
 
-/// What is distributed in one group.
+/// The distributions of one group.
 #[derive(Debug, Default)]
 pub(crate) struct Distributions {
     pub(crate) messages: Distribution,
@@ -69,8 +69,8 @@ pub(crate) struct Questions {
     /// The most frequent ones, and how often each was asked.
     pub(crate) most_frequent: Vec<(String, u64)>,
     candidates: Vec<Candidate>,
-    /// Questions that were asked less often have been dropped.
-    least: u64,
+    /// Questions that were asked less often than this have been dropped.
+    min_times: u64,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ struct Candidate {
     times: u64,
     /// A conversation in which it was asked.
     conversation: i64,
-    /// Its canonical form, once it was read.
+    /// Its normalized text, once it has been read.
     text: Option<String>,
 }
 
@@ -93,7 +93,7 @@ impl Measure {
         Self::UnansweredQuestion,
     ];
 
-    /// Returns the key of a number of a group. The bits of values that are not negative sort as the values do.
+    /// Returns the key of a number in a group. For values that are not negative, their bits sort in the same order.
     pub(crate) fn key(self, group: usize, number: u64) -> Key {
         Key { table: (group as u64) << 8 | self as u64, number }
     }
@@ -112,10 +112,10 @@ impl Distribution {
         self.number += times;
         self.sum += value * times as f64;
         self.sum_of_squares += value * value * times as f64;
-        for (percent, place) in [50, 90, 99].into_iter().zip(&mut self.percentiles) {
+        for (percent, percentile) in [50, 90, 99].into_iter().zip(&mut self.percentiles) {
             let rank = (total * percent).div_ceil(100);
             if before < rank && rank <= self.number {
-                *place = value;
+                *percentile = value;
             }
         }
     }
@@ -127,7 +127,7 @@ impl Distribution {
 }
 
 impl Distributions {
-    /// Returns what is distributed in each group. Questions are read from the archive as they are needed.
+    /// Returns the distributions of each group. The texts of questions are read from the archive only when needed.
     pub(crate) fn read(tally: Tally, totals: &[Totals], archive: &Archive) -> Result<Vec<Self>> {
         let mut groups: Vec<Self> = Vec::new();
         groups.resize_with(totals.len(), Self::default);
@@ -168,29 +168,29 @@ impl People {
     fn add(&mut self, count: Count) {
         self.all += 1;
         self.conversations += count.times;
-        self.new += u64::from(count.is_marked);
+        self.new += u64::from(count.is_flagged);
         self.returning += u64::from(count.times > 1);
-        self.across_vendors += u64::from(count.least != count.greatest);
+        self.across_vendors += u64::from(count.min_attribute != count.max_attribute);
     }
 }
 
 impl Questions {
     fn add(&mut self, count: Count, archive: &Archive, which: Question) -> Result<()> {
         self.asked += count.times;
-        if count.times < self.least {
+        if count.times < self.min_times {
             return Ok(());
         }
-        self.candidates.push(Candidate { times: count.times, conversation: count.least, text: None });
-        if self.candidates.len() < CANDIDATES { Ok(()) } else { self.drop_others(archive, which) }
+        self.candidates.push(Candidate { times: count.times, conversation: count.min_attribute, text: None });
+        if self.candidates.len() < MAX_CANDIDATES { Ok(()) } else { self.keep_most_frequent(archive, which) }
     }
 
     /// Keeps the most frequent ones; among equally frequent ones, the first by text.
-    fn drop_others(&mut self, archive: &Archive, which: Question) -> Result<()> {
+    fn keep_most_frequent(&mut self, archive: &Archive, which: Question) -> Result<()> {
         self.candidates.sort_by_key(|candidate| Reverse(candidate.times));
         let Some(last) = self.candidates.get(MAX_SHOWN - 1).map(|candidate| candidate.times) else {
             return self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which));
         };
-        self.least = last;
+        self.min_times = last;
         self.candidates.retain(|candidate| candidate.times >= last);
         self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which))?;
         self.candidates
@@ -200,7 +200,7 @@ impl Questions {
     }
 
     fn finish(&mut self, archive: &Archive, which: Question) -> Result<()> {
-        self.drop_others(archive, which)?;
+        self.keep_most_frequent(archive, which)?;
         let candidates = mem::take(&mut self.candidates);
         self.most_frequent =
             candidates.into_iter().map(|found| (found.text.unwrap_or_default(), found.times)).collect();

@@ -25,9 +25,9 @@ pub enum Granularity {
 pub(crate) enum GroupKey {
     /// Nothing: every conversation, once.
     All,
-    /// The source, by its place.
+    /// One source, by its index in the report.
     Source(usize),
-    /// The period in which they began, the source and the channel.
+    /// The period in which they began, the index of the source, and the channel.
     Period(String, usize, &'static str),
 }
 
@@ -46,15 +46,15 @@ pub(crate) struct ReportSource {
     pub(crate) key: SourceKey,
     pub(crate) name: String,
     pub(crate) provider: String,
-    /// The same for sources of one provider.
+    /// The same number for all sources of a provider.
     pub(crate) provider_number: i64,
 }
 
-/// The names of the periods that days lie in.
+/// The names of the day, week and month of each local day.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     zone: Zone,
-    /// Day, week and month of each day.
+    /// By day, in the order of [`Granularity::ALL`].
     names: NumberMap<i32, [String; 3]>,
 }
 
@@ -84,7 +84,7 @@ impl Calendar {
         local
     }
 
-    /// Returns the name of the period that a day lies in.
+    /// Returns the name of the period that contains a day.
     pub(crate) fn period(&self, day: Option<i32>, granularity: Granularity) -> &str {
         let names = day.and_then(|day| self.names.get(&day));
         names.map_or(UNDATED, |names| &names[granularity as usize])

@@ -71,7 +71,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// Returns a text with its markup escaped.
+/// Escapes a text for HTML.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -120,7 +120,7 @@ pub(crate) fn page(summary: &Summary, request: &Request) -> String {
 fn headlines(page: &mut String, summary: &Summary) {
     page.push_str("<section class=\"headlines\">");
     for (metric, label) in HEADLINES {
-        let value = summary.value("", metric).map_or_else(|| "not available".to_owned(), shown);
+        let value = summary.value("", metric).map_or_else(|| "not available".to_owned(), format_value);
         let _ = write!(page, "<div><b>{value}</b><span>{label}</span></div>");
     }
     page.push_str("</section>\n");
@@ -138,13 +138,13 @@ fn volume(page: &mut String, summary: &Summary) {
             page,
             "<tr><td>{}</td><td class=\"number\">{}</td></tr>",
             escaped(&point.period),
-            grouped(point.conversations)
+            with_commas(point.conversations)
         );
     }
     page.push_str("</tbody></table></details></section>\n");
 }
 
-/// Writes a table of one row for each number and one column for each source; a number that is not available says so.
+/// Writes a table with a row for each metric and a column for each source.
 fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
     let is_available = |metric: &str| summary.rows.iter().any(|row| row.metric == metric);
     let available: Vec<_> = metrics.iter().filter(|(metric, _)| is_available(metric)).collect();
@@ -173,8 +173,8 @@ fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &s
 fn cell(row: Option<&SummaryRow>) -> String {
     let Some(row) = row else { return "<td class=\"number missing\">not available</td>".to_owned() };
     let bar = if is_rate(row) { chart::share(row.value) } else { String::new() };
-    // A number that is its own basis needs no second one.
-    let (value, basis) = (shown(row), grouped(row.basis));
+    // A count is its own basis, which is then not repeated.
+    let (value, basis) = (format_value(row), with_commas(row.basis));
     let basis = if value == basis { String::new() } else { format!("<small>of {basis}</small>") };
     format!("<td class=\"number\">{value}{bar}{basis}</td>")
 }
@@ -210,7 +210,7 @@ fn tools(page: &mut String, summary: &Summary) {
             "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td></tr>",
             escaped(&tool.tool),
             escaped(&tool.status),
-            grouped(tool.calls)
+            with_commas(tool.calls)
         );
     }
     page.push_str("</tbody></table></section>\n");
@@ -229,7 +229,7 @@ fn questions(page: &mut String, title: &str, questions: &[Question]) {
             page,
             "<tr><td>{}</td><td class=\"number\">{}</td></tr>",
             escaped(&asked.question),
-            grouped(asked.times)
+            with_commas(asked.times)
         );
     }
     page.push_str("</tbody></table></section>\n");
@@ -257,20 +257,20 @@ fn is_rate(row: &SummaryRow) -> bool {
 }
 
 /// Returns a number in the unit of its metric.
-pub fn shown(row: &SummaryRow) -> String {
+pub fn format_value(row: &SummaryRow) -> String {
     if is_rate(row) {
         format!("{:.1} %", row.value * 100.0)
     } else if row.metric.contains("_seconds") {
-        lasting(row.value)
+        format_duration(row.value)
     } else if row.value.fract() == 0.0 && row.value >= 0.0 {
-        in_groups(&format!("{:.0}", row.value))
+        separated(&format!("{:.0}", row.value))
     } else {
         format!("{:.1}", row.value)
     }
 }
 
 /// Returns a duration in a suitable unit.
-pub(crate) fn lasting(seconds: f64) -> String {
+pub(crate) fn format_duration(seconds: f64) -> String {
     match seconds {
         ..10.0 => format!("{seconds:.1} s"),
         10.0..90.0 => format!("{seconds:.0} s"),
@@ -280,12 +280,12 @@ pub(crate) fn lasting(seconds: f64) -> String {
     }
 }
 
-fn grouped(number: u64) -> String {
-    in_groups(&number.to_string())
+fn with_commas(number: u64) -> String {
+    separated(&number.to_string())
 }
 
 /// Returns digits with a comma at every thousand.
-fn in_groups(digits: &str) -> String {
+fn separated(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -325,7 +325,7 @@ mod tests {
             ("duration_seconds_median", 864_000.0, "10.0 days"),
             ("messages_per_conversation_mean", 5.25, "5.2"),
         ] {
-            assert_eq!(shown(&row(metric, value)), expect);
+            assert_eq!(format_value(&row(metric, value)), expect);
         }
     }
 }

@@ -5,11 +5,11 @@
 //!
 //! **This crate knows no vendor, no HTTP and no clock, and prints nothing.**
 
+mod aggregate;
 mod chart;
 mod compare;
 mod counts;
 mod distribution;
-mod gather;
 mod group;
 mod html;
 mod metric;
@@ -17,8 +17,8 @@ mod report;
 mod summary;
 mod tally;
 
-pub use compare::{Comparison, Verdict, compare};
+pub use compare::{Comparison, ComparisonVerdict, compare};
 pub use group::Granularity;
-pub use html::shown;
+pub use html::format_value;
 pub use report::{Report, Request, write};
 pub use summary::{Point, Question, Source, Summary, SummaryRow, Tool, Unavailable};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chatark_formats::{Column, ColumnType};
 
-use crate::counts::{Counts, Evidence, Volume};
+use crate::counts::{AvailableData, Counts, Volume};
 use crate::distribution::{Distribution, Distributions, People, Questions};
 
 /// One metric file.
@@ -14,7 +14,7 @@ pub(crate) struct Metric {
     pub(crate) file: &'static str,
     /// What it is about.
     pub(crate) title: &'static str,
-    /// Its own columns, after the seven.
+    /// The columns of its own, after those of [`BASE`].
     pub(crate) columns: &'static [Column],
     /// By what its rows are grouped.
     pub(crate) grouping: Grouping,
@@ -28,7 +28,7 @@ pub(crate) enum Grouping {
     EachPeriod,
     /// The requested granularity.
     Period,
-    /// Sources, and everything together: what is ranked cannot be added up.
+    /// Each source, and all of them together: rankings cannot be added up over periods.
     Sources,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Grouping {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group<'a> {
     /// The counts of each of its sources, with the data that the source provides.
-    pub(crate) counts: &'a [(&'a Counts, Evidence)],
+    pub(crate) counts: &'a [(&'a Counts, AvailableData)],
     pub(crate) distributions: &'a Distributions,
     /// Whether it spans all sources.
     pub(crate) is_all: bool,
@@ -50,7 +50,7 @@ pub(crate) struct MetricValue {
     pub(crate) value: f64,
     /// The number of conversations, messages or people behind it.
     pub(crate) basis: u64,
-    /// Its own cells.
+    /// The cells of the metric's own columns.
     pub(crate) own: Vec<Cell>,
 }
 
@@ -61,11 +61,11 @@ pub(crate) enum Cell {
     Text(String),
 }
 
-/// The numbers of a group, as they are made.
+/// The numbers of a group, as they are computed.
 #[derive(Debug, Default)]
 pub(crate) struct Rows(Vec<MetricValue>);
 
-/// The columns that every metric has first, a contract: new ones only at the end.
+/// The first columns of every metric: a contract, to which new columns are only appended.
 pub(crate) const BASE: [Column; 7] = [
     Column::new(
         "period",
@@ -124,10 +124,10 @@ pub(crate) const METRICS: &[Metric] = &[
     metric!("questions", "What people ask", &[QUESTION], Sources, questions),
 ];
 
-/// What a metric is called, whether a source has what it needs, and why it is not available otherwise.
-pub(crate) type Need = (&'static str, fn(&Evidence) -> bool, &'static str);
+/// The name of a metric, whether a source has the data that it needs, and the reason if it has not.
+pub(crate) type Need = (&'static str, fn(&AvailableData) -> bool, &'static str);
 
-/// What each metric needs of a source.
+/// The data that each metric needs.
 pub(crate) const NEEDS: &[Need] = &[
     ("volume by period", |source| source.has_dates, "no conversation has a date"),
     (
@@ -148,7 +148,7 @@ pub(crate) const NEEDS: &[Need] = &[
 ];
 
 impl MetricValue {
-    /// Returns the value of what is a count.
+    /// Returns the value of a metric that is a count.
     pub(crate) fn count(&self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count fits")]
         let count = self.value as u64;
@@ -157,7 +157,7 @@ impl MetricValue {
 }
 
 impl Metric {
-    /// Returns its numbers for a group, sorted by metric and by its own columns; what is ranked comes in its order.
+    /// Returns its numbers for a group, sorted by metric and own columns, or by rank if the metric is a ranking.
     pub(crate) fn of(&self, group: &Group<'_>) -> Vec<MetricValue> {
         let mut rows = Rows::default();
         (self.rows)(group, &mut rows);
@@ -174,7 +174,7 @@ impl Rows {
         self.0.push(MetricValue { metric: metric.into(), value, basis, own });
     }
 
-    /// Adds a number of conversations, and its share.
+    /// Adds a number of conversations, and its share of the basis.
     fn add_share(&mut self, metric: &str, number: u64, basis: u64) {
         if basis > 0 {
             self.add(metric, number as f64, basis);
@@ -197,8 +197,12 @@ fn share(number: u64, basis: u64) -> f64 {
 
 impl Group<'_> {
     /// Adds up a count over the sources that provide what it needs.
-    pub(crate) fn sum(&self, has: fn(&Evidence) -> bool, count: fn(&Counts) -> u64) -> u64 {
-        self.counts.iter().filter(|(_, evidence)| has(evidence)).map(|(counts, _)| count(counts)).sum()
+    pub(crate) fn sum(&self, has: fn(&AvailableData) -> bool, count: fn(&Counts) -> u64) -> u64 {
+        self.counts
+            .iter()
+            .filter(|(_, available_data)| has(available_data))
+            .map(|(counts, _)| count(counts))
+            .sum()
     }
 }
 

@@ -7,8 +7,8 @@ use chatark_archive::{Archive, Filter};
 use chatark_core::{Result, Zone};
 use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, package};
 
+use crate::aggregate::{Aggregates, aggregate};
 use crate::counts::Volume;
-use crate::gather::{Gathered, gather};
 use crate::group::{Granularity, GroupKey, Labels};
 use crate::html;
 use crate::metric::{BASE, Cell, Group, Grouping, METRICS, Metric, MetricValue, volume};
@@ -48,15 +48,15 @@ const UNAVAILABLE: [Column; 4] = [BASE[1], BASE[2], BASE[4], REASON];
 /// Fails for a report without conversations, and leaves earlier files unchanged.
 pub fn write(archive: &Archive, request: &Request, folder: &Path) -> Result<Report> {
     let mut bundle = Bundle::begin(folder, request.dialect)?;
-    let gathered = gather(archive, &request.filter, request.zone, request.by)?;
-    let summary = Summary::of(&gathered);
+    let aggregates = aggregate(archive, &request.filter, request.zone, request.by)?;
+    let summary = Summary::of(&aggregates);
     summary.refuse_empty()?;
     for metric in METRICS {
         let mut table = bundle.table(metric.file, &columns(metric))?;
         match metric.grouping {
-            Grouping::EachPeriod => write_volume(&gathered, &mut table)?,
-            Grouping::Period => write_periods(&gathered, metric, &mut table)?,
-            Grouping::Sources => write_sources(&gathered, metric, &mut table)?,
+            Grouping::EachPeriod => write_volume(&aggregates, &mut table)?,
+            Grouping::Period => write_periods(&aggregates, metric, &mut table)?,
+            Grouping::Sources => write_sources(&aggregates, metric, &mut table)?,
         }
         bundle.add(table)?;
     }
@@ -71,38 +71,38 @@ fn columns(metric: &Metric) -> Vec<Column> {
 }
 
 /// Writes conversations and messages by day, then by week, then by month.
-fn write_volume(gathered: &Gathered, table: &mut Table) -> Result<()> {
+fn write_volume(aggregates: &Aggregates, table: &mut Table) -> Result<()> {
     for granularity in Granularity::ALL {
         let mut periods: BTreeMap<(&str, usize, &str), Volume> = BTreeMap::new();
-        for (place, volume) in &gathered.volume {
-            let period = gathered.calendar.period(place.day, granularity);
-            periods.entry((period, place.source, place.channel)).or_default().add(volume);
+        for (day_key, volume) in &aggregates.volume {
+            let period = aggregates.calendar.period(day_key.day, granularity);
+            periods.entry((period, day_key.source, day_key.channel)).or_default().add(volume);
         }
         for ((period, source, channel), found) in periods {
-            write_rows(table, gathered.labels(period, source, channel), &volume(&found))?;
+            write_rows(table, aggregates.labels(period, source, channel), &volume(&found))?;
         }
     }
     Ok(())
 }
 
 /// Writes a metric for each period of the requested granularity.
-fn write_periods(gathered: &Gathered, metric: &Metric, table: &mut Table) -> Result<()> {
-    for (key, counts) in &gathered.of_periods {
+fn write_periods(aggregates: &Aggregates, metric: &Metric, table: &mut Table) -> Result<()> {
+    for (key, counts) in &aggregates.of_periods {
         let GroupKey::Period(period, source, channel) = key else { continue };
-        let counts = [(counts, gathered.evidence[*source])];
-        let distributions = &gathered.distributions[key];
+        let counts = [(counts, aggregates.available_data[*source])];
+        let distributions = &aggregates.distributions[key];
         let group = Group { counts: &counts, distributions, is_all: false };
-        write_rows(table, gathered.labels(period, *source, channel), &metric.of(&group))?;
+        write_rows(table, aggregates.labels(period, *source, channel), &metric.of(&group))?;
     }
     Ok(())
 }
 
 /// Writes a metric over all sources, and for each of them.
-fn write_sources(gathered: &Gathered, metric: &Metric, table: &mut Table) -> Result<()> {
+fn write_sources(aggregates: &Aggregates, metric: &Metric, table: &mut Table) -> Result<()> {
     let all = Labels { period: "all", source: "", provider: "", channel: "" };
-    write_rows(table, all, &gathered.all(metric))?;
-    for source in 0..gathered.sources.len() {
-        write_rows(table, gathered.labels("all", source, ""), &gathered.of_source(source, metric))?;
+    write_rows(table, all, &aggregates.all(metric))?;
+    for source in 0..aggregates.sources.len() {
+        write_rows(table, aggregates.labels("all", source, ""), &aggregates.of_source(source, metric))?;
     }
     Ok(())
 }

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 use chatark_core::{Error, ErrorKind, Result, Zone, time};
 use serde::Serialize;
 
-use crate::gather::Gathered;
+use crate::aggregate::Aggregates;
 use crate::group::{Granularity, UNDATED};
 use crate::metric::{Cell, METRICS, MetricValue, NEEDS};
 
 const DAY_SECONDS: i64 = 86_400;
-/// What a summary lists only for all sources together.
-const RANKED: [&str; 3] = ["hours.csv", "tools.csv", "questions.csv"];
+/// Metrics that a summary lists only for all sources together.
+const TOTALS_ONLY: [&str; 3] = ["hours.csv", "tools.csv", "questions.csv"];
 
 /// The numbers of a whole report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// The sources, by name.
     pub sources: Vec<Source>,
-    /// Every number that is one number for a source, or for all of them.
+    /// Every metric that is a single number for a source, or for all sources together.
     pub rows: Vec<SummaryRow>,
     /// Metrics that are not available, by source, with the reason.
     pub unavailable: Vec<Unavailable>,
-    /// Conversations of all sources by day, and by week and month where there are many days.
+    /// Conversations of all sources by day.
     pub days: Vec<Point>,
     /// By ISO week.
     pub weeks: Vec<Point>,
@@ -48,7 +48,7 @@ pub struct Source {
     pub source: String,
     /// The name of its provider.
     pub provider: String,
-    /// How many of its conversations are in the report.
+    /// The number of its conversations in the report.
     pub conversations: u64,
 }
 
@@ -100,7 +100,7 @@ pub struct Tool {
     pub calls: u64,
 }
 
-/// A question that several people asked, or one.
+/// A question, and how often it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Question {
     /// What was asked, in lower case and without punctuation.
@@ -110,18 +110,18 @@ pub struct Question {
 }
 
 impl Summary {
-    /// Takes the numbers of each source and of all together.
-    pub(crate) fn of(gathered: &Gathered) -> Self {
+    /// Summarizes the numbers of each source and of all sources together.
+    pub(crate) fn of(aggregates: &Aggregates) -> Self {
         let mut summary = Self::default();
-        summary.add_sources(gathered);
+        summary.add_sources(aggregates);
         for metric in METRICS {
-            for row in gathered.all(metric) {
+            for row in aggregates.all(metric) {
                 summary.add_total(metric.file, row);
             }
         }
-        for metric in METRICS.iter().filter(|metric| !RANKED.contains(&metric.file)) {
-            for (source, known) in gathered.sources.iter().enumerate() {
-                for row in gathered.of_source(source, metric) {
+        for metric in METRICS.iter().filter(|metric| !TOTALS_ONLY.contains(&metric.file)) {
+            for (source, known) in aggregates.sources.iter().enumerate() {
+                for row in aggregates.of_source(source, metric) {
                     summary.add_row(&known.name, &known.provider, row);
                 }
             }
@@ -130,16 +130,16 @@ impl Summary {
             .tools
             .sort_by(|one, other| other.calls.cmp(&one.calls).then_with(|| one.tool.cmp(&other.tool)));
         for granularity in Granularity::ALL {
-            summary.set_points(granularity, gathered);
+            summary.set_points(granularity, aggregates);
         }
         summary
     }
 
-    fn add_sources(&mut self, gathered: &Gathered) {
-        let sources = gathered.sources.iter().zip(&gathered.evidence).zip(&gathered.of_sources);
-        for ((source, evidence), counts) in sources.filter(|(_, counts)| counts.volume.total() > 0) {
+    fn add_sources(&mut self, aggregates: &Aggregates) {
+        let sources = aggregates.sources.iter().zip(&aggregates.available_data).zip(&aggregates.of_sources);
+        for ((source, available_data), counts) in sources.filter(|(_, counts)| counts.volume.total() > 0) {
             let (source, provider) = (&source.name, &source.provider);
-            for (metric, _, reason) in NEEDS.iter().filter(|(_, has, _)| !has(evidence)) {
+            for (metric, _, reason) in NEEDS.iter().filter(|(_, has, _)| !has(available_data)) {
                 let (source, provider) = (source.clone(), provider.clone());
                 self.unavailable.push(Unavailable { source, provider, metric, reason });
             }
@@ -152,9 +152,9 @@ impl Summary {
         let times = row.count();
         match (file, row.own.as_slice()) {
             ("hours.csv", [Cell::Number(weekday), Cell::Number(hour)]) => {
-                let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-                let day = self.hours.get_mut(place(*weekday).wrapping_sub(1));
-                if let Some(cell) = day.and_then(|day| day.get_mut(place(*hour))) {
+                let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+                let day = self.hours.get_mut(index(*weekday).wrapping_sub(1));
+                if let Some(cell) = day.and_then(|day| day.get_mut(index(*hour))) {
                     *cell += times;
                 }
             }
@@ -170,7 +170,7 @@ impl Summary {
         }
     }
 
-    /// The volume comes by status; a summary has one number of conversations.
+    /// Adds a number. The volume comes as one number for each status, which are added up.
     fn add_row(&mut self, source: &str, provider: &str, row: MetricValue) {
         let MetricValue { metric, value, basis, .. } = row;
         match self.rows.last_mut() {
@@ -185,13 +185,13 @@ impl Summary {
         }
     }
 
-    /// Takes the conversations of each period. Periods in between without any are there too.
+    /// Sets the conversations of each period, including periods without any.
     ///
-    /// Days come first: they say where the other periods begin and end.
-    fn set_points(&mut self, granularity: Granularity, gathered: &Gathered) {
+    /// Must be called for days first: they determine where the other periods begin and end.
+    fn set_points(&mut self, granularity: Granularity, aggregates: &Aggregates) {
         let mut periods: BTreeMap<String, u64> = BTreeMap::new();
-        for (day, number) in &gathered.days {
-            *periods.entry(gathered.calendar.period(*day, granularity).to_owned()).or_default() += number;
+        for (day, number) in &aggregates.days {
+            *periods.entry(aggregates.calendar.period(*day, granularity).to_owned()).or_default() += number;
         }
         if granularity == Granularity::Day {
             let mut days = periods.keys().filter(|period| *period != UNDATED);
@@ -220,7 +220,7 @@ impl Summary {
         points
     }
 
-    /// Returns a number of a source, or of all of them where the name is empty.
+    /// Returns a number of a source, or of all sources together if the name is empty.
     pub fn value(&self, source: &str, metric: &str) -> Option<&SummaryRow> {
         self.rows.iter().find(|row| row.source == source && row.metric == metric)
     }

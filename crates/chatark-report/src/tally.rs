@@ -1,5 +1,5 @@
-//! Counts of very many keys in bounded memory: what does not fit is sorted, written to temporary files, and merged
-//! when it is read.
+//! Counts very many keys in bounded memory: keys that do not fit are sorted and written to temporary files, which are
+//! merged when the counts are read.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::vec;
 
 use chatark_core::{Error, ErrorKind, Result};
 
-/// The most different keys in memory.
+/// The maximum number of distinct keys in memory.
 const MAX_HELD: usize = 100_000;
 /// The bytes of one entry in a file.
 const ENTRY_BYTES: usize = 48;
@@ -18,7 +18,7 @@ const ENTRY_BYTES: usize = 48;
 /// A hash map for keys that are numbers already.
 pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
-/// Mixes numbers by multiplication: fast, and no defence against keys that were chosen to collide, which cost time.
+/// Mixes numbers by multiplication. Fast, but without protection against keys chosen to collide: they only cost time.
 #[derive(Debug, Default)]
 pub(crate) struct NumberHasher(u64);
 
@@ -31,15 +31,17 @@ pub(crate) struct Key {
     pub(crate) number: u64,
 }
 
-/// How often a key occurs, and with what.
+/// How often a key occurs, and a summary of the attributes that came with it.
+///
+/// For a person, the attribute is the provider, and the flag says that a conversation is their first one. For a
+/// question, the attribute is a conversation in which it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) times: u64,
-    /// The least and the greatest number that it was counted with.
-    pub(crate) least: i64,
-    pub(crate) greatest: i64,
-    /// Whether it was ever marked.
-    pub(crate) is_marked: bool,
+    pub(crate) min_attribute: i64,
+    pub(crate) max_attribute: i64,
+    /// Whether any occurrence was flagged.
+    pub(crate) is_flagged: bool,
 }
 
 /// Counts of keys.
@@ -87,16 +89,16 @@ impl Hasher for NumberHasher {
 }
 
 impl Count {
-    /// One occurrence with a number.
-    pub(crate) fn once(with: i64, is_marked: bool) -> Self {
-        Self { times: 1, least: with, greatest: with, is_marked }
+    /// One occurrence with an attribute and a flag.
+    pub(crate) fn once(attribute: i64, is_flagged: bool) -> Self {
+        Self { times: 1, min_attribute: attribute, max_attribute: attribute, is_flagged }
     }
 
     fn add(&mut self, other: Self) {
         self.times += other.times;
-        self.least = self.least.min(other.least);
-        self.greatest = self.greatest.max(other.greatest);
-        self.is_marked |= other.is_marked;
+        self.min_attribute = self.min_attribute.min(other.min_attribute);
+        self.max_attribute = self.max_attribute.max(other.max_attribute);
+        self.is_flagged |= other.is_flagged;
     }
 }
 
@@ -124,7 +126,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Gives every key with its count to `take`, sorted by table and number.
+    /// Passes every key with its count to `take`, sorted by table and number.
     pub(crate) fn read(mut self, mut take: impl FnMut(Key, Count) -> Result<()>) -> Result<()> {
         let held = self.sorted();
         let files = self.files.into_iter().map(|file| Run::File(Entries(BufReader::new(file)).peekable()));
@@ -144,10 +146,10 @@ impl Tally {
     }
 }
 
-/// Returns the least entry of all runs. They are few: each holds many keys.
+/// Returns the smallest entry of all runs. A linear search is enough: there are few runs, since each holds many keys.
 fn next(runs: &mut [Run]) -> Result<Option<(Key, Count)>> {
-    let least = runs.iter_mut().filter_map(|run| run.key().map(|key| (key, run)));
-    let Some((_, run)) = least.min_by_key(|(key, _)| *key) else { return Ok(None) };
+    let first = runs.iter_mut().filter_map(|run| run.key().map(|key| (key, run)));
+    let Some((_, run)) = first.min_by_key(|(key, _)| *key) else { return Ok(None) };
     match run {
         Run::Held(entries) => Ok(entries.next()),
         Run::File(entries) => entries.next().transpose().map_err(failed),
@@ -184,9 +186,9 @@ fn encoded(key: Key, count: Count) -> [u8; ENTRY_BYTES] {
         key.table,
         key.number,
         count.times,
-        count.least.cast_unsigned(),
-        count.greatest.cast_unsigned(),
-        u64::from(count.is_marked),
+        count.min_attribute.cast_unsigned(),
+        count.max_attribute.cast_unsigned(),
+        u64::from(count.is_flagged),
     ];
     let mut entry = [0; ENTRY_BYTES];
     for (place, number) in entry.chunks_exact_mut(8).zip(numbers) {
@@ -204,9 +206,9 @@ fn decoded(entry: &[u8; ENTRY_BYTES]) -> (Key, Count) {
     let key = Key { table: number(0), number: number(1) };
     let count = Count {
         times: number(2),
-        least: number(3).cast_signed(),
-        greatest: number(4).cast_signed(),
-        is_marked: number(5) != 0,
+        min_attribute: number(3).cast_signed(),
+        max_attribute: number(4).cast_signed(),
+        is_flagged: number(5) != 0,
     };
     (key, count)
 }
@@ -214,7 +216,7 @@ fn decoded(entry: &[u8; ENTRY_BYTES]) -> (Key, Count) {
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 fn failed(error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, "compute a report", &error)
-        .hint("make room in the folder for temporary files, or set `TMPDIR` to another one")
+        .hint("free some space in the folder for temporary files, or set `TMPDIR` to another one")
 }
 
 #[cfg(test)]
@@ -223,9 +225,9 @@ mod tests {
 
     use super::*;
 
-    /// More keys than are held, each counted twice, far apart.
+    /// More keys than fit into memory, each counted twice, far apart.
     #[test]
-    fn what_does_not_fit_into_memory_is_also_counted() {
+    fn keys_that_do_not_fit_into_memory_are_counted() {
         let keys = MAX_HELD as u64 * 5 / 2;
         let mut tally = Tally::default();
         let mut expected = BTreeMap::new();
@@ -233,7 +235,10 @@ mod tests {
             for at in 0..keys {
                 let key = Key { table: at % 3, number: at.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
                 tally.add(key, Count::once(round * 7, round == 1 && at % 2 == 0)).unwrap();
-                expected.insert(key, Count { times: 2, least: 0, greatest: 7, is_marked: at % 2 == 0 });
+                expected.insert(
+                    key,
+                    Count { times: 2, min_attribute: 0, max_attribute: 7, is_flagged: at % 2 == 0 },
+                );
             }
         }
         assert!(tally.files.len() > 1, "nothing was written to files");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::args::{CheckArgs, Global};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Mark, Ui, bytes, mark};
+use crate::ui::{Severity, Ui, bytes, label};
 
 /// Clocks that differ by more than this make dates hard to compare.
 const CLOCK_TOLERANCE_SECONDS: i64 = 120;
@@ -38,10 +38,10 @@ struct SourceCheck {
 pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let sources = session.connect(&session.chosen(&args.sources)?, ui)?;
-    let asked = runtime()?.block_on(ask_all(&sources));
+    let answers = runtime()?.block_on(check_all(&sources));
     let mut errors = Vec::new();
     let mut checks = Vec::new();
-    for (source, answer) in sources.iter().zip(asked) {
+    for (source, answer) in sources.iter().zip(answers) {
         ui.line(&source_line(source, &answer))?;
         if let Err(error) = &answer
             && let Some(hint) = error.next_step()
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
     Ok(exit)
 }
 
-async fn ask_all(sources: &[Source]) -> Vec<Result<AgentInfo>> {
+async fn check_all(sources: &[Source]) -> Vec<Result<AgentInfo>> {
     let mut answers = Vec::new();
     for source in sources {
         answers.push(source.provider.check().await);
@@ -73,21 +73,21 @@ fn source_line(source: &Source, answer: &Result<AgentInfo>) -> String {
     match answer {
         Ok(info) if info.confirmed => {
             let agent = info.name.as_deref().map_or_else(String::new, |name| format!(", agent \"{name}\""));
-            format!("{}{name}: {title}{agent}{}", mark(Mark::Good), clock(info))
+            format!("{}{name}: {title}{agent}{}", label(Severity::Ok), clock(info))
         }
         Ok(info) => format!(
-            "{}{name}: {title}: the key works; whether the agent exists is not proved, because the vendor gives the same answer for an unknown one{}",
-            mark(Mark::Warning),
+            "{}{name}: {title}: the key works, but the agent cannot be confirmed: the vendor gives the same answer for an unknown agent{}",
+            label(Severity::Warning),
             clock(info)
         ),
-        Err(error) => format!("{}{name}: {title}: {error}", mark(Mark::Bad)),
+        Err(error) => format!("{}{name}: {title}: {error}", label(Severity::Failure)),
     }
 }
 
 fn clock(info: &AgentInfo) -> String {
     match info.clock_skew_seconds {
         Some(ahead) if ahead.abs() > CLOCK_TOLERANCE_SECONDS => {
-            format!("; this machine's clock is {} s off the vendor's: set it", ahead.abs())
+            format!("; this machine's clock differs from the vendor's by {} s: correct it", ahead.abs())
         }
         _ => String::new(),
     }
@@ -116,17 +116,17 @@ fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
     let free = fs4::available_space(folder).ok();
     let held = path.exists().then(|| Archive::open_to_read(path).map(|_| ()));
     let (state, word) = match &held {
-        None => (Mark::Good, "will be created".to_owned()),
-        Some(Ok(())) => (Mark::Good, "is readable".to_owned()),
-        Some(Err(error)) => (Mark::Bad, error.to_string()),
+        None => (Severity::Ok, "will be created".to_owned()),
+        Some(Ok(())) => (Severity::Ok, "is readable".to_owned()),
+        Some(Err(error)) => (Severity::Failure, error.to_string()),
     };
-    let state = if free.is_some_and(|free| free < LOW_SPACE_BYTES) && state == Mark::Good {
-        Mark::Warning
+    let state = if free.is_some_and(|free| free < LOW_SPACE_BYTES) && state == Severity::Ok {
+        Severity::Warning
     } else {
         state
     };
     let room = free.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
-    ui.line(&format!("{}archive {}: {word}{room}", mark(state), path.display()))?;
+    ui.line(&format!("{}archive {}: {word}{room}", label(state), path.display()))?;
     match held {
         Some(Err(error)) => Err(error.into()),
         _ => Ok(free),

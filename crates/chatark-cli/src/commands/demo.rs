@@ -8,14 +8,13 @@ use std::path::Path;
 use chatark_core::{Error, ErrorKind, Result};
 use chatark_formats::{Format, Manifest, Options};
 use chatark_sandbox::{Sandbox, Vendor, World};
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DemoArgs, FilterArgs, PullOptions};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, bytes, grouped, table};
+use crate::ui::{Ui, bytes, table, with_commas};
 
 /// The first line of a demo's config: a later demo replaces only a file that starts with it.
 const FIRST_LINE: &str = "# Written by `chatark demo`; replaced by the next one.";
@@ -56,8 +55,8 @@ fn show(
         rows.push(vec![
             source.source.to_string(),
             source.provider.clone(),
-            grouped(source.conversations),
-            grouped(source.messages),
+            with_commas(source.conversations),
+            with_commas(source.messages),
             source.verdict.clone().unwrap_or_default(),
         ]);
     }
@@ -65,7 +64,7 @@ fn show(
     for file in &manifest.files {
         files.push(vec![
             folder.join(&file.name).display().to_string(),
-            grouped(file.rows),
+            with_commas(file.rows),
             bytes(file.bytes),
         ]);
     }

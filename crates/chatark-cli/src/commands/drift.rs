@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::{DriftArgs, Global};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, grouped, table};
+use crate::ui::{Ui, table, with_commas};
 
 #[derive(Serialize)]
 struct DriftResult {
@@ -45,8 +45,8 @@ fn row(issue: &IssueRecord) -> Vec<String> {
         issue.source.clone(),
         issue.kind.clone(),
         if issue.place.is_empty() { "the whole record".to_owned() } else { issue.place.clone() },
-        grouped(issue.count),
-        grouped(issue.runs),
+        with_commas(issue.count),
+        with_commas(issue.runs),
         day(issue.first_seen),
         day(issue.last_seen),
         format!("{} in {}", issue.sample_path, issue.sample_conversation),

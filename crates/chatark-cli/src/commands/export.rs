@@ -11,7 +11,7 @@ use crate::args::{ExportArgs, FilterArgs, Global, PullOptions};
 use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, grouped};
+use crate::ui::{Ui, bytes, with_commas};
 
 #[derive(Serialize)]
 struct ExportResult {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         .map(|(exit, _)| exit)
 }
 
-/// Pulls unless `how` is `None`, writes the files, and says where they are.
+/// Pulls if there are options for it, writes the files, and says where they are.
 pub(crate) fn export(
     session: &Session,
     filters: &FilterArgs,
@@ -70,7 +70,12 @@ pub(crate) fn export(
     if let Some(manifest) = &manifest {
         for file in &manifest.files {
             let place = folder.join(&file.name);
-            ui.say(&format!("wrote {}: {} rows, {}", place.display(), grouped(file.rows), bytes(file.bytes)));
+            ui.say(&format!(
+                "wrote {}: {} rows, {}",
+                place.display(),
+                with_commas(file.rows),
+                bytes(file.bytes)
+            ));
         }
     } else if exit == Exit::Complete {
         exit = Exit::Partial;
@@ -121,11 +126,12 @@ fn write(
 ) -> Result<Manifest> {
     let mut export = Export::begin(folder, options)?;
     archive.each_with_stats(filter, |conversation, stats| export.write(conversation, stats))?;
-    let asked: Result<Vec<_>> = filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
+    let requested: Result<Vec<_>> =
+        filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
     export.finish(ArchiveState {
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
         selection: ExportSelection {
-            sources: asked?,
+            sources: requested?,
             since: filters.since,
             until: filters.until,
             channel: filters.channel,

@@ -11,7 +11,7 @@ use crate::args::{Global, PlanArgs, PullOptions};
 use crate::commands::pull::pull_of;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, grouped, table};
+use crate::ui::{Ui, table, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult {
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let archive = session.config.archive.exists().then(|| session.archive_to_read(ui)).transpose()?;
     let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull, &session.clock))?;
     let mut rows = vec![
-        ["source", "reads", "held", "at the vendor", "requests", "takes about", "quota left"]
+        ["source", "reads", "archived", "at the vendor", "requests", "takes about", "quota left"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -80,16 +80,16 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
 }
 
 fn row(planned: &PullPlan) -> Vec<String> {
-    let number = |number: Option<u64>| number.map_or_else(|| "not known".to_owned(), grouped);
+    let number = |number: Option<u64>| number.map_or_else(|| "not known".to_owned(), with_commas);
     let estimate = &planned.estimate;
     vec![
         planned.source.to_string(),
         reads(planned),
-        grouped(planned.held),
+        with_commas(planned.held),
         number(estimate.conversations),
         number(planned.requests()),
         planned.duration().map_or_else(|| "not known".to_owned(), about),
-        estimate.quota_left.map_or_else(|| "-".to_owned(), grouped),
+        estimate.quota_left.map_or_else(|| "-".to_owned(), with_commas),
     ]
 }
 
@@ -120,14 +120,17 @@ fn notes(planned: &PullPlan) -> Vec<String> {
         lines.push(format!("{source}: resumes where an earlier run stopped, saved {at}"));
     }
     if let Some(RateLimit { requests, seconds }) = planned.estimate.rate_limit {
-        let requests = grouped(requests);
+        let requests = with_commas(requests);
         lines.push(format!(
             "{source}: the vendor documents a limit of {requests} requests in {}",
             about(Duration::from_secs(seconds))
         ));
     }
     if let Some(used) = planned.quota_used_before {
-        lines.push(format!("{source}: the last pull of this kind used {} units of the quota", grouped(used)));
+        lines.push(format!(
+            "{source}: the last pull of this kind used {} units of the quota",
+            with_commas(used)
+        ));
     }
     lines.extend(planned.estimate.notes.iter().map(|note| format!("{source}: {note}")));
     lines

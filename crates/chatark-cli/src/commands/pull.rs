@@ -93,7 +93,7 @@ pub(crate) fn pull_all(
     })?;
     for outcome in &outcomes {
         match &outcome.error {
-            // A budget that is spent is what the user asked for.
+            // The user has set this limit: it is no error.
             Some(error) if outcome.verdict == Verdict::Budget => {
                 ui.say(&format!("{}: {}", outcome.source, error.message()));
             }
@@ -116,8 +116,8 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
         ui.say(&format!("{written} conversations of this run are safe in the archive"));
     }
     if !resumable.is_empty() {
-        let sources = resumable.join(" ");
-        ui.say(&format!("to resume where it stopped, run the same command again ({sources})"));
+        let sources = resumable.join(", ");
+        ui.say(&format!("to resume where it stopped, run the same command again (unfinished: {sources})"));
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result
     Ok(Pull { window, channel: filters.channel, full, accept_missing, accept_gaps, ..Pull::default() })
 }
 
-/// Rejects, before any call, a selection that a vendor's API does not support.
+/// Rejects a selection that a vendor's API does not support, before any request.
 fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
     for source in sources {
         let descriptor = source.provider.descriptor();
@@ -160,7 +160,7 @@ fn refuse_unsupported(sources: &[Source], selection: &Selection) -> Result<()> {
         let message = format!("{} does not support `{unsupported}`", descriptor.title);
         return Err(Error::new(ErrorKind::Usage, "choose the conversations", message)
             .with("source", &source.origin.source)
-            .hint("pull the whole source; a later export can be filtered"));
+            .hint(format!("leave out `{unsupported}` to pull the whole source")));
     }
     Ok(())
 }

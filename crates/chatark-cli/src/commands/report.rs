@@ -3,13 +3,13 @@
 use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
 use chatark_formats::{CsvDialect, FileEntry};
-use chatark_report::{Comparison, Granularity, Request, Summary, Verdict, compare, write};
+use chatark_report::{Comparison, Granularity, Request, Summary, compare, format_value, write};
 use serde::Serialize;
 
 use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, grouped, sparkline, table};
+use crate::ui::{Ui, bytes, sparkline, table, with_commas};
 
 #[derive(Serialize)]
 struct ReportResult {
@@ -32,14 +32,14 @@ const SHOWN: [(&str, &str); 15] = [
     ("contained_rate", "contained by the bot"),
     ("handed_over_rate", "handed over"),
     ("unanswered_rate", "unanswered"),
-    ("single_message_rate", "one message alone"),
+    ("single_message_rate", "single message"),
     ("first_response_seconds_median", "first response, median"),
     ("first_response_seconds_p90", "first response, p90"),
     ("response_seconds_median", "response, median"),
     ("response_seconds_p90", "response, p90"),
-    ("feedback_positive_rate", "feedback positive"),
+    ("feedback_positive_rate", "positive feedback"),
     ("low_confidence_rate", "low confidence"),
-    ("messages_per_conversation_median", "messages each, median"),
+    ("messages_per_conversation_median", "messages per conversation, median"),
     ("people", "people"),
     ("returning_people", "returning people"),
 ];
@@ -108,19 +108,19 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     heading.extend(columns.iter().map(|&source| source.to_owned()));
     let mut rows = vec![heading];
     for (metric, label) in SHOWN {
-        let shown = |source: &str| {
+        let cell = |source: &str| {
             let row = summary.value(source, metric);
-            row.map_or_else(|| "not available".to_owned(), chatark_report::shown)
+            row.map_or_else(|| "not available".to_owned(), format_value)
         };
-        let mut row = vec![label.to_owned(), shown("")];
-        row.extend(columns.iter().map(|source| shown(source)));
+        let mut row = vec![label.to_owned(), cell("")];
+        row.extend(columns.iter().map(|source| cell(source)));
         rows.push(row);
     }
     let right: Vec<_> = (1..=columns.len() + 1).collect();
     let mut lines = table(&rows, &right);
     let left_out = summary.sources.len().saturating_sub(columns.len());
     if left_out > 0 {
-        lines.push(format!("{} more sources are in the files", grouped(left_out as u64)));
+        lines.push(format!("{} more sources are in the files", with_commas(left_out as u64)));
     }
     let series = summary.series();
     if let (Some(first), Some(last)) = (series.first(), series.last()) {
@@ -142,7 +142,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let window = Window::new(args.since, args.until)?;
     let filter = Filter { sources: names(&chosen), window, channel: args.channel };
     let metrics = compare(&session.archive_to_read(ui)?, &filter, &args.a, &args.b)?;
-    let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", &args.b];
+    let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(metrics.iter().map(compared_row));
     for line in table(&rows, &[1, 2, 3, 4, 5, 6]) {
@@ -154,21 +154,20 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
 
 fn compared_row(compared: &Comparison) -> Vec<String> {
     let is_rate = compared.metric.ends_with("_rate");
-    let shown = |value: f64| if is_rate { format!("{:.1} %", value * 100.0) } else { format!("{value:.2}") };
-    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), shown);
+    let format = |value: f64| if is_rate { format!("{:.1} %", value * 100.0) } else { format!("{value:.2}") };
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), format);
     let interval = match (compared.low, compared.high) {
-        (Some(low), Some(high)) => format!("{} to {}", shown(low), shown(high)),
+        (Some(low), Some(high)) => format!("{} to {}", format(low), format(high)),
         _ => "-".to_owned(),
     };
-    let verdict: Verdict = compared.verdict;
     vec![
         compared.metric.to_owned(),
         value(compared.a),
-        grouped(compared.a_basis),
+        with_commas(compared.a_basis),
         value(compared.b),
-        grouped(compared.b_basis),
+        with_commas(compared.b_basis),
         value(compared.difference),
         interval,
-        verdict.as_str().to_owned(),
+        compared.verdict.as_str().to_owned(),
     ]
 }

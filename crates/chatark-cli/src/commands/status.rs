@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, grouped, red, table};
+use crate::ui::{Ui, bytes, red, table, with_commas};
 
 #[derive(Serialize)]
 struct StatusResult {
@@ -40,14 +40,14 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     }
     for status in &sources {
         if status.missing > 0 {
-            let missing = grouped(status.missing);
+            let missing = with_commas(status.missing);
             ui.line(&format!(
                 "{}: {missing} conversations are no longer shown by the vendor",
                 status.source
             ))?;
         }
         if status.contacts > 0 {
-            let contacts = grouped(status.contacts);
+            let contacts = with_commas(status.contacts);
             ui.line(&format!("{}: {contacts} contacts are also archived", status.source))?;
         }
         if !status.unfinished.is_empty() {
@@ -78,8 +78,8 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
         rows.push(vec![
             status.source.clone(),
             status.provider.clone(),
-            grouped(status.conversations),
-            grouped(status.messages),
+            with_commas(status.conversations),
+            with_commas(status.messages),
             at.map_or_else(|| "never".to_owned(), |at| short_time(&at.to_string())),
             last.map_or_else(|| "-".to_owned(), verdict),
         ]);
@@ -106,7 +106,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
 /// Returns where a gap is, how often it was tried, and whether it was accepted.
 pub(crate) fn gap_line(gap: &GapRecord) -> String {
     let tried =
-        if gap.attempts == 1 { "once".to_owned() } else { format!("{} times", grouped(gap.attempts)) };
+        if gap.attempts == 1 { "once".to_owned() } else { format!("{} times", with_commas(gap.attempts)) };
     let last = gap.tried_at.map_or_else(String::new, |at| format!(", last {}", short_time(&at.to_string())));
     let accepted = if gap.accepted_at.is_some() { "; accepted" } else { "" };
     let stream = gap.stream.as_str();
@@ -121,7 +121,7 @@ fn is_bad(run: &RunRecord) -> bool {
 fn verdict(run: &RunRecord) -> String {
     let word = run.verdict.as_deref().unwrap_or("running or killed");
     match run.total_last {
-        Some(total) => format!("{word} ({} of {})", grouped(run.seen), grouped(total)),
+        Some(total) => format!("{word} ({} of {})", with_commas(run.seen), with_commas(total)),
         None => word.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! `chatark verify`: verifies the archive by itself, and with `--live` by the vendors' counts.
+//! `chatark verify`: verifies the archive by its own hashes, rows and counts, and with `--live` by the vendors' counts.
 
 use chatark_archive::{Archive, Subset};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
@@ -9,7 +9,7 @@ use crate::args::{Global, VerifyArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
-use crate::ui::{Mark, Ui, bytes, grouped, mark, red};
+use crate::ui::{Severity, Ui, bytes, label, red, with_commas};
 
 #[derive(Serialize)]
 struct VerifyResult {
@@ -60,13 +60,13 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let sources = if args.live { session.connect(&chosen, ui)? } else { Vec::new() };
     let archive = session.archive_to_read(ui)?;
     // Without names, sources that the config no longer has are verified too.
-    let asked = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let requested = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
     let stop = runtime
         .block_on(async { Stop::listen(ui) })
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
     let subset = args.subset.unwrap_or(Subset::WHOLE);
-    let verification = verify(&archive, &asked, &mapped(&chosen), subset, &stop.token)?;
+    let verification = verify(&archive, &requested, &mapped(&chosen), subset, &stop.token)?;
     show(&verification, subset, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
@@ -101,12 +101,12 @@ async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
 
 fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
     match verification.structure.as_slice() {
-        [] => ui.line(&format!("{}the structure of the file is sound", mark(Mark::Good)))?,
+        [] => ui.line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
         faults => {
             for fault in faults {
                 ui.line(&format!(
                     "{}{}",
-                    mark(Mark::Bad),
+                    label(Severity::Failure),
                     red(&format!("the structure of the file: {fault}"))
                 ))?;
             }
@@ -123,14 +123,14 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
 fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
     let contacts = match found.contacts {
         0 => String::new(),
-        contacts => format!("{} contacts, ", grouped(contacts)),
+        contacts => format!("{} contacts, ", with_commas(contacts)),
     };
     let checked = format!(
         "{}: {} conversations, {}{} versions, {}{}",
         found.source,
-        grouped(found.conversations),
+        with_commas(found.conversations),
         contacts,
-        grouped(found.versions),
+        with_commas(found.versions),
         bytes(found.bytes),
         if subset == Subset::WHOLE {
             String::new()
@@ -146,17 +146,17 @@ fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
                 "hashes agree; the rows were not compared, because the config no longer names the source"
             }
         };
-        let mut lines = vec![format!("{}{checked}: {agree}", mark(Mark::Good))];
+        let mut lines = vec![format!("{}{checked}: {agree}", label(Severity::Ok))];
         lines.extend(earlier_mapping_line(found));
         return lines;
     }
-    let damaged = format!("{} damaged, {} outdated", grouped(found.damaged), grouped(found.outdated));
-    let mut lines = vec![format!("{}{}", mark(Mark::Bad), red(&format!("{checked}: {damaged}")))];
+    let damaged = format!("{} damaged, {} outdated", with_commas(found.damaged), with_commas(found.outdated));
+    let mut lines = vec![format!("{}{}", label(Severity::Failure), red(&format!("{checked}: {damaged}")))];
     lines.extend(found.counts.iter().map(|fault| format!("      {fault}")));
     lines.extend(found.findings.iter().map(finding_line));
     let unnamed = (found.damaged + found.outdated).saturating_sub(found.findings.len() as u64);
     if unnamed > 0 {
-        lines.push(format!("      and {} more", grouped(unnamed)));
+        lines.push(format!("      and {} more", with_commas(unnamed)));
     }
     lines.extend(earlier_mapping_line(found));
     lines
@@ -164,8 +164,8 @@ fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
 
 fn earlier_mapping_line(found: &SourceVerification) -> Option<String> {
     (found.earlier_mapping > 0).then(|| {
-        let count = grouped(found.earlier_mapping);
-        format!("      {count} were mapped by an earlier version; `chatark rebuild` maps them again and gets more out of them")
+        let count = with_commas(found.earlier_mapping);
+        format!("      {count} were mapped by an earlier version; `chatark rebuild` maps them again by the current rules")
     })
 }
 
@@ -186,21 +186,21 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
             return Ok(());
         }
     };
-    let held = grouped(found.held);
+    let held = with_commas(found.held);
     let line = match found.counted {
         None => format!(
             "{}{source}: the archive holds {held} conversations, and the vendor gives no count",
-            mark(Mark::Warning)
+            label(Severity::Warning)
         ),
         Some(counted) => {
             let text = format!(
                 "{source}: the vendor counts {} conversations, the archive holds {held}",
-                grouped(counted)
+                with_commas(counted)
             );
             if counted == found.held {
-                format!("{}{text}", mark(Mark::Good))
+                format!("{}{text}", label(Severity::Ok))
             } else {
-                format!("{}{}", mark(Mark::Bad), red(&text))
+                format!("{}{}", label(Severity::Failure), red(&text))
             }
         }
     };

@@ -13,7 +13,7 @@ use chatark_http::Policy;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use section::ConfigError;
-use section::{Problems, Section, kind};
+use section::{Mistakes, Section, kind};
 
 use crate::registry::{self, Entry};
 use crate::secret::SecretSource;
@@ -96,26 +96,26 @@ pub(crate) fn load(path: &Path) -> Result<Config, LoadError> {
 
 fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut problems = Problems::new(text);
+    let mut mistakes = Mistakes::new(text);
     for error in &errors {
-        problems.add_syntax(error);
+        mistakes.add_syntax(error);
     }
     // A key that seems to be missing may be on a line that could not be parsed.
-    let whole = errors.is_empty();
+    let fully_parsed = errors.is_empty();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut section = Section::new("", root.get_ref(), 0);
-    let archive = section.text("archive", &mut problems).map_or("chatark.db", |(path, _)| path);
-    let output = output(section.table("output", &mut problems), &folder, &mut problems);
-    let policy = policy(section.table("network", &mut problems), &mut problems);
-    let sources = sources(&mut section, &folder, whole, &mut problems);
-    section.finish(&mut problems);
-    match problems.into_error(path) {
+    let archive = section.text("archive", &mut mistakes).map_or("chatark.db", |(path, _)| path);
+    let output = output(section.table("output", &mut mistakes), &folder, &mut mistakes);
+    let policy = policy(section.table("network", &mut mistakes), &mut mistakes);
+    let sources = sources(&mut section, &folder, fully_parsed, &mut mistakes);
+    section.finish(&mut mistakes);
+    match mistakes.into_error(path) {
         Some(error) => Err(error),
         None => Ok(Config { path: path.to_owned(), archive: folder.join(archive), output, policy, sources }),
     }
 }
 
-fn output(section: Option<Section<'_>>, folder: &Path, problems: &mut Problems<'_>) -> Output {
+fn output(section: Option<Section<'_>>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Output {
     let mut output = Output {
         folder: folder.join("export"),
         formats: Format::ALL.to_vec(),
@@ -123,61 +123,61 @@ fn output(section: Option<Section<'_>>, folder: &Path, problems: &mut Problems<'
         csv_safe: false,
     };
     let Some(mut section) = section else { return output };
-    if let Some((path, _)) = section.text("dir", problems) {
+    if let Some((path, _)) = section.text("dir", mistakes) {
         output.folder = folder.join(path);
     }
-    if let Some(names) = section.texts("formats", problems) {
+    if let Some(names) = section.texts("formats", mistakes) {
         output.formats.clear();
         for (name, at) in names {
             match Format::from_name(name) {
                 Some(format) => output.formats.push(format),
-                None => problems.add(at, section.path("formats"), "must be one of `json`, `jsonl`, `csv`"),
+                None => mistakes.add(at, section.path("formats"), "must be one of `json`, `jsonl`, `csv`"),
             }
         }
     }
-    output.csv_bom = section.flag("csv_bom", problems).unwrap_or(false);
-    output.csv_safe = section.flag("csv_safe", problems).unwrap_or(false);
-    section.finish(problems);
+    output.csv_bom = section.flag("csv_bom", mistakes).unwrap_or(false);
+    output.csv_safe = section.flag("csv_safe", mistakes).unwrap_or(false);
+    section.finish(mistakes);
     output
 }
 
-fn policy(section: Option<Section<'_>>, problems: &mut Problems<'_>) -> Policy {
+fn policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
     let mut policy = Policy::default();
     let Some(mut section) = section else { return policy };
-    if let Some(attempts) = section.number("attempts", 1..=100, problems) {
+    if let Some(attempts) = section.number("attempts", 1..=100, mistakes) {
         policy.attempts = attempts;
     }
-    if let Some(milliseconds) = section.number("backoff_milliseconds", 1..=60_000, problems) {
+    if let Some(milliseconds) = section.number("backoff_milliseconds", 1..=60_000, mistakes) {
         policy.backoff = Duration::from_millis(milliseconds.into());
     }
-    if let Some(seconds) = section.number("timeout_seconds", 1..=3_600, problems) {
+    if let Some(seconds) = section.number("timeout_seconds", 1..=3_600, mistakes) {
         policy.timeout = Duration::from_secs(seconds.into());
     }
-    if let Some(seconds) = section.number("settle_seconds", 0..=3_600, problems) {
+    if let Some(seconds) = section.number("settle_seconds", 0..=3_600, mistakes) {
         policy.settle = Duration::from_secs(seconds.into());
     }
-    if let Some(seconds) = section.number("max_wait_seconds", 0..=86_400, problems) {
+    if let Some(seconds) = section.number("max_wait_seconds", 0..=86_400, mistakes) {
         policy.longest_wait = Duration::from_secs(seconds.into());
     }
-    section.finish(problems);
+    section.finish(mistakes);
     policy
 }
 
 fn sources(
     section: &mut Section<'_>,
     folder: &Path,
-    whole: bool,
-    problems: &mut Problems<'_>,
+    fully_parsed: bool,
+    mistakes: &mut Mistakes<'_>,
 ) -> Vec<SourceConfig> {
     let Some(value) = section.take("source") else {
-        if whole {
-            problems.add(0, "source", "is missing: add a `[[source]]` table");
+        if fully_parsed {
+            mistakes.add(0, "source", "is missing: add a `[[source]]` table");
         }
         return Vec::new();
     };
     let Some(list) = value.get_ref().as_array() else {
         let message = format!("must be written as `[[source]]`, not as {}", kind(value));
-        problems.add(value.span().start, "source", message);
+        mistakes.add(value.span().start, "source", message);
         return Vec::new();
     };
     let mut names = HashMap::new();
@@ -185,11 +185,11 @@ fn sources(
     for (at, item) in list.iter().enumerate() {
         let label = format!("source[{}]", at + 1);
         let Some(table) = item.get_ref().as_table() else {
-            problems.add(item.span().start, label, "must be a table");
+            mistakes.add(item.span().start, label, "must be a table");
             continue;
         };
         let section = Section::new(label, table, item.span().start);
-        sources.extend(source(section, folder, whole, &mut names, problems));
+        sources.extend(source(section, folder, fully_parsed, &mut names, mistakes));
     }
     sources
 }
@@ -198,49 +198,49 @@ fn sources(
 fn source(
     mut section: Section<'_>,
     folder: &Path,
-    whole: bool,
+    fully_parsed: bool,
     names: &mut HashMap<String, usize>,
-    problems: &mut Problems<'_>,
+    mistakes: &mut Mistakes<'_>,
 ) -> Option<SourceConfig> {
-    let name = name(&mut section, whole, names, problems);
-    let key = secret(&mut section, folder, whole, problems);
-    let entry = provider(&mut section, whole, problems)?;
+    let name = name(&mut section, fully_parsed, names, mistakes);
+    let key = secret(&mut section, folder, fully_parsed, mistakes);
+    let entry = provider(&mut section, fully_parsed, mistakes)?;
     let mut settings = Settings::default();
-    let before = problems.number();
+    let before = mistakes.count();
     for setting in entry.descriptor.settings {
-        read_setting(setting, &mut section, &mut settings, whole, problems);
+        read_setting(setting, &mut section, &mut settings, fully_parsed, mistakes);
     }
-    if problems.number() == before && whole {
+    if mistakes.count() == before && fully_parsed {
         for problem in (entry.validate)(&settings) {
-            problems.add(section.at(), section.path(problem.key), problem.message);
+            mistakes.add(section.at(), section.path(problem.key), problem.message);
         }
     }
-    let refresh = refresh(entry.descriptor, &mut section, problems);
-    let drift = drift(&mut section, problems);
-    let contacts = contacts(entry.descriptor, &mut section, problems);
-    section.finish(problems);
+    let refresh = refresh(entry.descriptor, &mut section, mistakes);
+    let drift = drift(&mut section, mistakes);
+    let contacts = contacts(entry.descriptor, &mut section, mistakes);
+    section.finish(mistakes);
     Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift, contacts })
 }
 
 /// Reads whether the vendor's lists of people are pulled; the key is known only for vendors that have such lists.
-fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
-    descriptor.contact_streams().next().is_some() && section.flag("contacts", problems).unwrap_or(false)
+fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> bool {
+    descriptor.contact_streams().next().is_some() && section.flag("contacts", mistakes).unwrap_or(false)
 }
 
-fn drift(section: &mut Section<'_>, problems: &mut Problems<'_>) -> DriftPolicy {
-    let Some((word, at)) = section.text("drift", problems) else { return DriftPolicy::default() };
+fn drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy {
+    let Some((word, at)) = section.text("drift", mistakes) else { return DriftPolicy::default() };
     DriftPolicy::from_word(word).unwrap_or_else(|| {
         let words = DriftPolicy::WORDS.join("`, `");
-        problems.add(at, section.path("drift"), format!("must be one of `{words}`"));
+        mistakes.add(at, section.path("drift"), format!("must be one of `{words}`"));
         DriftPolicy::default()
     })
 }
 
 /// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
-fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Problems<'_>) -> RefreshPolicy {
-    let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, problems);
+fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> RefreshPolicy {
+    let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, mistakes);
     let look_back_days = match descriptor.main_stream().changes {
-        ChangeDetection::LookBack => section.number("look_back_days", 1..=MAX_DAYS, problems),
+        ChangeDetection::LookBack => section.number("look_back_days", 1..=MAX_DAYS, mistakes),
         _ => None,
     };
     RefreshPolicy {
@@ -251,35 +251,39 @@ fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, problems: &mut Pr
 
 fn name(
     section: &mut Section<'_>,
-    whole: bool,
+    fully_parsed: bool,
     names: &mut HashMap<String, usize>,
-    problems: &mut Problems<'_>,
+    mistakes: &mut Mistakes<'_>,
 ) -> Option<SourceName> {
-    let Some((text, at)) = section.text("name", problems) else {
-        require("name", section, whole, problems);
+    let Some((text, at)) = section.text("name", mistakes) else {
+        require("name", section, fully_parsed, mistakes);
         return None;
     };
     match SourceName::new(text) {
         Ok(name) if names.insert(text.to_owned(), at).is_none() => Some(name),
         Ok(_) => {
-            problems.add(at, section.path("name"), "is also the name of another source");
+            mistakes.add(at, section.path("name"), "is also the name of another source");
             None
         }
         Err(error) => {
-            problems.add(at, section.path("name"), format!("is not a valid name: {}", error.message()));
+            mistakes.add(at, section.path("name"), format!("is not a valid name: {}", error.message()));
             None
         }
     }
 }
 
-fn provider(section: &mut Section<'_>, whole: bool, problems: &mut Problems<'_>) -> Option<&'static Entry> {
-    let Some((text, at)) = section.text("provider", problems) else {
-        require("provider", section, whole, problems);
+fn provider(
+    section: &mut Section<'_>,
+    fully_parsed: bool,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<&'static Entry> {
+    let Some((text, at)) = section.text("provider", mistakes) else {
+        require("provider", section, fully_parsed, mistakes);
         return None;
     };
     let entry = registry::find(text);
     if entry.is_none() {
-        problems.add(at, section.path("provider"), format!("must be one of {}", registry::names()));
+        mistakes.add(at, section.path("provider"), format!("must be one of {}", registry::names()));
     }
     entry
 }
@@ -288,22 +292,22 @@ fn read_setting(
     setting: &'static Setting,
     section: &mut Section<'_>,
     settings: &mut Settings,
-    whole: bool,
-    problems: &mut Problems<'_>,
+    fully_parsed: bool,
+    mistakes: &mut Mistakes<'_>,
 ) {
-    match section.text(setting.key, problems) {
+    match section.text(setting.key, mistakes) {
         Some((text, at)) => match setting.check(text) {
             Ok(()) => settings.set(setting.key, text),
-            Err(message) => problems.add(at, section.path(setting.key), message),
+            Err(message) => mistakes.add(at, section.path(setting.key), message),
         },
-        None if setting.required => require(setting.key, section, whole, problems),
+        None if setting.required => require(setting.key, section, fully_parsed, mistakes),
         None => {}
     }
 }
 
-fn require(key: &'static str, section: &Section<'_>, whole: bool, problems: &mut Problems<'_>) {
-    if whole && !problems.has(&section.path(key)) {
-        problems.add(section.at(), section.path(key), "is missing");
+fn require(key: &'static str, section: &Section<'_>, fully_parsed: bool, mistakes: &mut Mistakes<'_>) {
+    if fully_parsed && !mistakes.has(&section.path(key)) {
+        mistakes.add(section.at(), section.path(key), "is missing");
     }
 }
 
@@ -313,13 +317,13 @@ const SECRET_FORMS: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command
 fn secret(
     section: &mut Section<'_>,
     folder: &Path,
-    whole: bool,
-    problems: &mut Problems<'_>,
+    fully_parsed: bool,
+    mistakes: &mut Mistakes<'_>,
 ) -> Option<SecretSource> {
     let path = section.path("api_key");
     let Some(value) = section.take("api_key") else {
-        if whole {
-            problems.add(section.at(), path, format!("is missing: write {SECRET_FORMS}"));
+        if fully_parsed {
+            mistakes.add(section.at(), path, format!("is missing: write {SECRET_FORMS}"));
         }
         return None;
     };
@@ -327,31 +331,31 @@ fn secret(
     let table = match value.get_ref() {
         DeValue::Table(table) => table,
         DeValue::String(_) => {
-            problems.add(at, path, format!("must not be written into the file: write {SECRET_FORMS}"));
+            mistakes.add(at, path, format!("must not be written into the file: write {SECRET_FORMS}"));
             return None;
         }
         _ => {
-            problems.add(at, path, format!("must be {SECRET_FORMS}"));
+            mistakes.add(at, path, format!("must be {SECRET_FORMS}"));
             return None;
         }
     };
     let mut inner = Section::new(path.clone(), table, at);
-    let environment = inner.text("env", problems).map(|(name, _)| SecretSource::Environment(name.to_owned()));
-    let file = inner.text("file", problems).map(|(path, _)| SecretSource::File(folder.join(path)));
+    let environment = inner.text("env", mistakes).map(|(name, _)| SecretSource::Environment(name.to_owned()));
+    let file = inner.text("file", mistakes).map(|(path, _)| SecretSource::File(folder.join(path)));
     let command = inner
-        .texts("command", problems)
+        .texts("command", mistakes)
         .map(|words| SecretSource::Command(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
-    inner.finish(problems);
+    inner.finish(mistakes);
     let mut found = [environment, file, command].into_iter().flatten();
     match (found.next(), found.next()) {
         (Some(source), None) => Some(source),
         (Some(_), Some(_)) => {
-            problems.add(at, path, "must have one of `env`, `file`, `command`, not several");
+            mistakes.add(at, path, "must have one of `env`, `file`, `command`, not several");
             None
         }
         (None, _) => {
-            if !problems.has_within(&path) {
-                problems.add(at, path, format!("must be {SECRET_FORMS}"));
+            if !mistakes.has_within(&path) {
+                mistakes.add(at, path, format!("must be {SECRET_FORMS}"));
             }
             None
         }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 /// A mistake: where and what. The line itself is never shown, because it may contain an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub(crate) struct Mistake {
     pub(crate) line: usize,
     pub(crate) key: String,
     pub(crate) message: String,
@@ -17,9 +17,9 @@ pub(crate) struct Problem {
 
 /// The mistakes of one file.
 #[derive(Debug)]
-pub(crate) struct Problems<'t> {
+pub(crate) struct Mistakes<'t> {
     text: &'t str,
-    found: Vec<Problem>,
+    found: Vec<Mistake>,
 }
 
 /// One table. Its keys are taken one by one; a key that is left over is a mistake.
@@ -27,18 +27,19 @@ pub(crate) struct Problems<'t> {
 pub(crate) struct Section<'t> {
     /// The name of the table in messages, such as `source[2]`.
     name: String,
-    line: usize,
+    /// Its offset in the file.
+    offset: usize,
     rest: Vec<(&'t str, Range<usize>, &'t Spanned<DeValue<'t>>)>,
     known: Vec<&'static str>,
 }
 
-impl<'t> Problems<'t> {
+impl<'t> Mistakes<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         Self { text, found: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, at: usize, key: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Problem { line: self.line(at), key: key.into(), message: message.into() });
+        self.found.push(Mistake { line: self.line(at), key: key.into(), message: message.into() });
     }
 
     /// Adds a syntax error, named after the key at the start of its line.
@@ -56,18 +57,18 @@ impl<'t> Problems<'t> {
     }
 
     /// Returns how many mistakes have been found so far.
-    pub(crate) fn number(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.found.len()
     }
 
     /// Returns whether a mistake was found at a key.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.found.iter().any(|problem| problem.key == key)
+        self.found.iter().any(|mistake| mistake.key == key)
     }
 
     /// Returns whether a mistake was found inside a table.
     pub(crate) fn has_within(&self, table: &str) -> bool {
-        self.found.iter().any(|problem| problem.key.starts_with(table))
+        self.found.iter().any(|mistake| mistake.key.starts_with(table))
     }
 
     /// Returns one error for all mistakes, or `None` if there are none.
@@ -75,8 +76,8 @@ impl<'t> Problems<'t> {
         if self.found.is_empty() {
             return None;
         }
-        self.found.sort_by_key(|problem| problem.line);
-        Some(ConfigError { path: path.display().to_string(), problems: self.found })
+        self.found.sort_by_key(|mistake| mistake.line);
+        Some(ConfigError { path: path.display().to_string(), mistakes: self.found })
     }
 
     fn line(&self, at: usize) -> usize {
@@ -89,26 +90,26 @@ impl<'t> Problems<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError {
     pub(crate) path: String,
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) mistakes: Vec<Mistake>,
 }
 
 impl ConfigError {
-    /// Returns one line per mistake: file, line number, key and problem.
+    /// Returns one line per mistake: file, line number, key and what is wrong.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let line = |problem: &Problem| {
-            let Problem { line, key, message } = problem;
+        let line = |mistake: &Mistake| {
+            let Mistake { line, key, message } = mistake;
             if key.is_empty() {
                 format!("{}:{line}: {message}", self.path)
             } else {
                 format!("{}:{line}: `{key}` {message}", self.path)
             }
         };
-        self.problems.iter().map(line).collect()
+        self.mistakes.iter().map(line).collect()
     }
 
     /// Returns the error that ends the command.
     pub(crate) fn error(&self) -> Error {
-        let number = self.problems.len();
+        let number = self.mistakes.len();
         let mistakes = if number == 1 { "mistake" } else { "mistakes" };
         Error::new(ErrorKind::Usage, "read the config", format!("{number} {mistakes} in {}", self.path))
             .hint("`chatark init` writes a commented example")
@@ -116,14 +117,14 @@ impl ConfigError {
 }
 
 impl<'t> Section<'t> {
-    pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, line: usize) -> Self {
+    pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, offset: usize) -> Self {
         let rest = table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
-        Self { name: name.into(), line, rest, known: Vec::new() }
+        Self { name: name.into(), offset, rest, known: Vec::new() }
     }
 
     /// Returns the offset of the table in the file.
     pub(crate) fn at(&self) -> usize {
-        self.line
+        self.offset
     }
 
     /// Returns the full name of a key, for messages.
@@ -142,12 +143,12 @@ impl<'t> Section<'t> {
     pub(crate) fn text(
         &mut self,
         key: &'static str,
-        problems: &mut Problems<'_>,
+        mistakes: &mut Mistakes<'_>,
     ) -> Option<(&'t str, usize)> {
         let value = self.take(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            problems.add(
+            mistakes.add(
                 value.span().start,
                 self.path(key),
                 format!("must be a string, not {}", kind(value)),
@@ -160,7 +161,7 @@ impl<'t> Section<'t> {
     pub(crate) fn texts(
         &mut self,
         key: &'static str,
-        problems: &mut Problems<'_>,
+        mistakes: &mut Mistakes<'_>,
     ) -> Option<Vec<(&'t str, usize)>> {
         let value = self.take(key)?;
         let list = value.get_ref().as_array();
@@ -168,17 +169,17 @@ impl<'t> Section<'t> {
             list.iter().map(|item| Some((item.get_ref().as_str()?, item.span().start))).collect()
         });
         if texts.is_none() {
-            problems.add(value.span().start, self.path(key), "must be a list of strings");
+            mistakes.add(value.span().start, self.path(key), "must be a list of strings");
         }
         texts
     }
 
     /// Takes a boolean.
-    pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
+    pub(crate) fn flag(&mut self, key: &'static str, mistakes: &mut Mistakes<'_>) -> Option<bool> {
         let value = self.take(key)?;
         let flag = value.get_ref().as_bool();
         if flag.is_none() {
-            problems.add(value.span().start, self.path(key), "must be `true` or `false`");
+            mistakes.add(value.span().start, self.path(key), "must be `true` or `false`");
         }
         flag
     }
@@ -188,7 +189,7 @@ impl<'t> Section<'t> {
         &mut self,
         key: &'static str,
         bounds: std::ops::RangeInclusive<u32>,
-        problems: &mut Problems<'_>,
+        mistakes: &mut Mistakes<'_>,
     ) -> Option<u32> {
         let value = self.take(key)?;
         let number = value
@@ -198,24 +199,24 @@ impl<'t> Section<'t> {
         let inside = number.filter(|number| bounds.contains(number));
         if inside.is_none() {
             let message = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
-            problems.add(value.span().start, self.path(key), message);
+            mistakes.add(value.span().start, self.path(key), message);
         }
         inside
     }
 
     /// Takes a table.
-    pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Self> {
+    pub(crate) fn table(&mut self, key: &'static str, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         let value = self.take(key)?;
         let name = self.path(key);
         let Some(table) = value.get_ref().as_table() else {
-            problems.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
+            mistakes.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
             return None;
         };
         Some(Section::new(name, table, value.span().start))
     }
 
     /// Reports every key that was not taken as unknown.
-    pub(crate) fn finish(self, problems: &mut Problems<'_>) {
+    pub(crate) fn finish(self, mistakes: &mut Mistakes<'_>) {
         for (key, span, _) in &self.rest {
             let near = self.known.iter().max_by(|one, other| {
                 strsim::jaro_winkler(one, key).total_cmp(&strsim::jaro_winkler(other, key))
@@ -224,7 +225,7 @@ impl<'t> Section<'t> {
                 Some(near) => format!("is not a known key; did you mean `{near}`?"),
                 None => format!("is not a known key; known are `{}`", self.known.join("`, `")),
             };
-            problems.add(span.start, self.path(key), message);
+            mistakes.add(span.start, self.path(key), message);
         }
     }
 }

@@ -20,7 +20,7 @@ fn the_columns_are_a_fixed_contract() {
 }
 
 #[test]
-fn the_published_tables_list_the_columns() {
+fn the_documentation_lists_every_column() {
     let readme = include_str!("../../../../docs/schema/README.md");
     for (heading, columns) in [("### conversations.csv", CONVERSATIONS), ("### messages.csv", MESSAGES)] {
         let section = readme.split(heading).nth(1).unwrap().split("###").next().unwrap();
@@ -30,7 +30,7 @@ fn the_published_tables_list_the_columns() {
 }
 
 #[test]
-fn conversations_are_rows() {
+fn each_conversation_is_one_row() {
     let (folder, _) = export(&samples::all());
     let rows = csv_rows(folder.path(), "conversations.csv");
     let expect = [
@@ -123,7 +123,7 @@ fn conversations_are_rows() {
 }
 
 #[test]
-fn messages_are_rows() {
+fn each_message_is_one_row() {
     let (folder, _) = export(&samples::all());
     let mut rows = csv_rows(folder.path(), "messages.csv");
     // The JSON of a cell is compared as JSON.
@@ -192,14 +192,14 @@ fn a_row_has_fixed_bytes() {
 }
 
 #[test]
-fn csv_safe_guards_formulas_and_changes_nothing_else() {
+fn csv_safe_escapes_formulas_and_changes_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let safe = Options { formats: vec![Format::Csv], csv_safe: true, ..Options::default() };
     export_into(folder.path(), &safe, &samples::all());
     let (plain, _) = export(&samples::all());
 
-    let guarded = "'=HYPERLINK(\"http://x\",\"y\")";
-    assert_eq!(csv_rows(folder.path(), "conversations.csv")[2][2..5], ["'-agent", "'=id", guarded]);
+    let escaped = "'=HYPERLINK(\"http://x\",\"y\")";
+    assert_eq!(csv_rows(folder.path(), "conversations.csv")[2][2..5], ["'-agent", "'=id", escaped]);
     let (mut cells, mut changed) = (0, 0);
     for name in ["conversations.csv", "messages.csv"] {
         let rows = csv_rows(plain.path(), name).into_iter().zip(csv_rows(folder.path(), name));

@@ -15,7 +15,7 @@ fn an_unfinished_export_leaves_the_folder_as_it_was() {
         names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
     let mut unfinished = Export::begin(folder.path(), &options(Format::ALL)).unwrap();
     add(&mut unfinished, &samples::bare());
-    assert_eq!(names(folder.path()).len(), 6 + 4, "the files in progress lie beside their places");
+    assert_eq!(names(folder.path()).len(), 6 + 4, "each file in progress has a temporary file in the folder");
     drop(unfinished);
     let after: Vec<(String, String)> =
         names(folder.path()).into_iter().map(|name| (name.clone(), text(folder.path(), &name))).collect();
@@ -85,7 +85,7 @@ fn files_and_new_folders_are_private() {
 }
 
 #[test]
-fn a_file_in_the_way_is_a_storage_error() {
+fn a_file_in_place_of_the_folder_is_a_storage_error() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");
     fs::write(&file, "mine").unwrap();
@@ -100,7 +100,7 @@ fn a_file_in_the_way_is_a_storage_error() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_a_file_is_a_storage_error() {
+fn a_folder_in_place_of_a_file_is_a_storage_error() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("conversations.json")).unwrap();
     let mut export = Export::begin(root.path(), &options(&[Format::Json])).unwrap();

@@ -1,4 +1,4 @@
-//! Any text in any field comes out of the files as it went in.
+//! Any text in any field is read back from the files unchanged.
 
 use std::sync::LazyLock;
 
@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_survives(agent in text(), conversations in proptest::collection::vec(conversation(), 0..4)) {
+    fn any_text_is_read_back_unchanged(agent in text(), conversations in proptest::collection::vec(conversation(), 0..4)) {
         let stream: Vec<_> =
             conversations.iter().map(|one| samples::archived(&agent, one.clone())).collect();
         let folder = tempfile::tempdir().unwrap();

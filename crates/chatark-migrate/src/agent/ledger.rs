@@ -1,4 +1,4 @@
-//! What the ledger of migrations knows of the items of one kind at one target.
+//! The ledger of migrations, for the items of one kind at one target.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::packing::short_hash;
 
-/// The most missing items that are named.
+/// The maximum number of missing items that are listed.
 const MAX_MISSING: usize = 20;
 
-/// How far an item came, by the ledger.
+/// How far an item has come, according to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ItemState {
     /// It is not at the target.
@@ -58,7 +58,7 @@ pub(super) fn find(
     Ok(None)
 }
 
-/// Returns the hash of what is sent for an item.
+/// Returns the hash of the bodies that are sent for an item.
 pub(super) fn digest(item: &OutboundItem) -> [u8; 32] {
     Sha256::new().chain_update(&item.create_body).chain_update(&item.complete_body).finalize().into()
 }
@@ -144,7 +144,7 @@ impl<'a> Ledger<'a> {
         self.archive().save_transfers(self.target, self.kind.as_str(), &[transfer])
     }
 
-    /// Deletes items of which certainly nothing was sent.
+    /// Deletes items that were certainly not sent.
     pub(super) fn delete(&self, items: &[OutboundItem]) -> Result<()> {
         let keys: Vec<_> = items.iter().map(|item| item.idempotency_key.as_str()).collect();
         self.archive().delete_transfers(self.target, self.kind.as_str(), &keys)

@@ -18,7 +18,7 @@ pub struct AgentMigration {
     pub name: String,
     /// The kinds to migrate, one after the other.
     pub kinds: Vec<DataKind>,
-    /// What of them is migrated, and how.
+    /// What is selected of them, and how it is migrated.
     pub options: MigrationOptions,
     /// The wall clock.
     pub clock: Clock,

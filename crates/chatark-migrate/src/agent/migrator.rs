@@ -1,5 +1,5 @@
-//! The order of a migration: what an earlier run left, what is new, what is ambiguous, what was refused, and at the end
-//! the reading back.
+//! The steps of a migration, in order: complete what an earlier run began, send what is new, resolve what is ambiguous,
+//! retry what was refused, and read everything back.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,14 +19,14 @@ use super::reconcile;
 use super::request::{Requests, is_refusal};
 use super::walk::{Purpose, Walker};
 
-/// How often ambiguous items are looked for and sent again.
+/// The maximum number of times that ambiguous items are looked for and sent again.
 const MAX_RECOVERIES: usize = 3;
-/// The most items of earlier refusals that one run tries again.
+/// The maximum number of earlier refusals that one run retries.
 const MAX_RETRIES: usize = 100;
 
 /// Migrates everything to the target, kind after kind, and returns the archive with the result of each kind.
 ///
-/// An error ends the run; what was done is kept. When `stop` is cancelled, nothing more is sent, and requests under way
+/// An error ends the run; what was done is kept. When `stop` is cancelled, nothing more is sent, and requests in flight
 /// are completed.
 pub async fn migrate(
     archive: Archive,
@@ -140,7 +140,7 @@ impl KindMigrator<'_> {
         Ok(())
     }
 
-    /// Looks for ambiguous items at the target, and sends those again that are not there.
+    /// Looks for ambiguous items at the target, and sends those that are not there again.
     async fn resolve_ambiguous(&self, progress: &mut KindProgress) -> Result<()> {
         for _ in 0..MAX_RECOVERIES {
             if progress.ambiguous.is_empty() {
@@ -154,7 +154,7 @@ impl KindMigrator<'_> {
         progress.require_certainty()
     }
 
-    /// Tries items again that earlier runs were refused, the oldest refusals first, and stops if the vendor keeps
+    /// Retries items that the vendor refused in earlier runs, the oldest refusals first, and stops if the vendor keeps
     /// refusing them.
     async fn retry_refused(&self, progress: &mut KindProgress) -> Result<()> {
         let mut before = std::mem::take(&mut progress.refused_before);
@@ -179,7 +179,7 @@ impl KindMigrator<'_> {
         self.unless_stopped(reconcile::recover(self.target, self.kind, self.ledger)).await
     }
 
-    /// Waits until the last request without a response must have had its effect.
+    /// Waits until the last request without a response must have taken effect.
     async fn settle(&self, progress: &KindProgress) -> Result<()> {
         let now = self.ledger.now();
         let seconds = progress.ambiguous_since.map_or(0.0, |since| now.seconds_since(since));

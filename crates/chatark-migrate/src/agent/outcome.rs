@@ -18,7 +18,7 @@ pub struct ItemCounts {
     /// People who existed at the target without a migration, by e-mail address. They are not changed.
     #[serde(rename = "theirs")]
     pub existing: u64,
-    /// Items of an earlier request without a response that were found at the target, and not written again.
+    /// Items whose request got no response, and that were found at the target instead of being written again.
     pub recovered: u64,
     /// Items that the vendor refused.
     pub refused: u64,
@@ -50,7 +50,7 @@ pub struct KindResult {
     /// The number of items by outcome.
     #[serde(flatten)]
     pub counts: ItemCounts,
-    /// Items that the run did not reach, and items of which it is not known whether they are at the target.
+    /// Items that the run did not reach, and items that may or may not be at the target.
     #[serde(rename = "left")]
     pub remaining: u64,
     /// Items that an earlier run began and did not complete, and that are not selected now.

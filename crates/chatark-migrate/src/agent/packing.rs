@@ -78,7 +78,7 @@ fn pack_history(
 ) -> Result<SelectedCounts> {
     let mut places = HashSet::new();
     each_selected(archive, options, loss_report, |archived, original, loss_report| {
-        // A conversation comes twice as original and copy, and through two APIs of its vendor.
+        // A conversation can be selected twice: as original and copy, or through two APIs of its vendor.
         let place = short_hash(original.agent_and_id());
         if places.contains(&place) {
             loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
@@ -134,7 +134,7 @@ fn pack_knowledge(
     Ok(selected)
 }
 
-/// Passes on every selected conversation, except copies of which the original is selected too.
+/// Passes on every selected conversation, except copies whose original is selected too.
 fn each_original(
     archive: &Archive,
     options: &MigrationOptions,
@@ -151,7 +151,7 @@ fn each_original(
     })
 }
 
-/// Passes on every selected conversation, except copies of the target's own.
+/// Passes on every selected conversation, except copies of the target's own conversations.
 fn each_selected(
     archive: &Archive,
     options: &MigrationOptions,
@@ -185,7 +185,7 @@ fn selected_originals(archive: &Archive, options: &MigrationOptions) -> Result<H
     Ok(originals)
 }
 
-/// Returns sixteen bytes of a hash: up to a million keys are kept in memory.
+/// Returns the first sixteen bytes of a hash, to save memory: there may be a million keys.
 pub(super) fn short_hash(key: &str) -> [u8; 16] {
     let hash = Sha256::digest(key.as_bytes());
     std::array::from_fn(|at| hash[at])

@@ -1,4 +1,4 @@
-//! What a migration into an agent would do: the packing of a run without the sending.
+//! What a migration into an agent would do: a run that packs everything and sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::ledger::{ItemState, digest, find};
 use super::packing::{MigrationOptions, limits_of, pack_all};
 
-/// What would be migrated of one kind, what it takes, and what would be lost.
+/// What would be migrated of one kind, at what cost, and with what losses.
 #[derive(Debug, Serialize)]
 pub struct AgentPlan {
     /// The kind.
@@ -58,7 +58,7 @@ fn plan_kind(
     kind: DataKind,
 ) -> Result<AgentPlan> {
     let mut loss_report = LossReport::default();
-    let (mut states, mut changed) = (States::default(), 0);
+    let (mut states, mut changed) = (StateCounts::default(), 0);
     let selected = pack_all(archive, options, target, kind, &mut loss_report, |item| {
         let transfer = find(archive, name, kind, &item)?;
         let state = ItemState::of(transfer.as_ref());
@@ -89,9 +89,9 @@ fn plan_kind(
 
 /// The number of items in each state.
 #[derive(Default)]
-struct States(BTreeMap<ItemState, u64>);
+struct StateCounts(BTreeMap<ItemState, u64>);
 
-impl States {
+impl StateCounts {
     fn add(&mut self, state: ItemState) {
         *self.0.entry(state).or_default() += 1;
     }
@@ -104,7 +104,7 @@ impl States {
         states.iter().filter_map(|state| self.0.get(state)).sum()
     }
 
-    /// Returns about how many requests a run makes, if so many items are done already.
+    /// Estimates the number of requests of a run, given the number of items that are already done.
     fn requests(&self, limits: &KindLimits, done: u64) -> u64 {
         if self.all() + done == 0 {
             return 0;

@@ -9,7 +9,7 @@ use super::outcome::ItemCounts;
 use super::packing::SelectedCounts;
 use super::request::{MAX_REFUSALS_IN_A_ROW, RequestOutcome};
 
-/// A request without a response counts as so many refusals: a vendor that is down is left alone sooner.
+/// A request without a response counts as this many refusals, so that a run ends sooner if the vendor is down.
 const AMBIGUOUS_WEIGHT: u64 = 5;
 
 /// What is known so far.
@@ -20,7 +20,7 @@ pub(super) struct KindProgress {
     pub(super) loss_report: Vec<LossRow>,
     /// The vendor's error for the last refused item.
     pub(super) refusal: Option<Error>,
-    /// The idempotency keys of items of which it is not known whether they are at the target.
+    /// The idempotency keys of items that may or may not be at the target.
     pub(super) ambiguous: HashSet<String>,
     /// When the last of them was sent.
     pub(super) ambiguous_since: Option<Timestamp>,

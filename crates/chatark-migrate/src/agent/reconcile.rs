@@ -47,7 +47,7 @@ pub(super) async fn recover(target: &dyn Target, kind: DataKind, ledger: Ledger<
     Ok(recovered)
 }
 
-/// Lists the target, and counts which of the items that are done by the ledger it shows.
+/// Lists the target, and counts how many of the items that are done in the ledger it shows.
 pub(super) async fn read_back(target: &dyn Target, kind: DataKind, ledger: Ledger<'_>) -> Result<ReadBack> {
     let mut shown = HashSet::new();
     let mut read_back = ReadBack { expected: ledger.count(TransferState::Done)?, ..ReadBack::default() };

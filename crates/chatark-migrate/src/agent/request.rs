@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
 
-/// A run ends when the vendor has refused so many items in a row.
+/// A run ends when the vendor has refused this many items in a row.
 pub(super) const MAX_REFUSALS_IN_A_ROW: u64 = 50;
 
 /// What became of one request, and of those that complete what it created.
@@ -18,7 +18,7 @@ pub(super) struct RequestOutcome {
     pub(super) refused: u64,
     /// The vendor's error for the last refused item.
     pub(super) refusal: Option<Error>,
-    /// The idempotency keys of items of which it is not known whether they are at the target.
+    /// The idempotency keys of items that may or may not be at the target.
     pub(super) ambiguous: Vec<String>,
     /// The error that made them ambiguous.
     pub(super) ambiguous_error: Option<Error>,
@@ -36,8 +36,8 @@ pub(super) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Creates items with one request. If the vendor refuses it, each half is sent again by itself, down to the item
-    /// that is to blame.
+    /// Creates items with one request. If the vendor refuses it, each half is sent separately, down to the item that
+    /// causes the refusal.
     pub(super) fn create(self, mut items: Vec<OutboundItem>) -> BoxFuture<'a, RequestOutcome> {
         async move {
             if let Err(error) = self.ledger.record(&items, TransferState::Intended, &[], None) {
@@ -123,7 +123,7 @@ impl<'a> Requests<'a> {
         refused.unless_failed(recorded)
     }
 
-    /// Deletes from the ledger what certainly was not sent.
+    /// Deletes items from the ledger that were certainly not sent.
     fn withdraw(self, items: &[OutboundItem]) -> RequestOutcome {
         RequestOutcome::default().unless_failed(self.ledger.delete(items))
     }
@@ -157,7 +157,7 @@ impl RequestOutcome {
     }
 }
 
-/// Returns whether the vendor refused what was sent, and not the sender or the agent.
+/// Returns whether the vendor refused the item itself, and not the key or the agent.
 pub(super) fn is_refusal(error: &Error) -> bool {
     use ErrorKind::{Incomplete, Malformed, Refused, TooLarge};
     matches!(error.kind(), Refused | TooLarge | Malformed | Incomplete)

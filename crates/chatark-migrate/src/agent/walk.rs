@@ -1,4 +1,4 @@
-//! One walk through what is selected: packs it, and sends what the walk is for.
+//! One walk through the selected items: packs all of them, and sends those that the walk is for.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,11 +19,11 @@ use super::packing::{SelectedCounts, pack_all};
 use super::progress::{KindProgress, stopped};
 use super::request::{RequestOutcome, Requests};
 
-/// The most requests under way, once a first one has succeeded.
+/// The maximum number of requests in flight, once a first one has succeeded.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
-/// The most packed items that wait to be sent.
+/// The maximum number of packed items that wait to be sent.
 const QUEUE_LENGTH: usize = 16;
-/// A request with several items has about so many bytes at most.
+/// The approximate maximum size of a request with several items.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// What a walk sends.
@@ -32,9 +32,9 @@ pub(super) enum Purpose {
     CompleteCreated,
     /// Sends new items, and sets aside items that are ambiguous or were refused.
     SendNew,
-    /// Sends ambiguous items again: those that were looked for and not found.
+    /// Sends ambiguous items again that were looked for and not found.
     SendNotFound(HashSet<String>),
-    /// Tries items again that an earlier run was refused.
+    /// Retries items that the vendor refused in an earlier run.
     RetryRefused(HashSet<String>),
 }
 
@@ -95,7 +95,7 @@ impl<'a> Walker<'a> {
         progress: &mut KindProgress,
     ) -> Result<()> {
         let stop = self.requests.stop;
-        let mut under_way: FuturesUnordered<BoxFuture<'a, RequestOutcome>> = FuturesUnordered::new();
+        let mut in_flight: FuturesUnordered<BoxFuture<'a, RequestOutcome>> = FuturesUnordered::new();
         let mut chunk = Chunk::default();
         let (mut has_more, mut has_succeeded, mut fatal) = (true, false, None);
         loop {
@@ -106,28 +106,28 @@ impl<'a> Walker<'a> {
             let max_requests = if has_succeeded { MAX_CONCURRENT_REQUESTS } else { 1 };
             tokio::select! {
                 biased;
-                Some(outcome) = under_way.next(), if !under_way.is_empty() => {
+                Some(outcome) = in_flight.next(), if !in_flight.is_empty() => {
                     has_succeeded |= outcome.written > 0;
                     fatal = fatal.or(progress.add(outcome, self.requests.ledger.now()));
                     self.observer.on_progress(self.requests.kind, &progress.counts);
                 }
-                item = items.recv(), if has_more && under_way.len() < max_requests => match item {
+                item = items.recv(), if has_more && in_flight.len() < max_requests => match item {
                     Some(item) if !purpose.includes(&item.idempotency_key) => {}
                     Some(item) => match self.next_step(&item, purpose, progress)? {
                         Step::Create => {
                             chunk.add(item);
-                            // The first item is sent alone: an error in all of them shows in one.
+                            // The first item is sent alone: an error that affects all items shows in the first one.
                             if !has_succeeded || chunk.is_full(self.limits) {
-                                under_way.push(self.requests.create(chunk.take()));
+                                in_flight.push(self.requests.create(chunk.take()));
                             }
                         }
-                        Step::Complete(id) => under_way.push(self.requests.complete(item, id, true).boxed()),
+                        Step::Complete(id) => in_flight.push(self.requests.complete(item, id, true).boxed()),
                         Step::Nothing => {}
                     },
                     None => {
                         has_more = false;
                         if !chunk.is_empty() {
-                            under_way.push(self.requests.create(chunk.take()));
+                            in_flight.push(self.requests.create(chunk.take()));
                         }
                     }
                 },

@@ -1,4 +1,4 @@
-//! What turns conversations into the items of a file.
+//! Converters turn conversations into the items of a file.
 
 use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream};
 use chatark_target::LossReport;
@@ -18,7 +18,7 @@ pub(super) enum FileItem {
         /// Its content.
         value: Value,
     },
-    /// Elements of a JSON array that is a file of a ZIP archive; those of one file come one after another.
+    /// Elements of a JSON array, which is one file in a ZIP archive. All elements of a file come in a row.
     Elements {
         /// The path of the file.
         path: String,
@@ -28,7 +28,7 @@ pub(super) enum FileItem {
 }
 
 impl FileItem {
-    /// Returns whether it has content of conversations, and not only names of users and channels.
+    /// Returns whether it has content of conversations; the lists of users and channels have none.
     pub(super) fn is_content(&self) -> bool {
         !matches!(self, Self::Elements { path, .. } if !path.contains('/'))
     }
@@ -41,14 +41,14 @@ pub(super) trait Converter {
         Ok(())
     }
 
-    /// Returns the items of a conversation, and counts what of it does not arrive.
+    /// Returns the items of a conversation, and counts what becomes of its fields.
     fn convert(
         &mut self,
         archived: &ArchivedConversation,
         loss_report: &mut LossReport,
     ) -> Result<Vec<FileItem>>;
 
-    /// Returns the items that take all conversations to be known.
+    /// Returns the items that can be made only after the last conversation.
     fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<FileItem> {
         Vec::new()
     }

@@ -11,9 +11,9 @@ use crate::people::People;
 /// A format of another platform, written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// One conversation a line, in the form of `OpenAI`'s chat API, as for fine-tuning.
+    /// One conversation per line, in the form of `OpenAI`'s chat API, as for fine-tuning.
     OpenAi,
-    /// One conversation a line, in the form of `ShareGPT`.
+    /// One conversation per line, in the form of `ShareGPT`.
     ShareGpt,
     /// One row for each person.
     Contacts,
@@ -47,7 +47,7 @@ impl FileFormat {
         Self::ALL.into_iter().find(|target| target.as_str() == word)
     }
 
-    /// Returns what turns the selected conversations into items.
+    /// Returns the converter, which turns selected conversations into items.
     pub(super) fn converter(self, archive: &Archive) -> Result<Box<dyn Converter + '_>> {
         Ok(match self {
             Self::OpenAi => Box::new(openai::OpenAi),

@@ -1,4 +1,4 @@
-//! Conversations as `OpenAI`'s chat API takes them, one a line: `{"messages": [{"role", "content", …}]}`.
+//! Conversations as `OpenAI`'s chat API takes them, one per line: `{"messages": [{"role", "content", …}]}`.
 //!
 //! A tool call is written only together with its result, since the API refuses one without the other. The last message
 //! is an answer of the assistant, which is what a model learns.
@@ -13,8 +13,8 @@ use super::converter::{Converter, FileItem};
 
 pub(super) struct OpenAi;
 
-/// The most characters of a function name, by the vendor's reference.
-const NAME_LENGTH: usize = 64;
+/// The maximum length of a function name, according to the vendor's reference.
+const MAX_NAME_LENGTH: usize = 64;
 const UNPAIRED: &str = "its call or result is missing, or a text stands between the two";
 const NO_ROLE: &str = "the format has no such role";
 const RULES: &[FieldRule] = &[
@@ -76,18 +76,18 @@ impl Converter for OpenAi {
     }
 }
 
-/// Positions of parts: of the message, and in the message.
-type Places = HashSet<(usize, usize)>;
+/// Positions of parts: the index of the message, and the index in the message.
+type PartPositions = HashSet<(usize, usize)>;
 
-/// Returns whether a message is an answer, with which a conversation must end.
+/// Returns whether a message is an answer: a conversation must end with one.
 fn is_answer(message: &Value) -> bool {
     message["role"] == "assistant" && message["content"].is_string() && message.get("tool_calls").is_none()
 }
 
-/// Returns the tool calls that are followed by their results, and these results: the API takes no others.
-fn paired(messages: &[Message]) -> Places {
-    let mut paired = Places::new();
-    // Calls of the message so far, and calls that wait for their results.
+/// Returns the tool calls that are followed by their results, with these results. The API refuses all others.
+fn paired(messages: &[Message]) -> PartPositions {
+    let mut paired = PartPositions::new();
+    // Calls since the last result or the start of the message, and calls that wait for their results.
     let (mut pending, mut awaited): (Vec<(&str, _)>, Vec<(&str, _)>) = (Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         let is_assistant = message.role == Role::Assistant;
@@ -112,8 +112,8 @@ fn paired(messages: &[Message]) -> Places {
     paired
 }
 
-/// Returns the messages of the format for one message: its text and calls up to a result are one, each result is another.
-fn chat_messages(at: usize, message: &Message, paired: &Places) -> Vec<Value> {
+/// Returns the messages of the format for one message: one for its text and calls up to a result, and one for each result.
+fn chat_messages(at: usize, message: &Message, paired: &PartPositions) -> Vec<Value> {
     let role = match message.role {
         Role::User => "user",
         Role::Assistant | Role::HumanAgent => "assistant",
@@ -168,6 +168,6 @@ fn result_text(status: Option<&str>, data: Option<&Value>, error: Option<&Value>
 /// Returns a name of letters, digits, `_` and `-` only, as the API requires.
 fn function_name(name: Option<&str>) -> String {
     let allowed = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    let name: String = name.unwrap_or_default().chars().map(allowed).take(NAME_LENGTH).collect();
+    let name: String = name.unwrap_or_default().chars().map(allowed).take(MAX_NAME_LENGTH).collect();
     if name.is_empty() { "unnamed".to_owned() } else { name }
 }

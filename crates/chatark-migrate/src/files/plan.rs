@@ -1,4 +1,4 @@
-//! The work of writing files, without the writing.
+//! What a migration into files would write: a run that converts everything and writes nothing.
 
 use std::borrow::Cow;
 

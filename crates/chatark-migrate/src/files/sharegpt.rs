@@ -1,4 +1,4 @@
-//! Conversations in the form of `ShareGPT`, one a line: `{"id", "conversations": [{"from", "value"}]}`.
+//! Conversations in the form of `ShareGPT`, one per line: `{"id", "conversations": [{"from", "value"}]}`.
 //!
 //! Speakers alternate and the person begins, as training on such files requires.
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::converter::{Converter, FileItem};
 use crate::hex;
-use crate::person::own_key;
+use crate::person_keys::own_key;
 
 /// Users by id, and channels by source with the time of their first conversation.
 #[derive(Default)]
@@ -42,9 +42,9 @@ const RULES: &[FieldRule] = &[
     ("part.file", FieldOutcome::Approximated, "as its URL"),
     ("part.audio", FieldOutcome::Approximated, "as its URL"),
 ];
-/// In microseconds.
+/// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
-const AFTER_THE_LAST: &str = "as one microsecond after the previous message";
+const AFTER_PREVIOUS: &str = "as one microsecond after the previous message";
 
 impl Converter for Slack {
     fn convert(
@@ -88,7 +88,7 @@ impl Converter for Slack {
                     FieldOutcome::Approximated,
                     "as one microsecond after the previous message, which is not earlier",
                 ),
-                None => (FieldOutcome::Approximated, AFTER_THE_LAST),
+                None => (FieldOutcome::Approximated, AFTER_PREVIOUS),
             };
             loss_report.add("message.created_at", outcome, why, 1, archived);
             let user = self.user(archived, Some(message.role));
@@ -110,7 +110,7 @@ impl Converter for Slack {
         };
         let channel = |(name, first): (&String, &Timestamp)| {
             json!({
-                "id": format!("C{}", short(name)), "name": name, "created": first.microseconds() / SECOND,
+                "id": format!("C{}", short_id(name)), "name": name, "created": first.microseconds() / SECOND,
                 "creator": members.first(), "is_archived": false, "is_general": false, "members": members,
                 "topic": {"value": ""}, "purpose": {"value": format!("Conversations of {name}")},
             })
@@ -141,13 +141,13 @@ impl Slack {
             Role::HumanAgent => (format!("{source} agent"), format!("{source} agent"), None, false),
             other => (format!("{source} {}", other.as_str()), other.as_str().to_owned(), None, true),
         };
-        let id = format!("U{}", short(&key));
+        let id = format!("U{}", short_id(&key));
         self.users.entry(id.clone()).or_insert(User { name, email, is_bot });
         id
     }
 }
 
-/// Escapes Slack's three control characters, which would make mentions and links of a text.
+/// Escapes Slack's three control characters, so that a text cannot become a mention or a link.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -191,6 +191,6 @@ fn ts(microseconds: i64) -> String {
 }
 
 /// Returns ten letters and digits for a name, in the form of Slack's ids.
-fn short(name: &str) -> String {
+fn short_id(name: &str) -> String {
     hex(&Sha256::digest(name.as_bytes())[..5]).to_uppercase()
 }

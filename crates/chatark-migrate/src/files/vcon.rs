@@ -16,7 +16,7 @@ use crate::hex;
 
 pub(super) struct Vcon;
 
-const OF_ITS_CONVERSATION: &str = "as the start of the conversation: the message has no time";
+const CONVERSATION_START: &str = "as the start of the conversation: the message has no time";
 const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Kept, "in an analysis of the origin, and as bits of the `uuid`"),
     ("conversation.title", FieldOutcome::Kept, "as `subject`"),
@@ -57,7 +57,7 @@ impl Converter for Vcon {
         loss_report.add(
             "message.created_at",
             FieldOutcome::Approximated,
-            OF_ITS_CONVERSATION,
+            CONVERSATION_START,
             undated,
             archived,
         );
@@ -85,11 +85,11 @@ fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Va
                 "purpose": "message part", "body": json_text(part), "encoding": "json",
             }));
         }
-        let ratings = [
+        let judgements = [
             ("feedback", message.feedback.map(|feedback| json!(feedback.as_str()))),
             ("score", message.score.map(|score| json!(score))),
         ];
-        for (what, value) in ratings {
+        for (what, value) in judgements {
             analysis.extend(value.map(|value| analysis_of(Some(at), what, &value)));
         }
     }

@@ -29,7 +29,7 @@ pub struct WrittenFiles {
 
 /// Writes the files of a format into a folder.
 ///
-/// They appear together when all are complete; documents appear one by one, each of them complete. A run without items
+/// They appear together when all are complete; vCon documents appear one by one, each of them complete. A run without items
 /// fails and leaves earlier files as they are.
 pub fn write_files(
     archive: &Archive,

@@ -17,7 +17,7 @@ use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::stop::Stop;
-use crate::ui::{Mark, Ui, grouped, mark};
+use crate::ui::{Severity, Ui, label, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -111,7 +111,7 @@ fn unless_closed(printed: Result<(), Failure>) -> Result<(), Failure> {
 }
 
 /// Completes the result of a run that ended early with the numbers of its plan.
-fn fill(results: &mut [KindResult], plans: Vec<AgentPlan>) {
+fn fill_from_plans(results: &mut [KindResult], plans: Vec<AgentPlan>) {
     for plan in plans {
         let ended = results.iter_mut().find(|result| result.kind == plan.kind && result.error.is_some());
         if let Some(ended) = ended {
@@ -138,7 +138,7 @@ fn migrate_all(
         let migrated = migrate(archive, migration, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
         let (archive, mut results) = migrated?;
-        fill(&mut results, plans);
+        fill_from_plans(&mut results, plans);
         let exit = stop.exit(exit_of(&results));
         Ok((archive, results, exit))
     })
@@ -152,7 +152,7 @@ fn exit_of(results: &[KindResult]) -> Exit {
     }
 }
 
-/// Opens the archive to write its ledger. A missing archive is not created.
+/// Opens the archive for writing the ledger. A missing archive is an error, and is not created.
 fn open(session: &Session, ui: &Ui) -> Result<Archive> {
     if session.config.archive.exists() { session.archive(ui) } else { session.archive_to_read(ui) }
 }
@@ -235,8 +235,8 @@ fn show_plans(
     capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
-            "{} other sources of knowledge were written before; what they have in common with these will be taught twice",
-            grouped(plan.others)
+            "{} other sources of knowledge were written before; what they share with these will be in the agent twice",
+            with_commas(plan.others)
         ));
     }
     Ok(())
@@ -251,26 +251,26 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
     let mut text = format!(
         "{}: {} conversations with {} messages become {} {what} in {}",
         plan.kind.as_str(),
-        grouped(plan.conversations),
-        grouped(plan.messages),
-        grouped(plan.items),
+        with_commas(plan.conversations),
+        with_commas(plan.messages),
+        with_commas(plan.items),
         into.name
     );
     if plan.already > 0 {
-        let _ = write!(text, ", {} of them already there", grouped(plan.already));
+        let _ = write!(text, ", {} of them already there", with_commas(plan.already));
     }
     if plan.changed > 0 {
         let _ = write!(
             text,
             " ({} have changed in the archive since and stay unchanged there)",
-            grouped(plan.changed)
+            with_commas(plan.changed)
         );
     }
     let time = match plan.seconds {
         Some(seconds) => format!("at least {seconds} s by the rate limit"),
         None => "as fast as the vendor responds".to_owned(),
     };
-    format!("{text}; about {} requests, {time}, {} credits", grouped(plan.requests), plan.credits)
+    format!("{text}; about {} requests, {time}, {} credits", with_commas(plan.requests), plan.credits)
 }
 
 /// Fails if a run would write nothing.
@@ -282,46 +282,51 @@ fn refuse_empty_plans(plans: &[AgentPlan]) -> Result<()> {
 /// Returns the question before anything is written into an account.
 fn question(new: u64, into: &SourceConfig) -> String {
     let (agent, title) = (agent_id(into), into.entry.descriptor.title);
-    format!("Write {} items into `{}` ({agent}) at {title}? [y/N] ", grouped(new), into.name)
+    format!("Write {} items into `{}` ({agent}) at {title}? [y/N] ", with_commas(new), into.name)
 }
 
 /// Returns a line with the result of a kind.
 fn summary(result: &KindResult) -> String {
     let counts = &result.counts;
     let mut text = format!(
-        "{}: {} chosen, {} written, {} already there",
+        "{}: {} selected, {} written, {} already there",
         result.kind.as_str(),
-        grouped(counts.items),
-        grouped(counts.written),
-        grouped(counts.already)
+        with_commas(counts.items),
+        with_commas(counts.written),
+        with_commas(counts.already)
     );
     for (number, what) in [
-        (counts.existing, "there without Chatark and left as they are"),
+        (counts.existing, "already there without Chatark and left unchanged"),
         (counts.changed, "changed in the archive since"),
         (counts.recovered, "found there after an ambiguous request"),
         (counts.refused, "refused"),
         (result.remaining, "left for the next run"),
     ] {
         if number > 0 {
-            let _ = write!(text, ", {} {what}", grouped(number));
+            let _ = write!(text, ", {} {what}", with_commas(number));
         }
     }
     if let Some(ReadBack { expected, found, differing, .. }) = &result.read_back {
-        let _ = write!(text, "; the agent shows {} of {} in the ledger", grouped(*found), grouped(*expected));
+        let _ = write!(
+            text,
+            "; the agent shows {} of {} in the ledger",
+            with_commas(*found),
+            with_commas(*expected)
+        );
         if *differing > 0 {
-            let _ = write!(text, ", {} with another number of messages", grouped(*differing));
+            let _ = write!(text, ", {} with another number of messages", with_commas(*differing));
         }
     }
     let is_stopped = result
         .error
         .as_ref()
         .is_some_and(|error| matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted));
-    let judged = match result.is_complete() {
-        true => Mark::Good,
-        false if is_stopped => Mark::Warning,
-        false => Mark::Bad,
+    let severity = match result.is_complete() {
+        true => Severity::Ok,
+        false if is_stopped => Severity::Warning,
+        false => Severity::Failure,
     };
-    format!("{}{text}", mark(judged))
+    format!("{}{text}", label(severity))
 }
 
 /// Shows what went wrong, and what to do about it.
@@ -340,7 +345,7 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
         if result.error.is_none() && result.unfinished > 0 {
             ui.warn(&format!(
                 "{} items of an earlier run are unfinished and not selected now: run it again without filters",
-                grouped(result.unfinished)
+                with_commas(result.unfinished)
             ));
         }
         if let Some(read_back) = result.read_back.as_ref().filter(|read_back| !read_back.is_complete()) {

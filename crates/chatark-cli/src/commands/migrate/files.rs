@@ -10,7 +10,7 @@ use super::{selection, show_loss_report, source_names, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, grouped};
+use crate::ui::{Ui, bytes, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -63,14 +63,14 @@ pub(super) fn run(
     }
     let left_out = written.files.len().saturating_sub(MAX_FILES);
     if left_out > 0 {
-        ui.say(&format!("wrote {} more files in {}", grouped(left_out as u64), args.output.display()));
+        ui.say(&format!("wrote {} more files in {}", with_commas(left_out as u64), args.output.display()));
     }
     let folder = args.output.display().to_string();
     ui.result(&RunResult { target: target.as_str(), folder, written: &written })?;
     Ok(Exit::Complete)
 }
 
-/// The most files that are named.
+/// The maximum number of files that are listed by name.
 const MAX_FILES: usize = 5;
 
 fn wrote(folder: &Path, file: &FileEntry) -> String {
@@ -81,8 +81,8 @@ fn wrote(folder: &Path, file: &FileEntry) -> String {
 fn show(plan: &FilePlan, target: FileFormat, ui: &Ui) -> Result<(), Failure> {
     ui.line(&format!(
         "{} conversations with {} messages become {} in {}",
-        grouped(plan.conversations),
-        grouped(plan.messages),
+        with_commas(plan.conversations),
+        with_commas(plan.messages),
         counted(plan.items),
         target.as_str()
     ))?;
@@ -91,5 +91,5 @@ fn show(plan: &FilePlan, target: FileFormat, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn counted(items: u64) -> String {
-    if items == 1 { "1 item".to_owned() } else { format!("{} items", grouped(items)) }
+    if items == 1 { "1 item".to_owned() } else { format!("{} items", with_commas(items)) }
 }

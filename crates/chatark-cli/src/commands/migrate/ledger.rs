@@ -11,7 +11,7 @@ use super::{agent, confirm, write_csv};
 use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, grouped, table};
+use crate::ui::{Ui, table, with_commas};
 
 /// The columns of the table and the CSV file.
 const COLUMNS: [&str; 10] = [
@@ -58,7 +58,7 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     let archive = session.archive_to_read(ui)?;
     let known = KnownNames::of(&archive, session)?;
     let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
-    args.from.iter().try_for_each(|from| known.has_source(from))?;
+    args.from.iter().try_for_each(|from| known.require_source(from))?;
     let mut transfers = Vec::new();
     archive.each_transfer(|target, kind, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
@@ -127,7 +127,7 @@ impl KnownNames {
         Err(unknown(to, self.sources.iter().chain(&self.targets)))
     }
 
-    fn has_source(&self, from: &str) -> Result<()> {
+    fn require_source(&self, from: &str) -> Result<()> {
         if self.sources.contains(from) { Ok(()) } else { Err(unknown(from, &self.sources)) }
     }
 }
@@ -141,7 +141,7 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error
 
 /// Deletes an agent's part of the ledger; the agent keeps what it holds.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    // A missing archive is not created.
+    // Opening it for writing would create a missing archive.
     let archive = session.archive_to_read(ui)?;
     let into = KnownNames::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
@@ -152,13 +152,13 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     drop(archive);
     let question = format!(
         "Forget {} rows of `{into}`? The next run writes these items again: empty the agent first. [y/N] ",
-        grouped(held)
+        with_commas(held)
     );
     confirm(args.yes || held == 0, &question, ui)?;
     let mut archive = session.archive(ui)?;
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
-    let rows = grouped(forgotten);
+    let rows = with_commas(forgotten);
     ui.line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
     ui.result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)

@@ -85,7 +85,7 @@ fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
         return Err(refused("confirmation is needed and there is no terminal; nothing was done")
             .hint("check the plan or the ledger, then run the same command with `--yes`"));
     }
-    if ui.asks(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
+    if ui.is_confirmed(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
 }
 
 /// Returns the selection of these sources.

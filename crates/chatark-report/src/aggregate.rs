@@ -1,11 +1,11 @@
-//! One pass over the statistics of conversations: everything that metrics need, by group.
+//! Aggregates the statistics of conversations in one pass: everything that metrics need, by group.
 
 use std::collections::{BTreeMap, HashMap};
 
 use chatark_archive::{Archive, Filter, StatsRow};
 use chatark_core::{Channel, Origin, Result, Zone};
 
-use crate::counts::{Counts, Evidence, Volume};
+use crate::counts::{AvailableData, Counts, Volume};
 use crate::distribution::{Distributions, Measure, Totals};
 use crate::group::{Calendar, Granularity, GroupKey, Labels, ReportSource, channel_name};
 use crate::metric::{Group, Metric, MetricValue};
@@ -13,43 +13,44 @@ use crate::tally::{Count, NumberMap, Tally};
 
 /// Everything that the metrics of a report need.
 #[derive(Debug)]
-pub(crate) struct Gathered {
+pub(crate) struct Aggregates {
     /// The requested sources, by name.
     pub(crate) sources: Vec<ReportSource>,
     /// Which data each source provides.
-    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) available_data: Vec<AvailableData>,
     /// The counts of each source.
     pub(crate) of_sources: Vec<Counts>,
     /// The same, without conversations that are counted as their twin.
     pub(crate) in_totals: Vec<Counts>,
     /// The counts of each period, source and channel.
     pub(crate) of_periods: BTreeMap<GroupKey, Counts>,
-    /// What is distributed in each group.
+    /// The distributions of each group.
     pub(crate) distributions: HashMap<GroupKey, Distributions>,
-    pub(crate) volume: Vec<(Place, Volume)>,
+    pub(crate) volume: Vec<(DayKey, Volume)>,
     /// Conversations of all sources by the day on which they began, each once.
     pub(crate) days: BTreeMap<Option<i32>, u64>,
     pub(crate) calendar: Calendar,
 }
 
-/// A source, channel and local day.
+/// What volume is counted by: source, channel and local day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct DayKey {
     pub(crate) source: usize,
     pub(crate) channel: &'static str,
     pub(crate) day: Option<i32>,
 }
 
-/// The pass.
-struct Gatherer {
+/// The state of the pass.
+struct Aggregator {
     sources: Vec<ReportSource>,
-    places: NumberMap<i64, usize>,
+    /// The index of each source in `sources`, by its key.
+    source_indices: NumberMap<i64, usize>,
     granularity: Granularity,
     calendar: Calendar,
-    evidence: Vec<Evidence>,
+    available_data: Vec<AvailableData>,
     of_sources: Vec<Counts>,
     in_totals: Vec<Counts>,
-    volume: NumberMap<(u32, u32, i32), (Place, Volume)>,
+    volume: NumberMap<(u32, u32, i32), (DayKey, Volume)>,
     days: BTreeMap<Option<i32>, u64>,
     groups: Groups,
     of_periods: Vec<Counts>,
@@ -58,38 +59,38 @@ struct Gatherer {
     totals: Vec<Totals>,
 }
 
-/// Groups by number: everything, then the sources, then periods.
+/// The groups and their numbers: first all sources together, then each source, then each period.
 #[derive(Debug)]
 struct Groups {
     keys: Vec<GroupKey>,
     by_key: HashMap<GroupKey, usize>,
-    /// The number of the group of each place.
-    by_place: HashMap<Place, usize>,
+    /// The number of the group that each day belongs to.
+    by_day: HashMap<DayKey, usize>,
 }
 
-/// Gathers what metrics need from the conversations that a filter selects, in periods of a time zone.
-pub(crate) fn gather(
+/// Aggregates the conversations that a filter selects, by periods of a time zone.
+pub(crate) fn aggregate(
     archive: &Archive,
     filter: &Filter,
     zone: Zone,
     granularity: Granularity,
-) -> Result<Gathered> {
-    let mut gatherer = Gatherer::new(archive, filter, zone, granularity)?;
-    archive.each_stats(filter, |row| gatherer.add(row))?;
-    gatherer.finish(archive)
+) -> Result<Aggregates> {
+    let mut aggregator = Aggregator::new(archive, filter, zone, granularity)?;
+    archive.each_stats(filter, |row| aggregator.add(row))?;
+    aggregator.finish(archive)
 }
 
-impl Gathered {
+impl Aggregates {
     /// Returns the numbers of a metric over all sources, in which each conversation counts once.
     pub(crate) fn all(&self, metric: &Metric) -> Vec<MetricValue> {
-        let counts: Vec<_> = self.in_totals.iter().zip(self.evidence.iter().copied()).collect();
+        let counts: Vec<_> = self.in_totals.iter().zip(self.available_data.iter().copied()).collect();
         let distributions = &self.distributions[&GroupKey::All];
         metric.of(&Group { counts: &counts, distributions, is_all: true })
     }
 
     /// Returns the numbers of a metric for a source.
     pub(crate) fn of_source(&self, source: usize, metric: &Metric) -> Vec<MetricValue> {
-        let counts = [(&self.of_sources[source], self.evidence[source])];
+        let counts = [(&self.of_sources[source], self.available_data[source])];
         let distributions = &self.distributions[&GroupKey::Source(source)];
         metric.of(&Group { counts: &counts, distributions, is_all: false })
     }
@@ -104,26 +105,26 @@ impl Gathered {
 impl Groups {
     fn new(sources: usize) -> Self {
         let keys = [GroupKey::All].into_iter().chain((0..sources).map(GroupKey::Source)).collect();
-        Self { keys, by_key: HashMap::new(), by_place: HashMap::new() }
+        Self { keys, by_key: HashMap::new(), by_day: HashMap::new() }
     }
 
-    /// Returns the number of the group that a place belongs to.
-    fn of_place(&mut self, place: Place, calendar: &Calendar, granularity: Granularity) -> usize {
-        if let Some(group) = self.by_place.get(&place) {
+    /// Returns the number of the group that a day belongs to.
+    fn of_day(&mut self, day_key: DayKey, calendar: &Calendar, granularity: Granularity) -> usize {
+        if let Some(group) = self.by_day.get(&day_key) {
             return *group;
         }
-        let period = calendar.period(place.day, granularity).to_owned();
-        let key = GroupKey::Period(period, place.source, place.channel);
+        let period = calendar.period(day_key.day, granularity).to_owned();
+        let key = GroupKey::Period(period, day_key.source, day_key.channel);
         let group = *self.by_key.entry(key.clone()).or_insert_with(|| {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        self.by_place.insert(place, group);
+        self.by_day.insert(day_key, group);
         group
     }
 }
 
-impl Gatherer {
+impl Aggregator {
     fn new(archive: &Archive, filter: &Filter, zone: Zone, granularity: Granularity) -> Result<Self> {
         let mut sources: Vec<ReportSource> = Vec::new();
         for (key, Origin { source, provider, .. }) in archive.sources_named(&filter.sources)? {
@@ -133,11 +134,15 @@ impl Gatherer {
         }
         let number = sources.len();
         Ok(Self {
-            places: sources.iter().enumerate().map(|(place, source)| (source.key.number(), place)).collect(),
+            source_indices: sources
+                .iter()
+                .enumerate()
+                .map(|(index, source)| (source.key.number(), index))
+                .collect(),
             sources,
             granularity,
             calendar: Calendar::new(zone),
-            evidence: vec![Evidence::default(); number],
+            available_data: vec![AvailableData::default(); number],
             of_sources: vec![Counts::default(); number],
             in_totals: vec![Counts::default(); number],
             volume: NumberMap::default(),
@@ -150,19 +155,19 @@ impl Gatherer {
     }
 
     fn add(&mut self, row: &StatsRow) -> Result<()> {
-        let Some(&source) = self.places.get(&row.source.number()) else { return Ok(()) };
+        let Some(&source) = self.source_indices.get(&row.source.number()) else { return Ok(()) };
         let began = row.created_at.map(|created_at| self.calendar.local_hour(created_at));
         let hour = began.map(|began| (began.weekday, began.hour));
         let day = began.map(|began| began.day);
-        self.evidence[source].add(row);
+        self.available_data[source].add(row);
         self.of_sources[source].add(row, hour);
         if row.is_in_totals {
             self.in_totals[source].add(row, hour);
             *self.days.entry(day).or_default() += 1;
         }
         self.add_volume(row, source, day);
-        let place = Place { source, channel: channel_name(row.channel), day };
-        let group = self.groups.of_place(place, &self.calendar, self.granularity);
+        let day_key = DayKey { source, channel: channel_name(row.channel), day };
+        let group = self.groups.of_day(day_key, &self.calendar, self.granularity);
         let period = group - 1 - self.sources.len();
         if self.of_periods.len() <= period {
             self.of_periods.resize_with(period + 1, Counts::default);
@@ -175,25 +180,25 @@ impl Gatherer {
 
     /// Counts a conversation where it began, and its messages where they were written.
     fn add_volume(&mut self, row: &StatsRow, source: usize, day: Option<i32>) {
-        let mut elsewhere = 0;
+        let mut in_other_quarters = 0;
         for (quarter, number) in &row.stats.quarters {
             let day = self.calendar.local_hour(quarter.begin()).day;
             self.volume(source, row.channel, Some(day)).messages += u64::from(*number);
-            elsewhere += number;
+            in_other_quarters += number;
         }
         let volume = self.volume(source, row.channel, day);
         volume.add_conversation(row.status);
-        volume.messages += u64::from(row.stats.messages.saturating_sub(elsewhere));
+        volume.messages += u64::from(row.stats.messages.saturating_sub(in_other_quarters));
     }
 
     fn volume(&mut self, source: usize, channel: Option<Channel>, day: Option<i32>) -> &mut Volume {
-        let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         let key = (number(source), channel.map_or(0, |channel| channel as u32 + 1), day.unwrap_or(i32::MIN));
-        let place = Place { source, channel: channel_name(channel), day };
-        &mut self.volume.entry(key).or_insert_with(|| (place, Volume::default())).1
+        let day_key = DayKey { source, channel: channel_name(channel), day };
+        &mut self.volume.entry(key).or_insert_with(|| (day_key, Volume::default())).1
     }
 
-    /// Counts what is distributed, in a group that the conversation belongs to.
+    /// Adds the values of a conversation to the distributions of a group that it belongs to.
     fn distribute(&mut self, row: &StatsRow, source: usize, group: usize) -> Result<()> {
         let stats = &row.stats;
         self.count_value(Measure::Messages, group, Some(f64::from(stats.messages)))?;
@@ -234,16 +239,16 @@ impl Gatherer {
         Ok(())
     }
 
-    fn finish(mut self, archive: &Archive) -> Result<Gathered> {
+    fn finish(mut self, archive: &Archive) -> Result<Aggregates> {
         let keys = self.groups.keys;
         self.totals.resize(keys.len(), Totals::default());
         let distributions = Distributions::read(self.tally, &self.totals, archive)?;
         let periods = keys.iter().skip(1 + self.sources.len()).cloned();
-        Ok(Gathered {
+        Ok(Aggregates {
             of_periods: periods.zip(self.of_periods).collect(),
             distributions: keys.into_iter().zip(distributions).collect(),
             sources: self.sources,
-            evidence: self.evidence,
+            available_data: self.available_data,
             of_sources: self.of_sources,
             in_totals: self.in_totals,
             volume: self.volume.into_values().collect(),
