@@ -152,7 +152,7 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
     for vendor in VENDORS {
         for (kind, code) in [
             (FaultKind::ServerError, 5),
-            (FaultKind::HtmlUnder200, 4),
+            (FaultKind::HtmlUnder200, 5),
             (FaultKind::KeyExpired, 7),
             (
                 FaultKind::Status { code: 418, body: "{}".to_owned(), content_type: "text/plain".to_owned() },

@@ -274,8 +274,8 @@ fn expected_code(api: Api, fault: &VendorFault) -> i32 {
             {
                 5
             }
-            FaultKind::HtmlUnder200 if api == Api::OneArray => 4,
-            FaultKind::HtmlUnder200 | FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
+            FaultKind::HtmlUnder200 => 5,
+            FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
             FaultKind::KeyExpired | FaultKind::SuccessFalse { .. } => 7,
             _ => 0,
         };
@@ -432,7 +432,7 @@ const LOCAL_FAULTS: &[LocalFault] = &[
     ("the archive is the file of another program", || not_an_archive(|_| b"Dear diary,\n".repeat(9_000))),
     ("Ctrl-C", || stopped_by("INT")),
     ("SIGTERM", || stopped_by("TERM")),
-    ("the budget is spent_budget", spent_budget),
+    ("the budget is spent", spent_budget),
     ("the key is wrong", wrong_key),
     ("the config has mistakes", config_with_mistakes),
 ];
