@@ -199,10 +199,7 @@ fn a_full_sweep_runs_when_it_is_due() {
         assert_eq!(effort(&env), usual);
         // Only the archive knows when the last full sweep was.
         let days = if vendor == Vendor::ChatbaseV1 { 7_i64 } else { 30 };
-        let long_ago = format!(
-            "UPDATE sweep_clock SET full_from = full_from - {}",
-            days * 86_400_000_000
-        );
+        let long_ago = format!("UPDATE sweep_clock SET full_from = full_from - {}", days * 86_400_000_000);
         let ledger = rusqlite::Connection::open(env.path("chatark.db")).unwrap();
         ledger.execute(&long_ago, []).unwrap();
         ledger.close().unwrap();

@@ -1,83 +1,80 @@
-//! One chain of cursors through one time window, newest first. It reads either whole pages, or pages of summaries and
-//! then the conversations that have changed.
+//! One list of pages: the conversations of one segment, and around places that cannot be read.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, HeldSummary, Known, PageMetadata, Record, RecordId, Result, Stream, Surface,
-    Timestamp,
+    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
+    Timestamp, Window,
 };
-use chatark_http::{Call, CursorGuard, Page};
+use chatark_http::CursorGuard;
 
-use crate::map::{self, Summary};
-use crate::source::{ChatbaseV2, STALE, absent, raw};
-use crate::wire;
+use crate::export::{
+    DATES, EXPORT_LIMIT, Element, Export, ExportPage, Query, Reading, SUMMARIES, absent, is_of_one_place, raw,
+};
+use crate::segment::Segment;
+use crate::wire::{Place, SegmentPlace};
 
-/// Up to this many changed conversations of a page are fetched one by one. Each costs a round trip and a request of the
-/// rate limit; the whole page costs one of each, and the bytes of up to twenty conversations.
-const MAX_SINGLE_FETCHES: usize = 3;
-/// The note to the user if conversations cannot be fetched by id.
-const IGNORES_ID: &str =
-    "this deployment does not return single conversations by `conversationId`: reading everything";
+/// Up to so many changed conversations of a page are fetched one by one rather than with their page.
+const MAX_SINGLE_FETCHES: usize = 1;
+/// The limits of pages around a place that cannot be read, each tried after the one before it.
+const SMALLER_LIMITS: [u32; 2] = [5, 1];
+/// The last second that counts as a time.
+const LATEST_SECONDS: i64 = 4_102_444_799;
+/// The note to the user if a list cannot resume from its saved position.
+pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
 
-const IGNORES_DATES: &str = "this deployment ignores the requested dates: reading one page after another";
-/// The vendor may treat the end of a window as exclusive or round it, so a slightly later end is requested.
-const MARGIN_SECONDS: i64 = 1;
-
-/// What a page contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// Conversations with their messages.
-    Whole,
-    /// Conversations without their messages.
-    Summaries,
+/// What all lists of a sweep have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) known: Option<Arc<dyn Known>>,
+    /// A change at or after this instant counts, although it looks the same.
+    pub(crate) changed_since: Option<Timestamp>,
+    /// What the first page of the sweep contained.
+    pub(crate) read_before: Arc<HashSet<RecordId>>,
+    /// Gaps that are not due: these conversations are not fetched one by one.
+    pub(crate) passed_over: Arc<HashSet<RecordId>>,
+    pub(crate) has_summaries: bool,
+    pub(crate) has_dates: bool,
 }
 
-/// The time window of a chain: what began after its floor, up to its ceiling.
-///
-/// The floor rises when another chain takes over the older part.
-#[derive(Debug)]
-pub(crate) struct Window {
-    pub(crate) ceiling: Option<Timestamp>,
-    /// Microseconds since 1970.
-    floor: AtomicI64,
-}
-
-/// One chain, with the position that it has reached.
+/// One list of pages, with the position that it has reached.
 ///
 /// With [`Known`], it begins with a page of summaries. If most of a page has changed, the next page is read whole, so
 /// that a first pull costs only one request more than it has pages. If most of a whole page was held, the next page is
 /// read as summaries again.
 pub(crate) struct Chain<'a> {
-    provider: &'a ChatbaseV2,
-    call: Call,
-    known: Option<Arc<dyn Known>>,
-    window: Arc<Window>,
-    pub(crate) reading: Reading,
-    pub(crate) place: Option<wire::Place>,
-    /// Whether cursors of summaries seem to be valid for whole pages, and vice versa.
+    export: Export<'a>,
+    shared: Shared,
+    segment: Segment,
+    query: Query,
+    place: Option<Place>,
+    /// How many conversations are still read in pages that are smaller than usual.
+    smaller: u32,
+    /// Whether a cursor of summaries is valid for whole pages and the other way round, as far as is known.
     may_switch: bool,
-    /// Whether the position is that of an earlier run, and nothing has been read since.
-    resumed: bool,
+    /// Whether the list may restart if its cursor is refused.
+    may_restart: bool,
     guard: CursorGuard,
-    /// When the last listed conversation began.
-    oldest: Option<Timestamp>,
+    pages: HashSet<u64>,
+    /// When the last conversation of the latest page began.
+    reached: Option<Timestamp>,
 }
 
-/// A page of a chain, and what follows it.
+/// A page of a list, and what follows it.
 pub(crate) struct Step {
     /// The conversations, without a checkpoint.
     pub(crate) batch: Batch,
-    /// How many conversations match the chain's request, by the vendor's count.
+    /// How many conversations match, by the vendor's count with this page.
     pub(crate) total: Option<u64>,
-    /// How many of them the page contained.
-    pub(crate) shown: u64,
-    /// Their size in bytes.
+    /// Whether that count may be of what is left from a cursor on.
+    pub(crate) may_count_rest: bool,
+    /// Whether the page had a conversation that no page of this list had before.
+    pub(crate) is_new: bool,
+    /// Its size in bytes.
     pub(crate) bytes: usize,
-    /// When the newest and the oldest of them began.
-    pub(crate) span: Option<(Timestamp, Timestamp)>,
     pub(crate) next: Next,
 }
 
@@ -85,9 +82,9 @@ pub(crate) struct Step {
 pub(crate) enum Next {
     /// Another page.
     Page,
-    /// Nothing: the chain has ended.
+    /// Nothing: the list has ended.
     End,
-    /// The page is valid and is kept, but the chain cannot continue.
+    /// The page is valid and is kept, but the list cannot continue.
     Stuck(Error),
     /// The whole sweep restarts, with fewer demands on the deployment.
     Restart(RestartReason),
@@ -98,95 +95,84 @@ pub(crate) enum Next {
 pub(crate) enum RestartReason {
     /// The deployment does not return conversations by id.
     IgnoresId,
-    /// The deployment returns conversations outside the requested window, or out of order.
+    /// The deployment returns conversations outside the requested dates.
     IgnoresDates,
 }
 
-/// An element of a page.
-struct Shown {
-    bytes: Bytes,
-    summary: Summary,
+/// What the archive holds of an element.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    /// Whether it is held as its summary shows it.
+    is_same: bool,
+    /// Whether its row was kept.
+    has_row: bool,
 }
 
-impl Window {
-    pub(crate) fn new(floor: Option<Timestamp>, ceiling: Option<Timestamp>) -> Self {
-        Self { ceiling, floor: AtomicI64::new(floor.map_or(i64::MIN, Timestamp::microseconds)) }
-    }
-
-    pub(crate) fn floor(&self) -> Option<Timestamp> {
-        Timestamp::from_microseconds(self.floor.load(Ordering::Relaxed)).ok()
-    }
-
-    /// Leaves what began at or before an instant to another chain.
-    pub(crate) fn raise_floor(&self, floor: Timestamp) {
-        self.floor.store(floor.microseconds(), Ordering::Relaxed);
-    }
-
-    fn holds(&self, began: Option<Timestamp>) -> bool {
-        self.is_above_floor(began) && self.is_below_ceiling(began)
-    }
-
-    fn is_above_floor(&self, began: Option<Timestamp>) -> bool {
-        began.is_none_or(|began| began.microseconds() > self.floor.load(Ordering::Relaxed))
-    }
-
-    fn is_below_ceiling(&self, began: Option<Timestamp>) -> bool {
-        began.is_none_or(|began| self.ceiling.is_none_or(|ceiling| began <= ceiling))
-    }
-
-    /// Returns whether a conversation that began then is outside the requested window.
-    fn is_stray(&self, began: Option<Timestamp>) -> bool {
-        let latest = self.ceiling.and_then(|ceiling| ceiling.shifted(MARGIN_SECONDS));
-        began.zip(latest).is_some_and(|(began, latest)| began > latest)
-    }
+/// How a list goes around a place that cannot be read.
+enum Detour {
+    /// In smaller pages.
+    Smaller,
+    /// Over the place, with what could be read there.
+    Over(Box<Step>),
 }
 
 impl RestartReason {
     /// Returns the note to the user.
     pub(crate) fn note(self) -> &'static str {
         match self {
-            Self::IgnoresId => IGNORES_ID,
-            Self::IgnoresDates => IGNORES_DATES,
+            Self::IgnoresId => {
+                "this deployment does not return single conversations by `conversationId`: reading everything"
+            }
+            Self::IgnoresDates => {
+                "this deployment ignores the requested dates: reading one page after another"
+            }
         }
     }
 }
 
 impl<'a> Chain<'a> {
-    /// Creates a chain; `call` must not have an end date if the window has a ceiling.
-    pub(crate) fn new(
-        provider: &'a ChatbaseV2,
-        call: Call,
-        known: Option<Arc<dyn Known>>,
-        window: Arc<Window>,
-        reading: Reading,
-    ) -> Self {
-        let end = window.ceiling.and_then(|ceiling| ceiling.shifted(MARGIN_SECONDS));
-        let call = call.maybe("endDate", end);
-        let guard = CursorGuard::default();
-        let (place, oldest) = (None, None);
+    /// Creates a list of the conversations of a segment.
+    pub(crate) fn new(export: Export<'a>, whole: &Query, segment: Segment, shared: Shared) -> Self {
         Self {
-            provider,
-            call,
-            known,
-            window,
-            reading,
-            place,
+            export,
+            shared,
+            segment,
+            query: segment.query(whole),
+            place: None,
+            smaller: 0,
             may_switch: true,
-            resumed: false,
-            guard,
-            oldest,
+            may_restart: true,
+            guard: CursorGuard::default(),
+            pages: HashSet::new(),
+            reached: None,
         }
     }
 
     /// Resumes from the position of an earlier run.
-    pub(crate) fn resume(mut self, place: Option<wire::Place>) -> Self {
-        self.resumed = place.is_some();
+    pub(crate) fn resume(mut self, place: Option<Place>) -> Self {
         if let Some(place) = place {
             // Summaries are useless without anything to compare them with.
-            self.reading = if self.known.is_some() { place.reading() } else { Reading::Whole };
+            let compares = self.shared.known.is_some();
+            self.query.reading = if compares { place.reading() } else { Reading::Whole };
             self.place = Some(place);
         }
         self
+    }
+
+    /// Continues after a first page that was requested with the same query.
+    pub(crate) fn after_first_page(mut self, guard: CursorGuard) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// Returns the position for a checkpoint.
+    pub(crate) fn position(&self) -> SegmentPlace {
+        let microseconds = |at: Option<Timestamp>| at.map(Timestamp::microseconds);
+        SegmentPlace {
+            since: microseconds(self.segment.since),
+            until: microseconds(self.segment.until),
+            place: self.place.clone(),
+        }
     }
 
     /// Reads a page, and fetches what has changed.
@@ -196,101 +182,112 @@ impl<'a> Chain<'a> {
     }
 
     async fn read(&mut self) -> Result<Step> {
-        let mut batch =
-            Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
-        let page = self.page(&mut batch.page).await?;
-        self.resumed = false;
-        let pagination = self.provider.envelope(&page, &self.call)?;
-        let next = self.provider.next_cursor(&page, &self.call, &pagination, &mut self.guard);
-        batch.page.empty_pages = u64::from(page.elements.is_empty() && matches!(next, Ok(Some(_))));
-        let (shown, bytes) = (page.elements.len() as u64, page.elements.iter().map(Bytes::len).sum());
-        let mut elements: Vec<_> = page.elements.into_iter().map(|bytes| self.summarize(bytes)).collect();
-        let began = || elements.iter().filter_map(|element| element.summary.created_at);
-        let span = began().max().zip(began().min());
-        let total = pagination.total;
-        let step = |batch, next| Step { batch, total, shown, bytes, span, next };
-        let reached_floor =
-            elements.iter().any(|element| !self.window.is_above_floor(element.summary.created_at));
-        if self.is_unreliable(&elements) {
-            return Ok(step(batch, Next::Restart(RestartReason::IgnoresDates)));
-        }
-        elements.retain(|element| self.window.holds(element.summary.created_at));
-        let read_as = self.reading;
-        match self.known.clone() {
-            None => batch.records = elements.into_iter().map(Shown::raw).collect(),
-            Some(known) => {
-                if !self.split_changed(elements, known.as_ref(), &mut batch).await? {
-                    return Ok(step(batch, Next::Restart(RestartReason::IgnoresId)));
-                }
+        let mut batch = Batch { page: one_page(), ..Batch::default() };
+        loop {
+            match self.page(&mut batch.page).await {
+                Ok(page) => return self.take(page, self.query.reading, batch).await,
+                Err(error) if is_of_one_place(&error) => match self.go_around(error, &mut batch).await? {
+                    Detour::Smaller => {}
+                    Detour::Over(step) => return Ok(*step),
+                },
+                Err(error) => return Err(error),
             }
+            batch.page.pages += 1;
         }
-        let next = match next {
-            _ if reached_floor => Next::End,
-            Ok(Some(cursor)) => {
-                self.place = Some(wire::Place { cursor, of_summaries: read_as == Reading::Summaries });
-                Next::Page
-            }
-            Ok(None) => Next::End,
-            Err(error) => Next::Stuck(error),
-        };
-        Ok(step(batch, next))
-    }
-
-    /// Returns whether the vendor's count covers the whole request, not only a window of it.
-    pub(crate) fn counts_whole_request(&self) -> bool {
-        self.window.ceiling.is_none()
-    }
-
-    fn summarize(&self, bytes: Bytes) -> Shown {
-        let summary = if self.known.is_some() { map::summary(&bytes) } else { map::identity(&bytes) };
-        Shown { bytes, summary }
-    }
-
-    /// Returns whether the page contradicts its window or order, so that the end of a window proves nothing.
-    fn is_unreliable(&mut self, elements: &[Shown]) -> bool {
-        let is_bounded = self.window.ceiling.is_some() || self.window.floor().is_some();
-        let mut is_unreliable = false;
-        for began in elements.iter().filter_map(|element| element.summary.created_at) {
-            let is_unordered = self.oldest.is_some_and(|oldest| began > oldest);
-            is_unreliable |= is_bounded && (is_unordered || self.window.is_stray(Some(began)));
-            self.oldest = Some(began);
-        }
-        is_unreliable
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
-    async fn page(&mut self, metadata: &mut PageMetadata) -> Result<Page> {
+    async fn page(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
         loop {
-            let error = match self.request(self.reading).await {
-                Err(error) if error.kind() == ErrorKind::Refused => error,
+            let error = match self.request(self.query.reading, self.limit()).await {
+                Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound) => error,
                 other => return other,
             };
             match &self.place {
-                // Summaries are useless without anything to compare them with.
-                Some(place) if self.known.is_some() && place.reading() != self.reading => {
-                    self.reading = place.reading();
+                Some(place) if place.reading() != self.query.reading && self.may_read(place.reading()) => {
+                    self.query.reading = place.reading();
                     self.may_switch = false;
                 }
-                Some(_) if self.resumed => {
-                    // With several windows, the others continue, and what this one lists again is known to have been
-                    // seen.
-                    metadata.restarted = self.window.ceiling.is_none() && self.window.floor().is_none();
-                    metadata.notes.push(STALE.to_owned());
-                    self.place = None;
-                    self.resumed = false;
-                }
+                Some(_) if self.may_restart => self.restart(metadata),
                 _ => return Err(error),
             }
         }
     }
 
-    async fn request(&self, reading: Reading) -> Result<Page> {
-        let call = self
-            .call
-            .clone()
-            .maybe("include", (reading == Reading::Summaries).then_some("summary"))
-            .maybe("cursor", self.place.as_ref().map(|place| &place.cursor));
-        self.provider.client.page(&call, "data").await
+    /// Starts again from the first page. If there are other lists, they continue, and what this one lists again is known
+    /// to have been seen.
+    fn restart(&mut self, metadata: &mut PageMetadata) {
+        metadata.restarted = self.segment == Segment::default();
+        metadata.notes.push(STALE.to_owned());
+        (self.place, self.may_restart, self.reached) = (None, false, None);
+        self.guard = CursorGuard::default();
+        self.pages.clear();
+    }
+
+    fn may_read(&self, reading: Reading) -> bool {
+        reading == Reading::Whole || self.shared.known.is_some()
+    }
+
+    fn limit(&self) -> u32 {
+        if self.smaller > 0 { self.query.limit } else { EXPORT_LIMIT }
+    }
+
+    async fn request(&mut self, reading: Reading, limit: u32) -> Result<ExportPage> {
+        let query = Query { reading, limit, ..self.query.clone() };
+        let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
+        let known = self.shared.known.as_deref();
+        self.export.page(&query, cursor, &mut self.guard, known).await
+    }
+
+    /// Takes over what a page has.
+    pub(crate) async fn take(
+        &mut self,
+        page: ExportPage,
+        read_as: Reading,
+        mut batch: Batch,
+    ) -> Result<Step> {
+        let ExportPage { elements, total, next, bytes } = page;
+        let may_count_rest = self.may_count_rest(total, elements.len());
+        let query = Query { reading: read_as, ..self.query.clone() };
+        let began = || elements.iter().map(|element| element.summary.created_at);
+        if began().any(|began| Segment::is_contradicted(&query, began)) {
+            let next = Next::Restart(RestartReason::IgnoresDates);
+            return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, next });
+        }
+        let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
+        batch.page.empty_pages += u64::from(elements.is_empty() && matches!(next, Ok(Some(_))));
+        batch.page.newest_change =
+            elements.iter().filter_map(|element| element.summary.held.updated_at).max();
+        self.reached = began().flatten().last().or(self.reached);
+        self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
+        let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
+        if !self.split_changed(elements, read_as, &mut batch).await? {
+            let next = Next::Restart(RestartReason::IgnoresId);
+            return Ok(Step { batch, total, may_count_rest, is_new, bytes, next });
+        }
+        let next = self.follow(next, read_as);
+        Ok(Step { batch, total, may_count_rest, is_new, bytes, next })
+    }
+
+    /// Returns whether the count of a page behind a cursor may be of what is left: then the last page shows all of it.
+    fn may_count_rest(&self, total: Option<u64>, shown: usize) -> bool {
+        self.place.is_some() && total.is_some_and(|total| total <= shown as u64)
+    }
+
+    fn follow(&mut self, next: Result<Option<String>>, read_as: Reading) -> Next {
+        match next {
+            Ok(Some(cursor)) => {
+                self.place = Some(Place { cursor, of_summaries: read_as == Reading::Summaries });
+                Next::Page
+            }
+            Ok(None) => Next::End,
+            Err(error) => Next::Stuck(error),
+        }
+    }
+
+    fn is_mine(&self, element: &Element) -> bool {
+        let was_read = element.summary.id.as_ref().is_some_and(|id| self.shared.read_before.contains(id));
+        !was_read && self.segment.owns(element.summary.created_at)
     }
 
     /// Splits a page into what is held and what has changed, and fetches the latter. Returns `false` if it cannot be
@@ -300,102 +297,346 @@ impl<'a> Chain<'a> {
     /// `include`.
     async fn split_changed(
         &mut self,
-        elements: Vec<Shown>,
-        known: &dyn Known,
+        elements: Vec<Element>,
+        read_as: Reading,
         batch: &mut Batch,
     ) -> Result<bool> {
-        let held = is_held(&elements, known);
-        let changed = held.iter().filter(|held| !**held).count();
-        let read_as = self.reading;
-        self.choose_reading(changed, elements.len());
+        let held = self.held(&elements);
+        let changed = held.iter().filter(|held| !held.is_same).count();
+        if self.shared.known.is_some() {
+            self.choose_reading(changed, elements.len());
+        }
         let mut stale = Vec::new();
-        for (shown, held) in elements.into_iter().zip(held) {
-            match shown.summary.id {
-                _ if shown.summary.is_whole || read_as == Reading::Whole => {
-                    batch.records.push(shown.raw());
-                }
-                Some(id) if held => batch.unchanged.push(id),
-                id => stale.push((id, shown.bytes)),
+        for (element, held) in elements.into_iter().zip(held) {
+            if element.summary.is_whole || read_as == Reading::Whole {
+                batch.records.push(element.record());
+            } else {
+                stale.extend(self.unless_held(element, held, batch));
             }
         }
         self.fetch(stale, batch).await
     }
 
+    /// Notes a conversation that is held as its summary shows it, and returns any other that is to be fetched.
+    fn unless_held(&self, element: Element, held: Held, batch: &mut Batch) -> Option<Element> {
+        match &element.summary.id {
+            Some(id) if held.is_same => {
+                batch.unchanged.push(id.clone());
+                if !held.has_row {
+                    batch.list_rows.extend(list_row(&element));
+                }
+                None
+            }
+            Some(id) if self.shared.passed_over.contains(id) => None,
+            _ => Some(element),
+        }
+    }
+
     fn choose_reading(&mut self, changed: usize, elements: usize) {
         if self.may_switch && elements > 0 {
-            self.reading = if changed * 2 > elements { Reading::Whole } else { Reading::Summaries };
+            self.query.reading = if changed * 2 > elements { Reading::Whole } else { Reading::Summaries };
         }
+    }
+
+    /// Returns for each element whether the archive holds it in the same state.
+    fn held(&self, elements: &[Element]) -> Vec<Held> {
+        let Some(known) = &self.shared.known else { return vec![Held::default(); elements.len()] };
+        let ids: Vec<_> = elements.iter().filter_map(|element| element.summary.id.clone()).collect();
+        let mut found = known.held(&ids).into_iter();
+        let mut held = |element: &Element| {
+            let held = element.summary.id.as_ref().and_then(|_| found.next().flatten());
+            held.map_or_else(Held::default, |held| Held {
+                is_same: self.is_same(element, &held),
+                has_row: held.list_row.is_some(),
+            })
+        };
+        elements.iter().map(&mut held).collect()
+    }
+
+    /// Returns whether a summary shows what is held. A change in the second in which it was read is not visible.
+    fn is_same(&self, element: &Element, held: &HeldSummary) -> bool {
+        let shown = &element.summary.held;
+        let is_recent = self.shared.changed_since.is_some_and(|since| shown.updated_at >= Some(since));
+        let is_shown = shown.updated_at.is_some()
+            && (shown.updated_at, &shown.title, &shown.status_raw)
+                == (held.updated_at, &held.title, &held.status_raw)
+            && agrees(&shown.channel_raw, &held.channel_raw)
+            && agrees(&shown.contact_id, &held.contact_id);
+        let has_same_row = match &element.summary.unknown {
+            // What the documents do not name is compared as text, where it was kept.
+            Some(unknown) => held.list_row.as_ref().is_none_or(|row| row == unknown),
+            None => true,
+        };
+        is_shown && has_same_row && !is_recent
     }
 
     /// Fetches what has changed, by the page or one by one.
-    async fn fetch(&mut self, mut stale: Vec<(Option<RecordId>, Bytes)>, batch: &mut Batch) -> Result<bool> {
-        if self.may_switch && (stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|(id, _)| id.is_none())) {
-            match self.request(Reading::Whole).await {
-                Ok(page) => {
-                    self.provider.envelope(&page, &self.call)?;
-                    batch.page.pages += 1;
-                    // What another chain returns is not returned twice.
-                    let elements = page.elements.into_iter().map(|bytes| self.summarize(bytes));
-                    let is_ours = |shown: &Shown| self.window.holds(shown.summary.created_at);
-                    let shown: Vec<_> = elements.filter(is_ours).map(Shown::raw).collect();
-                    let is_shown = |id: Option<&RecordId>| shown.iter().any(|raw| raw.id.as_ref() == id);
-                    stale.retain(|(id, _)| !is_shown(id.as_ref()));
-                    batch.unchanged.retain(|id| !is_shown(Some(id)));
-                    batch.records.extend(shown);
-                }
+    async fn fetch(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+        let by_page = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
+        if self.may_switch && by_page {
+            batch.page.pages += 1;
+            match self.request_again().await {
+                Ok(page) => self.replace_stale(page, &mut stale, batch),
                 Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
                     self.may_switch = false;
-                    self.reading = Reading::Summaries;
+                    self.query.reading = Reading::Summaries;
                 }
+                // One of them cannot be read: they are fetched one by one.
+                Err(error) if is_of_one_place(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        for (id, bytes) in stale {
-            let Some(id) = id else {
+        let mut failed = Vec::new();
+        let mut has_fetched = false;
+        for element in stale {
+            batch.list_rows.extend(list_row(&element));
+            let Some(id) = element.summary.id.clone() else {
                 // The messages of a conversation without an id cannot be fetched: its summary is kept.
-                batch.records.push(raw(bytes));
+                batch.records.push(raw(element.bytes));
                 continue;
             };
             batch.page.pages += 1;
-            let Some(found) = self.provider.by_id(&id).await? else { return Ok(false) };
-            if found.is_empty() {
-                batch.page.notes.push(absent(&id));
+            match self.export.by_id(&id).await {
+                Ok(Some(found)) => {
+                    has_fetched = true;
+                    if found.is_empty() {
+                        batch.page.notes.push(absent(&id));
+                    }
+                    batch.records.extend(found);
+                }
+                Ok(None) => return Ok(false),
+                Err(error) if is_of_one_place(&error) => failed.push((id, error)),
+                Err(error) => return Err(error),
             }
-            batch.records.extend(found);
         }
+        self.leave(failed, has_fetched, batch).await?;
         Ok(true)
     }
-}
 
-impl Shown {
-    fn raw(self) -> Record {
-        Record {
-            stream: Stream::Conversations,
-            id: self.summary.id,
-            parent: None,
-            surface: Surface::Export,
-            bytes: self.bytes,
+    /// Requests the current page with its messages, without a step to the next one.
+    async fn request_again(&mut self) -> Result<ExportPage> {
+        let query = Query { reading: Reading::Whole, limit: self.limit(), ..self.query.clone() };
+        let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
+        let known = self.shared.known.as_deref();
+        self.export.page(&query, cursor, &mut CursorGuard::default(), known).await
+    }
+
+    fn replace_stale(&self, page: ExportPage, stale: &mut Vec<Element>, batch: &mut Batch) {
+        let mine = page.elements.into_iter().filter(|element| self.is_mine(element));
+        let shown: Vec<_> = mine.map(Element::record).collect();
+        let is_shown = |id: Option<&RecordId>| shown.iter().any(|record| record.id.as_ref() == id);
+        batch.unchanged.retain(|id| !is_shown(Some(id)));
+        let (found, left) =
+            std::mem::take(stale).into_iter().partition(|element| is_shown(element.summary.id.as_ref()));
+        let found: Vec<Element> = found;
+        batch.list_rows.extend(found.iter().filter_map(list_row));
+        *stale = left;
+        batch.records.extend(shown);
+    }
+
+    /// Leaves conversations that cannot be fetched as gaps, if the vendor answers anything else.
+    async fn leave(
+        &mut self,
+        failed: Vec<(RecordId, Error)>,
+        is_alive: bool,
+        batch: &mut Batch,
+    ) -> Result<()> {
+        let Some((_, first)) = failed.first() else { return Ok(()) };
+        let is_alive = is_alive || first.kind() == ErrorKind::TooLarge || self.is_alive().await;
+        for (id, error) in failed {
+            if !is_alive {
+                return Err(error);
+            }
+            batch.gaps.push(Gap::new(GapBounds::record(id), &error));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the vendor answers a request for something else: whole conversations behind this page, or the
+    /// newest one.
+    async fn is_alive(&mut self) -> bool {
+        let newest = Query { reading: Reading::Whole, limit: 1, ..self.query.clone() };
+        self.export.page(&newest, None, &mut CursorGuard::default(), None).await.is_ok() || {
+            let oldest = Query { since: None, until: self.reached, ..newest };
+            self.shared.has_dates
+                && self.reached.is_some()
+                && self.export.page(&oldest, None, &mut CursorGuard::default(), None).await.is_ok()
+        }
+    }
+
+    /// Finds a way around a page that cannot be read: its summaries, smaller pages, or the time behind it.
+    async fn go_around(&mut self, error: Error, batch: &mut Batch) -> Result<Detour> {
+        if self.query.reading == Reading::Whole && self.shared.has_summaries {
+            match self.request(Reading::Summaries, EXPORT_LIMIT).await {
+                Ok(page) => {
+                    batch.page.pages += 1;
+                    return self.one_by_one(page, std::mem::take(batch)).await;
+                }
+                Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
+                Err(error) if is_of_one_place(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(smaller) = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit()) {
+            (self.query.limit, self.smaller) = (smaller, EXPORT_LIMIT);
+            return Ok(Detour::Smaller);
+        }
+        self.step_over(error, std::mem::take(batch)).await
+    }
+
+    /// Fetches the conversations of a page one by one, from its summaries.
+    async fn one_by_one(&mut self, page: ExportPage, mut batch: Batch) -> Result<Detour> {
+        let ExportPage { elements, total, next, bytes } = page;
+        let may_count_rest = self.may_count_rest(total, elements.len());
+        let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
+        batch.page.newest_change =
+            elements.iter().filter_map(|element| element.summary.held.updated_at).max();
+        self.reached = elements.iter().filter_map(|one| one.summary.created_at).next_back().or(self.reached);
+        let mine: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
+        let held = self.held(&mine);
+        let mut stale = Vec::new();
+        for (element, held) in mine.into_iter().zip(held) {
+            stale.extend(self.unless_held(element, held, &mut batch));
+        }
+        let may_switch = std::mem::replace(&mut self.may_switch, false);
+        let fetched = self.fetch(stale, &mut batch).await;
+        self.may_switch = may_switch;
+        if !fetched? {
+            // Single conversations cannot be fetched: only smaller pages are left.
+            self.shared.has_summaries = false;
+            (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
+            return Ok(Detour::Smaller);
+        }
+        let next = self.follow(next, Reading::Summaries);
+        Ok(Detour::Over(Box::new(Step { batch, total, may_count_rest, is_new, bytes, next })))
+    }
+
+    /// Steps over the next conversation of the list by the time at which it began.
+    async fn step_over(&mut self, error: Error, mut batch: Batch) -> Result<Detour> {
+        let upper =
+            self.reached.or(self.segment.until).or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
+        let behind = if self.shared.has_dates { self.behind(upper, &mut batch.page).await? } else { None };
+        self.smaller = 0;
+        let Some((readable, unreadable)) = behind else {
+            if !self.is_alive().await {
+                return Err(error);
+            }
+            batch.gaps.push(Gap::new(self.rest(upper), &error));
+            return Ok(Detour::Over(Box::new(Step {
+                batch,
+                total: None,
+                may_count_rest: true,
+                is_new: true,
+                bytes: 0,
+                next: Next::End,
+            })));
+        };
+        let bounds = Window { since: Some(readable), until: unreadable.shifted(1) };
+        batch.gaps.push(Gap::new(GapBounds::window(bounds), &error));
+        // What began in the last readable second still belongs to the segment, and nothing after it.
+        self.segment.until = Timestamp::from_microseconds(readable.microseconds() + 1_000).ok();
+        self.query.until = self.segment.until;
+        self.place = None;
+        self.guard = CursorGuard::default();
+        Ok(Detour::Over(Box::new(Step {
+            batch,
+            total: None,
+            may_count_rest: true,
+            is_new: true,
+            bytes: 0,
+            next: Next::Page,
+        })))
+    }
+
+    /// Returns the bounds of what is left of the list.
+    fn rest(&self, upper: Option<Timestamp>) -> GapBounds {
+        if self.shared.has_dates && (self.segment.since.is_some() || self.reached.is_some()) {
+            let until = upper.and_then(|upper| upper.shifted(1));
+            return GapBounds::window(Window { since: self.segment.since.or(self.query.since), until });
+        }
+        GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) }
+    }
+
+    /// Returns the latest second up to which the list can be read again, and the second after it up to which it cannot;
+    /// `None` if nothing before `upper` can be read.
+    async fn behind(
+        &mut self,
+        upper: Option<Timestamp>,
+        metadata: &mut PageMetadata,
+    ) -> Result<Option<(Timestamp, Timestamp)>> {
+        let Some(upper) = upper else { return Ok(None) };
+        let lowest = self.segment.since.unwrap_or(Timestamp::EARLIEST);
+        let seconds = |at: Timestamp| at.microseconds().div_euclid(1_000_000);
+        let (mut readable, mut unreadable) = (None, seconds(upper));
+        let mut distance = 1;
+        while readable.is_none() {
+            let next = seconds(upper) - distance;
+            if next <= seconds(lowest) {
+                return Ok(None);
+            }
+            metadata.pages += 1;
+            if self.is_readable_up_to(next).await? {
+                readable = Some(next)
+            } else {
+                unreadable = next
+            }
+            distance *= 2;
+        }
+        let mut readable = readable.unwrap_or(unreadable);
+        while unreadable - readable > 1 {
+            let middle = readable + (unreadable - readable) / 2;
+            metadata.pages += 1;
+            if self.is_readable_up_to(middle).await? { readable = middle } else { unreadable = middle }
+        }
+        let instant = |seconds| Timestamp::from_epoch(seconds).ok();
+        Ok(instant(readable).zip(instant(unreadable)))
+    }
+
+    async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
+        let until = Timestamp::from_epoch(seconds).ok();
+        let query = Query { until, limit: 1, ..self.query.clone() };
+        match self.export.page(&query, None, &mut CursorGuard::default(), None).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_of_one_place(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
 
-impl wire::Place {
+impl Place {
     fn reading(&self) -> Reading {
         if self.of_summaries { Reading::Summaries } else { Reading::Whole }
     }
 }
 
-/// Returns for each element whether the archive holds it in the same state.
-fn is_held(elements: &[Shown], known: &dyn Known) -> Vec<bool> {
-    let ids: Vec<_> = elements.iter().filter_map(|element| element.summary.id.clone()).collect();
-    let mut held = known.held(&ids).into_iter();
-    let mut is_held = |Shown { summary, .. }: &Shown| {
-        summary.id.is_some()
-            && held.next().flatten().is_some_and(|held| {
-                let seen =
-                    |held: &HeldSummary| (held.updated_at, held.title.clone(), held.status_raw.clone());
-                seen(&held) == seen(&summary.held) && held.updated_at.is_some()
-            })
-    };
-    elements.iter().map(&mut is_held).collect()
+impl Shared {
+    /// Notes what the deployment was found to support.
+    pub(crate) fn with(mut self, features: &chatark_core::Features) -> Self {
+        self.has_summaries = !features.lacks(SUMMARIES);
+        self.has_dates = !features.lacks(DATES);
+        self
+    }
+}
+
+fn one_page() -> PageMetadata {
+    PageMetadata { pages: 1, ..PageMetadata::default() }
+}
+
+/// Returns what the documents do not name of an element, to be kept and compared with by the next pull.
+fn list_row(element: &Element) -> Option<ListRow> {
+    let (id, row) = (element.summary.id.clone()?, element.summary.unknown.as_ref()?);
+    Some(ListRow { id, row: Bytes::copy_from_slice(row.as_bytes()) })
+}
+
+/// Returns whether a summary shows what is held. What was read through the user's list does not say everything.
+fn agrees(shown: &Option<String>, held: &Option<String>) -> bool {
+    held.is_none() || shown == held
+}
+
+fn hash(elements: &[Element]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for element in elements {
+        element.summary.id.hash(&mut hasher);
+    }
+    hasher.finish()
 }

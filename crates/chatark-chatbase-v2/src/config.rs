@@ -3,6 +3,8 @@
 use chatark_core::{Setting, SettingKind, SettingProblem, Settings};
 use chatark_http::Url;
 
+/// The name of this provider.
+pub(crate) const NAME: &str = "chatbase-v2";
 /// The API root, from the vendor's documentation.
 const BASE_URL: &str = "https://www.chatbase.co/api/v2";
 

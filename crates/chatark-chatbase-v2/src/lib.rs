@@ -3,11 +3,14 @@
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v2.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
+mod agent;
 mod chain;
 mod config;
 mod dialect;
+mod export;
 mod map;
 mod mapper;
+mod segment;
 mod source;
 mod sweep;
 mod target;

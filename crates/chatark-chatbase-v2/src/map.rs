@@ -70,32 +70,51 @@ pub(crate) struct Summary {
     pub(crate) is_whole: bool,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) held: HeldSummary,
+    /// The fields that the vendor's documents do not name, as JSON; `None` if there are none.
+    pub(crate) unknown: Option<String>,
 }
 
-/// Reads the id of a conversation and when it began, and nothing else.
+/// Reads the id of a conversation, when it began and when it last changed, and nothing else.
 pub(crate) fn identity(raw: &[u8]) -> Summary {
-    let [id, created_at] = fields::peek(raw, ["id", "createdAt"]);
-    let created_at = time::read(&created_at, Zone::UTC).ok().map(|(began, _)| began);
-    let id = RecordId::from_json(&id);
-    Summary { id, is_whole: true, created_at, held: HeldSummary::default() }
+    let [id, created_at, updated_at] = fields::peek(raw, ["id", "createdAt", "updatedAt"]);
+    let instant = |value| time::read(&value, Zone::UTC).ok().map(|(at, _)| at);
+    let held = HeldSummary { updated_at: instant(updated_at), ..HeldSummary::default() };
+    Summary {
+        id: RecordId::from_json(&id),
+        is_whole: true,
+        created_at: instant(created_at),
+        held,
+        unknown: None,
+    }
 }
 
 /// Reads the fields by which a changed conversation is recognised, as the mapper reads them.
 pub(crate) fn summary(raw: &[u8]) -> Summary {
     let issues = Issues::default();
     let Ok(mut record) = summary_fields(raw).map_or_else(|| fields::parse(raw, &issues), Ok) else {
-        return Summary { id: None, is_whole: false, created_at: None, held: HeldSummary::default() };
+        return Summary {
+            id: None,
+            is_whole: false,
+            created_at: None,
+            held: HeldSummary::default(),
+            unknown: None,
+        };
     };
     let is_whole = record.remove("messages").is_some_and(|messages| !messages.is_null());
     let id = record.get("id").and_then(RecordId::from_json);
-    let Conversation { created_at, updated_at, title, status_raw, .. } =
-        conversation(Fields::of(record, &issues));
-    Summary {
-        id,
-        is_whole,
-        created_at,
-        held: HeldSummary { updated_at, title, status_raw, ..HeldSummary::default() },
-    }
+    let mut conversation = conversation(Fields::of(record, &issues));
+    let unknown = std::mem::take(&mut conversation.extra);
+    let Conversation { created_at, updated_at, title, status_raw, channel_raw, contact, .. } = conversation;
+    let held = HeldSummary {
+        updated_at,
+        title,
+        status_raw,
+        channel_raw,
+        contact_id: contact.id,
+        ..HeldSummary::default()
+    };
+    let unknown = (!unknown.is_empty()).then(|| Value::Object(unknown).to_string());
+    Summary { id, is_whole, created_at, held, unknown }
 }
 
 /// Reads the fields of a summary without building the messages.
@@ -110,22 +129,31 @@ fn summary_fields(raw: &[u8]) -> Option<Map<String, Value>> {
         #[serde(default)]
         status: Value,
         #[serde(default)]
+        source: Value,
+        #[serde(default)]
+        user_id: Value,
+        #[serde(default)]
         created_at: Value,
         #[serde(default)]
         updated_at: Value,
         #[serde(default)]
         messages: Option<IgnoredAny>,
+        #[serde(flatten)]
+        unknown: Map<String, Value>,
     }
     let found: SummaryFields = fields::is_object(raw).then(|| serde_json::from_slice(raw).ok())??;
     let fields = [
         ("id", found.id),
         ("title", found.title),
         ("status", found.status),
+        ("source", found.source),
+        ("userId", found.user_id),
         ("createdAt", found.created_at),
         ("updatedAt", found.updated_at),
         ("messages", found.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
     ];
-    Some(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    let named = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
+    Some(named.chain(found.unknown).collect())
 }
 
 fn conversation(mut fields: Fields<'_>) -> Conversation {

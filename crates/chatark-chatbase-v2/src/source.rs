@@ -14,14 +14,18 @@ use futures_util::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{Config, SETTINGS};
-use crate::dialect::{ChatbaseV2Dialect, lacks_scope};
-use crate::sweep::{self, Sweep};
-use crate::{map, wire};
+use crate::agent;
+use crate::chain::STALE;
+use crate::config::{Config, NAME, SETTINGS};
+use crate::dialect::ChatbaseV2Dialect;
+use crate::export::{DATES, Element, Export, Query, SUMMARIES, absent, envelope};
+use crate::segment::{self, Segment};
+use crate::sweep::Sweep;
+use crate::wire;
 
 /// What this provider is and can do.
 pub static DESCRIPTOR: Descriptor = Descriptor {
-    name: "chatbase-v2",
+    name: NAME,
     title: "Chatbase API v2",
     settings: SETTINGS,
     streams: &[StreamDescriptor {
@@ -35,20 +39,14 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     full_sweep_days: 30,
 };
 
-/// The most conversations on a page of the export, by the vendor's specification.
-pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The most entries on a page of the lists, by the vendor's specification.
 pub(crate) const LIST_LIMIT: u32 = 100;
 /// The rate limit of each key, by its newest documents; an older snapshot says 100 requests.
 pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 10 };
 /// The version of the cursors that this crate seals.
 const CURSOR_VERSION: u32 = 1;
-const EXPORT: &str = "export conversations";
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
-const AGENT: &str = "read the agent";
-/// The note to the user if a walk cannot resume from its saved position.
-pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: starting from the newest";
 
 /// One Chatbase agent, read through API v2.
 #[derive(Debug)]
@@ -81,75 +79,29 @@ impl Provider for ChatbaseV2 {
     }
 
     async fn check(&self) -> Result<AgentInfo> {
-        let call = Call::new(AGENT, ["agents", &self.agent_id]);
-        match self.client.json_with_clock_skew::<wire::Agent>(&call).await {
-            Ok((agent, clock_skew_seconds)) => {
-                let name = agent.name.or_else(|| agent.data?.name);
-                Ok(AgentInfo { name, confirmed: true, clock_skew_seconds })
-            }
-            // A key with only the export scope may not read agents: the export itself then proves key and plan.
-            Err(error) if lacks_scope(&error) => {
-                let call = self.export_call().query("limit", 1);
-                let (_, clock_skew_seconds) =
-                    self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
-                Ok(AgentInfo { name: None, confirmed: false, clock_skew_seconds })
-            }
-            Err(error) => Err(error),
-        }
+        agent::check(self.export()).await
     }
 
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
-        let (call, requests): (_, fn(u64) -> u64) = match &request.selection {
-            Selection::All => {
-                let call = self.sweep_call(request, request.window).query("include", "summary");
-                (call, sweep::requests)
-            }
-            Selection::User(user) => (self.user_call(user), |total| total.div_ceil(LIST_LIMIT.into()).max(1)),
+        match &request.selection {
+            Selection::All => self.estimate_all(request).await,
+            Selection::User(user) => self.estimate_user(user).await,
             Selection::Conversations(ids) => {
                 let number = Some(ids.len() as u64);
                 let rate_limit = Some(RATE_LIMIT);
-                return Ok(Estimate {
-                    conversations: number,
-                    requests: number,
-                    rate_limit,
-                    ..Estimate::default()
-                });
-            }
-        };
-        let call = call.query("limit", 1);
-        let page = self.client.page(&call, "data").await?;
-        let total = self.envelope(&page, &call)?.total;
-        let requests = total.map(requests);
-        let mut estimate = Estimate {
-            conversations: total,
-            requests,
-            rate_limit: Some(RATE_LIMIT),
-            requests_sent: 1,
-            ..Estimate::default()
-        };
-        if request.selection == Selection::All {
-            estimate.requests_unchanged = requests;
-            if request.window != Window::default()
-                && page.elements.iter().any(|raw| map::summary(raw).is_whole)
-            {
-                estimate
-                    .notes
-                    .push("this deployment ignores the window: it counts and sends everything".to_owned());
+                Ok(Estimate { conversations: number, requests: number, rate_limit, ..Estimate::default() })
             }
         }
-        if total == Some(0) {
-            estimate.requests_sent += 1;
-            estimate.notes.push(self.explain_emptiness().await?);
-        }
-        Ok(estimate)
     }
 
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
-            Selection::All => Box::pin(stream::try_unfold(Sweep::new(self, request), |mut sweep| async {
-                let batch = sweep.next().await?;
-                Ok(batch.map(|batch| (batch, sweep)))
-            })),
+            Selection::All => {
+                Box::pin(stream::try_unfold(Sweep::new(self.export(), request), |mut sweep| async {
+                    let batch = sweep.next().await?;
+                    Ok(batch.map(|batch| (batch, sweep)))
+                }))
+            }
             Selection::User(user) => {
                 Box::pin(stream::try_unfold(Some(UserWalk::new(self, &user, &request)), |walk| async {
                     let Some(walk) = walk else { return Ok(None) };
@@ -170,28 +122,65 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
-    pub(crate) fn export_call(&self) -> Call {
-        Call::new(EXPORT, ["agents", &self.agent_id, "conversations", "export"])
-    }
-
-    /// Returns the call for the conversations of a window and channel, without a limit.
-    ///
-    /// The vendor's end is inclusive; the caller drops what lies outside the window.
-    pub(crate) fn sweep_call(&self, request: &ReadRequest, window: Window) -> Call {
-        self.export_call()
-            .maybe("startDate", window.since)
-            .maybe("endDate", window.until)
-            .maybe("source", request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES)))
+    pub(crate) fn export(&self) -> Export<'_> {
+        Export { client: &self.client, agent_id: &self.agent_id }
     }
 
     fn user_call(&self, user: &str) -> Call {
         Call::new(USER_LIST, ["agents", &self.agent_id, "users", user, "conversations"])
     }
 
+    /// Asks for the number of conversations, whichever parameters the deployment accepts.
+    async fn estimate_all(&self, request: &ReadRequest) -> Result<Estimate> {
+        let mut features = request.features.clone();
+        let mut query = Query::of(request, &features).counting(&features);
+        let page =
+            self.export().first_page(&mut query, &mut features, &mut CursorGuard::default(), None).await?;
+        let requests = page.total.map(segment::requests);
+        let mut estimate = Estimate {
+            conversations: page.total,
+            requests,
+            requests_unchanged: requests.filter(|_| !features.lacks(SUMMARIES)),
+            rate_limit: Some(RATE_LIMIT),
+            requests_sent: 1,
+            ..Estimate::default()
+        };
+        let is_outside = |element: &Element| Segment::is_contradicted(&query, element.summary.created_at);
+        let ignores_window = features.lacks(DATES) || page.elements.iter().any(is_outside);
+        if request.window != Window::default() && ignores_window {
+            let note = "this deployment ignores the window: it counts and sends everything";
+            estimate.notes.push(note.to_owned());
+        }
+        if page.total == Some(0) {
+            estimate.requests_sent += 1;
+            estimate.notes.push(agent::explain_emptiness(self.export()).await?);
+        }
+        Ok(estimate)
+    }
+
+    async fn estimate_user(&self, user: &str) -> Result<Estimate> {
+        let call = self.user_call(user).query("limit", 1);
+        let page = self.client.page(&call, "data").await?;
+        let total = envelope(&self.client, &page, &call)?.total;
+        let requests = total.map(|total| total.div_ceil(LIST_LIMIT.into()).max(1));
+        let mut estimate = Estimate {
+            conversations: total,
+            requests,
+            rate_limit: Some(RATE_LIMIT),
+            requests_sent: 1,
+            ..Estimate::default()
+        };
+        if total == Some(0) {
+            estimate.requests_sent += 1;
+            estimate.notes.push(agent::explain_emptiness(self.export()).await?);
+        }
+        Ok(estimate)
+    }
+
     /// Fetches one conversation of any channel by its id.
     async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
-        let call = self.export_call();
-        let Some(records) = self.by_id(&RecordId::from(id)).await? else {
+        let Some(records) = self.export().by_id(&RecordId::from(id)).await? else {
+            let call = Call::new("export conversations", []);
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.error(&call, ErrorKind::Refused, message, None);
             return Err(error.hint("pull the whole source instead of single conversations"));
@@ -204,24 +193,9 @@ impl ChatbaseV2 {
         Ok(Batch { records, checkpoint, page: metadata, ..Batch::default() })
     }
 
-    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else.
-    pub(crate) async fn by_id(&self, id: &RecordId) -> Result<Option<Vec<Record>>> {
-        let call = self.export_call().query("limit", EXPORT_LIMIT).query("conversationId", id);
-        let page = self.client.page(&call, "data").await?;
-        self.envelope(&page, &call)?;
-        let found: Vec<_> = page.elements.into_iter().map(raw).collect();
-        let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
-        Ok((!found.iter().any(is_other)).then_some(found))
-    }
-
     /// Decodes the envelope of a page, and rejects a response without an array.
     pub(crate) fn envelope(&self, page: &Page, call: &Call) -> Result<wire::Pagination> {
-        let envelope: wire::Envelope = page.envelope(&self.client, call)?;
-        if envelope.data.is_some() {
-            return Ok(envelope.pagination);
-        }
-        let message = "the response has no array at `data`";
-        Err(self.client.error(call, ErrorKind::Malformed, message, page.request_id()))
+        envelope(&self.client, page, call)
     }
 
     /// Returns the cursor of the next page, or `None` at the end.
@@ -234,16 +208,6 @@ impl ChatbaseV2 {
     ) -> Result<Option<String>> {
         let wire::Pagination { has_more, cursor, .. } = pagination;
         self.client.next_cursor(call, *has_more, cursor.as_deref(), guard, page.request_id())
-    }
-
-    /// The export answers 200 with an empty list for an agent that does not exist, so the agent itself is asked.
-    pub(crate) async fn explain_emptiness(&self) -> Result<String> {
-        let info = self.check().await?;
-        Ok(if info.confirmed {
-            "the agent exists, and the vendor has no conversation that matches".to_owned()
-        } else {
-            "the vendor has no conversation that matches; whether the agent exists is not proved, since the key may not read agents".to_owned()
-        })
     }
 }
 
@@ -353,37 +317,10 @@ impl<'a> UserWalk<'a> {
     }
 }
 
-/// Takes an element of the export as it is.
-pub(crate) fn raw(bytes: Bytes) -> Record {
-    Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes)
-}
-
-/// Says that the vendor has nothing under an id.
-pub(crate) fn absent(id: &RecordId) -> String {
-    format!("the vendor has no conversation {id}")
-}
-
 pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<Cursor> {
     Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
 }
 
 pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&Cursor>, scope: &str) -> Option<T> {
     cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
-}
-
-#[cfg(test)]
-mod tests {
-    use chatark_core::Channel;
-
-    use super::*;
-
-    #[test]
-    fn a_channel_is_filtered_by_the_vendors_names() {
-        assert_eq!(Channel::WhatsApp.vendor_words(wire::SOURCES).as_deref(), Some("WhatsApp"));
-        assert_eq!(
-            Channel::Website.vendor_words(wire::SOURCES).as_deref(),
-            Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
-        );
-        assert_eq!(Channel::Sms.vendor_words(wire::SOURCES), None);
-    }
 }

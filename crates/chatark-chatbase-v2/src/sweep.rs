@@ -1,221 +1,285 @@
-//! The walk through the export: one chain of cursors, or several at once, each in its own time window.
+//! The walk through the export: one list of pages, or several at once, each in a segment of its own.
 //!
-//! A chain is sequential, with twenty conversations per round trip. So a long walk is split: the older half of the
-//! window with the most left to read becomes a chain of its own, until enough chains run side by side, and again
-//! whenever one of them ends. The vendor's count for each window comes with its first page and needs no extra request.
+//! A sweep tries the gaps of earlier pulls, reads a first page, cuts what follows into segments by the vendor's counts,
+//! and reads these side by side. At the end it asks for the count once more, where pages alone do not show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use chatark_core::{self as core, Batch, Checkpoint, Error, PageMetadata, ReadRequest, Result, Timestamp};
+use chatark_core::{
+    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest,
+    RecordId, Result, Timestamp,
+};
+use chatark_http::CursorGuard;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::chain::{Chain, Next, Reading, RestartReason, Step, Window};
-use crate::source::{ChatbaseV2, EXPORT_LIMIT, open, seal};
-use crate::wire::{Envelope, Place, Places, SingleChainPlace, WindowPlace};
+use crate::agent;
+use crate::chain::{Chain, Next, RestartReason, Shared, Step};
+use crate::config::NAME;
+use crate::export::{
+    DATES, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
+};
+use crate::segment::{self, MAX_SEGMENTS, Segment};
+use crate::wire::{Place, SegmentPlace, SweepPlace};
 
-/// The most chains that run at the same time.
-const MAX_CHAINS: usize = 16;
-/// The fewest conversations that are worth a chain of their own: every split reads a part of a page twice.
-const MIN_SEGMENT: u64 = 5 * EXPORT_LIMIT as u64;
-/// One second in microseconds.
-const SECOND: i64 = 1_000_000;
-/// The most bytes of pages in flight: if conversations are large, fewer chains run.
+/// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-
-/// Returns how many requests a walk through so many conversations takes at most, if nothing has changed.
-///
-/// Each window may end with a page that is not full, and the total count is requested at the end.
-pub(crate) fn requests(total: u64) -> u64 {
-    let windows = if total < 2 * MIN_SEGMENT + u64::from(EXPORT_LIMIT) {
-        0
-    } else {
-        (total / MIN_SEGMENT).min(MAX_CHAINS as u64) + 1
-    };
-    total.div_ceil(EXPORT_LIMIT.into()).max(1) + windows
-}
+/// So many pages without anything new are accepted, and one more for each four that had something.
+const MAX_BARREN_PAGES: u64 = 40;
+const USEFUL_FOR_EACH_BARREN: u64 = 4;
+/// The version of the positions that this file seals.
+const PLACE_VERSION: u32 = 2;
 
 /// A walk through the export, in the order in which the pages arrive.
 pub(crate) struct Sweep<'a> {
-    provider: &'a ChatbaseV2,
+    export: Export<'a>,
     request: ReadRequest,
     scope: String,
-    /// Unfinished segments, in creation order.
-    windows: BTreeMap<usize, Segment<'a>>,
+    features: Features,
+    query: Query,
+    /// Conversations that earlier pulls could not fetch, and that are due.
+    due: VecDeque<RecordId>,
+    phase: Phase,
+    was_cut: bool,
+    /// What the first page contained, if the export was cut after it.
+    read_before: HashSet<RecordId>,
+    is_resumed: bool,
+    chains: BTreeMap<usize, Slot<'a>>,
     created: usize,
     steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
-    chains: Chains,
-    has_seen: bool,
-    largest_page: usize,
+    seen: Seen,
     failed: Option<Error>,
-    ended: bool,
-    ignores_id: bool,
 }
 
-/// How many chains there are.
+/// What a sweep does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Chains {
-    /// One, until it is known how much there is to read.
-    OneSoFar,
-    /// There has been more than one window, so no chain knows the latest total count.
-    Several,
-    /// One, because windows of this deployment are not reliable.
-    One,
+enum Phase {
+    TryGaps,
+    ReadFirstPage,
+    ReadSegments,
+    Ended,
 }
 
-/// A window, and the progress of its chain.
-struct Segment<'a> {
-    window: Arc<Window>,
-    /// The start date that is requested.
-    from: Option<Timestamp>,
-    /// The chain, unless a page is in flight.
+/// A list of pages, or its last position while a page is in flight.
+struct Slot<'a> {
     chain: Option<Chain<'a>>,
-    /// Where an interrupted walk would resume.
-    saved: Option<Place>,
-    reading: Reading,
-    /// How many conversations are left to read, as far as is known.
-    left: u64,
-    /// How many were read or left to other windows before an interruption.
-    done_before: u64,
-    shown: u64,
-    /// How many were left to other windows.
-    taken: u64,
-    /// The window from which this one was taken, and the estimated number of its conversations.
-    parent: Option<(usize, u64)>,
-    newest: Option<Timestamp>,
-    /// When the last conversation that was read began: what is left began earlier.
-    reached: Option<Timestamp>,
-    /// The average time between two conversations, in microseconds.
-    step: i64,
+    position: SegmentPlace,
+}
+
+/// What a sweep has seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    anything: bool,
+    largest_page: usize,
+    pages: u64,
+    barren: u64,
+    /// Whether the count of the latest page may be of what is left from a cursor on.
+    may_count_rest: bool,
+    /// The gaps that were found or found again.
+    gaps: Vec<GapBounds>,
 }
 
 impl<'a> Sweep<'a> {
-    pub(crate) fn new(provider: &'a ChatbaseV2, request: ReadRequest) -> Self {
+    pub(crate) fn new(export: Export<'a>, request: ReadRequest) -> Self {
         let scope = request.scope();
-        let saved = open(request.cursor.as_ref(), &scope);
+        let saved = request.cursor.as_ref().and_then(|cursor| open(cursor, &scope));
+        let features = request.features.clone();
         let mut sweep = Self {
-            provider,
-            request,
-            scope,
-            windows: BTreeMap::new(),
+            query: Query::of(&request, &features),
+            due: due(&request),
+            phase: Phase::TryGaps,
+            was_cut: false,
+            read_before: HashSet::new(),
+            is_resumed: saved.is_some(),
+            chains: BTreeMap::new(),
             created: 0,
             steps: FuturesUnordered::new(),
-            chains: Chains::OneSoFar,
-            has_seen: saved.is_some(),
-            largest_page: 0,
+            seen: Seen::default(),
             failed: None,
-            ended: false,
-            ignores_id: false,
+            export,
+            request,
+            scope,
+            features,
         };
-        match saved {
-            None => sweep.add(&WindowPlace::default()),
-            Some(Places::One(place)) => {
-                sweep.add(&WindowPlace { place: Some(place), ..WindowPlace::default() });
+        if let Some(SweepPlace { segments, was_cut, read_before, reads_whole }) = saved {
+            sweep.read_before = read_before.into_iter().collect();
+            (sweep.was_cut, sweep.seen.anything) = (was_cut, true);
+            if reads_whole || sweep.features.lacks(SINGLE_CONVERSATIONS) {
+                sweep.read_whole();
             }
-            Some(Places::Several(places)) => {
-                sweep.chains = Chains::Several;
-                for place in &places {
-                    sweep.add(place);
-                }
+            for place in segments {
+                sweep.resume(place);
             }
-            Some(Places::SingleChain(SingleChainPlace { ignores_id, alone })) => {
-                sweep.chains = Chains::One;
-                sweep.has_seen = alone.is_some();
-                if ignores_id {
-                    sweep.ignore_ids();
-                }
-                sweep.add(&WindowPlace { place: alone, ..WindowPlace::default() });
-            }
+        } else if sweep.features.lacks(SINGLE_CONVERSATIONS) {
+            sweep.read_whole();
         }
         sweep
     }
 
-    /// Adds a window that is read from a position.
-    fn add(&mut self, place: &WindowPlace) {
-        let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_microseconds(at).ok());
-        let reading = if self.request.known.is_some() { Reading::Summaries } else { Reading::Whole };
-        self.add_window(
-            Window::new(instant(place.floor), instant(place.ceiling)),
-            instant(place.from),
-            reading,
-            place.place.clone(),
-        )
-        .done_before = place.done;
-    }
-
-    /// Reads whole conversations from here on, because changed conversations cannot be fetched by id.
-    fn ignore_ids(&mut self) {
+    /// Reads whole conversations from here on, because changed ones cannot be fetched by id.
+    fn read_whole(&mut self) {
         self.request.known = None;
-        self.ignores_id = true;
+        self.query.reading = Reading::Whole;
     }
 
-    fn add_window(
-        &mut self,
-        window: Window,
-        from: Option<Timestamp>,
-        reading: Reading,
-        saved: Option<Place>,
-    ) -> &mut Segment<'a> {
-        let window = Arc::new(window);
-        let asked = core::Window {
-            since: from.or(self.request.window.since),
-            until: self.request.window.until.filter(|_| window.ceiling.is_none()),
+    fn resume(&mut self, saved: SegmentPlace) {
+        let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_microseconds(at).ok());
+        let segment = Segment { since: instant(saved.since), until: instant(saved.until) };
+        let chain = self.chain(segment).resume(saved.place);
+        self.add(chain);
+    }
+
+    fn chain(&self, segment: Segment) -> Chain<'a> {
+        let not_due = |gap: &&chatark_core::OpenGap| !gap.is_due;
+        let passed_over = self.request.gaps.iter().filter(not_due).filter_map(|gap| record_of(&gap.bounds));
+        let shared = Shared {
+            known: self.request.known.clone(),
+            changed_since: self.request.changed_since,
+            read_before: Arc::new(self.read_before.clone()),
+            passed_over: Arc::new(passed_over.collect()),
+            has_summaries: true,
+            has_dates: true,
         };
-        let call = self.provider.sweep_call(&self.request, asked).query("limit", EXPORT_LIMIT);
-        let known = self.request.known.clone();
-        let chain =
-            Chain::new(self.provider, call, known, Arc::clone(&window), reading).resume(saved.clone());
-        let reading = chain.reading;
-        let segment = Segment {
-            reached: window.ceiling,
-            newest: window.ceiling,
-            window,
-            from,
-            chain: Some(chain),
-            saved,
-            reading,
-            left: 0,
-            done_before: 0,
-            shown: 0,
-            taken: 0,
-            parent: None,
-            step: 0,
-        };
+        Chain::new(self.export, &self.query, segment, shared.with(&self.features))
+    }
+
+    fn add(&mut self, chain: Chain<'a>) {
         self.created += 1;
-        self.windows.entry(self.created).insert_entry(segment).into_mut()
+        let position = chain.position();
+        self.chains.insert(self.created, Slot { chain: Some(chain), position });
     }
 
-    /// Returns the next page that has arrived, whichever window it is of; `None` after the last one.
+    /// Returns the next page that has arrived, whichever segment it is of; `None` after the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
-        if self.ended {
-            return Ok(None);
+        loop {
+            match self.phase {
+                Phase::TryGaps => match self.due.pop_front() {
+                    Some(id) => return self.try_gap(id).await.map(Some),
+                    None if self.is_resumed => self.phase = Phase::ReadSegments,
+                    None => self.phase = Phase::ReadFirstPage,
+                },
+                Phase::ReadFirstPage => {
+                    self.phase = Phase::ReadSegments;
+                    return self.read_first_page().await.map(Some);
+                }
+                Phase::ReadSegments => return self.read_segments().await.map(Some),
+                Phase::Ended => return Ok(None),
+            }
         }
+    }
+
+    /// Fetches a conversation that an earlier pull could not fetch.
+    async fn try_gap(&mut self, id: RecordId) -> Result<Batch> {
+        let mut batch =
+            Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
+        let bounds = GapBounds::record(id.clone());
+        match self.export.by_id(&id).await {
+            Ok(Some(records)) => {
+                if records.is_empty() {
+                    batch.page.notes.push(absent(&id));
+                }
+                batch.records = records;
+                batch.closed_gaps.push(bounds);
+            }
+            Ok(None) => {}
+            Err(error) if is_of_one_place(&error) => {
+                // Whether the vendor answers at all shows with the first page.
+                self.seen.gaps.push(bounds.clone());
+                batch.gaps.push(Gap::new(bounds, &error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(batch)
+    }
+
+    /// Reads the first page, which shows what the deployment supports, and cuts what follows into segments.
+    async fn read_first_page(&mut self) -> Result<Batch> {
+        let (before, mut guard) = (self.features.clone(), CursorGuard::default());
+        let known = self.request.known.clone();
+        let first =
+            self.export.first_page(&mut self.query, &mut self.features, &mut guard, known.as_deref()).await;
+        let page = match first {
+            Ok(page) => page,
+            // A place on the first page cannot be read: the list goes around it by itself.
+            Err(error) if is_of_one_place(&error) && error.kind() != ErrorKind::Malformed => {
+                self.add(self.chain(Segment::default()));
+                return Ok(self.with_features(Batch::default(), &before));
+            }
+            Err(error) => return Err(error),
+        };
+        if self.query.reading == Reading::Whole {
+            self.request.known = None;
+        }
+        let total = page.total;
+        let segments = if self.features.lacks(DATES) || page.elements.is_empty() {
+            None
+        } else {
+            Some(segment::cut(self.export, &self.query, &page, &self.features).await?)
+        };
+        if segments.as_ref().is_some_and(|found| found.ignores_dates) {
+            self.features.set(DATES, false);
+            self.query = Query::of(&self.request, &self.features);
+        }
+        let read = ids(&page);
+        let mut chain = self.chain(Segment::default()).after_first_page(guard);
+        let mut batch =
+            Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
+        if let Some(found) = &segments {
+            batch.page.pages += found.requests;
+        }
+        let step = chain.take(page, self.query.reading, batch).await?;
+        let cut = segments.map(|found| found.segments).filter(|segments| segments.len() > 1);
+        self.add(chain);
+        let mut batch = self.take(self.created, None, step).await?;
+        if let (Some(segments), Checkpoint::At(_)) = (cut, &batch.checkpoint) {
+            (self.was_cut, self.read_before) = (true, read);
+            self.chains.clear();
+            for segment in segments {
+                self.add(self.chain(segment));
+            }
+            batch.checkpoint = self.checkpoint()?;
+        }
+        batch.page.total = total;
+        Ok(self.with_features(batch, &before))
+    }
+
+    /// Adds what was found of the deployment since `before`.
+    fn with_features(&self, mut batch: Batch, before: &Features) -> Batch {
+        for (feature, is_supported) in self.features.iter() {
+            if before.supports(feature) != Some(is_supported) {
+                batch.page.features.set(feature, is_supported);
+                batch.page.notes.push(refused(feature));
+            }
+        }
+        batch
+    }
+
+    async fn read_segments(&mut self) -> Result<Batch> {
         loop {
             if self.failed.is_none() {
-                self.split();
                 self.launch();
             }
             match self.steps.next().await {
-                Some((at, chain, Ok(step))) => return self.take(at, chain, step).await.map(Some),
+                Some((at, chain, Ok(step))) => return self.take(at, Some(chain), step).await,
                 // Wait for the pages in flight, so that what was fetched before a fault is kept.
                 Some((_, _, Err(error))) => {
                     self.failed.get_or_insert(error);
                 }
-                None => return self.end().await.map(Some),
+                None => return self.end().await,
             }
         }
     }
 
-    /// Requests the next page of every window that waits.
+    /// Requests the next page of every list that waits.
     fn launch(&mut self) {
-        let width = self.width();
-        for (at, segment) in &mut self.windows {
+        let width = (MAX_BYTES_IN_FLIGHT / self.seen.largest_page.max(1)).clamp(1, MAX_SEGMENTS);
+        for (at, slot) in &mut self.chains {
             if self.steps.len() >= width {
                 return;
             }
-            if let Some(chain) = segment.chain.take() {
+            if let Some(chain) = slot.chain.take() {
                 let at = *at;
                 self.steps.push(Box::pin(async move {
                     let (chain, step) = chain.step().await;
@@ -225,44 +289,9 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn width(&self) -> usize {
-        (MAX_BYTES_IN_FLIGHT / self.largest_page.max(1)).clamp(1, MAX_CHAINS)
-    }
-
-    /// Gives the older half of the window with the most left to read its own chain, while more chains may run.
-    fn split(&mut self) {
-        let width = self.width();
-        while self.chains != Chains::One && self.windows.len() < width {
-            let most = self.windows.iter().filter(|(_, segment)| segment.left >= 2 * MIN_SEGMENT);
-            let Some((&at, _)) = most.max_by_key(|(_, segment)| segment.left) else { return };
-            self.split_one(at);
-        }
-    }
-
-    fn split_one(&mut self, at: usize) {
-        let since = self.request.window.since;
-        let Some(segment) = self.windows.get_mut(&at) else { return };
-        let floor = segment.window.floor();
-        let Some(boundary) = segment.middle(floor.max(since)) else {
-            // Too many conversations began in the same second to split them.
-            segment.left = 0;
-            return;
-        };
-        let guess = segment.left / 2;
-        segment.left -= guess;
-        segment.taken += guess;
-        segment.window.raise_floor(boundary);
-        let (reading, step) = (segment.reading, segment.step);
-        let older = self.add_window(Window::new(floor, Some(boundary)), floor, reading, None);
-        older.left = guess;
-        older.parent = Some((at, guess));
-        older.step = step;
-        self.chains = Chains::Several;
-    }
-
-    /// Processes a page, and returns it with the positions of all windows.
-    async fn take(&mut self, at: usize, chain: Chain<'a>, step: Step) -> Result<Batch> {
-        let Step { mut batch, total, shown, bytes, span, next } = step;
+    /// Processes a page, and returns it with the positions of all segments. `chain` is `None` if its slot has it.
+    async fn take(&mut self, at: usize, chain: Option<Chain<'a>>, step: Step) -> Result<Batch> {
+        let Step { mut batch, total, may_count_rest, is_new, bytes, next } = step;
         if let Next::Restart(why) = next {
             // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
@@ -270,133 +299,175 @@ impl<'a> Sweep<'a> {
             }
             return self.restart(why, batch.page);
         }
-        self.has_seen |= shown > 0;
-        self.largest_page = self.largest_page.max(bytes);
-        if chain.counts_whole_request() {
+        self.seen.count(is_new, bytes, may_count_rest);
+        if !self.was_cut && !may_count_rest {
             batch.page.total = total;
         }
-        self.count(at, total, shown, span);
-        let Some(segment) = self.windows.get_mut(&at) else { return Ok(batch) };
+        self.seen.gaps.extend(batch.gaps.iter().map(|gap| gap.bounds.clone()));
+        batch.closed_gaps.extend(self.closed_by(&batch));
+        let chain = match (chain, self.chains.get_mut(&at)) {
+            (None, Some(slot)) => slot.chain.take(),
+            (chain, _) => chain,
+        };
         match next {
             Next::Page => {
-                segment.saved.clone_from(&chain.place);
-                segment.reading = chain.reading;
-                segment.chain = Some(chain);
+                if let Some(chain) = chain {
+                    self.chains.insert(at, Slot { position: chain.position(), chain: Some(chain) });
+                }
             }
             Next::End => {
-                self.windows.remove(&at);
+                self.chains.remove(&at);
             }
             Next::Stuck(error) => {
                 self.failed.get_or_insert(error);
             }
-            Next::Restart(_) => unreachable!("it was handled above"),
+            Next::Restart(_) => {}
+        }
+        if self.seen.is_endless() {
+            self.failed.get_or_insert(self.endless());
         }
         batch.checkpoint = self.checkpoint()?;
         if batch.checkpoint == Checkpoint::End {
-            self.ended = true;
-            if !self.has_seen {
-                batch.page.notes.push(self.provider.explain_emptiness().await?);
-            }
+            self.close(&mut batch).await?;
         }
         Ok(batch)
     }
 
-    /// Updates the estimate of how much is left from a page.
-    fn count(&mut self, at: usize, total: Option<u64>, shown: u64, span: Option<(Timestamp, Timestamp)>) {
-        let Some(segment) = self.windows.get_mut(&at) else { return };
-        segment.shown += shown;
-        if let Some((newest, oldest)) = span {
-            let newest = *segment.newest.get_or_insert(newest);
-            segment.reached = Some(oldest);
-            let span = newest.microseconds() - oldest.microseconds();
-            segment.step = span.checked_div(i64::try_from(segment.shown).unwrap_or(i64::MAX)).unwrap_or(0);
-        }
-        let Some(total) = total else { return };
-        segment.left = total.saturating_sub(segment.done());
-        if let Some((parent, guess)) = segment.parent.take()
-            && let Some(parent) = self.windows.get_mut(&parent)
-        {
-            parent.left = (parent.left + guess).saturating_sub(total);
-            parent.taken = (parent.taken + total).saturating_sub(guess);
-        }
+    /// Returns the gaps of single conversations that a batch has closed.
+    fn closed_by(&self, batch: &Batch) -> Vec<GapBounds> {
+        let records: HashSet<_> = batch.records.iter().filter_map(|record| record.id.as_ref()).collect();
+        let is_read = |id: RecordId| records.contains(&id).then(|| GapBounds::record(id));
+        self.request.gaps.iter().filter_map(|gap| record_of(&gap.bounds).and_then(is_read)).collect()
     }
 
-    /// Returns the positions of all windows as one checkpoint.
+    /// Returns the positions of all segments as one checkpoint: the end, if nothing is left to ask for.
     fn checkpoint(&self) -> Result<Checkpoint> {
-        // After several windows, the latest total count follows.
-        if self.windows.is_empty() && self.chains != Chains::Several {
+        if self.chains.is_empty() && !self.needs_count() {
             return Ok(Checkpoint::End);
         }
-        if self.chains == Chains::One {
-            let place = self.windows.values().next().and_then(|segment| segment.saved.clone());
-            let place = Places::SingleChain(SingleChainPlace { ignores_id: self.ignores_id, alone: place });
-            return Ok(Checkpoint::At(seal(&self.scope, &place)?));
-        }
-        let mut places: Vec<_> = self.windows.values().map(Segment::place).collect();
-        let places = match places.as_mut_slice() {
-            [only] if self.chains != Chains::Several => match only.place.take() {
-                Some(place) => Places::One(place),
-                None => return Ok(Checkpoint::None),
-            },
-            _ => Places::Several(places),
+        let place = SweepPlace {
+            segments: self.chains.values().map(|slot| slot.position.clone()).collect(),
+            was_cut: self.was_cut,
+            read_before: self.read_before.iter().cloned().collect(),
+            reads_whole: self.features.lacks(SINGLE_CONVERSATIONS),
         };
-        Ok(Checkpoint::At(seal(&self.scope, &places)?))
+        let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
+        Ok(Checkpoint::At(sealed))
     }
 
-    /// Ends a walk through several windows with the vendor's total count, which a single chain has from its last page.
+    /// Returns whether the latest count has to be asked for: a page behind a cursor may count what is left of the list,
+    /// and one of a segment counts the segment.
+    fn needs_count(&self) -> bool {
+        self.was_cut || self.seen.may_count_rest
+    }
+
+    /// Ends a walk with the vendor's latest count.
     async fn end(&mut self) -> Result<Batch> {
-        self.ended = true;
         if let Some(error) = self.failed.take() {
+            self.phase = Phase::Ended;
             return Err(error);
         }
-        let call = self.provider.sweep_call(&self.request, self.request.window);
-        let call = call.query("include", "summary").query("limit", 1);
-        let envelope: Envelope = self.provider.client.json(&call).await?;
-        let metadata = PageMetadata { total: envelope.pagination.total, pages: 1, ..PageMetadata::default() };
-        Ok(Batch { page: metadata, checkpoint: Checkpoint::End, ..Batch::default() })
+        let query = self.query.counting(&self.features);
+        let total = self.export.count(&query).await?.total;
+        let page = PageMetadata { total, pages: 1, ..PageMetadata::default() };
+        let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
+        self.close(&mut batch).await?;
+        Ok(batch)
     }
 
-    /// Restarts from the beginning with a single chain.
+    /// Closes the gaps that the walk has passed, and explains an empty list.
+    async fn close(&mut self, batch: &mut Batch) -> Result<()> {
+        self.phase = Phase::Ended;
+        let open = |bounds: &GapBounds| record_of(bounds).is_none() && !self.seen.gaps.contains(bounds);
+        let passed = self.request.gaps.iter().map(|gap| &gap.bounds).filter(|bounds| open(bounds));
+        batch.closed_gaps.extend(passed.cloned());
+        if !self.seen.anything {
+            batch.page.notes.push(agent::explain_emptiness(self.export).await?);
+        }
+        Ok(())
+    }
+
+    /// Restarts from the beginning with a single list.
     fn restart(&mut self, why: RestartReason, mut metadata: PageMetadata) -> Result<Batch> {
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
+        let feature = match why {
+            RestartReason::IgnoresId => SINGLE_CONVERSATIONS,
+            RestartReason::IgnoresDates => DATES,
+        };
+        self.features.set(feature, false);
+        metadata.features.set(feature, false);
+        self.query = Query::of(&self.request, &self.features);
         if why == RestartReason::IgnoresId {
-            self.ignore_ids();
+            self.read_whole();
         }
         self.steps = FuturesUnordered::new();
-        self.windows.clear();
-        self.chains = Chains::One;
-        self.add(&WindowPlace::default());
+        self.chains.clear();
+        self.was_cut = false;
+        self.read_before.clear();
+        self.add(self.chain(Segment::default()));
         // The earlier sightings are dropped together with the earlier checkpoint.
         Ok(Batch { page: metadata, checkpoint: self.checkpoint()?, ..Batch::default() })
     }
+
+    fn endless(&self) -> Error {
+        let Seen { pages, barren, .. } = self.seen;
+        let message = format!("{barren} of {pages} pages held nothing new, so the list may never end");
+        let call = self.export.call(&self.query, None);
+        self.export
+            .client
+            .error(&call, ErrorKind::Malformed, message, None)
+            .hint("everything before is archived; run the same command again, and report it to the vendor if it repeats")
+    }
 }
 
-impl Segment<'_> {
-    fn place(&self) -> WindowPlace {
-        let instant = |at: Option<Timestamp>| at.map(Timestamp::microseconds);
-        WindowPlace {
-            from: instant(self.from),
-            floor: instant(self.window.floor()),
-            ceiling: instant(self.window.ceiling),
-            done: self.done(),
-            place: self.saved.clone(),
-        }
+impl Seen {
+    fn count(&mut self, is_new: bool, bytes: usize, may_count_rest: bool) {
+        self.anything |= bytes > 0;
+        self.largest_page = self.largest_page.max(bytes);
+        self.pages += 1;
+        self.barren += u64::from(!is_new);
+        self.may_count_rest = may_count_rest;
     }
 
-    /// Returns how many of the counted conversations were read or left to other windows.
-    fn done(&self) -> u64 {
-        self.done_before + self.shown + self.taken
+    /// Returns whether more pages than a list that ends can have held nothing new.
+    fn is_endless(&self) -> bool {
+        self.barren > MAX_BARREN_PAGES + (self.pages - self.barren) / USEFUL_FOR_EACH_BARREN
     }
+}
 
-    /// Returns the whole second that splits what is left about in half.
-    fn middle(&self, lower: Option<Timestamp>) -> Option<Timestamp> {
-        let reached = self.reached?.microseconds();
-        let half = i64::try_from(self.left / 2).unwrap_or(i64::MAX).saturating_mul(self.step);
-        let lower = lower.map(Timestamp::microseconds);
-        let half = lower.map_or(half, |lower| half.min((reached - lower) / 2)).max(SECOND);
-        let middle = reached.saturating_sub(half).div_euclid(SECOND) * SECOND;
-        let middle = Timestamp::from_microseconds(middle.max(Timestamp::EARLIEST.microseconds())).ok()?;
-        lower.is_none_or(|lower| middle.microseconds() > lower).then_some(middle)
+/// Opens a saved position. One of the version before is that of a single list, or of no use.
+fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
+    cursor.open(NAME, PLACE_VERSION, scope).or_else(|| {
+        let place = cursor.open::<Place>(NAME, PLACE_VERSION - 1, scope)?;
+        let segments = vec![SegmentPlace { place: Some(place), ..SegmentPlace::default() }];
+        Some(SweepPlace { segments, ..SweepPlace::default() })
+    })
+}
+
+/// Returns the conversations whose gaps are to be tried again.
+fn due(request: &ReadRequest) -> VecDeque<RecordId> {
+    request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds)).collect()
+}
+
+fn record_of(bounds: &GapBounds) -> Option<RecordId> {
+    match bounds {
+        GapBounds::Record { id } => Some(id.clone()),
+        _ => None,
     }
+}
+
+fn ids(page: &ExportPage) -> HashSet<RecordId> {
+    page.elements.iter().filter_map(|element| element.summary.id.clone()).collect()
+}
+
+/// Returns the note to the user about a parameter that the deployment does not accept.
+fn refused(feature: &str) -> String {
+    let what = match feature {
+        DATES => "dates: the list is read one page after another, and filtered here",
+        crate::export::SUMMARIES => "summaries: everything is read each time",
+        crate::export::CHANNEL_FILTER => "a filter by channel: the list is filtered here",
+        _ => "single conversations by `conversationId`",
+    };
+    format!("this deployment does not support {what}")
 }

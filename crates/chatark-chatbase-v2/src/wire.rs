@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use chatark_core::RecordId;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// The names of `source` in the vendor's specification, autumn 2026. The set is open.
@@ -42,12 +43,41 @@ pub(crate) struct Envelope {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Pagination {
-    #[serde(default)]
+    /// An empty cursor is none: with it, the list would begin again.
+    #[serde(default, deserialize_with = "cursor")]
     pub(crate) cursor: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pub(crate) has_more: Option<bool>,
-    #[serde(default)]
+    /// A hint: what is no whole number, at least 0, counts as missing.
+    #[serde(default, deserialize_with = "count")]
     pub(crate) total: Option<u64>,
+}
+
+fn cursor<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(json)? {
+        Value::String(cursor) if !cursor.is_empty() => Some(cursor),
+        Value::Number(cursor) => Some(cursor.to_string()),
+        _ => None,
+    })
+}
+
+fn flag<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
+    Ok(Value::deserialize(json)?.as_bool())
+}
+
+fn count<'de, D: Deserializer<'de>>(json: D) -> Result<Option<u64>, D::Error> {
+    let number = match Value::deserialize(json)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    Ok(number.and_then(whole))
+}
+
+/// Returns a number that is whole and not negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+fn whole(number: f64) -> Option<u64> {
+    (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
 }
 
 /// An agent, bare or under `data`.
@@ -131,50 +161,34 @@ impl FailureBody {
     }
 }
 
-/// The position of a sweep: of one chain, or of each window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Places {
-    One(Place),
-    Several(Vec<WindowPlace>),
-    SingleChain(SingleChainPlace),
-}
-
-/// The position of a sweep that restarted with a single chain, because windows or ids of this deployment are not
-/// reliable.
+/// The position of a sweep: what is left of each segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SingleChainPlace {
-    /// Whether the deployment does not return single conversations by id.
-    pub(crate) ignores_id: bool,
-    /// `None` at the beginning.
-    pub(crate) alone: Option<Place>,
+pub(crate) struct SweepPlace {
+    pub(crate) segments: Vec<SegmentPlace>,
+    /// Whether the export was cut into several segments.
+    pub(crate) was_cut: bool,
+    /// The ids of the first page, which the segments list again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) read_before: Vec<RecordId>,
+    /// Whether whole conversations are read because single ones cannot be fetched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) reads_whole: bool,
 }
 
-/// The position of a chain in its window. Instants are microseconds since 1970.
+/// The position in a segment. Instants are microseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct WindowPlace {
-    /// The start date that is requested, if it is not the request's own.
+pub(crate) struct SegmentPlace {
+    /// The first instant inside; open if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<i64>,
-    /// Conversations that began then or earlier belong to another window.
+    pub(crate) since: Option<i64>,
+    /// The first instant after it; open if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) floor: Option<i64>,
-    /// Conversations that began later belong to another window.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) ceiling: Option<i64>,
-    /// How many of the counted conversations were read or left to other windows.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(crate) done: u64,
+    pub(crate) until: Option<i64>,
     /// `None` if nothing has been read of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The position in the export or in a user's list.
@@ -186,4 +200,33 @@ pub(crate) struct Place {
     /// Whether the vendor gave the cursor with a page of summaries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) of_summaries: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_pagination_is_read_whatever_its_types_are() {
+        let read = |json: Value| {
+            let Pagination { cursor, has_more, total } = serde_json::from_value(json).unwrap();
+            (cursor, has_more, total)
+        };
+        for (total, expect) in [
+            (json!(30), Some(30)),
+            (json!(30.0), Some(30)),
+            (json!("30"), Some(30)),
+            (json!(-1), None),
+            (json!(1.5), None),
+            (json!("many"), None),
+            (Value::Null, None),
+            (json!([]), None),
+        ] {
+            assert_eq!(read(json!({"total": total})), (None, None, expect), "{total}");
+        }
+        assert_eq!(read(json!({"cursor": "", "hasMore": true})), (None, Some(true), None));
+        assert_eq!(read(json!({"cursor": 7, "hasMore": "yes"})), (Some("7".to_owned()), None, None));
+    }
 }

@@ -221,12 +221,14 @@ async fn the_export_ends_when_the_vendor_says_so_or_gives_no_cursor() {
     assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a", "b"]);
 }
 
+/// The pagination document defines a missing cursor as the end. An empty one would begin the list again.
 #[tokio::test]
-async fn more_pages_without_a_cursor_are_an_error_after_the_last_good_page() {
-    let stuck = page_with(&["b"], &json!({"cursor": null, "hasMore": true}));
-    let vendor = Vendor::new([page(&["a"], Some("c1")), stuck]).await;
-    check_malformed(&vendor.pull(whole()).await, &["a", "b"], "gives no cursor for the next one");
-    vendor.check_asked(&["export", "export&cursor=c1"]);
+async fn more_pages_without_a_cursor_are_the_end() {
+    for end in [json!({"cursor": null, "hasMore": true}), json!({"cursor": "", "hasMore": true})] {
+        let vendor = Vendor::new([page(&["a"], Some("c1")), page_with(&["b"], &end)]).await;
+        assert_eq!(all_ids(&vendor.pull_whole(whole()).await), ["a", "b"]);
+        vendor.check_asked(&["export", "export&cursor=c1"]);
+    }
 }
 
 #[tokio::test]
@@ -266,7 +268,7 @@ async fn a_rejected_saved_cursor_restarts_with_a_note() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_a_stale_cursor_unless_a_saved_cursor_was_just_used() {
+async fn a_refused_cursor_restarts_the_list_once() {
     let refused = || refusal(400, "VALIDATION_INVALID_BODY");
     let vendor = Vendor::new([refused()]).await;
     let (_, error) = vendor.pull(whole()).await;
@@ -274,10 +276,16 @@ async fn a_refusal_is_not_a_stale_cursor_unless_a_saved_cursor_was_just_used() {
     let vendor = Vendor::new([refused(), refused()]).await;
     assert_eq!(vendor.pull(saved(whole(), "old")).await.1.unwrap().kind(), ErrorKind::Refused);
     vendor.check_asked(&["export&cursor=old", "export"]);
-    let vendor = Vendor::new([page(&["a"], Some("c1")), refused()]).await;
-    let (batches, error) = vendor.pull(saved(whole(), "old")).await;
-    assert_eq!((all_ids(&batches), error.unwrap().kind()), (vec!["a"], ErrorKind::Refused));
-    vendor.check_asked(&["export&cursor=old", "export&cursor=c1"]);
+    // A cursor that a vendor has just given may expire as well, while the run waits.
+    for status in [400, 404, 410, 422] {
+        let refused = || refusal(status, "GONE");
+        let pages = [page(&["a"], Some("c1")), refused(), page(&["b"], Some("c2")), refused()];
+        let vendor = Vendor::new(pages).await;
+        let (batches, error) = vendor.pull(saved(whole(), "old")).await;
+        assert_eq!(all_ids(&batches), ["a", "b"]);
+        assert!(error.is_some(), "a list that cannot be read restarts once");
+        vendor.check_asked(&["export&cursor=old", "export&cursor=c1", "export", "export&cursor=c2"]);
+    }
 }
 
 #[tokio::test]
@@ -303,7 +311,7 @@ async fn the_vendor_is_sent_the_window_and_its_own_words_for_a_channel() {
     vendor.pull_whole(ReadRequest { channel: Some(Channel::Zendesk), ..whole() }).await;
     vendor.pull_whole(ReadRequest { channel: Some(Channel::Sms), ..whole() }).await;
     vendor.check_asked(&[
-        "agent/conversations/export?startDate=2024-12-01T10%3A30%3A00Z&endDate=2024-12-02T00%3A00%3A00Z&limit=20",
+        "agent/conversations/export?startDate=2024-12-01T10%3A29%3A59Z&endDate=2024-12-02T00%3A00%3A01Z&limit=20",
         "agent/conversations/export?source=Zendesk%2CZendesk%20Messaging&limit=20",
         "export",
     ]);
@@ -548,7 +556,9 @@ async fn only_summaries_are_requested_if_nothing_changed() {
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
     assert_eq!(returned_and_unchanged(&batches), (vec![], vec!["a", "b", "c", "d"]));
-    assert_eq!(batches[1].page, PageMetadata { total: Some(4), pages: 1, ..PageMetadata::default() });
+    let newest_change = Timestamp::from_epoch(THEN).ok();
+    let metadata = PageMetadata { total: Some(4), pages: 1, newest_change, ..PageMetadata::default() };
+    assert_eq!(batches[1].page, metadata);
     vendor.check_asked(&["export&include=summary", "export&include=summary&cursor=c2"]);
 }
 

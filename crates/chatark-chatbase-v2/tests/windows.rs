@@ -200,22 +200,16 @@ proptest! {
     }
 }
 
-/// If windows are not reliable, a resumed run does not try them again, and begins where the last one stopped.
+/// If dates are ignored, a resumed run does not try them again, and begins where the last one stopped.
 #[test]
-fn a_single_chain_resumes_as_a_single_chain() {
+fn a_single_list_resumes_as_a_single_list() {
     let mut vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
     vendor.breaks_after = Some(20);
     let (mut batches, error) = runtime().block_on(vendor.pull(ReadRequest::default()));
     assert!(error.is_some());
-    let restart = batches.iter().position(|batch| batch.page.restarted).unwrap();
-    assert!(
-        matches!(batches[restart].checkpoint, Checkpoint::At(_)),
-        "the restart replaces the earlier checkpoint"
-    );
     vendor.breaks_after = None;
     let resumed = last_place(&batches).unwrap();
     let before = vendor.asked.lock().unwrap().len();
-    batches.drain(..=restart);
     let rest = runtime().block_on(vendor.pull_whole(resumed));
     assert!(!rest.iter().any(|batch| batch.page.restarted));
     assert!(vendor.asked.lock().unwrap()[before].contains_key("cursor"));
@@ -223,19 +217,48 @@ fn a_single_chain_resumes_as_a_single_chain() {
     assert_eq!(ids(&batches), vendor.ids());
 }
 
-#[test]
-fn many_windows_are_read_at_once() {
-    let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
-    let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
-    assert_eq!(ids(&batches), vendor.ids());
-    // Sixteen run at once; one that ends makes room for the older half of another.
-    assert!((16..=20).contains(&vendor.windows()), "{} windows", vendor.windows());
-    let asked = vendor.asked.lock().unwrap().len();
-    assert!((150..=167).contains(&asked), "{asked} requests for 150 pages");
+/// Returns the most requests of a walk through so many conversations that stand still.
+fn bound(conversations: usize) -> usize {
+    let pages = conversations.div_ceil(20).max(1);
+    pages + pages / 4 + 40
 }
 
 #[test]
-fn a_requested_window_is_split_within_its_bounds() {
+fn many_segments_are_read_at_once() {
+    let vendor = Vendor::new((0..3_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
+    let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
+    assert_eq!(ids(&batches), vendor.ids());
+    // A cut for each twelve of 150 pages.
+    assert!((10..=13).contains(&vendor.windows()), "{} windows", vendor.windows());
+    let asked = vendor.asked.lock().unwrap().len();
+    assert!((150..=bound(3_000)).contains(&asked), "{asked} requests for 150 pages");
+}
+
+/// The worst that an archive of bots sees: a campaign that opens thousands of conversations in one second.
+#[test]
+fn a_walk_stays_within_its_bound_whatever_the_density() {
+    let second = NEWEST - 1_000_000;
+    let year: Vec<_> = (0..3_000).map(|at| NEWEST - at * 10_512_000).collect();
+    let burst = |number: i64, seconds: i64| (0..number).map(move |at| second + at * seconds * 1_000 / number);
+    for (began, quirk) in [
+        (burst(2_000, 1).collect(), Quirk::None),
+        (burst(2_000, 1).collect(), Quirk::ExclusiveEnd),
+        (year.iter().copied().chain(burst(1_000, 40)).collect(), Quirk::None),
+        (year.iter().copied().chain(burst(1_000, 40)).collect(), Quirk::ExclusiveEnd),
+        (year.iter().copied().chain(burst(2_000, 1)).collect(), Quirk::OldestFirst),
+        (burst(200, 1).chain((0..400).map(|at| second - at * 3_600_000)).collect(), Quirk::None),
+        (year, Quirk::IgnoresDates),
+    ] {
+        let vendor = Vendor::new(began, quirk);
+        let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
+        assert_eq!(ids(&batches), vendor.ids(), "{quirk:?}");
+        let (asked, conversations) = (vendor.asked.lock().unwrap().len(), vendor.began.len());
+        assert!(asked <= bound(conversations), "{quirk:?}: {asked} requests for {conversations}");
+    }
+}
+
+#[test]
+fn a_requested_window_is_cut_within_its_bounds() {
     let vendor = Vendor::new((0..1_000).map(|at| NEWEST - at * 60_000).collect(), Quirk::None);
     let at = |index: usize| Timestamp::from_epoch(vendor.began[index]).unwrap();
     let window = chatark_core::Window::new(Some(at(799)), Some(at(99))).unwrap();
@@ -244,18 +267,21 @@ fn a_requested_window_is_split_within_its_bounds() {
     expect.sort_unstable();
     // The vendor's end is inclusive; the caller drops what lies outside.
     assert_eq!(ids(&batches), expect);
-    assert_eq!(vendor.windows(), 4);
+    assert!(vendor.windows() > 1);
     let asked = vendor.asked.lock().unwrap();
     assert!(asked.iter().all(|query| query.contains_key("startDate") && query.contains_key("endDate")));
 }
 
 #[test]
-fn a_deployment_with_unreliable_windows_is_read_in_one_chain() {
-    for quirk in [Quirk::IgnoresDates, Quirk::OldestFirst] {
-        let vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), quirk);
-        let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
-        let restart = batches.iter().position(|batch| batch.page.restarted).unwrap();
-        assert!(batches[restart].page.notes[0].contains("ignores the requested dates"), "{quirk:?}");
-        assert_eq!(ids(&batches[restart..]), vendor.ids(), "{quirk:?}");
-    }
+fn a_deployment_that_ignores_dates_is_read_as_one_list() {
+    let vendor = Vendor::new((0..700).map(|at| NEWEST - at * 60_000).collect(), Quirk::IgnoresDates);
+    let batches = runtime().block_on(vendor.pull_whole(ReadRequest::default()));
+    assert_eq!(batches[0].page.features.supports("dates"), Some(false));
+    assert!(batches[0].page.notes[0].contains("does not support dates"));
+    assert_eq!(ids(&batches), vendor.ids());
+    // What was found is not tried again.
+    let before = vendor.asked.lock().unwrap().len();
+    let features = batches[0].page.features.clone();
+    let batches = runtime().block_on(vendor.pull_whole(ReadRequest { features, ..ReadRequest::default() }));
+    assert_eq!((ids(&batches), vendor.asked.lock().unwrap().len() - before), (vendor.ids(), 35));
 }

@@ -35,7 +35,8 @@ impl CursorGuard {
 impl ApiClient {
     /// Returns the cursor of the next page, or `None` at the end of the list.
     ///
-    /// Fails if the vendor reports more pages and gives no cursor, or one that it has given before.
+    /// A list without a cursor ends, even if the vendor reports more: an empty cursor would read it again. Fails if the
+    /// vendor gives a cursor that it has given before.
     pub fn next_cursor(
         &self,
         call: &Call,
@@ -45,15 +46,13 @@ impl ApiClient {
         request_id: Option<&str>,
     ) -> Result<Option<String>> {
         match (has_more, cursor) {
-            (Some(false), _) | (None, None) => Ok(None),
+            (Some(false), _) | (_, None | Some("")) => Ok(None),
             (_, Some(cursor)) => {
-                guard.advance(call.operation.clone(), cursor)?;
+                guard.advance(call.operation.clone(), cursor).map_err(|error| match request_id {
+                    Some(id) => error.with("request_id", self.redactor.clean(id)),
+                    None => error,
+                })?;
                 Ok(Some(cursor.to_owned()))
-            }
-            (Some(true), None) => {
-                let message = "the vendor reports more pages, but gives no cursor for the next one";
-                let error = self.error(call, ErrorKind::Malformed, message, request_id);
-                Err(error.hint("completed work is saved: run the same command again"))
             }
         }
     }

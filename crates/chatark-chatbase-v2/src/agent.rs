@@ -1,0 +1,40 @@
+//! The agent itself: whether it exists, and why its export is empty.
+
+use chatark_core::{AgentInfo, Result};
+use chatark_http::Call;
+
+use crate::dialect::lacks_scope;
+use crate::export::{Export, Query, Reading};
+use crate::wire;
+
+const AGENT: &str = "read the agent";
+
+/// Proves key, plan and agent with one request. None of them is metered.
+pub(crate) async fn check(export: Export<'_>) -> Result<AgentInfo> {
+    let call = Call::new(AGENT, ["agents", export.agent_id]);
+    match export.client.json_with_clock_skew::<wire::Agent>(&call).await {
+        Ok((agent, clock_skew_seconds)) => {
+            let name = agent.name.or_else(|| agent.data?.name);
+            Ok(AgentInfo { name, confirmed: true, clock_skew_seconds })
+        }
+        // A key with only the export scope may not read agents: the export itself then proves key and plan.
+        Err(error) if lacks_scope(&error) => {
+            let query = Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
+            let call = export.call(&query, None);
+            let (_, clock_skew_seconds) = export.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
+            Ok(AgentInfo { name: None, confirmed: false, clock_skew_seconds })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Says why the export is empty: it answers 200 with an empty list for an agent that does not exist, so the agent itself
+/// is asked.
+pub(crate) async fn explain_emptiness(export: Export<'_>) -> Result<String> {
+    let info = check(export).await?;
+    Ok(if info.confirmed {
+        "the agent exists, and the vendor has no conversation that matches".to_owned()
+    } else {
+        "the vendor has no conversation that matches; whether the agent exists is not proved, since the key may not read agents".to_owned()
+    })
+}

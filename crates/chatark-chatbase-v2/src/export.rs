@@ -1,0 +1,298 @@
+//! The requests of the export: which parameters they have, which of these a deployment accepts, and what is on a page.
+
+use bytes::Bytes;
+use chatark_core::{
+    Error, ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
+};
+use chatark_http::{ApiClient, Call, CursorGuard, Page};
+
+use crate::map::{self, Summary};
+use crate::wire;
+
+/// The most conversations on a page of the export, by the vendor's specification.
+pub(crate) const EXPORT_LIMIT: u32 = 20;
+/// The vendor may treat a bound of a window as exclusive, or round it, so a window is requested wider by this much.
+pub(crate) const MARGIN_SECONDS: i64 = 1;
+const EXPORT: &str = "export conversations";
+
+/// The parameters that only some deployments accept, by the names under which the archive keeps what was found.
+pub(crate) const DATES: &str = "dates";
+pub(crate) const SUMMARIES: &str = "summaries";
+pub(crate) const CHANNEL_FILTER: &str = "channel-filter";
+pub(crate) const SINGLE_CONVERSATIONS: &str = "single-conversations";
+
+/// The export of one agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Export<'a> {
+    pub(crate) client: &'a ApiClient,
+    pub(crate) agent_id: &'a str,
+}
+
+/// What a page contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Conversations with their messages.
+    Whole,
+    /// Conversations without their messages.
+    Summaries,
+}
+
+/// Which page of the export is requested, beside its cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// The start date; `None` requests none.
+    pub(crate) since: Option<Timestamp>,
+    /// The end date; `None` requests none.
+    pub(crate) until: Option<Timestamp>,
+    /// The vendor's names of a channel, with commas.
+    pub(crate) sources: Option<String>,
+    pub(crate) reading: Reading,
+    pub(crate) limit: u32,
+}
+
+/// One response of the export.
+#[derive(Debug)]
+pub(crate) struct ExportPage {
+    pub(crate) elements: Vec<Element>,
+    /// How many conversations match the query, by the vendor's count.
+    pub(crate) total: Option<u64>,
+    /// The cursor of the next page, `None` at the end, or why the list cannot be followed.
+    pub(crate) next: Result<Option<String>>,
+    /// The size of the elements in bytes.
+    pub(crate) bytes: usize,
+}
+
+/// An element of a page.
+#[derive(Debug)]
+pub(crate) struct Element {
+    pub(crate) bytes: Bytes,
+    pub(crate) summary: Summary,
+}
+
+impl Query {
+    /// Creates the query of a pull, with those of its parameters that the deployment is not known to refuse.
+    pub(crate) fn of(request: &ReadRequest, features: &Features) -> Self {
+        let wider = |at: Option<Timestamp>, seconds| at.map(|at| at.shifted(seconds).unwrap_or(at));
+        let window = if features.lacks(DATES) { Default::default() } else { request.window };
+        let sources = || request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES));
+        let reads_summaries = request.known.is_some() && !features.lacks(SUMMARIES);
+        Self {
+            since: wider(window.since, -MARGIN_SECONDS),
+            until: wider(window.until, MARGIN_SECONDS),
+            sources: if features.lacks(CHANNEL_FILTER) { None } else { sources() },
+            reading: if reads_summaries { Reading::Summaries } else { Reading::Whole },
+            limit: EXPORT_LIMIT,
+        }
+    }
+
+    /// Returns the query of as few bytes as possible that counts the same conversations.
+    pub(crate) fn counting(&self, features: &Features) -> Self {
+        let reading = if features.lacks(SUMMARIES) { Reading::Whole } else { Reading::Summaries };
+        Self { reading, limit: 1, ..self.clone() }
+    }
+
+    /// Returns the parameters that a deployment may refuse, each with the query that has it alone.
+    fn optional(&self) -> Vec<(&'static str, Self)> {
+        let plain = Self { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
+        let mut found = Vec::new();
+        if self.since.is_some() || self.until.is_some() {
+            found.push((DATES, Self { since: self.since, until: self.until, ..plain.clone() }));
+        }
+        if self.reading == Reading::Summaries {
+            found.push((SUMMARIES, Self { reading: self.reading, ..plain.clone() }));
+        }
+        if self.sources.is_some() {
+            found.push((CHANNEL_FILTER, Self { sources: self.sources.clone(), ..plain }));
+        }
+        found
+    }
+
+    /// Takes out the parameters that the deployment is known to refuse.
+    fn without_refused(&mut self, features: &Features) {
+        if features.lacks(DATES) {
+            (self.since, self.until) = (None, None);
+        }
+        if features.lacks(SUMMARIES) {
+            self.reading = Reading::Whole;
+        }
+        if features.lacks(CHANNEL_FILTER) {
+            self.sources = None;
+        }
+    }
+}
+
+impl<'a> Export<'a> {
+    fn path(self) -> Call {
+        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"])
+    }
+
+    /// Returns the call for a page.
+    pub(crate) fn call(self, query: &Query, cursor: Option<&str>) -> Call {
+        self.path()
+            .maybe("startDate", query.since)
+            .maybe("endDate", query.until)
+            .maybe("source", query.sources.as_ref())
+            .query("limit", query.limit)
+            .maybe("include", (query.reading == Reading::Summaries).then_some("summary"))
+            .maybe("cursor", cursor)
+    }
+
+    /// Requests a page. The cursor of the next one must be new in its list.
+    pub(crate) async fn page(
+        self,
+        query: &Query,
+        cursor: Option<&str>,
+        guard: &mut CursorGuard,
+        known: Option<&dyn Known>,
+    ) -> Result<ExportPage> {
+        let call = self.call(query, cursor);
+        let page = self.client.page(&call, "data").await?;
+        let pagination = envelope(self.client, &page, &call)?;
+        let wire::Pagination { has_more, cursor, total } = pagination;
+        let next = self.client.next_cursor(&call, has_more, cursor.as_deref(), guard, page.request_id());
+        let bytes = page.elements.iter().map(Bytes::len).sum();
+        let compares = known.is_some() || query.reading == Reading::Summaries;
+        let elements = page.elements.into_iter().map(|bytes| Element::new(bytes, compares)).collect();
+        Ok(ExportPage { elements, total, next, bytes })
+    }
+
+    /// Requests the first page, and finds out which parameters the deployment refuses if it refuses the request.
+    ///
+    /// What was found goes into `features`; parameters that are refused are taken out of `query`.
+    pub(crate) async fn first_page(
+        self,
+        query: &mut Query,
+        features: &mut Features,
+        guard: &mut CursorGuard,
+        known: Option<&dyn Known>,
+    ) -> Result<ExportPage> {
+        loop {
+            let optional = query.optional();
+            let error = match self.page(query, None, guard, known).await {
+                Err(error) if error.kind() == ErrorKind::Refused && !optional.is_empty() => error,
+                page => return page,
+            };
+            let mut found_any = false;
+            for (feature, alone) in &optional {
+                let refused = match self.page(alone, None, &mut CursorGuard::default(), None).await {
+                    Ok(_) => false,
+                    Err(error) if error.kind() == ErrorKind::Refused => true,
+                    Err(error) => return Err(error),
+                };
+                if refused {
+                    features.set(*feature, false);
+                    found_any = true;
+                }
+            }
+            if !found_any {
+                // Each is accepted alone and not together, or the request is refused for another reason.
+                let plain =
+                    Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
+                self.page(&plain, None, &mut CursorGuard::default(), None).await.map_err(|_| error)?;
+                optional.iter().for_each(|(feature, _)| features.set(*feature, false));
+            }
+            query.without_refused(features);
+        }
+    }
+
+    /// Requests the number of conversations that match a query, with one of them.
+    pub(crate) async fn count(self, query: &Query) -> Result<ExportPage> {
+        self.page(query, None, &mut CursorGuard::default(), None).await
+    }
+
+    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else, or refuses to
+    /// look for ids.
+    pub(crate) async fn by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
+        let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
+        let page = match self.client.page(&call, "data").await {
+            Err(error) if error.kind() == ErrorKind::Refused => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Vec::new())),
+            page => page?,
+        };
+        envelope(self.client, &page, &call)?;
+        let found: Vec<_> = page.elements.into_iter().map(raw).collect();
+        let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
+        Ok((!found.iter().any(is_other)).then_some(found))
+    }
+}
+
+impl Element {
+    fn new(bytes: Bytes, compares: bool) -> Self {
+        let summary = if compares { map::summary(&bytes) } else { map::identity(&bytes) };
+        Self { bytes, summary }
+    }
+
+    /// Returns the element as a record.
+    pub(crate) fn record(self) -> Record {
+        Record {
+            stream: Stream::Conversations,
+            id: self.summary.id,
+            parent: None,
+            surface: Surface::Export,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// Decodes the envelope of a page, and rejects a response without an array.
+pub(crate) fn envelope(client: &ApiClient, page: &Page, call: &Call) -> Result<wire::Pagination> {
+    let envelope: wire::Envelope = page.envelope(client, call)?;
+    if envelope.data.is_some() {
+        return Ok(envelope.pagination);
+    }
+    let message = "the response has no array at `data`";
+    Err(client.error(call, ErrorKind::Malformed, message, page.request_id()))
+}
+
+/// Returns whether an error may be that of one place alone, so that the list can be read around it.
+pub(crate) fn is_of_one_place(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unavailable | ErrorKind::Network | ErrorKind::TooLarge | ErrorKind::Malformed
+    )
+}
+
+/// Takes an element of the export as it is.
+pub(crate) fn raw(bytes: Bytes) -> Record {
+    Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes)
+}
+
+/// Says that the vendor has nothing under an id.
+pub(crate) fn absent(id: &RecordId) -> String {
+    format!("the vendor has no conversation {id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use chatark_core::Channel;
+
+    use super::*;
+
+    #[test]
+    fn a_channel_is_filtered_by_the_vendors_names() {
+        assert_eq!(Channel::WhatsApp.vendor_words(wire::SOURCES).as_deref(), Some("WhatsApp"));
+        assert_eq!(
+            Channel::Website.vendor_words(wire::SOURCES).as_deref(),
+            Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
+        );
+        assert_eq!(Channel::Sms.vendor_words(wire::SOURCES), None);
+    }
+
+    #[test]
+    fn a_query_has_no_parameter_that_the_deployment_refuses() {
+        let at = |seconds| Timestamp::from_epoch(seconds).ok();
+        let window = chatark_core::Window { since: at(1_733_049_000), until: at(1_733_049_100) };
+        let channel = Some(Channel::WhatsApp);
+        let request = ReadRequest { window, channel, ..ReadRequest::default() };
+        let mut features = Features::default();
+        let query = Query::of(&request, &features);
+        assert_eq!((query.since, query.until), (at(1_733_048_999), at(1_733_049_101)));
+        assert_eq!((query.sources.as_deref(), query.reading), (Some("WhatsApp"), Reading::Whole));
+        assert_eq!(query.optional().len(), 2);
+        features.set(DATES, false);
+        features.set(CHANNEL_FILTER, false);
+        let query = Query::of(&request, &features);
+        assert_eq!((query.since, query.until, &query.sources), (None, None, &None));
+        assert_eq!(query.optional().len(), 0);
+    }
+}
