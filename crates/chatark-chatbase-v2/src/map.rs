@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 /// The key that marks an envelope, which earlier versions put around a conversation of a user's list and its messages.
 const ENVELOPE_KEY: &str = "chatark_surface";
+/// The statuses of a tool's result. An output with another word at `status` is data of the tool.
+const RESULT_STATUSES: [&str; 4] = ["success", "error", "pending", "ignored"];
 
 /// Maps one conversation of the export, or one in the envelope of earlier versions.
 pub(crate) fn exported(raw: &[u8]) -> Result<(Conversation, Vec<Issue>)> {
@@ -272,11 +274,12 @@ fn part(
 fn tool_result(fields: &mut Fields<'_>, prefix: &str, leftovers: &mut Map<String, Value>) -> Part {
     let (id, name) = (fields.id("toolCallId"), fields.text("toolName"));
     let output = fields.take("output");
-    let is_union = output.as_ref().and_then(|output| output.get("status")).is_some_and(Value::is_string);
-    let Some(Value::Object(mut union)) = output.clone().filter(|_| is_union) else {
+    let word = output.as_ref().and_then(|output| output.get("status")).and_then(Value::as_str);
+    let status = word.filter(|word| RESULT_STATUSES.contains(word)).map(str::to_owned);
+    let Some(Value::Object(mut union)) = output.clone().filter(|_| status.is_some()) else {
         return Part::ToolResult { id, name, status: None, data: output, error: None };
     };
-    let status = union.remove("status").and_then(|status| status.as_str().map(str::to_owned));
+    union.remove("status");
     let data = union.remove("data").filter(|data| !data.is_null());
     let error = union.remove("error").filter(|error| !error.is_null());
     nest(leftovers, &format!("{prefix}.output"), union);
@@ -413,6 +416,37 @@ mod tests {
         assert_eq!(input, &Some(json!({"orderId": "1042"})));
         assert_eq!(found.messages[0].extra["parts[1].output.debug"], json!({"ms": 182}));
         assert_eq!(found.messages[1].text(), "thanks");
+    }
+
+    #[test]
+    fn only_the_documented_words_are_the_status_of_a_tools_result() {
+        let result = |output: &Value| {
+            let part =
+                json!({"type": "tool-result", "toolCallId": "t", "toolName": "track", "output": output});
+            let (found, issues) =
+                read(&json!({"id": "c", "messages": [{"role": "assistant", "parts": [part]}]}));
+            assert_eq!(issues, []);
+            let Part::ToolResult { status, data, error, .. } = found.messages[0].parts[0].clone() else {
+                panic!("no tool result")
+            };
+            assert!(found.messages[0].extra.is_empty());
+            (status, data, error)
+        };
+        for data in [
+            json!({"status": "shipped", "eta": "2026-12-01", "data": 1, "error": null}),
+            json!({"status": "Success", "data": 1}),
+            json!({"status": "", "data": 1}),
+            json!({"status": 200, "error": "x"}),
+            json!("success"),
+        ] {
+            assert_eq!(result(&data), (None, Some(data), None));
+        }
+        for word in ["success", "error", "pending", "ignored"] {
+            assert_eq!(
+                result(&json!({"status": word, "data": 1, "error": "x"})),
+                (Some(word.to_owned()), Some(json!(1)), Some(json!("x")))
+            );
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub const SCHEMA: &str = "chatark.conversation/1";
 ///
 /// Increase it when a mapper produces another document from the same bytes. The archive stores the version with each
 /// row, so that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` updates it.
-pub const MAPPING_VERSION: u32 = 2;
+pub const MAPPING_VERSION: u32 = 3;
 
 /// Where a conversation comes from: the configured source, the vendor's API and the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
