@@ -97,7 +97,7 @@ fn conversation(mut fields: Fields<'_>, zone: Zone) -> Conversation {
     }
     let reader = TurnReader { issues, zone, is_handed_over: metadata.is_handed_over };
     let past = reader.sessions(metadata.sessions, &Path::Key(&METADATA, "sessions"));
-    let mut current = Transcript::default();
+    let mut current = Transcript { previous: past.previous, ..Transcript::default() };
     match fields.list("turns") {
         Some(turns) => reader.turns(turns, &Path::Key(&Path::Root, "turns"), &mut current),
         None if fields.has("turns") => {}

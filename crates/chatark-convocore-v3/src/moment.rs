@@ -1,23 +1,36 @@
 //! Times of messages, and whether they seem to have been read in the wrong zone.
 
 use chatark_core::fields::Fields;
+use chatark_core::time::Resolution;
 use chatark_core::{Timestamp, Zone};
-use serde_json::Value;
 
 /// When a message was written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// The instant.
     pub(crate) at: Timestamp,
-    /// Whether the vendor wrote it without a zone.
-    is_local: bool,
+    /// How the vendor's text was resolved to it.
+    resolution: Resolution,
 }
 
 impl Moment {
     /// Takes a time from a field; a time without a zone is read in `zone`.
     pub(crate) fn take(fields: &mut Fields<'_>, key: &str, zone: Zone) -> Option<Self> {
-        let is_local = is_local(fields.peek(key)?);
-        fields.time(key, zone).map(|at| Self { at, is_local })
+        fields.resolved_time(key, zone).map(|(at, resolution)| Self { at, resolution })
+    }
+
+    /// Returns whether it depends on the zone alone, and not on which of two occurrences it is.
+    fn is_certainly_local(self) -> bool {
+        self.resolution.is_local() && !matches!(self.resolution, Resolution::Ambiguous { .. })
+    }
+
+    /// Decides by the order of messages in which of two occurrences a local time lies: in the second if the message
+    /// would otherwise come before the one ahead of it.
+    pub(crate) fn after(self, previous: Timestamp) -> Self {
+        match self.resolution {
+            Resolution::Ambiguous { later } if self.at < previous => Self { at: later, ..self },
+            _ => self,
+        }
     }
 }
 
@@ -29,16 +42,7 @@ pub(crate) fn is_zone_doubtful(began: Option<Timestamp>, firsts: [Option<Moment>
     };
     let mut firsts = firsts.into_iter().flatten().peekable();
     let is_off = |moment: Moment| is_zone_offset(moment.at.microseconds() - began.microseconds());
-    firsts.peek().is_some() && firsts.all(|moment| moment.is_local && is_off(moment))
-}
-
-/// Returns whether a value is a time as text without a zone, such as `December 1st 2024, 10:30:00 am`.
-fn is_local(value: &Value) -> bool {
-    let Some(text) = value.as_str().map(str::trim) else {
-        return false;
-    };
-    let has_offset = text.get(10..).is_some_and(|clock| clock.contains(['+', '-', 'Z', 'z']));
-    !has_offset && text.parse::<f64>().is_err()
+    firsts.peek().is_some() && firsts.all(|moment| moment.is_certainly_local() && is_off(moment))
 }
 
 /// Returns whether a difference is within a minute of a possible offset between two zones, up to 14 hours.
@@ -52,8 +56,6 @@ fn is_zone_offset(microseconds: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -70,21 +72,6 @@ mod tests {
             (minutes(67), false),
         ] {
             assert_eq!(is_zone_offset(difference), expect, "{difference}");
-        }
-    }
-
-    #[test]
-    fn only_text_without_a_zone_is_local() {
-        for (value, expect) in [
-            (json!("December 1st 2024, 10:30:00 am"), true),
-            (json!("2026-01-08 18:42:21"), true),
-            (json!("2026-01-08T18:42:21Z"), false),
-            (json!("2026-01-08T18:42:21+01:00"), false),
-            (json!("1733049000"), false),
-            (json!(1_733_049_000), false),
-            (json!("éé\u{e9}é"), true),
-        ] {
-            assert_eq!(is_local(&value), expect, "{value}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use chatark_core::fields::{Fields, nest};
 use chatark_core::issue::Path;
-use chatark_core::{Feedback, IssueKind, Issues, Message, Role, Zone};
+use chatark_core::{Feedback, IssueKind, Issues, Message, Role, Timestamp, Zone};
 use serde_json::{Map, Value};
 
 use crate::feedback;
@@ -65,7 +65,9 @@ pub(crate) struct Transcript {
     pub(crate) messages: Vec<Message>,
     /// The time of the first message that has one.
     pub(crate) first: Option<Moment>,
-    /// Fields of turns that have no message whose `extra` could hold them.
+    /// The time of the latest message in order that has one.
+    pub(crate) previous: Option<Timestamp>,
+    /// Fields of turns without a message that could keep them.
     pub(crate) stray: Map<String, Value>,
 }
 
@@ -174,7 +176,10 @@ impl TurnReader<'_> {
             self.take_annotations(&mut item, payload_path);
         }
         let moment = self.moment(&mut fields, "ts").or(item.moment).or(turn.moment);
+        let moment =
+            moment.map(|moment| transcript.previous.map_or(moment, |previous| moment.after(previous)));
         transcript.first = transcript.first.or(moment);
+        transcript.previous = moment.map(|moment| moment.at).or(transcript.previous);
         let feedback = feedback::take(&mut fields, "feedback");
         let mut message = self.message_by(&mut fields, turn, &item, &kind);
         message.id = fields.id("mid");

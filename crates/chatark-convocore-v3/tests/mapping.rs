@@ -394,8 +394,68 @@ fn reads_times_in_every_encoding() {
         check_time("UTC", ts, noon, None);
     }
     check_time("UTC", json!("May 3rd 2024, 1:05:09 am"), "2024-05-03T01:05:09Z", None);
-    check_time("UTC", json!("soon"), "", Some("time-unreadable"));
+    for ts in ["soon", "December 1st 2024", "Monday, December 1st 2024, 12:00:00 pm"] {
+        check_time("UTC", json!(ts), "", Some("time-unreadable"));
+    }
     check_time("UTC", json!(5), "", Some("time-out-of-range"));
+}
+
+#[test]
+fn reads_english_times_in_every_form() {
+    for ts in [
+        "December 1st 2024, 1:00 pm",
+        "Sunday, December 1st 2024, 1:00:00 pm",
+        "December 1st 2024, 1:00:00 p.m.",
+        "1st December 2024, 1:00:00 pm",
+        "12/1/2024, 1:00:00 PM",
+    ] {
+        check_time("Europe/Berlin", json!(ts), "2024-12-01T12:00:00Z", None);
+    }
+    check_time("UTC", json!("31/1/2024, 1:00:00 PM"), "2024-01-31T13:00:00Z", None);
+    // A zone in the text wins over the configured one.
+    for ts in [
+        "December 1st 2024, 12:00:00 pm UTC",
+        "December 1st 2024, 1:00:00 pm (GMT+1)",
+        "December 1st 2024, 1:00:00 pm GMT+0100",
+    ] {
+        check_time("America/New_York", json!(ts), "2024-12-01T12:00:00Z", None);
+    }
+}
+
+/// Berlin, 27 October 2024: the hour from 2:00 occurs from 00:00 UTC and again from 01:00 UTC.
+#[track_caller]
+fn check_order(ts: Value, sessions: Value, clocks: &[&str], expect: &[&str]) {
+    let message =
+        |clock: &&str| json!({"type": "text", "ts": format!("October 27th 2024, {clock}"), "payload": "m"});
+    let messages: Vec<_> = clocks.iter().map(message).collect();
+    let record = json!({
+        "metadata": {"convo": {"id": "c", "ts": ts}, "sessions": sessions},
+        "turns": [{"from": "user", "messages": messages}],
+    });
+    let (found, issues) = read_in("Europe/Berlin", &record);
+    let expect: Vec<_> = expect.iter().map(|clock| format!("2024-10-27T{clock}Z")).collect();
+    assert_eq!(times(&found), expect);
+    assert!(issues.iter().all(|issue| issue.starts_with("time-ambiguous")), "{issues:?}");
+}
+
+#[test]
+fn the_order_of_messages_decides_in_the_hour_that_a_zone_repeats() {
+    let one_past =
+        json!([[{"from": "user", "ts": "October 27th 2024, 2:50:00 am", "messages": [{"type": "text"}]}]]);
+    let none = || json!([]);
+    check_order(
+        Value::Null,
+        none(),
+        &["2:50:00 am", "2:50:00 am", "2:10:00 am", "2:20:00 am", "3:00:00 am"],
+        &["00:50:00", "00:50:00", "01:10:00", "01:20:00", "02:00:00"],
+    );
+    // Nothing contradicts the first occurrence.
+    check_order(Value::Null, none(), &["2:10:00 am", "2:50:00 am"], &["00:10:00", "00:50:00"]);
+    // A past session is ahead of the current turns.
+    check_order(Value::Null, one_past, &["2:10:00 am"], &["00:50:00", "01:10:00"]);
+    // An hour between the first message and the beginning of the conversation, 2024-10-27T01:09:50Z, does not make the
+    // zone doubtful.
+    check_order(json!(1_729_991_390), none(), &["2:10:00 am", "2:30:00 am"], &["00:10:00", "00:30:00"]);
 }
 
 #[test]

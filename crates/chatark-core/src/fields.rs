@@ -218,16 +218,21 @@ impl<'a> Fields<'a> {
     /// Takes a time in any encoding; without a zone of its own, it is read in `zone`. A value that cannot be read as a
     /// time is reported and not taken.
     pub fn time(&mut self, key: &str, zone: Zone) -> Option<Timestamp> {
+        self.resolved_time(key, zone).map(|(timestamp, _)| timestamp)
+    }
+
+    /// Takes a time as [`Fields::time`] does, with how it was resolved to an instant.
+    pub fn resolved_time(&mut self, key: &str, zone: Zone) -> Option<(Timestamp, Resolution)> {
         let value = self.take(key)?;
         let path = Path::Key(&self.path, key);
         match time::read(&value, zone) {
             Ok((timestamp, resolution)) => {
                 match resolution {
-                    Resolution::Exact => {}
-                    Resolution::Ambiguous => self.issues.add(IssueKind::TimeAmbiguous, &path),
+                    Resolution::Exact | Resolution::Local => {}
+                    Resolution::Ambiguous { .. } => self.issues.add(IssueKind::TimeAmbiguous, &path),
                     Resolution::Nonexistent => self.issues.add(IssueKind::TimeNonexistent, &path),
                 }
-                Some(timestamp)
+                Some((timestamp, resolution))
             }
             Err(problem) => {
                 let kind = match problem {

@@ -19,7 +19,8 @@ pub enum IssueKind {
     TimeUnreadable,
     /// A time lies outside the years 2000 to 2100; it is kept under `extra`.
     TimeOutOfRange,
-    /// A local time occurs twice, because clocks go back; the earlier instant was taken.
+    /// A local time occurs twice, because clocks go back; the earlier instant was taken, unless the order of messages shows
+    /// that it is the later one.
     TimeAmbiguous,
     /// A local time does not occur, because clocks go forward; it was moved on by the length of the gap.
     TimeNonexistent,
