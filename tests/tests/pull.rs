@@ -221,6 +221,27 @@ fn a_window_includes_its_start_and_excludes_its_end() {
 }
 
 #[test]
+fn what_a_window_leaves_out_is_said_where_the_zone_is_an_assumption() {
+    for vendor in VENDORS {
+        let agent = sample(vendor);
+        let env = TestEnvironment::of(vec![agent.clone()]);
+        let times = beginnings(&agent);
+        // The day of this conversation is asked for, and the conversation itself is just outside.
+        let since = rfc3339(times[times.len() / 2] + 1);
+        let run = env.expect(0, &["pull", "--since", &since, "--json"]);
+        let outside = pulled(&run)["outside"].as_u64().unwrap();
+        let is_said = run.stderr.contains("which is an assumption");
+        let is_expected = outside > 0 && vendor != Vendor::ChatbaseV2;
+        assert_eq!(is_said, is_expected, "{vendor:?}: {}", run.stderr);
+        if vendor == Vendor::ChatbaseV1 {
+            assert!(outside > 0 && run.stderr.contains("left out"), "{}", run.stderr);
+        }
+        let run = env.expect(0, &["pull"]);
+        assert!(!run.stderr.contains("which is an assumption"), "{vendor:?}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn dates_are_days_in_utc() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));

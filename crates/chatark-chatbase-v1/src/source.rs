@@ -46,6 +46,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     selects_user: false,
     selects_conversations: false,
     full_sweep_days: 7,
+    dates_are_zoneless: true,
 };
 
 /// The most conversations on a page, by the vendor's documents.

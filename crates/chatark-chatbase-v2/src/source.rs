@@ -37,6 +37,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     selects_user: true,
     selects_conversations: true,
     full_sweep_days: 30,
+    dates_are_zoneless: false,
 };
 
 /// The most entries on a page of the lists, by the vendor's specification.

@@ -34,6 +34,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     selects_user: false,
     selects_conversations: true,
     full_sweep_days: 30,
+    dates_are_zoneless: true,
 };
 
 /// The most conversations of one page on which all documents agree.

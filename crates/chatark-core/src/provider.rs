@@ -86,6 +86,8 @@ pub struct Descriptor {
     pub selects_conversations: bool,
     /// After how many days a pull reads everything again by default, including what seems unchanged.
     pub full_sweep_days: u32,
+    /// Whether the vendor may write times without a zone, so that a window may take in the wrong conversations.
+    pub dates_are_zoneless: bool,
 }
 
 /// What a vendor says about an agent.

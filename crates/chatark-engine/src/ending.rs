@@ -1,10 +1,15 @@
 //! The end of a run: missing records, gaps, the verdict, and the row in the ledger.
 
 use chatark_archive::{Archive, Run, RunEnd, SyncMode, Unseen, Verdict};
-use chatark_core::{ChangeDetection, Clock, Error, ErrorKind, RecordId, Result, UnseenRecord};
+use chatark_core::{
+    ChangeDetection, Clock, Descriptor, Error, ErrorKind, RecordId, Result, UnseenRecord, Window,
+};
 
 use crate::drift::DriftReport;
 use crate::pull::Source;
+
+/// The setting of a source with the zone of times that have none.
+const ZONE_SETTING: &str = "timezone";
 
 /// A run that has ended, before it is closed in the ledger.
 #[derive(Debug)]
@@ -43,6 +48,24 @@ impl MissingRule {
         };
         self.is_whole && listed
     }
+}
+
+/// Returns a note about what the dates of a pull left out, if the zone of these dates is an assumption.
+pub(crate) fn zone_note(descriptor: &Descriptor, window: Window, outside: u64) -> Option<String> {
+    if !descriptor.dates_are_zoneless || window == Window::default() || outside == 0 {
+        return None;
+    }
+    let left_out =
+        if outside == 1 { "1 was left out".to_owned() } else { format!("{outside} were left out") };
+    let has_setting = descriptor.settings.iter().any(|setting| setting.key == ZONE_SETTING);
+    let zone = if has_setting {
+        format!("in the zone of the setting `{ZONE_SETTING}` (UTC unless set)")
+    } else {
+        "in UTC".to_owned()
+    };
+    Some(format!(
+        "by the dates and the selection, {left_out}; times that the vendor writes without a zone were read {zone}, which is an assumption"
+    ))
 }
 
 impl EndedRun {
@@ -125,5 +148,39 @@ impl EndedRun {
         let hint = "everything around is archived, and later pulls try again; `chatark status` shows where, `--accept-gap` accepts it";
         self.verdict = Verdict::Short;
         self.error.get_or_insert(Error::new(ErrorKind::Incomplete, "pull", message).hint(hint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatark_core::{Setting, SettingKind, Timestamp};
+
+    use super::*;
+
+    const fn descriptor(settings: &'static [Setting], dates_are_zoneless: bool) -> Descriptor {
+        Descriptor {
+            name: "v",
+            title: "V",
+            settings,
+            streams: &[],
+            selects_user: false,
+            selects_conversations: false,
+            full_sweep_days: 1,
+            dates_are_zoneless,
+        }
+    }
+
+    #[test]
+    fn what_a_window_leaves_out_is_said_where_the_zone_is_an_assumption() {
+        const ZONE: &[Setting] = &[Setting::optional("timezone", SettingKind::Zone, "the zone")];
+        let since = Timestamp::from_epoch(1_733_049_000).ok();
+        let window = Window { since, until: None };
+        let note = zone_note(&descriptor(ZONE, true), window, 12).unwrap();
+        assert!(note.contains("12 were left out") && note.contains("`timezone`"), "{note}");
+        let note = zone_note(&descriptor(&[], true), window, 1).unwrap();
+        assert!(note.contains("1 was left out") && note.contains("in UTC"), "{note}");
+        assert_eq!(zone_note(&descriptor(ZONE, true), window, 0), None);
+        assert_eq!(zone_note(&descriptor(ZONE, true), Window::default(), 12), None);
+        assert_eq!(zone_note(&descriptor(ZONE, false), window, 12), None);
     }
 }

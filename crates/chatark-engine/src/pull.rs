@@ -17,7 +17,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
-use crate::ending::{EndedRun, MissingRule};
+use crate::ending::{EndedRun, MissingRule, zone_note};
 use crate::environment::{Environment, panicked};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
@@ -389,7 +389,10 @@ impl Puller {
         let ended = EndedRun { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
         match self.close(ended, missing_rule).await {
             Ok((ended, closed)) => {
-                for note in &ended.notes {
+                let window = self.pull.request(stream).window;
+                let outside = ended.run.progress.outside;
+                let zone_note = zone_note(self.source.provider.descriptor(), window, outside);
+                for note in ended.notes.iter().chain(&zone_note) {
                     self.notify(&Event::Note(note));
                 }
                 StreamOutcome {

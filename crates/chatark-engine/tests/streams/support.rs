@@ -44,6 +44,7 @@ pub(crate) const PLAIN: Descriptor = Descriptor {
     selects_user: false,
     selects_conversations: true,
     full_sweep_days: 7,
+    dates_are_zoneless: false,
 };
 
 /// Describes a stream of documents.
