@@ -9,7 +9,7 @@ use chatark_sandbox::{Agent, Expected, Vendor, World};
 use chatark_tests::{TestEnvironment, provider};
 use serde_json::{Value, json};
 
-use crate::support::{VENDORS, agent, api_conversation, holding, now, rfc3339, sample};
+use crate::support::{VENDORS, agent, api_conversation, archived, holding, now, rfc3339, sample};
 
 /// The rows of a CSV file, by column.
 fn rows(folder: &Path, name: &str) -> Vec<HashMap<String, String>> {
@@ -574,6 +574,78 @@ fn impossible_reports_fail_with_one_clear_line() {
         assert!(!env.path("report").exists(), "{arguments:?}: a report of nothing was written");
     }
     env.expect(0, &["report", "source-2"]);
+}
+
+/// A conversation without a date is in no window of dates; how many are left out is said and counted.
+#[test]
+fn conversations_without_a_date_are_left_out_of_a_window_and_counted() {
+    let agent = agent(Vendor::ChatbaseV1, 10);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    for at in 0..3 {
+        let id = agent.dataset.conversation(at).id;
+        let record = json!({ "id": id, "messages": [{ "role": "user", "content": "Hello?" }] });
+        env.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
+    }
+    // Everything that has a date is inside.
+    let since = ["--since", "2001-01-01"];
+    env.expect(0, &["pull", since[0], since[1]]);
+    assert_eq!(
+        archived(&env).len(),
+        10,
+        "a pull keeps what has no date, and so does an export of everything"
+    );
+    let said = "3 without a date are left out; `--undated` takes them in";
+    let commands: [(&[&str], &str); 5] = [
+        (&["export", "--offline", "--output", "files"], "/manifest/conversations"),
+        (&["export", "--output", "pulled"], "/manifest/conversations"),
+        (&["report"], ""),
+        (&["migrate", "plan", "--to", "vcon"], "/conversations"),
+        (&["migrate", "run", "--to", "vcon"], "/conversations"),
+    ];
+    // A report counts in a row of its summary.
+    let reported = |result: &Value| {
+        let rows = result["summary"]["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["metric"] == "conversations" && row["source"] == "");
+        row.unwrap()["basis"].clone()
+    };
+    for (command, place) in commands {
+        for (more, expect, left_out) in
+            [(&since[..], 7, 3), (&[since[0], since[1], "--undated"], 10, 0), (&[], 10, 0)]
+        {
+            let run = env.expect(0, &[command, more, &["--json"]].concat());
+            let result = run.json();
+            let count =
+                if place.is_empty() { reported(&result) } else { result.pointer(place).unwrap().clone() };
+            assert_eq!(count, expect, "{command:?} {more:?}: {result}");
+            assert_eq!(run.stderr.contains(said), left_out > 0, "{command:?} {more:?}: {}", run.stderr);
+            let counted = &result[if command[0] == "export" { "manifest" } else { "" }];
+            let counted = if counted.is_null() { &result } else { counted };
+            assert_eq!(counted["undated_left_out"], left_out, "{command:?} {more:?}: {result}");
+        }
+    }
+    let page = fs::read_to_string(env.path("report").join("report.html")).unwrap();
+    assert!(!page.contains("left out"));
+    env.expect(0, &["report", since[0], since[1]]);
+    let page = fs::read_to_string(env.path("report").join("report.html")).unwrap();
+    assert!(page.contains("Without a date") && page.contains("3 left out"));
+}
+
+#[test]
+fn a_comparison_leaves_out_conversations_without_a_date_as_well() {
+    let first = agent(Vendor::ChatbaseV1, 4);
+    let env = TestEnvironment::of(vec![first.clone(), agent(Vendor::ChatbaseV2, 4)]);
+    let id = first.dataset.conversation(0).id;
+    let record = json!({ "id": id, "messages": [{ "role": "user", "content": "Hello?" }] });
+    env.sandbox().update(&first.id, |dataset| dataset.override_raw(&id, record.to_string()));
+    env.expect(0, &["pull"]);
+    let compare = ["report", "compare", "--a", "source-1", "--b", "source-2", "--json"];
+    for (more, left_out) in
+        [(&["--since", "2001-01-01"][..], 1), (&["--since", "2001-01-01", "--undated"], 0), (&[], 0)]
+    {
+        let run = env.expect(0, &[&compare[..], more].concat());
+        assert_eq!(run.json()["undated_left_out"], left_out, "{more:?}");
+        assert_eq!(run.stderr.contains("1 without a date is left out"), left_out > 0, "{}", run.stderr);
+    }
 }
 
 /// Conversations without a date are counted, separately from those of a day.

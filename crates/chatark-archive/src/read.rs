@@ -12,15 +12,17 @@ use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messa
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::stats;
-use crate::values::{database, known};
+use crate::values::{database, known, uncount};
 
 /// Which conversations to read. The default is all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only these sources; all if it is empty.
     pub sources: Vec<SourceName>,
-    /// Conversations that began in this window; those without a date are always inside.
+    /// Conversations that began in this window.
     pub window: Window,
+    /// Whether conversations without a date are inside a window.
+    pub undated: bool,
     /// Only conversations of this channel.
     pub channel: Option<Channel>,
 }
@@ -28,15 +30,47 @@ pub struct Filter {
 impl Filter {
     /// Returns whether a conversation is inside the window and of the channel.
     pub(crate) fn is_inside(&self, created_at: Option<Timestamp>, channel: Option<Channel>) -> bool {
-        self.window.contains(created_at) && self.channel.is_none_or(|wanted| channel == Some(wanted))
+        let is_in_window = match created_at {
+            Some(_) => self.window.contains(created_at),
+            None => !self.leaves_out_undated(),
+        };
+        is_in_window && self.channel.is_none_or(|wanted| channel == Some(wanted))
+    }
+
+    /// Returns whether conversations without a date are left out.
+    fn leaves_out_undated(&self) -> bool {
+        self.window != Window::default() && !self.undated
     }
 }
 
 /// The condition of [`Filter::is_inside`] in SQL; a parameter that is `NULL` does not restrict.
-const INSIDE: &str = "(?2 IS NULL OR created_at IS NULL OR created_at >= ?2)
-    AND (?3 IS NULL OR created_at IS NULL OR created_at < ?3) AND (?4 IS NULL OR channel = ?4)";
+const INSIDE: &str =
+    "(created_at IS NULL OR (?2 IS NULL OR created_at >= ?2) AND (?3 IS NULL OR created_at < ?3))
+    AND (?5 OR created_at IS NOT NULL) AND (?4 IS NULL OR channel = ?4)";
 
 impl Archive {
+    /// Counts the conversations that a filter leaves out only because they have no date.
+    pub fn undated_left_out(&self, filter: &Filter) -> Result<u64> {
+        let failed = || database("count the conversations without a date");
+        if !filter.leaves_out_undated() {
+            return Ok(0);
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM conversation
+                 WHERE source_key = ?1 AND created_at IS NULL AND (?2 IS NULL OR channel = ?2)",
+            )
+            .map_err(failed())?;
+        let channel = filter.channel.map(Channel::as_str);
+        let mut left_out = 0;
+        for (source_key, _) in self.origins(&filter.sources)? {
+            let of_source = statement.query_row((source_key, channel), |row| row.get(0)).map_err(failed())?;
+            left_out += uncount(of_source);
+        }
+        Ok(left_out)
+    }
+
     /// Gives every matching conversation to `take`, sorted by source, then beginning (undated last), then id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
@@ -194,8 +228,9 @@ impl Archive {
 }
 
 /// Returns the parameters of [`INSIDE`].
-fn bounds(source_key: i64, filter: &Filter) -> (i64, Option<i64>, Option<i64>, Option<&'static str>) {
+fn bounds(source_key: i64, filter: &Filter) -> (i64, Option<i64>, Option<i64>, Option<&'static str>, bool) {
     let bound = |bound: Option<Timestamp>| bound.map(Timestamp::microseconds);
     let Filter { window, channel, .. } = filter;
-    (source_key, bound(window.since), bound(window.until), channel.map(Channel::as_str))
+    let takes_undated = !filter.leaves_out_undated();
+    (source_key, bound(window.since), bound(window.until), channel.map(Channel::as_str), takes_undated)
 }

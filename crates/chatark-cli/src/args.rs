@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatark_archive::Subset;
-use chatark_core::{Channel, Feedback, Status, Timestamp, Zone, time};
+use chatark_archive::{Filter, Subset};
+use chatark_core::{Channel, Feedback, SourceName, Status, Timestamp, Window, Zone, time};
 use chatark_formats::Format;
 use chatark_http::BudgetLimits;
 use chatark_target::DataKind;
@@ -140,6 +140,24 @@ pub(crate) struct FilterArgs {
     pub(crate) channel: Option<Channel>,
 }
 
+/// Selects conversations of the archive; shared by all commands that write them to files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ArchiveFilterArgs {
+    #[command(flatten)]
+    pub(crate) filters: FilterArgs,
+    /// With --since or --until, take in conversations without a date
+    #[arg(long)]
+    pub(crate) undated: bool,
+}
+
+impl ArchiveFilterArgs {
+    /// Returns the filter of the archive for these sources.
+    pub(crate) fn of_sources(&self, sources: Vec<SourceName>) -> chatark_core::Result<Filter> {
+        let FilterArgs { since, until, channel, .. } = self.filters;
+        Ok(Filter { sources, window: Window::new(since, until)?, undated: self.undated, channel })
+    }
+}
+
 /// Options of a pull; shared by all commands that pull.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct PullOptions {
@@ -196,7 +214,7 @@ pub(crate) struct PullArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) filters: FilterArgs,
+    pub(crate) filters: ArchiveFilterArgs,
     #[command(flatten)]
     pub(crate) pull_options: PullOptions,
     /// Export only what the archive already holds; contacts no vendor
@@ -245,7 +263,7 @@ pub(crate) struct ReportArgs {
     #[command(subcommand)]
     pub(crate) action: Option<ReportAction>,
     #[command(flatten)]
-    pub(crate) filters: FilterArgs,
+    pub(crate) filters: ArchiveFilterArgs,
     /// The IANA time zone of days and hours, such as `Europe/Berlin`
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     pub(crate) timezone: Zone,
@@ -283,6 +301,9 @@ pub(crate) struct CompareArgs {
     /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) until: Option<Timestamp>,
+    /// With --since or --until, take in conversations without a date
+    #[arg(long)]
+    pub(crate) undated: bool,
     /// Only conversations of this channel, such as `whatsapp`
     #[arg(long, value_parser = channel)]
     pub(crate) channel: Option<Channel>,
@@ -328,6 +349,9 @@ pub(crate) struct MigrationArgs {
     /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
     #[arg(long, value_name = "DATE", value_parser = bound)]
     pub(crate) until: Option<Timestamp>,
+    /// With --since or --until, take in conversations without a date
+    #[arg(long)]
+    pub(crate) undated: bool,
     /// Only conversations of this channel, such as `whatsapp`
     #[arg(long, value_parser = channel)]
     pub(crate) channel: Option<Channel>,

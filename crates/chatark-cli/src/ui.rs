@@ -111,6 +111,17 @@ impl Ui {
         is_answered && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
+    /// Says how many conversations the dates leave out because they have none.
+    pub(crate) fn say_undated(&self, left_out: u64) {
+        let are = if left_out == 1 { "is" } else { "are" };
+        if left_out > 0 {
+            self.say(&format!(
+                "{} without a date {are} left out; `--undated` takes them in",
+                grouped(left_out)
+            ));
+        }
+    }
+
     /// Prints one mistake of the config.
     pub(crate) fn mistake(&self, line: &str) {
         self.to_stderr(&format!("{RED}error{RED:#}: {line}"));

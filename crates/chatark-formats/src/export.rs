@@ -115,7 +115,7 @@ impl Export {
     /// earlier export does not match the files that are already replaced, but each file is whole.
     pub fn finish(mut self, archive: ArchiveState) -> Result<Manifest> {
         self.refuse_if_broken()?;
-        let ArchiveState { generator, selection, sources } = archive;
+        let ArchiveState { generator, selection, sources, undated_left_out } = archive;
         let files = std::mem::take(&mut self.files);
         let mut complete = files.into_iter().map(FileWriter::finish).collect::<Result<Vec<_>>>()?;
         let entries: Vec<FileEntry> = complete.iter().map(|file| file.entry().clone()).collect();
@@ -128,6 +128,7 @@ impl Export {
             messages: self.messages,
             csv: self.csv,
             files: entries,
+            undated_left_out,
         };
         if let Some(dialect) = self.csv {
             complete.push(write_package(self.folder.path(), dialect)?);

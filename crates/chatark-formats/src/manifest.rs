@@ -22,6 +22,8 @@ pub struct ArchiveState {
     pub selection: ExportSelection,
     /// The requested sources, in the order of the rows.
     pub sources: Vec<SourceState>,
+    /// The number of conversations that the requested dates leave out because they have no date.
+    pub undated_left_out: u64,
 }
 
 /// What was selected; everything by default.
@@ -74,6 +76,8 @@ pub struct Manifest {
     pub csv: Option<CsvDialect>,
     /// The files, without `manifest.json` and `datapackage.json`, which describe them.
     pub files: Vec<FileEntry>,
+    /// The number of conversations that the requested dates leave out because they have no date.
+    pub undated_left_out: u64,
 }
 
 /// How CSV files are written.

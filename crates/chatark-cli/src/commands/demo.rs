@@ -10,7 +10,7 @@ use chatark_formats::{Format, Manifest, Options};
 use chatark_sandbox::{Sandbox, Vendor, World};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{DemoArgs, FilterArgs, PullOptions};
+use crate::args::{ArchiveFilterArgs, DemoArgs, FilterArgs, PullOptions};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     ui.say("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
     let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
+    let filters = ArchiveFilterArgs { filters, undated: false };
     let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
     let (exit, manifest) =

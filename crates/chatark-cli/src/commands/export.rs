@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
-use chatark_core::{Error, ErrorKind, Result, SourceName, Window};
+use chatark_core::{Error, ErrorKind, Result, SourceName};
 use chatark_formats::{ArchiveState, Export, ExportSelection, Manifest, Options, SourceState};
 use serde::Serialize;
 
-use crate::args::{ExportArgs, FilterArgs, Global, PullOptions};
+use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions};
 use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
@@ -35,15 +35,15 @@ pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
 /// Pulls if there are options for it, writes the files, and says where they are.
 pub(crate) fn export(
     session: &Session,
-    filters: &FilterArgs,
+    filters: &ArchiveFilterArgs,
     pull_options: Option<PullOptions>,
     folder: &Path,
     options: &Options,
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
-    let chosen = session.chosen(&filters.sources)?;
-    let request = pull_of(filters, pull_options.unwrap_or_default())?;
+    let chosen = session.chosen(&filters.filters.sources)?;
+    let request = pull_of(&filters.filters, pull_options.unwrap_or_default())?;
     let (archive, pull, mut exit) = if pull_options.is_none() {
         (session.archive_to_read(ui)?, None, Exit::Complete)
     } else {
@@ -56,13 +56,9 @@ pub(crate) fn export(
         };
         (archive, Some(pull), exit)
     };
-    let filter = Filter {
-        sources: names(&chosen),
-        window: Window { since: filters.since, until: filters.until },
-        channel: filters.channel,
-    };
+    let filter = filters.of_sources(names(&chosen))?;
     let manifest = if may_write(&archive, &filter, exit, ui)? {
-        Some(write(&archive, &filter, filters, folder, options)?)
+        Some(write(&archive, &filter, &filters.filters, folder, options)?)
     } else {
         None
     };
@@ -77,6 +73,7 @@ pub(crate) fn export(
                 bytes(file.bytes)
             ));
         }
+        ui.say_undated(manifest.undated_left_out);
     } else if exit == Exit::Complete {
         exit = Exit::Partial;
     }
@@ -137,6 +134,7 @@ fn write(
             channel: filters.channel,
         },
         sources: states(archive, &filter.sources)?,
+        undated_left_out: archive.undated_left_out(filter)?,
     })
 }
 

@@ -16,6 +16,7 @@ struct ReportResult {
     folder: String,
     files: Vec<FileEntry>,
     summary: Summary,
+    undated_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -23,6 +24,7 @@ struct CompareResult {
     a: String,
     b: String,
     metrics: Vec<Comparison>,
+    undated_left_out: u64,
 }
 
 /// The rows of the summary in a terminal: metric and label.
@@ -49,12 +51,14 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         return run_compare(args, global, ui);
     }
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.filters.sources)?;
-    let window = Window::new(args.filters.since, args.filters.until)?;
+    let chosen = session.chosen(&args.filters.filters.sources)?;
     // Without names, sources that the config no longer has are reported too.
-    let sources = if args.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
-    let filter = Filter { sources, window, channel: args.filters.channel };
+    let sources = if args.filters.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let filter = args.filters.of_sources(sources)?;
     let zone = args.timezone;
+    let archive = session.archive_to_read(ui)?;
+    let undated_left_out = archive.undated_left_out(&filter)?;
+    ui.say_undated(undated_left_out);
     let output = &session.config.output;
     let request = Request {
         by: match args.by {
@@ -63,12 +67,12 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
             Period::Month => Granularity::Month,
         },
         dialect: CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe },
-        heading: heading(&filter, zone),
+        heading: heading(&filter, undated_left_out, zone),
         filter,
         zone,
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let report = write(&session.archive_to_read(ui)?, &request, &args.output)?;
+    let report = write(&archive, &request, &args.output)?;
     for line in summary_lines(&report.summary) {
         ui.line(&line)?;
     }
@@ -76,11 +80,11 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         ui.say(&format!("wrote {}: {}", args.output.join(&file.name).display(), bytes(file.bytes)));
     }
     let folder = args.output.display().to_string();
-    ui.result(&ReportResult { folder, files: report.files, summary: report.summary })?;
+    ui.result(&ReportResult { folder, files: report.files, summary: report.summary, undated_left_out })?;
     Ok(Exit::Complete)
 }
 
-fn heading(filter: &Filter, zone: Zone) -> Vec<(String, String)> {
+fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, String)> {
     let line = |name: &str, value: String| (name.to_owned(), value);
     let mut heading = Vec::new();
     if !filter.sources.is_empty() {
@@ -92,6 +96,9 @@ fn heading(filter: &Filter, zone: Zone) -> Vec<(String, String)> {
         (since, until) => {
             heading.extend(since.map(|since| line("Since", since.to_string())));
             heading.extend(until.map(|until| line("Until", until.to_string())));
+            if undated_left_out > 0 {
+                heading.push(line("Without a date", format!("{} left out", grouped(undated_left_out))));
+            }
         }
     }
     heading.extend(filter.channel.map(|channel| line("Channel", channel.as_str().to_owned())));
@@ -140,15 +147,19 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
         return Err(error.hint("name two sources: `--a OLD --b NEW`").into());
     }
     let window = Window::new(args.since, args.until)?;
-    let filter = Filter { sources: names(&chosen), window, channel: args.channel };
-    let metrics = compare(&session.archive_to_read(ui)?, &filter, &args.a, &args.b)?;
+    let CompareArgs { undated, channel, .. } = *args;
+    let filter = Filter { sources: names(&chosen), window, undated, channel };
+    let archive = session.archive_to_read(ui)?;
+    let undated_left_out = archive.undated_left_out(&filter)?;
+    ui.say_undated(undated_left_out);
+    let metrics = compare(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(metrics.iter().map(compared_row));
     for line in table(&rows, &[1, 2, 3, 4, 5, 6]) {
         ui.line(&line)?;
     }
-    ui.result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics })?;
+    ui.result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics, undated_left_out })?;
     Ok(Exit::Complete)
 }
 

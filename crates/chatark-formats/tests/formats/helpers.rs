@@ -25,6 +25,7 @@ pub(crate) fn state() -> ArchiveState {
             messages: 9,
             verdict: Some("complete".to_owned()),
         }],
+        undated_left_out: 3,
     }
 }
 

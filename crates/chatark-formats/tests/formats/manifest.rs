@@ -80,7 +80,8 @@ fn a_manifest_has_fixed_bytes() {
       "bytes": 0,
       "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     }
-  ]
+  ],
+  "undated_left_out": 3
 }
 "#;
     assert_eq!(text(folder.path(), "manifest.json"), expect);

@@ -26,6 +26,7 @@ struct PlanResult<'a> {
     agent_id: String,
     plans: &'a [AgentPlan],
     notes: &'static [&'static str],
+    undated_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -38,6 +39,7 @@ struct RunResult<'a> {
     error: Option<String>,
     hint: Option<String>,
     exit_code: u8,
+    undated_left_out: u64,
 }
 
 pub(super) fn plan(
@@ -50,6 +52,8 @@ pub(super) fn plan(
     let kinds = kinds(request, target.capabilities())?;
     let archive = session.archive_to_read(ui)?;
     let options = options(request, into, session, &archive)?;
+    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    ui.say_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     show_plans(&plans, into, target.capabilities(), ui)?;
@@ -62,6 +66,7 @@ pub(super) fn plan(
         agent_id: agent_id(into),
         plans: &plans,
         notes: target.capabilities().notes,
+        undated_left_out,
     })?;
     Ok(Exit::Complete)
 }
@@ -78,6 +83,8 @@ pub(super) fn run(
     let kinds = kinds(request, target.capabilities())?;
     let archive = open(session, ui)?;
     let options = options(request, into, session, &archive)?;
+    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    ui.say_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     unless_closed(show_plans(&plans, into, target.capabilities(), ui))?;
@@ -98,6 +105,7 @@ pub(super) fn run(
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::next_step).map(str::to_owned),
         exit_code: exit.code(),
+        undated_left_out,
     })?;
     Ok(exit)
 }

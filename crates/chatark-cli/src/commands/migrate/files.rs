@@ -17,6 +17,7 @@ struct PlanResult<'a> {
     target: &'static str,
     #[serde(flatten)]
     plan: &'a FilePlan,
+    undated_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -25,6 +26,7 @@ struct RunResult<'a> {
     folder: String,
     #[serde(flatten)]
     written: &'a WrittenFiles,
+    undated_left_out: u64,
 }
 
 pub(super) fn plan(
@@ -34,13 +36,16 @@ pub(super) fn plan(
     ui: &Ui,
 ) -> Result<Exit, Failure> {
     let selection = selection(request, source_names(request, session)?)?;
-    let plan = plan_files(&session.archive_to_read(ui)?, &selection, target)?;
+    let archive = session.archive_to_read(ui)?;
+    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    let plan = plan_files(&archive, &selection, target)?;
     write_loss_report(&plan.loss_report, request.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
+    ui.say_undated(undated_left_out);
     if let Err(refused) = refuse_empty(plan.conversations, plan.items) {
         ui.say(&format!("a run would fail: {}", refused.message()));
     }
-    ui.result(&PlanResult { target: target.as_str(), plan: &plan })?;
+    ui.result(&PlanResult { target: target.as_str(), plan: &plan, undated_left_out })?;
     Ok(Exit::Complete)
 }
 
@@ -55,6 +60,8 @@ pub(super) fn run(
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read(ui)?;
+    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    ui.say_undated(undated_left_out);
     let written = write_files(&archive, &selection, target, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, request.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;
@@ -66,7 +73,7 @@ pub(super) fn run(
         ui.say(&format!("wrote {} more files in {}", with_commas(left_out as u64), args.output.display()));
     }
     let folder = args.output.display().to_string();
-    ui.result(&RunResult { target: target.as_str(), folder, written: &written })?;
+    ui.result(&RunResult { target: target.as_str(), folder, written: &written, undated_left_out })?;
     Ok(Exit::Complete)
 }
 

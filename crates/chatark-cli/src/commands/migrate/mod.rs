@@ -92,7 +92,7 @@ fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
 fn selection(request: &MigrationArgs, sources: Vec<SourceName>) -> Result<MigrationSelection> {
     let window = Window::new(request.since, request.until)?;
     Ok(MigrationSelection {
-        filter: Filter { sources, window, channel: request.channel },
+        filter: Filter { sources, window, undated: request.undated, channel: request.channel },
         status: request.status,
         feedback: request.feedback,
         min_messages: request.min_messages,
