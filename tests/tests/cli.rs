@@ -369,6 +369,20 @@ fn formats_and_options_come_from_the_command_or_the_config() {
     assert!(env.path("three/conversations.jsonl").exists() && !env.path("three/messages.csv").exists());
 }
 
+/// A user or a password in a URL would reach errors, logs and proxies.
+#[test]
+fn a_base_url_with_a_password_is_refused_without_being_shown() {
+    let env = TestEnvironment::sample();
+    let config = fs::read_to_string(env.path("config.toml")).unwrap();
+    fs::write(env.path("config.toml"), config.replacen("http://", "http://ann:s3cret-word@", 1)).unwrap();
+    for arguments in [&["pull"][..], &["check"], &["status"], &["plan", "--json"], &["pull", "-vv"]] {
+        let run = env.expect(2, arguments);
+        let shown = format!("{}{}", run.stdout, run.stderr);
+        assert!(shown.contains("base_url` must not contain a user name or a password"), "{shown}");
+        assert!(!shown.contains("s3cret-word") && !shown.contains("ann:"), "{shown}");
+    }
+}
+
 #[test]
 fn only_the_named_sources_are_pulled_and_exported() {
     let env = TestEnvironment::sample();

@@ -12,8 +12,10 @@ mod session;
 mod stop;
 mod ui;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use chatark_core::Error;
 use clap::Parser;
 
 use crate::args::Cli;
@@ -32,8 +34,11 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(cli.global.quiet, cli.global.json);
+    panic::set_hook(Box::new(ui::print_panic));
     log_to_stderr(cli.global.verbose);
-    let exit = match commands::run(&cli, &ui) {
+    // A panic has been printed without its text, which may contain what people wrote.
+    let run = panic::catch_unwind(AssertUnwindSafe(|| commands::run(&cli, &ui)));
+    let exit = match run.unwrap_or_else(|_| Err(Failure::Error(Error::panicked(cli.command.name())))) {
         Ok(exit) => exit,
         Err(failure) => print_failure(&cli, &ui, failure),
     };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write as _};
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,17 @@ struct SourceLine {
     bar: Option<ProgressBar>,
     /// When a line was last printed for it.
     printed_at: Instant,
+}
+
+/// Prints that and where a part of Chatark panicked. The text of the panic stays out, because it may contain what
+/// people wrote.
+pub(crate) fn print_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    // If standard error is closed, there is nowhere to report that.
+    let _ = writeln!(
+        anstream::stderr().lock(),
+        "{RED}error{RED:#}: Chatark panicked at {place}; please report this"
+    );
 }
 
 /// How good the news of a line is, shown at its start.
@@ -458,7 +470,34 @@ fn bar_style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Panics in a process of its own, which the next test starts: a panic hook belongs to the whole process.
+    #[test]
+    #[ignore = "run by `a_panic_is_reported_without_its_text`"]
+    fn panics_with_what_somebody_wrote() {
+        std::panic::set_hook(Box::new(print_panic));
+        std::thread::spawn(|| panic!("the key is {}", "sk-secret")).join().unwrap_err();
+    }
+
+    #[test]
+    fn a_panic_is_reported_without_its_text() {
+        let test = ["ui::tests::panics_with_what_somebody_wrote", "--exact", "--ignored", "--nocapture"];
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(test)
+            .env("RUST_BACKTRACE", "full")
+            .output()
+            .unwrap();
+        let (out, error) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success() && out.contains("1 passed"), "{out} {error}");
+        assert!(error.contains("Chatark panicked at") && error.contains("ui.rs:"), "{error}");
+        assert!(
+            error.contains("please report this") && !format!("{out}{error}").contains("sk-secret"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn contacts_are_summed_up() {

@@ -80,6 +80,12 @@ impl Error {
         }))
     }
 
+    /// Creates the error of work that panicked. The text of the panic stays out of it, because it may contain what
+    /// people wrote.
+    pub fn panicked(operation: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Unexpected, operation, "a part of Chatark panicked").hint("please report this")
+    }
+
     /// Adds one fact, such as the source or the vendor's request id.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {

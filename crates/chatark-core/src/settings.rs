@@ -66,10 +66,22 @@ impl Setting {
                 .parse::<chrono_tz::Tz>()
                 .map(|_| ())
                 .map_err(|_| "must be an IANA time zone such as `Europe/Berlin`".to_owned()),
-            SettingKind::Url if value.starts_with("https://") || value.starts_with("http://") => Ok(()),
-            SettingKind::Url => Err("must be an `https://` URL".to_owned()),
+            SettingKind::Url => check_url(value),
         }
     }
+}
+
+fn check_url(value: &str) -> Result<(), String> {
+    let Some(after) = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")) else {
+        return Err("must be an `https://` URL".to_owned());
+    };
+    // As the rules of URLs read it: further slashes are skipped, and a backslash is one.
+    let after = after.trim_start_matches(['/', '\\', '\t', '\n', '\r']);
+    let host = after.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return Err("must not contain a user name or a password: take out everything up to the `@`, and name the key in `api_key`".to_owned());
+    }
+    Ok(())
 }
 
 impl Settings {
@@ -107,5 +119,27 @@ mod tests {
         assert!(zone.check("Europe/Berlin").is_ok() && zone.check("Berlin").is_err());
         let url = Setting::optional("base_url", SettingKind::Url, "the API root");
         assert!(url.check("https://example.com").is_ok() && url.check("ftp://x").is_err());
+    }
+
+    #[test]
+    fn a_url_with_a_user_or_a_password_is_refused() {
+        let url = Setting::optional("base_url", SettingKind::Url, "the API root");
+        for bad in [
+            "https://ann:sk-secret@example.com/v1",
+            "https://sk-secret@example.com",
+            "http://:sk-secret@127.0.0.1:9",
+            "https:///ann:sk-secret@example.com",
+            r"https://\ann:sk-secret@example.com",
+            "https://@example.com",
+        ] {
+            let error = url.check(bad).unwrap_err();
+            assert!(
+                error.contains("password") && !error.contains("secret") && !error.contains("ann"),
+                "{error}"
+            );
+        }
+        for good in ["https://example.com/@me", "https://example.com?user=a@b", "https://example.com#@"] {
+            assert_eq!(url.check(good), Ok(()));
+        }
     }
 }

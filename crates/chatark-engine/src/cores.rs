@@ -3,9 +3,7 @@
 use std::num::NonZero;
 use std::thread;
 
-use chatark_core::Result;
-
-use crate::environment::panicked;
+use chatark_core::{Error, Result};
 
 /// Applies a function to every item, and returns the results in the order of the items.
 pub(crate) fn on_all_cores<T: Send, U: Send>(
@@ -27,7 +25,7 @@ pub(crate) fn on_all_cores<T: Send, U: Send>(
             .collect();
         let mut done = Vec::new();
         for thread in working {
-            let chunk = thread.join().map_err(|_| panicked("work on all cores"))?;
+            let chunk = thread.join().map_err(|_| Error::panicked("work on all cores"))?;
             done.extend(chunk?);
         }
         Ok(done)

@@ -1,7 +1,7 @@
 //! What a run needs from the machine: the time, and threads for blocking work. Both are values, so that a simulation
 //! can run everything else in one thread and in virtual time.
 
-use chatark_core::{Clock, Error, ErrorKind, Result};
+use chatark_core::{Clock, Error, Result};
 use tokio::task;
 
 /// What a run needs from the machine.
@@ -33,12 +33,9 @@ impl Workers {
     ) -> Result<T> {
         match self {
             Self::Inline => work(),
-            Self::Threads => task::spawn_blocking(work).await.unwrap_or_else(|_| Err(panicked(operation))),
+            Self::Threads => {
+                task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Error::panicked(operation)))
+            }
         }
     }
-}
-
-/// Returns the error of work that panicked.
-pub(crate) fn panicked(operation: &'static str) -> Error {
-    Error::new(ErrorKind::Unexpected, operation, "a part of Chatark panicked").hint("please report this")
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
 use crate::ending::{EndedRun, MissingRule, zone_note};
-use crate::environment::{Environment, panicked};
+use crate::environment::Environment;
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
@@ -194,7 +194,7 @@ pub async fn pull(
     ended.sort_by_key(|(at, _)| *at);
     let mut outcomes = Vec::new();
     for (_, outcome) in ended {
-        outcomes.push(outcome.map_err(|_| panicked("pull"))?);
+        outcomes.push(outcome.map_err(|_| Error::panicked("pull"))?);
     }
     let archive = Arc::into_inner(writer)
         .ok_or_else(|| Error::new(ErrorKind::Unexpected, "pull", "the archive is still in use"))?;
@@ -326,7 +326,7 @@ impl Puller {
         let StartedRun { run, request, preparer, missing_rule } = started;
         let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver, descriptor).await;
-        let fetched = fetching.await.unwrap_or_else(|_| Err(panicked("pull")));
+        let fetched = fetching.await.unwrap_or_else(|_| Err(Error::panicked("pull")));
         // If the writer failed, the fetcher only saw its channel close.
         let ended = match (committed, fetched) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),

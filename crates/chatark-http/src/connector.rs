@@ -77,6 +77,12 @@ impl Connector {
                 .with("source", &self.source)
                 .hint("write `https://` in `base_url`; plain `http` is only for this machine"));
         }
+        if !base.username().is_empty() || base.password().is_some() {
+            let message = "the base URL contains a user name or a password";
+            return Err(Error::new(ErrorKind::Usage, "connect", message)
+                .with("source", &self.source)
+                .hint("take out everything up to the `@` in `base_url`, and name the key in `api_key`"));
+        }
         let credentials = Credentials::new(&self.authentication, &self.key).map_err(|_| {
             let message = "the key contains characters that an HTTP header cannot have";
             Error::new(ErrorKind::Usage, "connect", message)

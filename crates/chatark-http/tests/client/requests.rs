@@ -71,6 +71,18 @@ async fn plain_http_is_only_for_this_machine() {
 }
 
 #[tokio::test]
+async fn a_base_url_with_a_password_is_refused() {
+    for base in
+        ["https://ann:s3cret@example.com/v1", "https://s3cret@example.com", "https://:s3cret@example.com"]
+    {
+        let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        let shown = format!("{error} {error:?} {}", error.next_step().unwrap());
+        assert!(shown.contains("password") && !shown.contains("s3cret") && !shown.contains("ann"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed_and_their_host_is_named() {
     let (server, target) = (MockServer::start_async().await, MockServer::start_async().await);
     let reached = target.mock(|when, then| {

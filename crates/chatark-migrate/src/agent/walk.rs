@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chatark_archive::Archive;
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::{Error, Result};
 use chatark_target::{KindLimits, LossReport, OutboundItem};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -66,8 +66,7 @@ impl<'a> Walker<'a> {
         let sent = self.send(items, &purpose, progress).await;
         let packed = packing.await;
         sent?;
-        let (selected, loss_report) =
-            packed.map_err(|error| Error::new(ErrorKind::Unexpected, "migrate", error))??;
+        let (selected, loss_report) = packed.map_err(|_| Error::panicked("migrate"))??;
         (progress.selected, progress.loss_report) = (selected, loss_report.rows());
         Ok(())
     }
