@@ -33,6 +33,8 @@ mod migrate_api;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod privacy;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod reliability;

@@ -1,7 +1,7 @@
 //! Documents as the archive holds them: their bytes, and the rows that were made from these.
 
 use chatark_core::{
-    Document, DocumentKind, Error, ErrorKind, MAPPING_VERSION, Mapper, RecordId, Result, Stream,
+    Document, DocumentKind, Error, ErrorKind, MAPPING_VERSION, Mapper, RecordId, Result, Stream, identifier,
 };
 use rusqlite::{Connection, Transaction, params};
 
@@ -130,7 +130,7 @@ pub(crate) fn damaged(
 ) -> Error {
     let (thing, name) = naming(stream, id);
     Error::new(ErrorKind::Damaged, operation, damaged_bytes(thing, damage))
-        .with(thing, name)
+        .with(thing, identifier::masked(&name))
         .hint("restore the archive from a copy, or pull the source with `--full`")
 }
 

@@ -259,7 +259,7 @@ pub(crate) fn raw(bytes: Bytes) -> Record {
 
 /// Says that the vendor has nothing under an id.
 pub(crate) fn absent(id: &RecordId) -> String {
-    format!("the vendor has no conversation {id}")
+    format!("the vendor has no conversation {}", id.masked())
 }
 
 #[cfg(test)]

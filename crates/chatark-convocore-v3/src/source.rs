@@ -229,7 +229,7 @@ impl ConvocoreV3 {
         let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
         self.client.spend_quota(quota_used.unwrap_or(0));
         if let Some(latest) = usage.and_then(|usage| usage.summary.clone()) {
-            *summary = Some(latest);
+            *summary = Some(self.client.vendor_text(&latest));
         }
         PageMetadata {
             pages: 1,
@@ -444,7 +444,8 @@ fn unfinished(records: Vec<Record>, metadata: PageMetadata) -> Batch {
 
 fn absent(id: &ConversationId) -> String {
     format!(
-        "the vendor did not return conversation {id}; conversations without a human message are not exported"
+        "the vendor did not return conversation {}; conversations without a human message are not exported",
+        id.masked()
     )
 }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chatark_core::identifier::masked;
 use chatark_core::{Error, ErrorKind, Result, Settings};
 use chatark_http::{Call, Connector, CursorGuard, PageGuard};
 use chatark_target::{
@@ -124,7 +125,7 @@ impl Target for ConvocoreV3 {
             .replace(item.complete_body.clone());
         let written: Written = match self.data(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(error.with("conversation", id).hint(UNREACHABLE));
+                return Err(error.with("conversation", masked(id)).hint(UNREACHABLE));
             }
             written => written?,
         };
@@ -132,7 +133,10 @@ impl Target for ConvocoreV3 {
             None => Ok(()),
             Some(number) => {
                 let message = format!("the vendor confirms {number} of {} messages", item.messages);
-                Err(self.client.error(&call, ErrorKind::Incomplete, message, None).with("conversation", id))
+                Err(self
+                    .client
+                    .error(&call, ErrorKind::Incomplete, message, None)
+                    .with("conversation", masked(id)))
             }
         }
     }
@@ -237,7 +241,7 @@ impl ConvocoreV3 {
             Ok(whole) => visitor(&HeldItem { external_id: whole.external_id(), ..held }).map(drop),
             // It is listed and cannot be read, so its origin is not known.
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(error.with("conversation", id).hint(UNREACHABLE))
+                Err(error.with("conversation", masked(id)).hint(UNREACHABLE))
             }
             Err(error) => Err(error),
         }

@@ -88,7 +88,7 @@ impl fmt::Display for GapBounds {
     /// Writes the place as part of a sentence, such as `conversations that began from … to …`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record { id } => write!(formatter, "record {id}"),
+            Self::Record { id } => write!(formatter, "record {}", id.masked()),
             Self::Window { .. } => {
                 let window = self.as_window().unwrap_or_default();
                 formatter.write_str("records that began")?;

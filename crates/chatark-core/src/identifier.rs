@@ -1,4 +1,7 @@
-//! Personal identifiers in a canonical form, in which equal identifiers are equal strings.
+//! Personal identifiers in a canonical form, in which equal identifiers are equal strings, and in a form in which they may
+//! be shown.
+
+use std::borrow::Cow;
 
 /// A kind of personal identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +34,124 @@ impl IdentifierKind {
             Self::Iban => iban(text),
         }
     }
+}
+
+/// With fewer digits in a row, a longer id holds no telephone number.
+const MIN_DIGITS_IN_ID: usize = 7;
+/// Numbers with fewer digits show fewer of them.
+const MIN_DIGITS_TO_SHOW_BEGINNING: usize = 9;
+/// The lengths of ids that databases make: hexadecimal, with digits in a row by chance.
+const HEXADECIMAL_LENGTHS: [usize; 4] = [24, 32, 40, 64];
+
+/// Returns an id as it may be shown: a telephone number becomes `+49…17`, an e-mail address `a…@…`.
+///
+/// Vendors use both as ids of conversations, alone or as a part of them. Ids that were made by a machine, such as a
+/// UUID, stay as they are.
+pub fn masked(id: &str) -> Cow<'_, str> {
+    if is_uuid(id) {
+        return Cow::Borrowed(id);
+    }
+    if is_written_phone(id) {
+        let digits: String = id.chars().filter(char::is_ascii_digit).collect();
+        let sign = if id.trim_start().starts_with('+') { "+" } else { "" };
+        return Cow::Owned(format!("{sign}{}", masked_digits(&digits)));
+    }
+    let clean: String = words(id).map(masked_word).collect();
+    let clean = without_domains(&clean);
+    if clean == id { Cow::Borrowed(id) } else { Cow::Owned(clean) }
+}
+
+/// Returns whether a text is a telephone number and nothing else: digits with the signs between them.
+fn is_written_phone(text: &str) -> bool {
+    let is_sign =
+        |letter: char| matches!(letter, '+' | '-' | '(' | ')' | '.' | '/') || letter.is_whitespace();
+    text.chars().all(|letter| letter.is_ascii_digit() || is_sign(letter))
+        && IdentifierKind::Phone.normalize(text).is_some()
+}
+
+/// Returns whether a text has the form of a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn is_uuid(text: &str) -> bool {
+    let groups = text.split('-');
+    groups.clone().map(str::len).eq([8, 4, 4, 4, 12])
+        && groups.flat_map(str::bytes).all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Splits a text into runs of ASCII letters and digits, and what is between them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let bytes = text.as_bytes();
+    let is_end = move |at: &usize| {
+        let is_word = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
+        *at == bytes.len() || (text.is_char_boundary(*at) && is_word(*at) != is_word(*at - 1))
+    };
+    let mut start = 0;
+    (1..=bytes.len()).filter(is_end).map(move |end| {
+        let word = &text[start..end];
+        start = end;
+        word
+    })
+}
+
+/// Masks the long numbers of a word.
+fn masked_word(word: &str) -> Cow<'_, str> {
+    let is_hexadecimal = HEXADECIMAL_LENGTHS.contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if is_hexadecimal || !word.is_ascii() {
+        return Cow::Borrowed(word);
+    }
+    let mut clean = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let length = rest[start..].find(|letter: char| !letter.is_ascii_digit());
+        let end = length.map_or(rest.len(), |length| start + length);
+        let digits = &rest[start..end];
+        clean.push_str(&rest[..start]);
+        clean.push_str(&if digits.len() >= MIN_DIGITS_IN_ID {
+            masked_digits(digits)
+        } else {
+            digits.to_owned()
+        });
+        rest = &rest[end..];
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
+}
+
+/// Shows the first two digits and the last two, or of a short number the last two alone.
+fn masked_digits(digits: &str) -> String {
+    let shown = if digits.len() < MIN_DIGITS_TO_SHOW_BEGINNING { 0 } else { 2 };
+    let last = digits.len().saturating_sub(2);
+    format!("{}…{}", &digits[..shown], &digits[last..])
+}
+
+/// Masks each e-mail address: the part before the `@` but its first letter, and the domain.
+fn without_domains(text: &str) -> String {
+    let is_part = |letter: char| letter.is_alphanumeric() || "._%+-…".contains(letter);
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let name_at = before.rfind(|letter| !is_part(letter)).map_or(0, |end| end + width_at(before, end));
+        let domain_end = after.find(|letter| !is_part(letter)).unwrap_or(after.len());
+        let name = &before[name_at..];
+        clean.push_str(&before[..name_at]);
+        if name.contains('…') {
+            // A number that is masked already, as in `49…17@s.whatsapp.net`.
+            clean.push_str(name);
+        } else if let Some(first) = name.chars().next() {
+            clean.push(first);
+            clean.push('…');
+        }
+        clean.push_str(if domain_end > 0 { "@…" } else { "@" });
+        rest = &after[domain_end..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// Returns the length of the character at an offset.
+fn width_at(text: &str, at: usize) -> usize {
+    text[at..].chars().next().map_or(0, char::len_utf8)
 }
 
 fn phone(text: &str) -> Option<String> {
@@ -134,7 +255,64 @@ mod tests {
         check(IdentifierKind::Iban, "Ärger", None);
     }
 
+    #[test]
+    fn ids_that_identify_a_person_are_masked() {
+        for (id, expect) in [
+            ("+4915112345617", "+49…17"),
+            ("4915112345617", "49…17"),
+            ("+49 151 1234-5617", "+49…17"),
+            ("15550100", "…00"),
+            ("555-0100", "…00"),
+            ("wa_4915112345617_1789980000", "wa_49…17_17…00"),
+            ("user4915112345617", "user49…17"),
+            ("4915112345617@s.whatsapp.net", "49…17@…"),
+            ("whatsapp:+4915112345617", "whatsapp:+49…17"),
+            ("ann.example@example.com", "a…@…"),
+            ("mail:ann@example.com/7", "mail:a…@…/7"),
+            ("é@example.com and b@c", "é…@… and b…@…"),
+            ("@", "@"),
+        ] {
+            assert_eq!(masked(id), expect, "{id}");
+        }
+    }
+
+    #[test]
+    fn ids_that_a_machine_made_stay_as_they_are() {
+        for id in [
+            "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d",
+            "12345678-1234-4123-8123-123456789012",
+            "507f1f77bcf86cd799439011",
+            "5QHA6VB-DIAbBhxwqxfdi",
+            "conversation-000123",
+            "c1",
+            "42",
+            "é/ü",
+            "",
+        ] {
+            assert_eq!(masked(id), id);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_number_survives_masking(
+            digits in "[1-9][0-9]{6,14}",
+            before in "([a-z]{0,8}[_:+. ])?",
+            after in "([@_ .][a-z]{1,6})?",
+        ) {
+            let clean = masked(&format!("{before}{digits}{after}")).into_owned();
+            prop_assert!(!clean.contains(&digits[2..digits.len() - 2]), "{}", clean);
+            prop_assert!(!clean.bytes().collect::<Vec<_>>().split(|byte| !byte.is_ascii_digit()).any(|run| run.len() > 4));
+        }
+
+        #[test]
+        fn masking_never_panics_and_masks_nothing_twice(id in ".{0,30}", email in "([a-zé0-9@.+…-]){0,20}") {
+            for id in [id, email] {
+                let once = masked(&id).into_owned();
+                let _ = masked(&once);
+            }
+        }
+
         #[test]
         fn normalizing_twice_changes_nothing(text in ".{0,40}") {
             for kind in KINDS {

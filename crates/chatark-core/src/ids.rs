@@ -1,10 +1,11 @@
 //! Newtypes for ids and names, so that one is never mistaken for another.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, identifier};
 
 /// Declares a newtype for a vendor's id, which is any text.
 macro_rules! id {
@@ -32,6 +33,11 @@ macro_rules! id {
             /// Returns the vendor's text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// Returns the id as a terminal, a log or an error may show it: without telephone numbers and addresses.
+            pub fn masked(&self) -> Cow<'_, str> {
+                identifier::masked(&self.0)
             }
         }
 

@@ -1,7 +1,7 @@
 //! How a source handles schema drift.
 
 use chatark_archive::{Archive, Drift, Run};
-use chatark_core::{Error, ErrorKind, Result, SourceName};
+use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 
 /// The most new places that a note names.
 const MAX_NAMED: usize = 5;
@@ -64,7 +64,7 @@ fn failure(number: usize, source: &SourceName) -> Error {
 }
 
 fn note(new: &[&Drift], source: &SourceName) -> String {
-    let name = |drift: &&Drift| format!("{} at `{}`", drift.kind.as_str(), drift.place);
+    let name = |drift: &&Drift| format!("{} at `{}`", drift.kind.as_str(), identifier::masked(&drift.place));
     let named: Vec<_> = new.iter().take(MAX_NAMED).map(name).collect();
     let more = match new.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),

@@ -95,7 +95,7 @@ impl Export {
             serde_json::to_writer(&mut self.document, conversation).map_err(|error| {
                 Error::new(ErrorKind::Unexpected, "write a conversation as JSON", &error)
                     .with("source", &conversation.origin.source)
-                    .with("conversation", &conversation.conversation.id)
+                    .with("conversation", conversation.conversation.id.masked())
                     .because(error)
             })?;
         }

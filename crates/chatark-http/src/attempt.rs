@@ -165,7 +165,9 @@ impl ApiClient {
 
     fn redirect_target(&self, headers: &HeaderMap) -> String {
         let location = headers::text(headers, &LOCATION);
-        let target = location.and_then(|location| self.base.join(location).ok());
+        // Cleaned before it is read: a host is read in lower case, in which a key would not be recognised.
+        let location = location.map(|location| self.redactor.clean(location));
+        let target = location.and_then(|location| self.base.join(&location).ok());
         target
             .and_then(|target| target.host_str().map(str::to_owned))
             .unwrap_or_else(|| "another host".to_owned())

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use chatark_core::{Clock, Error, ErrorKind};
+use chatark_core::{Clock, Error, ErrorKind, identifier};
 use reqwest::header::HeaderMap;
 use url::Url;
 
@@ -45,6 +45,12 @@ impl ApiClient {
     /// spent.
     pub fn spend_quota(&self, units: u64) {
         self.budget.spend_quota(units);
+    }
+
+    /// Returns a vendor's text as it may be shown outside an error: on one line, without secrets, and not too long.
+    pub fn vendor_text(&self, text: &str) -> String {
+        let clean = self.redactor.clean(text);
+        clean.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
     }
 
     /// Returns an error about a call, with the source and the vendor's id of the request.
@@ -122,10 +128,19 @@ impl ApiClient {
 
 /// Removes the strings of the request from the vendor's message: vendors repeat values that they reject, and these may
 /// be what people wrote.
+/// Of the ids in the URL, only telephone numbers and addresses are masked.
 pub(crate) fn without_sent_strings(call: &Call, api_error: ApiError) -> ApiError {
-    let (Some(body), Some(message)) = (&call.body, &api_error.message) else {
-        return api_error;
-    };
-    let message = redact::without_strings(message, &redact::strings(body));
+    let Some(message) = &api_error.message else { return api_error };
+    let body = call.body.as_deref().map(redact::strings).unwrap_or_default();
+    let mut message = redact::without_strings(message, &body);
+    for sent in call.path.iter().chain(call.query.iter().map(|(_, value)| value)) {
+        // One value may be a list of ids.
+        for id in sent.split(',') {
+            let masked = identifier::masked(id);
+            if masked != id {
+                message = message.replace(id, &masked);
+            }
+        }
+    }
     ApiError { message: Some(message), ..api_error }
 }

@@ -1,8 +1,6 @@
 //! Removes secrets, and strings of the request, from what a vendor says before it becomes part of an error or a log
 //! line.
 
-use std::iter;
-
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -11,8 +9,12 @@ use serde_json::Value;
 const MIN_STRING_BYTES: usize = 3;
 /// Keys whose values are words of the protocol.
 const PROTOCOL_KEYS: [&str; 4] = ["type", "from", "state", "origin"];
-/// The most characters of a vendor's message that are shown.
+/// The most characters of a vendor's text that are shown.
 const MAX_MESSAGE_CHARACTERS: usize = 600;
+/// The most times that a spelling is escaped, and the most backslashes in front of a character.
+const LONGEST_ESCAPE: usize = 7;
+/// The most characters of an HTML entity, such as `&#x0002f;`.
+const LONGEST_ENTITY: usize = 9;
 
 /// The secrets of one account.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Redactor {
         Self(secrets)
     }
 
-    /// Replaces every secret by `****`, whether literal, JSON-escaped or percent-encoded, and shortens the text.
+    /// Replaces every secret by `****`, whether it stands as it is or escaped for JSON, a URL or HTML, and shortens the text.
     pub(crate) fn clean(&self, text: &str) -> String {
         let clean = self.0.iter().fold(text.to_owned(), |text, secret| without_secret(&text, secret));
         match clean.char_indices().nth(MAX_MESSAGE_CHARACTERS) {
@@ -57,21 +59,74 @@ fn without_secret(text: &str, secret: &SecretString) -> String {
 /// Returns how many bytes a secret takes at the beginning of a text, with each of its bytes in any spelling, or `None`
 /// if the text does not begin with it.
 fn spelled_length(text: &[u8], secret: &[u8]) -> Option<usize> {
-    let Some((byte, rest)) = secret.split_first() else { return Some(0) };
-    spellings(text, *byte).find_map(|length| Some(length + spelled_length(&text[length..], rest)?))
+    // Where the bytes so far may end: a backslash may be a byte of the secret or the escape of the next one.
+    let mut ends = vec![0];
+    for byte in secret {
+        let mut next: Vec<usize> = ends
+            .iter()
+            .flat_map(|end| spellings(&text[*end..], *byte).map(move |length| end + length))
+            .collect();
+        next.sort_unstable();
+        next.dedup();
+        ends = next;
+        if ends.is_empty() {
+            return None;
+        }
+    }
+    ends.last().copied()
 }
 
-/// Returns the lengths of all spellings of a byte that a text begins with, such as `/`, `\/`, `%2F` and `\u002f`.
+/// Returns the lengths of the spellings of a byte with which a text begins: `/`, `\/`, `%2F`, `\u002f`, `&#47;` and
+/// `&#x2f;`, each of them escaped once more or several times.
 fn spellings(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
-    let hex = |digits: Option<&[u8]>| {
-        let digits = std::str::from_utf8(digits?).ok()?;
-        u8::from_str_radix(digits, 16).ok()
-    };
     let literal = (text.first() == Some(&byte)).then_some(1);
-    let escaped = (text.first() == Some(&b'\\') && text.get(1) == Some(&byte)).then_some(2);
-    let percent = (text.first() == Some(&b'%') && hex(text.get(1..3)) == Some(byte)).then_some(3);
-    let unicode = (text.starts_with(b"\\u00") && hex(text.get(4..6)) == Some(byte)).then_some(6);
-    iter::empty().chain(literal).chain(escaped).chain(percent).chain(unicode)
+    let slashes = text.iter().take_while(|letter| **letter == b'\\').count();
+    // Of several backslashes, each may be the last that belongs to this byte: they may be the byte itself.
+    let escaped = (1..=slashes.min(LONGEST_ESCAPE)).filter_map(move |slashes| {
+        let rest = &text[slashes..];
+        let plain = (rest.first() == Some(&byte)).then_some(slashes + 1);
+        let unicode = rest.strip_prefix(b"u00").and_then(|digits| hexadecimal(digits.get(..2)?));
+        plain.or((unicode == Some(byte)).then_some(slashes + 5))
+    });
+    let literal = literal.into_iter().chain(percent(text, byte)).chain(entity(text, byte));
+    literal.chain(escaped)
+}
+
+/// Returns the lengths of `%2F` and `%252F`, where these are spellings of a byte.
+fn percent(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
+    let escaped = text.strip_prefix(b"%").unwrap_or_default();
+    (0..=LONGEST_ESCAPE)
+        .map_while(move |times| {
+            let is_escaped = escaped.chunks(2).take(times).all(|pair| pair == b"25");
+            is_escaped.then_some(2 * times)
+        })
+        .filter_map(move |at| (hexadecimal(escaped.get(at..at + 2)?) == Some(byte)).then_some(at + 3))
+}
+
+/// Returns the length of `&#47;`, `&#x2f;` or a named entity, where that is the spelling of a byte.
+fn entity(text: &[u8], byte: u8) -> Option<usize> {
+    let inside = text.strip_prefix(b"&")?;
+    let end = inside.iter().take(LONGEST_ENTITY).position(|letter| *letter == b';')?;
+    let name = std::str::from_utf8(&inside[..end]).ok()?.to_ascii_lowercase();
+    let spelled = match name.as_str() {
+        "amp" => Some(b'&'),
+        "lt" => Some(b'<'),
+        "gt" => Some(b'>'),
+        "quot" => Some(b'"'),
+        "apos" => Some(b'\''),
+        name => {
+            let number = name.strip_prefix('#')?;
+            match number.strip_prefix('x') {
+                Some(digits) => u8::from_str_radix(digits, 16).ok(),
+                None => number.parse().ok(),
+            }
+        }
+    };
+    (spelled == Some(byte)).then_some(end + 2)
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Returns the strings of a JSON document in ASCII lower case, the longest first.
@@ -148,6 +203,10 @@ mod tests {
             "a%2Fb%2B%22%5C%25%3D",
             "a%2fb+%22%5c%25=",
             r"\u0061/b\u002B\u0022\u005c%=",
+            r#"a\\\/b+\\\"\\\\%="#,
+            r"a\\u002fb\\u002b\\u0022\\u005c%=",
+            "a%252Fb%252B%2522%255C%2525%253D",
+            "a&#x2F;b&#43;&quot;&#92;%&#x3d;",
         ] {
             let text = format!("é the key {spelled}, twice: {spelled}{spelled}é");
             assert_eq!(redactor(&[key]).clean(&text), "é the key ****, twice: ********é", "{spelled}");

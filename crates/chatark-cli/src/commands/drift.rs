@@ -1,7 +1,7 @@
 //! `chatark drift`: what the vendors sent that Chatark does not know. Places and counts, never values.
 
 use chatark_archive::IssueRecord;
-use chatark_core::{Result, Timestamp};
+use chatark_core::{Result, Timestamp, identifier};
 use serde::Serialize;
 
 use crate::args::{DriftArgs, Global};
@@ -44,11 +44,19 @@ fn row(issue: &IssueRecord) -> Vec<String> {
     vec![
         issue.source.clone(),
         issue.kind.clone(),
-        if issue.place.is_empty() { "the whole record".to_owned() } else { issue.place.clone() },
+        if issue.place.is_empty() {
+            "the whole record".to_owned()
+        } else {
+            identifier::masked(&issue.place).into_owned()
+        },
         with_commas(issue.count),
         with_commas(issue.runs),
         day(issue.first_seen),
         day(issue.last_seen),
-        format!("{} in {}", issue.sample_path, issue.sample_conversation),
+        format!(
+            "{} in {}",
+            identifier::masked(&issue.sample_path),
+            identifier::masked(&issue.sample_conversation)
+        ),
     ]
 }

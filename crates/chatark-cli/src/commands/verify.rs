@@ -1,7 +1,7 @@
 //! `chatark verify`: verifies the archive by its own hashes, rows and counts, and with `--live` by the vendors' counts.
 
 use chatark_archive::{Archive, Subset};
-use chatark_core::{Error, ErrorKind, Result, SourceName};
+use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
 
@@ -175,7 +175,10 @@ fn finding_line(finding: &Finding) -> String {
         Some(contact) => ("contact", Some(contact)),
         None => ("conversation", conversation.as_ref()),
     };
-    format!("      {what} ({kind}={}, version={version})", name.map_or("", String::as_str))
+    format!(
+        "      {what} ({kind}={}, version={version})",
+        identifier::masked(name.map_or("", String::as_str))
+    )
 }
 
 fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chatark_archive::{Archive, SourceStatus};
-use chatark_core::{Error, ErrorKind, Result, SourceName};
+use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 use chatark_migrate::{
     AgentMigration, AgentPlan, KindResult, MigrationOptions, ReadBack, migrate, plan_agent, refuse_empty,
 };
@@ -359,6 +359,7 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
         if let Some(read_back) = result.read_back.as_ref().filter(|read_back| !read_back.is_complete()) {
             // The idempotency keys of people may be their addresses.
             if let (DataKind::History, Some(missing)) = (result.kind, read_back.missing.first()) {
+                let missing = identifier::masked(missing);
                 ui.say(&format!("the target does not show {missing}, for example"));
             }
             ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. To write deleted items again, use `chatark migrate forget`");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chatark_archive::{Archive, Transfer};
-use chatark_core::{Error, ErrorKind, Result};
+use chatark_core::{Error, ErrorKind, Result, identifier};
 use chatark_target::DataKind;
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
         })
     })?;
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
-    rows.extend(transfers.iter().map(|transfer| cells(transfer).to_vec()));
+    rows.extend(transfers.iter().map(|transfer| shown(cells(transfer)).to_vec()));
     if !transfers.is_empty() {
         table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
     } else if known.targets.is_empty() {
@@ -179,6 +179,16 @@ fn row(target: &str, kind: &str, transfer: &Transfer) -> Row {
         changed_at: transfer.changed_at.map(|at| at.to_string()),
         error: transfer.error.clone(),
     }
+}
+
+/// Returns the cells as a terminal may show them: without the telephone numbers and addresses in ids.
+fn shown(mut cells: [String; 10]) -> [String; 10] {
+    for (cell, column) in cells.iter_mut().zip(COLUMNS) {
+        if matches!(column, "conversation_id" | "mark" | "target_id") {
+            *cell = identifier::masked(cell).into_owned();
+        }
+    }
+    cells
 }
 
 fn cells(row: &Row) -> [String; 10] {
