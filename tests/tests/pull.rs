@@ -74,6 +74,23 @@ fn many_and_long_conversations_of_a_customer_are_complete_and_in_order() {
 }
 
 #[test]
+fn an_odd_id_ends_no_pull_of_a_customer() {
+    let ids = ["plain", "..", ".", "a/b", "+4915112345617", "last"];
+    let conversations: Vec<_> =
+        (0..).zip(ids).map(|(at, id)| api_conversation(id, "many", 1_790_000_000 + 60 * at, 3)).collect();
+    let agent = holding(Vendor::ChatbaseV2, conversations);
+    let env = TestEnvironment::of(vec![agent.clone()]);
+    let run = env.expect(0, &["pull", "source-1", "--user", "many"]);
+    assert!(run.stderr.contains("conversation .. cannot be read by themselves"), "{}", run.stderr);
+    let documents = archived(&env);
+    assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
+    for expected in agent.expected() {
+        let found = document(&documents, &expected.id);
+        assert_eq!(found["messages"].as_array().unwrap().len(), 3, "{found}");
+    }
+}
+
+#[test]
 fn a_conversation_from_both_surfaces_stays_one() {
     let agent = sample(Vendor::ChatbaseV2);
     let env = TestEnvironment::of(vec![agent.clone()]);

@@ -48,6 +48,8 @@ pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 1
 const CURSOR_VERSION: u32 = 1;
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
+/// The most conversations of a user whose messages cannot be read that are named.
+const MAX_NAMED: u64 = 5;
 
 /// One Chatbase agent, read through API v2.
 #[derive(Debug)]
@@ -224,6 +226,8 @@ struct UserWalk<'a> {
     /// What follows once the current page is read: nothing before the first page.
     after_page: Option<Checkpoint>,
     guard: CursorGuard,
+    /// How many conversations had messages that could not be read by themselves.
+    odd: u64,
 }
 
 impl<'a> UserWalk<'a> {
@@ -232,7 +236,8 @@ impl<'a> UserWalk<'a> {
         let cursor = open(request.cursor.as_ref(), &scope).map(|place: wire::Place| place.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
-        Self { provider, call, scope, cursor, resumed, waiting: VecDeque::new(), after_page: None, guard }
+        let waiting = VecDeque::new();
+        Self { provider, call, scope, cursor, resumed, waiting, after_page: None, guard, odd: 0 }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
@@ -248,6 +253,10 @@ impl<'a> UserWalk<'a> {
             return Ok((Batch { records, page: metadata, ..Batch::default() }, Some(self)));
         }
         let checkpoint = self.after_page.take().unwrap_or(Checkpoint::End);
+        if checkpoint == Checkpoint::End && self.odd > MAX_NAMED {
+            let more = self.odd - MAX_NAMED;
+            metadata.notes.push(format!("the same is true of {more} more conversations of this user"));
+        }
         let next = (checkpoint != Checkpoint::End).then_some(self);
         Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, next))
     }
@@ -292,11 +301,50 @@ impl<'a> UserWalk<'a> {
         self.provider.client.page(&call, "data").await
     }
 
-    /// Reads the messages of one conversation, each a record of its own behind the conversation's: pages go backward
-    /// from the newest, oldest to newest inside a page.
-    async fn with_messages(&self, listed: &Bytes, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
+    /// Returns the records of one conversation: its own and its messages; or what the export has under its id, if the
+    /// messages cannot be read by themselves.
+    ///
+    /// Its own record alone would say that an archived conversation has lost its messages.
+    async fn with_messages(&mut self, listed: &Bytes, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
         let own = Record::with_top_level_id(Stream::Conversations, Surface::User, listed.clone());
-        let Some(id) = own.id.clone() else { return Ok(vec![own]) };
+        let Some(id) = own.id.clone() else {
+            metadata.notes.push(
+                "a conversation of this user has no id: it is archived without its messages".to_owned(),
+            );
+            return Ok(vec![own]);
+        };
+        let error = match self.messages(&id, metadata).await {
+            Ok(messages) => return Ok(std::iter::once(own).chain(messages).collect()),
+            Err(error) if concerns_one_conversation(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let exported = match self.provider.by_id(&id).await {
+            Ok(exported) => exported.unwrap_or_default(),
+            // The key may read messages and not the export.
+            Err(error) if concerns_one_conversation(&error) || error.kind() == ErrorKind::Forbidden => {
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        metadata.pages += 1;
+        self.odd += 1;
+        if self.odd <= MAX_NAMED {
+            let outcome = if exported.is_empty() {
+                "the export does not show it either, so it is left out"
+            } else {
+                "it was read through the export"
+            };
+            let (id, reason) = (id.masked(), error.message());
+            metadata.notes.push(format!(
+                "the messages of conversation {id} cannot be read by themselves ({reason}): {outcome}"
+            ));
+        }
+        Ok(exported)
+    }
+
+    /// Reads the messages of one conversation, each a record: pages go backward from the newest, oldest to newest
+    /// inside a page.
+    async fn messages(&self, id: &RecordId, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
         let provider = self.provider;
         let base =
             Call::new(MESSAGES, ["agents", &provider.agent_id, "conversations", id.as_str(), "messages"])
@@ -314,8 +362,14 @@ impl<'a> UserWalk<'a> {
             }
         }
         let message = |bytes| Record::part(Stream::Messages, id.clone(), Surface::User, bytes);
-        Ok(std::iter::once(own).chain(pages.into_iter().rev().flatten().map(message)).collect())
+        Ok(pages.into_iter().rev().flatten().map(message).collect())
     }
+}
+
+/// Returns whether an error says that one conversation cannot be read, and nothing about the others: its id cannot be
+/// a part of a URL, it is gone, or the vendor refuses it.
+fn concerns_one_conversation(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
 pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<Cursor> {

@@ -435,6 +435,67 @@ async fn a_users_list_resumes_only_after_a_whole_page() {
 }
 
 #[tokio::test]
+async fn an_odd_id_and_missing_messages_end_no_user_walk() {
+    // `..` cannot be part of a path; `a/b` can, and is refused here; `gone` disappears between two pages of messages.
+    let vendor = Vendor::new([
+        page(&["a", "..", "a/b", "gone", "+4915112345617", "z"], None),
+        messages(&["m1"], None),
+        page(&[".."], None),
+        refusal(400, "VALIDATION_INVALID_PATH"),
+        page(&["a/b"], None),
+        messages(&["m3"], Some("p1")),
+        refusal(404, "RESOURCE_NOT_FOUND"),
+        page(&[], None),
+        refusal(404, "RESOURCE_NOT_FOUND"),
+        refusal(403, "AUTH_INSUFFICIENT_PERMISSIONS"),
+        messages(&["m2"], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(of_user("u")).await;
+    vendor.check_asked(&[
+        "agent/users/u/conversations",
+        "agent/conversations/a/messages",
+        "export&conversationId=..",
+        "agent/conversations/a%2Fb/messages",
+        "export&conversationId=a%2Fb",
+        "agent/conversations/gone/messages",
+        "agent/conversations/gone/messages&cursor=p1",
+        "export&conversationId=gone",
+        "agent/conversations/+4915112345617/messages",
+        "export&conversationId=%2B4915112345617",
+        "agent/conversations/z/messages",
+    ]);
+    // What cannot be read in full is left out: its row alone would take the messages from an archived conversation.
+    assert_eq!(all_ids(&batches), ["a", "..", "a/b", "z"]);
+    let surfaces: Vec<_> =
+        batches.iter().filter_map(|batch| batch.records.first()).map(|record| record.surface).collect();
+    assert_eq!(surfaces, [Surface::User, Surface::Export, Surface::Export, Surface::User]);
+    let notes = notes(&batches);
+    assert_eq!(notes.len(), 4, "{notes:?}");
+    for (note, id, words) in [
+        (&notes[0], "conversation ..", "it was read through the export"),
+        (&notes[1], "conversation a/b", "it was read through the export"),
+        (&notes[2], "conversation gone", "it is left out"),
+        (&notes[3], "conversation +49…17", "it is left out"),
+    ] {
+        assert!(note.contains(id) && note.contains(words), "{note}");
+    }
+}
+
+#[tokio::test]
+async fn many_conversations_without_messages_are_counted_in_one_note() {
+    let ids: Vec<_> = (0..8).map(|at| format!("c{at}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let gone = || [refusal(404, "RESOURCE_NOT_FOUND"), page(&[], None)];
+    let replies: [_; 8] = std::array::from_fn(|_| gone());
+    let replies: Vec<_> = std::iter::once(page(&ids, None)).chain(replies.into_iter().flatten()).collect();
+    let vendor = Vendor::new(<[_; 17]>::try_from(replies).unwrap()).await;
+    let batches = vendor.pull_whole(of_user("u")).await;
+    let notes = notes(&batches);
+    assert_eq!((notes.len(), notes.last().unwrap().contains("3 more conversations")), (6, true), "{notes:?}");
+}
+
+#[tokio::test]
 async fn a_rejected_saved_cursor_in_a_users_list_restarts_with_a_note() {
     let refused = refusal(400, "VALIDATION_INVALID_CURSOR");
     let vendor = Vendor::new([refused, page(&["a"], None), messages(&["m1"], None)]).await;
