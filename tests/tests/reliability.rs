@@ -260,7 +260,7 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
 }
 
 /// Returns the exit code that the contract requires.
-fn expected_code(api: Api, fault: &VendorFault) -> i32 {
+fn expected_code(fault: &VendorFault) -> i32 {
     let FaultKind::Shift { .. } = fault.kind else {
         let At::Third(times) = fault.at else { return 7 };
         return match &fault.kind {
@@ -296,7 +296,7 @@ fn cell(fault: &VendorFault, api: Api) -> String {
     // Conversations that moved past the reader, or that have old dates, are found by a full sweep.
     let moves = matches!(fault.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
-    checked.cell(expected_code(api, fault), next)
+    checked.cell(expected_code(fault), next)
 }
 
 fn redirected(api: Api) -> String {

@@ -12,7 +12,7 @@ use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messa
 use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::stats;
-use crate::values::{database, known, uncount};
+use crate::values::{database, known, read_count};
 
 /// Which conversations to read. The default is all of them.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ impl Archive {
         let mut left_out = 0;
         for (source_key, _) in self.origins(&filter.sources)? {
             let of_source = statement.query_row((source_key, channel), |row| row.get(0)).map_err(failed())?;
-            left_out += uncount(of_source);
+            left_out += read_count(of_source);
         }
         Ok(left_out)
     }

@@ -318,7 +318,7 @@ impl<'a> UserWalk<'a> {
             Err(error) if concerns_one_conversation(&error) => error,
             Err(error) => return Err(error),
         };
-        let exported = match self.provider.by_id(&id).await {
+        let exported = match self.provider.export().by_id(&id).await {
             Ok(exported) => exported.unwrap_or_default(),
             // The key may read messages and not the export.
             Err(error) if concerns_one_conversation(&error) || error.kind() == ErrorKind::Forbidden => {

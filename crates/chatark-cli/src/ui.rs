@@ -129,7 +129,7 @@ impl Ui {
         if left_out > 0 {
             self.say(&format!(
                 "{} without a date {are} left out; `--undated` takes them in",
-                grouped(left_out)
+                with_commas(left_out)
             ));
         }
     }

@@ -97,7 +97,7 @@ fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, S
             heading.extend(since.map(|since| line("Since", since.to_string())));
             heading.extend(until.map(|until| line("Until", until.to_string())));
             if undated_left_out > 0 {
-                heading.push(line("Without a date", format!("{} left out", grouped(undated_left_out))));
+                heading.push(line("Without a date", format!("{} left out", with_commas(undated_left_out))));
             }
         }
     }
