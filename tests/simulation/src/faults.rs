@@ -1,0 +1,266 @@
+//! What goes wrong between the walker and the vendor: by time, by place, and by record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::population::Population;
+use crate::random::Random;
+use crate::time::{HOUR, Instant, MINUTE, SECOND};
+use crate::vendor::Place;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The vendor fails with 500.
+    Error500,
+    /// A gateway fails with 502.
+    Error502,
+    /// The vendor is under maintenance.
+    Error503,
+    /// There were too many requests.
+    TooMany,
+    /// The vendor wants a wait of half an hour.
+    LongWait,
+    /// The connection breaks in the body.
+    Cut,
+    /// The body ends early, and the connection is closed as if all were well.
+    CutQuietly,
+    /// There is no connection.
+    Refused,
+    /// The connection breaks before the response.
+    Broken,
+    /// A gateway answers 200 with a page of HTML.
+    Html,
+    /// The body arrives slowly.
+    Slow,
+    /// The body stops arriving.
+    Stalled,
+    /// The vendor refuses a cursor with 400, 404, 410 or 422.
+    CursorRefused,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 13] = [
+        Self::Error500,
+        Self::Error502,
+        Self::Error503,
+        Self::TooMany,
+        Self::LongWait,
+        Self::Cut,
+        Self::CutQuietly,
+        Self::Refused,
+        Self::Broken,
+        Self::Html,
+        Self::Slow,
+        Self::Stalled,
+        Self::CursorRefused,
+    ];
+
+    /// Returns whether it can happen at a place.
+    pub fn fits(self, place: Place) -> bool {
+        self != Self::CursorRefused || matches!(place, Place::LaterPage | Place::List)
+    }
+}
+
+/// How long a fault lasts once it has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    Requests(u64),
+    For(Instant),
+}
+
+/// A fault that was drawn.
+#[derive(Debug, Clone)]
+struct Drawn {
+    fault: Fault,
+    place: Place,
+    /// In which pull, and at which request of its place.
+    pull: usize,
+    nth: u64,
+    lasts: Lasts,
+    status: u16,
+    began: Option<Instant>,
+    left: u64,
+}
+
+/// A time in which the vendor answers nothing, or no key.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    pull: usize,
+    nth: u64,
+    lasts: Instant,
+    is_key: bool,
+    began: Option<Instant>,
+}
+
+/// What fires at a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fired {
+    /// A fault, and the status with which a cursor is refused.
+    Fault(Fault, u16),
+    /// The vendor is down.
+    Down,
+    /// The key has expired.
+    KeyExpired,
+}
+
+/// Everything that goes wrong in a world.
+#[derive(Debug, Default)]
+pub struct Faults {
+    drawn: Vec<Drawn>,
+    outage: Option<Outage>,
+    /// The conversations that the vendor cannot show with their messages.
+    pub dead: BTreeSet<usize>,
+    /// Whether these stay so until the end.
+    pub stays_dead: bool,
+    pull: usize,
+    asked: BTreeMap<Place, u64>,
+    requests: u64,
+    /// How often each kind was drawn at each place.
+    pub counts: BTreeMap<(Fault, Place), Count>,
+    /// How often something fired in the present pull.
+    pub fired: u64,
+    is_over: bool,
+}
+
+/// How often a fault was drawn, and how often it fired.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Count {
+    /// Whether it was drawn.
+    pub drawn: u64,
+    /// How often it fired.
+    pub fired: u64,
+}
+
+impl Faults {
+    /// Draws the faults of a world with so many pulls.
+    pub fn draw(random: &mut Random, population: &Population, pulls: usize) -> Self {
+        let mut faults = Self::default();
+        let number = if random.percent(25) { 0 } else { random.between(1, 5) };
+        for _ in 0..number {
+            let fault = random.pick(&Fault::ALL);
+            let place = random.pick(&Place::ALL);
+            if !fault.fits(place) {
+                continue;
+            }
+            let lasts = random.weighted(&[
+                (6, Lasts::Requests(1)),
+                (3, Lasts::Requests(2)),
+                (2, Lasts::Requests(5)),
+                (2, Lasts::Requests(40)),
+                (1, Lasts::For(5 * SECOND)),
+                (1, Lasts::For(2 * MINUTE)),
+                (1, Lasts::For(2 * HOUR)),
+            ]);
+            let (pull, nth) = (random.index(pulls), random.pick(&[1, 1, 1, 2, 2, 3, 5, 9]));
+            let status = random.pick(&[400, 404, 410, 422]);
+            faults.drawn.push(Drawn { fault, place, pull, nth, lasts, status, began: None, left: 0 });
+            faults.counts.entry((fault, place)).or_default().drawn += 1;
+        }
+        if random.percent(12) {
+            let lasts = random.pick(&[10 * SECOND, 10 * MINUTE, 5 * HOUR]);
+            let (pull, nth) = (random.index(pulls), random.between(1, 12).unsigned_abs());
+            faults.outage = Some(Outage { pull, nth, lasts, is_key: random.percent(25), began: None });
+        }
+        if random.percent(15) && !population.conversations.is_empty() {
+            for _ in 0..random.pick(&[1, 1, 1, 2, 4]) {
+                faults.dead.insert(random.index(population.conversations.len()));
+            }
+            faults.stays_dead = random.percent(60);
+        }
+        faults
+    }
+
+    /// Notes that a pull begins.
+    pub fn begin_pull(&mut self, pull: usize) {
+        (self.pull, self.requests, self.fired) = (pull, 0, 0);
+        self.asked.clear();
+    }
+
+    /// Ends all faults, apart from records that stay unreadable.
+    pub fn end(&mut self) {
+        self.is_over = true;
+        if !self.stays_dead {
+            self.dead.clear();
+        }
+    }
+
+    /// Returns how often each place was asked in the present pull.
+    pub fn asked(&self) -> &BTreeMap<Place, u64> {
+        &self.asked
+    }
+
+    /// Counts a request, and returns what goes wrong with it.
+    pub fn at(&mut self, place: Place, has_cursor: bool, now: Instant) -> Option<Fired> {
+        self.requests += 1;
+        let asked = self.asked.entry(place).or_default();
+        *asked += 1;
+        if self.is_over {
+            return None;
+        }
+        if let Some(outage) = &mut self.outage {
+            if outage.began.is_none() && outage.pull == self.pull && outage.nth <= self.requests {
+                outage.began = Some(now);
+            }
+            if outage.began.is_some_and(|began| now < began + outage.lasts) {
+                self.fired += 1;
+                return Some(if outage.is_key { Fired::KeyExpired } else { Fired::Down });
+            }
+        }
+        let (pull, asked) = (self.pull, *asked);
+        for drawn in &mut self.drawn {
+            if drawn.place != place || (drawn.fault == Fault::CursorRefused && !has_cursor) {
+                continue;
+            }
+            if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= asked {
+                drawn.began = Some(now);
+                drawn.left = if let Lasts::Requests(number) = drawn.lasts { number } else { 0 };
+            }
+            let Some(began) = drawn.began else { continue };
+            let fires = match drawn.lasts {
+                Lasts::Requests(_) => {
+                    let fires = drawn.left > 0;
+                    drawn.left = drawn.left.saturating_sub(1);
+                    fires
+                }
+                Lasts::For(span) => now < began + span,
+            };
+            if fires {
+                self.fired += 1;
+                self.counts.entry((drawn.fault, place)).or_default().fired += 1;
+                return Some(Fired::Fault(drawn.fault, drawn.status));
+            }
+        }
+        None
+    }
+
+    /// Returns whether a response would show a record that the vendor cannot show.
+    pub fn is_dead(&mut self, delivered: &[(usize, usize)]) -> bool {
+        let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place));
+        self.fired += u64::from(is_dead);
+        is_dead
+    }
+
+    /// Returns whether there is a time in which the vendor answers nothing, or no key.
+    pub fn has_outage(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    /// Writes what was drawn, for a report.
+    pub fn shown(&self, population: &Population) -> String {
+        let mut lines: Vec<String> = self
+            .drawn
+            .iter()
+            .map(|drawn| {
+                let Drawn { fault, place, pull, nth, lasts, status, .. } = drawn;
+                format!("{fault:?} at {place:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
+            })
+            .collect();
+        lines.extend(self.outage.map(|outage| format!("{outage:?}")));
+        for place in &self.dead {
+            let id = &population.conversations[*place].id;
+            lines.push(format!("dead record {place} {id:?}, stays: {}", self.stays_dead));
+        }
+        lines.join("\n    ")
+    }
+}

@@ -1,0 +1,445 @@
+//! The promises, each as a predicate over the world and never over the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chatark_archive::{SyncMode, Verdict};
+use chatark_core::{Channel, ErrorKind};
+use sha2::{Digest, Sha256};
+
+use crate::held::{self, Hash, Held};
+use crate::population::{Change, Conversation, MARKER};
+use crate::schedule::Scope;
+use crate::simulation::{End, Ran};
+use crate::time::{Instant, SECOND, shown as shown_time};
+use crate::transport::World;
+use crate::vendor::{Paging, Place, Truth};
+
+/// A promise that does not hold.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// The predicate.
+    pub predicate: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+impl Violation {
+    /// Creates a violation.
+    pub fn new(predicate: &'static str, what: impl Into<String>) -> Self {
+        Self { predicate, what: what.into() }
+    }
+
+    /// Returns whether nothing can be said of what follows.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.predicate, "ends-within-its-requests" | "ends-in-time" | "machine" | "pull-runs")
+    }
+}
+
+/// Bounds of a window are not compared more closely than this: a vendor may round.
+const MARGIN: Instant = 2 * SECOND;
+/// A conversation that changed so shortly before a sweep may be read once more by the next.
+const FRESH: Instant = 3_600 * SECOND;
+
+/// Checks every pull of a world.
+#[derive(Debug, Default)]
+pub struct Checker {
+    hashes: BTreeMap<(usize, usize), Hash>,
+    /// For each conversation the latest pull that showed it.
+    shown_in: BTreeMap<usize, usize>,
+    /// The pulls that read everything to a good end.
+    full_sweeps: Vec<usize>,
+    pulls: usize,
+    latest: Option<Ran>,
+    /// When the latest good sweep of each scope began.
+    swept: BTreeMap<Scope, Instant>,
+    /// What did not hold so far.
+    pub violations: Vec<Violation>,
+}
+
+impl Checker {
+    fn hash(&mut self, world: &mut World, place: usize, version: usize) -> Hash {
+        if let Some(hash) = self.hashes.get(&(place, version)) {
+            return *hash;
+        }
+        let element = world.vendor.element(&world.population, place, version);
+        let hash = Sha256::digest(&element).into();
+        self.hashes.insert((place, version), hash);
+        hash
+    }
+
+    /// Returns the number of the latest state whose bytes have this hash.
+    fn version(&mut self, world: &mut World, place: usize, wanted: Hash) -> Option<usize> {
+        let versions = world.population.conversations[place].versions.len();
+        (0..versions).rev().find(|version| self.hash(world, place, *version) == wanted)
+    }
+
+    fn fail(&mut self, predicate: &'static str, what: String) {
+        let is_known = self.violations.iter().any(|violation| violation.predicate == predicate);
+        if !is_known {
+            self.violations.push(Violation::new(predicate, what));
+        }
+    }
+
+    /// Checks everything that can be said after a pull.
+    pub fn after_pull(&mut self, world: &mut World, archive: &Path, ran: Ran) {
+        self.pulls += 1;
+        self.ends(&ran);
+        self.says_nothing_private(&ran);
+        let held = match held::read(archive) {
+            Ok(held) => held,
+            // Killed before there was one.
+            Err(_) if matches!(ran.end, End::Killed | End::TimeOver) => BTreeMap::new(),
+            Err(error) => {
+                self.fail("archive-opens", error.to_string());
+                return;
+            }
+        };
+        for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
+            self.shown_in.insert(*place, self.pulls);
+        }
+        if ran.is_good() && ran.mode == SyncMode::Full && ran.action.scope.is_whole() {
+            self.full_sweeps.push(self.pulls);
+        }
+        self.holds_nothing_else(world, &held, &ran);
+        self.marks_only_what_is_gone(world, &held, &ran);
+        if ran.is_good() {
+            self.holds_what_it_claims(world, &held, &ran);
+        }
+        self.is_good_where_nothing_went_wrong(world, &ran);
+        self.takes_few_requests(world, &ran);
+        self.keeps_its_budget(&ran);
+        self.reads_around_what_is_dead(world, &held, &ran);
+        if ran.is_good() {
+            self.swept.insert(ran.action.scope, ran.sweep_start);
+        }
+        self.latest = Some(ran);
+    }
+
+    /// Each pull ends within its requests and its time, and never with a bug.
+    fn ends(&mut self, ran: &Ran) {
+        let seen = shown(ran);
+        if ran.counts.is_runaway {
+            self.fail("ends-within-its-requests", seen);
+            return;
+        }
+        match &ran.end {
+            End::TimeOver => self.fail("ends-in-time", seen),
+            End::Broken(_) => self.fail("pull-runs", seen),
+            End::Verdict(_, Some((ErrorKind::Unexpected, _))) => self.fail("no-bug", seen),
+            End::Verdict(_, Some((ErrorKind::Damaged | ErrorKind::Storage | ErrorKind::Locked, _))) => {
+                self.fail("archive-is-sound", seen);
+            }
+            _ => {}
+        }
+    }
+
+    /// No key and nothing that people wrote is in an error or a note; no telephone number either.
+    fn says_nothing_private(&mut self, ran: &Ran) {
+        let error = if let End::Verdict(_, Some((_, text))) = &ran.end { Some(text.as_str()) } else { None };
+        for text in ran.notes.iter().map(String::as_str).chain(error) {
+            for (private, predicate) in [
+                ("sk-sim", "no-key-in-messages"),
+                (MARKER, "no-text-in-messages"),
+                ("1555000", "no-telephone-number-in-messages"),
+            ] {
+                if text.contains(private) {
+                    self.fail(predicate, text.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Every version in the archive is what the vendor had at some instant.
+    fn holds_nothing_else(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        for (id, held) in held {
+            let Some(place) = world.population.place(id) else {
+                self.fail("holds-only-what-was", format!("{id:?} never existed"));
+                continue;
+            };
+            for hash in held.versions.iter().copied().collect::<BTreeSet<_>>() {
+                let version = self.version(world, place, hash);
+                let is_past = version
+                    .is_some_and(|version| world.population.conversations[place].versions[version].from <= ran.ended);
+                if !is_past {
+                    self.fail("holds-only-what-was", format!("{id:?} has bytes that the vendor never had"));
+                }
+            }
+            if held.shown.is_none() {
+                self.fail("holds-only-what-was", format!("no version of {id:?} is shown"));
+            }
+        }
+    }
+
+    /// Nothing that exists is marked as missing. Where rows change places under an offset, two sweeps that did not see
+    /// a conversation are all that anybody can know.
+    fn marks_only_what_is_gone(&mut self, world: &World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        let truth = world.vendor.truth();
+        for (id, _) in held.iter().filter(|(_, held)| held.is_missing) {
+            let Some(place) = world.population.place(id) else { continue };
+            let conversation = &world.population.conversations[place];
+            if !conversation.exists(ran.ended) {
+                continue;
+            }
+            let before_last = self.full_sweeps.iter().rev().nth(1).copied();
+            let seen = self.shown_in.get(&place).copied().unwrap_or(0);
+            let is_excused = can_slip(truth) && before_last.is_some_and(|sweep| seen < sweep);
+            if !is_excused && shows(truth, conversation, ran.ended) {
+                self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", shown(ran)));
+            }
+        }
+    }
+
+    /// A good verdict: everything of the scope that existed from the beginning of the sweep to its end is archived, as
+    /// it was at the beginning or later.
+    ///
+    /// - Where a pull reads what a summary shows as changed, what no summary shows is not claimed.
+    /// - Where it looks back, only what began in that window is claimed.
+    /// - Where rows change places while the walk runs, what did not arrive is not claimed; what arrived is.
+    fn holds_what_it_claims(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        let truth = world.vendor.truth();
+        for place in 0..world.population.conversations.len() {
+            let conversation = &world.population.conversations[place];
+            if !conversation.exists_throughout(ran.sweep_start, ran.ended)
+                || !is_in_scope(conversation, ran.action.scope)
+                || !shows(truth, conversation, ran.sweep_start)
+                || ran.recent_since.is_some_and(|since| {
+                    ran.mode == SyncMode::Recent && (!conversation.is_dated || conversation.created < since + MARGIN)
+                })
+            {
+                continue;
+            }
+            let id = conversation.id.clone();
+            let first = conversation.version_at(ran.sweep_start);
+            let last = conversation.version_at(ran.ended);
+            let has_moved = first != last;
+            let arrived = ran.counts.delivered.get(&place).copied();
+            let excused = arrived.is_none()
+                && ((truth.paging == Paging::Offset && ran.changes > 0)
+                    || (truth.is_unstable && can_slip(truth))
+                    || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
+            let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
+                if !excused {
+                    self.fail("holds-what-it-claims", format!("{id:?} is not archived: {}", shown(ran)));
+                }
+                continue;
+            };
+            let Some(version) = self.version(world, place, hash) else { continue };
+            let conversation = &world.population.conversations[place];
+            let is_current = version >= first || arrived.is_some_and(|arrived| version >= arrived);
+            let is_as_summarised =
+                ran.mode == SyncMode::Changes && truth.has_summaries && looks_current(conversation, version, first, last);
+            if !(is_current || is_as_summarised || excused) {
+                let missed: Vec<_> =
+                    conversation.versions[version + 1..=first].iter().map(|version| version.cause).collect();
+                let predicate = if missed.iter().all(|cause| !cause.is_summarised()) {
+                    "holds-what-it-claims-without-summaries"
+                } else if ran.mode == SyncMode::Changes {
+                    "finds-every-change"
+                } else {
+                    "holds-current-bytes"
+                };
+                self.fail(predicate, format!("{id:?} lacks {missed:?}: {}", shown(ran)));
+            }
+        }
+    }
+
+    /// Where nothing went wrong and nobody interfered, a pull ends well. It may say `short` only where the vendor counts
+    /// more than there is, or shows less.
+    fn is_good_where_nothing_went_wrong(&mut self, world: &World, ran: &Ran) {
+        let truth = world.vendor.truth();
+        let plan = ran.action.plan;
+        let is_undisturbed = ran.fired == 0
+            && world.faults.dead.is_empty()
+            && plan.stop_at.is_none()
+            && plan.kill_at.is_none()
+            && plan.jump_at.is_none()
+            && ran.action.budget == Default::default();
+        if !is_undisturbed || ran.is_good() {
+            return;
+        }
+        let may_be_short = truth.overcounts
+            || (ran.changes > 0 && can_slip(truth))
+            || (truth.is_unstable && can_slip(truth))
+            || (truth.is_by_activity && ran.changes > 0)
+            || !ran.action.accept_missing
+            || truth.shows_at_most.is_some();
+        // Deletions while the walk runs make the vendor's first count too large for what can be seen.
+        let has_deletions = world
+            .population
+            .changes
+            .iter()
+            .any(|(at, _, change)| *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended);
+        let is_short = ran.verdict() == Some(Verdict::Short);
+        if !(is_short && (may_be_short || has_deletions)) {
+            self.fail("is-good-where-nothing-went-wrong", shown(ran));
+        }
+    }
+
+    /// A walk over conversations that stand still takes at most a quarter more requests than there are pages, and 40;
+    /// one that reads what changed, one more for each of these.
+    fn takes_few_requests(&mut self, world: &World, ran: &Ran) {
+        let truth = world.vendor.truth();
+        if ran.fired > 0 || ran.changes > 0 || !world.faults.dead.is_empty() || ran.counts.is_runaway {
+            return;
+        }
+        let population = &world.population;
+        let shown_by_vendor: Vec<usize> = population.existing(ran.ended).collect();
+        let swept = self.swept.get(&ran.action.scope).copied().unwrap_or(Instant::MIN);
+        let changed = shown_by_vendor
+            .iter()
+            .filter(|place| population.conversations[**place].current().from > swept.saturating_sub(FRESH))
+            .count();
+        let pages = shown_by_vendor.len().div_ceil(truth.page) as u64;
+        let singles = if ran.mode == SyncMode::Changes { changed as u64 } else { 0 };
+        let short = if truth.has_short_pages { 3 } else { 1 };
+        let bound = (pages * 5 / 4) * short + 40 + singles;
+        let (Some(requests), is_seen) = (Some(ran.counts.requests), true) else { return };
+        if is_seen && requests > bound {
+            let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
+            self.fail("takes-few-requests", format!("{what}: {}", shown(ran)));
+        }
+    }
+
+    /// Nothing is billed beyond the budget plus one answer.
+    fn keeps_its_budget(&mut self, ran: &Ran) {
+        let budget = ran.action.budget;
+        if let Some(quota) = budget.quota
+            && ran.counts.billed > quota + ran.counts.most_billed
+        {
+            self.fail("keeps-its-quota", format!("{} units billed: {}", ran.counts.billed, shown(ran)));
+        }
+        if let Some(requests) = budget.requests
+            && ran.counts.requests > requests
+        {
+            self.fail("keeps-its-requests", shown(ran));
+        }
+    }
+
+    /// Where some records cannot be shown, every other one is archived, and the pull does not claim to be good.
+    fn reads_around_what_is_dead(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        if !ran.is_quiet || world.faults.dead.is_empty() || ran.changes > 0 {
+            return;
+        }
+        let truth = world.vendor.truth();
+        let lacks: Vec<_> = world
+            .population
+            .existing(ran.ended)
+            .filter(|place| !world.faults.dead.contains(place))
+            .filter(|place| {
+                let conversation = &world.population.conversations[*place];
+                is_in_scope(conversation, ran.action.scope)
+                    && shows(truth, conversation, ran.ended)
+                    && !held.contains_key(&conversation.id)
+            })
+            .collect();
+        // Without dates or single records to ask for, a page is the smallest place that can be left out.
+        if !lacks.is_empty() && truth.can_narrow {
+            let what = format!("{} others are not archived, such as {}", lacks.len(), lacks[0]);
+            self.fail("reads-around-what-is-dead", format!("{what}: {}", shown(ran)));
+        }
+    }
+
+    /// In a quiet world everything that exists is archived as it is now, once a full sweep was due.
+    pub fn convergence(&mut self, world: &mut World, archive: &Path, scope: Scope) {
+        let Some(ran) = self.latest.take() else { return };
+        let truth = world.vendor.truth();
+        let Ok(held) = held::read(archive) else {
+            self.fail("archive-opens", "there is no archive after quiet pulls".to_owned());
+            return;
+        };
+        if world.faults.dead.is_empty() && ran.mode != SyncMode::Full {
+            self.fail("sweeps-fully-when-due", shown(&ran));
+        }
+        let now = ran.ended;
+        let places: Vec<usize> = world.population.existing(now).collect();
+        for place in places {
+            let conversation = &world.population.conversations[place];
+            if world.faults.dead.contains(&place)
+                || !is_in_scope(conversation, scope)
+                || !shows(truth, conversation, now)
+                || (!world.faults.dead.is_empty() && !truth.can_narrow)
+            {
+                continue;
+            }
+            let (id, current) = (conversation.id.clone(), conversation.versions.len() - 1);
+            let excused = can_slip(truth) && truth.is_unstable && !ran.counts.delivered.contains_key(&place);
+            let hash = self.hash(world, place, current);
+            match held.get(&id) {
+                _ if excused => {}
+                None => self.fail("converges", format!("{id:?} is not archived: {}", shown(&ran))),
+                Some(held) if held.shown != Some(hash) => {
+                    self.fail("converges", format!("{id:?} is archived as it was earlier: {}", shown(&ran)));
+                }
+                Some(held) if held.is_missing => {
+                    self.fail("marks-only-what-is-gone", format!("{id:?}, in a quiet world: {}", shown(&ran)));
+                }
+                Some(_) => {}
+            }
+        }
+        self.latest = Some(ran);
+    }
+
+    /// What was deleted is marked as missing after two more full sweeps that could have seen it.
+    pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
+        let Some(ran) = self.latest.take() else { return };
+        let Ok(held) = held::read(archive) else { return };
+        if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full {
+            for (id, _) in held.iter().filter(|(_, held)| !held.is_missing) {
+                let Some(place) = world.population.place(id) else { continue };
+                if !world.population.conversations[place].exists(ran.ended) {
+                    self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", shown(&ran)));
+                }
+            }
+        }
+        self.latest = Some(ran);
+    }
+}
+
+/// Returns whether rows can slip through between two pages.
+fn can_slip(truth: Truth) -> bool {
+    truth.paging == Paging::Offset
+}
+
+/// Returns whether the vendor shows a conversation at all.
+fn shows(truth: Truth, conversation: &Conversation, at: Instant) -> bool {
+    let is_silent = || !conversation.at(at).content.messages.iter().any(|message| message.is_customers);
+    !(truth.skips_silent && is_silent())
+}
+
+/// Returns whether a conversation is surely in a scope.
+fn is_in_scope(conversation: &Conversation, scope: Scope) -> bool {
+    let channel = || conversation.current().content.channel.as_deref().and_then(Channel::named);
+    scope.since.is_none_or(|since| conversation.is_dated && conversation.created >= since + MARGIN)
+        && scope.channel().is_none_or(|wanted| channel() == Some(wanted))
+}
+
+/// Returns whether no summary shows that a version is outdated: all activity before the sweep is in it, and title and
+/// status are those of a state in the sweep.
+fn looks_current(conversation: &Conversation, version: usize, first: usize, last: usize) -> bool {
+    let versions = &conversation.versions;
+    let lacks_activity =
+        versions.get(version + 1..=first).is_some_and(|later| later.iter().any(|version| version.cause.is_activity()));
+    let summary = |version: usize| {
+        let content = &versions[version].content;
+        (&content.title, &content.status)
+    };
+    !lacks_activity && (first..=last).any(|later| summary(later) == summary(version))
+}
+
+/// Writes what became of a pull in a few lines.
+pub fn shown(ran: &Ran) -> String {
+    let Ran { action, started, sweep_start, ended, end, mode, is_resumed, counts, fired, changes, notes, .. } = ran;
+    let places: Vec<_> = counts.by_place.iter().map(|(place, count): (&Place, _)| format!("{place:?} {count}")).collect();
+    format!(
+        "{end:?}, {mode:?}, resumed {is_resumed}, quiet {}, scope {:?}, {} to {} (sweep from {}), {} requests ({}), {fired} faults, {changes} changes, {} delivered, notes {notes:?}",
+        ran.is_quiet,
+        action.scope,
+        shown_time(*started),
+        shown_time(*ended),
+        shown_time(*sweep_start),
+        counts.requests,
+        places.join(", "),
+        counts.delivered.len(),
+    )
+}

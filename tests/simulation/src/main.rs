@@ -1,0 +1,136 @@
+//! Searches for a seed whose world breaks a promise: `--vendor chatbase-v2 --seeds 0..100000`, or `--seed 7` for one
+//! seed with its trace. `--first` stops at the first seed that fails, `--all` says what was found in each.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::thread;
+
+use chatark_simulation::batch::{Summary, folder, run_all};
+use chatark_simulation::simulation::run;
+use chatark_simulation::vendor::Kind;
+
+/// What the command line says.
+struct Arguments {
+    kinds: Vec<Kind>,
+    seeds: Range<u64>,
+    seed: Option<u64>,
+    threads: usize,
+    stops_at_first: bool,
+    shows_all: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match read() {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("{problem}\nuse: --vendor NAME (or all) [--seeds A..B | --seed N] [--threads N] [--first] [--all]");
+            return ExitCode::from(2);
+        }
+    };
+    let mut has_failed = false;
+    for kind in &arguments.kinds {
+        has_failed |= match arguments.seed {
+            Some(seed) => alone(*kind, seed),
+            None => many(*kind, &arguments),
+        };
+    }
+    ExitCode::from(u8::from(has_failed))
+}
+
+fn read() -> Result<Arguments, String> {
+    let mut arguments = Arguments {
+        kinds: Kind::ALL.to_vec(),
+        seeds: 0..1_000,
+        seed: None,
+        threads: thread::available_parallelism().map_or(1, usize::from),
+        stops_at_first: false,
+        shows_all: false,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is not a number"));
+        match word.as_str() {
+            "--vendor" => {
+                let name = value()?;
+                if name != "all" {
+                    arguments.kinds = vec![name.parse()?];
+                }
+            }
+            "--seeds" => {
+                let range = value()?;
+                let (from, to) = range.split_once("..").ok_or("write seeds as 0..1000")?;
+                arguments.seeds = number(from)?..number(to)?;
+            }
+            "--seed" => arguments.seed = Some(number(&value()?)?),
+            "--threads" => arguments.threads = number(&value()?)? as usize,
+            "--all" => arguments.shows_all = true,
+            "--first" => arguments.stops_at_first = true,
+            _ => return Err(format!("{word} is not known")),
+        }
+    }
+    Ok(arguments)
+}
+
+/// Runs one seed with its trace, and returns whether it failed.
+fn alone(kind: Kind, seed: u64) -> bool {
+    let Ok(folder) = folder() else { return true };
+    let (statistics, failure) = run(kind, seed, folder.path(), true);
+    match &failure {
+        Some(failure) => println!("{}", failure.report),
+        None => println!("{} seed {seed} holds: {statistics:?}", kind.name()),
+    }
+    failure.is_some()
+}
+
+/// Runs many seeds, and returns whether one failed.
+fn many(kind: Kind, arguments: &Arguments) -> bool {
+    let name = kind.name();
+    let all = arguments.seeds.end.saturating_sub(arguments.seeds.start);
+    let progress = |done, failed| eprint!("\r{name}: {done} of {all} seeds, {failed} failed ");
+    let summary = run_all(kind, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
+    let Ok(summary) = summary else { return true };
+    eprintln!();
+    show(kind, &summary, arguments.shows_all);
+    !summary.failures.is_empty() || !summary.hanging.is_empty()
+}
+
+fn show(kind: Kind, summary: &Summary, shows_all: bool) {
+    let statistics = &summary.statistics;
+    let seconds = summary.took.as_secs_f64();
+    println!(
+        "{}: {} seeds in {seconds:.1} s ({:.0} per second), {} pulls, {} requests, {} conversations",
+        kind.name(),
+        summary.seeds,
+        summary.seeds as f64 / seconds,
+        statistics.pulls,
+        statistics.requests,
+        statistics.conversations
+    );
+    println!("  verdicts: {:?}", statistics.verdicts);
+    println!("  happened in so many worlds: {:?}", statistics.happened);
+    println!("  places reached in so many worlds: {:?}", statistics.places);
+    let mut by_fault = BTreeMap::<_, Vec<String>>::new();
+    for ((fault, place), count) in &statistics.faults {
+        let text = format!("{place:?} {}/{}", count.drawn, count.fired);
+        by_fault.entry(*fault).or_default().push(text);
+    }
+    for (fault, places) in by_fault {
+        println!("  {fault:?} drawn/fired: {}", places.join(", "));
+    }
+    for (predicate, (count, seeds)) in summary.broken() {
+        println!("  BROKEN {predicate}: {count} seeds, such as {seeds:?}");
+    }
+    if shows_all {
+        for failure in &summary.failures {
+            let deployment = if failure.is_documented { "documented" } else { "odd" };
+            println!("seed {} ({deployment}): {}", failure.seed, failure.what.replace('\n', "\n    "));
+        }
+    }
+    if !summary.hanging.is_empty() {
+        println!("  HANGING: {:?}", summary.hanging);
+    }
+}

@@ -1,0 +1,482 @@
+//! One seed: a world, what the user does in it, and whether every promise held.
+//!
+//! Everything above the transport is the real thing: retries, pacing, walkers, engine and archive.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chatark_archive::{Archive, SyncMode, Verdict};
+use chatark_core::{ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
+use chatark_engine::{
+    CancellationToken, DriftPolicy, Environment, Event, Observer, Outcome, Pull, Refresh, Source, Workers, pull,
+};
+use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString};
+use tokio::sync::Notify;
+
+use crate::faults::{Count, Fault, Faults};
+use crate::invariants::{self, Checker, Violation};
+use crate::population::Population;
+use crate::random::Random;
+use crate::schedule::{Action, Schedule, Scope};
+use crate::time::{DAY, Instant, MINUTE, SECOND};
+use crate::transport::{KEY, LONGEST_PULL, Plan, PullCounts, SimulatedTransport, World, client_clock, lock};
+use crate::vendor::{AGENT, Kind, Place};
+
+/// What became of one pull.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was asked for.
+    pub action: Action,
+    /// Whether the world was to be quiet.
+    pub is_quiet: bool,
+    /// When it began.
+    pub started: Instant,
+    /// When the sweep began that it finishes or continues.
+    pub sweep_start: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// How it ended.
+    pub end: End,
+    /// How much it read.
+    pub mode: SyncMode,
+    /// Whether it went on from a checkpoint.
+    pub is_resumed: bool,
+    /// The beginning of the look-back window, if only recent conversations are read.
+    pub recent_since: Option<Instant>,
+    /// What the user was told.
+    pub notes: Vec<String>,
+    /// What happened at the vendor.
+    pub counts: PullCounts,
+    /// How many requests went wrong.
+    pub fired: u64,
+    /// How many changes there were while the sweep ran.
+    pub changes: usize,
+}
+
+/// How a pull ended.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// With a verdict, and perhaps with an error.
+    Verdict(Verdict, Option<(ErrorKind, String)>),
+    /// The process was killed.
+    Killed,
+    /// It did not end in time.
+    TimeOver,
+    /// It did not begin or did not end, which is a bug.
+    Broken(String),
+}
+
+impl Ran {
+    /// Returns the verdict, if there is one.
+    pub fn verdict(&self) -> Option<Verdict> {
+        if let End::Verdict(verdict, _) = self.end { Some(verdict) } else { None }
+    }
+
+    /// Returns whether everything requested was delivered, as the pull claims.
+    pub fn is_good(&self) -> bool {
+        matches!(&self.end, End::Verdict(verdict, None) if verdict.is_good())
+    }
+}
+
+/// What a seed came to.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {
+    /// How many pulls there were.
+    pub pulls: u64,
+    /// How many requests.
+    pub requests: u64,
+    /// How many conversations.
+    pub conversations: u64,
+    /// How often each verdict was given; `killed` and `time-over` for pulls without one.
+    pub verdicts: BTreeMap<String, u64>,
+    /// How often each fault was drawn and fired at each place.
+    pub faults: BTreeMap<(Fault, Place), Count>,
+    /// In how many worlds a place was reached at all.
+    pub places: BTreeMap<Place, u64>,
+    /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
+    pub happened: BTreeMap<&'static str, u64>,
+}
+
+/// A promise that did not hold.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The vendor.
+    pub kind: Kind,
+    /// The seed.
+    pub seed: u64,
+    /// Whether the deployment does what the newest documents say.
+    pub is_documented: bool,
+    /// The predicates that did not hold.
+    pub predicates: Vec<&'static str>,
+    /// What was found.
+    pub what: String,
+    /// The world, the actions and the requests.
+    pub report: String,
+}
+
+#[derive(Default)]
+struct Notes {
+    notes: Mutex<Vec<String>>,
+    started: Mutex<(bool, Option<Instant>)>,
+}
+
+impl Observer for Notes {
+    fn event(&self, _source: &SourceName, event: &Event<'_>) {
+        match event {
+            Event::Note(note) => {
+                self.notes.lock().unwrap_or_else(PoisonError::into_inner).push((*note).to_owned());
+            }
+            Event::Started { resumed_from, recent_since } => {
+                *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
+                    (resumed_from.is_some(), recent_since.map(Timestamp::microseconds));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A world, and what is known about it.
+pub struct Simulation {
+    kind: Kind,
+    seed: u64,
+    world: Arc<Mutex<World>>,
+    schedule: Schedule,
+    archive: PathBuf,
+    folder: PathBuf,
+    files: usize,
+    pulls: u64,
+    /// When the unfinished sweep of each scope began.
+    unfinished: BTreeMap<Scope, Instant>,
+    checker: Checker,
+    statistics: Statistics,
+}
+
+/// Runs one seed in a folder of its own, and returns what it came to and which promises did not hold.
+pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
+    let mut simulation = Simulation::draw(kind, seed, folder, traced);
+    simulation.act();
+    let failure = simulation.failure();
+    (simulation.into_statistics(), failure)
+}
+
+impl Simulation {
+    fn draw(kind: Kind, seed: u64, folder: &Path, traced: bool) -> Self {
+        let mut random = Random::of(seed, "world");
+        let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
+        let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
+        let vendor = kind.draw(&mut Random::of(seed, "deployment"));
+        let schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
+        let faults = Faults::draw(&mut Random::of(seed, "faults"), &population, schedule.actions.len());
+        let world = World {
+            population,
+            habits: kind.habits(),
+            vendor,
+            faults,
+            plan: Plan::default(),
+            base: now,
+            started: None,
+            client_ahead: 0,
+            live: Random::of(seed, "life"),
+            trace: traced.then(Vec::new),
+            pull: PullCounts::default(),
+            lately: Vec::new(),
+        };
+        let _ = fs::remove_dir_all(folder);
+        let _ = fs::create_dir_all(folder);
+        Self {
+            kind,
+            seed,
+            world: Arc::new(Mutex::new(world)),
+            schedule,
+            archive: folder.join("0.db"),
+            folder: folder.to_owned(),
+            files: 0,
+            pulls: 0,
+            unfinished: BTreeMap::new(),
+            checker: Checker::default(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Does everything that the schedule says, then lets the world be quiet.
+    fn act(&mut self) {
+        for (number, action) in self.schedule.actions.clone().into_iter().enumerate() {
+            self.pass_time(action.pause, action.changes);
+            lock(&self.world).faults.begin_pull(number);
+            if !self.pull(action, false) {
+                return;
+            }
+        }
+        lock(&self.world).faults.end();
+        let due = i64::from(self.schedule.full_sweep_days) * DAY + MINUTE;
+        // The first finishes what is unfinished; the second is a full sweep that begins after the last change.
+        if !self.quiet_pull(MINUTE, 100) || !self.quiet_pull(due, 101) {
+            return;
+        }
+        self.check(Checker::convergence);
+        if self.seed.is_multiple_of(4) && self.quiet_pull(due, 102) && self.quiet_pull(due, 103) {
+            self.check(Checker::convergence);
+            self.check(Checker::deleted_are_missing);
+        }
+    }
+
+    fn quiet_pull(&mut self, pause: Instant, number: usize) -> bool {
+        self.pass_time(pause, 0);
+        lock(&self.world).faults.begin_pull(number);
+        self.pull(Action::quiet(self.schedule.quiet, pause, self.most_requests()), true)
+    }
+
+    fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {
+        predicate(&mut self.checker, &mut lock(&self.world), &self.archive, self.schedule.quiet);
+    }
+
+    /// The most requests that a pull may take, whatever goes wrong.
+    fn most_requests(&self) -> u64 {
+        let world = lock(&self.world);
+        let conversations = world.population.conversations.len() as u64;
+        3_000 + 8 * conversations
+    }
+
+    fn pass_time(&mut self, pause: Instant, changes: u64) {
+        let mut world = lock(&self.world);
+        let world = &mut *world;
+        let begin = world.base;
+        for number in 0..changes {
+            let at = begin + pause / (changes.cast_signed() + 1) * (number.cast_signed() + 1);
+            let (live, habits, lately) = (&mut world.live, world.habits, world.lately.clone());
+            world.population.live(live, habits, &lately, at);
+        }
+        world.base = begin + pause + SECOND / 7;
+        let what = world.population.changes.len();
+        world.note(|| format!("{} s pass, {changes} changes, {what} in all", pause / SECOND));
+    }
+
+    /// Runs a pull in a process of its own, checks what it came to, and returns whether there is a point in going on.
+    fn pull(&mut self, action: Action, is_quiet: bool) -> bool {
+        self.pulls += 1;
+        let action = Action {
+            plan: Plan { most_requests: action.plan.most_requests.min(self.most_requests()), ..action.plan },
+            ..action
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let Ok(runtime) = runtime else { return false };
+        let notes = Arc::new(Notes::default());
+        let (started, end, mode) = runtime.block_on(self.process(&action, &notes));
+        drop(runtime);
+        let (is_resumed, recent_since) = *notes.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.unfinished.get(&action.scope).copied();
+        let sweep_start = begun.filter(|_| is_resumed).unwrap_or(started);
+        let notes = notes.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut world = lock(&self.world);
+        let ended = world.base;
+        let changes = world.population.changes.iter().filter(|(at, ..)| *at >= sweep_start && *at <= ended).count();
+        let ran = Ran {
+            action,
+            is_quiet,
+            started,
+            sweep_start,
+            ended,
+            end,
+            mode,
+            is_resumed,
+            recent_since,
+            notes,
+            counts: world.pull.clone(),
+            fired: world.faults.fired,
+            changes,
+        };
+        world.note(|| format!("ended: {}", invariants::shown(&ran)));
+        if ran.is_good() {
+            self.unfinished.remove(&ran.action.scope);
+        } else {
+            self.unfinished.insert(ran.action.scope, sweep_start);
+        }
+        self.statistics.count(&ran);
+        self.checker.after_pull(&mut world, &self.archive, ran);
+        !self.checker.violations.iter().any(Violation::is_fatal)
+    }
+
+    /// The process of a pull, to its end or until it is killed.
+    async fn process(&mut self, action: &Action, notes: &Arc<Notes>) -> (Instant, End, SyncMode) {
+        let started = {
+            let mut world = lock(&self.world);
+            world.begin_process(action.plan);
+            world.note(|| format!("pull {action:?}"));
+            world.now()
+        };
+        let kill = Arc::new(Notify::new());
+        let outcome = tokio::select! {
+            biased;
+            () = kill.notified() => None,
+            outcome = tokio::time::timeout(
+                Duration::from_micros(LONGEST_PULL.unsigned_abs()),
+                self.real_pull(action, Arc::clone(&kill), notes),
+            ) => Some(outcome),
+        };
+        let (end, mode) = match outcome {
+            Some(Ok(Ok(outcome))) => {
+                let error = outcome.error.as_ref().map(|error| {
+                    (error.kind(), format!("{error} {}", error.next_step().unwrap_or_default()))
+                });
+                (End::Verdict(outcome.verdict, error), outcome.mode)
+            }
+            Some(Ok(Err(error))) => (End::Broken(error.to_string()), SyncMode::Full),
+            Some(Err(_)) => (End::TimeOver, SyncMode::Full),
+            None => (End::Killed, SyncMode::Full),
+        };
+        if matches!(end, End::Killed | End::TimeOver) {
+            self.copy_archive();
+        }
+        lock(&self.world).end_process();
+        (started, end, mode)
+    }
+
+    /// Leaves the archive as the process leaves it that is killed now: without its last words.
+    fn copy_archive(&mut self) {
+        self.files += 1;
+        let next = self.folder.join(format!("{}.db", self.files));
+        for suffix in ["", "-wal"] {
+            let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            let _ = fs::copy(with(&self.archive), with(&next));
+        }
+        self.archive = next;
+    }
+
+    async fn real_pull(&self, action: &Action, kill: Arc<Notify>, notes: &Arc<Notes>) -> Result<Outcome> {
+        let stop = CancellationToken::new();
+        let clock = client_clock(&self.world);
+        let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
+        let connector = Connector {
+            transport: Some(Arc::new(transport)),
+            clock: clock.clone(),
+            jitter: Arc::new(Jitter::seeded(self.seed ^ self.pulls)),
+            budget: Arc::new(Budget::new(action.budget)),
+            policy: Policy { attempts: self.schedule.attempts, ..Policy::default() },
+            ..Connector::new("shop", SecretString::from(KEY))
+        };
+        let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);
+        let origin = Origin {
+            source: SourceName::new("shop")?,
+            provider: self.kind.name().to_owned(),
+            agent_id: AGENT.to_owned(),
+        };
+        let source = Source {
+            origin: Arc::new(origin),
+            provider,
+            mapper: self.kind.mapper(),
+            refresh: Refresh {
+                full_sweep_days: self.schedule.full_sweep_days,
+                look_back_days: self.schedule.look_back_days,
+            },
+            drift: DriftPolicy::Warn,
+            contacts: false,
+        };
+        let since = action.scope.since.and_then(|since| Timestamp::from_microseconds(since).ok());
+        let what = Pull {
+            window: Window { since, until: None },
+            channel: action.scope.channel(),
+            full: action.full,
+            accept_missing: action.accept_missing,
+            ..Pull::default()
+        };
+        let archive = Archive::open(&self.archive, clock.now())?;
+        let environment = Environment { clock, workers: Workers::Inline };
+        let observer: Arc<dyn Observer> = Arc::<Notes>::clone(notes);
+        let (archive, mut outcomes) = pull(archive, vec![source], what, observer, environment, stop).await?;
+        archive.close()?;
+        Ok(outcomes.remove(0))
+    }
+
+    fn into_statistics(self) -> Statistics {
+        let world = lock(&self.world);
+        let mut statistics = self.statistics;
+        statistics.conversations = world.population.conversations.len() as u64;
+        statistics.faults.clone_from(&world.faults.counts);
+        let mut count = |what, happened: bool| *statistics.happened.entry(what).or_default() += u64::from(happened);
+        count("dead record", !world.faults.dead.is_empty());
+        count("outage", world.faults.has_outage());
+        statistics
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let violations = &self.checker.violations;
+        violations.first()?;
+        let predicates = violations.iter().map(|violation| violation.predicate).collect();
+        let all: Vec<_> =
+            violations.iter().map(|Violation { predicate, what }| format!("{predicate}: {what}")).collect();
+        let what = all.join("\n");
+        let world = lock(&self.world);
+        let mut report = format!(
+            "{} seed {}\n{what}\n\ndeployment: {:?}\ntruth: {:?}\nschedule: {:#?}\nfaults:\n    {}\n",
+            self.kind.name(),
+            self.seed,
+            world.vendor,
+            world.vendor.truth(),
+            self.schedule,
+            world.faults.shown(&world.population),
+        );
+        if let Some(trace) = &world.trace {
+            let first = trace.len().saturating_sub(400);
+            report.push_str(&format!("trace ({first} earlier lines left out):\n"));
+            for line in &trace[first..] {
+                report.push_str(line);
+                report.push('\n');
+            }
+        }
+        let is_documented = world.vendor.truth().is_documented;
+        Some(Failure { is_documented, kind: self.kind, seed: self.seed, predicates, what, report })
+    }
+}
+
+impl Statistics {
+    fn count(&mut self, ran: &Ran) {
+        self.pulls += 1;
+        self.requests += ran.counts.requests;
+        let word = match &ran.end {
+            End::Verdict(verdict, _) => verdict.as_str(),
+            End::Killed => "killed",
+            End::TimeOver => "time-over",
+            End::Broken(_) => "broken",
+        };
+        *self.verdicts.entry(word.to_owned()).or_default() += 1;
+        for place in ran.counts.by_place.keys() {
+            self.places.insert(*place, 1);
+        }
+        let Action { plan, budget, .. } = &ran.action;
+        let reached = |at: Option<u64>| at.is_some_and(|at| at <= ran.counts.requests);
+        for (what, happened) in [
+            ("stop", reached(plan.stop_at)),
+            ("kill", reached(plan.kill_at)),
+            ("clock jump", reached(plan.jump_at.map(|(at, _)| at))),
+            ("budget", *budget != BudgetLimits::default()),
+            ("changes while running", ran.changes > 0),
+            ("resumed", ran.is_resumed),
+        ] {
+            *self.happened.entry(what).or_default() += u64::from(happened);
+        }
+    }
+
+    /// Adds what another seed came to.
+    pub fn add(&mut self, other: &Self) {
+        self.pulls += other.pulls;
+        self.requests += other.requests;
+        self.conversations += other.conversations;
+        for (word, count) in &other.verdicts {
+            *self.verdicts.entry(word.clone()).or_default() += count;
+        }
+        for (key, count) in &other.faults {
+            let sum = self.faults.entry(*key).or_default();
+            sum.drawn += count.drawn.min(1);
+            sum.fired += count.fired.min(1);
+        }
+        for (place, count) in &other.places {
+            *self.places.entry(*place).or_default() += count;
+        }
+        for (what, count) in &other.happened {
+            *self.happened.entry(what).or_default() += (*count).min(1);
+        }
+    }
+}

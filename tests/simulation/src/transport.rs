@@ -1,0 +1,380 @@
+//! Carries the product's requests to the world, in virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatark_core::{Clock, Timestamp};
+use chatark_engine::CancellationToken;
+use chatark_http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode, Transport, TransportError, TransportRequest,
+    TransportResponse, Url,
+};
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::Notify;
+
+use crate::faults::{Fault, Faults, Fired};
+use crate::population::{Habits, Population};
+use crate::random::Random;
+use crate::time::{DAY, Instant, shown};
+use crate::vendor::{Answer, ErrorText, Place, Request, Vendor};
+
+/// The key of every world. It must be in no error and in no note.
+pub const KEY: &str = "sk-sim/K+ey=\"7%";
+
+/// What happens at a certain request of a pull, to the process and not to the vendor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plan {
+    /// The user stops the pull at this request.
+    pub stop_at: Option<u64>,
+    /// The process is killed at this request.
+    pub kill_at: Option<u64>,
+    /// From this request on, the client's clock is ahead by so much.
+    pub jump_at: Option<(u64, Instant)>,
+    /// At how many of a thousand requests something happens to a conversation.
+    pub liveliness: u64,
+    /// The most requests that the pull may take.
+    pub most_requests: u64,
+}
+
+/// A world: the vendor, its conversations, and what goes wrong.
+#[derive(Debug)]
+pub struct World {
+    /// The conversations.
+    pub population: Population,
+    /// What they are like.
+    pub habits: &'static Habits,
+    /// The vendor.
+    pub vendor: Box<dyn Vendor>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// What happens to the process in the present pull.
+    pub plan: Plan,
+    /// The time of the world when the present process began.
+    pub base: Instant,
+    /// The instant of the runtime when the present process began; `None` between processes.
+    pub started: Option<tokio::time::Instant>,
+    /// How far the client's clock is ahead.
+    pub client_ahead: Instant,
+    /// The draws of what happens while a pull runs.
+    pub live: Random,
+    /// What has happened, for a report; `None` keeps no trace.
+    pub trace: Option<Vec<String>>,
+    /// What happened in the present pull.
+    pub pull: PullCounts,
+    /// The conversations of the latest answer.
+    pub lately: Vec<usize>,
+}
+
+/// What happened in one pull.
+#[derive(Debug, Clone, Default)]
+pub struct PullCounts {
+    /// The requests.
+    pub requests: u64,
+    /// The requests of each kind.
+    pub by_place: BTreeMap<Place, u64>,
+    /// The requests that were answered with 200 and without a fault.
+    pub fine: u64,
+    /// Units of a metered quota.
+    pub billed: u64,
+    /// The most units that one answer cost.
+    pub most_billed: u64,
+    /// The conversations that arrived whole, with the latest state that did.
+    pub delivered: BTreeMap<usize, usize>,
+    /// The conversations that arrived in a list.
+    pub listed: BTreeSet<usize>,
+    /// The answers other than 200 that the vendor gave by itself.
+    pub refusals: u64,
+    /// Whether there were more requests than are allowed.
+    pub is_runaway: bool,
+}
+
+impl World {
+    /// Returns the time of the world.
+    pub fn now(&self) -> Instant {
+        let elapsed = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+        self.base + i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX / 4)
+    }
+
+    /// Adds a line to the trace.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.trace.is_some() {
+            let line = format!("{} {}", shown(self.now()), line());
+            if let Some(trace) = &mut self.trace {
+                trace.push(line);
+            }
+        }
+    }
+
+    /// Notes that a process begins.
+    pub fn begin_process(&mut self, plan: Plan) {
+        self.started = Some(tokio::time::Instant::now());
+        self.plan = plan;
+        self.pull = PullCounts::default();
+        self.lately.clear();
+    }
+
+    /// Notes that a process ends.
+    pub fn end_process(&mut self) {
+        self.base = self.now();
+        self.started = None;
+        self.client_ahead = 0;
+    }
+}
+
+/// The transport of one process.
+pub struct SimulatedTransport {
+    world: Arc<Mutex<World>>,
+    stop: CancellationToken,
+    kill: Arc<Notify>,
+    root: usize,
+}
+
+impl fmt::Debug for SimulatedTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SimulatedTransport").finish_non_exhaustive()
+    }
+}
+
+/// Locks a world.
+pub fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the client's clock, which may be wrong.
+pub fn client_clock(world: &Arc<Mutex<World>>) -> Clock {
+    let world = Arc::clone(world);
+    Clock::new(move || {
+        let world = lock(&world);
+        Timestamp::from_microseconds(world.now() + world.client_ahead).unwrap_or(Timestamp::EARLIEST)
+    })
+}
+
+/// How a response arrives.
+enum Delivery {
+    Whole(Answer),
+    /// The connection breaks after the first part of the body.
+    Cut(Answer),
+    /// After the first part of the body comes nothing, and the connection is closed.
+    CutQuietly(Answer),
+    Slow(Answer, Duration),
+    Fails(TransportError),
+    /// The process is killed: there is no response.
+    Never,
+}
+
+impl SimulatedTransport {
+    /// Creates the transport of a process. `root` is how many parts of the path belong to the API root.
+    pub fn new(world: Arc<Mutex<World>>, stop: CancellationToken, kill: Arc<Notify>, root: usize) -> Self {
+        Self { world, stop, kill, root }
+    }
+
+    /// Decides what becomes of a request that arrives now.
+    fn arrive(&self, request: &TransportRequest) -> Delivery {
+        let read = read(&request.url, request.method.as_str(), self.root);
+        let mut world = lock(&self.world);
+        let world = &mut *world;
+        world.pull.requests += 1;
+        let number = world.pull.requests;
+        let plan = world.plan;
+        if number > plan.most_requests {
+            world.pull.is_runaway = true;
+            self.kill.notify_one();
+            return Delivery::Never;
+        }
+        if let Some((_, ahead)) = plan.jump_at.filter(|(at, _)| *at == number) {
+            world.client_ahead = ahead;
+            world.note(|| format!("the client's clock is ahead by {} days", ahead / DAY));
+        }
+        if plan.stop_at == Some(number) {
+            world.note(|| "the user stops the pull".to_owned());
+            self.stop.cancel();
+        }
+        if plan.kill_at == Some(number) {
+            world.note(|| format!("killed at request {number}: {}", read.shown()));
+            self.kill.notify_one();
+            return Delivery::Never;
+        }
+        let now = world.now();
+        if world.live.per_mille(plan.liveliness) {
+            let before = world.population.changes.len();
+            world.population.live(&mut world.live, world.habits, &world.lately, now);
+            let what = world.population.changes[before..].to_vec();
+            world.note(|| format!("happens: {what:?}"));
+        }
+        let place = world.vendor.place(&read);
+        *world.pull.by_place.entry(place).or_default() += 1;
+        let delivery = respond(world, request, &read, place, now);
+        let (status, rows) = match &delivery {
+            Delivery::Whole(answer) | Delivery::Slow(answer, _) => {
+                (answer.status.to_string(), answer.delivered.len() + answer.listed.len())
+            }
+            Delivery::Cut(_) => ("cut".to_owned(), 0),
+            Delivery::CutQuietly(_) => ("cut quietly".to_owned(), 0),
+            Delivery::Fails(error) => (error.to_string(), 0),
+            Delivery::Never => ("never".to_owned(), 0),
+        };
+        world.note(|| format!("{number} {place:?} {} -> {status}, {rows} rows", read.shown()));
+        delivery
+    }
+}
+
+/// Lets the vendor answer, unless something goes wrong.
+fn respond(world: &mut World, request: &TransportRequest, read: &Request, place: Place, now: Instant) -> Delivery {
+    let expected = format!("Bearer {KEY}");
+    let is_known = request.headers.get("authorization").is_some_and(|key| key.as_bytes() == expected.as_bytes());
+    if !is_known {
+        return Delivery::Whole(world.vendor.error(401, ErrorText::Key));
+    }
+    let fired = world.faults.at(place, read.parameter("cursor").is_some(), now);
+    let failed = |world: &World, status| Delivery::Whole(world.vendor.error(status, ErrorText::Failed));
+    match fired {
+        Some(Fired::KeyExpired) => return Delivery::Whole(world.vendor.error(401, ErrorText::Key)),
+        Some(Fired::Down) => return failed(world, 503),
+        Some(Fired::Fault(fault, status)) => match fault {
+            Fault::Error500 => return failed(world, 500),
+            Fault::Error502 => return Delivery::Whole(html(502)),
+            Fault::Error503 => return failed(world, 503),
+            Fault::TooMany => return Delivery::Whole(world.vendor.too_many(now)),
+            Fault::LongWait => {
+                let mut answer = world.vendor.too_many(now);
+                answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("retry-after"));
+                answer.headers.push(("Retry-After", "1800".to_owned()));
+                return Delivery::Whole(answer);
+            }
+            Fault::Refused => return Delivery::Fails(TransportError::Connect("connection refused".to_owned())),
+            Fault::Broken => return Delivery::Fails(TransportError::Broken("connection reset".to_owned())),
+            Fault::Html => return Delivery::Whole(html(200)),
+            Fault::CursorRefused => return Delivery::Whole(world.vendor.error(status, ErrorText::Cursor)),
+            Fault::Cut | Fault::CutQuietly | Fault::Slow | Fault::Stalled => {}
+        },
+        None => {}
+    }
+    let answer = world.vendor.answer(read, &world.population, now);
+    if world.faults.is_dead(&answer.delivered) {
+        return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
+    }
+    world.pull.billed += answer.billed;
+    world.pull.most_billed = world.pull.most_billed.max(answer.billed);
+    match fired {
+        Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
+        Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(answer),
+        Some(Fired::Fault(Fault::Stalled, _)) => return Delivery::Slow(answer, Duration::from_hours(2)),
+        _ => {}
+    }
+    if answer.status == 200 {
+        world.pull.fine += 1;
+        for (place, version) in &answer.delivered {
+            world.pull.delivered.insert(*place, *version);
+        }
+        world.pull.listed.extend(answer.listed.iter().copied());
+        world.lately = answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
+    } else {
+        world.pull.refusals += 1;
+    }
+    match fired {
+        Some(_) => Delivery::Slow(answer, Duration::from_secs(20)),
+        None => Delivery::Whole(answer),
+    }
+}
+
+fn html(status: u16) -> Answer {
+    Answer {
+        status,
+        headers: vec![("content-type", "text/html".to_owned())],
+        body: Bytes::from_static(b"<!DOCTYPE html><html><body>Bad gateway</body></html>"),
+        ..Answer::default()
+    }
+}
+
+/// Reads a URL as a vendor does.
+fn read(url: &Url, method: &str, root: usize) -> Request {
+    let path = url.path_segments().into_iter().flatten().skip(root).map(decoded).collect();
+    let query = url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
+    Request { method: method.to_owned(), path, query }
+}
+
+/// Decodes a part of a path.
+fn decoded(part: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), part.as_bytes());
+    while let [first, after @ ..] = rest {
+        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = hex.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[async_trait]
+impl Transport for SimulatedTransport {
+    async fn send(&self, request: TransportRequest) -> Result<TransportResponse, TransportError> {
+        let (there, back) = {
+            let mut world = lock(&self.world);
+            (world.live.below(120), world.live.below(120))
+        };
+        tokio::time::sleep(Duration::from_millis(1 + there)).await;
+        let delivery = self.arrive(&request);
+        tokio::time::sleep(Duration::from_millis(1 + back)).await;
+        let broken = || TransportError::Broken("connection reset".to_owned());
+        let halves = |body: &Bytes| (body.slice(..body.len() / 2), body.slice(body.len() / 2..));
+        let (answer, chunks, pause) = match delivery {
+            Delivery::Whole(answer) => {
+                let (first, second) = halves(&answer.body);
+                (answer, vec![Ok(first), Ok(second)], Duration::ZERO)
+            }
+            Delivery::Cut(answer) => {
+                let (first, _) = halves(&answer.body);
+                (answer, vec![Ok(first), Err(broken())], Duration::ZERO)
+            }
+            Delivery::CutQuietly(answer) => {
+                let (first, _) = halves(&answer.body);
+                (answer, vec![Ok(first)], Duration::ZERO)
+            }
+            Delivery::Slow(answer, pause) => {
+                let (first, second) = halves(&answer.body);
+                (answer, vec![Ok(first), Ok(second)], pause)
+            }
+            Delivery::Fails(error) => return Err(error),
+            Delivery::Never => std::future::pending().await,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &answer.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let body = stream::iter(chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)));
+        let body = if pause.is_zero() {
+            body.boxed()
+        } else {
+            let paused = body.then(move |chunk| async move {
+                tokio::time::sleep(pause).await;
+                chunk
+            });
+            paused.boxed()
+        };
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Ok(TransportResponse { status, headers, body })
+    }
+}
+
+/// The longest virtual time of one pull.
+pub const LONGEST_PULL: Instant = 31 * DAY;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_as_it_was_written() {
+        let url = Url::parse("https://x.example/api/v2/agents/%2Fa%20b%3D+/x?cursor=a%2Bb%3D&limit=20").unwrap();
+        let request = read(&url, "GET", 2);
+        assert_eq!(request.path, ["agents", "/a b=+", "x"]);
+        assert_eq!(request.query, [("cursor".into(), "a+b=".into()), ("limit".into(), "20".into())]);
+    }
+}

@@ -1,0 +1,235 @@
+//! What a vendor does with a request, and what the walk of its conversations may therefore promise.
+
+pub mod chatbase_v2;
+
+use std::fmt::Debug;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chatark_core::{Mapper, Provider, Result, Settings};
+use chatark_http::Connector;
+
+use crate::population::{Habits, Population};
+use crate::random::Random;
+use crate::time::Instant;
+
+/// The agent of every world.
+pub const AGENT: &str = "_agent-1/Ü";
+
+/// A request as the vendor reads it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The HTTP method.
+    pub method: String,
+    /// The decoded parts of the path below the API root.
+    pub path: Vec<String>,
+    /// The decoded query, in its order.
+    pub query: Vec<(String, String)>,
+}
+
+/// A response, and what it means.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// The conversations in it, with the number of their state, that came with their messages.
+    pub delivered: Vec<(usize, usize)>,
+    /// The conversations in it that came without.
+    pub listed: Vec<usize>,
+    /// Units of a metered quota that it costs.
+    pub billed: u64,
+    /// How many conversations match the request.
+    pub matching: usize,
+}
+
+/// A kind of request, at which faults are drawn and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The first page of conversations with their messages.
+    FirstPage,
+    /// A later page of these.
+    LaterPage,
+    /// A page of a list without messages.
+    List,
+    /// One conversation, or a few, by id.
+    Single,
+    /// Anything else.
+    Other,
+}
+
+impl Place {
+    /// All places at which faults are drawn.
+    pub const ALL: [Self; 4] = [Self::FirstPage, Self::LaterPage, Self::List, Self::Single];
+}
+
+/// How the vendor goes on from one page to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paging {
+    /// After a certain row: nothing is repeated and a deletion harms nothing.
+    Keyset,
+    /// After so many rows: insertions repeat rows and deletions skip some.
+    Offset,
+    /// Through a list that the first request fixed.
+    Snapshot,
+    /// Everything comes at once.
+    Whole,
+}
+
+/// What is true of a deployment, for the predicates. The walker is not told.
+#[derive(Debug, Clone, Copy)]
+pub struct Truth {
+    /// How many conversations a page holds at most.
+    pub page: usize,
+    /// How it pages.
+    pub paging: Paging,
+    /// Whether rows move when something happens to them.
+    pub is_by_activity: bool,
+    /// Whether rows of the same second change places from request to request.
+    pub is_unstable: bool,
+    /// Whether the vendor's count is how many conversations match.
+    pub counts: bool,
+    /// Whether a count, where one is sent, may be more than there is.
+    pub overcounts: bool,
+    /// Whether a list without messages shows what changed.
+    pub has_summaries: bool,
+    /// Whether the deployment knows a conversation by its id, or a window, so that a page can be narrowed.
+    pub can_narrow: bool,
+    /// Whether the deployment does in everything what the newest documents say.
+    pub is_documented: bool,
+    /// Whether pages hold less than they could, now and then.
+    pub has_short_pages: bool,
+    /// The most conversations that the vendor shows at all; `None` if it shows all.
+    pub shows_at_most: Option<usize>,
+    /// Whether conversations that nobody wrote in are left out.
+    pub skips_silent: bool,
+}
+
+/// A vendor as a deployment that was drawn from a seed.
+pub trait Vendor: Debug + Send {
+    /// Answers a request at an instant. Never fails by itself for another reason than what the documents say.
+    fn answer(&mut self, request: &Request, population: &Population, now: Instant) -> Answer;
+
+    /// Answers that there were too many requests.
+    fn too_many(&mut self, now: Instant) -> Answer;
+
+    /// Returns an error in the vendor's form.
+    fn error(&self, status: u16, kind: ErrorText) -> Answer;
+
+    /// Returns the kind of a request.
+    fn place(&self, request: &Request) -> Place;
+
+    /// Returns the bytes of a conversation in one of its states.
+    fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes;
+
+    /// Returns what is true of the deployment.
+    fn truth(&self) -> Truth;
+}
+
+/// What an error says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorText {
+    /// The vendor failed.
+    Failed,
+    /// The vendor refuses a cursor.
+    Cursor,
+    /// The key is not valid any more.
+    Key,
+    /// The vendor cannot show a certain record.
+    Record,
+}
+
+/// A vendor API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Chatbase API v2.
+    ChatbaseV2,
+}
+
+impl Kind {
+    /// All vendor APIs.
+    pub const ALL: [Self; 1] = [Self::ChatbaseV2];
+
+    /// Returns its name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChatbaseV2 => "chatbase-v2",
+        }
+    }
+
+    /// Returns whether reading it is metered.
+    pub fn is_metered(self) -> bool {
+        match self {
+            Self::ChatbaseV2 => false,
+        }
+    }
+
+    /// Returns what its conversations are like.
+    pub fn habits(self) -> &'static Habits {
+        match self {
+            Self::ChatbaseV2 => &chatbase_v2::HABITS,
+        }
+    }
+
+    /// Draws a deployment.
+    pub fn draw(self, random: &mut Random) -> Box<dyn Vendor> {
+        match self {
+            Self::ChatbaseV2 => Box::new(chatbase_v2::ChatbaseV2::draw(random)),
+        }
+    }
+
+    /// Returns the settings of its source.
+    pub fn settings(self) -> Settings {
+        let mut settings = Settings::default();
+        settings.set("agent_id", AGENT);
+        settings.set("base_url", "https://vendor.example/api");
+        settings
+    }
+
+    /// Connects the product to it.
+    pub fn connect(self, connector: Connector) -> Result<Box<dyn Provider>> {
+        match self {
+            Self::ChatbaseV2 => chatark_chatbase_v2::connect(&self.settings(), connector),
+        }
+    }
+
+    /// Returns what maps its records.
+    pub fn mapper(self) -> Arc<dyn Mapper> {
+        match self {
+            Self::ChatbaseV2 => chatark_chatbase_v2::mapper(&self.settings()),
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("no vendor is called {name}"))
+    }
+}
+
+impl Request {
+    /// Returns the value of a parameter: the first one, as the vendors' frameworks do.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Writes the request for a report.
+    pub fn shown(&self) -> String {
+        let query: Vec<_> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{} /{}?{}", self.method, self.path.join("/"), query.join("&"))
+    }
+}
+
+impl Answer {
+    /// Creates an answer in JSON.
+    pub fn json(status: u16, body: String) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { status, headers, body: Bytes::from(body), ..Self::default() }
+    }
+}
