@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chatark_archive::{Archive, SyncMode, Verdict};
@@ -117,6 +117,16 @@ pub struct Failure {
     pub report: String,
 }
 
+/// Returns the bytes of an archive without sources. To create one takes as long as several pulls.
+fn empty_archive(folder: &Path) -> &'static [u8] {
+    static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
+    EMPTY.get_or_init(|| {
+        let path = folder.join("empty.db");
+        let closed = Archive::open(&path, Timestamp::EARLIEST).and_then(Archive::close);
+        closed.ok().and_then(|()| fs::read(&path).ok()).unwrap_or_default()
+    })
+}
+
 #[derive(Default)]
 struct Notes {
     notes: Mutex<Vec<String>>,
@@ -186,6 +196,7 @@ impl Simulation {
         };
         let _ = fs::remove_dir_all(folder);
         let _ = fs::create_dir_all(folder);
+        let _ = fs::write(folder.join("0.db"), empty_archive(folder));
         Self {
             kind,
             seed,
@@ -237,7 +248,7 @@ impl Simulation {
     fn most_requests(&self) -> u64 {
         let world = lock(&self.world);
         let conversations = world.population.conversations.len() as u64;
-        3_000 + 8 * conversations
+        600 + 4 * conversations
     }
 
     fn pass_time(&mut self, pause: Instant, changes: u64) {

@@ -399,24 +399,22 @@ impl ChatbaseV2 {
     }
 
     /// Puts rows into the vendor's order, newest first.
-    fn order(&self, population: &Population, rows: &mut [usize], now: Instant) {
-        let keys: BTreeMap<usize, (Instant, u64)> = rows
+    fn order(&self, population: &Population, rows: &mut Vec<usize>, now: Instant) {
+        let mut keyed: Vec<_> = rows
             .iter()
             .map(|place| {
-                let at = self.sort_key(&population.conversations[*place], now);
+                let conversation = &population.conversations[*place];
+                let at = self.sort_key(conversation, now);
                 if self.facts.is_unstable {
-                    let second = at.div_euclid(SECOND);
                     let shuffled = Random::new(self.served ^ ((*place as u64) << 20)).next();
-                    (*place, (second, shuffled))
+                    ((at.div_euclid(SECOND), shuffled), conversation.id.as_str(), *place)
                 } else {
-                    (*place, (at, 0))
+                    ((at, 0), conversation.id.as_str(), *place)
                 }
             })
             .collect();
-        rows.sort_by(|one, other| {
-            let ids = || population.conversations[*other].id.cmp(&population.conversations[*one].id);
-            keys[other].cmp(&keys[one]).then_with(ids)
-        });
+        keyed.sort_unstable_by(|one, other| other.cmp(one));
+        *rows = keyed.into_iter().map(|(.., place)| place).collect();
     }
 
     fn sort_key(&self, conversation: &Conversation, now: Instant) -> Instant {
