@@ -51,6 +51,8 @@ pub struct Checker {
     full_sweeps: Vec<usize>,
     pulls: usize,
     latest: Option<Ran>,
+    /// Whether the pull before the latest convergence check read everything to its end.
+    was_full: bool,
     /// When the latest good sweep of each scope began.
     swept: BTreeMap<Scope, Instant>,
     /// What did not hold so far.
@@ -110,6 +112,7 @@ impl Checker {
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
         self.reads_around_what_is_dead(world, &held, &ran);
+        self.finds_late_messages(world, &held, &ran);
         if ran.is_good() {
             self.swept.insert(ran.action.scope, ran.sweep_start);
         }
@@ -178,7 +181,7 @@ impl Checker {
         for (id, _) in held.iter().filter(|(_, held)| held.is_missing) {
             let Some(place) = world.population.place(id) else { continue };
             let conversation = &world.population.conversations[place];
-            if !conversation.exists(ran.ended) {
+            if !conversation.exists(ran.ended) || conversation.appeared > ran.ended - truth.lag {
                 continue;
             }
             let before_last = self.full_sweeps.iter().rev().nth(1).copied();
@@ -200,9 +203,10 @@ impl Checker {
         let truth = world.vendor.truth();
         for place in 0..world.population.conversations.len() {
             let conversation = &world.population.conversations[place];
-            if !conversation.exists_throughout(ran.sweep_start, ran.ended)
+            let begin = ran.sweep_start - truth.lag;
+            if !conversation.exists_throughout(begin, ran.ended)
                 || !is_in_scope(conversation, ran.action.scope)
-                || !shows(truth, conversation, ran.sweep_start)
+                || !shows(truth, conversation, begin)
                 || ran.recent_since.is_some_and(|since| {
                     ran.mode == SyncMode::Recent && (!conversation.is_dated || conversation.created < since + MARGIN)
                 })
@@ -210,7 +214,7 @@ impl Checker {
                 continue;
             }
             let id = conversation.id.clone();
-            let first = conversation.version_at(ran.sweep_start);
+            let first = conversation.version_at(begin);
             let last = conversation.version_at(ran.ended);
             let has_moved = first != last;
             let arrived = ran.counts.delivered.get(&place).copied();
@@ -255,7 +259,8 @@ impl Checker {
             && plan.kill_at.is_none()
             && plan.jump_at.is_none()
             && ran.action.budget == Default::default();
-        if !is_undisturbed || ran.is_good() {
+        // A rate limit or a quota of the vendor may end any pull.
+        if !is_undisturbed || ran.is_good() || ran.counts.limits > 0 {
             return;
         }
         let may_be_short = truth.overcounts
@@ -263,7 +268,7 @@ impl Checker {
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
             || !ran.action.accept_missing
-            || truth.shows_at_most.is_some();
+            || truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() >= most);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
         let has_deletions = world
             .population
@@ -290,7 +295,8 @@ impl Checker {
             .iter()
             .filter(|place| population.conversations[**place].current().from > swept.saturating_sub(FRESH))
             .count();
-        let pages = shown_by_vendor.len().div_ceil(truth.page) as u64;
+        let list = truth.list_page.map_or(0, |page| shown_by_vendor.len().div_ceil(page));
+        let pages = (shown_by_vendor.len().div_ceil(truth.page) + list) as u64;
         let singles = if ran.mode == SyncMode::Changes { changed as u64 } else { 0 };
         let short = if truth.has_short_pages { 3 } else { 1 };
         let bound = (pages * 5 / 4) * short + 40 + singles;
@@ -318,7 +324,7 @@ impl Checker {
 
     /// Where some records cannot be shown, every other one is archived, and the pull does not claim to be good.
     fn reads_around_what_is_dead(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
-        if !ran.is_quiet || world.faults.dead.is_empty() || ran.changes > 0 {
+        if !ran.is_quiet || world.faults.dead.is_empty() || ran.changes > 0 || ran.counts.limits > 0 {
             return;
         }
         let truth = world.vendor.truth();
@@ -334,10 +340,50 @@ impl Checker {
             })
             .collect();
         // Without dates or single records to ask for, a page is the smallest place that can be left out.
-        if !lacks.is_empty() && truth.can_narrow {
+        if !lacks.is_empty() && truth.can_narrow && !(can_slip(truth) && truth.is_unstable) {
             let what = format!("{} others are not archived, such as {}", lacks.len(), lacks[0]);
             self.fail("reads-around-what-is-dead", format!("{what}: {}", shown(ran)));
         }
+    }
+
+    /// Where a look-back is helped by a list of everything that fits one page, a message in an old conversation is found.
+    fn finds_late_messages(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        let truth = world.vendor.truth();
+        let begin = ran.sweep_start - truth.lag;
+        let fits = truth.list_page.is_some_and(|page| world.population.existing(begin).count() <= page);
+        if !ran.is_good() || ran.mode != SyncMode::Recent || !fits || ran.is_resumed {
+            return;
+        }
+        for place in 0..world.population.conversations.len() {
+            let conversation = &world.population.conversations[place];
+            if !conversation.exists_throughout(begin, ran.ended)
+                || !world.vendor.tells_changes(place)
+                || !shows(truth, conversation, begin)
+            {
+                continue;
+            }
+            let (id, first) = (conversation.id.clone(), conversation.version_at(begin));
+            let Some(version) =
+                held.get(&id).and_then(|held| held.shown).and_then(|hash| self.version(world, place, hash))
+            else {
+                continue;
+            };
+            let later = world.population.conversations[place].versions.get(version + 1..=first);
+            if later.is_some_and(|later| later.iter().any(|version| version.cause == Change::Reply)) {
+                self.fail("finds-late-messages", format!("{id:?} lacks a message: {}", shown(ran)));
+            }
+        }
+    }
+
+    /// Shortly after a sweep of everything no other is due: not after one whose marks were refused, either.
+    pub fn does_not_sweep_again(&mut self, world: &mut World, _archive: &Path, scope: Scope) {
+        let Some(ran) = self.latest.take() else { return };
+        let is_paged = world.vendor.truth().paging != Paging::Whole;
+        let last_was_full = self.was_full && world.faults.dead.is_empty();
+        if scope.is_whole() && is_paged && last_was_full && ran.mode == SyncMode::Full {
+            self.fail("does-not-sweep-again-at-once", shown(&ran));
+        }
+        self.latest = Some(ran);
     }
 
     /// In a quiet world everything that exists is archived as it is now, once a full sweep was due.
@@ -348,8 +394,17 @@ impl Checker {
             self.fail("archive-opens", "there is no archive after quiet pulls".to_owned());
             return;
         };
-        if world.faults.dead.is_empty() && ran.mode != SyncMode::Full {
+        if world.faults.dead.is_empty() && ran.mode != SyncMode::Full && ran.counts.limits == 0 {
             self.fail("sweeps-fully-when-due", shown(&ran));
+        }
+        let ended = matches!(ran.verdict(), Some(Verdict::Complete | Verdict::Unprovable | Verdict::GrewDuringRun));
+        let is_refused = matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
+        self.was_full = ran.mode == SyncMode::Full && (ended || is_refused);
+        // The vendor's own limits end what could be read; an honest end of a part is no claim.
+        let is_cut_short = truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
+        if ran.counts.limits > 0 || (is_cut_short && !ran.is_good()) {
+            self.latest = Some(ran);
+            return;
         }
         let now = ran.ended;
         let places: Vec<usize> = world.population.existing(now).collect();

@@ -44,6 +44,8 @@ pub struct Schedule {
     pub actions: Vec<Action>,
     /// What the pulls ask for once the world is quiet.
     pub quiet: Scope,
+    /// Whether more than a tenth may be marked as missing once the world is quiet.
+    pub accepts_missing: bool,
     /// After how many days everything is read again.
     pub full_sweep_days: u32,
     /// How many days a pull looks back.
@@ -88,6 +90,7 @@ impl Schedule {
         Self {
             actions,
             quiet: habit.unwrap_or_default(),
+            accepts_missing: random.percent(60),
             full_sweep_days: random.pick(&[0, 1, 7, 30]),
             look_back_days: random.pick(&[1, 7, 30]),
             attempts: random.pick(&[2, 4, 6, 6]) as u32,
@@ -126,13 +129,13 @@ impl Action {
     }
 
     /// Returns a pull of a quiet world.
-    pub fn quiet(scope: Scope, pause: Instant, most_requests: u64) -> Self {
+    pub fn quiet(scope: Scope, pause: Instant, accept_missing: bool, most_requests: u64) -> Self {
         Self {
             pause,
             changes: 0,
             scope,
             full: false,
-            accept_missing: true,
+            accept_missing,
             budget: BudgetLimits::default(),
             plan: Plan { most_requests, ..Plan::default() },
         }

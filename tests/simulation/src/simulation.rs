@@ -222,22 +222,31 @@ impl Simulation {
             }
         }
         lock(&self.world).faults.end();
-        let due = i64::from(self.schedule.full_sweep_days) * DAY + MINUTE;
+        let due = i64::from(self.schedule.full_sweep_days) * DAY + 10 * MINUTE;
         // The first finishes what is unfinished; the second is a full sweep that begins after the last change.
-        if !self.quiet_pull(MINUTE, 100) || !self.quiet_pull(due, 101) {
+        if !self.quiet_pull(10 * MINUTE, 100) || !self.quiet_pull(due, 101) {
             return;
         }
         self.check(Checker::convergence);
-        if self.seed.is_multiple_of(4) && self.quiet_pull(due, 102) && self.quiet_pull(due, 103) {
+        if self.seed % 4 < 2 && self.schedule.full_sweep_days > 0 {
+            if !self.quiet_pull(10 * MINUTE, 102) {
+                return;
+            }
+            self.check(Checker::does_not_sweep_again);
+        }
+        if self.seed % 4 == 0 && self.quiet_pull(due, 103) && self.quiet_pull(due, 104) {
             self.check(Checker::convergence);
-            self.check(Checker::deleted_are_missing);
+            if self.schedule.accepts_missing {
+                self.check(Checker::deleted_are_missing);
+            }
         }
     }
 
     fn quiet_pull(&mut self, pause: Instant, number: usize) -> bool {
         self.pass_time(pause, 0);
         lock(&self.world).faults.begin_pull(number);
-        self.pull(Action::quiet(self.schedule.quiet, pause, self.most_requests()), true)
+        let Schedule { quiet, accepts_missing, .. } = self.schedule;
+        self.pull(Action::quiet(quiet, pause, accepts_missing, self.most_requests()), true)
     }
 
     fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {

@@ -89,6 +89,8 @@ pub struct PullCounts {
     pub listed: BTreeSet<usize>,
     /// The answers other than 200 that the vendor gave by itself.
     pub refusals: u64,
+    /// The answers with 429, 402 or 403 among these.
+    pub limits: u64,
     /// Whether there were more requests than are allowed.
     pub is_runaway: bool,
 }
@@ -275,6 +277,7 @@ fn respond(world: &mut World, request: &TransportRequest, read: &Request, place:
         world.lately = answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
     } else {
         world.pull.refusals += 1;
+        world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
     }
     match fired {
         Some(_) => Delivery::Slow(answer, Duration::from_secs(20)),

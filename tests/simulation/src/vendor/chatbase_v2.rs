@@ -719,6 +719,9 @@ impl Vendor for ChatbaseV2 {
             has_short_pages: facts.short_pages + facts.empty_pages > 0,
             shows_at_most: None,
             skips_silent: false,
+            lag: 0,
+            quota: None,
+            list_page: None,
         }
     }
 }

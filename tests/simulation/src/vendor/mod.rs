@@ -1,6 +1,7 @@
 //! What a vendor does with a request, and what the walk of its conversations may therefore promise.
 
 pub mod chatbase_v2;
+pub mod convocore_v3;
 
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -105,8 +106,14 @@ pub struct Truth {
     pub has_short_pages: bool,
     /// The most conversations that the vendor shows at all; `None` if it shows all.
     pub shows_at_most: Option<usize>,
-    /// Whether conversations that nobody wrote in are left out.
+    /// Whether conversations in which no customer wrote are left out.
     pub skips_silent: bool,
+    /// How late the vendor shows what happened.
+    pub lag: Instant,
+    /// The metered quota of a month.
+    pub quota: Option<u64>,
+    /// The page of a list without messages that is apart from the export, if it is served.
+    pub list_page: Option<usize>,
 }
 
 /// A vendor as a deployment that was drawn from a seed.
@@ -125,6 +132,11 @@ pub trait Vendor: Debug + Send {
 
     /// Returns the bytes of a conversation in one of its states.
     fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes;
+
+    /// Returns whether a list that is apart from the export shows when a conversation changed.
+    fn tells_changes(&self, _place: usize) -> bool {
+        false
+    }
 
     /// Returns what is true of the deployment.
     fn truth(&self) -> Truth;
@@ -148,30 +160,32 @@ pub enum ErrorText {
 pub enum Kind {
     /// Chatbase API v2.
     ChatbaseV2,
+    /// Convocore API v3.
+    ConvocoreV3,
 }
 
 impl Kind {
     /// All vendor APIs.
-    pub const ALL: [Self; 1] = [Self::ChatbaseV2];
+    pub const ALL: [Self; 2] = [Self::ChatbaseV2, Self::ConvocoreV3];
 
     /// Returns its name in a config.
     pub fn name(self) -> &'static str {
         match self {
             Self::ChatbaseV2 => "chatbase-v2",
+            Self::ConvocoreV3 => "convocore-v3",
         }
     }
 
     /// Returns whether reading it is metered.
     pub fn is_metered(self) -> bool {
-        match self {
-            Self::ChatbaseV2 => false,
-        }
+        self == Self::ConvocoreV3
     }
 
     /// Returns what its conversations are like.
     pub fn habits(self) -> &'static Habits {
         match self {
             Self::ChatbaseV2 => &chatbase_v2::HABITS,
+            Self::ConvocoreV3 => &convocore_v3::HABITS,
         }
     }
 
@@ -179,6 +193,7 @@ impl Kind {
     pub fn draw(self, random: &mut Random) -> Box<dyn Vendor> {
         match self {
             Self::ChatbaseV2 => Box::new(chatbase_v2::ChatbaseV2::draw(random)),
+            Self::ConvocoreV3 => Box::new(convocore_v3::ConvocoreV3::draw(random)),
         }
     }
 
@@ -187,6 +202,10 @@ impl Kind {
         let mut settings = Settings::default();
         settings.set("agent_id", AGENT);
         settings.set("base_url", "https://vendor.example/api");
+        if self == Self::ConvocoreV3 {
+            settings.set("region", "eu");
+            settings.set("timezone", "UTC");
+        }
         settings
     }
 
@@ -194,6 +213,7 @@ impl Kind {
     pub fn connect(self, connector: Connector) -> Result<Box<dyn Provider>> {
         match self {
             Self::ChatbaseV2 => chatark_chatbase_v2::connect(&self.settings(), connector),
+            Self::ConvocoreV3 => chatark_convocore_v3::connect(&self.settings(), connector),
         }
     }
 
@@ -201,6 +221,7 @@ impl Kind {
     pub fn mapper(self) -> Arc<dyn Mapper> {
         match self {
             Self::ChatbaseV2 => chatark_chatbase_v2::mapper(&self.settings()),
+            Self::ConvocoreV3 => chatark_convocore_v3::mapper(&self.settings()),
         }
     }
 }
