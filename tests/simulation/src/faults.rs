@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::population::Population;
 use crate::random::Random;
 use crate::time::{HOUR, Instant, MINUTE, SECOND};
-use crate::vendor::Place;
+use crate::vendor::{Kind, Place};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +56,9 @@ impl Fault {
         Self::CursorRefused,
     ];
 
-    /// Returns whether it can happen at a place.
-    pub fn fits(self, place: Place) -> bool {
-        self != Self::CursorRefused || matches!(place, Place::LaterPage | Place::List)
+    /// Returns whether it can happen at a place of a vendor.
+    pub fn fits(self, kind: Kind, place: Place) -> bool {
+        self != Self::CursorRefused || (kind.has_cursors() && matches!(place, Place::LaterPage | Place::List))
     }
 }
 
@@ -134,13 +134,13 @@ pub struct Count {
 
 impl Faults {
     /// Draws the faults of a world with so many pulls.
-    pub fn draw(random: &mut Random, population: &Population, pulls: usize) -> Self {
+    pub fn draw(random: &mut Random, kind: Kind, population: &Population, pulls: usize) -> Self {
         let mut faults = Self::default();
         let number = if random.percent(25) { 0 } else { random.between(1, 5) };
         for _ in 0..number {
             let fault = random.pick(&Fault::ALL);
-            let place = random.pick(&Place::ALL);
-            if !fault.fits(place) {
+            let place = random.pick(kind.places());
+            if !fault.fits(kind, place) {
                 continue;
             }
             let lasts = random.weighted(&[

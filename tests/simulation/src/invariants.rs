@@ -36,8 +36,6 @@ impl Violation {
     }
 }
 
-/// Bounds of a window are not compared more closely than this: a vendor may round.
-const MARGIN: Instant = 2 * SECOND;
 /// A conversation that changed so shortly before a sweep may be read once more by the next.
 const FRESH: Instant = 3_600 * SECOND;
 
@@ -186,7 +184,8 @@ impl Checker {
             }
             let before_last = self.full_sweeps.iter().rev().nth(1).copied();
             let seen = self.shown_in.get(&place).copied().unwrap_or(0);
-            let is_excused = (can_slip(truth) || truth.is_by_activity) && before_last.is_some_and(|sweep| seen < sweep);
+            let is_excused = (can_slip(truth) || truth.is_by_activity) && before_last.is_some_and(|sweep| seen < sweep)
+                && !(truth.asks_by_day && conversation.is_dated);
             if !is_excused && shows(truth, conversation, ran.ended) {
                 self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", shown(ran)));
             }
@@ -205,10 +204,10 @@ impl Checker {
             let conversation = &world.population.conversations[place];
             let begin = ran.sweep_start - truth.lag;
             if !conversation.exists_throughout(begin, ran.ended)
-                || !is_in_scope(conversation, ran.action.scope)
+                || !is_in_scope(truth, conversation, ran.action.scope)
                 || !shows(truth, conversation, begin)
                 || ran.recent_since.is_some_and(|since| {
-                    ran.mode == SyncMode::Recent && (!conversation.is_dated || conversation.created < since + MARGIN)
+                    ran.mode == SyncMode::Recent && (!conversation.is_dated || conversation.created < since + truth.margin)
                 })
             {
                 continue;
@@ -299,9 +298,11 @@ impl Checker {
         let pages = (shown_by_vendor.len().div_ceil(truth.page) + list) as u64;
         let singles = if ran.mode == SyncMode::Changes { changed as u64 } else { 0 };
         let short = if truth.has_short_pages { 3 } else { 1 };
-        let bound = (pages * 5 / 4) * short + 40 + singles;
-        let (Some(requests), is_seen) = (Some(ran.counts.requests), true) else { return };
-        if is_seen && requests > bound {
+        // What is gone may be looked for by itself.
+        let gone = population.conversations.len() - shown_by_vendor.len();
+        let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64;
+        let requests = ran.counts.requests;
+        if requests > bound {
             let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
             self.fail("takes-few-requests", format!("{what}: {}", shown(ran)));
         }
@@ -334,7 +335,7 @@ impl Checker {
             .filter(|place| !world.faults.dead.contains(place))
             .filter(|place| {
                 let conversation = &world.population.conversations[*place];
-                is_in_scope(conversation, ran.action.scope)
+                is_in_scope(truth, conversation, ran.action.scope)
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
             })
@@ -411,7 +412,7 @@ impl Checker {
         for place in places {
             let conversation = &world.population.conversations[place];
             if world.faults.dead.contains(&place)
-                || !is_in_scope(conversation, scope)
+                || !is_in_scope(truth, conversation, scope)
                 || !shows(truth, conversation, now)
                 || (!world.faults.dead.is_empty() && !truth.can_narrow)
             {
@@ -463,9 +464,9 @@ fn shows(truth: Truth, conversation: &Conversation, at: Instant) -> bool {
 }
 
 /// Returns whether a conversation is surely in a scope.
-fn is_in_scope(conversation: &Conversation, scope: Scope) -> bool {
+fn is_in_scope(truth: Truth, conversation: &Conversation, scope: Scope) -> bool {
     let channel = || conversation.current().content.channel.as_deref().and_then(Channel::named);
-    scope.since.is_none_or(|since| conversation.is_dated && conversation.created >= since + MARGIN)
+    scope.since.is_none_or(|since| conversation.is_dated && conversation.created >= since + truth.margin)
         && scope.channel().is_none_or(|wanted| channel() == Some(wanted))
 }
 

@@ -1,10 +1,12 @@
 //! Searches for a seed whose world breaks a promise: `--vendor chatbase-v2 --seeds 0..100000`, or `--seed 7` for one
-//! seed with its trace. `--first` stops at the first seed that fails, `--all` says what was found in each.
+//! seed with its trace. `--first` stops at the first seed that fails, `--all` says what was found in each,
+//! `--keep` leaves the archive of a seed in a folder, which is emptied first.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
@@ -20,20 +22,21 @@ struct Arguments {
     threads: usize,
     stops_at_first: bool,
     shows_all: bool,
+    keep: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = match read() {
         Ok(arguments) => arguments,
         Err(problem) => {
-            eprintln!("{problem}\nuse: --vendor NAME (or all) [--seeds A..B | --seed N] [--threads N] [--first] [--all]");
+            eprintln!("{problem}\nuse: --vendor NAME (or all) [--seeds A..B | --seed N] [--threads N] [--first] [--all] [--keep FOLDER]");
             return ExitCode::from(2);
         }
     };
     let mut has_failed = false;
     for kind in &arguments.kinds {
         has_failed |= match arguments.seed {
-            Some(seed) => alone(*kind, seed),
+            Some(seed) => alone(*kind, seed, arguments.keep.as_deref()),
             None => many(*kind, &arguments),
         };
     }
@@ -48,6 +51,7 @@ fn read() -> Result<Arguments, String> {
         threads: thread::available_parallelism().map_or(1, usize::from),
         stops_at_first: false,
         shows_all: false,
+        keep: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -67,6 +71,7 @@ fn read() -> Result<Arguments, String> {
             }
             "--seed" => arguments.seed = Some(number(&value()?)?),
             "--threads" => arguments.threads = number(&value()?)? as usize,
+            "--keep" => arguments.keep = Some(PathBuf::from(value()?)),
             "--all" => arguments.shows_all = true,
             "--first" => arguments.stops_at_first = true,
             _ => return Err(format!("{word} is not known")),
@@ -76,9 +81,9 @@ fn read() -> Result<Arguments, String> {
 }
 
 /// Runs one seed with its trace, and returns whether it failed.
-fn alone(kind: Kind, seed: u64) -> bool {
+fn alone(kind: Kind, seed: u64, keep: Option<&Path>) -> bool {
     let Ok(folder) = folder() else { return true };
-    let (statistics, failure) = run(kind, seed, folder.path(), true);
+    let (statistics, failure) = run(kind, seed, keep.unwrap_or(folder.path()), true);
     match &failure {
         Some(failure) => println!("{}", failure.report),
         None => println!("{} seed {seed} holds: {statistics:?}", kind.name()),

@@ -179,7 +179,7 @@ impl Simulation {
         let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
         let vendor = kind.draw(&mut Random::of(seed, "deployment"));
         let schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
-        let faults = Faults::draw(&mut Random::of(seed, "faults"), &population, schedule.actions.len());
+        let faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, schedule.actions.len());
         let world = World {
             population,
             habits: kind.habits(),

@@ -719,6 +719,8 @@ impl Vendor for ChatbaseV2 {
             has_short_pages: facts.short_pages + facts.empty_pages > 0,
             shows_at_most: None,
             skips_silent: false,
+            asks_by_day: false,
+            margin: 2 * SECOND,
             lag: 0,
             quota: None,
             list_page: None,

@@ -702,6 +702,8 @@ impl Vendor for ConvocoreV3 {
             has_short_pages: false,
             shows_at_most: (facts.generation == Generation::G1Limited).then_some(200),
             skips_silent: is_paginated,
+            asks_by_day: false,
+            margin: 2 * SECOND,
             lag: facts.lag,
             quota: if is_paginated { Some(facts.quota) } else { None },
             list_page: (facts.list.status == 200).then_some(facts.list.largest.min(20)),

@@ -1,5 +1,6 @@
 //! What a vendor does with a request, and what the walk of its conversations may therefore promise.
 
+pub mod chatbase_v1;
 pub mod chatbase_v2;
 pub mod convocore_v3;
 
@@ -112,6 +113,10 @@ pub struct Truth {
     pub lag: Instant,
     /// The metered quota of a month.
     pub quota: Option<u64>,
+    /// Whether a conversation can be looked for by its day.
+    pub asks_by_day: bool,
+    /// How far a time that is shown can be from the true one, and a window from its bounds.
+    pub margin: Instant,
     /// The page of a list without messages that is apart from the export, if it is served.
     pub list_page: Option<usize>,
 }
@@ -162,18 +167,31 @@ pub enum Kind {
     ChatbaseV2,
     /// Convocore API v3.
     ConvocoreV3,
+    /// Chatbase API v1.
+    ChatbaseV1,
 }
 
 impl Kind {
     /// All vendor APIs.
-    pub const ALL: [Self; 2] = [Self::ChatbaseV2, Self::ConvocoreV3];
+    pub const ALL: [Self; 3] = [Self::ChatbaseV2, Self::ConvocoreV3, Self::ChatbaseV1];
 
     /// Returns its name in a config.
     pub fn name(self) -> &'static str {
         match self {
             Self::ChatbaseV2 => "chatbase-v2",
             Self::ConvocoreV3 => "convocore-v3",
+            Self::ChatbaseV1 => "chatbase-v1",
         }
+    }
+
+    /// Returns the places at which faults are drawn.
+    pub fn places(self) -> &'static [Place] {
+        if self == Self::ChatbaseV1 { &[Place::FirstPage, Place::LaterPage] } else { &Place::ALL }
+    }
+
+    /// Returns whether it has cursors, which can be refused.
+    pub fn has_cursors(self) -> bool {
+        self != Self::ChatbaseV1
     }
 
     /// Returns whether reading it is metered.
@@ -186,6 +204,7 @@ impl Kind {
         match self {
             Self::ChatbaseV2 => &chatbase_v2::HABITS,
             Self::ConvocoreV3 => &convocore_v3::HABITS,
+            Self::ChatbaseV1 => &chatbase_v1::HABITS,
         }
     }
 
@@ -194,6 +213,7 @@ impl Kind {
         match self {
             Self::ChatbaseV2 => Box::new(chatbase_v2::ChatbaseV2::draw(random)),
             Self::ConvocoreV3 => Box::new(convocore_v3::ConvocoreV3::draw(random)),
+            Self::ChatbaseV1 => Box::new(chatbase_v1::ChatbaseV1::draw(random)),
         }
     }
 
@@ -214,6 +234,7 @@ impl Kind {
         match self {
             Self::ChatbaseV2 => chatark_chatbase_v2::connect(&self.settings(), connector),
             Self::ConvocoreV3 => chatark_convocore_v3::connect(&self.settings(), connector),
+            Self::ChatbaseV1 => chatark_chatbase_v1::connect(&self.settings(), connector),
         }
     }
 
@@ -222,6 +243,7 @@ impl Kind {
         match self {
             Self::ChatbaseV2 => chatark_chatbase_v2::mapper(&self.settings()),
             Self::ConvocoreV3 => chatark_convocore_v3::mapper(&self.settings()),
+            Self::ChatbaseV1 => chatark_chatbase_v1::mapper(&self.settings()),
         }
     }
 }
