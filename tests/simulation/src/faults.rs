@@ -120,6 +120,10 @@ pub struct Faults {
     pub counts: BTreeMap<(Fault, Place), Count>,
     /// How often something fired in the present pull.
     pub fired: u64,
+    /// Whether something of it was more than a client should survive that tries at least four times.
+    pub is_heavy: bool,
+    /// How many cursors were refused in the present pull.
+    cursors_refused: u64,
     is_over: bool,
 }
 
@@ -174,6 +178,7 @@ impl Faults {
     /// Notes that a pull begins.
     pub fn begin_pull(&mut self, pull: usize) {
         (self.pull, self.requests, self.fired) = (pull, 0, 0);
+        (self.is_heavy, self.cursors_refused) = (false, 0);
         self.asked.clear();
     }
 
@@ -204,6 +209,7 @@ impl Faults {
             }
             if outage.began.is_some_and(|began| now < began + outage.lasts) {
                 self.fired += 1;
+                self.is_heavy = true;
                 return Some(if outage.is_key { Fired::KeyExpired } else { Fired::Down });
             }
         }
@@ -227,6 +233,13 @@ impl Faults {
             };
             if fires {
                 self.fired += 1;
+                self.cursors_refused += u64::from(drawn.fault == Fault::CursorRefused);
+                let lasts_shortly = match drawn.lasts {
+                    Lasts::Requests(number) => number <= 2,
+                    Lasts::For(_) => false,
+                };
+                let is_light = lasts_shortly && !matches!(drawn.fault, Fault::LongWait | Fault::Stalled);
+                self.is_heavy |= !is_light || self.cursors_refused > 1 || self.fired > 3;
                 self.counts.entry((drawn.fault, place)).or_default().fired += 1;
                 return Some(Fired::Fault(drawn.fault, drawn.status));
             }
@@ -238,6 +251,7 @@ impl Faults {
     pub fn is_dead(&mut self, delivered: &[(usize, usize)]) -> bool {
         let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place));
         self.fired += u64::from(is_dead);
+        self.is_heavy |= is_dead;
         is_dead
     }
 

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chatark_archive::{SyncMode, Verdict};
-use chatark_core::{Channel, ErrorKind};
+use chatark_core::{Channel, Error, ErrorKind};
+use chatark_engine::Verification;
+use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
 
 use crate::held::{self, Hash, Held};
 use crate::population::{Change, Conversation, MARKER};
 use crate::schedule::Scope;
 use crate::simulation::{End, Ran};
-use crate::time::{Instant, SECOND, shown as shown_time};
+use crate::time::{Instant, MINUTE, SECOND, shown as shown_time};
 use crate::transport::World;
 use crate::vendor::{Paging, Place, Truth};
 
@@ -107,6 +109,7 @@ impl Checker {
             self.holds_what_it_claims(world, &held, &ran);
         }
         self.is_good_where_nothing_went_wrong(world, &ran);
+        self.waits_as_asked(world, &ran);
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
         self.reads_around_what_is_dead(world, &held, &ran);
@@ -252,12 +255,13 @@ impl Checker {
     fn is_good_where_nothing_went_wrong(&mut self, world: &World, ran: &Ran) {
         let truth = world.vendor.truth();
         let plan = ran.action.plan;
-        let is_undisturbed = ran.fired == 0
+        let survives = ran.fired == 0 || (!ran.is_heavy && ran.attempts >= 4 && truth.has_known_clock);
+        let is_undisturbed = survives
             && world.faults.dead.is_empty()
             && plan.stop_at.is_none()
             && plan.kill_at.is_none()
             && plan.jump_at.is_none()
-            && ran.action.budget == Default::default();
+            && ran.action.budget == BudgetLimits::default();
         // A rate limit or a quota of the vendor may end any pull.
         if !is_undisturbed || ran.is_good() || ran.counts.limits > 0 {
             return;
@@ -276,7 +280,36 @@ impl Checker {
             .any(|(at, _, change)| *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended);
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions)) {
-            self.fail("is-good-where-nothing-went-wrong", shown(ran));
+            let predicate =
+                if ran.fired == 0 { "is-good-where-nothing-went-wrong" } else { "survives-short-faults" };
+            self.fail(predicate, shown(ran));
+        }
+    }
+
+    /// Where nothing but short faults happened, no time is lost with waits that nobody asked for.
+    fn waits_as_asked(&mut self, world: &World, ran: &Ran) {
+        let truth = world.vendor.truth();
+        let is_timed = truth.has_known_clock && ran.action.plan.jump_at.is_none() && ran.counts.limits == 0;
+        let bound = 3 * MINUTE + i64::try_from(ran.counts.requests).unwrap_or(0) * 2 * SECOND;
+        if !ran.is_heavy && is_timed && ran.ended - ran.started > bound {
+            self.fail("waits-as-asked", format!("{} s: {}", (ran.ended - ran.started) / SECOND, shown(ran)));
+        }
+    }
+
+    /// The archive proves itself.
+    pub fn archive_is_sound(&mut self, verified: Result<Verification, Error>) {
+        let problem = match verified {
+            Ok(verification) => {
+                let is_sound = verification.structure.is_empty()
+                    && verification.sources.iter().all(|source| {
+                        (source.damaged, source.outdated) == (0, 0) && source.counts.is_empty()
+                    });
+                (!is_sound).then(|| format!("{verification:?}"))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            self.fail("archive-is-sound", problem);
         }
     }
 
@@ -308,11 +341,11 @@ impl Checker {
         }
     }
 
-    /// Nothing is billed beyond the budget plus one answer.
+    /// Nothing is billed beyond the budget plus one answer, and plus answers that broke off: nobody is told their price.
     fn keeps_its_budget(&mut self, ran: &Ran) {
         let budget = ran.action.budget;
         if let Some(quota) = budget.quota
-            && ran.counts.billed > quota + ran.counts.most_billed
+            && ran.counts.billed > quota + ran.counts.most_billed + ran.counts.billed_unseen
         {
             self.fail("keeps-its-quota", format!("{} units billed: {}", ran.counts.billed, shown(ran)));
         }

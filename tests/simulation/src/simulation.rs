@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chatark_archive::{Archive, SyncMode, Verdict};
+use chatark_archive::{Archive, Part, SyncMode, Verdict};
 use chatark_core::{ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, Observer, Outcome, Pull, Refresh, Source, Workers, pull,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh, Source, Workers, pull,
+    verify,
 };
 use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString};
 use tokio::sync::Notify;
@@ -52,6 +53,10 @@ pub struct Ran {
     pub counts: PullCounts,
     /// How many requests went wrong.
     pub fired: u64,
+    /// Whether these are more than a client should survive that tries often enough.
+    pub is_heavy: bool,
+    /// How often a request is tried.
+    pub attempts: u32,
     /// How many changes there were while the sweep ran.
     pub changes: usize,
 }
@@ -168,6 +173,7 @@ pub struct Simulation {
 pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
     let mut simulation = Simulation::draw(kind, seed, folder, traced);
     simulation.act();
+    simulation.verify();
     let failure = simulation.failure();
     (simulation.into_statistics(), failure)
 }
@@ -253,6 +259,23 @@ impl Simulation {
         predicate(&mut self.checker, &mut lock(&self.world), &self.archive, self.schedule.quiet);
     }
 
+    /// Proves the archive: its structure, its bytes, its rows and its counts, after all stops and kills.
+    fn verify(&mut self) {
+        if !self.seed.is_multiple_of(8) {
+            return;
+        }
+        let verified = Archive::open(&self.archive, Timestamp::EARLIEST).and_then(|archive| {
+            let source = SourceName::new("shop")?;
+            let agent_id = AGENT.to_owned();
+            let origin = Arc::new(Origin { source, provider: self.kind.name().to_owned(), agent_id });
+            let mapped = [MappedSource { origin, mapper: self.kind.mapper() }];
+            let verified = verify(&archive, &[], &mapped, Part::WHOLE, &CancellationToken::new());
+            archive.close()?;
+            verified
+        });
+        self.checker.archive_is_sound(verified);
+    }
+
     /// The most requests that a pull may take, whatever goes wrong.
     fn most_requests(&self) -> u64 {
         let world = lock(&self.world);
@@ -306,6 +329,8 @@ impl Simulation {
             notes,
             counts: world.pull.clone(),
             fired: world.faults.fired,
+            is_heavy: world.faults.is_heavy,
+            attempts: self.schedule.attempts,
             changes,
         };
         world.note(|| format!("ended: {}", invariants::shown(&ran)));

@@ -83,6 +83,8 @@ pub struct PullCounts {
     pub billed: u64,
     /// The most units that one answer cost.
     pub most_billed: u64,
+    /// Units of answers that broke off, so that nobody was told of them.
+    pub billed_unseen: u64,
     /// The conversations that arrived whole, with the latest state that did.
     pub delivered: BTreeMap<usize, usize>,
     /// The conversations that arrived in a list.
@@ -262,6 +264,12 @@ fn respond(world: &mut World, request: &TransportRequest, read: &Request, place:
     }
     world.pull.billed += answer.billed;
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
+    match fired {
+        Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)) => {
+            world.pull.billed_unseen += answer.billed;
+        }
+        _ => {}
+    }
     match fired {
         Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
         Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(answer),

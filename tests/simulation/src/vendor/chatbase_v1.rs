@@ -363,6 +363,7 @@ impl Vendor for ChatbaseV1 {
             lag: 0,
             quota: None,
             list_page: None,
+            has_known_clock: true,
             asks_by_day: true,
             margin: if is_coarse { 2 * DAY } else { 2 * MINUTE },
         }

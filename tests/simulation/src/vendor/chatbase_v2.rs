@@ -719,6 +719,7 @@ impl Vendor for ChatbaseV2 {
             has_short_pages: facts.short_pages + facts.empty_pages > 0,
             shows_at_most: None,
             skips_silent: false,
+            has_known_clock: facts.has_date || facts.clock_ahead.abs() < MINUTE,
             asks_by_day: false,
             margin: 2 * SECOND,
             lag: 0,

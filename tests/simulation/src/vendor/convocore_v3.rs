@@ -702,6 +702,7 @@ impl Vendor for ConvocoreV3 {
             has_short_pages: false,
             shows_at_most: (facts.generation == Generation::G1Limited).then_some(200),
             skips_silent: is_paginated,
+            has_known_clock: true,
             asks_by_day: false,
             margin: 2 * SECOND,
             lag: facts.lag,

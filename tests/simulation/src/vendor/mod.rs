@@ -113,6 +113,8 @@ pub struct Truth {
     pub lag: Instant,
     /// The metered quota of a month.
     pub quota: Option<u64>,
+    /// Whether a client can know what time the vendor means in its headers.
+    pub has_known_clock: bool,
     /// Whether a conversation can be looked for by its day.
     pub asks_by_day: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
