@@ -35,6 +35,19 @@ fn arrows_point_one_way() {
         ["chatark-archive", "chatark-core", "chatark-formats", "chatark-target"]
     );
     assert_eq!(ours("chatark-sandbox"), Vec::<String>::new());
+    // The simulation writes its vendors from their documents, and knows neither the sandbox nor the command line.
+    assert_eq!(
+        ours("chatark-simulation"),
+        [
+            "chatark-archive",
+            "chatark-chatbase-v1",
+            "chatark-chatbase-v2",
+            "chatark-convocore-v3",
+            "chatark-core",
+            "chatark-engine",
+            "chatark-http"
+        ]
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::simulation::{Failure, Statistics, run};
 use crate::vendor::Kind;
 
 /// A seed that takes longer than this, by the clock of the machine, hangs.
-const LONGEST_SEED: Duration = Duration::from_secs(120);
+const LONGEST_SEED: Duration = Duration::from_mins(2);
 
 /// What many seeds came to.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use crate::held::{self, Hash, Held};
 use crate::population::{Change, Conversation, MARKER};
 use crate::schedule::Scope;
 use crate::simulation::{End, Ran};
-use crate::time::{Instant, MINUTE, SECOND, shown as shown_time};
+use crate::time::{DAY, Instant, MINUTE, SECOND, shown as shown_time};
 use crate::transport::World;
 use crate::vendor::{Paging, Place, Truth};
 
@@ -163,8 +163,9 @@ impl Checker {
             };
             for hash in held.versions.iter().copied().collect::<BTreeSet<_>>() {
                 let version = self.version(world, place, hash);
-                let is_past = version
-                    .is_some_and(|version| world.population.conversations[place].versions[version].from <= ran.ended);
+                let is_past = version.is_some_and(|version| {
+                    world.population.conversations[place].versions[version].from <= ran.ended
+                });
                 if !is_past {
                     self.fail("holds-only-what-was", format!("{id:?} has bytes that the vendor never had"));
                 }
@@ -187,7 +188,8 @@ impl Checker {
             }
             let before_last = self.full_sweeps.iter().rev().nth(1).copied();
             let seen = self.shown_in.get(&place).copied().unwrap_or(0);
-            let is_excused = (can_slip(truth) || truth.is_by_activity) && before_last.is_some_and(|sweep| seen < sweep)
+            let is_excused = (can_slip(truth) || truth.is_by_activity)
+                && before_last.is_some_and(|sweep| seen < sweep)
                 && !(truth.asks_by_day && conversation.is_dated);
             if !is_excused && shows(truth, conversation, ran.ended) {
                 self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", shown(ran)));
@@ -210,7 +212,8 @@ impl Checker {
                 || !is_in_scope(truth, conversation, ran.action.scope)
                 || !shows(truth, conversation, begin)
                 || ran.recent_since.is_some_and(|since| {
-                    ran.mode == SyncMode::Recent && (!conversation.is_dated || conversation.created < since + truth.margin)
+                    ran.mode == SyncMode::Recent
+                        && (!conversation.is_dated || conversation.created < since + truth.margin)
                 })
             {
                 continue;
@@ -233,8 +236,9 @@ impl Checker {
             let Some(version) = self.version(world, place, hash) else { continue };
             let conversation = &world.population.conversations[place];
             let is_current = version >= first || arrived.is_some_and(|arrived| version >= arrived);
-            let is_as_summarised =
-                ran.mode == SyncMode::Changes && truth.has_summaries && looks_current(conversation, version, first, last);
+            let is_as_summarised = ran.mode == SyncMode::Changes
+                && truth.has_summaries
+                && looks_current(conversation, version, first, last);
             if !(is_current || is_as_summarised || excused) {
                 let missed: Vec<_> =
                     conversation.versions[version + 1..=first].iter().map(|version| version.cause).collect();
@@ -273,11 +277,10 @@ impl Checker {
             || !ran.action.accept_missing
             || truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() >= most);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
-        let has_deletions = world
-            .population
-            .changes
-            .iter()
-            .any(|(at, _, change)| *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended);
+        let has_deletions =
+            world.population.changes.iter().any(|(at, _, change)| {
+                *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
+            });
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions)) {
             let predicate =
@@ -413,9 +416,15 @@ impl Checker {
     pub fn does_not_sweep_again(&mut self, world: &mut World, _archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let is_paged = world.vendor.truth().paging != Paging::Whole;
-        let last_was_full = self.was_full && world.faults.dead.is_empty();
-        if scope.is_whole() && is_paged && last_was_full && ran.mode == SyncMode::Full {
-            self.fail("does-not-sweep-again-at-once", shown(&ran));
+        if scope.is_whole() && is_paged && self.was_full && world.faults.dead.is_empty() {
+            let old = ran.started - (i64::from(ran.look_back_days) + 3) * DAY;
+            let again = ran.counts.delivered.keys().find(|place| {
+                let conversation = &world.population.conversations[**place];
+                conversation.is_dated && conversation.created < old && conversation.current().from < old
+            });
+            if let Some(place) = again {
+                self.fail("does-not-sweep-again-at-once", format!("reads {place} again: {}", shown(&ran)));
+            }
         }
         self.latest = Some(ran);
     }
@@ -428,14 +437,13 @@ impl Checker {
             self.fail("archive-opens", "there is no archive after quiet pulls".to_owned());
             return;
         };
-        if world.faults.dead.is_empty() && ran.mode != SyncMode::Full && ran.counts.limits == 0 {
-            self.fail("sweeps-fully-when-due", shown(&ran));
-        }
-        let ended = matches!(ran.verdict(), Some(Verdict::Complete | Verdict::Unprovable | Verdict::GrewDuringRun));
+        let ended =
+            matches!(ran.verdict(), Some(Verdict::Complete | Verdict::Unprovable | Verdict::GrewDuringRun));
         let is_refused = matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
         self.was_full = ran.mode == SyncMode::Full && (ended || is_refused);
         // The vendor's own limits end what could be read; an honest end of a part is no claim.
-        let is_cut_short = truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
+        let is_cut_short =
+            truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
         if ran.counts.limits > 0 || (is_cut_short && !ran.is_good()) {
             self.latest = Some(ran);
             return;
@@ -452,6 +460,10 @@ impl Checker {
                 continue;
             }
             let (id, current) = (conversation.id.clone(), conversation.versions.len() - 1);
+            let was_read = ran.counts.delivered.contains_key(&place);
+            if !was_read && world.faults.dead.is_empty() && !(can_slip(truth) && truth.is_unstable) {
+                self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", shown(&ran)));
+            }
             let excused = can_slip(truth) && truth.is_unstable && !ran.counts.delivered.contains_key(&place);
             let hash = self.hash(world, place, current);
             match held.get(&id) {
@@ -461,7 +473,10 @@ impl Checker {
                     self.fail("converges", format!("{id:?} is archived as it was earlier: {}", shown(&ran)));
                 }
                 Some(held) if held.is_missing => {
-                    self.fail("marks-only-what-is-gone", format!("{id:?}, in a quiet world: {}", shown(&ran)));
+                    self.fail(
+                        "marks-only-what-is-gone",
+                        format!("{id:?}, in a quiet world: {}", shown(&ran)),
+                    );
                 }
                 Some(_) => {}
             }
@@ -507,8 +522,9 @@ fn is_in_scope(truth: Truth, conversation: &Conversation, scope: Scope) -> bool 
 /// status are those of a state in the sweep.
 fn looks_current(conversation: &Conversation, version: usize, first: usize, last: usize) -> bool {
     let versions = &conversation.versions;
-    let lacks_activity =
-        versions.get(version + 1..=first).is_some_and(|later| later.iter().any(|version| version.cause.is_activity()));
+    let lacks_activity = versions
+        .get(version + 1..=first)
+        .is_some_and(|later| later.iter().any(|version| version.cause.is_activity()));
     let summary = |version: usize| {
         let content = &versions[version].content;
         (&content.title, &content.status)
@@ -518,8 +534,11 @@ fn looks_current(conversation: &Conversation, version: usize, first: usize, last
 
 /// Writes what became of a pull in a few lines.
 pub fn shown(ran: &Ran) -> String {
-    let Ran { action, started, sweep_start, ended, end, mode, is_resumed, counts, fired, changes, notes, .. } = ran;
-    let places: Vec<_> = counts.by_place.iter().map(|(place, count): (&Place, _)| format!("{place:?} {count}")).collect();
+    let Ran {
+        action, started, sweep_start, ended, end, mode, is_resumed, counts, fired, changes, notes, ..
+    } = ran;
+    let places: Vec<_> =
+        counts.by_place.iter().map(|(place, count): (&Place, _)| format!("{place:?} {count}")).collect();
     format!(
         "{end:?}, {mode:?}, resumed {is_resumed}, quiet {}, scope {:?}, {} to {} (sweep from {}), {} requests ({}), {fired} faults, {changes} changes, {} delivered, notes {notes:?}",
         ran.is_quiet,

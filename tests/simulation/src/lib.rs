@@ -16,8 +16,8 @@
 //!
 //! Everything above the transport is the real thing: retries, pacing, walkers, engine and archive.
 
-// Draws are small numbers.
 #![allow(clippy::cast_possible_truncation, reason = "draws are small numbers")]
+#![allow(clippy::struct_excessive_bools, reason = "facts about a deployment are independent of each other")]
 
 pub mod batch;
 pub mod faults;

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     let arguments = match read() {
         Ok(arguments) => arguments,
         Err(problem) => {
-            eprintln!("{problem}\nuse: --vendor NAME (or all) [--seeds A..B | --seed N] [--threads N] [--first] [--all] [--keep FOLDER]");
+            eprintln!(
+                "{problem}\nuse: --vendor NAME (or all) [--seeds A..B | --seed N] [--threads N] [--first] [--all] [--keep FOLDER]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -70,7 +72,7 @@ fn read() -> Result<Arguments, String> {
                 arguments.seeds = number(from)?..number(to)?;
             }
             "--seed" => arguments.seed = Some(number(&value()?)?),
-            "--threads" => arguments.threads = number(&value()?)? as usize,
+            "--threads" => arguments.threads = value()?.parse().map_err(|_| "write a number of threads")?,
             "--keep" => arguments.keep = Some(PathBuf::from(value()?)),
             "--all" => arguments.shows_all = true,
             "--first" => arguments.stops_at_first = true,
@@ -86,7 +88,7 @@ fn alone(kind: Kind, seed: u64, keep: Option<&Path>) -> bool {
     let (statistics, failure) = run(kind, seed, keep.unwrap_or(folder.path()), true);
     match &failure {
         Some(failure) => println!("{}", failure.report),
-        None => println!("{} seed {seed} holds: {statistics:?}", kind.name()),
+        None => println!("{}\n{} seed {seed} holds", statistics.trace.join("\n"), kind.name()),
     }
     failure.is_some()
 }
@@ -96,7 +98,8 @@ fn many(kind: Kind, arguments: &Arguments) -> bool {
     let name = kind.name();
     let all = arguments.seeds.end.saturating_sub(arguments.seeds.start);
     let progress = |done, failed| eprint!("\r{name}: {done} of {all} seeds, {failed} failed ");
-    let summary = run_all(kind, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
+    let summary =
+        run_all(kind, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
     let Ok(summary) = summary else { return true };
     eprintln!();
     show(kind, &summary, arguments.shows_all);

@@ -152,7 +152,7 @@ impl Population {
             (10, (201, 420)),
             (1, (600, 1_100)),
         ]);
-        let size = random.between(size.0, size.1) as u64;
+        let size = random.between(size.0, size.1).unsigned_abs();
         let odd_ids = random.pick(&[0, 0, 5, 40]);
         let undated = if random.percent(30) { habits.undated } else { 0 };
         for created in beginnings(random, size, now) {
@@ -209,7 +209,8 @@ impl Population {
     /// Adds a message to a conversation.
     fn say(&mut self, random: &mut Random, content: &mut Content, at: Instant) {
         self.serial += 1;
-        let is_customers = content.messages.last().is_some_and(|last| !last.is_customers) || random.percent(30);
+        let is_customers =
+            content.messages.last().is_some_and(|last| !last.is_customers) || random.percent(30);
         let texts = ["Hello", "Wo bleibt 📦?", "a\\\"b\n</p>", "", "مرحبا", "null"];
         content.messages.push(Message {
             id: format!("msg_{}", self.serial),
@@ -274,7 +275,7 @@ impl Population {
                 content.updated = now;
             }
             Change::Title => content.title = Some(format!("Renamed {} {MARKER}", random.below(9))),
-            Change::Status => content.status = random.pick(habits.statuses).to_owned(),
+            Change::Status => random.pick(habits.statuses).clone_into(&mut content.status),
             Change::Feedback => match content.messages.iter_mut().rfind(answers) {
                 Some(answer) => answer.feedback = Some(!answer.feedback.unwrap_or(false)),
                 None => content.rating = Some(!content.rating.unwrap_or(false)),
@@ -352,7 +353,8 @@ fn beginnings(random: &mut Random, size: u64, now: Instant) -> Vec<Instant> {
         let left = size - beginnings.len() as u64;
         let some = 1 + random.below(left);
         let until = now - random.pick(&[0, 0, HOUR, 3 * DAY, 40 * DAY, 400 * DAY, 1_000 * DAY]);
-        let span = random.pick(&[1, SECOND / 2, SECOND, 40 * SECOND, HOUR, DAY, 30 * DAY, 700 * DAY, 1_500 * DAY]);
+        let span =
+            random.pick(&[1, SECOND / 2, SECOND, 40 * SECOND, HOUR, DAY, 30 * DAY, 700 * DAY, 1_500 * DAY]);
         // Whole seconds, so that an instant is often exactly the bound of a window.
         let round = if random.percent(40) { SECOND } else { 1 };
         let start = until - span - until.rem_euclid(if random.percent(50) { DAY } else { SECOND });
@@ -392,8 +394,15 @@ fn id(random: &mut Random, habits: &Habits, serial: u64, created: Instant, odd: 
     if random.percent(10) {
         return format!("wa_{number}_{}", created / SECOND);
     }
-    let bits = (random.next(), random.next());
-    format!("{:08x}-{:04x}-4{:03x}-9{:03x}-{:012x}", bits.0 >> 32, bits.0 & 0xFFFF, bits.1 >> 52, bits.1 & 0xFFF, serial)
+    let bits = (random.bits(), random.bits());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-9{:03x}-{:012x}",
+        bits.0 >> 32,
+        bits.0 & 0xFFFF,
+        bits.1 >> 52,
+        bits.1 & 0xFFF,
+        serial
+    )
 }
 
 #[cfg(test)]
@@ -421,7 +430,9 @@ mod tests {
         let conversation = &population.conversations[place];
         assert_eq!(conversation.at(now + 4).content.messages.len(), before);
         assert!(conversation.at(now + 5).content.messages.len() > before);
-        assert!(conversation.exists(now + 8) && !conversation.exists(now + 9) && !conversation.exists(now - 1));
+        assert!(
+            conversation.exists(now + 8) && !conversation.exists(now + 9) && !conversation.exists(now - 1)
+        );
         assert_eq!(population.place(&conversation.id), Some(place));
     }
 

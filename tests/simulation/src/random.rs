@@ -9,7 +9,7 @@ impl Random {
     /// Creates the stream of a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed ^ 0x5851_F42D_4C95_7F2D);
-        random.next();
+        random.bits();
         random
     }
 
@@ -21,8 +21,8 @@ impl Random {
         Self::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ hash)
     }
 
-    /// Returns 64 random bits (SplitMix64).
-    pub fn next(&mut self) -> u64 {
+    /// Returns 64 random bits (the generator is `SplitMix64`).
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,7 +32,7 @@ impl Random {
 
     /// Returns a number below a bound, or 0 if the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.bits() % bound }
     }
 
     /// Returns an index of a list of this length, or 0 if it is empty.

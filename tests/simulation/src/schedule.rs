@@ -70,7 +70,12 @@ impl Schedule {
     /// Draws what the user does.
     pub fn draw(random: &mut Random, now: Instant, is_metered: bool) -> Self {
         let midnight = now - now.rem_euclid(DAY);
-        let since = Some(random.pick(&[midnight - 900 * DAY, midnight - 60 * DAY, midnight - 3 * DAY, midnight + HOUR]));
+        let since = Some(random.pick(&[
+            midnight - 900 * DAY,
+            midnight - 60 * DAY,
+            midnight - 3 * DAY,
+            midnight + HOUR,
+        ]));
         let windowed = Scope { since, is_of_channel: false };
         let of_channel = Scope { since: None, is_of_channel: true };
         let habit = random.weighted(&[
@@ -93,7 +98,7 @@ impl Schedule {
             accepts_missing: random.percent(60),
             full_sweep_days: random.pick(&[0, 1, 7, 30]),
             look_back_days: random.pick(&[1, 7, 30]),
-            attempts: random.pick(&[2, 4, 6, 6]) as u32,
+            attempts: random.pick(&[2_u32, 4, 6, 6]),
         }
     }
 }

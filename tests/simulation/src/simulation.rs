@@ -3,6 +3,7 @@
 //! Everything above the transport is the real thing: retries, pacing, walkers, engine and archive.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,8 +12,8 @@ use std::time::Duration;
 use chatark_archive::{Archive, Part, SyncMode, Verdict};
 use chatark_core::{ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh, Source, Workers, pull,
-    verify,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh,
+    Source, Workers, pull, verify,
 };
 use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString};
 use tokio::sync::Notify;
@@ -57,6 +58,8 @@ pub struct Ran {
     pub is_heavy: bool,
     /// How often a request is tried.
     pub attempts: u32,
+    /// How many days a pull looks back.
+    pub look_back_days: u32,
     /// How many changes there were while the sweep ran.
     pub changes: usize,
 }
@@ -103,6 +106,8 @@ pub struct Statistics {
     pub places: BTreeMap<Place, u64>,
     /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
     pub happened: BTreeMap<&'static str, u64>,
+    /// The trace of one seed, where it was asked for.
+    pub trace: Vec<String>,
 }
 
 /// A promise that did not hold.
@@ -178,14 +183,35 @@ pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, O
     (simulation.into_statistics(), failure)
 }
 
-impl Simulation {
-    fn draw(kind: Kind, seed: u64, folder: &Path, traced: bool) -> Self {
+/// Draws one seed without running it, and returns which faults were drawn.
+pub fn drawn_faults(kind: Kind, seed: u64) -> BTreeMap<(Fault, Place), Count> {
+    Parts::draw(kind, seed).faults.counts
+}
+
+/// What is drawn for a world.
+struct Parts {
+    now: Instant,
+    population: Population,
+    schedule: Schedule,
+    faults: Faults,
+}
+
+impl Parts {
+    fn draw(kind: Kind, seed: u64) -> Self {
         let mut random = Random::of(seed, "world");
         let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
         let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
-        let vendor = kind.draw(&mut Random::of(seed, "deployment"));
         let schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
-        let faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, schedule.actions.len());
+        let pulls = schedule.actions.len();
+        let faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, pulls);
+        Self { now, population, schedule, faults }
+    }
+}
+
+impl Simulation {
+    fn draw(kind: Kind, seed: u64, folder: &Path, traced: bool) -> Self {
+        let Parts { now, population, schedule, faults } = Parts::draw(kind, seed);
+        let vendor = kind.draw(&mut Random::of(seed, "deployment"));
         let world = World {
             population,
             habits: kind.habits(),
@@ -220,7 +246,7 @@ impl Simulation {
 
     /// Does everything that the schedule says, then lets the world be quiet.
     fn act(&mut self) {
-        for (number, action) in self.schedule.actions.clone().into_iter().enumerate() {
+        for (number, action) in self.schedule.actions.clone().iter().enumerate() {
             self.pass_time(action.pause, action.changes);
             lock(&self.world).faults.begin_pull(number);
             if !self.pull(action, false) {
@@ -240,7 +266,7 @@ impl Simulation {
             }
             self.check(Checker::does_not_sweep_again);
         }
-        if self.seed % 4 == 0 && self.quiet_pull(due, 103) && self.quiet_pull(due, 104) {
+        if self.seed.is_multiple_of(4) && self.quiet_pull(due, 103) && self.quiet_pull(due, 104) {
             self.check(Checker::convergence);
             if self.schedule.accepts_missing {
                 self.check(Checker::deleted_are_missing);
@@ -252,7 +278,7 @@ impl Simulation {
         self.pass_time(pause, 0);
         lock(&self.world).faults.begin_pull(number);
         let Schedule { quiet, accepts_missing, .. } = self.schedule;
-        self.pull(Action::quiet(quiet, pause, accepts_missing, self.most_requests()), true)
+        self.pull(&Action::quiet(quiet, pause, accepts_missing, self.most_requests()), true)
     }
 
     fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {
@@ -298,12 +324,10 @@ impl Simulation {
     }
 
     /// Runs a pull in a process of its own, checks what it came to, and returns whether there is a point in going on.
-    fn pull(&mut self, action: Action, is_quiet: bool) -> bool {
+    fn pull(&mut self, action: &Action, is_quiet: bool) -> bool {
         self.pulls += 1;
-        let action = Action {
-            plan: Plan { most_requests: action.plan.most_requests.min(self.most_requests()), ..action.plan },
-            ..action
-        };
+        let most_requests = action.plan.most_requests.min(self.most_requests());
+        let action = Action { plan: Plan { most_requests, ..action.plan }, ..action.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let Ok(runtime) = runtime else { return false };
         let notes = Arc::new(Notes::default());
@@ -315,7 +339,8 @@ impl Simulation {
         let notes = notes.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut world = lock(&self.world);
         let ended = world.base;
-        let changes = world.population.changes.iter().filter(|(at, ..)| *at >= sweep_start && *at <= ended).count();
+        let changes =
+            world.population.changes.iter().filter(|(at, ..)| *at >= sweep_start && *at <= ended).count();
         let ran = Ran {
             action,
             is_quiet,
@@ -331,6 +356,7 @@ impl Simulation {
             fired: world.faults.fired,
             is_heavy: world.faults.is_heavy,
             attempts: self.schedule.attempts,
+            look_back_days: self.schedule.look_back_days,
             changes,
         };
         world.note(|| format!("ended: {}", invariants::shown(&ran)));
@@ -436,11 +462,13 @@ impl Simulation {
     }
 
     fn into_statistics(self) -> Statistics {
-        let world = lock(&self.world);
+        let mut world = lock(&self.world);
         let mut statistics = self.statistics;
+        statistics.trace = world.trace.take().unwrap_or_default();
         statistics.conversations = world.population.conversations.len() as u64;
         statistics.faults.clone_from(&world.faults.counts);
-        let mut count = |what, happened: bool| *statistics.happened.entry(what).or_default() += u64::from(happened);
+        let mut count =
+            |what, happened: bool| *statistics.happened.entry(what).or_default() += u64::from(happened);
         count("dead record", !world.faults.dead.is_empty());
         count("outage", world.faults.has_outage());
         statistics
@@ -465,7 +493,7 @@ impl Simulation {
         );
         if let Some(trace) = &world.trace {
             let first = trace.len().saturating_sub(400);
-            report.push_str(&format!("trace ({first} earlier lines left out):\n"));
+            let _ = writeln!(report, "trace ({first} earlier lines left out):");
             for line in &trace[first..] {
                 report.push_str(line);
                 report.push('\n');

@@ -54,7 +54,8 @@ pub fn bound(text: &str) -> Option<Bound> {
     }
     let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_micros());
     let plain = || {
-        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|time| time.and_utc().timestamp_micros())
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+            .map(|time| time.and_utc().timestamp_micros())
     };
     zoned.or_else(|_| plain()).ok().map(Bound::Exact)
 }

@@ -228,9 +228,16 @@ impl SimulatedTransport {
 }
 
 /// Lets the vendor answer, unless something goes wrong.
-fn respond(world: &mut World, request: &TransportRequest, read: &Request, place: Place, now: Instant) -> Delivery {
+fn respond(
+    world: &mut World,
+    request: &TransportRequest,
+    read: &Request,
+    place: Place,
+    now: Instant,
+) -> Delivery {
     let expected = format!("Bearer {KEY}");
-    let is_known = request.headers.get("authorization").is_some_and(|key| key.as_bytes() == expected.as_bytes());
+    let is_known =
+        request.headers.get("authorization").is_some_and(|key| key.as_bytes() == expected.as_bytes());
     if !is_known {
         return Delivery::Whole(world.vendor.error(401, ErrorText::Key));
     }
@@ -250,7 +257,9 @@ fn respond(world: &mut World, request: &TransportRequest, read: &Request, place:
                 answer.headers.push(("Retry-After", "1800".to_owned()));
                 return Delivery::Whole(answer);
             }
-            Fault::Refused => return Delivery::Fails(TransportError::Connect("connection refused".to_owned())),
+            Fault::Refused => {
+                return Delivery::Fails(TransportError::Connect("connection refused".to_owned()));
+            }
             Fault::Broken => return Delivery::Fails(TransportError::Broken("connection reset".to_owned())),
             Fault::Html => return Delivery::Whole(html(200)),
             Fault::CursorRefused => return Delivery::Whole(world.vendor.error(status, ErrorText::Cursor)),
@@ -264,11 +273,8 @@ fn respond(world: &mut World, request: &TransportRequest, read: &Request, place:
     }
     world.pull.billed += answer.billed;
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
-    match fired {
-        Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)) => {
-            world.pull.billed_unseen += answer.billed;
-        }
-        _ => {}
+    if matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _))) {
+        world.pull.billed_unseen += answer.billed;
     }
     match fired {
         Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
@@ -282,7 +288,8 @@ fn respond(world: &mut World, request: &TransportRequest, read: &Request, place:
             world.pull.delivered.insert(*place, *version);
         }
         world.pull.listed.extend(answer.listed.iter().copied());
-        world.lately = answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
+        world.lately =
+            answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
     } else {
         world.pull.refusals += 1;
         world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
@@ -359,7 +366,8 @@ impl Transport for SimulatedTransport {
                 headers.insert(name, value);
             }
         }
-        let body = stream::iter(chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)));
+        let body =
+            stream::iter(chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)));
         let body = if pause.is_zero() {
             body.boxed()
         } else {
@@ -383,7 +391,8 @@ mod tests {
 
     #[test]
     fn a_url_is_read_as_it_was_written() {
-        let url = Url::parse("https://x.example/api/v2/agents/%2Fa%20b%3D+/x?cursor=a%2Bb%3D&limit=20").unwrap();
+        let url =
+            Url::parse("https://x.example/api/v2/agents/%2Fa%20b%3D+/x?cursor=a%2Bb%3D&limit=20").unwrap();
         let request = read(&url, "GET", 2);
         assert_eq!(request.path, ["agents", "/a b=+", "x"]);
         assert_eq!(request.query, [("cursor".into(), "a+b=".into()), ("limit".into(), "20".into())]);

@@ -62,9 +62,9 @@ struct Facts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    NewestFirst,
-    LatestFirst,
-    OldestFirst,
+    Newest,
+    Latest,
+    Oldest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,9 @@ impl Format {
             Self::Date => text("%Y-%m-%d"),
             Self::Rfc2822 => text("%a, %d %b %Y %H:%M:%S +0000"),
             Self::JavaScript => text("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
-            Self::Firestore => json!({"_seconds": at.div_euclid(SECOND), "_nanoseconds": at.rem_euclid(SECOND) * 1_000}),
+            Self::Firestore => {
+                json!({"_seconds": at.div_euclid(SECOND), "_nanoseconds": at.rem_euclid(SECOND) * 1_000})
+            }
         }
     }
 }
@@ -131,7 +133,7 @@ impl ChatbaseV1 {
     pub fn draw(random: &mut Random) -> Self {
         let largest = random.weighted(&[(90, 100), (6, 50), (4, 10)]);
         let facts = Facts {
-            order: random.weighted(&[(55, Order::NewestFirst), (30, Order::LatestFirst), (15, Order::OldestFirst)]),
+            order: random.weighted(&[(55, Order::Newest), (30, Order::Latest), (15, Order::Oldest)]),
             is_unstable: random.percent(25),
             largest,
             // A hundred is documented; less can only be a page that is cut.
@@ -163,7 +165,9 @@ impl ChatbaseV1 {
         let facts = self.facts.clone();
         let invalid = || Self::refused(400, "Invalid request data");
         let number = |name: &str, otherwise: usize| {
-            request.parameter(name).map_or(Some(otherwise), |text| text.parse().ok().filter(|number| *number > 0))
+            request
+                .parameter(name)
+                .map_or(Some(otherwise), |text| text.parse().ok().filter(|number| *number > 0))
         };
         let (Some(page), Some(size)) = (number("page", 1), number("size", 10)) else { return invalid() };
         if size > facts.largest && facts.refuses_larger {
@@ -187,7 +191,9 @@ impl ChatbaseV1 {
                 && until.is_none_or(|until| conversation.created < until)
                 && sources.is_none_or(|sources| {
                     let word = conversation.at(now).content.channel.as_deref();
-                    word.is_some_and(|word| sources.split(',').any(|source| source.eq_ignore_ascii_case(word)))
+                    word.is_some_and(|word| {
+                        sources.split(',').any(|source| source.eq_ignore_ascii_case(word))
+                    })
                 })
         };
         let mut rows: Vec<_> = population.existing(now).filter(is_asked).collect();
@@ -220,11 +226,11 @@ impl ChatbaseV1 {
             .map(|place| {
                 let conversation = &population.conversations[*place];
                 let at = match self.facts.order {
-                    Order::LatestFirst => conversation.at(now).content.updated,
-                    Order::NewestFirst | Order::OldestFirst => conversation.created,
+                    Order::Latest => conversation.at(now).content.updated,
+                    Order::Newest | Order::Oldest => conversation.created,
                 };
                 let tie = if self.facts.is_unstable {
-                    Random::new(self.served ^ ((*place as u64) << 20)).next()
+                    Random::new(self.served ^ ((*place as u64) << 20)).bits()
                 } else {
                     0
                 };
@@ -233,7 +239,7 @@ impl ChatbaseV1 {
             })
             .collect();
         keyed.sort_unstable();
-        if self.facts.order != Order::OldestFirst {
+        if self.facts.order != Order::Oldest {
             keyed.reverse();
         }
         *rows = keyed.into_iter().map(|(.., place)| place).collect();
@@ -305,8 +311,9 @@ impl Vendor for ChatbaseV1 {
             .iter()
             .map(|message| {
                 let role = if message.is_customers { "user" } else { "assistant" };
-                let mut value = json!({"role": role, "content": message.text, "id": message.id, "type": "text"});
-                if message.text.len() % 4 == 0 {
+                let mut value =
+                    json!({"role": role, "content": message.text, "id": message.id, "type": "text"});
+                if message.text.len().is_multiple_of(4) {
                     value = json!({"role": role, "content": message.text});
                 }
                 if let Some(score) = message.score {
@@ -346,7 +353,7 @@ impl Vendor for ChatbaseV1 {
         Truth {
             page: facts.largest,
             paging: Paging::Offset,
-            is_by_activity: facts.order == Order::LatestFirst,
+            is_by_activity: facts.order == Order::Latest,
             is_unstable: facts.is_unstable,
             counts: false,
             overcounts: false,

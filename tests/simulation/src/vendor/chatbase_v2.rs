@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{AGENT, Answer, ErrorText, Paging, Place, Request, Truth, Vendor};
 use crate::population::{Content, Conversation, Habits, Message, Population};
 use crate::random::Random;
-use crate::transport::KEY;
 use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, bound, http_date, written};
+use crate::transport::KEY;
 
 /// What conversations of Chatbase are like.
 pub const HABITS: Habits = Habits {
@@ -156,8 +156,7 @@ enum PositionKind {
 impl ChatbaseV2 {
     /// Draws a deployment.
     pub fn draw(random: &mut Random) -> Self {
-        let paging =
-            random.weighted(&[(55, Paging::Keyset), (25, Paging::Offset), (20, Paging::Snapshot)]);
+        let paging = random.weighted(&[(55, Paging::Keyset), (25, Paging::Offset), (20, Paging::Snapshot)]);
         let all = Knows { dates: true, single: true, include: true, source: true };
         let none = Knows { dates: false, single: false, include: false, source: false };
         let some = Knows {
@@ -217,7 +216,16 @@ impl ChatbaseV2 {
             limit: random.pick(&[Some(100), Some(1_000), Some(1_000), None]),
             reset_in_seconds: random.percent(50),
             has_date: random.percent(80),
-            clock_ahead: random.pick(&[0, 0, 0, 3 * SECOND, -40 * SECOND, 20 * MINUTE, -20 * MINUTE, -400 * DAY]),
+            clock_ahead: random.pick(&[
+                0,
+                0,
+                0,
+                3 * SECOND,
+                -40 * SECOND,
+                20 * MINUTE,
+                -20 * MINUTE,
+                -400 * DAY,
+            ]),
             too_many: random.pick(&[
                 TooMany::RetryAfter,
                 TooMany::RetryAfterDate,
@@ -225,13 +233,7 @@ impl ChatbaseV2 {
                 TooMany::Nothing,
             ]),
         };
-        Self {
-            facts,
-            served: 0,
-            snapshots: Vec::new(),
-            arrived: VecDeque::new(),
-            elements: BTreeMap::new(),
-        }
+        Self { facts, served: 0, snapshots: Vec::new(), arrived: VecDeque::new(), elements: BTreeMap::new() }
     }
 
     fn headers(&self, now: Instant) -> Vec<(&'static str, String)> {
@@ -245,10 +247,8 @@ impl ChatbaseV2 {
             let reset = (first + 10 * SECOND).max(now) - now + vendors_now;
             let unit = if self.facts.reset_in_seconds { SECOND } else { 1_000 };
             headers.push(("X-RateLimit-Limit", limit.to_string()));
-            headers.push((
-                "X-RateLimit-Remaining",
-                limit.saturating_sub(self.arrived.len() as u64).to_string(),
-            ));
+            headers
+                .push(("X-RateLimit-Remaining", limit.saturating_sub(self.arrived.len() as u64).to_string()));
             headers.push(("X-RateLimit-Reset", (reset / unit).to_string()));
         }
         if self.facts.has_date {
@@ -406,7 +406,7 @@ impl ChatbaseV2 {
                 let conversation = &population.conversations[*place];
                 let at = self.sort_key(conversation, now);
                 if self.facts.is_unstable {
-                    let shuffled = Random::new(self.served ^ ((*place as u64) << 20)).next();
+                    let shuffled = Random::new(self.served ^ ((*place as u64) << 20)).bits();
                     ((at.div_euclid(SECOND), shuffled), conversation.id.as_str(), *place)
                 } else {
                     ((at, 0), conversation.id.as_str(), *place)
@@ -461,8 +461,11 @@ impl ChatbaseV2 {
             size = 0;
         }
         let end = (start + size).min(rows.len());
-        let on_page: Vec<usize> =
-            rows[start..end].iter().copied().filter(|place| population.conversations[*place].exists(now)).collect();
+        let on_page: Vec<usize> = rows[start..end]
+            .iter()
+            .copied()
+            .filter(|place| population.conversations[*place].exists(now))
+            .collect();
         let has_more = end < rows.len();
         let left = rows.len() - start;
         let next = || {
@@ -504,26 +507,27 @@ impl ChatbaseV2 {
         if facts.paging == Paging::Snapshot && !matches!(cursor, Some(PositionKind::Snapshot(..))) {
             self.snapshots.push(rows);
         }
-        let count = match facts.total {
-            Total::Matching => matching,
-            Total::OfAgent => population.existing(now).count(),
-            Total::Left => left,
-            Total::More => matching + 1 + matching / 10,
-            Total::Fewer => matching - matching.div_ceil(10).min(matching),
-            Total::OfPage => on_page.len(),
-        };
-        let mut pagination = json!({"hasMore": more});
-        if let Some(cursor) = cursor_value {
-            pagination["cursor"] = cursor;
+        let counted = Counted { matching, left, on_page: on_page.len() };
+        let pagination = self.pagination(population, counted, cursor_value, more, now);
+        let body = self.body(population, query, &on_page, &pagination, now);
+        let mut answer = Answer { headers: self.headers(now), matching, ..Answer::json(200, body) };
+        if query.is_summary {
+            answer.listed = on_page;
+        } else {
+            let with_version = |place: usize| (place, population.conversations[place].version_at(now));
+            answer.delivered = on_page.into_iter().map(with_version).collect();
         }
-        match facts.total_form {
-            TotalForm::Number => pagination["total"] = json!(count),
-            TotalForm::Float => pagination["total"] = json!(count as f64),
-            TotalForm::Text => pagination["total"] = json!(count.to_string()),
-            TotalForm::MinusOne => pagination["total"] = json!(-1),
-            TotalForm::Null => pagination["total"] = Value::Null,
-            TotalForm::Absent => {}
-        }
+        answer
+    }
+
+    fn body(
+        &mut self,
+        population: &Population,
+        query: &Query,
+        on_page: &[usize],
+        pagination: &Value,
+        now: Instant,
+    ) -> String {
         let mut body = String::from("{\"data\":[");
         for (at, place) in on_page.iter().enumerate() {
             if at > 0 {
@@ -540,14 +544,40 @@ impl ChatbaseV2 {
         body.push_str("],\"pagination\":");
         body.push_str(&pagination.to_string());
         body.push('}');
-        let mut answer = Answer { headers: self.headers(now), matching, ..Answer::json(200, body) };
-        if query.is_summary {
-            answer.listed = on_page;
-        } else {
-            let with_version = |place: usize| (place, population.conversations[place].version_at(now));
-            answer.delivered = on_page.into_iter().map(with_version).collect();
+        body
+    }
+
+    /// Writes the envelope around a page.
+    fn pagination(
+        &self,
+        population: &Population,
+        counted: Counted,
+        cursor: Option<Value>,
+        more: bool,
+        now: Instant,
+    ) -> Value {
+        let Counted { matching, left, on_page } = counted;
+        let count = match self.facts.total {
+            Total::Matching => matching,
+            Total::OfAgent => population.existing(now).count(),
+            Total::Left => left,
+            Total::More => matching + 1 + matching / 10,
+            Total::Fewer => matching - matching.div_ceil(10).min(matching),
+            Total::OfPage => on_page,
+        };
+        let mut pagination = json!({"hasMore": more});
+        if let Some(cursor) = cursor {
+            pagination["cursor"] = cursor;
         }
-        answer
+        match self.facts.total_form {
+            TotalForm::Number => pagination["total"] = json!(count),
+            TotalForm::Float => pagination["total"] = json!(count as f64),
+            TotalForm::Text => pagination["total"] = json!(count.to_string()),
+            TotalForm::MinusOne => pagination["total"] = json!(-1),
+            TotalForm::Null => pagination["total"] = Value::Null,
+            TotalForm::Absent => {}
+        }
+        pagination
     }
 
     fn row(&self, conversation: &Conversation, now: Instant) -> Value {
@@ -578,7 +608,7 @@ impl ChatbaseV2 {
         };
         let role = if message.is_customers { "user" } else { "assistant" };
         let mut value = json!({"id": message.id, "role": role, "parts": parts});
-        if message.text.len() % 5 > 0 {
+        if !message.text.len().is_multiple_of(5) {
             value["createdAt"] = json!(self.shown(message.at));
         }
         if !message.is_customers {
@@ -590,6 +620,14 @@ impl ChatbaseV2 {
         }
         value
     }
+}
+
+/// How many conversations there are around a page.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    matching: usize,
+    left: usize,
+    on_page: usize,
 }
 
 /// What a request asks for.

@@ -55,6 +55,9 @@ enum Generation {
     G2,
 }
 
+/// The conversations that a request selects, whether it names them, and its window.
+type Selected = (Vec<usize>, bool, (Option<i64>, Option<i64>));
+
 /// What was drawn of a deployment.
 #[derive(Debug, Clone)]
 struct Facts {
@@ -114,11 +117,8 @@ struct List {
 impl ConvocoreV3 {
     /// Draws a deployment.
     pub fn draw(random: &mut Random) -> Self {
-        let generation = random.weighted(&[
-            (20, Generation::G1),
-            (15, Generation::G1Limited),
-            (65, Generation::G2),
-        ]);
+        let generation =
+            random.weighted(&[(20, Generation::G1), (15, Generation::G1Limited), (65, Generation::G2)]);
         let list = List {
             status: random.weighted(&[(75, 200), (10, 403), (10, 404), (5, 500)]),
             largest: random.pick(&[20, 20, 100]),
@@ -157,13 +157,7 @@ impl ConvocoreV3 {
                 .then(|| (random.pick(&[10 * MINUTE, HOUR, DAY]), random.pick(&[400, 404, 410, 422]))),
             list,
         };
-        Self {
-            facts,
-            served: 0,
-            exports: VecDeque::new(),
-            used: BTreeMap::new(),
-            elements: BTreeMap::new(),
-        }
+        Self { facts, served: 0, exports: VecDeque::new(), used: BTreeMap::new(), elements: BTreeMap::new() }
     }
 
     fn refused(status: u16, code: &str, message: &str) -> Answer {
@@ -203,7 +197,7 @@ impl ConvocoreV3 {
     /// Answers with one array.
     fn array(&mut self, population: &Population, most: usize, seen: Instant) -> Answer {
         let mut rows: Vec<usize> = population.existing(seen).collect();
-        sort_by_time(population, &mut rows, |conversation| start(conversation), true);
+        sort_by_time(population, &mut rows, start, true);
         let all = rows.len();
         rows.truncate(most);
         let message = if all > rows.len() {
@@ -259,33 +253,10 @@ impl ConvocoreV3 {
             Some("asc") => false,
             Some(_) => return invalid(),
         };
-        let (Ok(from), Ok(to)) = (time(request.parameter("fromTs")), time(request.parameter("toTs"))) else {
+        let Some((mut rows, selected, window)) = self.rows(request, population, seen) else {
             return invalid();
         };
-        let mut rows: Vec<usize>;
-        let mut selected = false;
-        if let Some(ids) = request.parameter("convoIds").filter(|ids| !ids.is_empty()) {
-            let ids: Vec<_> = ids.split(',').collect();
-            if ids.len() > facts.most_ids {
-                return invalid();
-            }
-            rows = ids.iter().filter_map(|id| population.place(id)).collect();
-            rows.retain(|place| population.conversations[*place].exists(seen));
-            rows.sort_unstable();
-            rows.dedup();
-            selected = true;
-        } else {
-            let is_inside = |place: &usize| {
-                let conversation = &population.conversations[*place];
-                if !conversation.is_dated {
-                    return facts.windows_hold_undated || (from.is_none() && to.is_none());
-                }
-                let second = conversation.created.div_euclid(SECOND);
-                from.is_none_or(|from| second >= from) && to.is_none_or(|to| second <= to)
-            };
-            rows = population.existing(seen).filter(is_inside).collect();
-        }
-        sort_by_time(population, &mut rows, |conversation| start(conversation), is_newest_first);
+        sort_by_time(population, &mut rows, start, is_newest_first);
         let matching = rows.len();
         let mut begin = 0;
         if let Some(cursor) = request.parameter("cursor") {
@@ -314,19 +285,22 @@ impl ConvocoreV3 {
             .copied()
             .filter(|place| is_human(&population.conversations[*place].at(seen).content))
             .collect();
-        let billed: u64 =
-            delivered.iter().map(|place| self.price(*place, &population.conversations[*place].at(seen).content)).sum();
+        let billed: u64 = delivered
+            .iter()
+            .map(|place| self.price(*place, &population.conversations[*place].at(seen).content))
+            .sum();
         let period = now / (30 * DAY);
         let used = self.used.get(&period).copied().unwrap_or(0);
         if used + billed > facts.quota {
             match facts.over_quota {
-                OverQuota::Refused402 => return Self::refused(402, "PAYMENT_REQUIRED", "Export quota exceeded"),
+                OverQuota::Refused402 => {
+                    return Self::refused(402, "PAYMENT_REQUIRED", "Export quota exceeded");
+                }
                 OverQuota::Refused403 => return Self::refused(403, "FORBIDDEN", "Export quota exceeded"),
                 OverQuota::Billed => {}
             }
         }
-        let used = used + billed;
-        self.used.insert(period, used);
+        self.used.insert(period, used + billed);
         let has_more = end < rows.len();
         let last = scanned.last().map(|place| &population.conversations[*place]);
         let next = last.map(|last| write_cursor(now, start(last), &last.id, is_newest_first));
@@ -337,7 +311,7 @@ impl ConvocoreV3 {
             "limit": limit,
             "hasMore": has_more,
             "scannedConvoCount": scanned.len(),
-            "query": {"sort": if is_newest_first { "desc" } else { "asc" }, "fromTs": from, "toTs": to},
+            "query": {"sort": if is_newest_first { "desc" } else { "asc" }, "fromTs": window.0, "toTs": window.1},
         });
         match (has_more, facts.end) {
             (true, _) | (false, End::CursorButNoMore) => head["nextCursor"] = json!(next),
@@ -345,9 +319,45 @@ impl ConvocoreV3 {
             (false, End::Empty) => head["nextCursor"] = json!(""),
             (false, End::Absent) => {}
         }
+        self.add_usage(&mut head, delivered.len(), billed, now);
+        let answer = self.answer_with(population, &head, &delivered, seen);
+        Answer { billed, matching, ..answer }
+    }
+
+    /// Returns the conversations that a request selects, whether it names them, and its window; nothing if it is invalid.
+    fn rows(&self, request: &Request, population: &Population, seen: Instant) -> Option<Selected> {
+        let from = time(request.parameter("fromTs")).ok()?;
+        let to = time(request.parameter("toTs")).ok()?;
+        if let Some(ids) = request.parameter("convoIds").filter(|ids| !ids.is_empty()) {
+            let ids: Vec<_> = ids.split(',').collect();
+            if ids.len() > self.facts.most_ids {
+                return None;
+            }
+            let mut rows: Vec<_> = ids.iter().filter_map(|id| population.place(id)).collect();
+            rows.retain(|place| population.conversations[*place].exists(seen));
+            rows.sort_unstable();
+            rows.dedup();
+            return Some((rows, true, (from, to)));
+        }
+        let is_inside = |place: &usize| {
+            let conversation = &population.conversations[*place];
+            if !conversation.is_dated {
+                return self.facts.windows_hold_undated || (from.is_none() && to.is_none());
+            }
+            let second = conversation.created.div_euclid(SECOND);
+            from.is_none_or(|from| second >= from) && to.is_none_or(|to| second <= to)
+        };
+        Some((population.existing(seen).filter(is_inside).collect(), false, (from, to)))
+    }
+
+    /// Adds what the vendor says about costs.
+    fn add_usage(&self, head: &mut Value, delivered: usize, billed: u64, now: Instant) {
+        let facts = &self.facts;
+        let period = now / (30 * DAY);
+        let used = self.used.get(&period).copied().unwrap_or(0);
         if facts.has_message {
             head["message"] =
-                json!(format!("Exported {} conversation(s) ({billed} billable session(s)). ...", delivered.len()));
+                json!(format!("Exported {delivered} conversation(s) ({billed} billable session(s)). ..."));
         }
         if facts.has_usage {
             head["usage"] = json!({
@@ -363,8 +373,6 @@ impl ConvocoreV3 {
             let left = facts.hourly.map(|hourly| hourly.saturating_sub(self.exports.len() as u64));
             head["rateLimit"] = json!({"remainingHour": left});
         }
-        let answer = self.answer_with(population, &head, &delivered, seen);
-        Answer { billed, matching, ..answer }
     }
 
     fn list(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
@@ -372,7 +380,13 @@ impl ConvocoreV3 {
         let seen = now - self.facts.lag;
         match list.status {
             200 => {}
-            403 => return Self::refused(403, "FORBIDDEN", "API access requires the Business plan or higher (read-only)."),
+            403 => {
+                return Self::refused(
+                    403,
+                    "FORBIDDEN",
+                    "API access requires the Business plan or higher (read-only).",
+                );
+            }
             404 => return Self::refused(404, "NOT_FOUND", "Not found"),
             status => return self.error(status, ErrorText::Failed),
         }
@@ -396,14 +410,18 @@ impl ConvocoreV3 {
         let page = request.parameter("page").map_or(Ok(1), str::parse::<usize>);
         let begin = match (request.parameter("cursor"), page) {
             (Some(cursor), _) => {
-                let Some((_, at, id, true)) = read_cursor(cursor) else { return self.error(400, ErrorText::Cursor) };
+                let Some((_, at, id, true)) = read_cursor(cursor) else {
+                    return self.error(400, ErrorText::Cursor);
+                };
                 let is_after = |place: &usize| {
                     let conversation = &population.conversations[*place];
                     (key(conversation), conversation.id.as_str()) < (at, id.as_str())
                 };
                 rows.iter().position(is_after).unwrap_or(rows.len())
             }
-            (None, Ok(page)) if page == 1 || (list.has_pages && page > 1) => ((page - 1) * limit).min(rows.len()),
+            (None, Ok(page)) if page == 1 || (list.has_pages && page > 1) => {
+                ((page - 1) * limit).min(rows.len())
+            }
             _ => return invalid(),
         };
         let end = (begin + limit).min(rows.len());
@@ -412,8 +430,8 @@ impl ConvocoreV3 {
         let data: Vec<Value> =
             shown.iter().map(|place| self.row(&population.conversations[*place], *place, seen)).collect();
         let next = shown.last().map(|place| {
-            let last = &population.conversations[*place];
-            write_cursor(now, key(last), &last.id, true)
+            let lowest = &population.conversations[*place];
+            write_cursor(now, key(lowest), &lowest.id, true)
         });
         let body = json!({
             "success": true,
@@ -450,7 +468,8 @@ impl ConvocoreV3 {
         if list.has_last_modified && !is_thin {
             // Feedback modifies the record as well; the unit is mixed.
             let at = conversation.at(seen).from.max(content.updated);
-            let is_in_milliseconds = list.has_milliseconds && (place + content.messages.len()).is_multiple_of(2);
+            let is_in_milliseconds =
+                list.has_milliseconds && (place + content.messages.len()).is_multiple_of(2);
             row["lastModified"] = json!(at / if is_in_milliseconds { 1_000 } else { SECOND });
         }
         row
@@ -476,7 +495,8 @@ impl ConvocoreV3 {
         match population.place(id).filter(|place| population.conversations[*place].exists(seen)) {
             Some(place) => {
                 let row = self.row(&population.conversations[place], place, seen);
-                let body = json!({"success": true, "message": "Conversation retrieved successfully", "data": row});
+                let body =
+                    json!({"success": true, "message": "Conversation retrieved successfully", "data": row});
                 Answer::json(200, body.to_string())
             }
             None => Self::refused(404, "NOT_FOUND", "Conversation not found"),
@@ -536,7 +556,8 @@ fn in_words(at: Instant) -> String {
 
 fn write_cursor(issued: Instant, key: Instant, id: &str, is_newest_first: bool) -> String {
     let sort = if is_newest_first { "desc" } else { "asc" };
-    let value = json!({"v": 1, "sort": sort, "uniqueId": format!("{AGENT}_{id}"), "k": key, "i": issued, "id": id});
+    let value =
+        json!({"v": 1, "sort": sort, "uniqueId": format!("{AGENT}_{id}"), "k": key, "i": issued, "id": id});
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
@@ -592,7 +613,8 @@ impl Vendor for ConvocoreV3 {
     fn too_many(&mut self, now: Instant) -> Answer {
         let mut answer = Self::refused(429, "TOO_MANY_REQUESTS", "Export rate limit exceeded");
         if self.facts.says_when {
-            let first = self.exports.front().copied().filter(|_| self.is_full()).unwrap_or(now - HOUR + 9 * SECOND);
+            let first =
+                self.exports.front().copied().filter(|_| self.is_full()).unwrap_or(now - HOUR + 9 * SECOND);
             let wait = (first + HOUR - now).max(SECOND) / SECOND + 1;
             answer.headers.push(("Retry-After", wait.to_string()));
         }
@@ -638,7 +660,9 @@ impl Vendor for ConvocoreV3 {
         let mut turns: Vec<(bool, Vec<Value>)> = Vec::new();
         for said in &content.messages {
             match turns.last_mut() {
-                Some((is_customers, messages)) if *is_customers == said.is_customers => messages.push(message(said)),
+                Some((is_customers, messages)) if *is_customers == said.is_customers => {
+                    messages.push(message(said));
+                }
                 _ => turns.push((said.is_customers, vec![message(said)])),
             }
         }

@@ -1,0 +1,122 @@
+//! Runs default seeds of every vendor.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use chatark_simulation::batch::{Summary, folder, run_all};
+use chatark_simulation::faults::Fault;
+use chatark_simulation::simulation::{drawn_faults, run};
+use chatark_simulation::vendor::Kind;
+
+/// The default seeds of each vendor.
+const SEEDS: u64 = 800;
+
+fn summary(kind: Kind, seeds: u64) -> Summary {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    run_all(kind, 0..seeds, threads, false, |_, _| ()).unwrap()
+}
+
+/// Every fault fires at each place that the walkers reach often, and everything else happens in one of a hundred worlds.
+fn check_coverage(kind: Kind, summary: &Summary) {
+    for place in kind.places() {
+        for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(kind, *place)) {
+            let count = summary.statistics.faults.get(&(fault, *place)).copied().unwrap_or_default();
+            let reached = summary.statistics.places.get(place).copied().unwrap_or(0);
+            let is_often = reached * 5 > summary.seeds;
+            assert!(!is_often || count.fired > 0, "{} {fault:?} at {place:?} never fired", kind.name());
+        }
+    }
+    for what in ["stop", "kill", "clock jump", "budget", "dead record", "outage", "changes while running"] {
+        let happened = summary.statistics.happened.get(what).copied().unwrap_or(0);
+        assert!(happened * 100 >= summary.seeds, "{} {what}: {happened}", kind.name());
+    }
+}
+
+/// Fails with the report of the first seed that breaks a promise.
+fn check_promises(kind: Kind, seeds: u64) {
+    let summary = summary(kind, seeds);
+    assert!(summary.hanging.is_empty(), "{} hangs: {:?}", kind.name(), summary.hanging);
+    if let Some(first) = summary.failures.first() {
+        let folder = folder().unwrap();
+        let (_, failure) = run(kind, first.seed, folder.path(), true);
+        let report = failure.map_or_else(|| first.what.clone(), |failure| failure.report);
+        panic!(
+            "{} of {} seeds failed: {:#?}\n{report}",
+            summary.failures.len(),
+            summary.seeds,
+            summary.broken()
+        );
+    }
+    check_coverage(kind, &summary);
+}
+
+#[test]
+fn a_seed_gives_the_same_world_and_the_same_requests_again() {
+    for kind in Kind::ALL {
+        for seed in 0..6 {
+            let traces: Vec<_> = (0..2)
+                .map(|_| {
+                    let folder = folder().unwrap();
+                    run(kind, seed, folder.path(), true).0.trace
+                })
+                .collect();
+            assert!(traces[0].len() > 3 && traces[0] == traces[1], "{} {seed}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn every_fault_is_drawn_at_every_place_in_one_of_a_hundred_worlds() {
+    for kind in Kind::ALL {
+        let mut drawn = BTreeMap::<_, u64>::new();
+        for seed in 0..SEEDS {
+            for key in drawn_faults(kind, seed).into_keys() {
+                *drawn.entry(key).or_default() += 1;
+            }
+        }
+        for place in kind.places() {
+            for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(kind, *place)) {
+                let count = drawn.get(&(fault, *place)).copied().unwrap_or(0);
+                assert!(count * 100 >= SEEDS, "{} {fault:?} at {place:?}: {count}", kind.name());
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "finds the known defects of the walkers; to be run as a gate once they are mended"]
+fn chatbase_v2_keeps_its_promises() {
+    check_promises(Kind::ChatbaseV2, SEEDS);
+}
+
+#[test]
+#[ignore = "finds the known defects of the walkers; to be run as a gate once they are mended"]
+fn convocore_v3_keeps_its_promises() {
+    check_promises(Kind::ConvocoreV3, SEEDS);
+}
+
+#[test]
+#[ignore = "finds the known defects of the walkers; to be run as a gate once they are mended"]
+fn chatbase_v1_keeps_its_promises() {
+    check_promises(Kind::ChatbaseV1, SEEDS);
+}
+
+#[test]
+#[ignore = "holds the known defects of the walkers; to be run as a gate once they are mended"]
+fn worlds_that_once_failed_hold() {
+    let folder = folder().unwrap();
+    let lines = include_str!("../regressions.txt").lines();
+    let lines = lines.filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let mut failed = Vec::new();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let kind: Kind = words.next().unwrap().parse().unwrap();
+        let seed = words.next().unwrap().parse().unwrap();
+        if let (_, Some(failure)) = run(kind, seed, folder.path(), false) {
+            failed.push(format!("{line}: {}", failure.what));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
