@@ -111,7 +111,9 @@ pub struct Faults {
     outage: Option<Outage>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
-    /// Whether these stay so until the end.
+    /// The conversations that are larger than a client takes.
+    pub huge: BTreeSet<usize>,
+    /// Whether dead ones stay so until the end.
     pub stays_dead: bool,
     pull: usize,
     asked: BTreeMap<Place, u64>,
@@ -172,7 +174,18 @@ impl Faults {
             }
             faults.stays_dead = random.percent(60);
         }
+        faults.huge = population.huge.iter().copied().collect();
         faults
+    }
+
+    /// Returns whether a conversation cannot be read.
+    pub fn is_unreadable(&self, place: usize) -> bool {
+        self.dead.contains(&place) || self.huge.contains(&place)
+    }
+
+    /// Returns whether anything cannot be read.
+    pub fn has_unreadable(&self) -> bool {
+        !(self.dead.is_empty() && self.huge.is_empty())
     }
 
     /// Notes that a pull begins.
@@ -271,6 +284,7 @@ impl Faults {
             })
             .collect();
         lines.extend(self.outage.map(|outage| format!("{outage:?}")));
+        lines.extend(self.huge.iter().map(|place| format!("huge record {place}")));
         for place in &self.dead {
             let id = &population.conversations[*place].id;
             lines.push(format!("dead record {place} {id:?}, stays: {}", self.stays_dead));

@@ -40,3 +40,10 @@ pub fn read(path: &Path) -> rusqlite::Result<BTreeMap<String, Held>> {
     }
     Ok(held)
 }
+
+/// Returns how many gaps are open.
+pub fn open_gaps(path: &Path) -> rusqlite::Result<u64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sql = "SELECT count(*) FROM gap WHERE closed_at IS NULL AND accepted_at IS NULL";
+    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+}

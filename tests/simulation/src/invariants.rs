@@ -261,7 +261,7 @@ impl Checker {
         let plan = ran.action.plan;
         let survives = ran.fired == 0 || (!ran.is_heavy && ran.attempts >= 4 && truth.has_known_clock);
         let is_undisturbed = survives
-            && world.faults.dead.is_empty()
+            && !world.faults.has_unreadable()
             && plan.stop_at.is_none()
             && plan.kill_at.is_none()
             && plan.jump_at.is_none()
@@ -320,7 +320,7 @@ impl Checker {
     /// one that reads what changed, one more for each of these.
     fn takes_few_requests(&mut self, world: &World, ran: &Ran) {
         let truth = world.vendor.truth();
-        if ran.fired > 0 || ran.changes > 0 || !world.faults.dead.is_empty() || ran.counts.is_runaway {
+        if ran.fired > 0 || ran.changes > 0 || world.faults.has_unreadable() || ran.counts.is_runaway {
             return;
         }
         let population = &world.population;
@@ -361,14 +361,14 @@ impl Checker {
 
     /// Where some records cannot be shown, every other one is archived, and the pull does not claim to be good.
     fn reads_around_what_is_dead(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
-        if !ran.is_quiet || world.faults.dead.is_empty() || ran.changes > 0 || ran.counts.limits > 0 {
+        if !ran.is_quiet || !world.faults.has_unreadable() || ran.changes > 0 || ran.counts.limits > 0 {
             return;
         }
         let truth = world.vendor.truth();
         let lacks: Vec<_> = world
             .population
             .existing(ran.ended)
-            .filter(|place| !world.faults.dead.contains(place))
+            .filter(|place| !world.faults.is_unreadable(*place))
             .filter(|place| {
                 let conversation = &world.population.conversations[*place];
                 is_in_scope(truth, conversation, ran.action.scope)
@@ -380,7 +380,45 @@ impl Checker {
         if !lacks.is_empty() && truth.can_narrow && !(can_slip(truth) && truth.is_unstable) {
             let what = format!("{} others are not archived, such as {}", lacks.len(), lacks[0]);
             self.fail("reads-around-what-is-dead", format!("{what}: {}", shown(ran)));
+            return;
         }
+        let unread = world.population.existing(ran.ended).find(|place| {
+            let conversation = &world.population.conversations[*place];
+            world.faults.is_unreadable(*place)
+                && is_in_scope(truth, conversation, ran.action.scope)
+                && shows(truth, conversation, ran.ended)
+                && !held.contains_key(&conversation.id)
+        });
+        if let Some(place) = unread
+            && truth.can_narrow
+            && ran.verdict() != Some(Verdict::Short)
+        {
+            self.fail("is-short-where-something-is-dead", format!("{place} cannot be read: {}", shown(ran)));
+        }
+    }
+
+    /// Once everything can be read again, no gap is open; while something cannot, one is.
+    pub fn gaps_close(&mut self, world: &mut World, archive: &Path, scope: Scope) {
+        let Some(ran) = self.latest.take() else { return };
+        let truth = world.vendor.truth();
+        let gaps = held::open_gaps(archive).unwrap_or(0);
+        let held = held::read(archive).unwrap_or_default();
+        let unread = world.population.existing(ran.ended).any(|place| {
+            let conversation = &world.population.conversations[place];
+            world.faults.is_unreadable(place)
+                && is_in_scope(truth, conversation, scope)
+                && shows(truth, conversation, ran.ended)
+                && !held.contains_key(&conversation.id)
+        });
+        if ran.counts.limits == 0 && truth.can_narrow {
+            if gaps > 0 && !world.faults.has_unreadable() {
+                self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
+            }
+            if gaps == 0 && unread {
+                self.fail("gaps-are-noted", shown(&ran));
+            }
+        }
+        self.latest = Some(ran);
     }
 
     /// Where a look-back is helped by a list of everything that fits one page, a message in an old conversation is found.
@@ -416,7 +454,8 @@ impl Checker {
     pub fn does_not_sweep_again(&mut self, world: &mut World, _archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let is_paged = world.vendor.truth().paging != Paging::Whole;
-        if scope.is_whole() && is_paged && self.was_full && world.faults.dead.is_empty() {
+        let can_read_less = world.vendor.truth().can_read_less;
+        if scope.is_whole() && is_paged && can_read_less && self.was_full && !world.faults.has_unreadable() {
             let old = ran.started - (i64::from(ran.look_back_days) + 3) * DAY;
             let again = ran.counts.delivered.keys().find(|place| {
                 let conversation = &world.population.conversations[**place];
@@ -452,16 +491,21 @@ impl Checker {
         let places: Vec<usize> = world.population.existing(now).collect();
         for place in places {
             let conversation = &world.population.conversations[place];
-            if world.faults.dead.contains(&place)
+            if world.faults.is_unreadable(place)
                 || !is_in_scope(truth, conversation, scope)
                 || !shows(truth, conversation, now)
-                || (!world.faults.dead.is_empty() && !truth.can_narrow)
+                || (world.faults.has_unreadable() && !truth.can_narrow)
             {
                 continue;
             }
             let (id, current) = (conversation.id.clone(), conversation.versions.len() - 1);
             let was_read = ran.counts.delivered.contains_key(&place);
-            if !was_read && world.faults.dead.is_empty() && !(can_slip(truth) && truth.is_unstable) {
+            if !was_read
+                && ran.is_good()
+                && !is_cut_short
+                && !world.faults.has_unreadable()
+                && !(can_slip(truth) && truth.is_unstable)
+            {
                 self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", shown(&ran)));
             }
             let excused = can_slip(truth) && truth.is_unstable && !ran.counts.delivered.contains_key(&place);

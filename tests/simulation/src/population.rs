@@ -10,6 +10,9 @@ use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND};
 /// A word in everything that people wrote. It must be in no error and in no note.
 pub const MARKER: &str = "zqxtext";
 
+/// The largest conversation in bytes that the client of a simulation takes.
+pub const LARGEST_ELEMENT: usize = 40_000;
+
 /// All conversations of an agent.
 #[derive(Debug, Default)]
 pub struct Population {
@@ -17,6 +20,8 @@ pub struct Population {
     pub conversations: Vec<Conversation>,
     places: BTreeMap<String, usize>,
     serial: u64,
+    /// The conversations that are larger than a client takes.
+    pub huge: Vec<usize>,
     /// Every change so far: when it happened, to which conversation, and what it was.
     pub changes: Vec<(Instant, usize, Change)>,
 }
@@ -157,6 +162,21 @@ impl Population {
         let undated = if random.percent(30) { habits.undated } else { 0 };
         for created in beginnings(random, size, now) {
             population.add(random, habits, created, Instant::MIN, odd_ids, undated);
+        }
+        if random.percent(4) && !population.conversations.is_empty() {
+            let place = random.index(population.conversations.len());
+            let content = &mut population.conversations[place].versions[0].content;
+            let text = format!("{MARKER} {}", "long ".repeat(LARGEST_ELEMENT / 5));
+            content.messages.push(Message {
+                id: "msg_huge".to_owned(),
+                is_customers: true,
+                text,
+                at: content.updated,
+                feedback: None,
+                score: None,
+                is_tool: false,
+            });
+            population.huge.push(place);
         }
         if random.per_mille(3) {
             // Two thousand in one second, as an import makes them.

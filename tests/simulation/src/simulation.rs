@@ -15,12 +15,12 @@ use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh,
     Source, Workers, pull, verify,
 };
-use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString};
+use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
 use tokio::sync::Notify;
 
 use crate::faults::{Count, Fault, Faults};
 use crate::invariants::{self, Checker, Violation};
-use crate::population::Population;
+use crate::population::{LARGEST_ELEMENT, Population};
 use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
 use crate::time::{DAY, Instant, MINUTE, SECOND};
@@ -268,6 +268,7 @@ impl Simulation {
         }
         if self.seed.is_multiple_of(4) && self.quiet_pull(due, 103) && self.quiet_pull(due, 104) {
             self.check(Checker::convergence);
+            self.check(Checker::gaps_close);
             if self.schedule.accepts_missing {
                 self.check(Checker::deleted_are_missing);
             }
@@ -420,12 +421,13 @@ impl Simulation {
         let stop = CancellationToken::new();
         let clock = client_clock(&self.world);
         let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
+        let limits = Limits { element: LARGEST_ELEMENT, ..Limits::default() };
         let connector = Connector {
             transport: Some(Arc::new(transport)),
             clock: clock.clone(),
             jitter: Arc::new(Jitter::seeded(self.seed ^ self.pulls)),
             budget: Arc::new(Budget::new(action.budget)),
-            policy: Policy { attempts: self.schedule.attempts, ..Policy::default() },
+            policy: Policy { attempts: self.schedule.attempts, limits, ..Policy::default() },
             ..Connector::new("shop", SecretString::from(KEY))
         };
         let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);
@@ -470,6 +472,7 @@ impl Simulation {
         let mut count =
             |what, happened: bool| *statistics.happened.entry(what).or_default() += u64::from(happened);
         count("dead record", !world.faults.dead.is_empty());
+        count("huge record", !world.faults.huge.is_empty());
         count("outage", world.faults.has_outage());
         statistics
     }

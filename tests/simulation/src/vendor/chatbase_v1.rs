@@ -358,6 +358,7 @@ impl Vendor for ChatbaseV1 {
             counts: false,
             overcounts: false,
             has_summaries: false,
+            can_read_less: true,
             can_narrow: true,
             is_documented: facts.largest == 100
                 && facts.past_the_end == PastTheEnd::Empty

@@ -716,6 +716,7 @@ impl Vendor for ConvocoreV3 {
             counts: false,
             overcounts: false,
             has_summaries: false,
+            can_read_less: is_paginated,
             can_narrow: is_paginated,
             is_documented: is_paginated
                 && facts.list.status == 200

@@ -101,6 +101,8 @@ pub struct Truth {
     pub has_summaries: bool,
     /// Whether the deployment knows a conversation by its id, or a window, so that a page can be narrowed.
     pub can_narrow: bool,
+    /// Whether a part can be read by itself: what changed, or what began lately.
+    pub can_read_less: bool,
     /// Whether the deployment does in everything what the newest documents say.
     pub is_documented: bool,
     /// Whether pages hold less than they could, now and then.
