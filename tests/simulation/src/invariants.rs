@@ -483,7 +483,8 @@ impl Checker {
         // The vendor's own limits end what could be read; an honest end of a part is no claim.
         let is_cut_short =
             truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
-        if ran.counts.limits > 0 || (is_cut_short && !ran.is_good()) {
+        // A sweep that began earlier, and that the vendor's limits held up, is only now at its end.
+        if ran.counts.limits > 0 || ran.is_resumed || (is_cut_short && !ran.is_good()) {
             self.latest = Some(ran);
             return;
         }
