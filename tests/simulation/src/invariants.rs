@@ -558,7 +558,7 @@ fn shows(truth: Truth, conversation: &Conversation, at: Instant) -> bool {
 
 /// Returns whether a conversation is surely in a scope.
 fn is_in_scope(truth: Truth, conversation: &Conversation, scope: Scope) -> bool {
-    let channel = || conversation.current().content.channel.as_deref().and_then(Channel::named);
+    let channel = || conversation.current().content.channel.as_deref().and_then(Channel::from_vendor_word);
     scope.since.is_none_or(|since| conversation.is_dated && conversation.created >= since + truth.margin)
         && scope.channel().is_none_or(|wanted| channel() == Some(wanted))
 }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chatark_archive::{Archive, Part, SyncMode, Verdict};
+use chatark_archive::{Archive, Subset, SyncMode, Verdict};
 use chatark_core::{ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, Refresh,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
     Source, Workers, pull, verify,
 };
 use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
@@ -296,7 +296,7 @@ impl Simulation {
             let agent_id = AGENT.to_owned();
             let origin = Arc::new(Origin { source, provider: self.kind.name().to_owned(), agent_id });
             let mapped = [MappedSource { origin, mapper: self.kind.mapper() }];
-            let verified = verify(&archive, &[], &mapped, Part::WHOLE, &CancellationToken::new());
+            let verified = verify(&archive, &[], &mapped, Subset::WHOLE, &CancellationToken::new());
             archive.close()?;
             verified
         });
@@ -440,7 +440,7 @@ impl Simulation {
             origin: Arc::new(origin),
             provider,
             mapper: self.kind.mapper(),
-            refresh: Refresh {
+            refresh: RefreshPolicy {
                 full_sweep_days: self.schedule.full_sweep_days,
                 look_back_days: self.schedule.look_back_days,
             },
