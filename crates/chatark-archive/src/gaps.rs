@@ -75,17 +75,18 @@ impl Archive {
         found.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
-    /// Closes the gaps that a full sweep `has_passed` without finding them again, and returns how many of the stream are
-    /// open and not accepted.
-    pub fn pass_gaps(&mut self, run: &Run, has_passed: bool, now: Timestamp) -> Result<u64> {
-        let failed = || database("end a sweep");
-        let transaction = self.connection.transaction().map_err(failed())?;
-        if has_passed {
-            close_passed(&transaction, run, now)?;
-        }
-        let open = count_open(&transaction, run)?;
-        transaction.commit().map_err(failed())?;
-        Ok(open)
+    /// Returns how many gaps of a run's stream are open and not accepted.
+    pub fn count_open_gaps(&self, run: &Run) -> Result<u64> {
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
+                     AND accepted_at IS NULL",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
+            })
+            .map(read_count)
+            .map_err(database("read the gaps"))
     }
 
     /// Accepts the open gaps of a source: they stay in the archive and no longer affect a verdict. Returns how many were
@@ -139,35 +140,6 @@ pub(crate) fn close(
         .and_then(|mut statement| statement.execute([key, now.microseconds()]))
         .map_err(database("write a gap"))?;
     Ok(())
-}
-
-/// Closes the gaps of a scope that were not found again since the sweep of a run began.
-fn close_passed(transaction: &Transaction<'_>, run: &Run, now: Timestamp) -> Result<()> {
-    let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
-    transaction
-        .prepare_cached(
-            "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3
-                 AND closed_at IS NULL AND tried_at < ?5",
-        )
-        .and_then(|mut statement| {
-            let (source, stream) = (run.source.0, run.stream.as_str());
-            statement.execute(params![source, stream, run.scope, now.microseconds(), began])
-        })
-        .map_err(database("end a sweep"))?;
-    Ok(())
-}
-
-fn count_open(transaction: &Transaction<'_>, run: &Run) -> Result<u64> {
-    transaction
-        .prepare_cached(
-            "SELECT count(*) FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
-                 AND accepted_at IS NULL",
-        )
-        .and_then(|mut statement| {
-            statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
-        })
-        .map(read_count)
-        .map_err(database("read the gaps"))
 }
 
 fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<Option<i64>> {

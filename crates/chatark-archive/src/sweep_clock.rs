@@ -7,6 +7,9 @@ use crate::ledger::{Run, SourceKey, SyncMode};
 use crate::open::Archive;
 use crate::values::{database, timestamp};
 
+/// A sweep that begins so long after another one has seen every change that the other one may have read too early.
+const CONFIRMING_SECONDS: i64 = 600;
+
 /// When the sweeps of a scope began that came to their end, whatever their verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SweepClock {
@@ -16,10 +19,19 @@ pub struct SweepClock {
     pub any: Option<Timestamp>,
     /// The latest time of a change that the vendor showed, by the vendor's clock.
     pub newest_change: Option<Timestamp>,
+    /// The latest such time up to which a later sweep has looked again.
+    pub confirmed_change: Option<Timestamp>,
     /// How far the rotation through a list of rows has come.
     pub rotation: Option<Cursor>,
     /// When that was saved.
     pub rotated_at: Option<Timestamp>,
+}
+
+impl SweepClock {
+    /// Returns the latest time of a change, if no later sweep has looked at it again.
+    pub fn unconfirmed_change(&self) -> Option<Timestamp> {
+        self.newest_change.filter(|newest| self.confirmed_change.is_none_or(|confirmed| confirmed < *newest))
+    }
 }
 
 impl Archive {
@@ -28,7 +40,7 @@ impl Archive {
         let found = self
             .connection
             .prepare_cached(
-                "SELECT full_from, any_from, newest_change, rotation, rotated_at
+                "SELECT full_from, any_from, newest_change, rotation, rotated_at, confirmed_change
                  FROM sweep_clock WHERE source_key = ?1 AND stream = ?2 AND scope = ?3",
             )
             .and_then(|mut statement| {
@@ -41,6 +53,7 @@ impl Archive {
                         // A cursor in the form of another version is no loss: the rotation restarts.
                         rotation: rotation.and_then(|cursor| serde_json::from_str(&cursor).ok()),
                         rotated_at: timestamp(row.get(4)?),
+                        confirmed_change: timestamp(row.get(5)?),
                     })
                 };
                 statement.query_row(params![source.0, stream.as_str(), scope], read).optional()
@@ -59,12 +72,15 @@ pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
         .prepare_cached(
             "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from), any_from = ?5,
+             ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from),
+                 confirmed_change = CASE WHEN ?5 - any_from >= ?7 THEN newest_change ELSE confirmed_change END,
+                 any_from = ?5,
                  newest_change = coalesce(max(?6, coalesce(newest_change, ?6)), newest_change)",
         )
         .and_then(|mut statement| {
             let (source, stream) = (run.source.0, run.stream.as_str());
-            statement.execute(params![source, stream, run.scope, full_from, swept_from, newest_change])
+            let wait = CONFIRMING_SECONDS * 1_000_000;
+            statement.execute(params![source, stream, run.scope, full_from, swept_from, newest_change, wait])
         })
         .map_err(database("end a sweep"))?;
     Ok(())

@@ -4,9 +4,10 @@
 //! both have enough, each becomes a segment with a list of pages of its own. Nothing depends on the order of a list.
 
 use chatark_core::{Features, Result, Timestamp};
+use chatark_http::CursorGuard;
 use futures_util::future::try_join_all;
 
-use crate::export::{EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Query};
+use crate::export::{DATES, EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES};
 
 /// The most segments, and lists of pages that are read at the same time.
 pub(crate) const MAX_SEGMENTS: usize = 16;
@@ -110,13 +111,18 @@ pub(crate) async fn cut(
     export: Export<'_>,
     query: &Query,
     first: &ExportPage,
-    features: &Features,
+    features: &mut Features,
 ) -> Result<Segments> {
     let mut found = Segments { segments: vec![Segment::default()], requests: 0, ignores_dates: false };
     let (Some(total), Some(whole)) = (first.total, Piece::whole(query, first)) else { return Ok(found) };
     if !is_worth_cutting(total) || !matches!(first.next, Ok(Some(_))) {
         return Ok(found);
     }
+    found.requests += whole.learn(export, query, features).await?;
+    if features.lacks(DATES) {
+        return Ok(found);
+    }
+    let features = &*features;
     let target = (total / MAX_SEGMENTS as u64).max(2 * MIN_CONVERSATIONS);
     let mut pieces = vec![whole];
     let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
@@ -169,6 +175,23 @@ impl Piece {
             reach: half.max(SECOND),
             may_be_cut: true,
         })
+    }
+
+    /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
+    /// Returns how many requests were made.
+    async fn learn(&self, export: Export<'_>, query: &Query, features: &mut Features) -> Result<u64> {
+        if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
+            return Ok(0);
+        }
+        let until = Timestamp::from_microseconds(self.upper).ok();
+        let mut probe = Query { until, ..query.counting(features) };
+        export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
+        for feature in [DATES, SUMMARIES] {
+            if features.supports(feature).is_none() {
+                features.set(feature, true);
+            }
+        }
+        Ok(1)
     }
 
     /// Returns the whole second at which a cut is tried, or `None` if no second is left.

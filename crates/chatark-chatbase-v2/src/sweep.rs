@@ -216,7 +216,7 @@ impl<'a> Sweep<'a> {
         let segments = if self.features.lacks(DATES) || page.elements.is_empty() {
             None
         } else {
-            Some(segment::cut(self.export, &self.query, &page, &self.features).await?)
+            Some(segment::cut(self.export, &self.query, &page, &mut self.features).await?)
         };
         if segments.as_ref().is_some_and(|found| found.ignores_dates) {
             self.features.set(DATES, false);
@@ -250,7 +250,9 @@ impl<'a> Sweep<'a> {
         for (feature, is_supported) in self.features.iter() {
             if before.supports(feature) != Some(is_supported) {
                 batch.page.features.set(feature, is_supported);
-                batch.page.notes.push(refused(feature));
+                if !is_supported {
+                    batch.page.notes.push(refused(feature));
+                }
             }
         }
         batch
@@ -367,12 +369,13 @@ impl<'a> Sweep<'a> {
             self.phase = Phase::Ended;
             return Err(error);
         }
-        let query = self.query.counting(&self.features);
-        let total = self.export.count(&query).await?.total;
+        let before = self.features.clone();
+        let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
+        let total = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?.total;
         let page = PageMetadata { total, pages: 1, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
-        Ok(batch)
+        Ok(self.with_features(batch, &before))
     }
 
     /// Closes the gaps that the walk has passed, and explains an empty list.

@@ -112,8 +112,7 @@ impl EndedRun {
         if missing_rule.accept_gaps {
             archive.accept_gaps(self.run.source(), now)?;
         }
-        let has_passed = self.reached_end && self.run.mode() == SyncMode::Full;
-        let gaps = archive.pass_gaps(&self.run, has_passed, now)?;
+        let gaps = archive.count_open_gaps(&self.run)?;
         if gaps > 0 && self.verdict.is_good() {
             self.leave_gaps(gaps);
         }

@@ -104,7 +104,7 @@ impl Source {
         if mode != SyncMode::Changes {
             return Ok(Decision { mode, resume, request });
         }
-        let newest_change = clock.newest_change.max(whole.newest_change);
+        let unconfirmed = clock.unconfirmed_change().max(whole.unconfirmed_change());
         let rotates = descriptor.changes == ChangeDetection::ListRows;
         let rotation = if rotates {
             let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
@@ -113,7 +113,7 @@ impl Source {
             None
         };
         let request = ReadRequest {
-            changed_since: changed_since(newest_change),
+            changed_since: changed_since(unconfirmed),
             recent_since: state.recent_since().filter(|_| rotates),
             rotation,
             ..request

@@ -114,8 +114,8 @@ impl SyncState {
 /// Returns since when, by the vendor's clock, a change is fetched again although it looks the same.
 ///
 /// The vendor's times have whole seconds: what was read in the second of its latest change may have changed once more.
-pub(crate) fn changed_since(newest_change: Option<Timestamp>) -> Option<Timestamp> {
-    newest_change?.shifted(-OVERLAP_SECONDS)
+pub(crate) fn changed_since(unconfirmed: Option<Timestamp>) -> Option<Timestamp> {
+    unconfirmed?.shifted(-OVERLAP_SECONDS)
 }
 
 fn days(number: u32) -> i64 {

@@ -2,6 +2,9 @@
 
 -- The latest time of a change that the vendor showed in a sweep, by the vendor's clock.
 ALTER TABLE sweep_clock ADD COLUMN newest_change INTEGER;
+-- The latest such time up to which a later sweep has looked again: what was read in the second of its latest change may
+-- have changed once more.
+ALTER TABLE sweep_clock ADD COLUMN confirmed_change INTEGER;
 -- How far the rotation through a list of rows has come, as a sealed cursor, and when that was saved.
 ALTER TABLE sweep_clock ADD COLUMN rotation TEXT;
 ALTER TABLE sweep_clock ADD COLUMN rotated_at INTEGER;

