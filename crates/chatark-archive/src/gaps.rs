@@ -8,7 +8,7 @@ use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
 use crate::values::{database, read_count, timestamp};
 
-/// A gap is tried again after this time, and each later time after twice as long.
+/// A gap is tried again by the next pull, then after this time, and each later time after twice as long.
 const FIRST_WAIT_SECONDS: i64 = 3_600;
 /// The longest time until a gap is tried again.
 const LONGEST_WAIT_SECONDS: i64 = 30 * 86_400;
@@ -37,8 +37,9 @@ pub struct GapRecord {
 impl GapRecord {
     /// Returns the gap for a provider, which tries it again once it is due.
     pub fn to_open(&self, now: Timestamp) -> OpenGap {
-        let doublings = u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-        let wait = (FIRST_WAIT_SECONDS << doublings).min(LONGEST_WAIT_SECONDS);
+        let doublings = u32::try_from(self.attempts.saturating_sub(2)).unwrap_or(u32::MAX).min(20);
+        let wait = if self.attempts < 2 { 0 } else { FIRST_WAIT_SECONDS << doublings };
+        let wait = wait.min(LONGEST_WAIT_SECONDS);
         // A time in the future is that of a wrong clock.
         let is_waiting = |tried: Timestamp| tried <= now && tried.shifted(wait).is_some_and(|due| now < due);
         OpenGap { bounds: self.bounds.clone(), is_due: !self.tried_at.is_some_and(is_waiting) }
@@ -175,7 +176,8 @@ mod tests {
             attempts,
             accepted_at: None,
         };
-        for (attempts, hours) in [(1, 1), (2, 2), (3, 4), (6, 32), (30, 720)] {
+        assert!(gap(1, Some(at(0))).to_open(at(0)).is_due, "the next pull tries it again");
+        for (attempts, hours) in [(2, 1), (3, 2), (4, 4), (7, 32), (30, 720)] {
             let gap = gap(attempts, Some(at(0)));
             assert!(!gap.to_open(at(hours - 1)).is_due, "{attempts}");
             assert!(gap.to_open(at(hours)).is_due, "{attempts}");

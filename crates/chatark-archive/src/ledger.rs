@@ -106,7 +106,7 @@ pub struct Progress {
     pub returned: u64,
     /// Places that were not understood.
     pub issues: u64,
-    /// Places of this run that could not be read.
+    /// Places that this run could not read, or passed over because an earlier one could not.
     pub gaps: u64,
     /// Bytes of the records, as sent.
     pub bytes: u64,

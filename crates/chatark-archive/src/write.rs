@@ -47,6 +47,8 @@ pub enum WriteOp {
     Gap(Gap),
     /// A gap of an earlier pull that could be read.
     GapClosed(GapBounds),
+    /// Listed by the vendor, and known to be a gap.
+    PassedOver(RecordId),
     /// How far the rotation through a list of rows has come.
     Rotation(Cursor),
 }
@@ -196,7 +198,9 @@ impl<'a> Batch<'a> {
             WriteOp::Held(document) | WriteOp::Outside(document) => {
                 Some((document.own().id().clone(), document.size()))
             }
-            WriteOp::Unchanged(id) => Some((id.clone(), 0)),
+            WriteOp::Unchanged(id) | WriteOp::PassedOver(id) => Some((id.clone(), 0)),
+            // The vendor has the record, although it cannot give it.
+            WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
             WriteOp::Part { record, .. } if self.is_counted(record) => {
                 Some((record.sighting_id(), record.size))
             }
@@ -236,6 +240,7 @@ impl<'a> Batch<'a> {
                 self.progress.gaps += 1;
                 gaps::note(self.transaction, self.run, &gap, self.now)?;
             }
+            WriteOp::PassedOver(_) => self.progress.gaps += 1,
             WriteOp::GapClosed(bounds) => gaps::close(self.transaction, self.run, &bounds, self.now)?,
             WriteOp::Rotation(place) => sweep_clock::rotate(self.transaction, self.run, &place, self.now)?,
         }

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) known: Option<Arc<dyn Known>>,
     /// A change at or after this instant counts, although it looks the same.
     pub(crate) changed_since: Option<Timestamp>,
+    /// A later change was told by a wrong clock.
+    pub(crate) plausible_until: Option<Timestamp>,
     /// What the first page of the sweep contained.
     pub(crate) read_before: Arc<HashSet<RecordId>>,
     /// Gaps that are not due: these conversations are not fetched one by one.
@@ -256,8 +258,7 @@ impl<'a> Chain<'a> {
         }
         let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
         batch.page.empty_pages += u64::from(elements.is_empty() && matches!(next, Ok(Some(_))));
-        batch.page.newest_change =
-            elements.iter().filter_map(|element| element.summary.held.updated_at).max();
+        batch.page.newest_change = self.newest_change(&elements);
         self.reached = began().flatten().last().or(self.reached);
         self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
         let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
@@ -283,6 +284,11 @@ impl<'a> Chain<'a> {
             Ok(None) => Next::End,
             Err(error) => Next::Stuck(error),
         }
+    }
+
+    fn newest_change(&self, elements: &[Element]) -> Option<Timestamp> {
+        let changes = elements.iter().filter_map(|element| element.summary.held.updated_at);
+        changes.filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
     }
 
     fn is_mine(&self, element: &Element) -> bool {
@@ -327,7 +333,10 @@ impl<'a> Chain<'a> {
                 }
                 None
             }
-            Some(id) if self.shared.passed_over.contains(id) => None,
+            Some(id) if self.shared.passed_over.contains(id) => {
+                batch.passed_over.push(id.clone());
+                None
+            }
             _ => Some(element),
         }
     }
@@ -489,8 +498,7 @@ impl<'a> Chain<'a> {
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
-        batch.page.newest_change =
-            elements.iter().filter_map(|element| element.summary.held.updated_at).max();
+        batch.page.newest_change = self.newest_change(&elements);
         self.reached = elements.iter().filter_map(|one| one.summary.created_at).next_back().or(self.reached);
         let mine: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
         let held = self.held(&mine);

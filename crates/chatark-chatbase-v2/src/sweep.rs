@@ -137,6 +137,7 @@ impl<'a> Sweep<'a> {
         let shared = Shared {
             known: self.request.known.clone(),
             changed_since: self.request.changed_since,
+            plausible_until: self.request.plausible_until,
             read_before: Arc::new(self.read_before.clone()),
             passed_over: Arc::new(passed_over.collect()),
             has_summaries: true,

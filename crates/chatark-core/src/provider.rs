@@ -121,6 +121,8 @@ pub struct ReadRequest {
     /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
     /// the same: they may have changed once more in the second in which they were read.
     pub changed_since: Option<Timestamp>,
+    /// A time of change after this instant was told by a wrong clock: it says nothing about others.
+    pub plausible_until: Option<Timestamp>,
     /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): what began since then is read again if the
     /// vendor refuses the list.
     pub recent_since: Option<Timestamp>,

@@ -65,6 +65,8 @@ pub struct Batch {
     pub gaps: Vec<Gap>,
     /// Gaps of earlier pulls that could be read after all.
     pub closed_gaps: Vec<GapBounds>,
+    /// Records in gaps of earlier pulls that the vendor lists, and that are not due to be tried.
+    pub passed_over: Vec<RecordId>,
     /// Rows of a list beside the records, to be [compared](crate::HeldSummary::list_row) with by the next pull.
     pub list_rows: Vec<ListRow>,
     /// How far the [rotation](crate::Rotation) through such a list has come; `None` if it has not moved.

@@ -113,7 +113,7 @@ impl EndedRun {
             archive.accept_gaps(self.run.source(), now)?;
         }
         let gaps = archive.count_open_gaps(&self.run)?;
-        if gaps > 0 && self.verdict.is_good() {
+        if gaps > 0 && self.reached_end {
             self.leave_gaps(gaps);
         }
         match source.drift.report(archive, &self.run, &source.origin.source)? {

@@ -115,6 +115,7 @@ impl Preparer {
         // A row of a list is kept with the record that it belongs to, so it comes after it.
         ops.extend(batch.list_rows.into_iter().map(WriteOp::ListRow));
         ops.extend(batch.gaps.into_iter().map(WriteOp::Gap));
+        ops.extend(batch.passed_over.into_iter().map(WriteOp::PassedOver));
         ops.extend(batch.closed_gaps.into_iter().map(WriteOp::GapClosed));
         ops.extend(batch.rotation.into_iter().map(WriteOp::Rotation));
         Ok(ReadyBatch { ops, checkpoint: batch.checkpoint, page: batch.page, bytes })

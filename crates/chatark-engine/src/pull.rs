@@ -23,6 +23,8 @@ use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
 
+/// The vendor's clock may be ahead of this machine's by so much, a zone included.
+const PLAUSIBLE_SECONDS: i64 = 25 * 3_600;
 /// The most sources that are read at the same time.
 const MAX_CONCURRENT_SOURCES: usize = 16;
 /// The most prepared batches of one source that wait for the writer.
@@ -79,6 +81,7 @@ impl Source {
             OpenGap { bounds, is_due: is_due || full }
         };
         let request = ReadRequest {
+            plausible_until: now.shifted(PLAUSIBLE_SECONDS),
             features: archive.features(key, now)?,
             gaps: gaps.map(open).collect(),
             ..asked.clone()
