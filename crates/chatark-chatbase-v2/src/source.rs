@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result, Selection,
-    SettingProblem, Settings, Stream, StreamDescriptor, Surface, Window,
+    ErrorKind, Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
+    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, UnseenRecord, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -48,6 +48,8 @@ pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 1
 const CURSOR_VERSION: u32 = 1;
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
+/// The most conversations that a sweep looks for by id after it did not list them; the next one looks for others.
+const MAX_LOOKED_FOR: usize = 500;
 /// The most conversations of a user whose messages cannot be read that are named.
 const MAX_NAMED: u64 = 5;
 
@@ -97,6 +99,17 @@ impl Provider for ChatbaseV2 {
         }
     }
 
+    /// Asks for each by its id, or by the second in which it began: a list that is paged by number can skip rows.
+    async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
+        let (asked, others) = unseen.split_at(unseen.len().min(MAX_LOOKED_FOR));
+        let unchanged = others.iter().map(|unseen| unseen.id.clone()).collect();
+        let mut found = Batch { unchanged, ..Batch::default() };
+        for unseen in asked {
+            found.records.extend(self.find(unseen).await?);
+        }
+        Ok(found)
+    }
+
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => {
@@ -125,6 +138,32 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
+    /// Returns what the vendor has of a conversation that its list did not show.
+    async fn find(&self, unseen: &UnseenRecord) -> Result<Vec<Record>> {
+        if let Some(found) = self.export().by_id(&unseen.id).await? {
+            return Ok(found);
+        }
+        let Some(began) = unseen.created_at else { return Ok(Vec::new()) };
+        let window = Window { since: Some(began), until: Some(began) };
+        let request = ReadRequest { window, ..ReadRequest::default() };
+        let query = Query::of(&request, &Features::default());
+        let (mut cursor, mut guard) = (None, CursorGuard::default());
+        loop {
+            let page = match self.export().page(&query, cursor.as_deref(), &mut guard, None).await {
+                Err(error) if error.kind() == ErrorKind::Refused => return Ok(Vec::new()),
+                page => page?,
+            };
+            let is_found = |element: &Element| element.summary.id.as_ref() == Some(&unseen.id);
+            if let Some(found) = page.elements.into_iter().find(is_found) {
+                return Ok(vec![found.record()]);
+            }
+            cursor = page.next?;
+            if cursor.is_none() {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
     pub(crate) fn export(&self) -> Export<'_> {
         Export { client: &self.client, agent_id: &self.agent_id }
     }

@@ -26,9 +26,9 @@ use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-/// So many pages without anything new are accepted, and one more for each four that had something.
+/// So many pages without anything new are accepted, and one more for each that had something.
 const MAX_BARREN_PAGES: u64 = 40;
-const USEFUL_FOR_EACH_BARREN: u64 = 4;
+const USEFUL_FOR_EACH_BARREN: u64 = 1;
 /// The version of the positions that this file seals.
 const PLACE_VERSION: u32 = 2;
 
@@ -382,7 +382,10 @@ impl<'a> Sweep<'a> {
     /// Closes the gaps that the walk has passed, and explains an empty list.
     async fn close(&mut self, batch: &mut Batch) -> Result<()> {
         self.phase = Phase::Ended;
-        let open = |bounds: &GapBounds| record_of(bounds).is_none() && !self.seen.gaps.contains(bounds);
+        // A resumed sweep has not passed what an earlier run of it could not read.
+        let open = |bounds: &GapBounds| {
+            !self.is_resumed && record_of(bounds).is_none() && !self.seen.gaps.contains(bounds)
+        };
         let passed = self.request.gaps.iter().map(|gap| &gap.bounds).filter(|bounds| open(bounds));
         batch.closed_gaps.extend(passed.cloned());
         if !self.seen.anything {

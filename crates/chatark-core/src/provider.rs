@@ -42,12 +42,14 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Streams raw records in batches.
     fn read(&self, request: ReadRequest) -> BatchStream<'_>;
 
-    /// Looks for records that a sweep of everything did not list, and returns those that the vendor still has.
+    /// Looks for records that two sweeps of everything did not list.
     ///
-    /// A provider whose list can skip a record while others are deleted asks for each by another route. The default
-    /// finds none: such a list shows every record that existed while it was read.
-    async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
-        Ok(Vec::new())
+    /// A provider whose list can skip a record, for example while others are deleted, asks for each by another route. The
+    /// batch holds the records that the vendor still has, and as `unchanged` the ids of those of which it only says that
+    /// they are there, or which cannot be asked for. The default finds none: such a list shows every record that existed
+    /// while it was read.
+    async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Batch> {
+        Ok(Batch::default())
     }
 }
 

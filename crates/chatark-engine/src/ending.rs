@@ -2,10 +2,11 @@
 
 use chatark_archive::{Archive, Run, RunEnd, SyncMode, Unseen, Verdict};
 use chatark_core::{
-    ChangeDetection, Clock, Descriptor, Error, ErrorKind, RecordId, Result, UnseenRecord, Window,
+    ChangeDetection, Checkpoint, Clock, Descriptor, Error, ErrorKind, RecordId, Result, UnseenRecord, Window,
 };
 
 use crate::drift::DriftReport;
+use crate::prepare::ReadyBatch;
 use crate::pull::Source;
 
 /// The setting of a source with the zone of times that have none.
@@ -36,6 +37,19 @@ pub(crate) struct MissingRule {
     pub(crate) accept_missing: bool,
     /// Whether gaps may stay.
     pub(crate) accept_gaps: bool,
+}
+
+/// Records that two sweeps of everything did not list, and those of them that the vendor still has.
+pub(crate) struct MissingRecords {
+    pub(crate) unseen: Vec<UnseenRecord>,
+    pub(crate) found: FoundRecords,
+}
+
+/// Records that the vendor has although a sweep did not list them.
+pub(crate) struct FoundRecords {
+    /// Those that it gave.
+    pub(crate) ready: ReadyBatch,
+    pub(crate) still_there: Vec<RecordId>,
 }
 
 impl MissingRule {
@@ -102,11 +116,15 @@ impl EndedRun {
         archive: &mut Archive,
         source: &Source,
         missing_rule: MissingRule,
-        missing: Option<(Vec<UnseenRecord>, Vec<RecordId>)>,
+        missing: Option<MissingRecords>,
         clock: &Clock,
     ) -> Result<()> {
         let now = clock.now();
-        if let Some((unseen, still_there)) = missing {
+        if let Some(MissingRecords { unseen, found }) = missing {
+            let FoundRecords { ready, still_there } = found;
+            let ReadyBatch { ops, page, .. } = ready;
+            let mapper = &*source.mapper;
+            archive.commit(&mut self.run, ops, &Checkpoint::End, &page, mapper, now)?;
             archive.mark_missing(&mut self.run, &unseen, &still_there, now)?;
         }
         if missing_rule.accept_gaps {

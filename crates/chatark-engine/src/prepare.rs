@@ -102,7 +102,7 @@ pub(crate) async fn fetch(
 
 impl Preparer {
     /// Hashes every record, and maps and compresses those that the archive does not hold unchanged.
-    fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
+    pub(crate) fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
         let bytes = batch.bytes() as u64;
         let mut ops = Vec::with_capacity(batch.records.len() + batch.unchanged.len());
         for group in groups(batch.records) {

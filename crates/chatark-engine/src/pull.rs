@@ -8,8 +8,8 @@ use chatark_archive::{
 };
 use chatark_core::{
     ChangeDetection, Channel, Checkpoint, Error, ErrorKind, Known, Mapper, OpenGap, Origin, Provider,
-    ReadRequest, RecordId, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
-    UnseenRecord, Window,
+    ReadRequest, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp, UnseenRecord,
+    Window,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -17,7 +17,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
-use crate::ending::{EndedRun, MissingRule, zone_note};
+use crate::ending::{EndedRun, FoundRecords, MissingRecords, MissingRule, zone_note};
 use crate::environment::Environment;
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
@@ -327,7 +327,8 @@ impl Puller {
     ) -> (StreamOutcome, bool) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let StartedRun { run, request, preparer, missing_rule } = started;
-        let fetching = task::spawn(fetch(Arc::new(preparer), request, sender, self.stop.clone()));
+        let preparer = Arc::new(preparer);
+        let fetching = task::spawn(fetch(Arc::clone(&preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver, descriptor).await;
         let fetched = fetching.await.unwrap_or_else(|_| Err(Error::panicked("pull")));
         // If the writer failed, the fetcher only saw its channel close.
@@ -336,7 +337,7 @@ impl Puller {
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
         let reached_end = matches!(ended, Ok(true));
-        (self.end(run, ended, missing_rule).await, reached_end)
+        (self.end(run, ended, missing_rule, &preparer).await, reached_end)
     }
 
     /// Commits batches in order and returns whether the last one was the end.
@@ -379,7 +380,13 @@ impl Puller {
         (run, Ok(reached_end))
     }
 
-    async fn end(&self, run: Run, ended: Result<bool>, missing_rule: MissingRule) -> StreamOutcome {
+    async fn end(
+        &self,
+        run: Run,
+        ended: Result<bool>,
+        missing_rule: MissingRule,
+        preparer: &Arc<Preparer>,
+    ) -> StreamOutcome {
         let stream = run.stream();
         let reached_end = matches!(ended, Ok(true));
         let (verdict, error) = match ended {
@@ -390,7 +397,7 @@ impl Puller {
             Err(error) => (Verdict::Partial, Some(error)),
         };
         let ended = EndedRun { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
-        match self.close(ended, missing_rule).await {
+        match self.close(ended, missing_rule, preparer).await {
             Ok((ended, closed)) => {
                 let window = self.pull.request(stream).window;
                 let outside = ended.run.progress.outside;
@@ -414,7 +421,12 @@ impl Puller {
     /// Marks what is missing at the vendor, and closes the run in the ledger.
     ///
     /// An error of the archive in the middle leaves the run to be closed with it.
-    async fn close(&self, mut ended: EndedRun, missing_rule: MissingRule) -> Result<(EndedRun, Result<()>)> {
+    async fn close(
+        &self,
+        mut ended: EndedRun,
+        missing_rule: MissingRule,
+        preparer: &Arc<Preparer>,
+    ) -> Result<(EndedRun, Result<()>)> {
         let clock = self.environment.clock.clone();
         let found = self
             .write(move |archive| {
@@ -430,28 +442,39 @@ impl Puller {
                 Vec::new()
             }
         };
-        let still_there = self.still_there(&mut ended, &unseen).await;
+        let found = match self.look_for(&unseen, preparer).await {
+            Ok(found) => found,
+            Err(error) => {
+                ended.notes.push(format!("what the vendor no longer lists could not be looked for: {error}"));
+                None
+            }
+        };
         let (source, clock) = (self.source.clone(), self.environment.clock.clone());
         self.write(move |archive| {
-            let closed =
-                ended.close(archive, &source, missing_rule, still_there.map(|there| (unseen, there)), &clock);
+            let missing = found.map(|found| MissingRecords { unseen, found });
+            let closed = ended.close(archive, &source, missing_rule, missing, &clock);
             Ok((ended, closed))
         })
         .await
     }
 
-    /// Asks the vendor for records that two sweeps did not list; `None` if it could not be asked.
-    async fn still_there(&self, ended: &mut EndedRun, unseen: &[UnseenRecord]) -> Option<Vec<RecordId>> {
+    /// Asks the vendor for records that two sweeps did not list, and returns what it still has; `None` if there is nothing
+    /// to ask for.
+    async fn look_for(
+        &self,
+        unseen: &[UnseenRecord],
+        preparer: &Arc<Preparer>,
+    ) -> Result<Option<FoundRecords>> {
         if unseen.is_empty() {
-            return None;
+            return Ok(None);
         }
-        match self.source.provider.find_unseen(unseen).await {
-            Ok(found) => Some(found),
-            Err(error) => {
-                ended.notes.push(format!("what the vendor no longer lists could not be looked for: {error}"));
-                None
-            }
-        }
+        let batch = self.source.provider.find_unseen(unseen).await?;
+        let ids = batch.records.iter().filter_map(|record| record.id.clone());
+        let still_there = ids.chain(batch.unchanged.iter().cloned()).collect();
+        let preparer = Arc::clone(preparer);
+        let prepare = move || preparer.prepare(batch);
+        let ready = self.environment.workers.run("map the records", prepare).await?;
+        Ok(Some(FoundRecords { ready, still_there }))
     }
 
     /// Compares single conversations with the number requested, everything else with the vendor's count.

@@ -457,7 +457,11 @@ impl Checker {
         let Some(ran) = self.latest.take() else { return };
         let is_paged = world.vendor.truth().paging != Paging::Whole;
         let can_read_less = world.vendor.truth().can_read_less;
-        if scope.is_whole() && is_paged && can_read_less && self.was_full && !world.faults.has_unreadable() {
+        // A page that is read again for one conversation costs nothing but a request; a metered vendor bills all of it.
+        let is_metered = world.vendor.truth().quota.is_some();
+        let may_not = is_metered || ran.mode == SyncMode::Full;
+        let is_quiet = self.was_full && !world.faults.has_unreadable();
+        if scope.is_whole() && is_paged && can_read_less && is_quiet && may_not {
             let old = ran.started - (i64::from(ran.look_back_days) + 3) * DAY;
             // What changed within minutes of the latest change is looked at once more.
             let updated = |place: usize| world.population.conversations[place].current().content.updated;

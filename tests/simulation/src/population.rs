@@ -161,7 +161,7 @@ impl Population {
         let odd_ids = random.pick(&[0, 0, 5, 40]);
         let undated = if random.percent(30) { habits.undated } else { 0 };
         for created in beginnings(random, size, now) {
-            population.add(random, habits, created, Instant::MIN, odd_ids, undated);
+            population.add(random, habits, created, Instant::MIN, now, odd_ids, undated);
         }
         if random.percent(4) && !population.conversations.is_empty() {
             let place = random.index(population.conversations.len());
@@ -183,7 +183,7 @@ impl Population {
             let at = now - random.between(1, 700) * DAY;
             for _ in 0..random.between(1_800, 2_300) {
                 let created = at + random.between(0, SECOND - 1);
-                population.add(random, habits, created, Instant::MIN, 0, 0);
+                population.add(random, habits, created, Instant::MIN, now, 0, 0);
             }
         }
         population
@@ -196,6 +196,7 @@ impl Population {
         habits: &Habits,
         created: Instant,
         appeared: Instant,
+        now: Instant,
         odd_ids: u64,
         undated: u64,
     ) -> usize {
@@ -211,7 +212,8 @@ impl Population {
             rating: None,
             messages: Vec::new(),
         };
-        let latest = if appeared == Instant::MIN { created + 2 * DAY } else { created };
+        // Nobody has written yet what comes later than now.
+        let latest = if appeared == Instant::MIN { (created + 2 * DAY).min(now) } else { created };
         for _ in 0..random.weighted(&[(1, 0), (3, 1), (4, 2), (2, 4), (1, 9)]) {
             let step = random.pick(&[0, 0, SECOND / 3, 9 * SECOND, 4 * MINUTE, 3 * HOUR]);
             let at = (content.updated + step).min(latest);
@@ -256,7 +258,7 @@ impl Population {
 
     /// Lets a new conversation begin.
     pub fn begin(&mut self, random: &mut Random, habits: &Habits, now: Instant) -> usize {
-        let place = self.add(random, habits, now, now, 5, habits.undated);
+        let place = self.add(random, habits, now, now, now, 5, habits.undated);
         self.changes.push((now, place, Change::Created));
         place
     }
