@@ -64,6 +64,7 @@ struct Inner {
     hint: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
     is_ambiguous: bool,
+    status: Option<u16>,
 }
 
 impl Error {
@@ -77,6 +78,7 @@ impl Error {
             hint: None,
             cause: None,
             is_ambiguous: false,
+            status: None,
         }))
     }
 
@@ -112,6 +114,18 @@ impl Error {
     pub fn ambiguous(mut self) -> Self {
         self.0.is_ambiguous = true;
         self
+    }
+
+    /// Keeps the HTTP status that the vendor answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// Returns the HTTP status that the vendor answered with, if it was no success.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
     }
 
     /// Returns whether the request may have taken effect despite this error, as after a lost response.

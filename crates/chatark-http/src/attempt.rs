@@ -143,7 +143,9 @@ impl ApiClient {
         if let Some(wait) = retry_after.filter(|wait| is_limited && *wait <= self.policy.longest_wait) {
             self.rate_limiter.pause(wait);
         }
-        let error = self.error_from_api(call, kind, message, api_error, request_id.as_deref());
+        let error = self
+            .described(call, kind, message, api_error, request_id.as_deref())
+            .with_status(status.as_u16());
         // A rejected request has no effect. If the vendor itself failed, it may have failed after the effect.
         AttemptError { error, retry_after, had_no_effect: kind != ErrorKind::Unavailable }
     }

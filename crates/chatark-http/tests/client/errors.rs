@@ -46,7 +46,7 @@ async fn permanent_errors_are_not_retried() {
         let server = MockServer::start_async().await;
         let mock = vendor(&server, vec![response(status, &[], "")]);
         let error = failure(&client(&server.url("/v1"))).await;
-        assert_eq!(error.kind(), kind, "{status}");
+        assert_eq!((error.kind(), error.status()), (kind, Some(status)), "{status}");
         assert!(error.is_permanent() && !error.is_transient(), "{status}");
         assert_eq!(mock.calls_async().await, 1, "{status}");
     }
