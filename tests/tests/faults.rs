@@ -223,12 +223,13 @@ fn a_repeating_page_ends_the_run() {
     let agent = agent(Vendor::ChatbaseV1, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
     // Every page is the previous one: the first page repeats forever.
-    let first = json!({ "data": [{ "id": "same", "messages": [] }] }).to_string();
+    let rows: Vec<_> = (0..100).map(|id| json!({ "id": format!("same-{id}"), "messages": [] })).collect();
+    let first = json!({ "data": rows }).to_string();
     let kind = FaultKind::Status { code: 200, body: first, content_type: "application/json".to_owned() };
     env.sandbox().add_fault(&agent.id, Fault::from(0, kind));
     let run = env.expect(3, &["pull"]);
     assert!(run.stderr.contains("the same page again and again"), "{}", run.stderr);
-    assert_eq!(archived(&env).len(), 1);
+    assert_eq!(archived(&env).len(), 100);
 }
 
 #[test]

@@ -3,167 +3,188 @@
 //! Neither list reports changes, so each is read from its beginning. An interrupted read resumes one page before the
 //! page that it had reached, because deletions in the meantime move the other entries forward.
 
-use bytes::Bytes;
-use chatark_core::{
-    Batch, BatchStream, Checkpoint, Cursor, ErrorKind, PageMetadata, ReadRequest, Record, Result, Stream,
-    Surface,
-};
-use chatark_http::{ApiClient, Call, Page};
-use futures_util::stream;
-use serde_json::value::RawValue;
+use chatark_core::{Batch, Checkpoint, Error, OpenGap, PageMetadata, ReadRequest, Result, Stream};
 
-use crate::source::{CURSOR_VERSION, ChatbaseV1, DESCRIPTOR};
-use crate::wire;
+use crate::account::{ChatbaseV1, resumed_page, seal};
+use crate::again::try_again;
+use crate::dead::{DeadPages, Passed, Place};
+use crate::ending::is_behind_end;
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, Rows};
+use crate::narrow::Probe;
+use crate::progress::Progress;
 
-/// The most contacts on a page, by the vendor's documents, 2026.
-const CONTACTS_PAGE: u32 = 1_000;
-/// The most leads on a page, by the vendor's documents, 2026.
-const LEADS_PAGE: u32 = 100;
+/// How many answers without a new row end a list that has more than one page.
+const MAX_STALE: u32 = 3;
 
-/// One of the vendor's lists of people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum List {
-    Contacts,
-    Leads,
-}
-
-impl List {
-    /// Returns the list of a stream, if the stream is a list of people.
-    pub(crate) fn of(stream: Stream) -> Option<Self> {
-        match stream {
-            Stream::Contacts => Some(Self::Contacts),
-            Stream::Leads => Some(Self::Leads),
-            _ => None,
-        }
-    }
-
-    fn stream(self) -> Stream {
-        match self {
-            Self::Contacts => Stream::Contacts,
-            Self::Leads => Stream::Leads,
-        }
-    }
-}
-
-/// Streams one list.
-pub(crate) fn read<'a>(provider: &'a ChatbaseV1, list: List, request: &ReadRequest) -> BatchStream<'a> {
-    let scope = request.scope();
-    let saved = request.cursor.as_ref();
-    let saved: Option<wire::Place> =
-        saved.and_then(|cursor| cursor.open(DESCRIPTOR.name, CURSOR_VERSION, &scope));
-    let number = saved.as_ref().map_or(1, |place| place.page.saturating_sub(1).max(1));
-    let received = saved.is_none().then_some(0);
-    let start = ListWalk { provider, list, scope, number, received, before: Vec::new() };
-    Box::pin(stream::try_unfold(Some(start), |walk| async {
-        let Some(walk) = walk else { return Ok(None) };
-        walk.next().await.map(Some)
-    }))
-}
-
-/// A walk through one list, from page to page until an empty one.
-struct ListWalk<'a> {
-    provider: &'a ChatbaseV1,
-    list: List,
+/// A walk through one list, from page to page until its end.
+pub(crate) struct ListWalk<'a> {
+    list: NumberedList<'a>,
     scope: String,
+    /// Gaps of earlier pulls, until those that are due have been tried.
+    gaps: Vec<OpenGap>,
     /// The page to read next, from 1.
     number: u64,
+    /// Whether that page comes from a saved cursor and has not been answered yet.
+    is_resuming: bool,
     /// How many people were received, if the walk began at the first page.
     received: Option<u64>,
-    /// The previous page, to recognise a host that ignores the page number.
-    before: Vec<Bytes>,
+    /// The keys of the previous page, to recognise a page that repeats it.
+    before: Vec<u64>,
+    stale: u32,
+    dead: DeadPages,
+    /// The last page that could be read.
+    good: Option<Probe>,
+    progress: Progress,
 }
 
-/// What one page of a list holds.
-struct People {
-    found: Vec<Bytes>,
-    /// How many people the list has, if the vendor says.
-    total: Option<u64>,
+type Step<'a> = Result<(Batch, Option<ListWalk<'a>>)>;
+
+/// Returns whether a stream is a list of people.
+pub(crate) fn is_list(stream: Stream) -> bool {
+    matches!(stream, Stream::Contacts | Stream::Leads)
 }
 
-impl ListWalk<'_> {
-    async fn next(mut self) -> Result<(Batch, Option<Self>)> {
-        let People { found, total } = self.read().await?;
-        let mut page = PageMetadata { pages: 1, total, ..PageMetadata::default() };
-        if found.is_empty() || found == self.before {
-            page.notes.extend(self.repetition_note(&found));
+impl<'a> ListWalk<'a> {
+    pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
+        let scope = request.scope();
+        let resumed = resumed_page(request.cursor.as_ref(), &scope);
+        Self {
+            list: NumberedList::new(account, request.stream),
+            scope,
+            gaps: request.gaps.clone(),
+            number: resumed.unwrap_or(1),
+            is_resuming: resumed.is_some_and(|page| page > 1),
+            received: resumed.is_none().then_some(0),
+            before: Vec::new(),
+            stale: 0,
+            dead: DeadPages::new(&request.gaps),
+            good: None,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) async fn next(mut self) -> Step<'a> {
+        if self.gaps.iter().any(|gap| gap.is_due) {
+            return self.try_gaps().await;
+        }
+        let mut page = PageMetadata::default();
+        loop {
+            page.pages += 1;
+            self.progress.take(&self.list, self.number, 1)?;
+            match self.list.page(self.list.largest_page(), self.number).await {
+                Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut page),
+                Ok(rows) => return self.deliver(rows, page),
+                Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut page),
+                Err(error) if is_refusal(&error) && self.number > 1 => {
+                    if self.is_at_end(&mut page).await? {
+                        return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
+                    }
+                    return self.pass(error, page).await;
+                }
+                Err(error) if may_be_local(&error) => return self.pass(error, page).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn try_gaps(mut self) -> Step<'a> {
+        let tried = try_again(&self.list, &self.gaps).await?;
+        self.gaps.clear();
+        let page = PageMetadata { pages: tried.requests, ..PageMetadata::default() };
+        let records = self.list.records(tried.elements);
+        let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
+        Ok((batch, Some(self)))
+    }
+
+    fn restart(&mut self, page: &mut PageMetadata) {
+        page.restarted = true;
+        page.notes.push(format!(
+            "the vendor no longer has page {} of {}, where the previous run stopped: the list is read from its beginning",
+            self.number,
+            self.list.stream.as_str()
+        ));
+        self.number = 1;
+        self.is_resuming = false;
+        self.received = Some(0);
+    }
+
+    async fn is_at_end(&mut self, page: &mut PageMetadata) -> Result<bool> {
+        let rows_per_page = self.progress.rows_per_page;
+        let (is_end, asked) = is_behind_end(&self.list, self.number, rows_per_page, &self.before).await?;
+        page.pages += asked;
+        Ok(is_end)
+    }
+
+    fn deliver(mut self, rows: Rows, mut page: PageMetadata) -> Step<'a> {
+        page.total = rows.total;
+        let keys = rows.keys();
+        let is_repeated = keys == self.before;
+        self.stale = if is_repeated { self.stale + 1 } else { 0 };
+        let is_first_again = is_repeated && self.number == 2;
+        if rows.is_empty() || is_first_again || self.stale >= MAX_STALE {
+            page.notes.extend(is_first_again.then(|| self.repetition_note()));
             return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
         }
-        let stream = self.list.stream();
-        let record = |bytes: &Bytes| Record::with_top_level_id(stream, Surface::Export, bytes.clone());
-        let records: Vec<_> = found.iter().map(record).collect();
-        self.before = found;
+        self.is_resuming = false;
+        self.good = Some((self.list.largest_page(), self.number));
+        self.dead.end_of_row();
+        let new_rows = if is_repeated { 0 } else { rows.len() };
+        self.progress.found(&keys, new_rows);
+        let records = if is_repeated { Vec::new() } else { self.list.records(rows.elements) };
         self.received = self.received.map(|received| received + records.len() as u64);
-        if self.received.zip(total).is_some_and(|(received, total)| received >= total) {
+        if self.received.zip(rows.total).is_some_and(|(received, total)| received >= total) {
             return Ok((Batch { records, checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
         }
-        self.number += 1;
-        let place = wire::Place { page: self.number };
-        let cursor = Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, self.scope.clone(), &place)?;
-        Ok((Batch { records, checkpoint: Checkpoint::At(cursor), page, ..Batch::default() }, Some(self)))
+        // A page that repeats the one before it is requested a second time: it may have been sent by mistake.
+        self.number += u64::from(self.stale != 1);
+        self.before = keys;
+        let checkpoint = Checkpoint::At(seal(&self.scope, self.number)?);
+        Ok((Batch { records, checkpoint, page, ..Batch::default() }, Some(self)))
     }
 
-    /// Returns the note to the user if the host sent the previous page again.
-    fn repetition_note(&self, found: &[Bytes]) -> Option<String> {
-        let list = self.list.stream().as_str();
-        let note = format!(
-            "this host sends the same page of {list} for every page number: there may be more of them"
-        );
-        (!found.is_empty()).then_some(note)
+    /// Returns the note to the user if the host sends the first page again.
+    fn repetition_note(&self) -> String {
+        format!(
+            "this host sends the same page of {} for every page number: there may be more of them",
+            self.list.stream.as_str()
+        )
     }
 
-    async fn read(&self) -> Result<People> {
-        let client = &self.provider.client;
-        let call = self.call();
-        match self.list {
-            List::Contacts => contacts(client.page(&call, "data").await?, client, &call),
-            List::Leads => leads(client.page(&call, "collectedCustomers").await?, client, &call),
-        }
-    }
-
-    fn call(&self) -> Call {
-        let agent = &self.provider.agent_id;
-        let call = match self.list {
-            List::Contacts => {
-                Call::new("get contacts", ["chatbots", agent, "contacts"]).query("per_page", CONTACTS_PAGE)
-            }
-            List::Leads => {
-                Call::new("get leads", ["get-leads"]).query("chatbotId", agent).query("size", LEADS_PAGE)
-            }
+    /// Returns what can be read of the current page, which fails, and the gap.
+    async fn pass(mut self, error: Error, mut page: PageMetadata) -> Step<'a> {
+        let size = self.list.largest_page();
+        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
+        let is_after_good = self.number > 1 && self.good == Some((size, self.number - 1));
+        let place = Place {
+            number: self.number,
+            size,
+            rows_per_page,
+            good: self.good,
+            before: is_after_good.then_some(&self.before),
         };
-        call.query("page", self.number)
-    }
-}
-
-fn contacts(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
-    let envelope: wire::Contacts = page.envelope(client, call)?;
-    if envelope.data.is_none() {
-        let message = "the response has no array at `data`";
-        return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
-    }
-    let total = envelope.total.and_then(|total| total.as_u64());
-    Ok(People { found: page.elements, total })
-}
-
-/// Leads are an array in the vendor's documents; a client of April 2026 found it under `data` of an object.
-fn leads(page: Page, client: &ApiClient, call: &Call) -> Result<People> {
-    let found = match page.envelope::<wire::Leads<'_>>(client, call)?.customers {
-        Some(list) if list.get().starts_with('[') => Some(Vec::new()),
-        Some(object) if object.get().starts_with('{') => {
-            let inner: wire::LeadData<'_> =
-                client.decode(call, object.get().as_bytes(), page.request_id())?;
-            inner.data.map(|data| data.into_iter().map(copied).collect())
+        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last } =
+            self.dead.pass(&self.list, place, error).await?;
+        page.pages += found.requests;
+        let is_known = !keys.is_empty() && keys.iter().all(|key| self.before.contains(key));
+        if is_repeated || is_known {
+            // The gaps of the page before it are these.
+            found.gaps.clear();
+        } else {
+            self.progress.passed(&keys, rows);
+            // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+            self.before = if rows_per_page.is_some() { keys } else { Vec::new() };
         }
-        _ => None,
-    };
-    let Some(nested) = found else {
-        let message = "the response has no array at `collectedCustomers` or its `data`";
-        return Err(client.error(call, ErrorKind::Malformed, message, page.request_id()));
-    };
-    // An array in the documented place has already been split into elements, and is empty here.
-    let found = if nested.is_empty() { page.elements } else { nested };
-    Ok(People { found, total: None })
-}
-
-fn copied(value: &RawValue) -> Bytes {
-    Bytes::copy_from_slice(value.get().as_bytes())
+        self.is_resuming = false;
+        self.good = found.good.or(self.good);
+        self.progress.learn(rows_per_page);
+        self.number += 1;
+        let records = self.list.records(found.elements);
+        self.received = self.received.map(|received| received + records.len() as u64);
+        let is_end = is_last || is_repeated || is_known;
+        let checkpoint =
+            if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.number)?) };
+        let batch = Batch { records, checkpoint, page, gaps: found.gaps, ..Batch::default() };
+        Ok((batch, (!is_end).then_some(self)))
+    }
 }

@@ -4,16 +4,31 @@
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v1.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
+mod account;
+mod again;
 mod config;
 mod contacts;
+mod dead;
 mod dialect;
+mod ending;
+mod failure;
+mod list;
 mod map;
 mod mapper;
+mod narrow;
+mod newest;
+mod parameters;
+mod progress;
+mod refused;
+mod search;
+mod sizes;
 mod source;
 mod target;
+mod walk;
 mod wire;
 
-pub use source::{ChatbaseV1, DESCRIPTOR, connect, validate};
+pub use account::ChatbaseV1;
+pub use source::{DESCRIPTOR, connect, validate};
 pub use target::connect_target;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use chatark_target::{
 use serde_json::{Map, Value};
 
 use crate::DESCRIPTOR;
-use crate::source::{ChatbaseV1, open_account};
+use crate::account::ChatbaseV1;
 use crate::wire::{Acknowledged, ContactIdsPage};
 
 const CREATE: &str = "create contacts";
@@ -57,7 +57,7 @@ const CAPABILITIES: Capabilities = Capabilities {
 
 /// Creates the target of one agent.
 pub fn connect_target(settings: &Settings, connector: Connector) -> Result<Box<dyn Target>> {
-    Ok(Box::new(open_account(settings, connector)?))
+    Ok(Box::new(ChatbaseV1::open(settings, connector)?))
 }
 
 #[async_trait]

@@ -1,0 +1,41 @@
+//! One Chatbase agent, and the cursors that are sealed for it.
+
+use chatark_core::{Cursor, Error, ErrorKind, Result, Settings};
+use chatark_http::{ApiClient, Connector};
+
+use crate::config::Config;
+use crate::dialect::ChatbaseV1Dialect;
+use crate::wire;
+
+/// The name of the provider in configs, archives and cursors.
+pub(crate) const PROVIDER: &str = "chatbase-v1";
+/// The version of the cursors that this crate seals.
+const CURSOR_VERSION: u32 = 1;
+
+/// One Chatbase agent, read through API v1.
+#[derive(Debug)]
+pub struct ChatbaseV1 {
+    pub(crate) client: ApiClient,
+    pub(crate) agent_id: String,
+}
+
+impl ChatbaseV1 {
+    pub(crate) fn open(settings: &Settings, connector: Connector) -> Result<Self> {
+        let config = Config::read(settings)
+            .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
+        let client = connector.client(config.base, ChatbaseV1Dialect)?;
+        Ok(Self { client, agent_id: config.agent_id })
+    }
+}
+
+/// Seals the next page of a list, counted from 1.
+pub(crate) fn seal(scope: &str, page: u64) -> Result<Cursor> {
+    Cursor::seal(PROVIDER, CURSOR_VERSION, scope.to_owned(), &wire::Place { page })
+}
+
+/// Returns the page that a saved cursor resumes at: one before the next one, because rows that were deleted in the
+/// meantime have moved the others forward.
+pub(crate) fn resumed_page(cursor: Option<&Cursor>, scope: &str) -> Option<u64> {
+    let place: wire::Place = cursor?.open(PROVIDER, CURSOR_VERSION, scope)?;
+    Some(place.page.saturating_sub(1).max(1))
+}

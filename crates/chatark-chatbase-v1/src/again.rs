@@ -1,0 +1,76 @@
+//! Tries the gaps of earlier pulls again.
+//!
+//! The positions of a list move when conversations arrive or are deleted, so a gap is the same positions now. What has
+//! moved out of them is read by the walk that follows.
+
+use bytes::Bytes;
+use chatark_core::{Gap, GapBounds, OpenGap, Result};
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::NumberedList;
+use crate::narrow::{Beyond, Narrowing, Span};
+
+/// How many failures one gap may take.
+const MAX_FAILURES: u32 = 15;
+
+/// What became of the gaps that were tried.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    pub(crate) elements: Vec<Bytes>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) closed: Vec<GapBounds>,
+    pub(crate) requests: u64,
+}
+
+/// Tries the gaps that are due, in their order. Stops trying once the vendor answers nothing.
+pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Result<Tried> {
+    let mut tried = Tried::default();
+    for gap in gaps.iter().filter(|gap| gap.is_due) {
+        let is_answered = match &gap.bounds {
+            GapBounds::Positions { first, last } if 0 < *first && first <= last => {
+                let span = Span { first: *first, last: *last };
+                tried.positions(list, span, &gap.bounds).await?
+            }
+            GapBounds::Rest { after } => {
+                let page = after.as_deref().unwrap_or("0").parse().unwrap_or(0);
+                tried.rest(list, page, &gap.bounds).await?
+            }
+            GapBounds::Positions { .. } | GapBounds::Record { .. } | GapBounds::Window { .. } => true,
+        };
+        if !is_answered {
+            break;
+        }
+    }
+    Ok(tried)
+}
+
+impl Tried {
+    /// Returns whether the vendor answers anything.
+    async fn positions(&mut self, list: &NumberedList<'_>, span: Span, bounds: &GapBounds) -> Result<bool> {
+        let probe = if span.first > 1 { (1, 1) } else { (1, span.last + 1) };
+        let again = Narrowing::new(list, span, Beyond::Expected, probe, MAX_FAILURES).read_again().await?;
+        self.requests += again.requests;
+        self.elements.extend(again.elements);
+        let still = |gap: &Gap| gap.bounds == *bounds;
+        if !again.gaps.iter().any(still) {
+            self.closed.push(bounds.clone());
+        }
+        self.gaps.extend(again.gaps);
+        Ok(again.is_answered)
+    }
+
+    /// A rest is closed once the page after it can be read: the walk reads what is behind it.
+    async fn rest(&mut self, list: &NumberedList<'_>, page: u64, bounds: &GapBounds) -> Result<bool> {
+        self.requests += 1;
+        match list.page(list.largest_page(), page + 1).await {
+            Ok(rows) => {
+                self.elements.extend(rows.elements);
+                self.closed.push(bounds.clone());
+            }
+            Err(error) if is_refusal(&error) => self.closed.push(bounds.clone()),
+            Err(error) if may_be_local(&error) => self.gaps.push(Gap::new(bounds.clone(), &error)),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,265 @@
+//! Gets past a page that fails in every attempt: what can be read of it, the gap, and whether the walk goes on.
+
+use chatark_core::{Error, ErrorKind, Gap, GapBounds, OpenGap, Result};
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, Rows, key};
+use crate::narrow::{Beyond, Narrowed, Narrowing, Probe, Span, answers};
+use crate::sizes::{gives_one_row, rows_before};
+
+/// How many failures one page may take.
+const MAX_FAILURES: u32 = 30;
+/// The same if the next page fails as well.
+const MAX_FAILURES_AMONG_DEAD: u32 = 20;
+/// After so many pages one after another of which nothing can be read, everything behind them is one gap.
+const MAX_DEAD: u32 = 3;
+
+/// Where a walk stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The page that fails, counted from 1.
+    pub(crate) number: u64,
+    /// The size that the walk asks for.
+    pub(crate) size: u64,
+    /// How many rows the host puts on a page, if the walk has seen one.
+    pub(crate) rows_per_page: Option<u64>,
+    /// A page that the walk could read.
+    pub(crate) good: Option<Probe>,
+    /// The keys of the page before this one, if all of it was read.
+    pub(crate) before: Option<&'a [u64]>,
+}
+
+/// The pages of one walk that fail.
+#[derive(Debug, Default)]
+pub(crate) struct DeadPages {
+    in_row: u32,
+    /// Whether the host was seen to give as many rows as are asked for.
+    is_exact: bool,
+    /// The rows that were read of the page before, if it failed and the host was not known yet.
+    before: Vec<u64>,
+    /// The last pages before which earlier pulls gave up.
+    given_up_after: Vec<u64>,
+}
+
+/// What became of a page.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) found: Narrowed,
+    /// How many rows the page holds, read or not.
+    pub(crate) rows: u64,
+    /// How many rows the host puts on a page, if that is sure.
+    pub(crate) rows_per_page: Option<u64>,
+    /// The keys of the rows that were read.
+    pub(crate) keys: Vec<u64>,
+    /// Whether it is the page before it once more, which some hosts answer for every later number.
+    pub(crate) is_repeated: bool,
+    /// Whether everything behind it is given up.
+    pub(crate) is_last: bool,
+}
+
+impl DeadPages {
+    /// Starts with what earlier pulls know.
+    pub(crate) fn new(gaps: &[OpenGap]) -> Self {
+        let page = |gap: &OpenGap| match &gap.bounds {
+            GapBounds::Rest { after } => after.as_deref().unwrap_or("0").parse().ok(),
+            _ => None,
+        };
+        Self {
+            in_row: 0,
+            is_exact: false,
+            before: Vec::new(),
+            given_up_after: gaps.iter().filter_map(page).collect(),
+        }
+    }
+
+    /// Notes a page that could be read.
+    pub(crate) fn end_of_row(&mut self) {
+        self.in_row = 0;
+    }
+
+    /// Reads what can be read of a page that failed with `error`; returns that error if the vendor does not answer
+    /// anything else.
+    pub(crate) async fn pass(
+        &mut self,
+        list: &NumberedList<'_>,
+        place: Place<'_>,
+        error: Error,
+    ) -> Result<Passed> {
+        let next = next_page(list, place).await?;
+        let (probe, mut requests) = (place.probe(), 1);
+        if let Next::Failing = next {
+            requests += 1;
+            if !answers(list, probe).await? {
+                return Err(error);
+            }
+            if self.given_up_after.contains(&(place.number - 1)) {
+                return Ok(given_up(place, &error, requests));
+            }
+        }
+        let layout = self.layout(list, &place, &next).await?;
+        let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
+        let is_full = next.len() > 0 && layout.rows_per_page.is_some();
+        // A host that is not known yet puts at least as many rows on this page as on the next one.
+        let highest = if next.len() > 0 { (place.number + 1) * next.len() } else { 0 };
+        let below = if is_full || next.len() == 0 { span.len() } else { next.len().min(span.len()) };
+        let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, next.failures())
+            .with_rows_until(highest)
+            .with_exact_sizes(layout.is_exact);
+        let mut found = narrowing.read(below, error).await?;
+        found.requests += requests + layout.requests;
+        self.finish(list, place, found, (span, layout.rows_per_page)).await
+    }
+
+    /// Finds out how many rows the host puts on a page, and whether it takes other sizes.
+    async fn layout(&self, list: &NumberedList<'_>, place: &Place<'_>, next: &Next) -> Result<Layout> {
+        let mut layout = Layout { rows_per_page: place.rows_per_page, is_exact: self.is_exact, requests: 0 };
+        if let (Some(rows), Some(before)) = (place.rows_per_page, place.before) {
+            layout.requests += 1;
+            layout.is_exact |= gives_one_row(list, (place.number - 2) * rows + 1, Some(before)).await?;
+            return Ok(layout);
+        }
+        if layout.rows_per_page.is_none() && place.number > 1 {
+            layout.requests += 1;
+            layout.rows_per_page = rows_of_first_page(list, place.size).await?;
+        }
+        let Next::Rows(following) = next else { return Ok(layout) };
+        let keys = following.keys();
+        let Some(first) = keys.first() else { return Ok(layout) };
+        layout.requests += 1;
+        let position = place.number * layout.rows_per_page.unwrap_or(place.size) + 1;
+        if gives_one_row(list, position, Some(std::slice::from_ref(first))).await? {
+            layout.is_exact = true;
+            layout.rows_per_page = layout.rows_per_page.or(Some(place.size));
+        } else if layout.rows_per_page.is_none() && place.number == 1 {
+            let (rows, requests) = rows_before(list, &keys, place.size).await?;
+            layout.requests += requests;
+            layout.rows_per_page = rows;
+        }
+        Ok(layout)
+    }
+
+    /// Asks once more for a page of which nothing is left, and ends a row of dead pages.
+    async fn finish(
+        &mut self,
+        list: &NumberedList<'_>,
+        place: Place<'_>,
+        mut found: Narrowed,
+        (span, rows_per_page): (Span, Option<u64>),
+    ) -> Result<Passed> {
+        let whole = GapBounds::Positions { first: span.first, last: span.last };
+        let is_whole = |found: &Narrowed| found.gaps.iter().any(|gap| gap.bounds == whole);
+        if is_whole(&found) {
+            found.requests += 1;
+            match list.page(place.size, place.number).await {
+                Ok(rows) => {
+                    found.gaps.clear();
+                    found.good = Some((place.size, place.number));
+                    found.elements = rows.elements;
+                }
+                Err(error) if may_be_local(&error) || is_refusal(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.in_row = if is_whole(&found) { self.in_row + 1 } else { 0 };
+        self.is_exact |= found.is_exact;
+        let rows = if found.gaps.is_empty() { found.elements.len() as u64 } else { span.len() };
+        // Where a host sends other rows than are asked for, they say nothing about this page.
+        let own = if is_whole(&found) { &[][..] } else { &found.elements[..] };
+        let keys: Vec<_> = own.iter().map(|row| key(row)).collect();
+        let is_repeated = self.is_repeated(&keys, rows_per_page.is_none());
+        let is_last = self.in_row >= MAX_DEAD;
+        if is_last {
+            let error = found.gaps.first().map(|gap| gap.error.clone()).unwrap_or_default();
+            found.gaps.push(Gap { bounds: rest_after(place.number), error });
+        }
+        Ok(Passed { found, rows, rows_per_page, keys, is_repeated, is_last })
+    }
+
+    /// Returns whether the rows are all of the page before, of a host whose pages are not known.
+    fn is_repeated(&mut self, keys: &[u64], is_unknown: bool) -> bool {
+        if is_unknown && !keys.is_empty() && keys.iter().all(|key| self.before.contains(key)) {
+            return true;
+        }
+        self.before = if is_unknown { keys.to_vec() } else { Vec::new() };
+        false
+    }
+}
+
+/// How a host lays out its pages.
+struct Layout {
+    /// How many rows it puts on a page, if that is sure.
+    rows_per_page: Option<u64>,
+    /// Whether it gives as many rows as are asked for.
+    is_exact: bool,
+    requests: u64,
+}
+
+impl Place<'_> {
+    /// Returns a page that should be readable if the vendor answers at all.
+    fn probe(self) -> Probe {
+        match self.good {
+            Some(good) => good,
+            None if self.number > 1 => (1, 1),
+            None => (1, 2),
+        }
+    }
+}
+
+/// What is behind a place.
+enum Next {
+    Rows(Rows),
+    /// The vendor refuses the page.
+    Refused,
+    /// It fails as well.
+    Failing,
+}
+
+impl Next {
+    fn len(&self) -> u64 {
+        if let Self::Rows(rows) = self { rows.len() } else { 0 }
+    }
+
+    fn failures(&self) -> u32 {
+        if let Self::Failing = self { MAX_FAILURES_AMONG_DEAD } else { MAX_FAILURES }
+    }
+
+    fn beyond(&self, is_full: bool) -> Beyond {
+        match self {
+            _ if is_full => Beyond::Impossible,
+            Self::Rows(rows) if rows.is_empty() => Beyond::Empty,
+            _ => Beyond::Possible,
+        }
+    }
+}
+
+async fn next_page(list: &NumberedList<'_>, place: Place<'_>) -> Result<Next> {
+    match list.page(place.size, place.number + 1).await {
+        Ok(rows) => Ok(Next::Rows(rows)),
+        Err(error) if is_refusal(&error) => Ok(Next::Refused),
+        Err(error) if may_be_local(&error) => Ok(Next::Failing),
+        Err(error) if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Refused) => {
+            Ok(Next::Failing)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns how many rows are on the first page, if it can be read.
+async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option<u64>> {
+    match list.page(size, 1).await {
+        Ok(rows) => Ok(Some(rows.len()).filter(|rows| *rows > 0)),
+        Err(error) if may_be_local(&error) || is_refusal(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn given_up(place: Place<'_>, error: &Error, requests: u64) -> Passed {
+    let gaps = vec![Gap::new(rest_after(place.number - 1), error)];
+    let found = Narrowed { gaps, requests, ..Narrowed::default() };
+    Passed { found, rows: 0, rows_per_page: None, keys: Vec::new(), is_repeated: false, is_last: true }
+}
+
+/// Returns the bounds of everything behind a page. The vendor has no cursor: the page number stands for one.
+fn rest_after(page: u64) -> GapBounds {
+    GapBounds::Rest { after: Some(page.to_string()) }
+}

@@ -1,0 +1,339 @@
+//! Reads a span of a list through smaller and smaller pages, around the rows that cannot be read.
+
+use std::mem;
+
+use bytes::Bytes;
+use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result};
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, Rows};
+use crate::sizes::{SizeProof, gives_one_row};
+
+/// The page sizes that are tried, the largest first.
+const SIZES: [u64; 6] = [500, 100, 50, 10, 5, 1];
+/// After so many refusals and nothing else, a size counts as refused.
+const MAX_REFUSALS: usize = 3;
+/// After so many failures one after another, the vendor is asked for something else.
+const MAX_FAILURES_IN_ROW: u32 = 3;
+
+/// Positions of a list, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// What was found in a span.
+#[derive(Debug, Default)]
+pub(crate) struct Narrowed {
+    /// The rows that can be read, and perhaps their neighbours.
+    pub(crate) elements: Vec<Bytes>,
+    /// The positions that cannot.
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) requests: u64,
+    /// Whether the vendor has answered anything after its last failure.
+    pub(crate) is_answered: bool,
+    /// Whether the host gives as many rows as are asked for, so that their positions are known.
+    pub(crate) is_exact: bool,
+    /// A page with rows that could be read.
+    pub(crate) good: Option<Probe>,
+}
+
+/// What a page that is not there means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// Rows follow the span, so that every one of its rows is there.
+    Impossible,
+    /// The list may end within the span, and the host answers pages behind the end with no rows.
+    Empty,
+    /// The list may end within the span.
+    Possible,
+    /// The list may end before the span.
+    Expected,
+}
+
+/// A page that is asked for to see whether the vendor answers at all: its size and number.
+pub(crate) type Probe = (u64, u64);
+
+/// A span that is being read.
+pub(crate) struct Narrowing<'a> {
+    list: &'a NumberedList<'a>,
+    span: Span,
+    beyond: Beyond,
+    probe: Probe,
+    failures_left: u32,
+    failures_in_row: u32,
+    sizes: SizeProof,
+    /// The last position that is known to hold a row.
+    highest: u64,
+    last_error: String,
+    found: Narrowed,
+}
+
+/// A part of the span that cannot be read so far, and why.
+type Unread = (Span, String);
+
+/// What pages of one size gave.
+enum Level {
+    /// These parts are left.
+    Left(Vec<Unread>),
+    /// The host does not take pages of this size. The parts are those from before.
+    SizeRefused(Vec<Unread>),
+    /// The host sends other numbers of rows than are asked for.
+    SizeIgnored,
+}
+
+impl Span {
+    /// Returns the positions on a page.
+    pub(crate) fn of_page(size: u64, number: u64) -> Self {
+        Self { first: (number - 1).saturating_mul(size) + 1, last: number.saturating_mul(size) }
+    }
+
+    pub(crate) fn len(self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+
+    fn common(self, other: Self) -> Self {
+        Self { first: self.first.max(other.first), last: self.last.min(other.last) }
+    }
+
+    fn bounds(self) -> GapBounds {
+        GapBounds::Positions { first: self.first, last: self.last }
+    }
+}
+
+impl<'a> Narrowing<'a> {
+    /// Prepares to read a span. After `failures` failures, what is left is given up as it is.
+    pub(crate) fn new(
+        list: &'a NumberedList<'a>,
+        span: Span,
+        beyond: Beyond,
+        probe: Probe,
+        failures: u32,
+    ) -> Self {
+        Self {
+            list,
+            span,
+            beyond,
+            probe,
+            failures_left: failures,
+            failures_in_row: 0,
+            sizes: SizeProof::default(),
+            highest: 0,
+            last_error: String::new(),
+            found: Narrowed::default(),
+        }
+    }
+
+    /// Says that there are rows up to a position.
+    pub(crate) fn with_rows_until(mut self, position: u64) -> Self {
+        self.highest = position;
+        self
+    }
+
+    /// Says whether the host is known to give as many rows as are asked for.
+    pub(crate) fn with_exact_sizes(mut self, is_exact: bool) -> Self {
+        self.sizes.set(is_exact);
+        self
+    }
+
+    /// Reads what can be read with pages smaller than `below`. `error` is how the span was answered before; it is
+    /// returned if the vendor has ceased to answer anything.
+    pub(crate) async fn read(self, below: u64, error: Error) -> Result<Narrowed> {
+        let sizes = SIZES.into_iter().filter(|size| *size < below).collect();
+        let found = self.run(sizes, error.to_string()).await?;
+        if found.is_answered { Ok(found) } else { Err(error) }
+    }
+
+    /// Reads a span that an earlier pull could not read. It may have become readable as it is, and its place may have
+    /// ceased to exist.
+    pub(crate) async fn read_again(mut self) -> Result<Narrowed> {
+        let (length, largest) = (self.span.len(), self.list.largest_page());
+        let is_page = (self.span.first - 1).is_multiple_of(length.max(1));
+        // Where the first row fails, the second one may not.
+        let mut is_exact = false;
+        for position in [1, 2] {
+            if !is_exact {
+                self.found.requests += 1;
+                is_exact = gives_one_row(self.list, position, None).await?;
+            }
+        }
+        self.sizes.set(is_exact);
+        let whole = is_page.then_some(length);
+        let sizes = whole.into_iter().chain(SIZES.into_iter().filter(|size| *size < length));
+        let sizes = sizes.filter(|size| *size <= largest).collect();
+        self.run(sizes, "it could not be read".to_owned()).await
+    }
+
+    /// Reads with these sizes. If the vendor ceases to answer, the whole span is left.
+    async fn run(mut self, sizes: Vec<u64>, error: String) -> Result<Narrowed> {
+        let left = self.levels(sizes, error).await?;
+        let left = match left {
+            Some(left) if left.is_empty() || self.is_alive().await? => {
+                self.found.is_answered = true;
+                left
+            }
+            _ => vec![(self.span, mem::take(&mut self.last_error))],
+        };
+        self.found.is_exact = self.sizes.is_shown();
+        Ok(self.with_gaps(left))
+    }
+
+    /// Reads with one size after another, and returns what is left; `None` if the vendor does not answer anything.
+    async fn levels(&mut self, sizes: Vec<u64>, error: String) -> Result<Option<Vec<Unread>>> {
+        let mut left = vec![(self.span, error.clone())];
+        let mut is_ignored = false;
+        for size in sizes {
+            if left.is_empty() || self.failures_left == 0 {
+                break;
+            }
+            left = match self.level(size, mem::take(&mut left)).await? {
+                Some(Level::Left(left)) => left,
+                Some(Level::SizeRefused(left)) => self.beyond_or_refused(size, left).await?,
+                Some(Level::SizeIgnored) => {
+                    is_ignored = true;
+                    break;
+                }
+                None => return Ok(None),
+            };
+        }
+        // If the host may send other numbers of rows, the positions of what it sent are not known.
+        if is_ignored || !self.sizes.is_shown() {
+            return Ok(Some(vec![(self.span, left.into_iter().next().map_or(error, |(_, error)| error))]));
+        }
+        Ok(Some(left))
+    }
+
+    /// Reads the parts with one size. `None` if the vendor does not answer anything.
+    async fn level(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<Level>> {
+        let (mut left, mut refused) = (Vec::new(), Vec::new());
+        let mut is_answered = false;
+        for (part, error) in &parts {
+            for number in (part.first - 1) / size + 1..=(part.last - 1) / size + 1 {
+                let block = part.common(Span::of_page(size, number));
+                if self.failures_left == 0 {
+                    left.push((block, error.clone()));
+                    continue;
+                }
+                match self.page(size, number).await {
+                    Ok(rows) if self.is_another_size(&rows, size, number) => {
+                        return Ok(Some(Level::SizeIgnored));
+                    }
+                    Ok(rows) => {
+                        is_answered = true;
+                        if !rows.is_empty() {
+                            self.found.good = Some((size, number));
+                            self.highest = self.highest.max((number - 1) * size + rows.len());
+                        }
+                        self.sizes.look_at(size, &rows);
+                        self.sizes.set(block == self.span && rows.len() == size);
+                        self.found.elements.extend(rows.elements);
+                    }
+                    Err(failed) if is_refusal(&failed) => {
+                        refused.push((block, failed.to_string()));
+                        if !is_answered && refused.len() >= MAX_REFUSALS {
+                            return Ok(Some(Level::SizeRefused(parts)));
+                        }
+                    }
+                    Err(failed) if may_be_local(&failed) => {
+                        is_answered = true;
+                        self.last_error = failed.to_string();
+                        left.push((block, failed.to_string()));
+                        if !self.survives().await? {
+                            return Ok(None);
+                        }
+                    }
+                    Err(failed) if failed.kind() == ErrorKind::RateLimited => return Ok(None),
+                    Err(failed) => return Err(failed),
+                }
+            }
+        }
+        if !is_answered && !refused.is_empty() {
+            return Ok(Some(Level::SizeRefused(parts)));
+        }
+        // What is refused before a row that is there is not behind the end.
+        let is_there = |part: Span| match self.beyond {
+            Beyond::Impossible | Beyond::Empty => true,
+            Beyond::Possible | Beyond::Expected => part.first <= self.highest,
+        };
+        left.extend(refused.into_iter().filter(|(part, _)| is_there(*part)));
+        left.sort_by_key(|(part, _)| part.first);
+        Ok(Some(Level::Left(left)))
+    }
+
+    async fn page(&mut self, size: u64, number: u64) -> Result<Rows> {
+        self.found.requests += 1;
+        let rows = self.list.page(size, number).await;
+        if rows.as_ref().map_or_else(is_refusal, |_| true) {
+            self.failures_in_row = 0;
+        }
+        rows
+    }
+
+    /// Returns whether a page has more rows than were asked for, or fewer than there are.
+    fn is_another_size(&self, rows: &Rows, size: u64, number: u64) -> bool {
+        let first = Span::of_page(size, number).first;
+        let expected = size.min((self.span.last + 1).saturating_sub(first));
+        rows.len() > size || (rows.len() < expected && self.beyond == Beyond::Impossible)
+    }
+
+    /// Returns the parts that are left after every page of a size was refused.
+    async fn beyond_or_refused(&mut self, size: u64, parts: Vec<Unread>) -> Result<Vec<Unread>> {
+        if self.beyond != Beyond::Expected {
+            return Ok(parts);
+        }
+        match self.page(size, 1).await {
+            Ok(rows) if rows.len() <= size => Ok(Vec::new()),
+            Ok(_) => Ok(parts),
+            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(parts),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts a failure. Returns whether the vendor answers anything at all.
+    async fn survives(&mut self) -> Result<bool> {
+        self.failures_left -= 1;
+        self.failures_in_row += 1;
+        if self.failures_in_row < MAX_FAILURES_IN_ROW {
+            return Ok(true);
+        }
+        self.is_alive().await
+    }
+
+    /// Returns whether the vendor answers something after the last failure.
+    async fn is_alive(&mut self) -> Result<bool> {
+        if self.failures_in_row == 0 {
+            return Ok(true);
+        }
+        self.found.requests += 1;
+        let is_alive = answers(self.list, self.probe).await?;
+        if is_alive {
+            self.failures_in_row = 0;
+        }
+        Ok(is_alive)
+    }
+
+    fn with_gaps(mut self, left: Vec<Unread>) -> Narrowed {
+        let mut merged: Vec<Unread> = Vec::new();
+        for (part, error) in left {
+            match merged.last_mut() {
+                Some((before, _)) if before.last + 1 == part.first => before.last = part.last,
+                _ => merged.push((part, error)),
+            }
+        }
+        let gap = |(part, error): Unread| Gap { bounds: part.bounds(), error };
+        self.found.gaps = merged.into_iter().map(gap).collect();
+        self.found
+    }
+}
+
+/// Returns whether the vendor answers a request, be it with a refusal. Fails if no further request may be made.
+pub(crate) async fn answers(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
+    match list.page(size, number).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_refusal(&error) => Ok(true),
+        Err(error) if may_be_local(&error) || error.kind() == ErrorKind::RateLimited => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Refused => Ok(false),
+        Err(error) => Err(error),
+    }
+}

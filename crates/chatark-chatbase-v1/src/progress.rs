@@ -1,0 +1,97 @@
+//! The bound of a walk: how many requests it may make for the rows that it has found.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chatark_core::{Error, ErrorKind, Result};
+
+use crate::list::NumberedList;
+
+/// Requests that every walk may make beyond those that its rows need.
+const SPARE_REQUESTS: u64 = 40;
+
+/// What a walk has found, and what that has cost. Holds a few bytes for each page.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    requests: u64,
+    rows: u64,
+    /// The most rows that a page had.
+    pub(crate) rows_per_page: u64,
+    pages: HashSet<u64>,
+}
+
+impl Progress {
+    /// Counts a page and those of its rows that are new. A page that was there before is no progress.
+    pub(crate) fn found(&mut self, keys: &[u64], new_rows: u64) {
+        self.passed(keys, new_rows);
+        self.rows_per_page = self.rows_per_page.max(keys.len() as u64);
+    }
+
+    /// Counts the rows of a page that fails, by the keys of those that could be read.
+    pub(crate) fn passed(&mut self, keys: &[u64], rows: u64) {
+        let mut hasher = DefaultHasher::new();
+        keys.hash(&mut hasher);
+        if self.pages.insert(hasher.finish()) {
+            self.rows += rows;
+        }
+    }
+
+    /// Notes how many rows the host puts on a page.
+    pub(crate) fn learn(&mut self, rows_per_page: Option<u64>) {
+        self.rows_per_page = self.rows_per_page.max(rows_per_page.unwrap_or(0));
+    }
+
+    /// Gives requests back that a page which fails has cost.
+    pub(crate) fn give_back(&mut self, requests: u64) {
+        self.requests = self.requests.saturating_sub(requests);
+    }
+
+    /// Returns how many pages the rows need.
+    pub(crate) fn pages(&self) -> u64 {
+        self.rows.div_ceil(self.rows_per_page.max(1))
+    }
+
+    /// Returns how many requests the walk may make: a quarter more than its rows need, and some.
+    pub(crate) fn bound(&self) -> u64 {
+        let pages = self.pages();
+        pages + pages / 4 + SPARE_REQUESTS
+    }
+
+    /// Takes requests, or fails if the walk has passed its bound.
+    pub(crate) fn take(&mut self, list: &NumberedList<'_>, page: u64, requests: u64) -> Result<()> {
+        self.requests += requests;
+        let bound = self.bound();
+        if self.requests <= bound {
+            return Ok(());
+        }
+        Err(self.excess(list, page, bound))
+    }
+
+    fn excess(&self, list: &NumberedList<'_>, page: u64, bound: u64) -> Error {
+        let call = list.call(list.largest_page(), page);
+        let message = format!(
+            "{} rows were found within {bound} requests, and the list still does not end at page {page}",
+            self.rows
+        );
+        let error = list.account.client.error(&call, ErrorKind::Malformed, message, None);
+        error.hint("the pages of this host do not make progress; report it to the vendor")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_a_quarter_more_than_the_rows_need_and_forty() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.bound(), 40);
+        for page in 0..40 {
+            progress.found(&(page * 100..page * 100 + 100).collect::<Vec<_>>(), 100);
+        }
+        progress.found(&[1, 2, 3], 3);
+        assert_eq!((progress.pages(), progress.bound()), (41, 91));
+        progress.found(&[1, 2, 3], 3);
+        assert_eq!(progress.pages(), 41, "a page that was there before is no progress");
+    }
+}

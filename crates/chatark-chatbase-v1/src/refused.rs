@@ -1,0 +1,122 @@
+//! Finds out which parameters a deployment refuses, after it has refused the first page.
+
+use bytes::Bytes;
+use chatark_core::{Error, Features, Result};
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::NumberedList;
+use crate::parameters::{DATES, Parameters, SOURCES, began};
+
+/// What a deployment takes.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    /// The parameters that are left.
+    pub(crate) parameters: Parameters,
+    /// What was found, for later pulls.
+    pub(crate) features: Features,
+    /// Whether the agent has any conversation.
+    pub(crate) has_rows: bool,
+    pub(crate) requests: u64,
+}
+
+impl Examined {
+    /// Returns whether the refusal meant that nothing matches, as it does on a host without empty pages.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.features == Features::default()
+    }
+}
+
+/// Asks for each parameter alone where there is something to find. `error` is how the first page was refused, which is
+/// returned if that was not for a parameter.
+pub(crate) async fn examine(list: &NumberedList<'_>, error: Error) -> Result<Examined> {
+    let mut found = Examined {
+        parameters: list.parameters.clone(),
+        features: Features::default(),
+        has_rows: false,
+        requests: 0,
+    };
+    let (row, error) = any_row(list, &mut found.requests, error).await?;
+    let Some(row) = row else { return Ok(found) };
+    found.has_rows = true;
+    if list.parameters.has_days() {
+        let around = began(&row).map(Parameters::around);
+        let is_taken = match around {
+            Some(around) => refusal(&list.with(around), &mut found.requests).await?.is_none(),
+            None => false,
+        };
+        if !is_taken {
+            found.parameters.days = (None, None);
+            found.features.set(DATES, false);
+        }
+    }
+    if list.parameters.sources.is_some() {
+        let sources = Parameters { sources: list.parameters.sources.clone(), ..Parameters::default() };
+        let refusal = refusal(&list.with(sources), &mut found.requests).await?;
+        // The channel may have no conversation, for which some hosts have a status of their own.
+        if refusal.is_some_and(|refusal| !matches!(refusal.status(), Some(404 | 410 | 416))) {
+            found.parameters.sources = None;
+            found.features.set(SOURCES, false);
+        }
+    }
+    if found.is_empty() && has_row(list, &mut found.requests).await? {
+        // The parameters are taken, so something else about the page is refused.
+        return Err(error);
+    }
+    Ok(found)
+}
+
+/// Returns a conversation of the whole list, and gives the error back; or `None` if the list is empty.
+async fn any_row(
+    list: &NumberedList<'_>,
+    requests: &mut u64,
+    error: Error,
+) -> Result<(Option<Bytes>, Error)> {
+    let whole = list.with(Parameters::default());
+    // The first row may be one that always fails.
+    for number in [1, 2] {
+        *requests += 1;
+        match whole.page(1, number).await {
+            Ok(rows) => return Ok((rows.elements.into_iter().next(), error)),
+            Err(other) if may_be_local(&other) || is_refusal(&other) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Err(error)
+}
+
+/// Returns the error of a refused first page if single rows can be read, so that something on the page is the reason.
+/// Otherwise fails with that error.
+pub(crate) async fn refused_by_a_row(
+    list: &NumberedList<'_>,
+    requests: &mut u64,
+    error: Error,
+) -> Result<Error> {
+    // These statuses mean that there is no such agent.
+    if matches!(error.status(), Some(404 | 410)) {
+        return Err(error);
+    }
+    match any_row(list, requests, error).await? {
+        (Some(_), error) => Ok(error),
+        (None, error) => Err(error),
+    }
+}
+
+async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<Error>> {
+    *requests += 1;
+    match list.page(1, 1).await {
+        Ok(_) => Ok(None),
+        Err(error) if is_refusal(&error) => Ok(Some(error)),
+        // A row that fails is one that was found.
+        Err(error) if may_be_local(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn has_row(list: &NumberedList<'_>, requests: &mut u64) -> Result<bool> {
+    *requests += 1;
+    match list.page(1, 1).await {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(error) if is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,116 @@
+//! A search for the last conversation: the vendor gives no count, but returns a page of one conversation for any page
+//! number.
+
+use std::collections::BTreeMap;
+
+use chatark_core::Result;
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, key};
+
+/// The first position that is not searched.
+const TOO_FAR: u64 = 1 << 40;
+/// The size of a page if none is asked for, by the vendor's documents. A host that gives fewer rows to a larger request
+/// has no more.
+const DEFAULT_SIZE: u64 = 10;
+
+/// A search that has asked for some positions.
+pub(crate) struct Search<'a> {
+    pub(crate) list: NumberedList<'a>,
+    pub(crate) asked: u64,
+    /// How many rows the host gave for each page of one row.
+    lengths: BTreeMap<u64, u64>,
+}
+
+/// What is at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A conversation, by its key.
+    Row(u64),
+    /// One that cannot be read.
+    Failing,
+    Nothing,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(list: NumberedList<'a>) -> Self {
+        Self { list, asked: 0, lengths: BTreeMap::new() }
+    }
+
+    /// Returns how many conversations there are, or `None` if the host ignores the page number.
+    ///
+    /// Some hosts answer the last page for every later number: its row then comes a second time.
+    pub(crate) async fn count(&mut self) -> Result<Option<u64>> {
+        let mut found = self.at(1).await?;
+        if found == Found::Nothing {
+            return Ok(Some(0));
+        }
+        // There are at least `some` conversations, and fewer than `too_many`.
+        let (mut before, mut some, mut too_many) = (0, 1, 2);
+        let mut last = None;
+        while too_many < TOO_FAR {
+            match self.at(too_many).await? {
+                Found::Nothing => break,
+                repeated @ Found::Row(_) if repeated == found => {
+                    if some == 1 {
+                        return self.one_page().await;
+                    }
+                    last = Some(repeated);
+                    (some, too_many) = (before, some);
+                    break;
+                }
+                other => {
+                    (found, before) = (other, some);
+                    (some, too_many) = (too_many, too_many * 2);
+                }
+            }
+        }
+        if too_many >= TOO_FAR {
+            return Ok(None);
+        }
+        while too_many - some > 1 {
+            let middle = some + (too_many - some) / 2;
+            let found = self.at(middle).await?;
+            if found == Found::Nothing || Some(found) == last {
+                too_many = middle;
+            } else {
+                some = middle;
+            }
+        }
+        Ok(Some(self.rows_until(if last.is_some() { too_many } else { some })))
+    }
+
+    /// Returns how many rows there are up to a page. A host that ignores `size` gives more than one for each.
+    fn rows_until(&self, page: u64) -> u64 {
+        let length = |page| self.lengths.get(&page).copied().unwrap_or(1).max(1);
+        (page - 1).saturating_mul(length(1)) + length(page)
+    }
+
+    /// Returns what the first page holds, if that must be everything.
+    async fn one_page(&mut self) -> Result<Option<u64>> {
+        self.asked += 1;
+        let rows = self.list.page(self.list.largest_page(), 1).await?.len();
+        Ok(Some(rows).filter(|rows| *rows < DEFAULT_SIZE))
+    }
+
+    /// Returns what is at a position, counted from 1.
+    async fn at(&mut self, position: u64) -> Result<Found> {
+        self.asked += 1;
+        match self.list.page(1, position).await {
+            Ok(rows) => {
+                self.lengths.insert(position, rows.len());
+                Ok(rows.elements.first().map_or(Found::Nothing, |row| Found::Row(key(row))))
+            }
+            Err(error) if position > 1 && is_refusal(&error) => Ok(Found::Nothing),
+            Err(error) if may_be_local(&error) => {
+                self.asked += 1;
+                match self.list.page(1, position + 1).await {
+                    Ok(_) => Ok(Found::Failing),
+                    Err(other) if is_refusal(&other) => Ok(Found::Failing),
+                    Err(_) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether a host gives as many rows as are asked for: only then are the positions of a smaller page known.
+
+use std::collections::HashMap;
+
+use chatark_core::Result;
+
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, Rows};
+
+/// What the answers to smaller pages show.
+#[derive(Debug, Default)]
+pub(crate) struct SizeProof {
+    is_shown: bool,
+    /// The first row of a full page of each size.
+    full: HashMap<u64, u64>,
+}
+
+impl SizeProof {
+    /// Notes what was shown before.
+    pub(crate) fn set(&mut self, is_shown: bool) {
+        self.is_shown |= is_shown;
+    }
+
+    /// Looks at an answer. Two different full pages of one size show it: a host that ignores sizes has one page at most
+    /// that is shorter than the others.
+    pub(crate) fn look_at(&mut self, size: u64, rows: &Rows) {
+        if rows.len() == size
+            && let Some(first) = rows.keys().first()
+        {
+            let before = *self.full.entry(size).or_insert(*first);
+            self.is_shown |= before != *first;
+        }
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+}
+
+/// Returns whether the host gives one row where one is asked for, at a position whose row is among the known ones.
+pub(crate) async fn gives_one_row(
+    list: &NumberedList<'_>,
+    position: u64,
+    known: Option<&[u64]>,
+) -> Result<bool> {
+    match list.page(1, position).await {
+        Ok(rows) if rows.len() == 1 => {
+            Ok(known.is_none_or(|known| rows.keys().iter().all(|key| known.contains(key))))
+        }
+        Ok(_) => Ok(false),
+        Err(error) if may_be_local(&error) || is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns how many rows come before a page, from its keys, and how many requests that took; `None` if the host does not
+/// give single rows. `most` is the most that there can be.
+pub(crate) async fn rows_before(
+    list: &NumberedList<'_>,
+    keys: &[u64],
+    most: u64,
+) -> Result<(Option<u64>, u64)> {
+    // There are at least `some` rows before the page, and fewer than `too_many`.
+    let (mut some, mut too_many, mut requests) = (keys.len() as u64, most + 1, 0);
+    while too_many - some > 1 {
+        let middle = some + (too_many - some) / 2;
+        requests += 1;
+        let is_before = match list.page(1, middle).await {
+            Ok(rows) if rows.len() > 1 => return Ok((None, requests)),
+            Ok(rows) => rows.keys().first().is_some_and(|key| !keys.contains(key)),
+            Err(error) if may_be_local(&error) => true,
+            Err(error) if is_refusal(&error) => false,
+            Err(error) => return Err(error),
+        };
+        if is_before {
+            some = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    // A host that ignores sizes answers other pages: the page must begin where it was found.
+    let is_found = gives_one_row(list, some + 1, keys.get(..1)).await?;
+    Ok((is_found.then_some(some), requests + 1))
+}

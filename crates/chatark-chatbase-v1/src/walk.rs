@@ -1,0 +1,471 @@
+//! A walk through the pages of conversations: to the end, past pages that fail, within a bound of requests.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use chatark_core::{
+    Batch, Checkpoint, Error, ErrorKind, OpenGap, PageMetadata, ReadRequest, Record, Result, Stream,
+};
+use futures_util::future::join_all;
+
+use crate::account::{ChatbaseV1, resumed_page, seal};
+use crate::again::try_again;
+use crate::dead::{DeadPages, Passed, Place};
+use crate::ending::{Repetition, is_behind_end, repetition_of_first};
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
+use crate::narrow::Probe;
+use crate::newest::newest_change;
+use crate::parameters::{DATES, Parameters, SOURCES};
+use crate::progress::Progress;
+use crate::refused::{examine, refused_by_a_row};
+
+/// How many answers without a new row end a walk. A list that grows by exactly one page gives one such page, and a page
+/// that is sent twice by mistake another.
+const MAX_STALE: u32 = 3;
+/// The same among pages that fail: the last page is then answered in place of every later one.
+const MAX_STALE_DEAD: u32 = 2;
+/// The number of pages that are requested at the same time.
+const CONCURRENT_PAGES: u64 = 8;
+/// The number of pages that are read one after another first: a short list gains little from more at a time.
+const FIRST_SEQUENTIAL: u64 = 4;
+/// What a group of pages costs if the list has moved meanwhile: its pages, and two looks at the first conversation.
+const WASTED_BY_GROUP: u64 = CONCURRENT_PAGES + 2;
+/// How many requests may be wasted so, beside one for every sixteen pages.
+const MAX_WASTED: u64 = 20;
+
+/// Returns how many requests a walk through so many conversations takes: including the empty page at the end.
+pub(crate) fn requests(count: u64) -> u64 {
+    let empty = count.div_ceil(PAGE_SIZE) + 1;
+    let (mut page, mut requests) = (1, 0);
+    while page <= empty {
+        let is_after_full_page = (page - 1) * PAGE_SIZE <= count;
+        let (pages, heads) =
+            if page > FIRST_SEQUENTIAL && is_after_full_page { (CONCURRENT_PAGES, 1) } else { (1, 0) };
+        page += pages;
+        requests += pages + heads;
+    }
+    requests
+}
+
+/// A walk from page 1 to the end, several pages at once while they are full.
+///
+/// Pages that are requested together may be answered in any order. A conversation that is added in the meantime moves
+/// the others to later positions, so one could be missed between two pages. After each group, the first conversation of
+/// the list is therefore checked again: if it has changed, the group is read once more, one page after another.
+pub(crate) struct PageWalk<'a> {
+    list: NumberedList<'a>,
+    scope: String,
+    /// Gaps of earlier pulls, until those that are due have been tried.
+    gaps: Vec<OpenGap>,
+    page: u64,
+    /// Whether the page comes from a saved cursor and has not been answered yet.
+    is_resuming: bool,
+    seen: bool,
+    /// Pages from the current one on, read at once.
+    ahead: VecDeque<Rows>,
+    /// The requests for the pages that were read at once and are not used yet.
+    unused: u64,
+    /// The error of the first page that failed.
+    failed: Option<Error>,
+    /// The first conversation of the whole list, byte for byte, if it is known; empty if the list is empty.
+    head: Option<Bytes>,
+    /// How many pages are still read one after another.
+    alone: u64,
+    wasted: u64,
+    /// The keys of the previous page, and of the one before it, to recognise rows that moved.
+    before: [Vec<u64>; 2],
+    /// The keys of page 1, if it was read.
+    first: Option<Vec<u64>>,
+    /// How many answers one after another had no new row.
+    stale: u32,
+    /// Whether the current page repeated the one before it and is requested a second time.
+    asks_again: bool,
+    dead: DeadPages,
+    /// The last page that could be read.
+    good: Option<Probe>,
+    progress: Progress,
+}
+
+type Step<'a> = Result<(Batch, Option<PageWalk<'a>>)>;
+
+impl<'a> PageWalk<'a> {
+    pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
+        let scope = request.scope();
+        let resumed = resumed_page(request.cursor.as_ref(), &scope);
+        let list = NumberedList::new(account, Stream::Conversations).with(Parameters::of(request));
+        Self {
+            list,
+            scope,
+            gaps: request.gaps.clone(),
+            page: resumed.unwrap_or(1),
+            is_resuming: resumed.is_some_and(|page| page > 1),
+            seen: resumed.is_some(),
+            ahead: VecDeque::new(),
+            unused: 0,
+            failed: None,
+            head: None,
+            alone: FIRST_SEQUENTIAL,
+            wasted: 0,
+            before: Default::default(),
+            first: None,
+            stale: 0,
+            asks_again: false,
+            dead: DeadPages::new(&request.gaps),
+            good: None,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) async fn next(mut self) -> Step<'a> {
+        if self.gaps.iter().any(|gap| gap.is_due) {
+            return self.try_gaps().await;
+        }
+        let mut metadata = PageMetadata::default();
+        loop {
+            match self.current(&mut metadata).await {
+                Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut metadata),
+                Ok(rows) if rows.is_empty() => return Ok((self.end(metadata), None)),
+                Ok(rows) => return self.deliver(rows, metadata).await,
+                Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut metadata),
+                Err(error) if is_refusal(&error) && self.page == 1 && self.list.parameters.is_empty() => {
+                    let mut asked = 0;
+                    let error = refused_by_a_row(&self.list, &mut asked, error).await?;
+                    self.take(asked, &mut metadata)?;
+                    return self.pass(error, metadata).await;
+                }
+                Err(error) if is_refusal(&error) && self.page == 1 => {
+                    if self.fall_back(error, &mut metadata).await? {
+                        return Ok((self.end(metadata), None));
+                    }
+                }
+                Err(error) if is_refusal(&error) => {
+                    if self.is_at_end(&mut metadata).await? {
+                        return Ok((self.end(metadata), None));
+                    }
+                    return self.pass(error, metadata).await;
+                }
+                Err(error) if may_be_local(&error) => return self.pass(error, metadata).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tries the gaps that are due. The checkpoint stays where it is.
+    async fn try_gaps(mut self) -> Step<'a> {
+        let tried = try_again(&self.list, &self.gaps).await?;
+        self.gaps.clear();
+        let page = PageMetadata {
+            pages: tried.requests,
+            newest_change: newest_change(&tried.elements),
+            ..PageMetadata::default()
+        };
+        let records = self.list.records(tried.elements);
+        let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
+        Ok((batch, Some(self)))
+    }
+
+    /// Begins at page 1, because the saved page is refused or has gone.
+    fn restart(&mut self, metadata: &mut PageMetadata) {
+        metadata.restarted = true;
+        metadata.notes.push(format!(
+            "the vendor no longer has page {}, where the previous run stopped: the list is read from its beginning",
+            self.page
+        ));
+        self.page = 1;
+        self.is_resuming = false;
+    }
+
+    /// Does without the parameters that the deployment refuses. Returns whether it takes all of them, so that nothing
+    /// matches.
+    async fn fall_back(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<bool> {
+        let found = examine(&self.list, error).await?;
+        self.take(found.requests, metadata)?;
+        self.seen |= found.has_rows;
+        if found.is_empty() {
+            return Ok(true);
+        }
+        for (feature, parameter) in [(DATES, "`startDate` and `endDate`"), (SOURCES, "`filteredSources`")] {
+            if found.features.lacks(feature) {
+                metadata.notes.push(format!(
+                    "this deployment refuses {parameter}: everything is read and filtered here"
+                ));
+            }
+        }
+        metadata.features.add(&found.features);
+        self.list = self.list.with(found.parameters);
+        Ok(false)
+    }
+
+    async fn is_at_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
+        let rows_per_page = self.progress.rows_per_page;
+        let (is_end, asked) = is_behind_end(&self.list, self.page, rows_per_page, &self.before[0]).await?;
+        self.take(asked, metadata)?;
+        Ok(is_end)
+    }
+
+    fn end(&self, mut metadata: PageMetadata) -> Batch {
+        if !self.seen {
+            metadata.notes.push(
+                "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
+                    .to_owned(),
+            );
+        }
+        Batch { checkpoint: Checkpoint::End, page: metadata, ..Batch::default() }
+    }
+
+    /// Returns the rows of the current page in a batch.
+    async fn deliver(mut self, rows: Rows, mut metadata: PageMetadata) -> Step<'a> {
+        self.is_resuming = false;
+        self.seen = true;
+        self.good = Some((PAGE_SIZE, self.page));
+        self.dead.end_of_row();
+        let keys = rows.keys();
+        let new_rows = keys.iter().filter(|key| !self.is_known(**key)).count() as u64;
+        self.progress.found(&keys, new_rows);
+        if self.page == 1 {
+            self.head = rows.elements.first().cloned();
+            self.first = Some(keys.clone());
+        }
+        self.stale = if new_rows == 0 { self.stale + 1 } else { 0 };
+        if self.stale >= MAX_STALE {
+            return self.end_of_repetition(&keys, rows.request_id.as_deref(), metadata).await;
+        }
+        metadata.newest_change = newest_change(&rows.elements);
+        let records = self.new_records(rows.elements);
+        // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
+        // lost. A second request shows which.
+        self.asks_again = keys == self.before[0] && !self.asks_again;
+        if self.asks_again {
+            self.discard_ahead();
+        } else {
+            self.advance(keys);
+        }
+        let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
+        Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
+    }
+
+    fn advance(&mut self, keys: Vec<u64>) {
+        self.page += 1;
+        // An answer with most of the rows of the one before it is the last page once more, while the list grows: the
+        // rows that move to it were on the page before that.
+        let again = keys.iter().filter(|key| self.before[0].contains(key)).count();
+        if again * 2 <= keys.len().max(self.before[0].len()) {
+            self.before.rotate_right(1);
+        }
+        self.before[0] = keys;
+    }
+
+    /// Returns whether a row was on the pages before.
+    fn is_known(&self, key: u64) -> bool {
+        self.before.iter().any(|page| page.contains(&key))
+    }
+
+    /// Returns the records that were not on the page before. One without an id counts as new.
+    fn new_records(&self, elements: Vec<Bytes>) -> Vec<Record> {
+        let records = self.list.records(elements).into_iter();
+        records
+            .filter(|record| record.id.is_none() || !self.before[0].contains(&key(&record.bytes)))
+            .collect()
+    }
+
+    /// Ends the walk after answers without a new row, unless the host ignores `page` and there may be more.
+    async fn end_of_repetition(
+        mut self,
+        keys: &[u64],
+        request_id: Option<&str>,
+        mut metadata: PageMetadata,
+    ) -> Step<'a> {
+        let first = self.first_page(&mut metadata).await?;
+        // A last page with fewer rows than the first one may hold some of them, if the list has grown.
+        if keys.len() * 2 > first.len() && keys.iter().all(|key| first.contains(key)) {
+            let (repetition, asked) = repetition_of_first(&self.list, &first).await?;
+            metadata.pages += asked;
+            match repetition {
+                Repetition::NumberIgnored => return Err(self.endless(request_id)),
+                Repetition::Doubtful => metadata.notes.push(
+                    "this host sends the same page for every page number: there may be more conversations"
+                        .to_owned(),
+                ),
+                Repetition::OnePage => {}
+            }
+        }
+        Ok((self.end(metadata), None))
+    }
+
+    /// Returns the keys of page 1, or nothing if it cannot be read.
+    async fn first_page(&mut self, metadata: &mut PageMetadata) -> Result<Vec<u64>> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        metadata.pages += 1;
+        match self.list.page(PAGE_SIZE, 1).await {
+            Ok(rows) => Ok(rows.keys()),
+            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn endless(&self, request_id: Option<&str>) -> Error {
+        let message = format!("the vendor sends the same page again and again, up to page {}", self.page);
+        let call = self.list.call(PAGE_SIZE, self.page);
+        let error = self.list.account.client.error(&call, ErrorKind::Malformed, message, request_id);
+        error.hint("this host may not support `page`; report it to the vendor")
+    }
+
+    /// Returns what can be read of the current page, which fails, and the gap.
+    async fn pass(mut self, error: Error, mut metadata: PageMetadata) -> Step<'a> {
+        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
+        let is_after_good = self.page > 1 && self.good == Some((PAGE_SIZE, self.page - 1));
+        let place = Place {
+            number: self.page,
+            size: PAGE_SIZE,
+            rows_per_page,
+            good: self.good,
+            before: is_after_good.then_some(&self.before[0]),
+        };
+        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last } =
+            self.dead.pass(&self.list, place, error).await?;
+        metadata.pages += found.requests;
+        self.is_resuming = false;
+        self.seen = true;
+        self.good = found.good.or(self.good);
+        self.progress.learn(rows_per_page);
+        self.discard_ahead();
+        let is_known = !keys.is_empty() && keys.iter().all(|key| self.is_known(*key));
+        if is_repeated || is_known {
+            self.stale += 1;
+            // The gaps of the page before it are these.
+            found.gaps.clear();
+        } else {
+            self.stale = 0;
+            self.progress.passed(&keys, rows);
+        }
+        metadata.newest_change = newest_change(&found.elements);
+        let records = self.new_records(found.elements);
+        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+        self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
+        let is_end = is_last || self.stale >= MAX_STALE_DEAD;
+        let checkpoint = if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.page)?) };
+        let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
+        Ok((batch, (!is_end).then_some(self)))
+    }
+
+    /// Forgets the pages that were read at once, because the list may have moved since.
+    fn discard_ahead(&mut self) {
+        self.ahead.clear();
+        self.failed = None;
+        self.progress.give_back(self.unused);
+        self.unused = 0;
+    }
+
+    /// Counts requests, and fails if the walk has passed its bound.
+    fn take(&mut self, requests: u64, metadata: &mut PageMetadata) -> Result<()> {
+        metadata.pages += requests;
+        self.progress.take(&self.list, self.page, requests)
+    }
+
+    /// Returns the current page, and requests several at once if the list is probably long.
+    async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
+        if let Some(page) = self.ahead.pop_front() {
+            self.unused = self.unused.saturating_sub(1);
+            return Ok(page);
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.unused = 0;
+        let is_after_short_page = (self.before[0].len() as u64) < self.progress.rows_per_page.max(1);
+        let is_alone = self.alone > 0 || self.stale > 0 || is_after_short_page || self.has_wasted_much();
+        self.alone = self.alone.saturating_sub(1);
+        if is_alone {
+            return self.read(metadata).await;
+        }
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => match self.read_head(metadata).await? {
+                Some(head) => head,
+                None => return self.read(metadata).await,
+            },
+        };
+        self.read_group(&head, metadata).await
+    }
+
+    /// Returns whether reading several pages at once has been in vain too often.
+    fn has_wasted_much(&self) -> bool {
+        self.wasted + WASTED_BY_GROUP > MAX_WASTED + self.progress.pages() / 16
+    }
+
+    async fn read_group(&mut self, head: &Bytes, metadata: &mut PageMetadata) -> Result<Rows> {
+        self.take(CONCURRENT_PAGES, metadata)?;
+        let pages = self.page..self.page + CONCURRENT_PAGES;
+        let group = join_all(pages.map(|page| self.list.page(PAGE_SIZE, page))).await;
+        let found = self.read_head(metadata).await;
+        for page in group {
+            match page {
+                Ok(page) => self.ahead.push_back(page),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        match found {
+            Ok(Some(found)) if found == *head => self.head = Some(found),
+            Ok(_) => {
+                self.wasted += WASTED_BY_GROUP;
+                self.alone = self.alone.max(CONCURRENT_PAGES);
+                self.ahead.truncate(1);
+                self.failed = self.failed.take().filter(|_| self.ahead.is_empty());
+            }
+            Err(error) => {
+                self.ahead.truncate(1);
+                self.failed = self.failed.take().or(Some(error));
+            }
+        }
+        self.unused = CONCURRENT_PAGES - 1;
+        // Each page was read after the last one that was returned, so the first of them is valid even if rows have
+        // moved.
+        match (self.ahead.pop_front(), self.failed.take()) {
+            (Some(page), failed) => {
+                self.failed = failed;
+                Ok(page)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => self.read(metadata).await,
+        }
+    }
+
+    async fn read(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
+        self.take(1, metadata)?;
+        self.list.page(PAGE_SIZE, self.page).await
+    }
+
+    /// Returns the first conversation of the list. If it cannot be read alone, all pages are read one after another.
+    async fn read_head(&mut self, metadata: &mut PageMetadata) -> Result<Option<Bytes>> {
+        self.take(1, metadata)?;
+        match self.list.page(1, 1).await {
+            Ok(page) => Ok(Some(page.elements.into_iter().next().unwrap_or_default())),
+            Err(error) if is_refusal(&error) || may_be_local(&error) => {
+                self.alone = u64::MAX;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_estimated_requests_match_a_count_by_hand() {
+        // Four pages, then eight at once and a look at the head each time.
+        for (count, expect) in
+            [(0, 1), (99, 2), (300, 4), (400, 13), (730, 13), (1_150, 14), (1_250, 22), (10_000, 121)]
+        {
+            assert_eq!(requests(count), expect, "{count}");
+        }
+    }
+}
