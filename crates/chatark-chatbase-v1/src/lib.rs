@@ -24,6 +24,7 @@ mod search;
 mod sizes;
 mod source;
 mod target;
+mod unseen;
 mod walk;
 mod wire;
 

@@ -36,6 +36,11 @@ impl Parameters {
         Self { days: days(Window { since: Some(at), until }), sources: None }
     }
 
+    /// Asks for one day, by its name.
+    pub(crate) fn on(day: &str) -> Self {
+        Self { days: (Some(day.to_owned()), Some(day.to_owned())), sources: None }
+    }
+
     pub(crate) fn has_days(&self) -> bool {
         self.days != (None, None)
     }

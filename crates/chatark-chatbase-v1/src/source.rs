@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chatark_core::{
     AgentInfo, BatchStream, ChangeDetection, Descriptor, Error, ErrorKind, Estimate, Provider, ReadRequest,
-    Result, Selection, SettingProblem, Settings, Stream, StreamDescriptor,
+    RecordId, Result, Selection, SettingProblem, Settings, Stream, StreamDescriptor, UnseenRecord,
 };
 use chatark_http::{Call, Connector};
 use futures_util::stream;
@@ -15,6 +15,7 @@ use crate::failure::is_refusal;
 use crate::list::{GET_CONVERSATIONS, NumberedList};
 use crate::parameters::Parameters;
 use crate::search::Search;
+use crate::unseen;
 use crate::walk::{PageWalk, requests};
 use crate::wire;
 
@@ -118,5 +119,9 @@ impl Provider for ChatbaseV1 {
             let Some(walk) = walk else { return Ok(None) };
             walk.next().await.map(Some)
         }))
+    }
+
+    async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+        unseen::find(self, unseen).await
     }
 }

@@ -8,4 +8,5 @@ mod gaps;
 mod parameters;
 mod people;
 mod properties;
+mod unseen;
 mod vendor;

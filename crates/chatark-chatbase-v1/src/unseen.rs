@@ -1,0 +1,210 @@
+//! Looks for conversations that a walk did not list, by asking for the days on which they began.
+//!
+//! Deletions between two pages move conversations past a walk. A day is short, so little can move in it; where it has
+//! several pages, they are read forwards and then backwards, since a deletion moves nothing past a reader who comes
+//! from the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use chatark_core::{ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord, fields};
+
+use crate::account::ChatbaseV1;
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::{NumberedList, PAGE_SIZE, Rows};
+use crate::parameters::{Parameters, began};
+
+/// The most days that one call asks for.
+const MAX_DAYS: usize = 100;
+/// The most pages of one day that are read.
+const MAX_PAGES: u64 = 200;
+/// After so many failures, nothing more is asked for.
+const MAX_FAILURES: u32 = 3;
+/// How far from its day a conversation may have begun, for zones and inclusive ends.
+const TOLERANCE_SECONDS: f64 = 4.0 * 86_400.0;
+
+/// Returns those of the conversations that the vendor still has. What cannot be asked for counts as one of them.
+pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+    let mut search = Search {
+        whole: NumberedList::new(account, Stream::Conversations),
+        takes_days: None,
+        failures: 0,
+        is_given_up: false,
+    };
+    let mut there: Vec<_> =
+        unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
+    for (number, (day, (at, ids))) in by_day(unseen).into_iter().enumerate() {
+        if number >= MAX_DAYS || search.is_given_up {
+            there.extend(ids);
+        } else {
+            there.extend(search.on_day(&day, at, ids).await?);
+        }
+    }
+    Ok(there)
+}
+
+fn by_day(unseen: &[UnseenRecord]) -> BTreeMap<String, (Timestamp, BTreeSet<RecordId>)> {
+    let mut days = BTreeMap::new();
+    for record in unseen {
+        if let Some(at) = record.created_at {
+            let (_, ids) = days.entry(at.day()).or_insert_with(|| (at, BTreeSet::new()));
+            ids.insert(record.id.clone());
+        }
+    }
+    days
+}
+
+struct Search<'a> {
+    whole: NumberedList<'a>,
+    /// Whether the deployment filters by days, once that is known.
+    takes_days: Option<bool>,
+    failures: u32,
+    is_given_up: bool,
+}
+
+/// What was read of a day.
+enum Read {
+    /// All of it.
+    Everything,
+    /// Not all, or not that day alone.
+    Unsure,
+}
+
+impl Search<'_> {
+    /// Returns which of the conversations of a day are there.
+    async fn on_day(
+        &mut self,
+        day: &str,
+        at: Timestamp,
+        ids: BTreeSet<RecordId>,
+    ) -> Result<BTreeSet<RecordId>> {
+        let mut missing = ids.clone();
+        // The vendor documents neither the zone of its days nor whether the last one is included.
+        for parameters in [Parameters::on(day), Parameters::around(at)] {
+            let list = self.whole.with(parameters);
+            if let Read::Unsure = self.days(&list, at, &mut missing).await? {
+                return Ok(ids);
+            }
+            if missing.is_empty() {
+                break;
+            }
+        }
+        Ok(ids.difference(&missing).cloned().collect())
+    }
+
+    /// Reads the pages of a list of days, and takes out what is on them.
+    async fn days(
+        &mut self,
+        list: &NumberedList<'_>,
+        at: Timestamp,
+        missing: &mut BTreeSet<RecordId>,
+    ) -> Result<Read> {
+        let mut before: Vec<u64> = Vec::new();
+        let mut number = 1;
+        loop {
+            let rows = match list.page(PAGE_SIZE, number).await {
+                Ok(rows) => rows,
+                Err(error) if is_refusal(&error) && number > 1 => break,
+                Err(error) if is_refusal(&error) => return self.refused().await,
+                Err(error) => return self.failed(error),
+            };
+            self.failures = 0;
+            if rows.elements.iter().any(|row| is_far_from(row, at)) {
+                // The host ignores the days, or compares another time.
+                self.is_given_up = true;
+                return Ok(Read::Unsure);
+            }
+            let keys = rows.keys();
+            take_out(&rows, missing);
+            if rows.is_empty() || missing.is_empty() {
+                break;
+            }
+            if keys.iter().all(|key| before.contains(key)) {
+                // Page 1 again may be a host that ignores the number.
+                let is_sure = number > 2 || rows.len() < 10;
+                if !is_sure {
+                    return Ok(Read::Unsure);
+                }
+                break;
+            }
+            if number == MAX_PAGES {
+                return Ok(Read::Unsure);
+            }
+            before = keys;
+            number += 1;
+        }
+        self.backwards(list, number, missing).await
+    }
+
+    /// Reads the pages before one, the last one first.
+    async fn backwards(
+        &mut self,
+        list: &NumberedList<'_>,
+        end: u64,
+        missing: &mut BTreeSet<RecordId>,
+    ) -> Result<Read> {
+        // With a single page, nothing can have moved to another one.
+        let pages = if end > 2 { 1..end } else { 1..1 };
+        for number in pages.rev() {
+            if missing.is_empty() {
+                break;
+            }
+            match list.page(PAGE_SIZE, number).await {
+                Ok(rows) => take_out(&rows, missing),
+                Err(error) if is_refusal(&error) => {}
+                Err(error) => return self.failed(error),
+            }
+        }
+        Ok(Read::Everything)
+    }
+
+    /// Returns what it means that the first page of a day was refused: on some hosts, that it is empty.
+    async fn refused(&mut self) -> Result<Read> {
+        let takes_days = match self.takes_days {
+            Some(takes_days) => takes_days,
+            None => self.takes_days().await?,
+        };
+        self.takes_days = Some(takes_days);
+        self.is_given_up |= !takes_days;
+        Ok(if takes_days { Read::Everything } else { Read::Unsure })
+    }
+
+    /// Asks for the day of a conversation that is there.
+    async fn takes_days(&self) -> Result<bool> {
+        let Some(row) = first_row(self.whole.page(1, 1).await)? else { return Ok(false) };
+        let Some(at) = began(&row) else { return Ok(false) };
+        let around = self.whole.with(Parameters::around(at));
+        Ok(first_row(around.page(1, 1).await)?.is_some())
+    }
+
+    /// Returns an error that ends the search, or counts it.
+    fn failed(&mut self, error: chatark_core::Error) -> Result<Read> {
+        if !may_be_local(&error) && error.kind() != ErrorKind::RateLimited {
+            return Err(error);
+        }
+        self.failures += 1;
+        self.is_given_up |= self.failures >= MAX_FAILURES;
+        Ok(Read::Unsure)
+    }
+}
+
+fn first_row(rows: Result<Rows>) -> Result<Option<Bytes>> {
+    match rows {
+        Ok(rows) => Ok(rows.elements.into_iter().next()),
+        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_far_from(row: &[u8], at: Timestamp) -> bool {
+    began(row).is_some_and(|began| began.seconds_since(at).abs() > TOLERANCE_SECONDS)
+}
+
+fn take_out(rows: &Rows, missing: &mut BTreeSet<RecordId>) {
+    for row in &rows.elements {
+        let [id] = fields::peek(row, ["id"]);
+        if let Some(id) = RecordId::from_json(&id) {
+            missing.remove(&id);
+        }
+    }
+}
