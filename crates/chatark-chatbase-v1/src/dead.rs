@@ -1,16 +1,15 @@
 //! Gets past a page that fails in every attempt: what can be read of it, the gap, and whether the walk goes on.
 
+use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, OpenGap, Result};
 
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows, key};
 use crate::narrow::{Beyond, Narrowed, Narrowing, Probe, Span, answers};
-use crate::sizes::{gives_one_row, rows_before};
+use crate::sizes::{gives_one_row, row_at, rows_before};
 
 /// How many failures one page may take.
-const MAX_FAILURES: u32 = 30;
-/// The same if the next page fails as well.
-const MAX_FAILURES_AMONG_DEAD: u32 = 20;
+const MAX_FAILURES: u32 = 40;
 /// After so many pages one after another of which nothing can be read, everything behind them is one gap.
 const MAX_DEAD: u32 = 3;
 
@@ -53,7 +52,7 @@ pub(crate) struct Passed {
     pub(crate) keys: Vec<u64>,
     /// Whether it is the page before it once more, which some hosts answer for every later number.
     pub(crate) is_repeated: bool,
-    /// Whether everything behind it is given up.
+    /// Whether nothing is behind it, or that is given up.
     pub(crate) is_last: bool,
 }
 
@@ -98,11 +97,16 @@ impl DeadPages {
         }
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
+        if let Next::Failing = next
+            && let Some(last) = last_row_again(list, span).await?
+        {
+            return Ok(behind_the_end(last, requests + layout.requests + 2));
+        }
         let is_full = next.len() > 0 && layout.rows_per_page.is_some();
         // A host that is not known yet puts at least as many rows on this page as on the next one.
         let highest = if next.len() > 0 { (place.number + 1) * next.len() } else { 0 };
         let below = if is_full || next.len() == 0 { span.len() } else { next.len().min(span.len()) };
-        let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, next.failures())
+        let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES)
             .with_rows_until(highest)
             .with_exact_sizes(layout.is_exact);
         let mut found = narrowing.read(below, error).await?;
@@ -127,7 +131,14 @@ impl DeadPages {
         let Some(first) = keys.first() else { return Ok(layout) };
         layout.requests += 1;
         let position = place.number * layout.rows_per_page.unwrap_or(place.size) + 1;
-        if gives_one_row(list, position, Some(std::slice::from_ref(first))).await? {
+        let mut begins_there = gives_one_row(list, position, Some(std::slice::from_ref(first))).await?;
+        if begins_there && layout.rows_per_page.is_none() {
+            // A host that answers its last row for every later position has it before this one too.
+            layout.requests += 1;
+            let before = row_at(list, position - 1).await?;
+            begins_there = before.is_some_and(|row| !keys.contains(&row));
+        }
+        if begins_there {
             layout.is_exact = true;
             layout.rows_per_page = layout.rows_per_page.or(Some(place.size));
         } else if layout.rows_per_page.is_none() && place.number == 1 {
@@ -144,7 +155,7 @@ impl DeadPages {
         list: &NumberedList<'_>,
         place: Place<'_>,
         mut found: Narrowed,
-        (span, rows_per_page): (Span, Option<u64>),
+        (span, mut rows_per_page): (Span, Option<u64>),
     ) -> Result<Passed> {
         let whole = GapBounds::Positions { first: span.first, last: span.last };
         let is_whole = |found: &Narrowed| found.gaps.iter().any(|gap| gap.bounds == whole);
@@ -154,6 +165,7 @@ impl DeadPages {
                 Ok(rows) => {
                     found.gaps.clear();
                     found.good = Some((place.size, place.number));
+                    rows_per_page = rows_per_page.max(Some(rows.len()).filter(|rows| *rows > 0));
                     found.elements = rows.elements;
                 }
                 Err(error) if may_be_local(&error) || is_refusal(&error) => {}
@@ -219,10 +231,6 @@ impl Next {
         if let Self::Rows(rows) = self { rows.len() } else { 0 }
     }
 
-    fn failures(&self) -> u32 {
-        if let Self::Failing = self { MAX_FAILURES_AMONG_DEAD } else { MAX_FAILURES }
-    }
-
     fn beyond(&self, is_full: bool) -> Beyond {
         match self {
             _ if is_full => Beyond::Impossible,
@@ -251,6 +259,26 @@ async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option
         Err(error) if may_be_local(&error) || is_refusal(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Returns the last row of the list if the host answers it for every position of a span. It may be the first of them.
+async fn last_row_again(list: &NumberedList<'_>, span: Span) -> Result<Option<Bytes>> {
+    if span.len() < 2 {
+        return Ok(None);
+    }
+    let rows = match list.page(1, span.first).await {
+        Ok(rows) if rows.len() == 1 => rows,
+        Ok(_) => return Ok(None),
+        Err(error) if may_be_local(&error) || is_refusal(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
+    Ok(rows.elements.into_iter().next().filter(|_| is_again))
+}
+
+fn behind_the_end(last: Bytes, requests: u64) -> Passed {
+    let found = Narrowed { elements: vec![last], requests, ..Narrowed::default() };
+    Passed { found, rows: 0, rows_per_page: None, keys: Vec::new(), is_repeated: true, is_last: true }
 }
 
 fn given_up(place: Place<'_>, error: &Error, requests: u64) -> Passed {

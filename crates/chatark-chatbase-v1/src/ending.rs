@@ -4,6 +4,7 @@ use chatark_core::Result;
 
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
+use crate::sizes::row_at;
 
 /// The size of a page if none is asked for, by the vendor's documents. A host that gives fewer rows to a larger request
 /// has no more.
@@ -29,7 +30,7 @@ pub(crate) async fn is_behind_end(
     rows_per_page: u64,
     before: &[u64],
 ) -> Result<(bool, u64)> {
-    if (before.len() as u64) < rows_per_page {
+    if (before.len() as u64) < rows_per_page.max(DEFAULT_SIZE) {
         return Ok((true, 0));
     }
     let next_row = (number - 1) * rows_per_page + 1;
@@ -56,7 +57,7 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
         return Ok((Repetition::OnePage, 0));
     }
     // A host that counts pages gives different rows as the first and the second page of one row.
-    let [second, head] = [one_row(list, 2).await?, one_row(list, 1).await?];
+    let [second, head] = [row_at(list, 2).await?, row_at(list, 1).await?];
     if second.is_none() || second == head {
         let is_full = first.len() as u64 >= list.largest_page();
         return Ok((if is_full { Repetition::NumberIgnored } else { Repetition::Doubtful }, 2));
@@ -64,14 +65,4 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
     let is_followed = brings_more(list.page(1, first.len() as u64 + 1).await, first)?;
     let repetition = if is_followed { Repetition::NumberIgnored } else { Repetition::OnePage };
     Ok((repetition, 3))
-}
-
-/// Returns the key of the row at a position, if the host gives one row alone.
-async fn one_row(list: &NumberedList<'_>, position: u64) -> Result<Option<u64>> {
-    match list.page(1, position).await {
-        Ok(rows) if rows.len() == 1 => Ok(rows.keys().first().copied()),
-        Ok(_) => Ok(None),
-        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

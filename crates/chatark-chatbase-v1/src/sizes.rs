@@ -43,12 +43,16 @@ pub(crate) async fn gives_one_row(
     position: u64,
     known: Option<&[u64]>,
 ) -> Result<bool> {
+    let row = row_at(list, position).await?;
+    Ok(row.is_some_and(|row| known.is_none_or(|known| known.contains(&row))))
+}
+
+/// Returns the key of the row at a position, if the host gives one row alone.
+pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Option<u64>> {
     match list.page(1, position).await {
-        Ok(rows) if rows.len() == 1 => {
-            Ok(known.is_none_or(|known| rows.keys().iter().all(|key| known.contains(key))))
-        }
-        Ok(_) => Ok(false),
-        Err(error) if may_be_local(&error) || is_refusal(&error) => Ok(false),
+        Ok(rows) if rows.len() == 1 => Ok(rows.keys().first().copied()),
+        Ok(_) => Ok(None),
+        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -62,12 +66,17 @@ pub(crate) async fn rows_before(
 ) -> Result<(Option<u64>, u64)> {
     // There are at least `some` rows before the page, and fewer than `too_many`.
     let (mut some, mut too_many, mut requests) = (keys.len() as u64, most + 1, 0);
+    let mut has_seen_before = false;
     while too_many - some > 1 {
         let middle = some + (too_many - some) / 2;
         requests += 1;
         let is_before = match list.page(1, middle).await {
             Ok(rows) if rows.len() > 1 => return Ok((None, requests)),
-            Ok(rows) => rows.keys().first().is_some_and(|key| !keys.contains(key)),
+            Ok(rows) => {
+                let is_before = rows.keys().first().is_some_and(|key| !keys.contains(key));
+                has_seen_before |= is_before;
+                is_before
+            }
             Err(error) if may_be_local(&error) => true,
             Err(error) if is_refusal(&error) => false,
             Err(error) => return Err(error),
@@ -78,7 +87,11 @@ pub(crate) async fn rows_before(
             too_many = middle;
         }
     }
-    // A host that ignores sizes answers other pages: the page must begin where it was found.
-    let is_found = gives_one_row(list, some + 1, keys.get(..1)).await?;
+    // A host that ignores sizes answers other pages: the page must begin where it was found, after another row.
+    if !has_seen_before {
+        requests += 1;
+        has_seen_before = matches!(row_at(list, some).await?, Some(row) if !keys.contains(&row));
+    }
+    let is_found = has_seen_before && gives_one_row(list, some + 1, keys.get(..1)).await?;
     Ok((is_found.then_some(some), requests + 1))
 }

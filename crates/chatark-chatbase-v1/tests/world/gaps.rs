@@ -61,23 +61,14 @@ async fn no_gap_is_claimed_of_a_vendor_that_is_down() {
 
 #[tokio::test]
 async fn a_vendor_that_recovers_leaves_no_gap() {
-    // The page is asked for while the vendor is down, and answers again before the gap is claimed.
-    for (sizes, fails) in [(Sizes::Honoured, 2), (Sizes::Ignored, 3), (Sizes::Refused, 2)] {
-        let vendor = Vendor::new(World { sizes, dead: ids([150]), ..world(330) });
-        let provider = vendor.provider();
-        let mut stream = provider.read(ReadRequest::default());
-        let mut found = 0;
-        let mut batches = Vec::new();
-        while let Some(batch) = futures_util::StreamExt::next(&mut stream).await {
-            let batch = batch.unwrap();
-            found += batch.records.len();
-            if found == 100 {
-                vendor.update(|world| world.dead.clear());
-            }
-            batches.push(batch);
+    // The second answer is the page that fails. The vendor answers again before the gap is claimed.
+    for sizes in [Sizes::Honoured, Sizes::Ignored, Sizes::Refused] {
+        for recovers_at in 2..6 {
+            let world = World { sizes, recovers_at, dead: ids([150]), ..world(330) };
+            let pulled = Vendor::new(world).pull(ReadRequest::default()).await.ended();
+            assert!(pulled.gaps().is_empty(), "{sizes:?} {recovers_at}: {:?}", pulled.gaps());
+            assert_eq!(pulled.distinct(), ids(1..=330), "{sizes:?} {recovers_at}");
         }
-        assert!(batches.iter().all(|batch| batch.gaps.is_empty()), "{sizes:?} {fails}");
-        assert_eq!(found, 330);
     }
 }
 
@@ -88,7 +79,7 @@ async fn a_host_that_fails_behind_its_end_leaves_a_rest_and_ends() {
     assert_eq!(pulled.distinct(), ids(1..=250));
     let rest = pulled.gaps().pop().unwrap();
     assert!(matches!(rest.bounds, GapBounds::Rest { .. }), "{rest:?}");
-    assert!(pulled.asked.len() < 120, "{}", pulled.asked.len());
+    assert!(pulled.asked.len() < 220, "{}", pulled.asked.len());
     // The next pull knows where to give up.
     let known =
         chatark_core::OpenGap { bounds: GapBounds::Rest { after: Some("3".to_owned()) }, is_due: false };

@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) refuses_sources: bool,
     /// From this answer on, everything is a 503.
     pub(crate) down_from: usize,
+    /// From this answer on, no row is dead.
+    pub(crate) recovers_at: usize,
     /// Before which answer what changes.
     pub(crate) changes: Vec<(usize, Change)>,
     /// Seconds between the beginnings of two conversations.
@@ -107,6 +109,7 @@ impl Default for World {
             dates: Dates::Taken { hours_ahead: 0, includes_end: true },
             refuses_sources: false,
             down_from: usize::MAX,
+            recovers_at: usize::MAX,
             changes: Vec::new(),
             spacing: 3_600,
             has_total: true,
@@ -188,11 +191,6 @@ impl Vendor {
 
     pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
-    }
-
-    /// Changes the world.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut World)) {
-        change(&mut self.state.lock().unwrap().world);
     }
 }
 
@@ -343,7 +341,7 @@ impl State {
         };
         let found: Vec<u32> = rows.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
         let body = world.body(asked, &found);
-        if !found.iter().any(|id| world.dead.contains(id)) {
+        if number >= world.recovers_at || !found.iter().any(|id| world.dead.contains(id)) {
             return (200, body, false);
         }
         match world.fault {
