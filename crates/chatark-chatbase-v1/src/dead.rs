@@ -8,6 +8,8 @@ use crate::list::{NumberedList, Rows, key};
 use crate::narrow::{Beyond, Narrowed, Narrowing, Probe, Span, answers};
 use crate::sizes::{gives_one_row, row_at, rows_before};
 
+/// The size of a page if none is asked for, by the vendor's documents.
+const DEFAULT_SIZE: u64 = 10;
 /// How many failures one page may take.
 const MAX_FAILURES: u32 = 40;
 /// After so many pages one after another of which nothing can be read, everything behind them is one gap.
@@ -105,7 +107,9 @@ impl DeadPages {
         let is_full = next.len() > 0 && layout.rows_per_page.is_some();
         // A host that is not known yet puts at least as many rows on this page as on the next one.
         let highest = if next.len() > 0 { (place.number + 1) * next.len() } else { 0 };
-        let below = if is_full || next.len() == 0 { span.len() } else { next.len().min(span.len()) };
+        // Nor fewer than the vendor gives without being asked.
+        let is_sure = is_full || next.len() == 0;
+        let below = if is_sure { span.len() } else { next.len().max(DEFAULT_SIZE + 1).min(span.len()) };
         let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES)
             .with_rows_until(highest)
             .with_exact_sizes(layout.is_exact);
