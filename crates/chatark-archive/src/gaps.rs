@@ -76,6 +76,18 @@ impl Archive {
         found.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
+    /// Closes the gaps of a scope that were not found again since the sweep of a run began: it read everything.
+    pub fn close_passed_gaps(&mut self, run: &Run, now: Timestamp) -> Result<()> {
+        let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
+        let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3
+                       AND closed_at IS NULL AND tried_at < ?5";
+        let (source, stream) = (run.source.0, run.stream.as_str());
+        self.connection
+            .execute(sql, params![source, stream, run.scope, now.microseconds(), began])
+            .map_err(database("end a sweep"))?;
+        Ok(())
+    }
+
     /// Returns how many gaps of a run's stream are open and not accepted.
     pub fn count_open_gaps(&self, run: &Run) -> Result<u64> {
         self.connection

@@ -76,7 +76,7 @@ fn days(window: Window) -> (Option<String>, Option<String>) {
 /// leave the others out, so the caller filters instead.
 fn sources(channel: Channel) -> Option<String> {
     let is_listed_whole = !matches!(channel, Channel::Website | Channel::Playground);
-    is_listed_whole.then(|| channel.words_among(wire::SOURCES)).flatten()
+    is_listed_whole.then(|| channel.vendor_words(wire::SOURCES)).flatten()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chatark_core::{
-    AgentInfo, BatchStream, ChangeDetection, Descriptor, Error, ErrorKind, Estimate, Provider, ReadRequest,
-    RecordId, Result, Selection, SettingProblem, Settings, Stream, StreamDescriptor, UnseenRecord,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Descriptor, Error, ErrorKind, Estimate, Provider,
+    ReadRequest, Result, Selection, SettingProblem, Settings, Stream, StreamDescriptor, UnseenRecord,
 };
 use chatark_http::{Call, Connector};
 use futures_util::stream;
@@ -70,7 +70,7 @@ impl Provider for ChatbaseV1 {
     async fn check(&self) -> Result<AgentInfo> {
         let call = Call::new(GET_CONVERSATIONS, ["get-conversations"]).query("chatbotId", &self.agent_id);
         let call = call.query("page", 1).query("size", 1);
-        let (page, clock_ahead_seconds) = self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
+        let (page, clock_skew_seconds) = self.client.json_with_clock_skew::<wire::Envelope>(&call).await?;
         let confirmed = page.data.is_some_and(|data| !data.is_empty());
         Ok(AgentInfo { name: None, confirmed, clock_skew_seconds })
     }
@@ -101,7 +101,7 @@ impl Provider for ChatbaseV1 {
                 "this host sends the same page for every page number, so nothing can be counted".to_owned(),
             ),
         }
-        Ok(Estimate { requests_sent: search.requests, ..estimate })
+        Ok(Estimate { requests_sent: search.asked, ..estimate })
     }
 
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
@@ -121,7 +121,7 @@ impl Provider for ChatbaseV1 {
         }))
     }
 
-    async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+    async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
         unseen::find(self, unseen).await
     }
 }

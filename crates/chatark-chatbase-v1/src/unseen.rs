@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use chatark_core::{ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord, fields};
+use chatark_core::{
+    Batch, ErrorKind, Record, RecordId, Result, Stream, Surface, Timestamp, UnseenRecord, fields,
+};
 
 use crate::account::ChatbaseV1;
 use crate::failure::{is_refusal, may_be_local};
@@ -23,13 +25,14 @@ const MAX_FAILURES: u32 = 3;
 /// How far from its day a conversation may have begun, for zones and inclusive ends.
 const TOLERANCE_SECONDS: f64 = 4.0 * 86_400.0;
 
-/// Returns those of the conversations that the vendor still has. What cannot be asked for counts as one of them.
-pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+/// Returns those of the conversations that the vendor still has, and the ids of those that cannot be asked for.
+pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Result<Batch> {
     let mut search = Search {
         whole: NumberedList::new(account, Stream::Conversations),
         takes_days: None,
         failures: 0,
         is_given_up: false,
+        found: BTreeMap::new(),
     };
     let mut there: Vec<_> =
         unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
@@ -40,7 +43,10 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
             there.extend(search.on_day(&day, at, ids).await?);
         }
     }
-    Ok(there)
+    there.retain(|id| !search.found.contains_key(id));
+    let record = |bytes| Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes);
+    let records = search.found.into_values().map(record).collect();
+    Ok(Batch { records, unchanged: there, ..Batch::default() })
 }
 
 fn by_day(unseen: &[UnseenRecord]) -> BTreeMap<String, (Timestamp, BTreeSet<RecordId>)> {
@@ -60,6 +66,8 @@ struct Search<'a> {
     takes_days: Option<bool>,
     failures: u32,
     is_given_up: bool,
+    /// The conversations that are there, as the vendor sent them.
+    found: BTreeMap<RecordId, Bytes>,
 }
 
 /// What was read of a day.
@@ -115,7 +123,7 @@ impl Search<'_> {
                 return Ok(Read::Unsure);
             }
             let keys = rows.keys();
-            take_out(&rows, missing);
+            self.take_out(&rows, missing);
             if rows.is_empty() || missing.is_empty() {
                 break;
             }
@@ -150,12 +158,22 @@ impl Search<'_> {
                 break;
             }
             match list.page(PAGE_SIZE, number).await {
-                Ok(rows) => take_out(&rows, missing),
+                Ok(rows) => self.take_out(&rows, missing),
                 Err(error) if is_refusal(&error) => {}
                 Err(error) => return self.failed(error),
             }
         }
         Ok(Read::Everything)
+    }
+
+    /// Keeps the conversations of a page that were missing.
+    fn take_out(&mut self, rows: &Rows, missing: &mut BTreeSet<RecordId>) {
+        for row in &rows.elements {
+            let [id] = fields::peek(row, ["id"]);
+            if let Some(id) = RecordId::from_json(&id).filter(|id| missing.remove(id)) {
+                self.found.insert(id, row.clone());
+            }
+        }
     }
 
     /// Returns what it means that the first page of a day was refused: on some hosts, that it is empty.
@@ -198,13 +216,4 @@ fn first_row(rows: Result<Rows>) -> Result<Option<Bytes>> {
 
 fn is_far_from(row: &[u8], at: Timestamp) -> bool {
     began(row).is_some_and(|began| began.seconds_since(at).abs() > TOLERANCE_SECONDS)
-}
-
-fn take_out(rows: &Rows, missing: &mut BTreeSet<RecordId>) {
-    for row in &rows.elements {
-        let [id] = fields::peek(row, ["id"]);
-        if let Some(id) = RecordId::from_json(&id) {
-            missing.remove(&id);
-        }
-    }
 }

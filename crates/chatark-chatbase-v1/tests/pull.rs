@@ -307,7 +307,7 @@ async fn the_last_conversation_is_found_by_binary_search() {
 async fn a_host_that_ignores_the_page_cannot_be_counted() {
     let vendor = Vendor::new([page(&["x"]), page(&["x"]), full_page()]).await;
     let estimate = vendor.provider().estimate(&whole()).await.unwrap();
-    assert_eq!((estimate.conversations, estimate.requests, estimate.asked), (None, None, 3));
+    assert_eq!((estimate.conversations, estimate.requests, estimate.requests_sent), (None, None, 3));
     assert!(estimate.notes[0].contains("the same page"), "{estimate:?}");
     let empty = Vendor::new([page(&[])]).await;
     assert_eq!(empty.provider().estimate(&whole()).await.unwrap().conversations, Some(0));

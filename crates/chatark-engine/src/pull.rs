@@ -7,9 +7,9 @@ use chatark_archive::{
     Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict,
 };
 use chatark_core::{
-    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, Known, Mapper, OpenGap, Origin, Provider,
-    ReadRequest, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp, UnseenRecord,
-    Window,
+    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, Known, Mapper, OpenGap, Origin,
+    Provider, ReadRequest, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
+    UnseenRecord, Window,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -75,7 +75,13 @@ impl Source {
         now: Timestamp,
     ) -> Result<Decision> {
         let stream = asked.stream;
-        let gaps = archive.open_gaps(key)?.into_iter().filter(|gap| gap.stream == stream);
+        // A position belongs to the list of one scope; a record or a time is the same in all of them.
+        let scope = asked.scope();
+        let is_here = |gap: &GapRecord| {
+            let is_anywhere = matches!(gap.bounds, GapBounds::Record { .. } | GapBounds::Window { .. });
+            gap.stream == stream && (is_anywhere || gap.scope == scope)
+        };
+        let gaps = archive.open_gaps(key)?.into_iter().filter(is_here);
         let open = |gap: GapRecord| {
             let OpenGap { bounds, is_due } = gap.to_open(now);
             OpenGap { bounds, is_due: is_due || full }
@@ -89,7 +95,6 @@ impl Source {
         let Some(descriptor) = self.provider.descriptor().stream(stream).filter(|_| !full) else {
             return Ok(Decision::everything(request));
         };
-        let scope = asked.scope();
         let clock = archive.sweep_clock(key, stream, &scope)?;
         let whole = archive.sweep_clock(key, stream, &ReadRequest::whole(stream).scope())?;
         let resume = archive.resume_point(key, stream, &scope)?;

@@ -144,7 +144,7 @@ impl ApiClient {
             self.rate_limiter.pause(wait);
         }
         let error = self
-            .described(call, kind, message, api_error, request_id.as_deref())
+            .error_from_api(call, kind, message, api_error, request_id.as_deref())
             .with_status(status.as_u16());
         // A rejected request has no effect. If the vendor itself failed, it may have failed after the effect.
         AttemptError { error, retry_after, had_no_effect: kind != ErrorKind::Unavailable }

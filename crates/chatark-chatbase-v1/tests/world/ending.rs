@@ -127,9 +127,9 @@ async fn the_last_conversation_is_found_with_any_form_of_the_end() {
             let vendor = Vendor::new(World { end, ..world(rows) });
             let estimate = vendor.provider().estimate(&ReadRequest::default()).await.unwrap();
             assert_eq!(estimate.conversations, Some(u64::from(rows)), "{end:?} {rows}");
-            assert_eq!(estimate.asked, vendor.asked().len() as u64);
+            assert_eq!(estimate.requests_sent, vendor.asked().len() as u64);
             let bound = 2 * u64::from(rows.max(1).ilog2() + 1) + 3;
-            assert!(estimate.asked <= bound, "{end:?} {rows}: {}", estimate.asked);
+            assert!(estimate.requests_sent <= bound, "{end:?} {rows}: {}", estimate.requests_sent);
         }
     }
     let ignoring = Vendor::new(World { sizes: Sizes::Ignored, ..world(730) });
