@@ -14,8 +14,13 @@ pub(crate) struct ConvocoreV3Dialect;
 impl Dialect for ConvocoreV3Dialect {
     fn parse_error(&self, status: u16, body: &[u8]) -> ApiError {
         let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
-        // The vendor's status for a client that disconnected; another attempt may succeed.
-        let kind = (status == 499).then_some(ErrorKind::Unavailable);
+        // The vendor's status for a client that disconnected: worth another attempt.
+        let kind = match status {
+            499 => Some(ErrorKind::Unavailable),
+            // A route that the deployment does not serve: no attempt will change that.
+            501 => Some(ErrorKind::Refused),
+            _ => None,
+        };
         ApiError {
             code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
             message: answer.and_then(|answer| answer.text()),
@@ -31,6 +36,8 @@ pub(crate) fn embedded_error<T>(answer: &wire::Answer<T>) -> ApiError {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
         Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
         Some("NOT_FOUND") => Some(ErrorKind::NotFound),
+        Some("TOO_MANY_REQUESTS") => Some(ErrorKind::RateLimited),
+        Some("INTERNAL_SERVER_ERROR" | "TIMEOUT" | "CLIENT_CLOSED_REQUEST") => Some(ErrorKind::Unavailable),
         _ => None,
     };
     ApiError {
@@ -85,6 +92,7 @@ mod tests {
         assert_eq!(ConvocoreV3Dialect.parse_error(429, b""), ApiError::default());
         assert_eq!(ConvocoreV3Dialect.parse_error(403, b"no").hint.as_deref(), Some(FORBIDDEN));
         assert_eq!(ConvocoreV3Dialect.parse_error(499, b"").kind, Some(ErrorKind::Unavailable));
+        assert_eq!(ConvocoreV3Dialect.parse_error(501, b"").kind, Some(ErrorKind::Refused));
     }
 
     #[track_caller]
@@ -100,6 +108,9 @@ mod tests {
         let not_found = json!({"error": {"code": "NOT_FOUND", "message": "no"}});
         check_embedded(not_found, true, Some(ErrorKind::NotFound));
         check_embedded(json!({"message": "no", "code": "UNAUTHORIZED"}), true, Some(ErrorKind::Unauthorized));
+        let poisoned =
+            json!({"success": false, "code": "INTERNAL_SERVER_ERROR", "message": "Output validation failed"});
+        check_embedded(poisoned, true, Some(ErrorKind::Unavailable));
         check_embedded(json!({"success": false, "message": "Invalid request input."}), true, None);
         check_embedded(json!({"success": true, "data": []}), false, None);
     }

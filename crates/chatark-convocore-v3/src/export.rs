@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::mem;
 
 use bytes::Bytes;
-use chatark_core::{ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, fields};
+use chatark_core::{ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, Timestamp, fields};
 use chatark_http::{ApiClient, ArrayEvent, ArrayReader, Call};
 use serde_json::Value;
 
 use crate::dialect::embedded_error;
 use crate::wire;
-use crate::wire::Answer;
+use crate::wire::{Answer, Heading};
 
 /// A batch inside one response ends with this many conversations.
 const BATCH_CONVERSATIONS: usize = 200;
@@ -23,15 +23,25 @@ pub(crate) struct ExportReader<'a> {
     array: ArrayReader<'a>,
     /// The ids of the conversations to keep; `None` keeps all.
     wanted: Option<HashSet<RecordId>>,
-    records: Vec<Record>,
+    items: Vec<Exported>,
     bytes: usize,
     counts: Counts,
 }
 
+/// A conversation of the export, and the times that it shows.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    pub(crate) record: Record,
+    /// When it began.
+    pub(crate) start: Option<Timestamp>,
+    /// When it last changed.
+    pub(crate) changed: Option<Timestamp>,
+}
+
 /// What an [`ExportReader`] returns next.
 pub(crate) enum ExportEvent {
-    /// As many records as fill a batch.
-    Batch(Vec<Record>),
+    /// As many conversations as fill a batch.
+    Batch(Vec<Exported>),
     /// The end of the response.
     End(Box<ExportResponse>),
 }
@@ -42,8 +52,8 @@ pub(crate) struct ExportResponse {
     pub(crate) answer: Answer<Value>,
     pub(crate) call: Call,
     pub(crate) request_id: Option<String>,
-    /// The records since the last full batch.
-    pub(crate) records: Vec<Record>,
+    /// The conversations since the last full batch.
+    pub(crate) items: Vec<Exported>,
     pub(crate) counts: Counts,
 }
 
@@ -60,38 +70,43 @@ impl<'a> ExportReader<'a> {
     /// Creates the reader of a call. Nothing is sent before the first [`Self::next`].
     pub(crate) fn new(client: &'a ApiClient, call: Call, wanted: Option<HashSet<RecordId>>) -> Self {
         let array = client.array(call, "data");
-        Self { client, array, wanted, records: Vec::new(), bytes: 0, counts: Counts::default() }
+        Self { client, array, wanted, items: Vec::new(), bytes: 0, counts: Counts::default() }
     }
 
     /// Reads until a batch is full or the response ends. After the end, the reader is used up.
     pub(crate) async fn next(&mut self) -> Result<ExportEvent> {
         loop {
             match self.array.next().await? {
-                ArrayEvent::Element(bytes) => self.take(record(bytes)),
+                ArrayEvent::Element(bytes) => self.take(exported(bytes)),
                 // All elements follow again. The archive recognizes those of earlier batches.
                 ArrayEvent::Restarted => {
-                    (self.records, self.bytes, self.counts) = (Vec::new(), 0, Counts::default());
+                    (self.items, self.bytes, self.counts) = (Vec::new(), 0, Counts::default());
                 }
                 ArrayEvent::End => return Ok(ExportEvent::End(Box::new(self.end()?))),
             }
-            if self.records.len() >= BATCH_CONVERSATIONS || self.bytes >= BATCH_BYTES {
+            if self.items.len() >= BATCH_CONVERSATIONS || self.bytes >= BATCH_BYTES {
                 self.bytes = 0;
-                return Ok(ExportEvent::Batch(mem::take(&mut self.records)));
+                return Ok(ExportEvent::Batch(mem::take(&mut self.items)));
             }
         }
     }
 
-    fn take(&mut self, record: Record) {
+    /// Returns the conversations that arrived since the last full batch, before the response broke.
+    pub(crate) fn take_arrived(&mut self) -> Vec<Exported> {
+        mem::take(&mut self.items)
+    }
+
+    fn take(&mut self, item: Exported) {
         self.counts.elements += 1;
         if let Some(wanted) = &self.wanted {
-            let Some(id) = record.id.as_ref().filter(|id| wanted.contains(id)) else {
+            let Some(id) = item.record.id.as_ref().filter(|id| wanted.contains(id)) else {
                 self.counts.others += 1;
                 return;
             };
             self.counts.found.insert(id.clone());
         }
-        self.bytes += record.bytes.len();
-        self.records.push(record);
+        self.bytes += item.record.bytes.len();
+        self.items.push(item);
     }
 
     fn end(&mut self) -> Result<ExportResponse> {
@@ -108,20 +123,27 @@ impl<'a> ExportReader<'a> {
             answer,
             call: call.clone(),
             request_id: request_id.map(str::to_owned),
-            records: mem::take(&mut self.records),
+            items: mem::take(&mut self.items),
             counts: mem::take(&mut self.counts),
         })
     }
 }
 
 /// Makes a record of a conversation's bytes.
-pub(crate) fn record(bytes: Bytes) -> Record {
+pub(crate) fn exported(bytes: Bytes) -> Exported {
     let [metadata] = fields::peek(&bytes, ["metadata"]);
-    let id = wire::id(metadata).or_else(|| {
-        // Invalid characters are replaced here as in the mapper, so that the record has its id in spite of them.
-        let mut record = fields::parse(&bytes, &Issues::default()).ok()?;
-        wire::id(record.remove("metadata")?)
-    });
+    let mut heading = wire::heading(metadata);
+    if heading.id.is_none() {
+        heading = repaired_heading(&bytes).unwrap_or(heading);
+    }
+    let Heading { id, start, changed } = heading;
     let id = id.map(RecordId::from);
-    Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes }
+    let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
+    Exported { record, start, changed }
+}
+
+/// Reads the metadata of a record with invalid text, which is repaired here as the mapper repairs it.
+fn repaired_heading(bytes: &[u8]) -> Option<Heading> {
+    let mut record = fields::parse(bytes, &Issues::default()).ok()?;
+    Some(wire::heading(record.remove("metadata")?))
 }

@@ -4,21 +4,44 @@
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/convocore-v3.md`.
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
+mod account;
+mod batches;
+mod changes;
 mod config;
+mod descriptor;
 mod dialect;
+mod directory;
 mod export;
+mod failure;
 mod feedback;
+mod fetch;
+mod gaps;
+mod list;
 mod map;
 mod mapper;
 mod moment;
+mod obstacles;
+mod one_array;
 mod pack;
 mod parts;
+mod place;
+mod progress;
+mod pull;
+mod rotation;
+mod row;
+mod selection;
 mod source;
+mod span;
+mod step_over;
 mod target;
 mod turns;
+mod walk;
+mod windows;
 mod wire;
 
-pub use source::{ConvocoreV3, DESCRIPTOR, connect, validate};
+pub use account::ConvocoreV3;
+pub use descriptor::DESCRIPTOR;
+pub use source::{connect, validate};
 pub use target::connect_target;
 
 use std::sync::Arc;

@@ -15,8 +15,8 @@ use chatark_target::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::account::{ConvocoreV3, open_account};
 use crate::dialect::embedded_error;
-use crate::source::{ConvocoreV3, open_account};
 use crate::wire::{Answer, Created, Leads, Row, Written};
 use crate::{DESCRIPTOR, pack};
 

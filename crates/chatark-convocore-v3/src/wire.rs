@@ -3,10 +3,10 @@
 //! Only the fields that control paging are read strictly. Any other field counts as missing if its type is not the
 //! documented one, because that is no reason to lose a page.
 
-use chatark_core::ConversationId;
+use chatark_core::{ConversationId, Timestamp, Zone, time};
 use chatark_target::original_in;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::pack;
@@ -139,6 +139,17 @@ struct LeadMetadata {
     notes: Option<String>,
 }
 
+/// What the metadata of a conversation says before it is mapped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heading {
+    /// Its id.
+    pub(crate) id: Option<ConversationId>,
+    /// When it began.
+    pub(crate) start: Option<Timestamp>,
+    /// When it last changed.
+    pub(crate) changed: Option<Timestamp>,
+}
+
 /// The metadata that is needed before a conversation is mapped.
 #[derive(Debug, Deserialize)]
 struct IdentifiedMetadata {
@@ -146,22 +157,26 @@ struct IdentifiedMetadata {
     convo: Option<IdentifiedConversation>,
     #[serde(default, rename = "ID")]
     id: Option<Value>,
+    #[serde(default)]
+    ts: Option<Value>,
+    #[serde(default, rename = "lastMessageTS")]
+    last_message: Option<Value>,
+    #[serde(default, rename = "lastModified")]
+    last_modified: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct IdentifiedConversation {
     #[serde(default)]
     id: Option<Value>,
     #[serde(default, rename = "ID")]
     old_id: Option<Value>,
-}
-
-/// The position in the export, as cursors store it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Place {
-    /// The vendor's cursor of the next page, opaque.
-    pub(crate) cursor: String,
+    #[serde(default)]
+    ts: Option<Value>,
+    #[serde(default, rename = "lastMessageTS")]
+    last_message: Option<Value>,
+    #[serde(default, rename = "lastModified")]
+    last_modified: Option<Value>,
 }
 
 impl Row {
@@ -215,17 +230,55 @@ impl<T> Answer<T> {
         self.has_more.is_some() || self.next_cursor.is_some() || self.mode.is_some()
     }
 
-    /// Returns the cursor of the next page; anything but a non-empty string means the end of the list.
+    /// Returns the vendor's own text about a success.
+    pub(crate) fn success_text(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Returns whether the server names a cursor at all, be it `null`.
+    pub(crate) fn has_cursor_key(&self) -> bool {
+        self.next_cursor.is_some()
+    }
+
+    /// Returns the cursor of the next page: anything but a text that is not empty is the end of the list, whatever
+    /// `hasMore` says.
     pub(crate) fn cursor(&self) -> Option<&str> {
         self.next_cursor.as_ref().and_then(Value::as_str).filter(|cursor| !cursor.is_empty())
     }
 }
 
-/// Returns the id of a conversation, from the first place of its metadata that has one.
-pub(crate) fn id(metadata: Value) -> Option<ConversationId> {
-    let metadata: IdentifiedMetadata = serde_json::from_value(metadata).ok()?;
-    let (id, old_id) = metadata.convo.map_or((None, None), |convo| (convo.id, convo.old_id));
-    [id, metadata.id, old_id].iter().flatten().find_map(ConversationId::from_json)
+/// Reads the id and the times of a conversation from its metadata, each from the first place that has one.
+pub(crate) fn heading(metadata: Value) -> Heading {
+    let Ok(outer) = serde_json::from_value::<IdentifiedMetadata>(metadata) else {
+        return Heading::default();
+    };
+    let inner = outer.convo.unwrap_or_default();
+    let ids = [&inner.id, &outer.id, &inner.old_id];
+    let starts = [&inner.ts, &outer.ts];
+    let changes = [&inner.last_message, &inner.last_modified, &outer.last_message, &outer.last_modified];
+    Heading {
+        id: ids.into_iter().flatten().find_map(ConversationId::from_json),
+        start: starts.into_iter().find_map(|value| instant(value.as_ref())),
+        changed: starts.into_iter().chain(changes).filter_map(|value| instant(value.as_ref())).max(),
+    }
+}
+
+/// Reads a time in any unit, or nothing.
+pub(crate) fn instant(value: Option<&Value>) -> Option<Timestamp> {
+    time::read(value?, Zone::UTC).ok().map(|(instant, _)| instant)
+}
+
+/// Returns the numbers of conversations that a text of the vendor names, such as 12 in `Exported 12 conversation(s)`.
+pub(crate) fn conversation_counts(text: &str) -> Vec<u64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_named =
+        |at: usize| words[at + 1..].iter().take(2).any(|word| word.get(..5).is_some_and(is_conversation));
+    let numbers = words.iter().enumerate().filter(|(at, _)| is_named(*at));
+    numbers.filter_map(|(_, word)| word.replace(',', "").parse().ok()).collect()
+}
+
+fn is_conversation(word: &str) -> bool {
+    word.eq_ignore_ascii_case("conve") || word.eq_ignore_ascii_case("convo")
 }
 
 /// Writes one of the framework's `issues` as `path: message`.
@@ -260,12 +313,36 @@ mod tests {
     #[track_caller]
     fn check(mut conversation: Value, expect: Option<&str>) {
         let metadata = conversation.get_mut("metadata").map_or(Value::Null, Value::take);
-        let found = id(metadata);
+        let found = heading(metadata).id;
         assert_eq!(found.as_ref().map(ConversationId::as_str), expect);
     }
 
     #[test]
-    fn an_id_is_found_in_each_of_three_places() {
+    fn times_are_read_in_both_units_and_generations() {
+        let at = |seconds| Timestamp::from_epoch(seconds).ok();
+        let paged = heading(json!({"convo": {"ts": 1_733_049_000, "lastModified": 1_785_692_957_753_i64}}));
+        assert_eq!((paged.start, paged.changed), (at(1_733_049_000), at(1_785_692_957_753)));
+        let edge = heading(json!({"ID": "a", "ts": "1733049000", "lastMessageTS": 1_733_049_001}));
+        assert_eq!((edge.start, edge.changed), (at(1_733_049_000), at(1_733_049_001)));
+        assert_eq!(heading(json!({"convo": {"ts": "soon"}})), Heading::default());
+    }
+
+    #[test]
+    fn numbers_of_conversations_are_found_in_a_text() {
+        for (text, expect) in [
+            ("Exported 12 conversation(s) (15 billable session(s)). Paginated.", vec![12]),
+            ("Exported 200 of 1,010 conversations", vec![1_010]),
+            ("210 total Convos", vec![210]),
+            ("Conversations exported successfully", vec![]),
+            ("12", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(conversation_counts(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_found_in_three_places() {
         check(json!({"metadata": {"convo": {"id": "a", "ID": "b"}, "ID": "c"}}), Some("a"));
         check(json!({"metadata": {"convo": {"id": "", "ID": "b"}, "ID": "c"}}), Some("c"));
         check(json!({"metadata": {"convo": {"id": null, "ID": "b"}}}), Some("b"));

@@ -186,18 +186,19 @@ async fn a_response_of_one_array_is_the_whole_export() {
     let [batch] = batches.as_slice() else { panic!("not one batch") };
     assert_eq!(ids(batch), ["a", "27", ""]);
     assert_eq!(batch.checkpoint, Checkpoint::End);
-    assert_eq!(batch.page, PageMetadata { pages: 1, covers_everything: true, ..PageMetadata::default() });
+    // That nothing is left out is not shown by the absence of paging keys.
+    assert_eq!(batch.page, PageMetadata { pages: 1, ..PageMetadata::default() });
     assert_eq!(batch.records[0].bytes, conversation("a").to_string());
     vendor.check_asked(&["export"]);
 }
 
 #[tokio::test]
-async fn a_long_array_is_split_into_batches() {
-    let many: Vec<_> = (0..450).map(conversation).collect();
+async fn a_long_array_comes_in_batches() {
+    let many: Vec<_> = (0..451).map(conversation).collect();
     let large: Vec<_> = (0..3).map(|id| json!({"metadata": {"ID": id}, "x": "y".repeat(75 << 10)})).collect();
     let vendor = Vendor::new([one_array(&many), one_array(&large)]);
     let provider = vendor.provider();
-    for sizes in [vec![200, 200, 50], vec![2, 1]] {
+    for sizes in [vec![200, 200, 51], vec![2, 1]] {
         let (batches, error) = pull(provider.as_ref(), ReadRequest::default()).await;
         assert!(error.is_none());
         assert_eq!(batches.iter().map(|batch| batch.records.len()).collect::<Vec<_>>(), sizes);
@@ -216,15 +217,25 @@ async fn the_window_is_widened_and_a_deployment_that_ignores_it_is_noted() {
     let at = |microseconds| Timestamp::from_microseconds(microseconds).ok();
     let window = Window::new(at(1_733_049_000_500_000), at(1_733_049_100_500_000)).unwrap();
     let request = ReadRequest { window, ..ReadRequest::default() };
-    let vendor = Vendor::new([one_array(&[conversation("a")]), page(&[conversation("a")], 1, None)]);
+    let earlier = json!({"metadata": {"convo": {"id": "a", "ts": 1_733_048_999}}, "turns": []});
+    let vendor = Vendor::new([
+        one_array(&[earlier]),
+        one_array(&[conversation("a")]),
+        page(&[conversation("a")], 1, None),
+    ]);
     let provider = vendor.provider();
     let (batches, _) = pull(provider.as_ref(), request.clone()).await;
-    let note = "this deployment returns everything in one response; the window was applied here";
-    assert_eq!(batches[0].page.notes, [note]);
+    let note = "this deployment ignores the requested dates; they were applied here";
+    assert_eq!(
+        (&batches[0].page.notes[..], batches[0].page.covers_everything),
+        (&[note.to_owned()][..], true)
+    );
+    let (batches, _) = pull(provider.as_ref(), request.clone()).await;
+    assert_eq!((batches[0].page.notes.len(), batches[0].page.covers_everything), (0, false));
     let (batches, _) = pull(provider.as_ref(), request).await;
     assert_eq!(batches[0].page.notes, ["Used some."]);
     let asked = "export&fromTs=1733049000&toTs=1733049101";
-    vendor.check_asked(&[asked, asked]);
+    vendor.check_asked(&[asked, asked, asked]);
 }
 
 #[tokio::test]
@@ -280,6 +291,8 @@ async fn an_error_with_status_200_ends_the_pull() {
     let vendor = Vendor::new([
         json!({"success": false, "message": "Export quota used up."}).into(),
         json!({"success": true, "message": "Exported."}).into(),
+        json!({"success": true, "message": "Exported."}).into(),
+        json!({"success": true, "data": {"metadata": {}}}).into(),
         json!({"success": true, "data": {"metadata": {}}}).into(),
     ]);
     let provider = vendor.provider();
@@ -294,13 +307,27 @@ async fn an_error_with_status_200_ends_the_pull() {
 }
 
 #[tokio::test]
-async fn a_page_without_a_usable_cursor_is_kept_and_ends_the_pull() {
-    let lost = json!({"success": true, "hasMore": true, "nextCursor": null, "data": [conversation("a")]});
-    let vendor = Vendor::new([lost.into()]);
-    let (batches, error) = pull_all(&vendor).await;
-    assert_eq!((ids(&batches[0]), &batches[0].checkpoint), (vec!["a"], &Checkpoint::None));
-    assert_eq!(error.unwrap().kind(), ErrorKind::Malformed);
+async fn more_without_a_cursor_is_the_end() {
+    let first = || page(&[conversation("a")], 1, Some("c1"));
+    let last = |cursor: Value| {
+        let mut last = json!({"success": true, "hasMore": true, "data": [conversation("b")]});
+        if !cursor.is_boolean() {
+            last["nextCursor"] = cursor;
+        }
+        Reply::from(last)
+    };
+    for cursor in [json!(null), json!(""), json!(true)] {
+        let vendor = Vendor::new([first(), last(cursor)]);
+        let (batches, error) = pull_all(&vendor).await;
+        assert!(error.is_none());
+        assert_eq!((ids(&batches[1]), &batches[1].checkpoint), (vec!["b"], &Checkpoint::End));
+        assert!(batches[1].page.notes[0].contains("was taken as the end"), "{:?}", batches[1].page.notes);
+        vendor.check_asked(&["export", "export&cursor=c1"]);
+    }
+}
 
+#[tokio::test]
+async fn a_repeated_cursor_is_an_error_that_keeps_the_page() {
     let round = || page(&[conversation("a")], 1, Some("c1"));
     let vendor = Vendor::new([round(), round()]);
     let (batches, error) = pull_all(&vendor).await;
@@ -321,16 +348,16 @@ async fn a_cursor_is_followed_even_without_has_more() {
 }
 
 #[tokio::test]
-async fn a_response_that_was_cut_off_is_requested_again() {
-    let many: Vec<_> = (0..300).map(conversation).collect();
+async fn a_broken_connection_is_taken_up_again() {
+    let many: Vec<_> = (0..301).map(conversation).collect();
     let whole = one_array(&many);
     let cut = Reply { status: 200, cut: Some(whole.body.len() * 9 / 10), body: whole.body.clone() };
     let vendor = Vendor::new([cut, whole]);
     let (batches, error) = pull_all(&vendor).await;
     assert!(error.is_none());
     let sizes: Vec<_> = batches.iter().map(|batch| batch.records.len()).collect();
-    assert_eq!(sizes, [200, 200, 100]);
-    assert_eq!((ids(&batches[1])[0], ids(&batches[2])[99]), ("0", "299"));
+    assert_eq!(sizes, [200, 200, 101]);
+    assert_eq!((ids(&batches[1])[0], ids(&batches[2])[100]), ("0", "300"));
 }
 
 #[tokio::test]

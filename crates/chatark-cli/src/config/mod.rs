@@ -240,7 +240,9 @@ fn drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy 
 fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> RefreshPolicy {
     let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, mistakes);
     let look_back_days = match descriptor.main_stream().changes {
-        ChangeDetection::LookBack => section.number("look_back_days", 1..=MAX_DAYS, mistakes),
+        ChangeDetection::LookBack | ChangeDetection::ListRows => {
+            section.number("look_back_days", 1..=MAX_DAYS, mistakes)
+        }
         _ => None,
     };
     RefreshPolicy {

@@ -1,0 +1,144 @@
+//! One agent of a Convocore account: the requests that read it, and what their envelopes say.
+
+use chatark_core::{AgentInfo, Error, ErrorKind, PageMetadata, RecordId, Result, Settings};
+use chatark_http::{ApiClient, ArrayEvent, Call, Connector};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::config::Config;
+use crate::dialect::{ConvocoreV3Dialect, embedded_error};
+use crate::export::{Exported, exported};
+use crate::wire::{Agent, Answer};
+
+/// The first second of the year 2100: no conversation begins then.
+pub(crate) const NO_CONVERSATION_YET: i64 = 4_102_444_800;
+/// The page size of responses that hold no conversation.
+const PAGE_LIMIT: u32 = 50;
+
+pub(crate) const EXPORT: &str = "export conversations";
+const SINGLE: &str = "export one conversation";
+const AGENT: &str = "read the agent";
+
+/// One Convocore agent, read through API v3.
+#[derive(Debug)]
+pub struct ConvocoreV3 {
+    pub(crate) client: ApiClient,
+    pub(crate) agent_id: String,
+}
+
+/// What the export returns for a window that cannot contain a conversation.
+pub(crate) enum EmptyWindow {
+    /// Conversations all the same: this deployment ignores the window.
+    Ignored,
+    /// Nothing, and what the envelope says. It costs nothing.
+    Empty(Box<Answer<Value>>),
+}
+
+pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ConvocoreV3> {
+    let config = Config::read(settings)
+        .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
+    let client = connector.client(config.base, ConvocoreV3Dialect)?;
+    Ok(ConvocoreV3 { client, agent_id: config.agent_id })
+}
+
+impl ConvocoreV3 {
+    /// Returns the call of the bulk export, with a page size.
+    pub(crate) fn export_call(&self, limit: u32) -> Call {
+        Call::new(EXPORT, ["agents", &self.agent_id, "convos", "export"])
+            .query("format", "json")
+            .query("limit", limit)
+    }
+
+    /// Reads the agent itself, which is not metered.
+    pub(crate) async fn agent(&self) -> Result<AgentInfo> {
+        let call = Call::new(AGENT, ["agents", &self.agent_id]);
+        let (document, clock_skew_seconds) = self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
+        let document = document.get().as_bytes();
+        let answer: Answer<Agent> = self.client.decode(&call, document, None)?;
+        if answer.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&answer), None));
+        }
+        let agent = match answer.data {
+            Some(agent) => agent,
+            None => self.client.decode(&call, document, None)?,
+        };
+        let confirmed = agent.id.is_some() || agent.title.is_some() || agent.name.is_some();
+        Ok(AgentInfo { name: agent.title.or(agent.name), confirmed, clock_skew_seconds })
+    }
+
+    /// Requests a window of the export that cannot contain a conversation.
+    pub(crate) async fn empty_window(&self) -> Result<EmptyWindow> {
+        let call = self.export_call(PAGE_LIMIT);
+        let call = call.query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
+        let mut elements = self.client.array(call.clone(), "data");
+        loop {
+            match elements.next().await? {
+                ArrayEvent::Restarted => {}
+                // The rest of the response is not read: dropping it closes the connection.
+                ArrayEvent::Element(_) => return Ok(EmptyWindow::Ignored),
+                ArrayEvent::End => break,
+            }
+        }
+        let answer: Answer<Value> = elements.envelope()?;
+        if answer.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
+        }
+        self.expect_array(&call, &answer, elements.request_id())?;
+        Ok(EmptyWindow::Empty(Box::new(answer)))
+    }
+
+    fn expect_array(&self, call: &Call, answer: &Answer<Value>, request_id: Option<&str>) -> Result<()> {
+        if answer.data.as_ref().is_some_and(Value::is_array) {
+            return Ok(());
+        }
+        let message = "the response has no array at `data`";
+        Err(self.client.error(call, ErrorKind::Malformed, message, request_id))
+    }
+
+    /// Reads one conversation through its own route, and what the envelope says.
+    pub(crate) async fn single(&self, id: &RecordId) -> Result<(Exported, Answer<Box<RawValue>>)> {
+        let call = Call::new(SINGLE, ["agents", &self.agent_id, "convos", id.as_str(), "export"])
+            .query("format", "json");
+        let mut answer: Answer<Box<RawValue>> = self.client.json(&call).await?;
+        if answer.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&answer), None));
+        }
+        let Some(data) = answer.data.take() else {
+            let message = "the response has no conversation at `data`";
+            return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
+        };
+        Ok((exported(Box::<str>::from(data).into_string().into()), answer))
+    }
+
+    /// Reads the envelope of one response, and counts its cost against the budget.
+    pub(crate) fn page_metadata<T>(&self, answer: &Answer<T>, elements: u64) -> PageMetadata {
+        let usage = answer.usage.as_ref();
+        let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
+        self.client.spend_quota(quota_used.unwrap_or(0));
+        PageMetadata {
+            pages: 1,
+            skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
+            quota_used,
+            quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
+            ..PageMetadata::default()
+        }
+    }
+
+    /// Reads the agent itself, because an empty response does not prove that it exists.
+    pub(crate) async fn explain_emptiness(&self) -> Result<String> {
+        let info = self.agent().await?;
+        Ok(if info.confirmed {
+            "the agent exists, and the vendor has no conversation that matches; conversations without a human message are not exported".to_owned()
+        } else {
+            "the vendor has no conversation that matches; whether the agent exists is not proved, since the vendor does not describe it".to_owned()
+        })
+    }
+
+    /// Quotes a text of the vendor on one line, without keys and at a readable length.
+    pub(crate) fn quote(&self, call: &Call, text: &str) -> String {
+        const MOST_CHARACTERS: usize = 200;
+        // An error removes the keys and the line breaks from its message.
+        let error = self.client.error(call, ErrorKind::Incomplete, text, None);
+        error.message().chars().take(MOST_CHARACTERS).collect()
+    }
+}

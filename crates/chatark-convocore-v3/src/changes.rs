@@ -1,0 +1,257 @@
+//! Reads what has changed: the list shows it without being metered, and only what changed is fetched.
+
+use std::collections::HashSet;
+
+use chatark_core::{
+    Batch, Checkpoint, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
+};
+
+use crate::account::ConvocoreV3;
+use crate::fetch::IdRoute;
+use crate::list::{ListPage, ListPlace, ListProblem, ListWalk};
+use crate::pull::{LIST, Pull};
+use crate::rotation::{RotationWalk, seal};
+use crate::row::{Row, RowState, Since};
+
+/// The newest pages end with so many that bring nothing.
+const QUIET_PAGES: u32 = 2;
+const METERED: &str = "listing conversations costs units of the vendor's quota here, so changes are looked for in the recent conversations alone";
+
+/// How a pull of changes has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangesEnd {
+    /// Everything that the request asks for was read.
+    Complete,
+    /// The list cannot be read: recent conversations are to be read again.
+    LookBack,
+}
+
+/// A pull of what has changed.
+struct ChangeWalk<'p, 'a> {
+    pull: &'p mut Pull<'a>,
+    known: &'p dyn Known,
+    since: Since,
+    /// Gaps that are not tried in this pull.
+    passed_over: HashSet<RecordId>,
+    /// What was requested already: the list may show it twice, and the archive may not hold it yet.
+    fetched: HashSet<RecordId>,
+}
+
+/// Reads what has changed since what is known.
+pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn Known) -> Result<ChangesEnd> {
+    if pull.lacks(LIST) {
+        pull.note("the list of conversations cannot be used here, so recent ones are read again");
+        return Ok(ChangesEnd::LookBack);
+    }
+    let since = Since { changed: pull.request.changed_since, recent: pull.request.recent_since };
+    let gaps = pull.request.gaps.iter();
+    let passed_over = gaps.filter_map(|gap| match &gap.bounds {
+        GapBounds::Record { id } => Some(id.clone()),
+        _ => None,
+    });
+    let passed_over = passed_over.collect();
+    let mut walk = ChangeWalk { pull, known, since, passed_over, fetched: HashSet::new() };
+    let end = match walk.read().await {
+        Ok(()) => ChangesEnd::Complete,
+        Err(ListProblem::Other(error)) => return Err(error),
+        Err(problem) => {
+            explain(pull, &problem);
+            return Ok(ChangesEnd::LookBack);
+        }
+    };
+    let notes = pull.take_summary().into_iter().collect();
+    let page = PageMetadata { notes, ..PageMetadata::default() };
+    pull.send(Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }).await;
+    Ok(end)
+}
+
+/// Tells the user why the list is not used, and remembers it if that will not change by itself.
+fn explain(pull: &mut Pull<'_>, problem: &ListProblem) {
+    match problem {
+        ListProblem::Refused(error) => {
+            pull.learn(LIST, false);
+            let reason = error.message();
+            pull.note(format!(
+                "the list of conversations is refused, so recent ones are read again: {reason}"
+            ));
+        }
+        ListProblem::Broken(error) | ListProblem::Other(error) => {
+            let reason = error.message();
+            pull.note(format!("the list of conversations fails, so recent ones are read again: {reason}"));
+        }
+        ListProblem::Metered => {
+            pull.learn(LIST, false);
+            pull.note(METERED);
+        }
+    }
+}
+
+impl ChangeWalk<'_, '_> {
+    async fn read(&mut self) -> Result<(), ListProblem> {
+        let left_before = self.quota_left().await?;
+        let newest_end = self.read_newest(left_before).await?;
+        self.rotate(newest_end).await
+    }
+
+    /// Returns how much quota is left, until it is known that listing costs nothing.
+    async fn quota_left(&mut self) -> Result<Option<u64>, ListProblem> {
+        if self.pull.request.features.supports(LIST) == Some(true) {
+            return Ok(None);
+        }
+        self.pull.quota_left().await.map_err(ListProblem::Other)
+    }
+
+    /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
+    async fn read_newest(&mut self, left_before: Option<u64>) -> Result<Option<ListPlace>, ListProblem> {
+        let mut list = ListWalk::from(ListPlace::default());
+        let (mut quiet, mut left_before) = (0, left_before);
+        while quiet < QUIET_PAGES {
+            let page = match list.next(self.pull.account).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                // A cursor is refused, not the list: what is behind cannot be seen in this pull.
+                Err(ListProblem::Refused(error)) if list.pages > 0 => return Err(ListProblem::Broken(error)),
+                Err(problem) => return Err(problem),
+            };
+            if let Some(before) = left_before.take() {
+                self.check_price(before).await?;
+            }
+            let brought = self.handle(&page, None).await?;
+            quiet = if brought { 0 } else { quiet + 1 };
+        }
+        Ok(list.place().cloned())
+    }
+
+    /// Makes sure once that listing costs nothing, which is inferred and not documented.
+    async fn check_price(&mut self, before: u64) -> Result<(), ListProblem> {
+        match self.pull.quota_left().await.map_err(ListProblem::Other)? {
+            Some(left) if left < before => {
+                // Another pull of the same account may have been billed: the price must show twice.
+                self.check_price_again(left).await
+            }
+            Some(_) => {
+                self.pull.learn(LIST, true);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn check_price_again(&mut self, before: u64) -> Result<(), ListProblem> {
+        ListWalk::from(ListPlace::default()).next(self.pull.account).await?;
+        let left = self.pull.quota_left().await.map_err(ListProblem::Other)?;
+        if left.is_some_and(|left| left < before) { Err(ListProblem::Metered) } else { Ok(()) }
+    }
+
+    /// Reads the next part of the list behind its newest pages, and remembers where it ends.
+    async fn rotate(&mut self, newest_end: Option<ListPlace>) -> Result<(), ListProblem> {
+        let Some(rotation) = &self.pull.request.rotation else { return Ok(()) };
+        let Some(newest_end) = newest_end else {
+            // The newest pages were the whole list.
+            return self.put_rotation(&ListPlace::default()).await;
+        };
+        let mut walk = RotationWalk::new(rotation.cursor.as_ref(), newest_end);
+        let mut rows = 0;
+        while rows < rotation.rows {
+            let page = match walk.next(self.pull.account).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(()),
+                Err(ListProblem::Other(error)) => return Err(ListProblem::Other(error)),
+                Err(ListProblem::Metered) => {
+                    explain(self.pull, &ListProblem::Metered);
+                    return Ok(());
+                }
+                Err(ListProblem::Refused(error) | ListProblem::Broken(error)) => {
+                    let reason = error.message();
+                    self.pull.note(format!("a page of the list fails, and changes behind it wait for the next full sweep: {reason}"));
+                    return self.put_rotation(&ListPlace::default()).await;
+                }
+            };
+            rows += page.rows.len() as u64;
+            self.handle(&page, Some(&page.next.clone().unwrap_or_default())).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_rotation(&mut self, place: &ListPlace) -> Result<(), ListProblem> {
+        let rotation = Some(seal(place)?);
+        self.pull.send(Batch { rotation, ..Batch::default() }).await;
+        Ok(())
+    }
+
+    /// Fetches what a page of the list shows as changed, and returns whether that brought anything.
+    async fn handle(&mut self, page: &ListPage, next: Option<&ListPlace>) -> Result<bool, ListProblem> {
+        let rows = rows_of(page);
+        let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
+        let held = self.known.held(&ids);
+        let mut batch = Batch { rotation: next.map(seal).transpose()?, ..Batch::default() };
+        batch.page.pages = 1;
+        let mut changed = Vec::new();
+        for ((id, row), held) in rows.into_iter().zip(&held) {
+            batch.page.newest_change = batch.page.newest_change.max(row.signs.newest());
+            match row.compare(held.as_ref(), self.since) {
+                RowState::Unchanged { keep } => {
+                    if keep {
+                        batch.list_rows.push(row.kept(id.clone()));
+                    }
+                    batch.unchanged.push(id);
+                }
+                RowState::Changed if self.is_wanted(&id) => {
+                    self.pull.keep_row(id.clone(), row.bytes.clone());
+                    changed.push((id, held.is_some()));
+                }
+                RowState::Changed | RowState::NotExported => {}
+            }
+        }
+        self.fetch(&changed, batch).await.map_err(ListProblem::Other)
+    }
+
+    fn is_wanted(&mut self, id: &RecordId) -> bool {
+        !self.passed_over.contains(id) && self.fetched.insert(id.clone())
+    }
+
+    async fn fetch(&mut self, changed: &[(RecordId, bool)], mut batch: Batch) -> Result<bool> {
+        let ids: Vec<RecordId> = changed.iter().map(|(id, _)| id.clone()).collect();
+        let fetched = self.pull.fetch(&ids, IdRoute::Listed).await?;
+        batch.records = fetched.records;
+        batch.gaps = fetched.gaps;
+        let brought = !fetched.found.is_empty() || !batch.gaps.is_empty();
+        // Rows are attached to the records that came. What is held and did not come is listed all the same.
+        let is_held = |id: &RecordId| changed.iter().any(|(changed, is_held)| changed == id && *is_held);
+        let absent: Vec<RecordId> = fetched.absent.into_iter().filter(is_held).collect();
+        let rows = self.pull.take_rows_of(&absent).into_iter();
+        batch.list_rows.extend(rows.map(|(id, row)| ListRow { id, row }));
+        batch.unchanged.extend(absent);
+        self.pull.send(batch).await;
+        self.pull.forget_rows();
+        Ok(brought)
+    }
+}
+
+/// Counts the conversations that the newest pages of the list show as changed, for an estimate. Returns how many, in
+/// how many requests.
+pub(crate) async fn count(
+    account: &ConvocoreV3,
+    known: &dyn Known,
+    since: Since,
+    pages: u64,
+) -> Result<(u64, u64), ListProblem> {
+    let mut list = ListWalk::from(ListPlace::default());
+    let mut changed = 0;
+    while list.pages < pages {
+        let Some(page) = list.next(account).await? else { break };
+        let rows = rows_of(&page);
+        let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
+        let held: Vec<Option<HeldSummary>> = known.held(&ids);
+        let states = rows.iter().zip(&held).map(|((_, row), held)| row.compare(held.as_ref(), since));
+        changed += states.filter(|state| *state == RowState::Changed).count() as u64;
+    }
+    Ok((changed, list.pages))
+}
+
+/// Returns the rows of a page that have an id, each id once.
+fn rows_of(page: &ListPage) -> Vec<(RecordId, &Row)> {
+    let mut ids = HashSet::new();
+    let rows = page.rows.iter().filter_map(|row| Some((row.id.clone()?, row)));
+    rows.filter(|(id, _)| ids.insert(id.clone())).collect()
+}

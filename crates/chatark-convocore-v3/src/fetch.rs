@@ -1,0 +1,236 @@
+//! Conversations by their ids: many in one request, fewer where that fails, and each alone where nothing else helps.
+
+use std::collections::{HashSet, VecDeque};
+use std::mem;
+use std::slice;
+
+use chatark_core::{
+    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
+};
+
+use crate::export::{ExportEvent, ExportReader, ExportResponse, Exported};
+use crate::failure::is_of_place;
+use crate::pull::{IDS, Pull};
+use crate::wire::Answer;
+
+/// How many conversations are requested by id at once: one page, in case its limit applies.
+pub(crate) const SELECTION_LIMIT: usize = 50;
+/// An id that no conversation has.
+const NO_CONVERSATION: &str = "chatark-no-conversation";
+/// How many of them after a failure, before each is requested alone.
+const NARROW_LIMIT: usize = 10;
+
+/// What came of conversations that were requested by id.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    /// The records that were not sent yet.
+    pub(crate) records: Vec<Record>,
+    /// The ids of all that came.
+    pub(crate) found: HashSet<RecordId>,
+    /// Those that the vendor did not return.
+    pub(crate) absent: Vec<RecordId>,
+    /// Those that it cannot return.
+    pub(crate) gaps: Vec<Gap>,
+    /// The first error of a gap.
+    pub(crate) error: Option<Error>,
+    /// Whether the vendor has answered since the first failure.
+    is_alive: bool,
+}
+
+/// Which route of the API returns conversations by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdRoute {
+    /// The bulk export with a list of ids, where that works.
+    Listed,
+    /// The export of a single conversation.
+    Single,
+}
+
+impl Pull<'_> {
+    /// Requests conversations by their ids: many at once, then fewer, then each alone, until all that can be read are.
+    pub(crate) async fn fetch(&mut self, ids: &[RecordId], route: IdRoute) -> Result<Fetched> {
+        let mut fetched = Fetched::default();
+        let is_single = |id: &&RecordId| route == IdRoute::Single || id.as_str().contains(',');
+        let (single, listed): (Vec<_>, Vec<_>) = ids.iter().partition(is_single);
+        let single: Vec<RecordId> = single.into_iter().cloned().collect();
+        let listed: Vec<RecordId> = listed.into_iter().cloned().collect();
+        let mut chunks: VecDeque<Vec<RecordId>> = listed.chunks(SELECTION_LIMIT).map(<[_]>::to_vec).collect();
+        while let Some(chunk) = chunks.pop_front() {
+            if self.lacks(IDS) {
+                self.fetch_single(&chunk, &mut fetched).await?;
+                continue;
+            }
+            match self.fetch_listed(&chunk, &mut fetched).await {
+                Err(error) if is_of_place(&error) => {
+                    self.narrow(chunk, error, &mut chunks, &mut fetched).await?;
+                }
+                read => read?,
+            }
+        }
+        self.fetch_single(&single, &mut fetched).await?;
+        Ok(fetched)
+    }
+
+    /// Puts smaller requests in the place of one that failed, or a gap in the place of one conversation.
+    async fn narrow(
+        &mut self,
+        chunk: Vec<RecordId>,
+        error: Error,
+        chunks: &mut VecDeque<Vec<RecordId>>,
+        fetched: &mut Fetched,
+    ) -> Result<()> {
+        let error = self.prove_alive_once(error, fetched).await?;
+        if let [id] = chunk.as_slice() {
+            return self.fetch_otherwise(id, error, fetched).await;
+        }
+        let size = if chunk.len() > NARROW_LIMIT { NARROW_LIMIT } else { 1 };
+        for smaller in chunk.chunks(size).rev() {
+            chunks.push_front(smaller.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Requests a conversation through its own route, after the export has failed: that may have failed for another one,
+    /// if the deployment ignores ids.
+    async fn fetch_otherwise(&mut self, id: &RecordId, failure: Error, fetched: &mut Fetched) -> Result<()> {
+        if !self.selects_ids().await? {
+            return self.fetch_single(slice::from_ref(id), fetched).await;
+        }
+        match self.account.single(id).await {
+            Ok((item, answer)) => self.receive_single(id, item, &answer, fetched).await,
+            Err(error) if matches!(error.kind(), ErrorKind::Budget | ErrorKind::RateLimited) => {
+                return Err(error);
+            }
+            Err(_) => fetched.fail(id, failure),
+        }
+        Ok(())
+    }
+
+    /// Returns whether the export selects conversations by id: then it returns nothing for an id that does not exist.
+    async fn selects_ids(&mut self) -> Result<bool> {
+        if self.lacks(IDS) || self.has(IDS) {
+            return Ok(self.has(IDS));
+        }
+        let call = self.account.export_call(1).query("convoIds", NO_CONVERSATION);
+        let account = self.account;
+        let mut reader = ExportReader::new(&account.client, call, None);
+        let selects = match reader.next().await {
+            Ok(ExportEvent::End(response)) => {
+                let page = self.page_metadata(&response.answer, response.counts.elements);
+                self.say(&page);
+                response.counts.elements == 0
+            }
+            Ok(ExportEvent::Batch(_)) => false,
+            Err(error) if is_of_place(&error) => false,
+            Err(error) => return Err(error),
+        };
+        self.learn(IDS, selects);
+        Ok(selects)
+    }
+
+    /// Like [`Self::prove_alive`], unless something came already.
+    async fn prove_alive_once(&mut self, failure: Error, fetched: &mut Fetched) -> Result<Error> {
+        if fetched.found.is_empty() && !mem::replace(&mut fetched.is_alive, true) {
+            return Ok(self.prove_alive(failure).await?.0);
+        }
+        Ok(failure)
+    }
+
+    async fn fetch_listed(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
+        let call = self.account.export_call(50).query("convoIds", comma_separated(ids));
+        let account = self.account;
+        let mut reader = ExportReader::new(&account.client, call, Some(ids.iter().cloned().collect()));
+        let response = loop {
+            match reader.next().await? {
+                ExportEvent::Batch(items) => {
+                    self.receive(items, fetched);
+                    let records = mem::take(&mut fetched.records);
+                    self.send_records(records).await;
+                }
+                ExportEvent::End(response) => break *response,
+            }
+        };
+        let ExportResponse { answer, call, items, counts, .. } = response;
+        let page = self.page_metadata(&answer, counts.elements);
+        self.say(&page);
+        self.compare_count(&call, &answer, counts.elements);
+        self.receive(items, fetched);
+        let absent: Vec<_> = ids.iter().filter(|id| !counts.found.contains(id)).cloned().collect();
+        if counts.others == 0 {
+            fetched.absent.extend(absent);
+            return Ok(());
+        }
+        self.note("this deployment returned other conversations than requested; they were left out");
+        self.learn(IDS, false);
+        // Such a response may be cut short, so that it does not tell what the vendor lacks.
+        self.fetch_single(&absent, fetched).await
+    }
+
+    async fn fetch_single(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
+        for id in ids {
+            match self.account.single(id).await {
+                Ok((item, answer)) => self.receive_single(id, item, &answer, fetched).await,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
+                    fetched.absent.push(id.clone());
+                }
+                Err(error) if is_of_place(&error) => {
+                    let error = self.prove_alive_once(error, fetched).await?;
+                    fetched.fail(id, error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive_single<T>(
+        &mut self,
+        id: &RecordId,
+        item: Exported,
+        answer: &Answer<T>,
+        fetched: &mut Fetched,
+    ) {
+        let page = self.page_metadata(answer, 1);
+        self.say(&page);
+        fetched.found.insert(id.clone());
+        self.receive(vec![item], fetched);
+        self.send_when_full(fetched).await;
+    }
+
+    fn receive(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
+        for item in items {
+            self.saw_change(&item);
+            fetched.found.extend(item.record.id.clone());
+            fetched.records.push(item.record);
+        }
+    }
+
+    async fn send_when_full(&mut self, fetched: &mut Fetched) {
+        const BATCH_BYTES: usize = 128 << 10;
+        if fetched.records.iter().map(|record| record.bytes.len()).sum::<usize>() >= BATCH_BYTES {
+            let records = mem::take(&mut fetched.records);
+            self.send_records(records).await;
+        }
+    }
+}
+
+impl Fetched {
+    fn fail(&mut self, id: &RecordId, error: Error) {
+        self.gaps.push(Gap::new(GapBounds::record(id.clone()), &error));
+        self.error.get_or_insert(error);
+    }
+}
+
+/// Writes ids as one value: if a key is repeated, the vendor's framework reads only the first.
+fn comma_separated(ids: &[RecordId]) -> String {
+    ids.iter().map(RecordId::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// Returns what the user is told about a conversation that the vendor did not return.
+pub(crate) fn absent(id: &ConversationId) -> String {
+    format!(
+        "the vendor did not return conversation {}; conversations without a human message are not exported",
+        id.masked()
+    )
+}

@@ -1,0 +1,71 @@
+//! Tries the gaps of earlier pulls again, before anything else is read.
+
+use std::slice;
+
+use chatark_core::{Batch, Error, Gap, GapBounds, RecordId, Result, Window};
+
+use crate::failure::{is_of_place, is_refusal};
+use crate::fetch::IdRoute;
+use crate::pull::Pull;
+use crate::walk::ExportWalk;
+
+/// Tries each gap that is due. `covers_rest` says that the walk which follows reads the rest of the list anyway.
+pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> {
+    let due: Vec<GapBounds> =
+        pull.request.gaps.iter().filter(|gap| gap.is_due).map(|gap| gap.bounds.clone()).collect();
+    for bounds in due {
+        match &bounds {
+            GapBounds::Record { id } => retry_record(pull, id).await?,
+            GapBounds::Window { .. } => {
+                let window = bounds.as_window().unwrap_or_default();
+                retry_walk(pull, &bounds, window, None).await?;
+            }
+            GapBounds::Rest { after } if !covers_rest => {
+                let window = pull.request.window;
+                retry_walk(pull, &bounds, window, after.clone()).await?;
+            }
+            // Positions are of another vendor.
+            GapBounds::Rest { .. } | GapBounds::Positions { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {
+    let bounds = GapBounds::record(id.clone());
+    let batch = match pull.fetch(slice::from_ref(id), IdRoute::Listed).await {
+        Ok(fetched) if fetched.gaps.is_empty() => {
+            Batch { records: fetched.records, closed_gaps: vec![bounds], ..Batch::default() }
+        }
+        Ok(fetched) => Batch { gaps: fetched.gaps, ..Batch::default() },
+        Err(error) => still_open(&bounds, error)?,
+    };
+    pull.send(batch).await;
+    Ok(())
+}
+
+async fn retry_walk(
+    pull: &mut Pull<'_>,
+    bounds: &GapBounds,
+    window: Window,
+    cursor: Option<String>,
+) -> Result<()> {
+    let batch = match ExportWalk::of_gap(pull, window, cursor).run().await {
+        Ok(gaps) => {
+            let is_closed = gaps.iter().all(|gap| gap.bounds != *bounds);
+            let closed_gaps = is_closed.then(|| bounds.clone()).into_iter().collect();
+            Batch { gaps, closed_gaps, ..Batch::default() }
+        }
+        Err(error) => still_open(bounds, error)?,
+    };
+    pull.send(batch).await;
+    Ok(())
+}
+
+/// Leaves a gap open that was known before, and passes other errors on.
+fn still_open(bounds: &GapBounds, error: Error) -> Result<Batch> {
+    if !is_of_place(&error) && !is_refusal(&error) {
+        return Err(error);
+    }
+    Ok(Batch { gaps: vec![Gap::new(bounds.clone(), &error)], ..Batch::default() })
+}

@@ -1,0 +1,203 @@
+//! What all walks of one pull share: the way to the archive, and what was learned so far.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+
+use bytes::Bytes;
+use chatark_core::{
+    Batch, Error, ErrorKind, Features, GapBounds, ListRow, PageMetadata, ReadRequest, Record, RecordId,
+    Result,
+};
+use chatark_http::Call;
+
+use crate::account::{ConvocoreV3, EmptyWindow};
+use crate::batches::BatchSender;
+use crate::export::Exported;
+use crate::wire::{Answer, conversation_counts};
+
+/// The feature of a deployment that its list of conversations can be read, and is not metered.
+pub(crate) const LIST: &str = "list";
+/// The feature of a deployment that its export selects conversations by id.
+pub(crate) const IDS: &str = "ids";
+
+/// One pull.
+pub(crate) struct Pull<'a> {
+    pub(crate) account: &'a ConvocoreV3,
+    pub(crate) request: &'a ReadRequest,
+    sender: BatchSender,
+    /// What responses said since the last batch.
+    said: PageMetadata,
+    /// What this pull found the deployment to support.
+    found: Features,
+    /// The vendor's latest message about the quota.
+    summary: Option<String>,
+    /// Rows of the list, to be kept with the records that they belong to.
+    rows: HashMap<RecordId, Bytes>,
+    /// The gaps that were reported, each of them once.
+    gaps: HashSet<GapBounds>,
+    /// Whether the user was told that the vendor's own count differs.
+    told_of_count: bool,
+}
+
+/// How a deployment answers when it is asked for a window that cannot contain a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// With a page.
+    Paged,
+    /// With a response without paging keys.
+    NotPaged,
+    /// With conversations all the same.
+    WindowIgnored,
+}
+
+impl<'a> Pull<'a> {
+    pub(crate) fn new(account: &'a ConvocoreV3, request: &'a ReadRequest, sender: BatchSender) -> Self {
+        Self {
+            account,
+            request,
+            sender,
+            said: PageMetadata::default(),
+            found: Features::default(),
+            summary: None,
+            rows: HashMap::new(),
+            gaps: HashSet::new(),
+            told_of_count: false,
+        }
+    }
+
+    /// Sends a batch with what was said since the last one, and with the rows of its records.
+    pub(crate) async fn send(&mut self, mut batch: Batch) {
+        let mut page = mem::take(&mut self.said);
+        page.add(&batch.page);
+        batch.page = page;
+        batch.gaps.retain(|gap| self.gaps.insert(gap.bounds.clone()));
+        batch.closed_gaps.retain(|bounds| !self.gaps.contains(bounds));
+        for record in &batch.records {
+            let Some(id) = record.id.as_ref() else { continue };
+            if let Some(row) = self.rows.remove(id) {
+                batch.list_rows.push(ListRow { id: id.clone(), row });
+            }
+        }
+        self.sender.send(batch).await;
+    }
+
+    /// Sends records in the middle of a response.
+    pub(crate) async fn send_records(&mut self, records: Vec<Record>) {
+        if !records.is_empty() {
+            self.send(Batch { records, ..Batch::default() }).await;
+        }
+    }
+
+    /// Keeps what a response said for the next batch.
+    pub(crate) fn say(&mut self, page: &PageMetadata) {
+        self.said.add(page);
+    }
+
+    /// Tells the user something with the next batch.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.said.notes.push(note.into());
+    }
+
+    /// Says that the walk begins again, so that what it has seen is not counted twice.
+    pub(crate) fn restarted(&mut self) {
+        self.said.restarted = true;
+    }
+
+    /// Remembers for later pulls what the deployment supports.
+    pub(crate) fn learn(&mut self, feature: &str, is_supported: bool) {
+        self.said.features.set(feature, is_supported);
+        self.found.set(feature, is_supported);
+    }
+
+    /// Returns whether the deployment is known not to support a feature.
+    pub(crate) fn lacks(&self, feature: &str) -> bool {
+        self.supports(feature) == Some(false)
+    }
+
+    /// Returns whether the deployment is known to support a feature.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.supports(feature) == Some(true)
+    }
+
+    fn supports(&self, feature: &str) -> Option<bool> {
+        self.found.supports(feature).or_else(|| self.request.features.supports(feature))
+    }
+
+    /// Sets the row that is kept with a record once that is sent.
+    pub(crate) fn keep_row(&mut self, id: RecordId, row: Bytes) {
+        self.rows.insert(id, row);
+    }
+
+    /// Removes and returns the rows of records that did not come.
+    pub(crate) fn take_rows_of(&mut self, ids: &[RecordId]) -> Vec<(RecordId, Bytes)> {
+        let rows = ids.iter().filter_map(|id| self.rows.remove_entry(id));
+        rows.collect()
+    }
+
+    /// Forgets the rows that are left.
+    pub(crate) fn forget_rows(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Returns the vendor's latest message about the quota.
+    pub(crate) fn take_summary(&mut self) -> Option<String> {
+        self.summary.take()
+    }
+
+    /// Notes when a conversation last changed, by the vendor's clock.
+    pub(crate) fn saw_change(&mut self, item: &Exported) {
+        self.said.newest_change = self.said.newest_change.max(item.changed);
+    }
+
+    /// Reads the envelope of a response of the export.
+    pub(crate) fn page_metadata<T>(&mut self, answer: &Answer<T>, elements: u64) -> PageMetadata {
+        if let Some(latest) = answer.usage.as_ref().and_then(|usage| usage.summary.clone()) {
+            self.summary = Some(self.account.client.vendor_text(&latest));
+        }
+        self.account.page_metadata(answer, elements)
+    }
+
+    /// Tells the user once where the vendor's own text names another number of conversations than the response held.
+    pub(crate) fn compare_count<T>(&mut self, call: &Call, answer: &Answer<T>, elements: u64) {
+        let Some(text) = answer.success_text() else { return };
+        let counts = conversation_counts(text);
+        if counts.is_empty() || counts.contains(&elements) || mem::replace(&mut self.told_of_count, true) {
+            return;
+        }
+        let text = self.account.quote(call, text);
+        self.note(format!("a response held {elements} conversations, and the vendor says of it: {text}"));
+    }
+
+    /// Proves that the export answers at all, with a window that cannot contain a conversation.
+    pub(crate) async fn probe(&mut self) -> Result<Probe> {
+        let EmptyWindow::Empty(answer) = self.account.empty_window().await? else {
+            return Ok(Probe::WindowIgnored);
+        };
+        let page = self.page_metadata(&answer, 0);
+        self.say(&page);
+        Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
+    }
+
+    /// Returns how much quota is left, if the vendor says so and free.
+    pub(crate) async fn quota_left(&mut self) -> Result<Option<u64>> {
+        match self.account.empty_window().await {
+            Ok(EmptyWindow::Empty(answer)) => {
+                let page = self.page_metadata(&answer, 0);
+                self.say(&page);
+                Ok(page.quota_left)
+            }
+            Err(error) if error.kind() == ErrorKind::Budget => Err(error),
+            Ok(EmptyWindow::Ignored) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Makes sure after a failure that the vendor answers something else, and returns the failure and how the
+    /// deployment answers. If that fails too, the vendor is down, and the failure is the result.
+    pub(crate) async fn prove_alive(&mut self, failure: Error) -> Result<(Error, Probe)> {
+        match self.probe().await {
+            Ok(probe) => Ok((failure, probe)),
+            Err(error) if matches!(error.kind(), ErrorKind::Budget | ErrorKind::RateLimited) => Err(error),
+            Err(_) => Err(failure),
+        }
+    }
+}

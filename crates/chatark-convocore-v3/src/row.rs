@@ -1,0 +1,282 @@
+//! A row of the list of conversations, and whether it shows that the conversation has changed.
+
+use bytes::Bytes;
+use chatark_core::{HeldSummary, ListRow, RecordId, Timestamp, Window, fields};
+use serde_json::Value;
+
+use crate::wire::instant;
+
+/// A row of the list. Each field may be left out, and most rows leave some out.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// The vendor's JSON.
+    pub(crate) bytes: Bytes,
+    pub(crate) id: Option<RecordId>,
+    pub(crate) signs: Signs,
+}
+
+/// What a row tells about changes. Instants are cut to whole seconds: the vendor writes one and the same instant in
+/// seconds or in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Signs {
+    /// When the conversation began.
+    pub(crate) start: Option<Timestamp>,
+    last_message: Option<Timestamp>,
+    last_modified: Option<Timestamp>,
+    pub(crate) messages: Option<u64>,
+    state: Option<String>,
+    feedback: Option<Value>,
+}
+
+/// Since when something counts as changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Since {
+    /// A change from then on is fetched again: there may have been another one in the second of the last read.
+    pub(crate) changed: Option<Timestamp>,
+    /// A conversation that began from then on counts as changed where its row tells nothing.
+    pub(crate) recent: Option<Timestamp>,
+}
+
+/// What a row says about the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowState {
+    /// It is to be fetched: it is new, or it has changed.
+    Changed,
+    /// The archive holds it as it is.
+    Unchanged {
+        /// Whether the row tells more than the one that was kept, or none was kept.
+        keep: bool,
+    },
+    /// The archive does not hold it, and the vendor does not export it, because it has no message.
+    NotExported,
+}
+
+impl Row {
+    /// Reads a row.
+    pub(crate) fn read(bytes: Bytes) -> Self {
+        let names = ["ID", "id", "ts", "lastMessageTS", "lastModified", "messagesNum", "state", "feedback"];
+        let [id, other_id, start, last_message, last_modified, messages, state, feedback] =
+            fields::peek(&bytes, names);
+        let second = |value: &Value| instant(Some(value)).map(to_second);
+        let signs = Signs {
+            start: second(&start),
+            last_message: second(&last_message),
+            last_modified: second(&last_modified),
+            messages: messages.as_u64(),
+            state: state.as_str().map(str::to_owned),
+            feedback: Some(feedback).filter(|feedback| !feedback.is_null()),
+        };
+        let id = [id, other_id].iter().find_map(RecordId::from_json);
+        Self { bytes, id, signs }
+    }
+
+    /// Returns the row as the archive keeps it.
+    pub(crate) fn kept(&self, id: RecordId) -> ListRow {
+        ListRow { id, row: self.bytes.clone() }
+    }
+
+    /// Returns whether the conversation may have begun in a window.
+    pub(crate) fn is_in(&self, window: &Window) -> bool {
+        window.contains(self.signs.start)
+    }
+
+    /// Compares the row with what is held.
+    pub(crate) fn compare(&self, held: Option<&HeldSummary>, since: Since) -> RowState {
+        let Some(held) = held else {
+            return if self.signs.messages == Some(0) { RowState::NotExported } else { RowState::Changed };
+        };
+        let kept = held.list_row.as_ref().map(|row| Self::read(Bytes::from(row.clone())).signs);
+        if self.signs.is_changed(kept.as_ref(), held, since) {
+            return RowState::Changed;
+        }
+        RowState::Unchanged { keep: kept.is_none_or(|kept| self.signs.tell_more_than(&kept)) }
+    }
+}
+
+impl Signs {
+    /// Returns the latest time of the row.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        [self.start, self.last_message, self.last_modified].into_iter().max().flatten()
+    }
+
+    fn is_changed(&self, kept: Option<&Self>, held: &HeldSummary, since: Since) -> bool {
+        let is_late = since.changed.is_some_and(|since| self.newest() >= Some(to_second(since)));
+        if is_late {
+            return true;
+        }
+        match kept.and_then(|kept| self.differ_from(kept)) {
+            Some(differ) => differ || self.tell_later_message(kept, held),
+            None => self.differ_from_held(held).unwrap_or_else(|| self.is_recent(held, since)),
+        }
+    }
+
+    /// Returns whether a row differs from an earlier one, or `None` if they share no field that tells of messages.
+    fn differ_from(&self, kept: &Self) -> Option<bool> {
+        let telling = [
+            differ(self.last_message, kept.last_message),
+            differ(self.last_modified, kept.last_modified),
+            differ(self.messages, kept.messages),
+        ];
+        let others = [
+            differ(self.start, kept.start),
+            differ(self.state.as_ref(), kept.state.as_ref()),
+            differ(self.feedback.as_ref(), kept.feedback.as_ref()),
+        ];
+        if telling.iter().chain(&others).any(|differs| *differs == Some(true)) {
+            return Some(true);
+        }
+        telling.iter().flatten().next().copied()
+    }
+
+    /// Returns whether a time of the last message that the earlier row did not show is later than what is held.
+    fn tell_later_message(&self, kept: Option<&Self>, held: &HeldSummary) -> bool {
+        let was_shown = kept.is_some_and(|kept| kept.last_message.is_some());
+        !was_shown && self.last_message.is_some() && self.last_message > held.updated_at.map(to_second)
+    }
+
+    /// Returns whether the row differs from the conversation itself, or `None` if it shows no time of a change.
+    ///
+    /// `lastModified` moves without a message too, such as when a summary is written, so the time of the last message
+    /// decides where it is shown.
+    fn differ_from_held(&self, held: &HeldSummary) -> Option<bool> {
+        let shown = self.last_message.or(self.last_modified)?;
+        let updated_at = held.updated_at.map(to_second)?;
+        let has_other_state = differ(self.state.as_deref(), held.status_raw.as_deref()) == Some(true);
+        Some(shown > updated_at || has_other_state)
+    }
+
+    fn is_recent(&self, held: &HeldSummary, since: Since) -> bool {
+        let Some(recent) = since.recent.map(to_second) else { return true };
+        self.start >= Some(recent) || held.created_at >= Some(recent)
+    }
+
+    /// Returns whether the row shows a field that an earlier one did not.
+    fn tell_more_than(&self, kept: &Self) -> bool {
+        (self.last_message.is_some() && kept.last_message.is_none())
+            || (self.last_modified.is_some() && kept.last_modified.is_none())
+            || (self.messages.is_some() && kept.messages.is_none())
+            || (self.state.is_some() && kept.state.is_none())
+            || (self.feedback.is_some() && kept.feedback.is_none())
+    }
+}
+
+/// Returns whether two values differ, or `None` if one is missing.
+fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<bool> {
+    Some(one? != other?)
+}
+
+fn to_second(at: Timestamp) -> Timestamp {
+    let second = at.microseconds().div_euclid(1_000_000) * 1_000_000;
+    Timestamp::from_microseconds(second).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// 2026-08-02T17:14:29Z in seconds.
+    const START: i64 = 1_785_690_869;
+
+    fn row(value: &Value) -> Row {
+        Row::read(Bytes::from(value.to_string()))
+    }
+
+    fn at(second: i64) -> Option<Timestamp> {
+        Timestamp::from_epoch(START + second).ok()
+    }
+
+    fn held(kept: Option<Value>) -> HeldSummary {
+        HeldSummary {
+            updated_at: at(100),
+            created_at: at(0),
+            list_row: kept.map(|row| row.to_string()),
+            ..HeldSummary::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(shown: &Value, held: &HeldSummary, since: Since, expect: RowState) {
+        assert_eq!(row(shown).compare(Some(held), since), expect, "{shown}");
+    }
+
+    const SAME: RowState = RowState::Unchanged { keep: false };
+
+    #[test]
+    fn a_row_is_compared_with_the_one_that_was_kept() {
+        let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 100, "lastModified": (START + 150) * 1_000 + 753, "messagesNum": 8, "state": "ai-chatting", "feedback": "Unset"});
+        let held = held(Some(kept.clone()));
+        let with = |name: &str, value: Value| {
+            let mut row = kept.clone();
+            row[name] = value;
+            row
+        };
+        check(&kept, &held, Since::default(), SAME);
+        check(&with("lastModified", json!(START + 150)), &held, Since::default(), SAME);
+        check(&with("summary", json!("new")), &held, Since::default(), SAME);
+        check(&json!({"ID": "a", "messagesNum": 8}), &held, Since::default(), SAME);
+        for (name, value) in [
+            ("lastMessageTS", json!(START + 101)),
+            ("lastModified", json!(START + 151)),
+            ("messagesNum", json!(9)),
+            ("state", json!("human-chatting")),
+            ("feedback", json!("Positive")),
+            ("ts", json!(START + 1)),
+        ] {
+            check(&with(name, value), &held, Since::default(), RowState::Changed);
+        }
+    }
+
+    #[test]
+    fn a_change_in_the_second_of_the_last_read_is_fetched_again() {
+        let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 100});
+        let since = |second| Since { changed: at(second), recent: None };
+        check(&kept, &held(Some(kept.clone())), since(100), RowState::Changed);
+        check(&kept, &held(Some(kept.clone())), since(101), SAME);
+    }
+
+    #[test]
+    fn without_a_kept_row_the_conversation_itself_is_compared() {
+        let keep = RowState::Unchanged { keep: true };
+        check(&json!({"ID": "a", "lastMessageTS": START + 100}), &held(None), Since::default(), keep);
+        check(
+            &json!({"ID": "a", "lastMessageTS": START + 101}),
+            &held(None),
+            Since::default(),
+            RowState::Changed,
+        );
+        check(
+            &json!({"ID": "a", "lastModified": START + 101}),
+            &held(None),
+            Since::default(),
+            RowState::Changed,
+        );
+        // A summary that was written later is no message.
+        let summarized = json!({"ID": "a", "lastMessageTS": START + 100, "lastModified": START + 500});
+        check(&summarized, &held(None), Since::default(), keep);
+    }
+
+    #[test]
+    fn a_row_that_tells_nothing_counts_as_changed_within_the_look_back() {
+        let thin = json!({"ID": "a", "ts": START, "userName": "Jane"});
+        let since = |second| Since { changed: None, recent: at(second) };
+        check(&thin, &held(Some(thin.clone())), since(0), RowState::Changed);
+        check(&thin, &held(Some(thin.clone())), since(1), SAME);
+        check(&thin, &held(None), since(1), RowState::Unchanged { keep: true });
+        check(&json!({"ID": "a"}), &held(None), since(0), RowState::Changed);
+        // The number of messages tells.
+        let counted = json!({"ID": "a", "ts": START, "messagesNum": 9});
+        check(&counted, &held(Some(counted.clone())), since(0), SAME);
+        check(&counted, &held(Some(thin)), since(1), RowState::Unchanged { keep: true });
+    }
+
+    #[test]
+    fn what_is_not_held_is_fetched_unless_it_has_no_message() {
+        let state = |value: &Value| row(value).compare(None, Since::default());
+        assert_eq!(state(&json!({"ID": "a", "messagesNum": 0})), RowState::NotExported);
+        assert_eq!(state(&json!({"ID": "a", "messagesNum": 1})), RowState::Changed);
+        assert_eq!(state(&json!({"ID": 7})), RowState::Changed);
+        assert_eq!(row(&json!({"ID": 7})).id, Some(RecordId::new("7")));
+    }
+}

@@ -1,0 +1,51 @@
+//! Reads conversations that were requested by id.
+
+use std::collections::HashSet;
+
+use chatark_core::{Batch, Checkpoint, ConversationId, PageMetadata, RecordId, Result};
+
+use crate::fetch::{IdRoute, SELECTION_LIMIT, absent};
+use crate::pull::Pull;
+
+/// Reads the conversations of a selection, each once.
+pub(crate) async fn read(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<()> {
+    let requests = requests(ids);
+    let last = requests.len().saturating_sub(1);
+    for (at, ids) in requests.iter().enumerate() {
+        let mut batch = read_request(pull, ids).await?;
+        if at == last {
+            batch.checkpoint = Checkpoint::End;
+            batch.page.notes.extend(pull.take_summary());
+        }
+        pull.send(batch).await;
+    }
+    Ok(())
+}
+
+async fn read_request(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<Batch> {
+    let wanted: Vec<RecordId> = ids.iter().map(RecordId::from).collect();
+    let fetched = pull.fetch(&wanted, IdRoute::Listed).await?;
+    if let Some(error) = fetched.error.filter(|_| fetched.found.is_empty() && fetched.absent.is_empty()) {
+        return Err(error);
+    }
+    if fetched.absent.len() == wanted.len() && ids.iter().all(is_alone) {
+        // Perhaps the vendor does not know the agent itself.
+        pull.account.agent().await?;
+    }
+    let notes = fetched.absent.iter().map(|id| absent(&ConversationId::from(id))).collect();
+    let page = PageMetadata { notes, ..PageMetadata::default() };
+    Ok(Batch { records: fetched.records, gaps: fetched.gaps, page, ..Batch::default() })
+}
+
+/// Returns the ids of one request after another, each id once.
+pub(crate) fn requests(ids: &[ConversationId]) -> Vec<Vec<ConversationId>> {
+    let mut seen = HashSet::new();
+    let unique = ids.iter().filter(|id| seen.insert(*id)).cloned();
+    let (alone, listed): (Vec<_>, Vec<_>) = unique.partition(is_alone);
+    listed.chunks(SELECTION_LIMIT).chain(alone.chunks(1)).map(<[_]>::to_vec).collect()
+}
+
+/// Returns whether an id cannot be part of a list, in which commas separate the ids.
+fn is_alone(id: &ConversationId) -> bool {
+    id.as_str().contains(',')
+}

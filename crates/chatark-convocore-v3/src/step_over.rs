@@ -1,0 +1,231 @@
+//! What a walk does where a single conversation cannot be read: it finds the place, leaves a gap, and goes on behind it.
+
+use std::slice;
+
+use chatark_core::{Error, Gap, GapBounds, PageMetadata, RecordId, Result};
+
+use crate::account::NO_CONVERSATION_YET;
+use crate::directory::Directory;
+use crate::failure::{is_of_place, is_refusal};
+use crate::fetch::IdRoute;
+use crate::walk::{ExportWalk, Step};
+
+/// A walk steps over so many places at most. What is behind the last one is one gap.
+const MOST_STEPS: u32 = 100;
+/// After so many places in a row it makes sure that the vendor still gives conversations at all.
+const STEPS_WITHOUT_PROOF: u32 = 3;
+/// So many conversations are requested one by one to find the one that fails.
+const MOST_CANDIDATES: usize = 20;
+/// So many empty pages of one window are followed.
+const EMPTY_PAGES: u32 = 40;
+/// The first second of the year 2000.
+const FIRST_SECOND: i64 = 946_684_800;
+/// The first step of the search for the second that fails.
+const FIRST_STRIDE: i64 = 3_600;
+
+/// What a window of the export holds.
+enum WindowState {
+    /// No conversation.
+    Empty,
+    /// Conversations, which have been sent.
+    Readable,
+    /// Something that fails.
+    Failing,
+}
+
+impl ExportWalk<'_, '_> {
+    /// Goes on behind the conversation that fails at the current place.
+    pub(crate) async fn step_over(&mut self, failure: Error) -> Result<Step> {
+        // The second step at one place finds where it is.
+        let is_new_place = u32::from(self.obstacles.suspect.is_none());
+        self.obstacles.steps += is_new_place;
+        self.obstacles.steps_in_a_row += is_new_place;
+        if self.is_lost() && self.is_pull() && !self.has_restarted {
+            self.restart();
+            return Ok(Step::Next);
+        }
+        if self.obstacles.steps_in_a_row > STEPS_WITHOUT_PROOF && !self.is_readable().await? {
+            return Err(self.obstacles.failure.take().unwrap_or(failure));
+        }
+        if self.obstacles.steps > MOST_STEPS || !self.is_ascending || self.is_lost() {
+            return self.leave_rest(&failure).await;
+        }
+        if self.obstacles.suspect.is_none() && self.step_by_list().await? {
+            return Ok(Step::Next);
+        }
+        self.step_by_time(failure).await
+    }
+
+    /// Leaves everything behind the current place as a gap, and ends the walk.
+    pub(crate) async fn leave_rest(&mut self, failure: &Error) -> Result<Step> {
+        self.obstacles.settle();
+        let bounds = match (&self.place.cursor, self.bounds()) {
+            (None, (Some(from), to)) => {
+                let microseconds = |second: i64| second * 1_000_000;
+                let until = to.map(|to| microseconds(to + 1));
+                GapBounds::Window { since: Some(microseconds(from)), until }
+            }
+            (cursor, _) => GapBounds::Rest { after: cursor.clone() },
+        };
+        self.obstacles.pending.push(Gap::new(bounds, failure));
+        let note = "the export fails in the middle, and what is behind could not be reached in another way";
+        self.pull.note(note);
+        let checkpoint = self.end();
+        let notes = self.pull.take_summary().into_iter().collect();
+        self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
+        Ok(Step::End)
+    }
+
+    /// Returns whether the vendor still gives conversations: one that was read already, or the newest or the oldest one.
+    async fn is_readable(&mut self) -> Result<bool> {
+        self.obstacles.steps_in_a_row = 0;
+        if let Some(id) = self.obstacles.last_read.clone() {
+            return Ok(!self.pull.fetch(&[id], IdRoute::Listed).await?.found.is_empty());
+        }
+        Ok(self.has_first("desc").await? || self.has_first("asc").await?)
+    }
+
+    /// Returns whether the first conversation of an order can be read.
+    async fn has_first(&mut self, sort: &str) -> Result<bool> {
+        let call = self.pull.account.export_call(1).query("sort", sort);
+        match self.read(call).await {
+            Ok(page) => {
+                let elements = page.response.counts.elements;
+                let metadata = self.pull.page_metadata(&page.response.answer, elements);
+                self.pull.say(&metadata);
+                self.pull.send_records(page.records).await;
+                Ok(elements > 0 || page.response.answer.scanned_convo_count > Some(0))
+            }
+            Err(error) if is_of_place(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Requests the conversations behind the current place one by one, by the ids in the list. Returns whether that
+    /// has led behind the failing one.
+    async fn step_by_list(&mut self) -> Result<bool> {
+        let low = self.low();
+        let candidates = self.candidates(low).await?;
+        let mut failing_second = None;
+        for (tried, (second, id)) in candidates.into_iter().enumerate() {
+            if failing_second.is_some_and(|failing| second > failing) {
+                break;
+            }
+            if tried >= MOST_CANDIDATES && failing_second.is_none() {
+                return Ok(false);
+            }
+            self.seen.add_id(id.as_str());
+            match self.pull.fetch(slice::from_ref(&id), IdRoute::Listed).await {
+                Ok(fetched) if fetched.gaps.is_empty() => {
+                    if !fetched.found.is_empty() {
+                        self.obstacles.steps_in_a_row = 0;
+                        self.obstacles.last_read = Some(id);
+                    }
+                    self.pull.send_records(fetched.records).await;
+                }
+                Ok(fetched) => {
+                    self.obstacles.pending.extend(fetched.gaps);
+                    failing_second = Some(second);
+                }
+                Err(error) if is_refusal(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(second) = failing_second {
+            self.go_behind(second);
+        }
+        Ok(failing_second.is_some())
+    }
+
+    /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
+    async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
+        let low = self.low();
+        let is_fresh = self.place.cursor.is_none();
+        self.obstacles.failure.get_or_insert(failure);
+        if self.obstacles.suspect.is_none() && !is_fresh && self.place.last.is_some() {
+            // It began in the second of the conversation before it, or later.
+            self.obstacles.suspect = Some(low);
+            self.begin_at(low + 1);
+            return Ok(Step::Next);
+        }
+        let end = self.bounds().1.unwrap_or(NO_CONVERSATION_YET);
+        match self.failing_second(low, end).await? {
+            Some(second) => {
+                let first = self.obstacles.suspect.take().unwrap_or(second);
+                self.obstacles.leave_gap(first, second);
+                self.go_behind(second);
+            }
+            None => self.obstacles.settle(),
+        }
+        Ok(Step::Next)
+    }
+
+    /// Returns the first second behind `low` whose conversations cannot be read. If some can be read after all, the walk
+    /// goes on behind those.
+    async fn failing_second(&mut self, low: i64, end: i64) -> Result<Option<i64>> {
+        let (first, mut low, mut high, mut stride) = (low + 1, low, end, FIRST_STRIDE);
+        let mut is_bounded = false;
+        while high - low > 1 {
+            let middle = if is_bounded { low + (high - low) / 2 } else { (low + stride).min(high - 1) };
+            stride = stride.saturating_mul(4);
+            match self.window(first, middle).await? {
+                WindowState::Empty => low = middle,
+                WindowState::Failing => (high, is_bounded) = (middle, true),
+                WindowState::Readable => {
+                    self.begin_at(self.place.last.unwrap_or(first));
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(high))
+    }
+
+    /// Asks what a window of seconds holds, both included.
+    async fn window(&mut self, from: i64, to: i64) -> Result<WindowState> {
+        let mut cursor: Option<String> = None;
+        for _ in 0..EMPTY_PAGES {
+            let call = self.pull.account.export_call(50).query("sort", "asc");
+            let call = call.query("fromTs", from).query("toTs", to).maybe("cursor", cursor.as_deref());
+            let page = match self.read(call).await {
+                Ok(page) => page,
+                Err(error) if is_of_place(&error) => return Ok(WindowState::Failing),
+                Err(error) => return Err(error),
+            };
+            let metadata = self.pull.page_metadata(&page.response.answer, page.response.counts.elements);
+            self.pull.say(&metadata);
+            if page.response.counts.elements > 0 {
+                self.place.last = self.span.newest.max(self.place.last);
+                self.pull.send_records(page.records).await;
+                return Ok(WindowState::Readable);
+            }
+            let answer = &page.response.answer;
+            match answer.cursor().filter(|_| answer.has_more != Some(false)) {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => return Ok(WindowState::Empty),
+            }
+        }
+        Ok(WindowState::Empty)
+    }
+
+    /// Returns the second before which everything has been read.
+    fn low(&self) -> i64 {
+        let begin = self.bounds().0.unwrap_or(FIRST_SECOND) - 1;
+        self.place.last.map_or(begin, |last| last.max(begin))
+    }
+
+    fn go_behind(&mut self, second: i64) {
+        self.obstacles.suspect = None;
+        self.place.last = Some(second);
+        self.begin_at(second + 1);
+    }
+
+    /// Returns the conversations that the list shows from a second on, oldest first, and that were not read.
+    async fn candidates(&mut self, low: i64) -> Result<Vec<(i64, RecordId)>> {
+        if self.obstacles.directory.is_none() {
+            self.obstacles.directory = Some(Directory::read(self.pull, low).await?);
+        }
+        let end = self.bounds().1.unwrap_or(i64::MAX);
+        let rows = self.obstacles.directory.iter().flat_map(|directory| directory.between(low, end));
+        Ok(rows.filter(|(_, id)| !self.seen.has(id.as_str())).cloned().collect())
+    }
+}
