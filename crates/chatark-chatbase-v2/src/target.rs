@@ -101,7 +101,8 @@ impl Target for ChatbaseV2 {
                 visitor(&HeldItem { id: source.id.clone(), external_id, ..HeldItem::default() })?;
             }
             let Pagination { has_more, cursor, .. } = page.pagination;
-            let next = self.client.next_cursor(&call, has_more, cursor.as_deref(), &mut guard, None)?;
+            let next =
+                self.client.next_cursor_of_whole_list(&call, has_more, cursor.as_deref(), &mut guard)?;
             let Some(cursor) = next else { return Ok(()) };
             call = list.clone().query("cursor", cursor);
         }

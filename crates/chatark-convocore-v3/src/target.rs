@@ -216,7 +216,8 @@ impl ConvocoreV3 {
             for row in rows {
                 self.visit_row(row, visitor).await?;
             }
-            let next = self.client.next_cursor(&call, answer.has_more, answer.cursor(), &mut guard, None)?;
+            let next =
+                self.client.next_cursor_of_whole_list(&call, answer.has_more, answer.cursor(), &mut guard)?;
             let Some(cursor) = next else { return Ok(()) };
             call = list.clone().query("cursor", cursor);
         }

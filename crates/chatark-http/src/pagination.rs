@@ -58,6 +58,26 @@ impl ApiClient {
     }
 }
 
+impl ApiClient {
+    /// Does the same as [`ApiClient::next_cursor`] for a list from which absence is concluded: it fails if the vendor
+    /// reports more pages and gives no cursor.
+    pub fn next_cursor_of_whole_list(
+        &self,
+        call: &Call,
+        has_more: Option<bool>,
+        cursor: Option<&str>,
+        guard: &mut CursorGuard,
+    ) -> Result<Option<String>> {
+        let next = self.next_cursor(call, has_more, cursor, guard, None)?;
+        if next.is_none() && has_more == Some(true) {
+            let message = "the vendor reports more pages, but gives no cursor for the next one";
+            let error = self.error(call, ErrorKind::Malformed, message, None);
+            return Err(error.hint("completed work is saved: run the same command again"));
+        }
+        Ok(next)
+    }
+}
+
 /// Counts the items of numbered pages, and rejects a page that repeats the one before it.
 #[derive(Debug, Default)]
 pub struct PageGuard {
