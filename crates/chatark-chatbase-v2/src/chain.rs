@@ -161,6 +161,11 @@ impl<'a> Chain<'a> {
         self
     }
 
+    /// Takes whatever comes, because this list reads the first page itself.
+    pub(crate) fn read_nothing_before(&mut self) {
+        self.shared.read_before = Arc::default();
+    }
+
     /// Continues after a first page that was requested with the same query.
     pub(crate) fn after_first_page(mut self, guard: CursorGuard) -> Self {
         self.guard = guard;
@@ -369,8 +374,8 @@ impl<'a> Chain<'a> {
         let is_shown = shown.updated_at.is_some()
             && (shown.updated_at, &shown.title, &shown.status_raw)
                 == (held.updated_at, &held.title, &held.status_raw)
-            && agrees(&shown.channel_raw, &held.channel_raw)
-            && agrees(&shown.contact_id, &held.contact_id);
+            && agrees(shown.channel_raw.as_ref(), held.channel_raw.as_ref())
+            && agrees(shown.contact_id.as_ref(), held.contact_id.as_ref());
         let has_same_row = match &element.summary.unknown {
             // What the documents do not name is compared as text, where it was kept.
             Some(unknown) => held.list_row.as_ref().is_none_or(|row| row == unknown),
@@ -461,20 +466,31 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// Returns whether the vendor answers a request for something else: whole conversations behind this page, or the
-    /// newest one.
+    /// Returns whether the vendor answers a request for something else: the newest conversation, its summary, or what
+    /// began before the place that cannot be read.
     async fn is_alive(&mut self) -> bool {
         let newest = Query { reading: Reading::Whole, limit: 1, ..self.query.clone() };
-        self.export.page(&newest, None, &mut CursorGuard::default(), None).await.is_ok() || {
-            let oldest = Query { since: None, until: self.reached, ..newest };
-            self.shared.has_dates
-                && self.reached.is_some()
-                && self.export.page(&oldest, None, &mut CursorGuard::default(), None).await.is_ok()
+        if self.answers(&newest).await {
+            return true;
         }
+        let summary = Query { reading: Reading::Summaries, ..newest.clone() };
+        if self.shared.has_summaries && self.answers(&summary).await {
+            return true;
+        }
+        let oldest = Query { since: None, until: self.reached, ..newest };
+        self.shared.has_dates && self.reached.is_some() && self.answers(&oldest).await
+    }
+
+    async fn answers(&self, query: &Query) -> bool {
+        self.export.page(query, None, &mut CursorGuard::default(), None).await.is_ok()
     }
 
     /// Finds a way around a page that cannot be read: its summaries, smaller pages, or the time behind it.
     async fn go_around(&mut self, error: Error, batch: &mut Batch) -> Result<Detour> {
+        // Nothing is looked for while the vendor is down.
+        if error.is_transient() && self.smaller == 0 && !self.is_alive().await {
+            return Err(error);
+        }
         if self.query.reading == Reading::Whole && self.shared.has_summaries {
             match self.request(Reading::Summaries, EXPORT_LIMIT).await {
                 Ok(page) => {
@@ -584,9 +600,9 @@ impl<'a> Chain<'a> {
             }
             metadata.pages += 1;
             if self.is_readable_up_to(next).await? {
-                readable = Some(next)
+                readable = Some(next);
             } else {
-                unreadable = next
+                unreadable = next;
             }
             distance *= 2;
         }
@@ -637,7 +653,7 @@ fn list_row(element: &Element) -> Option<ListRow> {
 }
 
 /// Returns whether a summary shows what is held. What was read through the user's list does not say everything.
-fn agrees(shown: &Option<String>, held: &Option<String>) -> bool {
+fn agrees(shown: Option<&String>, held: Option<&String>) -> bool {
     held.is_none() || shown == held
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chatark_core::{
     Error, ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
+    Window,
 };
 use chatark_http::{ApiClient, Call, CursorGuard, Page};
 
@@ -73,7 +74,7 @@ impl Query {
     /// Creates the query of a pull, with those of its parameters that the deployment is not known to refuse.
     pub(crate) fn of(request: &ReadRequest, features: &Features) -> Self {
         let wider = |at: Option<Timestamp>, seconds| at.map(|at| at.shifted(seconds).unwrap_or(at));
-        let window = if features.lacks(DATES) { Default::default() } else { request.window };
+        let window = if features.lacks(DATES) { Window::default() } else { request.window };
         let sources = || request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES));
         let reads_summaries = request.known.is_some() && !features.lacks(SUMMARIES);
         Self {
@@ -121,7 +122,7 @@ impl Query {
     }
 }
 
-impl<'a> Export<'a> {
+impl Export<'_> {
     fn path(self) -> Call {
         Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"])
     }
@@ -189,7 +190,9 @@ impl<'a> Export<'a> {
                 let plain =
                     Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
                 self.page(&plain, None, &mut CursorGuard::default(), None).await.map_err(|_| error)?;
-                optional.iter().for_each(|(feature, _)| features.set(*feature, false));
+                for (feature, _) in &optional {
+                    features.set(*feature, false);
+                }
             }
             query.without_refused(features);
         }
@@ -200,19 +203,24 @@ impl<'a> Export<'a> {
         self.page(query, None, &mut CursorGuard::default(), None).await
     }
 
-    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else, or refuses to
-    /// look for ids.
-    pub(crate) async fn by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
+    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else.
+    pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
-        let page = match self.client.page(&call, "data").await {
-            Err(error) if error.kind() == ErrorKind::Refused => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Vec::new())),
-            page => page?,
-        };
+        let page = self.client.page(&call, "data").await?;
         envelope(self.client, &page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();
         let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
         Ok((!found.iter().any(is_other)).then_some(found))
+    }
+
+    /// Does the same for a sweep: a deployment that refuses to look for ids answers with something else, and one that
+    /// answers 404 has nothing under the id.
+    pub(crate) async fn by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
+        match self.ask_for(id).await {
+            Err(error) if error.kind() == ErrorKind::Refused => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(Vec::new())),
+            found => found,
+        }
     }
 }
 
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn a_query_has_no_parameter_that_the_deployment_refuses() {
         let at = |seconds| Timestamp::from_epoch(seconds).ok();
-        let window = chatark_core::Window { since: at(1_733_049_000), until: at(1_733_049_100) };
+        let window = Window { since: at(1_733_049_000), until: at(1_733_049_100) };
         let channel = Some(Channel::WhatsApp);
         let request = ReadRequest { window, channel, ..ReadRequest::default() };
         let mut features = Features::default();

@@ -29,7 +29,7 @@ pub(crate) struct Segment {
 
 /// A segment that may be cut further.
 #[derive(Debug, Clone, Copy)]
-struct Piece {
+pub(crate) struct Piece {
     segment: Segment,
     count: u64,
     /// Where the next cut is looked for; `lower` is open at first.
@@ -52,7 +52,7 @@ enum Cut {
 /// The segments of an export, and what it cost to find them.
 pub(crate) struct Segments {
     /// From the newest to the oldest.
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) found: Vec<Segment>,
     /// How many requests were made.
     pub(crate) requests: u64,
     /// Whether the deployment ignores dates, so that the export is one segment.
@@ -106,18 +106,15 @@ fn cuts(total: u64) -> u64 {
     (total / u64::from(EXPORT_LIMIT) / PAGES_FOR_EACH_CUT).clamp(1, MAX_SEGMENTS as u64 - 1)
 }
 
-/// Cuts an export of which the first page is there. Returns one segment if it is short or cannot be cut.
+/// Cuts an export that is worth it. Returns one segment if it cannot be cut.
 pub(crate) async fn cut(
     export: Export<'_>,
     query: &Query,
-    first: &ExportPage,
+    whole: Piece,
     features: &mut Features,
 ) -> Result<Segments> {
-    let mut found = Segments { segments: vec![Segment::default()], requests: 0, ignores_dates: false };
-    let (Some(total), Some(whole)) = (first.total, Piece::whole(query, first)) else { return Ok(found) };
-    if !is_worth_cutting(total) || !matches!(first.next, Ok(Some(_))) {
-        return Ok(found);
-    }
+    let mut found = Segments { found: vec![Segment::default()], requests: 0, ignores_dates: false };
+    let total = whole.count;
     found.requests += whole.learn(export, query, features).await?;
     if features.lacks(DATES) {
         return Ok(found);
@@ -147,7 +144,7 @@ pub(crate) async fn cut(
         }
     }
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.segment.since.map(Timestamp::microseconds)));
-    found.segments = pieces.into_iter().map(|piece| piece.segment).collect();
+    found.found = pieces.into_iter().map(|piece| piece.segment).collect();
     Ok(found)
 }
 
@@ -160,8 +157,12 @@ fn largest(pieces: &mut Vec<Piece>, target: u64, most: usize) -> Vec<Piece> {
 }
 
 impl Piece {
-    /// Returns everything as one piece, or `None` if the first page has no dates.
-    fn whole(query: &Query, first: &ExportPage) -> Option<Self> {
+    /// Returns everything as one piece, or `None` if the first page shows that it is not worth a cut, or has no dates.
+    pub(crate) fn whole(query: &Query, first: &ExportPage, features: &Features) -> Option<Self> {
+        let is_worth_it = first.total.is_some_and(is_worth_cutting) && matches!(first.next, Ok(Some(_)));
+        if !is_worth_it || features.lacks(DATES) {
+            return None;
+        }
         let began = || first.elements.iter().filter_map(|element| element.summary.created_at);
         let (newest, oldest) = (began().max()?.microseconds(), began().min()?.microseconds());
         let total = first.total?;

@@ -221,7 +221,7 @@ impl ChatbaseV2 {
 
     /// Fetches one conversation of any channel by its id.
     async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
-        let Some(records) = self.export().by_id(&RecordId::from(id)).await? else {
+        let Some(records) = self.export().ask_for(&RecordId::from(id)).await? else {
             let call = Call::new("export conversations", []);
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.error(&call, ErrorKind::Refused, message, None);
@@ -357,7 +357,7 @@ impl<'a> UserWalk<'a> {
             Err(error) if concerns_one_conversation(&error) => error,
             Err(error) => return Err(error),
         };
-        let exported = match self.provider.export().by_id(&id).await {
+        let exported = match self.provider.export().ask_for(&id).await {
             Ok(exported) => exported.unwrap_or_default(),
             // The key may read messages and not the export.
             Err(error) if concerns_one_conversation(&error) || error.kind() == ErrorKind::Forbidden => {

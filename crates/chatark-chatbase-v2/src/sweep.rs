@@ -21,7 +21,7 @@ use crate::config::NAME;
 use crate::export::{
     DATES, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
-use crate::segment::{self, MAX_SEGMENTS, Segment};
+use crate::segment::{self, MAX_SEGMENTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
@@ -45,6 +45,8 @@ pub(crate) struct Sweep<'a> {
     was_cut: bool,
     /// What the first page contained, if the export was cut after it.
     read_before: HashSet<RecordId>,
+    /// Everything behind the first page, before it is cut.
+    uncut: Option<Piece>,
     is_resumed: bool,
     chains: BTreeMap<usize, Slot<'a>>,
     created: usize,
@@ -58,6 +60,7 @@ pub(crate) struct Sweep<'a> {
 enum Phase {
     TryGaps,
     ReadFirstPage,
+    Cut,
     ReadSegments,
     Ended,
 }
@@ -92,6 +95,7 @@ impl<'a> Sweep<'a> {
             phase: Phase::TryGaps,
             was_cut: false,
             read_before: HashSet::new(),
+            uncut: None,
             is_resumed: saved.is_some(),
             chains: BTreeMap::new(),
             created: 0,
@@ -162,8 +166,19 @@ impl<'a> Sweep<'a> {
                     None => self.phase = Phase::ReadFirstPage,
                 },
                 Phase::ReadFirstPage => {
-                    self.phase = Phase::ReadSegments;
+                    self.phase = Phase::Cut;
                     return self.read_first_page().await.map(Some);
+                }
+                Phase::Cut => {
+                    self.phase = Phase::ReadSegments;
+                    if let Some(whole) = self.uncut.take()
+                        && let Some(batch) = self.cut(whole).await?
+                    {
+                        return Ok(Some(batch));
+                    }
+                    if !self.was_cut {
+                        self.read_before.clear();
+                    }
                 }
                 Phase::ReadSegments => return self.read_segments().await.map(Some),
                 Phase::Ended => return Ok(None),
@@ -214,36 +229,40 @@ impl<'a> Sweep<'a> {
             self.request.known = None;
         }
         let total = page.total;
-        let segments = if self.features.lacks(DATES) || page.elements.is_empty() {
-            None
-        } else {
-            Some(segment::cut(self.export, &self.query, &page, &mut self.features).await?)
-        };
-        if segments.as_ref().is_some_and(|found| found.ignores_dates) {
-            self.features.set(DATES, false);
-            self.query = Query::of(&self.request, &self.features);
-        }
-        let read = ids(&page);
+        self.uncut = Piece::whole(&self.query, &page, &self.features);
+        self.read_before = ids(&page);
         let mut chain = self.chain(Segment::default()).after_first_page(guard);
-        let mut batch =
-            Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
-        if let Some(found) = &segments {
-            batch.page.pages += found.requests;
-        }
+        chain.read_nothing_before();
+        let batch = Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
         let step = chain.take(page, self.query.reading, batch).await?;
-        let cut = segments.map(|found| found.segments).filter(|segments| segments.len() > 1);
         self.add(chain);
         let mut batch = self.take(self.created, None, step).await?;
-        if let (Some(segments), Checkpoint::At(_)) = (cut, &batch.checkpoint) {
-            (self.was_cut, self.read_before) = (true, read);
+        batch.page.total = total;
+        Ok(self.with_features(batch, &before))
+    }
+
+    /// Cuts what follows the first page into segments. A list that cannot be cut is read as it is.
+    async fn cut(&mut self, whole: Piece) -> Result<Option<Batch>> {
+        let before = self.features.clone();
+        let found = match segment::cut(self.export, &self.query, whole, &mut self.features).await {
+            Ok(found) => found,
+            Err(error) if is_of_one_place(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if found.ignores_dates {
+            self.features.set(DATES, false);
+        }
+        let page = PageMetadata { pages: found.requests, ..PageMetadata::default() };
+        let mut batch = self.with_features(Batch { page, ..Batch::default() }, &before);
+        if found.found.len() > 1 {
+            self.was_cut = true;
             self.chains.clear();
-            for segment in segments {
+            for segment in found.found {
                 self.add(self.chain(segment));
             }
             batch.checkpoint = self.checkpoint()?;
         }
-        batch.page.total = total;
-        Ok(self.with_features(batch, &before))
+        Ok(Some(batch))
     }
 
     /// Adds what was found of the deployment since `before`.
@@ -351,7 +370,7 @@ impl<'a> Sweep<'a> {
         let place = SweepPlace {
             segments: self.chains.values().map(|slot| slot.position.clone()).collect(),
             was_cut: self.was_cut,
-            read_before: self.read_before.iter().cloned().collect(),
+            read_before: if self.was_cut { self.read_before.iter().cloned().collect() } else { Vec::new() },
             reads_whole: self.features.lacks(SINGLE_CONVERSATIONS),
         };
         let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
