@@ -198,9 +198,10 @@ impl<'a> Batch<'a> {
             WriteOp::Held(document) | WriteOp::Outside(document) => {
                 Some((document.own().id().clone(), document.size()))
             }
-            WriteOp::Unchanged(id) | WriteOp::PassedOver(id) => Some((id.clone(), 0)),
-            // The vendor has the record, although it cannot give it.
-            WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
+            // The vendor has the record of a gap, although it cannot give it.
+            WriteOp::Unchanged(id)
+            | WriteOp::PassedOver(id)
+            | WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
             WriteOp::Part { record, .. } if self.is_counted(record) => {
                 Some((record.sighting_id(), record.size))
             }

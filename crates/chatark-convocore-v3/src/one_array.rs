@@ -10,7 +10,7 @@ use crate::account::EXPORT;
 use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
-use crate::pull::{LIST, Probe};
+use crate::pull::{LIST, PAGES, Probe};
 use crate::walk::{ExportWalk, ReadPage, Step};
 use crate::windows::Seconds;
 use crate::wire::{Answer, conversation_counts};
@@ -47,6 +47,10 @@ impl ExportWalk<'_, '_> {
             self.say_cut_short("windows of time");
         }
         if !self.is_cut_short(elements, text) {
+            if response.answer.usage.is_none() {
+                // All of it comes in one response and is not metered: later pulls need no list to find changes.
+                self.pull.learn(PAGES, false);
+            }
             page.covers_everything = ignores_window && self.is_pull();
             if ignores_window {
                 page.notes

@@ -17,6 +17,8 @@ use crate::wire::{Answer, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
 pub(crate) const LIST: &str = "list";
+/// The export in pages; without it, everything comes in one response.
+pub(crate) const PAGES: &str = "pages";
 /// The feature of a deployment that its export selects conversations by id.
 pub(crate) const IDS: &str = "ids";
 

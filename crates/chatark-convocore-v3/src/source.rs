@@ -13,7 +13,7 @@ use crate::changes::{self, ChangesEnd};
 use crate::config::Config;
 use crate::descriptor::DESCRIPTOR;
 use crate::list::ListProblem;
-use crate::pull::{LIST, Pull};
+use crate::pull::{LIST, PAGES, Pull};
 use crate::row::Since;
 use crate::walk::ExportWalk;
 use crate::{gaps, selection};
@@ -126,7 +126,8 @@ async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) 
         }
     }
     // The newest pages of the list say nothing about a window that lies behind them.
-    let known = request.known.as_ref().filter(|_| request.window == Window::default());
+    let has_list = request.window == Window::default() && !request.features.lacks(PAGES);
+    let known = request.known.as_ref().filter(|_| has_list);
     gaps::retry(&mut pull, known.is_none()).await?;
     let mut from = None;
     if let Some(known) = known {
@@ -134,6 +135,9 @@ async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) 
             return Ok(());
         }
         from = request.recent_since;
+    }
+    if request.features.lacks(PAGES) {
+        from = from.or(request.recent_since);
     }
     ExportWalk::of_pull(&mut pull, from).run().await.map(drop)
 }

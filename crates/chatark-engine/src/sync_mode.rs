@@ -104,10 +104,12 @@ impl SyncState {
     /// Returns how many rows of a list one pull reads in turn, so that all of them are read within the interval of full
     /// sweeps.
     pub(crate) fn rotated_rows(&self, rotated_at: Option<Timestamp>, held: u64) -> u64 {
-        let interval = days(self.refresh.full_sweep_days.max(1)) as f64;
+        let interval = days(self.refresh.full_sweep_days.max(1)).unsigned_abs() * 1_000_000;
         let since = rotated_at.or(self.last_sweeps.any).filter(|at| *at <= self.now);
-        let share = since.map_or(1.0, |at| self.now.seconds_since(at) / interval).clamp(0.0, 1.0);
-        (held as f64 * share).ceil() as u64
+        let elapsed =
+            since.map_or(interval, |at| (self.now.microseconds() - at.microseconds()).unsigned_abs());
+        let rows = u128::from(held) * u128::from(elapsed.min(interval));
+        u64::try_from(rows.div_ceil(u128::from(interval))).unwrap_or(held)
     }
 }
 
