@@ -270,7 +270,7 @@ pub(crate) struct ReportArgs {
     /// The folder to write to
     #[arg(long, short, value_name = "FOLDER", default_value = "report")]
     pub(crate) output: PathBuf,
-    /// The period by which metrics are with_commas; volume is always listed by day, week and month
+    /// The period by which metrics are grouped; volume is always listed by day, week and month
     #[arg(long, value_enum, default_value_t = Period::Month)]
     pub(crate) by: Period,
     /// Start CSV files with a byte order mark, for spreadsheets

@@ -1,6 +1,6 @@
 //! Verifies an archive: offline against its own hashes, rows and counts, or live against the vendors' counts.
 
-use chatark_archive::{Archive, Checked, Fault, SourceKey, Subset};
+use chatark_archive::{Archive, Checked, Fault, GapRecord, SourceKey, Subset};
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,8 @@ pub struct SourceVerification {
     pub findings: Vec<Finding>,
     /// Rows from an earlier version of the mapping rules that the current rules would change.
     pub earlier_mapping: u64,
+    /// Stretches that no pull could read so far, the accepted ones included.
+    pub gaps: Vec<GapRecord>,
 }
 
 /// One version with a fault.
@@ -127,6 +129,7 @@ pub fn verify(
             outdated: 0,
             findings: Vec::new(),
             earlier_mapping: 0,
+            gaps: archive.open_gaps(key)?,
         };
         if subset == Subset::WHOLE {
             found.counts = archive.counts(key)?;

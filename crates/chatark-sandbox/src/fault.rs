@@ -99,6 +99,12 @@ pub enum FaultKind {
         /// The vendor's message.
         message: String,
     },
+    /// A gateway's error instead of every response that contains a conversation, as of a record that the vendor cannot
+    /// read any more; no effect on responses without pages.
+    Unreadable {
+        /// Its id.
+        conversation: String,
+    },
     /// Truncated JSON in a complete response.
     MalformedJson,
     /// Times in milliseconds instead of the usual unit.
@@ -243,6 +249,7 @@ impl FaultKind {
             Self::MillisecondTimes => rewritten(reply, to_milliseconds),
             Self::DriftFields => rewritten(reply, drift),
             Self::DoneAnd502 => bad_gateway(),
+            Self::Unreadable { conversation } if contains(&reply, conversation) => bad_gateway(),
             _ => reply,
         }
     }
@@ -290,6 +297,12 @@ fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> R
     };
     reply.headers.push(("x-ratelimit-reset", reset.to_string()));
     reply
+}
+
+/// Returns whether a response contains a conversation's id as a JSON string.
+fn contains(reply: &Reply, conversation: &str) -> bool {
+    let id = format!("\"{conversation}\"");
+    reply.whole_body().windows(id.len()).any(|found| found == id.as_bytes())
 }
 
 /// A gateway does not send the vendor's headers.

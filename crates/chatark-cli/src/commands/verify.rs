@@ -1,11 +1,12 @@
 //! `chatark verify`: verifies the archive by its own hashes, rows and counts, and with `--live` by the vendors' counts.
 
-use chatark_archive::{Archive, Subset};
+use chatark_archive::{Archive, GapRecord, Subset};
 use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
 
 use crate::args::{Global, VerifyArgs};
+use crate::commands::status::gap_line;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
@@ -35,6 +36,7 @@ struct SourceResult {
     live: Option<LiveResult>,
     contacts: u64,
     earlier_mapping: u64,
+    gaps: Vec<GapRecord>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +117,9 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
     for found in &verification.sources {
         for line in source_lines(found, subset) {
             ui.line(&line)?;
+        }
+        for gap in &found.gaps {
+            ui.line(&format!("      {}", gap_line(gap)))?;
         }
     }
     Ok(())
@@ -265,6 +270,7 @@ fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResul
         live: live.map(|(_, found)| live_result(found)),
         contacts: found.contacts,
         earlier_mapping: found.earlier_mapping,
+        gaps: found.gaps.clone(),
     }
 }
 
