@@ -361,7 +361,7 @@ fn conversations_that_arrive_during_a_pull_displace_none() {
         (Vendor::ChatbaseV2, "grew-during-run"),
         (Vendor::ConvocoreV3, "unprovable"),
     ] {
-        let agent = agent(vendor, 230);
+        let agent = agent(vendor, 210);
         let env = TestEnvironment::of(vec![agent.clone()]);
         env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
         let pulled = pulled(&env.expect(0, &["pull", "--json"]));

@@ -260,10 +260,14 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
 }
 
 /// Returns the exit code that the contract requires.
-fn expected_code(fault: &VendorFault) -> i32 {
+fn expected_code(api: Api, fault: &VendorFault) -> i32 {
     let FaultKind::Shift { .. } = fault.kind else {
         let At::Third(times) = fault.at else { return 7 };
         return match &fault.kind {
+            // What does not arrive in one response is fetched by the ids of the list.
+            FaultKind::CutBody | FaultKind::MalformedJson if api == Api::OneArray => 0,
+            // What follows is asked for by its dates.
+            FaultKind::HasMoreNullCursor if api == Api::Pages => 0,
             FaultKind::TooManyRequests { .. }
             | FaultKind::ServerError
             | FaultKind::Maintenance
@@ -296,7 +300,7 @@ fn cell(fault: &VendorFault, api: Api) -> String {
     // Conversations that moved past the reader, or that have old dates, are found by a full sweep.
     let moves = matches!(fault.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
-    checked.cell(expected_code(fault), next)
+    checked.cell(expected_code(api, fault), next)
 }
 
 fn redirected(api: Api) -> String {
@@ -458,7 +462,7 @@ fn on_disk(size: &str, script: &str, name: &str) -> (i32, String) {
     let said = crate::disk::section(&run.stdout, name);
     let code = said.rsplit_once("code ").unwrap().1.trim().parse().unwrap();
     let held = crate::disk::section(&run.stdout, "held").trim().parse::<usize>().unwrap();
-    assert!(held > 0 && held < 4_000, "{held}");
+    assert!(held > 0 && held < 4_000, "{held}: {}", run.stdout);
     (code, "what was committed".to_owned())
 }
 
@@ -583,11 +587,13 @@ fn every_test_in_the_document_exists() {
             "crates/chatark-archive/tests/archive",
             "crates/chatark-engine/tests/streams",
             "crates/chatark-http/tests/client",
+            "crates/chatark-convocore-v3/tests/reading",
+            "crates/chatark-chatbase-v1/tests/world",
         ];
         let files = places.map(|place| repository().join(place).join(format!("{module}.rs")));
         let texts: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
         assert!(!texts.is_empty(), "there is no module {module}");
-        assert!(test == "*" || texts.contains(&format!("fn {test}()")), "there is no test {name}");
+        assert!(test == "*" || texts.contains(&format!("fn {test}(")), "there is no test {name}");
         named += 1;
     }
     assert!(named > 30, "{named}");

@@ -505,24 +505,19 @@ impl Checker {
         let places: Vec<usize> = world.population.existing(now).collect();
         for place in places {
             let conversation = &world.population.conversations[place];
-            if world.faults.is_unreadable(place)
-                || !is_in_scope(truth, conversation, scope)
-                || !shows(truth, conversation, now)
-                || (world.faults.has_unreadable() && !truth.can_narrow)
+            let cannot_be_read =
+                world.faults.is_unreadable(place) || (world.faults.has_unreadable() && !truth.can_narrow);
+            if cannot_be_read || !is_in_scope(truth, conversation, scope) || !shows(truth, conversation, now)
             {
                 continue;
             }
             let (id, current) = (conversation.id.clone(), conversation.versions.len() - 1);
             let was_read = ran.counts.delivered.contains_key(&place);
-            if !was_read
-                && ran.is_good()
-                && !is_cut_short
-                && !world.faults.has_unreadable()
-                && !(can_slip(truth) && truth.is_unstable)
-            {
+            let may_slip = can_slip(truth) && truth.is_unstable;
+            if !(was_read || may_slip || is_cut_short || world.faults.has_unreadable()) && ran.is_good() {
                 self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", shown(&ran)));
             }
-            let excused = can_slip(truth) && truth.is_unstable && !ran.counts.delivered.contains_key(&place);
+            let excused = may_slip && !was_read;
             let hash = self.hash(world, place, current);
             match held.get(&id) {
                 _ if excused => {}

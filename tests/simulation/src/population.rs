@@ -144,6 +144,15 @@ pub struct Habits {
     pub has_title_and_status: bool,
 }
 
+/// When a conversation comes into the world.
+#[derive(Clone, Copy)]
+struct Arrival {
+    created: Instant,
+    /// From when on the vendor shows it: always, if it is [`Instant::MIN`].
+    appeared: Instant,
+    now: Instant,
+}
+
 impl Population {
     /// Draws the conversations that an agent has at the beginning.
     pub fn draw(random: &mut Random, habits: &Habits, now: Instant) -> Self {
@@ -161,7 +170,13 @@ impl Population {
         let odd_ids = random.pick(&[0, 0, 5, 40]);
         let undated = if random.percent(30) { habits.undated } else { 0 };
         for created in beginnings(random, size, now) {
-            population.add(random, habits, created, Instant::MIN, now, odd_ids, undated);
+            population.add(
+                random,
+                habits,
+                Arrival { created, appeared: Instant::MIN, now },
+                odd_ids,
+                undated,
+            );
         }
         if random.percent(4) && !population.conversations.is_empty() {
             let place = random.index(population.conversations.len());
@@ -183,23 +198,22 @@ impl Population {
             let at = now - random.between(1, 700) * DAY;
             for _ in 0..random.between(1_800, 2_300) {
                 let created = at + random.between(0, SECOND - 1);
-                population.add(random, habits, created, Instant::MIN, now, 0, 0);
+                population.add(random, habits, Arrival { created, appeared: Instant::MIN, now }, 0, 0);
             }
         }
         population
     }
 
-    /// Adds a conversation, which the vendor shows from `appeared` on.
+    /// Adds a conversation.
     fn add(
         &mut self,
         random: &mut Random,
         habits: &Habits,
-        created: Instant,
-        appeared: Instant,
-        now: Instant,
+        arrival: Arrival,
         odd_ids: u64,
         undated: u64,
     ) -> usize {
+        let Arrival { created, appeared, now } = arrival;
         self.serial += 1;
         let id = id(random, habits, self.serial, created, odd_ids);
         let mut content = Content {
@@ -258,7 +272,7 @@ impl Population {
 
     /// Lets a new conversation begin.
     pub fn begin(&mut self, random: &mut Random, habits: &Habits, now: Instant) -> usize {
-        let place = self.add(random, habits, now, now, now, 5, habits.undated);
+        let place = self.add(random, habits, Arrival { created: now, appeared: now, now }, 5, habits.undated);
         self.changes.push((now, place, Change::Created));
         place
     }
