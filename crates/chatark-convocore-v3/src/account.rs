@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 
 use crate::config::Config;
 use crate::dialect::{ConvocoreV3Dialect, embedded_error};
-use crate::export::{Exported, exported};
+use crate::export::{Counts, Exported, exported};
 use crate::wire::{Agent, Answer};
 
 /// The first second of the year 2100: no conversation begins then.
 pub(crate) const NO_CONVERSATION_YET: i64 = 4_102_444_800;
-/// The page size of responses that hold no conversation.
-const PAGE_LIMIT: u32 = 50;
+/// The page size of responses that hold no conversation, or one without a date.
+const PROBE_LIMIT: u32 = 1;
 
 pub(crate) const EXPORT: &str = "export conversations";
 const SINGLE: &str = "export one conversation";
@@ -30,8 +30,8 @@ pub struct ConvocoreV3 {
 pub(crate) enum EmptyWindow {
     /// Conversations all the same: this deployment ignores the window.
     Ignored,
-    /// Nothing, and what the envelope says. It costs nothing.
-    Empty(Box<Answer<Value>>),
+    /// Nothing, or what has no date at all, and what the envelope says. Nothing costs nothing.
+    Empty(Box<Answer<Value>>, Counts),
 }
 
 pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ConvocoreV3> {
@@ -68,14 +68,19 @@ impl ConvocoreV3 {
 
     /// Requests a window of the export that cannot contain a conversation.
     pub(crate) async fn empty_window(&self) -> Result<EmptyWindow> {
-        let call = self.export_call(PAGE_LIMIT);
+        let call = self.export_call(PROBE_LIMIT);
         let call = call.query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
         let mut elements = self.client.array(call.clone(), "data");
+        let mut counts = Counts::default();
         loop {
             match elements.next().await? {
-                ArrayEvent::Restarted => {}
-                // The rest of the response is not read: dropping it closes the connection.
-                ArrayEvent::Element(_) => return Ok(EmptyWindow::Ignored),
+                ArrayEvent::Restarted => counts = Counts::default(),
+                // A deployment may count what has no date to every window.
+                ArrayEvent::Element(bytes) => match exported(bytes) {
+                    undated if undated.start.is_none() => counts.add(&undated),
+                    // The rest of the response is not read: dropping it closes the connection.
+                    _ => return Ok(EmptyWindow::Ignored),
+                },
                 ArrayEvent::End => break,
             }
         }
@@ -84,7 +89,7 @@ impl ConvocoreV3 {
             return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
         self.expect_array(&call, &answer, elements.request_id())?;
-        Ok(EmptyWindow::Empty(Box::new(answer)))
+        Ok(EmptyWindow::Empty(Box::new(answer), counts))
     }
 
     fn expect_array(&self, call: &Call, answer: &Answer<Value>, request_id: Option<&str>) -> Result<()> {
@@ -110,11 +115,17 @@ impl ConvocoreV3 {
         Ok((exported(Box::<str>::from(data).into_string().into()), answer))
     }
 
-    /// Reads the envelope of one response, and counts its cost against the budget.
-    pub(crate) fn page_metadata<T>(&self, answer: &Answer<T>, elements: u64) -> PageMetadata {
+    /// Reads the envelope of one response, and counts its cost against the budget. `most_units` is the most that the
+    /// response can have cost, for a vendor that does not say it.
+    pub(crate) fn page_metadata<T>(
+        &self,
+        answer: &Answer<T>,
+        elements: u64,
+        most_units: u64,
+    ) -> PageMetadata {
         let usage = answer.usage.as_ref();
         let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
-        self.client.spend_quota(quota_used.unwrap_or(0));
+        self.client.spend_quota(quota_used.unwrap_or(most_units));
         PageMetadata {
             pages: 1,
             skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),

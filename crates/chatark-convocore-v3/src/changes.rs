@@ -1,15 +1,16 @@
 //! Reads what has changed: the list shows it without being metered, and only what changed is fetched.
 
 use std::collections::HashSet;
+use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
+    Batch, Checkpoint, Cursor, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
 };
 
 use crate::account::ConvocoreV3;
 use crate::fetch::IdRoute;
 use crate::list::{ListPage, ListPlace, ListProblem, ListWalk};
-use crate::pull::{LIST, Pull};
+use crate::pull::{IDS, LIST, Pull};
 use crate::rotation::{RotationWalk, seal};
 use crate::row::{Row, RowState, Since};
 
@@ -35,6 +36,10 @@ struct ChangeWalk<'p, 'a> {
     passed_over: HashSet<RecordId>,
     /// What was requested already: the list may show it twice, and the archive may not hold it yet.
     fetched: HashSet<RecordId>,
+    /// What is requested after the list has been read, since the deployment ignores ids, and whether it is held.
+    deferred: Vec<(RecordId, bool)>,
+    /// Where the list was read to meanwhile.
+    rotation: Option<Cursor>,
 }
 
 /// Reads what has changed since what is known.
@@ -43,15 +48,20 @@ pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn Known) -> Result<Chang
         pull.note("the list of conversations cannot be used here, so recent ones are read again");
         return Ok(ChangesEnd::LookBack);
     }
-    let since = Since { changed: pull.request.changed_since, recent: pull.request.recent_since };
+    let since = Since::of(pull.request);
     let gaps = pull.request.gaps.iter();
     let passed_over = gaps.filter_map(|gap| match &gap.bounds {
         GapBounds::Record { id } => Some(id.clone()),
         _ => None,
     });
     let passed_over = passed_over.collect();
-    let mut walk = ChangeWalk { pull, known, since, passed_over, fetched: HashSet::new() };
-    let end = match walk.read().await {
+    let mut walk = ChangeWalk { pull, known, since, passed_over, fetched: HashSet::new(), deferred: Vec::new(), rotation: None };
+    let read = walk.read().await;
+    // Whatever has become of the list, what it has shown is read.
+    if !matches!(read, Err(ListProblem::Other(_))) {
+        walk.fetch_deferred().await?;
+    }
+    let end = match read {
         Ok(()) => ChangesEnd::Complete,
         Err(ListProblem::Other(error)) => return Err(error),
         Err(problem) => {
@@ -113,10 +123,16 @@ impl ChangeWalk<'_, '_> {
                 Err(ListProblem::Refused(error)) if list.pages > 0 => return Err(ListProblem::Broken(error)),
                 Err(problem) => return Err(problem),
             };
-            if let Some(before) = left_before.take() {
-                self.check_price(before).await?;
+            let price = match left_before.take() {
+                Some(before) => self.check_price(before).await,
+                None => Ok(()),
+            };
+            // What has been paid for is used.
+            if let Err(ListProblem::Other(error)) = price {
+                return Err(ListProblem::Other(error));
             }
             let brought = self.handle(&page, None).await?;
+            price?;
             quiet = if brought { 0 } else { quiet + 1 };
         }
         Ok(list.place().cloned())
@@ -174,8 +190,12 @@ impl ChangeWalk<'_, '_> {
     }
 
     async fn put_rotation(&mut self, place: &ListPlace) -> Result<(), ListProblem> {
-        let rotation = Some(seal(place)?);
-        self.pull.send(Batch { rotation, ..Batch::default() }).await;
+        let rotation = seal(place)?;
+        if self.deferred.is_empty() {
+            self.pull.send(Batch { rotation: Some(rotation), ..Batch::default() }).await;
+        } else {
+            self.rotation = Some(rotation);
+        }
         Ok(())
     }
 
@@ -188,7 +208,7 @@ impl ChangeWalk<'_, '_> {
         batch.page.pages = 1;
         let mut changed = Vec::new();
         for ((id, row), held) in rows.into_iter().zip(&held) {
-            batch.page.newest_change = batch.page.newest_change.max(row.signs.newest());
+            batch.page.newest_change = batch.page.newest_change.max(self.pull.plausible(row.signs.newest()));
             match row.compare(held.as_ref(), self.since) {
                 RowState::Unchanged { keep } => {
                     if keep {
@@ -203,16 +223,39 @@ impl ChangeWalk<'_, '_> {
                 RowState::Changed | RowState::NotExported => {}
             }
         }
-        self.fetch(&changed, batch).await.map_err(ListProblem::Other)
+        if self.pull.lacks(IDS) {
+            let brings = !changed.is_empty();
+            self.deferred.extend(changed);
+            // The place in the list is saved once what it has shown is read.
+            self.rotation = batch.rotation.take().or(self.rotation.take());
+            self.pull.send(batch).await;
+            return Ok(brings);
+        }
+        let brought = self.fetch(&changed, IdRoute::Listed, batch).await;
+        self.pull.forget_rows();
+        brought.map_err(ListProblem::Other)
+    }
+
+    /// Requests what was put off.
+    async fn fetch_deferred(&mut self) -> Result<()> {
+        let (changed, rotation) = (mem::take(&mut self.deferred), self.rotation.take());
+        self.fetch(&changed, IdRoute::Array, Batch { rotation, ..Batch::default() }).await?;
+        self.pull.forget_rows();
+        Ok(())
     }
 
     fn is_wanted(&mut self, id: &RecordId) -> bool {
         !self.passed_over.contains(id) && self.fetched.insert(id.clone())
     }
 
-    async fn fetch(&mut self, changed: &[(RecordId, bool)], mut batch: Batch) -> Result<bool> {
+    async fn fetch(
+        &mut self,
+        changed: &[(RecordId, bool)],
+        route: IdRoute,
+        mut batch: Batch,
+    ) -> Result<bool> {
         let ids: Vec<RecordId> = changed.iter().map(|(id, _)| id.clone()).collect();
-        let fetched = self.pull.fetch(&ids, IdRoute::Listed).await?;
+        let fetched = self.pull.fetch(&ids, route).await?;
         batch.records = fetched.records;
         batch.gaps = fetched.gaps;
         let brought = !fetched.found.is_empty() || !batch.gaps.is_empty();
@@ -223,7 +266,6 @@ impl ChangeWalk<'_, '_> {
         batch.list_rows.extend(rows.map(|(id, row)| ListRow { id, row }));
         batch.unchanged.extend(absent);
         self.pull.send(batch).await;
-        self.pull.forget_rows();
         Ok(brought)
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Exported {
     pub(crate) start: Option<Timestamp>,
     /// When it last changed.
     pub(crate) changed: Option<Timestamp>,
+    /// The most units of a metered quota that it costs: one for each of its sessions.
+    pub(crate) most_units: u64,
 }
 
 /// What an [`ExportReader`] returns next.
@@ -64,6 +66,16 @@ pub(crate) struct Counts {
     /// How many conversations were not requested.
     pub(crate) others: u64,
     pub(crate) found: HashSet<RecordId>,
+    /// The most units of a metered quota that they cost.
+    pub(crate) most_units: u64,
+}
+
+impl Counts {
+    /// Counts a conversation.
+    pub(crate) fn add(&mut self, item: &Exported) {
+        self.elements += 1;
+        self.most_units += item.most_units;
+    }
 }
 
 impl<'a> ExportReader<'a> {
@@ -97,7 +109,7 @@ impl<'a> ExportReader<'a> {
     }
 
     fn take(&mut self, item: Exported) {
-        self.counts.elements += 1;
+        self.counts.add(&item);
         if let Some(wanted) = &self.wanted {
             let Some(id) = item.record.id.as_ref().filter(|id| wanted.contains(id)) else {
                 self.counts.others += 1;
@@ -136,10 +148,10 @@ pub(crate) fn exported(bytes: Bytes) -> Exported {
     if heading.id.is_none() {
         heading = repaired_heading(&bytes).unwrap_or(heading);
     }
-    let Heading { id, start, changed } = heading;
+    let Heading { id, start, changed, sessions } = heading;
     let id = id.map(RecordId::from);
     let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
-    Exported { record, start, changed }
+    Exported { record, start, changed, most_units: 1 + sessions }
 }
 
 /// Reads the metadata of a record with invalid text, which is repaired here as the mapper repairs it.

@@ -8,7 +8,7 @@ use chatark_core::{
     ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
 };
 
-use crate::export::{ExportEvent, ExportReader, ExportResponse, Exported};
+use crate::export::{Counts, ExportEvent, ExportReader, ExportResponse, Exported};
 use crate::failure::is_of_place;
 use crate::pull::{IDS, Pull};
 use crate::wire::Answer;
@@ -19,6 +19,9 @@ pub(crate) const SELECTION_LIMIT: usize = 50;
 const NO_CONVERSATION: &str = "chatark-no-conversation";
 /// How many of them after a failure, before each is requested alone.
 const NARROW_LIMIT: usize = 10;
+/// More conversations than this are looked for in the one array of a deployment that ignores ids, before each is
+/// requested alone.
+const FEW: usize = 3;
 
 /// What came of conversations that were requested by id.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub(crate) struct Fetched {
 pub(crate) enum IdRoute {
     /// The bulk export with a list of ids, where that works.
     Listed,
+    /// The bulk export with a list of ids; where that is ignored, the one array that comes all the same, once.
+    Array,
     /// The export of a single conversation.
     Single,
 }
@@ -53,14 +58,17 @@ impl Pull<'_> {
         let is_single = |id: &&RecordId| route == IdRoute::Single || id.as_str().contains(',');
         let (single, listed): (Vec<_>, Vec<_>) = ids.iter().partition(is_single);
         let single: Vec<RecordId> = single.into_iter().cloned().collect();
-        let listed: Vec<RecordId> = listed.into_iter().cloned().collect();
+        let mut listed: Vec<RecordId> = listed.into_iter().cloned().collect();
+        if route == IdRoute::Array && self.lacks(IDS) && listed.len() > FEW {
+            listed = self.fetch_from_array(listed, &mut fetched).await?;
+        }
         let mut chunks: VecDeque<Vec<RecordId>> = listed.chunks(SELECTION_LIMIT).map(<[_]>::to_vec).collect();
         while let Some(chunk) = chunks.pop_front() {
             if self.lacks(IDS) {
                 self.fetch_single(&chunk, &mut fetched).await?;
                 continue;
             }
-            match self.fetch_listed(&chunk, &mut fetched).await {
+            match self.fetch_chunk(&chunk, &mut fetched).await {
                 Err(error) if is_of_place(&error) => {
                     self.narrow(chunk, error, &mut chunks, &mut fetched).await?;
                 }
@@ -116,7 +124,7 @@ impl Pull<'_> {
         let mut reader = ExportReader::new(&account.client, call, None);
         let selects = match reader.next().await {
             Ok(ExportEvent::End(response)) => {
-                let page = self.page_metadata(&response.answer, response.counts.elements);
+                let page = self.page_metadata(&response.answer, &response.counts);
                 self.say(&page);
                 response.counts.elements == 0
             }
@@ -136,10 +144,51 @@ impl Pull<'_> {
         Ok(failure)
     }
 
-    async fn fetch_listed(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
+    async fn fetch_chunk(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
+        let counts = self.fetch_listed(ids, ids, fetched).await?;
+        let absent: Vec<_> = ids.iter().filter(|id| !counts.found.contains(id)).cloned().collect();
+        if counts.others == 0 {
+            fetched.absent.extend(absent);
+            return Ok(());
+        }
+        self.note("this deployment returned other conversations than requested; they were left out");
+        self.learn(IDS, false);
+        // Such a response may be cut short, so that it does not tell what the vendor lacks.
+        self.fetch_single(&absent, fetched).await
+    }
+
+    /// Looks for conversations in the array of a deployment that ignores ids, and returns those that are not in it.
+    async fn fetch_from_array(
+        &mut self,
+        ids: Vec<RecordId>,
+        fetched: &mut Fetched,
+    ) -> Result<Vec<RecordId>> {
+        let asked = &ids[..ids.len().min(SELECTION_LIMIT)];
+        match self.fetch_listed(asked, &ids, fetched).await {
+            Ok(counts) => {
+                // A deployment that was renewed selects them.
+                if counts.others == 0 && self.is_paged() {
+                    self.learn(IDS, true);
+                }
+            }
+            Err(error) if is_of_place(&error) => {
+                self.prove_alive_once(error, fetched).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(ids.into_iter().filter(|id| !fetched.found.contains(id)).collect())
+    }
+
+    /// Requests conversations by their ids, and keeps those of the response that are wanted.
+    async fn fetch_listed(
+        &mut self,
+        ids: &[RecordId],
+        wanted: &[RecordId],
+        fetched: &mut Fetched,
+    ) -> Result<Counts> {
         let call = self.account.export_call(50).query("convoIds", comma_separated(ids));
         let account = self.account;
-        let mut reader = ExportReader::new(&account.client, call, Some(ids.iter().cloned().collect()));
+        let mut reader = ExportReader::new(&account.client, call, Some(wanted.iter().cloned().collect()));
         let response = loop {
             match reader.next().await? {
                 ExportEvent::Batch(items) => {
@@ -151,19 +200,11 @@ impl Pull<'_> {
             }
         };
         let ExportResponse { answer, call, items, counts, .. } = response;
-        let page = self.page_metadata(&answer, counts.elements);
+        let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         self.compare_count(&call, &answer, counts.elements);
         self.receive(items, fetched);
-        let absent: Vec<_> = ids.iter().filter(|id| !counts.found.contains(id)).cloned().collect();
-        if counts.others == 0 {
-            fetched.absent.extend(absent);
-            return Ok(());
-        }
-        self.note("this deployment returned other conversations than requested; they were left out");
-        self.learn(IDS, false);
-        // Such a response may be cut short, so that it does not tell what the vendor lacks.
-        self.fetch_single(&absent, fetched).await
+        Ok(counts)
     }
 
     async fn fetch_single(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
@@ -191,7 +232,7 @@ impl Pull<'_> {
         answer: &Answer<T>,
         fetched: &mut Fetched,
     ) {
-        let page = self.page_metadata(answer, 1);
+        let page = self.single_metadata(answer, &item);
         self.say(&page);
         fetched.found.insert(id.clone());
         self.receive(vec![item], fetched);

@@ -50,7 +50,7 @@ async fn retry_walk(
     window: Window,
     cursor: Option<String>,
 ) -> Result<()> {
-    let batch = match ExportWalk::of_gap(pull, window, cursor).run().await {
+    let batch = match ExportWalk::of_gap(pull, bounds, window, cursor).run().await {
         Ok(gaps) => {
             let is_closed = gaps.iter().all(|gap| gap.bounds != *bounds);
             let closed_gaps = is_closed.then(|| bounds.clone()).into_iter().collect();

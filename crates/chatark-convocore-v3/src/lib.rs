@@ -5,6 +5,7 @@
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
 mod account;
+mod backwards;
 mod batches;
 mod changes;
 mod config;

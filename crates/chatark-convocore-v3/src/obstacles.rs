@@ -37,13 +37,6 @@ impl Obstacles {
         gaps
     }
 
-    /// A conversation behind the suspected second was read, so the one that failed began in that second.
-    pub(crate) fn settle(&mut self) {
-        if let Some(second) = self.suspect.take() {
-            self.leave_gap(second, second);
-        }
-    }
-
     /// Leaves the seconds from `first` to `last` as a gap.
     pub(crate) fn leave_gap(&mut self, first: i64, last: i64) {
         let microseconds = |second: i64| Some(second * 1_000_000);

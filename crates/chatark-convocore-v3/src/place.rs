@@ -53,6 +53,11 @@ impl PageSize {
         LIMITS[self.level]
     }
 
+    /// Returns the smallest page size.
+    pub(crate) fn smallest() -> Self {
+        Self { level: LIMITS.len() - 1, passed: 0 }
+    }
+
     /// Takes a smaller one, and returns whether there was one.
     pub(crate) fn narrow(&mut self) -> bool {
         let can = self.level + 1 < LIMITS.len();

@@ -6,13 +6,13 @@ use std::mem;
 use bytes::Bytes;
 use chatark_core::{
     Batch, Error, ErrorKind, Features, GapBounds, ListRow, PageMetadata, ReadRequest, Record, RecordId,
-    Result,
+    Result, Timestamp,
 };
 use chatark_http::Call;
 
 use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
-use crate::export::Exported;
+use crate::export::{Counts, Exported};
 use crate::wire::{Answer, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
@@ -39,6 +39,8 @@ pub(crate) struct Pull<'a> {
     gaps: HashSet<GapBounds>,
     /// Whether the user was told that the vendor's own count differs.
     told_of_count: bool,
+    /// Whether the latest response of the export that shows it had paging keys: only such a deployment is metered.
+    is_paged: Option<bool>,
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -64,6 +66,7 @@ impl<'a> Pull<'a> {
             rows: HashMap::new(),
             gaps: HashSet::new(),
             told_of_count: false,
+            is_paged: None,
         }
     }
 
@@ -148,15 +151,40 @@ impl<'a> Pull<'a> {
 
     /// Notes when a conversation last changed, by the vendor's clock.
     pub(crate) fn saw_change(&mut self, item: &Exported) {
-        self.said.newest_change = self.said.newest_change.max(item.changed);
+        self.said.newest_change = self.said.newest_change.max(self.plausible(item.changed));
     }
 
-    /// Reads the envelope of a response of the export.
-    pub(crate) fn page_metadata<T>(&mut self, answer: &Answer<T>, elements: u64) -> PageMetadata {
+    /// Returns a time of a change, unless a wrong clock has told it.
+    pub(crate) fn plausible(&self, changed: Option<Timestamp>) -> Option<Timestamp> {
+        changed.filter(|at| self.request.plausible_until.is_none_or(|until| *at <= until))
+    }
+
+    /// Reads the envelope of a response of the bulk export.
+    pub(crate) fn page_metadata<T>(&mut self, answer: &Answer<T>, counts: &Counts) -> PageMetadata {
+        self.is_paged = Some(answer.is_paged());
+        self.metadata(answer, counts)
+    }
+
+    /// Reads the envelope of a response of the export of one conversation.
+    pub(crate) fn single_metadata<T>(&mut self, answer: &Answer<T>, item: &Exported) -> PageMetadata {
+        let mut counts = Counts::default();
+        counts.add(item);
+        self.metadata(answer, &counts)
+    }
+
+    /// Returns whether the latest response of the bulk export had paging keys.
+    pub(crate) fn is_paged(&self) -> bool {
+        self.is_paged == Some(true)
+    }
+
+    fn metadata<T>(&mut self, answer: &Answer<T>, counts: &Counts) -> PageMetadata {
         if let Some(latest) = answer.usage.as_ref().and_then(|usage| usage.summary.clone()) {
             self.summary = Some(self.account.client.vendor_text(&latest));
         }
-        self.account.page_metadata(answer, elements)
+        // Deployments that ignore ids are the older ones, without pages.
+        let is_metered = self.is_paged.unwrap_or(!self.lacks(IDS));
+        let most_units = if is_metered { counts.most_units } else { 0 };
+        self.account.page_metadata(answer, counts.elements, most_units)
     }
 
     /// Tells the user once where the vendor's own text names another number of conversations than the response held.
@@ -172,10 +200,10 @@ impl<'a> Pull<'a> {
 
     /// Proves that the export answers at all, with a window that cannot contain a conversation.
     pub(crate) async fn probe(&mut self) -> Result<Probe> {
-        let EmptyWindow::Empty(answer) = self.account.empty_window().await? else {
+        let EmptyWindow::Empty(answer, counts) = self.account.empty_window().await? else {
             return Ok(Probe::WindowIgnored);
         };
-        let page = self.page_metadata(&answer, 0);
+        let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
@@ -183,8 +211,8 @@ impl<'a> Pull<'a> {
     /// Returns how much quota is left, if the vendor says so and free.
     pub(crate) async fn quota_left(&mut self) -> Result<Option<u64>> {
         match self.account.empty_window().await {
-            Ok(EmptyWindow::Empty(answer)) => {
-                let page = self.page_metadata(&answer, 0);
+            Ok(EmptyWindow::Empty(answer, counts)) => {
+                let page = self.page_metadata(&answer, &counts);
                 self.say(&page);
                 Ok(page.quota_left)
             }

@@ -1,7 +1,7 @@
 //! A row of the list of conversations, and whether it shows that the conversation has changed.
 
 use bytes::Bytes;
-use chatark_core::{HeldSummary, ListRow, RecordId, Timestamp, Window, fields};
+use chatark_core::{HeldSummary, ListRow, ReadRequest, RecordId, Timestamp, Window, fields};
 use serde_json::Value;
 
 use crate::wire::instant;
@@ -35,6 +35,8 @@ pub(crate) struct Since {
     pub(crate) changed: Option<Timestamp>,
     /// A conversation that began from then on counts as changed where its row tells nothing.
     pub(crate) recent: Option<Timestamp>,
+    /// A later time was told by a wrong clock.
+    pub(crate) plausible_until: Option<Timestamp>,
 }
 
 /// What a row says about the conversation.
@@ -49,6 +51,17 @@ pub(crate) enum RowState {
     },
     /// The archive does not hold it, and the vendor does not export it, because it has no message.
     NotExported,
+}
+
+impl Since {
+    /// Returns what a request says.
+    pub(crate) fn of(request: &ReadRequest) -> Self {
+        Self {
+            changed: request.changed_since,
+            recent: request.recent_since,
+            plausible_until: request.plausible_until,
+        }
+    }
 }
 
 impl Row {
@@ -100,7 +113,8 @@ impl Signs {
     }
 
     fn is_changed(&self, kept: Option<&Self>, held: &HeldSummary, since: Since) -> bool {
-        let is_late = since.changed.is_some_and(|since| self.newest() >= Some(to_second(since)));
+        let newest = self.newest().filter(|at| since.plausible_until.is_none_or(|until| *at <= until));
+        let is_late = since.changed.is_some_and(|since| newest >= Some(to_second(since)));
         if is_late {
             return true;
         }
@@ -231,7 +245,7 @@ mod tests {
     #[test]
     fn a_change_in_the_second_of_the_last_read_is_fetched_again() {
         let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 100});
-        let since = |second| Since { changed: at(second), recent: None };
+        let since = |second| Since { changed: at(second), ..Since::default() };
         check(&kept, &held(Some(kept.clone())), since(100), RowState::Changed);
         check(&kept, &held(Some(kept.clone())), since(101), SAME);
     }
@@ -260,7 +274,7 @@ mod tests {
     #[test]
     fn a_row_that_tells_nothing_counts_as_changed_within_the_look_back() {
         let thin = json!({"ID": "a", "ts": START, "userName": "Jane"});
-        let since = |second| Since { changed: None, recent: at(second) };
+        let since = |second| Since { recent: at(second), ..Since::default() };
         check(&thin, &held(Some(thin.clone())), since(0), RowState::Changed);
         check(&thin, &held(Some(thin.clone())), since(1), SAME);
         check(&thin, &held(None), since(1), RowState::Unchanged { keep: true });

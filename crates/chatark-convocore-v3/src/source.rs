@@ -57,12 +57,12 @@ impl Provider for ConvocoreV3 {
             estimate.conversations = Some(ids.len() as u64);
             estimate.requests = Some(selection::requests(ids).len() as u64);
         }
-        let EmptyWindow::Empty(answer) = self.empty_window().await? else {
+        let EmptyWindow::Empty(answer, counts) = self.empty_window().await? else {
             estimate.requests = Some(1);
             estimate.notes.push("this deployment ignores dates: one response may hold everything".to_owned());
             return Ok(estimate);
         };
-        estimate.quota_left = self.page_metadata(&answer, 0).quota_left;
+        estimate.quota_left = self.page_metadata(&answer, counts.elements, 0).quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         if request.selection == Selection::All {
             self.estimate_changes(request, &mut estimate).await?;
@@ -94,7 +94,7 @@ impl ConvocoreV3 {
         let Some(known) = request.known.as_ref().filter(|_| can_list) else {
             return Ok(());
         };
-        let since = Since { changed: request.changed_since, recent: request.recent_since };
+        let since = Since::of(request);
         let note = match changes::count(self, known.as_ref(), since, ESTIMATE_PAGES).await {
             Ok((changed, pages)) => {
                 let rows = request.rotation.as_ref().map_or(0, |rotation| rotation.rows);

@@ -20,6 +20,9 @@ pub(crate) struct Span {
     pub(crate) is_descending: bool,
     /// Whether one does not say when it began.
     pub(crate) has_undated: bool,
+    /// Whether one of these had not been seen before, and whether such a one came behind one that says it.
+    pub(crate) has_fresh_undated: bool,
+    pub(crate) has_late_undated: bool,
     previous: Option<i64>,
 }
 
@@ -32,6 +35,8 @@ impl Default for Span {
             is_ascending: true,
             is_descending: true,
             has_undated: false,
+            has_fresh_undated: false,
+            has_late_undated: false,
             previous: None,
         }
     }
@@ -43,6 +48,8 @@ impl Span {
         self.fresh += u64::from(is_fresh);
         let Some(second) = item.start.map(second_of) else {
             self.has_undated = true;
+            self.has_fresh_undated |= is_fresh;
+            self.has_late_undated |= is_fresh && self.oldest.is_some();
             return;
         };
         self.oldest = Some(self.oldest.map_or(second, |oldest| oldest.min(second)));

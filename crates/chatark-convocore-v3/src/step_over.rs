@@ -2,12 +2,14 @@
 
 use std::slice;
 
-use chatark_core::{Error, Gap, GapBounds, PageMetadata, RecordId, Result};
+use chatark_core::{Error, ErrorKind, Gap, GapBounds, PageMetadata, RecordId, Result};
 
-use crate::account::NO_CONVERSATION_YET;
+use crate::account::{EXPORT, NO_CONVERSATION_YET};
+use crate::backwards::Backwards;
 use crate::directory::Directory;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
+use crate::place::{PageSize, Place};
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
@@ -47,7 +49,9 @@ impl ExportWalk<'_, '_> {
         if self.obstacles.steps_in_a_row > STEPS_WITHOUT_PROOF && !self.is_readable().await? {
             return Err(self.obstacles.failure.take().unwrap_or(failure));
         }
-        if self.obstacles.steps > MOST_STEPS || !self.is_ascending || self.is_lost() {
+        // Nothing but those without a date was read, and no window of time is behind them.
+        let is_undated = self.has_undated && self.place.last.is_none();
+        if self.obstacles.steps > MOST_STEPS || !self.is_ascending || is_undated || self.is_lost() {
             return self.leave_rest(&failure).await;
         }
         if self.obstacles.suspect.is_none() && self.step_by_list().await? {
@@ -58,22 +62,32 @@ impl ExportWalk<'_, '_> {
 
     /// Leaves everything behind the current place as a gap, and ends the walk.
     pub(crate) async fn leave_rest(&mut self, failure: &Error) -> Result<Step> {
-        self.obstacles.settle();
-        let bounds = match (&self.place.cursor, self.bounds()) {
+        self.settle().await?;
+        let (from, to) = self.bounds();
+        // A gap that was tried before is not worth the price of everything behind it.
+        let is_whole = self.is_pull()
+            && self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole;
+        if !is_whole {
+            let bounds = self.gap.clone().unwrap_or_else(|| self.rest());
+            self.obstacles.pending.push(Gap::new(bounds, failure));
+            self.pull.note("the export fails in the middle: what is behind was read from the other end, as far as that could be reached");
+        }
+        let checkpoint = self.end();
+        let notes = self.pull.take_summary().into_iter().collect();
+        self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
+        Ok(Step::End)
+    }
+
+    /// Returns the bounds of everything behind the current place.
+    fn rest(&self) -> GapBounds {
+        match (&self.place.cursor, self.bounds()) {
             (None, (Some(from), to)) => {
                 let microseconds = |second: i64| second * 1_000_000;
                 let until = to.map(|to| microseconds(to + 1));
                 GapBounds::Window { since: Some(microseconds(from)), until }
             }
             (cursor, _) => GapBounds::Rest { after: cursor.clone() },
-        };
-        self.obstacles.pending.push(Gap::new(bounds, failure));
-        let note = "the export fails in the middle, and what is behind could not be reached in another way";
-        self.pull.note(note);
-        let checkpoint = self.end();
-        let notes = self.pull.take_summary().into_iter().collect();
-        self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
-        Ok(Step::End)
+        }
     }
 
     /// Returns whether the vendor still gives conversations: one that was read already, or the newest or the oldest one.
@@ -91,7 +105,7 @@ impl ExportWalk<'_, '_> {
         match self.read(call).await {
             Ok(page) => {
                 let elements = page.response.counts.elements;
-                let metadata = self.pull.page_metadata(&page.response.answer, elements);
+                let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
                 self.pull.say(&metadata);
                 self.pull.send_records(page.records).await;
                 Ok(elements > 0 || page.response.answer.scanned_convo_count > Some(0))
@@ -140,6 +154,7 @@ impl ExportWalk<'_, '_> {
     /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
     async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.low();
+        let is_beginning = self.place == Place::default() && self.bounds().0.is_none();
         let is_fresh = self.place.cursor.is_none();
         self.obstacles.failure.get_or_insert(failure);
         if self.obstacles.suspect.is_none() && !is_fresh && self.place.last.is_some() {
@@ -152,12 +167,20 @@ impl ExportWalk<'_, '_> {
         match self.failing_second(low, end).await? {
             Some(second) => {
                 let first = self.obstacles.suspect.take().unwrap_or(second);
-                self.obstacles.leave_gap(first, second);
+                self.leave_seconds(first, second).await?;
                 self.go_behind(second);
             }
-            None => self.obstacles.settle(),
+            None if self.obstacles.suspect.is_none() && is_beginning => self.leave_undated(),
+            None => self.settle().await?,
         }
         Ok(Step::Next)
+    }
+
+    /// The list begins with something that fails and is in no window of time.
+    fn leave_undated(&mut self) {
+        let unknown = || Error::new(ErrorKind::Unavailable, EXPORT, "the vendor failed");
+        let failure = self.obstacles.failure.take().unwrap_or_else(unknown);
+        self.obstacles.pending.push(Gap::new(GapBounds::Rest { after: None }, &failure));
     }
 
     /// Returns the first second behind `low` whose conversations cannot be read. If some can be read after all, the walk
@@ -191,7 +214,7 @@ impl ExportWalk<'_, '_> {
                 Err(error) if is_of_place(&error) => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
-            let metadata = self.pull.page_metadata(&page.response.answer, page.response.counts.elements);
+            let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
             self.pull.say(&metadata);
             if page.response.counts.elements > 0 {
                 self.place.last = self.span.newest.max(self.place.last);

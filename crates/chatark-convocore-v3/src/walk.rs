@@ -23,6 +23,8 @@ pub(crate) struct ExportWalk<'p, 'a> {
     pub(crate) pull: &'p mut Pull<'a>,
     pub(crate) window: Window,
     role: Role,
+    /// The gap of an earlier pull that it reads.
+    pub(crate) gap: Option<GapBounds>,
     /// Where the walk begins.
     start: Place,
     /// Where it is.
@@ -37,6 +39,8 @@ pub(crate) struct ExportWalk<'p, 'a> {
     has_found: bool,
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
+    /// Whether a conversation without a date was read.
+    pub(crate) has_undated: bool,
     pub(crate) has_restarted: bool,
     /// The second behind which a page has announced more without a cursor.
     doubtful_end: Option<i64>,
@@ -82,11 +86,17 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Creates a walk through a gap of an earlier pull.
-    pub(crate) fn of_gap(pull: &'p mut Pull<'a>, window: Window, cursor: Option<String>) -> Self {
+    pub(crate) fn of_gap(
+        pull: &'p mut Pull<'a>,
+        bounds: &GapBounds,
+        window: Window,
+        cursor: Option<String>,
+    ) -> Self {
         // The end of a gap is not in it, and conversations begin in whole seconds.
         let last_second = |until: Timestamp| (until.microseconds() - 1).div_euclid(1_000_000);
         let place = Place { cursor, to: window.until.map(last_second), ..Place::default() };
-        Self::new(pull, window, Role::Gap, Place::default(), place)
+        let walk = Self::new(pull, window, Role::Gap, Place::default(), place);
+        Self { gap: Some(bounds.clone()), ..walk }
     }
 
     fn new(pull: &'p mut Pull<'a>, window: Window, role: Role, start: Place, place: Place) -> Self {
@@ -98,6 +108,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             pull,
             window,
             role,
+            gap: None,
             start,
             place,
             size: PageSize::default(),
@@ -107,6 +118,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             progress: Progress::default(),
             has_found: role == Role::Resumed,
             is_ascending: true,
+            has_undated: false,
             has_restarted: false,
             doubtful_end: None,
             obstacles: Obstacles::default(),
@@ -206,12 +218,12 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     pub(crate) async fn advance(&mut self, read: ReadPage) -> Result<Step> {
         let ReadPage { response, records } = read;
         let elements = response.counts.elements;
-        let mut page = self.pull.page_metadata(&response.answer, elements);
+        let mut page = self.pull.page_metadata(&response.answer, &response.counts);
         self.pull.compare_count(&response.call, &response.answer, elements);
         self.obstacles.is_alive = false;
         if elements > 0 {
             self.obstacles.steps_in_a_row = 0;
-            self.obstacles.settle();
+            self.settle().await?;
         }
         if !response.answer.is_paged() && self.place.cursor.is_none() {
             return self.after_array(ReadPage { response, records }, page).await;
@@ -227,7 +239,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             }
             Ok(None) if self.doubts_end(&response.answer) => (self.doubtful_checkpoint()?, Ok(Step::Next)),
             Ok(None) => {
-                self.obstacles.settle();
+                self.settle().await?;
                 page.notes.extend(self.end_notes(&response.answer).await?);
                 (self.end(), Ok(Step::End))
             }
@@ -268,7 +280,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         match self.read(call.query("fromTs", second).query("toTs", second)).await {
             Ok(page) => {
                 let elements = page.response.counts.elements;
-                let metadata = self.pull.page_metadata(&page.response.answer, elements);
+                let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
                 self.pull.say(&metadata);
                 self.pull.send_records(page.records).await;
                 if elements >= u64::from(self.size.limit()) {
@@ -296,7 +308,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.pull.send(Batch { records, checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
     }
 
-    /// Returns the gaps of earlier pulls that a walk through everything has read.
+    /// Returns the gaps of earlier pulls that a walk through everything has passed: what still fails is in a gap of its
+    /// own, be it the same one or another.
     fn closed_gaps(&self) -> Vec<GapBounds> {
         if self.start != Place::default() || self.is_resumed() {
             return Vec::new();
@@ -308,7 +321,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     fn has_read(&self, bounds: &GapBounds) -> bool {
         match bounds {
             GapBounds::Record { id } => self.seen.has(id.as_str()),
-            GapBounds::Window { .. } | GapBounds::Rest { .. } => self.obstacles.claimed.is_empty(),
+            GapBounds::Window { .. } | GapBounds::Rest { .. } => true,
             GapBounds::Positions { .. } => false,
         }
     }
@@ -344,7 +357,10 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     fn order(&mut self) {
         let span = &self.span;
         let goes_on = span.oldest.is_none() || span.oldest >= self.place.last;
-        self.is_ascending &= span.is_ascending && !span.has_undated && goes_on;
+        // Where those without a date come first, the others are in order all the same.
+        let is_late = span.has_late_undated || (span.has_fresh_undated && self.place.last.is_some());
+        self.has_undated |= span.has_undated;
+        self.is_ascending &= span.is_ascending && !is_late && goes_on;
         self.place.last = if self.is_ascending { span.newest.max(self.place.last) } else { None };
     }
 

@@ -5,7 +5,7 @@
 
 use chatark_core::{ConversationId, Timestamp, Zone, time};
 use chatark_target::original_in;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -148,6 +148,8 @@ pub(crate) struct Heading {
     pub(crate) start: Option<Timestamp>,
     /// When it last changed.
     pub(crate) changed: Option<Timestamp>,
+    /// How many sessions lie before the latest one.
+    pub(crate) sessions: u64,
 }
 
 /// The metadata that is needed before a conversation is mapped.
@@ -163,6 +165,8 @@ struct IdentifiedMetadata {
     last_message: Option<Value>,
     #[serde(default, rename = "lastModified")]
     last_modified: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    sessions: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -260,6 +264,7 @@ pub(crate) fn heading(metadata: Value) -> Heading {
         id: ids.into_iter().flatten().find_map(ConversationId::from_json),
         start: starts.into_iter().find_map(|value| instant(value.as_ref())),
         changed: starts.into_iter().chain(changes).filter_map(|value| instant(value.as_ref())).max(),
+        sessions: outer.sessions.map_or(0, |past| past.len() as u64),
     }
 }
 

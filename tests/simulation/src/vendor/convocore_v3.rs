@@ -701,8 +701,13 @@ impl Vendor for ConvocoreV3 {
     }
 
     fn tells_changes(&self, place: usize) -> bool {
-        let List { status, has_last_message, has_last_modified, has_count, .. } = self.facts.list;
-        status == 200 && !is_thin(place) && (has_last_message || has_last_modified || has_count)
+        // A number of messages tells nothing yet where it is shown for the first time.
+        let List { status, has_last_message, has_last_modified, .. } = self.facts.list;
+        status == 200 && !is_thin(place) && (has_last_message || has_last_modified)
+    }
+
+    fn finds_changes_in_rows(&self) -> bool {
+        true
     }
 
     fn truth(&self) -> Truth {
