@@ -88,6 +88,21 @@ impl Archive {
         Ok(())
     }
 
+    /// Returns whether a sweep has left a gap, in this run or in one that it resumes.
+    pub(crate) fn has_left_gaps(&self, run: &Run) -> Result<bool> {
+        let began = run.swept_from.map_or(i64::MIN, Timestamp::microseconds);
+        self.connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
+                     AND (tried_at >= ?3 OR json_extract(bounds, '$.id') IN
+                         (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)))",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![run.source.0, run.stream.as_str(), began], |row| row.get(0))
+            })
+            .map_err(database("read the gaps"))
+    }
+
     /// Returns how many gaps of a run's stream are open and not accepted.
     pub fn count_open_gaps(&self, run: &Run) -> Result<u64> {
         self.connection

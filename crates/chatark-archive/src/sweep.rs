@@ -107,7 +107,8 @@ pub enum Unseen {
     /// These records, which the full sweep before it did not see either. Others that this sweep alone did not see are
     /// noted, and are among these after the next one.
     Twice(Vec<UnseenRecord>),
-    /// An older version began the sweep and noted no ids: nothing can be said of what it did not see.
+    /// The sweep has left a gap, in this run or in one before, or an older version began it and noted no ids: nothing can
+    /// be said of what it did not see.
     Unknown,
     /// So many of so many records were not seen, more than is allowed without `--accept-missing`: none is to be marked.
     Refused {
@@ -157,7 +158,7 @@ impl Archive {
                 |row| row.get(0),
             )
             .map_err(failed())?;
-        if read_count(noted) != run.progress.seen {
+        if read_count(noted) != run.progress.seen || self.has_left_gaps(run)? {
             return Ok(Unseen::Unknown);
         }
         // As many different ids were seen as are held, and what is seen is held: no need to look at each.
