@@ -12,6 +12,8 @@ use crate::wire::{Agent, Answer};
 
 /// The first second of the year 2100: no conversation begins then.
 pub(crate) const NO_CONVERSATION_YET: i64 = 4_102_444_800;
+/// An id that no conversation has.
+pub(crate) const NO_CONVERSATION: &str = "chatark-no-conversation";
 /// The page size of responses that hold no conversation, or one without a date.
 const PROBE_LIMIT: u32 = 1;
 
@@ -69,7 +71,15 @@ impl ConvocoreV3 {
     /// Requests a window of the export that cannot contain a conversation.
     pub(crate) async fn empty_window(&self) -> Result<EmptyWindow> {
         let call = self.export_call(PROBE_LIMIT);
-        let call = call.query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET);
+        self.nothing(call.query("fromTs", NO_CONVERSATION_YET).query("toTs", NO_CONVERSATION_YET)).await
+    }
+
+    /// Requests an id of the export that no conversation has.
+    pub(crate) async fn unknown_id(&self) -> Result<EmptyWindow> {
+        self.nothing(self.export_call(PROBE_LIMIT).query("convoIds", NO_CONVERSATION)).await
+    }
+
+    async fn nothing(&self, call: Call) -> Result<EmptyWindow> {
         let mut elements = self.client.array(call.clone(), "data");
         let mut counts = Counts::default();
         loop {

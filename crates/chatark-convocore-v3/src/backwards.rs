@@ -50,7 +50,7 @@ impl ExportWalk<'_, '_> {
         loop {
             let call = self.pull.account.export_call(size.limit()).query("sort", "desc");
             let call = call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", cursor.as_deref());
-            let ReadPage { response, records } = match self.read(call).await {
+            let ReadPage { response, records } = match self.read(call, size.limit()).await {
                 Ok(page) => page,
                 Err(error) if is_of_place(&error) => {
                     self.seen.undo();
@@ -87,28 +87,21 @@ impl ExportWalk<'_, '_> {
     /// The conversation that failed began in one of these seconds, both included, which hold no other seconds with
     /// conversations: reads what is behind it, and leaves them as a gap.
     pub(crate) async fn leave_seconds(&mut self, first: i64, last: i64) -> Result<()> {
-        let mut first = first;
-        if first < last && self.read_second_backwards(first).await? {
-            first = last;
-        }
-        if self.read_second_backwards(last).await? {
+        // The walk has read the first second up to the failing one, and nothing of the last.
+        let is_first_read = first < last && self.read_second_backwards(first).await? != Backwards::Part;
+        let first = if is_first_read { last } else { first };
+        match self.read_second_backwards(last).await? {
             // It can be read after all.
-            if first == last {
-                self.obstacles.failure = None;
-                return Ok(());
-            }
-            self.obstacles.leave_gap(first, first);
-            return Ok(());
+            Backwards::Whole if first == last => self.obstacles.failure = None,
+            Backwards::Whole => self.obstacles.leave_gap(first, first),
+            Backwards::Met | Backwards::Part => self.obstacles.leave_gap(first, last),
         }
-        self.obstacles.leave_gap(first, last);
         Ok(())
     }
 
-    /// Reads what began in one second, newest first and one by one, since each may be paid for already. Returns whether
-    /// all of it is read.
-    async fn read_second_backwards(&mut self, second: i64) -> Result<bool> {
-        let read = self.read_backwards(Some(second), Some(second), PageSize::smallest()).await?;
-        Ok(read != Backwards::Part)
+    /// Reads what began in one second, newest first and one by one, since each may be paid for already.
+    async fn read_second_backwards(&mut self, second: i64) -> Result<Backwards> {
+        self.read_backwards(Some(second), Some(second), PageSize::smallest()).await
     }
 
     /// A conversation behind the suspected second was read, so the one that failed began in that second.

@@ -8,6 +8,7 @@ use chatark_core::{
     ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
 };
 
+use crate::account::NO_CONVERSATION;
 use crate::export::{Counts, ExportEvent, ExportReader, ExportResponse, Exported};
 use crate::failure::is_of_place;
 use crate::pull::{IDS, Pull};
@@ -15,8 +16,6 @@ use crate::wire::Answer;
 
 /// How many conversations are requested by id at once: one page, in case its limit applies.
 pub(crate) const SELECTION_LIMIT: usize = 50;
-/// An id that no conversation has.
-const NO_CONVERSATION: &str = "chatark-no-conversation";
 /// How many of them after a failure, before each is requested alone.
 const NARROW_LIMIT: usize = 10;
 /// More conversations than this are looked for in the one array of a deployment that ignores ids, before each is
@@ -190,7 +189,14 @@ impl Pull<'_> {
         let account = self.account;
         let mut reader = ExportReader::new(&account.client, call, Some(wanted.iter().cloned().collect()));
         let response = loop {
-            match reader.next().await? {
+            let event = match reader.next().await {
+                Ok(event) => event,
+                Err(error) => {
+                    self.spend_on(&error, ids.len() as u64);
+                    return Err(error);
+                }
+            };
+            match event {
                 ExportEvent::Batch(items) => {
                     self.receive(items, fetched);
                     let records = mem::take(&mut fetched.records);

@@ -1,5 +1,7 @@
 //! What a walk knows about the places that it cannot read.
 
+use std::collections::HashSet;
+
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, RecordId};
 
 use crate::account::EXPORT;
@@ -24,6 +26,8 @@ pub(crate) struct Obstacles {
     pub(crate) steps_in_a_row: u32,
     /// The conversation that was read last.
     pub(crate) last_read: Option<RecordId>,
+    /// What was read by its id. The walk itself may come to it once more.
+    pub(crate) tried: HashSet<RecordId>,
     /// What the list showed, once it was read.
     pub(crate) directory: Option<Directory>,
 }

@@ -29,6 +29,12 @@ impl Progress {
         is_over.then_some(self.idle.max(self.skipped_in_a_row))
     }
 
+    /// Begins another chain of pages, which may show again what every window holds. How often that happens has a bound of
+    /// its own.
+    pub(crate) fn begin_again(&mut self) {
+        self.idle = 0;
+    }
+
     /// Returns whether a page has brought something.
     pub(crate) fn has_begun(&self) -> bool {
         self.fruitful > 0

@@ -13,6 +13,7 @@ use chatark_http::Call;
 use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
+use crate::failure::is_of_place;
 use crate::wire::{Answer, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
@@ -41,6 +42,8 @@ pub(crate) struct Pull<'a> {
     told_of_count: bool,
     /// Whether the latest response of the export that shows it had paging keys: only such a deployment is metered.
     is_paged: Option<bool>,
+    /// Whether a window that cannot hold a conversation was seen to hold those without a date.
+    pub(crate) windows_hold_undated: bool,
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -67,6 +70,7 @@ impl<'a> Pull<'a> {
             gaps: HashSet::new(),
             told_of_count: false,
             is_paged: None,
+            windows_hold_undated: false,
         }
     }
 
@@ -172,6 +176,18 @@ impl<'a> Pull<'a> {
         self.metadata(answer, &counts)
     }
 
+    /// Counts the most that a response can have cost whose envelope never came, because it holds too much.
+    pub(crate) fn spend_on(&self, error: &Error, conversations: u64) {
+        if error.kind() == ErrorKind::TooLarge && self.is_metered() {
+            self.account.client.spend_quota(conversations);
+        }
+    }
+
+    fn is_metered(&self) -> bool {
+        // Deployments that ignore ids are the older ones, without pages.
+        self.is_paged.unwrap_or(!self.lacks(IDS))
+    }
+
     /// Returns whether the latest response of the bulk export had paging keys.
     pub(crate) fn is_paged(&self) -> bool {
         self.is_paged == Some(true)
@@ -181,9 +197,7 @@ impl<'a> Pull<'a> {
         if let Some(latest) = answer.usage.as_ref().and_then(|usage| usage.summary.clone()) {
             self.summary = Some(self.account.client.vendor_text(&latest));
         }
-        // Deployments that ignore ids are the older ones, without pages.
-        let is_metered = self.is_paged.unwrap_or(!self.lacks(IDS));
-        let most_units = if is_metered { counts.most_units } else { 0 };
+        let most_units = if self.is_metered() { counts.most_units } else { 0 };
         self.account.page_metadata(answer, counts.elements, most_units)
     }
 
@@ -198,11 +212,23 @@ impl<'a> Pull<'a> {
         self.note(format!("a response held {elements} conversations, and the vendor says of it: {text}"));
     }
 
-    /// Proves that the export answers at all, with a window that cannot contain a conversation.
+    /// Proves that the export answers at all, with a window that cannot contain a conversation, or with an id that no
+    /// conversation has.
     pub(crate) async fn probe(&mut self) -> Result<Probe> {
-        let EmptyWindow::Empty(answer, counts) = self.account.empty_window().await? else {
-            return Ok(Probe::WindowIgnored);
+        let (answer, counts) = match self.account.empty_window().await {
+            Ok(EmptyWindow::Empty(answer, counts)) => (answer, counts),
+            Ok(EmptyWindow::Ignored) => return Ok(Probe::WindowIgnored),
+            Err(error) if is_of_place(&error) => {
+                // A window holds those without a date as well, perhaps, and the first of them fails.
+                let EmptyWindow::Empty(answer, counts) = self.account.unknown_id().await? else {
+                    return Err(error);
+                };
+                self.windows_hold_undated = true;
+                (answer, counts)
+            }
+            Err(error) => return Err(error),
         };
+        self.windows_hold_undated |= counts.elements > 0;
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })

@@ -10,6 +10,7 @@ use crate::directory::Directory;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
 use crate::place::{PageSize, Place};
+use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
@@ -42,15 +43,24 @@ impl ExportWalk<'_, '_> {
         let is_new_place = u32::from(self.obstacles.suspect.is_none());
         self.obstacles.steps += is_new_place;
         self.obstacles.steps_in_a_row += is_new_place;
+        if is_new_place > 0 {
+            self.progress.begin_again();
+        }
         if self.is_lost() && self.is_pull() && !self.has_restarted {
             self.restart();
             return Ok(Step::Next);
         }
-        if self.obstacles.steps_in_a_row > STEPS_WITHOUT_PROOF && !self.is_readable().await? {
-            return Err(self.obstacles.failure.take().unwrap_or(failure));
+        if self.obstacles.steps_in_a_row > STEPS_WITHOUT_PROOF {
+            if !self.is_readable().await? {
+                return Err(self.obstacles.failure.take().unwrap_or(failure));
+            }
+            // Where single conversations can be read and no page can, no window leads on either.
+            if !self.has_first("desc").await? && !self.has_first("asc").await? {
+                return self.leave_rest(&failure).await;
+            }
         }
-        // Nothing but those without a date was read, and no window of time is behind them.
-        let is_undated = self.has_undated && self.place.last.is_none();
+        // No window of time leads behind one without a date where each window holds them.
+        let is_undated = self.pull.windows_hold_undated && self.place.last.is_none();
         if self.obstacles.steps > MOST_STEPS || !self.is_ascending || is_undated || self.is_lost() {
             return self.leave_rest(&failure).await;
         }
@@ -102,7 +112,7 @@ impl ExportWalk<'_, '_> {
     /// Returns whether the first conversation of an order can be read.
     async fn has_first(&mut self, sort: &str) -> Result<bool> {
         let call = self.pull.account.export_call(1).query("sort", sort);
-        match self.read(call).await {
+        match self.read(call, 1).await {
             Ok(page) => {
                 let elements = page.response.counts.elements;
                 let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
@@ -128,7 +138,7 @@ impl ExportWalk<'_, '_> {
             if tried >= MOST_CANDIDATES && failing_second.is_none() {
                 return Ok(false);
             }
-            self.seen.add_id(id.as_str());
+            self.obstacles.tried.insert(id.clone());
             match self.pull.fetch(slice::from_ref(&id), IdRoute::Listed).await {
                 Ok(fetched) if fetched.gaps.is_empty() => {
                     if !fetched.found.is_empty() {
@@ -154,7 +164,8 @@ impl ExportWalk<'_, '_> {
     /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
     async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.low();
-        let is_beginning = self.place == Place::default() && self.bounds().0.is_none();
+        let is_beginning = self.place.last.is_none() && self.bounds().0.is_none();
+        let place = self.place.clone();
         let is_fresh = self.place.cursor.is_none();
         self.obstacles.failure.get_or_insert(failure);
         if self.obstacles.suspect.is_none() && !is_fresh && self.place.last.is_some() {
@@ -170,17 +181,20 @@ impl ExportWalk<'_, '_> {
                 self.leave_seconds(first, second).await?;
                 self.go_behind(second);
             }
-            None if self.obstacles.suspect.is_none() && is_beginning => self.leave_undated(),
+            None if self.obstacles.suspect.is_none() && is_beginning => return self.leave_undated(place).await,
             None => self.settle().await?,
         }
         Ok(Step::Next)
     }
 
-    /// The list begins with something that fails and is in no window of time.
-    fn leave_undated(&mut self) {
+    /// The list begins with something that fails and is in no window of time: only from the other end comes what is
+    /// behind it.
+    async fn leave_undated(&mut self, place: Place) -> Result<Step> {
         let unknown = || Error::new(ErrorKind::Unavailable, EXPORT, "the vendor failed");
         let failure = self.obstacles.failure.take().unwrap_or_else(unknown);
-        self.obstacles.pending.push(Gap::new(GapBounds::Rest { after: None }, &failure));
+        self.place = place;
+        self.seen = Seen::default();
+        self.leave_rest(&failure).await
     }
 
     /// Returns the first second behind `low` whose conversations cannot be read. If some can be read after all, the walk
@@ -209,14 +223,15 @@ impl ExportWalk<'_, '_> {
         for _ in 0..EMPTY_PAGES {
             let call = self.pull.account.export_call(50).query("sort", "asc");
             let call = call.query("fromTs", from).query("toTs", to).maybe("cursor", cursor.as_deref());
-            let page = match self.read(call).await {
+            let page = match self.read(call, 50).await {
                 Ok(page) => page,
                 Err(error) if is_of_place(&error) => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
             let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
             self.pull.say(&metadata);
-            if page.response.counts.elements > 0 {
+            // Those without a date, which any window may hold, were read already.
+            if self.span.newest.is_some() || self.span.fresh > 0 {
                 self.place.last = self.span.newest.max(self.place.last);
                 self.pull.send_records(page.records).await;
                 return Ok(WindowState::Readable);
@@ -249,6 +264,6 @@ impl ExportWalk<'_, '_> {
         }
         let end = self.bounds().1.unwrap_or(i64::MAX);
         let rows = self.obstacles.directory.iter().flat_map(|directory| directory.between(low, end));
-        Ok(rows.filter(|(_, id)| !self.seen.has(id.as_str())).cloned().collect())
+        Ok(rows.filter(|(_, id)| !self.seen.has(id.as_str()) && !self.obstacles.tried.contains(id)).cloned().collect())
     }
 }

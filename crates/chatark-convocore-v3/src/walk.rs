@@ -34,13 +34,11 @@ pub(crate) struct ExportWalk<'p, 'a> {
     pub(crate) seen: Seen,
     /// What the current response has brought.
     pub(crate) span: Span,
-    progress: Progress,
+    pub(crate) progress: Progress,
     /// Whether a conversation was read.
     has_found: bool,
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
-    /// Whether a conversation without a date was read.
-    pub(crate) has_undated: bool,
     pub(crate) has_restarted: bool,
     /// The second behind which a page has announced more without a cursor.
     doubtful_end: Option<i64>,
@@ -118,7 +116,6 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             progress: Progress::default(),
             has_found: role == Role::Resumed,
             is_ascending: true,
-            has_undated: false,
             has_restarted: false,
             doubtful_end: None,
             obstacles: Obstacles::default(),
@@ -147,7 +144,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        match self.read(self.call(self.size.limit())).await {
+        match self.read(self.call(self.size.limit()), self.size.limit()).await {
             Ok(page) => self.advance(page).await,
             Err(error) if self.may_restart(&error) => {
                 self.restart();
@@ -175,7 +172,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Reads one response, and sends what it holds while it arrives.
-    pub(crate) async fn read(&mut self, call: Call) -> Result<ReadPage> {
+    pub(crate) async fn read(&mut self, call: Call, limit: u32) -> Result<ReadPage> {
         self.span = Span::default();
         self.seen.begin();
         let account = self.pull.account;
@@ -194,6 +191,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                     // The export is metered, so what has been paid for is kept.
                     let records = self.take(reader.take_arrived());
                     self.pull.send_records(records).await;
+                    self.pull.spend_on(&error, u64::from(limit));
                     return Err(error);
                 }
             }
@@ -221,7 +219,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let mut page = self.pull.page_metadata(&response.answer, &response.counts);
         self.pull.compare_count(&response.call, &response.answer, elements);
         self.obstacles.is_alive = false;
-        if elements > 0 {
+        // Those without a date, which any window may hold, say nothing about what is behind.
+        if self.span.newest.is_some() || self.span.fresh > 0 {
             self.obstacles.steps_in_a_row = 0;
             self.settle().await?;
         }
@@ -277,7 +276,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.pull
             .note("the vendor announced more conversations and gave no cursor: they are asked for by time");
         let call = self.pull.account.export_call(self.size.limit()).query("sort", "asc");
-        match self.read(call.query("fromTs", second).query("toTs", second)).await {
+        match self.read(call.query("fromTs", second).query("toTs", second), self.size.limit()).await {
             Ok(page) => {
                 let elements = page.response.counts.elements;
                 let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
@@ -359,7 +358,6 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let goes_on = span.oldest.is_none() || span.oldest >= self.place.last;
         // Where those without a date come first, the others are in order all the same.
         let is_late = span.has_late_undated || (span.has_fresh_undated && self.place.last.is_some());
-        self.has_undated |= span.has_undated;
         self.is_ascending &= span.is_ascending && !is_late && goes_on;
         self.place.last = if self.is_ascending { span.newest.max(self.place.last) } else { None };
     }
