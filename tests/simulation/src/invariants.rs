@@ -428,6 +428,7 @@ impl Checker {
                 is_in_scope(truth, conversation, ran.action.scope)
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
+                    && self.row_claim(world, *place, ran) != RowClaim::Nothing
             })
             .collect();
         // Without dates or single records to ask for, a page is the smallest place that can be left out.
@@ -549,7 +550,8 @@ impl Checker {
         let ended =
             matches!(ran.verdict(), Some(Verdict::Complete | Verdict::Unprovable | Verdict::GrewDuringRun));
         let is_refused = matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
-        self.was_full = ran.mode == SyncMode::Full && (ended || is_refused);
+        // One that was held up is due again as long after its beginning.
+        self.was_full = ran.mode == SyncMode::Full && (ended || is_refused) && !ran.is_resumed;
         // The vendor's own limits end what could be read; an honest end of a part is no claim.
         let is_cut_short =
             truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
@@ -598,7 +600,8 @@ impl Checker {
     pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let Ok(held) = held::read(archive) else { return };
-        if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full {
+        // A sweep that was held up may have seen what was deleted meanwhile.
+        if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full && !ran.is_resumed {
             for (id, _) in held.iter().filter(|(_, held)| !held.is_missing) {
                 let Some(place) = world.population.place(id) else { continue };
                 if !world.population.conversations[place].exists(ran.ended) {

@@ -441,7 +441,9 @@ impl ConvocoreV3 {
             "nextCursor": next.filter(|_| has_more),
             "data": data,
         });
-        let billed = if list.is_metered { shown.len() as u64 } else { 0 };
+        // A price that no answer names cannot be kept to.
+        let is_told = self.facts.generation == Generation::G2 && self.facts.has_usage;
+        let billed = if list.is_metered && is_told { shown.len() as u64 } else { 0 };
         *self.used.entry(now / (30 * DAY)).or_default() += billed;
         Answer { listed: shown.to_vec(), billed, matching: rows.len(), ..Answer::json(200, body.to_string()) }
     }
