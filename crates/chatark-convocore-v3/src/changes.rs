@@ -55,7 +55,15 @@ pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn Known) -> Result<Chang
         _ => None,
     });
     let passed_over = passed_over.collect();
-    let mut walk = ChangeWalk { pull, known, since, passed_over, fetched: HashSet::new(), deferred: Vec::new(), rotation: None };
+    let mut walk = ChangeWalk {
+        pull,
+        known,
+        since,
+        passed_over,
+        fetched: HashSet::new(),
+        deferred: Vec::new(),
+        rotation: None,
+    };
     let read = walk.read().await;
     // Whatever has become of the list, what it has shown is read.
     if !matches!(read, Err(ListProblem::Other(_))) {

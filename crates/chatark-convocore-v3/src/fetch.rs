@@ -157,11 +157,7 @@ impl Pull<'_> {
     }
 
     /// Looks for conversations in the array of a deployment that ignores ids, and returns those that are not in it.
-    async fn fetch_from_array(
-        &mut self,
-        ids: Vec<RecordId>,
-        fetched: &mut Fetched,
-    ) -> Result<Vec<RecordId>> {
+    async fn fetch_from_array(&mut self, ids: Vec<RecordId>, fetched: &mut Fetched) -> Result<Vec<RecordId>> {
         let asked = &ids[..ids.len().min(SELECTION_LIMIT)];
         match self.fetch_listed(asked, &ids, fetched).await {
             Ok(counts) => {

@@ -104,7 +104,7 @@ impl ExportWalk<'_, '_> {
     fn divide(&mut self) -> bool {
         let (from, to) = self.bounds();
         let (Some(oldest), Some(newest)) = (self.span.oldest, self.span.newest) else { return false };
-        if self.span.has_undated || self.windows.left.len() > MOST_WINDOWS || self.span.fresh == 0 {
+        if self.span.undated > 0 || self.windows.left.len() > MOST_WINDOWS || self.span.fresh == 0 {
             return false;
         }
         let is_smaller = |window: Seconds| window != (from, to);

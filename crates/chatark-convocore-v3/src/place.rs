@@ -104,5 +104,6 @@ mod tests {
         assert_eq!(size.limit(), 50);
         size.pass(1_000);
         assert_eq!(size.limit(), 50);
+        assert_eq!(PageSize::smallest().limit(), 1);
     }
 }

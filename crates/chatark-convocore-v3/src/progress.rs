@@ -58,6 +58,16 @@ mod tests {
     }
 
     #[test]
+    fn another_chain_of_pages_has_a_bound_of_its_own() {
+        let mut progress = Progress::default();
+        for _ in 0..40 {
+            assert_eq!(progress.count(1, 0, 1), None);
+        }
+        progress.begin_again();
+        assert_eq!(progress.count(1, 0, 1), None);
+    }
+
+    #[test]
     fn pages_that_the_vendor_skips_are_progress() {
         let mut progress = Progress::default();
         for _ in 0..20_000 {

@@ -251,6 +251,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_a_wrong_clock_is_no_sign_of_a_late_change() {
+        let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 999_999});
+        let since = |until| Since { changed: at(100), plausible_until: at(until), ..Since::default() };
+        check(&kept, &held(Some(kept.clone())), since(1_000_000), RowState::Changed);
+        check(&kept, &held(Some(kept.clone())), since(1_000), SAME);
+    }
+
+    #[test]
     fn without_a_kept_row_the_conversation_itself_is_compared() {
         let keep = RowState::Unchanged { keep: true };
         check(&json!({"ID": "a", "lastMessageTS": START + 100}), &held(None), Since::default(), keep);

@@ -18,11 +18,11 @@ pub(crate) struct Span {
     /// Whether they come oldest first, or newest first; both if all began in one second.
     pub(crate) is_ascending: bool,
     pub(crate) is_descending: bool,
-    /// Whether one does not say when it began.
-    pub(crate) has_undated: bool,
-    /// Whether one of these had not been seen before, and whether such a one came behind one that says it.
-    pub(crate) has_fresh_undated: bool,
-    pub(crate) has_late_undated: bool,
+    /// How many do not say when they began.
+    pub(crate) undated: u64,
+    /// How many of these had not been seen before, and how many such came behind one that says it.
+    pub(crate) fresh_undated: u64,
+    pub(crate) late_undated: u64,
     previous: Option<i64>,
 }
 
@@ -34,9 +34,9 @@ impl Default for Span {
             newest: None,
             is_ascending: true,
             is_descending: true,
-            has_undated: false,
-            has_fresh_undated: false,
-            has_late_undated: false,
+            undated: 0,
+            fresh_undated: 0,
+            late_undated: 0,
             previous: None,
         }
     }
@@ -47,9 +47,9 @@ impl Span {
     pub(crate) fn add(&mut self, item: &Exported, is_fresh: bool) {
         self.fresh += u64::from(is_fresh);
         let Some(second) = item.start.map(second_of) else {
-            self.has_undated = true;
-            self.has_fresh_undated |= is_fresh;
-            self.has_late_undated |= is_fresh && self.oldest.is_some();
+            self.undated += 1;
+            self.fresh_undated += u64::from(is_fresh);
+            self.late_undated += u64::from(is_fresh && self.oldest.is_some());
             return;
         };
         self.oldest = Some(self.oldest.map_or(second, |oldest| oldest.min(second)));

@@ -75,8 +75,8 @@ impl ExportWalk<'_, '_> {
         self.settle().await?;
         let (from, to) = self.bounds();
         // A gap that was tried before is not worth the price of everything behind it.
-        let is_whole = self.is_pull()
-            && self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole;
+        let is_whole =
+            self.is_pull() && self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole;
         if !is_whole {
             let bounds = self.gap.clone().unwrap_or_else(|| self.rest());
             self.obstacles.pending.push(Gap::new(bounds, failure));
@@ -181,7 +181,9 @@ impl ExportWalk<'_, '_> {
                 self.leave_seconds(first, second).await?;
                 self.go_behind(second);
             }
-            None if self.obstacles.suspect.is_none() && is_beginning => return self.leave_undated(place).await,
+            None if self.obstacles.suspect.is_none() && is_beginning => {
+                return self.leave_undated(place).await;
+            }
             None => self.settle().await?,
         }
         Ok(Step::Next)
@@ -264,6 +266,9 @@ impl ExportWalk<'_, '_> {
         }
         let end = self.bounds().1.unwrap_or(i64::MAX);
         let rows = self.obstacles.directory.iter().flat_map(|directory| directory.between(low, end));
-        Ok(rows.filter(|(_, id)| !self.seen.has(id.as_str()) && !self.obstacles.tried.contains(id)).cloned().collect())
+        Ok(rows
+            .filter(|(_, id)| !self.seen.has(id.as_str()) && !self.obstacles.tried.contains(id))
+            .cloned()
+            .collect())
     }
 }

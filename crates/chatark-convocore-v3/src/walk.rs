@@ -357,7 +357,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let span = &self.span;
         let goes_on = span.oldest.is_none() || span.oldest >= self.place.last;
         // Where those without a date come first, the others are in order all the same.
-        let is_late = span.has_late_undated || (span.has_fresh_undated && self.place.last.is_some());
+        let is_late = span.late_undated > 0 || (span.fresh_undated > 0 && self.place.last.is_some());
         self.is_ascending &= span.is_ascending && !is_late && goes_on;
         self.place.last = if self.is_ascending { span.newest.max(self.place.last) } else { None };
     }

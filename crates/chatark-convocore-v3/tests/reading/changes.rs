@@ -309,6 +309,37 @@ async fn an_array_that_ignores_ids_is_read_conversation_by_conversation() {
 }
 
 #[tokio::test]
+async fn an_array_is_read_once_for_many_changes() {
+    let mut world = World::of(60);
+    world.generation = Generation::OneArray;
+    let vendor = world.served();
+    let held = with_rows(&vendor).await;
+    for at in 30..60 {
+        change(&vendor, at, json!({"messagesNum": 9}));
+    }
+    let mut asked = request(held);
+    asked.features.set("ids", false);
+    let outcome = vendor.pull(asked).await;
+    outcome.expect_end();
+    assert_eq!(outcome.ids().len(), 30);
+    let exports = exports(&vendor);
+    assert_eq!(exports.iter().filter(|asked| asked.contains("convoIds")).count(), 1, "{exports:?}");
+    assert!(!exports.iter().any(|asked| asked.ends_with("/export?")), "{exports:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_a_wrong_clock_dates_says_nothing_about_others() {
+    let vendor = World::of(100).served();
+    let held = with_rows(&vendor).await;
+    change(&vendor, 99, json!({"messagesNum": 3, "lastMessageTS": START + 999_999_999}));
+    let asked = ReadRequest { plausible_until: at(1_000_000), ..request(held) };
+    let outcome = vendor.pull(asked).await;
+    outcome.expect_end();
+    assert!(outcome.ids().contains("c0099"));
+    assert!(outcome.page.newest_change <= at(1_000_000), "{:?}", outcome.page.newest_change);
+}
+
+#[tokio::test]
 async fn a_list_with_numbered_pages_is_read_too() {
     let mut world = World::of(90);
     world.list = ListKind::Numbers;

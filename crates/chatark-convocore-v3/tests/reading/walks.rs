@@ -115,12 +115,17 @@ async fn the_vendors_own_count_reaches_the_user_where_it_differs() {
 async fn a_quota_is_exceeded_by_one_answer_at_most() {
     for quota in [1, 49, 50, 51, 120] {
         for dead in [vec![], vec![20, 70]] {
-            let vendor = World::of(300).kill(&dead).served();
-            let limits = BudgetLimits { quota: Some(quota), ..BudgetLimits::default() };
-            let provider = vendor.provider_with(limits);
-            let outcome = read(provider.as_ref(), ReadRequest::default()).await;
-            assert_eq!(outcome.error.unwrap().kind(), ErrorKind::Budget);
-            assert!(vendor.billed().0 < quota + 50, "{quota}: {:?}", vendor.billed());
+            // Where the vendor does not name a price, it is estimated.
+            for has_usage in [true, false] {
+                let mut world = World::of(300).kill(&dead);
+                world.has_usage = has_usage;
+                let vendor = world.served();
+                let limits = BudgetLimits { quota: Some(quota), ..BudgetLimits::default() };
+                let provider = vendor.provider_with(limits);
+                let outcome = read(provider.as_ref(), ReadRequest::default()).await;
+                assert_eq!(outcome.error.unwrap().kind(), ErrorKind::Budget);
+                assert!(vendor.billed().0 < quota + 50, "{quota}: {:?}", vendor.billed());
+            }
         }
     }
 }
