@@ -4,7 +4,7 @@ use chatark_core::{Gap, GapBounds, OpenGap, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use crate::ledger::{Run, SourceKey};
+use crate::ledger::{Run, SourceKey, SyncMode};
 use crate::open::Archive;
 use crate::values::{database, read_count, timestamp};
 
@@ -77,13 +77,21 @@ impl Archive {
     }
 
     /// Closes the gaps of a scope that were not found again since the sweep of a run began: it read everything.
-    pub fn close_passed_gaps(&mut self, run: &Run, now: Timestamp) -> Result<()> {
+    ///
+    /// If the sweep has left gaps of its own, only positions and what pulls of recent records found are closed: the
+    /// sweep came past these places, and what it could not read there is among its own gaps. If it has read everything
+    /// that there is, those of all other scopes are closed too.
+    pub fn close_passed_gaps(&mut self, run: &Run, is_whole: bool, now: Timestamp) -> Result<()> {
         let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
-        let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3
-                       AND closed_at IS NULL AND tried_at < ?5";
+        let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
+                       AND (tried_at < ?5 OR tried_at > max(?4, ?5))
+                       AND (scope = ?6 OR scope = ?3 AND (?7 = 0 OR json_extract(bounds, '$.kind') = 'positions')
+                            OR ?8 AND ?7 = 0)";
         let (source, stream) = (run.source.0, run.stream.as_str());
+        let (now, recent) = (now.microseconds(), recent_scope(&run.scope));
+        let gaps = i64::from(run.progress.gaps > 0);
         self.connection
-            .execute(sql, params![source, stream, run.scope, now.microseconds(), began])
+            .execute(sql, params![source, stream, run.scope, now, began, recent, gaps, is_whole])
             .map_err(database("end a sweep"))?;
         Ok(())
     }
@@ -132,7 +140,9 @@ impl Archive {
 /// Notes a gap that a run has found or tried again without success.
 pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Timestamp) -> Result<()> {
     let failed = || database("write a gap");
-    let now = now.microseconds();
+    // A clock that is set back must not make it older than the sweep that finds it.
+    let now = run.swept_from.map_or(now, |began| now.max(began)).microseconds();
+    let scope = scope_of(run);
     if let Some(key) = find(transaction, run, &gap.bounds)? {
         transaction
             .prepare_cached(
@@ -142,17 +152,48 @@ pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Tim
             .map_err(failed())?;
         return Ok(());
     }
+    let before =
+        if matches!(gap.bounds, GapBounds::Positions { .. }) { moved(transaction, run, &scope)? } else { 0 };
     transaction
         .prepare_cached(
             "INSERT INTO gap (source_key, stream, scope, bounds, error, found_at, tried_at, attempts)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1 + ?7)",
         )
         .and_then(|mut statement| {
             let (source, stream) = (run.source.0, run.stream.as_str());
-            statement.execute(params![source, stream, run.scope, written(&gap.bounds), gap.error, now])
+            statement.execute(params![source, stream, scope, written(&gap.bounds), gap.error, now, before])
         })
         .map_err(failed())?;
     Ok(())
+}
+
+/// Returns how often positions of a scope were tried that are open, or that this sweep has closed.
+///
+/// A record that cannot be read moves to other positions when others arrive. It is the same place, and is tried again at
+/// the same falling rate.
+fn moved(transaction: &Transaction<'_>, run: &Run, scope: &str) -> Result<i64> {
+    let began = run.swept_from.map_or(i64::MAX, Timestamp::microseconds);
+    transaction
+        .prepare_cached(
+            "SELECT coalesce(max(attempts), 0) FROM gap WHERE source_key = ?1 AND stream = ?2 AND scope = ?3
+                 AND json_extract(bounds, '$.kind') = 'positions' AND (closed_at IS NULL OR closed_at >= ?4)
+                 AND found_at < ?4",
+        )
+        .and_then(|mut statement| {
+            statement.query_row(params![run.source.0, run.stream.as_str(), scope, began], |row| row.get(0))
+        })
+        .map_err(database("look up a gap"))
+}
+
+/// Returns the scope of the gaps that a run finds. A pull of recent records reads a list of its own, in which positions
+/// are others than in the list of everything.
+fn scope_of(run: &Run) -> String {
+    if run.mode == SyncMode::Recent { recent_scope(&run.scope) } else { run.scope.clone() }
+}
+
+/// Returns the scope of the gaps that pulls of recent records find in a scope.
+pub fn recent_scope(scope: &str) -> String {
+    format!("{scope} recent")
 }
 
 /// Closes a gap that could be read after all.
@@ -173,10 +214,14 @@ pub(crate) fn close(
 fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<Option<i64>> {
     transaction
         .prepare_cached(
-            "SELECT gap_key FROM gap WHERE source_key = ?1 AND stream = ?2 AND bounds = ?3 AND closed_at IS NULL",
+            "SELECT gap_key FROM gap WHERE source_key = ?1 AND stream = ?2 AND bounds = ?3 AND closed_at IS NULL
+                 AND (?4 = 0 OR scope = ?5)",
         )
         .and_then(|mut statement| {
-            let wanted = params![run.source.0, run.stream.as_str(), written(bounds)];
+            // A record or a time is the same in every scope.
+            let is_of_list = matches!(bounds, GapBounds::Positions { .. } | GapBounds::Rest { .. });
+            let scope = scope_of(run);
+            let wanted = params![run.source.0, run.stream.as_str(), written(bounds), is_of_list, scope];
             statement.query_row(wanted, |row| row.get(0)).optional()
         })
         .map_err(database("look up a gap"))

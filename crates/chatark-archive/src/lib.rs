@@ -41,7 +41,7 @@ mod write;
 pub use document::StoredDocument;
 pub use drift::{Drift, IssueRecord};
 pub use encode::{EncodedDocument, EncodedRecord, HashedDocument, HashedRecord};
-pub use gaps::GapRecord;
+pub use gaps::{GapRecord, recent_scope};
 pub use ledger::{Progress, ResumePoint, Run, RunEnd, RunStart, SourceKey, SyncMode, Verdict};
 pub use open::{Archive, Upgrade};
 pub use persons::{HeldIdentifier, Identifier};

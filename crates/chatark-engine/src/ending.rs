@@ -130,8 +130,8 @@ impl EndedRun {
         if missing_rule.accept_gaps {
             archive.accept_gaps(self.run.source(), now)?;
         }
-        if self.reached_end && self.run.mode() == SyncMode::Full && self.run.progress.gaps == 0 {
-            archive.close_passed_gaps(&self.run, now)?;
+        if self.reached_end && self.run.mode() == SyncMode::Full {
+            archive.close_passed_gaps(&self.run, missing_rule.is_whole, now)?;
         }
         let gaps = archive.count_open_gaps(&self.run)?;
         if gaps > 0 && self.reached_end {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use chatark_archive::{
-    Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict,
+    Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict, recent_scope,
 };
 use chatark_core::{
     ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, Known, Mapper, OpenGap, Origin,
@@ -77,11 +77,10 @@ impl Source {
         let stream = asked.stream;
         // A position belongs to the list of one scope; a record or a time is the same in all of them.
         let scope = asked.scope();
-        let is_here = |gap: &GapRecord| {
-            let is_anywhere = matches!(gap.bounds, GapBounds::Record { .. } | GapBounds::Window { .. });
-            gap.stream == stream && (is_anywhere || gap.scope == scope)
-        };
-        let gaps = archive.open_gaps(key)?.into_iter().filter(is_here);
+        let is_here = |gap: &GapRecord| is_anywhere(&gap.bounds) || gap.scope == scope;
+        let gaps: Vec<_> = archive.open_gaps(key)?.into_iter().filter(|gap| gap.stream == stream).collect();
+        let is_gap_due = is_full_due_for_gaps(&gaps, &scope, now);
+        let gaps = gaps.into_iter().filter(is_here);
         let open = |gap: GapRecord| {
             let OpenGap { bounds, is_due } = gap.to_open(now);
             OpenGap { bounds, is_due: is_due || full }
@@ -103,12 +102,17 @@ impl Source {
             refresh: self.refresh,
             last_sweeps: LastSweeps::of(&clock, &whole, now),
             unfinished: resume.as_ref().map(|resume| resume.mode),
+            is_gap_due,
             now,
         };
         let (mode, window) = state.plan(asked);
         // An unfinished sweep of another mode is not resumed.
         let resume = resume.filter(|resume| resume.mode == mode);
-        let request = ReadRequest { window, updated_since: state.updated_since(mode), ..request };
+        let mut request = ReadRequest { window, updated_since: state.updated_since(mode), ..request };
+        if mode == SyncMode::Recent {
+            // Positions of the whole list are others in the list of what is recent.
+            request.gaps.retain(|gap| is_anywhere(&gap.bounds));
+        }
         if mode != SyncMode::Changes {
             return Ok(Decision { mode, resume, request });
         }
@@ -509,6 +513,26 @@ impl Puller {
     pub(crate) fn notify(&self, event: &Event<'_>) {
         self.observer.event(&self.source.origin.source, event);
     }
+}
+
+/// Returns whether bounds mean the same in every list.
+fn is_anywhere(bounds: &GapBounds) -> bool {
+    matches!(bounds, GapBounds::Record { .. } | GapBounds::Window { .. })
+}
+
+/// Returns whether positions of a list that could not be read are due to be tried again.
+///
+/// What pulls of recent records could not read is at no position of the whole list: the next sweep of everything finds
+/// out where it is. Once that is known, only the known place decides.
+fn is_full_due_for_gaps(gaps: &[GapRecord], scope: &str, now: Timestamp) -> bool {
+    let is_open = |gap: &&GapRecord, scope: &str| {
+        !is_anywhere(&gap.bounds) && gap.accepted_at.is_none() && gap.scope == scope
+    };
+    let mut own = gaps.iter().filter(|gap| is_open(gap, scope)).peekable();
+    if own.peek().is_some() {
+        return own.any(|gap| gap.to_open(now).is_due);
+    }
+    gaps.iter().any(|gap| is_open(&gap, &recent_scope(scope)))
 }
 
 /// Names the source in an error that does not, such as one of the archive.

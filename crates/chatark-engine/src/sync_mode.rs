@@ -29,6 +29,8 @@ pub(crate) struct SyncState {
     pub(crate) last_sweeps: LastSweeps,
     /// How much an unfinished sweep of the same scope reads.
     pub(crate) unfinished: Option<SyncMode>,
+    /// Whether positions of the list are due to be tried again: in a list of recent records, they are others.
+    pub(crate) is_gap_due: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -71,7 +73,7 @@ impl SyncState {
             ChangeDetection::ListRows if request.is_whole() && self.last_sweeps.any.is_some() => {
                 (SyncMode::Changes, request.window)
             }
-            ChangeDetection::LookBack if request.is_whole() => {
+            ChangeDetection::LookBack if request.is_whole() && !self.is_gap_due => {
                 let recent = |since| (SyncMode::Recent, Window { since: Some(since), until: None });
                 self.recent_since().map_or(everything, recent)
             }
@@ -154,6 +156,7 @@ mod tests {
             refresh: RefreshPolicy { full_sweep_days: 7, look_back_days: 30 },
             last_sweeps: LastSweeps { full: Some(at(0)), any: Some(at(3)) },
             unfinished: None,
+            is_gap_due: false,
             now: at(4),
         }
     }
@@ -188,6 +191,7 @@ mod tests {
         // A day later, with nothing finished in between, it is the same window.
         assert_eq!(SyncState { now: at(5), ..held }.plan(&whole), (SyncMode::Recent, window));
         assert_eq!(held.plan(&windowed()), (SyncMode::Full, windowed().window));
+        assert_eq!(SyncState { is_gap_due: true, ..held }.plan(&whole).0, SyncMode::Full);
         assert_eq!(SyncState { now: at(8), ..held }.plan(&whole).0, SyncMode::Full);
     }
 
