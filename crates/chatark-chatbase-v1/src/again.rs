@@ -29,7 +29,7 @@ pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Resu
         let is_answered = match &gap.bounds {
             GapBounds::Positions { first, last } if 0 < *first && first <= last => {
                 let span = Span { first: *first, last: *last };
-                tried.positions(list, span, &gap.bounds).await?
+                tried.positions(list, span).await?
             }
             GapBounds::Rest { after } => {
                 let page = after.as_deref().unwrap_or("0").parse().unwrap_or(0);
@@ -46,15 +46,14 @@ pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Resu
 
 impl Tried {
     /// Returns whether the vendor answers anything.
-    async fn positions(&mut self, list: &NumberedList<'_>, span: Span, bounds: &GapBounds) -> Result<bool> {
+    ///
+    /// Positions that can be read now are not closed here: what was at them may have moved on. The walk that follows
+    /// comes past it, and what it does not find again is closed when it has come to its end.
+    async fn positions(&mut self, list: &NumberedList<'_>, span: Span) -> Result<bool> {
         let probe = if span.first > 1 { (1, 1) } else { (1, span.last + 1) };
         let again = Narrowing::new(list, span, Beyond::Expected, probe, MAX_FAILURES).read_again().await?;
         self.requests += again.requests;
         self.elements.extend(again.elements);
-        let still = |gap: &Gap| gap.bounds == *bounds;
-        if !again.gaps.iter().any(still) {
-            self.closed.push(bounds.clone());
-        }
         self.gaps.extend(again.gaps);
         Ok(again.is_answered)
     }

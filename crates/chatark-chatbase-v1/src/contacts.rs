@@ -163,7 +163,7 @@ impl<'a> ListWalk<'a> {
             good: self.good,
             before: is_after_good.then_some(&self.before),
         };
-        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last } =
+        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last, .. } =
             self.dead.pass(&self.list, place, error).await?;
         page.pages += found.requests;
         let is_known = !keys.is_empty() && keys.iter().all(|key| self.before.contains(key));

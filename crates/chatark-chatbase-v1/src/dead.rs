@@ -1,5 +1,7 @@
 //! Gets past a page that fails in every attempt: what can be read of it, the gap, and whether the walk goes on.
 
+use std::mem;
+
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, OpenGap, Result};
 
@@ -12,6 +14,10 @@ use crate::sizes::{gives_one_row, row_at, rows_before};
 const DEFAULT_SIZE: u64 = 10;
 /// How many failures one page may take.
 const MAX_FAILURES: u32 = 40;
+/// How many failures all pages of a walk may take, beside one for every page that can be read.
+const MAX_FAILURES_IN_ALL: u32 = 60;
+/// How far behind a page nothing can be.
+const FAR: u64 = 1 << 24;
 /// After so many pages one after another of which nothing can be read, everything behind them is one gap.
 const MAX_DEAD: u32 = 3;
 
@@ -38,7 +44,9 @@ pub(crate) struct DeadPages {
     is_exact: bool,
     /// The rows that were read of the page before, if it failed and the host was not known yet.
     before: Vec<u64>,
-    /// The last pages before which earlier pulls gave up.
+    /// How many failures are left to all pages together.
+    failures_left: u32,
+    /// The last pages before which earlier pulls gave up, where that is not due to be tried again.
     given_up_after: Vec<u64>,
 }
 
@@ -52,10 +60,29 @@ pub(crate) struct Passed {
     pub(crate) rows_per_page: Option<u64>,
     /// The keys of the rows that were read.
     pub(crate) keys: Vec<u64>,
+    /// What is a gap if rows change places: the page failed, and each of its parts could be read.
+    pub(crate) unproven: Option<Gap>,
+    /// Whether the page could be read as it is in the end.
+    pub(crate) is_whole: bool,
     /// Whether it is the page before it once more, which some hosts answer for every later number.
     pub(crate) is_repeated: bool,
     /// Whether nothing is behind it, or that is given up.
     pub(crate) is_last: bool,
+}
+
+impl Passed {
+    fn of(found: Narrowed) -> Self {
+        Self {
+            found,
+            rows: 0,
+            rows_per_page: None,
+            keys: Vec::new(),
+            unproven: None,
+            is_whole: false,
+            is_repeated: false,
+            is_last: false,
+        }
+    }
 }
 
 impl DeadPages {
@@ -69,13 +96,15 @@ impl DeadPages {
             in_row: 0,
             is_exact: false,
             before: Vec::new(),
-            given_up_after: gaps.iter().filter_map(page).collect(),
+            failures_left: MAX_FAILURES_IN_ALL,
+            given_up_after: gaps.iter().filter(|gap| !gap.is_due).filter_map(page).collect(),
         }
     }
 
     /// Notes a page that could be read.
     pub(crate) fn end_of_row(&mut self) {
         self.in_row = 0;
+        self.failures_left = (self.failures_left + 1).min(MAX_FAILURES_IN_ALL);
     }
 
     /// Reads what can be read of a page that failed with `error`; returns that error if the vendor does not answer
@@ -104,18 +133,34 @@ impl DeadPages {
         {
             return Ok(behind_the_end(last, requests + layout.requests + 2));
         }
+        if let Next::Failing = next
+            && let Some(asked) = fails_like_the_end(list, &place, span).await?
+        {
+            if !answers(list, probe).await? {
+                return Err(error);
+            }
+            return Ok(given_up(place, &error, requests + layout.requests + asked));
+        }
         let is_full = next.len() > 0 && layout.rows_per_page.is_some();
         // A host that is not known yet puts at least as many rows on this page as on the next one.
         let highest = if next.len() > 0 { (place.number + 1) * next.len() } else { 0 };
         // Nor fewer than the vendor gives without being asked.
         let is_sure = is_full || next.len() == 0;
         let below = if is_sure { span.len() } else { next.len().max(DEFAULT_SIZE + 1).min(span.len()) };
-        let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES)
-            .with_rows_until(highest)
-            .with_exact_sizes(layout.is_exact);
+        let narrowing =
+            Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES.min(self.failures_left))
+                .with_rows_until(highest)
+                .with_exact_sizes(layout.is_exact);
+        let text = error.to_string();
         let mut found = narrowing.read(below, error).await?;
         found.requests += requests + layout.requests;
-        self.finish(list, place, found, (span, layout.rows_per_page)).await
+        self.failures_left = self.failures_left.saturating_sub(found.failures);
+        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page)).await?;
+        if passed.found.gaps.is_empty() && !passed.is_whole {
+            let bounds = GapBounds::Positions { first: span.first, last: span.last };
+            passed.unproven = Some(Gap { bounds, error: text });
+        }
+        Ok(passed)
     }
 
     /// Finds out how many rows the host puts on a page, and whether it takes other sizes.
@@ -163,32 +208,49 @@ impl DeadPages {
     ) -> Result<Passed> {
         let whole = GapBounds::Positions { first: span.first, last: span.last };
         let is_whole = |found: &Narrowed| found.gaps.iter().any(|gap| gap.bounds == whole);
+        let mut is_recovered = false;
         if is_whole(&found) {
             found.requests += 1;
-            match list.page(place.size, place.number).await {
+            match list.read(place.size, place.number).await {
                 Ok(rows) => {
+                    is_recovered = true;
                     found.gaps.clear();
                     found.good = Some((place.size, place.number));
                     rows_per_page = rows_per_page.max(Some(rows.len()).filter(|rows| *rows > 0));
-                    found.elements = rows.elements;
+                    found.is_moving = false;
+                    // What was read before has its place on another page, or is read once more.
+                    list.keep(mem::replace(&mut found.elements, rows.elements));
                 }
                 Err(error) if may_be_local(&error) || is_refusal(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.in_row = if is_whole(&found) { self.in_row + 1 } else { 0 };
+        let is_dead = is_whole(&found) && !found.is_moving;
+        self.in_row = if is_dead { self.in_row + 1 } else { 0 };
         self.is_exact |= found.is_exact;
         let rows = if found.gaps.is_empty() { found.elements.len() as u64 } else { span.len() };
         // Where a host sends other rows than are asked for, they say nothing about this page.
-        let own = if is_whole(&found) { &[][..] } else { &found.elements[..] };
-        let keys: Vec<_> = own.iter().map(|row| key(row)).collect();
+        let keys = match (is_recovered, is_whole(&found)) {
+            (true, _) => found.elements.iter().map(|row| key(row)).collect(),
+            (false, true) => Vec::new(),
+            (false, false) => mem::take(&mut found.keys),
+        };
         let is_repeated = self.is_repeated(&keys, rows_per_page.is_none());
         let is_last = self.in_row >= MAX_DEAD;
         if is_last {
             let error = found.gaps.first().map(|gap| gap.error.clone()).unwrap_or_default();
             found.gaps.push(Gap { bounds: rest_after(place.number), error });
         }
-        Ok(Passed { found, rows, rows_per_page, keys, is_repeated, is_last })
+        let passed = Passed {
+            rows,
+            rows_per_page,
+            keys,
+            is_whole: is_recovered,
+            is_repeated,
+            is_last,
+            ..Passed::of(found)
+        };
+        Ok(passed)
     }
 
     /// Returns whether the rows are all of the page before, of a host whose pages are not known.
@@ -280,15 +342,37 @@ async fn last_row_again(list: &NumberedList<'_>, span: Span) -> Result<Option<By
     Ok(rows.elements.into_iter().next().filter(|_| is_again))
 }
 
+/// Returns whether a page fails as every page behind the end does, and how many requests that took: a host that answers
+/// its last page for every later one fails there if that page fails.
+async fn fails_like_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<Option<u64>> {
+    if fails(list, place.size, place.number + FAR).await?
+        && fails(list, 1, span.last + FAR).await?
+        && fails(list, 1, span.first).await?
+        && fails(list, 1, span.first + span.len() / 2).await?
+    {
+        return Ok(Some(5));
+    }
+    Ok(None)
+}
+
+async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
+    match list.page(size, number).await {
+        Ok(_) => Ok(false),
+        Err(error) if may_be_local(&error) => Ok(true),
+        Err(error) if is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn behind_the_end(last: Bytes, requests: u64) -> Passed {
     let found = Narrowed { elements: vec![last], requests, ..Narrowed::default() };
-    Passed { found, rows: 0, rows_per_page: None, keys: Vec::new(), is_repeated: true, is_last: true }
+    Passed { is_repeated: true, is_last: true, ..Passed::of(found) }
 }
 
 fn given_up(place: Place<'_>, error: &Error, requests: u64) -> Passed {
     let gaps = vec![Gap::new(rest_after(place.number - 1), error)];
     let found = Narrowed { gaps, requests, ..Narrowed::default() };
-    Passed { found, rows: 0, rows_per_page: None, keys: Vec::new(), is_repeated: false, is_last: true }
+    Passed { is_last: true, ..Passed::of(found) }
 }
 
 /// Returns the bounds of everything behind a page. The vendor has no cursor: the page number stands for one.

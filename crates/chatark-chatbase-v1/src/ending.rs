@@ -10,6 +10,9 @@ use crate::sizes::row_at;
 /// has no more.
 const DEFAULT_SIZE: u64 = 10;
 
+/// How often a list that grows is looked at before it counts as one that goes on.
+const MAX_LOOKS: u32 = 3;
+
 /// What a page means that repeats the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
@@ -62,7 +65,20 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
         let is_full = first.len() as u64 >= list.largest_page();
         return Ok((if is_full { Repetition::NumberIgnored } else { Repetition::Doubtful }, 2));
     }
-    let is_followed = brings_more(list.page(1, first.len() as u64 + 1).await, first)?;
-    let repetition = if is_followed { Repetition::NumberIgnored } else { Repetition::OnePage };
-    Ok((repetition, 3))
+    let mut asked = 2;
+    let mut keys = first.to_vec();
+    for _ in 0..MAX_LOOKS {
+        asked += 1;
+        if !brings_more(list.page(1, keys.len() as u64 + 1).await, &keys)? {
+            return Ok((Repetition::OnePage, asked));
+        }
+        // The row may have arrived meanwhile: it is then on the first page too.
+        asked += 1;
+        match list.page(list.largest_page(), 1).await {
+            Ok(rows) => keys = rows.keys(),
+            Err(error) if is_refusal(&error) || may_be_local(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((Repetition::NumberIgnored, asked))
 }

@@ -1,6 +1,8 @@
 //! The vendor's three lists, each read by page number and page size.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chatark_core::{ErrorKind, Record, RecordId, Result, Stream, Surface, fields};
@@ -24,7 +26,13 @@ pub(crate) struct NumberedList<'a> {
     pub(crate) stream: Stream,
     /// What the list is narrowed by. Contacts and leads take nothing.
     pub(crate) parameters: Parameters,
+    /// Rows of answers that were asked for to find something out, if the list keeps them.
+    strays: Option<Strays>,
 }
+
+/// Rows that were answered beside the pages of a walk. Where rows change places from one request to the next, they may
+/// be on no other page.
+type Strays = Arc<Mutex<Vec<Bytes>>>;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -37,7 +45,25 @@ pub(crate) struct Rows {
 
 impl<'a> NumberedList<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, stream: Stream) -> Self {
-        Self { account, stream, parameters: Parameters::default() }
+        Self { account, stream, parameters: Parameters::default(), strays: None }
+    }
+
+    /// Keeps the rows of every answer to [`Self::page`], until they are taken.
+    pub(crate) fn keeping_strays(self) -> Self {
+        Self { strays: Some(Strays::default()), ..self }
+    }
+
+    /// Keeps rows that are not used.
+    pub(crate) fn keep(&self, rows: impl IntoIterator<Item = Bytes>) {
+        if let Some(strays) = &self.strays {
+            strays.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+        }
+    }
+
+    /// Returns the rows that were kept.
+    pub(crate) fn take_strays(&self) -> Vec<Bytes> {
+        let Some(strays) = &self.strays else { return Vec::new() };
+        mem::take(&mut *strays.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the same list, narrowed by other parameters.
@@ -50,8 +76,15 @@ impl<'a> NumberedList<'a> {
         if self.stream == Stream::Contacts { CONTACTS_PAGE } else { PAGE_SIZE }
     }
 
-    /// Reads a page, counted from 1.
+    /// Reads a page, counted from 1, and keeps its rows.
     pub(crate) async fn page(&self, size: u64, number: u64) -> Result<Rows> {
+        let rows = self.read(size, number).await?;
+        self.keep(rows.elements.iter().cloned());
+        Ok(rows)
+    }
+
+    /// Reads a page whose rows are used.
+    pub(crate) async fn read(&self, size: u64, number: u64) -> Result<Rows> {
         let (client, call) = (&self.account.client, self.call(size, number));
         let key = if self.stream == Stream::Leads { "collectedCustomers" } else { "data" };
         let page = client.page(&call, key).await?;

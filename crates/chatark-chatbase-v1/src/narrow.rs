@@ -1,5 +1,6 @@
 //! Reads a span of a list through smaller and smaller pages, around the rows that cannot be read.
 
+use std::collections::HashSet;
 use std::mem;
 
 use bytes::Bytes;
@@ -28,15 +29,20 @@ pub(crate) struct Span {
 pub(crate) struct Narrowed {
     /// The rows that can be read, and perhaps their neighbours.
     pub(crate) elements: Vec<Bytes>,
+    /// The keys of those that are in the span.
+    pub(crate) keys: Vec<u64>,
     /// The positions that cannot.
     pub(crate) gaps: Vec<Gap>,
     pub(crate) requests: u64,
+    pub(crate) failures: u32,
     /// Whether the vendor has answered anything after its last failure.
     pub(crate) is_answered: bool,
     /// Whether the host gives as many rows as are asked for, so that their positions are known.
     pub(crate) is_exact: bool,
     /// A page with rows that could be read.
     pub(crate) good: Option<Probe>,
+    /// Whether rows were at several of the positions, so that others may have been at none.
+    pub(crate) is_moving: bool,
 }
 
 /// What a page that is not there means.
@@ -67,6 +73,10 @@ pub(crate) struct Narrowing<'a> {
     /// The last position that is known to hold a row.
     highest: u64,
     last_error: String,
+    /// The keys of the rows that were read in the span.
+    keys: HashSet<u64>,
+    /// The keys of the last block, in their order as numbers.
+    last_keys: Vec<u64>,
     found: Narrowed,
 }
 
@@ -121,6 +131,8 @@ impl<'a> Narrowing<'a> {
             sizes: SizeProof::default(),
             highest: 0,
             last_error: String::new(),
+            keys: HashSet::new(),
+            last_keys: Vec::new(),
             found: Narrowed::default(),
         }
     }
@@ -197,6 +209,10 @@ impl<'a> Narrowing<'a> {
                 None => return Ok(None),
             };
         }
+        // Every part could be read, but the whole could not: what cannot be read changed places meanwhile.
+        if left.is_empty() && self.found.is_moving {
+            return Ok(Some(vec![(self.span, error)]));
+        }
         // If the host may send other numbers of rows, the positions of what it sent are not known.
         if is_ignored || !self.sizes.is_shown() {
             return Ok(Some(vec![(self.span, left.into_iter().next().map_or(error, |(_, error)| error))]));
@@ -225,6 +241,7 @@ impl<'a> Narrowing<'a> {
                             self.found.good = Some((size, number));
                             self.highest = self.highest.max((number - 1) * size + rows.len());
                         }
+                        self.look_for_repeated(block, Span::of_page(size, number).first, &rows);
                         self.sizes.look_at(size, &rows);
                         self.sizes.set(block == self.span && rows.len() == size);
                         self.found.elements.extend(rows.elements);
@@ -261,9 +278,22 @@ impl<'a> Narrowing<'a> {
         Ok(Some(Level::Left(left)))
     }
 
+    /// Looks whether some rows of a block were at other positions before.
+    fn look_for_repeated(&mut self, block: Span, first: u64, rows: &Rows) {
+        let skipped = (block.first - first) as usize;
+        let keys: Vec<_> = rows.keys().into_iter().skip(skipped).take(block.len() as usize).collect();
+        let new: Vec<_> = keys.iter().copied().filter(|key| self.keys.insert(*key)).collect();
+        let mut sorted = keys;
+        sorted.sort_unstable();
+        // The same answer as before is the last page once more.
+        self.found.is_moving |= new.len() < sorted.len() && sorted != self.last_keys;
+        self.last_keys = sorted;
+        self.found.keys.extend(new);
+    }
+
     async fn page(&mut self, size: u64, number: u64) -> Result<Rows> {
         self.found.requests += 1;
-        let rows = self.list.page(size, number).await;
+        let rows = self.list.read(size, number).await;
         if rows.as_ref().map_or_else(is_refusal, |_| true) {
             self.failures_in_row = 0;
         }
@@ -292,7 +322,8 @@ impl<'a> Narrowing<'a> {
 
     /// Counts a failure. Returns whether the vendor answers anything at all.
     async fn survives(&mut self) -> Result<bool> {
-        self.failures_left -= 1;
+        self.failures_left = self.failures_left.saturating_sub(1);
+        self.found.failures += 1;
         self.failures_in_row += 1;
         if self.failures_in_row < MAX_FAILURES_IN_ROW {
             return Ok(true);
@@ -328,7 +359,18 @@ impl<'a> Narrowing<'a> {
 }
 
 /// Returns whether the vendor answers a request, be it with a refusal. Fails if no further request may be made.
-pub(crate) async fn answers(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
+///
+/// Where rows change places, one that fails may have come to the page that is asked for. Single rows are tried then.
+pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<bool> {
+    for probe in [probe, (1, 1), (1, 2)] {
+        if answers_at(list, probe).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
     match list.page(size, number).await {
         Ok(_) => Ok(true),
         Err(error) if is_refusal(&error) => Ok(true),

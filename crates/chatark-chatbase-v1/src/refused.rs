@@ -75,7 +75,13 @@ async fn any_row(
     // The first row may be one that always fails.
     for number in [1, 2] {
         *requests += 1;
-        match whole.page(1, number).await {
+        // A row of the whole list may be outside what was asked for.
+        let rows = if list.parameters.is_empty() {
+            whole.page(1, number).await
+        } else {
+            whole.read(1, number).await
+        };
+        match rows {
             Ok(rows) => return Ok((rows.elements.into_iter().next(), error)),
             Err(other) if may_be_local(&other) || is_refusal(&other) => {}
             Err(other) => return Err(other),
@@ -103,7 +109,7 @@ pub(crate) async fn refused_by_a_row(
 
 async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<Error>> {
     *requests += 1;
-    match list.page(1, 1).await {
+    match list.read(1, 1).await {
         Ok(_) => Ok(None),
         Err(error) if is_refusal(&error) => Ok(Some(error)),
         // A row that fails is one that was found.

@@ -12,6 +12,7 @@ use chatark_core::{
 };
 
 use crate::account::ChatbaseV1;
+use crate::ending::{Repetition, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows};
 use crate::parameters::{Parameters, began};
@@ -22,6 +23,8 @@ const MAX_DAYS: usize = 100;
 const MAX_PAGES: u64 = 200;
 /// After so many failures, nothing more is asked for.
 const MAX_FAILURES: u32 = 3;
+/// How much is kept of conversations that were not looked for.
+const MAX_OTHER_BYTES: usize = 64 << 20;
 /// How far from its day a conversation may have begun, for zones and inclusive ends.
 const TOLERANCE_SECONDS: f64 = 4.0 * 86_400.0;
 
@@ -33,6 +36,8 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
         failures: 0,
         is_given_up: false,
         found: BTreeMap::new(),
+        others: BTreeMap::new(),
+        other_bytes: 0,
     };
     let mut there: Vec<_> =
         unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
@@ -44,6 +49,7 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
         }
     }
     there.retain(|id| !search.found.contains_key(id));
+    search.found.append(&mut search.others);
     let record = |bytes| Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes);
     let records = search.found.into_values().map(record).collect();
     Ok(Batch { records, unchanged: there, ..Batch::default() })
@@ -68,6 +74,9 @@ struct Search<'a> {
     is_given_up: bool,
     /// The conversations that are there, as the vendor sent them.
     found: BTreeMap<RecordId, Bytes>,
+    /// Others of the same days: where rows change places, the sweep may have missed them too.
+    others: BTreeMap<RecordId, Bytes>,
+    other_bytes: usize,
 }
 
 /// What was read of a day.
@@ -129,7 +138,8 @@ impl Search<'_> {
             }
             if keys.iter().all(|key| before.contains(key)) {
                 // Page 1 again may be a host that ignores the number.
-                let is_sure = number > 2 || rows.len() < 10;
+                let is_sure =
+                    number > 2 || repetition_of_first(list, &before).await?.0 == Repetition::OnePage;
                 if !is_sure {
                     return Ok(Read::Unsure);
                 }
@@ -170,8 +180,12 @@ impl Search<'_> {
     fn take_out(&mut self, rows: &Rows, missing: &mut BTreeSet<RecordId>) {
         for row in &rows.elements {
             let [id] = fields::peek(row, ["id"]);
-            if let Some(id) = RecordId::from_json(&id).filter(|id| missing.remove(id)) {
+            let Some(id) = RecordId::from_json(&id) else { continue };
+            if missing.remove(&id) {
                 self.found.insert(id, row.clone());
+            } else if !self.found.contains_key(&id) && self.other_bytes + row.len() <= MAX_OTHER_BYTES {
+                self.other_bytes += row.len();
+                self.others.insert(id, row.clone());
             }
         }
     }

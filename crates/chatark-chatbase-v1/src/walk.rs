@@ -1,10 +1,11 @@
 //! A walk through the pages of conversations: to the end, past pages that fail, within a bound of requests.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::mem;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Checkpoint, Error, ErrorKind, OpenGap, PageMetadata, ReadRequest, Record, Result, Stream,
+    Batch, Checkpoint, Error, ErrorKind, Gap, OpenGap, PageMetadata, ReadRequest, Record, Result, Stream,
 };
 use futures_util::future::join_all;
 
@@ -25,6 +26,9 @@ use crate::refused::{examine, refused_by_a_row};
 const MAX_STALE: u32 = 3;
 /// The same among pages that fail: the last page is then answered in place of every later one.
 const MAX_STALE_DEAD: u32 = 2;
+/// How many such answers end a walk in all, beside one for every sixteen pages: where rows change places, the last page
+/// may show a new one now and then.
+const MAX_STALE_IN_ALL: u64 = 12;
 /// The number of pages that are requested at the same time.
 const CONCURRENT_PAGES: u64 = 8;
 /// The number of pages that are read one after another first: a short list gains little from more at a time.
@@ -73,12 +77,22 @@ pub(crate) struct PageWalk<'a> {
     /// How many pages are still read one after another.
     alone: u64,
     wasted: u64,
-    /// The keys of the previous page, and of the one before it, to recognise rows that moved.
-    before: [Vec<u64>; 2],
+    /// The keys of the previous page, to recognise rows that moved.
+    before: Vec<u64>,
     /// The keys of page 1, if it was read.
     first: Option<Vec<u64>>,
+    /// The keys of all rows that were on the pages so far.
+    walked: HashSet<u64>,
+    /// The keys of rows that were on none of them and have been returned.
+    strayed: HashSet<u64>,
     /// How many answers one after another had no new row.
     stale: u32,
+    /// How many answers in all had no new row.
+    stale_in_all: u64,
+    /// Whether some rows were on several pages, so that others may have been on none.
+    is_moving: bool,
+    /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
+    suspects: Vec<(u64, Gap)>,
     /// Whether the current page repeated the one before it and is requested a second time.
     asks_again: bool,
     dead: DeadPages,
@@ -95,7 +109,7 @@ impl<'a> PageWalk<'a> {
         let resumed = resumed_page(request.cursor.as_ref(), &scope);
         let list = NumberedList::new(account, Stream::Conversations).with(Parameters::of(request));
         Self {
-            list,
+            list: list.keeping_strays(),
             scope,
             gaps: request.gaps.clone(),
             page: resumed.unwrap_or(1),
@@ -107,9 +121,14 @@ impl<'a> PageWalk<'a> {
             head: None,
             alone: FIRST_SEQUENTIAL,
             wasted: 0,
-            before: Default::default(),
+            before: Vec::new(),
             first: None,
+            walked: HashSet::new(),
+            strayed: HashSet::new(),
             stale: 0,
+            stale_in_all: 0,
+            is_moving: false,
+            suspects: Vec::new(),
             asks_again: false,
             dead: DeadPages::new(&request.gaps),
             good: None,
@@ -125,7 +144,7 @@ impl<'a> PageWalk<'a> {
         loop {
             match self.current(&mut metadata).await {
                 Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut metadata),
-                Ok(rows) if rows.is_empty() => return Ok((self.end(metadata), None)),
+                Ok(rows) if rows.is_empty() => return self.end(metadata).await,
                 Ok(rows) => return self.deliver(rows, metadata).await,
                 Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut metadata),
                 Err(error) if is_refusal(&error) && self.page == 1 && self.list.parameters.is_empty() => {
@@ -136,12 +155,12 @@ impl<'a> PageWalk<'a> {
                 }
                 Err(error) if is_refusal(&error) && self.page == 1 => {
                     if self.fall_back(error, &mut metadata).await? {
-                        return Ok((self.end(metadata), None));
+                        return self.end(metadata).await;
                     }
                 }
                 Err(error) if is_refusal(&error) => {
                     if self.is_at_end(&mut metadata).await? {
-                        return Ok((self.end(metadata), None));
+                        return self.end(metadata).await;
                     }
                     return self.pass(error, metadata).await;
                 }
@@ -160,7 +179,8 @@ impl<'a> PageWalk<'a> {
             newest_change: newest_change(&tried.elements),
             ..PageMetadata::default()
         };
-        let records = self.list.records(tried.elements);
+        self.list.keep(tried.elements);
+        let records = self.strays();
         let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
         Ok((batch, Some(self)))
     }
@@ -199,19 +219,50 @@ impl<'a> PageWalk<'a> {
 
     async fn is_at_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
         let rows_per_page = self.progress.rows_per_page;
-        let (is_end, asked) = is_behind_end(&self.list, self.page, rows_per_page, &self.before[0]).await?;
+        let (is_end, asked) = is_behind_end(&self.list, self.page, rows_per_page, &self.before).await?;
         self.take(asked, metadata)?;
         Ok(is_end)
     }
 
-    fn end(&self, mut metadata: PageMetadata) -> Batch {
+    async fn end(mut self, mut metadata: PageMetadata) -> Step<'a> {
         if !self.seen {
             metadata.notes.push(
                 "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
                     .to_owned(),
             );
         }
-        Batch { checkpoint: Checkpoint::End, page: metadata, ..Batch::default() }
+        let gaps = self.gaps_of_suspects(&mut metadata).await?;
+        let records = self.strays();
+        let batch = Batch { records, checkpoint: Checkpoint::End, page: metadata, gaps, ..Batch::default() };
+        Ok((batch, None))
+    }
+
+    /// Returns the records that were answered beside the pages of the walk and that are on none of these.
+    fn strays(&mut self) -> Vec<Record> {
+        let mut strays = self.list.take_strays();
+        strays.retain(|row| {
+            let key = key(row);
+            !self.walked.contains(&key) && self.strayed.insert(key)
+        });
+        self.list.records(strays)
+    }
+
+    /// Asks once more for the pages that failed although their parts could be read, if rows change places. Those that
+    /// fail still are gaps.
+    async fn gaps_of_suspects(&mut self, metadata: &mut PageMetadata) -> Result<Vec<Gap>> {
+        let mut gaps = Vec::new();
+        for (number, gap) in mem::take(&mut self.suspects) {
+            if !self.is_moving {
+                break;
+            }
+            metadata.pages += 1;
+            match self.list.page(PAGE_SIZE, number).await {
+                Ok(_) => {}
+                Err(error) if is_refusal(&error) || may_be_local(&error) => gaps.push(gap),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gaps)
     }
 
     /// Returns the rows of the current page in a batch.
@@ -221,21 +272,23 @@ impl<'a> PageWalk<'a> {
         self.good = Some((PAGE_SIZE, self.page));
         self.dead.end_of_row();
         let keys = rows.keys();
-        let new_rows = keys.iter().filter(|key| !self.is_known(**key)).count() as u64;
+        let new_rows = self.walk_over(&keys);
         self.progress.found(&keys, new_rows);
         if self.page == 1 {
             self.head = rows.elements.first().cloned();
             self.first = Some(keys.clone());
         }
         self.stale = if new_rows == 0 { self.stale + 1 } else { 0 };
-        if self.stale >= MAX_STALE {
+        self.stale_in_all += u64::from(new_rows == 0);
+        if self.stale >= MAX_STALE || self.stale_in_all > MAX_STALE_IN_ALL + self.progress.pages() / 16 {
             return self.end_of_repetition(&keys, rows.request_id.as_deref(), metadata).await;
         }
         metadata.newest_change = newest_change(&rows.elements);
-        let records = self.new_records(rows.elements);
+        let mut records = self.new_records(rows.elements);
+        records.extend(self.strays());
         // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
         // lost. A second request shows which.
-        self.asks_again = keys == self.before[0] && !self.asks_again;
+        self.asks_again = keys == self.before && !self.asks_again;
         if self.asks_again {
             self.discard_ahead();
         } else {
@@ -247,26 +300,21 @@ impl<'a> PageWalk<'a> {
 
     fn advance(&mut self, keys: Vec<u64>) {
         self.page += 1;
-        // An answer with most of the rows of the one before it is the last page once more, while the list grows: the
-        // rows that move to it were on the page before that.
-        let again = keys.iter().filter(|key| self.before[0].contains(key)).count();
-        if again * 2 <= keys.len().max(self.before[0].len()) {
-            self.before.rotate_right(1);
-        }
-        self.before[0] = keys;
+        self.before = keys;
     }
 
-    /// Returns whether a row was on the pages before.
-    fn is_known(&self, key: u64) -> bool {
-        self.before.iter().any(|page| page.contains(&key))
+    /// Notes the rows of a page, and returns how many of them are new.
+    fn walk_over(&mut self, keys: &[u64]) -> u64 {
+        let new = keys.iter().filter(|key| self.walked.insert(**key)).count();
+        // A page without any new row may be the last one once more.
+        self.is_moving |= 0 < new && new < keys.len();
+        new as u64
     }
 
     /// Returns the records that were not on the page before. One without an id counts as new.
     fn new_records(&self, elements: Vec<Bytes>) -> Vec<Record> {
         let records = self.list.records(elements).into_iter();
-        records
-            .filter(|record| record.id.is_none() || !self.before[0].contains(&key(&record.bytes)))
-            .collect()
+        records.filter(|record| record.id.is_none() || !self.before.contains(&key(&record.bytes))).collect()
     }
 
     /// Ends the walk after answers without a new row, unless the host ignores `page` and there may be more.
@@ -290,7 +338,7 @@ impl<'a> PageWalk<'a> {
                 Repetition::OnePage => {}
             }
         }
-        Ok((self.end(metadata), None))
+        self.end(metadata).await
     }
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
@@ -322,9 +370,9 @@ impl<'a> PageWalk<'a> {
             size: PAGE_SIZE,
             rows_per_page,
             good: self.good,
-            before: is_after_good.then_some(&self.before[0]),
+            before: is_after_good.then_some(&self.before),
         };
-        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last } =
+        let Passed { mut found, rows, rows_per_page, keys, unproven, is_repeated, is_last, .. } =
             self.dead.pass(&self.list, place, error).await?;
         metadata.pages += found.requests;
         self.is_resuming = false;
@@ -332,7 +380,12 @@ impl<'a> PageWalk<'a> {
         self.good = found.good.or(self.good);
         self.progress.learn(rows_per_page);
         self.discard_ahead();
-        let is_known = !keys.is_empty() && keys.iter().all(|key| self.is_known(*key));
+        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+        let is_known = !keys.is_empty()
+            && match rows_per_page {
+                Some(_) => self.walk_over(&keys) == 0,
+                None => keys.iter().all(|key| self.walked.contains(key)),
+            };
         if is_repeated || is_known {
             self.stale += 1;
             // The gaps of the page before it are these.
@@ -340,12 +393,16 @@ impl<'a> PageWalk<'a> {
         } else {
             self.stale = 0;
             self.progress.passed(&keys, rows);
+            self.suspects.extend(unproven.map(|gap| (self.page, gap)));
         }
         metadata.newest_change = newest_change(&found.elements);
-        let records = self.new_records(found.elements);
-        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+        let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
         let is_end = is_last || self.stale >= MAX_STALE_DEAD;
+        if is_end {
+            found.gaps.extend(self.gaps_of_suspects(&mut metadata).await?);
+        }
+        records.extend(self.strays());
         let checkpoint = if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.page)?) };
         let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
         Ok((batch, (!is_end).then_some(self)))
@@ -353,10 +410,16 @@ impl<'a> PageWalk<'a> {
 
     /// Forgets the pages that were read at once, because the list may have moved since.
     fn discard_ahead(&mut self) {
-        self.ahead.clear();
+        self.keep_ahead(0);
         self.failed = None;
         self.progress.give_back(self.unused);
         self.unused = 0;
+    }
+
+    /// Keeps so many of the pages that were read at once as pages, and the rows of the others as what they are.
+    fn keep_ahead(&mut self, pages: usize) {
+        let rest = self.ahead.split_off(pages.min(self.ahead.len()));
+        self.list.keep(rest.into_iter().flat_map(|page| page.elements));
     }
 
     /// Counts requests, and fails if the walk has passed its bound.
@@ -375,7 +438,7 @@ impl<'a> PageWalk<'a> {
             return Err(error);
         }
         self.unused = 0;
-        let is_after_short_page = (self.before[0].len() as u64) < self.progress.rows_per_page.max(1);
+        let is_after_short_page = (self.before.len() as u64) < self.progress.rows_per_page.max(1);
         let is_alone = self.alone > 0 || self.stale > 0 || is_after_short_page || self.has_wasted_much();
         self.alone = self.alone.saturating_sub(1);
         if is_alone {
@@ -399,14 +462,14 @@ impl<'a> PageWalk<'a> {
     async fn read_group(&mut self, head: &Bytes, metadata: &mut PageMetadata) -> Result<Rows> {
         self.take(CONCURRENT_PAGES, metadata)?;
         let pages = self.page..self.page + CONCURRENT_PAGES;
-        let group = join_all(pages.map(|page| self.list.page(PAGE_SIZE, page))).await;
+        let group = join_all(pages.map(|page| self.list.read(PAGE_SIZE, page))).await;
         let found = self.read_head(metadata).await;
         for page in group {
             match page {
-                Ok(page) => self.ahead.push_back(page),
+                Ok(page) if self.failed.is_none() => self.ahead.push_back(page),
+                Ok(page) => self.list.keep(page.elements),
                 Err(error) => {
-                    self.failed = Some(error);
-                    break;
+                    self.failed.get_or_insert(error);
                 }
             }
         }
@@ -415,11 +478,11 @@ impl<'a> PageWalk<'a> {
             Ok(_) => {
                 self.wasted += WASTED_BY_GROUP;
                 self.alone = self.alone.max(CONCURRENT_PAGES);
-                self.ahead.truncate(1);
+                self.keep_ahead(1);
                 self.failed = self.failed.take().filter(|_| self.ahead.is_empty());
             }
             Err(error) => {
-                self.ahead.truncate(1);
+                self.keep_ahead(1);
                 self.failed = self.failed.take().or(Some(error));
             }
         }
@@ -438,7 +501,7 @@ impl<'a> PageWalk<'a> {
 
     async fn read(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
         self.take(1, metadata)?;
-        self.list.page(PAGE_SIZE, self.page).await
+        self.list.read(PAGE_SIZE, self.page).await
     }
 
     /// Returns the first conversation of the list. If it cannot be read alone, all pages are read one after another.

@@ -5,6 +5,7 @@
 mod again;
 mod ending;
 mod gaps;
+mod moving;
 mod parameters;
 mod people;
 mod properties;

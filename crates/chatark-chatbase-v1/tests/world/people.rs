@@ -71,7 +71,8 @@ async fn gaps_of_a_list_are_tried_again() {
         let gaps = vec![due(7, 7), not_due, due(9, 9)];
         let world = World { dead: ids([9]), ..world(size + 30) };
         let pulled = Vendor::new(world).pull(ReadRequest { gaps, ..of(stream) }).await.ended();
-        assert_eq!(pulled.closed(), [due(7, 7).bounds], "{stream:?}");
+        assert!(pulled.asked.iter().any(|query| query.ends_with("page=7")), "{stream:?}");
+        assert!(pulled.gaps().iter().all(|gap| gap.bounds == due(9, 9).bounds), "{stream:?}");
         assert_eq!(pulled.batches[0].gaps[0].bounds, GapBounds::Positions { first: 9, last: 9 });
         assert_eq!(pulled.distinct().len(), size as usize + 29);
     }

@@ -70,6 +70,8 @@ pub(crate) enum Dates {
 pub(crate) enum Change {
     /// A new conversation at the head.
     Insert,
+    /// A new conversation at the end.
+    Append,
     /// The conversation at this position, from 0, goes.
     Delete(usize),
 }
@@ -95,6 +97,8 @@ pub(crate) struct World {
     pub(crate) spacing: i64,
     /// Whether contacts have a total.
     pub(crate) has_total: bool,
+    /// How many rows at the end of the list change places from answer to answer.
+    pub(crate) moving: usize,
 }
 
 impl Default for World {
@@ -113,6 +117,7 @@ impl Default for World {
             changes: Vec::new(),
             spacing: 3_600,
             has_total: true,
+            moving: 0,
         }
     }
 }
@@ -140,6 +145,7 @@ struct State {
     world: World,
     asked: Vec<String>,
     next_id: u32,
+    shown: BTreeSet<u32>,
 }
 
 /// What a pull gave.
@@ -158,7 +164,9 @@ pub(crate) fn world(rows: u32) -> World {
 impl Vendor {
     pub(crate) fn new(world: World) -> Arc<Self> {
         let next_id = world.rows.iter().max().map_or(0, |id| id + 1).max(NEW_IDS);
-        Arc::new(Self { state: Mutex::new(State { world, asked: Vec::new(), next_id }) })
+        Arc::new(Self {
+            state: Mutex::new(State { world, asked: Vec::new(), next_id, shown: BTreeSet::new() }),
+        })
     }
 
     pub(crate) fn provider(self: &Arc<Self>) -> Box<dyn Provider> {
@@ -187,6 +195,11 @@ impl Vendor {
             }
         }
         Pulled { batches, error, asked: self.asked() }
+    }
+
+    /// Returns the ids of the rows that arrived.
+    pub(crate) fn shown(&self) -> BTreeSet<u32> {
+        self.state.lock().unwrap().shown.clone()
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -305,6 +318,10 @@ impl State {
                     self.world.rows.insert(0, self.next_id);
                     self.next_id += 1;
                 }
+                Change::Append => {
+                    self.world.rows.push(self.next_id);
+                    self.next_id += 1;
+                }
                 Change::Delete(at) if at < self.world.rows.len() => drop(self.world.rows.remove(at)),
                 Change::Delete(_) => {}
             }
@@ -312,7 +329,7 @@ impl State {
     }
 
     /// Returns the status, the body, and whether it is cut off.
-    fn answer(&self, asked: &Asked, number: usize) -> (u16, String, bool) {
+    fn answer(&mut self, asked: &Asked, number: usize) -> (u16, String, bool) {
         let world = &self.world;
         let refused = |status| (status, json!({"message": "Invalid request data"}).to_string(), false);
         if number >= world.down_from {
@@ -332,6 +349,13 @@ impl State {
         }
         let size = if world.sizes == Sizes::Ignored { usual } else { asked_size }.min(world.cap);
         let rows: Vec<u32> = world.rows.iter().copied().filter(|id| world.is_inside(asked, *id)).collect();
+        let mut rows = rows;
+        let fixed = rows.len().saturating_sub(world.moving);
+        let moving = &mut rows[fixed..];
+        if !moving.is_empty() {
+            // A different order each time, and the same one in every run.
+            moving.sort_by_key(|id| (u64::from(*id) * 7_919 + number as u64 * 104_729) % 1_009);
+        }
         let pages = rows.len().div_ceil(size);
         let page = match (asked.number("page").unwrap_or(1), world.end) {
             (_, End::PageIgnored) => 1,
@@ -342,6 +366,7 @@ impl State {
         let found: Vec<u32> = rows.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
         let body = world.body(asked, &found);
         if number >= world.recovers_at || !found.iter().any(|id| world.dead.contains(id)) {
+            self.shown.extend(found);
             return (200, body, false);
         }
         match world.fault {
