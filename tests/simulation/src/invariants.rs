@@ -390,7 +390,10 @@ impl Checker {
         let gone = population.conversations.len() - shown_by_vendor.len();
         // What the vendor does not show in a response at all can be asked for by its id alone.
         let hidden = truth.shows_at_most.map_or(0, |most| shown_by_vendor.len().saturating_sub(most)) as u64;
-        let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + hidden;
+        // Without a request for a single one, it is looked for among those of its day, and of the days around, forwards
+        // and backwards.
+        let days = if truth.asks_by_day && gone > 0 { 4 * pages } else { 0 };
+        let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + hidden + days;
         let requests = ran.counts.requests;
         if requests > bound {
             let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
@@ -429,6 +432,11 @@ impl Checker {
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
+                    // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
+                    && ran.recent_since.is_none_or(|since| {
+                        ran.mode != SyncMode::Recent
+                            || (conversation.is_dated && conversation.created >= since + truth.margin)
+                    })
             })
             .collect();
         // Without dates or single records to ask for, a page is the smallest place that can be left out.
@@ -600,11 +608,15 @@ impl Checker {
     pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let Ok(held) = held::read(archive) else { return };
+        let truth = world.vendor.truth();
         // A sweep that was held up may have seen what was deleted meanwhile.
         if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full && !ran.is_resumed {
             for (id, _) in held.iter().filter(|(_, held)| !held.is_missing) {
                 let Some(place) = world.population.place(id) else { continue };
-                if !world.population.conversations[place].exists(ran.ended) {
+                let conversation = &world.population.conversations[place];
+                // Where a conversation is looked for on its day, one without a date cannot be shown to be gone.
+                let is_askable = !truth.asks_by_day || conversation.is_dated;
+                if is_askable && !conversation.exists(ran.ended) {
                     self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", shown(&ran)));
                 }
             }
