@@ -232,8 +232,8 @@ impl DeadPages {
         // Where a host sends other rows than are asked for, they say nothing about this page.
         let keys = match (is_recovered, is_whole(&found)) {
             (true, _) => found.elements.iter().map(|row| key(row)).collect(),
-            (false, true) => Vec::new(),
-            (false, false) => mem::take(&mut found.keys),
+            (false, true) if !found.is_moving => Vec::new(),
+            (false, _) => mem::take(&mut found.keys),
         };
         let is_repeated = self.is_repeated(&keys, rows_per_page.is_none());
         let is_last = self.in_row >= MAX_DEAD;

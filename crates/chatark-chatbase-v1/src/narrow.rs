@@ -243,6 +243,8 @@ impl<'a> Narrowing<'a> {
                         }
                         self.look_for_repeated(block, Span::of_page(size, number).first, &rows);
                         self.sizes.look_at(size, &rows);
+                        // A first page without rows is that of an empty list, whatever its size.
+                        self.sizes.set(number == 1 && rows.is_empty());
                         self.sizes.set(block == self.span && rows.len() == size);
                         self.found.elements.extend(rows.elements);
                     }
@@ -373,7 +375,8 @@ pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<boo
 async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
     match list.page(size, number).await {
         Ok(_) => Ok(true),
-        Err(error) if is_refusal(&error) => Ok(true),
+        // What is too large has been answered.
+        Err(error) if is_refusal(&error) || error.kind() == ErrorKind::TooLarge => Ok(true),
         Err(error) if may_be_local(&error) || error.kind() == ErrorKind::RateLimited => Ok(false),
         Err(error) if error.kind() == ErrorKind::Refused => Ok(false),
         Err(error) => Err(error),

@@ -63,11 +63,11 @@ pub(crate) fn began(row: &[u8]) -> Option<Timestamp> {
     Some(time::read(&at, Zone::UTC).ok()?.0)
 }
 
-/// Returns the days to request. The vendor documents neither the time zone of its days nor whether the last day is
-/// included, so a day is added on both sides and the caller drops what lies outside the window.
+/// Returns the days to request. The vendor documents neither the time zone of its days nor whether the first and the
+/// last one are included, so two days are added on both sides and the caller drops what lies outside the window.
 fn days(window: Window) -> (Option<String>, Option<String>) {
     let day = |bound: Option<Timestamp>, shift| Some(bound?.shifted(shift)?.day());
-    (day(window.since, -DAY_SECONDS), day(window.until, DAY_SECONDS))
+    (day(window.since, -2 * DAY_SECONDS), day(window.until, 2 * DAY_SECONDS))
 }
 
 /// Returns the vendor's names of a channel, for a filter.
@@ -84,11 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_is_widened_by_a_day_on_both_sides() {
+    fn a_window_is_widened_by_two_days_on_both_sides() {
         let at = |seconds| Timestamp::from_epoch(seconds).ok();
         // 2024-12-01T10:30:00Z to 2024-12-02T00:00:00Z.
         let window = Window { since: at(1_733_049_000), until: at(1_733_097_600) };
-        assert_eq!(days(window), (Some("2024-11-30".to_owned()), Some("2024-12-03".to_owned())));
+        assert_eq!(days(window), (Some("2024-11-29".to_owned()), Some("2024-12-04".to_owned())));
         assert_eq!(days(Window::default()), (None, None));
     }
 

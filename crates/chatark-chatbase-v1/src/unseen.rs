@@ -26,7 +26,7 @@ const MAX_FAILURES: u32 = 3;
 /// How much is kept of conversations that were not looked for.
 const MAX_OTHER_BYTES: usize = 64 << 20;
 /// How far from its day a conversation may have begun, for zones and inclusive ends.
-const TOLERANCE_SECONDS: f64 = 4.0 * 86_400.0;
+const TOLERANCE_SECONDS: f64 = 5.0 * 86_400.0;
 
 /// Returns those of the conversations that the vendor still has, and the ids of those that cannot be asked for.
 pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Result<Batch> {

@@ -211,7 +211,7 @@ async fn a_cursor_of_another_window_is_not_resumed() {
     let vendor = Vendor::new([page(&[])]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
     vendor.check(ReadRequest { window: Window { since, until: None }, ..saved(7) }, &[]).await;
-    vendor.check_asked(&["startDate=2024-11-30&page=1"]);
+    vendor.check_asked(&["startDate=2024-11-29&page=1"]);
 }
 
 #[tokio::test]
@@ -226,8 +226,8 @@ async fn the_vendor_is_sent_widened_days_and_its_own_word_for_a_channel() {
     vendor.check(ReadRequest { channel: Some(Channel::WhatsApp), ..whole() }, &[]).await;
     vendor.check(ReadRequest { channel: Some(Channel::Sms), ..whole() }, &[]).await;
     vendor.check_asked(&[
-        "startDate=2024-11-30&endDate=2024-12-03&page=1",
-        "startDate=2025-03-03&page=1",
+        "startDate=2024-11-29&endDate=2024-12-04&page=1",
+        "startDate=2025-03-02&page=1",
         "filteredSources=WhatsApp&page=1",
         "page=1",
     ]);
