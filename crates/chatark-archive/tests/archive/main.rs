@@ -5,6 +5,8 @@ mod contacts;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod persons;
