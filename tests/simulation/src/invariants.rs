@@ -455,6 +455,8 @@ impl Checker {
         if let Some(place) = unread
             && truth.can_narrow
             && ran.verdict() != Some(Verdict::Short)
+            // A vendor that answers nothing else is down, which is an error and no gap.
+            && ran.counts.fine > 0
         {
             self.fail("is-short-where-something-is-dead", format!("{place} cannot be read: {}", shown(ran)));
         }
@@ -477,7 +479,7 @@ impl Checker {
             if gaps > 0 && !world.faults.has_unreadable() {
                 self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
             }
-            if gaps == 0 && unread {
+            if gaps == 0 && unread && ran.counts.fine > 0 {
                 self.fail("gaps-are-noted", shown(&ran));
             }
         }
