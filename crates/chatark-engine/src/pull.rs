@@ -555,3 +555,41 @@ fn with_plan_hint(error: Error) -> Error {
         "the conversations are archived; if your plan with the vendor does not include this list, take `contacts = true` out of the source",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use chatark_core::RecordId;
+
+    use super::*;
+
+    #[test]
+    fn everything_is_read_when_a_position_of_the_list_is_due() {
+        let now = Timestamp::from_epoch(1_790_000_000).ok();
+        let gap = |scope: &str, attempts, accepted_at| GapRecord {
+            stream: Stream::Conversations,
+            scope: scope.to_owned(),
+            bounds: GapBounds::Positions { first: 7, last: 7 },
+            error: String::new(),
+            found_at: now,
+            tried_at: now,
+            attempts,
+            accepted_at,
+        };
+        let record = GapRecord { bounds: GapBounds::Record { id: RecordId::new("c1") }, ..gap("s", 1, None) };
+        let recent = recent_scope("s");
+        for (gaps, is_due) in [
+            (vec![], false),
+            (vec![gap("s", 1, None)], true),
+            (vec![gap("s", 5, None)], false),
+            (vec![gap("s", 1, now)], false),
+            (vec![gap("other", 1, None)], false),
+            (vec![record], false),
+            (vec![gap(&recent, 1, None)], true),
+            // The place in the whole list is known, and waits.
+            (vec![gap("s", 5, None), gap(&recent, 1, None)], false),
+        ] {
+            let found = is_full_due_for_gaps(&gaps, "s", now.unwrap());
+            assert_eq!(found, is_due, "{gaps:?}");
+        }
+    }
+}
