@@ -128,10 +128,14 @@ impl DeadPages {
         }
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
+        // Nothing but an empty list ends before its first page.
         if let Next::Failing = next
+            && place.number > 1
             && let Some(last) = last_row_again(list, span).await?
         {
-            return Ok(behind_the_end(last, requests + layout.requests + 2));
+            let bounds = GapBounds::Positions { first: span.first, last: span.last };
+            let unproven = Some(Gap::new(bounds, &error));
+            return Ok(Passed { unproven, ..behind_the_end(last, requests + layout.requests + 2) });
         }
         if let Next::Failing = next
             && let Some(asked) = fails_like_the_end(list, &place, span).await?

@@ -393,8 +393,8 @@ impl<'a> PageWalk<'a> {
         } else {
             self.stale = 0;
             self.progress.passed(&keys, rows);
-            self.suspects.extend(unproven.map(|gap| (self.page, gap)));
         }
+        self.suspects.extend(unproven.map(|gap| (self.page, gap)));
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
