@@ -282,8 +282,9 @@ impl<'a> Narrowing<'a> {
 
     /// Looks whether some rows of a block were at other positions before.
     fn look_for_repeated(&mut self, block: Span, first: u64, rows: &Rows) {
-        let skipped = (block.first - first) as usize;
-        let keys: Vec<_> = rows.keys().into_iter().skip(skipped).take(block.len() as usize).collect();
+        let positions = block.first..=block.last;
+        let rows = (first..).zip(rows.keys()).filter(|(position, _)| positions.contains(position));
+        let keys: Vec<_> = rows.map(|(_, key)| key).collect();
         let new: Vec<_> = keys.iter().copied().filter(|key| self.keys.insert(*key)).collect();
         let mut sorted = keys;
         sorted.sort_unstable();

@@ -17,6 +17,8 @@ pub(crate) struct Progress {
     rows: u64,
     /// The most rows that a page had.
     pub(crate) rows_per_page: u64,
+    /// Whether some rows were on several pages, so that others may have been on none.
+    pub(crate) is_moving: bool,
     pages: HashSet<u64>,
 }
 

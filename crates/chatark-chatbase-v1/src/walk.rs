@@ -89,8 +89,6 @@ pub(crate) struct PageWalk<'a> {
     stale: u32,
     /// How many answers in all had no new row.
     stale_in_all: u64,
-    /// Whether some rows were on several pages, so that others may have been on none.
-    is_moving: bool,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
     suspects: Vec<(u64, Gap)>,
     /// Whether the current page repeated the one before it and is requested a second time.
@@ -127,7 +125,6 @@ impl<'a> PageWalk<'a> {
             strayed: HashSet::new(),
             stale: 0,
             stale_in_all: 0,
-            is_moving: false,
             suspects: Vec::new(),
             asks_again: false,
             dead: DeadPages::new(&request.gaps),
@@ -252,7 +249,7 @@ impl<'a> PageWalk<'a> {
     async fn gaps_of_suspects(&mut self, metadata: &mut PageMetadata) -> Result<Vec<Gap>> {
         let mut gaps = Vec::new();
         for (number, gap) in mem::take(&mut self.suspects) {
-            if !self.is_moving {
+            if !self.progress.is_moving {
                 break;
             }
             metadata.pages += 1;
@@ -307,7 +304,7 @@ impl<'a> PageWalk<'a> {
     fn walk_over(&mut self, keys: &[u64]) -> u64 {
         let new = keys.iter().filter(|key| self.walked.insert(**key)).count();
         // A page without any new row may be the last one once more.
-        self.is_moving |= 0 < new && new < keys.len();
+        self.progress.is_moving |= 0 < new && new < keys.len();
         new as u64
     }
 
