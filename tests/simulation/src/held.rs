@@ -1,7 +1,7 @@
 //! What the archive holds, read from its tables.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -19,31 +19,72 @@ pub struct Held {
     pub is_missing: bool,
 }
 
-/// Reads what an archive holds of every conversation, by id.
-pub fn read(path: &Path) -> rusqlite::Result<BTreeMap<String, Held>> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let mut statement = connection.prepare(
-        "SELECT record.id, raw.sha256, raw.version = conversation.raw_version, missing_since IS NOT NULL
-         FROM raw JOIN record USING (record_key) LEFT JOIN conversation ON conversation.conversation_key = record.record_key
-         WHERE record.stream = 'conversations' AND record.parent = '' AND surface = 'export' ORDER BY raw_key",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut held = BTreeMap::<String, Held>::new();
-    while let Some(row) = rows.next()? {
-        let conversation = held.entry(row.get(0)?).or_default();
-        let hash = row.get(1)?;
-        conversation.versions.push(hash);
-        if row.get::<_, Option<bool>>(2)? == Some(true) {
-            conversation.shown = Some(hash);
-        }
-        conversation.is_missing |= row.get::<_, Option<bool>>(3)? == Some(true);
-    }
-    Ok(held)
+/// Looks into an archive beside the product, over one connection for as long as the file is the same.
+#[derive(Debug, Default)]
+pub struct Reader {
+    open: Option<(PathBuf, Connection)>,
 }
 
-/// Returns how many gaps are open.
-pub fn open_gaps(path: &Path) -> rusqlite::Result<u64> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let sql = "SELECT count(*) FROM gap WHERE closed_at IS NULL AND accepted_at IS NULL";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+impl Reader {
+    fn connection(&mut self, path: &Path) -> rusqlite::Result<&Connection> {
+        let open = match self.open.take() {
+            Some(open) if open.0 == path => open,
+            _ => {
+                let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                (path.to_owned(), connection)
+            }
+        };
+        Ok(&self.open.insert(open).1)
+    }
+
+    /// Reads what an archive holds of every conversation, by id.
+    pub fn held(&mut self, path: &Path) -> rusqlite::Result<BTreeMap<String, Held>> {
+        let mut statement = self.connection(path)?.prepare_cached(
+            "SELECT record.id, raw.sha256, raw.version = conversation.raw_version, missing_since IS NOT NULL
+             FROM raw JOIN record USING (record_key)
+                 LEFT JOIN conversation ON conversation.conversation_key = record.record_key
+             WHERE record.stream = 'conversations' AND record.parent = '' AND surface = 'export' ORDER BY raw_key",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut held = BTreeMap::<String, Held>::new();
+        while let Some(row) = rows.next()? {
+            let conversation = held.entry(row.get(0)?).or_default();
+            let hash = row.get(1)?;
+            conversation.versions.push(hash);
+            if row.get::<_, Option<bool>>(2)? == Some(true) {
+                conversation.shown = Some(hash);
+            }
+            conversation.is_missing |= row.get::<_, Option<bool>>(3)? == Some(true);
+        }
+        Ok(held)
+    }
+
+    /// Returns how many gaps are open, and whether they were accepted.
+    pub fn open_gaps(&mut self, path: &Path) -> rusqlite::Result<Gaps> {
+        let mut statement = self
+            .connection(path)?
+            .prepare_cached("SELECT accepted_at IS NOT NULL FROM gap WHERE closed_at IS NULL")?;
+        let mut gaps = Gaps::default();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if row.get(0)? { gaps.accepted += 1 } else { gaps.open += 1 }
+        }
+        Ok(gaps)
+    }
+}
+
+/// How many gaps an archive notes that were not closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Those that affect a verdict.
+    pub open: u64,
+    /// Those that the user accepted.
+    pub accepted: u64,
+}
+
+impl Gaps {
+    /// Returns how many there are in all.
+    pub fn all(self) -> u64 {
+        self.open + self.accepted
+    }
 }

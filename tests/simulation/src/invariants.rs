@@ -9,7 +9,7 @@ use chatark_engine::Verification;
 use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
 
-use crate::held::{self, Hash, Held};
+use crate::held::{Hash, Held, Reader};
 use crate::population::{Change, Conversation, MARKER};
 use crate::schedule::Scope;
 use crate::simulation::{End, Ran};
@@ -57,6 +57,7 @@ const FRESH: Instant = 3_600 * SECOND;
 /// Checks every pull of a world.
 #[derive(Debug, Default)]
 pub struct Checker {
+    reader: Reader,
     hashes: BTreeMap<(usize, usize), Hash>,
     /// For each conversation the latest pull that showed it.
     shown_in: BTreeMap<usize, usize>,
@@ -103,7 +104,7 @@ impl Checker {
         self.pulls += 1;
         self.ends(&ran);
         self.says_nothing_private(&ran);
-        let held = match held::read(archive) {
+        let held = match self.reader.held(archive) {
             Ok(held) => held,
             // Killed before there was one.
             Err(_) if matches!(ran.end, End::Killed | End::TimeOver) => BTreeMap::new(),
@@ -332,7 +333,7 @@ impl Checker {
                 *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
             });
         // A fault of an earlier pull may have left a gap that is not due yet.
-        let has_gaps = held::open_gaps(archive).unwrap_or(0) > 0;
+        let has_gaps = self.reader.open_gaps(archive).unwrap_or_default().open > 0;
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
@@ -466,8 +467,8 @@ impl Checker {
     pub fn gaps_close(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let truth = world.vendor.truth();
-        let gaps = held::open_gaps(archive).unwrap_or(0);
-        let held = held::read(archive).unwrap_or_default();
+        let gaps = self.reader.open_gaps(archive).unwrap_or_default().open;
+        let held = self.reader.held(archive).unwrap_or_default();
         let unread = world.population.existing(ran.ended).any(|place| {
             let conversation = &world.population.conversations[place];
             world.faults.is_unreadable(place)
@@ -553,7 +554,7 @@ impl Checker {
     pub fn convergence(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let truth = world.vendor.truth();
-        let Ok(held) = held::read(archive) else {
+        let Ok(held) = self.reader.held(archive) else {
             self.fail("archive-opens", "there is no archive after quiet pulls".to_owned());
             return;
         };
@@ -609,7 +610,7 @@ impl Checker {
     /// What was deleted is marked as missing after two more full sweeps that could have seen it.
     pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
-        let Ok(held) = held::read(archive) else { return };
+        let Ok(held) = self.reader.held(archive) else { return };
         let truth = world.vendor.truth();
         // A sweep that was held up may have seen what was deleted meanwhile.
         if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full && !ran.is_resumed {

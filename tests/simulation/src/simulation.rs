@@ -16,6 +16,7 @@ use chatark_engine::{
     Source, Workers, pull, verify,
 };
 use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::faults::{Count, Fault, Faults};
@@ -128,13 +129,23 @@ pub struct Failure {
 }
 
 /// Returns the bytes of an archive without sources. To create one takes as long as several pulls.
+///
+/// It has small pages: worlds are small, and each page that changes is written whole.
 fn empty_archive(folder: &Path) -> &'static [u8] {
     static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
     EMPTY.get_or_init(|| {
         let path = folder.join("empty.db");
         let closed = Archive::open(&path, Timestamp::EARLIEST).and_then(Archive::close);
-        closed.ok().and_then(|()| fs::read(&path).ok()).unwrap_or_default()
+        let _ = closed.map(|()| with_small_pages(&path));
+        fs::read(&path).unwrap_or_default()
     })
+}
+
+fn with_small_pages(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection.execute_batch("PRAGMA page_size = 4096; VACUUM")?;
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 #[derive(Default)]
