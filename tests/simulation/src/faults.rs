@@ -109,6 +109,8 @@ pub enum Fired {
 pub struct Faults {
     drawn: Vec<Drawn>,
     outage: Option<Outage>,
+    /// In which pull the vendor answers as if there were nothing.
+    empty: Option<usize>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
     /// The conversations that are larger than a client takes.
@@ -124,6 +126,8 @@ pub struct Faults {
     pub fired: u64,
     /// Whether something of it was more than a client should survive that tries at least four times.
     pub is_heavy: bool,
+    /// How often the vendor was down in the present pull.
+    pub fired_down: u64,
     /// How many cursors were refused in the present pull.
     cursors_refused: u64,
     is_over: bool,
@@ -178,6 +182,22 @@ impl Faults {
         faults
     }
 
+    /// Draws whether there is a pull in which the vendor answers as if there were nothing, with the status 200.
+    pub fn draw_emptiness(&mut self, random: &mut Random, pulls: usize) {
+        self.empty = random.percent(4).then(|| random.index(pulls));
+    }
+
+    /// Returns whether the vendor answers in the present pull as if there were nothing.
+    pub fn is_empty_run(&self) -> bool {
+        !self.is_over && self.empty == Some(self.pull)
+    }
+
+    /// Returns whether the vendor answers nothing at an instant of the present pull.
+    pub fn is_down(&self, now: Instant) -> bool {
+        let lasts = |outage: &Outage| outage.began.is_some_and(|began| now < began + outage.lasts);
+        !self.is_over && self.outage.is_some_and(|outage| !outage.is_key && lasts(&outage))
+    }
+
     /// Returns whether a conversation cannot be read.
     pub fn is_unreadable(&self, place: usize) -> bool {
         self.dead.contains(&place) || self.huge.contains(&place)
@@ -191,8 +211,11 @@ impl Faults {
     /// Notes that a pull begins.
     pub fn begin_pull(&mut self, pull: usize) {
         (self.pull, self.requests, self.fired) = (pull, 0, 0);
-        (self.is_heavy, self.cursors_refused) = (false, 0);
+        (self.is_heavy, self.cursors_refused, self.fired_down) = (false, 0, 0);
         self.asked.clear();
+        if self.is_empty_run() {
+            (self.fired, self.is_heavy) = (1, true);
+        }
     }
 
     /// Ends all faults, apart from records that stay unreadable.
@@ -223,6 +246,7 @@ impl Faults {
             if outage.began.is_some_and(|began| now < began + outage.lasts) {
                 self.fired += 1;
                 self.is_heavy = true;
+                self.fired_down += u64::from(!outage.is_key);
                 return Some(if outage.is_key { Fired::KeyExpired } else { Fired::Down });
             }
         }
@@ -284,6 +308,7 @@ impl Faults {
             })
             .collect();
         lines.extend(self.outage.map(|outage| format!("{outage:?}")));
+        lines.extend(self.empty.map(|pull| format!("nothing is shown in pull {pull}")));
         lines.extend(self.huge.iter().map(|place| format!("huge record {place}")));
         for place in &self.dead {
             let id = &population.conversations[*place].id;

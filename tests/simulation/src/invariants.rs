@@ -9,7 +9,7 @@ use chatark_engine::Verification;
 use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
 
-use crate::held::{Hash, Held, Reader};
+use crate::held::{Gaps, Hash, Held, Reader};
 use crate::population::{Change, Conversation, MARKER};
 use crate::schedule::Scope;
 use crate::simulation::{End, Ran};
@@ -65,6 +65,8 @@ pub struct Checker {
     full_sweeps: Vec<usize>,
     pulls: usize,
     latest: Option<Ran>,
+    /// The gaps after the latest pull.
+    gaps: Gaps,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
@@ -113,6 +115,8 @@ impl Checker {
                 return;
             }
         };
+        let gaps_before = self.gaps;
+        self.gaps = self.reader.open_gaps(archive).unwrap_or_default();
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
@@ -124,13 +128,16 @@ impl Checker {
         if ran.is_good() {
             self.holds_what_it_claims(world, &held, &ran);
         }
-        self.is_good_where_nothing_went_wrong(world, archive, &ran);
+        self.is_good_where_nothing_went_wrong(world, &ran);
         self.waits_as_asked(world, &ran);
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
+        self.bills_what_the_plan_said(&ran);
+        self.notes_no_gap_while_the_vendor_is_down(world, gaps_before, &ran);
+        self.keeps_accepted_gaps_out_of_the_verdict(world, &ran);
         self.reads_around_what_is_dead(world, &held, &ran);
         self.finds_late_messages(world, &held, &ran);
-        if ran.is_good() {
+        if ran.is_good() && !ran.was_empty {
             self.swept.insert(ran.action.scope, ran.sweep_start);
         }
         let ahead = ran.action.plan.jump_at.map_or(0, |(_, ahead)| ahead.max(0));
@@ -223,8 +230,14 @@ impl Checker {
     /// - Where it reads the newest rows of a list and others in rotation, only what these rows show is claimed; everything
     ///   else waits for the next full sweep, whose date is promised.
     /// - Where rows change places while the walk runs, what did not arrive is not claimed; what arrived is.
+    /// - Where gaps were accepted, what did not arrive is not claimed either.
+    /// - Where a vendor answers as if there were nothing, nobody can tell; nor where its last page looks like the end.
     fn holds_what_it_claims(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
         let truth = world.vendor.truth();
+        if ran.was_empty {
+            return;
+        }
+        let is_hidden = truth.hides_the_rest && is_cut_short(world, ran);
         for place in 0..world.population.conversations.len() {
             let row_claim = self.row_claim(world, place, ran);
             if row_claim == RowClaim::Nothing {
@@ -250,6 +263,7 @@ impl Checker {
             let excused = arrived.is_none()
                 && ((truth.paging == Paging::Offset && ran.changes > 0)
                     || (truth.is_unstable && can_slip(truth))
+                    || (self.gaps.accepted > 0 || is_hidden)
                     || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
                 if !excused {
@@ -307,7 +321,7 @@ impl Checker {
 
     /// Where nothing went wrong and nobody interfered, a pull ends well. It may say `short` only where the vendor counts
     /// more than there is, or shows less.
-    fn is_good_where_nothing_went_wrong(&mut self, world: &World, archive: &Path, ran: &Ran) {
+    fn is_good_where_nothing_went_wrong(&mut self, world: &World, ran: &Ran) {
         let truth = world.vendor.truth();
         let plan = ran.action.plan;
         let survives = ran.fired == 0 || (!ran.is_heavy && ran.attempts >= 4 && truth.has_known_clock);
@@ -333,7 +347,7 @@ impl Checker {
                 *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
             });
         // A fault of an earlier pull may have left a gap that is not due yet.
-        let has_gaps = self.reader.open_gaps(archive).unwrap_or_default().open > 0;
+        let has_gaps = self.gaps.open > 0;
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
@@ -376,6 +390,11 @@ impl Checker {
         if ran.fired > 0 || ran.changes > 0 || world.faults.has_unreadable() || ran.counts.is_runaway {
             return;
         }
+        // What is beyond a ceiling is read in smaller windows.
+        if is_cut_short(world, ran) {
+            return;
+        }
+        let planning = ran.counts.planned.as_ref().map_or(0, |planned| planned.requests);
         let population = &world.population;
         let shown_by_vendor: Vec<usize> = population.existing(ran.ended).collect();
         let swept = self.swept.get(&ran.action.scope).copied().unwrap_or(Instant::MIN);
@@ -394,7 +413,7 @@ impl Checker {
         // Without a request for a single one, it is looked for among those of its day, and of the days around, forwards
         // and backwards.
         let days = if truth.asks_by_day && gone > 0 { 4 * pages } else { 0 };
-        let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + hidden + days;
+        let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + planning + hidden + days;
         let requests = ran.counts.requests;
         if requests > bound {
             let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
@@ -414,6 +433,55 @@ impl Checker {
             && ran.counts.requests > requests
         {
             self.fail("keeps-its-requests", shown(ran));
+        }
+    }
+
+    /// A plan is billed nothing, and in a world that stands still nothing is billed beyond what it said.
+    fn bills_what_the_plan_said(&mut self, ran: &Ran) {
+        let Some(planned) = &ran.counts.planned else { return };
+        if planned.billed > 0 {
+            self.fail("plan-bills-nothing", format!("{} units: {}", planned.billed, shown(ran)));
+        }
+        let stands_still = |ran: &Ran| {
+            ran.is_quiet && ran.is_good() && ran.mode == SyncMode::Full && ran.fired == 0 && ran.changes == 0
+        };
+        let stood_still =
+            self.latest.as_ref().is_some_and(|before| stands_still(before) && !before.is_resumed);
+        // A deployment that does not tell what it bills is not known to bill anything.
+        let Some(price) = planned.price.filter(|price| *price > 0 && planned.mode == SyncMode::Full) else {
+            return;
+        };
+        let billed = ran.counts.billed - ran.counts.billed_by_list;
+        if stands_still(ran) && stood_still && billed > price {
+            self.fail(
+                "bills-what-the-plan-said",
+                format!("{billed} units where {price} were said: {}", shown(ran)),
+            );
+        }
+    }
+
+    /// Where the vendor answers nothing from some request to the last one, it is down, and no place is a gap.
+    fn notes_no_gap_while_the_vendor_is_down(&mut self, world: &World, before: Gaps, ran: &Ran) {
+        let is_nothing_else = ran.fired == ran.fired_down && !world.faults.has_unreadable();
+        if ran.is_down && ran.fired_down > 0 && is_nothing_else && self.gaps.all() > before.all() {
+            self.fail("no-gap-while-down", format!("{:?} after {before:?}: {}", self.gaps, shown(ran)));
+        }
+    }
+
+    /// Where gaps may stay, those that a pull leaves are accepted, and they alone make no pull short.
+    fn keeps_accepted_gaps_out_of_the_verdict(&mut self, world: &World, ran: &Ran) {
+        let is_short = matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
+        if !ran.action.accept_gaps || !(ran.is_good() || is_short) {
+            return;
+        }
+        if self.gaps.open > 0 {
+            self.fail("accepts-gaps", format!("{:?}: {}", self.gaps, shown(ran)));
+        }
+        let truth = world.vendor.truth();
+        let is_exact = !truth.overcounts && !can_slip(truth) && truth.shows_at_most.is_none();
+        let may_mark = ran.action.accept_missing;
+        if is_short && self.gaps.accepted > 0 && ran.is_quiet && ran.changes == 0 && is_exact && may_mark {
+            self.fail("accepted-gaps-are-out-of-the-verdict", shown(ran));
         }
     }
 
@@ -455,6 +523,7 @@ impl Checker {
         });
         if let Some(place) = unread
             && truth.can_narrow
+            && self.gaps.accepted == 0
             && ran.verdict() != Some(Verdict::Short)
             // A vendor that answers nothing else is down, which is an error and no gap.
             && ran.counts.fine > 0
@@ -467,7 +536,7 @@ impl Checker {
     pub fn gaps_close(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let truth = world.vendor.truth();
-        let gaps = self.reader.open_gaps(archive).unwrap_or_default().open;
+        let gaps = self.gaps.all();
         let held = self.reader.held(archive).unwrap_or_default();
         let unread = world.population.existing(ran.ended).any(|place| {
             let conversation = &world.population.conversations[place];
@@ -492,7 +561,7 @@ impl Checker {
         let truth = world.vendor.truth();
         let begin = ran.sweep_start - truth.lag;
         let fits = truth.list_page.is_some_and(|page| world.population.existing(begin).count() <= page);
-        if !ran.is_good() || ran.mode != SyncMode::Recent || !fits || ran.is_resumed {
+        if !ran.is_good() || ran.mode != SyncMode::Recent || !fits || ran.is_resumed || ran.was_empty {
             return;
         }
         for place in 0..world.population.conversations.len() {
@@ -564,8 +633,7 @@ impl Checker {
         // One that was held up is due again as long after its beginning.
         self.was_full = ran.mode == SyncMode::Full && (ended || is_refused) && !ran.is_resumed;
         // The vendor's own limits end what could be read; an honest end of a part is no claim.
-        let is_cut_short =
-            truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() > most);
+        let is_cut_short = is_cut_short(world, &ran);
         // A sweep that began earlier, and that the vendor's limits held up, is only now at its end.
         if ran.counts.limits > 0 || ran.is_resumed || (is_cut_short && !ran.is_good()) {
             self.latest = Some(ran);
@@ -587,7 +655,8 @@ impl Checker {
             if !(was_read || may_slip || is_cut_short || world.faults.has_unreadable()) && ran.is_good() {
                 self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", shown(&ran)));
             }
-            let excused = may_slip && !was_read;
+            let is_hidden = is_cut_short && truth.hides_the_rest;
+            let excused = (may_slip || is_hidden) && !was_read;
             let hash = self.hash(world, place, current);
             match held.get(&id) {
                 _ if excused => {}
@@ -626,6 +695,12 @@ impl Checker {
         }
         self.latest = Some(ran);
     }
+}
+
+/// Returns whether there is more than the vendor shows at all.
+fn is_cut_short(world: &World, ran: &Ran) -> bool {
+    let most = world.vendor.truth().shows_at_most;
+    most.is_some_and(|most| world.population.existing(ran.ended).count() > most)
 }
 
 /// Returns whether rows can slip through between two pages.

@@ -325,7 +325,8 @@ impl Population {
         self.changes.push((now, place, change));
     }
 
-    /// Lets something happen that is drawn. What was served lately is chosen often.
+    /// Lets something happen that is drawn. What was served lately is chosen often, and so is what changed last: people
+    /// write twice in a second.
     pub fn live(&mut self, random: &mut Random, habits: &Habits, lately: &[usize], now: Instant) {
         let kind = random.weighted(&[
             (25, Change::Created),
@@ -344,7 +345,10 @@ impl Population {
             }
             return;
         }
-        let place = if !lately.is_empty() && random.percent(60) {
+        let latest = self.changes.last().map(|(_, place, _)| *place).filter(|_| random.percent(30));
+        let place = if let Some(latest) = latest {
+            latest
+        } else if !lately.is_empty() && random.percent(60) {
             lately[random.index(lately.len())]
         } else {
             random.index(self.conversations.len())

@@ -31,6 +31,10 @@ pub struct Action {
     pub full: bool,
     /// Whether more than a tenth may be marked as missing.
     pub accept_missing: bool,
+    /// Whether what cannot be read may stay unread.
+    pub accept_gaps: bool,
+    /// Whether its plan is asked for first.
+    pub plans: bool,
     /// What it may spend.
     pub budget: BudgetLimits,
     /// What happens to its process.
@@ -46,6 +50,10 @@ pub struct Schedule {
     pub quiet: Scope,
     /// Whether more than a tenth may be marked as missing once the world is quiet.
     pub accepts_missing: bool,
+    /// Whether what cannot be read may stay unread once the world is quiet.
+    pub accepts_gaps: bool,
+    /// Whether plans are asked for once the world is quiet.
+    pub plans: bool,
     /// After how many days everything is read again.
     pub full_sweep_days: u32,
     /// How many days a pull looks back.
@@ -96,10 +104,27 @@ impl Schedule {
             actions,
             quiet: habit.unwrap_or_default(),
             accepts_missing: random.percent(60),
+            accepts_gaps: false,
+            plans: false,
             full_sweep_days: random.pick(&[0, 1, 7, 30]),
             look_back_days: random.pick(&[1, 7, 30]),
             attempts: random.pick(&[2_u32, 4, 6, 6]),
         }
+    }
+}
+
+impl Schedule {
+    /// Draws what the user accepts, whether plans are asked for, and whether a process begins with a wrong clock.
+    pub fn draw_options(&mut self, random: &mut Random, is_metered: bool) {
+        for action in &mut self.actions {
+            action.accept_gaps = random.percent(10);
+            action.plans = is_metered && random.percent(15);
+            if random.percent(4) {
+                action.plan.jump_at = Some((0, random.pick(&[3_653 * DAY, 3_653 * DAY, -400 * DAY])));
+            }
+        }
+        self.accepts_gaps = random.percent(15);
+        self.plans = is_metered && random.percent(40);
     }
 }
 
@@ -128,19 +153,23 @@ impl Action {
             scope,
             full: random.percent(12),
             accept_missing: random.percent(20),
+            accept_gaps: false,
+            plans: false,
             budget,
             plan,
         }
     }
 
     /// Returns a pull of a quiet world.
-    pub fn quiet(scope: Scope, pause: Instant, accept_missing: bool, most_requests: u64) -> Self {
+    pub fn quiet(schedule: &Schedule, pause: Instant, most_requests: u64) -> Self {
         Self {
             pause,
             changes: 0,
-            scope,
+            scope: schedule.quiet,
             full: false,
-            accept_missing,
+            accept_missing: schedule.accepts_missing,
+            accept_gaps: schedule.accepts_gaps,
+            plans: schedule.plans,
             budget: BudgetLimits::default(),
             plan: Plan { most_requests, ..Plan::default() },
         }

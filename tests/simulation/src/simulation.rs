@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chatark_archive::{Archive, Subset, SyncMode, Verdict};
-use chatark_core::{ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
+use chatark_core::{Clock, ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
-    Source, Workers, pull, verify,
+    Source, Workers, plan, pull, verify,
 };
 use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
 use rusqlite::Connection;
@@ -25,7 +26,9 @@ use crate::population::{LARGEST_ELEMENT, Population};
 use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
 use crate::time::{DAY, Instant, MINUTE, SECOND};
-use crate::transport::{KEY, LONGEST_PULL, Plan, PullCounts, SimulatedTransport, World, client_clock, lock};
+use crate::transport::{
+    KEY, LONGEST_PULL, Plan, Planned, PullCounts, SimulatedTransport, World, client_clock, lock,
+};
 use crate::vendor::{AGENT, Kind, Place};
 
 /// What became of one pull.
@@ -57,6 +60,12 @@ pub struct Ran {
     pub fired: u64,
     /// Whether these are more than a client should survive that tries often enough.
     pub is_heavy: bool,
+    /// How often the vendor was down.
+    pub fired_down: u64,
+    /// Whether the vendor was down at its end.
+    pub is_down: bool,
+    /// Whether the vendor answered as if there were nothing.
+    pub was_empty: bool,
     /// How often a request is tried.
     pub attempts: u32,
     /// How many days a pull looks back.
@@ -212,9 +221,11 @@ impl Parts {
         let mut random = Random::of(seed, "world");
         let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
         let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
-        let schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
+        let mut schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
+        schedule.draw_options(&mut Random::of(seed, "options"), kind.is_metered());
         let pulls = schedule.actions.len();
-        let faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, pulls);
+        let mut faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, pulls);
+        faults.draw_emptiness(&mut Random::of(seed, "emptiness"), pulls);
         Self { now, population, schedule, faults }
     }
 }
@@ -289,8 +300,7 @@ impl Simulation {
     fn quiet_pull(&mut self, pause: Instant, number: usize) -> bool {
         self.pass_time(pause, 0);
         lock(&self.world).faults.begin_pull(number);
-        let Schedule { quiet, accepts_missing, .. } = self.schedule;
-        self.pull(&Action::quiet(quiet, pause, accepts_missing, self.most_requests()), true)
+        self.pull(&Action::quiet(&self.schedule, pause, self.most_requests()), true)
     }
 
     fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {
@@ -367,6 +377,9 @@ impl Simulation {
             counts: world.pull.clone(),
             fired: world.faults.fired,
             is_heavy: world.faults.is_heavy,
+            fired_down: world.faults.fired_down,
+            is_down: world.faults.is_down(ended),
+            was_empty: world.faults.is_empty_run(),
             attempts: self.schedule.attempts,
             look_back_days: self.schedule.look_back_days,
             changes,
@@ -464,14 +477,31 @@ impl Simulation {
             channel: action.scope.channel(),
             full: action.full,
             accept_missing: action.accept_missing,
+            accept_gaps: action.accept_gaps,
             ..Pull::default()
         };
         let archive = Archive::open(&self.archive, clock.now())?;
+        if action.plans {
+            self.plan(&archive, &source, &what, &clock).await;
+        }
         let environment = Environment { clock, workers: Workers::Inline };
         let observer: Arc<dyn Observer> = Arc::<Notes>::clone(notes);
         let (archive, mut outcomes) = pull(archive, vec![source], what, observer, environment, stop).await?;
         archive.close()?;
         Ok(outcomes.remove(0))
+    }
+
+    /// Asks for the plan of a pull. What it says is kept; that it cannot say anything is no failure.
+    async fn plan(&self, archive: &Archive, source: &Source, what: &Pull, clock: &Clock) {
+        let planned = plan(Some(archive), slice::from_ref(source), what, clock).await;
+        let Some(Ok(planned)) = planned.ok().and_then(|mut plans| plans.pop()) else { return };
+        let counts = &mut lock(&self.world).pull;
+        counts.planned = Some(Planned {
+            mode: planned.mode,
+            requests: counts.requests,
+            billed: counts.billed - counts.billed_by_list,
+            price: planned.quota_used_before,
+        });
     }
 
     fn into_statistics(self) -> Statistics {
@@ -541,6 +571,10 @@ impl Statistics {
             ("budget", *budget != BudgetLimits::default()),
             ("changes while running", ran.changes > 0),
             ("resumed", ran.is_resumed),
+            ("empty run", ran.was_empty),
+            ("down at the end", ran.is_down),
+            ("plan", ran.counts.planned.is_some()),
+            ("gaps are accepted", ran.action.accept_gaps),
         ] {
             *self.happened.entry(what).or_default() += u64::from(happened);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chatark_archive::SyncMode;
 use chatark_core::{Clock, Timestamp};
 use chatark_engine::CancellationToken;
 use chatark_http::{
@@ -33,7 +34,7 @@ pub struct Plan {
     pub stop_at: Option<u64>,
     /// The process is killed at this request.
     pub kill_at: Option<u64>,
-    /// From this request on, the client's clock is ahead by so much.
+    /// From this request on, the client's clock is ahead by so much; from the beginning, if it is 0.
     pub jump_at: Option<(u64, Instant)>,
     /// At how many of a thousand requests something happens to a conversation.
     pub liveliness: u64,
@@ -81,6 +82,10 @@ pub struct PullCounts {
     pub fine: u64,
     /// Units of a metered quota.
     pub billed: u64,
+    /// Those of them that were billed for lists without messages, which no document says.
+    pub billed_by_list: u64,
+    /// The plan of the pull, if one was asked for.
+    pub planned: Option<Planned>,
     /// The most units that one answer cost.
     pub most_billed: u64,
     /// Units of answers that broke off, so that nobody was told of them.
@@ -95,6 +100,19 @@ pub struct PullCounts {
     pub limits: u64,
     /// Whether there were more requests than are allowed.
     pub is_runaway: bool,
+}
+
+/// What a plan said, and what it cost.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// How much the pull was to read.
+    pub mode: SyncMode,
+    /// The requests of the plan itself.
+    pub requests: u64,
+    /// Units that the plan itself was billed, apart from those for lists.
+    pub billed: u64,
+    /// The units of a pull that stands still, as far as the plan knew.
+    pub price: Option<u64>,
 }
 
 impl World {
@@ -118,6 +136,7 @@ impl World {
     pub fn begin_process(&mut self, plan: Plan) {
         self.started = Some(tokio::time::Instant::now());
         self.plan = plan;
+        self.client_ahead = plan.jump_at.filter(|(at, _)| *at == 0).map_or(0, |(_, ahead)| ahead);
         self.pull = PullCounts::default();
         self.lately.clear();
     }
@@ -267,11 +286,14 @@ fn respond(
         },
         None => {}
     }
-    let answer = world.vendor.answer(read, &world.population, now);
+    let nothing = Population::default();
+    let shown = if world.faults.is_empty_run() { &nothing } else { &world.population };
+    let answer = world.vendor.answer(read, shown, now);
     if world.faults.is_dead(&answer.delivered) {
         return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
     }
     world.pull.billed += answer.billed;
+    world.pull.billed_by_list += if place == Place::List { answer.billed } else { 0 };
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
     if matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _))) {
         world.pull.billed_unseen += answer.billed;

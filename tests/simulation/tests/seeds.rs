@@ -28,8 +28,12 @@ fn check_coverage(kind: Kind, summary: &Summary) {
             assert!(!is_often || count.fired > 0, "{} {fault:?} at {place:?} never fired", kind.name());
         }
     }
-    for what in ["stop", "kill", "clock jump", "budget", "dead record", "outage", "changes while running"] {
-        let happened = summary.statistics.happened.get(what).copied().unwrap_or(0);
+    let of_all =
+        ["stop", "kill", "clock jump", "budget", "dead record", "huge record", "outage", "empty run"];
+    let of_some = ["resumed", "changes while running", "down at the end", "gaps are accepted"];
+    let of_metered: &[_] = if kind.is_metered() { &["plan"] } else { &[] };
+    for what in of_all.iter().chain(&of_some).chain(of_metered) {
+        let happened = summary.statistics.happened.get(*what).copied().unwrap_or(0);
         assert!(happened * 100 >= summary.seeds, "{} {what}: {happened}", kind.name());
     }
 }

@@ -58,6 +58,8 @@ struct Facts {
     has_updated_at: bool,
     has_last_message_at: bool,
     says_when: bool,
+    /// The most conversations that pages reach, and whether more is refused; it looks like the end otherwise.
+    ceiling: Option<(usize, bool)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +155,7 @@ impl ChatbaseV1 {
             has_updated_at: random.percent(60),
             has_last_message_at: random.percent(60),
             says_when: random.percent(50),
+            ceiling: random.percent(6).then(|| (random.pick(&[100, 200, 300]), random.percent(50))),
         };
         Self { facts, served: 0, elements: BTreeMap::new() }
     }
@@ -174,6 +177,11 @@ impl ChatbaseV1 {
             return invalid();
         }
         let size = size.min(facts.largest);
+        // An open question of the documents: whether `page` times `size` has a ceiling.
+        let is_beyond = facts.ceiling.is_some_and(|(most, _)| page * size > most.max(size));
+        if is_beyond && facts.ceiling.is_some_and(|(_, refuses)| refuses) {
+            return invalid();
+        }
         let day = |name: &str| match request.parameter(name).map(bound) {
             None => Ok(None),
             Some(Some(Bound::Day(day))) => Ok(Some(day + facts.days_behind)),
@@ -204,7 +212,7 @@ impl ChatbaseV1 {
             PastTheEnd::LastPage => page.min(pages),
             _ => page,
         };
-        let start = ((page - 1) * size).min(rows.len());
+        let start = if is_beyond { rows.len() } else { ((page - 1) * size).min(rows.len()) };
         let end = (start + size).min(rows.len());
         let mut answer = Answer::default();
         let mut body = String::from("{\"data\":[");
@@ -364,9 +372,13 @@ impl Vendor for ChatbaseV1 {
                 && facts.past_the_end == PastTheEnd::Empty
                 && facts.format == Format::Milliseconds
                 && !facts.has_mixed_formats
-                && !facts.is_unstable,
+                && !facts.is_unstable
+                && facts.ceiling.is_none(),
             has_short_pages: false,
-            shows_at_most: None,
+            shows_at_most: facts
+                .ceiling
+                .map(|(most, _)| most / facts.largest.min(most) * facts.largest.min(most)),
+            hides_the_rest: facts.ceiling.is_some_and(|(_, refuses)| !refuses),
             skips_silent: false,
             lag: 0,
             quota: None,

@@ -464,7 +464,10 @@ impl ChatbaseV2 {
         let on_page: Vec<usize> = rows[start..end]
             .iter()
             .copied()
-            .filter(|place| population.conversations[*place].exists(now))
+            // A list that was fixed earlier may hold what is not shown any more.
+            .filter(|place| {
+                population.conversations.get(*place).is_some_and(|conversation| conversation.exists(now))
+            })
             .collect();
         let has_more = end < rows.len();
         let left = rows.len() - start;
@@ -757,6 +760,7 @@ impl Vendor for ChatbaseV2 {
                 && facts.cursor_life.is_none(),
             has_short_pages: facts.short_pages + facts.empty_pages > 0,
             shows_at_most: None,
+            hides_the_rest: false,
             skips_silent: false,
             has_known_clock: facts.has_date || facts.clock_ahead.abs() < MINUTE,
             asks_by_day: false,

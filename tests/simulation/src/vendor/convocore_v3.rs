@@ -733,6 +733,7 @@ impl Vendor for ConvocoreV3 {
                 && facts.quota == 50_000,
             has_short_pages: false,
             shows_at_most: (facts.generation == Generation::G1Limited).then_some(200),
+            hides_the_rest: false,
             skips_silent: is_paginated,
             has_known_clock: true,
             asks_by_day: false,

@@ -109,6 +109,8 @@ pub struct Truth {
     pub has_short_pages: bool,
     /// The most conversations that the vendor shows at all; `None` if it shows all.
     pub shows_at_most: Option<usize>,
+    /// Whether what is beyond that looks like the end, so that nobody can tell.
+    pub hides_the_rest: bool,
     /// Whether conversations in which no customer wrote are left out.
     pub skips_silent: bool,
     /// How late the vendor shows what happened.
