@@ -260,11 +260,15 @@ impl Checker {
             let last = conversation.version_at(ran.ended);
             let has_moved = first != last;
             let arrived = ran.counts.delivered.get(&place).copied();
-            let excused = arrived.is_none()
+            // What is too large arrives, and cannot be taken.
+            let is_accepted =
+                self.gaps.accepted > 0 && (arrived.is_none() || world.faults.is_unreadable(place));
+            let slips = arrived.is_none()
                 && ((truth.paging == Paging::Offset && ran.changes > 0)
                     || (truth.is_unstable && can_slip(truth))
-                    || (self.gaps.accepted > 0 || is_hidden)
+                    || is_hidden
                     || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
+            let excused = slips || is_accepted;
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
                 if !excused {
                     self.fail("holds-what-it-claims", format!("{id:?} is not archived: {}", shown(ran)));
@@ -676,13 +680,15 @@ impl Checker {
         self.latest = Some(ran);
     }
 
-    /// What was deleted is marked as missing after two more full sweeps that could have seen it.
+    /// What was deleted is marked as missing after two more full sweeps that could have seen it. One that had to leave a
+    /// gap, accepted or not, could not: what it did not see may be in the gap.
     pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let Ok(held) = self.reader.held(archive) else { return };
         let truth = world.vendor.truth();
         // A sweep that was held up may have seen what was deleted meanwhile.
-        if scope.is_whole() && ran.is_good() && ran.mode == SyncMode::Full && !ran.is_resumed {
+        let is_whole = ran.is_good() && ran.mode == SyncMode::Full && !ran.is_resumed && self.gaps.all() == 0;
+        if scope.is_whole() && is_whole {
             for (id, _) in held.iter().filter(|(_, held)| !held.is_missing) {
                 let Some(place) = world.population.place(id) else { continue };
                 let conversation = &world.population.conversations[place];
