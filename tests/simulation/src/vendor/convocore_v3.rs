@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{AGENT, Answer, ErrorText, Paging, Place, Request, Truth, Vendor};
-use crate::population::{Content, Conversation, Habits, Message, Population};
+use crate::population::{Change, Content, Conversation, Habits, Message, Population};
 use crate::random::Random;
 use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, written};
 use crate::transport::KEY;
@@ -702,14 +702,20 @@ impl Vendor for ConvocoreV3 {
         element
     }
 
-    fn tells_changes(&self, place: usize) -> bool {
+    fn tells(&self, place: usize, change: Change) -> bool {
         // A number of messages tells nothing yet where it is shown for the first time.
         let List { status, has_last_message, has_last_modified, .. } = self.facts.list;
-        status == 200 && !is_thin(place) && (has_last_message || has_last_modified)
+        let is_told = has_last_modified || (change == Change::Reply && has_last_message);
+        status == 200 && !is_thin(place) && is_told
     }
 
     fn finds_changes_in_rows(&self) -> bool {
         true
+    }
+
+    fn tells_nothing(&self, place: usize) -> bool {
+        let List { has_last_message, has_last_modified, has_count, .. } = self.facts.list;
+        is_thin(place) || !(has_last_message || has_last_modified || has_count)
     }
 
     fn truth(&self) -> Truth {

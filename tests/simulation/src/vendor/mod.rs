@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chatark_core::{Mapper, Provider, Result, Settings};
 use chatark_http::Connector;
 
-use crate::population::{Habits, Population};
+use crate::population::{Change, Habits, Population};
 use crate::random::Random;
 use crate::time::Instant;
 
@@ -144,8 +144,13 @@ pub trait Vendor: Debug + Send {
     /// Returns the bytes of a conversation in one of its states.
     fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes;
 
-    /// Returns whether a list that is apart from the export shows when a conversation changed.
-    fn tells_changes(&self, _place: usize) -> bool {
+    /// Returns whether a list that is apart from the export shows that something happened to a conversation.
+    fn tells(&self, _place: usize, _change: Change) -> bool {
+        false
+    }
+
+    /// Returns whether such a list shows nothing but that a conversation exists.
+    fn tells_nothing(&self, _place: usize) -> bool {
         false
     }
 
