@@ -366,6 +366,7 @@ impl Vendor for ChatbaseV1 {
             counts: false,
             overcounts: false,
             has_summaries: false,
+            is_read_by_list: false,
             can_read_less: true,
             can_narrow: true,
             is_documented: facts.largest == 100

@@ -748,6 +748,7 @@ impl Vendor for ChatbaseV2 {
             counts: has_count && facts.total == Total::Matching,
             overcounts: has_count && !matches!(facts.total, Total::Matching | Total::Fewer),
             has_summaries: facts.knows.include && facts.knows.single,
+            is_read_by_list: false,
             can_read_less: facts.knows.include && facts.knows.single,
             can_narrow: facts.knows.single && facts.knows.include,
             is_documented: facts.knows.dates

@@ -714,8 +714,8 @@ impl Vendor for ConvocoreV3 {
     }
 
     fn tells_nothing(&self, place: usize) -> bool {
-        let List { has_last_message, has_last_modified, has_count, .. } = self.facts.list;
-        is_thin(place) || !(has_last_message || has_last_modified || has_count)
+        let List { status, has_last_message, has_last_modified, has_count, .. } = self.facts.list;
+        status != 200 || is_thin(place) || !(has_last_message || has_last_modified || has_count)
     }
 
     fn truth(&self) -> Truth {
@@ -729,6 +729,7 @@ impl Vendor for ConvocoreV3 {
             counts: false,
             overcounts: false,
             has_summaries: false,
+            is_read_by_list: true,
             can_read_less: is_paginated,
             can_narrow: is_paginated,
             is_documented: is_paginated

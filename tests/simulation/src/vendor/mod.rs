@@ -99,6 +99,8 @@ pub struct Truth {
     pub overcounts: bool,
     /// Whether a list without messages shows what changed.
     pub has_summaries: bool,
+    /// Whether changes can only be found by a list that is apart from the export, or by looking back.
+    pub is_read_by_list: bool,
     /// Whether the deployment knows a conversation by its id, or a window, so that a page can be narrowed.
     pub can_narrow: bool,
     /// Whether a part can be read by itself: what changed, or what began lately.
