@@ -325,9 +325,18 @@ impl Population {
         self.changes.push((now, place, change));
     }
 
-    /// Lets something happen that is drawn. What was served lately is chosen often, and so is what changed last: people
-    /// write twice in a second.
+    /// Lets something happen that is drawn. What was served lately is chosen often, and so is who just wrote: people write
+    /// twice in a second.
     pub fn live(&mut self, random: &mut Random, habits: &Habits, lately: &[usize], now: Instant) {
+        let just_wrote = |place: &&usize| {
+            let conversation = &self.conversations[**place];
+            let updated = conversation.current().content.updated;
+            conversation.exists(now) && updated.div_euclid(SECOND) == now.div_euclid(SECOND)
+        };
+        let again = lately.iter().find(just_wrote).copied().filter(|_| random.percent(60));
+        if let Some(place) = again {
+            return self.change(random, habits, place, Change::Reply, now);
+        }
         let kind = random.weighted(&[
             (25, Change::Created),
             (30, Change::Reply),
@@ -345,10 +354,7 @@ impl Population {
             }
             return;
         }
-        let latest = self.changes.last().map(|(_, place, _)| *place).filter(|_| random.percent(30));
-        let place = if let Some(latest) = latest {
-            latest
-        } else if !lately.is_empty() && random.percent(60) {
+        let place = if !lately.is_empty() && random.percent(60) {
             lately[random.index(lately.len())]
         } else {
             random.index(self.conversations.len())

@@ -295,7 +295,11 @@ fn respond(
     world.pull.billed += answer.billed;
     world.pull.billed_by_list += if place == Place::List { answer.billed } else { 0 };
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
-    if matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _))) {
+    // Nobody can take a page with what is larger than a client takes; what of it comes before may be taken.
+    let can_be_taken = !answer.delivered.iter().any(|(place, _)| world.faults.huge.contains(place));
+    let breaks_off = matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)))
+        || !can_be_taken;
+    if breaks_off {
         world.pull.billed_unseen += answer.billed;
     }
     match fired {
@@ -306,9 +310,7 @@ fn respond(
     }
     if answer.status == 200 {
         world.pull.fine += 1;
-        // A client that takes no record of such a size may refuse the answer with everything that is in it.
-        let is_taken = !answer.delivered.iter().any(|(place, _)| world.faults.huge.contains(place));
-        for (place, version) in answer.delivered.iter().filter(|_| is_taken) {
+        for (place, version) in answer.delivered.iter().filter(|_| can_be_taken) {
             world.pull.delivered.insert(*place, *version);
         }
         world.pull.listed.extend(answer.listed.iter().copied());

@@ -11,7 +11,7 @@ use chatark_simulation::simulation::{drawn_faults, run};
 use chatark_simulation::vendor::Kind;
 
 /// The default seeds of each vendor.
-const SEEDS: u64 = 800;
+const SEEDS: u64 = 1_000;
 
 fn summary(kind: Kind, seeds: u64) -> Summary {
     let threads = thread::available_parallelism().map_or(1, usize::from);
