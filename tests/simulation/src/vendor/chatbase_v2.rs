@@ -747,7 +747,8 @@ impl Vendor for ChatbaseV2 {
             is_unstable: facts.is_unstable,
             counts: has_count && facts.total == Total::Matching,
             overcounts: has_count && !matches!(facts.total, Total::Matching | Total::Fewer),
-            has_summaries: facts.knows.include && facts.knows.single,
+            // Without single conversations, what a summary shows as changed is read with its page.
+            has_summaries: facts.knows.include,
             is_read_by_list: false,
             can_read_less: facts.knows.include && facts.knows.single,
             can_narrow: facts.knows.single && facts.knows.include,
