@@ -330,7 +330,7 @@ impl Checker {
 
     /// Returns what a pull claims of a conversation.
     fn row_claim(&self, world: &World, place: usize, ran: &Ran) -> RowClaim {
-        if ran.mode != SyncMode::Changes || !world.vendor.finds_changes_in_rows() {
+        if ran.mode != SyncMode::Changes || !world.vendor.truth().is_read_by_list {
             return RowClaim::Everything;
         }
         let conversation = &world.population.conversations[place];
@@ -651,7 +651,7 @@ impl Checker {
                     && shows(world.vendor.truth(), conversation, ran.started)
                     // Where a row shows when it was last modified, and the conversation shows when its last message came,
                     // a rating behind that message looks like a change, once.
-                    && (conversation.current().cause.is_activity() || !world.vendor.finds_changes_in_rows())
+                    && (conversation.current().cause.is_activity() || !world.vendor.truth().is_read_by_list)
                     && conversation.created < old
                     && conversation.current().from < old
                     && conversation.current().content.updated < old

@@ -709,10 +709,6 @@ impl Vendor for ConvocoreV3 {
         status == 200 && !is_thin(place) && is_told
     }
 
-    fn finds_changes_in_rows(&self) -> bool {
-        true
-    }
-
     fn tells_nothing(&self, place: usize) -> bool {
         let List { status, has_last_message, has_last_modified, has_count, .. } = self.facts.list;
         status != 200 || is_thin(place) || !(has_last_message || has_last_modified || has_count)

@@ -156,11 +156,6 @@ pub trait Vendor: Debug + Send {
         false
     }
 
-    /// Returns whether a pull of changes reads a part of a list that is apart from the export, and no summary of all.
-    fn finds_changes_in_rows(&self) -> bool {
-        false
-    }
-
     /// Returns what is true of the deployment.
     fn truth(&self) -> Truth;
 }
