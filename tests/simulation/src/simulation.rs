@@ -112,7 +112,7 @@ pub struct Statistics {
     pub verdicts: BTreeMap<String, u64>,
     /// How often each fault was drawn and fired at each place.
     pub faults: BTreeMap<(Fault, Place), Count>,
-    /// In how many worlds a place was reached at all.
+    /// In how many worlds a place was reached where a fault can happen.
     pub places: BTreeMap<Place, u64>,
     /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
     pub happened: BTreeMap<&'static str, u64>,
@@ -559,7 +559,8 @@ impl Statistics {
             End::Broken(_) => "broken",
         };
         *self.verdicts.entry(word.to_owned()).or_default() += 1;
-        for place in ran.counts.by_place.keys() {
+        // Once the world is quiet, no fault happens.
+        for place in ran.counts.by_place.keys().filter(|_| !ran.is_quiet) {
             self.places.insert(*place, 1);
         }
         let Action { plan, budget, .. } = &ran.action;
