@@ -604,7 +604,8 @@ impl Checker {
     fn finds_late_messages(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
         let truth = world.vendor.truth();
         let begin = ran.sweep_start - truth.lag;
-        let fits = fits_list(world, begin);
+        // What cannot be read stays as it was, once that is accepted.
+        let fits = fits_list(world, begin) && self.gaps.accepted == 0;
         if !ran.is_good() || ran.mode == SyncMode::Full || !fits || ran.is_resumed || ran.was_empty {
             return;
         }
@@ -699,7 +700,8 @@ impl Checker {
             if !(was_read || may_slip || is_cut_short || world.faults.has_unreadable()) && ran.is_good() {
                 self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", shown(&ran)));
             }
-            let is_hidden = is_cut_short && truth.hides_the_rest;
+            // An accepted gap stays as it is, and where nobody can narrow it, so does what is around.
+            let is_hidden = (is_cut_short && truth.hides_the_rest) || self.gaps.accepted > 0;
             let excused = (may_slip || is_hidden) && !was_read;
             let hash = self.hash(world, place, current);
             match held.get(&id) {
