@@ -8,7 +8,7 @@ use chatark_core::{Batch, Checkpoint, Error, OpenGap, PageMetadata, ReadRequest,
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
 use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::is_behind_end;
+use crate::ending::{Behind, behind_refused};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
 use crate::narrow::Probe;
@@ -111,9 +111,9 @@ impl<'a> ListWalk<'a> {
 
     async fn is_at_end(&mut self, page: &mut PageMetadata) -> Result<bool> {
         let rows_per_page = self.progress.rows_per_page;
-        let (is_end, asked) = is_behind_end(&self.list, self.number, rows_per_page, &self.before).await?;
+        let (behind, asked) = behind_refused(&self.list, self.number, rows_per_page, &self.before).await?;
         page.pages += asked;
-        Ok(is_end)
+        Ok(behind != Behind::Rows)
     }
 
     fn deliver(mut self, rows: Rows, mut page: PageMetadata) -> Step<'a> {

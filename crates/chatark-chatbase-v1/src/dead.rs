@@ -60,10 +60,9 @@ pub(crate) struct Passed {
     pub(crate) rows_per_page: Option<u64>,
     /// The keys of the rows that were read.
     pub(crate) keys: Vec<u64>,
-    /// What is a gap if rows change places: the page failed, and each of its parts could be read.
+    /// What is a gap if rows change places: the page failed, and each of its parts could be read, or it could be read
+    /// in the end.
     pub(crate) unproven: Option<Gap>,
-    /// Whether the page could be read as it is in the end.
-    pub(crate) is_whole: bool,
     /// Whether it is the page before it once more, which some hosts answer for every later number.
     pub(crate) is_repeated: bool,
     /// Whether nothing is behind it, or that is given up.
@@ -78,7 +77,6 @@ impl Passed {
             rows_per_page: None,
             keys: Vec::new(),
             unproven: None,
-            is_whole: false,
             is_repeated: false,
             is_last: false,
         }
@@ -160,7 +158,7 @@ impl DeadPages {
         found.requests += requests + layout.requests;
         self.failures_left = self.failures_left.saturating_sub(found.failures);
         let mut passed = self.finish(list, place, found, (span, layout.rows_per_page)).await?;
-        if passed.found.gaps.is_empty() && !passed.is_whole {
+        if passed.found.gaps.is_empty() {
             let bounds = GapBounds::Positions { first: span.first, last: span.last };
             passed.unproven = Some(Gap { bounds, error: text });
         }
@@ -245,15 +243,7 @@ impl DeadPages {
             let error = found.gaps.first().map(|gap| gap.error.clone()).unwrap_or_default();
             found.gaps.push(Gap { bounds: rest_after(place.number), error });
         }
-        let passed = Passed {
-            rows,
-            rows_per_page,
-            keys,
-            is_whole: is_recovered,
-            is_repeated,
-            is_last,
-            ..Passed::of(found)
-        };
+        let passed = Passed { rows, rows_per_page, keys, is_repeated, is_last, ..Passed::of(found) };
         Ok(passed)
     }
 
@@ -380,6 +370,6 @@ fn given_up(place: Place<'_>, error: &Error, requests: u64) -> Passed {
 }
 
 /// Returns the bounds of everything behind a page. The vendor has no cursor: the page number stands for one.
-fn rest_after(page: u64) -> GapBounds {
+pub(crate) fn rest_after(page: u64) -> GapBounds {
     GapBounds::Rest { after: Some(page.to_string()) }
 }

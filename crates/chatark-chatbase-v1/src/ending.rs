@@ -1,9 +1,10 @@
 //! Whether a list has ended, where the vendor does not say.
 
-use chatark_core::Result;
+use chatark_core::{Error, Result, Stream};
 
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
+use crate::parameters::Parameters;
 use crate::sizes::row_at;
 
 /// The size of a page if none is asked for, by the vendor's documents. A host that gives fewer rows to a larger request
@@ -24,24 +25,68 @@ pub(crate) enum Repetition {
     NumberIgnored,
 }
 
-/// Returns whether a page that the vendor refused is behind the end, and how many requests that took.
+/// What is at a page that the vendor refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// The list has ended.
+    Nothing,
+    /// Rows follow that the vendor gives in another way.
+    Rows,
+    /// Nobody can tell: the vendor refuses every page from here on, which it does not do behind the end of a list.
+    Unreachable,
+}
+
+/// Returns what is at a page that the vendor refused, and how many requests that took.
 ///
-/// After a page that is not full, it is. Otherwise rows may follow that the vendor gives in another way.
-pub(crate) async fn is_behind_end(
+/// After a page that is not full, the list has ended.
+pub(crate) async fn behind_refused(
     list: &NumberedList<'_>,
     number: u64,
     rows_per_page: u64,
     before: &[u64],
-) -> Result<(bool, u64)> {
+) -> Result<(Behind, u64)> {
     if (before.len() as u64) < rows_per_page.max(DEFAULT_SIZE) {
-        return Ok((true, 0));
+        return Ok((Behind::Nothing, 0));
     }
-    let next_row = (number - 1) * rows_per_page + 1;
-    if brings_more(list.page(1, next_row).await, before)? {
-        return Ok((false, 1));
+    let refusal = match list.page(1, (number - 1) * rows_per_page + 1).await {
+        Err(refusal) if is_refusal(&refusal) => Some(refusal),
+        next_row => {
+            if brings_more(next_row, before)? {
+                return Ok((Behind::Rows, 1));
+            }
+            None
+        }
+    };
+    if brings_more(list.page(list.largest_page(), number + 1).await, before)? {
+        return Ok((Behind::Rows, 2));
     }
-    let is_followed = brings_more(list.page(list.largest_page(), number + 1).await, before)?;
-    Ok((!is_followed, 2))
+    // The row of a list that has ended is refused as the end is, whatever became of the page.
+    let Some(refusal) = refusal else { return Ok((Behind::Nothing, 2)) };
+    let (is_ceiling, asked) = is_ceiling(list, &refusal).await?;
+    Ok((if is_ceiling { Behind::Unreachable } else { Behind::Nothing }, 2 + asked))
+}
+
+/// Returns whether a page was refused for its number and not because the list has ended: then the vendor answers a page
+/// behind the end of an empty list in another way. Also returns how many requests that took.
+pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Result<(bool, u64)> {
+    if list.stream != Stream::Conversations {
+        return Ok((false, 0));
+    }
+    let nothing = list.with(Parameters::nothing());
+    // These rows are none of the walk's: a deployment that ignores days answers any.
+    match nothing.read(1, 2).await {
+        Ok(rows) => return Ok((rows.is_empty(), 1)),
+        Err(error) if is_refusal(&error) && error.status() == refusal.status() => return Ok((false, 1)),
+        Err(error) if is_refusal(&error) => {}
+        Err(error) if may_be_local(&error) => return Ok((false, 1)),
+        Err(error) => return Err(error),
+    }
+    // A deployment that refuses days says nothing about ends.
+    match nothing.read(1, 1).await {
+        Ok(rows) => Ok((rows.is_empty(), 2)),
+        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok((false, 2)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns whether an answer holds a row that is not among the keys. A failure counts as one: something is there.

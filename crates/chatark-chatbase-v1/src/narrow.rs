@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::mem;
 
 use bytes::Bytes;
-use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result};
+use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
+use crate::parameters::Parameters;
 use crate::sizes::{SizeProof, gives_one_row};
 
 /// The page sizes that are tried, the largest first.
@@ -370,11 +371,17 @@ pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<boo
             return Ok(true);
         }
     }
-    Ok(false)
+    // All of these rows may be ones that fail. A day without any cannot fail for its rows.
+    Ok(list.stream == Stream::Conversations
+        && is_answered(list.with(Parameters::nothing()).read(1, 1).await)?)
 }
 
 async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
-    match list.page(size, number).await {
+    is_answered(list.page(size, number).await)
+}
+
+fn is_answered(rows: Result<Rows>) -> Result<bool> {
+    match rows {
         Ok(_) => Ok(true),
         // What is too large has been answered.
         Err(error) if is_refusal(&error) || error.kind() == ErrorKind::TooLarge => Ok(true),

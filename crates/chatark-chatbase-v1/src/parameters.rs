@@ -41,6 +41,11 @@ impl Parameters {
         Self { days: (Some(day.to_owned()), Some(day.to_owned())), sources: None }
     }
 
+    /// Asks for a day on which no conversation began.
+    pub(crate) fn nothing() -> Self {
+        Self::on("2000-01-01")
+    }
+
     pub(crate) fn has_days(&self) -> bool {
         self.days != (None, None)
     }

@@ -4,15 +4,15 @@
 //! several pages, they are read forwards and then backwards, since a deletion moves nothing past a reader who comes
 //! from the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, ErrorKind, Record, RecordId, Result, Stream, Surface, Timestamp, UnseenRecord, fields,
+    Batch, Error, ErrorKind, Record, RecordId, Result, Stream, Surface, Timestamp, UnseenRecord, fields,
 };
 
 use crate::account::ChatbaseV1;
-use crate::ending::{Repetition, repetition_of_first};
+use crate::ending::{Behind, Repetition, behind_refused, is_ceiling, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows};
 use crate::parameters::{Parameters, began};
@@ -21,6 +21,8 @@ use crate::parameters::{Parameters, began};
 const MAX_DAYS: usize = 100;
 /// The most pages of one day that are read.
 const MAX_PAGES: u64 = 200;
+/// How often the pages of one day are read backwards. Where rows change places, once may not bring all of them.
+const MAX_ROUNDS: u32 = 3;
 /// After so many failures, nothing more is asked for.
 const MAX_FAILURES: u32 = 3;
 /// How much is kept of conversations that were not looked for.
@@ -33,6 +35,7 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
     let mut search = Search {
         whole: NumberedList::new(account, Stream::Conversations),
         takes_days: None,
+        status_of_end: None,
         failures: 0,
         is_given_up: false,
         found: BTreeMap::new(),
@@ -70,6 +73,8 @@ struct Search<'a> {
     whole: NumberedList<'a>,
     /// Whether the deployment filters by days, once that is known.
     takes_days: Option<bool>,
+    /// The status with which the vendor refuses pages behind the end of a list, once that is known.
+    status_of_end: Option<u16>,
     failures: u32,
     is_given_up: bool,
     /// The conversations that are there, as the vendor sent them.
@@ -85,6 +90,37 @@ enum Read {
     Everything,
     /// Not all, or not that day alone.
     Unsure,
+}
+
+/// The rows of one list of days.
+#[derive(Default)]
+struct Seen {
+    keys: HashSet<u64>,
+    /// How many rows its pages have.
+    rows: u64,
+    rows_per_page: u64,
+}
+
+impl Seen {
+    fn add_page(&mut self, keys: &[u64]) {
+        self.keys.extend(keys);
+        self.rows += keys.len() as u64;
+        self.rows_per_page = self.rows_per_page.max(keys.len() as u64);
+    }
+
+    /// Returns whether a page is the last one once more, with some other rows because they change places: only the last
+    /// page is shorter than the others.
+    fn is_last_again(&self, keys: &[u64], before: &[u64]) -> bool {
+        keys.len() == before.len()
+            && (keys.len() as u64) < self.rows_per_page
+            && keys.iter().any(|key| before.contains(key))
+    }
+
+    /// Returns whether there were as many different rows as the pages have. Otherwise some row was on two of them, and
+    /// another may have been on none.
+    fn is_everything(&self) -> bool {
+        self.keys.len() as u64 >= self.rows
+    }
 }
 
 impl Search<'_> {
@@ -117,11 +153,17 @@ impl Search<'_> {
         missing: &mut BTreeSet<RecordId>,
     ) -> Result<Read> {
         let mut before: Vec<u64> = Vec::new();
+        let mut seen = Seen::default();
         let mut number = 1;
         loop {
             let rows = match list.page(PAGE_SIZE, number).await {
                 Ok(rows) => rows,
-                Err(error) if is_refusal(&error) && number > 1 => break,
+                Err(error) if is_refusal(&error) && number > 1 => {
+                    if !self.is_end(list, &error, number, &seen, &before).await? {
+                        return Ok(Read::Unsure);
+                    }
+                    break;
+                }
                 Err(error) if is_refusal(&error) => return self.refused().await,
                 Err(error) => return self.failed(error),
             };
@@ -136,6 +178,9 @@ impl Search<'_> {
             if rows.is_empty() || missing.is_empty() {
                 break;
             }
+            if seen.is_last_again(&keys, &before) {
+                break;
+            }
             if keys.iter().all(|key| before.contains(key)) {
                 // Page 1 again may be a host that ignores the number.
                 let is_sure =
@@ -148,32 +193,62 @@ impl Search<'_> {
             if number == MAX_PAGES {
                 return Ok(Read::Unsure);
             }
+            seen.add_page(&keys);
             before = keys;
             number += 1;
         }
-        self.backwards(list, number, missing).await
+        self.backwards(list, number, seen, missing).await
     }
 
-    /// Reads the pages before one, the last one first.
+    /// Reads the pages before one, the last one first, until every row of them was seen.
     async fn backwards(
         &mut self,
         list: &NumberedList<'_>,
         end: u64,
+        mut seen: Seen,
         missing: &mut BTreeSet<RecordId>,
     ) -> Result<Read> {
         // With a single page, nothing can have moved to another one.
-        let pages = if end > 2 { 1..end } else { 1..1 };
-        for number in pages.rev() {
-            if missing.is_empty() {
+        let rounds = if end > 2 { MAX_ROUNDS } else { 0 };
+        for round in 0..rounds {
+            if round > 0 && seen.is_everything() {
                 break;
             }
-            match list.page(PAGE_SIZE, number).await {
-                Ok(rows) => self.take_out(&rows, missing),
-                Err(error) if is_refusal(&error) => {}
-                Err(error) => return self.failed(error),
+            for number in (1..end).rev() {
+                if missing.is_empty() {
+                    return Ok(Read::Everything);
+                }
+                match list.page(PAGE_SIZE, number).await {
+                    Ok(rows) => {
+                        seen.keys.extend(rows.keys());
+                        self.take_out(&rows, missing);
+                    }
+                    Err(error) if is_refusal(&error) => {}
+                    Err(error) => return self.failed(error),
+                }
             }
         }
-        Ok(Read::Everything)
+        Ok(if seen.is_everything() { Read::Everything } else { Read::Unsure })
+    }
+
+    /// Returns whether a page is refused because the list has ended.
+    async fn is_end(
+        &mut self,
+        list: &NumberedList<'_>,
+        refusal: &Error,
+        number: u64,
+        seen: &Seen,
+        before: &[u64],
+    ) -> Result<bool> {
+        if self.status_of_end == refusal.status() {
+            return Ok(true);
+        }
+        if !is_ceiling(list, refusal).await?.0 {
+            self.status_of_end = refusal.status();
+            return Ok(true);
+        }
+        let (behind, _) = behind_refused(list, number, seen.rows_per_page, before).await?;
+        Ok(behind == Behind::Nothing)
     }
 
     /// Keeps the conversations of a page that were missing.
@@ -210,7 +285,7 @@ impl Search<'_> {
     }
 
     /// Returns an error that ends the search, or counts it.
-    fn failed(&mut self, error: chatark_core::Error) -> Result<Read> {
+    fn failed(&mut self, error: Error) -> Result<Read> {
         if !may_be_local(&error) && error.kind() != ErrorKind::RateLimited {
             return Err(error);
         }

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::{Repetition, is_behind_end, repetition_of_first};
+use crate::dead::{DeadPages, Passed, Place, rest_after};
+use crate::ending::{Behind, Repetition, behind_refused, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
 use crate::narrow::Probe;
@@ -90,7 +90,9 @@ pub(crate) struct PageWalk<'a> {
     /// How many answers in all had no new row.
     stale_in_all: u64,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
-    suspects: Vec<(u64, Gap)>,
+    suspects: Vec<Gap>,
+    /// What was given up behind the last page that the vendor gives.
+    gaps_at_end: Vec<Gap>,
     /// Whether the current page repeated the one before it and is requested a second time.
     asks_again: bool,
     dead: DeadPages,
@@ -99,7 +101,9 @@ pub(crate) struct PageWalk<'a> {
     progress: Progress,
 }
 
-type Step<'a> = Result<(Batch, Option<PageWalk<'a>>)>;
+/// A batch, and the walk that goes on after it.
+type Taken<'a> = (Batch, Option<PageWalk<'a>>);
+type Step<'a> = Result<Taken<'a>>;
 
 impl<'a> PageWalk<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
@@ -126,6 +130,7 @@ impl<'a> PageWalk<'a> {
             stale: 0,
             stale_in_all: 0,
             suspects: Vec::new(),
+            gaps_at_end: Vec::new(),
             asks_again: false,
             dead: DeadPages::new(&request.gaps),
             good: None,
@@ -141,7 +146,7 @@ impl<'a> PageWalk<'a> {
         loop {
             match self.current(&mut metadata).await {
                 Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut metadata),
-                Ok(rows) if rows.is_empty() => return self.end(metadata).await,
+                Ok(rows) if rows.is_empty() => return Ok(self.end(metadata)),
                 Ok(rows) => return self.deliver(rows, metadata).await,
                 Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut metadata),
                 Err(error) if is_refusal(&error) && self.page == 1 && self.list.parameters.is_empty() => {
@@ -152,14 +157,15 @@ impl<'a> PageWalk<'a> {
                 }
                 Err(error) if is_refusal(&error) && self.page == 1 => {
                     if self.fall_back(error, &mut metadata).await? {
-                        return self.end(metadata).await;
+                        return Ok(self.end(metadata));
                     }
                 }
                 Err(error) if is_refusal(&error) => {
-                    if self.is_at_end(&mut metadata).await? {
-                        return self.end(metadata).await;
-                    }
-                    return self.pass(error, metadata).await;
+                    return match self.behind(&mut metadata).await? {
+                        Behind::Nothing => Ok(self.end(metadata)),
+                        Behind::Rows => self.pass(error, metadata).await,
+                        Behind::Unreachable => Ok(self.give_up_rest(&error, metadata)),
+                    };
                 }
                 Err(error) if may_be_local(&error) => return self.pass(error, metadata).await,
                 Err(error) => return Err(error),
@@ -214,24 +220,35 @@ impl<'a> PageWalk<'a> {
         Ok(false)
     }
 
-    async fn is_at_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
+    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind> {
         let rows_per_page = self.progress.rows_per_page;
-        let (is_end, asked) = is_behind_end(&self.list, self.page, rows_per_page, &self.before).await?;
+        let (behind, asked) = behind_refused(&self.list, self.page, rows_per_page, &self.before).await?;
         self.take(asked, metadata)?;
-        Ok(is_end)
+        Ok(behind)
     }
 
-    async fn end(mut self, mut metadata: PageMetadata) -> Step<'a> {
+    /// Ends the walk where the vendor refuses all further pages. Whether rows follow is not known, so that they are a gap.
+    fn give_up_rest(mut self, refusal: &Error, mut metadata: PageMetadata) -> Taken<'a> {
+        metadata.notes.push(format!(
+            "the vendor refuses page {} and all behind it, but not as it does behind the end of a list: there may be more conversations, which `--since` and `--until` can reach",
+            self.page
+        ));
+        self.gaps_at_end.push(Gap::new(rest_after(self.page - 1), refusal));
+        self.end(metadata)
+    }
+
+    fn end(mut self, mut metadata: PageMetadata) -> Taken<'a> {
         if !self.seen {
             metadata.notes.push(
                 "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
                     .to_owned(),
             );
         }
-        let gaps = self.gaps_of_suspects(&mut metadata).await?;
+        let mut gaps = mem::take(&mut self.gaps_at_end);
+        gaps.extend(self.gaps_of_suspects());
         let records = self.strays();
         let batch = Batch { records, checkpoint: Checkpoint::End, page: metadata, gaps, ..Batch::default() };
-        Ok((batch, None))
+        (batch, None)
     }
 
     /// Returns the records that were answered beside the pages of the walk and that are on none of these.
@@ -244,22 +261,11 @@ impl<'a> PageWalk<'a> {
         self.list.records(strays)
     }
 
-    /// Asks once more for the pages that failed although their parts could be read, if rows change places. Those that
-    /// fail still are gaps.
-    async fn gaps_of_suspects(&mut self, metadata: &mut PageMetadata) -> Result<Vec<Gap>> {
-        let mut gaps = Vec::new();
-        for (number, gap) in mem::take(&mut self.suspects) {
-            if !self.progress.is_moving {
-                break;
-            }
-            metadata.pages += 1;
-            match self.list.page(PAGE_SIZE, number).await {
-                Ok(_) => {}
-                Err(error) if is_refusal(&error) || may_be_local(&error) => gaps.push(gap),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(gaps)
+    /// Returns the pages that failed although their parts could be read, if rows change places: what cannot be read was
+    /// then elsewhere whenever a part was asked for, and would be again if the page were.
+    fn gaps_of_suspects(&mut self) -> Vec<Gap> {
+        let suspects = mem::take(&mut self.suspects);
+        if self.progress.is_moving { suspects } else { Vec::new() }
     }
 
     /// Returns the rows of the current page in a batch.
@@ -335,7 +341,7 @@ impl<'a> PageWalk<'a> {
                 Repetition::OnePage => {}
             }
         }
-        self.end(metadata).await
+        Ok(self.end(metadata))
     }
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
@@ -391,13 +397,13 @@ impl<'a> PageWalk<'a> {
             self.stale = 0;
             self.progress.passed(&keys, rows);
         }
-        self.suspects.extend(unproven.map(|gap| (self.page, gap)));
+        self.suspects.extend(unproven);
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
         let is_end = is_last || self.stale >= MAX_STALE_DEAD;
         if is_end {
-            found.gaps.extend(self.gaps_of_suspects(&mut metadata).await?);
+            found.gaps.extend(self.gaps_of_suspects());
         }
         records.extend(self.strays());
         let checkpoint = if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.page)?) };

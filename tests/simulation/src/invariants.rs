@@ -368,7 +368,7 @@ impl Checker {
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
             || !ran.action.accept_missing
-            || truth.shows_at_most.is_some_and(|most| world.population.existing(ran.ended).count() >= most);
+            || fills_what_is_shown(world, ran);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
         let has_deletions =
             world.population.changes.iter().any(|(at, _, change)| {
@@ -449,7 +449,9 @@ impl Checker {
         let hidden = truth.shows_at_most.map_or(0, |most| shown_by_vendor.len().saturating_sub(most)) as u64;
         // Without a request for a single one, it is looked for among those of its day, and of the days around, forwards
         // and backwards.
-        let days = if truth.asks_by_day && gone > 0 { 4 * pages } else { 0 };
+        // Where rows change places, what exists may have slipped past a walk, and is looked for too.
+        let is_looked_for = gone > 0 || truth.is_unstable;
+        let days = if truth.asks_by_day && is_looked_for { 4 * pages } else { 0 };
         let bound = (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + planning + hidden + days;
         let requests = ran.counts.requests;
         if requests > bound {
@@ -590,7 +592,8 @@ impl Checker {
                 && !held.contains_key(&conversation.id)
         });
         if ran.counts.limits == 0 && truth.can_narrow {
-            if gaps > 0 && !world.faults.has_unreadable() {
+            // A vendor that refuses pages from a ceiling on goes on refusing them; nobody can tell whether rows follow.
+            if gaps > 0 && !world.faults.has_unreadable() && !fills_what_is_shown(world, &ran) {
                 self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
             }
             if gaps == 0 && unread && ran.counts.fine > 0 {
@@ -735,7 +738,9 @@ impl Checker {
                 let Some(place) = world.population.place(id) else { continue };
                 let conversation = &world.population.conversations[place];
                 // Where a conversation is looked for on its day, one without a date cannot be shown to be gone.
-                let is_askable = !truth.asks_by_day || conversation.is_dated;
+                // Where rows change places, one that is on no page of its days may have been on another one each time.
+                let is_askable = !truth.asks_by_day
+                    || (conversation.is_dated && !may_slip_in_its_days(world, place, &ran));
                 if is_askable && !conversation.exists(ran.ended) {
                     self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", shown(&ran)));
                 }
@@ -757,9 +762,26 @@ fn is_cut_short(world: &World, ran: &Ran) -> bool {
     most.is_some_and(|most| world.population.existing(ran.ended).count() > most)
 }
 
+/// Returns whether there is as much as the vendor shows, or more.
+fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
+    let most = world.vendor.truth().shows_at_most;
+    most.is_some_and(|most| world.population.existing(ran.ended).count() >= most)
+}
+
 /// Returns whether rows can slip through between two pages.
 fn can_slip(truth: Truth) -> bool {
     truth.paging == Paging::Offset
+}
+
+/// Returns whether the days around the beginning of a conversation have several pages whose rows change places.
+fn may_slip_in_its_days(world: &World, place: usize, ran: &Ran) -> bool {
+    let truth = world.vendor.truth();
+    let conversations = &world.population.conversations;
+    let is_near =
+        |other: &usize| (conversations[*other].created - conversations[place].created).abs() < 5 * DAY;
+    can_slip(truth)
+        && truth.is_unstable
+        && world.population.existing(ran.ended).filter(is_near).count() > truth.page
 }
 
 /// Returns whether the vendor shows a conversation at all.
