@@ -12,7 +12,8 @@ use chatark_core::{
 use chatark_http::CursorGuard;
 
 use crate::export::{
-    DATES, EXPORT_LIMIT, Element, Export, ExportPage, Query, Reading, SUMMARIES, absent, is_of_one_place, raw,
+    DATES, EXPORT_LIMIT, Element, Export, ExportPage, Query, Reading, SUMMARIES, absent, is_of_one_place,
+    raw, whole,
 };
 use crate::segment::Segment;
 use crate::wire::{Place, SegmentPlace};
@@ -258,6 +259,7 @@ impl<'a> Chain<'a> {
         let query = Query { reading: read_as, ..self.query.clone() };
         let began = || elements.iter().map(|element| element.summary.created_at);
         if began().any(|began| Segment::is_contradicted(&query, began)) {
+            batch.records = whole(elements);
             let next = Next::Restart(RestartReason::IgnoresDates);
             return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, next });
         }
@@ -537,8 +539,9 @@ impl<'a> Chain<'a> {
 
     /// Steps over the next conversation of the list by the time at which it began.
     async fn step_over(&mut self, error: Error, mut batch: Batch) -> Result<Detour> {
-        let upper =
-            self.reached.or(self.segment.until).or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
+        // Where dates are ignored, what was reached may be behind the end of the segment: each step goes back from both.
+        let upper = [self.reached, self.segment.until].into_iter().flatten().min();
+        let upper = upper.or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
         let behind = if self.shared.has_dates { self.behind(upper, &mut batch.page).await? } else { None };
         self.smaller = 0;
         let Some((readable, unreadable)) = behind else {

@@ -93,7 +93,7 @@ impl Query {
     }
 
     /// Returns the parameters that a deployment may refuse, each with the query that has it alone.
-    fn optional(&self) -> Vec<(&'static str, Self)> {
+    pub(crate) fn optional(&self) -> Vec<(&'static str, Self)> {
         let plain = Self { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
         let mut found = Vec::new();
         if self.since.is_some() || self.until.is_some() {
@@ -263,6 +263,11 @@ pub(crate) fn is_of_one_place(error: &Error) -> bool {
 /// Takes an element of the export as it is.
 pub(crate) fn raw(bytes: Bytes) -> Record {
     Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes)
+}
+
+/// Returns the elements that have their messages, as records.
+pub(crate) fn whole(elements: Vec<Element>) -> Vec<Record> {
+    elements.into_iter().filter(|element| element.summary.is_whole).map(Element::record).collect()
 }
 
 /// Says that the vendor has nothing under an id.

@@ -104,9 +104,15 @@ impl Provider for ChatbaseV2 {
         let (asked, others) = unseen.split_at(unseen.len().min(MAX_LOOKED_FOR));
         let unchanged = others.iter().map(|unseen| unseen.id.clone()).collect();
         let mut found = Batch { unchanged, ..Batch::default() };
-        for unseen in asked {
-            found.records.extend(self.find(unseen).await?);
+        let mut left: Vec<_> = asked.iter().collect();
+        while let Some(unseen) = left.pop() {
+            let Some(records) = self.export().by_id(&unseen.id).await? else {
+                left.push(unseen);
+                break;
+            };
+            found.records.extend(records);
         }
+        found.records.extend(self.find_by_date(left).await?);
         Ok(found)
     }
 
@@ -138,30 +144,35 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
-    /// Returns what the vendor has of a conversation that its list did not show.
-    async fn find(&self, unseen: &UnseenRecord) -> Result<Vec<Record>> {
-        if let Some(found) = self.export().by_id(&unseen.id).await? {
-            return Ok(found);
-        }
-        let Some(began) = unseen.created_at else { return Ok(Vec::new()) };
-        let window = Window { since: Some(began), until: Some(began) };
-        let request = ReadRequest { window, ..ReadRequest::default() };
-        let query = Query::of(&request, &Features::default());
-        let (mut cursor, mut guard) = (None, CursorGuard::default());
-        loop {
-            let page = match self.export().page(&query, cursor.as_deref(), &mut guard, None).await {
-                Err(error) if error.kind() == ErrorKind::Refused => return Ok(Vec::new()),
-                page => page?,
-            };
-            let is_found = |element: &Element| element.summary.id.as_ref() == Some(&unseen.id);
-            if let Some(found) = page.elements.into_iter().find(is_found) {
-                return Ok(vec![found.record()]);
+    /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
+    /// ignored too, one walk through the list looks for all that are left.
+    async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<Vec<Record>> {
+        let mut found = Vec::new();
+        while let Some(unseen) = left.pop() {
+            let Some(began) = unseen.created_at else { continue };
+            let window = Window { since: Some(began), until: Some(began) };
+            let request = ReadRequest { window, ..ReadRequest::default() };
+            let query = Query::of(&request, &Features::default());
+            let mut wanted = vec![unseen];
+            let (mut cursor, mut guard) = (None, CursorGuard::default());
+            loop {
+                let page = match self.export().page(&query, cursor.as_deref(), &mut guard, None).await {
+                    // No other would be found either.
+                    Err(error) if error.kind() == ErrorKind::Refused => return Ok(found),
+                    page => page?,
+                };
+                let began = |element: &Element| element.summary.created_at;
+                if page.elements.iter().any(|element| Segment::is_contradicted(&query, began(element))) {
+                    wanted.append(&mut left);
+                }
+                found.extend(take_wanted(page.elements, &mut wanted));
+                cursor = page.next?;
+                if cursor.is_none() || wanted.is_empty() {
+                    break;
+                }
             }
-            cursor = page.next?;
-            if cursor.is_none() {
-                return Ok(Vec::new());
-            }
         }
+        Ok(found)
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
@@ -403,6 +414,15 @@ impl<'a> UserWalk<'a> {
         let message = |bytes| Record::part(Stream::Messages, id.clone(), Surface::User, bytes);
         Ok(pages.into_iter().rev().flatten().map(message).collect())
     }
+}
+
+/// Returns those of a page that are looked for, which are then looked for no longer.
+fn take_wanted(elements: Vec<Element>, wanted: &mut Vec<&UnseenRecord>) -> Vec<Record> {
+    let mut is_wanted = |element: &Element| {
+        let at = wanted.iter().position(|unseen| element.summary.id.as_ref() == Some(&unseen.id));
+        at.map(|at| wanted.swap_remove(at)).is_some()
+    };
+    elements.into_iter().filter(|element| is_wanted(element)).map(Element::record).collect()
 }
 
 /// Returns whether an error says that one conversation cannot be read, and nothing about the others: its id cannot be

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use crate::agent;
-use crate::chain::{Chain, Next, RestartReason, Shared, Step};
+use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step};
 use crate::config::NAME;
 use crate::export::{
     DATES, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
@@ -80,6 +80,8 @@ struct Seen {
     barren: u64,
     /// Whether the count of the latest page may be of what is left from a cursor on.
     may_count_rest: bool,
+    /// The newest change, in all runs of this sweep.
+    newest_change: Option<Timestamp>,
     /// The gaps that were found or found again.
     gaps: Vec<GapBounds>,
 }
@@ -107,7 +109,8 @@ impl<'a> Sweep<'a> {
             scope,
             features,
         };
-        if let Some(SweepPlace { segments, was_cut, read_before, reads_whole }) = saved {
+        if let Some(SweepPlace { segments, was_cut, read_before, reads_whole, newest_change }) = saved {
+            sweep.seen.newest_change = instant(newest_change);
             sweep.read_before = read_before.into_iter().collect();
             (sweep.was_cut, sweep.seen.anything) = (was_cut, true);
             if reads_whole || sweep.features.lacks(SINGLE_CONVERSATIONS) {
@@ -129,7 +132,6 @@ impl<'a> Sweep<'a> {
     }
 
     fn resume(&mut self, saved: SegmentPlace) {
-        let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_microseconds(at).ok());
         let segment = Segment { since: instant(saved.since), until: instant(saved.until) };
         let chain = self.chain(segment).resume(saved.place);
         self.add(chain);
@@ -285,6 +287,7 @@ impl<'a> Sweep<'a> {
             }
             match self.steps.next().await {
                 Some((at, chain, Ok(step))) => return self.take(at, Some(chain), step).await,
+                Some((_, _, Err(error))) if self.may_start_again(&error) => return self.start_again().await,
                 // Wait for the pages in flight, so that what was fetched before a fault is kept.
                 Some((_, _, Err(error))) => {
                     self.failed.get_or_insert(error);
@@ -319,9 +322,11 @@ impl<'a> Sweep<'a> {
             if self.failed.is_some() {
                 return Ok(Batch { page: batch.page, ..Batch::default() });
             }
-            return self.restart(why, batch.page);
+            return self.restart(why, batch);
         }
         self.seen.count(is_new, bytes, may_count_rest);
+        self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
+        batch.page.newest_change = self.seen.newest_change;
         if !self.was_cut && !may_count_rest {
             batch.page.total = total;
         }
@@ -372,6 +377,7 @@ impl<'a> Sweep<'a> {
             was_cut: self.was_cut,
             read_before: if self.was_cut { self.read_before.iter().cloned().collect() } else { Vec::new() },
             reads_whole: self.features.lacks(SINGLE_CONVERSATIONS),
+            newest_change: self.seen.newest_change.map(Timestamp::microseconds),
         };
         let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
         Ok(Checkpoint::At(sealed))
@@ -391,8 +397,9 @@ impl<'a> Sweep<'a> {
         }
         let before = self.features.clone();
         let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
-        let total = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?.total;
-        let page = PageMetadata { total, pages: 1, ..PageMetadata::default() };
+        let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?;
+        let newest_change = self.seen.newest_change;
+        let page = PageMetadata { total: last.total, pages: 1, newest_change, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
         Ok(self.with_features(batch, &before))
@@ -414,7 +421,8 @@ impl<'a> Sweep<'a> {
     }
 
     /// Restarts from the beginning with a single list.
-    fn restart(&mut self, why: RestartReason, mut metadata: PageMetadata) -> Result<Batch> {
+    fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
+        let Batch { records, list_rows, page: mut metadata, .. } = arrived;
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
         let feature = match why {
@@ -432,8 +440,29 @@ impl<'a> Sweep<'a> {
         self.was_cut = false;
         self.read_before.clear();
         self.add(self.chain(Segment::default()));
-        // The earlier sightings are dropped together with the earlier checkpoint.
-        Ok(Batch { page: metadata, checkpoint: self.checkpoint()?, ..Batch::default() })
+        // The earlier sightings are dropped together with the earlier checkpoint. What has arrived is kept: in a list that
+        // changes, it may not come again.
+        let checkpoint = self.checkpoint()?;
+        Ok(Batch { records, list_rows, page: metadata, checkpoint, ..Batch::default() })
+    }
+
+    /// Returns whether a resumed sweep may start again: even without its cursor the request was refused, so that what the
+    /// deployment supports has changed, or is not remembered any more.
+    fn may_start_again(&self, error: &Error) -> bool {
+        let may_refuse = self.was_cut || !self.query.optional().is_empty();
+        self.is_resumed && may_refuse && self.failed.is_none() && error.kind() == ErrorKind::Refused
+    }
+
+    /// Starts again from the first page, which finds out once more what the deployment supports.
+    async fn start_again(&mut self) -> Result<Batch> {
+        self.steps = FuturesUnordered::new();
+        self.chains.clear();
+        (self.is_resumed, self.was_cut, self.phase) = (false, false, Phase::Cut);
+        self.read_before.clear();
+        let mut batch = self.read_first_page().await?;
+        batch.page.restarted = true;
+        batch.page.notes.push(STALE.to_owned());
+        Ok(batch)
     }
 
     fn endless(&self) -> Error {
@@ -481,6 +510,10 @@ fn record_of(bounds: &GapBounds) -> Option<RecordId> {
         GapBounds::Record { id } => Some(id.clone()),
         _ => None,
     }
+}
+
+fn instant(at: Option<i64>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::from_microseconds(at).ok())
 }
 
 fn ids(page: &ExportPage) -> HashSet<RecordId> {

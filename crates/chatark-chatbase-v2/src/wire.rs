@@ -174,6 +174,9 @@ pub(crate) struct SweepPlace {
     /// Whether whole conversations are read because single ones cannot be fetched.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) reads_whole: bool,
+    /// The newest change that was seen, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) newest_change: Option<i64>,
 }
 
 /// The position in a segment. Instants are microseconds since 1970.
