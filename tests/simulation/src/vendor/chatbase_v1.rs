@@ -386,6 +386,7 @@ impl Vendor for ChatbaseV1 {
             list_page: None,
             has_known_clock: true,
             asks_by_day: true,
+            finds_one: true,
             margin: if is_coarse { 2 * DAY } else { 2 * MINUTE },
         }
     }

@@ -740,6 +740,7 @@ impl Vendor for ConvocoreV3 {
             skips_silent: is_paginated,
             has_known_clock: true,
             asks_by_day: false,
+            finds_one: true,
             margin: 2 * SECOND,
             lag: facts.lag,
             quota: if is_paginated { Some(facts.quota) } else { None },

@@ -123,6 +123,8 @@ pub struct Truth {
     pub has_known_clock: bool,
     /// Whether a conversation can be looked for by its day.
     pub asks_by_day: bool,
+    /// Whether one conversation can be asked for at all, by its id or by the time at which it began.
+    pub finds_one: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
     pub margin: Instant,
     /// The page of a list without messages that is apart from the export, if it is served.
