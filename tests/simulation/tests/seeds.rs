@@ -118,7 +118,6 @@ fn every_fault_is_drawn_at_every_place_in_one_of_a_hundred_worlds() {
 }
 
 #[test]
-#[ignore = "seeds 807, 891 and 937 fail: to be run as a gate once they are mended"]
 fn chatbase_v2_keeps_its_promises() {
     check_promises(Kind::ChatbaseV2);
 }
