@@ -620,7 +620,10 @@ impl Checker {
         }
         for place in 0..world.population.conversations.len() {
             let conversation = &world.population.conversations[place];
-            if !conversation.exists_throughout(begin, ran.ended)
+            // One that did not arrive may be in a gap that was accepted.
+            let may_be_gap = self.gaps.accepted > 0 && !ran.counts.delivered.contains_key(&place);
+            if may_be_gap
+                || !conversation.exists_throughout(begin, ran.ended)
                 || !world.vendor.tells(place, Change::Reply)
                 || !shows(truth, conversation, begin)
             {
