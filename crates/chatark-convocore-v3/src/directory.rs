@@ -14,6 +14,8 @@ const MOST_PAGES: u64 = 100;
 pub(crate) struct Directory {
     /// When each began, in seconds, and its id; oldest first.
     rows: Vec<(i64, RecordId)>,
+    /// Those that do not say when they began.
+    undated: Vec<RecordId>,
     /// The first second from which on it has all of them; `None` if it has none.
     complete_from: Option<i64>,
     order: Order,
@@ -81,10 +83,19 @@ impl Directory {
 
     fn add(&mut self, page: ListPage) {
         for row in page.rows {
-            let (Some(start), Some(id)) = (row.signs.start.map(second_of), row.id) else { continue };
+            let Some(id) = row.id else { continue };
+            let Some(start) = row.signs.start.map(second_of) else {
+                self.undated.push(id);
+                continue;
+            };
             self.order.add(start, row.signs.newest().map_or(start, second_of));
             self.rows.push((start, id));
         }
+    }
+
+    /// Returns what does not say when it began.
+    pub(crate) fn undated(&self) -> impl Iterator<Item = &RecordId> {
+        self.undated.iter()
     }
 
     /// Returns what began in these seconds, both included, oldest first; nothing if the list does not reach back so far.

@@ -7,6 +7,7 @@ use chatark_core::{
 };
 
 use crate::account::EXPORT;
+use crate::failure::is_of_place;
 use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
@@ -154,14 +155,15 @@ impl ExportWalk<'_, '_> {
         let mut reading = ListReading { is_whole: false, has_answered: false, gaps: Vec::new() };
         if !self.pull.lacks(LIST) {
             match self.read_listed(route, &mut reading).await {
-                Ok(()) => {}
                 Err(ListProblem::Other(error)) => return Err(error),
-                Err(ListProblem::Broken(_)) => {
+                Err(ListProblem::Broken(error)) if !reading.has_answered => {
                     // Whatever is asked fails: the vendor is down.
-                    if let Some(failure) = failure.take_if(|_| !reading.has_answered) {
+                    if let Some(failure) = failure.take() {
                         return Err(failure);
                     }
+                    self.expect_alive(error).await?;
                 }
+                Ok(()) | Err(ListProblem::Broken(_)) => {}
                 Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
             }
         }
@@ -178,6 +180,17 @@ impl ExportWalk<'_, '_> {
         let end = self.end();
         self.send(Vec::new(), end, page).await;
         Ok(Step::End)
+    }
+
+    /// Makes sure that the export still answers where the list does not: otherwise the vendor went down meanwhile, and
+    /// the failure of the list is the result.
+    async fn expect_alive(&mut self, failure: Error) -> Result<()> {
+        match self.pull.probe().await {
+            Err(error) if is_of_place(&error) => Err(failure),
+            Err(error) if error.kind() == ErrorKind::Budget => Err(error),
+            // One that only asks for patience is not down.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn read_listed(&mut self, route: IdRoute, reading: &mut ListReading) -> Result<(), ListProblem> {

@@ -164,7 +164,7 @@ impl ExportWalk<'_, '_> {
     /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
     async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.low();
-        let is_beginning = self.place.last.is_none() && self.bounds().0.is_none();
+        let is_beginning = self.is_at_beginning();
         let place = self.place.clone();
         let is_fresh = self.place.cursor.is_none();
         self.obstacles.failure.get_or_insert(failure);
@@ -253,22 +253,27 @@ impl ExportWalk<'_, '_> {
         self.place.last.map_or(begin, |last| last.max(begin))
     }
 
+    /// Returns whether nothing with a date was read yet of everything that there is.
+    fn is_at_beginning(&self) -> bool {
+        self.place.last.is_none() && self.bounds().0.is_none()
+    }
+
     fn go_behind(&mut self, second: i64) {
         self.obstacles.suspect = None;
         self.place.last = Some(second);
         self.begin_at(second + 1);
     }
 
-    /// Returns the conversations that the list shows from a second on, oldest first, and that were not read.
+    /// Returns the conversations that the list shows from a second on, oldest first, and that were not read. At the
+    /// beginning, those without a date come first, as they may in the export.
     async fn candidates(&mut self, low: i64) -> Result<Vec<(i64, RecordId)>> {
         if self.obstacles.directory.is_none() {
             self.obstacles.directory = Some(Directory::read(self.pull, low).await?);
         }
         let end = self.bounds().1.unwrap_or(i64::MAX);
-        let rows = self.obstacles.directory.iter().flat_map(|directory| directory.between(low, end));
-        Ok(rows
-            .filter(|(_, id)| !self.seen.has(id.as_str()) && !self.obstacles.tried.contains(id))
-            .cloned()
-            .collect())
+        let Some(directory) = &self.obstacles.directory else { return Ok(Vec::new()) };
+        let undated = directory.undated().filter(|_| self.is_at_beginning()).map(|id| (low, id.clone()));
+        let rows = undated.chain(directory.between(low, end).cloned());
+        Ok(rows.filter(|(_, id)| !self.seen.has(id.as_str()) && !self.obstacles.tried.contains(id)).collect())
     }
 }
