@@ -70,6 +70,8 @@ pub struct Checker {
     latest: Option<Ran>,
     /// Whether the latest sweep of everything saw nothing because the vendor showed nothing.
     was_fooled: bool,
+    /// When the sweeps of everything began that could see all of it: they left no gap and were not held up.
+    whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: Gaps,
     /// Whether the pull before the latest convergence check read everything to its end.
@@ -128,6 +130,10 @@ impl Checker {
         if ran.is_good() && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
             self.full_sweeps.push(self.pulls);
         }
+        let is_whole = ran.mode == SyncMode::Full && ran.action.scope.is_whole() && !ran.is_resumed;
+        if ran.is_good() && is_whole && self.gaps.all() == 0 {
+            self.whole_sweeps.push(ran.sweep_start);
+        }
         self.holds_nothing_else(world, &held, &ran);
         self.marks_only_what_is_gone(world, &held, &ran);
         if ran.is_good() {
@@ -137,7 +143,7 @@ impl Checker {
         self.waits_as_asked(world, &ran);
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
-        self.bills_what_the_plan_said(&ran);
+        self.bills_what_the_plan_said(world, &ran);
         self.notes_no_gap_while_the_vendor_is_down(world, gaps_before, &ran);
         self.keeps_accepted_gaps_out_of_the_verdict(world, &ran);
         self.reads_around_what_is_dead(world, &held, &ran);
@@ -241,6 +247,7 @@ impl Checker {
     ///   else waits for the next full sweep, whose date is promised.
     /// - Where rows change places while the walk runs, what did not arrive is not claimed; what arrived is.
     /// - Where gaps were accepted, what did not arrive is not claimed either.
+    /// - Where the only response broke off, the rest is known from the list, which leaves out what has no message.
     /// - Where a vendor answers as if there were nothing, nobody can tell; nor where its last page looks like the end.
     fn holds_what_it_claims(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
         let truth = world.vendor.truth();
@@ -284,6 +291,10 @@ impl Checker {
                     || (truth.is_unstable && can_slip(truth))
                     || self.gaps.accepted > 0
                     || is_hidden
+                    || (truth.paging == Paging::Whole
+                        && truth.is_read_by_list
+                        && ran.fired > 0
+                        && !is_listed)
                     || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
                 if !excused {
@@ -481,7 +492,7 @@ impl Checker {
     }
 
     /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in a world that stands still nothing is billed beyond what it said.
-    fn bills_what_the_plan_said(&mut self, ran: &Ran) {
+    fn bills_what_the_plan_said(&mut self, world: &World, ran: &Ran) {
         let Some(planned) = &ran.counts.planned else { return };
         if planned.billed > DEAREST {
             self.fail("plan-bills-next-to-nothing", format!("{} units: {}", planned.billed, shown(ran)));
@@ -492,6 +503,10 @@ impl Checker {
         let stood_still =
             self.latest.as_ref().is_some_and(|before| stands_still(before) && !before.is_resumed);
         let billed = ran.counts.billed - ran.counts.billed_by_list - planned.billed;
+        // What is too large for an answer is paid for each time that it comes, until the walk has found it.
+        if !world.faults.huge.is_empty() {
+            return;
+        }
         // A deployment that does not tell what it bills is not known to bill anything.
         let Some(price) = planned.price.filter(|price| *price > 0 && planned.mode == SyncMode::Full) else {
             return;
@@ -550,6 +565,7 @@ impl Checker {
                 is_in_scope(truth, conversation, ran.action.scope)
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
+                    && !is_walled_in(world, *place, ran.ended)
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
@@ -702,6 +718,7 @@ impl Checker {
             let conversation = &world.population.conversations[place];
             let cannot_be_read =
                 world.faults.is_unreadable(place) || (world.faults.has_unreadable() && !truth.can_narrow);
+            let cannot_be_read = cannot_be_read || is_walled_in(world, place, now);
             if cannot_be_read || !is_in_scope(truth, conversation, scope) || !shows(truth, conversation, now)
             {
                 continue;
@@ -735,7 +752,7 @@ impl Checker {
     }
 
     /// What was deleted is marked as missing after two more full sweeps that could have seen it. One that had to leave a
-    /// gap, accepted or not, could not: what it did not see may be in the gap.
+    /// gap, accepted or not, could not: what it did not see may be in the gap. The vendor's limits may have refused one.
     pub fn deleted_are_missing(&mut self, world: &mut World, archive: &Path, scope: Scope) {
         let Some(ran) = self.latest.take() else { return };
         let Ok(held) = self.reader.held(archive) else { return };
@@ -750,7 +767,11 @@ impl Checker {
                 // Where rows change places, one that is on no page of its days may have been on another one each time.
                 let is_askable = !truth.asks_by_day
                     || (conversation.is_dated && !may_slip_in_its_days(world, place, &ran));
-                if is_askable && !conversation.exists(ran.ended) {
+                let is_past = |began: &Instant| {
+                    conversation.deleted.is_some_and(|deleted| deleted <= began - truth.lag)
+                };
+                let sweeps = self.whole_sweeps.iter().filter(|began| is_past(began)).count();
+                if is_askable && sweeps >= 2 {
                     self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", shown(&ran)));
                 }
             }
@@ -775,6 +796,21 @@ fn is_cut_short(world: &World, ran: &Ran) -> bool {
 fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
     let most = world.vendor.truth().shows_at_most;
     most.is_some_and(|most| world.population.existing(ran.ended).count() >= most)
+}
+
+/// Returns whether a conversation lies between two that cannot be shown and began in the same second. Where no list names
+/// it, nobody can ask for it: no window and no cursor leads between them.
+fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
+    let truth = world.vendor.truth();
+    let of = |place: usize| &world.population.conversations[place];
+    let key = |place: usize| (of(place).created, of(place).id.as_str());
+    let second = |place: usize| of(place).is_dated.then(|| of(place).created.div_euclid(SECOND));
+    let dead = |other: &usize| world.faults.is_unreadable(*other) && second(*other) == second(place);
+    let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
+    let is_named = !truth.is_read_by_list || truth.list_page.is_some();
+    !is_named
+        && walls.iter().any(|wall| key(*wall) < key(place))
+        && walls.iter().any(|wall| key(*wall) > key(place))
 }
 
 /// Returns whether rows can slip through between two pages.
