@@ -68,6 +68,8 @@ pub(crate) struct Narrowing<'a> {
     span: Span,
     beyond: Beyond,
     probe: Probe,
+    /// Whether the whole span has failed before.
+    has_failed: bool,
     failures_left: u32,
     failures_in_row: u32,
     sizes: SizeProof,
@@ -127,6 +129,7 @@ impl<'a> Narrowing<'a> {
             span,
             beyond,
             probe,
+            has_failed: false,
             failures_left: failures,
             failures_in_row: 0,
             sizes: SizeProof::default(),
@@ -152,7 +155,8 @@ impl<'a> Narrowing<'a> {
 
     /// Reads what can be read with pages smaller than `below`. `error` is how the span was answered before; it is
     /// returned if the vendor has ceased to answer anything.
-    pub(crate) async fn read(self, below: u64, error: Error) -> Result<Narrowed> {
+    pub(crate) async fn read(mut self, below: u64, error: Error) -> Result<Narrowed> {
+        self.has_failed = true;
         let sizes = SIZES.into_iter().filter(|size| *size < below).collect();
         let found = self.run(sizes, error.to_string()).await?;
         if found.is_answered { Ok(found) } else { Err(error) }
@@ -211,7 +215,7 @@ impl<'a> Narrowing<'a> {
             };
         }
         // Every part could be read, but the whole could not: what cannot be read changed places meanwhile.
-        if left.is_empty() && self.found.is_moving {
+        if left.is_empty() && self.found.is_moving && (self.has_failed || self.found.failures > 0) {
             return Ok(Some(vec![(self.span, error)]));
         }
         // If the host may send other numbers of rows, the positions of what it sent are not known.

@@ -221,6 +221,11 @@ impl<'a> PageWalk<'a> {
     }
 
     async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind> {
+        // A walk that resumed at the last page has seen no full one.
+        if self.first.is_none() && self.progress.rows_per_page < PAGE_SIZE {
+            let first = self.first_page(metadata).await?;
+            self.progress.learn(Some(first.len() as u64));
+        }
         let rows_per_page = self.progress.rows_per_page;
         let (behind, asked) = behind_refused(&self.list, self.page, rows_per_page, &self.before).await?;
         self.take(asked, metadata)?;
