@@ -8,7 +8,7 @@ use chatark_core::{Batch, Checkpoint, Error, OpenGap, PageMetadata, ReadRequest,
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
 use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::{Behind, behind_refused};
+use crate::ending::{Behind, behind_refused, is_full};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
 use crate::narrow::Probe;
@@ -111,7 +111,11 @@ impl<'a> ListWalk<'a> {
 
     async fn is_at_end(&mut self, page: &mut PageMetadata) -> Result<bool> {
         let rows_per_page = self.progress.rows_per_page;
-        let (behind, asked) = behind_refused(&self.list, self.number, rows_per_page, &self.before).await?;
+        if !is_full(&self.before, rows_per_page) {
+            return Ok(true);
+        }
+        let rows_until = (self.number - 1) * rows_per_page;
+        let (behind, asked) = behind_refused(&self.list, self.number, rows_until, &self.before).await?;
         page.pages += asked;
         Ok(behind != Behind::Rows)
     }

@@ -26,6 +26,7 @@ mod source;
 mod target;
 mod unseen;
 mod walk;
+mod windows;
 mod wire;
 
 pub use account::ChatbaseV1;

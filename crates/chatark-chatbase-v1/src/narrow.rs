@@ -44,6 +44,8 @@ pub(crate) struct Narrowed {
     pub(crate) good: Option<Probe>,
     /// Whether rows were at several of the positions, so that others may have been at none.
     pub(crate) is_moving: bool,
+    /// The last position that is known to hold a row.
+    pub(crate) rows_until: u64,
 }
 
 /// What a page that is not there means.
@@ -193,6 +195,7 @@ impl<'a> Narrowing<'a> {
             _ => vec![(self.span, mem::take(&mut self.last_error))],
         };
         self.found.is_exact = self.sizes.is_shown();
+        self.found.rows_until = self.highest;
         Ok(self.with_gaps(left))
     }
 
@@ -368,16 +371,16 @@ impl<'a> Narrowing<'a> {
 
 /// Returns whether the vendor answers a request, be it with a refusal. Fails if no further request may be made.
 ///
-/// Where rows change places, one that fails may have come to the page that is asked for. Single rows are tried then.
+/// Where rows change places, one that fails may have come to the page that is asked for. A day without any cannot fail
+/// for its rows. Single rows are tried last.
 pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<bool> {
-    for probe in [probe, (1, 1), (1, 2)] {
-        if answers_at(list, probe).await? {
-            return Ok(true);
-        }
+    let nothing = list.with(Parameters::nothing());
+    if answers_at(list, probe).await?
+        || (list.stream == Stream::Conversations && is_answered(nothing.read(1, 1).await)?)
+    {
+        return Ok(true);
     }
-    // All of these rows may be ones that fail. A day without any cannot fail for its rows.
-    Ok(list.stream == Stream::Conversations
-        && is_answered(list.with(Parameters::nothing()).read(1, 1).await)?)
+    Ok(answers_at(list, (1, 1)).await? || answers_at(list, (1, 2)).await?)
 }
 
 async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {

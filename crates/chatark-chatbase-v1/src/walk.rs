@@ -5,14 +5,15 @@ use std::mem;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Checkpoint, Error, ErrorKind, Gap, OpenGap, PageMetadata, ReadRequest, Record, Result, Stream,
+    Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, OpenGap, PageMetadata, ReadRequest, Record, Result,
+    Stream,
 };
 use futures_util::future::join_all;
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place, rest_after};
-use crate::ending::{Behind, Repetition, behind_refused, repetition_of_first};
+use crate::dead::{DeadPages, Passed, Place};
+use crate::ending::{Behind, Repetition, behind_refused, is_full, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
 use crate::narrow::Probe;
@@ -20,6 +21,7 @@ use crate::newest::newest_change;
 use crate::parameters::{DATES, Parameters, SOURCES};
 use crate::progress::Progress;
 use crate::refused::{examine, refused_by_a_row};
+use crate::windows::Windows;
 
 /// How many answers without a new row end a walk. A list that grows by exactly one page gives one such page, and a page
 /// that is sent twice by mistake another.
@@ -50,6 +52,12 @@ pub(crate) fn requests(count: u64) -> u64 {
         requests += pages + heads;
     }
     requests
+}
+
+/// Returns where earlier pulls gave up the rest of the list.
+fn rests(gaps: &[OpenGap]) -> Vec<GapBounds> {
+    let bounds = gaps.iter().map(|gap| gap.bounds.clone());
+    bounds.filter(|bounds| matches!(bounds, GapBounds::Rest { .. })).collect()
 }
 
 /// A walk from page 1 to the end, several pages at once while they are full.
@@ -91,13 +99,17 @@ pub(crate) struct PageWalk<'a> {
     stale_in_all: u64,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
     suspects: Vec<Gap>,
-    /// What was given up behind the last page that the vendor gives.
-    gaps_at_end: Vec<Gap>,
+    /// Where earlier pulls gave up the rest of the list. Once this one has come to its end, it has read that.
+    rests: Vec<GapBounds>,
+    /// What is behind a ceiling of the list.
+    windows: Windows,
     /// Whether the current page repeated the one before it and is requested a second time.
     asks_again: bool,
     dead: DeadPages,
     /// The last page that could be read.
     good: Option<Probe>,
+    /// Up to which position there are rows, after a page that failed.
+    rows_until: Option<u64>,
     progress: Progress,
 }
 
@@ -130,12 +142,34 @@ impl<'a> PageWalk<'a> {
             stale: 0,
             stale_in_all: 0,
             suspects: Vec::new(),
-            gaps_at_end: Vec::new(),
+            rests: rests(&request.gaps),
+            windows: Windows::default(),
             asks_again: false,
             dead: DeadPages::new(&request.gaps),
             good: None,
+            rows_until: None,
             progress: Progress::default(),
         }
+    }
+
+    /// Begins at page 1 of another list, narrowed by the days of a window.
+    fn begin_window(&mut self, days: (Option<String>, Option<String>)) {
+        self.list = self.list.with(Parameters { days, ..self.list.parameters.clone() });
+        self.page = 1;
+        self.discard_ahead();
+        self.alone = FIRST_SEQUENTIAL;
+        (self.head, self.first, self.good, self.rows_until) = (None, None, None, None);
+        (self.stale, self.stale_in_all, self.asks_again) = (0, 0, false);
+        self.before.clear();
+        self.walked.clear();
+        self.dead = DeadPages::new(&[]);
+        self.progress.begin_list();
+    }
+
+    /// Seals the page at which a later run goes on: windows are read again.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let page = self.windows.ceiling().unwrap_or(self.page);
+        Ok(Checkpoint::At(seal(&self.scope, page)?))
     }
 
     pub(crate) async fn next(mut self) -> Step<'a> {
@@ -146,7 +180,7 @@ impl<'a> PageWalk<'a> {
         loop {
             match self.current(&mut metadata).await {
                 Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut metadata),
-                Ok(rows) if rows.is_empty() => return Ok(self.end(metadata)),
+                Ok(rows) if rows.is_empty() => return self.end(metadata),
                 Ok(rows) => return self.deliver(rows, metadata).await,
                 Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut metadata),
                 Err(error) if is_refusal(&error) && self.page == 1 && self.list.parameters.is_empty() => {
@@ -155,16 +189,23 @@ impl<'a> PageWalk<'a> {
                     self.take(asked, &mut metadata)?;
                     return self.pass(error, metadata).await;
                 }
+                Err(error) if is_refusal(&error) && self.page == 1 && self.windows.ceiling().is_some() => {
+                    self.windows.lose(error.to_string());
+                    return self.end(metadata);
+                }
                 Err(error) if is_refusal(&error) && self.page == 1 => {
                     if self.fall_back(error, &mut metadata).await? {
-                        return Ok(self.end(metadata));
+                        return self.end(metadata);
                     }
                 }
                 Err(error) if is_refusal(&error) => {
                     return match self.behind(&mut metadata).await? {
-                        Behind::Nothing => Ok(self.end(metadata)),
+                        Behind::Nothing => self.end(metadata),
                         Behind::Rows => self.pass(error, metadata).await,
-                        Behind::Unreachable => Ok(self.give_up_rest(&error, metadata)),
+                        Behind::Unreachable => {
+                            self.windows.meet(self.page - 1, &error, &self.list.parameters);
+                            self.end(metadata)
+                        }
                     };
                 }
                 Err(error) if may_be_local(&error) => return self.pass(error, metadata).await,
@@ -177,6 +218,7 @@ impl<'a> PageWalk<'a> {
     async fn try_gaps(mut self) -> Step<'a> {
         let tried = try_again(&self.list, &self.gaps).await?;
         self.gaps.clear();
+        self.rests.retain(|rest| !tried.closed.contains(rest));
         let page = PageMetadata {
             pages: tried.requests,
             newest_change: newest_change(&tried.elements),
@@ -227,33 +269,48 @@ impl<'a> PageWalk<'a> {
             self.progress.learn(Some(first.len() as u64));
         }
         let rows_per_page = self.progress.rows_per_page;
-        let (behind, asked) = behind_refused(&self.list, self.page, rows_per_page, &self.before).await?;
+        let rows_until = match self.rows_until {
+            Some(rows_until) => rows_until,
+            None if is_full(&self.before, rows_per_page) => (self.page - 1) * rows_per_page,
+            None => return Ok(Behind::Nothing),
+        };
+        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, &self.before).await?;
         self.take(asked, metadata)?;
         Ok(behind)
     }
 
-    /// Ends the walk where the vendor refuses all further pages. Whether rows follow is not known, so that they are a gap.
-    fn give_up_rest(mut self, refusal: &Error, mut metadata: PageMetadata) -> Taken<'a> {
-        metadata.notes.push(format!(
-            "the vendor refuses page {} and all behind it, but not as it does behind the end of a list: there may be more conversations, which `--since` and `--until` can reach",
-            self.page
-        ));
-        self.gaps_at_end.push(Gap::new(rest_after(self.page - 1), refusal));
-        self.end(metadata)
-    }
-
-    fn end(mut self, mut metadata: PageMetadata) -> Taken<'a> {
+    /// Ends the present list: goes on with the next window, or ends the walk.
+    fn end(mut self, mut metadata: PageMetadata) -> Step<'a> {
+        let mut gaps = self.gaps_of_suspects();
+        if self.windows.is_reading() {
+            // Positions in a window are not those of the list.
+            gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+        }
+        let records = self.strays();
+        if let Some(days) = self.windows.begin() {
+            self.begin_window(days);
+            let checkpoint = self.checkpoint()?;
+            let batch = Batch { records, checkpoint, page: metadata, gaps, ..Batch::default() };
+            return Ok((batch, Some(self)));
+        }
         if !self.seen {
             metadata.notes.push(
                 "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
                     .to_owned(),
             );
         }
-        let mut gaps = mem::take(&mut self.gaps_at_end);
-        gaps.extend(self.gaps_of_suspects());
-        let records = self.strays();
-        let batch = Batch { records, checkpoint: Checkpoint::End, page: metadata, gaps, ..Batch::default() };
-        (batch, None)
+        if let Some(gap) = self.windows.gap() {
+            metadata.notes.push(
+                "the vendor refuses all pages from some number on, but not as it does behind the end of a list: what is behind them was read in windows of days, where it can be"
+                    .to_owned(),
+            );
+            gaps.push(gap);
+        }
+        let closed_gaps = mem::take(&mut self.rests);
+        let closed_gaps = closed_gaps.into_iter().filter(|rest| gaps.iter().all(|gap| gap.bounds != *rest));
+        let closed_gaps = closed_gaps.collect();
+        let checkpoint = Checkpoint::End;
+        Ok((Batch { records, checkpoint, page: metadata, gaps, closed_gaps, ..Batch::default() }, None))
     }
 
     /// Returns the records that were answered beside the pages of the walk and that are on none of these.
@@ -277,6 +334,8 @@ impl<'a> PageWalk<'a> {
     async fn deliver(mut self, rows: Rows, mut metadata: PageMetadata) -> Step<'a> {
         self.is_resuming = false;
         self.seen = true;
+        self.rows_until = None;
+        self.windows.note(&rows.elements);
         self.good = Some((PAGE_SIZE, self.page));
         self.dead.end_of_row();
         let keys = rows.keys();
@@ -302,7 +361,7 @@ impl<'a> PageWalk<'a> {
         } else {
             self.advance(keys);
         }
-        let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
+        let checkpoint = self.checkpoint()?;
         Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
     }
 
@@ -346,7 +405,7 @@ impl<'a> PageWalk<'a> {
                 Repetition::OnePage => {}
             }
         }
-        Ok(self.end(metadata))
+        self.end(metadata)
     }
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
@@ -403,17 +462,26 @@ impl<'a> PageWalk<'a> {
             self.progress.passed(&keys, rows);
         }
         self.suspects.extend(unproven);
+        if self.windows.is_reading() {
+            // Positions in a window are not those of the list.
+            found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+        }
+        self.windows.note(&found.elements);
+        self.rows_until = found.is_exact.then_some(found.rows_until);
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
-        let is_end = is_last || self.stale >= MAX_STALE_DEAD;
-        if is_end {
-            found.gaps.extend(self.gaps_of_suspects());
+        if is_last || self.stale >= MAX_STALE_DEAD {
+            let (mut batch, rest) = self.end(metadata)?;
+            records.append(&mut batch.records);
+            batch.closed_gaps.retain(|closed| found.gaps.iter().all(|gap| gap.bounds != *closed));
+            found.gaps.append(&mut batch.gaps);
+            return Ok((Batch { records, gaps: found.gaps, ..batch }, rest));
         }
         records.extend(self.strays());
-        let checkpoint = if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.page)?) };
+        let checkpoint = self.checkpoint()?;
         let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
-        Ok((batch, (!is_end).then_some(self)))
+        Ok((batch, Some(self)))
     }
 
     /// Forgets the pages that were read at once, because the list may have moved since.
