@@ -69,7 +69,16 @@ pub struct World {
     pub pull: PullCounts,
     /// The conversations of the latest answer.
     pub lately: Vec<usize>,
+    /// How many conversations there were when the present process began.
+    pub conversations_before: usize,
 }
+
+/// For how many conversations that arrive while a pull runs it may take more requests: one that never ends is found even
+/// where they never cease to arrive.
+const MOST_ARRIVALS: usize = 150;
+
+/// How many requests the pull may take for each conversation.
+pub const REQUESTS_EACH: u64 = 4;
 
 /// What happened in one pull.
 #[derive(Debug, Clone, Default)]
@@ -139,6 +148,13 @@ impl World {
         self.client_ahead = plan.jump_at.filter(|(at, _)| *at == 0).map_or(0, |(_, ahead)| ahead);
         self.pull = PullCounts::default();
         self.lately.clear();
+        self.conversations_before = self.population.conversations.len();
+    }
+
+    /// Returns the most requests that the present pull may take, with what has arrived since it began.
+    fn most_requests(&self) -> u64 {
+        let arrived = self.population.conversations.len() - self.conversations_before;
+        self.plan.most_requests.saturating_add(REQUESTS_EACH * arrived.min(MOST_ARRIVALS) as u64)
     }
 
     /// Notes that a process ends.
@@ -204,7 +220,7 @@ impl SimulatedTransport {
         world.pull.requests += 1;
         let number = world.pull.requests;
         let plan = world.plan;
-        if number > plan.most_requests {
+        if number > world.most_requests() {
             world.pull.is_runaway = true;
             self.kill.notify_one();
             return Delivery::Never;
