@@ -23,6 +23,7 @@ mod refused;
 mod search;
 mod sizes;
 mod source;
+mod step;
 mod target;
 mod unseen;
 mod walk;
