@@ -386,8 +386,17 @@ impl<'a> Chain<'a> {
         is_shown && has_same_row && !is_recent
     }
 
+    /// Fetches what has changed. What came before an error is put aside: it has been paid for.
+    async fn fetch(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+        let fetched = self.fetch_all(stale, batch).await;
+        if fetched.is_err() {
+            self.export.aside.put(std::mem::take(&mut batch.records));
+        }
+        fetched
+    }
+
     /// Fetches what has changed, by the page or one by one.
-    async fn fetch(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+    async fn fetch_all(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
         let by_page = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
         if self.may_switch && by_page {
             batch.page.pages += 1;
@@ -484,7 +493,7 @@ impl<'a> Chain<'a> {
     }
 
     async fn answers(&self, query: &Query) -> bool {
-        self.export.page(query, None, &mut CursorGuard::default(), None).await.is_ok()
+        self.export.probe(query).await.is_ok()
     }
 
     /// Finds a way around a page that cannot be read: its summaries, smaller pages, or the time behind it.
@@ -622,7 +631,7 @@ impl<'a> Chain<'a> {
     async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
         let until = Timestamp::from_epoch(seconds).ok();
         let query = Query { until, limit: 1, ..self.query.clone() };
-        match self.export.page(&query, None, &mut CursorGuard::default(), None).await {
+        match self.export.probe(&query).await {
             Ok(_) => Ok(true),
             Err(error) if is_of_one_place(&error) => Ok(false),
             Err(error) => Err(error),

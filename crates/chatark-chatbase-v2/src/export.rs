@@ -1,5 +1,7 @@
 //! The requests of the export: which parameters they have, which of these a deployment accepts, and what is on a page.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use chatark_core::{
     Error, ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
@@ -27,6 +29,22 @@ pub(crate) const SINGLE_CONVERSATIONS: &str = "single-conversations";
 pub(crate) struct Export<'a> {
     pub(crate) client: &'a ApiClient,
     pub(crate) agent_id: &'a str,
+    pub(crate) aside: &'a Aside,
+}
+
+/// Whole conversations that came with the answer to another question, such as a count. They are archived with the next
+/// batch: in a list that changes, they may not come again.
+#[derive(Debug, Default)]
+pub(crate) struct Aside(Mutex<Vec<Record>>);
+
+impl Aside {
+    pub(crate) fn put(&self, records: impl IntoIterator<Item = Record>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What a page contains.
@@ -61,6 +79,14 @@ pub(crate) struct ExportPage {
     pub(crate) next: Result<Option<String>>,
     /// The size of the elements in bytes.
     pub(crate) bytes: usize,
+}
+
+/// What a page says beside its conversations.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) total: Option<u64>,
+    /// When each of its conversations began.
+    pub(crate) began: Vec<Option<Timestamp>>,
 }
 
 /// An element of a page.
@@ -175,7 +201,7 @@ impl Export<'_> {
             };
             let mut found_any = false;
             for (feature, alone) in &optional {
-                let refused = match self.page(alone, None, &mut CursorGuard::default(), None).await {
+                let refused = match self.probe(alone).await {
                     Ok(_) => false,
                     Err(error) if error.kind() == ErrorKind::Refused => true,
                     Err(error) => return Err(error),
@@ -189,7 +215,7 @@ impl Export<'_> {
                 // Each is accepted alone and not together, or the request is refused for another reason.
                 let plain =
                     Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
-                self.page(&plain, None, &mut CursorGuard::default(), None).await.map_err(|_| error)?;
+                self.probe(&plain).await.map_err(|_| error)?;
                 for (feature, _) in &optional {
                     features.set(*feature, false);
                 }
@@ -198,19 +224,33 @@ impl Export<'_> {
         }
     }
 
-    /// Requests the number of conversations that match a query, with one of them.
-    pub(crate) async fn count(self, query: &Query) -> Result<ExportPage> {
-        self.page(query, None, &mut CursorGuard::default(), None).await
+    /// Requests a page for something else than its conversations: a count, or whether there is an answer at all. Whole
+    /// conversations on it are put aside.
+    pub(crate) async fn probe(self, query: &Query) -> Result<Probe> {
+        let page = self.page(query, None, &mut CursorGuard::default(), None).await?;
+        Ok(self.put_aside(page))
     }
 
-    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else.
+    /// Puts the whole conversations of a page aside, and returns what else it says.
+    pub(crate) fn put_aside(self, page: ExportPage) -> Probe {
+        let began = page.elements.iter().map(|element| element.summary.created_at).collect();
+        self.aside.put(whole(page.elements));
+        Probe { total: page.total, began }
+    }
+
+    /// Fetches what the vendor has under an id. If it answers with something else, that is put aside, and the result is
+    /// `None`.
     pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         envelope(self.client, &page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();
         let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
-        Ok((!found.iter().any(is_other)).then_some(found))
+        if found.iter().any(is_other) {
+            self.aside.put(found);
+            return Ok(None);
+        }
+        Ok(Some(found))
     }
 
     /// Does the same for a sweep: a deployment that refuses to look for ids answers with something else, and one that

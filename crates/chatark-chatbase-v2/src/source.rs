@@ -18,7 +18,7 @@ use crate::agent;
 use crate::chain::STALE;
 use crate::config::{Config, NAME, SETTINGS};
 use crate::dialect::ChatbaseV2Dialect;
-use crate::export::{DATES, Element, Export, Query, SUMMARIES, absent, envelope};
+use crate::export::{Aside, DATES, Element, Export, Query, SUMMARIES, absent, envelope, whole};
 use crate::segment::{self, Segment};
 use crate::sweep::Sweep;
 use crate::wire;
@@ -58,6 +58,7 @@ const MAX_NAMED: u64 = 5;
 pub struct ChatbaseV2 {
     pub(crate) client: ApiClient,
     pub(crate) agent_id: String,
+    aside: Aside,
 }
 
 /// Creates the provider of one source.
@@ -69,7 +70,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ChatbaseV2Dialect)?;
-    Ok(ChatbaseV2 { client, agent_id: config.agent_id })
+    Ok(ChatbaseV2 { client, agent_id: config.agent_id, aside: Aside::default() })
 }
 
 /// Validates settings beyond their types.
@@ -112,7 +113,8 @@ impl Provider for ChatbaseV2 {
             };
             found.records.extend(records);
         }
-        found.records.extend(self.find_by_date(left).await?);
+        self.find_by_date(left).await?;
+        found.records.extend(self.aside.take());
         Ok(found)
     }
 
@@ -145,9 +147,9 @@ impl Provider for ChatbaseV2 {
 
 impl ChatbaseV2 {
     /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
-    /// ignored too, one walk through the list looks for all that are left.
-    async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<Vec<Record>> {
-        let mut found = Vec::new();
+    /// ignored too, one walk through the list looks for all that are left. Everything that comes is put aside: others may
+    /// have slipped past the sweep too.
+    async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {
         while let Some(unseen) = left.pop() {
             let Some(began) = unseen.created_at else { continue };
             let window = Window { since: Some(began), until: Some(began) };
@@ -158,25 +160,29 @@ impl ChatbaseV2 {
             loop {
                 let page = match self.export().page(&query, cursor.as_deref(), &mut guard, None).await {
                     // No other would be found either.
-                    Err(error) if error.kind() == ErrorKind::Refused => return Ok(found),
+                    Err(error) if error.kind() == ErrorKind::Refused => return Ok(()),
                     page => page?,
                 };
                 let began = |element: &Element| element.summary.created_at;
                 if page.elements.iter().any(|element| Segment::is_contradicted(&query, began(element))) {
                     wanted.append(&mut left);
                 }
-                found.extend(take_wanted(page.elements, &mut wanted));
+                let is_here = |unseen: &UnseenRecord| {
+                    page.elements.iter().any(|element| element.summary.id.as_ref() == Some(&unseen.id))
+                };
+                wanted.retain(|unseen| !is_here(unseen));
+                self.aside.put(whole(page.elements));
                 cursor = page.next?;
                 if cursor.is_none() || wanted.is_empty() {
                     break;
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
-        Export { client: &self.client, agent_id: &self.agent_id }
+        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside }
     }
 
     fn user_call(&self, user: &str) -> Call {
@@ -414,15 +420,6 @@ impl<'a> UserWalk<'a> {
         let message = |bytes| Record::part(Stream::Messages, id.clone(), Surface::User, bytes);
         Ok(pages.into_iter().rev().flatten().map(message).collect())
     }
-}
-
-/// Returns those of a page that are looked for, which are then looked for no longer.
-fn take_wanted(elements: Vec<Element>, wanted: &mut Vec<&UnseenRecord>) -> Vec<Record> {
-    let mut is_wanted = |element: &Element| {
-        let at = wanted.iter().position(|unseen| element.summary.id.as_ref() == Some(&unseen.id));
-        at.map(|at| wanted.swap_remove(at)).is_some()
-    };
-    elements.into_iter().filter(|element| is_wanted(element)).map(Element::record).collect()
 }
 
 /// Returns whether an error says that one conversation cannot be read, and nothing about the others: its id cannot be

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest,
+    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
     RecordId, Result, Timestamp,
 };
 use chatark_http::CursorGuard;
@@ -53,6 +53,8 @@ pub(crate) struct Sweep<'a> {
     steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
     seen: Seen,
     failed: Option<Error>,
+    /// The error that follows what was put aside.
+    ended_by: Option<Error>,
 }
 
 /// What a sweep does next.
@@ -104,6 +106,7 @@ impl<'a> Sweep<'a> {
             steps: FuturesUnordered::new(),
             seen: Seen::default(),
             failed: None,
+            ended_by: None,
             export,
             request,
             scope,
@@ -158,8 +161,25 @@ impl<'a> Sweep<'a> {
         self.chains.insert(self.created, Slot { chain: Some(chain), position });
     }
 
-    /// Returns the next page that has arrived, whichever segment it is of; `None` after the last one.
+    /// Returns the next page that has arrived, whichever segment it is of, with what was put aside; `None` after the last
+    /// one.
     pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
+        if let Some(error) = self.ended_by.take() {
+            return Err(error);
+        }
+        let next = self.step().await;
+        let aside = self.export.aside.take();
+        match next {
+            Ok(Some(batch)) => Ok(Some(preceded(batch, aside))),
+            Err(error) if !aside.is_empty() => {
+                self.ended_by = Some(error);
+                Ok(Some(preceded(Batch::default(), aside)))
+            }
+            next => next,
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Batch>> {
         loop {
             match self.phase {
                 Phase::TryGaps => match self.due.pop_front() {
@@ -322,7 +342,7 @@ impl<'a> Sweep<'a> {
             if self.failed.is_some() {
                 return Ok(Batch { page: batch.page, ..Batch::default() });
             }
-            return self.restart(why, batch);
+            return self.restart(why, batch).await;
         }
         self.seen.count(is_new, bytes, may_count_rest);
         self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
@@ -399,6 +419,7 @@ impl<'a> Sweep<'a> {
         let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
         let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?;
         let newest_change = self.seen.newest_change;
+        let last = self.export.put_aside(last);
         let page = PageMetadata { total: last.total, pages: 1, newest_change, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
@@ -421,7 +442,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Restarts from the beginning with a single list.
-    fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
+    async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
         let Batch { records, list_rows, page: mut metadata, .. } = arrived;
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
@@ -435,8 +456,7 @@ impl<'a> Sweep<'a> {
         if why == RestartReason::IgnoresId {
             self.read_whole();
         }
-        self.steps = FuturesUnordered::new();
-        self.chains.clear();
+        self.abandon_lists().await;
         self.was_cut = false;
         self.read_before.clear();
         self.add(self.chain(Segment::default()));
@@ -455,14 +475,21 @@ impl<'a> Sweep<'a> {
 
     /// Starts again from the first page, which finds out once more what the deployment supports.
     async fn start_again(&mut self) -> Result<Batch> {
-        self.steps = FuturesUnordered::new();
-        self.chains.clear();
+        self.abandon_lists().await;
         (self.is_resumed, self.was_cut, self.phase) = (false, false, Phase::Cut);
         self.read_before.clear();
         let mut batch = self.read_first_page().await?;
         batch.page.restarted = true;
         batch.page.notes.push(STALE.to_owned());
         Ok(batch)
+    }
+
+    /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept.
+    async fn abandon_lists(&mut self) {
+        self.chains.clear();
+        while let Some((.., step)) = self.steps.next().await {
+            self.export.aside.put(step.into_iter().flat_map(|step| step.batch.records));
+        }
     }
 
     fn endless(&self) -> Error {
@@ -489,6 +516,12 @@ impl Seen {
     fn is_endless(&self) -> bool {
         self.barren > MAX_BARREN_PAGES + (self.pages - self.barren) / USEFUL_FOR_EACH_BARREN
     }
+}
+
+/// Adds what came before a batch.
+fn preceded(mut batch: Batch, before: Vec<Record>) -> Batch {
+    batch.records.splice(..0, before);
+    batch
 }
 
 /// Opens a saved position. One of the version before is that of a single list, or of no use.
