@@ -16,6 +16,8 @@ use crate::wire;
 pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The vendor may treat a bound of a window as exclusive, or round it, so a window is requested wider by this much.
 pub(crate) const MARGIN_SECONDS: i64 = 1;
+/// So many empty pages in a row at one place of a list that goes on are taken for a place that cannot be read.
+pub(crate) const MAX_EMPTY_PAGES: u32 = 5;
 const EXPORT: &str = "export conversations";
 
 /// The parameters that only some deployments accept, by the names under which the archive keeps what was found.
@@ -94,6 +96,13 @@ pub(crate) struct Probe {
 pub(crate) struct Element {
     pub(crate) bytes: Bytes,
     pub(crate) summary: Summary,
+}
+
+impl ExportPage {
+    /// Returns whether this is an empty page of a list that goes on: it says nothing of its place.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.elements.is_empty() && matches!(self.next, Ok(Some(_)))
+    }
 }
 
 impl Query {
@@ -224,6 +233,23 @@ impl Export<'_> {
         }
     }
 
+    /// Requests a page outside the order of its list, and once more while it says nothing.
+    pub(crate) async fn page_that_says(
+        self,
+        query: &Query,
+        cursor: Option<&str>,
+        known: Option<&dyn Known>,
+    ) -> Result<ExportPage> {
+        let mut tries = 1;
+        loop {
+            let page = self.page(query, cursor, &mut CursorGuard::default(), known).await?;
+            if tries == MAX_EMPTY_PAGES || !page.says_nothing() {
+                return Ok(page);
+            }
+            tries += 1;
+        }
+    }
+
     /// Requests a page for something else than its conversations: a count, or whether there is an answer at all. Whole
     /// conversations on it are put aside.
     pub(crate) async fn probe(self, query: &Query) -> Result<Probe> {
@@ -243,8 +269,12 @@ impl Export<'_> {
     pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
-        envelope(self.client, &page, &call)?;
+        let wire::Pagination { has_more, cursor, .. } = envelope(self.client, &page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();
+        // An empty page of a list that goes on is not one of a single conversation.
+        if found.is_empty() && cursor.is_some() && has_more != Some(false) {
+            return Ok(None);
+        }
         let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
         if found.iter().any(is_other) {
             self.aside.put(found);

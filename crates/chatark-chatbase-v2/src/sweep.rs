@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chatark_core::{
     Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
-    RecordId, Result, Timestamp,
+    RecordId, Result, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 use futures_util::StreamExt;
@@ -26,9 +26,10 @@ use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-/// So many pages without anything new are accepted, and one more for each that had something.
+/// So many pages without anything new are accepted, and two more for each that had something: where pages are small and
+/// rows change places, more than half of them are empty or come twice.
 const MAX_BARREN_PAGES: u64 = 40;
-const USEFUL_FOR_EACH_BARREN: u64 = 1;
+const BARREN_FOR_EACH_USEFUL: u64 = 2;
 /// The version of the positions that this file seals.
 const PLACE_VERSION: u32 = 2;
 
@@ -431,7 +432,7 @@ impl<'a> Sweep<'a> {
         self.phase = Phase::Ended;
         // A resumed sweep has not passed what an earlier run of it could not read.
         let open = |bounds: &GapBounds| {
-            !self.is_resumed && record_of(bounds).is_none() && !self.seen.gaps.contains(bounds)
+            !self.is_resumed && covers(&self.request, bounds) && !self.seen.gaps.contains(bounds)
         };
         let passed = self.request.gaps.iter().map(|gap| &gap.bounds).filter(|bounds| open(bounds));
         batch.closed_gaps.extend(passed.cloned());
@@ -514,7 +515,7 @@ impl Seen {
 
     /// Returns whether more pages than a list that ends can have held nothing new.
     fn is_endless(&self) -> bool {
-        self.barren > MAX_BARREN_PAGES + (self.pages - self.barren) / USEFUL_FOR_EACH_BARREN
+        self.barren > MAX_BARREN_PAGES + BARREN_FOR_EACH_USEFUL * (self.pages - self.barren)
     }
 }
 
@@ -536,6 +537,20 @@ fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
 /// Returns the conversations whose gaps are to be tried again.
 fn due(request: &ReadRequest) -> VecDeque<RecordId> {
     request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds)).collect()
+}
+
+/// Returns whether a walk that has ended has read everything within the bounds of a gap that is not of one record.
+fn covers(request: &ReadRequest, bounds: &GapBounds) -> bool {
+    let Window { since, until } = request.window;
+    match bounds {
+        GapBounds::Record { .. } => false,
+        GapBounds::Window { since: first, until: end } => {
+            request.channel.is_none()
+                && since.is_none_or(|since| instant(*first) >= Some(since))
+                && until.is_none_or(|until| instant(*end).is_some_and(|end| end <= until))
+        }
+        _ => true,
+    }
 }
 
 fn record_of(bounds: &GapBounds) -> Option<RecordId> {

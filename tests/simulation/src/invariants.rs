@@ -127,7 +127,10 @@ impl Checker {
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
-        if ran.is_good() && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
+        // One whose marks were refused has listed everything, too.
+        let was_refused = self.gaps.all() == 0
+            && matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
+        if (ran.is_good() || was_refused) && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
             self.full_sweeps.push(self.pulls);
         }
         let is_whole = ran.mode == SyncMode::Full && ran.action.scope.is_whole() && !ran.is_resumed;
@@ -566,6 +569,8 @@ impl Checker {
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
+                    // What was unreadable when its gap was accepted stays unread until it is due.
+                    && (self.gaps.accepted == 0 || ran.counts.delivered.contains_key(place))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {

@@ -536,7 +536,7 @@ impl Simulation {
             world.faults.shown(&world.population),
         );
         if let Some(trace) = &world.trace {
-            let first = trace.len().saturating_sub(400);
+            let first = trace.len().saturating_sub(2_000);
             let _ = writeln!(report, "trace ({first} earlier lines left out):");
             for line in &trace[first..] {
                 report.push_str(line);
