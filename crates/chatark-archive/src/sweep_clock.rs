@@ -63,7 +63,7 @@ impl Archive {
     }
 }
 
-/// Notes that the sweep of a run has come to its end.
+/// Notes that the sweep of a run has come to its end. One that saw nothing has looked at no change again.
 pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
     let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
     let full_from = (run.mode == SyncMode::Full).then_some(swept_from);
@@ -73,7 +73,8 @@ pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
             "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from),
-                 confirmed_change = CASE WHEN ?5 - any_from >= ?7 THEN newest_change ELSE confirmed_change END,
+                 confirmed_change = CASE WHEN ?6 IS NOT NULL AND ?5 - any_from >= ?7 THEN newest_change
+                     ELSE confirmed_change END,
                  any_from = ?5,
                  newest_change = coalesce(max(?6, coalesce(newest_change, ?6)), newest_change)",
         )

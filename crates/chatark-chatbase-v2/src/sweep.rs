@@ -83,7 +83,8 @@ struct Seen {
     barren: u64,
     /// Whether the count of the latest page may be of what is left from a cursor on.
     may_count_rest: bool,
-    /// The newest change, in all runs of this sweep.
+    /// The newest change on the first page, in all runs of this sweep. What shows an earlier second was read after this
+    /// second was over; what was read later shows a later one if it was read in it.
     newest_change: Option<Timestamp>,
     /// The gaps that were found or found again.
     gaps: Vec<GapBounds>,
@@ -346,7 +347,7 @@ impl<'a> Sweep<'a> {
             return self.restart(why, batch).await;
         }
         self.seen.count(is_new, bytes, may_count_rest);
-        self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
+        self.seen.newest_change = self.seen.newest_change.or(batch.page.newest_change);
         batch.page.newest_change = self.seen.newest_change;
         if !self.was_cut && !may_count_rest {
             batch.page.total = total;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chatark_archive::{SyncMode, Verdict};
-use chatark_core::{Channel, Error, ErrorKind};
+use chatark_core::{Channel, Error, ErrorKind, GapBounds};
 use chatark_engine::Verification;
 use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
@@ -74,6 +74,7 @@ pub struct Checker {
     whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: Gaps,
+    gap_bounds: Vec<GapBounds>,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
@@ -124,6 +125,7 @@ impl Checker {
         };
         let gaps_before = self.gaps;
         self.gaps = self.reader.open_gaps(archive).unwrap_or_default();
+        self.gap_bounds = self.reader.gap_bounds(archive).unwrap_or_default();
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
@@ -388,8 +390,9 @@ impl Checker {
             world.population.changes.iter().any(|(at, _, change)| {
                 *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
             });
-        // A fault of an earlier pull may have left a gap that is not due yet.
-        let has_gaps = self.gaps.open > 0;
+        // A fault of an earlier pull may have left a gap that is not due yet, or was accepted: the vendor counts what is in
+        // it, and nobody knows how much that is.
+        let has_gaps = self.gaps.all() > 0;
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
@@ -559,6 +562,7 @@ impl Checker {
         {
             return;
         }
+        let is_whole_sweep = ran.mode == SyncMode::Full && !ran.is_resumed;
         let lacks: Vec<_> = world
             .population
             .existing(ran.ended)
@@ -569,8 +573,8 @@ impl Checker {
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
-                    // What was unreadable when its gap was accepted stays unread until it is due.
-                    && (self.gaps.accepted == 0 || ran.counts.delivered.contains_key(place))
+                    // What an earlier fault has left as a gap is tried again when it is due, or by a full sweep.
+                    && (is_whole_sweep || !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth)))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
@@ -816,6 +820,19 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     !is_named
         && walls.iter().any(|wall| key(*wall) < key(place))
         && walls.iter().any(|wall| key(*wall) > key(place))
+}
+
+/// Returns whether a conversation may be within the bounds of a gap. Positions say nothing of what is there.
+fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
+    match gap {
+        GapBounds::Record { id } => id.as_str() == conversation.id,
+        GapBounds::Window { since, until } => {
+            conversation.is_dated
+                && since.is_none_or(|since| conversation.created >= since - truth.margin)
+                && until.is_none_or(|until| conversation.created <= until + truth.margin)
+        }
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => true,
+    }
 }
 
 /// Returns whether rows can slip through between two pages.
