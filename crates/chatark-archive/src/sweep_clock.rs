@@ -63,6 +63,23 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// Returns how many seconds the latest sweep of a scope took that came to its end, in all of its runs.
+    pub fn latest_sweep_seconds(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<i64> {
+        let microseconds: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(run.ended_at) - any_from FROM sweep_clock JOIN run USING (source_key, stream, scope)
+                 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3 AND run.swept_from = any_from",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![source.0, stream.as_str(), scope], |row| row.get(0))
+            })
+            .map_err(database("read the ledger"))?;
+        Ok(microseconds.map_or(0, |taken| taken.max(0) / 1_000_000 + 1))
+    }
+}
+
 /// Notes that the sweep of a run has come to its end. One that saw nothing has looked at no change again.
 pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
     let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };

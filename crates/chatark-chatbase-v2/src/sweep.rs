@@ -19,7 +19,7 @@ use crate::agent;
 use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step};
 use crate::config::NAME;
 use crate::export::{
-    DATES, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
+    DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
 use crate::segment::{self, MAX_SEGMENTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace};
@@ -30,6 +30,8 @@ const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
 /// rows change places, more than half of them are empty or come twice.
 const MAX_BARREN_PAGES: u64 = 40;
 const BARREN_FOR_EACH_USEFUL: u64 = 2;
+/// The most gaps that a sweep tries one by one before its walk, which reads the others with their pages where it meets them.
+const MAX_TRIED_ALONE: usize = EXPORT_LIMIT as usize;
 /// The version of the positions that this file seals.
 const PLACE_VERSION: u32 = 2;
 
@@ -83,8 +85,7 @@ struct Seen {
     barren: u64,
     /// Whether the count of the latest page may be of what is left from a cursor on.
     may_count_rest: bool,
-    /// The newest change on the first page, in all runs of this sweep. What shows an earlier second was read after this
-    /// second was over; what was read later shows a later one if it was read in it.
+    /// The newest change, in all runs of this sweep.
     newest_change: Option<Timestamp>,
     /// The gaps that were found or found again.
     gaps: Vec<GapBounds>,
@@ -347,7 +348,7 @@ impl<'a> Sweep<'a> {
             return self.restart(why, batch).await;
         }
         self.seen.count(is_new, bytes, may_count_rest);
-        self.seen.newest_change = self.seen.newest_change.or(batch.page.newest_change);
+        self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
         batch.page.newest_change = self.seen.newest_change;
         if !self.was_cut && !may_count_rest {
             batch.page.total = total;
@@ -537,7 +538,8 @@ fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
 
 /// Returns the conversations whose gaps are to be tried again.
 fn due(request: &ReadRequest) -> VecDeque<RecordId> {
-    request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds)).collect()
+    let due = request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds));
+    due.take(MAX_TRIED_ALONE).collect()
 }
 
 /// Returns whether a walk that has ended has read everything within the bounds of a gap that is not of one record.

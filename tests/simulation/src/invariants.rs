@@ -383,6 +383,7 @@ impl Checker {
             || (ran.changes > 0 && can_slip(truth))
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
+            || ran.was_empty
             || !ran.action.accept_missing
             || fills_what_is_shown(world, ran);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
@@ -558,11 +559,11 @@ impl Checker {
         let truth = world.vendor.truth();
         // Nobody looks for what a vendor has hidden, be it for one sweep, until the next one.
         if (self.was_fooled && ran.mode == SyncMode::Recent)
+            || ran.was_empty
             || (truth.hides_the_rest && is_cut_short(world, ran))
         {
             return;
         }
-        let is_whole_sweep = ran.mode == SyncMode::Full && !ran.is_resumed;
         let lacks: Vec<_> = world
             .population
             .existing(ran.ended)
@@ -573,8 +574,8 @@ impl Checker {
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
-                    // What an earlier fault has left as a gap is tried again when it is due, or by a full sweep.
-                    && (is_whole_sweep || !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth)))
+                    // What an earlier fault has left as a gap is tried again when it is due.
+                    && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
