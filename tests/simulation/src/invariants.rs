@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chatark_archive::{SyncMode, Verdict};
-use chatark_core::{Channel, Error, ErrorKind};
+use chatark_core::{Channel, Error, ErrorKind, GapBounds};
 use chatark_engine::Verification;
 use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
@@ -74,6 +74,7 @@ pub struct Checker {
     whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: Gaps,
+    gap_bounds: Vec<GapBounds>,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
@@ -124,10 +125,14 @@ impl Checker {
         };
         let gaps_before = self.gaps;
         self.gaps = self.reader.open_gaps(archive).unwrap_or_default();
+        self.gap_bounds = self.reader.gap_bounds(archive).unwrap_or_default();
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
-        if ran.is_good() && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
+        // One whose marks were refused has listed everything, too.
+        let was_refused = self.gaps.all() == 0
+            && matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
+        if (ran.is_good() || was_refused) && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
             self.full_sweeps.push(self.pulls);
         }
         let is_whole = ran.mode == SyncMode::Full && ran.action.scope.is_whole() && !ran.is_resumed;
@@ -378,6 +383,7 @@ impl Checker {
             || (ran.changes > 0 && can_slip(truth))
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
+            || ran.was_empty
             || !ran.action.accept_missing
             || fills_what_is_shown(world, ran);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
@@ -385,8 +391,9 @@ impl Checker {
             world.population.changes.iter().any(|(at, _, change)| {
                 *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
             });
-        // A fault of an earlier pull may have left a gap that is not due yet.
-        let has_gaps = self.gaps.open > 0;
+        // A fault of an earlier pull may have left a gap that is not due yet, or was accepted: the vendor counts what is in
+        // it, and nobody knows how much that is.
+        let has_gaps = self.gaps.all() > 0;
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
@@ -552,6 +559,7 @@ impl Checker {
         let truth = world.vendor.truth();
         // Nobody looks for what a vendor has hidden, be it for one sweep, until the next one.
         if (self.was_fooled && ran.mode == SyncMode::Recent)
+            || ran.was_empty
             || (truth.hides_the_rest && is_cut_short(world, ran))
         {
             return;
@@ -567,6 +575,8 @@ impl Checker {
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
                     && !is_out_of_reach(world, *place, ran.ended)
+                    // What an earlier fault has left as a gap is tried again when it is due.
+                    && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
@@ -831,6 +841,19 @@ fn is_out_of_reach(world: &World, place: usize, at: Instant) -> bool {
                 && (!conversations[place].is_dated
                     || world.population.existing(at).filter(is_near).count() >= most)
         })
+}
+
+/// Returns whether a conversation may be within the bounds of a gap. Positions say nothing of what is there.
+fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
+    match gap {
+        GapBounds::Record { id } => id.as_str() == conversation.id,
+        GapBounds::Window { since, until } => {
+            conversation.is_dated
+                && since.is_none_or(|since| conversation.created >= since - truth.margin)
+                && until.is_none_or(|until| conversation.created <= until + truth.margin)
+        }
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => true,
+    }
 }
 
 /// Returns whether rows can slip through between two pages.
