@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
+    Batch, Checkpoint, Cursor, ErrorKind, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId,
+    Result,
 };
 
 use crate::account::ConvocoreV3;
@@ -116,7 +117,8 @@ impl ChangeWalk<'_, '_> {
         if self.pull.request.features.supports(LIST) == Some(true) {
             return Ok(None);
         }
-        self.pull.quota_left().await.map_err(ListProblem::Other)
+        let quota = self.pull.quota().await.map_err(ListProblem::Other)?;
+        Ok(quota.map(|quota| quota.left))
     }
 
     /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
@@ -147,24 +149,32 @@ impl ChangeWalk<'_, '_> {
     }
 
     /// Makes sure once that listing costs nothing, which is inferred and not documented.
-    async fn check_price(&mut self, before: u64) -> Result<(), ListProblem> {
-        match self.pull.quota_left().await.map_err(ListProblem::Other)? {
-            Some(left) if left < before => {
-                // Another pull of the same account may have been billed: the price must show twice.
-                self.check_price_again(left).await
-            }
-            Some(_) => {
-                self.pull.learn(LIST, true);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+    async fn check_price(&mut self, left_before: u64) -> Result<(), ListProblem> {
+        let Some((price, left)) = self.price(left_before).await? else { return Ok(()) };
+        // Another pull of the same account may have been billed: the price must show twice.
+        let is_metered = price > 0 && self.is_billed_again(left).await?;
+        self.pull.learn(LIST, !is_metered);
+        // It stays known if a budget ends the pull before anything else is sent.
+        self.pull.send(Batch::default()).await;
+        if is_metered { Err(ListProblem::Metered) } else { Ok(()) }
     }
 
-    async fn check_price_again(&mut self, before: u64) -> Result<(), ListProblem> {
-        ListWalk::from(ListPlace::default()).next(self.pull.account).await?;
-        let left = self.pull.quota_left().await.map_err(ListProblem::Other)?;
-        if left.is_some_and(|left| left < before) { Err(ListProblem::Metered) } else { Ok(()) }
+    /// Returns what a page of the list has cost, and how much quota is left now.
+    async fn price(&mut self, left_before: u64) -> Result<Option<(u64, u64)>, ListProblem> {
+        let Some(quota) = self.pull.quota().await.map_err(ListProblem::Other)? else { return Ok(None) };
+        let price = left_before.saturating_sub(quota.before);
+        self.pull.account.client.spend_quota(price);
+        Ok(Some((price, quota.left)))
+    }
+
+    /// Returns whether listing is billed a second time. Where the budget does not allow another look, the first one
+    /// counts: otherwise each pull would spend its budget on it.
+    async fn is_billed_again(&mut self, left: u64) -> Result<bool, ListProblem> {
+        match ListWalk::from(ListPlace::default()).next(self.pull.account).await {
+            Err(ListProblem::Other(error)) if error.kind() == ErrorKind::Budget => return Ok(true),
+            listed => listed?,
+        };
+        Ok(self.price(left).await?.is_some_and(|(price, _)| price > 0))
     }
 
     /// Reads the next part of the list behind its newest pages, and remembers where it ends.

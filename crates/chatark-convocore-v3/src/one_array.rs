@@ -29,12 +29,13 @@ const CUT_SHORT: &str =
     "this deployment returns a part of the conversations in each response and gives no cursor";
 
 /// How the conversations that the list names were read.
-struct ListReading {
+#[derive(Default)]
+pub(crate) struct ListReading {
     /// Whether the list was read to its end.
-    is_whole: bool,
+    pub(crate) is_whole: bool,
     /// Whether it answered at all.
     has_answered: bool,
-    gaps: Vec<Gap>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl ExportWalk<'_, '_> {
@@ -152,18 +153,18 @@ impl ExportWalk<'_, '_> {
     /// with which the export broke off.
     async fn read_by_list(&mut self, mut failure: Option<Error>) -> Result<Step> {
         let route = if failure.is_some() { IdRoute::Single } else { IdRoute::Listed };
-        let mut reading = ListReading { is_whole: false, has_answered: false, gaps: Vec::new() };
+        let mut reading = ListReading::default();
         if !self.pull.lacks(LIST) {
             match self.read_listed(route, &mut reading).await {
                 Err(ListProblem::Other(error)) => return Err(error),
-                Err(ListProblem::Broken(error)) if !reading.has_answered => {
+                Err(ListProblem::Broken(error)) => {
                     // Whatever is asked fails: the vendor is down.
-                    if let Some(failure) = failure.take() {
+                    if let Some(failure) = failure.take_if(|_| !reading.has_answered) {
                         return Err(failure);
                     }
                     self.expect_alive(error).await?;
                 }
-                Ok(()) | Err(ListProblem::Broken(_)) => {}
+                Ok(()) => {}
                 Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
             }
         }
@@ -193,7 +194,12 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    async fn read_listed(&mut self, route: IdRoute, reading: &mut ListReading) -> Result<(), ListProblem> {
+    /// Reads by their ids what the list names and the walk has not seen.
+    pub(crate) async fn read_listed(
+        &mut self,
+        route: IdRoute,
+        reading: &mut ListReading,
+    ) -> Result<(), ListProblem> {
         let mut list = ListWalk::from(ListPlace::default());
         let mut found = 0;
         while let Some(listed) = list.next(self.pull.account).await? {
@@ -202,7 +208,8 @@ impl ExportWalk<'_, '_> {
             let missing: Vec<RecordId> = listed
                 .rows
                 .into_iter()
-                .filter(|row| row.is_in(&self.window) && row.signs.messages != Some(0))
+                .filter(|row| row.is_in(&self.window) && self.is_behind_start(row))
+                .filter(|row| row.signs.messages != Some(0))
                 .filter_map(|row| row.id)
                 .filter(|id| !self.seen.has(id.as_str()))
                 .collect();
@@ -211,7 +218,7 @@ impl ExportWalk<'_, '_> {
             }
             let fetched = self.pull.fetch(&missing, route).await.map_err(ListProblem::Other)?;
             found += fetched.found.len();
-            if found > 0 && route == IdRoute::Listed {
+            if found > 0 && route == IdRoute::Listed && self.windows.cap.is_some() {
                 self.say_cut_short("the ids in the list");
             }
             for id in &missing {

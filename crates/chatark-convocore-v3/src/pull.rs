@@ -46,6 +46,14 @@ pub(crate) struct Pull<'a> {
     pub(crate) windows_hold_undated: bool,
 }
 
+/// What is left of the vendor's quota around a request that reports it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quota {
+    /// Before the request, which costs something where a window holds conversations without a date.
+    pub(crate) before: u64,
+    pub(crate) left: u64,
+}
+
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
@@ -228,19 +236,21 @@ impl<'a> Pull<'a> {
             }
             Err(error) => return Err(error),
         };
-        self.windows_hold_undated |= counts.elements > 0;
+        // Those without a human message are scanned and left out.
+        self.windows_hold_undated |= counts.elements > 0 || answer.scanned_convo_count > Some(0);
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
 
-    /// Returns how much quota is left, if the vendor says so and free.
-    pub(crate) async fn quota_left(&mut self) -> Result<Option<u64>> {
+    /// Returns how much quota is left, if the vendor says so.
+    pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
         match self.account.empty_window().await {
             Ok(EmptyWindow::Empty(answer, counts)) => {
                 let page = self.page_metadata(&answer, &counts);
                 self.say(&page);
-                Ok(page.quota_left)
+                let used = page.quota_used.unwrap_or(counts.most_units);
+                Ok(page.quota_left.map(|left| Quota { before: left + used, left }))
             }
             Err(error) if error.kind() == ErrorKind::Budget => Err(error),
             Ok(EmptyWindow::Ignored) | Err(_) => Ok(None),

@@ -9,7 +9,10 @@ use crate::backwards::Backwards;
 use crate::directory::Directory;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
+use crate::list::ListProblem;
+use crate::one_array::ListReading;
 use crate::place::{PageSize, Place};
+use crate::pull::LIST;
 use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
@@ -75,8 +78,9 @@ impl ExportWalk<'_, '_> {
         self.settle().await?;
         let (from, to) = self.bounds();
         // A gap that was tried before is not worth the price of everything behind it.
-        let is_whole =
-            self.is_pull() && self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole;
+        let is_whole = self.is_pull()
+            && (self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole
+                || self.read_rest_by_list().await?);
         if !is_whole {
             let bounds = self.gap.clone().unwrap_or_else(|| self.rest());
             self.obstacles.pending.push(Gap::new(bounds, failure));
@@ -86,6 +90,23 @@ impl ExportWalk<'_, '_> {
         let notes = self.pull.take_summary().into_iter().collect();
         self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
         Ok(Step::End)
+    }
+
+    /// Reads what the list names between two places that fail. Returns whether that was everything: then only what
+    /// could not be read by its id is a gap.
+    async fn read_rest_by_list(&mut self) -> Result<bool> {
+        // What an earlier pull has read is paid for.
+        if self.is_resumed() || self.pull.lacks(LIST) {
+            return Ok(false);
+        }
+        let mut reading = ListReading::default();
+        match self.read_listed(IdRoute::Listed, &mut reading).await {
+            Ok(()) | Err(ListProblem::Broken(_)) => {}
+            Err(ListProblem::Other(error)) => return Err(error),
+            Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
+        }
+        self.obstacles.pending.extend(reading.gaps);
+        Ok(reading.is_whole)
     }
 
     /// Returns the bounds of everything behind the current place.

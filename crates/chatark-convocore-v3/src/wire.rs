@@ -183,6 +183,36 @@ struct IdentifiedConversation {
     last_modified: Option<Value>,
 }
 
+/// The times of a record's messages, and nothing else: a long conversation is not held twice.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Transcript {
+    #[serde(default)]
+    turns: Vec<TimedTurn>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TimedTurn {
+    #[serde(default)]
+    ts: Option<Value>,
+    #[serde(default)]
+    messages: Vec<TimedMessage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TimedMessage {
+    #[serde(default)]
+    ts: Option<Value>,
+}
+
+impl Transcript {
+    /// Returns the times in the order of the messages, each turn's own time before those of its messages.
+    pub(crate) fn times(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        self.turns.iter().flat_map(|turn| {
+            turn.ts.iter().chain(turn.messages.iter().filter_map(|message| message.ts.as_ref()))
+        })
+    }
+}
+
 impl Row {
     /// Returns the external id of a conversation that a migration has created, if its note is shown.
     pub(crate) fn external_id(&self) -> Option<String> {
