@@ -198,8 +198,13 @@ impl ExportWalk<'_, '_> {
         let end = self.bounds().1.unwrap_or(NO_CONVERSATION_YET);
         match self.failing_second(low, end).await? {
             Some(second) => {
+                self.expect_answers().await?;
                 let first = self.obstacles.suspect.take().unwrap_or(second);
-                self.leave_seconds(first, second).await?;
+                let is_gap = self.leave_seconds(first, second).await?;
+                if !is_gap && is_beginning {
+                    // The vendor was down while its windows failed: the one that fails may be in none of them.
+                    return self.leave_undated(place).await;
+                }
                 self.go_behind(second);
             }
             None if self.obstacles.suspect.is_none() && is_beginning => {
@@ -208,6 +213,14 @@ impl ExportWalk<'_, '_> {
             None => self.settle().await?,
         }
         Ok(Step::Next)
+    }
+
+    /// Makes sure that windows failed because of what is in them: otherwise the vendor went down meanwhile.
+    async fn expect_answers(&mut self) -> Result<()> {
+        if let Some(failure) = self.obstacles.failure.take() {
+            self.obstacles.failure = Some(self.pull.prove_alive(failure).await?.0);
+        }
+        Ok(())
     }
 
     /// The list begins with something that fails and is in no window of time: only from the other end comes what is
