@@ -97,6 +97,7 @@ impl ExportWalk<'_, '_> {
                 return Ok(false);
             }
             Backwards::Whole => self.obstacles.leave_gap(first, first),
+            Backwards::Met | Backwards::Part if self.read_named(first, last).await? => {}
             Backwards::Met | Backwards::Part => self.obstacles.leave_gap(first, last),
         }
         Ok(true)

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, ErrorKind, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId,
-    Result,
+    Batch, Checkpoint, Cursor, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
 };
 
 use crate::account::ConvocoreV3;
 use crate::fetch::IdRoute;
 use crate::list::{ListPage, ListPlace, ListProblem, ListWalk};
+use crate::price::Quota;
 use crate::pull::{IDS, LIST, Pull};
 use crate::rotation::{RotationWalk, seal};
 use crate::row::{Row, RowState, Since};
@@ -107,24 +107,15 @@ fn explain(pull: &mut Pull<'_>, problem: &ListProblem) {
 
 impl ChangeWalk<'_, '_> {
     async fn read(&mut self) -> Result<(), ListProblem> {
-        let left_before = self.quota_left().await?;
-        let newest_end = self.read_newest(left_before).await?;
+        let quota_before = self.pull.quota_before_listing().await.map_err(ListProblem::Other)?;
+        let newest_end = self.read_newest(quota_before).await?;
         self.rotate(newest_end).await
     }
 
-    /// Returns how much quota is left, until it is known that listing costs nothing.
-    async fn quota_left(&mut self) -> Result<Option<u64>, ListProblem> {
-        if self.pull.request.features.supports(LIST) == Some(true) {
-            return Ok(None);
-        }
-        let quota = self.pull.quota().await.map_err(ListProblem::Other)?;
-        Ok(quota.map(|quota| quota.left))
-    }
-
     /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
-    async fn read_newest(&mut self, left_before: Option<u64>) -> Result<Option<ListPlace>, ListProblem> {
+    async fn read_newest(&mut self, quota_before: Option<Quota>) -> Result<Option<ListPlace>, ListProblem> {
         let mut list = ListWalk::from(ListPlace::default());
-        let (mut quiet, mut left_before) = (0, left_before);
+        let (mut quiet, mut quota_before) = (0, quota_before);
         while quiet < QUIET_PAGES {
             let page = match list.next(self.pull.account).await {
                 Ok(Some(page)) => page,
@@ -133,8 +124,8 @@ impl ChangeWalk<'_, '_> {
                 Err(ListProblem::Refused(error)) if list.pages > 0 => return Err(ListProblem::Broken(error)),
                 Err(problem) => return Err(problem),
             };
-            let price = match left_before.take() {
-                Some(before) => self.check_price(before).await,
+            let price = match quota_before.take() {
+                Some(before) => self.pull.check_price(before).await,
                 None => Ok(()),
             };
             // What has been paid for is used.
@@ -146,35 +137,6 @@ impl ChangeWalk<'_, '_> {
             quiet = if brought { 0 } else { quiet + 1 };
         }
         Ok(list.place().cloned())
-    }
-
-    /// Makes sure once that listing costs nothing, which is inferred and not documented.
-    async fn check_price(&mut self, left_before: u64) -> Result<(), ListProblem> {
-        let Some((price, left)) = self.price(left_before).await? else { return Ok(()) };
-        // Another pull of the same account may have been billed: the price must show twice.
-        let is_metered = price > 0 && self.is_billed_again(left).await?;
-        self.pull.learn(LIST, !is_metered);
-        // It stays known if a budget ends the pull before anything else is sent.
-        self.pull.send(Batch::default()).await;
-        if is_metered { Err(ListProblem::Metered) } else { Ok(()) }
-    }
-
-    /// Returns what a page of the list has cost, and how much quota is left now.
-    async fn price(&mut self, left_before: u64) -> Result<Option<(u64, u64)>, ListProblem> {
-        let Some(quota) = self.pull.quota().await.map_err(ListProblem::Other)? else { return Ok(None) };
-        let price = left_before.saturating_sub(quota.before);
-        self.pull.account.client.spend_quota(price);
-        Ok(Some((price, quota.left)))
-    }
-
-    /// Returns whether listing is billed a second time. Where the budget does not allow another look, the first one
-    /// counts: otherwise each pull would spend its budget on it.
-    async fn is_billed_again(&mut self, left: u64) -> Result<bool, ListProblem> {
-        match ListWalk::from(ListPlace::default()).next(self.pull.account).await {
-            Err(ListProblem::Other(error)) if error.kind() == ErrorKind::Budget => return Ok(true),
-            listed => listed?,
-        };
-        Ok(self.price(left).await?.is_some_and(|(price, _)| price > 0))
     }
 
     /// Reads the next part of the list behind its newest pages, and remembers where it ends.

@@ -12,6 +12,7 @@ use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
 use crate::pull::{LIST, PAGES, Probe};
+use crate::row::Row;
 use crate::walk::{ExportWalk, ReadPage, Step};
 use crate::windows::Seconds;
 use crate::wire::{Answer, conversation_counts};
@@ -35,6 +36,8 @@ pub(crate) struct ListReading {
     pub(crate) is_whole: bool,
     /// Whether it answered at all.
     has_answered: bool,
+    /// How many conversations came.
+    found: usize,
     pub(crate) gaps: Vec<Gap>,
 }
 
@@ -200,39 +203,65 @@ impl ExportWalk<'_, '_> {
         route: IdRoute,
         reading: &mut ListReading,
     ) -> Result<(), ListProblem> {
+        let is_metered = self.pull.is_paged();
+        let quota_before = if is_metered { self.pull.quota_before_listing().await } else { Ok(None) };
+        let mut quota_before = quota_before.map_err(ListProblem::Other)?;
         let mut list = ListWalk::from(ListPlace::default());
-        let mut found = 0;
         while let Some(listed) = list.next(self.pull.account).await? {
             reading.has_answered = true;
-            self.pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
-            let missing: Vec<RecordId> = listed
-                .rows
-                .into_iter()
-                .filter(|row| row.is_in(&self.window) && self.is_behind_start(row))
-                .filter(|row| row.signs.messages != Some(0))
-                .filter_map(|row| row.id)
-                .filter(|id| !self.seen.has(id.as_str()))
-                .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let fetched = self.pull.fetch(&missing, route).await.map_err(ListProblem::Other)?;
-            found += fetched.found.len();
-            if found > 0 && route == IdRoute::Listed && self.windows.cap.is_some() {
-                self.say_cut_short("the ids in the list");
-            }
-            for id in &missing {
-                self.seen.add_id(id.as_str());
-            }
-            reading.gaps.extend(fetched.gaps);
-            if found == 0 && reading.gaps.len() >= HOPELESS {
+            let price = match quota_before.take() {
+                Some(before) => self.pull.check_price(before).await,
+                None => Ok(()),
+            };
+            self.read_rows(listed.rows, route, reading).await.map_err(ListProblem::Other)?;
+            price?;
+            if reading.is_hopeless() {
                 reading.gaps.clear();
                 return Ok(());
             }
-            self.pull.send(Batch { records: fetched.records, ..Batch::default() }).await;
+        }
+        // What was active meanwhile may have moved in front of the page that was read.
+        let mut list = ListWalk::from(ListPlace::default());
+        while let Some(listed) = list.next(self.pull.account).await? {
+            if !self.read_rows(listed.rows, route, reading).await.map_err(ListProblem::Other)? {
+                break;
+            }
         }
         reading.is_whole = true;
         Ok(())
+    }
+
+    /// Reads those of a page of the list that the walk has not seen, and returns whether there were any.
+    async fn read_rows(&mut self, rows: Vec<Row>, route: IdRoute, reading: &mut ListReading) -> Result<bool> {
+        self.pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
+        let missing: Vec<RecordId> = rows
+            .into_iter()
+            .filter(|row| row.is_in(&self.window) && self.is_behind_start(row))
+            .filter(|row| row.signs.messages != Some(0))
+            .filter_map(|row| row.id)
+            .filter(|id| !self.seen.has(id.as_str()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        let fetched = self.pull.fetch(&missing, route).await?;
+        reading.found += fetched.found.len();
+        if reading.found > 0 && route == IdRoute::Listed && self.windows.cap.is_some() {
+            self.say_cut_short("the ids in the list");
+        }
+        for id in &missing {
+            self.seen.add_id(id.as_str());
+        }
+        reading.gaps.extend(fetched.gaps);
+        self.pull.send(Batch { records: fetched.records, ..Batch::default() }).await;
+        Ok(true)
+    }
+}
+
+impl ListReading {
+    /// Returns whether single conversations cannot be read at all.
+    fn is_hopeless(&self) -> bool {
+        self.found == 0 && self.gaps.len() >= HOPELESS
     }
 }
 

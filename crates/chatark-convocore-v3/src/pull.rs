@@ -14,6 +14,7 @@ use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
 use crate::failure::is_of_place;
+use crate::price::Quota;
 use crate::wire::{Answer, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
@@ -44,14 +45,6 @@ pub(crate) struct Pull<'a> {
     is_paged: Option<bool>,
     /// Whether a window that cannot hold a conversation was seen to hold those without a date.
     pub(crate) windows_hold_undated: bool,
-}
-
-/// What is left of the vendor's quota around a request that reports it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Quota {
-    /// Before the request, which costs something where a window holds conversations without a date.
-    pub(crate) before: u64,
-    pub(crate) left: u64,
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -243,14 +236,13 @@ impl<'a> Pull<'a> {
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
 
-    /// Returns how much quota is left, if the vendor says so.
+    /// Returns what the vendor says of its quota, if it does.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
         match self.account.empty_window().await {
             Ok(EmptyWindow::Empty(answer, counts)) => {
                 let page = self.page_metadata(&answer, &counts);
                 self.say(&page);
-                let used = page.quota_used.unwrap_or(counts.most_units);
-                Ok(page.quota_left.map(|left| Quota { before: left + used, left }))
+                Ok(answer.usage.map(|usage| Quota::of(&usage, counts.most_units)))
             }
             Err(error) if error.kind() == ErrorKind::Budget => Err(error),
             Ok(EmptyWindow::Ignored) | Err(_) => Ok(None),

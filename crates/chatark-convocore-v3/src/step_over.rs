@@ -182,6 +182,22 @@ impl ExportWalk<'_, '_> {
         Ok(failing_second.is_some())
     }
 
+    /// Reads by their ids what the list names between several that fail in these seconds, both included. Returns whether
+    /// that names those that fail.
+    pub(crate) async fn read_named(&mut self, first: i64, last: i64) -> Result<bool> {
+        let rows = self.candidates(first).await?.into_iter();
+        let ids: Vec<RecordId> = rows.filter(|(second, _)| *second <= last).map(|(_, id)| id).collect();
+        let fetched = match self.pull.fetch(&ids, IdRoute::Listed).await {
+            Err(error) if is_refusal(&error) => return Ok(false),
+            fetched => fetched?,
+        };
+        let names_failing = !fetched.gaps.is_empty();
+        self.obstacles.tried.extend(ids);
+        self.obstacles.pending.extend(fetched.gaps);
+        self.pull.send_records(fetched.records).await;
+        Ok(names_failing)
+    }
+
     /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
     async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.low();

@@ -60,6 +60,8 @@ pub(crate) struct Usage {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) billable_used_this_request: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
+    pub(crate) billable_used_this_period: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) billable_remaining_this_period: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) summary: Option<String>,
