@@ -1,6 +1,6 @@
 //! What the archive holds, read from its tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -70,6 +70,18 @@ impl Reader {
             if row.get(0)? { gaps.accepted += 1 } else { gaps.open += 1 }
         }
         Ok(gaps)
+    }
+}
+
+impl Reader {
+    /// Reads the ids of single records that are open gaps.
+    pub fn gap_ids(&mut self, path: &Path) -> rusqlite::Result<BTreeSet<String>> {
+        let mut statement = self.connection(path)?.prepare_cached(
+            "SELECT json_extract(bounds, '$.id') FROM gap
+             WHERE closed_at IS NULL AND json_extract(bounds, '$.id') IS NOT NULL",
+        )?;
+        let ids = statement.query_map([], |row| row.get(0))?;
+        ids.collect()
     }
 }
 

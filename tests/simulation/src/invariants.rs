@@ -74,6 +74,8 @@ pub struct Checker {
     whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: Gaps,
+    /// Those of them that are single records.
+    gap_ids: BTreeSet<String>,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
@@ -124,6 +126,7 @@ impl Checker {
         };
         let gaps_before = self.gaps;
         self.gaps = self.reader.open_gaps(archive).unwrap_or_default();
+        self.gap_ids = self.reader.gap_ids(archive).unwrap_or_default();
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
@@ -565,6 +568,10 @@ impl Checker {
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
+                    // What can be shown again is tried again when its gap is due, or with everything else.
+                    && !(ran.mode != SyncMode::Full
+                        && world.faults.mended.contains(place)
+                        && self.gap_ids.contains(&conversation.id))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
