@@ -148,7 +148,7 @@ impl Checker {
         self.waits_as_asked(world, &ran);
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
-        self.bills_what_the_plan_said(world, &ran);
+        self.bills_what_the_plan_said(&ran);
         self.notes_no_gap_while_the_vendor_is_down(world, gaps_before, &ran);
         self.keeps_accepted_gaps_out_of_the_verdict(world, &ran);
         self.reads_around_what_is_dead(world, &held, &ran);
@@ -298,7 +298,7 @@ impl Checker {
                     || is_hidden
                     || (truth.paging == Paging::Whole
                         && truth.is_read_by_list
-                        && ran.fired > 0
+                        && ran.counts.broken_first_pages > 0
                         && !is_listed)
                     || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
@@ -498,10 +498,12 @@ impl Checker {
         }
     }
 
-    /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in a world that stands still nothing is billed beyond what it said.
-    fn bills_what_the_plan_said(&mut self, world: &World, ran: &Ran) {
+    /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in
+    /// a world that stands still nothing is billed beyond what it said. Nobody is told the price of an answer that breaks
+    /// off, and it is asked for again.
+    fn bills_what_the_plan_said(&mut self, ran: &Ran) {
         let Some(planned) = &ran.counts.planned else { return };
-        if planned.billed > DEAREST {
+        if planned.billed - planned.billed_unseen > DEAREST {
             self.fail("plan-bills-next-to-nothing", format!("{} units: {}", planned.billed, shown(ran)));
         }
         let stands_still = |ran: &Ran| {
@@ -509,11 +511,8 @@ impl Checker {
         };
         let stood_still =
             self.latest.as_ref().is_some_and(|before| stands_still(before) && !before.is_resumed);
-        let billed = ran.counts.billed - ran.counts.billed_by_list - planned.billed;
-        // What is too large for an answer is paid for each time that it comes, until the walk has found it.
-        if !world.faults.huge.is_empty() {
-            return;
-        }
+        let unseen = ran.counts.billed_unseen - planned.billed_unseen;
+        let billed = ran.counts.billed - ran.counts.billed_by_list - planned.billed - unseen;
         // A deployment that does not tell what it bills is not known to bill anything.
         let Some(price) = planned.price.filter(|price| *price > 0 && planned.mode == SyncMode::Full) else {
             return;
@@ -643,7 +642,7 @@ impl Checker {
         let truth = world.vendor.truth();
         let begin = ran.sweep_start - truth.lag;
         // What cannot be read stays as it was, once that is accepted.
-        let fits = fits_list(world, begin) && self.gaps.accepted == 0;
+        let fits = fits_list(world, begin) && self.gaps.accepted == 0 && !lacks_list(truth, ran);
         if !ran.is_good() || ran.mode == SyncMode::Full || !fits || ran.is_resumed || ran.was_empty {
             return;
         }
@@ -798,6 +797,13 @@ impl Checker {
 fn fits_list(world: &World, at: Instant) -> bool {
     let page = world.vendor.truth().list_page;
     page.is_some_and(|page| world.population.existing(at).count() <= page)
+}
+
+/// Returns whether a pull had to do without a list that is apart from the export: it was asked for, and each request went
+/// wrong, or it costs units of the quota. What it would have told waits for a later pull.
+fn lacks_list(truth: Truth, ran: &Ran) -> bool {
+    let has_failed = ran.fired > 0 && ran.counts.by_place.contains_key(&Place::List);
+    ran.counts.listed.is_empty() && (has_failed || truth.list_is_billed)
 }
 
 /// Returns whether there is more than the vendor shows at all.

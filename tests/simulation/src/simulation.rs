@@ -511,6 +511,7 @@ impl Simulation {
             mode: planned.mode,
             requests: counts.requests,
             billed: counts.billed - counts.billed_by_list,
+            billed_unseen: counts.billed_unseen,
             price: planned.quota_used_before,
         });
     }
