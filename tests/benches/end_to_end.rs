@@ -3,6 +3,7 @@
 //! ```console
 //! $ cargo bench -p chatark-tests --bench end_to_end
 //! $ cargo bench -p chatark-tests --bench end_to_end -- v2      # scenarios whose name contains "v2"
+//! $ CHATARK_BINARY=../old/target/release/chatark cargo bench -p chatark-tests --bench end_to_end -- v2   # another build
 //! ```
 //!
 //! The sandbox runs in this process and shares the machine's cores with the binary, so every figure includes the
@@ -434,8 +435,11 @@ fn cpu_time(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// Builds the release binary and returns where it is.
+/// Returns the binary that `CHATARK_BINARY` names, or builds the release binary.
 fn release_binary() -> PathBuf {
+    if let Some(binary) = std::env::var_os("CHATARK_BINARY") {
+        return std::path::absolute(binary).unwrap();
+    }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let built = Command::new(cargo)
         .args(["build", "--release", "--quiet", "-p", "chatark-cli", "--bin", "chatark"])
