@@ -10,15 +10,25 @@ const MAX_CHARACTERS: usize = 400;
 pub fn normalize(text: &str) -> String {
     let mut normal = String::with_capacity(text.len().min(MAX_CHARACTERS));
     let counted = text.chars().take_while(|letter| *letter != '\0').take(MAX_CHARACTERS);
-    for letter in counted.flat_map(char::to_lowercase) {
-        if letter.is_alphanumeric() {
-            normal.push(letter);
-        } else if !matches!(letter, '\'' | '’') && !normal.ends_with(' ') && !normal.is_empty() {
-            normal.push(' ');
+    for letter in counted {
+        // Most letters of most texts, without a search of the tables of all letters.
+        if letter.is_ascii() {
+            add(&mut normal, letter.to_ascii_lowercase());
+        } else {
+            letter.to_lowercase().for_each(|letter| add(&mut normal, letter));
         }
     }
     normal.truncate(normal.trim_end().len());
     normal
+}
+
+/// Adds a letter of the text in lower case.
+fn add(normal: &mut String, letter: char) {
+    if letter.is_alphanumeric() {
+        normal.push(letter);
+    } else if !matches!(letter, '\'' | '’') && !normal.ends_with(' ') && !normal.is_empty() {
+        normal.push(' ');
+    }
 }
 
 /// Returns a hash of the canonical form, or `None` if the text has no words.

@@ -161,8 +161,14 @@ impl Channel {
 
     /// Returns the channel that a vendor's word means; case, spaces and hyphens do not matter.
     pub fn from_vendor_word(word: &str) -> Option<Self> {
-        let plain: String =
-            word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        let mut plain = String::with_capacity(word.len());
+        for letter in word.chars().filter(|letter| letter.is_alphanumeric()) {
+            if letter.is_ascii() {
+                plain.push(letter.to_ascii_lowercase());
+            } else {
+                plain.extend(letter.to_lowercase());
+            }
+        }
         let found = match plain.as_str() {
             "widgetoriframe" | "iframe" | "widget" | "chatbasesite" | "agentpage" | "centerstage"
             | "search" | "webchat" | "web" | "text" => Self::Website,
