@@ -1,5 +1,6 @@
 //! The rows of a conversation and its messages: written, and read back.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use chatark_core::{
@@ -96,27 +97,27 @@ const MESSAGE_COLUMNS: [&str; 15] = [
     "author_name",
     "internal",
 ];
-/// How many columns a message needs that has nothing beyond those that every message has.
-const PLAIN: usize = 6;
-/// How many columns a message needs if its author follows from its role.
-const WITHOUT_AUTHOR: usize = 11;
+/// How many columns messages need: those that every message has, those without an author of their own, and all.
+const WIDTHS: [usize; 3] = [6, 11, MESSAGE_COLUMNS.len()];
+/// The most messages that one statement inserts: a power of two.
+const MOST_ROWS: usize = 16;
 
-/// Inserts messages, each with the shortest list of columns that it needs: a column that is not named costs nothing.
-fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
-    static PLAIN_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(PLAIN));
-    static WITHOUT_AUTHOR_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(WITHOUT_AUTHOR));
-    static FULL_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(MESSAGE_COLUMNS.len()));
-    let failed = || database("write a message");
-    let mut plain = transaction.prepare_cached(&PLAIN_SQL).map_err(failed())?;
-    let mut without_author = transaction.prepare_cached(&WITHOUT_AUTHOR_SQL).map_err(failed())?;
-    for (position, message) in messages.iter().enumerate() {
-        let joined;
+/// A message, ready to be inserted.
+struct MessageRow<'m> {
+    message: &'m Message,
+    position: i64,
+    text: Cow<'m, str>,
+    parts: Option<String>,
+    extra: Option<String>,
+    /// The place in [`WIDTHS`] of the shortest list of columns that it needs.
+    width: usize,
+}
+
+impl<'m> MessageRow<'m> {
+    fn of(position: i64, message: &'m Message) -> Self {
         let (text, parts) = match message.parts.as_slice() {
-            [Part::Text { text }] => (text.as_str(), None),
-            parts => {
-                joined = message.text();
-                (joined.as_str(), json(&parts, false))
-            }
+            [Part::Text { text }] => (Cow::Borrowed(text.as_str()), None),
+            parts => (Cow::Owned(message.text()), json(&parts, false)),
         };
         let extra = json(&message.extra, message.extra.is_empty());
         let has_author = message.author != Author::default() || message.internal;
@@ -125,36 +126,91 @@ fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]
             && message.feedback.is_none()
             && message.score.is_none()
             && extra.is_none();
-        let row = params![
+        let width = match (has_author, is_plain) {
+            (false, true) => 0,
+            (false, false) => 1,
+            (true, _) => 2,
+        };
+        Self { message, position, text, parts, extra, width }
+    }
+
+    /// Binds the values of the first `width` columns, from the parameter `first` on.
+    fn bind(
+        &self,
+        key: i64,
+        width: usize,
+        statement: &mut CachedStatement<'_>,
+        first: usize,
+    ) -> rusqlite::Result<()> {
+        let message = self.message;
+        let values = params![
             key,
-            count(position as u64),
+            self.position,
             message.id,
             message.role.as_str(),
             message.created_at.map(Timestamp::microseconds),
-            text,
+            self.text,
             message.role_raw,
-            parts,
+            self.parts,
             message.feedback.map(Feedback::as_str),
             message.score,
-            extra,
+            self.extra,
             message.author.kind.map(AuthorKind::as_str),
             message.author.id,
             message.author.name,
             message.internal.then_some(true),
         ];
-        let inserted = match (has_author, is_plain) {
-            (false, true) => plain.execute(&row[..PLAIN]),
-            (false, false) => without_author.execute(&row[..WITHOUT_AUTHOR]),
-            (true, _) => transaction.prepare_cached(&FULL_SQL).and_then(|mut full| full.execute(row)),
-        };
-        inserted.map_err(failed())?;
+        for (place, value) in values[..width].iter().enumerate() {
+            statement.raw_bind_parameter(first + place, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Inserts messages in their order, several with one statement: SQLite then appends where the one before went, and does
+/// not search for the place of each. A column that is not named costs nothing.
+fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
+    for (block, messages) in messages.chunks(MOST_ROWS).enumerate() {
+        let positions = block * MOST_ROWS..;
+        let rows: Vec<_> = positions
+            .zip(messages)
+            .map(|(position, message)| MessageRow::of(count(position as u64), message))
+            .collect();
+        insert_block(transaction, key, &rows).map_err(database("write a message"))?;
     }
     Ok(())
 }
 
-fn insert_sql(columns: usize) -> String {
-    let places: Vec<_> = (1..=columns).map(|at| format!("?{at}")).collect();
-    format!("INSERT INTO message ({}) VALUES ({})", MESSAGE_COLUMNS[..columns].join(", "), places.join(", "))
+/// Inserts messages, as many at once as there is a statement for.
+fn insert_block(transaction: &Transaction<'_>, key: i64, rows: &[MessageRow<'_>]) -> rusqlite::Result<()> {
+    const SIZES: usize = MOST_ROWS.ilog2() as usize + 1;
+    static SQL: LazyLock<[[String; SIZES]; WIDTHS.len()]> =
+        LazyLock::new(|| WIDTHS.map(|width| std::array::from_fn(|size| insert_sql(width, 1 << size))));
+    let widest = rows.iter().map(|row| row.width).max().unwrap_or_default();
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let size = rest.len().ilog2() as usize;
+        let (now, later) = rest.split_at(1 << size);
+        let mut statement = transaction.prepare_cached(&SQL[widest][size])?;
+        for (place, row) in now.iter().enumerate() {
+            row.bind(key, WIDTHS[widest], &mut statement, 1 + place * WIDTHS[widest])?;
+        }
+        statement.raw_execute()?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Returns the statement that inserts this number of messages with their first `width` columns.
+///
+/// A failure undoes the whole batch, so SQLite need not keep what would undo this statement alone.
+fn insert_sql(width: usize, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; width].join(", "));
+    format!(
+        "INSERT OR FAIL INTO message ({}) VALUES {}",
+        MESSAGE_COLUMNS[..width].join(", "),
+        vec![row; rows].join(", ")
+    )
 }
 
 /// Reads a conversation with its messages, and the version of the mapping rules that made its row.

@@ -77,6 +77,12 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
     }
 }
 
+/// Whether SQLite checks each reference between tables while it is written.
+///
+/// Every key of a reference comes from the insert before it, so tests check them all, and `verify` checks the whole
+/// file; in a release the check of each row would cost a twentieth of a pull.
+pub(crate) const CHECKS_REFERENCES: bool = cfg!(debug_assertions);
+
 /// Brings a file to the current layout, each step in a transaction of its own.
 ///
 /// A step may rebuild tables that others refer to, so references are checked before each commit.
@@ -98,7 +104,7 @@ pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()>
             .map_err(failed())?;
         transaction.commit().map_err(failed())?;
     }
-    connection.pragma_update(None, "foreign_keys", true).map_err(failed())
+    connection.pragma_update(None, "foreign_keys", CHECKS_REFERENCES).map_err(failed())
 }
 
 fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {

@@ -68,9 +68,10 @@ impl Archive {
         let tuned = connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
-             PRAGMA foreign_keys = ON;
+             PRAGMA foreign_keys = {};
              PRAGMA temp.cache_size = -256;
              {}",
+            migrations::CHECKS_REFERENCES,
             sweep::TABLE
         ));
         tuned.map_err(database("open the archive"))?;

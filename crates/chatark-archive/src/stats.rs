@@ -1,7 +1,7 @@
 //! The statistics of each conversation: stored when it is written, and read by reports in one pass.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 use std::sync::LazyLock;
 
 use chatark_core::{
@@ -79,11 +79,11 @@ impl EncodedStats {
             stats.tools.iter().map(|calls| (&calls.name, &calls.status, calls.count)).collect();
         let quarters = stats.quarters.iter().flat_map(|(quarter, number)| [quarter.0, i64::from(*number)]);
         Self {
-            bot_responses: list(&stats.bot_responses),
-            agent_responses: list(&stats.agent_responses),
-            scores: list(&stats.scores),
+            bot_responses: list(stats.bot_responses.iter().copied().map(Number)),
+            agent_responses: list(stats.agent_responses.iter().copied().map(Number)),
+            scores: list(stats.scores.iter().copied().map(Number)),
             tools: json(&tools, tools.is_empty()),
-            quarters: list(&quarters.collect::<Vec<_>>()),
+            quarters: list(quarters),
             stats,
         }
     }
@@ -127,11 +127,30 @@ impl EncodedStats {
     }
 }
 
+/// A number in a JSON list.
+struct Number(f64);
+
+impl Display for Number {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only whole numbers that an `i64` holds are converted"
+    )]
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Above this, not every whole number is an `f64`.
+        const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+        let Self(number) = *self;
+        // Most of them are whole, and these are written several times faster as what they are.
+        if number.fract() == 0.0 && number.abs() < MAX_EXACT && number.is_sign_positive() {
+            return Display::fmt(&(number as i64), formatter);
+        }
+        Display::fmt(&number, formatter)
+    }
+}
+
 /// Returns numbers as a JSON list without spaces, or `None` where there are none.
-fn list<T: std::fmt::Display>(numbers: &[T]) -> Option<String> {
-    let (first, rest) = numbers.split_first()?;
-    let mut text = format!("[{first}");
-    for number in rest {
+fn list(mut numbers: impl Iterator<Item = impl Display>) -> Option<String> {
+    let mut text = format!("[{}", numbers.next()?);
+    for number in numbers {
         let _ = write!(text, ",{number}");
     }
     text.push(']');
@@ -326,8 +345,10 @@ mod tests {
 
     #[test]
     fn lists_are_compact_json() {
-        assert_eq!(list(&[3.0, 0.25, 1e-6]).as_deref(), Some("[3,0.25,0.000001]"));
-        assert_eq!(list(&[7_i64]).as_deref(), Some("[7]"));
-        assert_eq!(list::<f64>(&[]), None);
+        let numbers = [3.0, 0.25, 1e-6, 0.0, -0.0, 86_400.0, -7.0, 1e16];
+        let expected = "[3,0.25,0.000001,0,-0,86400,-7,10000000000000000]";
+        assert_eq!(list(numbers.into_iter().map(Number)).as_deref(), Some(expected));
+        assert_eq!(list([7_i64].iter()).as_deref(), Some("[7]"));
+        assert_eq!(list(std::iter::empty::<i64>()), None);
     }
 }

@@ -124,15 +124,22 @@ impl Archive {
     /// Counts those that were missing in the run.
     pub fn unmark_returned(&mut self, run: &mut Run) -> Result<()> {
         let Some(table) = run.table() else { return Ok(()) };
-        let seen = "id IN (SELECT id FROM temp.seen WHERE source_key = ?1 AND stream = ?2)";
+        // The few that are marked are found first, and then each is searched for among those that were seen.
+        let is_seen = |table: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM temp.seen WHERE source_key = ?1 AND stream = ?2 AND seen.id = {table}.id)"
+            )
+        };
         let missing = format!(
-            "UPDATE {} SET missing_since = NULL WHERE missing_since IS NOT NULL AND {} AND {seen}",
-            table.name,
-            stream_condition(run.stream)
+            "UPDATE {name} SET missing_since = NULL WHERE missing_since IS NOT NULL AND {} AND {}",
+            stream_condition(run.stream),
+            is_seen(table.name),
+            name = table.name
         );
         let unseen = format!(
             "UPDATE record SET unseen_since = NULL
-             WHERE unseen_since IS NOT NULL AND source_key = ?1 AND stream = ?2 AND {seen}"
+             WHERE unseen_since IS NOT NULL AND +source_key = ?1 AND +stream = ?2 AND {}",
+            is_seen("record")
         );
         let failed = || database("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
@@ -267,7 +274,8 @@ impl Archive {
     }
 
     fn not_missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
-        self.count_of_stream(source, stream, "missing_since IS NULL")
+        // Both are counted in an index alone, the difference only in the rows.
+        Ok(self.documents(source, stream)?.saturating_sub(self.missing(source, stream)?))
     }
 
     fn count_of_stream(&self, source: SourceKey, stream: Stream, condition: &str) -> Result<u64> {
@@ -295,12 +303,20 @@ fn not_archived(run: &Run, archived: u64) -> Error {
 }
 
 /// Returns the condition that a row is of the source `?1` and the stream `?2`.
-fn stream_condition(stream: Stream) -> &'static str {
-    match stream.document() {
-        Some(DocumentKind::Contact) => "source_key = ?1 AND stream = ?2",
-        _ => {
-            "source_key = ?1 AND EXISTS
-                 (SELECT 1 FROM record WHERE record_key = conversation_key AND record.stream = ?2)"
-        }
+fn stream_condition(stream: Stream) -> String {
+    if stream.document() == Some(DocumentKind::Contact) {
+        return "source_key = ?1 AND stream = ?2".to_owned();
     }
+    // A conversation's stream is looked up only if the source has conversations of another one.
+    let others: Vec<_> = Stream::ALL
+        .iter()
+        .filter(|other| **other != stream && other.document() == stream.document())
+        .map(|other| format!("'{}'", other.as_str()))
+        .collect();
+    format!(
+        "source_key = ?1 AND (
+             NOT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream IN ({}))
+             OR EXISTS (SELECT 1 FROM record WHERE record_key = conversation_key AND record.stream = ?2))",
+        others.join(", ")
+    )
 }
