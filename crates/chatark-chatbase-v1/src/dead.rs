@@ -131,10 +131,10 @@ impl DeadPages {
             let (end, asked) = behind_the_end(list, &place, span).await?;
             requests += asked;
             match end {
-                End::LastRow(last) => {
+                End::LastRow(row) => {
                     let bounds = GapBounds::Positions { first: span.first, last: span.last };
                     let unproven = Some(Gap::new(bounds, &error));
-                    return Ok(Passed { unproven, ..last_again(last, requests + layout.requests) });
+                    return Ok(Passed { unproven, ..last_again(row, requests + layout.requests) });
                 }
                 End::Failing if answers(list, probe).await? => {
                     return Ok(given_up(place, &error, requests + layout.requests));
@@ -157,11 +157,11 @@ impl DeadPages {
         let mut found = narrowing.read(below, error).await?;
         found.requests += requests + layout.requests;
         self.failures_left = self.failures_left.saturating_sub(found.failures);
-        let is_read = found.gaps.is_empty();
-        if is_read {
+        let has_all_rows = found.gaps.is_empty();
+        if has_all_rows {
             confirm(list, place, &mut found, unproven.bounds.clone()).await?;
         }
-        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, is_read)).await?;
+        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, has_all_rows)).await?;
         if passed.found.gaps.is_empty() {
             passed.unproven = Some(unproven);
         }
@@ -209,10 +209,10 @@ impl DeadPages {
         list: &NumberedList<'_>,
         place: Place<'_>,
         mut found: Narrowed,
-        (span, mut rows_per_page, is_read): (Span, Option<u64>, bool),
+        (span, mut rows_per_page, has_all_rows): (Span, Option<u64>, bool),
     ) -> Result<Passed> {
         let whole = GapBounds::Positions { first: span.first, last: span.last };
-        let is_whole = |found: &Narrowed| !is_read && found.gaps.iter().any(|gap| gap.bounds == whole);
+        let is_whole = |found: &Narrowed| !has_all_rows && found.gaps.iter().any(|gap| gap.bounds == whole);
         let mut is_recovered = false;
         if is_whole(&found) {
             found.requests += 1;
@@ -233,8 +233,8 @@ impl DeadPages {
         let is_dead = is_whole(&found) && !found.is_moving;
         self.in_row = if is_dead { self.in_row + 1 } else { 0 };
         self.is_exact |= found.is_exact;
-        let is_read = is_read || found.gaps.is_empty();
-        let rows = if is_read { found.elements.len() as u64 } else { span.len() };
+        let has_all_rows = has_all_rows || found.gaps.is_empty();
+        let rows = if has_all_rows { found.elements.len() as u64 } else { span.len() };
         // Where a host sends other rows than are asked for, they say nothing about this page.
         let keys = match (is_recovered, is_whole(&found)) {
             (true, _) => found.elements.iter().map(|row| key(row)).collect(),
@@ -344,8 +344,8 @@ async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) 
         // Nothing but an empty list ends before its first page.
         Ok(rows) if rows.len() == 1 && place.number > 1 && span.len() > 1 => {
             let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
-            let last = rows.elements.into_iter().next().filter(|_| is_again);
-            Ok((last.map_or(End::Unknown, End::LastRow), 2))
+            let row = rows.elements.into_iter().next().filter(|_| is_again);
+            Ok((row.map_or(End::Unknown, End::LastRow), 2))
         }
         Err(error) if may_be_local(&error) => {
             let is_failing = fails(list, 1, span.first + span.len() / 2).await?

@@ -354,7 +354,7 @@ impl<'a> PageWalk<'a> {
     }
 }
 
-impl<'a> Walk for PageWalk<'a> {
+impl Walk for PageWalk<'_> {
     fn has_due_gaps(&self) -> bool {
         self.gaps.iter().any(|gap| gap.is_due)
     }
