@@ -136,7 +136,7 @@ impl Archive {
         );
         let failed = || database("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
-        run.progress.returned = self.connection.execute(&missing, stream).map_err(failed())? as u64;
+        run.progress.returned += self.connection.execute(&missing, stream).map_err(failed())? as u64;
         self.connection.execute(&unseen, stream).map_err(failed())?;
         Ok(())
     }

@@ -63,7 +63,24 @@ impl Archive {
     }
 }
 
-/// Notes that the sweep of a run has come to its end.
+impl Archive {
+    /// Returns how many seconds the latest sweep of a scope took that came to its end, in all of its runs.
+    pub fn latest_sweep_seconds(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<i64> {
+        let microseconds: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(run.ended_at) - any_from FROM sweep_clock JOIN run USING (source_key, stream, scope)
+                 WHERE source_key = ?1 AND stream = ?2 AND scope = ?3 AND run.swept_from = any_from",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![source.0, stream.as_str(), scope], |row| row.get(0))
+            })
+            .map_err(database("read the ledger"))?;
+        Ok(microseconds.map_or(0, |taken| taken.max(0) / 1_000_000 + 1))
+    }
+}
+
+/// Notes that the sweep of a run has come to its end. One that saw nothing has looked at no change again.
 pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
     let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
     let full_from = (run.mode == SyncMode::Full).then_some(swept_from);
@@ -73,7 +90,8 @@ pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
             "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from),
-                 confirmed_change = CASE WHEN ?5 - any_from >= ?7 THEN newest_change ELSE confirmed_change END,
+                 confirmed_change = CASE WHEN ?6 IS NOT NULL AND ?5 - any_from >= ?7 THEN newest_change
+                     ELSE confirmed_change END,
                  any_from = ?5,
                  newest_change = coalesce(max(?6, coalesce(newest_change, ?6)), newest_change)",
         )

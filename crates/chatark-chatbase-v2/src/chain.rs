@@ -12,8 +12,8 @@ use chatark_core::{
 use chatark_http::CursorGuard;
 
 use crate::export::{
-    DATES, EXPORT_LIMIT, Element, Export, ExportPage, Query, Reading, SUMMARIES, absent, is_of_one_place,
-    raw, whole,
+    DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SUMMARIES, absent,
+    is_of_one_place, raw, whole,
 };
 use crate::segment::Segment;
 use crate::wire::{Place, SegmentPlace};
@@ -61,6 +61,8 @@ pub(crate) struct Chain<'a> {
     /// Whether the list may restart if its cursor is refused.
     may_restart: bool,
     guard: CursorGuard,
+    /// How many pages in a row were empty although the list goes on.
+    empty_pages: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
@@ -146,6 +148,7 @@ impl<'a> Chain<'a> {
             may_switch: true,
             may_restart: true,
             guard: CursorGuard::default(),
+            empty_pages: 0,
             pages: HashSet::new(),
             reached: None,
         }
@@ -192,7 +195,7 @@ impl<'a> Chain<'a> {
     async fn read(&mut self) -> Result<Step> {
         let mut batch = Batch { page: one_page(), ..Batch::default() };
         loop {
-            match self.page(&mut batch.page).await {
+            match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.reading, batch).await,
                 Err(error) if is_of_one_place(&error) => match self.go_around(error, &mut batch).await? {
                     Detour::Smaller => {}
@@ -202,6 +205,18 @@ impl<'a> Chain<'a> {
             }
             batch.page.pages += 1;
         }
+    }
+
+    /// Requests the current page. Where whole pages are empty again and again, something that cannot be read may be hidden
+    /// behind them: a vendor that fails now and then has an empty page when it is asked once more.
+    async fn page_or_hidden_place(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
+        if self.query.reading == Reading::Summaries || self.empty_pages < MAX_EMPTY_PAGES {
+            return self.page(metadata).await;
+        }
+        self.empty_pages = 0;
+        let call = self.export.call(&self.query, None);
+        let message = format!("{MAX_EMPTY_PAGES} pages in a row were empty although the list goes on");
+        Err(self.export.client.error(&call, ErrorKind::Malformed, message, None))
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
@@ -254,6 +269,7 @@ impl<'a> Chain<'a> {
         read_as: Reading,
         mut batch: Batch,
     ) -> Result<Step> {
+        self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
@@ -386,13 +402,28 @@ impl<'a> Chain<'a> {
         is_shown && has_same_row && !is_recent
     }
 
+    /// Fetches what has changed. What came before an error is put aside: it has been paid for.
+    async fn fetch(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+        let fetched = self.fetch_all(stale, batch).await;
+        if fetched.is_err() {
+            self.export.aside.put(std::mem::take(&mut batch.records));
+        }
+        fetched
+    }
+
     /// Fetches what has changed, by the page or one by one.
-    async fn fetch(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+    async fn fetch_all(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
         let by_page = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
         if self.may_switch && by_page {
             batch.page.pages += 1;
-            match self.request_again().await {
-                Ok(page) => self.replace_stale(page, &mut stale, batch),
+            match self.request_again(Reading::Whole, self.limit()).await {
+                Ok(page) => {
+                    self.replace_stale(page, &mut stale, batch);
+                    // Where rows change places from request to request, a page that is read twice costs more than it saves.
+                    if stale.len() > MAX_SINGLE_FETCHES {
+                        (self.query.reading, self.may_switch) = (Reading::Whole, false);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
                     self.may_switch = false;
                     self.query.reading = Reading::Summaries;
@@ -403,7 +434,7 @@ impl<'a> Chain<'a> {
             }
         }
         let mut failed = Vec::new();
-        let mut has_fetched = false;
+        let mut is_alive = false;
         for element in stale {
             batch.list_rows.extend(list_row(&element));
             let Some(id) = element.summary.id.clone() else {
@@ -414,27 +445,30 @@ impl<'a> Chain<'a> {
             batch.page.pages += 1;
             match self.export.by_id(&id).await {
                 Ok(Some(found)) => {
-                    has_fetched = true;
+                    is_alive = true;
                     if found.is_empty() {
                         batch.page.notes.push(absent(&id));
                     }
                     batch.records.extend(found);
                 }
                 Ok(None) => return Ok(false),
-                Err(error) if is_of_one_place(&error) => failed.push((id, error)),
+                Err(error) if is_of_one_place(&error) => {
+                    // What came before says nothing of the vendor any more, unless the answer itself is too large.
+                    is_alive = error.kind() == ErrorKind::TooLarge;
+                    failed.push((id, error));
+                }
                 Err(error) => return Err(error),
             }
         }
-        self.leave(failed, has_fetched, batch).await?;
+        self.leave(failed, is_alive, batch).await?;
         Ok(true)
     }
 
-    /// Requests the current page with its messages, without a step to the next one.
-    async fn request_again(&mut self) -> Result<ExportPage> {
-        let query = Query { reading: Reading::Whole, limit: self.limit(), ..self.query.clone() };
+    /// Requests the current page as something else than it was read.
+    async fn request_again(&mut self, reading: Reading, limit: u32) -> Result<ExportPage> {
+        let query = Query { reading, limit, ..self.query.clone() };
         let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
-        let known = self.shared.known.as_deref();
-        self.export.page(&query, cursor, &mut CursorGuard::default(), known).await
+        self.export.page_that_says(&query, cursor, self.shared.known.as_deref()).await
     }
 
     fn replace_stale(&self, page: ExportPage, stale: &mut Vec<Element>, batch: &mut Batch) {
@@ -457,8 +491,10 @@ impl<'a> Chain<'a> {
         is_alive: bool,
         batch: &mut Batch,
     ) -> Result<()> {
-        let Some((_, first)) = failed.first() else { return Ok(()) };
-        let is_alive = is_alive || first.kind() == ErrorKind::TooLarge || self.is_alive().await;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let is_alive = is_alive || self.is_alive().await;
         for (id, error) in failed {
             if !is_alive {
                 return Err(error);
@@ -484,7 +520,7 @@ impl<'a> Chain<'a> {
     }
 
     async fn answers(&self, query: &Query) -> bool {
-        self.export.page(query, None, &mut CursorGuard::default(), None).await.is_ok()
+        self.export.probe(query).await.is_ok()
     }
 
     /// Finds a way around a page that cannot be read: its summaries, smaller pages, or the time behind it.
@@ -494,7 +530,7 @@ impl<'a> Chain<'a> {
             return Err(error);
         }
         if self.query.reading == Reading::Whole && self.shared.has_summaries {
-            match self.request(Reading::Summaries, EXPORT_LIMIT).await {
+            match self.request_again(Reading::Summaries, EXPORT_LIMIT).await {
                 Ok(page) => {
                     batch.page.pages += 1;
                     return self.one_by_one(page, std::mem::take(batch)).await;
@@ -522,7 +558,11 @@ impl<'a> Chain<'a> {
         let held = self.held(&mine);
         let mut stale = Vec::new();
         for (element, held) in mine.into_iter().zip(held) {
-            stale.extend(self.unless_held(element, held, &mut batch));
+            if element.summary.is_whole {
+                batch.records.push(element.record());
+            } else {
+                stale.extend(self.unless_held(element, held, &mut batch));
+            }
         }
         let may_switch = std::mem::replace(&mut self.may_switch, false);
         let fetched = self.fetch(stale, &mut batch).await;
@@ -622,8 +662,12 @@ impl<'a> Chain<'a> {
     async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
         let until = Timestamp::from_epoch(seconds).ok();
         let query = Query { until, limit: 1, ..self.query.clone() };
-        match self.export.page(&query, None, &mut CursorGuard::default(), None).await {
-            Ok(_) => Ok(true),
+        match self.export.page_that_says(&query, None, None).await {
+            Ok(page) => {
+                let is_readable = !page.says_nothing();
+                self.export.put_aside(page);
+                Ok(is_readable)
+            }
             Err(error) if is_of_one_place(&error) => Ok(false),
             Err(error) => Err(error),
         }

@@ -1,5 +1,7 @@
 //! The requests of the export: which parameters they have, which of these a deployment accepts, and what is on a page.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use chatark_core::{
     Error, ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
@@ -14,6 +16,8 @@ use crate::wire;
 pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The vendor may treat a bound of a window as exclusive, or round it, so a window is requested wider by this much.
 pub(crate) const MARGIN_SECONDS: i64 = 1;
+/// So many empty pages in a row at one place of a list that goes on are taken for a place that cannot be read.
+pub(crate) const MAX_EMPTY_PAGES: u32 = 5;
 const EXPORT: &str = "export conversations";
 
 /// The parameters that only some deployments accept, by the names under which the archive keeps what was found.
@@ -27,6 +31,22 @@ pub(crate) const SINGLE_CONVERSATIONS: &str = "single-conversations";
 pub(crate) struct Export<'a> {
     pub(crate) client: &'a ApiClient,
     pub(crate) agent_id: &'a str,
+    pub(crate) aside: &'a Aside,
+}
+
+/// Whole conversations that came with the answer to another question, such as a count. They are archived with the next
+/// batch: in a list that changes, they may not come again.
+#[derive(Debug, Default)]
+pub(crate) struct Aside(Mutex<Vec<Record>>);
+
+impl Aside {
+    pub(crate) fn put(&self, records: impl IntoIterator<Item = Record>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What a page contains.
@@ -63,11 +83,26 @@ pub(crate) struct ExportPage {
     pub(crate) bytes: usize,
 }
 
+/// What a page says beside its conversations.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) total: Option<u64>,
+    /// When each of its conversations began.
+    pub(crate) began: Vec<Option<Timestamp>>,
+}
+
 /// An element of a page.
 #[derive(Debug)]
 pub(crate) struct Element {
     pub(crate) bytes: Bytes,
     pub(crate) summary: Summary,
+}
+
+impl ExportPage {
+    /// Returns whether this is an empty page of a list that goes on: it says nothing of its place.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.elements.is_empty() && matches!(self.next, Ok(Some(_)))
+    }
 }
 
 impl Query {
@@ -175,7 +210,7 @@ impl Export<'_> {
             };
             let mut found_any = false;
             for (feature, alone) in &optional {
-                let refused = match self.page(alone, None, &mut CursorGuard::default(), None).await {
+                let refused = match self.probe(alone).await {
                     Ok(_) => false,
                     Err(error) if error.kind() == ErrorKind::Refused => true,
                     Err(error) => return Err(error),
@@ -189,7 +224,7 @@ impl Export<'_> {
                 // Each is accepted alone and not together, or the request is refused for another reason.
                 let plain =
                     Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
-                self.page(&plain, None, &mut CursorGuard::default(), None).await.map_err(|_| error)?;
+                self.probe(&plain).await.map_err(|_| error)?;
                 for (feature, _) in &optional {
                     features.set(*feature, false);
                 }
@@ -198,19 +233,54 @@ impl Export<'_> {
         }
     }
 
-    /// Requests the number of conversations that match a query, with one of them.
-    pub(crate) async fn count(self, query: &Query) -> Result<ExportPage> {
-        self.page(query, None, &mut CursorGuard::default(), None).await
+    /// Requests a page outside the order of its list, and once more while it says nothing.
+    pub(crate) async fn page_that_says(
+        self,
+        query: &Query,
+        cursor: Option<&str>,
+        known: Option<&dyn Known>,
+    ) -> Result<ExportPage> {
+        let mut tries = 1;
+        loop {
+            let page = self.page(query, cursor, &mut CursorGuard::default(), known).await?;
+            if tries == MAX_EMPTY_PAGES || !page.says_nothing() {
+                return Ok(page);
+            }
+            tries += 1;
+        }
     }
 
-    /// Fetches what the vendor has under an id, or returns `None` if it answers with something else.
+    /// Requests a page for something else than its conversations: a count, or whether there is an answer at all. Whole
+    /// conversations on it are put aside.
+    pub(crate) async fn probe(self, query: &Query) -> Result<Probe> {
+        let page = self.page(query, None, &mut CursorGuard::default(), None).await?;
+        Ok(self.put_aside(page))
+    }
+
+    /// Puts the whole conversations of a page aside, and returns what else it says.
+    pub(crate) fn put_aside(self, page: ExportPage) -> Probe {
+        let began = page.elements.iter().map(|element| element.summary.created_at).collect();
+        self.aside.put(whole(page.elements));
+        Probe { total: page.total, began }
+    }
+
+    /// Fetches what the vendor has under an id. If it answers with something else, that is put aside, and the result is
+    /// `None`.
     pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
-        envelope(self.client, &page, &call)?;
+        let wire::Pagination { has_more, cursor, .. } = envelope(self.client, &page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();
+        // An empty page of a list that goes on is not one of a single conversation.
+        if found.is_empty() && cursor.is_some() && has_more != Some(false) {
+            return Ok(None);
+        }
         let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
-        Ok((!found.iter().any(is_other)).then_some(found))
+        if found.iter().any(is_other) {
+            self.aside.put(found);
+            return Ok(None);
+        }
+        Ok(Some(found))
     }
 
     /// Does the same for a sweep: a deployment that refuses to look for ids answers with something else, and one that

@@ -5,9 +5,9 @@
 
 use chatark_core::{Features, Result, Timestamp};
 use chatark_http::CursorGuard;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
-use crate::export::{DATES, EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES};
+use crate::export::{DATES, EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Probe, Query, SUMMARIES};
 
 /// The most segments, and lists of pages that are read at the same time.
 pub(crate) const MAX_SEGMENTS: usize = 16;
@@ -132,8 +132,9 @@ pub(crate) async fn cut(
         left -= chosen.len();
         found.requests += 2 * chosen.len() as u64;
         let counted = chosen.into_iter().map(|piece| piece.halve(export, query, features));
-        for cut in try_join_all(counted).await? {
-            match cut {
+        // All are waited for, even if one fails: what is in flight has been paid for.
+        for cut in join_all(counted).await {
+            match cut? {
                 Cut::Made(newer, older) => pieces.extend([newer, older]),
                 Cut::Not(piece) => pieces.push(piece),
                 Cut::IgnoresDates => {
@@ -186,7 +187,8 @@ impl Piece {
         }
         let until = Timestamp::from_microseconds(self.upper).ok();
         let mut probe = Query { until, ..query.counting(features) };
-        export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
+        let page = export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
+        export.put_aside(page);
         for feature in [DATES, SUMMARIES] {
             if features.supports(feature).is_none() {
                 features.set(feature, true);
@@ -215,9 +217,10 @@ impl Piece {
         let older = Segment { until: Some(middle), ..self.segment };
         let newer = Segment { since: Some(middle), ..self.segment };
         let queries = [&older, &newer].map(|half| half.query(query).counting(features));
-        let counted = try_join_all(queries.iter().map(|query| export.count(query))).await?;
-        let is_outside = |(query, page): (&Query, &ExportPage)| {
-            page.elements.iter().any(|element| Segment::is_contradicted(query, element.summary.created_at))
+        let counted = join_all(queries.iter().map(|query| export.probe(query))).await;
+        let counted = counted.into_iter().collect::<Result<Vec<_>>>()?;
+        let is_outside = |(query, page): (&Query, &Probe)| {
+            page.began.iter().any(|began| Segment::is_contradicted(query, *began))
         };
         if queries.iter().zip(&counted).any(is_outside) {
             return Ok(Cut::IgnoresDates);

@@ -18,7 +18,7 @@ use crate::agent;
 use crate::chain::STALE;
 use crate::config::{Config, NAME, SETTINGS};
 use crate::dialect::ChatbaseV2Dialect;
-use crate::export::{DATES, Element, Export, Query, SUMMARIES, absent, envelope};
+use crate::export::{Aside, DATES, Element, Export, ExportPage, Query, SUMMARIES, absent, envelope, whole};
 use crate::segment::{self, Segment};
 use crate::sweep::Sweep;
 use crate::wire;
@@ -50,6 +50,8 @@ const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
 /// The most conversations that a sweep looks for by id after it did not list them; the next one looks for others.
 const MAX_LOOKED_FOR: usize = 500;
+/// The most bytes of conversations that are kept although they were not looked for, when others are.
+const MAX_BYTES_KEPT: usize = 64 << 20;
 /// The most conversations of a user whose messages cannot be read that are named.
 const MAX_NAMED: u64 = 5;
 
@@ -58,6 +60,7 @@ const MAX_NAMED: u64 = 5;
 pub struct ChatbaseV2 {
     pub(crate) client: ApiClient,
     pub(crate) agent_id: String,
+    aside: Aside,
 }
 
 /// Creates the provider of one source.
@@ -69,7 +72,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ChatbaseV2Dialect)?;
-    Ok(ChatbaseV2 { client, agent_id: config.agent_id })
+    Ok(ChatbaseV2 { client, agent_id: config.agent_id, aside: Aside::default() })
 }
 
 /// Validates settings beyond their types.
@@ -112,7 +115,8 @@ impl Provider for ChatbaseV2 {
             };
             found.records.extend(records);
         }
-        found.records.extend(self.find_by_date(left).await?);
+        self.find_by_date(left).await?;
+        found.records.extend(self.aside.take());
         Ok(found)
     }
 
@@ -146,37 +150,57 @@ impl Provider for ChatbaseV2 {
 impl ChatbaseV2 {
     /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
     /// ignored too, one walk through the list looks for all that are left.
-    async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<Vec<Record>> {
-        let mut found = Vec::new();
+    async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {
+        let mut room = MAX_BYTES_KEPT;
         while let Some(unseen) = left.pop() {
             let Some(began) = unseen.created_at else { continue };
+            let mut wanted = vec![unseen];
+            wanted.extend(left.extract_if(.., |other| other.created_at == Some(began)));
             let window = Window { since: Some(began), until: Some(began) };
             let request = ReadRequest { window, ..ReadRequest::default() };
             let query = Query::of(&request, &Features::default());
-            let mut wanted = vec![unseen];
-            let (mut cursor, mut guard) = (None, CursorGuard::default());
-            loop {
-                let page = match self.export().page(&query, cursor.as_deref(), &mut guard, None).await {
-                    // No other would be found either.
-                    Err(error) if error.kind() == ErrorKind::Refused => return Ok(found),
-                    page => page?,
-                };
-                let began = |element: &Element| element.summary.created_at;
-                if page.elements.iter().any(|element| Segment::is_contradicted(&query, began(element))) {
-                    wanted.append(&mut left);
-                }
-                found.extend(take_wanted(page.elements, &mut wanted));
-                cursor = page.next?;
-                if cursor.is_none() || wanted.is_empty() {
-                    break;
-                }
+            match self.walk_for(&query, wanted, &mut left, &mut room).await {
+                // No other would be found either.
+                Err(error) if error.kind() == ErrorKind::Refused => return Ok(()),
+                walked => walked?,
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Reads a list until everything wanted has come. Others that come are put aside too, as long as there is room: they
+    /// may have slipped past the sweep as well.
+    async fn walk_for<'u>(
+        &self,
+        query: &Query,
+        mut wanted: Vec<&'u UnseenRecord>,
+        left: &mut Vec<&'u UnseenRecord>,
+        room: &mut usize,
+    ) -> Result<()> {
+        let (mut cursor, mut guard) = (None, CursorGuard::default());
+        loop {
+            let page = self.export().page(query, cursor.as_deref(), &mut guard, None).await?;
+            let ExportPage { elements, next, bytes, .. } = page;
+            if elements.iter().any(|one| Segment::is_contradicted(query, one.summary.created_at)) {
+                wanted.append(left);
+            }
+            let is_wanted =
+                |record: &Record| wanted.iter().any(|unseen| record.id.as_ref() == Some(&unseen.id));
+            let is_kept = |record: &Record| *room > 0 || is_wanted(record);
+            let kept: Vec<_> = whole(elements).into_iter().filter(is_kept).collect();
+            let has_come = |unseen: &UnseenRecord| kept.iter().any(|one| one.id.as_ref() == Some(&unseen.id));
+            wanted.retain(|unseen| !has_come(unseen));
+            *room = room.saturating_sub(bytes);
+            self.aside.put(kept);
+            cursor = next?;
+            if cursor.is_none() || wanted.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
-        Export { client: &self.client, agent_id: &self.agent_id }
+        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside }
     }
 
     fn user_call(&self, user: &str) -> Call {
@@ -414,15 +438,6 @@ impl<'a> UserWalk<'a> {
         let message = |bytes| Record::part(Stream::Messages, id.clone(), Surface::User, bytes);
         Ok(pages.into_iter().rev().flatten().map(message).collect())
     }
-}
-
-/// Returns those of a page that are looked for, which are then looked for no longer.
-fn take_wanted(elements: Vec<Element>, wanted: &mut Vec<&UnseenRecord>) -> Vec<Record> {
-    let mut is_wanted = |element: &Element| {
-        let at = wanted.iter().position(|unseen| element.summary.id.as_ref() == Some(&unseen.id));
-        at.map(|at| wanted.swap_remove(at)).is_some()
-    };
-    elements.into_iter().filter(|element| is_wanted(element)).map(Element::record).collect()
 }
 
 /// Returns whether an error says that one conversation cannot be read, and nothing about the others: its id cannot be

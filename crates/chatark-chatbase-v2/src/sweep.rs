@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest,
-    RecordId, Result, Timestamp,
+    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
+    RecordId, Result, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 use futures_util::StreamExt;
@@ -19,16 +19,19 @@ use crate::agent;
 use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step};
 use crate::config::NAME;
 use crate::export::{
-    DATES, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
+    DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
 use crate::segment::{self, MAX_SEGMENTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-/// So many pages without anything new are accepted, and one more for each that had something.
+/// So many pages without anything new are accepted, and two more for each that had something: where pages are small and
+/// rows change places, more than half of them are empty or come twice.
 const MAX_BARREN_PAGES: u64 = 40;
-const USEFUL_FOR_EACH_BARREN: u64 = 1;
+const BARREN_FOR_EACH_USEFUL: u64 = 2;
+/// The most gaps that a sweep tries one by one before its walk, which reads the others with their pages where it meets them.
+const MAX_TRIED_ALONE: usize = EXPORT_LIMIT as usize;
 /// The version of the positions that this file seals.
 const PLACE_VERSION: u32 = 2;
 
@@ -53,6 +56,8 @@ pub(crate) struct Sweep<'a> {
     steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
     seen: Seen,
     failed: Option<Error>,
+    /// The error that follows what was put aside.
+    ended_by: Option<Error>,
 }
 
 /// What a sweep does next.
@@ -104,6 +109,7 @@ impl<'a> Sweep<'a> {
             steps: FuturesUnordered::new(),
             seen: Seen::default(),
             failed: None,
+            ended_by: None,
             export,
             request,
             scope,
@@ -158,8 +164,25 @@ impl<'a> Sweep<'a> {
         self.chains.insert(self.created, Slot { chain: Some(chain), position });
     }
 
-    /// Returns the next page that has arrived, whichever segment it is of; `None` after the last one.
+    /// Returns the next page that has arrived, whichever segment it is of, with what was put aside; `None` after the last
+    /// one.
     pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
+        if let Some(error) = self.ended_by.take() {
+            return Err(error);
+        }
+        let next = self.step().await;
+        let aside = self.export.aside.take();
+        match next {
+            Ok(Some(batch)) => Ok(Some(preceded(batch, aside))),
+            Err(error) if !aside.is_empty() => {
+                self.ended_by = Some(error);
+                Ok(Some(preceded(Batch::default(), aside)))
+            }
+            next => next,
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Batch>> {
         loop {
             match self.phase {
                 Phase::TryGaps => match self.due.pop_front() {
@@ -322,7 +345,7 @@ impl<'a> Sweep<'a> {
             if self.failed.is_some() {
                 return Ok(Batch { page: batch.page, ..Batch::default() });
             }
-            return self.restart(why, batch);
+            return self.restart(why, batch).await;
         }
         self.seen.count(is_new, bytes, may_count_rest);
         self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
@@ -399,6 +422,7 @@ impl<'a> Sweep<'a> {
         let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
         let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?;
         let newest_change = self.seen.newest_change;
+        let last = self.export.put_aside(last);
         let page = PageMetadata { total: last.total, pages: 1, newest_change, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
@@ -410,7 +434,7 @@ impl<'a> Sweep<'a> {
         self.phase = Phase::Ended;
         // A resumed sweep has not passed what an earlier run of it could not read.
         let open = |bounds: &GapBounds| {
-            !self.is_resumed && record_of(bounds).is_none() && !self.seen.gaps.contains(bounds)
+            !self.is_resumed && covers(&self.request, bounds) && !self.seen.gaps.contains(bounds)
         };
         let passed = self.request.gaps.iter().map(|gap| &gap.bounds).filter(|bounds| open(bounds));
         batch.closed_gaps.extend(passed.cloned());
@@ -421,7 +445,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Restarts from the beginning with a single list.
-    fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
+    async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
         let Batch { records, list_rows, page: mut metadata, .. } = arrived;
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
@@ -435,8 +459,7 @@ impl<'a> Sweep<'a> {
         if why == RestartReason::IgnoresId {
             self.read_whole();
         }
-        self.steps = FuturesUnordered::new();
-        self.chains.clear();
+        self.abandon_lists().await;
         self.was_cut = false;
         self.read_before.clear();
         self.add(self.chain(Segment::default()));
@@ -455,14 +478,21 @@ impl<'a> Sweep<'a> {
 
     /// Starts again from the first page, which finds out once more what the deployment supports.
     async fn start_again(&mut self) -> Result<Batch> {
-        self.steps = FuturesUnordered::new();
-        self.chains.clear();
+        self.abandon_lists().await;
         (self.is_resumed, self.was_cut, self.phase) = (false, false, Phase::Cut);
         self.read_before.clear();
         let mut batch = self.read_first_page().await?;
         batch.page.restarted = true;
         batch.page.notes.push(STALE.to_owned());
         Ok(batch)
+    }
+
+    /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept.
+    async fn abandon_lists(&mut self) {
+        self.chains.clear();
+        while let Some((.., step)) = self.steps.next().await {
+            self.export.aside.put(step.into_iter().flat_map(|step| step.batch.records));
+        }
     }
 
     fn endless(&self) -> Error {
@@ -487,8 +517,14 @@ impl Seen {
 
     /// Returns whether more pages than a list that ends can have held nothing new.
     fn is_endless(&self) -> bool {
-        self.barren > MAX_BARREN_PAGES + (self.pages - self.barren) / USEFUL_FOR_EACH_BARREN
+        self.barren > MAX_BARREN_PAGES + BARREN_FOR_EACH_USEFUL * (self.pages - self.barren)
     }
+}
+
+/// Adds what came before a batch.
+fn preceded(mut batch: Batch, before: Vec<Record>) -> Batch {
+    batch.records.splice(..0, before);
+    batch
 }
 
 /// Opens a saved position. One of the version before is that of a single list, or of no use.
@@ -502,7 +538,22 @@ fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
 
 /// Returns the conversations whose gaps are to be tried again.
 fn due(request: &ReadRequest) -> VecDeque<RecordId> {
-    request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds)).collect()
+    let due = request.gaps.iter().filter(|gap| gap.is_due).filter_map(|gap| record_of(&gap.bounds));
+    due.take(MAX_TRIED_ALONE).collect()
+}
+
+/// Returns whether a walk that has ended has read everything within the bounds of a gap that is not of one record.
+fn covers(request: &ReadRequest, bounds: &GapBounds) -> bool {
+    let Window { since, until } = request.window;
+    match bounds {
+        GapBounds::Record { .. } => false,
+        GapBounds::Window { since: first, until: end } => {
+            request.channel.is_none()
+                && since.is_none_or(|since| instant(*first) >= Some(since))
+                && until.is_none_or(|until| instant(*end).is_some_and(|end| end <= until))
+        }
+        _ => true,
+    }
 }
 
 fn record_of(bounds: &GapBounds) -> Option<RecordId> {

@@ -75,7 +75,10 @@ impl Vendor {
         let cursor = page.last().filter(|_| start + limit < matching.len()).map(|(at, _)| at.to_string());
         let data: Vec<_> = page
             .iter()
-            .map(|(at, began)| json!({"id": format!("c{at}"), "createdAt": began, "messages": []}))
+            .map(|(at, began)| match query.get("include") {
+                Some(_) => json!({"id": format!("c{at}"), "createdAt": began}),
+                None => json!({"id": format!("c{at}"), "createdAt": began, "messages": []}),
+            })
             .collect();
         let pagination = json!({"cursor": cursor, "hasMore": cursor.is_some(), "total": matching.len()});
         (200, json!({"data": data, "pagination": pagination}))

@@ -129,6 +129,8 @@ impl EndedRun {
             let ReadyBatch { ops, page, .. } = ready;
             let mapper = &*source.mapper;
             archive.commit(&mut self.run, ops, &Checkpoint::End, &page, mapper, now)?;
+            // Others came with what was looked for.
+            archive.unmark_returned(&mut self.run)?;
             archive.mark_missing(&mut self.run, &unseen, &still_there, now)?;
         }
         if missing_rule.accept_gaps {

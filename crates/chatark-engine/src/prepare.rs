@@ -1,12 +1,13 @@
 //! Between a provider and the writer: batches are fetched in order and prepared on other threads.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chatark_archive::{Archive, EncodedDocument, HashedDocument, HashedRecord, SourceKey, WriteOp};
 use chatark_core::{
-    Batch, Channel, Checkpoint, Document, Mapper, PageMetadata, Provider, ReadRequest, Record, Result,
-    Stream, Window,
+    Batch, Channel, Checkpoint, Document, GapBounds, Mapper, PageMetadata, Provider, ReadRequest, Record,
+    RecordId, Result, Stream, Window,
 };
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -116,7 +117,12 @@ impl Preparer {
         ops.extend(batch.list_rows.into_iter().map(WriteOp::ListRow));
         ops.extend(batch.gaps.into_iter().map(WriteOp::Gap));
         ops.extend(batch.passed_over.into_iter().map(WriteOp::PassedOver));
-        ops.extend(batch.closed_gaps.into_iter().map(WriteOp::GapClosed));
+        // What is outside of the request is not archived: a gap that a wider request has found stays open.
+        let outside: HashSet<_> = ops.iter().filter_map(outside).collect();
+        let is_archived =
+            |bounds: &GapBounds| !matches!(bounds, GapBounds::Record { id } if outside.contains(id));
+        let closed: Vec<_> = batch.closed_gaps.into_iter().filter(is_archived).collect();
+        ops.extend(closed.into_iter().map(WriteOp::GapClosed));
         ops.extend(batch.rotation.into_iter().map(WriteOp::Rotation));
         Ok(ReadyBatch { ops, checkpoint: batch.checkpoint, page: batch.page, bytes })
     }
@@ -165,6 +171,11 @@ impl Preparer {
         self.window.contains(conversation.created_at)
             && self.channel.is_none_or(|channel| conversation.channel == Some(channel))
     }
+}
+
+/// Returns the id of a document that is outside of the request.
+fn outside(op: &WriteOp) -> Option<RecordId> {
+    if let WriteOp::Outside(document) = op { Some(document.own().id().clone()) } else { None }
 }
 
 /// Records that belong together.

@@ -95,7 +95,8 @@ impl Source {
             return Ok(Decision::everything(request));
         };
         let clock = archive.sweep_clock(key, stream, &scope)?;
-        let whole = archive.sweep_clock(key, stream, &ReadRequest::whole(stream).scope())?;
+        let whole_scope = ReadRequest::whole(stream).scope();
+        let whole = archive.sweep_clock(key, stream, &whole_scope)?;
         let resume = archive.resume_point(key, stream, &scope)?;
         let state = SyncState {
             changes: descriptor.changes,
@@ -117,6 +118,8 @@ impl Source {
             return Ok(Decision { mode, resume, request });
         }
         let unconfirmed = clock.unconfirmed_change().max(whole.unconfirmed_change());
+        let taken = |scope| archive.latest_sweep_seconds(key, stream, scope);
+        let seconds = taken(&scope)?.max(taken(&whole_scope)?);
         let rotates = descriptor.changes == ChangeDetection::ListRows;
         let rotation = if rotates {
             let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
@@ -125,7 +128,7 @@ impl Source {
             None
         };
         let request = ReadRequest {
-            changed_since: changed_since(unconfirmed),
+            changed_since: changed_since(unconfirmed, seconds),
             recent_since: state.recent_since().filter(|_| rotates),
             rotation,
             ..request

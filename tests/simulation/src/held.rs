@@ -1,8 +1,9 @@
 //! What the archive holds, read from its tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use chatark_core::GapBounds;
 use rusqlite::{Connection, OpenFlags};
 
 /// The hash of the bytes of a record.
@@ -70,6 +71,15 @@ impl Reader {
             if row.get(0)? { gaps.accepted += 1 } else { gaps.open += 1 }
         }
         Ok(gaps)
+    }
+
+    /// Returns where the gaps are that were not closed, accepted or not.
+    pub fn gap_bounds(&mut self, path: &Path) -> rusqlite::Result<Vec<GapBounds>> {
+        let mut statement =
+            self.connection(path)?.prepare_cached("SELECT bounds FROM gap WHERE closed_at IS NULL")?;
+        let bounds = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let bounds = bounds.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(bounds.iter().filter_map(|bounds| serde_json::from_str(bounds).ok()).collect())
     }
 }
 

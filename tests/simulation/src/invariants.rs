@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chatark_archive::{SyncMode, Verdict};
-use chatark_core::{Channel, Error, ErrorKind};
+use chatark_core::{Channel, Error, ErrorKind, GapBounds};
 use chatark_engine::Verification;
 use chatark_http::BudgetLimits;
 use sha2::{Digest, Sha256};
@@ -74,6 +74,7 @@ pub struct Checker {
     whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: Gaps,
+    gap_bounds: Vec<GapBounds>,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
@@ -124,10 +125,14 @@ impl Checker {
         };
         let gaps_before = self.gaps;
         self.gaps = self.reader.open_gaps(archive).unwrap_or_default();
+        self.gap_bounds = self.reader.gap_bounds(archive).unwrap_or_default();
         for place in ran.counts.delivered.keys().chain(&ran.counts.listed) {
             self.shown_in.insert(*place, self.pulls);
         }
-        if ran.is_good() && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
+        // One whose marks were refused has listed everything, too.
+        let was_refused = self.gaps.all() == 0
+            && matches!(&ran.end, End::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
+        if (ran.is_good() || was_refused) && ran.mode != SyncMode::Recent && ran.action.scope.is_whole() {
             self.full_sweeps.push(self.pulls);
         }
         let is_whole = ran.mode == SyncMode::Full && ran.action.scope.is_whole() && !ran.is_resumed;
@@ -143,7 +148,7 @@ impl Checker {
         self.waits_as_asked(world, &ran);
         self.takes_few_requests(world, &ran);
         self.keeps_its_budget(&ran);
-        self.bills_what_the_plan_said(world, &ran);
+        self.bills_what_the_plan_said(&ran);
         self.notes_no_gap_while_the_vendor_is_down(world, gaps_before, &ran);
         self.keeps_accepted_gaps_out_of_the_verdict(world, &ran);
         self.reads_around_what_is_dead(world, &held, &ran);
@@ -293,7 +298,7 @@ impl Checker {
                     || is_hidden
                     || (truth.paging == Paging::Whole
                         && truth.is_read_by_list
-                        && ran.fired > 0
+                        && ran.counts.broken_first_pages > 0
                         && !is_listed)
                     || (truth.is_by_activity && has_moved && truth.paging != Paging::Snapshot));
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
@@ -378,6 +383,7 @@ impl Checker {
             || (ran.changes > 0 && can_slip(truth))
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
+            || ran.was_empty
             || !ran.action.accept_missing
             || fills_what_is_shown(world, ran);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
@@ -385,8 +391,9 @@ impl Checker {
             world.population.changes.iter().any(|(at, _, change)| {
                 *change == Change::Deleted && *at >= ran.sweep_start && *at <= ran.ended
             });
-        // A fault of an earlier pull may have left a gap that is not due yet.
-        let has_gaps = self.gaps.open > 0;
+        // A fault of an earlier pull may have left a gap that is not due yet, or was accepted: the vendor counts what is in
+        // it, and nobody knows how much that is.
+        let has_gaps = self.gaps.all() > 0;
         let is_short = ran.verdict() == Some(Verdict::Short);
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
@@ -491,10 +498,12 @@ impl Checker {
         }
     }
 
-    /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in a world that stands still nothing is billed beyond what it said.
-    fn bills_what_the_plan_said(&mut self, world: &World, ran: &Ran) {
+    /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in
+    /// a world that stands still nothing is billed beyond what it said. Nobody is told the price of an answer that breaks
+    /// off, and it is asked for again.
+    fn bills_what_the_plan_said(&mut self, ran: &Ran) {
         let Some(planned) = &ran.counts.planned else { return };
-        if planned.billed > DEAREST {
+        if planned.billed - planned.billed_unseen > DEAREST {
             self.fail("plan-bills-next-to-nothing", format!("{} units: {}", planned.billed, shown(ran)));
         }
         let stands_still = |ran: &Ran| {
@@ -502,11 +511,8 @@ impl Checker {
         };
         let stood_still =
             self.latest.as_ref().is_some_and(|before| stands_still(before) && !before.is_resumed);
-        let billed = ran.counts.billed - ran.counts.billed_by_list - planned.billed;
-        // What is too large for an answer is paid for each time that it comes, until the walk has found it.
-        if !world.faults.huge.is_empty() {
-            return;
-        }
+        let unseen = ran.counts.billed_unseen - planned.billed_unseen;
+        let billed = ran.counts.billed - ran.counts.billed_by_list - planned.billed - unseen;
         // A deployment that does not tell what it bills is not known to bill anything.
         let Some(price) = planned.price.filter(|price| *price > 0 && planned.mode == SyncMode::Full) else {
             return;
@@ -552,6 +558,7 @@ impl Checker {
         let truth = world.vendor.truth();
         // Nobody looks for what a vendor has hidden, be it for one sweep, until the next one.
         if (self.was_fooled && ran.mode == SyncMode::Recent)
+            || ran.was_empty
             || (truth.hides_the_rest && is_cut_short(world, ran))
         {
             return;
@@ -567,6 +574,8 @@ impl Checker {
                     && !held.contains_key(&conversation.id)
                     && !is_walled_in(world, *place, ran.ended)
                     && !is_out_of_reach(world, *place, ran.ended)
+                    // What an earlier fault has left as a gap is tried again when it is due.
+                    && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
                     && ran.recent_since.is_none_or(|since| {
@@ -633,7 +642,7 @@ impl Checker {
         let truth = world.vendor.truth();
         let begin = ran.sweep_start - truth.lag;
         // What cannot be read stays as it was, once that is accepted.
-        let fits = fits_list(world, begin) && self.gaps.accepted == 0;
+        let fits = fits_list(world, begin) && self.gaps.accepted == 0 && !lacks_list(truth, ran);
         if !ran.is_good() || ran.mode == SyncMode::Full || !fits || ran.is_resumed || ran.was_empty {
             return;
         }
@@ -790,6 +799,13 @@ fn fits_list(world: &World, at: Instant) -> bool {
     page.is_some_and(|page| world.population.existing(at).count() <= page)
 }
 
+/// Returns whether a pull had to do without a list that is apart from the export: it was asked for, and each request went
+/// wrong, or it costs units of the quota. What it would have told waits for a later pull.
+fn lacks_list(truth: Truth, ran: &Ran) -> bool {
+    let has_failed = ran.fired > 0 && ran.counts.by_place.contains_key(&Place::List);
+    ran.counts.listed.is_empty() && (has_failed || truth.list_is_billed)
+}
+
 /// Returns whether there is more than the vendor shows at all.
 fn is_cut_short(world: &World, ran: &Ran) -> bool {
     let most = world.vendor.truth().shows_at_most;
@@ -831,6 +847,19 @@ fn is_out_of_reach(world: &World, place: usize, at: Instant) -> bool {
                 && (!conversations[place].is_dated
                     || world.population.existing(at).filter(is_near).count() >= most)
         })
+}
+
+/// Returns whether a conversation may be within the bounds of a gap. Positions say nothing of what is there.
+fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
+    match gap {
+        GapBounds::Record { id } => id.as_str() == conversation.id,
+        GapBounds::Window { since, until } => {
+            conversation.is_dated
+                && since.is_none_or(|since| conversation.created >= since - truth.margin)
+                && until.is_none_or(|until| conversation.created <= until + truth.margin)
+        }
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => true,
+    }
 }
 
 /// Returns whether rows can slip through between two pages.

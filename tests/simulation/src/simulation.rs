@@ -2,7 +2,7 @@
 //!
 //! Everything above the transport is the real thing: retries, pacing, walkers, engine and archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub struct Ran {
     pub fired_down: u64,
     /// Whether the vendor was down at its end.
     pub is_down: bool,
-    /// Whether the vendor answered as if there were nothing.
+    /// Whether the vendor answered as if there were nothing, in this run or in an earlier one of its sweep.
     pub was_empty: bool,
     /// How often a request is tried.
     pub attempts: u32,
@@ -191,6 +191,8 @@ pub struct Simulation {
     pulls: u64,
     /// When the unfinished sweep of each scope began.
     unfinished: BTreeMap<Scope, Instant>,
+    /// The scopes whose unfinished sweep met a vendor that answered as if there were nothing.
+    fooled: BTreeSet<Scope>,
     checker: Checker,
     statistics: Statistics,
 }
@@ -263,6 +265,7 @@ impl Simulation {
             files: 0,
             pulls: 0,
             unfinished: BTreeMap::new(),
+            fooled: BTreeSet::new(),
             checker: Checker::default(),
             statistics: Statistics::default(),
         }
@@ -361,6 +364,7 @@ impl Simulation {
         let begun = self.unfinished.get(&action.scope).copied();
         let sweep_start = begun.filter(|_| is_resumed).unwrap_or(started);
         let notes = notes.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let action_scope = action.scope;
         let mut world = lock(&self.world);
         let ended = world.base;
         let changes =
@@ -381,7 +385,7 @@ impl Simulation {
             is_heavy: world.faults.is_heavy,
             fired_down: world.faults.fired_down,
             is_down: world.faults.is_down(ended),
-            was_empty: world.faults.is_empty_run(),
+            was_empty: world.faults.is_empty_run() || (is_resumed && self.fooled.contains(&action_scope)),
             attempts: self.schedule.attempts,
             look_back_days: self.schedule.look_back_days,
             changes,
@@ -391,6 +395,11 @@ impl Simulation {
             self.unfinished.remove(&ran.action.scope);
         } else {
             self.unfinished.insert(ran.action.scope, sweep_start);
+        }
+        if ran.was_empty && !ran.is_good() {
+            self.fooled.insert(action_scope);
+        } else {
+            self.fooled.remove(&action_scope);
         }
         self.statistics.count(&ran);
         self.checker.after_pull(&mut world, &self.archive, ran);
@@ -502,6 +511,7 @@ impl Simulation {
             mode: planned.mode,
             requests: counts.requests,
             billed: counts.billed - counts.billed_by_list,
+            billed_unseen: counts.billed_unseen,
             price: planned.quota_used_before,
         });
     }
@@ -538,7 +548,7 @@ impl Simulation {
             world.faults.shown(&world.population),
         );
         if let Some(trace) = &world.trace {
-            let first = trace.len().saturating_sub(400);
+            let first = trace.len().saturating_sub(2_000);
             let _ = writeln!(report, "trace ({first} earlier lines left out):");
             for line in &trace[first..] {
                 report.push_str(line);

@@ -99,6 +99,8 @@ pub struct PullCounts {
     pub most_billed: u64,
     /// Units of answers that broke off, so that nobody was told of them.
     pub billed_unseen: u64,
+    /// How often a first page broke off.
+    pub broken_first_pages: u64,
     /// The conversations that arrived whole, with the latest state that did.
     pub delivered: BTreeMap<usize, usize>,
     /// The conversations that arrived in a list.
@@ -120,6 +122,8 @@ pub struct Planned {
     pub requests: u64,
     /// Units that the plan itself was billed, apart from those for lists.
     pub billed: u64,
+    /// Those of them that nobody was told of.
+    pub billed_unseen: u64,
     /// The units of a pull that stands still, as far as the plan knew.
     pub price: Option<u64>,
 }
@@ -317,7 +321,10 @@ fn respond(
         || !can_be_taken;
     if breaks_off {
         world.pull.billed_unseen += answer.billed;
+        world.pull.broken_first_pages += u64::from(place == Place::FirstPage);
     }
+    // A refusal whose text breaks off is one all the same.
+    world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
     match fired {
         Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
         Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(answer),
@@ -334,7 +341,6 @@ fn respond(
             answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
     } else {
         world.pull.refusals += 1;
-        world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
     }
     match fired {
         Some(_) => Delivery::Slow(answer, Duration::from_secs(20)),
