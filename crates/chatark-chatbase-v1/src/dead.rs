@@ -159,7 +159,7 @@ impl DeadPages {
         self.failures_left = self.failures_left.saturating_sub(found.failures);
         let has_all_rows = found.gaps.is_empty();
         if has_all_rows {
-            confirm(list, place, &mut found, unproven.bounds.clone()).await?;
+            confirm(list, place, &mut found, span).await?;
         }
         let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, has_all_rows)).await?;
         if passed.found.gaps.is_empty() {
@@ -359,18 +359,22 @@ async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) 
 }
 
 /// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a
-/// part that was not read yet to one that was, and the page is a gap.
-async fn confirm(
-    list: &NumberedList<'_>,
-    place: Place<'_>,
-    found: &mut Narrowed,
-    whole: GapBounds,
-) -> Result<()> {
-    found.requests += 1;
-    match list.page(place.size, place.number).await {
-        Err(error) if may_be_local(&error) => found.gaps.push(Gap::new(whole, &error)),
-        Err(error) if !is_refusal(&error) => return Err(error),
-        _ => {}
+/// part that was not read yet to one that was, and the page is a gap. If it does not, what fails may have moved to the
+/// page before, if that could be read.
+async fn confirm(list: &NumberedList<'_>, place: Place<'_>, found: &mut Narrowed, span: Span) -> Result<()> {
+    let pages = if place.before.is_some() { 2 } else { 1 };
+    for back in 0..pages {
+        found.requests += 1;
+        let shift = back * span.len();
+        match list.page(place.size, place.number - back).await {
+            Err(error) if may_be_local(&error) => {
+                let bounds = GapBounds::Positions { first: span.first - shift, last: span.last - shift };
+                found.gaps.push(Gap::new(bounds, &error));
+                break;
+            }
+            Err(error) if !is_refusal(&error) => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
 }
