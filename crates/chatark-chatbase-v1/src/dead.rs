@@ -164,6 +164,7 @@ impl DeadPages {
         let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, has_all_rows)).await?;
         if passed.found.gaps.is_empty() {
             passed.unproven = Some(unproven);
+            look_back(list, place, &mut passed.found, span).await?;
         }
         Ok(passed)
     }
@@ -359,24 +360,38 @@ async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) 
 }
 
 /// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a
-/// part that was not read yet to one that was, and the page is a gap. If it does not, what fails may have moved to the
-/// page before, if that could be read.
+/// part that was not read yet to one that was, and the page is a gap.
 async fn confirm(list: &NumberedList<'_>, place: Place<'_>, found: &mut Narrowed, span: Span) -> Result<()> {
-    let pages = if place.before.is_some() { 2 } else { 1 };
-    for back in 0..pages {
-        found.requests += 1;
-        let shift = back * span.len();
-        match list.page(place.size, place.number - back).await {
-            Err(error) if may_be_local(&error) => {
-                let bounds = GapBounds::Positions { first: span.first - shift, last: span.last - shift };
-                found.gaps.push(Gap::new(bounds, &error));
-                break;
-            }
-            Err(error) if !is_refusal(&error) => return Err(error),
-            _ => {}
-        }
-    }
+    found.requests += 1;
+    found.gaps.extend(gap_at(list, place.size, place.number, span).await?);
     Ok(())
+}
+
+/// Asks once more for the page before one that could be read in the end, if that could be read too: what fails may have
+/// moved to it.
+async fn look_back(
+    list: &NumberedList<'_>,
+    place: Place<'_>,
+    found: &mut Narrowed,
+    span: Span,
+) -> Result<()> {
+    if place.before.is_none() {
+        return Ok(());
+    }
+    found.requests += 1;
+    let before = Span { first: span.first - span.len(), last: span.first - 1 };
+    found.gaps.extend(gap_at(list, place.size, place.number - 1, before).await?);
+    Ok(())
+}
+
+/// Returns the gap that a page is if it fails.
+async fn gap_at(list: &NumberedList<'_>, size: u64, number: u64, span: Span) -> Result<Option<Gap>> {
+    let bounds = GapBounds::Positions { first: span.first, last: span.last };
+    match list.page(size, number).await {
+        Err(error) if may_be_local(&error) => Ok(Some(Gap::new(bounds, &error))),
+        Err(error) if !is_refusal(&error) => Err(error),
+        _ => Ok(None),
+    }
 }
 
 async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
