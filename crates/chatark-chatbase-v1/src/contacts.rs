@@ -71,7 +71,7 @@ impl<'a> ListWalk<'a> {
     }
 }
 
-impl<'a> Walk for ListWalk<'a> {
+impl Walk for ListWalk<'_> {
     fn has_due_gaps(&self) -> bool {
         self.gaps.iter().any(|gap| gap.is_due)
     }

@@ -131,10 +131,10 @@ impl DeadPages {
             let (end, asked) = behind_the_end(list, &place, span).await?;
             requests += asked;
             match end {
-                End::LastRow(last) => {
+                End::LastRow(row) => {
                     let bounds = GapBounds::Positions { first: span.first, last: span.last };
                     let unproven = Some(Gap::new(bounds, &error));
-                    return Ok(Passed { unproven, ..last_again(last, requests + layout.requests) });
+                    return Ok(Passed { unproven, ..last_again(row, requests + layout.requests) });
                 }
                 End::Failing if answers(list, probe).await? => {
                     return Ok(given_up(place, &error, requests + layout.requests));
@@ -157,13 +157,14 @@ impl DeadPages {
         let mut found = narrowing.read(below, error).await?;
         found.requests += requests + layout.requests;
         self.failures_left = self.failures_left.saturating_sub(found.failures);
-        let is_read = found.gaps.is_empty();
-        if is_read {
-            confirm(list, place, &mut found, unproven.bounds.clone()).await?;
+        let has_all_rows = found.gaps.is_empty();
+        if has_all_rows {
+            confirm(list, place, &mut found, span).await?;
         }
-        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, is_read)).await?;
+        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, has_all_rows)).await?;
         if passed.found.gaps.is_empty() {
             passed.unproven = Some(unproven);
+            look_back(list, place, &mut passed.found, span).await?;
         }
         Ok(passed)
     }
@@ -209,10 +210,10 @@ impl DeadPages {
         list: &NumberedList<'_>,
         place: Place<'_>,
         mut found: Narrowed,
-        (span, mut rows_per_page, is_read): (Span, Option<u64>, bool),
+        (span, mut rows_per_page, has_all_rows): (Span, Option<u64>, bool),
     ) -> Result<Passed> {
         let whole = GapBounds::Positions { first: span.first, last: span.last };
-        let is_whole = |found: &Narrowed| !is_read && found.gaps.iter().any(|gap| gap.bounds == whole);
+        let is_whole = |found: &Narrowed| !has_all_rows && found.gaps.iter().any(|gap| gap.bounds == whole);
         let mut is_recovered = false;
         if is_whole(&found) {
             found.requests += 1;
@@ -233,8 +234,8 @@ impl DeadPages {
         let is_dead = is_whole(&found) && !found.is_moving;
         self.in_row = if is_dead { self.in_row + 1 } else { 0 };
         self.is_exact |= found.is_exact;
-        let is_read = is_read || found.gaps.is_empty();
-        let rows = if is_read { found.elements.len() as u64 } else { span.len() };
+        let has_all_rows = has_all_rows || found.gaps.is_empty();
+        let rows = if has_all_rows { found.elements.len() as u64 } else { span.len() };
         // Where a host sends other rows than are asked for, they say nothing about this page.
         let keys = match (is_recovered, is_whole(&found)) {
             (true, _) => found.elements.iter().map(|row| key(row)).collect(),
@@ -344,8 +345,8 @@ async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) 
         // Nothing but an empty list ends before its first page.
         Ok(rows) if rows.len() == 1 && place.number > 1 && span.len() > 1 => {
             let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
-            let last = rows.elements.into_iter().next().filter(|_| is_again);
-            Ok((last.map_or(End::Unknown, End::LastRow), 2))
+            let row = rows.elements.into_iter().next().filter(|_| is_again);
+            Ok((row.map_or(End::Unknown, End::LastRow), 2))
         }
         Err(error) if may_be_local(&error) => {
             let is_failing = fails(list, 1, span.first + span.len() / 2).await?
@@ -360,19 +361,37 @@ async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) 
 
 /// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a
 /// part that was not read yet to one that was, and the page is a gap.
-async fn confirm(
+async fn confirm(list: &NumberedList<'_>, place: Place<'_>, found: &mut Narrowed, span: Span) -> Result<()> {
+    found.requests += 1;
+    found.gaps.extend(gap_at(list, place.size, place.number, span).await?);
+    Ok(())
+}
+
+/// Asks once more for the page before one that could be read in the end, if that could be read too: what fails may have
+/// moved to it.
+async fn look_back(
     list: &NumberedList<'_>,
     place: Place<'_>,
     found: &mut Narrowed,
-    whole: GapBounds,
+    span: Span,
 ) -> Result<()> {
-    found.requests += 1;
-    match list.page(place.size, place.number).await {
-        Err(error) if may_be_local(&error) => found.gaps.push(Gap::new(whole, &error)),
-        Err(error) if !is_refusal(&error) => return Err(error),
-        _ => {}
+    if place.before.is_none() {
+        return Ok(());
     }
+    found.requests += 1;
+    let before = Span { first: span.first - span.len(), last: span.first - 1 };
+    found.gaps.extend(gap_at(list, place.size, place.number - 1, before).await?);
     Ok(())
+}
+
+/// Returns the gap that a page is if it fails.
+async fn gap_at(list: &NumberedList<'_>, size: u64, number: u64, span: Span) -> Result<Option<Gap>> {
+    let bounds = GapBounds::Positions { first: span.first, last: span.last };
+    match list.page(size, number).await {
+        Err(error) if may_be_local(&error) => Ok(Some(Gap::new(bounds, &error))),
+        Err(error) if !is_refusal(&error) => Err(error),
+        _ => Ok(None),
+    }
 }
 
 async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {

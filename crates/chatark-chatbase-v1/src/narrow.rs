@@ -265,6 +265,8 @@ impl<'a> Narrowing<'a> {
                     Err(failed) if may_be_local(&failed) => {
                         is_answered = true;
                         self.last_error = failed.to_string();
+                        // A single row that fails is there.
+                        self.highest = self.highest.max(if size == 1 { number } else { 0 });
                         left.push((block, failed.to_string()));
                         if !self.survives().await? {
                             return Ok(None);
@@ -324,8 +326,11 @@ impl<'a> Narrowing<'a> {
             return Ok(parts);
         }
         match self.page(size, 1).await {
-            Ok(rows) if rows.len() <= size => Ok(Vec::new()),
-            Ok(_) => Ok(parts),
+            Ok(rows) => {
+                let is_taken = rows.len() <= size;
+                self.list.keep(rows.elements);
+                Ok(if is_taken { Vec::new() } else { parts })
+            }
             Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(parts),
             Err(error) => Err(error),
         }

@@ -354,7 +354,7 @@ impl<'a> PageWalk<'a> {
     }
 }
 
-impl<'a> Walk for PageWalk<'a> {
+impl Walk for PageWalk<'_> {
     fn has_due_gaps(&self) -> bool {
         self.gaps.iter().any(|gap| gap.is_due)
     }
@@ -565,7 +565,7 @@ impl<'a> Walk for PageWalk<'a> {
         }
         if let Some(gap) = self.windows.gap() {
             metadata.notes.push(
-                "the vendor refuses all pages from some number on, but not as it does behind the end of a list: what is behind them was read in windows of days, where it can be"
+                "the vendor refuses all pages from some number on, but not as it does behind the end of a list: what is behind them was read in windows of days, but what has no date, or is among too many of one day, is in none"
                     .to_owned(),
             );
             gaps.push(gap);

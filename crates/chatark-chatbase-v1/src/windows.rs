@@ -31,20 +31,16 @@ pub(crate) struct Windows {
     begun: u32,
     /// How many conversations of the present list began on each day, and when one of them did.
     days: BTreeMap<String, (Timestamp, u64)>,
-    /// Whether a conversation has no date, so that others may be in no window.
-    has_undated: bool,
     /// Why something behind the ceiling may not have been read.
     lost: Option<String>,
-    refusal: String,
 }
 
 impl Windows {
     /// Notes when the conversations of a page began.
     pub(crate) fn note(&mut self, rows: &[Bytes]) {
         for row in rows {
-            match began(row) {
-                Some(at) => self.days.entry(at.day()).or_insert((at, 0)).1 += 1,
-                None => self.has_undated = true,
+            if let Some(at) = began(row) {
+                self.days.entry(at.day()).or_insert((at, 0)).1 += 1;
             }
         }
     }
@@ -62,11 +58,9 @@ impl Windows {
     /// Notes that the vendor gives no page of a list behind this one.
     pub(crate) fn meet(&mut self, page: u64, refusal: &Error, parameters: &Parameters) {
         self.ceiling.get_or_insert(page);
-        self.refusal = refusal.to_string();
-        match self.halves(&parameters.days) {
-            Some(halves) => self.left.extend(halves),
-            None => self.lose(refusal.to_string()),
-        }
+        // What has no date is in no window.
+        self.lose(refusal.to_string());
+        self.left.extend(self.halves(&parameters.days).into_iter().flatten());
     }
 
     /// Notes that something in a window cannot be read.
@@ -81,18 +75,14 @@ impl Windows {
         self.days.clear();
         if self.begun > MAX_WINDOWS {
             self.left.clear();
-            self.lose(self.refusal.clone());
             return None;
         }
         Some(days)
     }
 
-    /// Returns the gap that is left, if any. What has no date is in no window.
+    /// Returns the gap that a ceiling leaves.
     pub(crate) fn gap(&self) -> Option<Gap> {
-        let page = self.ceiling?;
-        let undated = self.has_undated.then(|| self.refusal.clone());
-        let error = self.lost.clone().or(undated)?;
-        Some(Gap { bounds: rest_after(page), error })
+        Some(Gap { bounds: rest_after(self.ceiling?), error: self.lost.clone()? })
     }
 
     /// Returns the two windows of a list, each of fewer days. Both hold about as many of the conversations that are
