@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
-    Timestamp, Window,
+    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, Record, RecordId,
+    Result, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 
 use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SUMMARIES, absent,
-    is_of_one_place, raw, whole,
+    changed_at, is_of_one_place, raw, whole,
 };
 use crate::segment::Segment;
 use crate::wire::{Place, SegmentPlace};
@@ -22,6 +22,11 @@ use crate::wire::{Place, SegmentPlace};
 const MAX_SINGLE_FETCHES: usize = 1;
 /// The limits of pages around a place that cannot be read, each tried after the one before it.
 const SMALLER_LIMITS: [u32; 2] = [5, 1];
+/// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
+const MAX_TRIES: u32 = 2;
+/// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
+/// attempt at what cannot be read is repeated, and so costs more than one at what can.
+const FURTHER_EACH_TIME: i64 = 60;
 /// The last second that counts as a time.
 const LATEST_SECONDS: i64 = 4_102_444_799;
 /// The note to the user if a list cannot resume from its saved position.
@@ -310,8 +315,17 @@ impl<'a> Chain<'a> {
     }
 
     fn newest_change(&self, elements: &[Element]) -> Option<Timestamp> {
-        let changes = elements.iter().filter_map(|element| element.summary.held.updated_at);
-        changes.filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
+        self.newest_of(elements.iter().map(|element| element.summary.held.updated_at))
+    }
+
+    fn newest_of(&self, changes: impl Iterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+        changes.flatten().filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
+    }
+
+    /// Counts the changes of what was read after its summary: it may have changed once more in between.
+    fn note_changes(&self, read: &[Record], batch: &mut Batch) {
+        let newest = self.newest_of(read.iter().map(changed_at));
+        batch.page.newest_change = batch.page.newest_change.max(newest);
     }
 
     fn is_mine(&self, element: &Element) -> bool {
@@ -424,7 +438,10 @@ impl<'a> Chain<'a> {
                         (self.query.reading, self.may_switch) = (Reading::Whole, false);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)
+                        && self.place.is_some() =>
+                {
                     self.may_switch = false;
                     self.query.reading = Reading::Summaries;
                 }
@@ -449,6 +466,7 @@ impl<'a> Chain<'a> {
                     if found.is_empty() {
                         batch.page.notes.push(absent(&id));
                     }
+                    self.note_changes(&found, batch);
                     batch.records.extend(found);
                 }
                 Ok(None) => return Ok(false),
@@ -468,7 +486,7 @@ impl<'a> Chain<'a> {
     async fn request_again(&mut self, reading: Reading, limit: u32) -> Result<ExportPage> {
         let query = Query { reading, limit, ..self.query.clone() };
         let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
-        self.export.page_that_says(&query, cursor, self.shared.known.as_deref()).await
+        self.export.page_that_says(&query, cursor, self.shared.known.as_deref(), MAX_TRIES).await
     }
 
     fn replace_stale(&self, page: ExportPage, stale: &mut Vec<Element>, batch: &mut Batch) {
@@ -481,6 +499,7 @@ impl<'a> Chain<'a> {
         let found: Vec<Element> = found;
         batch.list_rows.extend(found.iter().filter_map(list_row));
         *stale = left;
+        self.note_changes(&shown, batch);
         batch.records.extend(shown);
     }
 
@@ -635,19 +654,20 @@ impl<'a> Chain<'a> {
         let lowest = self.segment.since.unwrap_or(Timestamp::EARLIEST);
         let seconds = |at: Timestamp| at.microseconds().div_euclid(1_000_000);
         let (mut readable, mut unreadable) = (None, seconds(upper));
-        let mut distance = 1;
+        let earliest = seconds(lowest) + 1;
+        let mut distance: i64 = 1;
         while readable.is_none() {
-            let next = seconds(upper) - distance;
-            if next <= seconds(lowest) {
+            if unreadable <= earliest {
                 return Ok(None);
             }
+            let next = seconds(upper).saturating_sub(distance).max(earliest);
             metadata.pages += 1;
             if self.is_readable_up_to(next).await? {
                 readable = Some(next);
             } else {
                 unreadable = next;
             }
-            distance *= 2;
+            distance = distance.saturating_mul(FURTHER_EACH_TIME);
         }
         let mut readable = readable.unwrap_or(unreadable);
         while unreadable - readable > 1 {
@@ -662,7 +682,7 @@ impl<'a> Chain<'a> {
     async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
         let until = Timestamp::from_epoch(seconds).ok();
         let query = Query { until, limit: 1, ..self.query.clone() };
-        match self.export.page_that_says(&query, None, None).await {
+        match self.export.page_that_says(&query, None, None, MAX_EMPTY_PAGES).await {
             Ok(page) => {
                 let is_readable = !page.says_nothing();
                 self.export.put_aside(page);
