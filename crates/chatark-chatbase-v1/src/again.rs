@@ -6,7 +6,6 @@
 use bytes::Bytes;
 use chatark_core::{Gap, GapBounds, OpenGap, Result};
 
-use crate::ending::is_ceiling;
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::NumberedList;
 use crate::narrow::{Beyond, Narrowing, Span};
@@ -59,7 +58,8 @@ impl Tried {
         Ok(again.is_answered)
     }
 
-    /// A rest is closed once the page after it can be read: the walk reads what is behind it.
+    /// A rest is closed once the page after it can be read: the walk reads what is behind it. Where that page is refused,
+    /// the walk finds out why.
     async fn rest(&mut self, list: &NumberedList<'_>, page: u64, bounds: &GapBounds) -> Result<bool> {
         self.requests += 1;
         match list.page(list.largest_page(), page + 1).await {
@@ -67,41 +67,10 @@ impl Tried {
                 self.elements.extend(rows.elements);
                 self.closed.push(bounds.clone());
             }
-            Err(error) if is_refusal(&error) => {
-                if self.is_at_ceiling(list, page).await? {
-                    self.gaps.push(Gap::new(bounds.clone(), &error));
-                } else {
-                    self.closed.push(bounds.clone());
-                }
-            }
+            Err(error) if is_refusal(&error) => {}
             Err(error) if may_be_local(&error) => self.gaps.push(Gap::new(bounds.clone(), &error)),
             Err(error) => return Err(error),
         }
         Ok(true)
-    }
-
-    /// Returns whether the vendor refuses the row behind the last one of a page, and not as one behind the end of a list.
-    /// The page may have fewer rows than it had.
-    async fn is_at_ceiling(&mut self, list: &NumberedList<'_>, page: u64) -> Result<bool> {
-        let size = list.largest_page();
-        let mut end = page * size;
-        self.requests += 2;
-        if page > 0 {
-            match list.page(size, page).await {
-                Ok(rows) => end = (page - 1) * size + rows.len(),
-                Err(error) if is_refusal(&error) || may_be_local(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        match list.page(1, end + 1).await {
-            Err(refusal) if is_refusal(&refusal) => {
-                let (is_ceiling, asked) = is_ceiling(list, &refusal).await?;
-                self.requests += asked;
-                Ok(is_ceiling)
-            }
-            Ok(_) => Ok(false),
-            Err(error) if may_be_local(&error) => Ok(true),
-            Err(error) => Err(error),
-        }
     }
 }

@@ -8,11 +8,11 @@ use chatark_core::{Batch, Checkpoint, Error, OpenGap, PageMetadata, ReadRequest,
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
 use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::{Behind, behind_refused};
-use crate::failure::{is_refusal, may_be_local};
+use crate::ending::{Behind, behind_refused, is_full};
 use crate::list::{NumberedList, Rows};
 use crate::narrow::Probe;
 use crate::progress::Progress;
+use crate::step::{FirstRefused, Step, Walk};
 
 /// How many answers without a new row end a list that has more than one page.
 const MAX_STALE: u32 = 3;
@@ -38,8 +38,6 @@ pub(crate) struct ListWalk<'a> {
     progress: Progress,
 }
 
-type Step<'a> = Result<(Batch, Option<ListWalk<'a>>)>;
-
 /// Returns whether a stream is a list of people.
 pub(crate) fn is_list(stream: Stream) -> bool {
     matches!(stream, Stream::Contacts | Stream::Leads)
@@ -64,37 +62,35 @@ impl<'a> ListWalk<'a> {
         }
     }
 
-    pub(crate) async fn next(mut self) -> Step<'a> {
-        if self.gaps.iter().any(|gap| gap.is_due) {
-            return self.try_gaps().await;
-        }
-        let mut page = PageMetadata::default();
-        loop {
-            page.pages += 1;
-            self.progress.take(&self.list, self.number, 1)?;
-            match self.list.page(self.list.largest_page(), self.number).await {
-                Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut page),
-                Ok(rows) => return self.deliver(rows, page),
-                Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut page),
-                Err(error) if is_refusal(&error) && self.number > 1 => {
-                    if self.is_at_end(&mut page).await? {
-                        return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
-                    }
-                    return self.pass(error, page).await;
-                }
-                Err(error) if may_be_local(&error) => return self.pass(error, page).await,
-                Err(error) => return Err(error),
-            }
-        }
+    /// Returns the note to the user if the host sends the first page again.
+    fn repetition_note(&self) -> String {
+        format!(
+            "this host sends the same page of {} for every page number: there may be more of them",
+            self.list.stream.as_str()
+        )
+    }
+}
+
+impl<'a> Walk for ListWalk<'a> {
+    fn has_due_gaps(&self) -> bool {
+        self.gaps.iter().any(|gap| gap.is_due)
     }
 
-    async fn try_gaps(mut self) -> Step<'a> {
+    async fn try_gaps(mut self) -> Step<Self> {
         let tried = try_again(&self.list, &self.gaps).await?;
         self.gaps.clear();
         let page = PageMetadata { pages: tried.requests, ..PageMetadata::default() };
         let records = self.list.records(tried.elements);
         let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
         Ok((batch, Some(self)))
+    }
+
+    fn page(&self) -> u64 {
+        self.number
+    }
+
+    fn is_resuming(&self) -> bool {
+        self.is_resuming
     }
 
     fn restart(&mut self, page: &mut PageMetadata) {
@@ -109,22 +105,22 @@ impl<'a> ListWalk<'a> {
         self.received = Some(0);
     }
 
-    async fn is_at_end(&mut self, page: &mut PageMetadata) -> Result<bool> {
-        let rows_per_page = self.progress.rows_per_page;
-        let (behind, asked) = behind_refused(&self.list, self.number, rows_per_page, &self.before).await?;
-        page.pages += asked;
-        Ok(behind != Behind::Rows)
+    async fn current(&mut self, page: &mut PageMetadata) -> Result<Rows> {
+        page.pages += 1;
+        self.progress.take(&self.list, self.number, 1)?;
+        let rows = self.list.page(self.list.largest_page(), self.number).await?;
+        page.total = rows.total;
+        Ok(rows)
     }
 
-    fn deliver(mut self, rows: Rows, mut page: PageMetadata) -> Step<'a> {
-        page.total = rows.total;
+    async fn deliver(mut self, rows: Rows, mut page: PageMetadata) -> Step<Self> {
         let keys = rows.keys();
         let is_repeated = keys == self.before;
         self.stale = if is_repeated { self.stale + 1 } else { 0 };
         let is_first_again = is_repeated && self.number == 2;
-        if rows.is_empty() || is_first_again || self.stale >= MAX_STALE {
+        if is_first_again || self.stale >= MAX_STALE {
             page.notes.extend(is_first_again.then(|| self.repetition_note()));
-            return Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
+            return self.end(page);
         }
         self.is_resuming = false;
         self.good = Some((self.list.largest_page(), self.number));
@@ -143,16 +139,22 @@ impl<'a> ListWalk<'a> {
         Ok((Batch { records, checkpoint, page, ..Batch::default() }, Some(self)))
     }
 
-    /// Returns the note to the user if the host sends the first page again.
-    fn repetition_note(&self) -> String {
-        format!(
-            "this host sends the same page of {} for every page number: there may be more of them",
-            self.list.stream.as_str()
-        )
+    async fn first_refused(&mut self, error: Error, _: &mut PageMetadata) -> Result<FirstRefused> {
+        Err(error)
     }
 
-    /// Returns what can be read of the current page, which fails, and the gap.
-    async fn pass(mut self, error: Error, mut page: PageMetadata) -> Step<'a> {
+    async fn behind(&mut self, page: &mut PageMetadata) -> Result<Behind> {
+        let rows_per_page = self.progress.rows_per_page;
+        if !is_full(&self.before, rows_per_page) {
+            return Ok(Behind::Nothing);
+        }
+        let rows_until = (self.number - 1) * rows_per_page;
+        let (behind, asked) = behind_refused(&self.list, self.number, rows_until, &self.before).await?;
+        page.pages += asked;
+        Ok(behind)
+    }
+
+    async fn pass(mut self, error: Error, mut page: PageMetadata) -> Step<Self> {
         let size = self.list.largest_page();
         let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
         let is_after_good = self.number > 1 && self.good == Some((size, self.number - 1));
@@ -186,5 +188,12 @@ impl<'a> ListWalk<'a> {
             if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.number)?) };
         let batch = Batch { records, checkpoint, page, gaps: found.gaps, ..Batch::default() };
         Ok((batch, (!is_end).then_some(self)))
+    }
+
+    /// Of these lists, nobody can tell a ceiling from the end.
+    fn meet_ceiling(&mut self, _: &Error) {}
+
+    fn end(self, page: PageMetadata) -> Step<Self> {
+        Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None))
     }
 }

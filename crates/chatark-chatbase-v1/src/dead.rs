@@ -1,5 +1,6 @@
 //! Gets past a page that fails in every attempt: what can be read of it, the gap, and whether the walk goes on.
 
+use std::collections::HashSet;
 use std::mem;
 
 use bytes::Bytes;
@@ -42,8 +43,8 @@ pub(crate) struct DeadPages {
     in_row: u32,
     /// Whether the host was seen to give as many rows as are asked for.
     is_exact: bool,
-    /// The rows that were read of the page before, if it failed and the host was not known yet.
-    before: Vec<u64>,
+    /// The rows that were read of the pages before, if they failed and the host was not known yet.
+    before: HashSet<u64>,
     /// How many failures are left to all pages together.
     failures_left: u32,
     /// The last pages before which earlier pulls gave up, where that is not due to be tried again.
@@ -93,7 +94,7 @@ impl DeadPages {
         Self {
             in_row: 0,
             is_exact: false,
-            before: Vec::new(),
+            before: HashSet::new(),
             failures_left: MAX_FAILURES_IN_ALL,
             given_up_after: gaps.iter().filter(|gap| !gap.is_due).filter_map(page).collect(),
         }
@@ -126,22 +127,21 @@ impl DeadPages {
         }
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
-        // Nothing but an empty list ends before its first page.
-        if let Next::Failing = next
-            && place.number > 1
-            && let Some(last) = last_row_again(list, span).await?
-        {
-            let bounds = GapBounds::Positions { first: span.first, last: span.last };
-            let unproven = Some(Gap::new(bounds, &error));
-            return Ok(Passed { unproven, ..behind_the_end(last, requests + layout.requests + 2) });
-        }
-        if let Next::Failing = next
-            && let Some(asked) = fails_like_the_end(list, &place, span).await?
-        {
-            if !answers(list, probe).await? {
-                return Err(error);
+        if let Next::Failing = next {
+            let (end, asked) = behind_the_end(list, &place, span).await?;
+            requests += asked;
+            match end {
+                End::LastRow(last) => {
+                    let bounds = GapBounds::Positions { first: span.first, last: span.last };
+                    let unproven = Some(Gap::new(bounds, &error));
+                    return Ok(Passed { unproven, ..last_again(last, requests + layout.requests) });
+                }
+                End::Failing if answers(list, probe).await? => {
+                    return Ok(given_up(place, &error, requests + layout.requests));
+                }
+                End::Failing => return Err(error),
+                End::Unknown => {}
             }
-            return Ok(given_up(place, &error, requests + layout.requests + asked));
         }
         let is_full = next.len() > 0 && layout.rows_per_page.is_some();
         // A host that is not known yet puts at least as many rows on this page as on the next one.
@@ -153,14 +153,17 @@ impl DeadPages {
             Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES.min(self.failures_left))
                 .with_rows_until(highest)
                 .with_exact_sizes(layout.is_exact);
-        let text = error.to_string();
+        let unproven = Gap::new(GapBounds::Positions { first: span.first, last: span.last }, &error);
         let mut found = narrowing.read(below, error).await?;
         found.requests += requests + layout.requests;
         self.failures_left = self.failures_left.saturating_sub(found.failures);
-        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page)).await?;
+        let is_read = found.gaps.is_empty();
+        if is_read {
+            confirm(list, place, &mut found, unproven.bounds.clone()).await?;
+        }
+        let mut passed = self.finish(list, place, found, (span, layout.rows_per_page, is_read)).await?;
         if passed.found.gaps.is_empty() {
-            let bounds = GapBounds::Positions { first: span.first, last: span.last };
-            passed.unproven = Some(Gap { bounds, error: text });
+            passed.unproven = Some(unproven);
         }
         Ok(passed)
     }
@@ -206,10 +209,10 @@ impl DeadPages {
         list: &NumberedList<'_>,
         place: Place<'_>,
         mut found: Narrowed,
-        (span, mut rows_per_page): (Span, Option<u64>),
+        (span, mut rows_per_page, is_read): (Span, Option<u64>, bool),
     ) -> Result<Passed> {
         let whole = GapBounds::Positions { first: span.first, last: span.last };
-        let is_whole = |found: &Narrowed| found.gaps.iter().any(|gap| gap.bounds == whole);
+        let is_whole = |found: &Narrowed| !is_read && found.gaps.iter().any(|gap| gap.bounds == whole);
         let mut is_recovered = false;
         if is_whole(&found) {
             found.requests += 1;
@@ -230,7 +233,8 @@ impl DeadPages {
         let is_dead = is_whole(&found) && !found.is_moving;
         self.in_row = if is_dead { self.in_row + 1 } else { 0 };
         self.is_exact |= found.is_exact;
-        let rows = if found.gaps.is_empty() { found.elements.len() as u64 } else { span.len() };
+        let is_read = is_read || found.gaps.is_empty();
+        let rows = if is_read { found.elements.len() as u64 } else { span.len() };
         // Where a host sends other rows than are asked for, they say nothing about this page.
         let keys = match (is_recovered, is_whole(&found)) {
             (true, _) => found.elements.iter().map(|row| key(row)).collect(),
@@ -247,13 +251,16 @@ impl DeadPages {
         Ok(passed)
     }
 
-    /// Returns whether the rows are all of the page before, of a host whose pages are not known.
+    /// Returns whether the rows are all of the pages before, of a host whose pages are not known. One that answers its
+    /// last page for every later number may do so in another order each time.
     fn is_repeated(&mut self, keys: &[u64], is_unknown: bool) -> bool {
-        if is_unknown && !keys.is_empty() && keys.iter().all(|key| self.before.contains(key)) {
-            return true;
+        if !is_unknown {
+            self.before.clear();
+            return false;
         }
-        self.before = if is_unknown { keys.to_vec() } else { Vec::new() };
-        false
+        let is_repeated = !keys.is_empty() && keys.iter().all(|key| self.before.contains(key));
+        self.before.extend(keys);
+        is_repeated
     }
 }
 
@@ -321,32 +328,51 @@ async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option
     }
 }
 
-/// Returns the last row of the list if the host answers it for every position of a span. It may be the first of them.
-async fn last_row_again(list: &NumberedList<'_>, span: Span) -> Result<Option<Bytes>> {
-    if span.len() < 2 {
-        return Ok(None);
-    }
-    let rows = match list.page(1, span.first).await {
-        Ok(rows) if rows.len() == 1 => rows,
-        Ok(_) => return Ok(None),
-        Err(error) if may_be_local(&error) || is_refusal(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
-    Ok(rows.elements.into_iter().next().filter(|_| is_again))
+/// What is known of a page that may be behind the end.
+enum End {
+    /// The host answers its last row for every position of the page.
+    LastRow(Bytes),
+    /// The page fails as every page behind the end does: a host that answers its last page for every later one fails
+    /// there if that page fails.
+    Failing,
+    Unknown,
 }
 
-/// Returns whether a page fails as every page behind the end does, and how many requests that took: a host that answers
-/// its last page for every later one fails there if that page fails.
-async fn fails_like_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<Option<u64>> {
-    if fails(list, place.size, place.number + FAR).await?
-        && fails(list, 1, span.last + FAR).await?
-        && fails(list, 1, span.first).await?
-        && fails(list, 1, span.first + span.len() / 2).await?
-    {
-        return Ok(Some(5));
+/// Returns whether a page is behind the end, and how many requests that took.
+async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<(End, u64)> {
+    match list.page(1, span.first).await {
+        // Nothing but an empty list ends before its first page.
+        Ok(rows) if rows.len() == 1 && place.number > 1 && span.len() > 1 => {
+            let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
+            let last = rows.elements.into_iter().next().filter(|_| is_again);
+            Ok((last.map_or(End::Unknown, End::LastRow), 2))
+        }
+        Err(error) if may_be_local(&error) => {
+            let is_failing = fails(list, 1, span.first + span.len() / 2).await?
+                && fails(list, place.size, place.number + FAR).await?
+                && fails(list, 1, span.last + FAR).await?;
+            Ok((if is_failing { End::Failing } else { End::Unknown }, 4))
+        }
+        Err(error) if !is_refusal(&error) => Err(error),
+        _ => Ok((End::Unknown, 1)),
     }
-    Ok(None)
+}
+
+/// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a
+/// part that was not read yet to one that was, and the page is a gap.
+async fn confirm(
+    list: &NumberedList<'_>,
+    place: Place<'_>,
+    found: &mut Narrowed,
+    whole: GapBounds,
+) -> Result<()> {
+    found.requests += 1;
+    match list.page(place.size, place.number).await {
+        Err(error) if may_be_local(&error) => found.gaps.push(Gap::new(whole, &error)),
+        Err(error) if !is_refusal(&error) => return Err(error),
+        _ => {}
+    }
+    Ok(())
 }
 
 async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
@@ -358,7 +384,7 @@ async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> 
     }
 }
 
-fn behind_the_end(last: Bytes, requests: u64) -> Passed {
+fn last_again(last: Bytes, requests: u64) -> Passed {
     let found = Narrowed { elements: vec![last], requests, ..Narrowed::default() };
     Passed { is_repeated: true, is_last: true, ..Passed::of(found) }
 }

@@ -36,19 +36,20 @@ pub(crate) enum Behind {
     Unreachable,
 }
 
-/// Returns what is at a page that the vendor refused, and how many requests that took.
-///
-/// After a page that is not full, the list has ended.
+/// Returns whether a page is full, so that its list may go on.
+pub(crate) fn is_full(keys: &[u64], rows_per_page: u64) -> bool {
+    keys.len() as u64 >= rows_per_page.max(DEFAULT_SIZE)
+}
+
+/// Returns what is at a page that the vendor refused, and how many requests that took. The rows before it go up to a
+/// position, and the keys of the last of them are given.
 pub(crate) async fn behind_refused(
     list: &NumberedList<'_>,
     number: u64,
-    rows_per_page: u64,
+    rows_until: u64,
     before: &[u64],
 ) -> Result<(Behind, u64)> {
-    if (before.len() as u64) < rows_per_page.max(DEFAULT_SIZE) {
-        return Ok((Behind::Nothing, 0));
-    }
-    let refusal = match list.page(1, (number - 1) * rows_per_page + 1).await {
+    let refusal = match list.page(1, rows_until + 1).await {
         Err(refusal) if is_refusal(&refusal) => Some(refusal),
         next_row => {
             if brings_more(next_row, before)? {
@@ -78,7 +79,8 @@ pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Resu
         Ok(rows) => return Ok((rows.is_empty(), 1)),
         Err(error) if is_refusal(&error) && error.status() == refusal.status() => return Ok((false, 1)),
         Err(error) if is_refusal(&error) => {}
-        Err(error) if may_be_local(&error) => return Ok((false, 1)),
+        // What is not known is no end.
+        Err(error) if may_be_local(&error) => return Ok((true, 1)),
         Err(error) => return Err(error),
     }
     // A deployment that refuses days says nothing about ends.

@@ -23,9 +23,11 @@ mod refused;
 mod search;
 mod sizes;
 mod source;
+mod step;
 mod target;
 mod unseen;
 mod walk;
+mod windows;
 mod wire;
 
 pub use account::ChatbaseV1;

@@ -44,6 +44,8 @@ pub(crate) struct Narrowed {
     pub(crate) good: Option<Probe>,
     /// Whether rows were at several of the positions, so that others may have been at none.
     pub(crate) is_moving: bool,
+    /// The last position that is known to hold a row.
+    pub(crate) rows_until: u64,
 }
 
 /// What a page that is not there means.
@@ -68,6 +70,8 @@ pub(crate) struct Narrowing<'a> {
     span: Span,
     beyond: Beyond,
     probe: Probe,
+    /// Whether the whole span has failed before.
+    has_failed: bool,
     failures_left: u32,
     failures_in_row: u32,
     sizes: SizeProof,
@@ -127,6 +131,7 @@ impl<'a> Narrowing<'a> {
             span,
             beyond,
             probe,
+            has_failed: false,
             failures_left: failures,
             failures_in_row: 0,
             sizes: SizeProof::default(),
@@ -152,7 +157,8 @@ impl<'a> Narrowing<'a> {
 
     /// Reads what can be read with pages smaller than `below`. `error` is how the span was answered before; it is
     /// returned if the vendor has ceased to answer anything.
-    pub(crate) async fn read(self, below: u64, error: Error) -> Result<Narrowed> {
+    pub(crate) async fn read(mut self, below: u64, error: Error) -> Result<Narrowed> {
+        self.has_failed = true;
         let sizes = SIZES.into_iter().filter(|size| *size < below).collect();
         let found = self.run(sizes, error.to_string()).await?;
         if found.is_answered { Ok(found) } else { Err(error) }
@@ -189,6 +195,7 @@ impl<'a> Narrowing<'a> {
             _ => vec![(self.span, mem::take(&mut self.last_error))],
         };
         self.found.is_exact = self.sizes.is_shown();
+        self.found.rows_until = self.highest;
         Ok(self.with_gaps(left))
     }
 
@@ -211,7 +218,7 @@ impl<'a> Narrowing<'a> {
             };
         }
         // Every part could be read, but the whole could not: what cannot be read changed places meanwhile.
-        if left.is_empty() && self.found.is_moving {
+        if left.is_empty() && self.found.is_moving && (self.has_failed || self.found.failures > 0) {
             return Ok(Some(vec![(self.span, error)]));
         }
         // If the host may send other numbers of rows, the positions of what it sent are not known.
@@ -364,16 +371,16 @@ impl<'a> Narrowing<'a> {
 
 /// Returns whether the vendor answers a request, be it with a refusal. Fails if no further request may be made.
 ///
-/// Where rows change places, one that fails may have come to the page that is asked for. Single rows are tried then.
+/// Where rows change places, one that fails may have come to the page that is asked for. A day without any cannot fail
+/// for its rows. Single rows are tried last.
 pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<bool> {
-    for probe in [probe, (1, 1), (1, 2)] {
-        if answers_at(list, probe).await? {
-            return Ok(true);
-        }
+    let nothing = list.with(Parameters::nothing());
+    if answers_at(list, probe).await?
+        || (list.stream == Stream::Conversations && is_answered(nothing.read(1, 1).await)?)
+    {
+        return Ok(true);
     }
-    // All of these rows may be ones that fail. A day without any cannot fail for its rows.
-    Ok(list.stream == Stream::Conversations
-        && is_answered(list.with(Parameters::nothing()).read(1, 1).await)?)
+    Ok(answers_at(list, (1, 1)).await? || answers_at(list, (1, 2)).await?)
 }
 
 async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {

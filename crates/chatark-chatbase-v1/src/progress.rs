@@ -38,6 +38,12 @@ impl Progress {
         }
     }
 
+    /// Begins another list, whose pages may be shorter.
+    pub(crate) fn begin_list(&mut self) {
+        (self.requests, self.rows, self.rows_per_page) = (0, 0, 0);
+        self.pages.clear();
+    }
+
     /// Notes how many rows the host puts on a page.
     pub(crate) fn learn(&mut self, rows_per_page: Option<u64>) {
         self.rows_per_page = self.rows_per_page.max(rows_per_page.unwrap_or(0));

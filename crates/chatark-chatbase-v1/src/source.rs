@@ -15,6 +15,7 @@ use crate::failure::is_refusal;
 use crate::list::{GET_CONVERSATIONS, NumberedList};
 use crate::parameters::Parameters;
 use crate::search::Search;
+use crate::step;
 use crate::unseen;
 use crate::walk::{PageWalk, requests};
 use crate::wire;
@@ -108,7 +109,7 @@ impl Provider for ChatbaseV1 {
         if is_list(request.stream) {
             return Box::pin(stream::try_unfold(Some(ListWalk::new(self, &request)), |walk| async {
                 let Some(walk) = walk else { return Ok(None) };
-                walk.next().await.map(Some)
+                step::next(walk).await.map(Some)
             }));
         }
         if request.selection != Selection::All {
@@ -117,7 +118,7 @@ impl Provider for ChatbaseV1 {
         }
         Box::pin(stream::try_unfold(Some(PageWalk::new(self, &request)), |walk| async {
             let Some(walk) = walk else { return Ok(None) };
-            walk.next().await.map(Some)
+            step::next(walk).await.map(Some)
         }))
     }
 

@@ -12,7 +12,7 @@ use chatark_core::{
 };
 
 use crate::account::ChatbaseV1;
-use crate::ending::{Behind, Repetition, behind_refused, is_ceiling, repetition_of_first};
+use crate::ending::{Behind, Repetition, behind_refused, is_ceiling, is_full, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows};
 use crate::parameters::{Parameters, began};
@@ -247,7 +247,11 @@ impl Search<'_> {
             self.status_of_end = refusal.status();
             return Ok(true);
         }
-        let (behind, _) = behind_refused(list, number, seen.rows_per_page, before).await?;
+        if !is_full(before, seen.rows_per_page) {
+            return Ok(true);
+        }
+        let rows_until = (number - 1) * seen.rows_per_page;
+        let (behind, _) = behind_refused(list, number, rows_until, before).await?;
         Ok(behind == Behind::Nothing)
     }
 

@@ -5,14 +5,15 @@ use std::mem;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Checkpoint, Error, ErrorKind, Gap, OpenGap, PageMetadata, ReadRequest, Record, Result, Stream,
+    Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, OpenGap, PageMetadata, ReadRequest, Record, Result,
+    Stream,
 };
 use futures_util::future::join_all;
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place, rest_after};
-use crate::ending::{Behind, Repetition, behind_refused, repetition_of_first};
+use crate::dead::{DeadPages, Passed, Place};
+use crate::ending::{Behind, Repetition, behind_refused, is_full, repetition_of_first};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
 use crate::narrow::Probe;
@@ -20,6 +21,8 @@ use crate::newest::newest_change;
 use crate::parameters::{DATES, Parameters, SOURCES};
 use crate::progress::Progress;
 use crate::refused::{examine, refused_by_a_row};
+use crate::step::{FirstRefused, Step, Walk};
+use crate::windows::Windows;
 
 /// How many answers without a new row end a walk. A list that grows by exactly one page gives one such page, and a page
 /// that is sent twice by mistake another.
@@ -50,6 +53,12 @@ pub(crate) fn requests(count: u64) -> u64 {
         requests += pages + heads;
     }
     requests
+}
+
+/// Returns where earlier pulls gave up the rest of the list.
+fn rests(gaps: &[OpenGap]) -> Vec<GapBounds> {
+    let bounds = gaps.iter().map(|gap| gap.bounds.clone());
+    bounds.filter(|bounds| matches!(bounds, GapBounds::Rest { .. })).collect()
 }
 
 /// A walk from page 1 to the end, several pages at once while they are full.
@@ -91,19 +100,19 @@ pub(crate) struct PageWalk<'a> {
     stale_in_all: u64,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
     suspects: Vec<Gap>,
-    /// What was given up behind the last page that the vendor gives.
-    gaps_at_end: Vec<Gap>,
+    /// Where earlier pulls gave up the rest of the list. Once this one has come to its end, it has read that.
+    rests: Vec<GapBounds>,
+    /// What is behind a ceiling of the list.
+    windows: Windows,
     /// Whether the current page repeated the one before it and is requested a second time.
     asks_again: bool,
     dead: DeadPages,
     /// The last page that could be read.
     good: Option<Probe>,
+    /// Up to which position there are rows, after a page that failed.
+    rows_until: Option<u64>,
     progress: Progress,
 }
-
-/// A batch, and the walk that goes on after it.
-type Taken<'a> = (Batch, Option<PageWalk<'a>>);
-type Step<'a> = Result<Taken<'a>>;
 
 impl<'a> PageWalk<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
@@ -130,73 +139,34 @@ impl<'a> PageWalk<'a> {
             stale: 0,
             stale_in_all: 0,
             suspects: Vec::new(),
-            gaps_at_end: Vec::new(),
+            rests: rests(&request.gaps),
+            windows: Windows::default(),
             asks_again: false,
             dead: DeadPages::new(&request.gaps),
             good: None,
+            rows_until: None,
             progress: Progress::default(),
         }
     }
 
-    pub(crate) async fn next(mut self) -> Step<'a> {
-        if self.gaps.iter().any(|gap| gap.is_due) {
-            return self.try_gaps().await;
-        }
-        let mut metadata = PageMetadata::default();
-        loop {
-            match self.current(&mut metadata).await {
-                Ok(rows) if rows.is_empty() && self.is_resuming => self.restart(&mut metadata),
-                Ok(rows) if rows.is_empty() => return Ok(self.end(metadata)),
-                Ok(rows) => return self.deliver(rows, metadata).await,
-                Err(error) if is_refusal(&error) && self.is_resuming => self.restart(&mut metadata),
-                Err(error) if is_refusal(&error) && self.page == 1 && self.list.parameters.is_empty() => {
-                    let mut asked = 0;
-                    let error = refused_by_a_row(&self.list, &mut asked, error).await?;
-                    self.take(asked, &mut metadata)?;
-                    return self.pass(error, metadata).await;
-                }
-                Err(error) if is_refusal(&error) && self.page == 1 => {
-                    if self.fall_back(error, &mut metadata).await? {
-                        return Ok(self.end(metadata));
-                    }
-                }
-                Err(error) if is_refusal(&error) => {
-                    return match self.behind(&mut metadata).await? {
-                        Behind::Nothing => Ok(self.end(metadata)),
-                        Behind::Rows => self.pass(error, metadata).await,
-                        Behind::Unreachable => Ok(self.give_up_rest(&error, metadata)),
-                    };
-                }
-                Err(error) if may_be_local(&error) => return self.pass(error, metadata).await,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Tries the gaps that are due. The checkpoint stays where it is.
-    async fn try_gaps(mut self) -> Step<'a> {
-        let tried = try_again(&self.list, &self.gaps).await?;
-        self.gaps.clear();
-        let page = PageMetadata {
-            pages: tried.requests,
-            newest_change: newest_change(&tried.elements),
-            ..PageMetadata::default()
-        };
-        self.list.keep(tried.elements);
-        let records = self.strays();
-        let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
-        Ok((batch, Some(self)))
-    }
-
-    /// Begins at page 1, because the saved page is refused or has gone.
-    fn restart(&mut self, metadata: &mut PageMetadata) {
-        metadata.restarted = true;
-        metadata.notes.push(format!(
-            "the vendor no longer has page {}, where the previous run stopped: the list is read from its beginning",
-            self.page
-        ));
+    /// Begins at page 1 of another list, narrowed by the days of a window.
+    fn begin_window(&mut self, days: (Option<String>, Option<String>)) {
+        self.list = self.list.with(Parameters { days, ..self.list.parameters.clone() });
         self.page = 1;
-        self.is_resuming = false;
+        self.discard_ahead();
+        self.alone = FIRST_SEQUENTIAL;
+        (self.head, self.first, self.good, self.rows_until) = (None, None, None, None);
+        (self.stale, self.stale_in_all, self.asks_again) = (0, 0, false);
+        self.before.clear();
+        self.walked.clear();
+        self.dead = DeadPages::new(&[]);
+        self.progress.begin_list();
+    }
+
+    /// Seals the page at which a later run goes on: windows are read again.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let page = self.windows.ceiling().unwrap_or(self.page);
+        Ok(Checkpoint::At(seal(&self.scope, page)?))
     }
 
     /// Does without the parameters that the deployment refuses. Returns whether it takes all of them, so that nothing
@@ -220,37 +190,6 @@ impl<'a> PageWalk<'a> {
         Ok(false)
     }
 
-    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind> {
-        let rows_per_page = self.progress.rows_per_page;
-        let (behind, asked) = behind_refused(&self.list, self.page, rows_per_page, &self.before).await?;
-        self.take(asked, metadata)?;
-        Ok(behind)
-    }
-
-    /// Ends the walk where the vendor refuses all further pages. Whether rows follow is not known, so that they are a gap.
-    fn give_up_rest(mut self, refusal: &Error, mut metadata: PageMetadata) -> Taken<'a> {
-        metadata.notes.push(format!(
-            "the vendor refuses page {} and all behind it, but not as it does behind the end of a list: there may be more conversations, which `--since` and `--until` can reach",
-            self.page
-        ));
-        self.gaps_at_end.push(Gap::new(rest_after(self.page - 1), refusal));
-        self.end(metadata)
-    }
-
-    fn end(mut self, mut metadata: PageMetadata) -> Taken<'a> {
-        if !self.seen {
-            metadata.notes.push(
-                "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
-                    .to_owned(),
-            );
-        }
-        let mut gaps = mem::take(&mut self.gaps_at_end);
-        gaps.extend(self.gaps_of_suspects());
-        let records = self.strays();
-        let batch = Batch { records, checkpoint: Checkpoint::End, page: metadata, gaps, ..Batch::default() };
-        (batch, None)
-    }
-
     /// Returns the records that were answered beside the pages of the walk and that are on none of these.
     fn strays(&mut self) -> Vec<Record> {
         let mut strays = self.list.take_strays();
@@ -266,39 +205,6 @@ impl<'a> PageWalk<'a> {
     fn gaps_of_suspects(&mut self) -> Vec<Gap> {
         let suspects = mem::take(&mut self.suspects);
         if self.progress.is_moving { suspects } else { Vec::new() }
-    }
-
-    /// Returns the rows of the current page in a batch.
-    async fn deliver(mut self, rows: Rows, mut metadata: PageMetadata) -> Step<'a> {
-        self.is_resuming = false;
-        self.seen = true;
-        self.good = Some((PAGE_SIZE, self.page));
-        self.dead.end_of_row();
-        let keys = rows.keys();
-        let new_rows = self.walk_over(&keys);
-        self.progress.found(&keys, new_rows);
-        if self.page == 1 {
-            self.head = rows.elements.first().cloned();
-            self.first = Some(keys.clone());
-        }
-        self.stale = if new_rows == 0 { self.stale + 1 } else { 0 };
-        self.stale_in_all += u64::from(new_rows == 0);
-        if self.stale >= MAX_STALE || self.stale_in_all > MAX_STALE_IN_ALL + self.progress.pages() / 16 {
-            return self.end_of_repetition(&keys, rows.request_id.as_deref(), metadata).await;
-        }
-        metadata.newest_change = newest_change(&rows.elements);
-        let mut records = self.new_records(rows.elements);
-        records.extend(self.strays());
-        // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
-        // lost. A second request shows which.
-        self.asks_again = keys == self.before && !self.asks_again;
-        if self.asks_again {
-            self.discard_ahead();
-        } else {
-            self.advance(keys);
-        }
-        let checkpoint = Checkpoint::At(seal(&self.scope, self.page)?);
-        Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
     }
 
     fn advance(&mut self, keys: Vec<u64>) {
@@ -326,7 +232,7 @@ impl<'a> PageWalk<'a> {
         keys: &[u64],
         request_id: Option<&str>,
         mut metadata: PageMetadata,
-    ) -> Step<'a> {
+    ) -> Step<Self> {
         let first = self.first_page(&mut metadata).await?;
         // A last page with fewer rows than the first one may hold some of them, if the list has grown.
         if keys.len() * 2 > first.len() && keys.iter().all(|key| first.contains(key)) {
@@ -341,7 +247,7 @@ impl<'a> PageWalk<'a> {
                 Repetition::OnePage => {}
             }
         }
-        Ok(self.end(metadata))
+        self.end(metadata)
     }
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
@@ -364,53 +270,6 @@ impl<'a> PageWalk<'a> {
         error.hint("this host may not support `page`; report it to the vendor")
     }
 
-    /// Returns what can be read of the current page, which fails, and the gap.
-    async fn pass(mut self, error: Error, mut metadata: PageMetadata) -> Step<'a> {
-        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
-        let is_after_good = self.page > 1 && self.good == Some((PAGE_SIZE, self.page - 1));
-        let place = Place {
-            number: self.page,
-            size: PAGE_SIZE,
-            rows_per_page,
-            good: self.good,
-            before: is_after_good.then_some(&self.before),
-        };
-        let Passed { mut found, rows, rows_per_page, keys, unproven, is_repeated, is_last, .. } =
-            self.dead.pass(&self.list, place, error).await?;
-        metadata.pages += found.requests;
-        self.is_resuming = false;
-        self.seen = true;
-        self.good = found.good.or(self.good);
-        self.progress.learn(rows_per_page);
-        self.discard_ahead();
-        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
-        let is_known = !keys.is_empty()
-            && match rows_per_page {
-                Some(_) => self.walk_over(&keys) == 0,
-                None => keys.iter().all(|key| self.walked.contains(key)),
-            };
-        if is_repeated || is_known {
-            self.stale += 1;
-            // The gaps of the page before it are these.
-            found.gaps.clear();
-        } else {
-            self.stale = 0;
-            self.progress.passed(&keys, rows);
-        }
-        self.suspects.extend(unproven);
-        metadata.newest_change = newest_change(&found.elements);
-        let mut records = self.new_records(found.elements);
-        self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
-        let is_end = is_last || self.stale >= MAX_STALE_DEAD;
-        if is_end {
-            found.gaps.extend(self.gaps_of_suspects());
-        }
-        records.extend(self.strays());
-        let checkpoint = if is_end { Checkpoint::End } else { Checkpoint::At(seal(&self.scope, self.page)?) };
-        let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
-        Ok((batch, (!is_end).then_some(self)))
-    }
-
     /// Forgets the pages that were read at once, because the list may have moved since.
     fn discard_ahead(&mut self) {
         self.keep_ahead(0);
@@ -429,32 +288,6 @@ impl<'a> PageWalk<'a> {
     fn take(&mut self, requests: u64, metadata: &mut PageMetadata) -> Result<()> {
         metadata.pages += requests;
         self.progress.take(&self.list, self.page, requests)
-    }
-
-    /// Returns the current page, and requests several at once if the list is probably long.
-    async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
-        if let Some(page) = self.ahead.pop_front() {
-            self.unused = self.unused.saturating_sub(1);
-            return Ok(page);
-        }
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        self.unused = 0;
-        let is_after_short_page = (self.before.len() as u64) < self.progress.rows_per_page.max(1);
-        let is_alone = self.alone > 0 || self.stale > 0 || is_after_short_page || self.has_wasted_much();
-        self.alone = self.alone.saturating_sub(1);
-        if is_alone {
-            return self.read(metadata).await;
-        }
-        let head = match self.head.take() {
-            Some(head) => head,
-            None => match self.read_head(metadata).await? {
-                Some(head) => head,
-                None => return self.read(metadata).await,
-            },
-        };
-        self.read_group(&head, metadata).await
     }
 
     /// Returns whether reading several pages at once has been in vain too often.
@@ -518,6 +351,230 @@ impl<'a> PageWalk<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl<'a> Walk for PageWalk<'a> {
+    fn has_due_gaps(&self) -> bool {
+        self.gaps.iter().any(|gap| gap.is_due)
+    }
+
+    async fn try_gaps(mut self) -> Step<Self> {
+        let tried = try_again(&self.list, &self.gaps).await?;
+        self.gaps.clear();
+        self.rests.retain(|rest| !tried.closed.contains(rest));
+        let page = PageMetadata {
+            pages: tried.requests,
+            newest_change: newest_change(&tried.elements),
+            ..PageMetadata::default()
+        };
+        self.list.keep(tried.elements);
+        let records = self.strays();
+        let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
+        Ok((batch, Some(self)))
+    }
+
+    fn page(&self) -> u64 {
+        self.page
+    }
+
+    fn is_resuming(&self) -> bool {
+        self.is_resuming
+    }
+
+    fn restart(&mut self, metadata: &mut PageMetadata) {
+        metadata.restarted = true;
+        metadata.notes.push(format!(
+            "the vendor no longer has page {}, where the previous run stopped: the list is read from its beginning",
+            self.page
+        ));
+        self.page = 1;
+        self.is_resuming = false;
+    }
+
+    /// Returns the current page, and requests several at once if the list is probably long.
+    async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
+        if let Some(page) = self.ahead.pop_front() {
+            self.unused = self.unused.saturating_sub(1);
+            return Ok(page);
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.unused = 0;
+        let is_after_short_page = (self.before.len() as u64) < self.progress.rows_per_page.max(1);
+        let is_alone = self.alone > 0 || self.stale > 0 || is_after_short_page || self.has_wasted_much();
+        self.alone = self.alone.saturating_sub(1);
+        if is_alone {
+            return self.read(metadata).await;
+        }
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => match self.read_head(metadata).await? {
+                Some(head) => head,
+                None => return self.read(metadata).await,
+            },
+        };
+        self.read_group(&head, metadata).await
+    }
+
+    async fn deliver(mut self, rows: Rows, mut metadata: PageMetadata) -> Step<Self> {
+        self.is_resuming = false;
+        self.seen = true;
+        self.rows_until = None;
+        self.windows.note(&rows.elements);
+        self.good = Some((PAGE_SIZE, self.page));
+        self.dead.end_of_row();
+        let keys = rows.keys();
+        let new_rows = self.walk_over(&keys);
+        self.progress.found(&keys, new_rows);
+        if self.page == 1 {
+            self.head = rows.elements.first().cloned();
+            self.first = Some(keys.clone());
+        }
+        self.stale = if new_rows == 0 { self.stale + 1 } else { 0 };
+        self.stale_in_all += u64::from(new_rows == 0);
+        if self.stale >= MAX_STALE || self.stale_in_all > MAX_STALE_IN_ALL + self.progress.pages() / 16 {
+            return self.end_of_repetition(&keys, rows.request_id.as_deref(), metadata).await;
+        }
+        metadata.newest_change = newest_change(&rows.elements);
+        let mut records = self.new_records(rows.elements);
+        records.extend(self.strays());
+        // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
+        // lost. A second request shows which.
+        self.asks_again = keys == self.before && !self.asks_again;
+        if self.asks_again {
+            self.discard_ahead();
+        } else {
+            self.advance(keys);
+        }
+        let checkpoint = self.checkpoint()?;
+        Ok((Batch { records, checkpoint, page: metadata, ..Batch::default() }, Some(self)))
+    }
+
+    async fn first_refused(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<FirstRefused> {
+        if self.windows.is_reading() {
+            self.windows.lose(error.to_string());
+            return Ok(FirstRefused::Empty);
+        }
+        if self.list.parameters.is_empty() {
+            let mut asked = 0;
+            let error = refused_by_a_row(&self.list, &mut asked, error).await?;
+            self.take(asked, metadata)?;
+            return Ok(FirstRefused::Failing(error));
+        }
+        let is_empty = self.fall_back(error, metadata).await?;
+        Ok(if is_empty { FirstRefused::Empty } else { FirstRefused::Parameter })
+    }
+
+    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind> {
+        // A walk that resumed at the last page has seen no full one.
+        if self.first.is_none() && self.progress.rows_per_page < PAGE_SIZE {
+            let first = self.first_page(metadata).await?;
+            self.progress.learn(Some(first.len() as u64));
+        }
+        let rows_per_page = self.progress.rows_per_page;
+        let rows_until = match self.rows_until {
+            Some(rows_until) => rows_until,
+            None if is_full(&self.before, rows_per_page) => (self.page - 1) * rows_per_page,
+            None => return Ok(Behind::Nothing),
+        };
+        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, &self.before).await?;
+        self.take(asked, metadata)?;
+        Ok(behind)
+    }
+
+    async fn pass(mut self, error: Error, mut metadata: PageMetadata) -> Step<Self> {
+        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
+        let is_after_good = self.page > 1 && self.good == Some((PAGE_SIZE, self.page - 1));
+        let place = Place {
+            number: self.page,
+            size: PAGE_SIZE,
+            rows_per_page,
+            good: self.good,
+            before: is_after_good.then_some(&self.before),
+        };
+        let Passed { mut found, rows, rows_per_page, keys, unproven, is_repeated, is_last, .. } =
+            self.dead.pass(&self.list, place, error).await?;
+        metadata.pages += found.requests;
+        self.is_resuming = false;
+        self.seen = true;
+        self.good = found.good.or(self.good);
+        self.progress.learn(rows_per_page);
+        self.discard_ahead();
+        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+        let is_known = !keys.is_empty()
+            && match rows_per_page {
+                Some(_) => self.walk_over(&keys) == 0,
+                None => keys.iter().all(|key| self.walked.contains(key)),
+            };
+        if is_repeated || is_known {
+            self.stale += 1;
+            // The gaps of the page before it are these.
+            found.gaps.clear();
+        } else {
+            self.stale = 0;
+            self.progress.passed(&keys, rows);
+        }
+        self.suspects.extend(unproven);
+        if self.windows.is_reading() {
+            // Positions in a window are not those of the list.
+            found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+        }
+        self.windows.note(&found.elements);
+        self.rows_until = found.is_exact.then_some(found.rows_until);
+        metadata.newest_change = newest_change(&found.elements);
+        let mut records = self.new_records(found.elements);
+        self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
+        if is_last || self.stale >= MAX_STALE_DEAD {
+            let (mut batch, rest) = self.end(metadata)?;
+            records.append(&mut batch.records);
+            batch.closed_gaps.retain(|closed| found.gaps.iter().all(|gap| gap.bounds != *closed));
+            found.gaps.append(&mut batch.gaps);
+            return Ok((Batch { records, gaps: found.gaps, ..batch }, rest));
+        }
+        records.extend(self.strays());
+        let checkpoint = self.checkpoint()?;
+        let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
+        Ok((batch, Some(self)))
+    }
+
+    fn meet_ceiling(&mut self, refusal: &Error) {
+        self.windows.meet(self.page - 1, refusal, &self.list.parameters);
+    }
+
+    /// Ends the present list: goes on with the next window, or ends the walk.
+    fn end(mut self, mut metadata: PageMetadata) -> Step<Self> {
+        let mut gaps = self.gaps_of_suspects();
+        if self.windows.is_reading() {
+            // Positions in a window are not those of the list.
+            gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+        }
+        let records = self.strays();
+        if let Some(days) = self.windows.begin() {
+            self.begin_window(days);
+            let checkpoint = self.checkpoint()?;
+            let batch = Batch { records, checkpoint, page: metadata, gaps, ..Batch::default() };
+            return Ok((batch, Some(self)));
+        }
+        if !self.seen {
+            metadata.notes.push(
+                "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
+                    .to_owned(),
+            );
+        }
+        if let Some(gap) = self.windows.gap() {
+            metadata.notes.push(
+                "the vendor refuses all pages from some number on, but not as it does behind the end of a list: what is behind them was read in windows of days, where it can be"
+                    .to_owned(),
+            );
+            gaps.push(gap);
+        }
+        let closed_gaps = mem::take(&mut self.rests);
+        let closed_gaps = closed_gaps.into_iter().filter(|rest| gaps.iter().all(|gap| gap.bounds != *rest));
+        let closed_gaps = closed_gaps.collect();
+        let checkpoint = Checkpoint::End;
+        Ok((Batch { records, checkpoint, page: metadata, gaps, closed_gaps, ..Batch::default() }, None))
     }
 }
 

@@ -1,11 +1,11 @@
 //! One agent of a Convocore account: the requests that read it, and what their envelopes say.
 
-use chatark_core::{AgentInfo, Error, ErrorKind, PageMetadata, RecordId, Result, Settings};
+use chatark_core::{AgentInfo, Error, ErrorKind, PageMetadata, RecordId, Result, Settings, Zone};
 use chatark_http::{ApiClient, ArrayEvent, Call, Connector};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::dialect::{ConvocoreV3Dialect, embedded_error};
 use crate::export::{Counts, Exported, exported};
 use crate::wire::{Agent, Answer};
@@ -26,6 +26,8 @@ const AGENT: &str = "read the agent";
 pub struct ConvocoreV3 {
     pub(crate) client: ApiClient,
     pub(crate) agent_id: String,
+    /// The zone of times that are written without one.
+    pub(crate) zone: Zone,
 }
 
 /// What the export returns for a window that cannot contain a conversation.
@@ -40,7 +42,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ConvocoreV3Dialect)?;
-    Ok(ConvocoreV3 { client, agent_id: config.agent_id })
+    Ok(ConvocoreV3 { client, agent_id: config.agent_id, zone: config::zone(settings) })
 }
 
 impl ConvocoreV3 {
@@ -86,7 +88,7 @@ impl ConvocoreV3 {
             match elements.next().await? {
                 ArrayEvent::Restarted => counts = Counts::default(),
                 // A deployment may count what has no date to every window.
-                ArrayEvent::Element(bytes) => match exported(bytes) {
+                ArrayEvent::Element(bytes) => match exported(bytes, self.zone) {
                     undated if undated.start.is_none() => counts.add(&undated),
                     // The rest of the response is not read: dropping it closes the connection.
                     _ => return Ok(EmptyWindow::Ignored),
@@ -122,7 +124,7 @@ impl ConvocoreV3 {
             let message = "the response has no conversation at `data`";
             return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
-        Ok((exported(Box::<str>::from(data).into_string().into()), answer))
+        Ok((exported(Box::<str>::from(data).into_string().into(), self.zone), answer))
     }
 
     /// Reads the envelope of one response, and counts its cost against the budget. `most_units` is the most that the

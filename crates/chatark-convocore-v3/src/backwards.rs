@@ -85,18 +85,22 @@ impl ExportWalk<'_, '_> {
     }
 
     /// The conversation that failed began in one of these seconds, both included, which hold no other seconds with
-    /// conversations: reads what is behind it, and leaves them as a gap.
-    pub(crate) async fn leave_seconds(&mut self, first: i64, last: i64) -> Result<()> {
+    /// conversations: reads what is behind it, and leaves them as a gap. Returns whether something still fails there.
+    pub(crate) async fn leave_seconds(&mut self, first: i64, last: i64) -> Result<bool> {
         // The walk has read the first second up to the failing one, and nothing of the last.
         let is_first_read = first < last && self.read_second_backwards(first).await? != Backwards::Part;
         let first = if is_first_read { last } else { first };
         match self.read_second_backwards(last).await? {
             // It can be read after all.
-            Backwards::Whole if first == last => self.obstacles.failure = None,
+            Backwards::Whole if first == last => {
+                self.obstacles.failure = None;
+                return Ok(false);
+            }
             Backwards::Whole => self.obstacles.leave_gap(first, first),
+            Backwards::Met | Backwards::Part if self.read_named(first, last).await? => {}
             Backwards::Met | Backwards::Part => self.obstacles.leave_gap(first, last),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads what began in one second, newest first and one by one, since each may be paid for already.
@@ -107,7 +111,7 @@ impl ExportWalk<'_, '_> {
     /// A conversation behind the suspected second was read, so the one that failed began in that second.
     pub(crate) async fn settle(&mut self) -> Result<()> {
         match self.obstacles.suspect.take() {
-            Some(second) => self.leave_seconds(second, second).await,
+            Some(second) => self.leave_seconds(second, second).await.map(drop),
             None => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use chatark_core::{
 use crate::account::ConvocoreV3;
 use crate::fetch::IdRoute;
 use crate::list::{ListPage, ListPlace, ListProblem, ListWalk};
+use crate::price::Quota;
 use crate::pull::{IDS, LIST, Pull};
 use crate::rotation::{RotationWalk, seal};
 use crate::row::{Row, RowState, Since};
@@ -106,23 +107,15 @@ fn explain(pull: &mut Pull<'_>, problem: &ListProblem) {
 
 impl ChangeWalk<'_, '_> {
     async fn read(&mut self) -> Result<(), ListProblem> {
-        let left_before = self.quota_left().await?;
-        let newest_end = self.read_newest(left_before).await?;
+        let quota_before = self.pull.quota_before_listing().await.map_err(ListProblem::Other)?;
+        let newest_end = self.read_newest(quota_before).await?;
         self.rotate(newest_end).await
     }
 
-    /// Returns how much quota is left, until it is known that listing costs nothing.
-    async fn quota_left(&mut self) -> Result<Option<u64>, ListProblem> {
-        if self.pull.request.features.supports(LIST) == Some(true) {
-            return Ok(None);
-        }
-        self.pull.quota_left().await.map_err(ListProblem::Other)
-    }
-
     /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
-    async fn read_newest(&mut self, left_before: Option<u64>) -> Result<Option<ListPlace>, ListProblem> {
+    async fn read_newest(&mut self, quota_before: Option<Quota>) -> Result<Option<ListPlace>, ListProblem> {
         let mut list = ListWalk::from(ListPlace::default());
-        let (mut quiet, mut left_before) = (0, left_before);
+        let (mut quiet, mut quota_before) = (0, quota_before);
         while quiet < QUIET_PAGES {
             let page = match list.next(self.pull.account).await {
                 Ok(Some(page)) => page,
@@ -131,8 +124,8 @@ impl ChangeWalk<'_, '_> {
                 Err(ListProblem::Refused(error)) if list.pages > 0 => return Err(ListProblem::Broken(error)),
                 Err(problem) => return Err(problem),
             };
-            let price = match left_before.take() {
-                Some(before) => self.check_price(before).await,
+            let price = match quota_before.take() {
+                Some(before) => self.pull.check_price(before).await,
                 None => Ok(()),
             };
             // What has been paid for is used.
@@ -144,27 +137,6 @@ impl ChangeWalk<'_, '_> {
             quiet = if brought { 0 } else { quiet + 1 };
         }
         Ok(list.place().cloned())
-    }
-
-    /// Makes sure once that listing costs nothing, which is inferred and not documented.
-    async fn check_price(&mut self, before: u64) -> Result<(), ListProblem> {
-        match self.pull.quota_left().await.map_err(ListProblem::Other)? {
-            Some(left) if left < before => {
-                // Another pull of the same account may have been billed: the price must show twice.
-                self.check_price_again(left).await
-            }
-            Some(_) => {
-                self.pull.learn(LIST, true);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    async fn check_price_again(&mut self, before: u64) -> Result<(), ListProblem> {
-        ListWalk::from(ListPlace::default()).next(self.pull.account).await?;
-        let left = self.pull.quota_left().await.map_err(ListProblem::Other)?;
-        if left.is_some_and(|left| left < before) { Err(ListProblem::Metered) } else { Ok(()) }
     }
 
     /// Reads the next part of the list behind its newest pages, and remembers where it ends.

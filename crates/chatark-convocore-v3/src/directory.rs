@@ -52,6 +52,7 @@ impl Directory {
         if pull.lacks(LIST) {
             return Ok(directory);
         }
+        let mut quota_before = pull.quota_before_listing().await?;
         let mut list = ListWalk::from(ListPlace::default());
         while list.pages < MOST_PAGES {
             let page = match list.next(pull.account).await {
@@ -69,6 +70,14 @@ impl Directory {
             };
             pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
             directory.add(page);
+            match quota_before.take() {
+                None => {}
+                Some(before) => match pull.check_price(before).await {
+                    Ok(()) => {}
+                    Err(ListProblem::Other(error)) => return Err(error),
+                    Err(_) => break,
+                },
+            }
             let oldest = directory.rows.last().map(|(second, _)| *second);
             if directory.order.is_by_start() && oldest.is_some_and(|oldest| oldest < low) {
                 break;

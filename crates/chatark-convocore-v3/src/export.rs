@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::mem;
 
 use bytes::Bytes;
-use chatark_core::{ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, Timestamp, fields};
-use chatark_http::{ApiClient, ArrayEvent, ArrayReader, Call};
+use chatark_core::{
+    ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, Timestamp, Zone, fields, time,
+};
+use chatark_http::{ArrayEvent, ArrayReader, Call};
 use serde_json::Value;
 
+use crate::account::ConvocoreV3;
 use crate::dialect::embedded_error;
 use crate::wire;
-use crate::wire::{Answer, Heading};
+use crate::wire::{Answer, Heading, Transcript};
 
 /// A batch inside one response ends with this many conversations.
 const BATCH_CONVERSATIONS: usize = 200;
@@ -19,7 +22,7 @@ const BATCH_BYTES: usize = 128 << 10;
 
 /// A response of the bulk export that is still arriving.
 pub(crate) struct ExportReader<'a> {
-    client: &'a ApiClient,
+    account: &'a ConvocoreV3,
     array: ArrayReader<'a>,
     /// The ids of the conversations to keep; `None` keeps all.
     wanted: Option<HashSet<RecordId>>,
@@ -80,16 +83,16 @@ impl Counts {
 
 impl<'a> ExportReader<'a> {
     /// Creates the reader of a call. Nothing is sent before the first [`Self::next`].
-    pub(crate) fn new(client: &'a ApiClient, call: Call, wanted: Option<HashSet<RecordId>>) -> Self {
-        let array = client.array(call, "data");
-        Self { client, array, wanted, items: Vec::new(), bytes: 0, counts: Counts::default() }
+    pub(crate) fn new(account: &'a ConvocoreV3, call: Call, wanted: Option<HashSet<RecordId>>) -> Self {
+        let array = account.client.array(call, "data");
+        Self { account, array, wanted, items: Vec::new(), bytes: 0, counts: Counts::default() }
     }
 
     /// Reads until a batch is full or the response ends. After the end, the reader is used up.
     pub(crate) async fn next(&mut self) -> Result<ExportEvent> {
         loop {
             match self.array.next().await? {
-                ArrayEvent::Element(bytes) => self.take(exported(bytes)),
+                ArrayEvent::Element(bytes) => self.take(exported(bytes, self.account.zone)),
                 // All elements follow again. The archive recognizes those of earlier batches.
                 ArrayEvent::Restarted => {
                     (self.items, self.bytes, self.counts) = (Vec::new(), 0, Counts::default());
@@ -125,11 +128,11 @@ impl<'a> ExportReader<'a> {
         let answer: Answer<Value> = self.array.envelope()?;
         let (call, request_id) = (self.array.call(), self.array.request_id());
         if answer.is_error() {
-            return Err(self.client.api_error(call, embedded_error(&answer), request_id));
+            return Err(self.account.client.api_error(call, embedded_error(&answer), request_id));
         }
         if !answer.data.as_ref().is_some_and(Value::is_array) {
             let message = "the response has no array at `data`";
-            return Err(self.client.error(call, ErrorKind::Malformed, message, request_id));
+            return Err(self.account.client.error(call, ErrorKind::Malformed, message, request_id));
         }
         Ok(ExportResponse {
             answer,
@@ -141,8 +144,8 @@ impl<'a> ExportReader<'a> {
     }
 }
 
-/// Makes a record of a conversation's bytes.
-pub(crate) fn exported(bytes: Bytes) -> Exported {
+/// Makes a record of a conversation's bytes. Times without a zone are read in `zone`.
+pub(crate) fn exported(bytes: Bytes, zone: Zone) -> Exported {
     let [metadata] = fields::peek(&bytes, ["metadata"]);
     let mut heading = wire::heading(metadata);
     if heading.id.is_none() {
@@ -150,8 +153,17 @@ pub(crate) fn exported(bytes: Bytes) -> Exported {
     }
     let Heading { id, start, changed, sessions } = heading;
     let id = id.map(RecordId::from);
+    // The metadata may say nothing but when the conversation began.
+    let changed = changed.max(last_message(&bytes, zone));
     let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
     Exported { record, start, changed, most_units: 1 + sessions }
+}
+
+/// Returns when the last message was written, as far as that can be read.
+fn last_message(bytes: &[u8], zone: Zone) -> Option<Timestamp> {
+    let transcript: Transcript = serde_json::from_slice(bytes).ok()?;
+    let read = |value: &Value| time::read(value, zone).ok().map(|(at, _)| at);
+    transcript.times().rev().find_map(read)
 }
 
 /// Reads the metadata of a record with invalid text, which is repaired here as the mapper repairs it.

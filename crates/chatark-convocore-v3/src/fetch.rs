@@ -120,7 +120,7 @@ impl Pull<'_> {
         }
         let call = self.account.export_call(1).query("convoIds", NO_CONVERSATION);
         let account = self.account;
-        let mut reader = ExportReader::new(&account.client, call, None);
+        let mut reader = ExportReader::new(account, call, None);
         let selects = match reader.next().await {
             Ok(ExportEvent::End(response)) => {
                 let page = self.page_metadata(&response.answer, &response.counts);
@@ -183,7 +183,7 @@ impl Pull<'_> {
     ) -> Result<Counts> {
         let call = self.account.export_call(50).query("convoIds", comma_separated(ids));
         let account = self.account;
-        let mut reader = ExportReader::new(&account.client, call, Some(wanted.iter().cloned().collect()));
+        let mut reader = ExportReader::new(account, call, Some(wanted.iter().cloned().collect()));
         let response = loop {
             let event = match reader.next().await {
                 Ok(event) => event,

@@ -26,6 +26,7 @@ mod one_array;
 mod pack;
 mod parts;
 mod place;
+mod price;
 mod progress;
 mod pull;
 mod rotation;

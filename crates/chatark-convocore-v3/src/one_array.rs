@@ -12,6 +12,7 @@ use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
 use crate::pull::{LIST, PAGES, Probe};
+use crate::row::Row;
 use crate::walk::{ExportWalk, ReadPage, Step};
 use crate::windows::Seconds;
 use crate::wire::{Answer, conversation_counts};
@@ -29,12 +30,15 @@ const CUT_SHORT: &str =
     "this deployment returns a part of the conversations in each response and gives no cursor";
 
 /// How the conversations that the list names were read.
-struct ListReading {
+#[derive(Default)]
+pub(crate) struct ListReading {
     /// Whether the list was read to its end.
-    is_whole: bool,
+    pub(crate) is_whole: bool,
     /// Whether it answered at all.
     has_answered: bool,
-    gaps: Vec<Gap>,
+    /// How many conversations came.
+    found: usize,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl ExportWalk<'_, '_> {
@@ -152,18 +156,18 @@ impl ExportWalk<'_, '_> {
     /// with which the export broke off.
     async fn read_by_list(&mut self, mut failure: Option<Error>) -> Result<Step> {
         let route = if failure.is_some() { IdRoute::Single } else { IdRoute::Listed };
-        let mut reading = ListReading { is_whole: false, has_answered: false, gaps: Vec::new() };
+        let mut reading = ListReading::default();
         if !self.pull.lacks(LIST) {
             match self.read_listed(route, &mut reading).await {
                 Err(ListProblem::Other(error)) => return Err(error),
-                Err(ListProblem::Broken(error)) if !reading.has_answered => {
+                Err(ListProblem::Broken(error)) => {
                     // Whatever is asked fails: the vendor is down.
-                    if let Some(failure) = failure.take() {
+                    if let Some(failure) = failure.take_if(|_| !reading.has_answered) {
                         return Err(failure);
                     }
                     self.expect_alive(error).await?;
                 }
-                Ok(()) | Err(ListProblem::Broken(_)) => {}
+                Ok(()) => {}
                 Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
             }
         }
@@ -193,39 +197,71 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    async fn read_listed(&mut self, route: IdRoute, reading: &mut ListReading) -> Result<(), ListProblem> {
+    /// Reads by their ids what the list names and the walk has not seen.
+    pub(crate) async fn read_listed(
+        &mut self,
+        route: IdRoute,
+        reading: &mut ListReading,
+    ) -> Result<(), ListProblem> {
+        let is_metered = self.pull.is_paged();
+        let quota_before = if is_metered { self.pull.quota_before_listing().await } else { Ok(None) };
+        let mut quota_before = quota_before.map_err(ListProblem::Other)?;
         let mut list = ListWalk::from(ListPlace::default());
-        let mut found = 0;
         while let Some(listed) = list.next(self.pull.account).await? {
             reading.has_answered = true;
-            self.pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
-            let missing: Vec<RecordId> = listed
-                .rows
-                .into_iter()
-                .filter(|row| row.is_in(&self.window) && row.signs.messages != Some(0))
-                .filter_map(|row| row.id)
-                .filter(|id| !self.seen.has(id.as_str()))
-                .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let fetched = self.pull.fetch(&missing, route).await.map_err(ListProblem::Other)?;
-            found += fetched.found.len();
-            if found > 0 && route == IdRoute::Listed {
-                self.say_cut_short("the ids in the list");
-            }
-            for id in &missing {
-                self.seen.add_id(id.as_str());
-            }
-            reading.gaps.extend(fetched.gaps);
-            if found == 0 && reading.gaps.len() >= HOPELESS {
+            let price = match quota_before.take() {
+                Some(before) => self.pull.check_price(before).await,
+                None => Ok(()),
+            };
+            self.read_rows(listed.rows, route, reading).await.map_err(ListProblem::Other)?;
+            price?;
+            if reading.is_hopeless() {
                 reading.gaps.clear();
                 return Ok(());
             }
-            self.pull.send(Batch { records: fetched.records, ..Batch::default() }).await;
+        }
+        // What was active meanwhile may have moved in front of the page that was read.
+        let mut list = ListWalk::from(ListPlace::default());
+        while let Some(listed) = list.next(self.pull.account).await? {
+            if !self.read_rows(listed.rows, route, reading).await.map_err(ListProblem::Other)? {
+                break;
+            }
         }
         reading.is_whole = true;
         Ok(())
+    }
+
+    /// Reads those of a page of the list that the walk has not seen, and returns whether there were any.
+    async fn read_rows(&mut self, rows: Vec<Row>, route: IdRoute, reading: &mut ListReading) -> Result<bool> {
+        self.pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
+        let missing: Vec<RecordId> = rows
+            .into_iter()
+            .filter(|row| row.is_in(&self.window) && self.is_behind_start(row))
+            .filter(|row| row.signs.messages != Some(0))
+            .filter_map(|row| row.id)
+            .filter(|id| !self.seen.has(id.as_str()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        let fetched = self.pull.fetch(&missing, route).await?;
+        reading.found += fetched.found.len();
+        if reading.found > 0 && route == IdRoute::Listed && self.windows.cap.is_some() {
+            self.say_cut_short("the ids in the list");
+        }
+        for id in &missing {
+            self.seen.add_id(id.as_str());
+        }
+        reading.gaps.extend(fetched.gaps);
+        self.pull.send(Batch { records: fetched.records, ..Batch::default() }).await;
+        Ok(true)
+    }
+}
+
+impl ListReading {
+    /// Returns whether single conversations cannot be read at all.
+    fn is_hopeless(&self) -> bool {
+        self.found == 0 && self.gaps.len() >= HOPELESS
     }
 }
 

@@ -14,6 +14,7 @@ use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
 use crate::failure::is_of_place;
+use crate::price::Quota;
 use crate::wire::{Answer, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
@@ -228,19 +229,20 @@ impl<'a> Pull<'a> {
             }
             Err(error) => return Err(error),
         };
-        self.windows_hold_undated |= counts.elements > 0;
+        // Those without a human message are scanned and left out.
+        self.windows_hold_undated |= counts.elements > 0 || answer.scanned_convo_count > Some(0);
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
 
-    /// Returns how much quota is left, if the vendor says so and free.
-    pub(crate) async fn quota_left(&mut self) -> Result<Option<u64>> {
+    /// Returns what the vendor says of its quota, if it does.
+    pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
         match self.account.empty_window().await {
             Ok(EmptyWindow::Empty(answer, counts)) => {
                 let page = self.page_metadata(&answer, &counts);
                 self.say(&page);
-                Ok(page.quota_left)
+                Ok(answer.usage.map(|usage| Quota::of(&usage, counts.most_units)))
             }
             Err(error) if error.kind() == ErrorKind::Budget => Err(error),
             Ok(EmptyWindow::Ignored) | Err(_) => Ok(None),

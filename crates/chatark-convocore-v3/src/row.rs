@@ -102,7 +102,8 @@ impl Row {
         if self.signs.is_changed(kept.as_ref(), held, since) {
             return RowState::Changed;
         }
-        RowState::Unchanged { keep: kept.is_none_or(|kept| self.signs.tell_more_than(&kept)) }
+        let tells_more = |kept: &Signs| self.signs.tell_more_than(kept) || self.signs.were_read(kept, held);
+        RowState::Unchanged { keep: kept.is_none_or(|kept| tells_more(&kept)) }
     }
 }
 
@@ -118,7 +119,7 @@ impl Signs {
         if is_late {
             return true;
         }
-        match kept.and_then(|kept| self.differ_from(kept)) {
+        match kept.filter(|kept| !self.were_read(kept, held)).and_then(|kept| self.differ_from(kept)) {
             Some(differ) => differ || self.tell_later_message(kept, held),
             None => self.differ_from_held(held).unwrap_or_else(|| self.is_recent(held, since)),
         }
@@ -140,6 +141,13 @@ impl Signs {
             return Some(true);
         }
         telling.iter().flatten().next().copied()
+    }
+
+    /// Returns whether a sweep, which reads no rows, has read the last message since the earlier row was kept.
+    fn were_read(&self, kept: &Self, held: &HeldSummary) -> bool {
+        kept.last_message.is_some()
+            && self.last_message > kept.last_message
+            && self.last_message == held.updated_at.map(to_second)
     }
 
     /// Returns whether a time of the last message that the earlier row did not show is later than what is held.

@@ -9,7 +9,10 @@ use crate::backwards::Backwards;
 use crate::directory::Directory;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
+use crate::list::ListProblem;
+use crate::one_array::ListReading;
 use crate::place::{PageSize, Place};
+use crate::pull::LIST;
 use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
@@ -75,8 +78,9 @@ impl ExportWalk<'_, '_> {
         self.settle().await?;
         let (from, to) = self.bounds();
         // A gap that was tried before is not worth the price of everything behind it.
-        let is_whole =
-            self.is_pull() && self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole;
+        let is_whole = self.is_pull()
+            && (self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole
+                || self.read_rest_by_list().await?);
         if !is_whole {
             let bounds = self.gap.clone().unwrap_or_else(|| self.rest());
             self.obstacles.pending.push(Gap::new(bounds, failure));
@@ -86,6 +90,23 @@ impl ExportWalk<'_, '_> {
         let notes = self.pull.take_summary().into_iter().collect();
         self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
         Ok(Step::End)
+    }
+
+    /// Reads what the list names between two places that fail. Returns whether that was everything: then only what
+    /// could not be read by its id is a gap.
+    async fn read_rest_by_list(&mut self) -> Result<bool> {
+        // What an earlier pull has read is paid for.
+        if self.is_resumed() || self.pull.lacks(LIST) {
+            return Ok(false);
+        }
+        let mut reading = ListReading::default();
+        match self.read_listed(IdRoute::Listed, &mut reading).await {
+            Ok(()) | Err(ListProblem::Broken(_)) => {}
+            Err(ListProblem::Other(error)) => return Err(error),
+            Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
+        }
+        self.obstacles.pending.extend(reading.gaps);
+        Ok(reading.is_whole)
     }
 
     /// Returns the bounds of everything behind the current place.
@@ -161,6 +182,22 @@ impl ExportWalk<'_, '_> {
         Ok(failing_second.is_some())
     }
 
+    /// Reads by their ids what the list names between several that fail in these seconds, both included. Returns whether
+    /// that names those that fail.
+    pub(crate) async fn read_named(&mut self, first: i64, last: i64) -> Result<bool> {
+        let rows = self.candidates(first).await?.into_iter();
+        let ids: Vec<RecordId> = rows.filter(|(second, _)| *second <= last).map(|(_, id)| id).collect();
+        let fetched = match self.pull.fetch(&ids, IdRoute::Listed).await {
+            Err(error) if is_refusal(&error) => return Ok(false),
+            fetched => fetched?,
+        };
+        let names_failing = !fetched.gaps.is_empty();
+        self.obstacles.tried.extend(ids);
+        self.obstacles.pending.extend(fetched.gaps);
+        self.pull.send_records(fetched.records).await;
+        Ok(names_failing)
+    }
+
     /// Finds the second in which the failing conversation began, with windows that hold nothing before it and are free.
     async fn step_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.low();
@@ -177,8 +214,13 @@ impl ExportWalk<'_, '_> {
         let end = self.bounds().1.unwrap_or(NO_CONVERSATION_YET);
         match self.failing_second(low, end).await? {
             Some(second) => {
+                self.expect_answers().await?;
                 let first = self.obstacles.suspect.take().unwrap_or(second);
-                self.leave_seconds(first, second).await?;
+                let is_gap = self.leave_seconds(first, second).await?;
+                if !is_gap && is_beginning {
+                    // The vendor was down while its windows failed: the one that fails may be in none of them.
+                    return self.leave_undated(place).await;
+                }
                 self.go_behind(second);
             }
             None if self.obstacles.suspect.is_none() && is_beginning => {
@@ -187,6 +229,14 @@ impl ExportWalk<'_, '_> {
             None => self.settle().await?,
         }
         Ok(Step::Next)
+    }
+
+    /// Makes sure that windows failed because of what is in them: otherwise the vendor went down meanwhile.
+    async fn expect_answers(&mut self) -> Result<()> {
+        if let Some(failure) = self.obstacles.failure.take() {
+            self.obstacles.failure = Some(self.pull.prove_alive(failure).await?.0);
+        }
+        Ok(())
     }
 
     /// The list begins with something that fails and is in no window of time: only from the other end comes what is

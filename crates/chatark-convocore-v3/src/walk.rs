@@ -14,6 +14,7 @@ use crate::obstacles::Obstacles;
 use crate::place::{PageSize, Place};
 use crate::progress::Progress;
 use crate::pull::{Probe, Pull};
+use crate::row::Row;
 use crate::span::{Seen, Span, second_of};
 use crate::windows::Windows;
 use crate::wire::Answer;
@@ -39,7 +40,10 @@ pub(crate) struct ExportWalk<'p, 'a> {
     has_found: bool,
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
+    /// Whether it has begun at another place since it last brought something, because a cursor was refused.
     pub(crate) has_restarted: bool,
+    /// Whether it has begun again at its beginning.
+    has_begun_again: bool,
     /// The second behind which a page has announced more without a cursor.
     doubtful_end: Option<i64>,
     pub(crate) obstacles: Obstacles,
@@ -117,6 +121,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             has_found: role == Role::Resumed,
             is_ascending: true,
             has_restarted: false,
+            has_begun_again: false,
             doubtful_end: None,
             obstacles: Obstacles::default(),
             windows: Windows::default(),
@@ -128,8 +133,13 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.role != Role::Gap
     }
 
-    fn is_resumed(&self) -> bool {
+    pub(crate) fn is_resumed(&self) -> bool {
         self.role == Role::Resumed
+    }
+
+    /// Returns whether a row may lie behind the beginning of the walk.
+    pub(crate) fn is_behind_start(&self, row: &Row) -> bool {
+        self.start.from.is_none_or(|from| row.signs.start.is_none_or(|start| second_of(start) >= from))
     }
 
     /// Returns whether it is not known how far the walk has come: an earlier one has given its cursor alone.
@@ -176,7 +186,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.span = Span::default();
         self.seen.begin();
         let account = self.pull.account;
-        let mut reader = ExportReader::new(&account.client, call, None);
+        let mut reader = ExportReader::new(account, call, None);
         loop {
             match reader.next().await {
                 Ok(ExportEvent::Batch(items)) => {
@@ -229,6 +239,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         }
         let doubted = self.doubtful_end.take().filter(|_| elements > 0);
         self.order();
+        // Where the walk goes on by time, each page that brings something leads on.
+        self.has_restarted &= self.place.last.is_none() || self.span.fresh == 0;
         self.size.pass(elements.max(response.answer.scanned_convo_count.unwrap_or(0)).max(1));
         let (checkpoint, end) = match self.next_cursor(&response) {
             Ok(Some(cursor)) => {
@@ -320,7 +332,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     fn has_read(&self, bounds: &GapBounds) -> bool {
         match bounds {
             GapBounds::Record { id } => self.seen.has(id.as_str()),
-            GapBounds::Window { .. } | GapBounds::Rest { .. } => true,
+            GapBounds::Window { .. } => bounds.as_window().is_some_and(|gap| contains(&self.window, &gap)),
+            GapBounds::Rest { .. } => true,
             GapBounds::Positions { .. } => false,
         }
     }
@@ -377,7 +390,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     fn may_restart(&self, error: &Error) -> bool {
         // A gap is not worth the price of everything before it.
-        self.is_pull() && self.place.cursor.is_some() && !self.has_restarted && is_refusal(error)
+        let can = self.place.last.is_some() || !self.has_begun_again;
+        self.is_pull() && self.place.cursor.is_some() && can && !self.has_restarted && is_refusal(error)
     }
 
     /// Begins again after a cursor that the vendor refuses: where the walk has come to if that is known, since the
@@ -395,6 +409,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             return;
         }
         self.role = Role::Pull;
+        self.has_begun_again = true;
         self.place = self.start.clone();
         self.guard = CursorGuard::default();
         self.seen = Seen::default();
@@ -421,7 +436,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             (failure, probe) = self.pull.prove_alive(failure).await?;
             self.obstacles.is_alive = true;
             if self.place.cursor.is_none() && probe != Probe::Paged {
-                return self.read_rest(failure).await;
+                return self.read_array_again().await;
             }
         }
         self.seen.undo();
@@ -429,6 +444,15 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             return Ok(Step::Next);
         }
         self.step_over(failure).await
+    }
+
+    /// Reads the only response once more, now that the vendor answers, before what follows is read one by one.
+    async fn read_array_again(&mut self) -> Result<Step> {
+        match self.read(self.call(self.size.limit()), self.size.limit()).await {
+            Ok(page) => self.advance(page).await,
+            Err(error) if is_of_place(&error) => self.read_rest(error).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns what the user is told at the end of the pull.
@@ -446,6 +470,12 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         notes.extend(self.pull.take_summary());
         Ok(notes)
     }
+}
+
+/// Returns whether a window lies inside another one.
+fn contains(outer: &Window, inner: &Window) -> bool {
+    outer.since.is_none_or(|since| inner.since >= Some(since))
+        && outer.until.is_none_or(|until| inner.until.is_some_and(|inner| inner <= until))
 }
 
 /// Returns the first whole second that is not before an instant.

@@ -60,6 +60,8 @@ pub(crate) struct Usage {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) billable_used_this_request: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
+    pub(crate) billable_used_this_period: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) billable_remaining_this_period: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) summary: Option<String>,
@@ -181,6 +183,36 @@ struct IdentifiedConversation {
     last_message: Option<Value>,
     #[serde(default, rename = "lastModified")]
     last_modified: Option<Value>,
+}
+
+/// The times of a record's messages, and nothing else: a long conversation is not held twice.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Transcript {
+    #[serde(default)]
+    turns: Vec<TimedTurn>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TimedTurn {
+    #[serde(default)]
+    ts: Option<Value>,
+    #[serde(default)]
+    messages: Vec<TimedMessage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TimedMessage {
+    #[serde(default)]
+    ts: Option<Value>,
+}
+
+impl Transcript {
+    /// Returns the times in the order of the messages, each turn's own time before those of its messages.
+    pub(crate) fn times(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        self.turns.iter().flat_map(|turn| {
+            turn.ts.iter().chain(turn.messages.iter().filter_map(|message| message.ts.as_ref()))
+        })
+    }
 }
 
 impl Row {

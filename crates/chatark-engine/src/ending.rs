@@ -105,6 +105,10 @@ impl EndedRun {
             Unseen::Unknown => Ok(Vec::new()),
             Unseen::Refused { gone, held } => {
                 self.refuse_missing(gone, held);
+                // A sweep to which the vendor showed nothing is as good as none where the next pull would only look back:
+                // it closes no gap, and the next pull sweeps again.
+                let looks_back = missing_rule.changes == ChangeDetection::LookBack;
+                self.reached_end &= !looks_back || self.run.progress.seen > 0;
                 Ok(Vec::new())
             }
         }

@@ -113,6 +113,8 @@ pub struct Faults {
     empty: Option<usize>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
+    /// Those of them that can be shown again.
+    pub mended: BTreeSet<usize>,
     /// The conversations that are larger than a client takes.
     pub huge: BTreeSet<usize>,
     /// Whether dead ones stay so until the end.
@@ -222,7 +224,7 @@ impl Faults {
     pub fn end(&mut self) {
         self.is_over = true;
         if !self.stays_dead {
-            self.dead.clear();
+            self.mended = std::mem::take(&mut self.dead);
         }
     }
 

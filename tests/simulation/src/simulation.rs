@@ -27,7 +27,8 @@ use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
 use crate::time::{DAY, Instant, MINUTE, SECOND};
 use crate::transport::{
-    KEY, LONGEST_PULL, Plan, Planned, PullCounts, SimulatedTransport, World, client_clock, lock,
+    KEY, LONGEST_PULL, Plan, Planned, PullCounts, REQUESTS_EACH, SimulatedTransport, World, client_clock,
+    lock,
 };
 use crate::vendor::{AGENT, Kind, Place};
 
@@ -249,6 +250,7 @@ impl Simulation {
             trace: traced.then(Vec::new),
             pull: PullCounts::default(),
             lately: Vec::new(),
+            conversations_before: 0,
         };
         let _ = fs::remove_dir_all(folder);
         let _ = fs::create_dir_all(folder);
@@ -331,7 +333,7 @@ impl Simulation {
     fn most_requests(&self) -> u64 {
         let world = lock(&self.world);
         let conversations = world.population.conversations.len() as u64;
-        600 + 4 * conversations
+        600 + REQUESTS_EACH * conversations
     }
 
     fn pass_time(&mut self, pause: Instant, changes: u64) {
@@ -509,6 +511,7 @@ impl Simulation {
             mode: planned.mode,
             requests: counts.requests,
             billed: counts.billed - counts.billed_by_list,
+            billed_unseen: counts.billed_unseen,
             price: planned.quota_used_before,
         });
     }

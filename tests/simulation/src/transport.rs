@@ -69,7 +69,16 @@ pub struct World {
     pub pull: PullCounts,
     /// The conversations of the latest answer.
     pub lately: Vec<usize>,
+    /// How many conversations there were when the present process began.
+    pub conversations_before: usize,
 }
+
+/// For how many conversations that arrive while a pull runs it may take more requests: one that never ends is found even
+/// where they never cease to arrive.
+const MOST_ARRIVALS: usize = 150;
+
+/// How many requests the pull may take for each conversation.
+pub const REQUESTS_EACH: u64 = 4;
 
 /// What happened in one pull.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +99,8 @@ pub struct PullCounts {
     pub most_billed: u64,
     /// Units of answers that broke off, so that nobody was told of them.
     pub billed_unseen: u64,
+    /// How often a first page broke off.
+    pub broken_first_pages: u64,
     /// The conversations that arrived whole, with the latest state that did.
     pub delivered: BTreeMap<usize, usize>,
     /// The conversations that arrived in a list.
@@ -111,6 +122,8 @@ pub struct Planned {
     pub requests: u64,
     /// Units that the plan itself was billed, apart from those for lists.
     pub billed: u64,
+    /// Those of them that nobody was told of.
+    pub billed_unseen: u64,
     /// The units of a pull that stands still, as far as the plan knew.
     pub price: Option<u64>,
 }
@@ -139,6 +152,13 @@ impl World {
         self.client_ahead = plan.jump_at.filter(|(at, _)| *at == 0).map_or(0, |(_, ahead)| ahead);
         self.pull = PullCounts::default();
         self.lately.clear();
+        self.conversations_before = self.population.conversations.len();
+    }
+
+    /// Returns the most requests that the present pull may take, with what has arrived since it began.
+    fn most_requests(&self) -> u64 {
+        let arrived = self.population.conversations.len() - self.conversations_before;
+        self.plan.most_requests.saturating_add(REQUESTS_EACH * arrived.min(MOST_ARRIVALS) as u64)
     }
 
     /// Notes that a process ends.
@@ -204,7 +224,7 @@ impl SimulatedTransport {
         world.pull.requests += 1;
         let number = world.pull.requests;
         let plan = world.plan;
-        if number > plan.most_requests {
+        if number > world.most_requests() {
             world.pull.is_runaway = true;
             self.kill.notify_one();
             return Delivery::Never;
@@ -301,7 +321,10 @@ fn respond(
         || !can_be_taken;
     if breaks_off {
         world.pull.billed_unseen += answer.billed;
+        world.pull.broken_first_pages += u64::from(place == Place::FirstPage);
     }
+    // A refusal whose text breaks off is one all the same.
+    world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
     match fired {
         Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
         Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(answer),
@@ -318,7 +341,6 @@ fn respond(
             answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
     } else {
         world.pull.refusals += 1;
-        world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
     }
     match fired {
         Some(_) => Delivery::Slow(answer, Duration::from_secs(20)),

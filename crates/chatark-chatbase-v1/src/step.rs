@@ -1,0 +1,94 @@
+//! The loop that all walks share: gaps of earlier pulls first, then page after page until the list ends.
+
+use chatark_core::{Batch, Error, PageMetadata, Result};
+
+use crate::ending::Behind;
+use crate::failure::{is_refusal, may_be_local};
+use crate::list::Rows;
+
+/// A batch, and the walk that goes on after it.
+pub(crate) type Step<W> = Result<(Batch, Option<W>)>;
+
+/// What it means that the first page of a list is refused.
+pub(crate) enum FirstRefused {
+    /// Something on the page is the reason, which failed so.
+    Failing(Error),
+    /// The list is empty.
+    Empty,
+    /// The deployment refuses a parameter, without which the page is to be asked for again.
+    Parameter,
+}
+
+/// A walk through the pages of a list.
+pub(crate) trait Walk: Sized {
+    /// Returns whether gaps of earlier pulls are due to be tried again.
+    fn has_due_gaps(&self) -> bool;
+
+    /// Tries the gaps that are due. The checkpoint stays where it is.
+    async fn try_gaps(self) -> Step<Self>;
+
+    /// Returns the number of the current page, from 1.
+    fn page(&self) -> u64;
+
+    /// Returns whether that page comes from a saved cursor and has not been answered yet.
+    fn is_resuming(&self) -> bool;
+
+    /// Begins at page 1, because the saved page is refused or has gone.
+    fn restart(&mut self, metadata: &mut PageMetadata);
+
+    /// Returns the current page.
+    async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows>;
+
+    /// Returns the rows of the current page in a batch.
+    async fn deliver(self, rows: Rows, metadata: PageMetadata) -> Step<Self>;
+
+    /// Finds out why page 1 is refused.
+    async fn first_refused(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<FirstRefused>;
+
+    /// Finds out what is at the current page, which is refused.
+    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind>;
+
+    /// Returns what can be read of the current page, which fails, and the gap.
+    async fn pass(self, error: Error, metadata: PageMetadata) -> Step<Self>;
+
+    /// Notes that the vendor gives no page from the current one on.
+    fn meet_ceiling(&mut self, refusal: &Error);
+
+    /// Ends the list.
+    fn end(self, metadata: PageMetadata) -> Step<Self>;
+}
+
+/// Takes the next step of a walk.
+pub(crate) async fn next<W: Walk>(mut walk: W) -> Step<W> {
+    if walk.has_due_gaps() {
+        return walk.try_gaps().await;
+    }
+    let mut metadata = PageMetadata::default();
+    loop {
+        match walk.current(&mut metadata).await {
+            Ok(rows) if rows.is_empty() && walk.is_resuming() => walk.restart(&mut metadata),
+            Ok(rows) if rows.is_empty() => return walk.end(metadata),
+            Ok(rows) => return walk.deliver(rows, metadata).await,
+            Err(error) if is_refusal(&error) && walk.is_resuming() => walk.restart(&mut metadata),
+            Err(error) if is_refusal(&error) && walk.page() == 1 => {
+                match walk.first_refused(error, &mut metadata).await? {
+                    FirstRefused::Failing(error) => return walk.pass(error, metadata).await,
+                    FirstRefused::Empty => return walk.end(metadata),
+                    FirstRefused::Parameter => {}
+                }
+            }
+            Err(error) if is_refusal(&error) => {
+                return match walk.behind(&mut metadata).await? {
+                    Behind::Nothing => walk.end(metadata),
+                    Behind::Rows => walk.pass(error, metadata).await,
+                    Behind::Unreachable => {
+                        walk.meet_ceiling(&error);
+                        walk.end(metadata)
+                    }
+                };
+            }
+            Err(error) if may_be_local(&error) => return walk.pass(error, metadata).await,
+            Err(error) => return Err(error),
+        }
+    }
+}

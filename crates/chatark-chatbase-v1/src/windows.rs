@@ -1,0 +1,162 @@
+//! What is behind a ceiling of a list: windows of days, each read as a list of its own.
+//!
+//! A deployment may refuse pages from some number on, however many rows follow. Its list is then read once more in two
+//! windows, and each of these again, until each ends before the ceiling. Neither the zone of the vendor's days nor
+//! whether the last one is included is documented, so two windows next to each other have two days in common.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chatark_core::{Error, Gap, Timestamp};
+
+use crate::dead::rest_after;
+use crate::parameters::{Parameters, began};
+
+/// The most windows that one walk reads.
+const MAX_WINDOWS: u32 = 500;
+const DAY_SECONDS: i64 = 86_400;
+/// How far from the day of a conversation a window may end, so that two windows can be made of conversations that all
+/// began on the same day.
+const SHIFTS: [i64; 5] = [0, 1, -1, 2, -2];
+
+/// The first and the last day of a list.
+type Days = (Option<String>, Option<String>);
+
+/// The windows of one walk.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    /// The page behind which the vendor gives nothing of the whole list.
+    ceiling: Option<u64>,
+    left: Vec<Days>,
+    begun: u32,
+    /// How many conversations of the present list began on each day, and when one of them did.
+    days: BTreeMap<String, (Timestamp, u64)>,
+    /// Whether a conversation has no date, so that others may be in no window.
+    has_undated: bool,
+    /// Why something behind the ceiling may not have been read.
+    lost: Option<String>,
+    refusal: String,
+}
+
+impl Windows {
+    /// Notes when the conversations of a page began.
+    pub(crate) fn note(&mut self, rows: &[Bytes]) {
+        for row in rows {
+            match began(row) {
+                Some(at) => self.days.entry(at.day()).or_insert((at, 0)).1 += 1,
+                None => self.has_undated = true,
+            }
+        }
+    }
+
+    /// Returns the last page of the whole list that the vendor gives, if it has a ceiling.
+    pub(crate) fn ceiling(&self) -> Option<u64> {
+        self.ceiling
+    }
+
+    /// Returns whether a window is read, and not the whole list.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.begun > 0
+    }
+
+    /// Notes that the vendor gives no page of a list behind this one.
+    pub(crate) fn meet(&mut self, page: u64, refusal: &Error, parameters: &Parameters) {
+        self.ceiling.get_or_insert(page);
+        self.refusal = refusal.to_string();
+        match self.halves(&parameters.days) {
+            Some(halves) => self.left.extend(halves),
+            None => self.lose(refusal.to_string()),
+        }
+    }
+
+    /// Notes that something in a window cannot be read.
+    pub(crate) fn lose(&mut self, error: String) {
+        self.lost.get_or_insert(error);
+    }
+
+    /// Returns the days of the next window.
+    pub(crate) fn begin(&mut self) -> Option<Days> {
+        let days = self.left.pop()?;
+        self.begun += 1;
+        self.days.clear();
+        if self.begun > MAX_WINDOWS {
+            self.left.clear();
+            self.lose(self.refusal.clone());
+            return None;
+        }
+        Some(days)
+    }
+
+    /// Returns the gap that is left, if any. What has no date is in no window.
+    pub(crate) fn gap(&self) -> Option<Gap> {
+        let page = self.ceiling?;
+        let undated = self.has_undated.then(|| self.refusal.clone());
+        let error = self.lost.clone().or(undated)?;
+        Some(Gap { bounds: rest_after(page), error })
+    }
+
+    /// Returns the two windows of a list, each of fewer days. Both hold about as many of the conversations that are
+    /// known.
+    fn halves(&self, (first, last): &Days) -> Option<[Days; 2]> {
+        let half: u64 = self.days.values().map(|(_, count)| count).sum::<u64>() / 2;
+        let mut before = 0;
+        let mut best: Option<(u64, String, String)> = None;
+        for (at, count) in self.days.values() {
+            before += count;
+            for shift in SHIFTS {
+                let day = at.shifted(shift * DAY_SECONDS)?.day();
+                let day_before = at.shifted((shift - 1) * DAY_SECONDS)?.day();
+                let is_within = last.as_ref().is_none_or(|last| day < *last)
+                    && first.as_ref().is_none_or(|first| day_before > *first);
+                let distance = before.abs_diff(half);
+                if is_within && best.as_ref().is_none_or(|(least, ..)| distance < *least) {
+                    best = Some((distance, day, day_before));
+                }
+            }
+        }
+        let (_, day, day_before) = best?;
+        Some([(first.clone(), Some(day)), (Some(day_before), last.clone())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(days: &[&str]) -> Windows {
+        let rows: Vec<_> =
+            days.iter().map(|day| Bytes::from(format!(r#"{{"created_at":"{day}T12:00:00Z"}}"#))).collect();
+        let mut windows = Windows::default();
+        windows.note(&rows);
+        windows
+    }
+
+    fn days(first: Option<&str>, last: Option<&str>) -> Days {
+        (first.map(str::to_owned), last.map(str::to_owned))
+    }
+
+    #[test]
+    fn two_windows_have_two_days_in_common() {
+        let known = windows(&["2026-01-01", "2026-01-10", "2026-01-20", "2026-01-30"]);
+        let expect = [days(None, Some("2026-01-10")), days(Some("2026-01-09"), None)];
+        assert_eq!(known.halves(&days(None, None)), Some(expect));
+    }
+
+    #[test]
+    fn conversations_of_one_day_are_in_smaller_windows_until_these_have_three_days() {
+        let known = windows(&["2026-01-10"; 7]);
+        let halves = known.halves(&days(None, Some("2026-01-10")));
+        assert_eq!(
+            halves,
+            Some([days(None, Some("2026-01-09")), days(Some("2026-01-08"), Some("2026-01-10"))])
+        );
+        assert_eq!(known.halves(&days(Some("2026-01-08"), Some("2026-01-10"))), None);
+        assert_eq!(
+            known.halves(&days(Some("2026-01-08"), Some("2026-01-11"))),
+            Some([
+                days(Some("2026-01-08"), Some("2026-01-10")),
+                days(Some("2026-01-09"), Some("2026-01-11")),
+            ])
+        );
+    }
+}
