@@ -1,6 +1,6 @@
 //! What the archive holds, read from its tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chatark_core::GapBounds;
