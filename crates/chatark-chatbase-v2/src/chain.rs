@@ -22,6 +22,10 @@ use crate::wire::{Place, SegmentPlace};
 const MAX_SINGLE_FETCHES: usize = 1;
 /// The limits of pages around a place that cannot be read, each tried after the one before it.
 const SMALLER_LIMITS: [u32; 2] = [5, 1];
+/// After so many pages in a row that had to be read one conversation after another, the next ones are read so at once; a
+/// whole page is tried again after so many.
+const MAX_GONE_AROUND: u32 = 3;
+const TRIED_AGAIN_AFTER: u32 = 6;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
@@ -68,6 +72,8 @@ pub(crate) struct Chain<'a> {
     guard: CursorGuard,
     /// How many pages in a row were empty although the list goes on.
     empty_pages: u32,
+    /// How many pages in a row had to be read one conversation after another.
+    gone_around: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
@@ -154,6 +160,7 @@ impl<'a> Chain<'a> {
             may_restart: true,
             guard: CursorGuard::default(),
             empty_pages: 0,
+            gone_around: 0,
             pages: HashSet::new(),
             reached: None,
         }
@@ -215,13 +222,24 @@ impl<'a> Chain<'a> {
     /// Requests the current page. Where whole pages are empty again and again, something that cannot be read may be hidden
     /// behind them: a vendor that fails now and then has an empty page when it is asked once more.
     async fn page_or_hidden_place(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
-        if self.query.reading == Reading::Summaries || self.empty_pages < MAX_EMPTY_PAGES {
+        let is_hidden = self.empty_pages >= MAX_EMPTY_PAGES;
+        if self.query.reading == Reading::Summaries || !(is_hidden || self.fails_everywhere()) {
             return self.page(metadata).await;
         }
         self.empty_pages = 0;
+        let message = if is_hidden {
+            "several pages in a row were empty although the list goes on"
+        } else {
+            "the pages before could not be read either"
+        };
         let call = self.export.call(&self.query, None);
-        let message = format!("{MAX_EMPTY_PAGES} pages in a row were empty although the list goes on");
         Err(self.export.client.error(&call, ErrorKind::Malformed, message, None))
+    }
+
+    /// Returns whether whole pages fail one after another, so that each attempt at the next one only costs requests.
+    fn fails_everywhere(&self) -> bool {
+        let may_go_around = self.shared.has_summaries && self.smaller == 0;
+        may_go_around && self.gone_around >= MAX_GONE_AROUND && self.gone_around % TRIED_AGAIN_AFTER != 0
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
@@ -275,6 +293,7 @@ impl<'a> Chain<'a> {
         mut batch: Batch,
     ) -> Result<Step> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
+        self.gone_around = 0;
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
@@ -592,6 +611,7 @@ impl<'a> Chain<'a> {
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
             return Ok(Detour::Smaller);
         }
+        self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
         Ok(Detour::Over(Box::new(Step { batch, total, may_count_rest, is_new, bytes, next })))
     }
