@@ -239,7 +239,9 @@ impl<'a> Chain<'a> {
     /// Returns whether whole pages fail one after another, so that each attempt at the next one only costs requests.
     fn fails_everywhere(&self) -> bool {
         let may_go_around = self.shared.has_summaries && self.smaller == 0;
-        may_go_around && self.gone_around >= MAX_GONE_AROUND && self.gone_around % TRIED_AGAIN_AFTER != 0
+        may_go_around
+            && self.gone_around >= MAX_GONE_AROUND
+            && !self.gone_around.is_multiple_of(TRIED_AGAIN_AFTER)
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
