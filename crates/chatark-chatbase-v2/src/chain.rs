@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
-    Timestamp, Window,
+    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, Record, RecordId,
+    Result, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 
 use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SUMMARIES, absent,
-    is_of_one_place, raw, whole,
+    changed_at, is_of_one_place, raw, whole,
 };
 use crate::segment::Segment;
 use crate::wire::{Place, SegmentPlace};
@@ -22,6 +22,15 @@ use crate::wire::{Place, SegmentPlace};
 const MAX_SINGLE_FETCHES: usize = 1;
 /// The limits of pages around a place that cannot be read, each tried after the one before it.
 const SMALLER_LIMITS: [u32; 2] = [5, 1];
+/// After so many pages in a row that had to be read one conversation after another, the next ones are read so at once; a
+/// whole page is tried again after so many.
+const MAX_GONE_AROUND: u32 = 3;
+const TRIED_AGAIN_AFTER: u32 = 6;
+/// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
+const MAX_TRIES: u32 = 2;
+/// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
+/// attempt at what cannot be read is repeated, and so costs more than one at what can.
+const FURTHER_EACH_TIME: i64 = 60;
 /// The last second that counts as a time.
 const LATEST_SECONDS: i64 = 4_102_444_799;
 /// The note to the user if a list cannot resume from its saved position.
@@ -63,6 +72,8 @@ pub(crate) struct Chain<'a> {
     guard: CursorGuard,
     /// How many pages in a row were empty although the list goes on.
     empty_pages: u32,
+    /// How many pages in a row had to be read one conversation after another.
+    gone_around: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
@@ -149,6 +160,7 @@ impl<'a> Chain<'a> {
             may_restart: true,
             guard: CursorGuard::default(),
             empty_pages: 0,
+            gone_around: 0,
             pages: HashSet::new(),
             reached: None,
         }
@@ -210,13 +222,26 @@ impl<'a> Chain<'a> {
     /// Requests the current page. Where whole pages are empty again and again, something that cannot be read may be hidden
     /// behind them: a vendor that fails now and then has an empty page when it is asked once more.
     async fn page_or_hidden_place(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
-        if self.query.reading == Reading::Summaries || self.empty_pages < MAX_EMPTY_PAGES {
+        let is_hidden = self.empty_pages >= MAX_EMPTY_PAGES;
+        if self.query.reading == Reading::Summaries || !(is_hidden || self.fails_everywhere()) {
             return self.page(metadata).await;
         }
         self.empty_pages = 0;
+        let message = if is_hidden {
+            "several pages in a row were empty although the list goes on"
+        } else {
+            "the pages before could not be read either"
+        };
         let call = self.export.call(&self.query, None);
-        let message = format!("{MAX_EMPTY_PAGES} pages in a row were empty although the list goes on");
         Err(self.export.client.error(&call, ErrorKind::Malformed, message, None))
+    }
+
+    /// Returns whether whole pages fail one after another, so that each attempt at the next one only costs requests.
+    fn fails_everywhere(&self) -> bool {
+        let may_go_around = self.shared.has_summaries && self.smaller == 0;
+        may_go_around
+            && self.gone_around >= MAX_GONE_AROUND
+            && !self.gone_around.is_multiple_of(TRIED_AGAIN_AFTER)
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
@@ -270,6 +295,7 @@ impl<'a> Chain<'a> {
         mut batch: Batch,
     ) -> Result<Step> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
+        self.gone_around = 0;
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
@@ -310,8 +336,17 @@ impl<'a> Chain<'a> {
     }
 
     fn newest_change(&self, elements: &[Element]) -> Option<Timestamp> {
-        let changes = elements.iter().filter_map(|element| element.summary.held.updated_at);
-        changes.filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
+        self.newest_of(elements.iter().map(|element| element.summary.held.updated_at))
+    }
+
+    fn newest_of(&self, changes: impl Iterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+        changes.flatten().filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
+    }
+
+    /// Counts the changes of what was read after its summary: it may have changed once more in between.
+    fn note_changes(&self, read: &[Record], batch: &mut Batch) {
+        let newest = self.newest_of(read.iter().map(changed_at));
+        batch.page.newest_change = batch.page.newest_change.max(newest);
     }
 
     fn is_mine(&self, element: &Element) -> bool {
@@ -424,7 +459,10 @@ impl<'a> Chain<'a> {
                         (self.query.reading, self.may_switch) = (Reading::Whole, false);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Refused && self.place.is_some() => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)
+                        && self.place.is_some() =>
+                {
                     self.may_switch = false;
                     self.query.reading = Reading::Summaries;
                 }
@@ -449,6 +487,7 @@ impl<'a> Chain<'a> {
                     if found.is_empty() {
                         batch.page.notes.push(absent(&id));
                     }
+                    self.note_changes(&found, batch);
                     batch.records.extend(found);
                 }
                 Ok(None) => return Ok(false),
@@ -468,7 +507,7 @@ impl<'a> Chain<'a> {
     async fn request_again(&mut self, reading: Reading, limit: u32) -> Result<ExportPage> {
         let query = Query { reading, limit, ..self.query.clone() };
         let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
-        self.export.page_that_says(&query, cursor, self.shared.known.as_deref()).await
+        self.export.page_that_says(&query, cursor, self.shared.known.as_deref(), MAX_TRIES).await
     }
 
     fn replace_stale(&self, page: ExportPage, stale: &mut Vec<Element>, batch: &mut Batch) {
@@ -481,6 +520,7 @@ impl<'a> Chain<'a> {
         let found: Vec<Element> = found;
         batch.list_rows.extend(found.iter().filter_map(list_row));
         *stale = left;
+        self.note_changes(&shown, batch);
         batch.records.extend(shown);
     }
 
@@ -573,6 +613,7 @@ impl<'a> Chain<'a> {
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
             return Ok(Detour::Smaller);
         }
+        self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
         Ok(Detour::Over(Box::new(Step { batch, total, may_count_rest, is_new, bytes, next })))
     }
@@ -635,19 +676,20 @@ impl<'a> Chain<'a> {
         let lowest = self.segment.since.unwrap_or(Timestamp::EARLIEST);
         let seconds = |at: Timestamp| at.microseconds().div_euclid(1_000_000);
         let (mut readable, mut unreadable) = (None, seconds(upper));
-        let mut distance = 1;
+        let earliest = seconds(lowest) + 1;
+        let mut distance: i64 = 1;
         while readable.is_none() {
-            let next = seconds(upper) - distance;
-            if next <= seconds(lowest) {
+            if unreadable <= earliest {
                 return Ok(None);
             }
+            let next = seconds(upper).saturating_sub(distance).max(earliest);
             metadata.pages += 1;
             if self.is_readable_up_to(next).await? {
                 readable = Some(next);
             } else {
                 unreadable = next;
             }
-            distance *= 2;
+            distance = distance.saturating_mul(FURTHER_EACH_TIME);
         }
         let mut readable = readable.unwrap_or(unreadable);
         while unreadable - readable > 1 {
@@ -662,7 +704,7 @@ impl<'a> Chain<'a> {
     async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
         let until = Timestamp::from_epoch(seconds).ok();
         let query = Query { until, limit: 1, ..self.query.clone() };
-        match self.export.page_that_says(&query, None, None).await {
+        match self.export.page_that_says(&query, None, None, MAX_EMPTY_PAGES).await {
             Ok(page) => {
                 let is_readable = !page.says_nothing();
                 self.export.put_aside(page);

@@ -233,17 +233,18 @@ impl Export<'_> {
         }
     }
 
-    /// Requests a page outside the order of its list, and once more while it says nothing.
+    /// Requests a page outside the order of its list, and up to so many times as long as it says nothing.
     pub(crate) async fn page_that_says(
         self,
         query: &Query,
         cursor: Option<&str>,
         known: Option<&dyn Known>,
+        most: u32,
     ) -> Result<ExportPage> {
         let mut tries = 1;
         loop {
             let page = self.page(query, cursor, &mut CursorGuard::default(), known).await?;
-            if tries == MAX_EMPTY_PAGES || !page.says_nothing() {
+            if tries >= most || !page.says_nothing() {
                 return Ok(page);
             }
             tries += 1;
@@ -338,6 +339,11 @@ pub(crate) fn raw(bytes: Bytes) -> Record {
 /// Returns the elements that have their messages, as records.
 pub(crate) fn whole(elements: Vec<Element>) -> Vec<Record> {
     elements.into_iter().filter(|element| element.summary.is_whole).map(Element::record).collect()
+}
+
+/// Returns when a whole conversation last changed, as it says itself.
+pub(crate) fn changed_at(record: &Record) -> Option<Timestamp> {
+    map::identity(&record.bytes).held.updated_at
 }
 
 /// Says that the vendor has nothing under an id.

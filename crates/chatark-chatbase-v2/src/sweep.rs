@@ -446,7 +446,7 @@ impl<'a> Sweep<'a> {
 
     /// Restarts from the beginning with a single list.
     async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
-        let Batch { records, list_rows, page: mut metadata, .. } = arrived;
+        let Batch { records, unchanged, list_rows, page: mut metadata, .. } = arrived;
         metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
         let feature = match why {
@@ -466,7 +466,7 @@ impl<'a> Sweep<'a> {
         // The earlier sightings are dropped together with the earlier checkpoint. What has arrived is kept: in a list that
         // changes, it may not come again.
         let checkpoint = self.checkpoint()?;
-        Ok(Batch { records, list_rows, page: metadata, checkpoint, ..Batch::default() })
+        Ok(Batch { records, unchanged, list_rows, page: metadata, checkpoint, ..Batch::default() })
     }
 
     /// Returns whether a resumed sweep may start again: even without its cursor the request was refused, so that what the
