@@ -49,7 +49,7 @@ impl ExportWalk<'_, '_> {
         if is_new_place > 0 {
             self.progress.begin_again();
         }
-        if self.is_lost() && self.is_pull() && !self.has_restarted {
+        if self.is_lost() && self.is_pull() && !self.restarts.led_nowhere {
             self.restart();
             return Ok(Step::Next);
         }
