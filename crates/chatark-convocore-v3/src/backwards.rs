@@ -33,6 +33,7 @@ impl ExportWalk<'_, '_> {
         size: PageSize,
     ) -> Result<Backwards> {
         let span = mem::take(&mut self.span);
+        self.obstacles.reached = None;
         let read = self.walk_backwards(from, to, size).await;
         self.span = span;
         self.seen.begin();
@@ -62,6 +63,7 @@ impl ExportWalk<'_, '_> {
                 Err(error) if is_refusal(&error) => return Ok(Backwards::Part),
                 Err(error) => return Err(error),
             };
+            self.obstacles.reached = self.span.oldest.or(self.obstacles.reached);
             let (counts, answer) = (&response.counts, &response.answer);
             let metadata = self.pull.page_metadata(answer, counts);
             self.pull.say(&metadata);

@@ -28,6 +28,8 @@ pub(crate) struct Obstacles {
     pub(crate) last_read: Option<RecordId>,
     /// What was read by its id. The walk itself may come to it once more.
     pub(crate) tried: HashSet<RecordId>,
+    /// The second of the oldest conversation that a walk from the other end has read.
+    pub(crate) reached: Option<i64>,
     /// What the list showed, once it was read.
     pub(crate) directory: Option<Directory>,
 }

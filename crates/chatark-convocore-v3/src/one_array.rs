@@ -234,9 +234,11 @@ impl ExportWalk<'_, '_> {
     /// Reads those of a page of the list that the walk has not seen, and returns whether there were any.
     async fn read_rows(&mut self, rows: Vec<Row>, route: IdRoute, reading: &mut ListReading) -> Result<bool> {
         self.pull.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
+        // What costs nothing is read whenever it began.
+        let is_metered = self.pull.is_paged();
         let missing: Vec<RecordId> = rows
             .into_iter()
-            .filter(|row| row.is_in(&self.window) && self.is_behind_start(row))
+            .filter(|row| row.is_in(&self.window) && (!is_metered || self.is_behind_start(row)))
             .filter(|row| row.signs.messages != Some(0))
             .filter_map(|row| row.id)
             .filter(|id| !self.seen.has(id.as_str()))

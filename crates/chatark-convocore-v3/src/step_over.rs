@@ -49,7 +49,7 @@ impl ExportWalk<'_, '_> {
         if is_new_place > 0 {
             self.progress.begin_again();
         }
-        if self.is_lost() && self.is_pull() && !self.has_restarted {
+        if self.is_lost() && self.is_pull() && !self.restarts.led_nowhere {
             self.restart();
             return Ok(Step::Next);
         }
@@ -73,8 +73,15 @@ impl ExportWalk<'_, '_> {
         self.step_by_time(failure).await
     }
 
-    /// Leaves everything behind the current place as a gap, and ends the walk.
+    /// Leaves everything behind the current place as a gap, as far as it cannot be reached otherwise, and ends the walk.
     pub(crate) async fn leave_rest(&mut self, failure: &Error) -> Result<Step> {
+        self.reach_rest(failure).await?;
+        self.end_here().await
+    }
+
+    /// Reads what is behind the current place from the other end, and by the ids in the list. Leaves a gap unless that is
+    /// everything, and returns whether it is.
+    async fn reach_rest(&mut self, failure: &Error) -> Result<bool> {
         self.settle().await?;
         let (from, to) = self.bounds();
         // A gap that was tried before is not worth the price of everything behind it.
@@ -86,6 +93,10 @@ impl ExportWalk<'_, '_> {
             self.obstacles.pending.push(Gap::new(bounds, failure));
             self.pull.note("the export fails in the middle: what is behind was read from the other end, as far as that could be reached");
         }
+        Ok(is_whole)
+    }
+
+    async fn end_here(&mut self) -> Result<Step> {
         let checkpoint = self.end();
         let notes = self.pull.take_summary().into_iter().collect();
         self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
@@ -239,14 +250,19 @@ impl ExportWalk<'_, '_> {
         Ok(())
     }
 
-    /// The list begins with something that fails and is in no window of time: only from the other end comes what is
-    /// behind it.
+    /// The list begins with something that fails and is in no window of time: only from the other end comes all that is
+    /// behind it. Where something fails there too, windows of time lead to what is between.
     async fn leave_undated(&mut self, place: Place) -> Result<Step> {
         let unknown = || Error::new(ErrorKind::Unavailable, EXPORT, "the vendor failed");
         let failure = self.obstacles.failure.take().unwrap_or_else(unknown);
         self.place = place;
         self.seen = Seen::default();
-        self.leave_rest(&failure).await
+        if self.reach_rest(&failure).await? || !self.is_pull() {
+            return self.end_here().await;
+        }
+        self.begin_at(FIRST_SECOND);
+        self.place.to = self.obstacles.reached;
+        Ok(Step::Next)
     }
 
     /// Returns the first second behind `low` whose conversations cannot be read. If some can be read after all, the walk

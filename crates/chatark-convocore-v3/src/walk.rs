@@ -40,14 +40,20 @@ pub(crate) struct ExportWalk<'p, 'a> {
     has_found: bool,
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
-    /// Whether it has begun at another place since it last brought something, because a cursor was refused.
-    pub(crate) has_restarted: bool,
-    /// Whether it has begun again at its beginning.
-    has_begun_again: bool,
+    pub(crate) restarts: Restarts,
     /// The second behind which a page has announced more without a cursor.
     doubtful_end: Option<i64>,
     pub(crate) obstacles: Obstacles,
     pub(crate) windows: Windows,
+}
+
+/// Whether a walk has begun at another place because a cursor was refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Restarts {
+    /// Whether it has, and has brought nothing since.
+    pub(crate) led_nowhere: bool,
+    /// Whether it has begun again at its beginning.
+    from_beginning: bool,
 }
 
 /// What a walk is for.
@@ -120,8 +126,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             progress: Progress::default(),
             has_found: role == Role::Resumed,
             is_ascending: true,
-            has_restarted: false,
-            has_begun_again: false,
+            restarts: Restarts::default(),
             doubtful_end: None,
             obstacles: Obstacles::default(),
             windows: Windows::default(),
@@ -240,7 +245,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let doubted = self.doubtful_end.take().filter(|_| elements > 0);
         self.order();
         // Where the walk goes on by time, each page that brings something leads on.
-        self.has_restarted &= self.place.last.is_none() || self.span.fresh == 0;
+        self.restarts.led_nowhere &= self.place.last.is_none() || self.span.fresh == 0;
         self.size.pass(elements.max(response.answer.scanned_convo_count.unwrap_or(0)).max(1));
         let (checkpoint, end) = match self.next_cursor(&response) {
             Ok(Some(cursor)) => {
@@ -390,8 +395,12 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     fn may_restart(&self, error: &Error) -> bool {
         // A gap is not worth the price of everything before it.
-        let can = self.place.last.is_some() || !self.has_begun_again;
-        self.is_pull() && self.place.cursor.is_some() && can && !self.has_restarted && is_refusal(error)
+        let can = self.place.last.is_some() || !self.restarts.from_beginning;
+        self.is_pull()
+            && self.place.cursor.is_some()
+            && can
+            && !self.restarts.led_nowhere
+            && is_refusal(error)
     }
 
     /// Begins again after a cursor that the vendor refuses: where the walk has come to if that is known, since the
@@ -402,14 +411,14 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         } else {
             "the vendor refused the cursor that it had given"
         };
-        self.has_restarted = true;
+        self.restarts.led_nowhere = true;
         if let Some(last) = self.place.last {
             self.begin_at(last);
             self.pull.note(format!("{refused}: going on with the conversations that came last"));
             return;
         }
         self.role = Role::Pull;
-        self.has_begun_again = true;
+        self.restarts.from_beginning = true;
         self.place = self.start.clone();
         self.guard = CursorGuard::default();
         self.seen = Seen::default();

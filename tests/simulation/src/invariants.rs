@@ -818,14 +818,18 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
     most.is_some_and(|most| world.population.existing(ran.ended).count() >= most)
 }
 
-/// Returns whether a conversation lies between two that cannot be shown and began in the same second. Where no list names
-/// it, nobody can ask for it: no window and no cursor leads between them.
+/// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
+/// say when it began and no window holds such, between any two. Where no list names it, nobody can ask for it: no window and
+/// no cursor leads between them.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
-    let key = |place: usize| (of(place).created, of(place).id.as_str());
+    let start = |place: usize| if of(place).is_dated { of(place).created } else { 0 };
+    let key = |place: usize| (start(place), of(place).id.as_str());
+    let is_in_no_window = !of(place).is_dated && !truth.windows_hold_undated;
     let second = |place: usize| of(place).is_dated.then(|| of(place).created.div_euclid(SECOND));
-    let dead = |other: &usize| world.faults.is_unreadable(*other) && second(*other) == second(place);
+    let is_near = |other: usize| is_in_no_window || second(other) == second(place);
+    let dead = |other: &usize| world.faults.is_unreadable(*other) && is_near(*other);
     let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
     let is_named = !truth.is_read_by_list || truth.list_page.is_some();
     !is_named

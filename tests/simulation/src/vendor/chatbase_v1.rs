@@ -384,6 +384,7 @@ impl Vendor for ChatbaseV1 {
             lag: 0,
             quota: None,
             list_page: None,
+            windows_hold_undated: false,
             list_is_billed: false,
             has_known_clock: true,
             asks_by_day: true,

@@ -771,6 +771,7 @@ impl Vendor for ChatbaseV2 {
             lag: 0,
             quota: None,
             list_page: None,
+            windows_hold_undated: false,
             list_is_billed: false,
         }
     }

@@ -744,6 +744,7 @@ impl Vendor for ConvocoreV3 {
             margin: 2 * SECOND,
             lag: facts.lag,
             quota: if is_paginated { Some(facts.quota) } else { None },
+            windows_hold_undated: facts.windows_hold_undated,
             list_is_billed: facts.list.is_metered && is_paginated && facts.has_usage,
             list_page: (facts.list.status == 200).then_some(facts.list.largest.min(20)),
         }

@@ -129,6 +129,8 @@ pub struct Truth {
     pub margin: Instant,
     /// The page of a list without messages that is apart from the export, if it is served.
     pub list_page: Option<usize>,
+    /// Whether each window of time holds the conversations that do not say when they began.
+    pub windows_hold_undated: bool,
     /// Whether that list costs units of the quota, and its answers show it.
     pub list_is_billed: bool,
 }
