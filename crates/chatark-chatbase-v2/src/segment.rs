@@ -9,8 +9,10 @@ use futures_util::future::join_all;
 
 use crate::export::{DATES, EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Probe, Query, SUMMARIES};
 
-/// The most segments, and lists of pages that are read at the same time.
-pub(crate) const MAX_SEGMENTS: usize = 16;
+/// The most lists of pages that are read at the same time.
+pub(crate) const MAX_LISTS: usize = 16;
+/// The most segments: more than lists, since they do not come out alike.
+const MAX_SEGMENTS: usize = 2 * MAX_LISTS;
 /// The fewest conversations that are worth a segment: each may end with a page that is not full.
 const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
 /// A cut is tried for each of so many pages: it costs two requests, and a segment may end with a page that is not full.
@@ -51,8 +53,8 @@ enum Cut {
 
 /// The segments of an export, and what it cost to find them.
 pub(crate) struct Segments {
-    /// From the newest to the oldest.
-    pub(crate) found: Vec<Segment>,
+    /// Each with the number of its conversations, by the vendor's count.
+    pub(crate) counted: Vec<(Segment, u64)>,
     /// How many requests were made.
     pub(crate) requests: u64,
     /// Whether the deployment ignores dates, so that the export is one segment.
@@ -113,14 +115,15 @@ pub(crate) async fn cut(
     whole: Piece,
     features: &mut Features,
 ) -> Result<Segments> {
-    let mut found = Segments { found: vec![Segment::default()], requests: 0, ignores_dates: false };
+    let mut found =
+        Segments { counted: vec![(Segment::default(), whole.count)], requests: 0, ignores_dates: false };
     let total = whole.count;
     found.requests += whole.learn(export, query, features).await?;
     if features.lacks(DATES) {
         return Ok(found);
     }
     let features = &*features;
-    let target = (total / MAX_SEGMENTS as u64).max(2 * MIN_CONVERSATIONS);
+    let target = (total / MAX_LISTS as u64).max(2 * MIN_CONVERSATIONS);
     let mut pieces = vec![whole];
     let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
     while left > 0 && pieces.len() < MAX_SEGMENTS {
@@ -144,8 +147,7 @@ pub(crate) async fn cut(
             }
         }
     }
-    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.segment.since.map(Timestamp::microseconds)));
-    found.found = pieces.into_iter().map(|piece| piece.segment).collect();
+    found.counted = pieces.into_iter().map(|piece| (piece.segment, piece.count)).collect();
     Ok(found)
 }
 

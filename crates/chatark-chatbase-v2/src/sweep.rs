@@ -3,6 +3,7 @@
 //! A sweep tries the gaps of earlier pulls, reads a first page, cuts what follows into segments by the vendor's counts,
 //! and reads these side by side. At the end it asks for the count once more, where pages alone do not show it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
-use crate::segment::{self, MAX_SEGMENTS, Piece, Segment};
+use crate::segment::{self, MAX_LISTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
@@ -74,6 +75,8 @@ enum Phase {
 struct Slot<'a> {
     chain: Option<Chain<'a>>,
     position: SegmentPlace,
+    /// About how many pages are left, by the vendor's count; where that is not known, fewer than none for each page read.
+    pages_left: i64,
 }
 
 /// What a sweep has seen so far.
@@ -140,7 +143,7 @@ impl<'a> Sweep<'a> {
     fn resume(&mut self, saved: SegmentPlace) {
         let segment = Segment { since: instant(saved.since), until: instant(saved.until) };
         let chain = self.chain(segment).resume(saved.place);
-        self.add(chain);
+        self.add(chain, 0);
     }
 
     fn chain(&self, segment: Segment) -> Chain<'a> {
@@ -158,10 +161,10 @@ impl<'a> Sweep<'a> {
         Chain::new(self.export, &self.query, segment, shared.with(&self.features))
     }
 
-    fn add(&mut self, chain: Chain<'a>) {
+    fn add(&mut self, chain: Chain<'a>, conversations: u64) {
         self.created += 1;
-        let position = chain.position();
-        self.chains.insert(self.created, Slot { chain: Some(chain), position });
+        let pages_left = i64::try_from(conversations.div_ceil(EXPORT_LIMIT.into())).unwrap_or(i64::MAX);
+        self.chains.insert(self.created, Slot { position: chain.position(), chain: Some(chain), pages_left });
     }
 
     /// Returns the next page that has arrived, whichever segment it is of, with what was put aside; `None` after the last
@@ -245,7 +248,7 @@ impl<'a> Sweep<'a> {
             Ok(page) => page,
             // A place on the first page cannot be read: the list goes around it by itself.
             Err(error) if is_of_one_place(&error) && error.kind() != ErrorKind::Malformed => {
-                self.add(self.chain(Segment::default()));
+                self.add(self.chain(Segment::default()), 0);
                 return Ok(self.with_features(Batch::default(), &before));
             }
             Err(error) => return Err(error),
@@ -260,7 +263,7 @@ impl<'a> Sweep<'a> {
         chain.read_nothing_before();
         let batch = Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
         let step = chain.take(page, self.query.reading, batch).await?;
-        self.add(chain);
+        self.add(chain, 0);
         let mut batch = self.take(self.created, None, step).await?;
         batch.page.total = total;
         Ok(self.with_features(batch, &before))
@@ -279,11 +282,11 @@ impl<'a> Sweep<'a> {
         }
         let page = PageMetadata { pages: found.requests, ..PageMetadata::default() };
         let mut batch = self.with_features(Batch { page, ..Batch::default() }, &before);
-        if found.found.len() > 1 {
+        if found.counted.len() > 1 {
             self.was_cut = true;
             self.chains.clear();
-            for segment in found.found {
-                self.add(self.chain(segment));
+            for (segment, conversations) in found.counted {
+                self.add(self.chain(segment), conversations);
             }
             batch.checkpoint = self.checkpoint()?;
         }
@@ -320,20 +323,19 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Requests the next page of every list that waits.
+    /// Requests the next page of as many lists as may run, first of those with the most pages left: so all of them end at
+    /// about the same time.
     fn launch(&mut self) {
-        let width = (MAX_BYTES_IN_FLIGHT / self.seen.largest_page.max(1)).clamp(1, MAX_SEGMENTS);
-        for (at, slot) in &mut self.chains {
-            if self.steps.len() >= width {
-                return;
-            }
-            if let Some(chain) = slot.chain.take() {
-                let at = *at;
-                self.steps.push(Box::pin(async move {
-                    let (chain, step) = chain.step().await;
-                    (at, chain, step)
-                }));
-            }
+        let width = (MAX_BYTES_IN_FLIGHT / self.seen.largest_page.max(1)).clamp(1, MAX_LISTS);
+        while self.steps.len() < width {
+            let waiting = self.chains.iter_mut().filter(|(_, slot)| slot.chain.is_some());
+            let longest = waiting.max_by_key(|(at, slot)| (slot.pages_left, Reverse(**at)));
+            let Some((at, slot)) = longest else { return };
+            let (at, Some(chain)) = (*at, slot.chain.take()) else { return };
+            self.steps.push(Box::pin(async move {
+                let (chain, step) = chain.step().await;
+                (at, chain, step)
+            }));
         }
     }
 
@@ -362,7 +364,9 @@ impl<'a> Sweep<'a> {
         match next {
             Next::Page => {
                 if let Some(chain) = chain {
-                    self.chains.insert(at, Slot { position: chain.position(), chain: Some(chain) });
+                    let pages_left = self.chains.get(&at).map_or(0, |slot| slot.pages_left) - 1;
+                    let position = chain.position();
+                    self.chains.insert(at, Slot { position, chain: Some(chain), pages_left });
                 }
             }
             Next::End => {
@@ -462,7 +466,7 @@ impl<'a> Sweep<'a> {
         self.abandon_lists().await;
         self.was_cut = false;
         self.read_before.clear();
-        self.add(self.chain(Segment::default()));
+        self.add(self.chain(Segment::default()), 0);
         // The earlier sightings are dropped together with the earlier checkpoint. What has arrived is kept: in a list that
         // changes, it may not come again.
         let checkpoint = self.checkpoint()?;
