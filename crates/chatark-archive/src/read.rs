@@ -79,24 +79,25 @@ impl Archive {
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        self.each_with_key(filter, |_, archived| take(archived))
+        self.each_with_key(filter, |_, archived| take(&archived))
     }
 
     /// Gives every matching conversation to `take` with its stored statistics, as [`Archive::each`] does.
     pub fn each_with_stats(
         &self,
         filter: &Filter,
-        mut take: impl FnMut(&ArchivedConversation, &StatsSummary) -> Result<()>,
+        mut take: impl FnMut(ArchivedConversation, StatsSummary) -> Result<()>,
     ) -> Result<()> {
         self.each_with_key(filter, |key, archived| {
-            take(archived, &stats::read_summary(&self.connection, key, &archived.conversation)?)
+            let stats = stats::read_summary(&self.connection, key, &archived.conversation)?;
+            take(archived, stats)
         })
     }
 
     fn each_with_key(
         &self,
         filter: &Filter,
-        mut take: impl FnMut(i64, &ArchivedConversation) -> Result<()>,
+        mut take: impl FnMut(i64, ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let failed = database("read the archive");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
@@ -208,7 +209,7 @@ impl Archive {
         origin: &Arc<Origin>,
         dated: &str,
         filter: &Filter,
-        take: &mut impl FnMut(i64, &ArchivedConversation) -> Result<()>,
+        take: &mut impl FnMut(i64, ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let failed = database("read the archive");
         let sql = format!(
@@ -221,7 +222,7 @@ impl Archive {
             let key: i64 = row.get(0).map_err(&failed)?;
             let mut conversation = read_conversation(row)?;
             read_messages(&mut messages, key, &mut conversation.messages)?;
-            take(key, &ArchivedConversation { origin: Arc::clone(origin), conversation })?;
+            take(key, ArchivedConversation { origin: Arc::clone(origin), conversation })?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ mod package;
 mod table;
 
 pub use bundle::{Bundle, NewFile};
-pub use export::Export;
+pub use export::{Export, Feed};
 pub use format::{Format, Options};
 pub use manifest::{
     ArchiveState, CsvDialect, ExportSelection, FileEntry, MANIFEST_SCHEMA, Manifest, SourceState,

@@ -353,9 +353,9 @@ fn conversations_are_read_with_their_stored_statistics() {
     env.commit(&mut run, vec![written("a", "one\nx\ny"), written("b", "two")]);
     let read = |env: &TestEnvironment| {
         let mut found = Vec::new();
-        let take = |archived: &ArchivedConversation, stats: &StatsSummary| {
+        let take = |archived: ArchivedConversation, stats: StatsSummary| {
             let computed = ConversationStats::of(&archived.conversation);
-            found.push((*stats, StatsSummary::from(&computed)));
+            found.push((stats, StatsSummary::from(&computed)));
             Ok(())
         };
         env.archive.each_with_stats(&Filter::default(), take).unwrap();
