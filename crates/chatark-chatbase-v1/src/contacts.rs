@@ -120,7 +120,7 @@ impl Walk for ListWalk<'_> {
         let is_first_again = is_repeated && self.number == 2;
         if is_first_again || self.stale >= MAX_STALE {
             page.notes.extend(is_first_again.then(|| self.repetition_note()));
-            return self.end(page);
+            return self.end(page).await;
         }
         self.is_resuming = false;
         self.good = Some((self.list.largest_page(), self.number));
@@ -193,7 +193,7 @@ impl Walk for ListWalk<'_> {
     /// Of these lists, nobody can tell a ceiling from the end.
     fn meet_ceiling(&mut self, _: &Error) {}
 
-    fn end(self, page: PageMetadata) -> Step<Self> {
+    async fn end(self, page: PageMetadata) -> Step<Self> {
         Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None))
     }
 }

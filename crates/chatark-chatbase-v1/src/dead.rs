@@ -6,6 +6,7 @@ use std::mem;
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, OpenGap, Result};
 
+use crate::ending::FAR;
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows, key};
 use crate::narrow::{Beyond, Narrowed, Narrowing, Probe, Span, answers};
@@ -17,8 +18,6 @@ const DEFAULT_SIZE: u64 = 10;
 const MAX_FAILURES: u32 = 40;
 /// How many failures all pages of a walk may take, beside one for every page that can be read.
 const MAX_FAILURES_IN_ALL: u32 = 60;
-/// How far behind a page nothing can be.
-const FAR: u64 = 1 << 24;
 /// After so many pages one after another of which nothing can be read, everything behind them is one gap.
 const MAX_DEAD: u32 = 3;
 
@@ -341,9 +340,12 @@ enum End {
 
 /// Returns whether a page is behind the end, and how many requests that took.
 async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<(End, u64)> {
+    // Nothing but an empty list ends before its first page.
+    if place.number == 1 {
+        return Ok((End::Unknown, 0));
+    }
     match list.page(1, span.first).await {
-        // Nothing but an empty list ends before its first page.
-        Ok(rows) if rows.len() == 1 && place.number > 1 && span.len() > 1 => {
+        Ok(rows) if rows.len() == 1 && span.len() > 1 => {
             let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
             let row = rows.elements.into_iter().next().filter(|_| is_again);
             Ok((row.map_or(End::Unknown, End::LastRow), 2))
@@ -385,7 +387,12 @@ async fn look_back(
 }
 
 /// Returns the gap that a page is if it fails.
-async fn gap_at(list: &NumberedList<'_>, size: u64, number: u64, span: Span) -> Result<Option<Gap>> {
+pub(crate) async fn gap_at(
+    list: &NumberedList<'_>,
+    size: u64,
+    number: u64,
+    span: Span,
+) -> Result<Option<Gap>> {
     let bounds = GapBounds::Positions { first: span.first, last: span.last };
     match list.page(size, number).await {
         Err(error) if may_be_local(&error) => Ok(Some(Gap::new(bounds, &error))),

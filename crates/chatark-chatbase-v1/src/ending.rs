@@ -11,6 +11,9 @@ use crate::sizes::row_at;
 /// has no more.
 const DEFAULT_SIZE: u64 = 10;
 
+/// How far behind a page nothing can be.
+pub(crate) const FAR: u64 = 1 << 24;
+
 /// How often a list that grows is looked at before it counts as one that goes on.
 const MAX_LOOKS: u32 = 3;
 
@@ -39,6 +42,39 @@ pub(crate) enum Behind {
 /// Returns whether a page is full, so that its list may go on.
 pub(crate) fn is_full(keys: &[u64], rows_per_page: u64) -> bool {
     keys.len() as u64 >= rows_per_page.max(DEFAULT_SIZE)
+}
+
+/// Returns whether a page is the last one once more, although rows that change places make it look like another one: it is
+/// as short as the page before it, and the host answers as many rows where nothing can be. Also returns how many requests
+/// that took.
+pub(crate) async fn is_last_page_again(
+    list: &NumberedList<'_>,
+    (number, keys): (u64, &[u64]),
+    before: &[u64],
+    rows_per_page: u64,
+) -> Result<(bool, u64)> {
+    let is_short = keys.len() == before.len() && (keys.len() as u64) < rows_per_page;
+    if !is_short || keys.iter().all(|key| before.contains(key)) {
+        return Ok((false, 0));
+    }
+    match list.page(list.largest_page(), number + FAR).await {
+        Ok(rows) => Ok((rows.len() == keys.len() as u64, 1)),
+        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok((false, 1)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a host answers its last page for every later number: it gives rows where nothing can be, and others as
+/// the first and the second page of one row. Also returns how many requests that took.
+pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bool, u64)> {
+    match list.page(list.largest_page(), FAR).await {
+        Ok(rows) if rows.is_empty() => return Ok((false, 1)),
+        Ok(_) => {}
+        Err(error) if is_refusal(&error) || may_be_local(&error) => return Ok((false, 1)),
+        Err(error) => return Err(error),
+    }
+    let [second, head] = [row_at(list, 2).await?, row_at(list, 1).await?];
+    Ok((second.is_some() && second != head, 3))
 }
 
 /// Returns what is at a page that the vendor refused, and how many requests that took. The rows before it go up to a

@@ -121,6 +121,11 @@ impl<'a> NumberedList<'a> {
 }
 
 impl Rows {
+    /// Returns a page without rows.
+    pub(crate) fn none() -> Self {
+        Self { elements: Vec::new(), total: None, request_id: None }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.elements.len() as u64
     }

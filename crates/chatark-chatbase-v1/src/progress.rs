@@ -65,6 +65,11 @@ impl Progress {
         pages + pages / 4 + SPARE_REQUESTS
     }
 
+    /// Returns whether the walk passes its bound with so many more requests.
+    pub(crate) fn is_spent_by(&self, requests: u64) -> bool {
+        self.requests + requests > self.bound()
+    }
+
     /// Takes requests, or fails if the walk has passed its bound.
     pub(crate) fn take(&mut self, list: &NumberedList<'_>, page: u64, requests: u64) -> Result<()> {
         self.requests += requests;
@@ -81,7 +86,8 @@ impl Progress {
             "{} rows were found within {bound} requests, and the list still does not end at page {page}",
             self.rows
         );
-        let error = list.account.client.error(&call, ErrorKind::Malformed, message, None);
+        // Nothing is wrong with this page: no other size and no gap gets past it.
+        let error = list.account.client.error(&call, ErrorKind::Incomplete, message, None);
         error.hint("the pages of this host do not make progress; report it to the vendor")
     }
 }

@@ -55,7 +55,7 @@ pub(crate) trait Walk: Sized {
     fn meet_ceiling(&mut self, refusal: &Error);
 
     /// Ends the list.
-    fn end(self, metadata: PageMetadata) -> Step<Self>;
+    async fn end(self, metadata: PageMetadata) -> Step<Self>;
 }
 
 /// Takes the next step of a walk.
@@ -67,23 +67,23 @@ pub(crate) async fn next<W: Walk>(mut walk: W) -> Step<W> {
     loop {
         match walk.current(&mut metadata).await {
             Ok(rows) if rows.is_empty() && walk.is_resuming() => walk.restart(&mut metadata),
-            Ok(rows) if rows.is_empty() => return walk.end(metadata),
+            Ok(rows) if rows.is_empty() => return walk.end(metadata).await,
             Ok(rows) => return walk.deliver(rows, metadata).await,
             Err(error) if is_refusal(&error) && walk.is_resuming() => walk.restart(&mut metadata),
             Err(error) if is_refusal(&error) && walk.page() == 1 => {
                 match walk.first_refused(error, &mut metadata).await? {
                     FirstRefused::Failing(error) => return walk.pass(error, metadata).await,
-                    FirstRefused::Empty => return walk.end(metadata),
+                    FirstRefused::Empty => return walk.end(metadata).await,
                     FirstRefused::Parameter => {}
                 }
             }
             Err(error) if is_refusal(&error) => {
                 return match walk.behind(&mut metadata).await? {
-                    Behind::Nothing => walk.end(metadata),
+                    Behind::Nothing => walk.end(metadata).await,
                     Behind::Rows => walk.pass(error, metadata).await,
                     Behind::Unreachable => {
                         walk.meet_ceiling(&error);
-                        walk.end(metadata)
+                        walk.end(metadata).await
                     }
                 };
             }

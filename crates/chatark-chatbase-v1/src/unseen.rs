@@ -5,6 +5,7 @@
 //! from the end.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem;
 
 use bytes::Bytes;
 use chatark_core::{
@@ -27,6 +28,7 @@ const MAX_ROUNDS: u32 = 3;
 const MAX_FAILURES: u32 = 3;
 /// How much is kept of conversations that were not looked for.
 const MAX_OTHER_BYTES: usize = 64 << 20;
+const DAY_SECONDS: i64 = 86_400;
 /// How far from its day a conversation may have begun, for zones and inclusive ends.
 const TOLERANCE_SECONDS: f64 = 5.0 * 86_400.0;
 
@@ -41,6 +43,7 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
         found: BTreeMap::new(),
         others: BTreeMap::new(),
         other_bytes: 0,
+        read_until: None,
     };
     let mut there: Vec<_> =
         unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
@@ -81,13 +84,18 @@ struct Search<'a> {
     found: BTreeMap<RecordId, Bytes>,
     /// Others of the same days: where rows change places, the sweep may have missed them too.
     others: BTreeMap<RecordId, Bytes>,
+    /// How large these are. Beyond [`MAX_OTHER_BYTES`], the rest was not kept.
     other_bytes: usize,
+    /// The last of the days that were read so that everything of them was found.
+    read_until: Option<String>,
 }
 
 /// What was read of a day.
 enum Read {
-    /// All of it.
+    /// All of it, or all that was looked for.
     Everything,
+    /// All of its pages, but some row was on two of them, so another may have been on none.
+    Partly,
     /// Not all, or not that day alone.
     Unsure,
 }
@@ -108,12 +116,12 @@ impl Seen {
         self.rows_per_page = self.rows_per_page.max(keys.len() as u64);
     }
 
-    /// Returns whether a page is the last one once more, with some other rows because they change places: only the last
-    /// page is shorter than the others.
+    /// Returns whether a page is the last one once more, with other rows because they change places: only the last page
+    /// is shorter than the others, and its rows are not all new.
     fn is_last_again(&self, keys: &[u64], before: &[u64]) -> bool {
         keys.len() == before.len()
             && (keys.len() as u64) < self.rows_per_page
-            && keys.iter().any(|key| before.contains(key))
+            && keys.iter().any(|key| self.keys.contains(key))
     }
 
     /// Returns whether there were as many different rows as the pages have. Otherwise some row was on two of them, and
@@ -132,24 +140,51 @@ impl Search<'_> {
         ids: BTreeSet<RecordId>,
     ) -> Result<BTreeSet<RecordId>> {
         let mut missing = ids.clone();
-        // The vendor documents neither the zone of its days nor whether the last one is included.
-        for parameters in [Parameters::on(day), Parameters::around(at)] {
-            let list = self.whole.with(parameters);
-            if let Read::Unsure = self.days(&list, at, &mut missing).await? {
+        self.take_others(&mut missing);
+        if self.has_read(day) {
+            return Ok(ids.difference(&missing).cloned().collect());
+        }
+        // The vendor documents neither the zone of its days nor whether the last one is included, so what is not found on
+        // its day may be on one around it. The day alone is short, and often enough.
+        let on_day = self.whole.with(Parameters::on(day));
+        if let Read::Unsure = self.days(&on_day, at, 0, &mut missing).await? {
+            return Ok(ids);
+        }
+        if !missing.is_empty() {
+            let around = self.whole.with(Parameters::around(at));
+            let Read::Everything = self.days(&around, at, MAX_ROUNDS, &mut missing).await? else {
                 return Ok(ids);
-            }
-            if missing.is_empty() {
-                break;
-            }
+            };
+        }
+        if !missing.is_empty() {
+            // The days around it hold all of the next one, whatever the zone.
+            self.read_until = at.shifted(DAY_SECONDS).map(Timestamp::day);
         }
         Ok(ids.difference(&missing).cloned().collect())
     }
 
-    /// Reads the pages of a list of days, and takes out what is on them.
+    /// Returns whether everything of a day is among the conversations that were found.
+    fn has_read(&self, day: &str) -> bool {
+        let has_kept_all = self.other_bytes <= MAX_OTHER_BYTES;
+        has_kept_all && self.read_until.as_deref().is_some_and(|until| day <= until)
+    }
+
+    /// Takes out what was among the conversations of other days.
+    fn take_others(&mut self, missing: &mut BTreeSet<RecordId>) {
+        for id in mem::take(missing) {
+            match self.others.remove(&id) {
+                Some(row) => drop(self.found.insert(id, row)),
+                None => drop(missing.insert(id)),
+            }
+        }
+    }
+
+    /// Reads the pages of a list of days, and takes out what is on them; in the end backwards, in so many rounds at most.
     async fn days(
         &mut self,
         list: &NumberedList<'_>,
         at: Timestamp,
+        rounds: u32,
         missing: &mut BTreeSet<RecordId>,
     ) -> Result<Read> {
         let mut before: Vec<u64> = Vec::new();
@@ -181,7 +216,9 @@ impl Search<'_> {
             if seen.is_last_again(&keys, &before) {
                 break;
             }
-            if keys.iter().all(|key| before.contains(key)) {
+            // The same page again has as many rows. A shorter one that holds some of them is another page, where rows
+            // change places.
+            if keys.len() == before.len() && keys.iter().all(|key| before.contains(key)) {
                 // Page 1 again may be a host that ignores the number.
                 let is_sure =
                     number > 2 || repetition_of_first(list, &before).await?.0 == Repetition::OnePage;
@@ -197,19 +234,19 @@ impl Search<'_> {
             before = keys;
             number += 1;
         }
-        self.backwards(list, number, seen, missing).await
+        // With a single page, nothing can have moved to another one.
+        let rounds = if number > 2 { rounds } else { 0 };
+        self.backwards(list, (number, rounds), seen, missing).await
     }
 
     /// Reads the pages before one, the last one first, until every row of them was seen.
     async fn backwards(
         &mut self,
         list: &NumberedList<'_>,
-        end: u64,
+        (end, rounds): (u64, u32),
         mut seen: Seen,
         missing: &mut BTreeSet<RecordId>,
     ) -> Result<Read> {
-        // With a single page, nothing can have moved to another one.
-        let rounds = if end > 2 { MAX_ROUNDS } else { 0 };
         for round in 0..rounds {
             if round > 0 && seen.is_everything() {
                 break;
@@ -228,7 +265,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(if seen.is_everything() { Read::Everything } else { Read::Unsure })
+        Ok(if seen.is_everything() || missing.is_empty() { Read::Everything } else { Read::Partly })
     }
 
     /// Returns whether a page is refused because the list has ended.
@@ -262,9 +299,11 @@ impl Search<'_> {
             let Some(id) = RecordId::from_json(&id) else { continue };
             if missing.remove(&id) {
                 self.found.insert(id, row.clone());
-            } else if !self.found.contains_key(&id) && self.other_bytes + row.len() <= MAX_OTHER_BYTES {
-                self.other_bytes += row.len();
-                self.others.insert(id, row.clone());
+            } else if !self.found.contains_key(&id) && !self.others.contains_key(&id) {
+                self.other_bytes = self.other_bytes.saturating_add(row.len());
+                if self.other_bytes <= MAX_OTHER_BYTES {
+                    self.others.insert(id, row.clone());
+                }
             }
         }
     }

@@ -12,11 +12,14 @@ use futures_util::future::join_all;
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
 use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::{Behind, Repetition, behind_refused, is_full, repetition_of_first};
+use crate::dead::{DeadPages, Passed, Place, gap_at};
+use crate::ending::{
+    Behind, Repetition, behind_refused, is_full, is_last_page_again, repeats_its_last_page,
+    repetition_of_first,
+};
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
-use crate::narrow::Probe;
+use crate::narrow::{Probe, Span};
 use crate::newest::newest_change;
 use crate::parameters::{DATES, Parameters, SOURCES};
 use crate::progress::Progress;
@@ -61,6 +64,10 @@ fn rests(gaps: &[OpenGap]) -> Vec<GapBounds> {
     bounds.filter(|bounds| matches!(bounds, GapBounds::Rest { .. })).collect()
 }
 
+fn is_positions(bounds: &GapBounds) -> bool {
+    matches!(bounds, GapBounds::Positions { .. })
+}
+
 /// A walk from page 1 to the end, several pages at once while they are full.
 ///
 /// Pages that are requested together may be answered in any order. A conversation that is added in the meantime moves
@@ -100,6 +107,8 @@ pub(crate) struct PageWalk<'a> {
     stale_in_all: u64,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
     suspects: Vec<Gap>,
+    /// How many stretches earlier pulls could not read; none once something was found that cannot be read now.
+    lost_gaps: usize,
     /// Where earlier pulls gave up the rest of the list. Once this one has come to its end, it has read that.
     rests: Vec<GapBounds>,
     /// What is behind a ceiling of the list.
@@ -139,6 +148,7 @@ impl<'a> PageWalk<'a> {
             stale: 0,
             stale_in_all: 0,
             suspects: Vec::new(),
+            lost_gaps: request.gaps.iter().filter(|gap| is_positions(&gap.bounds)).count(),
             rests: rests(&request.gaps),
             windows: Windows::default(),
             asks_again: false,
@@ -207,6 +217,22 @@ impl<'a> PageWalk<'a> {
         if self.progress.is_moving { suspects } else { Vec::new() }
     }
 
+    /// Forgets the gaps of earlier pulls once some were found.
+    fn keep_lost_gaps(&mut self, found: &[Gap]) {
+        self.lost_gaps = if found.is_empty() { self.lost_gaps } else { 0 };
+    }
+
+    /// Looks at page 1 once more if what could not be read before was on no page: in a list by activity, it is there if
+    /// somebody wrote in it before its page was read.
+    async fn look_at_first_page(&mut self, metadata: &mut PageMetadata) -> Result<Option<Gap>> {
+        if mem::take(&mut self.lost_gaps) == 0 || self.page <= 2 {
+            return Ok(None);
+        }
+        metadata.pages += 1;
+        let span = Span::of_page(self.progress.rows_per_page.max(1), 1);
+        gap_at(&self.list, PAGE_SIZE, 1, span).await
+    }
+
     fn advance(&mut self, keys: Vec<u64>) {
         self.page += 1;
         self.before = keys;
@@ -218,6 +244,31 @@ impl<'a> PageWalk<'a> {
         // A page without any new row may be the last one once more.
         self.progress.is_moving |= 0 < new && new < keys.len();
         new as u64
+    }
+
+    /// Returns whether the current page is the last one once more, where rows change places.
+    async fn is_last_again(&self, keys: &[u64], metadata: &mut PageMetadata) -> Result<bool> {
+        if !(self.progress.is_moving || keys.iter().any(|key| self.walked.contains(key))) {
+            return Ok(false);
+        }
+        let rows_per_page = self.progress.rows_per_page;
+        let (is_last_again, asked) =
+            is_last_page_again(&self.list, (self.page, keys), &self.before, rows_per_page).await?;
+        metadata.pages += asked;
+        Ok(is_last_again)
+    }
+
+    /// Returns whether a walk that is about to pass its bound is behind the end, on a host that answers its last page for
+    /// every later number: one that grows, or whose rows change places, may have a new row on it each time.
+    async fn is_behind_the_end(&self, metadata: &mut PageMetadata) -> Result<bool> {
+        let positions = (self.page - 1) * self.progress.rows_per_page;
+        let is_late = self.progress.is_spent_by(WASTED_BY_GROUP);
+        if !is_late || self.walked.len() as u64 * 2 > positions {
+            return Ok(false);
+        }
+        let (is_behind, asked) = repeats_its_last_page(&self.list).await?;
+        metadata.pages += asked;
+        Ok(is_behind)
     }
 
     /// Returns the records that were not on the page before. One without an id counts as new.
@@ -247,7 +298,7 @@ impl<'a> PageWalk<'a> {
                 Repetition::OnePage => {}
             }
         }
-        self.end(metadata)
+        self.end(metadata).await
     }
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
@@ -362,6 +413,7 @@ impl Walk for PageWalk<'_> {
     async fn try_gaps(mut self) -> Step<Self> {
         let tried = try_again(&self.list, &self.gaps).await?;
         self.gaps.clear();
+        self.keep_lost_gaps(&tried.gaps);
         self.rests.retain(|rest| !tried.closed.contains(rest));
         let page = PageMetadata {
             pages: tried.requests,
@@ -394,6 +446,9 @@ impl Walk for PageWalk<'_> {
 
     /// Returns the current page, and requests several at once if the list is probably long.
     async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
+        if self.is_behind_the_end(metadata).await? {
+            return Ok(Rows::none());
+        }
         if let Some(page) = self.ahead.pop_front() {
             self.unused = self.unused.saturating_sub(1);
             return Ok(page);
@@ -426,6 +481,11 @@ impl Walk for PageWalk<'_> {
         self.good = Some((PAGE_SIZE, self.page));
         self.dead.end_of_row();
         let keys = rows.keys();
+        if self.is_last_again(&keys, &mut metadata).await? {
+            metadata.newest_change = newest_change(&rows.elements);
+            self.list.keep(rows.elements);
+            return self.end(metadata).await;
+        }
         let new_rows = self.walk_over(&keys);
         self.progress.found(&keys, new_rows);
         if self.page == 1 {
@@ -517,6 +577,7 @@ impl Walk for PageWalk<'_> {
             self.progress.passed(&keys, rows);
         }
         self.suspects.extend(unproven);
+        self.keep_lost_gaps(&found.gaps);
         if self.windows.is_reading() {
             // Positions in a window are not those of the list.
             found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
@@ -527,7 +588,7 @@ impl Walk for PageWalk<'_> {
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
         if is_last || self.stale >= MAX_STALE_DEAD {
-            let (mut batch, rest) = self.end(metadata)?;
+            let (mut batch, rest) = self.end(metadata).await?;
             records.append(&mut batch.records);
             batch.closed_gaps.retain(|closed| found.gaps.iter().all(|gap| gap.bounds != *closed));
             found.gaps.append(&mut batch.gaps);
@@ -544,8 +605,10 @@ impl Walk for PageWalk<'_> {
     }
 
     /// Ends the present list: goes on with the next window, or ends the walk.
-    fn end(mut self, mut metadata: PageMetadata) -> Step<Self> {
+    async fn end(mut self, mut metadata: PageMetadata) -> Step<Self> {
+        self.keep_ahead(0);
         let mut gaps = self.gaps_of_suspects();
+        gaps.extend(self.look_at_first_page(&mut metadata).await?);
         if self.windows.is_reading() {
             // Positions in a window are not those of the list.
             gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));

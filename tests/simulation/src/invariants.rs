@@ -577,11 +577,7 @@ impl Checker {
                     // What an earlier fault has left as a gap is tried again when it is due.
                     && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
-                    // A pull that looks back cannot know what slipped past an earlier one, whose list changed.
-                    && ran.recent_since.is_none_or(|since| {
-                        ran.mode != SyncMode::Recent
-                            || (conversation.is_dated && conversation.created >= since + truth.margin)
-                    })
+                    && is_in_look_back(truth, conversation, ran)
             })
             .collect();
         // Without dates or single records to ask for, a page is the smallest place that can be left out.
@@ -596,6 +592,8 @@ impl Checker {
                 && is_in_scope(truth, conversation, ran.action.scope)
                 && shows(truth, conversation, ran.ended)
                 && !held.contains_key(&conversation.id)
+                // What began earlier than a look-back was not asked for, unless a page with it failed.
+                && (is_in_look_back(truth, conversation, ran) || ran.fired > 0)
         });
         if let Some(place) = unread
             && truth.can_narrow
@@ -628,9 +626,11 @@ impl Checker {
             if gaps > 0 && !world.faults.has_unreadable() && !fills_what_is_shown(world, &ran) {
                 self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
             }
-            // Where rows change places, what was a gap may slip past the walk, and is not known to be there any longer.
+            // Where rows change places, what was a gap may slip past the walk, and is not known to be there any longer;
+            // nor is it behind a ceiling that looks like the end.
             let may_slip = can_slip(truth) && truth.is_unstable;
-            if gaps == 0 && unread && ran.counts.fine > 0 && !may_slip {
+            let is_hidden = truth.hides_the_rest && is_cut_short(world, &ran);
+            if gaps == 0 && unread && ran.counts.fine > 0 && !may_slip && !is_hidden {
                 self.fail("gaps-are-noted", shown(&ran));
             }
         }
@@ -889,6 +889,15 @@ fn shows(truth: Truth, conversation: &Conversation, at: Instant) -> bool {
     // What a response that is cut short leaves out is known from a list alone, which leaves out what has no message.
     let is_unlisted = truth.shows_at_most.is_some() && messages.is_empty();
     !(is_silent || is_unlisted)
+}
+
+/// Returns whether a pull surely asks for a conversation. One that looks back cannot know what slipped past an earlier one,
+/// whose list changed while it was read.
+fn is_in_look_back(truth: Truth, conversation: &Conversation, ran: &Ran) -> bool {
+    ran.mode != SyncMode::Recent
+        || ran
+            .recent_since
+            .is_none_or(|since| conversation.is_dated && conversation.created >= since + truth.margin)
 }
 
 /// Returns whether a conversation is surely in a scope.
