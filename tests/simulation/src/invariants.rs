@@ -820,10 +820,16 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
 /// say when it began and no window holds such, between any two. Where no list names it, nobody can ask for it: no window and
-/// no cursor leads between them.
+/// no cursor leads between them. Where there is nothing to ask for but windows of time, which are bounded by whole seconds,
+/// one that cannot be shown hides what began in its second and comes behind it.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
+    let is_beside = |other: &usize| (of(*other).created - of(place).created).abs() < SECOND;
+    if truth.narrows_by_time_alone {
+        let mut dead = world.population.existing(at).filter(|other| world.faults.is_unreadable(*other));
+        return dead.any(|other| is_beside(&other));
+    }
     let start = |place: usize| if of(place).is_dated { of(place).created } else { 0 };
     let key = |place: usize| (start(place), of(place).id.as_str());
     let is_in_no_window = !of(place).is_dated && !truth.windows_hold_undated;
