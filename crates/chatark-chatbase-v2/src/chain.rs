@@ -62,6 +62,8 @@ pub(crate) struct Chain<'a> {
     shared: Shared,
     segment: Segment,
     query: Query,
+    /// The query of the whole sweep.
+    whole: Query,
     place: Option<Place>,
     /// How many conversations are still read in pages that are smaller than usual.
     smaller: u32,
@@ -154,6 +156,7 @@ impl<'a> Chain<'a> {
             shared,
             segment,
             query: segment.query(whole),
+            whole: whole.clone(),
             place: None,
             smaller: 0,
             may_switch: true,
@@ -544,10 +547,10 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// Returns whether the vendor answers a request for something else: the newest conversation, its summary, or what
-    /// began before the place that cannot be read.
+    /// Returns whether the vendor answers a request for something else: the newest conversation of the whole sweep, its
+    /// summary, or what began before the place that cannot be read.
     async fn is_alive(&mut self) -> bool {
-        let newest = Query { reading: Reading::Whole, limit: 1, ..self.query.clone() };
+        let newest = Query { reading: Reading::Whole, limit: 1, ..self.whole.clone() };
         if self.answers(&newest).await {
             return true;
         }
@@ -593,7 +596,8 @@ impl<'a> Chain<'a> {
         let may_count_rest = self.may_count_rest(total, elements.len());
         let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
         batch.page.newest_change = self.newest_change(&elements);
-        self.reached = elements.iter().filter_map(|one| one.summary.created_at).next_back().or(self.reached);
+        let before = self.reached;
+        self.reached = elements.iter().filter_map(|one| one.summary.created_at).next_back().or(before);
         let mine: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
         let held = self.held(&mine);
         let mut stale = Vec::new();
@@ -608,8 +612,8 @@ impl<'a> Chain<'a> {
         let fetched = self.fetch(stale, &mut batch).await;
         self.may_switch = may_switch;
         if !fetched? {
-            // Single conversations cannot be fetched: only smaller pages are left.
-            self.shared.has_summaries = false;
+            // Single conversations cannot be fetched: only smaller pages are left, from where the list was before.
+            (self.shared.has_summaries, self.reached) = (false, before);
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
             return Ok(Detour::Smaller);
         }

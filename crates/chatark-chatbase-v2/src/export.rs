@@ -267,8 +267,10 @@ impl Export<'_> {
 
     /// Fetches what the vendor has under an id. If it answers with something else, that is put aside, and the result is
     /// `None`.
+    ///
+    /// Where ids are ignored, a page of one shows it although something behind the newest conversation cannot be read.
     pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
-        let call = self.path().query("limit", EXPORT_LIMIT).query("conversationId", id);
+        let call = self.path().query("limit", 1).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         let wire::Pagination { has_more, cursor, .. } = envelope(self.client, &page, &call)?;
         let found: Vec<_> = page.elements.into_iter().map(raw).collect();

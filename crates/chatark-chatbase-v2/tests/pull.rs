@@ -83,6 +83,7 @@ impl Vendor {
             target
                 .replace("/api/agents/agent%2F1", "agent")
                 .replace("agent/conversations/export?limit=20", "export")
+                .replace("agent/conversations/export?limit=1&conversationId", "export&conversationId")
                 .replace("?limit=100", "")
         };
         assert_eq!(asked.iter().map(short).collect::<Vec<_>>(), expect);

@@ -820,10 +820,16 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
 /// say when it began and no window holds such, between any two. Where no list names it, nobody can ask for it: no window and
-/// no cursor leads between them.
+/// no cursor leads between them. Where there is nothing to ask for but windows of time, which are bounded by whole seconds,
+/// one that cannot be shown hides what began in its second and comes behind it.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
+    let is_beside = |other: &usize| (of(*other).created - of(place).created).abs() < SECOND;
+    if truth.narrows_by_time_alone {
+        let mut dead = world.population.existing(at).filter(|other| world.faults.is_unreadable(*other));
+        return dead.any(|other| is_beside(&other));
+    }
     let start = |place: usize| if of(place).is_dated { of(place).created } else { 0 };
     let key = |place: usize| (start(place), of(place).id.as_str());
     let is_in_no_window = !of(place).is_dated && !truth.windows_hold_undated;
@@ -853,7 +859,8 @@ fn is_out_of_reach(world: &World, place: usize, at: Instant) -> bool {
         })
 }
 
-/// Returns whether a conversation may be within the bounds of a gap. Positions say nothing of what is there.
+/// Returns whether a conversation may be within the bounds of a gap. Positions and the rest of a list excuse nothing: a
+/// quiet walk that comes to its end reads around what is dead, and passes what earlier faults left there.
 fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
     match gap {
         GapBounds::Record { id } => id.as_str() == conversation.id,
@@ -862,7 +869,7 @@ fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool
                 && since.is_none_or(|since| conversation.created >= since - truth.margin)
                 && until.is_none_or(|until| conversation.created <= until + truth.margin)
         }
-        GapBounds::Positions { .. } | GapBounds::Rest { .. } => true,
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => false,
     }
 }
 

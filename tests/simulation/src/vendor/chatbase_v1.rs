@@ -369,6 +369,7 @@ impl Vendor for ChatbaseV1 {
             is_read_by_list: false,
             can_read_less: true,
             can_narrow: true,
+            narrows_by_time_alone: false,
             is_documented: facts.largest == 100
                 && facts.past_the_end == PastTheEnd::Empty
                 && facts.format == Format::Milliseconds

@@ -740,6 +740,8 @@ impl Vendor for ChatbaseV2 {
     fn truth(&self) -> Truth {
         let facts = &self.facts;
         let has_count = matches!(facts.total_form, TotalForm::Number | TotalForm::Float | TotalForm::Text);
+        let by_id = facts.knows.single && facts.knows.include;
+        let by_time = facts.knows.dates && facts.days == Days::AndInstants;
         Truth {
             page: facts.page,
             paging: facts.paging,
@@ -751,7 +753,8 @@ impl Vendor for ChatbaseV2 {
             has_summaries: facts.knows.include,
             is_read_by_list: false,
             can_read_less: facts.knows.include && facts.knows.single,
-            can_narrow: facts.knows.single && facts.knows.include,
+            can_narrow: by_id || by_time,
+            narrows_by_time_alone: by_time && !by_id,
             is_documented: facts.knows.dates
                 && facts.knows.single
                 && facts.knows.include

@@ -728,6 +728,7 @@ impl Vendor for ConvocoreV3 {
             is_read_by_list: true,
             can_read_less: is_paginated,
             can_narrow: is_paginated,
+            narrows_by_time_alone: false,
             is_documented: is_paginated
                 && facts.list.status == 200
                 && facts.cursor_life.is_none()

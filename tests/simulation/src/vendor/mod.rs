@@ -103,6 +103,8 @@ pub struct Truth {
     pub is_read_by_list: bool,
     /// Whether the deployment knows a conversation by its id, or a window, so that a page can be narrowed.
     pub can_narrow: bool,
+    /// Whether a page can be narrowed by windows of time and by nothing else.
+    pub narrows_by_time_alone: bool,
     /// Whether a part can be read by itself: what changed, or what began lately.
     pub can_read_less: bool,
     /// Whether the deployment does in everything what the newest documents say.
