@@ -819,8 +819,8 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 }
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
-/// say when it began and no window holds such, between any two. Where no list names it, nobody can ask for it: no window and
-/// no cursor leads between them.
+/// say when it began and no window holds such, between any two. Where each window holds such, they come before all that began
+/// in its seconds. Where no list names it, nobody can ask for it: no window and no cursor leads between them.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
@@ -828,7 +828,8 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let key = |place: usize| (start(place), of(place).id.as_str());
     let is_in_no_window = !of(place).is_dated && !truth.windows_hold_undated;
     let second = |place: usize| of(place).is_dated.then(|| of(place).created.div_euclid(SECOND));
-    let is_near = |other: usize| is_in_no_window || second(other) == second(place);
+    let is_in_each = |other: usize| !of(other).is_dated && truth.windows_hold_undated;
+    let is_near = |other: usize| is_in_no_window || second(other) == second(place) || is_in_each(other);
     let dead = |other: &usize| world.faults.is_unreadable(*other) && is_near(*other);
     let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
     let is_named = !truth.is_read_by_list || truth.list_page.is_some();
