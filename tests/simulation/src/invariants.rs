@@ -572,6 +572,8 @@ impl Checker {
                 is_in_scope(truth, conversation, ran.action.scope)
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
+                    // What was not shown yet when an earlier pull passed its place waits for the next sweep.
+                    && (!ran.is_resumed || is_shown_throughout(truth, conversation, ran))
                     && !is_walled_in(world, *place, ran.ended)
                     && !is_out_of_reach(world, *place, ran.ended)
                     // What an earlier fault has left as a gap is tried again when it is due.
@@ -890,6 +892,12 @@ fn shows(truth: Truth, conversation: &Conversation, at: Instant) -> bool {
     // What a response that is cut short leaves out is known from a list alone, which leaves out what has no message.
     let is_unlisted = truth.shows_at_most.is_some() && messages.is_empty();
     !(is_silent || is_unlisted)
+}
+
+/// Returns whether the vendor shows a conversation from the beginning of a sweep to its end.
+fn is_shown_throughout(truth: Truth, conversation: &Conversation, ran: &Ran) -> bool {
+    let begin = ran.sweep_start - truth.lag;
+    conversation.exists_throughout(begin, ran.ended) && shows(truth, conversation, begin)
 }
 
 /// Returns whether a conversation is surely in a scope.
