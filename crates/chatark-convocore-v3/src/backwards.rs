@@ -33,7 +33,7 @@ impl ExportWalk<'_, '_> {
         size: PageSize,
     ) -> Result<Backwards> {
         let span = mem::take(&mut self.span);
-        self.obstacles.reached = None;
+        (self.obstacles.reached, self.obstacles.reached_undated) = (None, false);
         let read = self.walk_backwards(from, to, size).await;
         self.span = span;
         self.seen.begin();
@@ -64,6 +64,7 @@ impl ExportWalk<'_, '_> {
                 Err(error) => return Err(error),
             };
             self.obstacles.reached = self.span.oldest.or(self.obstacles.reached);
+            self.obstacles.reached_undated = self.span.ends_undated;
             let (counts, answer) = (&response.counts, &response.answer);
             let metadata = self.pull.page_metadata(answer, counts);
             self.pull.say(&metadata);

@@ -120,8 +120,6 @@ impl ChangeWalk<'_, '_> {
             let page = match list.next(self.pull.account).await {
                 Ok(Some(page)) => page,
                 Ok(None) => break,
-                // A cursor is refused, not the list: what is behind cannot be seen in this pull.
-                Err(ListProblem::Refused(error)) if list.pages > 0 => return Err(ListProblem::Broken(error)),
                 Err(problem) => return Err(problem),
             };
             let price = match quota_before.take() {

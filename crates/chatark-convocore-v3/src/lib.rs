@@ -6,6 +6,7 @@
 
 mod account;
 mod backwards;
+mod backwards_over;
 mod batches;
 mod changes;
 mod config;

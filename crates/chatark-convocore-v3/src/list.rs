@@ -99,6 +99,8 @@ impl ListWalk {
                 Err(ListProblem::Broken(error)) => failed = Some(error),
                 // Numbered pages end where the vendor refuses the next number.
                 Err(ListProblem::Refused(_)) if place.page.is_some() => return Ok(None),
+                // A cursor is refused, not the list: what is behind cannot be seen in this pull.
+                Err(ListProblem::Refused(error)) if self.pages > 0 => return Err(ListProblem::Broken(error)),
                 answer => return answer,
             }
         }

@@ -30,6 +30,8 @@ pub(crate) struct Obstacles {
     pub(crate) tried: HashSet<RecordId>,
     /// The second of the oldest conversation that a walk from the other end has read.
     pub(crate) reached: Option<i64>,
+    /// Whether that walk has come to those without a date, which are behind all others.
+    pub(crate) reached_undated: bool,
     /// What the list showed, once it was read.
     pub(crate) directory: Option<Directory>,
 }

@@ -45,6 +45,8 @@ pub(crate) struct Pull<'a> {
     is_paged: Option<bool>,
     /// Whether a window that cannot hold a conversation was seen to hold those without a date.
     pub(crate) windows_hold_undated: bool,
+    /// Whether such a window fails, because of the last of those.
+    pub(crate) empty_windows_fail: bool,
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -72,6 +74,7 @@ impl<'a> Pull<'a> {
             told_of_count: false,
             is_paged: None,
             windows_hold_undated: false,
+            empty_windows_fail: false,
         }
     }
 
@@ -224,7 +227,7 @@ impl<'a> Pull<'a> {
                 let EmptyWindow::Empty(answer, counts) = self.account.unknown_id().await? else {
                     return Err(error);
                 };
-                self.windows_hold_undated = true;
+                (self.windows_hold_undated, self.empty_windows_fail) = (true, true);
                 (answer, counts)
             }
             Err(error) => return Err(error),

@@ -23,6 +23,8 @@ pub(crate) struct Span {
     /// How many of these had not been seen before, and how many such came behind one that says it.
     pub(crate) fresh_undated: u64,
     pub(crate) late_undated: u64,
+    /// Whether the last of them does not say it.
+    pub(crate) ends_undated: bool,
     previous: Option<i64>,
 }
 
@@ -37,6 +39,7 @@ impl Default for Span {
             undated: 0,
             fresh_undated: 0,
             late_undated: 0,
+            ends_undated: false,
             previous: None,
         }
     }
@@ -46,6 +49,7 @@ impl Span {
     /// Adds the next conversation of the response.
     pub(crate) fn add(&mut self, item: &Exported, is_fresh: bool) {
         self.fresh += u64::from(is_fresh);
+        self.ends_undated = item.start.is_none();
         let Some(second) = item.start.map(second_of) else {
             self.undated += 1;
             self.fresh_undated += u64::from(is_fresh);

@@ -17,17 +17,17 @@ use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
-const MOST_STEPS: u32 = 100;
+pub(crate) const MOST_STEPS: u32 = 100;
 /// After so many places in a row it makes sure that the vendor still gives conversations at all.
 const STEPS_WITHOUT_PROOF: u32 = 3;
 /// So many conversations are requested one by one to find the one that fails.
 const MOST_CANDIDATES: usize = 20;
 /// So many empty pages of one window are followed.
-const EMPTY_PAGES: u32 = 40;
+pub(crate) const EMPTY_PAGES: u32 = 40;
 /// The first second of the year 2000.
-const FIRST_SECOND: i64 = 946_684_800;
+pub(crate) const FIRST_SECOND: i64 = 946_684_800;
 /// The first step of the search for the second that fails.
-const FIRST_STRIDE: i64 = 3_600;
+pub(crate) const FIRST_STRIDE: i64 = 3_600;
 
 /// What a window of the export holds.
 enum WindowState {
@@ -87,7 +87,8 @@ impl ExportWalk<'_, '_> {
         // A gap that was tried before is not worth the price of everything behind it.
         let is_whole = self.is_pull()
             && (self.read_backwards(from, to, PageSize::default()).await? == Backwards::Whole
-                || self.read_rest_by_list().await?);
+                || self.read_rest_by_list().await?
+                || self.step_backwards(from, to).await? == Backwards::Whole);
         if !is_whole {
             let bounds = self.gap.clone().unwrap_or_else(|| self.rest());
             self.obstacles.pending.push(Gap::new(bounds, failure));

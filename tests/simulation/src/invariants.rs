@@ -572,6 +572,8 @@ impl Checker {
                 is_in_scope(truth, conversation, ran.action.scope)
                     && shows(truth, conversation, ran.ended)
                     && !held.contains_key(&conversation.id)
+                    // What was not shown yet when an earlier pull passed its place waits for the next sweep.
+                    && (!ran.is_resumed || is_shown_throughout(truth, conversation, ran))
                     && !is_walled_in(world, *place, ran.ended)
                     && !is_out_of_reach(world, *place, ran.ended)
                     // What an earlier fault has left as a gap is tried again when it is due.
@@ -819,9 +821,10 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 }
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
-/// say when it began and no window holds such, between any two. Where no list names it, nobody can ask for it: no window and
-/// no cursor leads between them. Where there is nothing to ask for but windows of time, which are bounded by whole seconds,
-/// one that cannot be shown hides what began in its second and comes behind it.
+/// say when it began and no window holds such, between any two. Where each window holds such, they come before all that began
+/// in its seconds. Where no list names it, nobody can ask for it: no window and no cursor leads between them. Where there is
+/// nothing to ask for but windows of time, which are bounded by whole seconds, one that cannot be shown hides what began in
+/// its second and comes behind it.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
@@ -834,7 +837,8 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let key = |place: usize| (start(place), of(place).id.as_str());
     let is_in_no_window = !of(place).is_dated && !truth.windows_hold_undated;
     let second = |place: usize| of(place).is_dated.then(|| of(place).created.div_euclid(SECOND));
-    let is_near = |other: usize| is_in_no_window || second(other) == second(place);
+    let is_in_each = |other: usize| !of(other).is_dated && truth.windows_hold_undated;
+    let is_near = |other: usize| is_in_no_window || second(other) == second(place) || is_in_each(other);
     let dead = |other: &usize| world.faults.is_unreadable(*other) && is_near(*other);
     let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
     let is_named = !truth.is_read_by_list || truth.list_page.is_some();
@@ -905,6 +909,12 @@ fn is_in_look_back(truth: Truth, conversation: &Conversation, ran: &Ran) -> bool
         || ran
             .recent_since
             .is_none_or(|since| conversation.is_dated && conversation.created >= since + truth.margin)
+}
+
+/// Returns whether the vendor shows a conversation from the beginning of a sweep to its end.
+fn is_shown_throughout(truth: Truth, conversation: &Conversation, ran: &Ran) -> bool {
+    let begin = ran.sweep_start - truth.lag;
+    conversation.exists_throughout(begin, ran.ended) && shows(truth, conversation, begin)
 }
 
 /// Returns whether a conversation is surely in a scope.
