@@ -15,9 +15,7 @@ pub(crate) const MAX_LISTS: usize = 16;
 const MAX_SEGMENTS: usize = 2 * MAX_LISTS;
 /// The fewest conversations that are worth a segment: each may end with a page that is not full.
 const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
-/// So many cuts are tried, and one more for each of so many pages: one costs two requests, and a segment may end with a
-/// page that is not full.
-const MIN_CUTS: u64 = 4;
+/// A cut is tried for each of so many pages: it costs two requests, and a segment may end with a page that is not full.
 const PAGES_FOR_EACH_CUT: u64 = 12;
 /// The conversations in the overlap of two segments come twice; a cut through more than these is not made.
 const MAX_OVERLAP: u64 = EXPORT_LIMIT as u64;
@@ -107,8 +105,7 @@ fn is_worth_cutting(total: u64) -> bool {
 }
 
 fn cuts(total: u64) -> u64 {
-    let pages = total / u64::from(EXPORT_LIMIT);
-    (MIN_CUTS + pages / PAGES_FOR_EACH_CUT).min(MAX_SEGMENTS as u64 - 1)
+    (total / u64::from(EXPORT_LIMIT) / PAGES_FOR_EACH_CUT).clamp(1, MAX_SEGMENTS as u64 - 1)
 }
 
 /// Cuts an export that is worth it. Returns one segment if it cannot be cut.
