@@ -623,7 +623,12 @@ impl Checker {
         });
         if ran.counts.limits == 0 && truth.can_narrow {
             // A vendor that refuses pages from a ceiling on goes on refusing them; nobody can tell whether rows follow.
-            if gaps > 0 && !world.faults.has_unreadable() && !fills_what_is_shown(world, &ran) {
+            // One that shows nothing of what is archived may hide the gap too: unless the user says that all of it may be
+            // marked as missing, nobody can tell.
+            let shows_nothing =
+                ran.counts.delivered.is_empty() && !held.is_empty() && !ran.action.accept_missing;
+            let may_stay = fills_what_is_shown(world, &ran) || shows_nothing;
+            if gaps > 0 && !world.faults.has_unreadable() && !may_stay {
                 self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
             }
             // Where rows change places, what was a gap may slip past the walk, and is not known to be there any longer;
