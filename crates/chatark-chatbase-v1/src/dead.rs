@@ -401,7 +401,8 @@ pub(crate) async fn gap_at(
     }
 }
 
-async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
+/// Returns whether a page fails in every attempt.
+pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
     match list.page(size, number).await {
         Ok(_) => Ok(false),
         Err(error) if may_be_local(&error) => Ok(true),
