@@ -99,6 +99,11 @@ impl DeadPages {
         }
     }
 
+    /// Forgets everything but how many failures are left: all lists of a walk share them.
+    pub(crate) fn for_another_list(self) -> Self {
+        Self { failures_left: self.failures_left, ..Self::default() }
+    }
+
     /// Notes a page that could be read.
     pub(crate) fn end_of_row(&mut self) {
         self.in_row = 0;
