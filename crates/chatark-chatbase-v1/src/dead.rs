@@ -99,6 +99,11 @@ impl DeadPages {
         }
     }
 
+    /// Forgets everything but how many failures are left: all lists of a walk share them.
+    pub(crate) fn for_another_list(self) -> Self {
+        Self { failures_left: self.failures_left, ..Self::default() }
+    }
+
     /// Notes a page that could be read.
     pub(crate) fn end_of_row(&mut self) {
         self.in_row = 0;
@@ -401,7 +406,8 @@ pub(crate) async fn gap_at(
     }
 }
 
-async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
+/// Returns whether a page fails in every attempt.
+pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
     match list.page(size, number).await {
         Ok(_) => Ok(false),
         Err(error) if may_be_local(&error) => Ok(true),

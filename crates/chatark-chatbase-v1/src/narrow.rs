@@ -6,6 +6,7 @@ use std::mem;
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
+use crate::dead::fails;
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
@@ -233,6 +234,7 @@ impl<'a> Narrowing<'a> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
         let mut is_answered = false;
         for (part, error) in &parts {
+            let mut failed_in_part = 0;
             for number in (part.first - 1) / size + 1..=(part.last - 1) / size + 1 {
                 let block = part.common(Span::of_page(size, number));
                 if self.failures_left == 0 {
@@ -245,6 +247,7 @@ impl<'a> Narrowing<'a> {
                     }
                     Ok(rows) => {
                         is_answered = true;
+                        failed_in_part = 0;
                         if !rows.is_empty() {
                             self.found.good = Some((size, number));
                             self.highest = self.highest.max((number - 1) * size + rows.len());
@@ -268,7 +271,11 @@ impl<'a> Narrowing<'a> {
                         // A single row that fails is there.
                         self.highest = self.highest.max(if size == 1 { number } else { 0 });
                         left.push((block, failed.to_string()));
-                        if !self.survives().await? {
+                        failed_in_part += 1;
+                        let is_third_row = size == 1 && failed_in_part == MAX_FAILURES_IN_ROW;
+                        if is_third_row && self.is_last_row_again(number).await? {
+                            self.failures_left = 0;
+                        } else if !self.survives().await? {
                             return Ok(None);
                         }
                     }
@@ -334,6 +341,17 @@ impl<'a> Narrowing<'a> {
             Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(parts),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether a single row that fails after two others is the last one of the list once more, which some hosts answer for
+    /// every later position: then so do the last position of the span and the one in the middle.
+    async fn is_last_row_again(&mut self, position: u64) -> Result<bool> {
+        let last = self.span.last;
+        if position + 5 > last {
+            return Ok(false);
+        }
+        self.found.requests += 2;
+        Ok(fails(self.list, 1, last).await? && fails(self.list, 1, position.midpoint(last)).await?)
     }
 
     /// Counts a failure. Returns whether the vendor answers anything at all.

@@ -169,7 +169,7 @@ impl<'a> PageWalk<'a> {
         (self.stale, self.stale_in_all, self.asks_again) = (0, 0, false);
         self.before.clear();
         self.walked.clear();
-        self.dead = DeadPages::new(&[]);
+        self.dead = mem::take(&mut self.dead).for_another_list();
         self.progress.begin_list();
     }
 

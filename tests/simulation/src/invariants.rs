@@ -231,9 +231,12 @@ impl Checker {
             }
             let before_last = self.full_sweeps.iter().rev().nth(1).copied();
             let seen = self.shown_in.get(&place).copied().unwrap_or(0);
+            // It is looked for on its day, unless the vendor answers that too as if there were nothing.
+            let is_askable = truth.asks_by_day && conversation.is_dated;
+            let was_fooled = ran.was_empty || self.was_fooled;
             let is_excused = (can_slip(truth) || truth.is_by_activity)
                 && before_last.is_some_and(|sweep| seen < sweep)
-                && !(truth.asks_by_day && conversation.is_dated);
+                && (!is_askable || was_fooled);
             let is_hidden = truth.hides_the_rest && is_cut_short(world, ran);
             if !is_excused && !is_hidden && shows(truth, conversation, ran.ended) {
                 self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", shown(ran)));
@@ -625,7 +628,12 @@ impl Checker {
         });
         if ran.counts.limits == 0 && truth.can_narrow {
             // A vendor that refuses pages from a ceiling on goes on refusing them; nobody can tell whether rows follow.
-            if gaps > 0 && !world.faults.has_unreadable() && !fills_what_is_shown(world, &ran) {
+            // One that shows nothing of what is archived may hide the gap too: unless the user says that all of it may be
+            // marked as missing, nobody can tell.
+            let shows_nothing =
+                ran.counts.delivered.is_empty() && !held.is_empty() && !ran.action.accept_missing;
+            let may_stay = fills_what_is_shown(world, &ran) || shows_nothing;
+            if gaps > 0 && !world.faults.has_unreadable() && !may_stay {
                 self.fail("gaps-close", format!("{gaps} are open: {}", shown(&ran)));
             }
             // Where rows change places, what was a gap may slip past the walk, and is not known to be there any longer;
