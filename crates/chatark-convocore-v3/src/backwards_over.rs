@@ -8,8 +8,11 @@ use crate::backwards::Backwards;
 use crate::failure::is_of_place;
 use crate::place::PageSize;
 use crate::span::second_of;
-use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE, MOST_STEPS};
+use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
 use crate::walk::ExportWalk;
+
+/// It steps over so many places at most: each of them is looked for by dozens of requests, many of which fail.
+const MOST_STEPS_BACK: usize = 20;
 
 /// The first bound of a span, and the second that is surely before all of it.
 type Floor = (Option<i64>, i64);
@@ -24,12 +27,14 @@ impl ExportWalk<'_, '_> {
         }
         let floor = (from, from.unwrap_or(FIRST_SECOND) - 1);
         let mut end = to.unwrap_or_else(|| self.latest_second());
-        while !self.obstacles.reached_undated && self.obstacles.steps < MOST_STEPS {
+        for _ in 0..MOST_STEPS_BACK {
+            if self.obstacles.reached_undated {
+                break;
+            }
             let last = self.obstacles.reached.unwrap_or(end);
             let Some(second) = self.failing_second_before(floor, last).await? else { break };
             // Otherwise the vendor went down meanwhile.
             self.pull.probe().await?;
-            self.obstacles.steps += 1;
             self.obstacles.leave_gap(second, last);
             end = second - 1;
             let read = self.read_backwards(from, Some(end), PageSize::default()).await?;

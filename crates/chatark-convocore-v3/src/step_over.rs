@@ -17,7 +17,7 @@ use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
-pub(crate) const MOST_STEPS: u32 = 100;
+const MOST_STEPS: u32 = 100;
 /// After so many places in a row it makes sure that the vendor still gives conversations at all.
 const STEPS_WITHOUT_PROOF: u32 = 3;
 /// So many conversations are requested one by one to find the one that fails.
