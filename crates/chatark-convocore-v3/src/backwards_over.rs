@@ -7,6 +7,7 @@ use crate::account::NO_CONVERSATION_YET;
 use crate::backwards::Backwards;
 use crate::failure::is_of_place;
 use crate::place::PageSize;
+use crate::pull::Undated;
 use crate::span::second_of;
 use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
 use crate::walk::ExportWalk;
@@ -22,7 +23,7 @@ impl ExportWalk<'_, '_> {
     /// date. Leaves the seconds in between as gaps.
     pub(crate) async fn step_backwards(&mut self, from: Option<i64>, to: Option<i64>) -> Result<Backwards> {
         // Elsewhere, windows lead there from the other side.
-        if !self.pull.windows_hold_undated || self.place.last.is_some() {
+        if self.pull.undated == Undated::Unseen || self.place.last.is_some() {
             return Ok(Backwards::Part);
         }
         let floor = (from, from.unwrap_or(FIRST_SECOND) - 1);
@@ -73,7 +74,7 @@ impl ExportWalk<'_, '_> {
     /// Returns whether the newest conversation of a span, which fails, began after a second. A window without a date in it
     /// ends with the last of those that have none: if that one fails, only the window before the second can tell.
     async fn begins_after(&mut self, second: i64, from: Option<i64>, last: i64) -> Result<bool> {
-        if self.pull.empty_windows_fail {
+        if self.pull.undated == Undated::Failing {
             self.can_read_newest(from, second).await
         } else {
             Ok(!self.can_read_newest(Some(second + 1), last).await?)

@@ -12,7 +12,7 @@ use crate::fetch::IdRoute;
 use crate::list::ListProblem;
 use crate::one_array::ListReading;
 use crate::place::{PageSize, Place};
-use crate::pull::LIST;
+use crate::pull::{LIST, Undated};
 use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
@@ -63,7 +63,7 @@ impl ExportWalk<'_, '_> {
             }
         }
         // No window of time leads behind one without a date where each window holds them.
-        let is_undated = self.pull.windows_hold_undated && self.place.last.is_none();
+        let is_undated = self.pull.undated != Undated::Unseen && self.place.last.is_none();
         if self.obstacles.steps > MOST_STEPS || !self.is_ascending || is_undated || self.is_lost() {
             return self.leave_rest(&failure).await;
         }
