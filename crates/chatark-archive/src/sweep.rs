@@ -104,7 +104,7 @@ fn clear_seen(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) 
 /// What a sweep of everything did not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unseen {
-    /// These records, which the full sweep before it did not see either. Others that this sweep alone did not see are
+    /// These records, which the full sweep before it did not see either, unseen for longest first. Others that this sweep alone did not see are
     /// noted, and are among these after the next one.
     Twice(Vec<UnseenRecord>),
     /// The sweep has left a gap, in this run or in one before, or an older version began it and noted no ids: nothing can
@@ -205,6 +205,8 @@ impl Archive {
         let failed = || database("end a sweep");
         let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(Vec::new()) };
         let sql = format!("SELECT record.id, created_at {unseen} AND unseen_since < ?3");
+        // Those that were not looked for behind an earlier sweep come first.
+        let sql = format!("{sql} ORDER BY unseen_since, record.record_key");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let read = |row: &rusqlite::Row<'_>| {
             Ok(UnseenRecord {

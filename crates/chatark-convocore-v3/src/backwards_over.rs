@@ -7,9 +7,13 @@ use crate::account::NO_CONVERSATION_YET;
 use crate::backwards::Backwards;
 use crate::failure::is_of_place;
 use crate::place::PageSize;
+use crate::pull::Undated;
 use crate::span::second_of;
-use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE, MOST_STEPS};
+use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
 use crate::walk::ExportWalk;
+
+/// It steps over so many places at most: each of them is looked for by dozens of requests, many of which fail.
+const MOST_STEPS_BACK: usize = 20;
 
 /// The first bound of a span, and the second that is surely before all of it.
 type Floor = (Option<i64>, i64);
@@ -19,17 +23,19 @@ impl ExportWalk<'_, '_> {
     /// date. Leaves the seconds in between as gaps.
     pub(crate) async fn step_backwards(&mut self, from: Option<i64>, to: Option<i64>) -> Result<Backwards> {
         // Elsewhere, windows lead there from the other side.
-        if !self.pull.windows_hold_undated || self.place.last.is_some() {
+        if self.pull.undated == Undated::Unseen || self.place.last.is_some() {
             return Ok(Backwards::Part);
         }
         let floor = (from, from.unwrap_or(FIRST_SECOND) - 1);
         let mut end = to.unwrap_or_else(|| self.latest_second());
-        while !self.obstacles.reached_undated && self.obstacles.steps < MOST_STEPS {
+        for _ in 0..MOST_STEPS_BACK {
+            if self.obstacles.reached_undated {
+                break;
+            }
             let last = self.obstacles.reached.unwrap_or(end);
             let Some(second) = self.failing_second_before(floor, last).await? else { break };
             // Otherwise the vendor went down meanwhile.
             self.pull.probe().await?;
-            self.obstacles.steps += 1;
             self.obstacles.leave_gap(second, last);
             end = second - 1;
             let read = self.read_backwards(from, Some(end), PageSize::default()).await?;
@@ -68,7 +74,7 @@ impl ExportWalk<'_, '_> {
     /// Returns whether the newest conversation of a span, which fails, began after a second. A window without a date in it
     /// ends with the last of those that have none: if that one fails, only the window before the second can tell.
     async fn begins_after(&mut self, second: i64, from: Option<i64>, last: i64) -> Result<bool> {
-        if self.pull.empty_windows_fail {
+        if self.pull.undated == Undated::Failing {
             self.can_read_newest(from, second).await
         } else {
             Ok(!self.can_read_newest(Some(second + 1), last).await?)

@@ -128,11 +128,34 @@ impl Pull<'_> {
                 response.counts.elements == 0
             }
             Ok(ExportEvent::Batch(_)) => false,
-            Err(error) if is_of_place(&error) => false,
+            Err(error) if is_of_place(&error) => {
+                self.suppose(IDS, false);
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         self.learn(IDS, selects);
         Ok(selects)
+    }
+
+    /// Returns whether the export shows a conversation at all, and keeps what it shows.
+    pub(crate) async fn shows_anything(&mut self) -> Result<bool> {
+        if self.has_read {
+            return Ok(true);
+        }
+        let account = self.account;
+        let mut reader = ExportReader::new(account, account.export_call(1), None);
+        let (items, shows) = match reader.next().await? {
+            ExportEvent::Batch(items) => (items, true),
+            ExportEvent::End(response) => {
+                let ExportResponse { answer, items, counts, .. } = *response;
+                let page = self.page_metadata(&answer, &counts);
+                self.say(&page);
+                (items, counts.elements > 0 || answer.scanned_convo_count > Some(0))
+            }
+        };
+        self.send_records(items.into_iter().map(|item| item.record).collect()).await;
+        Ok(shows)
     }
 
     /// Like [`Self::prove_alive`], unless something came already.

@@ -2,8 +2,9 @@
 
 use std::slice;
 
-use chatark_core::{Batch, Error, Gap, GapBounds, RecordId, Result, Window};
+use chatark_core::{Batch, Error, ErrorKind, Gap, GapBounds, RecordId, Result, Window};
 
+use crate::account::EXPORT;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
 use crate::pull::Pull;
@@ -34,6 +35,9 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
 async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {
     let bounds = GapBounds::record(id.clone());
     let batch = match pull.fetch(slice::from_ref(id), IdRoute::Listed).await {
+        Ok(fetched) if fetched.gaps.is_empty() && fetched.found.is_empty() => {
+            close_empty(pull, bounds).await?
+        }
         Ok(fetched) if fetched.gaps.is_empty() => {
             Batch { records: fetched.records, closed_gaps: vec![bounds], ..Batch::default() }
         }
@@ -51,7 +55,8 @@ async fn retry_walk(
     cursor: Option<String>,
 ) -> Result<()> {
     let batch = match ExportWalk::of_gap(pull, bounds, window, cursor).run().await {
-        Ok(gaps) => {
+        Ok((gaps, false)) if gaps.is_empty() => close_empty(pull, bounds.clone()).await?,
+        Ok((gaps, _)) => {
             let is_closed = gaps.iter().all(|gap| gap.bounds != *bounds);
             let closed_gaps = is_closed.then(|| bounds.clone()).into_iter().collect();
             Batch { gaps, closed_gaps, ..Batch::default() }
@@ -60,6 +65,18 @@ async fn retry_walk(
     };
     pull.send(batch).await;
     Ok(())
+}
+
+/// Closes a gap in which nothing is left, unless the vendor shows nothing at all: that proves nothing.
+async fn close_empty(pull: &mut Pull<'_>, bounds: GapBounds) -> Result<Batch> {
+    match pull.shows_anything().await {
+        Ok(true) => Ok(Batch { closed_gaps: vec![bounds], ..Batch::default() }),
+        Ok(false) => {
+            let message = "the vendor shows no conversation at all, so nothing is known of those that it could not show";
+            still_open(&bounds, Error::new(ErrorKind::Unavailable, EXPORT, message))
+        }
+        Err(error) => still_open(&bounds, error),
+    }
 }
 
 /// Leaves a gap open that was known before, and passes other errors on.

@@ -43,10 +43,21 @@ pub(crate) struct Pull<'a> {
     told_of_count: bool,
     /// Whether the latest response of the export that shows it had paging keys: only such a deployment is metered.
     is_paged: Option<bool>,
-    /// Whether a window that cannot hold a conversation was seen to hold those without a date.
-    pub(crate) windows_hold_undated: bool,
-    /// Whether such a window fails, because of the last of those.
-    pub(crate) empty_windows_fail: bool,
+    /// Whether a conversation came.
+    pub(crate) has_read: bool,
+    /// What was seen in a window that cannot hold a conversation.
+    pub(crate) undated: Undated,
+}
+
+/// What is known of conversations without a date in windows of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Undated {
+    /// No window was seen to hold them.
+    Unseen,
+    /// Each window holds them.
+    InWindows,
+    /// Each window holds them, and one that holds nothing else fails, because of the last of them.
+    Failing,
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -73,8 +84,8 @@ impl<'a> Pull<'a> {
             gaps: HashSet::new(),
             told_of_count: false,
             is_paged: None,
-            windows_hold_undated: false,
-            empty_windows_fail: false,
+            has_read: false,
+            undated: Undated::Unseen,
         }
     }
 
@@ -122,6 +133,11 @@ impl<'a> Pull<'a> {
         self.found.set(feature, is_supported);
     }
 
+    /// Remembers for this pull alone what the deployment seems to support: an outage looks the same.
+    pub(crate) fn suppose(&mut self, feature: &str, is_supported: bool) {
+        self.found.set(feature, is_supported);
+    }
+
     /// Returns whether the deployment is known not to support a feature.
     pub(crate) fn lacks(&self, feature: &str) -> bool {
         self.supports(feature) == Some(false)
@@ -159,6 +175,7 @@ impl<'a> Pull<'a> {
 
     /// Notes when a conversation last changed, by the vendor's clock.
     pub(crate) fn saw_change(&mut self, item: &Exported) {
+        self.has_read = true;
         self.said.newest_change = self.said.newest_change.max(self.plausible(item.changed));
     }
 
@@ -227,13 +244,15 @@ impl<'a> Pull<'a> {
                 let EmptyWindow::Empty(answer, counts) = self.account.unknown_id().await? else {
                     return Err(error);
                 };
-                (self.windows_hold_undated, self.empty_windows_fail) = (true, true);
+                self.undated = Undated::Failing;
                 (answer, counts)
             }
             Err(error) => return Err(error),
         };
         // Those without a human message are scanned and left out.
-        self.windows_hold_undated |= counts.elements > 0 || answer.scanned_convo_count > Some(0);
+        if counts.elements > 0 || answer.scanned_convo_count > Some(0) {
+            self.undated = self.undated.max(Undated::InWindows);
+        }
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })

@@ -24,8 +24,8 @@ const RATE_LIMIT: RateLimit = RateLimit { requests: 1_500, seconds: 3_600 };
 const ESTIMATE_PAGES: u64 = 3;
 /// The rows of a page of the list.
 const ROWS_PER_PAGE: u64 = 20;
-/// So many records that a sweep did not list are asked for one by one.
-const MOST_UNSEEN: usize = 50;
+/// So many records that a sweep did not list are asked for one by one: a minute's worth.
+const MOST_UNSEEN: usize = 500;
 const UNCOUNTED: &str =
     "the vendor gives no count, and each conversation that is read counts against the quota by its sessions";
 
@@ -74,16 +74,19 @@ impl Provider for ConvocoreV3 {
         batches(|sender| read(self, request, sender))
     }
 
-    /// Asks for the row of each. Those beyond the most that are asked for count as existing; the next sweep asks for others.
+    /// Asks for the row of each.
     async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
-        let (asked, rest) = unseen.split_at(unseen.len().min(MOST_UNSEEN));
-        let mut found: Vec<_> = rest.iter().map(|record| record.id.clone()).collect();
-        for record in asked {
+        let mut found = Vec::new();
+        for record in unseen {
             if self.shows(record.id.as_str()).await? {
                 found.push(record.id.clone());
             }
         }
         Ok(Batch { unchanged: found, ..Batch::default() })
+    }
+
+    fn most_unseen(&self) -> usize {
+        MOST_UNSEEN
     }
 }
 

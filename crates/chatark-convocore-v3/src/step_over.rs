@@ -12,12 +12,12 @@ use crate::fetch::IdRoute;
 use crate::list::ListProblem;
 use crate::one_array::ListReading;
 use crate::place::{PageSize, Place};
-use crate::pull::LIST;
+use crate::pull::{LIST, Undated};
 use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
-pub(crate) const MOST_STEPS: u32 = 100;
+const MOST_STEPS: u32 = 100;
 /// After so many places in a row it makes sure that the vendor still gives conversations at all.
 const STEPS_WITHOUT_PROOF: u32 = 3;
 /// So many conversations are requested one by one to find the one that fails.
@@ -63,7 +63,7 @@ impl ExportWalk<'_, '_> {
             }
         }
         // No window of time leads behind one without a date where each window holds them.
-        let is_undated = self.pull.windows_hold_undated && self.place.last.is_none();
+        let is_undated = self.pull.undated != Undated::Unseen && self.place.last.is_none();
         if self.obstacles.steps > MOST_STEPS || !self.is_ascending || is_undated || self.is_lost() {
             return self.leave_rest(&failure).await;
         }

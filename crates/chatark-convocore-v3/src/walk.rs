@@ -152,10 +152,10 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.role != Role::Pull && self.place.cursor.is_some() && self.place.last.is_none()
     }
 
-    /// Walks to the end, and returns the gaps that were claimed.
-    pub(crate) async fn run(mut self) -> Result<Vec<Gap>> {
+    /// Walks to the end, and returns the gaps that were claimed, and whether a conversation was read.
+    pub(crate) async fn run(mut self) -> Result<(Vec<Gap>, bool)> {
         while self.step().await? == Step::Next {}
-        Ok(self.obstacles.claimed)
+        Ok((self.obstacles.claimed, self.has_found))
     }
 
     async fn step(&mut self) -> Result<Step> {
@@ -325,9 +325,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Returns the gaps of earlier pulls that a walk through everything has passed: what still fails is in a gap of its
-    /// own, be it the same one or another.
+    /// own, be it the same one or another. One to which the vendor showed nothing has passed nothing.
     fn closed_gaps(&self) -> Vec<GapBounds> {
-        if self.start != Place::default() || self.is_resumed() {
+        if self.start != Place::default() || self.is_resumed() || !self.has_found {
             return Vec::new();
         }
         let bounds = self.pull.request.gaps.iter().map(|gap| &gap.bounds);

@@ -51,6 +51,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Batch> {
         Ok(Batch::default())
     }
+
+    /// Returns how many of these it looks for behind one sweep. The others stay unseen, and come first behind the next one.
+    fn most_unseen(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// An archived record that a sweep of everything did not list.

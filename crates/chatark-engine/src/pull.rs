@@ -448,7 +448,10 @@ impl Puller {
             .await?;
         ended = found.0;
         let unseen = match found.1 {
-            Ok(unseen) => unseen,
+            Ok(mut unseen) => {
+                unseen.truncate(self.source.provider.most_unseen());
+                unseen
+            }
             Err(error) => {
                 ended.error.get_or_insert(error);
                 Vec::new()

@@ -68,6 +68,8 @@ pub struct Checker {
     full_sweeps: Vec<usize>,
     pulls: usize,
     latest: Option<Ran>,
+    /// How long the sweep of the pull before the latest one took.
+    took_before: Instant,
     /// Whether the latest sweep of everything saw nothing because the vendor showed nothing.
     was_fooled: bool,
     /// When the sweeps of everything began that could see all of it: they left no gap and were not held up.
@@ -146,7 +148,7 @@ impl Checker {
         }
         self.is_good_where_nothing_went_wrong(world, &ran);
         self.waits_as_asked(world, &ran);
-        self.takes_few_requests(world, &ran);
+        self.takes_few_requests(world, gaps_before, &ran);
         self.keeps_its_budget(&ran);
         self.bills_what_the_plan_said(&ran);
         self.notes_no_gap_while_the_vendor_is_down(world, gaps_before, &ran);
@@ -160,6 +162,7 @@ impl Checker {
         }
         let ahead = ran.action.plan.jump_at.map_or(0, |(_, ahead)| ahead.max(0));
         self.begun = self.begun.max(Some(ran.started + ahead));
+        self.took_before = self.latest.as_ref().map_or(0, |before| before.ended - before.sweep_start);
         self.latest = Some(ran);
     }
 
@@ -434,7 +437,7 @@ impl Checker {
 
     /// A walk over conversations that stand still takes at most a quarter more requests than there are pages, and 40;
     /// one that reads what changed, one more for each of these.
-    fn takes_few_requests(&mut self, world: &World, ran: &Ran) {
+    fn takes_few_requests(&mut self, world: &World, gaps_before: Gaps, ran: &Ran) {
         let truth = world.vendor.truth();
         if ran.fired > 0 || ran.changes > 0 || world.faults.has_unreadable() || ran.counts.is_runaway {
             return;
@@ -476,8 +479,17 @@ impl Checker {
         // Where none can be asked for, those that two sweeps did not list are looked for in one more walk.
         let may_lack = gone > 0 || can_slip(truth);
         let again = if may_lack && !truth.finds_one { pages * short } else { 0 };
-        let bound =
-            (pages * 5 / 4) * short + 40 + singles + 2 * gone as u64 + planning + hidden + days + again;
+        // Each gap that an earlier fault has left is tried by itself.
+        let tried = gaps_before.all();
+        let bound = (pages * 5 / 4) * short
+            + 40
+            + tried
+            + singles
+            + 2 * gone as u64
+            + planning
+            + hidden
+            + days
+            + again;
         let requests = ran.counts.requests;
         if requests > bound {
             let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
@@ -692,10 +704,11 @@ impl Checker {
         let is_quiet = self.was_full && !world.faults.has_unreadable() && !fills_what_is_shown(world, &ran);
         if scope.is_whole() && is_paged && can_read_less && is_quiet && may_not {
             let old = ran.started - (i64::from(ran.look_back_days) + 3) * DAY;
-            // What changed within minutes of the latest change is looked at once more.
+            // What changed within minutes of the latest change is looked at once more, and so is what changed as long before
+            // that as the sweep took: nobody knows when in the sweep it was read.
             let updated = |place: usize| world.population.conversations[place].current().content.updated;
             let newest = world.population.existing(ran.started).map(updated).max().unwrap_or(ran.started);
-            let old = old.min(newest - 10 * MINUTE);
+            let old = old.min(newest - 10 * MINUTE - self.took_before - 2 * SECOND);
             let again = ran.counts.delivered.keys().find(|place| {
                 let conversation = &world.population.conversations[**place];
                 // The export leaves out what no customer wrote in: it was not read before, and is free.

@@ -161,7 +161,8 @@ fn with_small_pages(path: &Path) -> rusqlite::Result<()> {
 #[derive(Default)]
 struct Notes {
     notes: Mutex<Vec<String>>,
-    started: Mutex<(bool, Option<Instant>)>,
+    /// Whether the pull resumes a sweep, and since when it looks back, once it has begun.
+    started: Mutex<Option<(bool, Option<Instant>)>>,
 }
 
 impl Observer for Notes {
@@ -172,7 +173,7 @@ impl Observer for Notes {
             }
             Event::Started { resumed_from, recent_since } => {
                 *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
-                    (resumed_from.is_some(), recent_since.map(Timestamp::microseconds));
+                    Some((resumed_from.is_some(), recent_since.map(Timestamp::microseconds)));
             }
             _ => {}
         }
@@ -360,7 +361,8 @@ impl Simulation {
         let notes = Arc::new(Notes::default());
         let (started, end, mode) = runtime.block_on(self.process(&action, &notes));
         drop(runtime);
-        let (is_resumed, recent_since) = *notes.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_begun = *notes.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let (is_resumed, recent_since) = has_begun.unwrap_or_default();
         let begun = self.unfinished.get(&action.scope).copied();
         let sweep_start = begun.filter(|_| is_resumed).unwrap_or(started);
         let notes = notes.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -393,7 +395,8 @@ impl Simulation {
         world.note(|| format!("ended: {}", invariants::shown(&ran)));
         if ran.is_good() {
             self.unfinished.remove(&ran.action.scope);
-        } else {
+        } else if has_begun.is_some() {
+            // One that was killed while it was planned leaves an earlier sweep to be resumed.
             self.unfinished.insert(ran.action.scope, sweep_start);
         }
         if ran.was_empty && !ran.is_good() {

@@ -5,7 +5,7 @@ use std::fs;
 use chatark_archive::{
     Archive, Run, RunEnd, RunStart, SourceKey, SweepClock, SyncMode, Unseen, Verdict, WriteOp,
 };
-use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp};
+use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp, UnseenRecord};
 use rusqlite::Connection;
 
 use crate::support::{
@@ -96,6 +96,26 @@ fn what_the_vendor_still_has_is_not_marked() {
     env.archive.mark_missing(&mut run, &unseen, &[RecordId::new("0")], later(21)).unwrap();
     assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
     assert_eq!(env.count("SELECT count(*) FROM record WHERE unseen_since IS NOT NULL"), 0);
+}
+
+#[test]
+fn what_was_not_looked_for_comes_first_behind_the_next_sweep() {
+    let (mut env, source) = filled(20);
+    let mut unseen_at = |second: i64, looked_for: &[&str]| {
+        let mut run = sweep(&mut env, source, second, 2..20);
+        let Unseen::Twice(unseen) = env.archive.note_unseen(&run, false, later(second + 1)).unwrap() else {
+            panic!("two of twenty are a tenth")
+        };
+        let is_asked = |unseen: &&UnseenRecord| looked_for.contains(&unseen.id.as_str());
+        let asked: Vec<_> = unseen.iter().filter(is_asked).cloned().collect();
+        let found: Vec<_> = asked.iter().map(|unseen| unseen.id.clone()).collect();
+        env.archive.mark_missing(&mut run, &asked, &found, later(second + 1)).unwrap();
+        unseen.iter().map(|unseen| unseen.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(unseen_at(10, &[]).is_empty());
+    assert_eq!(unseen_at(20, &["0"]), ["0", "1"]);
+    assert_eq!(unseen_at(30, &[]), ["1"]);
+    assert_eq!(unseen_at(40, &[]), ["1", "0"]);
 }
 
 #[test]

@@ -403,12 +403,6 @@ async fn unseen_records_are_looked_for_one_by_one() {
     assert_eq!(found, [RecordId::new("c0001"), RecordId::new("c0003")]);
     assert_eq!(vendor.billed().0, 0);
     assert_eq!(provider.find_unseen(&[]).await.unwrap(), Batch::default());
-    // Those that are not asked for count as existing.
-    let names: Vec<_> = (0..80).map(|number| format!("gone{number}")).collect();
-    let many = unseen(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    vendor.forget_requests();
-    assert_eq!(provider.find_unseen(&many).await.unwrap().unchanged.len(), 30);
-    assert_eq!(vendor.asked().len(), 50);
     // An error is no proof.
     vendor.world(|world| world.down_after = Some(0));
     assert_eq!(provider.find_unseen(&unseen(&["gone"])).await.unwrap().unchanged.len(), 1);
