@@ -26,6 +26,8 @@ const SMALLER_LIMITS: [u32; 2] = [5, 1];
 /// whole page is tried again after so many.
 const MAX_GONE_AROUND: u32 = 3;
 const TRIED_AGAIN_AFTER: u32 = 6;
+/// After so many conversations in a row that had to be passed over, whole pages are.
+const MAX_PASSED_OVER: u32 = 10;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
@@ -77,6 +79,8 @@ pub(crate) struct Chain<'a> {
     empty_pages: u32,
     /// How many pages in a row had to be read one conversation after another.
     gone_around: u32,
+    /// How many conversations in a row were passed over.
+    passed_over: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
@@ -131,8 +135,8 @@ struct Held {
 
 /// How a list goes around a place that cannot be read.
 enum Detour {
-    /// In smaller pages.
-    Smaller,
+    /// In smaller pages, or in whole ones instead of summaries.
+    Otherwise,
     /// Over the place, with what could be read there.
     Over(Box<Step>),
 }
@@ -167,6 +171,7 @@ impl<'a> Chain<'a> {
             guard: CursorGuard::default(),
             empty_pages: 0,
             gone_around: 0,
+            passed_over: 0,
             pages: HashSet::new(),
             reached: None,
             is_mixed: false,
@@ -217,7 +222,7 @@ impl<'a> Chain<'a> {
             match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.reading, batch).await,
                 Err(error) if is_of_one_place(&error) => match self.go_around(error, &mut batch).await? {
-                    Detour::Smaller => {}
+                    Detour::Otherwise => {}
                     Detour::Over(step) => return Ok(*step),
                 },
                 Err(error) => return Err(error),
@@ -265,6 +270,11 @@ impl<'a> Chain<'a> {
                     self.may_switch = false;
                 }
                 Some(_) if self.may_restart => self.restart(metadata),
+                // The cursor of a summary leads to no whole page: what fails is gone around without one.
+                Some(place) if place.reading() != self.query.reading && self.shared.has_summaries => {
+                    self.shared.has_summaries = false;
+                    self.restart(metadata);
+                }
                 _ => return Err(error),
             }
         }
@@ -304,6 +314,9 @@ impl<'a> Chain<'a> {
     ) -> Result<Step> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
         self.gone_around = 0;
+        if !page.elements.is_empty() {
+            self.passed_over = 0;
+        }
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
@@ -593,6 +606,11 @@ impl<'a> Chain<'a> {
         if error.is_transient() && self.smaller == 0 && !self.is_alive().await {
             return Err(error);
         }
+        if self.query.reading == Reading::Summaries && self.may_switch {
+            // It may be the summaries alone that fail.
+            (self.query.reading, self.may_switch) = (Reading::Whole, false);
+            return Ok(Detour::Otherwise);
+        }
         if self.query.reading == Reading::Whole && self.shared.has_summaries && self.shared.has_singles {
             match self.request_again(Reading::Summaries, EXPORT_LIMIT, MAX_TRIES).await {
                 Ok(page) => {
@@ -601,14 +619,15 @@ impl<'a> Chain<'a> {
                 }
                 Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
                 Err(error) if is_of_one_place(&error) => {
-                    self.shared.has_summaries = !self.ignores_summaries().await
+                    self.shared.has_summaries = !self.ignores_summaries().await;
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(smaller) = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit()) {
+        let smaller = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit());
+        if let Some(smaller) = smaller.filter(|_| self.passed_over < MAX_PASSED_OVER) {
             (self.query.limit, self.smaller) = (smaller, EXPORT_LIMIT);
-            return Ok(Detour::Smaller);
+            return Ok(Detour::Otherwise);
         }
         if let Some(step) = self.pass_over(&error, batch).await? {
             return Ok(Detour::Over(Box::new(step)));
@@ -616,26 +635,30 @@ impl<'a> Chain<'a> {
         self.step_over(error, std::mem::take(batch)).await
     }
 
-    /// Passes over the next conversation with the cursor of its summary, which says when it began.
+    /// Passes over the next conversation with the cursor of its summary, which says when it began. Where one after another
+    /// fails, nothing tells whether the next ones would: whole pages are passed over, and later pulls try them again.
     async fn pass_over(&mut self, error: &Error, batch: &mut Batch) -> Result<Option<Step>> {
         if !self.shared.has_summaries || self.query.reading == Reading::Summaries {
             return Ok(None);
         }
-        let page = match self.request_again(Reading::Summaries, 1, MAX_EMPTY_PAGES).await {
-            Ok(page) if page.elements.len() == 1 && page.next.is_ok() => page,
+        let limit = if self.passed_over < MAX_PASSED_OVER { 1 } else { EXPORT_LIMIT };
+        let page = match self.request_again(Reading::Summaries, limit, MAX_EMPTY_PAGES).await {
+            Ok(page) if !page.elements.is_empty() && page.next.is_ok() => page,
             Err(error) if !is_of_one_place(&error) && error.kind() != ErrorKind::Refused => {
                 return Err(error);
             }
             _ => return Ok(None),
         };
         let mut batch = std::mem::take(batch);
+        batch.page.pages += 1;
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         batch.page.newest_change = self.newest_change(&elements);
+        let shown = u32::try_from(elements.len()).unwrap_or(EXPORT_LIMIT);
+        (self.passed_over, self.smaller) = (self.passed_over + shown, self.smaller.saturating_sub(shown));
         for element in elements.into_iter().filter(|element| self.is_mine(element)).collect::<Vec<_>>() {
             self.leave_or_note(element, error, &mut batch);
         }
-        self.smaller = self.smaller.saturating_sub(1);
         let next = self.follow(next, Reading::Summaries);
         Ok(Some(Step { batch, total, may_count_rest, is_new: true, bytes, next }))
     }
@@ -683,7 +706,7 @@ impl<'a> Chain<'a> {
             // Single conversations cannot be fetched: only smaller pages are left, from where the list was before.
             (self.shared.has_singles, self.reached) = (false, before);
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
-            return Ok(Detour::Smaller);
+            return Ok(Detour::Otherwise);
         }
         self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
