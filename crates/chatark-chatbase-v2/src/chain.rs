@@ -737,7 +737,9 @@ impl<'a> Chain<'a> {
         let bounds = if self.is_mixed {
             GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) }
         } else {
-            GapBounds::window(Window { since: Some(readable), until: unreadable.shifted(1) })
+            // Where several cannot be read, the search may have ended at an older one: what is between them is not read.
+            let until = upper.unwrap_or(unreadable).max(unreadable).shifted(1);
+            GapBounds::window(Window { since: Some(readable), until })
         };
         batch.gaps.push(Gap::new(bounds, &error));
         // What began in the last readable second still belongs to the segment, and nothing after it.
