@@ -12,8 +12,8 @@ use chatark_core::{
 use chatark_http::CursorGuard;
 
 use crate::export::{
-    DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SUMMARIES, absent,
-    changed_at, is_of_one_place, raw, whole,
+    DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SINGLE_CONVERSATIONS,
+    SUMMARIES, absent, changed_at, is_of_one_place, raw, whole,
 };
 use crate::segment::Segment;
 use crate::wire::{Place, SegmentPlace};
@@ -26,6 +26,8 @@ const SMALLER_LIMITS: [u32; 2] = [5, 1];
 /// whole page is tried again after so many.
 const MAX_GONE_AROUND: u32 = 3;
 const TRIED_AGAIN_AFTER: u32 = 6;
+/// After so many conversations in a row that had to be passed over, whole pages are.
+const MAX_PASSED_OVER: u32 = 10;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
@@ -49,6 +51,7 @@ pub(crate) struct Shared {
     /// Gaps that are not due: these conversations are not fetched one by one.
     pub(crate) passed_over: Arc<HashSet<RecordId>>,
     pub(crate) has_summaries: bool,
+    pub(crate) has_singles: bool,
     pub(crate) has_dates: bool,
 }
 
@@ -76,9 +79,13 @@ pub(crate) struct Chain<'a> {
     empty_pages: u32,
     /// How many pages in a row had to be read one conversation after another.
     gone_around: u32,
+    /// How many conversations in a row were passed over.
+    passed_over: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
+    /// Whether a conversation has come behind one that began before it: then time says nothing of what is left.
+    is_mixed: bool,
 }
 
 /// A page of a list, and what follows it.
@@ -128,8 +135,8 @@ struct Held {
 
 /// How a list goes around a place that cannot be read.
 enum Detour {
-    /// In smaller pages.
-    Smaller,
+    /// In smaller pages, or in whole ones instead of summaries.
+    Otherwise,
     /// Over the place, with what could be read there.
     Over(Box<Step>),
 }
@@ -164,8 +171,10 @@ impl<'a> Chain<'a> {
             guard: CursorGuard::default(),
             empty_pages: 0,
             gone_around: 0,
+            passed_over: 0,
             pages: HashSet::new(),
             reached: None,
+            is_mixed: false,
         }
     }
 
@@ -213,7 +222,7 @@ impl<'a> Chain<'a> {
             match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.reading, batch).await,
                 Err(error) if is_of_one_place(&error) => match self.go_around(error, &mut batch).await? {
-                    Detour::Smaller => {}
+                    Detour::Otherwise => {}
                     Detour::Over(step) => return Ok(*step),
                 },
                 Err(error) => return Err(error),
@@ -241,8 +250,9 @@ impl<'a> Chain<'a> {
 
     /// Returns whether whole pages fail one after another, so that each attempt at the next one only costs requests.
     fn fails_everywhere(&self) -> bool {
-        let may_go_around = self.shared.has_summaries && self.smaller == 0;
+        let may_go_around = self.shared.has_summaries && self.shared.has_singles;
         may_go_around
+            && self.smaller == 0
             && self.gone_around >= MAX_GONE_AROUND
             && !self.gone_around.is_multiple_of(TRIED_AGAIN_AFTER)
     }
@@ -260,6 +270,11 @@ impl<'a> Chain<'a> {
                     self.may_switch = false;
                 }
                 Some(_) if self.may_restart => self.restart(metadata),
+                // The cursor of a summary leads to no whole page: what fails is gone around without one.
+                Some(place) if place.reading() != self.query.reading && self.shared.has_summaries => {
+                    self.shared.has_summaries = false;
+                    self.restart(metadata);
+                }
                 _ => return Err(error),
             }
         }
@@ -299,6 +314,9 @@ impl<'a> Chain<'a> {
     ) -> Result<Step> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
         self.gone_around = 0;
+        if !page.elements.is_empty() {
+            self.passed_over = 0;
+        }
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
@@ -308,10 +326,16 @@ impl<'a> Chain<'a> {
             let next = Next::Restart(RestartReason::IgnoresDates);
             return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, next });
         }
+        if read_as == Reading::Summaries && elements.iter().any(|element| element.summary.is_whole) {
+            // An older deployment ignores `include`: what fails as a page fails as its summaries, too.
+            (self.shared.has_summaries, self.query.reading) = (false, Reading::Whole);
+        }
         let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
         batch.page.empty_pages += u64::from(elements.is_empty() && matches!(next, Ok(Some(_))));
         batch.page.newest_change = self.newest_change(&elements);
-        self.reached = began().flatten().last().or(self.reached);
+        let order: Vec<_> = self.reached.into_iter().chain(began().flatten()).collect();
+        self.is_mixed |= !order.is_sorted_by(|one, next| one >= next);
+        self.reached = order.last().copied();
         self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
         let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
         if !self.split_changed(elements, read_as, &mut batch).await? {
@@ -403,7 +427,7 @@ impl<'a> Chain<'a> {
     }
 
     fn choose_reading(&mut self, changed: usize, elements: usize) {
-        if self.may_switch && elements > 0 {
+        if self.may_switch && self.shared.has_summaries && elements > 0 {
             self.query.reading = if changed * 2 > elements { Reading::Whole } else { Reading::Summaries };
         }
     }
@@ -454,7 +478,7 @@ impl<'a> Chain<'a> {
         let by_page = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
         if self.may_switch && by_page {
             batch.page.pages += 1;
-            match self.request_again(Reading::Whole, self.limit()).await {
+            match self.request_again(Reading::Whole, self.limit(), MAX_TRIES).await {
                 Ok(page) => {
                     self.replace_stale(page, &mut stale, batch);
                     // Where rows change places from request to request, a page that is read twice costs more than it saves.
@@ -507,10 +531,10 @@ impl<'a> Chain<'a> {
     }
 
     /// Requests the current page as something else than it was read.
-    async fn request_again(&mut self, reading: Reading, limit: u32) -> Result<ExportPage> {
+    async fn request_again(&mut self, reading: Reading, limit: u32, tries: u32) -> Result<ExportPage> {
         let query = Query { reading, limit, ..self.query.clone() };
         let cursor = self.place.as_ref().map(|place| place.cursor.as_str());
-        self.export.page_that_says(&query, cursor, self.shared.known.as_deref(), MAX_TRIES).await
+        self.export.page_that_says(&query, cursor, self.shared.known.as_deref(), tries).await
     }
 
     fn replace_stale(&self, page: ExportPage, stale: &mut Vec<Element>, batch: &mut Batch) {
@@ -562,6 +586,16 @@ impl<'a> Chain<'a> {
         self.shared.has_dates && self.reached.is_some() && self.answers(&oldest).await
     }
 
+    /// Returns whether the newest conversation comes whole although its summary was requested: then a page fails as
+    /// summaries, too, and need not be requested as such again.
+    async fn ignores_summaries(&self) -> bool {
+        let newest = Query { reading: Reading::Summaries, limit: 1, ..self.whole.clone() };
+        let Ok(page) = self.export.page_that_says(&newest, None, None, MAX_TRIES).await else { return false };
+        let is_ignored = page.elements.iter().any(|element| element.summary.is_whole);
+        self.export.put_aside(page);
+        is_ignored
+    }
+
     async fn answers(&self, query: &Query) -> bool {
         self.export.probe(query).await.is_ok()
     }
@@ -572,22 +606,79 @@ impl<'a> Chain<'a> {
         if error.is_transient() && self.smaller == 0 && !self.is_alive().await {
             return Err(error);
         }
-        if self.query.reading == Reading::Whole && self.shared.has_summaries {
-            match self.request_again(Reading::Summaries, EXPORT_LIMIT).await {
+        if self.query.reading == Reading::Summaries && self.may_switch {
+            // It may be the summaries alone that fail.
+            (self.query.reading, self.may_switch) = (Reading::Whole, false);
+            return Ok(Detour::Otherwise);
+        }
+        if self.query.reading == Reading::Whole && self.shared.has_summaries && self.shared.has_singles {
+            match self.request_again(Reading::Summaries, EXPORT_LIMIT, MAX_TRIES).await {
                 Ok(page) => {
                     batch.page.pages += 1;
                     return self.one_by_one(page, std::mem::take(batch)).await;
                 }
                 Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
-                Err(error) if is_of_one_place(&error) => {}
+                Err(error) if is_of_one_place(&error) => {
+                    self.shared.has_summaries = !self.ignores_summaries().await;
+                }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(smaller) = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit()) {
+        let smaller = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit());
+        if let Some(smaller) = smaller.filter(|_| self.passed_over < MAX_PASSED_OVER) {
             (self.query.limit, self.smaller) = (smaller, EXPORT_LIMIT);
-            return Ok(Detour::Smaller);
+            return Ok(Detour::Otherwise);
+        }
+        if let Some(step) = self.pass_over(&error, batch).await? {
+            return Ok(Detour::Over(Box::new(step)));
         }
         self.step_over(error, std::mem::take(batch)).await
+    }
+
+    /// Passes over the next conversation with the cursor of its summary, which says when it began. Where one after another
+    /// fails, nothing tells whether the next ones would: whole pages are passed over, and later pulls try them again.
+    async fn pass_over(&mut self, error: &Error, batch: &mut Batch) -> Result<Option<Step>> {
+        if !self.shared.has_summaries || self.query.reading == Reading::Summaries {
+            return Ok(None);
+        }
+        let limit = if self.passed_over < MAX_PASSED_OVER { 1 } else { EXPORT_LIMIT };
+        let page = match self.request_again(Reading::Summaries, limit, MAX_EMPTY_PAGES).await {
+            Ok(page) if !page.elements.is_empty() && page.next.is_ok() => page,
+            Err(error) if !is_of_one_place(&error) && error.kind() != ErrorKind::Refused => {
+                return Err(error);
+            }
+            _ => return Ok(None),
+        };
+        let mut batch = std::mem::take(batch);
+        batch.page.pages += 1;
+        let ExportPage { elements, total, next, bytes } = page;
+        let may_count_rest = self.may_count_rest(total, elements.len());
+        batch.page.newest_change = self.newest_change(&elements);
+        let shown = u32::try_from(elements.len()).unwrap_or(EXPORT_LIMIT);
+        (self.passed_over, self.smaller) = (self.passed_over + shown, self.smaller.saturating_sub(shown));
+        for element in elements.into_iter().filter(|element| self.is_mine(element)).collect::<Vec<_>>() {
+            self.leave_or_note(element, error, &mut batch);
+        }
+        let next = self.follow(next, Reading::Summaries);
+        Ok(Some(Step { batch, total, may_count_rest, is_new: true, bytes, next }))
+    }
+
+    /// Leaves the second in which a conversation began as a gap, unless it is held as its summary shows it.
+    ///
+    /// A gap of its id could not be closed once it is gone, since it cannot be asked for by its id.
+    fn leave_or_note(&self, element: Element, error: &Error, batch: &mut Batch) {
+        if element.summary.is_whole {
+            batch.records.push(element.record());
+            return;
+        }
+        let held = self.held(std::slice::from_ref(&element)).pop().unwrap_or_default();
+        let Some(Element { summary, .. }) = self.unless_held(element, held, batch) else { return };
+        let bounds = match (summary.created_at, summary.id) {
+            (Some(began), _) => GapBounds::window(Window { since: Some(began), until: began.shifted(1) }),
+            (None, Some(id)) => GapBounds::record(id),
+            (None, None) => GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) },
+        };
+        batch.gaps.push(Gap::new(bounds, error));
     }
 
     /// Fetches the conversations of a page one by one, from its summaries.
@@ -613,9 +704,9 @@ impl<'a> Chain<'a> {
         self.may_switch = may_switch;
         if !fetched? {
             // Single conversations cannot be fetched: only smaller pages are left, from where the list was before.
-            (self.shared.has_summaries, self.reached) = (false, before);
+            (self.shared.has_singles, self.reached) = (false, before);
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
-            return Ok(Detour::Smaller);
+            return Ok(Detour::Otherwise);
         }
         self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
@@ -643,8 +734,14 @@ impl<'a> Chain<'a> {
                 next: Next::End,
             })));
         };
-        let bounds = Window { since: Some(readable), until: unreadable.shifted(1) };
-        batch.gaps.push(Gap::new(GapBounds::window(bounds), &error));
+        let bounds = if self.is_mixed {
+            GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) }
+        } else {
+            // Where several cannot be read, the search may have ended at an older one: what is between them is not read.
+            let until = upper.unwrap_or(unreadable).max(unreadable).shifted(1);
+            GapBounds::window(Window { since: Some(readable), until })
+        };
+        batch.gaps.push(Gap::new(bounds, &error));
         // What began in the last readable second still belongs to the segment, and nothing after it.
         self.segment.until = Timestamp::from_microseconds(readable.microseconds() + 1_000).ok();
         self.query.until = self.segment.until;
@@ -683,7 +780,7 @@ impl<'a> Chain<'a> {
         let earliest = seconds(lowest) + 1;
         let mut distance: i64 = 1;
         while readable.is_none() {
-            if unreadable <= earliest {
+            if unreadable <= earliest || !self.shared.has_dates {
                 return Ok(None);
             }
             let next = seconds(upper).saturating_sub(distance).max(earliest);
@@ -715,6 +812,11 @@ impl<'a> Chain<'a> {
                 Ok(is_readable)
             }
             Err(error) if is_of_one_place(&error) => Ok(false),
+            // Dates may be refused: nothing tells what is behind the place.
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                self.shared.has_dates = false;
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -730,6 +832,7 @@ impl Shared {
     /// Notes what the deployment was found to support.
     pub(crate) fn with(mut self, features: &chatark_core::Features) -> Self {
         self.has_summaries = !features.lacks(SUMMARIES);
+        self.has_singles = !features.lacks(SINGLE_CONVERSATIONS);
         self.has_dates = !features.lacks(DATES);
         self
     }

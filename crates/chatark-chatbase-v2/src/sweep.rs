@@ -156,6 +156,7 @@ impl<'a> Sweep<'a> {
             read_before: Arc::new(self.read_before.clone()),
             passed_over: Arc::new(passed_over.collect()),
             has_summaries: true,
+            has_singles: true,
             has_dates: true,
         };
         Chain::new(self.export, &self.query, segment, shared.with(&self.features))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::{connect, mapper};
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind,
+    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind, GapBounds,
     HeldSummary, Issue, Known, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection, Settings,
     Stream, Surface, Timestamp, Window,
 };
@@ -707,6 +707,50 @@ async fn everything_is_read_if_single_conversations_are_not_available() {
     // What came instead of a single conversation is kept, too.
     assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "a", "b", "c"]);
     vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
+}
+
+/// Ids are not looked for here, so only the cursor of its summary leads past a conversation that fails.
+#[tokio::test]
+async fn a_conversation_that_fails_is_passed_over_with_the_cursor_of_its_summary() {
+    let failure = || refusal(500, "INTERNAL_SERVER_ERROR");
+    let mut dead = shown("b", &json!(THEN), false);
+    dead["createdAt"] = json!(THEN);
+    let vendor = Vendor::new([
+        whole_page(&[("a", THEN)], Some("c2")),
+        failure(),
+        failure(),
+        whole_page(&[("a", THEN)], Some("c2")),
+        answer(&[dead.clone(), shown("c", &json!(THEN), false)], None),
+        refusal(400, "VALIDATION_INVALID_BODY"),
+        failure(),
+        failure(),
+        failure(),
+        failure(),
+        answer(&[dead], Some("c3")),
+        whole_page(&[("c", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(whole()).await;
+    let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).map(|gap| gap.bounds.clone()).collect();
+    let instant = |seconds| Timestamp::from_epoch(seconds).ok();
+    let second = GapBounds::window(Window { since: instant(THEN), until: instant(THEN + 1) });
+    assert_eq!(gaps, [second]);
+    let returned = returned_and_unchanged(&batches).0;
+    assert!(returned.contains(&"a") && returned.contains(&"c"), "{returned:?}");
+    vendor.check_asked(&[
+        "export",
+        "export&cursor=c2",
+        "export&cursor=c2",
+        "agent/conversations/export?limit=1",
+        "export&include=summary&cursor=c2",
+        "export&conversationId=b",
+        "agent/conversations/export?limit=5&cursor=c2",
+        "agent/conversations/export?limit=5&cursor=c2",
+        "agent/conversations/export?limit=1&cursor=c2",
+        "agent/conversations/export?limit=1&cursor=c2",
+        "agent/conversations/export?limit=1&include=summary&cursor=c2",
+        "agent/conversations/export?limit=1&cursor=c3",
+    ]);
 }
 
 #[tokio::test]

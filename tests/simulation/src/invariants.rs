@@ -592,7 +592,7 @@ impl Checker {
                     && !is_walled_in(world, *place, ran.ended)
                     && !is_out_of_reach(world, *place, ran.ended)
                     // What an earlier fault has left as a gap is tried again when it is due.
-                    && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth))
+                    && !self.gap_bounds.iter().any(|gap| is_within(gap, conversation, truth, ran))
                     && self.row_claim(world, *place, ran) != RowClaim::Nothing
                     && is_in_look_back(truth, conversation, ran)
             })
@@ -884,9 +884,10 @@ fn is_out_of_reach(world: &World, place: usize, at: Instant) -> bool {
         })
 }
 
-/// Returns whether a conversation may be within the bounds of a gap. Positions and the rest of a list excuse nothing: a
-/// quiet walk that comes to its end reads around what is dead, and passes what earlier faults left there.
-fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
+/// Returns whether a conversation may be within the bounds of a gap. Positions and the rest of a list excuse something only
+/// where an earlier run of the same sweep left them to a fault, and this one goes on behind them: a quiet walk from the
+/// beginning reads around what is dead, and passes what earlier faults left there.
+fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth, ran: &Ran) -> bool {
     match gap {
         GapBounds::Record { id } => id.as_str() == conversation.id,
         GapBounds::Window { since, until } => {
@@ -894,7 +895,7 @@ fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool
                 && since.is_none_or(|since| conversation.created >= since - truth.margin)
                 && until.is_none_or(|until| conversation.created <= until + truth.margin)
         }
-        GapBounds::Positions { .. } | GapBounds::Rest { .. } => false,
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => ran.is_resumed,
     }
 }
 

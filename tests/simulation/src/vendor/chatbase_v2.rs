@@ -740,8 +740,9 @@ impl Vendor for ChatbaseV2 {
     fn truth(&self) -> Truth {
         let facts = &self.facts;
         let has_count = matches!(facts.total_form, TotalForm::Number | TotalForm::Float | TotalForm::Text);
-        let by_id = facts.knows.single && facts.knows.include;
-        let by_time = facts.knows.dates && facts.days == Days::AndInstants;
+        // A summary has the cursor behind its conversation. Time says where a list goes on if that is its order.
+        let by_summary = facts.knows.include;
+        let by_time = facts.knows.dates && facts.days == Days::AndInstants && !facts.is_by_activity;
         Truth {
             page: facts.page,
             paging: facts.paging,
@@ -753,8 +754,8 @@ impl Vendor for ChatbaseV2 {
             has_summaries: facts.knows.include,
             is_read_by_list: false,
             can_read_less: facts.knows.include && facts.knows.single,
-            can_narrow: by_id || by_time,
-            narrows_by_time_alone: by_time && !by_id,
+            can_narrow: by_summary || by_time,
+            narrows_by_time_alone: by_time && !by_summary,
             is_documented: facts.knows.dates
                 && facts.knows.single
                 && facts.knows.include
