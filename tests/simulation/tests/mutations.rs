@@ -1,0 +1,43 @@
+//! The defects of `tests/checks/mutations.sh` can be put back: each patch fits the code as it is.
+#![expect(clippy::unwrap_used, reason = "a test panics where a patch cannot be read")]
+
+use std::path::Path;
+
+/// Returns the places of a patch: the file, and the lines that must follow one another in it.
+fn places(patch: &str) -> Vec<(String, String)> {
+    let mut places: Vec<(String, String)> = Vec::new();
+    let mut file = String::new();
+    for line in patch.lines() {
+        if let Some(name) = line.strip_prefix("+++ b/") {
+            name.clone_into(&mut file);
+        } else if line.starts_with("@@") {
+            places.push((file.clone(), String::new()));
+        } else if let Some((name, expected)) = places.last_mut()
+            && *name == file
+            && let Some(text) = line.strip_prefix(' ').or_else(|| line.strip_prefix('-'))
+            && !line.starts_with("--- ")
+        {
+            expected.push_str(text);
+            expected.push('\n');
+        }
+    }
+    places
+}
+
+#[test]
+fn every_patch_fits_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mutations");
+    let mut patches = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let places = places(&std::fs::read_to_string(&path).unwrap());
+        assert!(!places.is_empty(), "{} changes nothing", path.display());
+        for (file, expected) in places {
+            let code = std::fs::read_to_string(root.join(&file)).unwrap();
+            assert!(code.contains(&expected), "{} does not fit {file} any more:\n{expected}", path.display());
+        }
+        patches += 1;
+    }
+    assert_eq!(patches, 9);
+}
