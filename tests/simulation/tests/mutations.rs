@@ -1,5 +1,4 @@
 //! The defects of `tests/checks/mutations.sh` can be put back: each patch fits the code as it is.
-#![expect(clippy::unwrap_used, reason = "a test panics where a patch cannot be read")]
 
 use std::path::Path;
 
