@@ -104,8 +104,8 @@ fn clear_seen(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) 
 /// What a sweep of everything did not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unseen {
-    /// These records, which the full sweep before it did not see either, unseen for longest first. Others that this sweep alone did not see are
-    /// noted, and are among these after the next one.
+    /// These records, which the full sweep before it did not see either, unseen for longest first. Others that this
+    /// sweep alone did not see are noted, and are among these after the next one.
     Twice(Vec<UnseenRecord>),
     /// The sweep has left a gap, in this run or in one before, or an older version began it and noted no ids: nothing can
     /// be said of what it did not see.
