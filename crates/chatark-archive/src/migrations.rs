@@ -14,6 +14,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_gaps.sql"),
 ];
 
+/// What the migrations come to: a new file is created from it at once.
+const CURRENT: &str = include_str!("migrations/current.sql");
+
 /// `ChAr` in ASCII: marks a SQLite file as an archive of Chatark.
 const APPLICATION_ID: i64 = 0x4368_4172;
 
@@ -88,7 +91,7 @@ pub(crate) const CHECKS_REFERENCES: bool = cfg!(debug_assertions);
 /// A step may rebuild tables that others refer to, so references are checked before each commit.
 pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()> {
     let done = match layout {
-        Layout::New => 0,
+        Layout::New => return create(connection),
         Layout::Older(version) => version,
         Layout::Current => return Ok(()),
     };
@@ -98,13 +101,25 @@ pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()>
         let transaction = connection.transaction().map_err(failed())?;
         transaction.execute_batch(step).map_err(failed())?;
         refuse_broken_references(&transaction)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed())?;
-        transaction
-            .pragma_update(None, "user_version", i64::try_from(at + 1).unwrap_or(i64::MAX))
-            .map_err(failed())?;
+        sign(&transaction, at + 1).map_err(failed())?;
         transaction.commit().map_err(failed())?;
     }
     connection.pragma_update(None, "foreign_keys", CHECKS_REFERENCES).map_err(failed())
+}
+
+/// Creates the tables of a new archive.
+fn create(connection: &mut Connection) -> Result<()> {
+    let failed = || database("create the archive");
+    let transaction = connection.transaction().map_err(failed())?;
+    transaction.execute_batch(CURRENT).map_err(failed())?;
+    sign(&transaction, Layout::CURRENT).map_err(failed())?;
+    transaction.commit().map_err(failed())
+}
+
+/// Writes into the file that it is an archive, and of which layout.
+fn sign(transaction: &Transaction<'_>, layout: usize) -> rusqlite::Result<()> {
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", i64::try_from(layout).unwrap_or(i64::MAX))
 }
 
 fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {
@@ -156,6 +171,45 @@ mod tests {
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         let conversations = texts("SELECT id || ' ' || title FROM conversation ORDER BY conversation_key");
         (version, texts("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name"), conversations)
+    }
+
+    /// Returns each table, column, index and reference of a file, as SQLite understands them.
+    fn structure(connection: &Connection) -> Vec<String> {
+        let rows = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            let columns = statement.column_count();
+            let rows = statement.query_map([], |row| {
+                let values = (0..columns).map(|at| row.get::<_, rusqlite::types::Value>(at));
+                Ok(format!("{:?}", values.collect::<rusqlite::Result<Vec<_>>>()?))
+            });
+            rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+        };
+        [
+            "SELECT type, name, ncol, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%'
+             ORDER BY name",
+            "SELECT t.name, c.* FROM pragma_table_list t, pragma_table_xinfo(t.name) c
+             WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' ORDER BY t.name, c.cid",
+            "SELECT t.name, i.name, i.\"unique\", i.origin, i.partial, c.* FROM pragma_table_list t, pragma_index_list(t.name) i,
+             pragma_index_xinfo(i.name) c WHERE t.schema = 'main' ORDER BY i.name, c.seqno",
+            "SELECT t.name, f.* FROM pragma_table_list t, pragma_foreign_key_list(t.name) f WHERE t.schema = 'main'
+             ORDER BY t.name, f.\"from\"",
+            "SELECT type, name, sql FROM sqlite_schema WHERE type <> 'table' ORDER BY name",
+            "SELECT count(*), max(changes) FROM archive",
+        ]
+        .into_iter()
+        .flat_map(rows)
+        .collect()
+    }
+
+    #[test]
+    fn a_new_archive_has_the_layout_that_all_migrations_come_to() {
+        let mut created = Connection::open_in_memory().unwrap();
+        migrate(&mut created, Layout::New).unwrap();
+        let mut upgraded = Connection::open_in_memory().unwrap();
+        upgraded.execute_batch(MIGRATIONS[0]).unwrap();
+        migrate(&mut upgraded, Layout::Older(1)).unwrap();
+        assert_eq!(structure(&created), structure(&upgraded));
+        assert_eq!(inspect(&created).unwrap(), Layout::Current);
     }
 
     #[test]
