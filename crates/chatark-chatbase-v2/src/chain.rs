@@ -15,7 +15,7 @@ use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SINGLE_CONVERSATIONS,
     SUMMARIES, absent, changed_at, is_of_one_place, raw, whole,
 };
-use crate::segment::Segment;
+use crate::segment::{FirstPage, Segment};
 use crate::wire::{Place, SegmentPlace};
 
 /// Up to so many changed conversations of a page are fetched one by one rather than with their page.
@@ -75,6 +75,8 @@ pub(crate) struct Chain<'a> {
     /// Whether the list may restart if its cursor is refused.
     may_restart: bool,
     guard: CursorGuard,
+    /// The first page, if it has been read already.
+    first: Option<ExportPage>,
     /// How many pages in a row were empty although the list goes on.
     empty_pages: u32,
     /// How many pages in a row had to be read one conversation after another.
@@ -169,6 +171,7 @@ impl<'a> Chain<'a> {
             may_switch: true,
             may_restart: true,
             guard: CursorGuard::default(),
+            first: None,
             empty_pages: 0,
             gone_around: 0,
             passed_over: 0,
@@ -189,15 +192,21 @@ impl<'a> Chain<'a> {
         self
     }
 
-    /// Takes whatever comes, because this list reads the first page itself.
-    pub(crate) fn read_nothing_before(&mut self) {
-        self.shared.read_before = Arc::default();
+    /// Passes over what has come already.
+    pub(crate) fn skip(&mut self, read_before: Arc<HashSet<RecordId>>) {
+        self.shared.read_before = read_before;
     }
 
     /// Continues after a first page that was requested with the same query.
     pub(crate) fn after_first_page(mut self, guard: CursorGuard) -> Self {
         self.guard = guard;
         self
+    }
+
+    /// Begins with a first page that was requested with the same query, if there is one.
+    pub(crate) fn begin_with(self, first: Option<FirstPage>) -> Self {
+        let Some(FirstPage { page, guard }) = first else { return self };
+        Self { first: Some(page), guard, ..self }
     }
 
     /// Returns the position for a checkpoint.
@@ -218,6 +227,10 @@ impl<'a> Chain<'a> {
 
     async fn read(&mut self) -> Result<Step> {
         let mut batch = Batch { page: one_page(), ..Batch::default() };
+        if let Some(page) = self.first.take() {
+            batch.page.pages = 0;
+            return self.take(page, self.query.reading, batch).await;
+        }
         loop {
             match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.reading, batch).await,
@@ -321,7 +334,7 @@ impl<'a> Chain<'a> {
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
         let began = || elements.iter().map(|element| element.summary.created_at);
-        if began().any(|began| Segment::is_contradicted(&query, began)) {
+        if began().any(|began| query.is_contradicted(began)) {
             batch.records = whole(elements);
             let next = Next::Restart(RestartReason::IgnoresDates);
             return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, next });

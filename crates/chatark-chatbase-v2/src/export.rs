@@ -143,6 +143,14 @@ impl Query {
         found
     }
 
+    /// Returns whether a conversation on its page contradicts the requested dates, because it began outside of them.
+    pub(crate) fn is_contradicted(&self, began: Option<Timestamp>) -> bool {
+        let Some(began) = began else { return false };
+        let earliest = self.since.and_then(|since| since.shifted(-MARGIN_SECONDS));
+        let latest = self.until.and_then(|until| until.shifted(MARGIN_SECONDS));
+        earliest.is_some_and(|earliest| began < earliest) || latest.is_some_and(|latest| began > latest)
+    }
+
     /// Takes out the parameters that the deployment is known to refuse.
     fn without_refused(&mut self, features: &Features) {
         if features.lacks(DATES) {

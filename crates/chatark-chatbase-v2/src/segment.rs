@@ -2,12 +2,18 @@
 //!
 //! A list of pages is sequential. So a long one is cut before it is read: a window is counted in two halves, and where
 //! both have enough, each becomes a segment with a list of pages of its own. Nothing depends on the order of a list.
+//!
+//! Halves that will hardly be cut again are counted by their first page, with which their lists begin.
 
-use chatark_core::{Features, Result, Timestamp};
+use std::collections::HashSet;
+
+use chatark_core::{Error, ErrorKind, Features, Known, RecordId, Result, Timestamp};
 use chatark_http::CursorGuard;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
-use crate::export::{DATES, EXPORT_LIMIT, Export, ExportPage, MARGIN_SECONDS, Probe, Query, SUMMARIES};
+use crate::export::{
+    DATES, EXPORT_LIMIT, Element, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES, is_of_one_place,
+};
 
 /// The most lists of pages that are read at the same time.
 pub(crate) const MAX_LISTS: usize = 16;
@@ -15,8 +21,15 @@ pub(crate) const MAX_LISTS: usize = 16;
 const MAX_SEGMENTS: usize = 2 * MAX_LISTS;
 /// The fewest conversations that are worth a segment: each may end with a page that is not full.
 const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
-/// A cut is tried for each of so many pages: it costs two requests, and a segment may end with a page that is not full.
-const PAGES_FOR_EACH_CUT: u64 = 12;
+/// A cut is tried for each of so many pages beyond the first few …
+const PAGES_FOR_EACH_CUT: u64 = 5;
+const FEW_PAGES: u64 = 14;
+/// … as far as the promised bound of requests has room for them: a cut costs two requests at most, and its segment may end
+/// with a page that is not full.
+const REQUESTS_FOR_EACH_CUT: u64 = 3;
+const REQUESTS_FOR_CUTS: u64 = 36;
+/// Larger pages are not kept until their list begins: a segment is then counted without its conversations.
+const MAX_HELD_BYTES: usize = 256 << 10;
 /// The conversations in the overlap of two segments come twice; a cut through more than these is not made.
 const MAX_OVERLAP: u64 = EXPORT_LIMIT as u64;
 /// One second in microseconds.
@@ -29,11 +42,19 @@ pub(crate) struct Segment {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// The first page of a list, which has been read already.
+#[derive(Debug)]
+pub(crate) struct FirstPage {
+    pub(crate) page: ExportPage,
+    pub(crate) guard: CursorGuard,
+}
+
 /// A segment that may be cut further.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Piece {
     segment: Segment,
     count: u64,
+    first: Option<FirstPage>,
     /// Where the next cut is looked for; `lower` is open at first.
     lower: Option<i64>,
     upper: i64,
@@ -42,22 +63,53 @@ pub(crate) struct Piece {
     may_be_cut: bool,
 }
 
-/// What the counts of both halves of a piece say.
+/// What the vendor says of one half of a piece.
+struct Half {
+    count: Option<u64>,
+    /// Whether something in it began outside of it.
+    is_contradicted: bool,
+    first: Option<FirstPage>,
+    requests: u64,
+}
+
+/// What becomes of a piece whose halves were counted.
 enum Cut {
     Made(Piece, Piece),
     /// It is tried elsewhere, or not at all.
     Not(Piece),
-    /// The deployment counts or sends conversations outside the requested dates.
-    IgnoresDates,
+}
+
+/// An export that is being cut.
+pub(crate) struct Cutter<'a> {
+    export: Export<'a>,
+    query: &'a Query,
+    known: Option<&'a dyn Known>,
+    /// Whether pages are small enough to be kept until their lists begin.
+    holds_pages: bool,
+    /// Whole conversations that have come already.
+    read: HashSet<RecordId>,
+    /// Pieces with more conversations are cut.
+    target: u64,
+    pieces: Vec<Piece>,
+    requests: u64,
+}
+
+/// A segment, and what is known of it.
+pub(crate) struct Counted {
+    pub(crate) segment: Segment,
+    /// The number of its conversations, by the vendor's count.
+    pub(crate) conversations: u64,
+    pub(crate) first: Option<FirstPage>,
 }
 
 /// The segments of an export, and what it cost to find them.
 pub(crate) struct Segments {
-    /// Each with the number of its conversations, by the vendor's count.
-    pub(crate) counted: Vec<(Segment, u64)>,
+    pub(crate) counted: Vec<Counted>,
+    /// The conversations that were read before, and on pages with which no list begins.
+    pub(crate) read: HashSet<RecordId>,
     /// How many requests were made.
     pub(crate) requests: u64,
-    /// Whether the deployment ignores dates, so that the export is one segment.
+    /// Whether the deployment counts or sends conversations outside the requested dates: then there are no segments.
     pub(crate) ignores_dates: bool,
 }
 
@@ -78,14 +130,6 @@ impl Segment {
             ..whole.clone()
         }
     }
-
-    /// Returns whether a page of its query contradicts the requested dates.
-    pub(crate) fn is_contradicted(query: &Query, began: Option<Timestamp>) -> bool {
-        let Some(began) = began else { return false };
-        let earliest = query.since.and_then(|since| since.shifted(-MARGIN_SECONDS));
-        let latest = query.until.and_then(|until| until.shifted(MARGIN_SECONDS));
-        earliest.is_some_and(|earliest| began < earliest) || latest.is_some_and(|latest| began > latest)
-    }
 }
 
 /// Returns how many requests it takes at most to read so many conversations, if nothing has changed.
@@ -105,50 +149,10 @@ fn is_worth_cutting(total: u64) -> bool {
 }
 
 fn cuts(total: u64) -> u64 {
-    (total / u64::from(EXPORT_LIMIT) / PAGES_FOR_EACH_CUT).clamp(1, MAX_SEGMENTS as u64 - 1)
-}
-
-/// Cuts an export that is worth it. Returns one segment if it cannot be cut.
-pub(crate) async fn cut(
-    export: Export<'_>,
-    query: &Query,
-    whole: Piece,
-    features: &mut Features,
-) -> Result<Segments> {
-    let mut found =
-        Segments { counted: vec![(Segment::default(), whole.count)], requests: 0, ignores_dates: false };
-    let total = whole.count;
-    found.requests += whole.learn(export, query, features).await?;
-    if features.lacks(DATES) {
-        return Ok(found);
-    }
-    let features = &*features;
-    let target = (total / MAX_LISTS as u64).max(2 * MIN_CONVERSATIONS);
-    let mut pieces = vec![whole];
-    let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
-    while left > 0 && pieces.len() < MAX_SEGMENTS {
-        let most = left.min(MAX_SEGMENTS - pieces.len());
-        let chosen = largest(&mut pieces, target, most);
-        if chosen.is_empty() {
-            break;
-        }
-        left -= chosen.len();
-        found.requests += 2 * chosen.len() as u64;
-        let counted = chosen.into_iter().map(|piece| piece.halve(export, query, features));
-        // All are waited for, even if one fails: what is in flight has been paid for.
-        for cut in join_all(counted).await {
-            match cut? {
-                Cut::Made(newer, older) => pieces.extend([newer, older]),
-                Cut::Not(piece) => pieces.push(piece),
-                Cut::IgnoresDates => {
-                    found.ignores_dates = true;
-                    return Ok(found);
-                }
-            }
-        }
-    }
-    found.counted = pieces.into_iter().map(|piece| (piece.segment, piece.count)).collect();
-    Ok(found)
+    let pages = total.div_ceil(EXPORT_LIMIT.into());
+    let wanted = pages.saturating_sub(FEW_PAGES) / PAGES_FOR_EACH_CUT;
+    let affordable = (pages / 4 + REQUESTS_FOR_CUTS) / REQUESTS_FOR_EACH_CUT;
+    wanted.min(affordable).clamp(1, MAX_SEGMENTS as u64 - 1)
 }
 
 /// Takes the largest pieces out that are worth a cut.
@@ -157,6 +161,176 @@ fn largest(pieces: &mut Vec<Piece>, target: u64, most: usize) -> Vec<Piece> {
     pieces.sort_by_key(|piece| (is_worth(piece), piece.count));
     let number = pieces.iter().filter(|piece| is_worth(piece)).count().min(most);
     pieces.split_off(pieces.len() - number)
+}
+
+impl<'a> Cutter<'a> {
+    /// Prepares to cut an export of which a first page was read, with the size of that page in bytes and the conversations
+    /// on it.
+    pub(crate) fn new(
+        export: Export<'a>,
+        query: &'a Query,
+        known: Option<&'a dyn Known>,
+        page_bytes: usize,
+        read: HashSet<RecordId>,
+    ) -> Self {
+        let holds_pages = page_bytes <= MAX_HELD_BYTES;
+        Self { export, query, known, holds_pages, read, target: 0, pieces: Vec::new(), requests: 0 }
+    }
+
+    /// Cuts an export that is worth it. Returns one segment if it cannot be cut.
+    pub(crate) async fn cut(mut self, whole: Piece, features: &mut Features) -> Result<Segments> {
+        self.target = (whole.count / MAX_LISTS as u64).max(2 * MIN_CONVERSATIONS);
+        self.pieces.push(whole);
+        // If it fails, the pages so far are given up: the next run reads their conversations with their list.
+        let keeps_to_dates = self.run(features).await?;
+        if !keeps_to_dates {
+            let pieces = std::mem::take(&mut self.pieces);
+            self.put_aside(pieces.into_iter().filter_map(|piece| piece.first));
+        }
+        let counted =
+            |Piece { segment, count: conversations, first, .. }| Counted { segment, conversations, first };
+        Ok(Segments {
+            counted: self.pieces.into_iter().map(counted).collect(),
+            read: self.read,
+            requests: self.requests,
+            ignores_dates: !keeps_to_dates,
+        })
+    }
+
+    /// Cuts what is worth it, and returns whether the deployment keeps to the requested dates.
+    async fn run(&mut self, features: &mut Features) -> Result<bool> {
+        let total = self.pieces.iter().map(|piece| piece.count).sum();
+        let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
+        while left > 0 && self.pieces.len() < MAX_SEGMENTS && !features.lacks(DATES) {
+            let most = left.min(MAX_SEGMENTS - self.pieces.len());
+            let chosen = largest(&mut self.pieces, self.target, most);
+            if chosen.is_empty() {
+                break;
+            }
+            left -= chosen.len();
+            let halves = chosen.iter().map(|piece| self.count_halves(piece, left == 0, features));
+            // All are waited for, even if one fails: what is in flight has been paid for.
+            let halves = join_all(halves).await;
+            let mut failed = None;
+            for (piece, halves) in chosen.into_iter().zip(halves) {
+                match halves {
+                    Ok(Some((middle, halves))) => {
+                        self.requests += halves.iter().map(|half| half.requests).sum::<u64>();
+                        if halves.iter().any(|half| half.is_contradicted) {
+                            self.put_aside(halves.into_iter().filter_map(|half| half.first));
+                            return Ok(false);
+                        }
+                        self.cut_at(piece, middle, halves);
+                    }
+                    Ok(None) => self.pieces.push(Piece { may_be_cut: false, ..piece }),
+                    Err(error) => {
+                        self.pieces.push(piece);
+                        failed.get_or_insert(error);
+                    }
+                }
+            }
+            self.learn(failed, features).await?;
+        }
+        Ok(true)
+    }
+
+    /// Takes what the first counts say of the deployment: where it refuses them, it refuses dates or summaries.
+    async fn learn(&mut self, failed: Option<Error>, features: &mut Features) -> Result<()> {
+        let is_known = features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some();
+        match failed {
+            Some(error) if error.kind() == ErrorKind::Refused && !is_known => {
+                self.requests += 2;
+                let until = self.pieces.iter().map(|piece| piece.upper).max();
+                let until = until.and_then(|until| Timestamp::from_microseconds(until).ok());
+                let mut probe = Query { until, ..self.query.counting(features) };
+                let mut guard = CursorGuard::default();
+                let page = self.export.first_page(&mut probe, features, &mut guard, None).await?;
+                self.requests += 1;
+                self.export.put_aside(page);
+            }
+            Some(error) => return Err(error),
+            None => {}
+        }
+        for feature in [DATES, SUMMARIES] {
+            if features.supports(feature).is_none() {
+                features.set(feature, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts both halves of a piece: the older one and the newer one. `None` if it has no second to be cut at.
+    async fn count_halves(
+        &self,
+        piece: &Piece,
+        is_last: bool,
+        features: &Features,
+    ) -> Result<Option<(Timestamp, [Half; 2])>> {
+        let Some(middle) = piece.middle() else { return Ok(None) };
+        let reads = self.holds_pages && (is_last || piece.count <= 2 * self.target);
+        let [older, newer] = piece.halves(middle).map(|half| self.count(half, reads, features));
+        match join(older, newer).await {
+            (Ok(older), Ok(newer)) => Ok(Some((middle, [older, newer]))),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+
+    /// Counts a half by its first page, or without its conversations.
+    async fn count(&self, half: Segment, reads: bool, features: &Features) -> Result<Half> {
+        let mut query = half.query(self.query);
+        let mut requests = 0;
+        if reads {
+            let mut guard = CursorGuard::default();
+            requests += 1;
+            match self.export.page(&query, None, &mut guard, self.known).await {
+                // What cannot be read there is found when its list is read.
+                Err(error) if is_of_one_place(&error) => {}
+                Err(error) => return Err(error),
+                Ok(page) => {
+                    let is_outside = |element: &Element| query.is_contradicted(element.summary.created_at);
+                    let is_contradicted = page.elements.iter().any(is_outside);
+                    let count = page.total;
+                    let first = (!page.says_nothing()).then_some(FirstPage { page, guard });
+                    return Ok(Half { count, is_contradicted, first, requests });
+                }
+            }
+        }
+        query = query.counting(features);
+        let probe = self.export.probe(&query).await?;
+        let is_contradicted = probe.began.iter().any(|began| query.is_contradicted(*began));
+        Ok(Half { count: probe.total, is_contradicted, first: None, requests: requests + 1 })
+    }
+
+    /// Cuts a piece, or notes that it was not.
+    fn cut_at(&mut self, mut piece: Piece, middle: Timestamp, [older, newer]: [Half; 2]) {
+        let (Some(old), Some(new)) = (older.count, newer.count) else {
+            self.put_aside([older.first, newer.first].into_iter().flatten());
+            return self.pieces.push(Piece { may_be_cut: false, ..piece });
+        };
+        let first = piece.first.take();
+        match piece.cut_at(middle, old, new) {
+            Cut::Made(made_older, made_newer) => {
+                self.put_aside(first);
+                self.pieces.push(Piece { first: newer.first, ..made_newer });
+                self.pieces.push(Piece { first: older.first, ..made_older });
+            }
+            Cut::Not(piece) => {
+                self.put_aside([older.first, newer.first].into_iter().flatten());
+                self.pieces.push(Piece { first, ..piece });
+            }
+        }
+    }
+
+    /// Archives pages with which no list begins.
+    fn put_aside(&mut self, pages: impl IntoIterator<Item = FirstPage>) {
+        for FirstPage { mut page, .. } in pages {
+            page.elements.retain(|element| {
+                let is_read_before = |id: &RecordId| !self.read.insert(id.clone());
+                element.summary.is_whole && !element.summary.id.as_ref().is_some_and(is_read_before)
+            });
+            self.export.put_aside(page);
+        }
+    }
 }
 
 impl Piece {
@@ -174,29 +348,12 @@ impl Piece {
         Some(Self {
             segment: Segment::default(),
             count: total,
+            first: None,
             lower: query.since.map(Timestamp::microseconds),
             upper: newest,
             reach: half.max(SECOND),
             may_be_cut: true,
         })
-    }
-
-    /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
-    /// Returns how many requests were made.
-    async fn learn(&self, export: Export<'_>, query: &Query, features: &mut Features) -> Result<u64> {
-        if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
-            return Ok(0);
-        }
-        let until = Timestamp::from_microseconds(self.upper).ok();
-        let mut probe = Query { until, ..query.counting(features) };
-        let page = export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
-        export.put_aside(page);
-        for feature in [DATES, SUMMARIES] {
-            if features.supports(feature).is_none() {
-                features.set(feature, true);
-            }
-        }
-        Ok(1)
     }
 
     /// Returns the whole second at which a cut is tried, or `None` if no second is left.
@@ -210,47 +367,28 @@ impl Piece {
         Timestamp::from_microseconds(middle).ok().filter(|_| is_inside)
     }
 
-    /// Counts both halves of a piece, and cuts it if both are worth it.
-    async fn halve(mut self, export: Export<'_>, query: &Query, features: &Features) -> Result<Cut> {
-        let Some(middle) = self.middle() else {
-            self.may_be_cut = false;
-            return Ok(Cut::Not(self));
-        };
-        let older = Segment { until: Some(middle), ..self.segment };
-        let newer = Segment { since: Some(middle), ..self.segment };
-        let queries = [&older, &newer].map(|half| half.query(query).counting(features));
-        let counted = join_all(queries.iter().map(|query| export.probe(query))).await;
-        let counted = counted.into_iter().collect::<Result<Vec<_>>>()?;
-        let is_outside = |(query, page): (&Query, &Probe)| {
-            page.began.iter().any(|began| Segment::is_contradicted(query, *began))
-        };
-        if queries.iter().zip(&counted).any(is_outside) {
-            return Ok(Cut::IgnoresDates);
-        }
-        let (Some(old), Some(new)) = (counted[0].total, counted[1].total) else {
-            self.may_be_cut = false;
-            return Ok(Cut::Not(self));
-        };
-        Ok(self.cut_at(middle, old, new))
+    /// Returns the older and the newer half.
+    fn halves(&self, middle: Timestamp) -> [Segment; 2] {
+        [Segment { until: Some(middle), ..self.segment }, Segment { since: Some(middle), ..self.segment }]
     }
 
+    /// Cuts a piece, if both halves are worth it, into the older and the newer one.
     fn cut_at(mut self, middle: Timestamp, old: u64, new: u64) -> Cut {
         let enough = MIN_CONVERSATIONS.min(self.count / 4);
         let at = middle.microseconds();
         if old.min(new) >= enough && (old + new).saturating_sub(self.count) <= MAX_OVERLAP {
-            let newer = Self {
-                segment: Segment { since: Some(middle), ..self.segment },
-                count: new,
-                lower: Some(at),
-                ..self
+            let [older, newer] = self.halves(middle);
+            let Self { lower, upper, reach, may_be_cut, .. } = self;
+            let piece = |segment, count, lower, upper| Self {
+                segment,
+                count,
+                first: None,
+                lower,
+                upper,
+                reach,
+                may_be_cut,
             };
-            let older = Self {
-                segment: Segment { until: Some(middle), ..self.segment },
-                count: old,
-                upper: at,
-                ..self
-            };
-            return Cut::Made(newer, older);
+            return Cut::Made(piece(older, old, lower, at), piece(newer, new, Some(at), upper));
         }
         // Most is in one half: the next cut is looked for there.
         if old > new {
@@ -280,6 +418,7 @@ mod tests {
             upper: instant(upper),
             reach: SECOND,
             may_be_cut: true,
+            first: None,
         }
     }
 
@@ -295,12 +434,12 @@ mod tests {
 
     #[test]
     fn a_cut_needs_enough_on_both_sides_and_little_between() {
-        let whole = piece(0, 100, 1_000);
-        assert!(matches!(whole.cut_at(at(50), 500, 505), Cut::Made(_, _)));
+        let whole = || piece(0, 100, 1_000);
+        assert!(matches!(whole().cut_at(at(50), 500, 505), Cut::Made(_, _)));
         // 400 conversations began in the second of the cut.
-        assert!(matches!(whole.cut_at(at(50), 700, 700), Cut::Not(_)));
-        let Cut::Not(next) = whole.cut_at(at(50), 990, 10) else { panic!("ten are not worth a segment") };
-        assert_eq!((next.lower, next.upper), (whole.lower, at(50).microseconds()));
+        assert!(matches!(whole().cut_at(at(50), 700, 700), Cut::Not(_)));
+        let Cut::Not(next) = whole().cut_at(at(50), 990, 10) else { panic!("ten are not worth a segment") };
+        assert_eq!((next.lower, next.upper), (whole().lower, at(50).microseconds()));
         assert_eq!(next.segment, Segment::default(), "all of it is still read");
         // Where no second is left, nothing is cut.
         assert_eq!(piece(0, 1, 1_000).middle(), None);

@@ -19,7 +19,7 @@ use crate::chain::STALE;
 use crate::config::{Config, NAME, SETTINGS};
 use crate::dialect::ChatbaseV2Dialect;
 use crate::export::{Aside, DATES, Element, Export, ExportPage, Query, SUMMARIES, absent, envelope, whole};
-use crate::segment::{self, Segment};
+use crate::segment;
 use crate::sweep::Sweep;
 use crate::wire;
 
@@ -181,7 +181,7 @@ impl ChatbaseV2 {
         loop {
             let page = self.export().page(query, cursor.as_deref(), &mut guard, None).await?;
             let ExportPage { elements, next, bytes, .. } = page;
-            if elements.iter().any(|one| Segment::is_contradicted(query, one.summary.created_at)) {
+            if elements.iter().any(|one| query.is_contradicted(one.summary.created_at)) {
                 wanted.append(left);
             }
             let is_wanted =
@@ -222,7 +222,7 @@ impl ChatbaseV2 {
             requests_sent: 1,
             ..Estimate::default()
         };
-        let is_outside = |element: &Element| Segment::is_contradicted(&query, element.summary.created_at);
+        let is_outside = |element: &Element| query.is_contradicted(element.summary.created_at);
         let ignores_window = features.lacks(DATES) || page.elements.iter().any(is_outside);
         if request.window != Window::default() && ignores_window {
             let note = "this deployment ignores the window: it counts and sends everything";

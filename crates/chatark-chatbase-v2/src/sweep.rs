@@ -22,7 +22,7 @@ use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
-use crate::segment::{self, MAX_LISTS, Piece, Segment};
+use crate::segment::{Counted, Cutter, MAX_LISTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
@@ -47,7 +47,7 @@ pub(crate) struct Sweep<'a> {
     due: VecDeque<RecordId>,
     phase: Phase,
     was_cut: bool,
-    /// What the first page contained, if the export was cut after it.
+    /// What has come already, on the first page and while the export was cut.
     read_before: HashSet<RecordId>,
     /// Everything behind the first page, before it is cut.
     uncut: Option<Piece>,
@@ -205,9 +205,7 @@ impl<'a> Sweep<'a> {
                     {
                         return Ok(Some(batch));
                     }
-                    if !self.was_cut {
-                        self.read_before.clear();
-                    }
+                    self.read_before.clear();
                 }
                 Phase::ReadSegments => return self.read_segments().await.map(Some),
                 Phase::Ended => return Ok(None),
@@ -261,7 +259,8 @@ impl<'a> Sweep<'a> {
         self.uncut = Piece::whole(&self.query, &page, &self.features);
         self.read_before = ids(&page);
         let mut chain = self.chain(Segment::default()).after_first_page(guard);
-        chain.read_nothing_before();
+        // Whatever comes on the first page is taken.
+        chain.skip(Arc::default());
         let batch = Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
         let step = chain.take(page, self.query.reading, batch).await?;
         self.add(chain, 0);
@@ -273,7 +272,10 @@ impl<'a> Sweep<'a> {
     /// Cuts what follows the first page into segments. A list that cannot be cut is read as it is.
     async fn cut(&mut self, whole: Piece) -> Result<Option<Batch>> {
         let before = self.features.clone();
-        let found = match segment::cut(self.export, &self.query, whole, &mut self.features).await {
+        let known = self.request.known.clone();
+        let (page_bytes, read) = (self.seen.largest_page, self.read_before.clone());
+        let cutter = Cutter::new(self.export, &self.query, known.as_deref(), page_bytes, read);
+        let found = match cutter.cut(whole, &mut self.features).await {
             Ok(found) => found,
             Err(error) if is_of_one_place(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -283,11 +285,18 @@ impl<'a> Sweep<'a> {
         }
         let page = PageMetadata { pages: found.requests, ..PageMetadata::default() };
         let mut batch = self.with_features(Batch { page, ..Batch::default() }, &before);
-        if found.counted.len() > 1 {
+        if found.counted.len() == 1 {
+            // The one list goes on, and passes over what has come on pages of segments that were not made.
+            self.read_before = &found.read - &self.read_before;
+            let read_before = Arc::new(self.read_before.clone());
+            let chains = self.chains.values_mut().filter_map(|slot| slot.chain.as_mut());
+            chains.for_each(|chain| chain.skip(read_before.clone()));
+        } else if !found.counted.is_empty() {
             self.was_cut = true;
+            self.read_before = found.read;
             self.chains.clear();
-            for (segment, conversations) in found.counted {
-                self.add(self.chain(segment), conversations);
+            for Counted { segment, conversations, first } in found.counted {
+                self.add(self.chain(segment).begin_with(first), conversations);
             }
             batch.checkpoint = self.checkpoint()?;
         }
@@ -403,7 +412,10 @@ impl<'a> Sweep<'a> {
         let place = SweepPlace {
             segments: self.chains.values().map(|slot| slot.position.clone()).collect(),
             was_cut: self.was_cut,
-            read_before: if self.was_cut { self.read_before.iter().cloned().collect() } else { Vec::new() },
+            read_before: match self.phase {
+                Phase::Cut => Vec::new(),
+                _ => self.read_before.iter().cloned().collect(),
+            },
             reads_whole: self.features.lacks(SINGLE_CONVERSATIONS),
             newest_change: self.seen.newest_change.map(Timestamp::microseconds),
         };

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
-use std::sync::mpsc::{self, SyncSender};
-use std::thread;
 
-use chatark_core::{ArchivedConversation, Error, ErrorKind, Part, Result, StatsSummary};
+use chatark_core::{ArchivedConversation, Error, ErrorKind, Result, StatsSummary};
 
 use crate::conversations_csv::{self, ConversationsCsv};
 use crate::folder::Folder;
@@ -16,11 +14,6 @@ use crate::manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Mani
 use crate::messages_csv::{self, MessagesCsv};
 use crate::output::{Complete, Output};
 use crate::package::{Resource, package};
-
-/// So many bytes go to the writer at once: enough that handing them over costs nothing.
-const BATCH_BYTES: usize = 128 << 10;
-/// A usual share of a message for what is not text.
-const BYTES_BESIDE_TEXT: usize = 256;
 
 /// An export in progress; without [`Export::finish`] its files are removed.
 pub struct Export {
@@ -35,17 +28,6 @@ pub struct Export {
     messages: u64,
     /// Whether a conversation could not be written.
     broken: bool,
-}
-
-/// A conversation with its statistics.
-type Exported = (ArchivedConversation, StatsSummary);
-
-/// What is read for an export, on its way to the thread that writes it.
-pub struct Feed {
-    batch: Vec<Exported>,
-    /// About how many bytes the batch holds.
-    bytes: usize,
-    sender: SyncSender<Vec<Exported>>,
 }
 
 /// One conversation, in the forms that the writers need.
@@ -99,27 +81,6 @@ impl Export {
             conversations: 0,
             messages: 0,
             broken: false,
-        })
-    }
-
-    /// Adds every conversation that `read` gives, on a thread of its own while `read` goes on.
-    ///
-    /// A few hundred messages wait between the two at most, or one conversation that is larger.
-    pub fn write_each(mut self, read: impl FnOnce(&mut Feed) -> Result<()>) -> Result<Self> {
-        let (sender, receiver) = mpsc::sync_channel::<Vec<Exported>>(1);
-        thread::scope(|scope| {
-            let writer = scope.spawn(move || {
-                for batch in receiver {
-                    batch.iter().try_for_each(|(conversation, stats)| self.write(conversation, stats))?;
-                }
-                Ok(self)
-            });
-            let mut feed = Feed { batch: Vec::new(), bytes: 0, sender };
-            let read = read(&mut feed).and_then(|()| feed.send());
-            drop(feed);
-            // If the writer has failed, reading fails because nobody takes what is read: the cause is the writer's.
-            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            read.map(|()| written)
         })
     }
 
@@ -191,29 +152,6 @@ impl Export {
     }
 }
 
-impl Feed {
-    /// Gives a conversation with its statistics to the writer.
-    pub fn give(&mut self, conversation: ArchivedConversation, stats: StatsSummary) -> Result<()> {
-        self.bytes += size(&conversation);
-        self.batch.push((conversation, stats));
-        if self.bytes < BATCH_BYTES { Ok(()) } else { self.send() }
-    }
-
-    fn send(&mut self) -> Result<()> {
-        self.bytes = 0;
-        let stopped = |_| Error::new(ErrorKind::Unexpected, "write an export", "the writer has stopped");
-        self.sender.send(std::mem::take(&mut self.batch)).map_err(stopped)
-    }
-}
-
-/// Returns about how many bytes a conversation holds: its texts, and a usual share for everything else.
-fn size(archived: &ArchivedConversation) -> usize {
-    let text = |part: &Part| if let Part::Text { text } = part { text.len() } else { BYTES_BESIDE_TEXT };
-    let messages = archived.conversation.messages.iter();
-    let texts = messages.map(|message| BYTES_BESIDE_TEXT + message.parts.iter().map(text).sum::<usize>());
-    BYTES_BESIDE_TEXT + texts.sum::<usize>()
-}
-
 /// Writes `datapackage.json`, which describes the columns of the CSV files.
 fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
     let resources = [
@@ -228,13 +166,6 @@ fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
     let mut output = Output::begin(folder, "datapackage.json")?;
     output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
     output.finish(0)
-}
-
-impl fmt::Debug for Feed {
-    /// Leaves out the batch, which holds what people wrote.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Feed").field("bytes", &self.bytes).finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Export {
@@ -300,30 +231,6 @@ mod tests {
         let error = export.finish(ArchiveState::default()).unwrap_err();
         assert_eq!(error.message(), "an earlier conversation could not be written");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_is_read_is_written_on_another_thread_until_either_fails() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { formats: vec![Format::Jsonl], ..Options::default() };
-        let begin = || Export::begin(folder.path(), &options).unwrap();
-        let give = |feed: &mut Feed, number: usize| {
-            (0..number).try_for_each(|_| feed.give(conversation(), StatsSummary::default()))
-        };
-        let enough = 3 * BATCH_BYTES / size(&conversation());
-
-        let whole = begin().write_each(|feed| give(feed, enough)).unwrap();
-        let manifest = whole.finish(ArchiveState::default()).unwrap();
-        assert_eq!((manifest.conversations, manifest.files[0].rows), (enough as u64, enough as u64));
-
-        let mut full = begin();
-        full.files.push(Box::new(FullOnce(0)));
-        let error = full.write_each(|feed| give(feed, usize::MAX)).unwrap_err();
-        assert_eq!(error.message(), "no storage space", "the cause, and reading has stopped");
-
-        let damaged = || Err(Error::new(ErrorKind::Damaged, "read x", "damaged"));
-        let error = begin().write_each(|feed| give(feed, 1).and_then(|()| damaged())).unwrap_err();
-        assert_eq!(error.message(), "damaged");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! **This crate knows no vendor, no SQL and no clock, and prints nothing.** The contents of the files are specified
 //! in `docs/schema`.
 
+mod background;
 mod bundle;
 mod conversations_csv;
 mod export;
@@ -21,7 +22,7 @@ mod package;
 mod table;
 
 pub use bundle::{Bundle, NewFile};
-pub use export::{Export, Feed};
+pub use export::Export;
 pub use format::{Format, Options};
 pub use manifest::{
     ArchiveState, CsvDialect, ExportSelection, FileEntry, MANIFEST_SCHEMA, Manifest, SourceState,

@@ -3,17 +3,16 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chatark_core::Result;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use tempfile::NamedTempFile;
 
+use crate::background::{BackgroundWriter, Hashed};
 use crate::failure::storage_error;
 use crate::manifest::FileEntry;
-
-const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The suffix of temporary names, which no other program uses.
 const UNFINISHED: &str = ".chatark-part";
@@ -22,7 +21,7 @@ const UNFINISHED: &str = ".chatark-part";
 #[derive(Debug)]
 pub(crate) struct Output {
     destination: Destination,
-    stream: BufWriter<Hashed<NamedTempFile>>,
+    stream: BackgroundWriter<NamedTempFile>,
 }
 
 /// A file that is complete and on disk, but not yet renamed.
@@ -38,14 +37,6 @@ pub(crate) struct Complete {
 struct Destination {
     name: Cow<'static, str>,
     path: PathBuf,
-}
-
-/// A writer that counts and hashes what it writes.
-#[derive(Debug)]
-struct Hashed<W> {
-    inner: W,
-    sha256: Sha256,
-    bytes: u64,
 }
 
 /// Removes the temporary files of processes that were killed, as far as possible.
@@ -73,8 +64,8 @@ impl Output {
         // The lock tells other processes that the file is still being written. On a file system without locks, temporary
         // files are never removed.
         let _ = file.as_file().try_lock();
-        let hashed = Hashed { inner: file, sha256: Sha256::new(), bytes: 0 };
-        Ok(Self { destination, stream: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
+        let stream = BackgroundWriter::start(file).map_err(|error| destination.failed(error))?;
+        Ok(Self { destination, stream })
     }
 
     /// Turns an I/O error into one that names this file.
@@ -85,8 +76,8 @@ impl Output {
     /// Syncs the file to disk.
     pub(crate) fn finish(self, rows: u64) -> Result<Complete> {
         let Self { destination, stream } = self;
-        let hashed = stream.into_inner().map_err(|error| destination.failed(error.into_error()))?;
-        let Hashed { inner: file, sha256, bytes } = hashed;
+        let Hashed { inner: file, sha256, bytes } =
+            stream.finish().map_err(|error| destination.failed(error))?;
         file.as_file().sync_all().map_err(|error| destination.failed(error))?;
         let entry =
             FileEntry { name: destination.name.to_string(), rows, bytes, sha256: hex(&sha256.finalize()) };
@@ -128,54 +119,9 @@ impl Destination {
     }
 }
 
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(bytes)?;
-        self.sha256.update(&bytes[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Writes at most three bytes at a time, as a pipe may.
-    struct ShortWriter(Vec<u8>);
-
-    impl Write for ShortWriter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(3);
-            self.0.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn hashes_only_what_was_written() {
-        let mut hashed = Hashed { inner: ShortWriter(Vec::new()), sha256: Sha256::new(), bytes: 0 };
-        hashed.write_all(b"hello world").unwrap();
-        assert_eq!((hashed.bytes, hashed.inner.0.as_slice()), (11, b"hello world".as_slice()));
-        // The digest is the one that `printf 'hello world' | sha256sum` prints.
-        assert_eq!(
-            hex(&hashed.sha256.finalize()),
-            "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
-        );
-    }
 }

@@ -121,9 +121,8 @@ fn write(
     folder: &Path,
     options: &Options,
 ) -> Result<Manifest> {
-    let export = Export::begin(folder, options)?.write_each(|feed| {
-        archive.each_with_stats(filter, |conversation, stats| feed.give(conversation, stats))
-    })?;
+    let mut export = Export::begin(folder, options)?;
+    archive.each_with_stats(filter, |conversation, stats| export.write(&conversation, &stats))?;
     let requested: Result<Vec<_>> =
         filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
     export.finish(ArchiveState {
