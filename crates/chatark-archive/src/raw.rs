@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use chatark_core::{Record, RecordId, Result, Stream, Surface};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 
-use crate::encode::is_unidentified;
+use crate::encode::{HashedRecord, is_unidentified};
 use crate::ledger::SourceKey;
 use crate::values::{database, read_count};
 
@@ -152,6 +152,28 @@ pub(crate) fn parts(
     let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface];
     let found = statement.query_map(wanted, RawVersion::read).map_err(failed())?;
     found.collect::<rusqlite::Result<_>>().map_err(failed())
+}
+
+/// Returns the hash of the latest bytes of a document as they came through the surface of `record`; `None` if the archive
+/// has none.
+pub(crate) fn latest_hash(
+    connection: &Connection,
+    source: SourceKey,
+    record: &HashedRecord,
+) -> Result<Option<[u8; 32]>> {
+    let wanted = params![source.0, record.stream().as_str(), record.id().as_str(), record.surface().as_str()];
+    connection
+        .prepare_cached(
+            "SELECT sha256 FROM record JOIN raw ON raw.record_key = record.record_key
+             WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND record.id = ?3 AND surface = ?4
+             ORDER BY version DESC LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            let hash = |row: &Row<'_>| Ok(row.get_ref(0)?.as_blob()?.try_into().ok());
+            statement.query_row(wanted, hash).optional()
+        })
+        .map(Option::flatten)
+        .map_err(database("look up a record"))
 }
 
 /// Returns the ids and hashes of a document's parts as they came through a surface, in their order.

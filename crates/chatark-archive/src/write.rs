@@ -118,16 +118,27 @@ impl Archive {
         raw::has_records(&self.connection, source, stream)
     }
 
-    /// Returns whether the archive's latest bytes of a document and of its parts are these.
-    pub fn holds(&self, source: SourceKey, document: &HashedDocument) -> Result<bool> {
-        let own = document.own();
-        let Some(kind) = own.stream().document() else { return Ok(false) };
-        let latest = Latest::find(&self.connection, source, own.stream(), kind, own.id(), own.surface())?;
-        if latest.is_none_or(|latest| latest.sha256.as_ref() != Some(own.sha256())) {
-            return Ok(false);
-        }
-        let parts = document.parts().iter().map(|part| (part.id(), part.sha256()));
-        has_parts(&self.connection, source, own.id(), own.surface(), parts)
+    /// Returns for each document whether the archive's latest bytes of it and of its parts are these.
+    pub fn holds<'d>(
+        &self,
+        source: SourceKey,
+        documents: impl IntoIterator<Item = &'d HashedDocument>,
+    ) -> Result<Vec<bool>> {
+        // One transaction for all of them: otherwise SQLite locks the file for each statement.
+        let transaction = self.connection.unchecked_transaction().map_err(database("look up a record"))?;
+        let any_parts = raw::has_records(&transaction, source, raw::PARTS)?;
+        let is_held = |document: &HashedDocument| {
+            let own = document.own();
+            if raw::latest_hash(&transaction, source, own)?.as_ref() != Some(own.sha256()) {
+                return Ok(false);
+            }
+            if !any_parts {
+                return Ok(document.parts().is_empty());
+            }
+            let parts = document.parts().iter().map(|part| (part.id(), part.sha256()));
+            has_parts(&transaction, source, own.id(), own.surface(), parts)
+        };
+        documents.into_iter().map(is_held).collect()
     }
 
     /// Writes a batch and its checkpoint, all or nothing.

@@ -9,6 +9,7 @@ use chatark_core::{
 };
 use chatark_http::{ArrayEvent, ArrayReader, Call};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::account::ConvocoreV3;
 use crate::dialect::embedded_error;
@@ -161,8 +162,11 @@ pub(crate) fn exported(bytes: Bytes, zone: Zone) -> Exported {
 
 /// Returns when the last message was written, as far as that can be read.
 fn last_message(bytes: &[u8], zone: Zone) -> Option<Timestamp> {
-    let transcript: Transcript = serde_json::from_slice(bytes).ok()?;
-    let read = |value: &Value| time::read(value, zone).ok().map(|(at, _)| at);
+    let transcript: Transcript<'_> = serde_json::from_slice(bytes).ok()?;
+    let read = |raw: &RawValue| {
+        let value: Value = serde_json::from_str(raw.get()).ok()?;
+        time::read(&value, zone).ok().map(|(at, _)| at)
+    };
     transcript.times().rev().find_map(read)
 }
 

@@ -8,6 +8,7 @@ use chatark_target::original_in;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::pack;
 
@@ -185,33 +186,33 @@ struct IdentifiedConversation {
     last_modified: Option<Value>,
 }
 
-/// The times of a record's messages, and nothing else: a long conversation is not held twice.
+/// Where the times of a record's messages stand in its bytes, and nothing else: a long conversation is not held twice.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Transcript {
-    #[serde(default)]
-    turns: Vec<TimedTurn>,
+pub(crate) struct Transcript<'a> {
+    #[serde(default, borrow)]
+    turns: Vec<TimedTurn<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct TimedTurn {
-    #[serde(default)]
-    ts: Option<Value>,
-    #[serde(default)]
-    messages: Vec<TimedMessage>,
+struct TimedTurn<'a> {
+    #[serde(default, borrow)]
+    ts: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    messages: Vec<TimedMessage<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct TimedMessage {
-    #[serde(default)]
-    ts: Option<Value>,
+struct TimedMessage<'a> {
+    #[serde(default, borrow)]
+    ts: Option<&'a RawValue>,
 }
 
-impl Transcript {
-    /// Returns the times in the order of the messages, each turn's own time before those of its messages.
-    pub(crate) fn times(&self) -> impl DoubleEndedIterator<Item = &Value> {
-        self.turns.iter().flat_map(|turn| {
-            turn.ts.iter().chain(turn.messages.iter().filter_map(|message| message.ts.as_ref()))
-        })
+impl Transcript<'_> {
+    /// Returns the JSON of the times in the order of the messages, each turn's own time before those of its messages.
+    pub(crate) fn times(&self) -> impl DoubleEndedIterator<Item = &RawValue> {
+        self.turns
+            .iter()
+            .flat_map(|turn| turn.ts.into_iter().chain(turn.messages.iter().filter_map(|message| message.ts)))
     }
 }
 

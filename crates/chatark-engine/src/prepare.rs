@@ -106,9 +106,14 @@ impl Preparer {
     pub(crate) fn prepare(&self, batch: Batch) -> Result<ReadyBatch> {
         let bytes = batch.bytes() as u64;
         let mut ops = Vec::with_capacity(batch.records.len() + batch.unchanged.len());
-        for group in groups(batch.records) {
+        let groups = groups(batch.records);
+        let mut held = self.holds(&groups).into_iter();
+        for group in groups {
             match group {
-                Group::Document(document) => ops.extend(self.document(document)?),
+                Group::Document(document) => {
+                    let is_held = held.next().unwrap_or(false);
+                    ops.extend(self.document(document, is_held)?);
+                }
                 Group::Part(part) => ops.push(self.part(part)?),
             }
         }
@@ -127,12 +132,12 @@ impl Preparer {
         Ok(ReadyBatch { ops, checkpoint: batch.checkpoint, page: batch.page, bytes })
     }
 
-    fn document(&self, document: HashedDocument) -> Result<Vec<WriteOp>> {
+    fn document(&self, document: HashedDocument, is_held: bool) -> Result<Vec<WriteOp>> {
         let stream = document.own().stream();
         if self.provider.descriptor().lists_parts_of(stream) {
             return self.document_in_parts(&document, stream);
         }
-        if self.holds(&document) {
+        if is_held {
             return Ok(vec![WriteOp::Held(document)]);
         }
         let encoded = document.encode(&*self.mapper)?;
@@ -158,11 +163,15 @@ impl Preparer {
         Ok(WriteOp::Part { record: part.encode()?, document })
     }
 
-    /// Returns whether the archive holds the document unchanged; `false` on errors, because the writer checks again.
-    fn holds(&self, document: &HashedDocument) -> bool {
-        let Some(reader) = &self.reader else { return false };
+    /// Returns for each document whether the archive holds it unchanged; nothing on errors, because the writer checks again.
+    fn holds(&self, groups: &[Group]) -> Vec<bool> {
+        let Some(reader) = &self.reader else { return Vec::new() };
+        let documents = groups.iter().filter_map(|group| match group {
+            Group::Document(document) => Some(document),
+            Group::Part(_) => None,
+        });
         let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.holds(self.key, document).unwrap_or(false)
+        reader.holds(self.key, documents).unwrap_or_default()
     }
 
     /// Window and channel apply only to conversations.

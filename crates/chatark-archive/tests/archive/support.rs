@@ -92,6 +92,10 @@ impl TestEnvironment {
         self.archive.commit(run, batch, checkpoint, page, &Lines, noon())
     }
 
+    pub(crate) fn holds(&self, source: SourceKey, document: &HashedDocument) -> bool {
+        self.archive.holds(source, [document]).unwrap() == [true]
+    }
+
     pub(crate) fn status(&self) -> SourceStatus {
         self.archive.status().unwrap().remove(0)
     }

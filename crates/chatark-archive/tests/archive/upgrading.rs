@@ -314,7 +314,7 @@ fn what_was_archived_before_the_upgrade_is_unchanged_when_it_comes_again() {
         let own = Record { stream, id, parent: None, surface, bytes: Bytes::from_static(text.as_bytes()) };
         let own = chatark_archive::HashedRecord::new(own);
         let document = chatark_archive::HashedDocument::new(own, Vec::new());
-        assert!(archive.holds(source, &document).unwrap(), "{stream:?} {text}");
+        assert_eq!(archive.holds(source, [&document]).unwrap(), [true], "{stream:?} {text}");
         let mut run = archive.begin_run(source, &start_of(stream, "pull", "again", None)).unwrap();
         let batch = vec![WriteOp::Write(Box::new(document.encode(&Everything).unwrap()))];
         let page = PageMetadata::default();

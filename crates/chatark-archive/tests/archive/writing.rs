@@ -83,11 +83,11 @@ fn surfaces_do_not_disturb_each_other() {
     assert_eq!(env.bytes_of_rows(run.source()), [b"of the user\nx\ny"]);
     assert_eq!(env.status().messages, 2);
     for (surface, text) in [(Surface::Export, "exported\nx"), (Surface::User, "of the user\nx\ny")] {
-        let held = |surface| env.archive.holds(run.source(), &raw(Some("a"), surface, text)).unwrap();
+        let held = |surface| env.holds(run.source(), &raw(Some("a"), surface, text));
         assert!(held(surface));
     }
     let crossed = raw(Some("a"), Surface::User, "exported\nx");
-    assert!(!env.archive.holds(run.source(), &crossed).unwrap());
+    assert!(!env.holds(run.source(), &crossed));
     env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported again\nx")]);
     assert_eq!(env.titles(), ["exported again"]);
     env.commit(&mut run, vec![user()]);
@@ -128,9 +128,9 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one")]);
     let held = raw(Some("a"), Surface::Export, "one");
-    assert!(env.archive.holds(run.source(), &held).unwrap());
-    assert!(!env.archive.holds(run.source(), &raw(Some("a"), Surface::Export, "two")).unwrap());
-    assert!(!env.archive.holds(run.source(), &raw(Some("b"), Surface::Export, "one")).unwrap());
+    assert!(env.holds(run.source(), &held));
+    assert!(!env.holds(run.source(), &raw(Some("a"), Surface::Export, "two")));
+    assert!(!env.holds(run.source(), &raw(Some("b"), Surface::Export, "one")));
     let outside = raw(Some("b"), Surface::Export, "outside");
     env.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
     let expect = Progress {
