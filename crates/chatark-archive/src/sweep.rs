@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::document::DocumentTable;
 use crate::ledger::{Run, SourceKey};
@@ -259,8 +259,24 @@ impl Archive {
     }
 
     /// Returns how many documents of a stream are archived.
+    ///
+    /// The writer keeps the count of a source's conversations, and `verify` checks it: nothing is counted here as long as all
+    /// of them are of one stream.
     pub(crate) fn documents(&self, source: SourceKey, stream: Stream) -> Result<u64> {
-        self.count_of_stream(source, stream, "TRUE")
+        if stream.document() != Some(DocumentKind::Conversation) {
+            return self.count_of_stream(source, stream, "TRUE");
+        }
+        let kept = format!(
+            "SELECT conversations FROM source WHERE source_key = ?1 AND NOT EXISTS (
+                 SELECT 1 FROM record WHERE source_key = ?1 AND stream IN ({}))",
+            others(stream)
+        );
+        let kept = self
+            .connection
+            .prepare_cached(&kept)
+            .and_then(|mut statement| statement.query_row([source.0], |row| row.get(0)).optional())
+            .map_err(database("count the records"))?;
+        kept.map_or_else(|| self.count_of_stream(source, stream, "TRUE"), |kept| Ok(read_count(kept)))
     }
 
     /// Returns how many records of a stream are parts of documents.
@@ -310,15 +326,17 @@ fn stream_condition(stream: Stream) -> String {
         return "source_key = ?1 AND stream = ?2".to_owned();
     }
     // A conversation's stream is looked up only if the source has conversations of another one.
-    let others: Vec<_> = Stream::ALL
-        .iter()
-        .filter(|other| **other != stream && other.document() == stream.document())
-        .map(|other| format!("'{}'", other.as_str()))
-        .collect();
     format!(
         "source_key = ?1 AND (
              NOT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream IN ({}))
              OR EXISTS (SELECT 1 FROM record WHERE record_key = conversation_key AND record.stream = ?2))",
-        others.join(", ")
+        others(stream)
     )
+}
+
+/// Returns the other streams with documents of the same kind, as a list in SQL.
+fn others(stream: Stream) -> String {
+    let is_other = |other: &&Stream| **other != stream && other.document() == stream.document();
+    let names = Stream::ALL.iter().filter(is_other).map(|other| format!("'{}'", other.as_str()));
+    names.collect::<Vec<_>>().join(", ")
 }
