@@ -246,10 +246,10 @@ impl DeadPages {
         span: Span,
     ) -> Result<(bool, u64)> {
         let first = first.keys().first().copied();
-        let last = row_at(list, span.last).await?;
+        let at_end = row_at(list, span.last).await?;
         let is_known = |row: Option<u64>| row.is_some_and(|row| self.before.contains(&row));
-        if last == first || !(is_known(first) && is_known(last)) {
-            return Ok((last == first, 1));
+        if at_end == first || !(is_known(first) && is_known(at_end)) {
+            return Ok((at_end == first, 1));
         }
         Ok((is_known(row_at(list, FAR).await?), 2))
     }
