@@ -132,7 +132,7 @@ impl DeadPages {
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
         if let Next::Failing = next {
-            let (end, asked) = behind_the_end(list, &place, span).await?;
+            let (end, asked) = self.behind_the_end(list, &place, span).await?;
             requests += asked;
             match end {
                 End::LastRow(row) => {
@@ -206,6 +206,52 @@ impl DeadPages {
             layout.rows_per_page = rows;
         }
         Ok(layout)
+    }
+
+    /// Returns whether a page is behind the end, and how many requests that took.
+    async fn behind_the_end(
+        &self,
+        list: &NumberedList<'_>,
+        place: &Place<'_>,
+        span: Span,
+    ) -> Result<(End, u64)> {
+        // Nothing but an empty list ends before its first page.
+        if place.number == 1 {
+            return Ok((End::Unknown, 0));
+        }
+        match list.page(1, span.first).await {
+            Ok(rows) if rows.len() == 1 && span.len() > 1 => {
+                let (is_again, asked) = self.is_last_row_again(list, &rows, span).await?;
+                let row = rows.elements.into_iter().next().filter(|_| is_again);
+                Ok((row.map_or(End::Unknown, End::LastRow), 1 + asked))
+            }
+            Err(error) if may_be_local(&error) => {
+                let is_failing = fails(list, 1, span.first + span.len() / 2).await?
+                    && fails(list, place.size, place.number + FAR).await?
+                    && fails(list, 1, span.last + FAR).await?;
+                Ok((if is_failing { End::Failing } else { End::Unknown }, 4))
+            }
+            Err(error) if !is_refusal(&error) => Err(error),
+            _ => Ok((End::Unknown, 1)),
+        }
+    }
+
+    /// Returns whether the row at the beginning of a page is the last one of the list once more, and how many requests that
+    /// took: the same row is at the end of the page. Where rows change places, it may be another one, but that and one far
+    /// behind the end are among those of the pages before.
+    async fn is_last_row_again(
+        &self,
+        list: &NumberedList<'_>,
+        first: &Rows,
+        span: Span,
+    ) -> Result<(bool, u64)> {
+        let first = first.keys().first().copied();
+        let at_end = row_at(list, span.last).await?;
+        let is_known = |row: Option<u64>| row.is_some_and(|row| self.before.contains(&row));
+        if at_end == first || !(is_known(first) && is_known(at_end)) {
+            return Ok((at_end == first, 1));
+        }
+        Ok((is_known(row_at(list, FAR).await?), 2))
     }
 
     /// Asks once more for a page of which nothing is left, and ends a row of dead pages.
@@ -341,29 +387,6 @@ enum End {
     /// there if that page fails.
     Failing,
     Unknown,
-}
-
-/// Returns whether a page is behind the end, and how many requests that took.
-async fn behind_the_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<(End, u64)> {
-    // Nothing but an empty list ends before its first page.
-    if place.number == 1 {
-        return Ok((End::Unknown, 0));
-    }
-    match list.page(1, span.first).await {
-        Ok(rows) if rows.len() == 1 && span.len() > 1 => {
-            let is_again = row_at(list, span.last).await? == rows.keys().first().copied();
-            let row = rows.elements.into_iter().next().filter(|_| is_again);
-            Ok((row.map_or(End::Unknown, End::LastRow), 2))
-        }
-        Err(error) if may_be_local(&error) => {
-            let is_failing = fails(list, 1, span.first + span.len() / 2).await?
-                && fails(list, place.size, place.number + FAR).await?
-                && fails(list, 1, span.last + FAR).await?;
-            Ok((if is_failing { End::Failing } else { End::Unknown }, 4))
-        }
-        Err(error) if !is_refusal(&error) => Err(error),
-        _ => Ok((End::Unknown, 1)),
-    }
 }
 
 /// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a

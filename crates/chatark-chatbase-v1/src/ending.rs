@@ -17,6 +17,9 @@ pub(crate) const FAR: u64 = 1 << 24;
 /// How often a list that grows is looked at before it counts as one that goes on.
 const MAX_LOOKS: u32 = 3;
 
+/// Up to which position rows are compared with the first one: where rows change places, one may be the same by chance.
+const MAX_POSITION: u64 = 3;
+
 /// What a page means that repeats the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
@@ -73,8 +76,21 @@ pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bo
         Err(error) if is_refusal(&error) || may_be_local(&error) => return Ok((false, 1)),
         Err(error) => return Err(error),
     }
-    let [second, head] = [row_at(list, 2).await?, row_at(list, 1).await?];
-    Ok((second.is_some() && second != head, 3))
+    let (counts_pages, asked) = counts_pages(list).await?;
+    Ok((counts_pages, 1 + asked))
+}
+
+/// Returns whether a host counts pages: it then gives different rows as the first pages of one row. Also returns how many
+/// requests that took.
+async fn counts_pages(list: &NumberedList<'_>) -> Result<(bool, u64)> {
+    let head = row_at(list, 1).await?;
+    for position in 2..=MAX_POSITION {
+        let row = row_at(list, position).await?;
+        if row.is_none() || row != head {
+            return Ok((row.is_some(), position));
+        }
+    }
+    Ok((false, MAX_POSITION))
 }
 
 /// Returns what is at a page that the vendor refused, and how many requests that took. The rows before it go up to a
@@ -115,14 +131,15 @@ pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Resu
         Ok(rows) => return Ok((rows.is_empty(), 1)),
         Err(error) if is_refusal(&error) && error.status() == refusal.status() => return Ok((false, 1)),
         Err(error) if is_refusal(&error) => {}
-        // What is not known is no end.
+        // What is not known is no end, neither here nor below.
         Err(error) if may_be_local(&error) => return Ok((true, 1)),
         Err(error) => return Err(error),
     }
     // A deployment that refuses days says nothing about ends.
     match nothing.read(1, 1).await {
         Ok(rows) => Ok((rows.is_empty(), 2)),
-        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok((false, 2)),
+        Err(error) if is_refusal(&error) => Ok((false, 2)),
+        Err(error) if may_be_local(&error) => Ok((true, 2)),
         Err(error) => Err(error),
     }
 }
@@ -142,13 +159,11 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
     if (first.len() as u64) < DEFAULT_SIZE {
         return Ok((Repetition::OnePage, 0));
     }
-    // A host that counts pages gives different rows as the first and the second page of one row.
-    let [second, head] = [row_at(list, 2).await?, row_at(list, 1).await?];
-    if second.is_none() || second == head {
+    let (counts_pages, mut asked) = counts_pages(list).await?;
+    if !counts_pages {
         let is_full = first.len() as u64 >= list.largest_page();
-        return Ok((if is_full { Repetition::NumberIgnored } else { Repetition::Doubtful }, 2));
+        return Ok((if is_full { Repetition::NumberIgnored } else { Repetition::Doubtful }, asked));
     }
-    let mut asked = 2;
     let mut keys = first.to_vec();
     for _ in 0..MAX_LOOKS {
         asked += 1;

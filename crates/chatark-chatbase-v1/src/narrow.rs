@@ -7,10 +7,11 @@ use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
 use crate::dead::fails;
+use crate::ending::FAR;
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
-use crate::sizes::{SizeProof, gives_one_row};
+use crate::sizes::{SizeProof, gives_single_rows};
 
 /// The page sizes that are tried, the largest first.
 const SIZES: [u64; 6] = [500, 100, 50, 10, 5, 1];
@@ -170,14 +171,8 @@ impl<'a> Narrowing<'a> {
     pub(crate) async fn read_again(mut self) -> Result<Narrowed> {
         let (length, largest) = (self.span.len(), self.list.largest_page());
         let is_page = (self.span.first - 1).is_multiple_of(length.max(1));
-        // Where the first row fails, the second one may not.
-        let mut is_exact = false;
-        for position in [1, 2] {
-            if !is_exact {
-                self.found.requests += 1;
-                is_exact = gives_one_row(self.list, position, None).await?;
-            }
-        }
+        let (is_exact, asked) = gives_single_rows(self.list).await?;
+        self.found.requests += asked;
         self.sizes.set(is_exact);
         let whole = is_page.then_some(length);
         let sizes = whole.into_iter().chain(SIZES.into_iter().filter(|size| *size < length));
@@ -232,12 +227,14 @@ impl<'a> Narrowing<'a> {
     /// Reads the parts with one size. `None` if the vendor does not answer anything.
     async fn level(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<Level>> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
-        let mut is_answered = false;
+        let (mut is_answered, mut is_given_up) = (false, false);
+        let mut failed_in_row = 0;
         for (part, error) in &parts {
-            let mut failed_in_part = 0;
+            // Single rows of two parts are no neighbours.
+            failed_in_row = if size == 1 { 0 } else { failed_in_row };
             for number in (part.first - 1) / size + 1..=(part.last - 1) / size + 1 {
                 let block = part.common(Span::of_page(size, number));
-                if self.failures_left == 0 {
+                if is_given_up || self.failures_left == 0 {
                     left.push((block, error.clone()));
                     continue;
                 }
@@ -247,7 +244,7 @@ impl<'a> Narrowing<'a> {
                     }
                     Ok(rows) => {
                         is_answered = true;
-                        failed_in_part = 0;
+                        failed_in_row = 0;
                         if !rows.is_empty() {
                             self.found.good = Some((size, number));
                             self.highest = self.highest.max((number - 1) * size + rows.len());
@@ -271,12 +268,10 @@ impl<'a> Narrowing<'a> {
                         // A single row that fails is there.
                         self.highest = self.highest.max(if size == 1 { number } else { 0 });
                         left.push((block, failed.to_string()));
-                        failed_in_part += 1;
-                        let is_third_row = size == 1 && failed_in_part == MAX_FAILURES_IN_ROW;
-                        if is_third_row && self.is_last_row_again(number).await? {
-                            self.failures_left = 0;
-                        } else if !self.survives().await? {
-                            return Ok(None);
+                        failed_in_row += 1;
+                        match self.after_failure(size, number, failed_in_row).await? {
+                            Some(gives_up) => is_given_up = gives_up,
+                            None => return Ok(None),
                         }
                     }
                     Err(failed) if failed.kind() == ErrorKind::RateLimited => return Ok(None),
@@ -352,6 +347,25 @@ impl<'a> Narrowing<'a> {
         }
         self.found.requests += 2;
         Ok(fails(self.list, 1, last).await? && fails(self.list, 1, position.midpoint(last)).await?)
+    }
+
+    /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for at
+    /// once; `None` if the vendor does not answer anything.
+    async fn after_failure(&mut self, size: u64, number: u64, failed_in_row: u32) -> Result<Option<bool>> {
+        let is_third = failed_in_row == MAX_FAILURES_IN_ROW;
+        if is_third && size == 1 && self.is_last_row_again(number).await? {
+            self.failures_left = 0;
+        } else if !self.survives().await? {
+            return Ok(None);
+        }
+        Ok(Some(is_third && size > 1 && self.fails_behind_the_end(size).await?))
+    }
+
+    /// Returns whether a page fails where nothing can be: the host then answers its last page for every later number, and
+    /// each of them fails as this one does.
+    async fn fails_behind_the_end(&mut self, size: u64) -> Result<bool> {
+        self.found.requests += 1;
+        fails(self.list, size, FAR).await
     }
 
     /// Counts a failure. Returns whether the vendor answers anything at all.

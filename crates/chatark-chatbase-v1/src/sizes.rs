@@ -37,6 +37,16 @@ impl SizeProof {
     }
 }
 
+/// Returns whether the host gives one row where one is asked for, and how many requests that took. Where the first row
+/// fails, the second one may not. A list without rows has no other sizes.
+pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, u64)> {
+    match list.page(1, 1).await {
+        Ok(rows) if rows.len() <= 1 => Ok((true, 1)),
+        Err(error) if !(is_refusal(&error) || may_be_local(&error)) => Err(error),
+        _ => Ok((gives_one_row(list, 2, None).await?, 2)),
+    }
+}
+
 /// Returns whether the host gives one row where one is asked for, at a position whose row is among the known ones.
 pub(crate) async fn gives_one_row(
     list: &NumberedList<'_>,

@@ -86,8 +86,8 @@ struct Search<'a> {
     others: BTreeMap<RecordId, Bytes>,
     /// How large these are. Beyond [`MAX_OTHER_BYTES`], the rest was not kept.
     other_bytes: usize,
-    /// The last of the days that were read so that everything of them was found.
-    read_until: Option<String>,
+    /// The last of the days that were read with those around one, and whether everything of them was found.
+    read_until: Option<(String, bool)>,
 }
 
 /// What was read of a day.
@@ -141,8 +141,8 @@ impl Search<'_> {
     ) -> Result<BTreeSet<RecordId>> {
         let mut missing = ids.clone();
         self.take_others(&mut missing);
-        if self.has_read(day) {
-            return Ok(ids.difference(&missing).cloned().collect());
+        if let Some(is_everything) = self.has_read(day) {
+            return Ok(if is_everything { ids.difference(&missing).cloned().collect() } else { ids });
         }
         // The vendor documents neither the zone of its days nor whether the last one is included, so what is not found on
         // its day may be on one around it. The day alone is short, and often enough.
@@ -152,21 +152,28 @@ impl Search<'_> {
         }
         if !missing.is_empty() {
             let around = self.whole.with(Parameters::around(at));
-            let Read::Everything = self.days(&around, at, MAX_ROUNDS, &mut missing).await? else {
-                return Ok(ids);
+            let is_everything = match self.days(&around, at, MAX_ROUNDS, &mut missing).await? {
+                Read::Everything => true,
+                Read::Partly => false,
+                Read::Unsure => return Ok(ids),
             };
-        }
-        if !missing.is_empty() {
-            // The days around it hold all of the next one, whatever the zone.
-            self.read_until = at.shifted(DAY_SECONDS).map(Timestamp::day);
+            if !missing.is_empty() {
+                // The days around it hold all of the next one, whatever the zone.
+                self.read_until = at.shifted(DAY_SECONDS).map(|next| (next.day(), is_everything));
+            }
+            if !is_everything {
+                return Ok(ids);
+            }
         }
         Ok(ids.difference(&missing).cloned().collect())
     }
 
-    /// Returns whether everything of a day is among the conversations that were found.
-    fn has_read(&self, day: &str) -> bool {
+    /// Returns whether everything of a day is among the conversations that were found, or nothing if it was not read with
+    /// those around another.
+    fn has_read(&self, day: &str) -> Option<bool> {
         let has_kept_all = self.other_bytes <= MAX_OTHER_BYTES;
-        has_kept_all && self.read_until.as_deref().is_some_and(|until| day <= until)
+        let (until, is_everything) = self.read_until.as_ref().filter(|_| has_kept_all)?;
+        (day <= until.as_str()).then_some(*is_everything)
     }
 
     /// Takes out what was among the conversations of other days.

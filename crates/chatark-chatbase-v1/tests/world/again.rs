@@ -45,9 +45,12 @@ async fn a_gap_of_a_page_shrinks_to_the_row_that_still_fails() {
 
 #[tokio::test]
 async fn a_gap_behind_the_end_of_a_list_that_has_shrunk_is_not_found_again() {
-    for end in [End::Empty, End::Status(404), End::Clamped] {
-        let pulled = Vendor::new(World { end, ..world(50) }).pull(with(vec![due(150, 150)])).await.ended();
-        assert!(pulled.gaps().is_empty(), "{end:?}");
+    for (end, rows) in
+        [(End::Empty, 50), (End::Status(404), 50), (End::Clamped, 50), (End::Empty, 0), (End::Clamped, 0)]
+    {
+        let gaps = vec![due(150, 150), due(51, 100)];
+        let pulled = Vendor::new(World { end, ..world(rows) }).pull(with(gaps)).await.ended();
+        assert!(pulled.gaps().is_empty(), "{end:?} {rows}");
     }
 }
 
