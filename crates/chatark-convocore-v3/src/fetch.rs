@@ -5,7 +5,7 @@ use std::mem;
 use std::slice;
 
 use chatark_core::{
-    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
+    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result, Selection,
 };
 
 use crate::account::NO_CONVERSATION;
@@ -173,7 +173,8 @@ impl Pull<'_> {
             fetched.absent.extend(absent);
             return Ok(());
         }
-        self.note("this deployment returned other conversations than requested; they were left out");
+        let others = if self.keeps_others() { "kept" } else { "left out" };
+        self.note(format!("this deployment returned other conversations than requested; they were {others}"));
         self.learn(IDS, false);
         // Such a response may be cut short, so that it does not tell what the vendor lacks.
         self.fetch_single(&absent, fetched).await
@@ -265,11 +266,18 @@ impl Pull<'_> {
     }
 
     fn receive(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
-        for item in items {
+        let keeps_others = self.keeps_others();
+        for item in items.into_iter().filter(|item| keeps_others || !item.is_other) {
             self.saw_change(&item);
-            fetched.found.extend(item.record.id.clone());
+            fetched.found.extend(item.record.id.clone().filter(|_| !item.is_other));
             fetched.records.push(item.record);
         }
+    }
+
+    /// Returns whether conversations that came without being asked for are kept. Where everything is to be read, each of
+    /// them may be the only answer that shows it.
+    fn keeps_others(&self) -> bool {
+        self.request.selection == Selection::All
     }
 
     async fn send_when_full(&mut self, fetched: &mut Fetched) {
