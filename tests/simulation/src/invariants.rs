@@ -843,7 +843,8 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
 /// say when it began and no window holds such, between any two. Where each window holds such, they come before all that began
-/// in its seconds. Where no list names it, nobody can ask for it: no window and no cursor leads between them. Where there is
+/// in its seconds. Where no list names it, nobody can ask for it: no window and no cursor leads between them. A list that
+/// bills each of its rows is not read, since nobody knows what it would cost to come to the one that matters. Where there is
 /// nothing to ask for but windows of time, which are bounded by whole seconds, one that cannot be shown hides what began in
 /// its second and comes behind it.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
@@ -862,7 +863,7 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let is_near = |other: usize| is_in_no_window || second(other) == second(place) || is_in_each(other);
     let dead = |other: &usize| world.faults.is_unreadable(*other) && is_near(*other);
     let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
-    let is_named = !truth.is_read_by_list || truth.list_page.is_some();
+    let is_named = !truth.is_read_by_list || (truth.list_page.is_some() && !truth.list_is_billed);
     !is_named
         && walls.iter().any(|wall| key(*wall) < key(place))
         && walls.iter().any(|wall| key(*wall) > key(place))
