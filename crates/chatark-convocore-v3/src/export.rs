@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 128 << 10;
 pub(crate) struct ExportReader<'a> {
     account: &'a ConvocoreV3,
     array: ArrayReader<'a>,
-    /// The ids of the conversations to keep; `None` keeps all.
+    /// The ids of the conversations that were asked for; `None` if all were.
     wanted: Option<HashSet<RecordId>>,
     items: Vec<Exported>,
     bytes: usize,
@@ -42,6 +42,8 @@ pub(crate) struct Exported {
     pub(crate) changed: Option<Timestamp>,
     /// The most units of a metered quota that it costs: one for each of its sessions.
     pub(crate) most_units: u64,
+    /// Whether it came without being asked for.
+    pub(crate) is_other: bool,
 }
 
 /// What an [`ExportReader`] returns next.
@@ -112,14 +114,13 @@ impl<'a> ExportReader<'a> {
         mem::take(&mut self.items)
     }
 
-    fn take(&mut self, item: Exported) {
+    fn take(&mut self, mut item: Exported) {
         self.counts.add(&item);
         if let Some(wanted) = &self.wanted {
-            let Some(id) = item.record.id.as_ref().filter(|id| wanted.contains(id)) else {
-                self.counts.others += 1;
-                return;
-            };
-            self.counts.found.insert(id.clone());
+            let found = item.record.id.clone().filter(|id| wanted.contains(id));
+            item.is_other = found.is_none();
+            self.counts.others += u64::from(item.is_other);
+            self.counts.found.extend(found);
         }
         self.bytes += item.record.bytes.len();
         self.items.push(item);
@@ -157,7 +158,7 @@ pub(crate) fn exported(bytes: Bytes, zone: Zone) -> Exported {
     // The metadata may say nothing but when the conversation began.
     let changed = changed.max(last_message(&bytes, zone));
     let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
-    Exported { record, start, changed, most_units: 1 + sessions }
+    Exported { record, start, changed, most_units: 1 + sessions, is_other: false }
 }
 
 /// Returns when the last message was written, as far as that can be read.

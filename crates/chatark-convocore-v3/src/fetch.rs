@@ -5,7 +5,7 @@ use std::mem;
 use std::slice;
 
 use chatark_core::{
-    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
+    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result, Selection,
 };
 
 use crate::account::NO_CONVERSATION;
@@ -37,6 +37,8 @@ pub(crate) struct Fetched {
     pub(crate) error: Option<Error>,
     /// Whether the vendor has answered since the first failure.
     is_alive: bool,
+    /// Whether the conversation that was requested last could not be read.
+    ends_with_gap: bool,
 }
 
 /// Which route of the API returns conversations by id.
@@ -54,28 +56,41 @@ impl Pull<'_> {
     /// Requests conversations by their ids: many at once, then fewer, then each alone, until all that can be read are.
     pub(crate) async fn fetch(&mut self, ids: &[RecordId], route: IdRoute) -> Result<Fetched> {
         let mut fetched = Fetched::default();
+        let read = self.fetch_all(ids, route, &mut fetched).await;
+        if read.is_err() {
+            // What has been paid for is kept.
+            self.send_records(mem::take(&mut fetched.records)).await;
+        }
+        read.map(|()| fetched)
+    }
+
+    async fn fetch_all(&mut self, ids: &[RecordId], route: IdRoute, fetched: &mut Fetched) -> Result<()> {
         let is_single = |id: &&RecordId| route == IdRoute::Single || id.as_str().contains(',');
         let (single, listed): (Vec<_>, Vec<_>) = ids.iter().partition(is_single);
         let single: Vec<RecordId> = single.into_iter().cloned().collect();
         let mut listed: Vec<RecordId> = listed.into_iter().cloned().collect();
         if route == IdRoute::Array && self.lacks(IDS) && listed.len() > FEW {
-            listed = self.fetch_from_array(listed, &mut fetched).await?;
+            listed = self.fetch_from_array(listed, fetched).await?;
         }
         let mut chunks: VecDeque<Vec<RecordId>> = listed.chunks(SELECTION_LIMIT).map(<[_]>::to_vec).collect();
         while let Some(chunk) = chunks.pop_front() {
             if self.lacks(IDS) {
-                self.fetch_single(&chunk, &mut fetched).await?;
+                self.fetch_single(&chunk, fetched).await?;
                 continue;
             }
-            match self.fetch_chunk(&chunk, &mut fetched).await {
+            match self.fetch_chunk(&chunk, fetched).await {
                 Err(error) if is_of_place(&error) => {
-                    self.narrow(chunk, error, &mut chunks, &mut fetched).await?;
+                    self.narrow(chunk, error, &mut chunks, fetched).await?;
                 }
-                read => read?,
+                left => self.fetch_single(&left?, fetched).await?,
             }
         }
-        self.fetch_single(&single, &mut fetched).await?;
-        Ok(fetched)
+        self.fetch_single(&single, fetched).await?;
+        // Otherwise the vendor went down meanwhile.
+        if let Some(error) = fetched.error.take_if(|_| fetched.ends_with_gap) {
+            fetched.error = Some(self.prove_alive(error).await?.0);
+        }
+        Ok(())
     }
 
     /// Puts smaller requests in the place of one that failed, or a gap in the place of one conversation.
@@ -160,23 +175,27 @@ impl Pull<'_> {
 
     /// Like [`Self::prove_alive`], unless something came already.
     async fn prove_alive_once(&mut self, failure: Error, fetched: &mut Fetched) -> Result<Error> {
-        if fetched.found.is_empty() && !mem::replace(&mut fetched.is_alive, true) {
-            return Ok(self.prove_alive(failure).await?.0);
+        if !fetched.found.is_empty() || fetched.is_alive {
+            return Ok(failure);
         }
+        let (failure, _) = self.prove_alive(failure).await?;
+        fetched.is_alive = true;
         Ok(failure)
     }
 
-    async fn fetch_chunk(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
+    /// Requests conversations at once, and returns those of them that are to be requested alone.
+    async fn fetch_chunk(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<Vec<RecordId>> {
         let counts = self.fetch_listed(ids, ids, fetched).await?;
         let absent: Vec<_> = ids.iter().filter(|id| !counts.found.contains(id)).cloned().collect();
         if counts.others == 0 {
             fetched.absent.extend(absent);
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.note("this deployment returned other conversations than requested; they were left out");
+        let others = if self.keeps_others() { "kept" } else { "left out" };
+        self.note(format!("this deployment returned other conversations than requested; they were {others}"));
         self.learn(IDS, false);
         // Such a response may be cut short, so that it does not tell what the vendor lacks.
-        self.fetch_single(&absent, fetched).await
+        Ok(absent)
     }
 
     /// Looks for conversations in the array of a deployment that ignores ids, and returns those that are not in it.
@@ -225,6 +244,7 @@ impl Pull<'_> {
             }
         };
         let ExportResponse { answer, call, items, counts, .. } = response;
+        fetched.ends_with_gap = false;
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         self.compare_count(&call, &answer, counts.elements);
@@ -238,6 +258,7 @@ impl Pull<'_> {
                 Ok((item, answer)) => self.receive_single(id, item, &answer, fetched).await,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     self.say(&PageMetadata { pages: 1, ..PageMetadata::default() });
+                    fetched.ends_with_gap = false;
                     fetched.absent.push(id.clone());
                 }
                 Err(error) if is_of_place(&error) => {
@@ -259,17 +280,25 @@ impl Pull<'_> {
     ) {
         let page = self.single_metadata(answer, &item);
         self.say(&page);
+        fetched.ends_with_gap = false;
         fetched.found.insert(id.clone());
         self.receive(vec![item], fetched);
         self.send_when_full(fetched).await;
     }
 
     fn receive(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
-        for item in items {
+        let keeps_others = self.keeps_others();
+        for item in items.into_iter().filter(|item| keeps_others || !item.is_other) {
             self.saw_change(&item);
-            fetched.found.extend(item.record.id.clone());
+            fetched.found.extend(item.record.id.clone().filter(|_| !item.is_other));
             fetched.records.push(item.record);
         }
+    }
+
+    /// Returns whether conversations that came without being asked for are kept. Where everything is to be read, each of
+    /// them may be the only answer that shows it.
+    fn keeps_others(&self) -> bool {
+        self.request.selection == Selection::All
     }
 
     async fn send_when_full(&mut self, fetched: &mut Fetched) {
@@ -284,6 +313,7 @@ impl Pull<'_> {
 impl Fetched {
     fn fail(&mut self, id: &RecordId, error: Error) {
         self.gaps.push(Gap::new(GapBounds::record(id.clone()), &error));
+        self.ends_with_gap = true;
         self.error.get_or_insert(error);
     }
 }

@@ -258,9 +258,14 @@ impl<'a> Pull<'a> {
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
 
-    /// Returns what the vendor says of its quota, if it does.
+    /// Returns what the vendor says of its quota, if it does: behind a window that cannot contain a conversation, or where
+    /// that fails, behind an id that no conversation has.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
-        match self.account.empty_window().await {
+        let answer = match self.account.empty_window().await {
+            Err(error) if is_of_place(&error) => self.account.unknown_id().await,
+            answer => answer,
+        };
+        match answer {
             Ok(EmptyWindow::Empty(answer, counts)) => {
                 let page = self.page_metadata(&answer, &counts);
                 self.say(&page);

@@ -145,9 +145,12 @@ impl Signs {
 
     /// Returns whether a sweep, which reads no rows, has read the last message since the earlier row was kept.
     fn were_read(&self, kept: &Self, held: &HeldSummary) -> bool {
-        kept.last_message.is_some()
-            && self.last_message > kept.last_message
-            && self.last_message == held.updated_at.map(to_second)
+        // Where no row shows when the last message came, one that was modified in that second was modified by it.
+        let shows_message = self.last_message.or(kept.last_message).is_some();
+        let latest = |signs: &Self| if shows_message { signs.last_message } else { signs.last_modified };
+        latest(kept).is_some()
+            && latest(self) > latest(kept)
+            && latest(self) == held.updated_at.map(to_second)
     }
 
     /// Returns whether a time of the last message that the earlier row did not show is later than what is held.
@@ -224,6 +227,7 @@ mod tests {
     }
 
     const SAME: RowState = RowState::Unchanged { keep: false };
+    const SAME_BUT_KEPT: RowState = RowState::Unchanged { keep: true };
 
     #[test]
     fn a_row_is_compared_with_the_one_that_was_kept() {
@@ -251,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_shows_a_later_message_is_no_change_once_a_sweep_has_read_that() {
+        for name in ["lastMessageTS", "lastModified"] {
+            let at =
+                |second: i64| json!({"ID": "a", "ts": START, name: START + second, "messagesNum": second});
+            check(&at(100), &held(Some(at(50))), Since::default(), SAME_BUT_KEPT);
+            check(&at(101), &held(Some(at(50))), Since::default(), RowState::Changed);
+        }
+        let rated = json!({"ID": "a", "ts": START, "lastMessageTS": START + 50, "lastModified": START + 100});
+        let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 50, "lastModified": START + 50});
+        check(&rated, &held(Some(kept)), Since::default(), RowState::Changed);
+    }
+
+    #[test]
     fn a_change_in_the_second_of_the_last_read_is_fetched_again() {
         let kept = json!({"ID": "a", "ts": START, "lastMessageTS": START + 100});
         let since = |second| Since { changed: at(second), ..Since::default() };
@@ -268,8 +285,12 @@ mod tests {
 
     #[test]
     fn without_a_kept_row_the_conversation_itself_is_compared() {
-        let keep = RowState::Unchanged { keep: true };
-        check(&json!({"ID": "a", "lastMessageTS": START + 100}), &held(None), Since::default(), keep);
+        check(
+            &json!({"ID": "a", "lastMessageTS": START + 100}),
+            &held(None),
+            Since::default(),
+            SAME_BUT_KEPT,
+        );
         check(
             &json!({"ID": "a", "lastMessageTS": START + 101}),
             &held(None),
@@ -284,7 +305,7 @@ mod tests {
         );
         // A summary that was written later is no message.
         let summarized = json!({"ID": "a", "lastMessageTS": START + 100, "lastModified": START + 500});
-        check(&summarized, &held(None), Since::default(), keep);
+        check(&summarized, &held(None), Since::default(), SAME_BUT_KEPT);
     }
 
     #[test]
@@ -293,12 +314,12 @@ mod tests {
         let since = |second| Since { recent: at(second), ..Since::default() };
         check(&thin, &held(Some(thin.clone())), since(0), RowState::Changed);
         check(&thin, &held(Some(thin.clone())), since(1), SAME);
-        check(&thin, &held(None), since(1), RowState::Unchanged { keep: true });
+        check(&thin, &held(None), since(1), SAME_BUT_KEPT);
         check(&json!({"ID": "a"}), &held(None), since(0), RowState::Changed);
         // The number of messages tells.
         let counted = json!({"ID": "a", "ts": START, "messagesNum": 9});
         check(&counted, &held(Some(counted.clone())), since(0), SAME);
-        check(&counted, &held(Some(thin)), since(1), RowState::Unchanged { keep: true });
+        check(&counted, &held(Some(thin)), since(1), SAME_BUT_KEPT);
     }
 
     #[test]

@@ -233,6 +233,9 @@ impl ExportWalk<'_, '_> {
                     // The vendor was down while its windows failed: the one that fails may be in none of them.
                     return self.leave_undated(place).await;
                 }
+                if second >= end {
+                    return self.end_here().await;
+                }
                 self.go_behind(second);
             }
             None if self.obstacles.suspect.is_none() && is_beginning => {

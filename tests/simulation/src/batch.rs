@@ -90,7 +90,12 @@ pub fn run_all(
                     }
                 }
             }
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                // A thread that has panicked leaves its seed behind.
+                let working = working.lock().unwrap_or_else(PoisonError::into_inner);
+                summary.hanging = working.values().map(|(seed, _)| *seed).collect();
+                break;
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 let working = working.lock().unwrap_or_else(PoisonError::into_inner);
                 let hangs = |(_, since): &&(u64, Instant)| since.elapsed() > LONGEST_SEED;

@@ -139,6 +139,6 @@ fn show(kind: Kind, summary: &Summary, shows_all: bool) {
         }
     }
     if !summary.hanging.is_empty() {
-        println!("  HANGING: {:?}", summary.hanging);
+        println!("  DID NOT COME BACK: {:?}", summary.hanging);
     }
 }

@@ -91,7 +91,7 @@ pub struct PullCounts {
     pub fine: u64,
     /// Units of a metered quota.
     pub billed: u64,
-    /// Those of them that were billed for lists without messages, which no document says.
+    /// Those of them that were billed for lists without messages, which no document says, and that arrived whole.
     pub billed_by_list: u64,
     /// The plan of the pull, if one was asked for.
     pub planned: Option<Planned>,
@@ -313,7 +313,6 @@ fn respond(
         return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
     }
     world.pull.billed += answer.billed;
-    world.pull.billed_by_list += if place == Place::List { answer.billed } else { 0 };
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
     // Nobody can take a page with what is larger than a client takes; what of it comes before may be taken.
     let can_be_taken = !answer.delivered.iter().any(|(place, _)| world.faults.huge.contains(place));
@@ -322,6 +321,8 @@ fn respond(
     if breaks_off {
         world.pull.billed_unseen += answer.billed;
         world.pull.broken_first_pages += u64::from(place == Place::FirstPage);
+    } else if place == Place::List {
+        world.pull.billed_by_list += answer.billed;
     }
     // A refusal whose text breaks off is one all the same.
     world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
