@@ -19,6 +19,7 @@ const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
 const PAGES_FOR_EACH_CUT: u64 = 12;
 /// The conversations in the overlap of two segments come twice; a cut through more than these is not made.
 const MAX_OVERLAP: u64 = EXPORT_LIMIT as u64;
+const DAY_SECONDS: i64 = 86_400;
 /// One second in microseconds.
 const SECOND: i64 = 1_000_000;
 
@@ -187,10 +188,17 @@ impl Piece {
         if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
             return Ok(0);
         }
-        let until = Timestamp::from_microseconds(self.upper).ok();
-        let mut probe = Query { until, ..query.counting(features) };
+        // Behind the newest conversation there is little or nothing, unless a time of day is cut off.
+        let behind =
+            |seconds| Timestamp::from_microseconds(self.upper).ok().and_then(|at| at.shifted(seconds));
+        let since = behind(2 * MARGIN_SECONDS);
+        let until = query.until.or(behind(2 * DAY_SECONDS)).max(since);
+        let mut probe = Query { since, until, ..query.counting(features) };
         let page = export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
-        export.put_aside(page);
+        let began = export.put_aside(page).began;
+        if began.into_iter().any(|began| Segment::is_contradicted(&probe, began)) {
+            features.set(DATES, false);
+        }
         for feature in [DATES, SUMMARIES] {
             if features.supports(feature).is_none() {
                 features.set(feature, true);

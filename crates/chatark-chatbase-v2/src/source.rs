@@ -203,7 +203,7 @@ impl ChatbaseV2 {
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
-        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside }
+        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside, attempts: None }
     }
 
     fn user_call(&self, user: &str) -> Call {
