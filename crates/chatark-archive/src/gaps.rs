@@ -81,17 +81,20 @@ impl Archive {
     /// If the sweep has left gaps of its own, only positions and what pulls of recent records found are closed: the
     /// sweep came past these places, and what it could not read there is among its own gaps. If it has read everything
     /// that there is, those of all other scopes are closed too.
+    ///
+    /// A gap of the future was told by a wrong clock. An earlier run of the same sweep may have told it.
     pub fn close_passed_gaps(&mut self, run: &Run, is_whole: bool, now: Timestamp) -> Result<()> {
         let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
         let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
-                       AND (tried_at < ?5 OR tried_at > max(?4, ?5))
+                       AND (tried_at < ?5 OR tried_at > max(?4, ?5)
+                            AND NOT (SELECT resumed FROM run WHERE run_key = ?9))
                        AND (scope = ?6 OR scope = ?3 AND (?7 = 0 OR json_extract(bounds, '$.kind') = 'positions')
                             OR ?8 AND ?7 = 0)";
         let (source, stream) = (run.source.0, run.stream.as_str());
         let (now, recent) = (now.microseconds(), recent_scope(&run.scope));
         let gaps = i64::from(run.progress.gaps > 0);
         self.connection
-            .execute(sql, params![source, stream, run.scope, now, began, recent, gaps, is_whole])
+            .execute(sql, params![source, stream, run.scope, now, began, recent, gaps, is_whole, run.key])
             .map_err(database("end a sweep"))?;
         Ok(())
     }

@@ -33,6 +33,11 @@ const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
 /// attempt at what cannot be read is repeated, and so costs more than one at what can.
 const FURTHER_EACH_TIME: i64 = 60;
+/// So often is a request repeated with which such a place is looked for: many of them fail, and where one fails that
+/// need not, only the place is another one.
+const SEARCH_ATTEMPTS: u32 = 2;
+/// A window that includes a second ends so much behind it, in microseconds, whether or not its end is exclusive.
+const SHORTLY: i64 = 1_000;
 /// The last second that counts as a time.
 const LATEST_SECONDS: i64 = 4_102_444_799;
 /// The note to the user if a list cannot resume from its saved position.
@@ -102,6 +107,8 @@ pub(crate) struct Step {
     pub(crate) is_new: bool,
     /// Its size in bytes.
     pub(crate) bytes: usize,
+    /// What was stepped over together with a place that cannot be read, and is to be read as a list of its own.
+    pub(crate) besides: Option<Segment>,
     pub(crate) next: Next,
 }
 
@@ -192,9 +199,21 @@ impl<'a> Chain<'a> {
         self
     }
 
+<<<<<<< HEAD
     /// Passes over what has come already.
     pub(crate) fn skip(&mut self, read_before: Arc<HashSet<RecordId>>) {
         self.shared.read_before = read_before;
+=======
+    /// Begins where its segment does and no earlier: what comes before cannot be read.
+    pub(crate) fn behind_a_gap(mut self) -> Self {
+        self.query.since = self.segment.since.and_then(shortly_after);
+        self
+    }
+
+    /// Takes whatever comes, because this list reads the first page itself.
+    pub(crate) fn read_nothing_before(&mut self) {
+        self.shared.read_before = Arc::default();
+>>>>>>> wt-v2
     }
 
     /// Continues after a first page that was requested with the same query.
@@ -337,7 +356,7 @@ impl<'a> Chain<'a> {
         if began().any(|began| query.is_contradicted(began)) {
             batch.records = whole(elements);
             let next = Next::Restart(RestartReason::IgnoresDates);
-            return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, next });
+            return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, besides: None, next });
         }
         if read_as == Reading::Summaries && elements.iter().any(|element| element.summary.is_whole) {
             // An older deployment ignores `include`: what fails as a page fails as its summaries, too.
@@ -353,10 +372,10 @@ impl<'a> Chain<'a> {
         let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
         if !self.split_changed(elements, read_as, &mut batch).await? {
             let next = Next::Restart(RestartReason::IgnoresId);
-            return Ok(Step { batch, total, may_count_rest, is_new, bytes, next });
+            return Ok(Step { batch, total, may_count_rest, is_new, bytes, besides: None, next });
         }
         let next = self.follow(next, read_as);
-        Ok(Step { batch, total, may_count_rest, is_new, bytes, next })
+        Ok(Step { batch, total, may_count_rest, is_new, bytes, besides: None, next })
     }
 
     /// Returns whether the count of a page behind a cursor may be of what is left: then the last page shows all of it.
@@ -486,61 +505,103 @@ impl<'a> Chain<'a> {
         fetched
     }
 
-    /// Fetches what has changed, by the page or one by one.
+    /// Fetches what has changed, by the page or one by one: where ids are ignored, by the page alone.
     async fn fetch_all(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
-        let by_page = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
-        if self.may_switch && by_page {
-            batch.page.pages += 1;
-            match self.request_again(Reading::Whole, self.limit(), MAX_TRIES).await {
-                Ok(page) => {
-                    self.replace_stale(page, &mut stale, batch);
-                    // Where rows change places from request to request, a page that is read twice costs more than it saves.
-                    if stale.len() > MAX_SINGLE_FETCHES {
-                        (self.query.reading, self.may_switch) = (Reading::Whole, false);
-                    }
-                }
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)
-                        && self.place.is_some() =>
-                {
-                    self.may_switch = false;
-                    self.query.reading = Reading::Summaries;
-                }
-                // One of them cannot be read: they are fetched one by one.
-                Err(error) if is_of_one_place(&error) => {}
-                Err(error) => return Err(error),
-            }
+        let are_many = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
+        let by_page = are_many || (!self.shared.has_singles && !stale.is_empty());
+        if by_page {
+            self.fetch_page(&mut stale, batch).await?;
         }
-        let mut failed = Vec::new();
+        let mut left = self.fetch_each(stale, batch).await?;
+        if !left.is_empty() && !by_page {
+            self.fetch_page(&mut left, batch).await?;
+        }
+        Ok(left.is_empty())
+    }
+
+    /// Requests the current page whole, unless its cursor is valid for summaries alone.
+    async fn fetch_page(&mut self, stale: &mut Vec<Element>, batch: &mut Batch) -> Result<()> {
+        if !self.may_switch {
+            return Ok(());
+        }
+        batch.page.pages += 1;
+        match self.request_again(Reading::Whole, self.limit(), MAX_TRIES).await {
+            Ok(page) => {
+                self.replace_stale(page, stale, batch);
+                // Where rows change places from request to request, a page that is read twice costs more than it saves.
+                if stale.len() > MAX_SINGLE_FETCHES {
+                    (self.query.reading, self.may_switch) = (Reading::Whole, false);
+                }
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)
+                    && self.place.is_some() =>
+            {
+                self.may_switch = false;
+                self.query.reading = Reading::Summaries;
+            }
+            // One of them cannot be read: they are fetched one by one.
+            Err(error) if is_of_one_place(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Fetches conversations by their ids. Returns those that are left where ids are ignored.
+    async fn fetch_each(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<Vec<Element>> {
+        let (mut failed, mut left) = (Vec::new(), Vec::new());
         let mut is_alive = false;
+        let mut was_answered = false;
         for element in stale {
-            batch.list_rows.extend(list_row(&element));
             let Some(id) = element.summary.id.clone() else {
                 // The messages of a conversation without an id cannot be fetched: its summary is kept.
                 batch.records.push(raw(element.bytes));
                 continue;
             };
+            if !self.shared.has_singles {
+                left.push(element);
+                continue;
+            }
             batch.page.pages += 1;
             match self.export.by_id(&id).await {
                 Ok(Some(found)) => {
-                    is_alive = true;
+                    (is_alive, was_answered) = (true, true);
                     if found.is_empty() {
                         batch.page.notes.push(absent(&id));
                     }
+                    batch.list_rows.extend(list_row(&element));
                     self.note_changes(&found, batch);
                     batch.records.extend(found);
                 }
-                Ok(None) => return Ok(false),
+                Ok(None) => {
+                    self.shared.has_singles = false;
+                    left.push(element);
+                }
                 Err(error) if is_of_one_place(&error) => {
                     // What came before says nothing of the vendor any more, unless the answer itself is too large.
                     is_alive = error.kind() == ErrorKind::TooLarge;
-                    failed.push((id, error));
+                    failed.push((id, element, error));
                 }
                 Err(error) => return Err(error),
             }
         }
+        if let Some((id, ..)) = failed.last()
+            && self.shared.has_singles
+            && !was_answered
+        {
+            self.shared.has_singles = !self.ignores_ids(id).await;
+        }
+        if !self.shared.has_singles {
+            left.extend(failed.into_iter().map(|(_, element, _)| element));
+            return Ok(left);
+        }
         self.leave(failed, is_alive, batch).await?;
-        Ok(true)
+        Ok(left)
+    }
+
+    /// Returns whether ids are ignored, so that a request for any of them fails with the newest conversation.
+    async fn ignores_ids(&self, id: &RecordId) -> bool {
+        self.shared.has_summaries && self.export.ignores_ids(id).await.unwrap_or(false)
     }
 
     /// Requests the current page as something else than it was read.
@@ -567,7 +628,7 @@ impl<'a> Chain<'a> {
     /// Leaves conversations that cannot be fetched as gaps, if the vendor answers anything else.
     async fn leave(
         &mut self,
-        failed: Vec<(RecordId, Error)>,
+        failed: Vec<(RecordId, Element, Error)>,
         is_alive: bool,
         batch: &mut Batch,
     ) -> Result<()> {
@@ -575,17 +636,18 @@ impl<'a> Chain<'a> {
             return Ok(());
         }
         let is_alive = is_alive || self.is_alive().await;
-        for (id, error) in failed {
+        for (id, element, error) in failed {
             if !is_alive {
                 return Err(error);
             }
+            batch.list_rows.extend(list_row(&element));
             batch.gaps.push(Gap::new(GapBounds::record(id), &error));
         }
         Ok(())
     }
 
     /// Returns whether the vendor answers a request for something else: the newest conversation of the whole sweep, its
-    /// summary, or what began before the place that cannot be read.
+    /// summary, or what began before the place that cannot be read, be it nothing.
     async fn is_alive(&mut self) -> bool {
         let newest = Query { reading: Reading::Whole, limit: 1, ..self.whole.clone() };
         if self.answers(&newest).await {
@@ -595,8 +657,9 @@ impl<'a> Chain<'a> {
         if self.shared.has_summaries && self.answers(&summary).await {
             return true;
         }
-        let oldest = Query { since: None, until: self.reached, ..newest };
-        self.shared.has_dates && self.reached.is_some() && self.answers(&oldest).await
+        let until = self.reached.unwrap_or(Timestamp::EARLIEST);
+        let oldest = Query { since: None, until: Some(until), ..newest };
+        self.shared.has_dates && self.answers(&oldest).await
     }
 
     /// Returns whether the newest conversation comes whole although its summary was requested: then a page fails as
@@ -609,8 +672,9 @@ impl<'a> Chain<'a> {
         is_ignored
     }
 
+    /// A refusal is an answer, too: a vendor that is down does not even refuse.
     async fn answers(&self, query: &Query) -> bool {
-        self.export.probe(query).await.is_ok()
+        self.export.probe(query).await.map_or_else(|error| error.kind() == ErrorKind::Refused, |_| true)
     }
 
     /// Finds a way around a page that cannot be read: its summaries, smaller pages, or the time behind it.
@@ -673,7 +737,7 @@ impl<'a> Chain<'a> {
             self.leave_or_note(element, error, &mut batch);
         }
         let next = self.follow(next, Reading::Summaries);
-        Ok(Some(Step { batch, total, may_count_rest, is_new: true, bytes, next }))
+        Ok(Some(Step { batch, total, may_count_rest, is_new: true, bytes, besides: None, next }))
     }
 
     /// Leaves the second in which a conversation began as a gap, unless it is held as its summary shows it.
@@ -689,7 +753,7 @@ impl<'a> Chain<'a> {
         let bounds = match (summary.created_at, summary.id) {
             (Some(began), _) => GapBounds::window(Window { since: Some(began), until: began.shifted(1) }),
             (None, Some(id)) => GapBounds::record(id),
-            (None, None) => GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) },
+            (None, None) => self.rest_behind(),
         };
         batch.gaps.push(Gap::new(bounds, error));
     }
@@ -723,10 +787,13 @@ impl<'a> Chain<'a> {
         }
         self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
-        Ok(Detour::Over(Box::new(Step { batch, total, may_count_rest, is_new, bytes, next })))
+        let step = Step { batch, total, may_count_rest, is_new, bytes, besides: None, next };
+        Ok(Detour::Over(Box::new(step)))
     }
 
     /// Steps over the next conversation of the list by the time at which it began.
+    ///
+    /// Where several cannot be read, the search may end at an older one: what is between them is a list of its own.
     async fn step_over(&mut self, error: Error, mut batch: Batch) -> Result<Detour> {
         // Where dates are ignored, what was reached may be behind the end of the segment: each step goes back from both.
         let upper = [self.reached, self.segment.until].into_iter().flatten().min();
@@ -738,36 +805,19 @@ impl<'a> Chain<'a> {
                 return Err(error);
             }
             batch.gaps.push(Gap::new(self.rest(upper), &error));
-            return Ok(Detour::Over(Box::new(Step {
-                batch,
-                total: None,
-                may_count_rest: true,
-                is_new: true,
-                bytes: 0,
-                next: Next::End,
-            })));
+            return Ok(Detour::over(batch, None, Next::End));
         };
-        let bounds = if self.is_mixed {
-            GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) }
-        } else {
-            // Where several cannot be read, the search may have ended at an older one: what is between them is not read.
-            let until = upper.unwrap_or(unreadable).max(unreadable).shifted(1);
-            GapBounds::window(Window { since: Some(readable), until })
-        };
+        let window = Window { since: Some(readable), until: unreadable.shifted(1) };
+        let bounds = if self.is_mixed { self.rest_behind() } else { GapBounds::window(window) };
         batch.gaps.push(Gap::new(bounds, &error));
+        let between = Segment { since: Some(unreadable), until: upper.and_then(shortly_after) };
+        let besides = (!self.is_mixed && upper > Some(unreadable)).then_some(between);
         // What began in the last readable second still belongs to the segment, and nothing after it.
-        self.segment.until = Timestamp::from_microseconds(readable.microseconds() + 1_000).ok();
+        self.segment.until = shortly_after(readable);
         self.query.until = self.segment.until;
         self.place = None;
         self.guard = CursorGuard::default();
-        Ok(Detour::Over(Box::new(Step {
-            batch,
-            total: None,
-            may_count_rest: true,
-            is_new: true,
-            bytes: 0,
-            next: Next::Page,
-        })))
+        Ok(Detour::over(batch, besides, Next::Page))
     }
 
     /// Returns the bounds of what is left of the list.
@@ -776,6 +826,11 @@ impl<'a> Chain<'a> {
             let until = upper.and_then(|upper| upper.shifted(1));
             return GapBounds::window(Window { since: self.segment.since.or(self.query.since), until });
         }
+        self.rest_behind()
+    }
+
+    /// Returns the same where time says nothing of it.
+    fn rest_behind(&self) -> GapBounds {
         GapBounds::Rest { after: self.place.as_ref().map(|place| place.cursor.clone()) }
     }
 
@@ -787,7 +842,7 @@ impl<'a> Chain<'a> {
         metadata: &mut PageMetadata,
     ) -> Result<Option<(Timestamp, Timestamp)>> {
         let Some(upper) = upper else { return Ok(None) };
-        let lowest = self.segment.since.unwrap_or(Timestamp::EARLIEST);
+        let lowest = self.segment.since.max(self.query.since).unwrap_or(Timestamp::EARLIEST);
         let seconds = |at: Timestamp| at.microseconds().div_euclid(1_000_000);
         let (mut readable, mut unreadable) = (None, seconds(upper));
         let earliest = seconds(lowest) + 1;
@@ -816,9 +871,10 @@ impl<'a> Chain<'a> {
     }
 
     async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
-        let until = Timestamp::from_epoch(seconds).ok();
+        let until = Timestamp::from_epoch(seconds).ok().and_then(shortly_after);
         let query = Query { until, limit: 1, ..self.query.clone() };
-        match self.export.page_that_says(&query, None, None, MAX_EMPTY_PAGES).await {
+        let export = Export { attempts: Some(SEARCH_ATTEMPTS), ..self.export };
+        match export.page_that_says(&query, None, None, MAX_EMPTY_PAGES).await {
             Ok(page) => {
                 let is_readable = !page.says_nothing();
                 self.export.put_aside(page);
@@ -832,6 +888,15 @@ impl<'a> Chain<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Detour {
+    /// Creates the step over a place of which nothing could be read.
+    fn over(batch: Batch, besides: Option<Segment>, next: Next) -> Self {
+        let is_new = true;
+        let step = Step { batch, total: None, may_count_rest: true, is_new, bytes: 0, besides, next };
+        Self::Over(Box::new(step))
     }
 }
 
@@ -853,6 +918,10 @@ impl Shared {
 
 fn one_page() -> PageMetadata {
     PageMetadata { pages: 1, ..PageMetadata::default() }
+}
+
+fn shortly_after(at: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_microseconds(at.microseconds() + SHORTLY).ok()
 }
 
 /// Returns what the documents do not name of an element, to be kept and compared with by the next pull.

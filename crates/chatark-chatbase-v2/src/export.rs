@@ -32,6 +32,8 @@ pub(crate) struct Export<'a> {
     pub(crate) client: &'a ApiClient,
     pub(crate) agent_id: &'a str,
     pub(crate) aside: &'a Aside,
+    /// The most attempts of each request, where these are to be fewer than usual.
+    pub(crate) attempts: Option<u32>,
 }
 
 /// Whole conversations that came with the answer to another question, such as a count. They are archived with the next
@@ -167,7 +169,7 @@ impl Query {
 
 impl Export<'_> {
     fn path(self) -> Call {
-        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"])
+        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"]).attempts(self.attempts)
     }
 
     /// Returns the call for a page.
@@ -302,6 +304,17 @@ impl Export<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(Vec::new())),
             found => found,
         }
+    }
+
+    /// Returns whether the vendor answers a request for the summary under an id with that of another conversation: then
+    /// it ignores ids, and the request for a whole conversation fails with the newest one.
+    pub(crate) async fn ignores_ids(self, id: &RecordId) -> Result<bool> {
+        let call = self.path().query("limit", 1).query("include", "summary").query("conversationId", id);
+        let page = self.client.page(&call, "data").await?;
+        let found: Vec<_> = page.elements.into_iter().map(|bytes| Element::new(bytes, true)).collect();
+        let is_ignored = found.iter().any(|element| element.summary.id.as_ref() != Some(id));
+        self.aside.put(whole(found));
+        Ok(is_ignored)
     }
 }
 

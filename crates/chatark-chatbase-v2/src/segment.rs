@@ -32,6 +32,7 @@ const REQUESTS_FOR_CUTS: u64 = 36;
 const MAX_HELD_BYTES: usize = 256 << 10;
 /// The conversations in the overlap of two segments come twice; a cut through more than these is not made.
 const MAX_OVERLAP: u64 = EXPORT_LIMIT as u64;
+const DAY_SECONDS: i64 = 86_400;
 /// One second in microseconds.
 const SECOND: i64 = 1_000_000;
 
@@ -356,6 +357,34 @@ impl Piece {
         })
     }
 
+<<<<<<< HEAD
+=======
+    /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
+    /// Returns how many requests were made.
+    async fn learn(&self, export: Export<'_>, query: &Query, features: &mut Features) -> Result<u64> {
+        if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
+            return Ok(0);
+        }
+        // Behind the newest conversation there is little or nothing, unless a time of day is cut off.
+        let behind =
+            |seconds| Timestamp::from_microseconds(self.upper).ok().and_then(|at| at.shifted(seconds));
+        let since = behind(2 * MARGIN_SECONDS);
+        let until = query.until.or(behind(2 * DAY_SECONDS)).max(since);
+        let mut probe = Query { since, until, ..query.counting(features) };
+        let page = export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
+        let began = export.put_aside(page).began;
+        if began.into_iter().any(|began| Segment::is_contradicted(&probe, began)) {
+            features.set(DATES, false);
+        }
+        for feature in [DATES, SUMMARIES] {
+            if features.supports(feature).is_none() {
+                features.set(feature, true);
+            }
+        }
+        Ok(1)
+    }
+
+>>>>>>> wt-v2
     /// Returns the whole second at which a cut is tried, or `None` if no second is left.
     fn middle(&self) -> Option<Timestamp> {
         let middle = match self.lower {

@@ -149,7 +149,7 @@ impl Provider for ChatbaseV2 {
 
 impl ChatbaseV2 {
     /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
-    /// ignored too, one walk through the list looks for all that are left.
+    /// ignored or refused too, one walk through the list looks for all that are left.
     async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {
         let mut room = MAX_BYTES_KEPT;
         while let Some(unseen) = left.pop() {
@@ -159,9 +159,12 @@ impl ChatbaseV2 {
             let window = Window { since: Some(began), until: Some(began) };
             let request = ReadRequest { window, ..ReadRequest::default() };
             let query = Query::of(&request, &Features::default());
-            match self.walk_for(&query, wanted, &mut left, &mut room).await {
-                // No other would be found either.
-                Err(error) if error.kind() == ErrorKind::Refused => return Ok(()),
+            match self.walk_for(&query, &mut wanted, &mut left, &mut room).await {
+                Err(error) if error.kind() == ErrorKind::Refused => {
+                    wanted.append(&mut left);
+                    let everything = Query { since: None, until: None, ..query };
+                    self.walk_for(&everything, &mut wanted, &mut left, &mut room).await?;
+                }
                 walked => walked?,
             }
         }
@@ -173,7 +176,7 @@ impl ChatbaseV2 {
     async fn walk_for<'u>(
         &self,
         query: &Query,
-        mut wanted: Vec<&'u UnseenRecord>,
+        wanted: &mut Vec<&'u UnseenRecord>,
         left: &mut Vec<&'u UnseenRecord>,
         room: &mut usize,
     ) -> Result<()> {
@@ -200,7 +203,7 @@ impl ChatbaseV2 {
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
-        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside }
+        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside, attempts: None }
     }
 
     fn user_call(&self, user: &str) -> Call {

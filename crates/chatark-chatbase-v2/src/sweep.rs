@@ -27,8 +27,9 @@ use crate::wire::{Place, SegmentPlace, SweepPlace};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-/// So many pages without anything new are accepted, and two more for each that had something: where pages are small and
-/// rows change places, more than half of them are empty or come twice.
+/// So many pages in a row without anything new are accepted, and two more for each that had something: one list that
+/// never ends has shown everything once more by then, while in another one the rows have only moved on, since others
+/// arrived.
 const MAX_BARREN_PAGES: u64 = 40;
 const BARREN_FOR_EACH_USEFUL: u64 = 2;
 /// The most gaps that a sweep tries one by one before its walk, which reads the others with their pages where it meets them.
@@ -84,7 +85,9 @@ struct Slot<'a> {
 struct Seen {
     anything: bool,
     largest_page: usize,
-    pages: u64,
+    /// The pages that had something new.
+    useful: u64,
+    /// The pages since the latest of them.
     barren: u64,
     /// Whether the count of the latest page may be of what is left from a cursor on.
     may_count_rest: bool,
@@ -351,7 +354,7 @@ impl<'a> Sweep<'a> {
 
     /// Processes a page, and returns it with the positions of all segments. `chain` is `None` if its slot has it.
     async fn take(&mut self, at: usize, chain: Option<Chain<'a>>, step: Step) -> Result<Batch> {
-        let Step { mut batch, total, may_count_rest, is_new, bytes, next } = step;
+        let Step { mut batch, total, may_count_rest, is_new, bytes, besides, next } = step;
         if let Next::Restart(why) = next {
             // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
@@ -386,6 +389,10 @@ impl<'a> Sweep<'a> {
                 self.failed.get_or_insert(error);
             }
             Next::Restart(_) => {}
+        }
+        if let Some(segment) = besides {
+            self.was_cut = true;
+            self.add(self.chain(segment).behind_a_gap(), 0);
         }
         if self.seen.is_endless() {
             self.failed.get_or_insert(self.endless());
@@ -437,10 +444,15 @@ impl<'a> Sweep<'a> {
         }
         let before = self.features.clone();
         let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
-        let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await?;
+        let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await;
+        let total = match last {
+            Ok(last) => self.export.put_aside(last).total,
+            // The newest conversation may be what cannot be read.
+            Err(error) if is_of_one_place(&error) && !self.seen.gaps.is_empty() => None,
+            Err(error) => return Err(error),
+        };
         let newest_change = self.seen.newest_change;
-        let last = self.export.put_aside(last);
-        let page = PageMetadata { total: last.total, pages: 1, newest_change, ..PageMetadata::default() };
+        let page = PageMetadata { total, pages: 1, newest_change, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
         Ok(self.with_features(batch, &before))
@@ -513,8 +525,10 @@ impl<'a> Sweep<'a> {
     }
 
     fn endless(&self) -> Error {
-        let Seen { pages, barren, .. } = self.seen;
-        let message = format!("{barren} of {pages} pages held nothing new, so the list may never end");
+        let Seen { useful, barren, .. } = self.seen;
+        let message = format!(
+            "{barren} pages in a row held nothing new, after {useful} that did, so the list may never end"
+        );
         let call = self.export.call(&self.query, None);
         self.export
             .client
@@ -527,14 +541,14 @@ impl Seen {
     fn count(&mut self, is_new: bool, bytes: usize, may_count_rest: bool) {
         self.anything |= bytes > 0;
         self.largest_page = self.largest_page.max(bytes);
-        self.pages += 1;
-        self.barren += u64::from(!is_new);
+        self.useful += u64::from(is_new);
+        self.barren = if is_new { 0 } else { self.barren + 1 };
         self.may_count_rest = may_count_rest;
     }
 
-    /// Returns whether more pages than a list that ends can have held nothing new.
+    /// Returns whether more pages in a row than a list that ends can have held nothing new.
     fn is_endless(&self) -> bool {
-        self.barren > MAX_BARREN_PAGES + BARREN_FOR_EACH_USEFUL * (self.pages - self.barren)
+        self.barren > MAX_BARREN_PAGES + BARREN_FOR_EACH_USEFUL * self.useful
     }
 }
 

@@ -691,12 +691,38 @@ async fn an_older_deployment_that_sends_whole_conversations_is_supported() {
 }
 
 #[tokio::test]
-async fn everything_is_read_if_single_conversations_are_not_available() {
+async fn a_change_is_read_with_its_page_if_single_conversations_are_not_available() {
     let later = THEN + 1;
     let vendor = Vendor::new([
         summary_page(&[("a", THEN), ("b", later)], Some("c2")),
         // The parameter is ignored.
+        whole_page(&[("a", THEN)], Some("c2")),
         whole_page(&[("a", THEN), ("b", later)], Some("c2")),
+        summary_page(&[("c", THEN), ("d", later)], None),
+        whole_page(&[("c", THEN), ("d", later)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
+    assert!(batches.iter().all(|batch| !batch.page.restarted));
+    // What came instead of a single conversation is kept, too.
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "a", "b", "c", "d"]);
+    vendor.check_asked(&[
+        "export&include=summary",
+        "export&conversationId=b",
+        "export",
+        "export&include=summary&cursor=c2",
+        "export&cursor=c2",
+    ]);
+}
+
+#[tokio::test]
+async fn everything_is_read_if_a_change_is_not_on_its_page_either() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        summary_page(&[("a", THEN), ("b", later)], Some("c2")),
+        // The parameter is ignored, and `b` has moved.
+        whole_page(&[("a", THEN)], Some("c2")),
+        whole_page(&[("a", THEN), ("c", THEN)], Some("c2")),
         whole_page(&[("a", THEN), ("b", later)], Some("c2")),
         whole_page(&[("c", THEN)], None),
     ])
@@ -704,9 +730,14 @@ async fn everything_is_read_if_single_conversations_are_not_available() {
     let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
     assert!(batches[0].page.restarted && batches[0].page.notes[0].contains("conversationId"));
     assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a later run can resume");
-    // What came instead of a single conversation is kept, too.
-    assert_eq!(returned_and_unchanged(&batches).0, ["a", "b", "a", "b", "c"]);
-    vendor.check_asked(&["export&include=summary", "export&conversationId=b", "export", "export&cursor=c2"]);
+    assert_eq!(returned_and_unchanged(&batches).0, ["a", "a", "c", "a", "b", "c"]);
+    vendor.check_asked(&[
+        "export&include=summary",
+        "export&conversationId=b",
+        "export",
+        "export",
+        "export&cursor=c2",
+    ]);
 }
 
 /// Ids are not looked for here, so only the cursor of its summary leads past a conversation that fails.

@@ -18,6 +18,8 @@ pub struct Call {
     pub(crate) method: Method,
     pub(crate) effect: Effect,
     pub(crate) body: Option<Bytes>,
+    /// The most attempts, where these are to be fewer than those of the policy.
+    pub(crate) attempts: Option<u32>,
 }
 
 /// What a call does at the vendor, whatever its HTTP method: a search is often a `POST`.
@@ -48,6 +50,7 @@ impl Call {
             method: Method::GET,
             effect: Effect::Read,
             body: None,
+            attempts: None,
         }
     }
 
@@ -75,6 +78,12 @@ impl Call {
     #[must_use]
     pub fn create(self, json: Bytes) -> Self {
         self.body(Method::POST, Effect::Create, json)
+    }
+
+    /// Limits the attempts below those of the policy: for a question whose answer is a failure more often than not.
+    #[must_use]
+    pub fn attempts(self, most: Option<u32>) -> Self {
+        Self { attempts: most, ..self }
     }
 
     /// Adds a query parameter.

@@ -34,7 +34,7 @@ impl ApiClient {
         if !error.is_transient() {
             return Err(error);
         }
-        if attempts >= self.policy.attempts {
+        if attempts >= call.attempts.map_or(self.policy.attempts, |most| most.min(self.policy.attempts)) {
             return Err(error.with("attempts", attempts));
         }
         if let Some(asked) = retry_after.filter(|asked| *asked > self.policy.longest_wait) {
