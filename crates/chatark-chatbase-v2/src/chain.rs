@@ -199,21 +199,15 @@ impl<'a> Chain<'a> {
         self
     }
 
-<<<<<<< HEAD
     /// Passes over what has come already.
     pub(crate) fn skip(&mut self, read_before: Arc<HashSet<RecordId>>) {
         self.shared.read_before = read_before;
-=======
+    }
+
     /// Begins where its segment does and no earlier: what comes before cannot be read.
     pub(crate) fn behind_a_gap(mut self) -> Self {
         self.query.since = self.segment.since.and_then(shortly_after);
         self
-    }
-
-    /// Takes whatever comes, because this list reads the first page itself.
-    pub(crate) fn read_nothing_before(&mut self) {
-        self.shared.read_before = Arc::default();
->>>>>>> wt-v2
     }
 
     /// Continues after a first page that was requested with the same query.

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use chatark_core::{Error, ErrorKind, Features, Known, RecordId, Result, Timestamp};
+use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp};
 use chatark_http::CursorGuard;
 use futures_util::future::{join, join_all};
 
@@ -93,6 +93,8 @@ pub(crate) struct Cutter<'a> {
     target: u64,
     pieces: Vec<Piece>,
     requests: u64,
+    /// Whether something came that began outside of the requested dates.
+    ignores_dates: bool,
 }
 
 /// A segment, and what is known of it.
@@ -175,7 +177,8 @@ impl<'a> Cutter<'a> {
         read: HashSet<RecordId>,
     ) -> Self {
         let holds_pages = page_bytes <= MAX_HELD_BYTES;
-        Self { export, query, known, holds_pages, read, target: 0, pieces: Vec::new(), requests: 0 }
+        let (pieces, ignores_dates) = (Vec::new(), false);
+        Self { export, query, known, holds_pages, read, target: 0, pieces, requests: 0, ignores_dates }
     }
 
     /// Cuts an export that is worth it. Returns one segment if it cannot be cut.
@@ -183,8 +186,8 @@ impl<'a> Cutter<'a> {
         self.target = (whole.count / MAX_LISTS as u64).max(2 * MIN_CONVERSATIONS);
         self.pieces.push(whole);
         // If it fails, the pages so far are given up: the next run reads their conversations with their list.
-        let keeps_to_dates = self.run(features).await?;
-        if !keeps_to_dates {
+        self.run(features).await?;
+        if self.ignores_dates {
             let pieces = std::mem::take(&mut self.pieces);
             self.put_aside(pieces.into_iter().filter_map(|piece| piece.first));
         }
@@ -194,12 +197,12 @@ impl<'a> Cutter<'a> {
             counted: self.pieces.into_iter().map(counted).collect(),
             read: self.read,
             requests: self.requests,
-            ignores_dates: !keeps_to_dates,
+            ignores_dates: self.ignores_dates,
         })
     }
 
-    /// Cuts what is worth it, and returns whether the deployment keeps to the requested dates.
-    async fn run(&mut self, features: &mut Features) -> Result<bool> {
+    /// Cuts what is worth it.
+    async fn run(&mut self, features: &mut Features) -> Result<()> {
         let total = self.pieces.iter().map(|piece| piece.count).sum();
         let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
         while left > 0 && self.pieces.len() < MAX_SEGMENTS && !features.lacks(DATES) {
@@ -209,55 +212,54 @@ impl<'a> Cutter<'a> {
                 break;
             }
             left -= chosen.len();
-            let halves = chosen.iter().map(|piece| self.count_halves(piece, left == 0, features));
+            let asked_with = features.clone();
+            let halves = chosen.iter().map(|piece| self.count_halves(piece, left == 0, &asked_with));
             // All are waited for, even if one fails: what is in flight has been paid for.
-            let halves = join_all(halves).await;
-            let mut failed = None;
+            let (halves, learned) = join(join_all(halves), self.learn(&chosen, features)).await;
+            self.requests += learned?;
+            let is_refused = |feature| features.lacks(feature) && !asked_with.lacks(feature);
+            let may_refuse = [DATES, SUMMARIES].into_iter().any(is_refused);
             for (piece, halves) in chosen.into_iter().zip(halves) {
                 match halves {
-                    Ok(Some((middle, halves))) => {
-                        self.requests += halves.iter().map(|half| half.requests).sum::<u64>();
-                        if halves.iter().any(|half| half.is_contradicted) {
-                            self.put_aside(halves.into_iter().filter_map(|half| half.first));
-                            return Ok(false);
-                        }
-                        self.cut_at(piece, middle, halves);
-                    }
                     Ok(None) => self.pieces.push(Piece { may_be_cut: false, ..piece }),
-                    Err(error) => {
-                        self.pieces.push(piece);
-                        failed.get_or_insert(error);
-                    }
+                    Ok(Some((middle, halves))) => self.cut_at(piece, middle, halves, features),
+                    // It is asked again without what is refused.
+                    Err(error) if may_refuse && error.kind() == ErrorKind::Refused => self.pieces.push(piece),
+                    Err(error) => return Err(error),
                 }
             }
-            self.learn(failed, features).await?;
+            if self.ignores_dates {
+                break;
+            }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Takes what the first counts say of the deployment: where it refuses them, it refuses dates or summaries.
-    async fn learn(&mut self, failed: Option<Error>, features: &mut Features) -> Result<()> {
-        let is_known = features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some();
-        match failed {
-            Some(error) if error.kind() == ErrorKind::Refused && !is_known => {
-                self.requests += 2;
-                let until = self.pieces.iter().map(|piece| piece.upper).max();
-                let until = until.and_then(|until| Timestamp::from_microseconds(until).ok());
-                let mut probe = Query { until, ..self.query.counting(features) };
-                let mut guard = CursorGuard::default();
-                let page = self.export.first_page(&mut probe, features, &mut guard, None).await?;
-                self.requests += 1;
-                self.export.put_aside(page);
-            }
-            Some(error) => return Err(error),
-            None => {}
+    /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
+    /// Returns how many requests were made.
+    async fn learn(&self, chosen: &[Piece], features: &mut Features) -> Result<u64> {
+        let newest = chosen.iter().map(|piece| piece.upper).max();
+        let Some(newest) = newest.and_then(|newest| Timestamp::from_microseconds(newest).ok()) else {
+            return Ok(0);
+        };
+        if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
+            return Ok(0);
+        }
+        // Behind the newest conversation there is little or nothing, unless a time of day is cut off.
+        let since = newest.shifted(2 * MARGIN_SECONDS);
+        let until = self.query.until.or(newest.shifted(2 * DAY_SECONDS)).max(since);
+        let mut probe = Query { since, until, ..self.query.counting(features) };
+        let page = self.export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
+        let began = self.export.put_aside(page).began;
+        if began.into_iter().any(|began| probe.is_contradicted(began)) {
+            features.set(DATES, false);
         }
         for feature in [DATES, SUMMARIES] {
             if features.supports(feature).is_none() {
                 features.set(feature, true);
             }
         }
-        Ok(())
+        Ok(1)
     }
 
     /// Counts both halves of a piece: the older one and the newer one. `None` if it has no second to be cut at.
@@ -303,8 +305,13 @@ impl<'a> Cutter<'a> {
     }
 
     /// Cuts a piece, or notes that it was not.
-    fn cut_at(&mut self, mut piece: Piece, middle: Timestamp, [older, newer]: [Half; 2]) {
-        let (Some(old), Some(new)) = (older.count, newer.count) else {
+    fn cut_at(&mut self, mut piece: Piece, middle: Timestamp, halves: [Half; 2], features: &Features) {
+        self.requests += halves.iter().map(|half| half.requests).sum::<u64>();
+        let is_outside = halves.iter().any(|half| half.is_contradicted);
+        self.ignores_dates |= is_outside && !features.lacks(DATES);
+        let [older, newer] = halves;
+        let counts = older.count.zip(newer.count).filter(|_| !is_outside && !features.lacks(DATES));
+        let Some((old, new)) = counts else {
             self.put_aside([older.first, newer.first].into_iter().flatten());
             return self.pieces.push(Piece { may_be_cut: false, ..piece });
         };
@@ -357,34 +364,6 @@ impl Piece {
         })
     }
 
-<<<<<<< HEAD
-=======
-    /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
-    /// Returns how many requests were made.
-    async fn learn(&self, export: Export<'_>, query: &Query, features: &mut Features) -> Result<u64> {
-        if features.supports(DATES).is_some() && features.supports(SUMMARIES).is_some() {
-            return Ok(0);
-        }
-        // Behind the newest conversation there is little or nothing, unless a time of day is cut off.
-        let behind =
-            |seconds| Timestamp::from_microseconds(self.upper).ok().and_then(|at| at.shifted(seconds));
-        let since = behind(2 * MARGIN_SECONDS);
-        let until = query.until.or(behind(2 * DAY_SECONDS)).max(since);
-        let mut probe = Query { since, until, ..query.counting(features) };
-        let page = export.first_page(&mut probe, features, &mut CursorGuard::default(), None).await?;
-        let began = export.put_aside(page).began;
-        if began.into_iter().any(|began| Segment::is_contradicted(&probe, began)) {
-            features.set(DATES, false);
-        }
-        for feature in [DATES, SUMMARIES] {
-            if features.supports(feature).is_none() {
-                features.set(feature, true);
-            }
-        }
-        Ok(1)
-    }
-
->>>>>>> wt-v2
     /// Returns the whole second at which a cut is tried, or `None` if no second is left.
     fn middle(&self) -> Option<Timestamp> {
         let middle = match self.lower {
