@@ -156,7 +156,7 @@ pub(crate) fn exported(bytes: Bytes, zone: Zone) -> Exported {
     let Heading { id, start, changed, sessions } = heading;
     let id = id.map(RecordId::from);
     // The metadata may say nothing but when the conversation began.
-    let changed = changed.max(last_message(&bytes, zone));
+    let changed = changed.or_else(|| last_message(&bytes, zone)).max(start);
     let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
     Exported { record, start, changed, most_units: 1 + sessions, is_other: false }
 }

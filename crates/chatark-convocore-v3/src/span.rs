@@ -68,22 +68,21 @@ impl Span {
 /// The conversations that a walk has seen. Holds eight bytes for each.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    all: HashSet<u64>,
+    /// Those of earlier responses.
+    earlier: HashSet<u64>,
     /// Those that were new in the current response.
-    recent: Vec<u64>,
+    current: HashSet<u64>,
 }
 
 impl Seen {
     /// Begins the next response.
     pub(crate) fn begin(&mut self) {
-        self.recent.clear();
+        self.earlier.extend(self.current.drain());
     }
 
     /// Forgets what the current response has brought, since it comes again.
     pub(crate) fn undo(&mut self) {
-        for id in self.recent.drain(..) {
-            self.all.remove(&id);
-        }
+        self.current.clear();
     }
 
     /// Adds a record, and returns whether it is new.
@@ -101,15 +100,12 @@ impl Seen {
 
     /// Returns whether a conversation has been seen.
     pub(crate) fn has(&self, id: &str) -> bool {
-        self.all.contains(&hash(id))
+        let id = hash(id);
+        self.earlier.contains(&id) || self.current.contains(&id)
     }
 
     fn add_hash(&mut self, hash: u64) -> bool {
-        let is_fresh = self.all.insert(hash);
-        if is_fresh {
-            self.recent.push(hash);
-        }
-        is_fresh
+        !self.earlier.contains(&hash) && self.current.insert(hash)
     }
 }
 

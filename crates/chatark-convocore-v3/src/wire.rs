@@ -149,7 +149,7 @@ pub(crate) struct Heading {
     pub(crate) id: Option<ConversationId>,
     /// When it began.
     pub(crate) start: Option<Timestamp>,
-    /// When it last changed.
+    /// When it last changed, where the metadata says so.
     pub(crate) changed: Option<Timestamp>,
     /// How many sessions lie before the latest one.
     pub(crate) sessions: u64,
@@ -296,7 +296,7 @@ pub(crate) fn heading(metadata: Value) -> Heading {
     Heading {
         id: ids.into_iter().flatten().find_map(ConversationId::from_json),
         start: starts.into_iter().find_map(|value| instant(value.as_ref())),
-        changed: starts.into_iter().chain(changes).filter_map(|value| instant(value.as_ref())).max(),
+        changed: changes.into_iter().filter_map(|value| instant(value.as_ref())).max(),
         sessions: outer.sessions.map_or(0, |past| past.len() as u64),
     }
 }
