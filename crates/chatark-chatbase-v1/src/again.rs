@@ -12,6 +12,8 @@ use crate::narrow::{Beyond, Narrowing, Span};
 
 /// How many failures one gap may take.
 const MAX_FAILURES: u32 = 15;
+/// After so many failures, no further gap is tried: the walk that follows comes past it.
+const MAX_FAILURES_IN_ALL: u32 = 20;
 
 /// What became of the gaps that were tried.
 #[derive(Debug, Default)]
@@ -20,9 +22,10 @@ pub(crate) struct Tried {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) closed: Vec<GapBounds>,
     pub(crate) requests: u64,
+    failures: u32,
 }
 
-/// Tries the gaps that are due, in their order. Stops trying once the vendor answers nothing.
+/// Tries the gaps that are due, in their order, until too much fails or the vendor answers nothing.
 pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Result<Tried> {
     let mut tried = Tried::default();
     for gap in gaps.iter().filter(|gap| gap.is_due) {
@@ -37,7 +40,7 @@ pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Resu
             }
             GapBounds::Positions { .. } | GapBounds::Record { .. } | GapBounds::Window { .. } => true,
         };
-        if !is_answered {
+        if !is_answered || tried.failures >= MAX_FAILURES_IN_ALL {
             break;
         }
     }
@@ -53,6 +56,7 @@ impl Tried {
         let probe = if span.first > 1 { (1, 1) } else { (1, span.last + 1) };
         let again = Narrowing::new(list, span, Beyond::Expected, probe, MAX_FAILURES).read_again().await?;
         self.requests += again.requests;
+        self.failures += again.failures;
         self.elements.extend(again.elements);
         self.gaps.extend(again.gaps);
         Ok(again.is_answered)

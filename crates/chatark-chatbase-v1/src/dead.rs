@@ -131,6 +131,7 @@ impl DeadPages {
         }
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
+        let mut failures = MAX_FAILURES.min(self.failures_left);
         if let Next::Failing = next {
             let (end, asked) = self.behind_the_end(list, &place, span).await?;
             requests += asked;
@@ -144,6 +145,7 @@ impl DeadPages {
                     return Ok(given_up(place, &error, requests + layout.requests));
                 }
                 End::Failing => return Err(error),
+                End::Dead => failures = 0,
                 End::Unknown => {}
             }
         }
@@ -153,10 +155,9 @@ impl DeadPages {
         // Nor fewer than the vendor gives without being asked.
         let is_sure = is_full || next.len() == 0;
         let below = if is_sure { span.len() } else { next.len().max(DEFAULT_SIZE + 1).min(span.len()) };
-        let narrowing =
-            Narrowing::new(list, span, next.beyond(is_full), probe, MAX_FAILURES.min(self.failures_left))
-                .with_rows_until(highest)
-                .with_exact_sizes(layout.is_exact);
+        let narrowing = Narrowing::new(list, span, next.beyond(is_full), probe, failures)
+            .with_rows_until(highest)
+            .with_exact_sizes(layout.is_exact);
         let unproven = Gap::new(GapBounds::Positions { first: span.first, last: span.last }, &error);
         let mut found = narrowing.read(below, error).await?;
         found.requests += requests + layout.requests;
@@ -225,12 +226,7 @@ impl DeadPages {
                 let row = rows.elements.into_iter().next().filter(|_| is_again);
                 Ok((row.map_or(End::Unknown, End::LastRow), 1 + asked))
             }
-            Err(error) if may_be_local(&error) => {
-                let is_failing = fails(list, 1, span.first + span.len() / 2).await?
-                    && fails(list, place.size, place.number + FAR).await?
-                    && fails(list, 1, span.last + FAR).await?;
-                Ok((if is_failing { End::Failing } else { End::Unknown }, 4))
-            }
+            Err(error) if may_be_local(&error) => failing_end(list, place, span).await,
             Err(error) if !is_refusal(&error) => Err(error),
             _ => Ok((End::Unknown, 1)),
         }
@@ -386,7 +382,26 @@ enum End {
     /// The page fails as every page behind the end does: a host that answers its last page for every later one fails
     /// there if that page fails.
     Failing,
+    /// Its first three rows, the one in the middle and the last one fail. Where a host refuses pages far behind the end,
+    /// nobody can tell whether these are one row, the last one once more.
+    Dead,
     Unknown,
+}
+
+/// Returns what is known of a page whose first row fails, as the page and the next one do, and how many requests all that
+/// took.
+async fn failing_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<(End, u64)> {
+    if !fails(list, 1, span.first + span.len() / 2).await? {
+        return Ok((End::Unknown, 2));
+    }
+    if fails(list, place.size, place.number + FAR).await? && fails(list, 1, span.last + FAR).await? {
+        return Ok((End::Failing, 4));
+    }
+    let mut is_dead = true;
+    for position in [span.first + 1, span.first + 2, span.last] {
+        is_dead = is_dead && fails(list, 1, position.min(span.last)).await?;
+    }
+    Ok((if is_dead { End::Dead } else { End::Unknown }, 7))
 }
 
 /// Asks once more for a page all parts of which could be read. If it still fails, what fails has moved meanwhile from a

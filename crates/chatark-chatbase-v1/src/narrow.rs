@@ -7,7 +7,6 @@ use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
 use crate::dead::fails;
-use crate::ending::FAR;
 use crate::failure::{is_refusal, may_be_local};
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
@@ -338,34 +337,27 @@ impl<'a> Narrowing<'a> {
         }
     }
 
-    /// Returns whether a single row that fails after two others is the last one of the list once more, which some hosts answer for
-    /// every later position: then so do the last position of the span and the one in the middle.
-    async fn is_last_row_again(&mut self, position: u64) -> Result<bool> {
-        let last = self.span.last;
-        if position + 5 > last {
+    /// Returns whether a page that fails after two others is the last one of the list once more, which some hosts answer for
+    /// every later number: then so do the last page of the span and the one in the middle.
+    async fn is_last_page_again(&mut self, size: u64, number: u64) -> Result<bool> {
+        let last = (self.span.last - 1) / size + 1;
+        if number + 5 > last {
             return Ok(false);
         }
         self.found.requests += 2;
-        Ok(fails(self.list, 1, last).await? && fails(self.list, 1, position.midpoint(last)).await?)
+        Ok(fails(self.list, size, last).await? && fails(self.list, size, number.midpoint(last)).await?)
     }
 
     /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for at
     /// once; `None` if the vendor does not answer anything.
     async fn after_failure(&mut self, size: u64, number: u64, failed_in_row: u32) -> Result<Option<bool>> {
-        let is_third = failed_in_row == MAX_FAILURES_IN_ROW;
-        if is_third && size == 1 && self.is_last_row_again(number).await? {
+        let gives_up = failed_in_row == MAX_FAILURES_IN_ROW && self.is_last_page_again(size, number).await?;
+        if gives_up && size == 1 {
             self.failures_left = 0;
         } else if !self.survives().await? {
             return Ok(None);
         }
-        Ok(Some(is_third && size > 1 && self.fails_behind_the_end(size).await?))
-    }
-
-    /// Returns whether a page fails where nothing can be: the host then answers its last page for every later number, and
-    /// each of them fails as this one does.
-    async fn fails_behind_the_end(&mut self, size: u64) -> Result<bool> {
-        self.found.requests += 1;
-        fails(self.list, size, FAR).await
+        Ok(Some(gives_up))
     }
 
     /// Counts a failure. Returns whether the vendor answers anything at all.
