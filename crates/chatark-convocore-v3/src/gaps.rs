@@ -8,7 +8,7 @@ use crate::account::EXPORT;
 use crate::failure::{is_of_place, is_refusal};
 use crate::fetch::IdRoute;
 use crate::pull::Pull;
-use crate::walk::ExportWalk;
+use crate::walk::{ExportWalk, contains};
 
 /// Tries each gap that is due. `covers_rest` says that the walk which follows reads the rest of the list anyway.
 pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> {
@@ -19,7 +19,9 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
             GapBounds::Record { id } => retry_record(pull, id).await?,
             GapBounds::Window { .. } => {
                 let window = bounds.as_window().unwrap_or_default();
-                retry_walk(pull, &bounds, window, None).await?;
+                if !(covers_rest && is_walked_through(pull, &window)) {
+                    retry_walk(pull, &bounds, window, None).await?;
+                }
             }
             GapBounds::Rest { after } if !covers_rest => {
                 let window = pull.request.window;
@@ -30,6 +32,13 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Returns whether the walk that follows begins before a window, and comes through it: what is in it need not be paid for
+/// twice.
+fn is_walked_through(pull: &Pull<'_>, window: &Window) -> bool {
+    let request = pull.request;
+    request.cursor.is_none() && request.recent_since.is_none() && contains(&request.window, window)
 }
 
 async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {

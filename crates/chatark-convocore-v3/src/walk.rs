@@ -482,7 +482,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 }
 
 /// Returns whether a window lies inside another one.
-fn contains(outer: &Window, inner: &Window) -> bool {
+pub(crate) fn contains(outer: &Window, inner: &Window) -> bool {
     outer.since.is_none_or(|since| inner.since >= Some(since))
         && outer.until.is_none_or(|until| inner.until.is_some_and(|inner| inner <= until))
 }
