@@ -684,15 +684,14 @@ impl<'a> Chain<'a> {
         }
         if self.query.reading == Reading::Whole && self.shared.has_summaries && self.shared.has_singles {
             match self.request_again(Reading::Summaries, EXPORT_LIMIT, MAX_TRIES).await {
-                Ok(page) => {
+                Ok(page) if !page.says_nothing() => {
                     batch.page.pages += 1;
                     return self.one_by_one(page, std::mem::take(batch)).await;
                 }
                 Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
-                Err(error) if is_of_one_place(&error) => {
-                    self.shared.has_summaries = !self.ignores_summaries().await;
-                }
-                Err(error) => return Err(error),
+                Err(error) if !is_of_one_place(&error) => return Err(error),
+                // An empty page leads to the same place again.
+                _ => self.shared.has_summaries = !self.ignores_summaries().await,
             }
         }
         let smaller = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit());
