@@ -11,7 +11,7 @@ use crate::contact;
 use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messages};
 use crate::ledger::SourceKey;
 use crate::open::Archive;
-use crate::stats;
+use crate::stats::Summaries;
 use crate::values::{database, known, read_count};
 
 /// Which conversations to read. The default is all of them.
@@ -88,8 +88,9 @@ impl Archive {
         filter: &Filter,
         mut take: impl FnMut(ArchivedConversation, StatsSummary) -> Result<()>,
     ) -> Result<()> {
+        let mut summaries = Summaries::new(&self.connection)?;
         self.each_with_key(filter, |key, archived| {
-            let stats = stats::read_summary(&self.connection, key, &archived.conversation)?;
+            let stats = summaries.read(key, &archived.conversation)?;
             take(archived, stats)
         })
     }

@@ -8,7 +8,7 @@ use chatark_core::{
     Channel, Conversation, ConversationStats, Feedback, Quarter, Result, Role, StatsSummary, Status,
     Timestamp, ToolCalls, stats,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::de::IgnoredAny;
 
 use crate::ledger::SourceKey;
@@ -259,32 +259,34 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     }))
 }
 
-/// Reads the stored statistics that tables show. If a damaged archive has none, they are computed.
-pub(crate) fn read_summary(
-    connection: &Connection,
-    key: i64,
-    conversation: &Conversation,
-) -> Result<StatsSummary> {
-    let failed = || database("read the statistics");
-    let mut statement = connection
-        .prepare_cached(
+/// Reads the stored statistics that tables show.
+pub(crate) struct Summaries<'c>(CachedStatement<'c>);
+
+impl<'c> Summaries<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
+        let sql =
             "SELECT user_messages, assistant_messages, first_response_seconds, tools FROM conversation_stats
-             WHERE conversation_key = ?1",
-        )
-        .map_err(failed())?;
-    let mut rows = statement.query([key]).map_err(failed())?;
-    let Some(row) = rows.next().map_err(failed())? else {
-        return Ok(StatsSummary::from(&ConversationStats::of(conversation)));
-    };
-    let tools = row.get_ref(3).and_then(|tools| Ok(tools.as_str_or_null()?)).map_err(failed())?;
-    let tools: Vec<(IgnoredAny, IgnoredAny, u32)> = from_json(tools)?;
-    Ok(StatsSummary {
-        user_messages: row.get(0).map_err(failed())?,
-        assistant_messages: row.get(1).map_err(failed())?,
-        tool_calls: tools.iter().map(|(_, _, count)| count).sum(),
-        first_response_seconds: row.get(2).map_err(failed())?,
-        duration_seconds: stats::seconds_between(conversation.created_at, conversation.updated_at),
-    })
+                   WHERE conversation_key = ?1";
+        connection.prepare_cached(sql).map(Self).map_err(database("read the statistics"))
+    }
+
+    /// Reads those of a conversation. If a damaged archive has none, they are computed.
+    pub(crate) fn read(&mut self, key: i64, conversation: &Conversation) -> Result<StatsSummary> {
+        let failed = || database("read the statistics");
+        let mut rows = self.0.query([key]).map_err(failed())?;
+        let Some(row) = rows.next().map_err(failed())? else {
+            return Ok(StatsSummary::from(&ConversationStats::of(conversation)));
+        };
+        let tools = row.get_ref(3).and_then(|tools| Ok(tools.as_str_or_null()?)).map_err(failed())?;
+        let tools: Vec<(IgnoredAny, IgnoredAny, u32)> = from_json(tools)?;
+        Ok(StatsSummary {
+            user_messages: row.get(0).map_err(failed())?,
+            assistant_messages: row.get(1).map_err(failed())?,
+            tool_calls: tools.iter().map(|(_, _, count)| count).sum(),
+            first_response_seconds: row.get(2).map_err(failed())?,
+            duration_seconds: stats::seconds_between(conversation.created_at, conversation.updated_at),
+        })
+    }
 }
 
 /// Reads statistics from the columns of [`COLUMNS`], which begin at `first`.
