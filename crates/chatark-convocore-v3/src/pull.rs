@@ -43,6 +43,8 @@ pub(crate) struct Pull<'a> {
     told_of_count: bool,
     /// Whether the latest response of the export that shows it had paging keys: only such a deployment is metered.
     is_paged: Option<bool>,
+    /// Whether the quota is asked behind an id that no conversation has, since a window has failed.
+    asks_quota_by_id: bool,
     /// Whether a conversation came.
     pub(crate) has_read: bool,
     /// What was seen in a window that cannot hold a conversation.
@@ -84,6 +86,7 @@ impl<'a> Pull<'a> {
             gaps: HashSet::new(),
             told_of_count: false,
             is_paged: None,
+            asks_quota_by_id: false,
             has_read: false,
             undated: Undated::Unseen,
         }
@@ -261,10 +264,16 @@ impl<'a> Pull<'a> {
     /// Returns what the vendor says of its quota, if it does: behind a window that cannot contain a conversation, or where
     /// that fails, behind an id that no conversation has.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
-        let answer = match self.account.empty_window().await {
-            Err(error) if is_of_place(&error) => self.account.unknown_id().await,
-            answer => answer,
+        let mut answer = if self.asks_quota_by_id {
+            self.account.unknown_id().await
+        } else {
+            self.account.empty_window().await
         };
+        if !self.asks_quota_by_id && answer.as_ref().is_err_and(is_of_place) {
+            // From now on: a window that fails may be billed, and is no part of the price that is looked for.
+            self.asks_quota_by_id = true;
+            answer = self.account.unknown_id().await;
+        }
         match answer {
             Ok(EmptyWindow::Empty(answer, counts)) => {
                 let page = self.page_metadata(&answer, &counts);

@@ -215,9 +215,11 @@ impl ExportWalk<'_, '_> {
         let low = self.low();
         let is_beginning = self.is_at_beginning();
         let place = self.place.clone();
-        let is_fresh = self.place.cursor.is_none();
+        // A walk that goes on by time at the last second has not read all of that yet.
+        let is_in_second =
+            self.place.last.is_some_and(|last| self.place.cursor.is_some() || self.place.from <= Some(last));
         self.obstacles.failure.get_or_insert(failure);
-        if self.obstacles.suspect.is_none() && !is_fresh && self.place.last.is_some() {
+        if self.obstacles.suspect.is_none() && is_in_second {
             // It began in the second of the conversation before it, or later.
             self.obstacles.suspect = Some(low);
             self.begin_at(low + 1);
