@@ -132,7 +132,8 @@ impl DeadPages {
         let layout = self.layout(list, &place, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(place.size), place.number);
         let mut failures = MAX_FAILURES.min(self.failures_left);
-        if let Next::Failing = next {
+        // Before a ceiling, the next page may be refused although the host answers its last page for it, too.
+        if !matches!(next, Next::Rows(_)) {
             let (end, asked) = self.behind_the_end(list, &place, span).await?;
             requests += asked;
             match end {
@@ -388,8 +389,7 @@ enum End {
     Unknown,
 }
 
-/// Returns what is known of a page whose first row fails, as the page and the next one do, and how many requests all that
-/// took.
+/// Returns what is known of a page that fails and whose first row does, and how many requests all that took.
 async fn failing_end(list: &NumberedList<'_>, place: &Place<'_>, span: Span) -> Result<(End, u64)> {
     if !fails(list, 1, span.first + span.len() / 2).await? {
         return Ok((End::Unknown, 2));
