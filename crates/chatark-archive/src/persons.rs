@@ -187,7 +187,7 @@ fn resolve(connection: &Connection) -> Result<()> {
     let failed = || database("resolve persons");
     connection
         .execute_batch(&format!(
-            "PRAGMA temp.cache_size = -2048;
+            "PRAGMA temp.cache_size = -1024;
              {DROP_RESOLVED}
              CREATE TEMP TABLE twin_source (source_key INTEGER PRIMARY KEY, family INTEGER, place INTEGER);"
         ))

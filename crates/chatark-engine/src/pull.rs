@@ -28,7 +28,7 @@ const PLAUSIBLE_SECONDS: i64 = 25 * 3_600;
 /// The most sources that are read at the same time.
 const MAX_CONCURRENT_SOURCES: usize = 16;
 /// The most prepared batches of one source that wait for the writer.
-const QUEUE_LENGTH: usize = 2;
+const QUEUE_LENGTH: usize = 3;
 /// Waiting batches are written in one transaction up to this many bytes of records.
 const TRANSACTION_BYTES: u64 = 1 << 20;
 
