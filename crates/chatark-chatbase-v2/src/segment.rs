@@ -22,7 +22,7 @@ const MAX_SEGMENTS: usize = 2 * MAX_LISTS;
 /// The fewest conversations that are worth a segment: each may end with a page that is not full.
 const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
 /// A cut is tried for each of so many pages beyond the first few …
-const PAGES_FOR_EACH_CUT: u64 = 5;
+const PAGES_FOR_EACH_CUT: u64 = 4;
 const FEW_PAGES: u64 = 14;
 /// … as far as the promised bound of requests has room for them: a cut costs two requests at most, and its segment may end
 /// with a page that is not full.
@@ -87,8 +87,8 @@ pub(crate) struct Cutter<'a> {
     known: Option<&'a dyn Known>,
     /// Whether pages are small enough to be kept until their lists begin.
     holds_pages: bool,
-    /// Whole conversations that have come already.
-    read: HashSet<RecordId>,
+    /// Whole conversations that have come already: those before, and those on pages with which no list begins.
+    pub(crate) read: HashSet<RecordId>,
     /// Pieces with more conversations are cut.
     target: u64,
     pieces: Vec<Piece>,
@@ -108,8 +108,6 @@ pub(crate) struct Counted {
 /// The segments of an export, and what it cost to find them.
 pub(crate) struct Segments {
     pub(crate) counted: Vec<Counted>,
-    /// The conversations that were read before, and on pages with which no list begins.
-    pub(crate) read: HashSet<RecordId>,
     /// How many requests were made.
     pub(crate) requests: u64,
     /// Whether the deployment counts or sends conversations outside the requested dates: then there are no segments.
@@ -182,8 +180,8 @@ impl<'a> Cutter<'a> {
     }
 
     /// Cuts an export that is worth it. Returns one segment if it cannot be cut.
-    pub(crate) async fn cut(mut self, whole: Piece, features: &mut Features) -> Result<Segments> {
-        self.target = (whole.count / MAX_LISTS as u64).max(2 * MIN_CONVERSATIONS);
+    pub(crate) async fn cut(&mut self, whole: Piece, features: &mut Features) -> Result<Segments> {
+        self.target = (whole.count / MAX_LISTS as u64).max(MIN_CONVERSATIONS);
         self.pieces.push(whole);
         // If it fails, the pages so far are given up: the next run reads their conversations with their list.
         self.run(features).await?;
@@ -194,8 +192,7 @@ impl<'a> Cutter<'a> {
         let counted =
             |Piece { segment, count: conversations, first, .. }| Counted { segment, conversations, first };
         Ok(Segments {
-            counted: self.pieces.into_iter().map(counted).collect(),
-            read: self.read,
+            counted: std::mem::take(&mut self.pieces).into_iter().map(counted).collect(),
             requests: self.requests,
             ignores_dates: self.ignores_dates,
         })

@@ -203,12 +203,10 @@ impl<'a> Sweep<'a> {
                 }
                 Phase::Cut => {
                     self.phase = Phase::ReadSegments;
-                    if let Some(whole) = self.uncut.take()
-                        && let Some(batch) = self.cut(whole).await?
-                    {
-                        return Ok(Some(batch));
+                    match self.uncut.take() {
+                        Some(whole) => return self.cut(whole).await.map(Some),
+                        None => self.read_before.clear(),
                     }
-                    self.read_before.clear();
                 }
                 Phase::ReadSegments => return self.read_segments().await.map(Some),
                 Phase::Ended => return Ok(None),
@@ -273,37 +271,45 @@ impl<'a> Sweep<'a> {
     }
 
     /// Cuts what follows the first page into segments. A list that cannot be cut is read as it is.
-    async fn cut(&mut self, whole: Piece) -> Result<Option<Batch>> {
+    async fn cut(&mut self, whole: Piece) -> Result<Batch> {
         let before = self.features.clone();
         let known = self.request.known.clone();
-        let (page_bytes, read) = (self.seen.largest_page, self.read_before.clone());
-        let cutter = Cutter::new(self.export, &self.query, known.as_deref(), page_bytes, read);
+        let (query, page_bytes, read) =
+            (self.query.clone(), self.seen.largest_page, self.read_before.clone());
+        let mut cutter = Cutter::new(self.export, &query, known.as_deref(), page_bytes, read);
         let found = match cutter.cut(whole, &mut self.features).await {
             Ok(found) => found,
-            Err(error) if is_of_one_place(&error) => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.go_on_as_one_list(&cutter.read);
+                self.ended_by = Some(error).filter(|error| !is_of_one_place(error));
+                return Ok(Batch { checkpoint: self.checkpoint()?, ..Batch::default() });
+            }
         };
         if found.ignores_dates {
             self.features.set(DATES, false);
         }
         let page = PageMetadata { pages: found.requests, ..PageMetadata::default() };
         let mut batch = self.with_features(Batch { page, ..Batch::default() }, &before);
-        if found.counted.len() == 1 {
-            // The one list goes on, and passes over what has come on pages of segments that were not made.
-            self.read_before = &found.read - &self.read_before;
-            let read_before = Arc::new(self.read_before.clone());
-            let chains = self.chains.values_mut().filter_map(|slot| slot.chain.as_mut());
-            chains.for_each(|chain| chain.skip(read_before.clone()));
-        } else if !found.counted.is_empty() {
+        if found.counted.len() < 2 {
+            self.go_on_as_one_list(&cutter.read);
+        } else {
             self.was_cut = true;
-            self.read_before = found.read;
+            self.read_before = cutter.read;
             self.chains.clear();
             for Counted { segment, conversations, first } in found.counted {
                 self.add(self.chain(segment).begin_with(first), conversations);
             }
-            batch.checkpoint = self.checkpoint()?;
         }
-        Ok(Some(batch))
+        batch.checkpoint = self.checkpoint()?;
+        Ok(batch)
+    }
+
+    /// Goes on with the list that has begun. It passes over what has come on pages with which no list begins.
+    fn go_on_as_one_list(&mut self, read: &HashSet<RecordId>) {
+        self.read_before = read - &self.read_before;
+        let read_before = Arc::new(self.read_before.clone());
+        let chains = self.chains.values_mut().filter_map(|slot| slot.chain.as_mut());
+        chains.for_each(|chain| chain.skip(read_before.clone()));
     }
 
     /// Adds what was found of the deployment since `before`.
