@@ -265,6 +265,8 @@ impl Pull<'_> {
                     let error = self.prove_alive_once(error, fetched).await?;
                     fetched.fail(id, error);
                 }
+                // No URL can have such an id, which is no reason to read no others.
+                Err(error) if error.kind() == ErrorKind::Usage => fetched.fail(id, error),
                 Err(error) => return Err(error),
             }
         }
