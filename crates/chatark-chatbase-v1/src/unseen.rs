@@ -23,7 +23,7 @@ const MAX_DAYS: usize = 100;
 /// The most pages of one day that are read.
 const MAX_PAGES: u64 = 200;
 /// How often the pages of one day are read backwards. Where rows change places, once may not bring all of them.
-const MAX_ROUNDS: u32 = 3;
+const MAX_ROUNDS: u32 = 2;
 /// After so many failures, nothing more is asked for.
 const MAX_FAILURES: u32 = 3;
 /// How much is kept of conversations that were not looked for.
