@@ -23,7 +23,7 @@ const MAX_DAYS: usize = 100;
 /// The most pages of one day that are read.
 const MAX_PAGES: u64 = 200;
 /// How often the pages of one day are read backwards. Where rows change places, once may not bring all of them.
-const MAX_ROUNDS: u32 = 3;
+const MAX_ROUNDS: u32 = 2;
 /// After so many failures, nothing more is asked for.
 const MAX_FAILURES: u32 = 3;
 /// How much is kept of conversations that were not looked for.
@@ -44,6 +44,7 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
         others: BTreeMap::new(),
         other_bytes: 0,
         read_until: None,
+        rounds: MAX_ROUNDS,
     };
     let mut there: Vec<_> =
         unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
@@ -88,6 +89,8 @@ struct Search<'a> {
     other_bytes: usize,
     /// The last of the days that were read with those around one, and whether everything of them was found.
     read_until: Option<(String, bool)>,
+    /// How often the pages of days are read backwards: once, after all rounds did not bring everything of some days.
+    rounds: u32,
 }
 
 /// What was read of a day.
@@ -152,7 +155,7 @@ impl Search<'_> {
         }
         if !missing.is_empty() {
             let around = self.whole.with(Parameters::around(at));
-            let is_everything = match self.days(&around, at, MAX_ROUNDS, &mut missing).await? {
+            let is_everything = match self.days(&around, at, self.rounds, &mut missing).await? {
                 Read::Everything => true,
                 Read::Partly => false,
                 Read::Unsure => return Ok(ids),
@@ -162,6 +165,7 @@ impl Search<'_> {
                 self.read_until = at.shifted(DAY_SECONDS).map(|next| (next.day(), is_everything));
             }
             if !is_everything {
+                self.rounds = 1;
                 return Ok(ids);
             }
         }
