@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
 use crate::ending::{EndedRun, FoundRecords, MissingRecords, MissingRule, zone_note};
-use crate::environment::Environment;
+use crate::environment::{Environment, Workers};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
 use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
@@ -213,7 +213,18 @@ pub async fn pull(
     }
     let archive = Arc::into_inner(writer)
         .ok_or_else(|| Error::new(ErrorKind::Unexpected, "pull", "the archive is still in use"))?;
-    Ok((archive.into_inner(), outcomes))
+    let archive = resolve_persons(archive.into_inner(), environment.workers).await?;
+    Ok((archive, outcomes))
+}
+
+/// Resolves persons where memory of the batches is free again. What fails is done when the archive is closed, which says
+/// why it fails.
+async fn resolve_persons(mut archive: Archive, workers: Workers) -> Result<Archive> {
+    let resolve = move || {
+        let _ = archive.resolve_persons();
+        Ok(archive)
+    };
+    workers.run("resolve persons", resolve).await
 }
 
 pub(crate) struct Puller {
