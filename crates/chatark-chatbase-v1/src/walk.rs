@@ -583,7 +583,9 @@ impl Walk for PageWalk<'_> {
             found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
         }
         self.windows.note(&found.elements);
-        self.rows_until = found.is_exact.then_some(found.rows_until);
+        // Where few rows were at many positions, most of these are behind the end, and the last page answers for them.
+        let is_behind = found.is_moving && keys.len() as u64 * 2 <= rows;
+        self.rows_until = (found.is_exact && !is_behind).then_some(found.rows_until);
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
