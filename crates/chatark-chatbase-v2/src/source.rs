@@ -105,18 +105,21 @@ impl Provider for ChatbaseV2 {
     /// Asks for each by its id, or by the second in which it began: a list that is paged by number can skip rows.
     async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
         let (asked, others) = unseen.split_at(unseen.len().min(MAX_LOOKED_FOR));
-        let unchanged = others.iter().map(|unseen| unseen.id.clone()).collect();
-        let mut found = Batch { unchanged, ..Batch::default() };
-        let mut left: Vec<_> = asked.iter().collect();
-        while let Some(unseen) = left.pop() {
-            let Some(records) = self.export().by_id(&unseen.id).await? else {
-                left.push(unseen);
-                break;
-            };
-            found.records.extend(records);
-        }
-        self.find_by_date(left).await?;
-        found.records.extend(self.aside.take());
+        let looked_for = self.look_for(asked).await;
+        let mut found = Batch { records: self.aside.take(), ..Batch::default() };
+        let unknown = match looked_for {
+            Err(error) if found.records.is_empty() => return Err(error),
+            // What has come is kept, and nothing is said of what has not.
+            Err(error) => {
+                found
+                    .page
+                    .notes
+                    .push(format!("not all that the vendor no longer lists could be looked for: {error}"));
+                unseen
+            }
+            Ok(()) => others,
+        };
+        found.unchanged = unknown.iter().map(|unseen| unseen.id.clone()).collect();
         Ok(found)
     }
 
@@ -148,6 +151,19 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
+    /// Looks for conversations, and puts aside what comes.
+    async fn look_for(&self, unseen: &[UnseenRecord]) -> Result<()> {
+        let mut left: Vec<_> = unseen.iter().collect();
+        while let Some(unseen) = left.pop() {
+            let Some(records) = self.export().by_id(&unseen.id).await? else {
+                left.push(unseen);
+                break;
+            };
+            self.aside.put(records);
+        }
+        self.find_by_date(left).await
+    }
+
     /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
     /// ignored or refused too, one walk through the list looks for all that are left.
     async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {

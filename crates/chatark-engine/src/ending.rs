@@ -127,6 +127,7 @@ impl EndedRun {
         if let Some(MissingRecords { unseen, found }) = missing {
             let FoundRecords { ready, still_there } = found;
             let ReadyBatch { ops, page, .. } = ready;
+            self.notes.extend(page.notes.iter().cloned());
             let mapper = &*source.mapper;
             archive.commit(&mut self.run, ops, &Checkpoint::End, &page, mapper, now)?;
             // Others came with what was looked for.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatark_core::Result;
+use chatark_core::{ErrorKind, Result};
 
 use crate::attempt::AttemptError;
 use crate::backoff;
@@ -34,7 +34,9 @@ impl ApiClient {
         if !error.is_transient() {
             return Err(error);
         }
-        if attempts >= call.attempts.map_or(self.policy.attempts, |most| most.min(self.policy.attempts)) {
+        // That there were too many requests is no answer to any question.
+        let fewer = call.attempts.filter(|_| error.kind() != ErrorKind::RateLimited);
+        if attempts >= fewer.unwrap_or(u32::MAX).min(self.policy.attempts) {
             return Err(error.with("attempts", attempts));
         }
         if let Some(asked) = retry_after.filter(|asked| *asked > self.policy.longest_wait) {
