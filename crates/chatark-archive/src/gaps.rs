@@ -133,6 +133,19 @@ impl Archive {
             .map_err(database("read the gaps"))
     }
 
+    /// Returns whether a place of a run's stream that holds any number of records stays unread and was accepted.
+    pub fn has_accepted_places(&self, run: &Run) -> Result<bool> {
+        self.connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
+                     AND accepted_at IS NOT NULL AND json_extract(bounds, '$.kind') <> 'record')",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
+            })
+            .map_err(database("read the gaps"))
+    }
+
     /// Accepts the open gaps of a source: they stay in the archive and no longer affect a verdict. Returns how many were
     /// not accepted before.
     pub fn accept_gaps(&mut self, source: SourceKey, now: Timestamp) -> Result<u64> {
