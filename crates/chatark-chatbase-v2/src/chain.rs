@@ -82,6 +82,8 @@ pub(crate) struct Chain<'a> {
     may_switch: bool,
     /// Whether the list may restart if its cursor is refused.
     may_restart: bool,
+    /// Whether its position is that of an earlier run.
+    is_saved: bool,
     guard: CursorGuard,
     /// The first page, if it has been read already.
     first: Option<ExportPage>,
@@ -189,6 +191,7 @@ impl<'a> Chain<'a> {
             smaller: 0,
             may_switch: true,
             may_restart: true,
+            is_saved: false,
             guard: CursorGuard::default(),
             first: None,
             empty_pages: 0,
@@ -207,7 +210,7 @@ impl<'a> Chain<'a> {
             // Summaries are useless without anything to compare them with.
             let compares = self.shared.known.is_some();
             self.query.reading = if compares { place.reading() } else { Reading::Whole };
-            self.place = Some(place);
+            (self.place, self.is_saved) = (Some(place), true);
         }
         self
     }
@@ -325,9 +328,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Starts again from the first page. If there are other lists, they continue, and what this one lists again is known
-    /// to have been seen.
+    /// to have been seen. What this run has seen counts all the same: in a list that changes, it may not come again.
     fn restart(&mut self, metadata: &mut PageMetadata) {
-        metadata.restarted = self.segment == Segment::default();
+        metadata.restarted = self.segment == Segment::default() && self.is_saved;
         metadata.notes.push(STALE.to_owned());
         (self.place, self.may_restart, self.reached) = (None, false, None);
         self.guard = CursorGuard::default();
@@ -407,6 +410,7 @@ impl<'a> Chain<'a> {
         match next {
             Ok(Some(cursor)) => {
                 self.place = Some(Place { cursor, of_summaries: read_as == Reading::Summaries });
+                self.is_saved = false;
                 Next::Page
             }
             Ok(None) => Next::End,
@@ -529,8 +533,9 @@ impl<'a> Chain<'a> {
         is_shown && has_same_row && !is_recent
     }
 
-    /// Fetches what has changed, and returns what is left where ids are ignored. What came before an error is put aside: it
-    /// has been paid for.
+    /// Fetches what has changed. What came before an error is put aside: it has been paid for.
+    ///
+    /// Returns what is left where ids are ignored.
     async fn fetch(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<Vec<Element>> {
         let fetched = self.fetch_all(stale, batch).await;
         if fetched.is_err() {

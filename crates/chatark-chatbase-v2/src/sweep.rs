@@ -540,7 +540,6 @@ impl<'a> Sweep<'a> {
     /// Restarts from the beginning with a single list.
     async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
         let Batch { records, unchanged, list_rows, page: mut metadata, .. } = arrived;
-        metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
         let feature = match why {
             RestartReason::IgnoresId => SINGLE_CONVERSATIONS,
@@ -556,8 +555,7 @@ impl<'a> Sweep<'a> {
         self.was_cut = false;
         self.read_before.clear();
         self.add(self.chain(Segment::default()), 0);
-        // The earlier sightings are dropped together with the earlier checkpoint. What has arrived is kept: in a list that
-        // changes, it may not come again.
+        // What was seen so far counts, and what has arrived is kept: in a list that changes, it may not come again.
         let checkpoint = self.checkpoint()?;
         Ok(Batch { records, unchanged, list_rows, gaps, page: metadata, checkpoint, ..Batch::default() })
     }
