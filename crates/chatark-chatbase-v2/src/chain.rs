@@ -15,19 +15,22 @@ use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SINGLE_CONVERSATIONS,
     SUMMARIES, absent, changed_at, is_of_one_place, raw, whole,
 };
+use crate::map::Summary;
 use crate::segment::{FirstPage, Segment};
-use crate::wire::{Place, SegmentPlace};
+use crate::wire::{Place, SegmentPlace, Unread};
 
 /// Up to so many changed conversations of a page are fetched one by one rather than with their page.
 const MAX_SINGLE_FETCHES: usize = 1;
 /// The limits of pages around a place that cannot be read, each tried after the one before it.
 const SMALLER_LIMITS: [u32; 2] = [5, 1];
 /// After so many pages in a row that had to be read one conversation after another, the next ones are read so at once; a
-/// whole page is tried again after so many.
+/// whole page is tried again after as many more, and then each time after twice as many.
 const MAX_GONE_AROUND: u32 = 3;
-const TRIED_AGAIN_AFTER: u32 = 6;
 /// After so many conversations in a row that had to be passed over, whole pages are.
 const MAX_PASSED_OVER: u32 = 10;
+/// After so many conversations in a row that could not be fetched by their ids, one of each page is tried, and the others
+/// with it only if that comes.
+const MAX_FAILED_SINGLES: u32 = 10;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
@@ -79,6 +82,8 @@ pub(crate) struct Chain<'a> {
     may_switch: bool,
     /// Whether the list may restart if its cursor is refused.
     may_restart: bool,
+    /// Whether its position is that of an earlier run.
+    is_saved: bool,
     guard: CursorGuard,
     /// The first page, if it has been read already.
     first: Option<ExportPage>,
@@ -88,6 +93,8 @@ pub(crate) struct Chain<'a> {
     gone_around: u32,
     /// How many conversations in a row were passed over.
     passed_over: u32,
+    /// How many conversations in a row could not be fetched by their ids.
+    failed_singles: u32,
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
@@ -120,8 +127,8 @@ pub(crate) enum Next {
     End,
     /// The page is valid and is kept, but the list cannot continue.
     Stuck(Error),
-    /// The whole sweep restarts, with fewer demands on the deployment.
-    Restart(RestartReason),
+    /// The whole sweep restarts, with fewer demands on the deployment. These were listed, and have not been read.
+    Restart(RestartReason, Vec<Unread>),
 }
 
 /// Why a sweep restarts from the beginning.
@@ -140,6 +147,13 @@ struct Held {
     is_same: bool,
     /// Whether its row was kept.
     has_row: bool,
+}
+
+/// Conversations of a page that could not be fetched by their ids, or were not tried any more, and the latest error.
+#[derive(Default)]
+struct Failed {
+    elements: Vec<(RecordId, Element)>,
+    error: Option<Error>,
 }
 
 /// How a list goes around a place that cannot be read.
@@ -177,11 +191,13 @@ impl<'a> Chain<'a> {
             smaller: 0,
             may_switch: true,
             may_restart: true,
+            is_saved: false,
             guard: CursorGuard::default(),
             first: None,
             empty_pages: 0,
             gone_around: 0,
             passed_over: 0,
+            failed_singles: 0,
             pages: HashSet::new(),
             reached: None,
             is_mixed: false,
@@ -194,7 +210,7 @@ impl<'a> Chain<'a> {
             // Summaries are useless without anything to compare them with.
             let compares = self.shared.known.is_some();
             self.query.reading = if compares { place.reading() } else { Reading::Whole };
-            self.place = Some(place);
+            (self.place, self.is_saved) = (Some(place), true);
         }
         self
     }
@@ -202,6 +218,11 @@ impl<'a> Chain<'a> {
     /// Passes over what has come already.
     pub(crate) fn skip(&mut self, read_before: Arc<HashSet<RecordId>>) {
         self.shared.read_before = read_before;
+    }
+
+    /// Returns whether the rows of its first page were others when it was read whole.
+    pub(crate) fn has_moving_rows(&self) -> bool {
+        self.shared.known.is_some() && self.query.reading == Reading::Whole && !self.may_switch
     }
 
     /// Begins where its segment does and no earlier: what comes before cannot be read.
@@ -280,7 +301,7 @@ impl<'a> Chain<'a> {
         may_go_around
             && self.smaller == 0
             && self.gone_around >= MAX_GONE_AROUND
-            && !self.gone_around.is_multiple_of(TRIED_AGAIN_AFTER)
+            && !is_tried_again(self.gone_around)
     }
 
     /// Requests the current page. A rejected cursor may be too old, or from a page of the other kind.
@@ -307,9 +328,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Starts again from the first page. If there are other lists, they continue, and what this one lists again is known
-    /// to have been seen.
+    /// to have been seen. What this run has seen counts all the same: in a list that changes, it may not come again.
     fn restart(&mut self, metadata: &mut PageMetadata) {
-        metadata.restarted = self.segment == Segment::default();
+        metadata.restarted = self.segment == Segment::default() && self.is_saved;
         metadata.notes.push(STALE.to_owned());
         (self.place, self.may_restart, self.reached) = (None, false, None);
         self.guard = CursorGuard::default();
@@ -347,9 +368,15 @@ impl<'a> Chain<'a> {
         let may_count_rest = self.may_count_rest(total, elements.len());
         let query = Query { reading: read_as, ..self.query.clone() };
         let began = || elements.iter().map(|element| element.summary.created_at);
-        if began().any(|began| query.is_contradicted(began)) {
+        let is_contradicted = self.shared.has_dates && began().any(|began| query.is_contradicted(began));
+        if is_contradicted && self.has_everything() {
+            self.shared.has_dates = false;
+            batch.page.features.set(DATES, false);
+            batch.page.notes.push(RestartReason::IgnoresDates.note().to_owned());
+        } else if is_contradicted {
+            let unread = self.unread(&elements);
             batch.records = whole(elements);
-            let next = Next::Restart(RestartReason::IgnoresDates);
+            let next = Next::Restart(RestartReason::IgnoresDates, unread);
             return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, besides: None, next });
         }
         if read_as == Reading::Summaries && elements.iter().any(|element| element.summary.is_whole) {
@@ -364,8 +391,10 @@ impl<'a> Chain<'a> {
         self.reached = order.last().copied();
         self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
         let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
-        if !self.split_changed(elements, read_as, &mut batch).await? {
-            let next = Next::Restart(RestartReason::IgnoresId);
+        let left = self.split_changed(elements, read_as, &mut batch).await?;
+        if !left.is_empty() {
+            let unread = left.iter().filter_map(|element| Unread::of(&element.summary)).collect();
+            let next = Next::Restart(RestartReason::IgnoresId, unread);
             return Ok(Step { batch, total, may_count_rest, is_new, bytes, besides: None, next });
         }
         let next = self.follow(next, read_as);
@@ -381,6 +410,7 @@ impl<'a> Chain<'a> {
         match next {
             Ok(Some(cursor)) => {
                 self.place = Some(Place { cursor, of_summaries: read_as == Reading::Summaries });
+                self.is_saved = false;
                 Next::Page
             }
             Ok(None) => Next::End,
@@ -407,8 +437,21 @@ impl<'a> Chain<'a> {
         !was_read && self.segment.owns(element.summary.created_at)
     }
 
-    /// Splits a page into what is held and what has changed, and fetches the latter. Returns `false` if it cannot be
-    /// fetched.
+    /// Returns whether a list that goes beyond its dates has everything inside them: it is the only one, and what its only
+    /// bound should have left out has come.
+    fn has_everything(&self) -> bool {
+        let Query { since, until, .. } = &self.query;
+        self.segment == Segment::default() && since.is_some() != until.is_some()
+    }
+
+    /// Returns the conversations of summaries that are not held as these show them.
+    fn unread(&self, elements: &[Element]) -> Vec<Unread> {
+        let both = elements.iter().zip(self.held(elements));
+        let unread = both.filter(|(element, held)| !(element.summary.is_whole || held.is_same));
+        unread.filter_map(|(element, _)| Unread::of(&element.summary)).collect()
+    }
+
+    /// Splits a page into what is held and what has changed, and fetches the latter. Returns what cannot be fetched.
     ///
     /// An element with messages is a whole conversation even on a page of summaries: an older deployment ignores
     /// `include`.
@@ -417,7 +460,7 @@ impl<'a> Chain<'a> {
         elements: Vec<Element>,
         read_as: Reading,
         batch: &mut Batch,
-    ) -> Result<bool> {
+    ) -> Result<Vec<Element>> {
         let held = self.held(&elements);
         let changed = held.iter().filter(|held| !held.is_same).count();
         if self.shared.known.is_some() {
@@ -491,7 +534,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Fetches what has changed. What came before an error is put aside: it has been paid for.
-    async fn fetch(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+    ///
+    /// Returns what is left where ids are ignored.
+    async fn fetch(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<Vec<Element>> {
         let fetched = self.fetch_all(stale, batch).await;
         if fetched.is_err() {
             self.export.aside.put(std::mem::take(&mut batch.records));
@@ -500,7 +545,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Fetches what has changed, by the page or one by one: where ids are ignored, by the page alone.
-    async fn fetch_all(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<bool> {
+    async fn fetch_all(&mut self, mut stale: Vec<Element>, batch: &mut Batch) -> Result<Vec<Element>> {
         let are_many = stale.len() > MAX_SINGLE_FETCHES || stale.iter().any(|one| one.summary.id.is_none());
         let by_page = are_many || (!self.shared.has_singles && !stale.is_empty());
         if by_page {
@@ -510,7 +555,7 @@ impl<'a> Chain<'a> {
         if !left.is_empty() && !by_page {
             self.fetch_page(&mut left, batch).await?;
         }
-        Ok(left.is_empty())
+        Ok(left)
     }
 
     /// Requests the current page whole, unless its cursor is valid for summaries alone.
@@ -543,7 +588,7 @@ impl<'a> Chain<'a> {
 
     /// Fetches conversations by their ids. Returns those that are left where ids are ignored.
     async fn fetch_each(&mut self, stale: Vec<Element>, batch: &mut Batch) -> Result<Vec<Element>> {
-        let (mut failed, mut left) = (Vec::new(), Vec::new());
+        let (mut failed, mut left) = (Failed::default(), Vec::new());
         let mut is_alive = false;
         let mut was_answered = false;
         for element in stale {
@@ -556,10 +601,15 @@ impl<'a> Chain<'a> {
                 left.push(element);
                 continue;
             }
+            if failed.error.is_some() && self.failed_singles >= MAX_FAILED_SINGLES {
+                failed.elements.push((id, element));
+                continue;
+            }
             batch.page.pages += 1;
             match self.export.by_id(&id).await {
                 Ok(Some(found)) => {
                     (is_alive, was_answered) = (true, true);
+                    self.failed_singles = 0;
                     if found.is_empty() {
                         batch.page.notes.push(absent(&id));
                     }
@@ -574,19 +624,21 @@ impl<'a> Chain<'a> {
                 Err(error) if is_of_one_place(&error) => {
                     // What came before says nothing of the vendor any more, unless the answer itself is too large.
                     is_alive = error.kind() == ErrorKind::TooLarge;
-                    failed.push((id, element, error));
+                    self.failed_singles += 1;
+                    failed.elements.push((id, element));
+                    failed.error = Some(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some((id, ..)) = failed.last()
+        if let Some((id, _)) = failed.elements.last()
             && self.shared.has_singles
             && !was_answered
         {
             self.shared.has_singles = !self.ignores_ids(id).await;
         }
         if !self.shared.has_singles {
-            left.extend(failed.into_iter().map(|(_, element, _)| element));
+            left.extend(failed.elements.into_iter().map(|(_, element)| element));
             return Ok(left);
         }
         self.leave(failed, is_alive, batch).await?;
@@ -620,20 +672,12 @@ impl<'a> Chain<'a> {
     }
 
     /// Leaves conversations that cannot be fetched as gaps, if the vendor answers anything else.
-    async fn leave(
-        &mut self,
-        failed: Vec<(RecordId, Element, Error)>,
-        is_alive: bool,
-        batch: &mut Batch,
-    ) -> Result<()> {
-        if failed.is_empty() {
-            return Ok(());
+    async fn leave(&mut self, failed: Failed, is_alive: bool, batch: &mut Batch) -> Result<()> {
+        let Some(error) = failed.error else { return Ok(()) };
+        if !(is_alive || self.is_alive().await) {
+            return Err(error);
         }
-        let is_alive = is_alive || self.is_alive().await;
-        for (id, element, error) in failed {
-            if !is_alive {
-                return Err(error);
-            }
+        for (id, element) in failed.elements {
             batch.list_rows.extend(list_row(&element));
             batch.gaps.push(Gap::new(GapBounds::record(id), &error));
         }
@@ -642,7 +686,7 @@ impl<'a> Chain<'a> {
 
     /// Returns whether the vendor answers a request for something else: the newest conversation of the whole sweep, its
     /// summary, or what began before the place that cannot be read, be it nothing.
-    async fn is_alive(&mut self) -> bool {
+    pub(crate) async fn is_alive(&mut self) -> bool {
         let newest = Query { reading: Reading::Whole, limit: 1, ..self.whole.clone() };
         if self.answers(&newest).await {
             return true;
@@ -744,7 +788,7 @@ impl<'a> Chain<'a> {
         let held = self.held(std::slice::from_ref(&element)).pop().unwrap_or_default();
         let Some(Element { summary, .. }) = self.unless_held(element, held, batch) else { return };
         let bounds = match (summary.created_at, summary.id) {
-            (Some(began), _) => GapBounds::window(Window { since: Some(began), until: began.shifted(1) }),
+            (Some(began), _) => second_of(began),
             (None, Some(id)) => GapBounds::record(id),
             (None, None) => self.rest_behind(),
         };
@@ -772,7 +816,7 @@ impl<'a> Chain<'a> {
         let may_switch = std::mem::replace(&mut self.may_switch, false);
         let fetched = self.fetch(stale, &mut batch).await;
         self.may_switch = may_switch;
-        if !fetched? {
+        if !fetched?.is_empty() {
             // Single conversations cannot be fetched: only smaller pages are left, from where the list was before.
             (self.shared.has_singles, self.reached) = (false, before);
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
@@ -899,6 +943,14 @@ impl Place {
     }
 }
 
+impl Unread {
+    /// Returns the conversation of a summary, if that has an id.
+    fn of(summary: &Summary) -> Option<Self> {
+        let began = summary.created_at.map(Timestamp::microseconds);
+        summary.id.clone().map(|id| Self { id, began })
+    }
+}
+
 impl Shared {
     /// Notes what the deployment was found to support.
     pub(crate) fn with(mut self, features: &chatark_core::Features) -> Self {
@@ -907,6 +959,17 @@ impl Shared {
         self.has_dates = !features.lacks(DATES);
         self
     }
+}
+
+/// Returns the bounds of the second in which something began.
+pub(crate) fn second_of(began: Timestamp) -> GapBounds {
+    GapBounds::window(Window { since: Some(began), until: began.shifted(1) })
+}
+
+/// Returns whether a whole page is tried again after so many that were gone around.
+fn is_tried_again(gone_around: u32) -> bool {
+    let rounds = gone_around / MAX_GONE_AROUND;
+    gone_around.is_multiple_of(MAX_GONE_AROUND) && rounds > 1 && rounds.is_power_of_two()
 }
 
 fn one_page() -> PageMetadata {

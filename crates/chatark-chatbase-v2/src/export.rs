@@ -154,7 +154,7 @@ impl Query {
     }
 
     /// Takes out the parameters that the deployment is known to refuse.
-    fn without_refused(&mut self, features: &Features) {
+    pub(crate) fn without_refused(&mut self, features: &Features) {
         if features.lacks(DATES) {
             (self.since, self.until) = (None, None);
         }

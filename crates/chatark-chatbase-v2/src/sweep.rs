@@ -17,13 +17,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use crate::agent;
-use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step};
+use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step, second_of};
 use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
 };
 use crate::segment::{Counted, Cutter, MAX_LISTS, Piece, Segment};
-use crate::wire::{Place, SegmentPlace, SweepPlace};
+use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
@@ -47,6 +47,8 @@ pub(crate) struct Sweep<'a> {
     /// Conversations that earlier pulls could not fetch, and that are due.
     due: VecDeque<RecordId>,
     phase: Phase,
+    /// Whether the vendor has answered while gaps were tried.
+    was_alive: bool,
     was_cut: bool,
     /// What has come already, on the first page and while the export was cut.
     read_before: HashSet<RecordId>,
@@ -95,6 +97,8 @@ struct Seen {
     newest_change: Option<Timestamp>,
     /// The gaps that were found or found again.
     gaps: Vec<GapBounds>,
+    /// What was listed before the sweep restarted, and has not come since: in a list that changes, it may not come again.
+    unread: Vec<Unread>,
 }
 
 impl<'a> Sweep<'a> {
@@ -106,6 +110,7 @@ impl<'a> Sweep<'a> {
             query: Query::of(&request, &features),
             due: due(&request),
             phase: Phase::TryGaps,
+            was_alive: false,
             was_cut: false,
             read_before: HashSet::new(),
             uncut: None,
@@ -121,8 +126,10 @@ impl<'a> Sweep<'a> {
             scope,
             features,
         };
-        if let Some(SweepPlace { segments, was_cut, read_before, reads_whole, newest_change }) = saved {
+        if let Some(saved) = saved {
+            let SweepPlace { segments, was_cut, read_before, reads_whole, newest_change, unread } = saved;
             sweep.seen.newest_change = instant(newest_change);
+            sweep.seen.unread = unread;
             sweep.read_before = read_before.into_iter().collect();
             (sweep.was_cut, sweep.seen.anything) = (was_cut, true);
             if reads_whole || sweep.features.lacks(SINGLE_CONVERSATIONS) {
@@ -180,12 +187,41 @@ impl<'a> Sweep<'a> {
         let next = self.step().await;
         let aside = self.export.aside.take();
         match next {
-            Ok(Some(batch)) => Ok(Some(preceded(batch, aside))),
+            Ok(Some(batch)) => self.complete(preceded(batch, aside)).map(Some),
             Err(error) if !aside.is_empty() => {
                 self.ended_by = Some(error);
-                Ok(Some(preceded(Batch::default(), aside)))
+                self.complete(preceded(Batch::default(), aside)).map(Some)
             }
             next => next,
+        }
+    }
+
+    /// Notes what a batch has of what was missing so far: gaps, and what was listed before the sweep restarted.
+    fn complete(&mut self, mut batch: Batch) -> Result<Batch> {
+        batch.closed_gaps.extend(self.closed_by(&batch));
+        if self.seen.unread.is_empty() {
+            return Ok(batch);
+        }
+        let records = batch.records.iter().filter_map(|record| record.id.as_ref());
+        let has_come: HashSet<_> = records.chain(&batch.unchanged).collect();
+        self.seen.unread.retain(|unread| !has_come.contains(&unread.id));
+        match batch.checkpoint {
+            Checkpoint::At(_) => batch.checkpoint = self.checkpoint()?,
+            Checkpoint::End => self.leave_unread(&mut batch),
+            Checkpoint::None => {}
+        }
+        Ok(batch)
+    }
+
+    /// Leaves what was listed and did not come as gaps: nothing says that it is gone.
+    fn leave_unread(&mut self, batch: &mut Batch) {
+        let message = "it was listed, and the list that was read instead did not have it";
+        let call = self.export.call(&self.query, None);
+        let error = self.export.client.error(&call, ErrorKind::Unavailable, message, None);
+        for Unread { id, began } in std::mem::take(&mut self.seen.unread) {
+            let bounds = instant(began).map_or_else(|| GapBounds::record(id), second_of);
+            batch.closed_gaps.retain(|closed| *closed != bounds);
+            batch.gaps.push(Gap::new(bounds, &error));
         }
     }
 
@@ -224,18 +260,30 @@ impl<'a> Sweep<'a> {
                 if records.is_empty() {
                     batch.page.notes.push(absent(&id));
                 }
+                self.was_alive = true;
                 batch.records = records;
                 batch.closed_gaps.push(bounds);
             }
             Ok(None) => {}
             Err(error) if is_of_one_place(&error) => {
-                // Whether the vendor answers at all shows with the first page.
+                // A vendor that is down says nothing of the place: its gap stays as it was, and is due again.
+                if error.is_transient() && !self.is_alive().await {
+                    return Err(error);
+                }
                 self.seen.gaps.push(bounds.clone());
                 batch.gaps.push(Gap::new(bounds, &error));
             }
             Err(error) => return Err(error),
         }
         Ok(batch)
+    }
+
+    /// Returns whether the vendor answers at all, which is asked once before its lists are read.
+    async fn is_alive(&mut self) -> bool {
+        if !self.was_alive {
+            self.was_alive = self.chain(Segment::default()).is_alive().await;
+        }
+        self.was_alive
     }
 
     /// Reads the first page, which shows what the deployment supports, and cuts what follows into segments.
@@ -264,6 +312,10 @@ impl<'a> Sweep<'a> {
         chain.skip(Arc::default());
         let batch = Batch { page: PageMetadata { pages: 1, ..PageMetadata::default() }, ..Batch::default() };
         let step = chain.take(page, self.query.reading, batch).await?;
+        if chain.has_moving_rows() {
+            // The segments would each find the same, and read their first page twice.
+            self.query.reading = Reading::Whole;
+        }
         self.add(chain, 0);
         let mut batch = self.take(self.created, None, step).await?;
         batch.page.total = total;
@@ -361,12 +413,17 @@ impl<'a> Sweep<'a> {
     /// Processes a page, and returns it with the positions of all segments. `chain` is `None` if its slot has it.
     async fn take(&mut self, at: usize, chain: Option<Chain<'a>>, step: Step) -> Result<Batch> {
         let Step { mut batch, total, may_count_rest, is_new, bytes, besides, next } = step;
-        if let Next::Restart(why) = next {
+        if let Next::Restart(why, unread) = next {
             // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
                 return Ok(Batch { page: batch.page, ..Batch::default() });
             }
+            self.seen.unread.extend(unread);
             return self.restart(why, batch).await;
+        }
+        if batch.page.features.lacks(DATES) {
+            self.features.set(DATES, false);
+            self.query.without_refused(&self.features);
         }
         self.seen.count(is_new, bytes, may_count_rest);
         self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
@@ -375,7 +432,6 @@ impl<'a> Sweep<'a> {
             batch.page.total = total;
         }
         self.seen.gaps.extend(batch.gaps.iter().map(|gap| gap.bounds.clone()));
-        batch.closed_gaps.extend(self.closed_by(&batch));
         let chain = match (chain, self.chains.get_mut(&at)) {
             (None, Some(slot)) => slot.chain.take(),
             (chain, _) => chain,
@@ -394,7 +450,7 @@ impl<'a> Sweep<'a> {
             Next::Stuck(error) => {
                 self.failed.get_or_insert(error);
             }
-            Next::Restart(_) => {}
+            Next::Restart(..) => {}
         }
         if let Some(segment) = besides {
             self.was_cut = true;
@@ -414,7 +470,8 @@ impl<'a> Sweep<'a> {
     fn closed_by(&self, batch: &Batch) -> Vec<GapBounds> {
         let records: HashSet<_> = batch.records.iter().filter_map(|record| record.id.as_ref()).collect();
         let is_read = |id: RecordId| records.contains(&id).then(|| GapBounds::record(id));
-        self.request.gaps.iter().filter_map(|gap| record_of(&gap.bounds).and_then(is_read)).collect()
+        let earlier = self.request.gaps.iter().map(|gap| &gap.bounds);
+        earlier.chain(&self.seen.gaps).filter_map(|bounds| record_of(bounds).and_then(is_read)).collect()
     }
 
     /// Returns the positions of all segments as one checkpoint: the end, if nothing is left to ask for.
@@ -431,6 +488,7 @@ impl<'a> Sweep<'a> {
             },
             reads_whole: self.features.lacks(SINGLE_CONVERSATIONS),
             newest_change: self.seen.newest_change.map(Timestamp::microseconds),
+            unread: self.seen.unread.clone(),
         };
         let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
         Ok(Checkpoint::At(sealed))
@@ -482,7 +540,6 @@ impl<'a> Sweep<'a> {
     /// Restarts from the beginning with a single list.
     async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
         let Batch { records, unchanged, list_rows, page: mut metadata, .. } = arrived;
-        metadata.restarted = true;
         metadata.notes.push(why.note().to_owned());
         let feature = match why {
             RestartReason::IgnoresId => SINGLE_CONVERSATIONS,
@@ -494,14 +551,13 @@ impl<'a> Sweep<'a> {
         if why == RestartReason::IgnoresId {
             self.read_whole();
         }
-        self.abandon_lists().await;
+        let gaps = self.abandon_lists().await;
         self.was_cut = false;
         self.read_before.clear();
         self.add(self.chain(Segment::default()), 0);
-        // The earlier sightings are dropped together with the earlier checkpoint. What has arrived is kept: in a list that
-        // changes, it may not come again.
+        // What was seen so far counts, and what has arrived is kept: in a list that changes, it may not come again.
         let checkpoint = self.checkpoint()?;
-        Ok(Batch { records, unchanged, list_rows, page: metadata, checkpoint, ..Batch::default() })
+        Ok(Batch { records, unchanged, list_rows, gaps, page: metadata, checkpoint, ..Batch::default() })
     }
 
     /// Returns whether a resumed sweep may start again: even without its cursor the request was refused, so that what the
@@ -513,21 +569,30 @@ impl<'a> Sweep<'a> {
 
     /// Starts again from the first page, which finds out once more what the deployment supports.
     async fn start_again(&mut self) -> Result<Batch> {
-        self.abandon_lists().await;
+        let gaps = self.abandon_lists().await;
         (self.is_resumed, self.was_cut, self.phase) = (false, false, Phase::Cut);
         self.read_before.clear();
         let mut batch = self.read_first_page().await?;
+        batch.gaps.extend(gaps);
         batch.page.restarted = true;
         batch.page.notes.push(STALE.to_owned());
         Ok(batch)
     }
 
-    /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept.
-    async fn abandon_lists(&mut self) {
+    /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept. Returns their gaps.
+    async fn abandon_lists(&mut self) -> Vec<Gap> {
         self.chains.clear();
+        let mut gaps = Vec::new();
         while let Some((.., step)) = self.steps.next().await {
-            self.export.aside.put(step.into_iter().flat_map(|step| step.batch.records));
+            let Ok(Step { batch, next, .. }) = step else { continue };
+            self.export.aside.put(batch.records);
+            gaps.extend(batch.gaps);
+            if let Next::Restart(_, unread) = next {
+                self.seen.unread.extend(unread);
+            }
         }
+        self.seen.gaps.extend(gaps.iter().map(|gap| gap.bounds.clone()));
+        gaps
     }
 
     fn endless(&self) -> Error {

@@ -177,6 +177,19 @@ pub(crate) struct SweepPlace {
     /// The newest change that was seen, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) newest_change: Option<i64>,
+    /// What was listed before the sweep restarted, and has not come since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<Unread>,
+}
+
+/// A conversation that was listed and not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unread {
+    pub(crate) id: RecordId,
+    /// When it began, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) began: Option<i64>,
 }
 
 /// The position in a segment. Instants are microseconds since 1970.

@@ -728,7 +728,8 @@ async fn everything_is_read_if_a_change_is_not_on_its_page_either() {
     ])
     .await;
     let batches = vendor.pull_whole(changes(&["a", "b", "c"])).await;
-    assert!(batches[0].page.restarted && batches[0].page.notes[0].contains("conversationId"));
+    assert!(batches[0].page.notes[0].contains("conversationId"));
+    assert!(!batches[0].page.restarted, "what was seen before counts");
     assert!(matches!(batches[0].checkpoint, Checkpoint::At(_)), "a later run can resume");
     assert_eq!(returned_and_unchanged(&batches).0, ["a", "a", "c", "a", "b", "c"]);
     vendor.check_asked(&[
@@ -738,6 +739,23 @@ async fn everything_is_read_if_a_change_is_not_on_its_page_either() {
         "export",
         "export&cursor=c2",
     ]);
+}
+
+/// In a list whose rows change places, nothing else says that it exists.
+#[tokio::test]
+async fn what_was_listed_before_a_restart_and_does_not_come_is_a_gap() {
+    let later = THEN + 1;
+    let vendor = Vendor::new([
+        summary_page(&[("a", THEN), ("b", later), ("d", later)], Some("c2")),
+        whole_page(&[("a", THEN), ("c", THEN)], Some("c2")),
+        whole_page(&[("a", THEN)], Some("c2")),
+        whole_page(&[("a", THEN), ("d", later)], Some("c2")),
+        whole_page(&[("c", THEN)], None),
+    ])
+    .await;
+    let batches = vendor.pull_whole(changes(&["a", "b", "c", "d"])).await;
+    let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).map(|gap| gap.bounds.clone()).collect();
+    assert_eq!(gaps, [GapBounds::record(RecordId::new("b"))]);
 }
 
 /// Ids are not looked for here, so only the cursor of its summary leads past a conversation that fails.

@@ -75,9 +75,19 @@ impl Reader {
 
     /// Returns where the gaps are that were not closed, accepted or not.
     pub fn gap_bounds(&mut self, path: &Path) -> rusqlite::Result<Vec<GapBounds>> {
-        let mut statement =
-            self.connection(path)?.prepare_cached("SELECT bounds FROM gap WHERE closed_at IS NULL")?;
-        let bounds = statement.query_map([], |row| row.get::<_, String>(0))?;
+        self.bounds(path, 0)
+    }
+
+    /// Returns where the gaps are that were not closed and were tried more than once.
+    pub fn bounds_tried_again(&mut self, path: &Path) -> rusqlite::Result<Vec<GapBounds>> {
+        self.bounds(path, 2)
+    }
+
+    fn bounds(&mut self, path: &Path, attempts: i64) -> rusqlite::Result<Vec<GapBounds>> {
+        let mut statement = self
+            .connection(path)?
+            .prepare_cached("SELECT bounds FROM gap WHERE closed_at IS NULL AND attempts >= ?1")?;
+        let bounds = statement.query_map([attempts], |row| row.get::<_, String>(0))?;
         let bounds = bounds.collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(bounds.iter().filter_map(|bounds| serde_json::from_str(bounds).ok()).collect())
     }

@@ -13,7 +13,7 @@ use crate::held::{Gaps, Hash, Held, Reader};
 use crate::population::{Change, Conversation, MARKER, Version};
 use crate::schedule::Scope;
 use crate::simulation::{End, Ran};
-use crate::time::{DAY, Instant, MINUTE, SECOND, shown as shown_time};
+use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, shown as shown_time};
 use crate::transport::World;
 use crate::vendor::{Paging, Place, Truth};
 
@@ -753,6 +753,12 @@ impl Checker {
             self.latest = Some(ran);
             return;
         }
+        // A gap that was tried twice in vain is left alone for an hour, and longer each time, so that what cannot be read
+        // costs little. A full sweep that is due again within the hour comes before that.
+        let waiting = match self.reader.bounds_tried_again(archive) {
+            Ok(gaps) if ran.action.pause < HOUR => gaps,
+            _ => Vec::new(),
+        };
         let now = ran.ended;
         let places: Vec<usize> = world.population.existing(now).collect();
         for place in places {
@@ -772,7 +778,9 @@ impl Checker {
             }
             // An accepted gap stays as it is, and where nobody can narrow it, so does what is around.
             let is_hidden = (is_cut_short && truth.hides_the_rest) || self.gaps.accepted > 0;
-            let excused = (may_slip || is_hidden) && !was_read;
+            let is_waiting =
+                waiting.iter().any(|gap| matches!(gap, GapBounds::Record { id: of } if of.as_str() == id));
+            let excused = (may_slip || is_hidden || is_waiting) && !was_read;
             let hash = self.hash(world, place, current);
             match held.get(&id) {
                 _ if excused => {}
