@@ -22,8 +22,8 @@ const MAX_SEGMENTS: usize = 2 * MAX_LISTS;
 /// The fewest conversations that are worth a segment: each may end with a page that is not full.
 const MIN_CONVERSATIONS: u64 = 5 * EXPORT_LIMIT as u64;
 /// A cut is tried for each of so many pages beyond the first few …
-const PAGES_FOR_EACH_CUT: u64 = 4;
-const FEW_PAGES: u64 = 14;
+const PAGES_FOR_EACH_CUT: u64 = 3;
+const FEW_PAGES: u64 = 15;
 /// … as far as the promised bound of requests has room for them: a cut costs two requests at most, and its segment may end
 /// with a page that is not full.
 const REQUESTS_FOR_EACH_CUT: u64 = 3;

@@ -20,7 +20,8 @@ use crate::agent;
 use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step, second_of};
 use crate::config::NAME;
 use crate::export::{
-    DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, absent, is_of_one_place,
+    DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, SUMMARIES, absent,
+    is_of_one_place,
 };
 use crate::segment::{Counted, Cutter, MAX_LISTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
@@ -57,7 +58,9 @@ pub(crate) struct Sweep<'a> {
     is_resumed: bool,
     chains: BTreeMap<usize, Slot<'a>>,
     created: usize,
-    steps: FuturesUnordered<BoxFuture<'a, (usize, Chain<'a>, Result<Step>)>>,
+    in_flight: FuturesUnordered<BoxFuture<'a, Arrived<'a>>>,
+    /// The vendor's count that was asked for together with the last pages, or how far that has come.
+    count: LastCount,
     seen: Seen,
     failed: Option<Error>,
     /// The error that follows what was put aside.
@@ -72,6 +75,24 @@ enum Phase {
     Cut,
     ReadSegments,
     Ended,
+}
+
+/// What comes back from the vendor while segments are read.
+enum Arrived<'a> {
+    /// A page of a list, with what its list knows.
+    Page(Box<(usize, Chain<'a>, Result<Step>)>),
+    /// The latest count of everything.
+    Count(Result<ExportPage>),
+}
+
+/// How far the count that is asked for together with the last pages has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastCount {
+    NotAsked,
+    Asked,
+    Arrived(Option<u64>),
+    /// It failed, or was asked for too early: it is asked for once more at the end.
+    Useless,
 }
 
 /// A list of pages, or its last position while a page is in flight.
@@ -117,7 +138,8 @@ impl<'a> Sweep<'a> {
             is_resumed: saved.is_some(),
             chains: BTreeMap::new(),
             created: 0,
-            steps: FuturesUnordered::new(),
+            in_flight: FuturesUnordered::new(),
+            count: LastCount::NotAsked,
             seen: Seen::default(),
             failed: None,
             ended_by: None,
@@ -382,12 +404,21 @@ impl<'a> Sweep<'a> {
             if self.failed.is_none() {
                 self.launch();
             }
-            match self.steps.next().await {
-                Some((at, chain, Ok(step))) => return self.take(at, Some(chain), step).await,
-                Some((_, _, Err(error))) if self.may_start_again(&error) => return self.start_again().await,
-                // Wait for the pages in flight, so that what was fetched before a fault is kept.
-                Some((_, _, Err(error))) => {
-                    self.failed.get_or_insert(error);
+            match self.in_flight.next().await {
+                Some(Arrived::Page(page)) => match *page {
+                    (at, chain, Ok(step)) => return self.take(at, Some(chain), step).await,
+                    (_, _, Err(error)) if self.may_start_again(&error) => return self.start_again().await,
+                    // Wait for the pages in flight, so that what was fetched before a fault is kept.
+                    (_, _, Err(error)) => {
+                        self.failed.get_or_insert(error);
+                    }
+                },
+                Some(Arrived::Count(page)) => {
+                    let count = page.map(|page| self.export.put_aside(page).total);
+                    self.count = match count {
+                        Ok(total) if self.count == LastCount::Asked => LastCount::Arrived(total),
+                        _ => LastCount::Useless,
+                    };
                 }
                 None => return self.end().await,
             }
@@ -398,16 +429,35 @@ impl<'a> Sweep<'a> {
     /// about the same time.
     fn launch(&mut self) {
         let width = (MAX_BYTES_IN_FLIGHT / self.seen.largest_page.max(1)).clamp(1, MAX_LISTS);
-        while self.steps.len() < width {
+        while self.in_flight.len() < width {
             let waiting = self.chains.iter_mut().filter(|(_, slot)| slot.chain.is_some());
             let longest = waiting.max_by_key(|(at, slot)| (slot.pages_left, Reverse(**at)));
-            let Some((at, slot)) = longest else { return };
+            let Some((at, slot)) = longest else { return self.count_with_the_last_pages() };
             let (at, Some(chain)) = (*at, slot.chain.take()) else { return };
-            self.steps.push(Box::pin(async move {
+            // If a list was longer than it was counted, what was counted meanwhile is not the latest.
+            if self.count != LastCount::NotAsked {
+                self.count = LastCount::Useless;
+            }
+            self.in_flight.push(Box::pin(async move {
                 let (chain, step) = chain.step().await;
-                (at, chain, step)
+                Arrived::Page(Box::new((at, chain, step)))
             }));
         }
+    }
+
+    /// Asks for the latest count as soon as only last pages are in flight, so that nobody waits for it alone.
+    fn count_with_the_last_pages(&mut self) {
+        let are_last = self.chains.values().all(|slot| slot.pages_left == 1);
+        let knows_how =
+            self.features.supports(DATES).is_some() && self.features.supports(SUMMARIES).is_some();
+        if !(self.was_cut && are_last && knows_how && self.count == LastCount::NotAsked) {
+            return;
+        }
+        self.count = LastCount::Asked;
+        let (export, query) = (self.export, self.query.counting(&self.features));
+        self.in_flight.push(Box::pin(async move {
+            Arrived::Count(export.page(&query, None, &mut CursorGuard::default(), None).await)
+        }));
     }
 
     /// Processes a page, and returns it with the positions of all segments. `chain` is `None` if its slot has it.
@@ -507,19 +557,25 @@ impl<'a> Sweep<'a> {
             return Err(error);
         }
         let before = self.features.clone();
-        let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
-        let last = self.export.first_page(&mut query, &mut self.features, &mut guard, None).await;
-        let total = match last {
-            Ok(last) => self.export.put_aside(last).total,
-            // The newest conversation may be what cannot be read.
-            Err(error) if is_of_one_place(&error) && !self.seen.gaps.is_empty() => None,
-            Err(error) => return Err(error),
+        let total = match self.count {
+            LastCount::Arrived(total) => total,
+            LastCount::NotAsked | LastCount::Asked | LastCount::Useless => self.last_count().await?,
         };
         let newest_change = self.seen.newest_change;
         let page = PageMetadata { total, pages: 1, newest_change, ..PageMetadata::default() };
         let mut batch = Batch { page, checkpoint: Checkpoint::End, ..Batch::default() };
         self.close(&mut batch).await?;
         Ok(self.with_features(batch, &before))
+    }
+
+    async fn last_count(&mut self) -> Result<Option<u64>> {
+        let (mut query, mut guard) = (self.query.counting(&self.features), CursorGuard::default());
+        match self.export.first_page(&mut query, &mut self.features, &mut guard, None).await {
+            Ok(last) => Ok(self.export.put_aside(last).total),
+            // The newest conversation may be what cannot be read.
+            Err(error) if is_of_one_place(&error) && !self.seen.gaps.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes the gaps that the walk has passed, and explains an empty list.
@@ -582,8 +638,16 @@ impl<'a> Sweep<'a> {
     /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept. Returns their gaps.
     async fn abandon_lists(&mut self) -> Vec<Gap> {
         self.chains.clear();
+        self.count = LastCount::NotAsked;
         let mut gaps = Vec::new();
-        while let Some((.., step)) = self.steps.next().await {
+        while let Some(arrived) = self.in_flight.next().await {
+            let step = match arrived {
+                Arrived::Page(page) => page.2,
+                Arrived::Count(page) => {
+                    let _ = page.map(|page| self.export.put_aside(page));
+                    continue;
+                }
+            };
             let Ok(Step { batch, next, .. }) = step else { continue };
             self.export.aside.put(batch.records);
             gaps.extend(batch.gaps);
@@ -677,7 +741,7 @@ fn ids(page: &ExportPage) -> HashSet<RecordId> {
 fn refused(feature: &str) -> String {
     let what = match feature {
         DATES => "dates: the list is read one page after another, and filtered here",
-        crate::export::SUMMARIES => "summaries: everything is read each time",
+        SUMMARIES => "summaries: everything is read each time",
         crate::export::CHANNEL_FILTER => "a filter by channel: the list is filtered here",
         _ => "single conversations by `conversationId`",
     };
