@@ -80,10 +80,7 @@ pub(crate) struct Chain<'a> {
     smaller: u32,
     /// Whether a cursor of summaries is valid for whole pages and the other way round, as far as is known.
     may_switch: bool,
-    /// Whether the list may restart if its cursor is refused.
-    may_restart: bool,
-    /// Whether its position is that of an earlier run.
-    is_saved: bool,
+    on_refusal: OnRefusal,
     guard: CursorGuard,
     /// The first page, if it has been read already.
     first: Option<ExportPage>,
@@ -156,6 +153,17 @@ struct Failed {
     error: Option<Error>,
 }
 
+/// What becomes of a list whose cursor is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnRefusal {
+    /// It restarts, and what earlier runs have seen is forgotten: the cursor is of one of them.
+    RestartSweep,
+    /// It restarts.
+    Restart,
+    /// It ends: it has restarted before.
+    End,
+}
+
 /// How a list goes around a place that cannot be read.
 enum Detour {
     /// In smaller pages, or in whole ones instead of summaries.
@@ -190,8 +198,7 @@ impl<'a> Chain<'a> {
             place: None,
             smaller: 0,
             may_switch: true,
-            may_restart: true,
-            is_saved: false,
+            on_refusal: OnRefusal::Restart,
             guard: CursorGuard::default(),
             first: None,
             empty_pages: 0,
@@ -210,7 +217,7 @@ impl<'a> Chain<'a> {
             // Summaries are useless without anything to compare them with.
             let compares = self.shared.known.is_some();
             self.query.reading = if compares { place.reading() } else { Reading::Whole };
-            (self.place, self.is_saved) = (Some(place), true);
+            (self.place, self.on_refusal) = (Some(place), OnRefusal::RestartSweep);
         }
         self
     }
@@ -316,7 +323,7 @@ impl<'a> Chain<'a> {
                     self.query.reading = place.reading();
                     self.may_switch = false;
                 }
-                Some(_) if self.may_restart => self.restart(metadata),
+                Some(_) if self.on_refusal != OnRefusal::End => self.restart(metadata),
                 // The cursor of a summary leads to no whole page: what fails is gone around without one.
                 Some(place) if place.reading() != self.query.reading && self.shared.has_summaries => {
                     self.shared.has_summaries = false;
@@ -330,9 +337,10 @@ impl<'a> Chain<'a> {
     /// Starts again from the first page. If there are other lists, they continue, and what this one lists again is known
     /// to have been seen. What this run has seen counts all the same: in a list that changes, it may not come again.
     fn restart(&mut self, metadata: &mut PageMetadata) {
-        metadata.restarted = self.segment == Segment::default() && self.is_saved;
+        let is_of_earlier_run = self.on_refusal == OnRefusal::RestartSweep;
+        metadata.restarted = self.segment == Segment::default() && is_of_earlier_run;
         metadata.notes.push(STALE.to_owned());
-        (self.place, self.may_restart, self.reached) = (None, false, None);
+        (self.place, self.on_refusal, self.reached) = (None, OnRefusal::End, None);
         self.guard = CursorGuard::default();
         self.pages.clear();
     }
@@ -410,7 +418,9 @@ impl<'a> Chain<'a> {
         match next {
             Ok(Some(cursor)) => {
                 self.place = Some(Place { cursor, of_summaries: read_as == Reading::Summaries });
-                self.is_saved = false;
+                if self.on_refusal == OnRefusal::RestartSweep {
+                    self.on_refusal = OnRefusal::Restart;
+                }
                 Next::Page
             }
             Ok(None) => Next::End,
