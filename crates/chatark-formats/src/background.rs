@@ -1,6 +1,6 @@
 //! A file that is hashed and written on a thread of its own, while its next bytes are made.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -134,6 +134,14 @@ impl<W: Write> Write for Hashed<W> {
     }
 }
 
+/// Writes a hash as it stands in a manifest.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,9 +180,10 @@ mod tests {
         let hashed = writer.finish().unwrap();
         assert_eq!((hashed.bytes, hashed.inner.written.as_slice()), (11, b"hello world".as_slice()));
         // The digest is the one that `printf 'hello world' | sha256sum` prints.
-        let digest: [u8; 32] = hashed.sha256.finalize().into();
-        assert_eq!(digest[..4], [0xb9, 0x4d, 0x27, 0xb9]);
-        assert_eq!(digest[28..], [0xe2, 0xef, 0xcd, 0xe9]);
+        assert_eq!(
+            hex(&hashed.sha256.finalize()),
+            "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+        );
     }
 
     #[test]

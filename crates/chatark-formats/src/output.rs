@@ -1,7 +1,6 @@
 //! One file that is written under a temporary name, counted and hashed, and renamed when it is complete.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use chatark_core::Result;
 use sha2::Digest;
 use tempfile::NamedTempFile;
 
-use crate::background::{BackgroundWriter, Hashed};
+use crate::background::{BackgroundWriter, Hashed, hex};
 use crate::failure::storage_error;
 use crate::manifest::FileEntry;
 
@@ -117,11 +116,4 @@ impl Destination {
     fn failed(&self, error: io::Error) -> chatark_core::Error {
         storage_error(format!("write {}", self.name), &self.path, error)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
