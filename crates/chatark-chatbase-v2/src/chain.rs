@@ -111,6 +111,8 @@ pub(crate) struct Step {
     pub(crate) is_new: bool,
     /// Its size in bytes.
     pub(crate) bytes: usize,
+    /// Conversations that began near an edge of the segment, so that its neighbour's list may have them as well.
+    pub(crate) at_edges: Vec<RecordId>,
     /// What was stepped over together with a place that cannot be read, and is to be read as a list of its own.
     pub(crate) besides: Option<Segment>,
     pub(crate) next: Next,
@@ -385,7 +387,8 @@ impl<'a> Chain<'a> {
             let unread = self.unread(&elements);
             batch.records = whole(elements);
             let next = Next::Restart(RestartReason::IgnoresDates, unread);
-            return Ok(Step { batch, total, may_count_rest, is_new: true, bytes, besides: None, next });
+            let (is_new, at_edges) = (true, Vec::new());
+            return Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next });
         }
         if read_as == Reading::Summaries && elements.iter().any(|element| element.summary.is_whole) {
             // An older deployment ignores `include`: what fails as a page fails as its summaries, too.
@@ -398,15 +401,20 @@ impl<'a> Chain<'a> {
         self.is_mixed |= !order.is_sorted_by(|one, next| one >= next);
         self.reached = order.last().copied();
         self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
-        let elements: Vec<_> = elements.into_iter().filter(|element| self.is_mine(element)).collect();
+        let at_edges = self.at_edges(&elements);
+        let unread = elements.into_iter().filter(|element| !self.was_read_before(element));
+        let (elements, of_neighbours): (Vec<_>, Vec<_>) =
+            unread.partition(|element| self.segment.owns(element.summary.created_at));
+        // The neighbour's list has them as well, unless its rows change places.
+        batch.records.extend(whole(of_neighbours));
         let left = self.split_changed(elements, read_as, &mut batch).await?;
         if !left.is_empty() {
             let unread = left.iter().filter_map(|element| Unread::of(&element.summary)).collect();
             let next = Next::Restart(RestartReason::IgnoresId, unread);
-            return Ok(Step { batch, total, may_count_rest, is_new, bytes, besides: None, next });
+            return Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next });
         }
         let next = self.follow(next, read_as);
-        Ok(Step { batch, total, may_count_rest, is_new, bytes, besides: None, next })
+        Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next })
     }
 
     /// Returns whether the count of a page behind a cursor may be of what is left: then the last page shows all of it.
@@ -443,8 +451,17 @@ impl<'a> Chain<'a> {
     }
 
     fn is_mine(&self, element: &Element) -> bool {
-        let was_read = element.summary.id.as_ref().is_some_and(|id| self.shared.read_before.contains(id));
-        !was_read && self.segment.owns(element.summary.created_at)
+        !self.was_read_before(element) && self.segment.owns(element.summary.created_at)
+    }
+
+    fn was_read_before(&self, element: &Element) -> bool {
+        element.summary.id.as_ref().is_some_and(|id| self.shared.read_before.contains(id))
+    }
+
+    /// Returns the conversations that the list of a neighbour may have as well.
+    fn at_edges(&self, elements: &[Element]) -> Vec<RecordId> {
+        let is_near = |element: &&Element| self.segment.is_near_edge(element.summary.created_at);
+        elements.iter().filter(is_near).filter_map(|element| element.summary.id.clone()).collect()
     }
 
     /// Returns whether a list that goes beyond its dates has everything inside them: it is the only one, and what its only
@@ -784,7 +801,8 @@ impl<'a> Chain<'a> {
             self.leave_or_note(element, error, &mut batch);
         }
         let next = self.follow(next, Reading::Summaries);
-        Ok(Some(Step { batch, total, may_count_rest, is_new: true, bytes, besides: None, next }))
+        let (is_new, at_edges) = (true, Vec::new());
+        Ok(Some(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next }))
     }
 
     /// Leaves the second in which a conversation began as a gap, unless it is held as its summary shows it.
@@ -834,7 +852,8 @@ impl<'a> Chain<'a> {
         }
         self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
-        let step = Step { batch, total, may_count_rest, is_new, bytes, besides: None, next };
+        let at_edges = Vec::new();
+        let step = Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next };
         Ok(Detour::Over(Box::new(step)))
     }
 
@@ -941,8 +960,9 @@ impl<'a> Chain<'a> {
 impl Detour {
     /// Creates the step over a place of which nothing could be read.
     fn over(batch: Batch, besides: Option<Segment>, next: Next) -> Self {
-        let is_new = true;
-        let step = Step { batch, total: None, may_count_rest: true, is_new, bytes: 0, besides, next };
+        let (is_new, at_edges) = (true, Vec::new());
+        let step =
+            Step { batch, total: None, may_count_rest: true, is_new, bytes: 0, at_edges, besides, next };
         Self::Over(Box::new(step))
     }
 }

@@ -1,11 +1,12 @@
 //! The export cut into windows of time with about as many conversations each, by the vendor's own counts.
 //!
-//! A list of pages is sequential. So a long one is cut before it is read: a window is counted in two halves, and where
-//! both have enough, each becomes a segment with a list of pages of its own. Nothing depends on the order of a list.
+//! A list of pages is sequential. So a long one is cut before it is read: a window is counted in several parts, and those
+//! with enough become segments with lists of pages of their own. Nothing depends on the order of a list.
 //!
-//! Halves that will hardly be cut again are counted by their first page, with which their lists begin.
+//! Parts that will hardly be cut again are counted by their first page, with which their lists begin.
 
 use std::collections::HashSet;
+use std::iter;
 
 use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp};
 use chatark_http::CursorGuard;
@@ -59,13 +60,13 @@ pub(crate) struct Piece {
     /// Where the next cut is looked for; `lower` is open at first.
     lower: Option<i64>,
     upper: i64,
-    /// How far below `upper` the next cut is tried while `lower` is open, in microseconds.
+    /// How far below `upper` the middle of the next cuts is while `lower` is open, in microseconds.
     reach: i64,
     may_be_cut: bool,
 }
 
-/// What the vendor says of one half of a piece.
-struct Half {
+/// What the vendor says of one part of a piece.
+struct Part {
     count: Option<u64>,
     /// Whether something in it began outside of it.
     is_contradicted: bool,
@@ -73,11 +74,12 @@ struct Half {
     requests: u64,
 }
 
-/// What becomes of a piece whose halves were counted.
+/// What becomes of a piece whose parts were counted.
 enum Cut {
-    Made(Piece, Piece),
-    /// It is tried elsewhere, or not at all.
-    Not(Piece),
+    /// The pieces, the oldest first, and the first pages of parts that are too small for a piece of their own.
+    Made(Vec<Piece>, Vec<FirstPage>),
+    /// It is tried elsewhere, or not at all. The first pages are those of the parts.
+    Not(Piece, Vec<FirstPage>),
 }
 
 /// An export that is being cut.
@@ -89,7 +91,7 @@ pub(crate) struct Cutter<'a> {
     holds_pages: bool,
     /// Whole conversations that have come already: those before, and those on pages with which no list begins.
     pub(crate) read: HashSet<RecordId>,
-    /// Pieces with more conversations are cut.
+    /// The wanted number of conversations of a piece: those with half as many more are cut.
     target: u64,
     pieces: Vec<Piece>,
     requests: u64,
@@ -119,6 +121,23 @@ impl Segment {
     pub(crate) fn owns(&self, began: Option<Timestamp>) -> bool {
         let Some(began) = began else { return true };
         self.since.is_none_or(|since| began >= since) && self.until.is_none_or(|until| began < until)
+    }
+
+    /// Returns whether a conversation may come with the list of a neighbour as well.
+    pub(crate) fn is_near_edge(&self, began: Option<Timestamp>) -> bool {
+        let Some(began) = began else { return false };
+        let is_near = |edge: Timestamp| {
+            (began.microseconds() - edge.microseconds()).abs() <= 2 * MARGIN_SECONDS * SECOND
+        };
+        !self.owns(Some(began)) || self.since.is_some_and(is_near) || self.until.is_some_and(is_near)
+    }
+
+    /// Returns the parts between some times, the oldest first.
+    fn cut_at(self, points: &[Timestamp]) -> Vec<Self> {
+        let points = || points.iter().copied().map(Some);
+        let since = iter::once(self.since).chain(points());
+        let until = points().chain(iter::once(self.until));
+        since.zip(until).map(|(since, until)| Self { since, until }).collect()
     }
 
     /// Returns the query of the conversations in this segment: wider, so that no bound depends on how the vendor
@@ -154,14 +173,6 @@ fn cuts(total: u64) -> u64 {
     let wanted = pages.saturating_sub(FEW_PAGES) / PAGES_FOR_EACH_CUT;
     let affordable = (pages / 4 + REQUESTS_FOR_CUTS) / REQUESTS_FOR_EACH_CUT;
     wanted.min(affordable).clamp(1, MAX_SEGMENTS as u64 - 1)
-}
-
-/// Takes the largest pieces out that are worth a cut.
-fn largest(pieces: &mut Vec<Piece>, target: u64, most: usize) -> Vec<Piece> {
-    let is_worth = |piece: &Piece| piece.may_be_cut && piece.count > target;
-    pieces.sort_by_key(|piece| (is_worth(piece), piece.count));
-    let number = pieces.iter().filter(|piece| is_worth(piece)).count().min(most);
-    pieces.split_off(pieces.len() - number)
 }
 
 impl<'a> Cutter<'a> {
@@ -203,23 +214,24 @@ impl<'a> Cutter<'a> {
         let total = self.pieces.iter().map(|piece| piece.count).sum();
         let mut left = usize::try_from(cuts(total)).unwrap_or(MAX_SEGMENTS);
         while left > 0 && self.pieces.len() < MAX_SEGMENTS && !features.lacks(DATES) {
-            let most = left.min(MAX_SEGMENTS - self.pieces.len());
-            let chosen = largest(&mut self.pieces, self.target, most);
+            let asked_with = features.clone();
+            let chosen = self.choose(&mut left, &asked_with);
             if chosen.is_empty() {
                 break;
             }
-            left -= chosen.len();
-            let asked_with = features.clone();
-            let halves = chosen.iter().map(|piece| self.count_halves(piece, left == 0, &asked_with));
+            let parts = chosen.iter().map(|(piece, parts)| {
+                let reads = self.holds_pages && (left == 0 || piece.count <= *parts as u64 * self.target);
+                self.count_parts(piece, *parts, reads, &asked_with)
+            });
             // All are waited for, even if one fails: what is in flight has been paid for.
-            let (halves, learned) = join(join_all(halves), self.learn(&chosen, features)).await;
+            let newest = chosen.iter().map(|(piece, _)| piece.upper).max();
+            let (parts, learned) = join(join_all(parts), self.learn(newest, features)).await;
             self.requests += learned?;
             let is_refused = |feature| features.lacks(feature) && !asked_with.lacks(feature);
             let may_refuse = [DATES, SUMMARIES].into_iter().any(is_refused);
-            for (piece, halves) in chosen.into_iter().zip(halves) {
-                match halves {
-                    Ok(None) => self.pieces.push(Piece { may_be_cut: false, ..piece }),
-                    Ok(Some((middle, halves))) => self.cut_at(piece, middle, halves, features),
+            for ((piece, _), parts) in chosen.into_iter().zip(parts) {
+                match parts {
+                    Ok((points, parts)) => self.cut_at(piece, &points, parts, features),
                     // It is asked again without what is refused.
                     Err(error) if may_refuse && error.kind() == ErrorKind::Refused => self.pieces.push(piece),
                     Err(error) => return Err(error),
@@ -232,10 +244,27 @@ impl<'a> Cutter<'a> {
         Ok(())
     }
 
+    /// Takes the largest pieces out that are worth a cut, with the number of parts in which each is counted: two, until it
+    /// is known that the deployment accepts dates. `left` is the number of cuts that may still be tried.
+    fn choose(&mut self, left: &mut usize, features: &Features) -> Vec<(Piece, usize)> {
+        let target = self.target;
+        let is_worth = |piece: &Piece| piece.may_be_cut && piece.count > target + target / 2;
+        self.pieces.sort_by_key(|piece| (is_worth(piece), piece.count));
+        let mut room = MAX_SEGMENTS - self.pieces.len();
+        let mut chosen = Vec::new();
+        while let Some(piece) = self.pieces.pop_if(|piece| is_worth(piece) && *left > 0 && room > 0) {
+            let wanted = usize::try_from((piece.count + target / 2) / target).unwrap_or(MAX_SEGMENTS);
+            let wanted = if features.supports(DATES) == Some(true) { wanted } else { 2 };
+            let cuts = (wanted - 1).min(*left).min(room);
+            (*left, room) = (*left - cuts, room - cuts);
+            chosen.push((piece, cuts + 1));
+        }
+        chosen
+    }
+
     /// Finds out whether the deployment accepts the parameters with which segments are counted, unless that is known.
-    /// Returns how many requests were made.
-    async fn learn(&self, chosen: &[Piece], features: &mut Features) -> Result<u64> {
-        let newest = chosen.iter().map(|piece| piece.upper).max();
+    /// `newest` is when the newest conversation began, in microseconds. Returns how many requests were made.
+    async fn learn(&self, newest: Option<i64>, features: &mut Features) -> Result<u64> {
         let Some(newest) = newest.and_then(|newest| Timestamp::from_microseconds(newest).ok()) else {
             return Ok(0);
         };
@@ -259,25 +288,27 @@ impl<'a> Cutter<'a> {
         Ok(1)
     }
 
-    /// Counts both halves of a piece: the older one and the newer one. `None` if it has no second to be cut at.
-    async fn count_halves(
+    /// Counts the parts of a piece, the oldest first. Returns them with the times between them: none, if it has no second
+    /// to be cut at.
+    async fn count_parts(
         &self,
         piece: &Piece,
-        is_last: bool,
+        parts: usize,
+        reads: bool,
         features: &Features,
-    ) -> Result<Option<(Timestamp, [Half; 2])>> {
-        let Some(middle) = piece.middle() else { return Ok(None) };
-        let reads = self.holds_pages && (is_last || piece.count <= 2 * self.target);
-        let [older, newer] = piece.halves(middle).map(|half| self.count(half, reads, features));
-        match join(older, newer).await {
-            (Ok(older), Ok(newer)) => Ok(Some((middle, [older, newer]))),
-            (Err(error), _) | (_, Err(error)) => Err(error),
+    ) -> Result<(Vec<Timestamp>, Vec<Part>)> {
+        let points = piece.points(parts);
+        if points.is_empty() {
+            return Ok((points, Vec::new()));
         }
+        let segments = piece.segment.cut_at(&points);
+        let counted = join_all(segments.into_iter().map(|part| self.count(part, reads, features))).await;
+        Ok((points, counted.into_iter().collect::<Result<_>>()?))
     }
 
-    /// Counts a half by its first page, or without its conversations.
-    async fn count(&self, half: Segment, reads: bool, features: &Features) -> Result<Half> {
-        let mut query = half.query(self.query);
+    /// Counts a part by its first page, or without its conversations.
+    async fn count(&self, part: Segment, reads: bool, features: &Features) -> Result<Part> {
+        let mut query = part.query(self.query);
         let mut requests = 0;
         if reads {
             let mut guard = CursorGuard::default();
@@ -291,36 +322,37 @@ impl<'a> Cutter<'a> {
                     let is_contradicted = page.elements.iter().any(is_outside);
                     let count = page.total;
                     let first = (!page.says_nothing()).then_some(FirstPage { page, guard });
-                    return Ok(Half { count, is_contradicted, first, requests });
+                    return Ok(Part { count, is_contradicted, first, requests });
                 }
             }
         }
         query = query.counting(features);
         let probe = self.export.probe(&query).await?;
         let is_contradicted = probe.began.iter().any(|began| query.is_contradicted(*began));
-        Ok(Half { count: probe.total, is_contradicted, first: None, requests: requests + 1 })
+        Ok(Part { count: probe.total, is_contradicted, first: None, requests: requests + 1 })
     }
 
     /// Cuts a piece, or notes that it was not.
-    fn cut_at(&mut self, mut piece: Piece, middle: Timestamp, halves: [Half; 2], features: &Features) {
-        self.requests += halves.iter().map(|half| half.requests).sum::<u64>();
-        let is_outside = halves.iter().any(|half| half.is_contradicted);
+    fn cut_at(&mut self, mut piece: Piece, points: &[Timestamp], parts: Vec<Part>, features: &Features) {
+        self.requests += parts.iter().map(|part| part.requests).sum::<u64>();
+        let is_outside = parts.iter().any(|part| part.is_contradicted);
         self.ignores_dates |= is_outside && !features.lacks(DATES);
-        let [older, newer] = halves;
-        let counts = older.count.zip(newer.count).filter(|_| !is_outside && !features.lacks(DATES));
-        let Some((old, new)) = counts else {
-            self.put_aside([older.first, newer.first].into_iter().flatten());
+        let counts: Option<Vec<u64>> = parts.iter().map(|part| part.count).collect();
+        let firsts = parts.into_iter().map(|part| part.first);
+        let usable = |counts: &Vec<u64>| !counts.is_empty() && !is_outside && !features.lacks(DATES);
+        let Some(counts) = counts.filter(usable) else {
+            self.put_aside(firsts.flatten());
             return self.pieces.push(Piece { may_be_cut: false, ..piece });
         };
         let first = piece.first.take();
-        match piece.cut_at(middle, old, new) {
-            Cut::Made(made_older, made_newer) => {
-                self.put_aside(first);
-                self.pieces.push(Piece { first: newer.first, ..made_newer });
-                self.pieces.push(Piece { first: older.first, ..made_older });
+        let parts = piece.parts(points, counts.into_iter().zip(firsts));
+        match piece.cut_into(parts) {
+            Cut::Made(pieces, left_over) => {
+                self.put_aside(first.into_iter().chain(left_over));
+                self.pieces.extend(pieces);
             }
-            Cut::Not(piece) => {
-                self.put_aside([older.first, newer.first].into_iter().flatten());
+            Cut::Not(piece, left_over) => {
+                self.put_aside(left_over);
                 self.pieces.push(Piece { first, ..piece });
             }
         }
@@ -361,48 +393,78 @@ impl Piece {
         })
     }
 
-    /// Returns the whole second at which a cut is tried, or `None` if no second is left.
-    fn middle(&self) -> Option<Timestamp> {
-        let middle = match self.lower {
-            Some(lower) => lower + (self.upper - lower) / 2,
-            None => self.upper.saturating_sub(self.reach).max(Timestamp::EARLIEST.microseconds()),
+    /// Returns the whole seconds at which the piece is cut into so many parts, the oldest first: fewer, if it has no more.
+    fn points(&self, parts: usize) -> Vec<Timestamp> {
+        let reach = || self.upper.saturating_sub(self.reach.saturating_mul(2));
+        let lowest = self.lower.unwrap_or_else(reach).max(Timestamp::EARLIEST.microseconds());
+        let (Ok(parts), width) = (i64::try_from(parts), self.upper.saturating_sub(lowest)) else {
+            return Vec::new();
         };
-        let middle = middle.div_euclid(SECOND) * SECOND;
-        let is_inside = middle < self.upper && self.lower.is_none_or(|lower| middle > lower);
-        Timestamp::from_microseconds(middle).ok().filter(|_| is_inside)
+        let points = (1..parts).map(|number| (lowest + width / parts * number).div_euclid(SECOND) * SECOND);
+        let is_inside = |point: &i64| *point < self.upper && self.lower.is_none_or(|lower| *point > lower);
+        let mut points: Vec<_> = points.filter(is_inside).collect();
+        points.dedup();
+        points.into_iter().filter_map(|point| Timestamp::from_microseconds(point).ok()).collect()
     }
 
-    /// Returns the older and the newer half.
-    fn halves(&self, middle: Timestamp) -> [Segment; 2] {
-        [Segment { until: Some(middle), ..self.segment }, Segment { since: Some(middle), ..self.segment }]
+    /// Returns the parts between some times, the oldest first, each with its count and its first page.
+    fn parts(
+        &self,
+        points: &[Timestamp],
+        counted: impl IntoIterator<Item = (u64, Option<FirstPage>)>,
+    ) -> Vec<Self> {
+        let at = || points.iter().map(|point| point.microseconds());
+        let lower = iter::once(self.lower).chain(at().map(Some));
+        let bounds = lower.zip(at().chain(iter::once(self.upper)));
+        let segments = self.segment.cut_at(points).into_iter().zip(bounds);
+        let (may_be_cut, each) =
+            (self.may_be_cut, self.reach / i64::try_from(self.count.max(1)).unwrap_or(i64::MAX));
+        let part = |((segment, (lower, upper)), (count, first))| Self {
+            segment,
+            count,
+            first,
+            lower,
+            upper,
+            reach: each.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)).max(SECOND),
+            may_be_cut,
+        };
+        segments.zip(counted).map(part).collect()
     }
 
-    /// Cuts a piece, if both halves are worth it, into the older and the newer one.
-    fn cut_at(mut self, middle: Timestamp, old: u64, new: u64) -> Cut {
-        let enough = MIN_CONVERSATIONS.min(self.count / 4);
-        let at = middle.microseconds();
-        if old.min(new) >= enough && (old + new).saturating_sub(self.count) <= MAX_OVERLAP {
-            let [older, newer] = self.halves(middle);
-            let Self { lower, upper, reach, may_be_cut, .. } = self;
-            let piece = |segment, count, lower, upper| Self {
-                segment,
-                count,
-                first: None,
-                lower,
-                upper,
-                reach,
-                may_be_cut,
-            };
-            return Cut::Made(piece(older, old, lower, at), piece(newer, new, Some(at), upper));
+    /// Cuts a piece into those of its parts that are worth it, each with what lies beside it and is not.
+    fn cut_into(mut self, parts: Vec<Self>) -> Cut {
+        let most = MAX_OVERLAP * (parts.len() as u64 - 1);
+        let enough = MIN_CONVERSATIONS.min(self.count / (2 * parts.len() as u64));
+        let is_double = parts.iter().map(|part| part.count).sum::<u64>() > self.count + most;
+        let largest = parts.iter().max_by_key(|part| part.count).map(|part| (part.lower, part.upper));
+        let (mut pieces, mut left_over) = (Vec::<Self>::new(), Vec::new());
+        for part in parts {
+            match pieces.pop_if(|before| before.count.min(part.count) < enough) {
+                Some(before) => pieces.push(before.joined(part, &mut left_over)),
+                None => pieces.push(part),
+            }
         }
-        // Most is in one half: the next cut is looked for there.
-        if old > new {
-            self.upper = at;
+        if pieces.len() > 1 && !is_double {
+            return Cut::Made(pieces, left_over);
+        }
+        left_over.extend(pieces.into_iter().filter_map(|piece| piece.first));
+        // Most is in one part: the next cuts are looked for there.
+        if let Some((lower, upper)) = largest {
+            (self.lower, self.upper) = (lower, upper);
+        }
+        if self.lower.is_none() {
             self.reach = self.reach.saturating_mul(4);
-        } else {
-            self.lower = Some(at);
         }
-        Cut::Not(self)
+        Cut::Not(self, left_over)
+    }
+
+    /// Returns two neighbours as one piece, which is cut next where the larger one would be.
+    fn joined(self, newer: Self, left_over: &mut Vec<FirstPage>) -> Self {
+        let segment = Segment { since: self.segment.since, until: newer.segment.until };
+        let count = self.count + newer.count;
+        let (mut larger, smaller) = if newer.count > self.count { (newer, self) } else { (self, newer) };
+        left_over.extend([larger.first.take(), smaller.first].into_iter().flatten());
+        Self { segment, count, ..larger }
     }
 }
 
@@ -437,18 +499,56 @@ mod tests {
         assert!(newer.owns(None) && older.owns(None), "one without a date is kept wherever it comes");
     }
 
+    /// Cuts a piece with parts of these counts between some times.
+    fn cut(piece: Piece, points: &[i64], counts: &[u64]) -> Cut {
+        let points: Vec<_> = points.iter().copied().map(at).collect();
+        let parts = piece.parts(&points, counts.iter().map(|count| (*count, None)));
+        piece.cut_into(parts)
+    }
+
     #[test]
     fn a_cut_needs_enough_on_both_sides_and_little_between() {
         let whole = || piece(0, 100, 1_000);
-        assert!(matches!(whole().cut_at(at(50), 500, 505), Cut::Made(_, _)));
+        assert!(matches!(cut(whole(), &[50], &[500, 505]), Cut::Made(..)));
         // 400 conversations began in the second of the cut.
-        assert!(matches!(whole().cut_at(at(50), 700, 700), Cut::Not(_)));
-        let Cut::Not(next) = whole().cut_at(at(50), 990, 10) else { panic!("ten are not worth a segment") };
+        assert!(matches!(cut(whole(), &[50], &[700, 700]), Cut::Not(..)));
+        let Cut::Not(next, _) = cut(whole(), &[50], &[990, 10]) else {
+            panic!("ten are not worth a segment")
+        };
         assert_eq!((next.lower, next.upper), (whole().lower, at(50).microseconds()));
         assert_eq!(next.segment, Segment::default(), "all of it is still read");
-        // Where no second is left, nothing is cut.
-        assert_eq!(piece(0, 1, 1_000).middle(), None);
-        assert_eq!(piece(0, 2, 1_000).middle(), Some(at(1)));
+    }
+
+    #[test]
+    fn a_part_that_is_too_small_stays_with_its_neighbour() {
+        let Cut::Made(pieces, _) = cut(piece(0, 100, 1_000), &[20, 40, 60, 80], &[5, 300, 10, 680, 5]) else {
+            panic!("two parts have enough");
+        };
+        let found = |piece: &Piece| (piece.segment, piece.count, piece.lower, piece.upper);
+        let micro = |seconds| at(seconds).microseconds();
+        let older = Segment { since: None, until: Some(at(60)) };
+        let newer = Segment { since: Some(at(60)), until: None };
+        // The next cuts are looked for where most is.
+        let expected = [(older, 315, Some(micro(20)), micro(40)), (newer, 685, Some(micro(60)), micro(80))];
+        assert_eq!(pieces.iter().map(found).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_oldest_part_is_looked_for_further_back_each_time() {
+        let open = Piece { lower: None, reach: 10 * SECOND, ..piece(0, 100, 1_000) };
+        assert_eq!(open.points(2), [at(90)]);
+        assert_eq!(open.points(4), [at(85), at(90), at(95)]);
+        let Cut::Not(next, _) = cut(open, &[85, 90, 95], &[995, 1, 2, 2]) else {
+            panic!("nearly all is older")
+        };
+        assert_eq!((next.lower, next.upper, next.points(2)), (None, at(85).microseconds(), vec![at(45)]));
+    }
+
+    #[test]
+    fn a_piece_has_no_more_parts_than_seconds() {
+        assert_eq!(piece(0, 1, 1_000).points(2), []);
+        assert_eq!(piece(0, 2, 1_000).points(2), [at(1)]);
+        assert_eq!(piece(0, 3, 1_000).points(10), [at(1), at(2)]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! and reads these side by side. At the end it asks for the count once more, where pages alone do not show it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chatark_core::{
@@ -116,6 +117,8 @@ struct Seen {
     may_count_rest: bool,
     /// The newest change, in all runs of this sweep.
     newest_change: Option<Timestamp>,
+    /// What began near an edge of a segment, with a hash of its bytes: the lists of two segments may have it.
+    at_edges: HashMap<RecordId, u64>,
     /// The gaps that were found or found again.
     gaps: Vec<GapBounds>,
     /// What was listed before the sweep restarted, and has not come since: in a list that changes, it may not come again.
@@ -462,7 +465,8 @@ impl<'a> Sweep<'a> {
 
     /// Processes a page, and returns it with the positions of all segments. `chain` is `None` if its slot has it.
     async fn take(&mut self, at: usize, chain: Option<Chain<'a>>, step: Step) -> Result<Batch> {
-        let Step { mut batch, total, may_count_rest, is_new, bytes, besides, next } = step;
+        let Step { mut batch, total, may_count_rest, is_new, bytes, at_edges, besides, next } = step;
+        self.seen.take_once(&mut batch.records, &at_edges);
         if let Next::Restart(why, unread) = next {
             // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
@@ -679,6 +683,17 @@ impl Seen {
         self.useful += u64::from(is_new);
         self.barren = if is_new { 0 } else { self.barren + 1 };
         self.may_count_rest = may_count_rest;
+    }
+
+    /// Takes out what the list of another segment has brought already, byte for byte.
+    fn take_once(&mut self, records: &mut Vec<Record>, at_edges: &[RecordId]) {
+        records.retain(|record| {
+            let Some(id) = record.id.as_ref().filter(|id| at_edges.contains(id)) else { return true };
+            let mut hasher = DefaultHasher::new();
+            record.bytes.hash(&mut hasher);
+            let hash = hasher.finish();
+            self.at_edges.insert(id.clone(), hash) != Some(hash)
+        });
     }
 
     /// Returns whether more pages in a row than a list that ends can have held nothing new.
