@@ -118,8 +118,8 @@ pub(crate) struct PageWalk<'a> {
     dead: DeadPages,
     /// The last page that could be read.
     good: Option<Probe>,
-    /// Up to which position there are rows, after a page that failed.
-    rows_until: Option<u64>,
+    /// Up to which position there are rows, after a page that failed, and the keys of those of the page.
+    rows_until: Option<(u64, Vec<u64>)>,
     progress: Progress,
 }
 
@@ -534,12 +534,12 @@ impl Walk for PageWalk<'_> {
             self.progress.learn(Some(first.len() as u64));
         }
         let rows_per_page = self.progress.rows_per_page;
-        let rows_until = match self.rows_until {
-            Some(rows_until) => rows_until,
-            None if is_full(&self.before, rows_per_page) => (self.page - 1) * rows_per_page,
+        let (rows_until, before) = match &self.rows_until {
+            Some((rows_until, keys)) => (*rows_until, keys),
+            None if is_full(&self.before, rows_per_page) => ((self.page - 1) * rows_per_page, &self.before),
             None => return Ok(Behind::Nothing),
         };
-        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, &self.before).await?;
+        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, before).await?;
         self.take(asked, metadata)?;
         Ok(behind)
     }
@@ -585,7 +585,7 @@ impl Walk for PageWalk<'_> {
         self.windows.note(&found.elements);
         // Where few rows were at many positions, most of these are behind the end, and the last page answers for them.
         let is_behind = found.is_moving && keys.len() as u64 * 2 <= rows;
-        self.rows_until = (found.is_exact && !is_behind).then_some(found.rows_until);
+        self.rows_until = (found.is_exact && !is_behind).then(|| (found.rows_until, keys.clone()));
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
