@@ -84,3 +84,14 @@ async fn a_list_of_one_page_that_grows_at_its_end_is_no_host_that_ignores_the_pa
         assert_eq!(pulled.distinct(), vendor.shown(), "{at}");
     }
 }
+
+#[tokio::test]
+async fn a_list_of_one_page_that_grows_all_the_time_is_no_host_that_ignores_the_page() {
+    for begin in 1..9 {
+        let changes = (begin..60).map(|at| (at, Change::Append)).collect();
+        let world = World { end: End::Clamped, changes, ..world(66) };
+        let vendor = Vendor::new(world);
+        let pulled = vendor.pull(ReadRequest::default()).await.ended();
+        assert_eq!(pulled.distinct(), vendor.shown(), "{begin}");
+    }
+}
