@@ -260,10 +260,13 @@ impl<'a> PageWalk<'a> {
 
     /// Returns whether a walk that is about to pass its bound is behind the end, on a host that answers its last page for
     /// every later number: one that grows, or whose rows change places, may have a new row on it each time.
-    async fn is_behind_the_end(&self, metadata: &mut PageMetadata) -> Result<bool> {
+    async fn is_behind_the_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
         let positions = (self.page - 1) * self.progress.rows_per_page;
-        let is_late = self.progress.is_spent_by(WASTED_BY_GROUP);
-        if !is_late || self.walked.len() as u64 * 2 > positions {
+        if !self.progress.is_spent_by(WASTED_BY_GROUP) {
+            return Ok(false);
+        }
+        if self.walked.len() as u64 * 2 > positions {
+            self.progress.reach(positions);
             return Ok(false);
         }
         let (is_behind, asked) = repeats_its_last_page(&self.list).await?;
