@@ -82,21 +82,26 @@ impl Archive {
     /// sweep came past these places, and what it could not read there is among its own gaps. If it has read everything
     /// that there is, those of all other scopes are closed too.
     ///
-    /// A gap of the future was told by a wrong clock. An earlier run of the same sweep may have told it, and may have
-    /// passed over a record that was not due: a sweep in several runs closes neither.
+    /// A gap of the future was told by a wrong clock, unless this run told it before its clock was set back. An earlier run
+    /// of the same sweep may have told it, and may have passed over a record that was not due: a sweep in several runs
+    /// closes neither.
     pub fn close_passed_gaps(&mut self, run: &Run, is_whole: bool, now: Timestamp) -> Result<()> {
         let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
         let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
                        AND (tried_at < ?5 AND NOT (json_extract(bounds, '$.kind') = 'record'
                                                    AND (SELECT resumed FROM run WHERE run_key = ?9))
-                            OR tried_at > max(?4, ?5) AND NOT (SELECT resumed FROM run WHERE run_key = ?9))
+                            OR tried_at > ?10 AND NOT (SELECT resumed FROM run WHERE run_key = ?9))
                        AND (scope = ?6 OR scope = ?3 AND (?7 = 0 OR json_extract(bounds, '$.kind') = 'positions')
                             OR ?8 AND ?7 = 0)";
         let (source, stream) = (run.source.0, run.stream.as_str());
+        let latest = run.written_until.map_or(now, |written| now.max(written)).microseconds().max(began);
         let (now, recent) = (now.microseconds(), recent_scope(&run.scope));
         let gaps = i64::from(run.progress.gaps > 0);
         self.connection
-            .execute(sql, params![source, stream, run.scope, now, began, recent, gaps, is_whole, run.key])
+            .execute(
+                sql,
+                params![source, stream, run.scope, now, began, recent, gaps, is_whole, run.key, latest],
+            )
             .map_err(database("end a sweep"))?;
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct Run {
     pub(crate) mode: SyncMode,
     /// When the sweep began that this run finishes or continues; `None` if that is not known.
     pub(crate) swept_from: Option<Timestamp>,
+    /// The latest time at which this run has written, by a clock that may have been set back since.
+    pub(crate) written_until: Option<Timestamp>,
     /// The sweep so far, over this run and those that it resumes.
     pub progress: Progress,
 }
@@ -364,7 +366,7 @@ impl Archive {
         let key = transaction.last_insert_rowid();
         transaction.commit().map_err(failed())?;
         let (stream, scope, mode) = (start.stream, start.scope.to_owned(), start.mode);
-        Ok(Run { key, source, stream, scope, mode, swept_from, progress })
+        Ok(Run { key, source, stream, scope, mode, swept_from, written_until: None, progress })
     }
 
     /// Closes a run in the ledger.

@@ -176,6 +176,7 @@ impl Archive {
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
         run.progress = progress;
+        run.written_until = run.written_until.max(Some(now));
         Ok(())
     }
 }

@@ -173,6 +173,10 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
         // The row may have arrived meanwhile: it is then on the first page too.
         asked += 1;
         match list.page(list.largest_page(), 1).await {
+            // A page that has grown was not full before, and holds the whole list as long as it is not full now.
+            Ok(rows) if (keys.len() as u64) < rows.len() && rows.len() < list.largest_page() => {
+                return Ok((Repetition::OnePage, asked));
+            }
             Ok(rows) => keys = rows.keys(),
             Err(error) if is_refusal(&error) || may_be_local(&error) => break,
             Err(error) => return Err(error),

@@ -228,7 +228,7 @@ impl<'a> Narrowing<'a> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
         let (mut is_answered, mut is_given_up) = (false, false);
         let mut failed_in_row = 0;
-        for (part, error) in &parts {
+        'parts: for (part, error) in &parts {
             // Single rows of two parts are no neighbours.
             failed_in_row = if size == 1 { 0 } else { failed_in_row };
             for number in (part.first - 1) / size + 1..=(part.last - 1) / size + 1 {
@@ -244,11 +244,15 @@ impl<'a> Narrowing<'a> {
                     Ok(rows) => {
                         is_answered = true;
                         failed_in_row = 0;
+                        let is_repeated =
+                            self.look_for_repeated(block, Span::of_page(size, number).first, &rows);
+                        if is_repeated && self.repeats_to_the_end(size, number).await? {
+                            break 'parts;
+                        }
                         if !rows.is_empty() {
                             self.found.good = Some((size, number));
                             self.highest = self.highest.max((number - 1) * size + rows.len());
                         }
-                        self.look_for_repeated(block, Span::of_page(size, number).first, &rows);
                         self.sizes.look_at(size, &rows);
                         // A first page without rows is that of an empty list, whatever its size.
                         self.sizes.set(number == 1 && rows.is_empty());
@@ -291,8 +295,9 @@ impl<'a> Narrowing<'a> {
         Ok(Some(Level::Left(left)))
     }
 
-    /// Looks whether some rows of a block were at other positions before.
-    fn look_for_repeated(&mut self, block: Span, first: u64, rows: &Rows) {
+    /// Looks whether some rows of a block were at other positions before. Returns whether they are those of the block
+    /// before it once more.
+    fn look_for_repeated(&mut self, block: Span, first: u64, rows: &Rows) -> bool {
         let positions = block.first..=block.last;
         let rows = (first..).zip(rows.keys()).filter(|(position, _)| positions.contains(position));
         let keys: Vec<_> = rows.map(|(_, key)| key).collect();
@@ -300,9 +305,30 @@ impl<'a> Narrowing<'a> {
         let mut sorted = keys;
         sorted.sort_unstable();
         // The same answer as before is the last page once more.
-        self.found.is_moving |= new.len() < sorted.len() && sorted != self.last_keys;
+        let is_repeated = !sorted.is_empty() && sorted == self.last_keys;
+        self.found.is_moving |= new.len() < sorted.len() && !is_repeated;
         self.last_keys = sorted;
         self.found.keys.extend(new);
+        is_repeated
+    }
+
+    /// Returns whether a page that is the one before it once more is the last one of the list, which some hosts answer for
+    /// every later number: then so is the last page of the span.
+    async fn repeats_to_the_end(&mut self, size: u64, number: u64) -> Result<bool> {
+        let last = (self.span.last - 1) / size + 1;
+        if number == last {
+            return Ok(true);
+        }
+        self.found.requests += 1;
+        match self.list.page(size, last).await {
+            Ok(rows) => {
+                let mut keys = rows.keys();
+                keys.sort_unstable();
+                Ok(keys == self.last_keys)
+            }
+            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn page(&mut self, size: u64, number: u64) -> Result<Rows> {

@@ -38,6 +38,14 @@ impl Progress {
         }
     }
 
+    /// Counts the rows up to a position, where rows change places: each that is on a second page takes the place of one that
+    /// is on none.
+    pub(crate) fn reach(&mut self, position: u64) {
+        if self.is_moving {
+            self.rows = self.rows.max(position);
+        }
+    }
+
     /// Begins another list, whose pages may be shorter.
     pub(crate) fn begin_list(&mut self) {
         (self.requests, self.rows, self.rows_per_page) = (0, 0, 0);
@@ -107,5 +115,10 @@ mod tests {
         assert_eq!((progress.pages(), progress.bound()), (41, 91));
         progress.found(&[1, 2, 3], 3);
         assert_eq!(progress.pages(), 41, "a page that was there before is no progress");
+        progress.reach(6_000);
+        assert_eq!(progress.pages(), 41);
+        progress.is_moving = true;
+        progress.reach(6_000);
+        assert_eq!(progress.pages(), 60, "a row that is on two pages takes the place of another");
     }
 }

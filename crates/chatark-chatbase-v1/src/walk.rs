@@ -118,8 +118,8 @@ pub(crate) struct PageWalk<'a> {
     dead: DeadPages,
     /// The last page that could be read.
     good: Option<Probe>,
-    /// Up to which position there are rows, after a page that failed.
-    rows_until: Option<u64>,
+    /// Up to which position there are rows, after a page that failed, and the keys of those of the page.
+    rows_until: Option<(u64, Vec<u64>)>,
     progress: Progress,
 }
 
@@ -260,10 +260,13 @@ impl<'a> PageWalk<'a> {
 
     /// Returns whether a walk that is about to pass its bound is behind the end, on a host that answers its last page for
     /// every later number: one that grows, or whose rows change places, may have a new row on it each time.
-    async fn is_behind_the_end(&self, metadata: &mut PageMetadata) -> Result<bool> {
+    async fn is_behind_the_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
         let positions = (self.page - 1) * self.progress.rows_per_page;
-        let is_late = self.progress.is_spent_by(WASTED_BY_GROUP);
-        if !is_late || self.walked.len() as u64 * 2 > positions {
+        if !self.progress.is_spent_by(WASTED_BY_GROUP) {
+            return Ok(false);
+        }
+        if self.walked.len() as u64 * 2 > positions {
+            self.progress.reach(positions);
             return Ok(false);
         }
         let (is_behind, asked) = repeats_its_last_page(&self.list).await?;
@@ -534,12 +537,12 @@ impl Walk for PageWalk<'_> {
             self.progress.learn(Some(first.len() as u64));
         }
         let rows_per_page = self.progress.rows_per_page;
-        let rows_until = match self.rows_until {
-            Some(rows_until) => rows_until,
-            None if is_full(&self.before, rows_per_page) => (self.page - 1) * rows_per_page,
+        let (rows_until, before) = match &self.rows_until {
+            Some((rows_until, keys)) => (*rows_until, keys),
+            None if is_full(&self.before, rows_per_page) => ((self.page - 1) * rows_per_page, &self.before),
             None => return Ok(Behind::Nothing),
         };
-        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, &self.before).await?;
+        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, before).await?;
         self.take(asked, metadata)?;
         Ok(behind)
     }
@@ -585,7 +588,7 @@ impl Walk for PageWalk<'_> {
         self.windows.note(&found.elements);
         // Where few rows were at many positions, most of these are behind the end, and the last page answers for them.
         let is_behind = found.is_moving && keys.len() as u64 * 2 <= rows;
-        self.rows_until = (found.is_exact && !is_behind).then_some(found.rows_until);
+        self.rows_until = (found.is_exact && !is_behind).then(|| (found.rows_until, keys.clone()));
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });

@@ -27,13 +27,18 @@ fn sweep(
     gaps: &[GapBounds],
 ) {
     let mut run = begin(env, source, mode, scope, seconds);
-    let gap = |bounds: &GapBounds| WriteOp::Gap(Gap { bounds: bounds.clone(), error: "500".to_owned() });
-    let ops = gaps.iter().map(gap).collect();
-    let (page, now) = (PageMetadata::default(), later(seconds + noted));
-    env.archive.commit(&mut run, ops, &Checkpoint::End, &page, &Lines, now).unwrap();
+    let now = later(seconds + noted);
+    note(env, &mut run, gaps, now);
     if mode == SyncMode::Full {
         env.archive.close_passed_gaps(&run, scope == SCOPE, now).unwrap();
     }
+}
+
+/// Reads a run to its end, and notes these gaps.
+fn note(env: &mut TestEnvironment, run: &mut Run, gaps: &[GapBounds], now: Timestamp) {
+    let gap = |bounds: &GapBounds| WriteOp::Gap(Gap { bounds: bounds.clone(), error: "500".to_owned() });
+    let ops = gaps.iter().map(gap).collect();
+    env.archive.commit(run, ops, &Checkpoint::End, &PageMetadata::default(), &Lines, now).unwrap();
 }
 
 fn open(env: &TestEnvironment, source: SourceKey) -> Vec<(String, GapBounds, u64)> {
@@ -77,4 +82,14 @@ fn a_sweep_closes_neither_its_own_gaps_nor_those_of_a_wider_scope() {
     assert_eq!(open(&env, source).len(), 2);
     sweep(&mut env, source, (SyncMode::Full, SCOPE), (400, 1), &[]);
     assert_eq!(open(&env, source), []);
+}
+
+#[test]
+fn a_sweep_does_not_close_what_it_noted_before_its_clock_was_set_back() {
+    let mut env = TestEnvironment::new();
+    let source = env.source("shop");
+    let mut run = begin(&mut env, source, SyncMode::Full, SCOPE, 0);
+    note(&mut env, &mut run, &[position(7)], later(20));
+    env.archive.close_passed_gaps(&run, true, later(-3_600)).unwrap();
+    assert_eq!(open(&env, source).len(), 1);
 }

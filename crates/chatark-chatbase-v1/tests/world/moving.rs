@@ -52,6 +52,18 @@ async fn a_clamped_list_whose_last_rows_fail_ends_soon() {
     }
 }
 
+/// What follows the last row is that row once more: one more answer shows it, and not one for every position.
+#[tokio::test]
+async fn a_clamped_list_whose_first_rows_fail_ends_soon() {
+    for (rows, dead) in [(8, vec![2]), (8, vec![3, 6, 7]), (61, vec![3]), (161, vec![103])] {
+        let world = World { end: End::Clamped, dead: ids(dead.clone()), ..world(rows) };
+        let pulled = Vendor::new(world).pull(ReadRequest::default()).await.ended();
+        assert!(pulled.asked.len() <= 70, "{rows}: {}", pulled.asked.len());
+        assert_eq!(pulled.distinct().len(), rows as usize - dead.len(), "{rows}");
+        assert_eq!(pulled.spans().len(), if dead.len() == 3 { 2 } else { 1 }, "{rows}: {:?}", pulled.gaps());
+    }
+}
+
 #[tokio::test]
 async fn of_two_conversations_the_first_is_read_if_the_second_fails() {
     for end in [End::Empty, End::Status(404), End::Clamped] {
@@ -70,5 +82,16 @@ async fn a_list_of_one_page_that_grows_at_its_end_is_no_host_that_ignores_the_pa
         let vendor = Vendor::new(world);
         let pulled = vendor.pull(ReadRequest::default()).await.ended();
         assert_eq!(pulled.distinct(), vendor.shown(), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_page_that_grows_all_the_time_is_no_host_that_ignores_the_page() {
+    for begin in 1..9 {
+        let changes = (begin..60).map(|at| (at, Change::Append)).collect();
+        let world = World { end: End::Clamped, changes, ..world(66) };
+        let vendor = Vendor::new(world);
+        let pulled = vendor.pull(ReadRequest::default()).await.ended();
+        assert_eq!(pulled.distinct(), vendor.shown(), "{begin}");
     }
 }
