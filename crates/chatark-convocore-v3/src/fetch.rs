@@ -155,7 +155,7 @@ impl Pull<'_> {
 
     /// Returns whether the export shows a conversation at all, and keeps what it shows.
     pub(crate) async fn shows_anything(&mut self) -> Result<bool> {
-        if self.has_read {
+        if self.has_shown {
             return Ok(true);
         }
         let account = self.account;

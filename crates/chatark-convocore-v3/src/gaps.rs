@@ -19,9 +19,7 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
             GapBounds::Record { id } => retry_record(pull, id).await?,
             GapBounds::Window { .. } => {
                 let window = bounds.as_window().unwrap_or_default();
-                if covers_rest && is_walked_through(pull, &window) {
-                    leave_to_walk(pull, &bounds).await?;
-                } else {
+                if !(covers_rest && is_walked_through(pull, &window)) {
                     retry_walk(pull, &bounds, window, None).await?;
                 }
             }
@@ -78,31 +76,20 @@ async fn retry_walk(
     Ok(())
 }
 
-/// Leaves a gap to the walk that follows, unless that will pass nothing.
-async fn leave_to_walk(pull: &mut Pull<'_>, bounds: &GapBounds) -> Result<()> {
-    if let Some(batch) = stays_open_unseen(pull, bounds).await? {
-        pull.send(batch).await;
-    }
-    Ok(())
-}
-
-/// Closes a gap in which nothing is left.
+/// Closes a gap in which nothing is left, unless the vendor shows nothing at all.
 async fn close_empty(pull: &mut Pull<'_>, bounds: GapBounds) -> Result<Batch> {
-    let open = stays_open_unseen(pull, &bounds).await?;
-    Ok(open.unwrap_or_else(|| Batch { closed_gaps: vec![bounds], ..Batch::default() }))
+    match pull.shows_anything().await {
+        Ok(true) => Ok(Batch { closed_gaps: vec![bounds], ..Batch::default() }),
+        Ok(false) => Ok(Batch { gaps: vec![unseen(bounds)], ..Batch::default() }),
+        Err(error) => still_open(&bounds, error),
+    }
 }
 
-/// Returns a batch that leaves a gap open where the vendor shows nothing at all: that proves nothing.
-async fn stays_open_unseen(pull: &mut Pull<'_>, bounds: &GapBounds) -> Result<Option<Batch>> {
-    let error = match pull.shows_anything().await {
-        Ok(true) => return Ok(None),
-        Ok(false) => {
-            let message = "the vendor shows no conversation at all, so nothing is known of those that it could not show";
-            Error::new(ErrorKind::Unavailable, EXPORT, message)
-        }
-        Err(error) => error,
-    };
-    still_open(bounds, error).map(Some)
+/// Returns a gap to which the vendor has shown nothing, nor anywhere else: that proves nothing.
+pub(crate) fn unseen(bounds: GapBounds) -> Gap {
+    let message =
+        "the vendor shows no conversation at all, so nothing is known of those that it could not show";
+    Gap::new(bounds, &Error::new(ErrorKind::Unavailable, EXPORT, message))
 }
 
 /// Leaves a gap open that was known before, and passes other errors on.

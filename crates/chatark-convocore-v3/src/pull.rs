@@ -45,8 +45,8 @@ pub(crate) struct Pull<'a> {
     is_paged: Option<bool>,
     /// Whether the quota is asked behind an id that no conversation has, since a window has failed.
     asks_quota_by_id: bool,
-    /// Whether a conversation came.
-    pub(crate) has_read: bool,
+    /// Whether the vendor has shown that it has a conversation.
+    pub(crate) has_shown: bool,
     /// What was seen in a window that cannot hold a conversation.
     pub(crate) undated: Undated,
 }
@@ -87,7 +87,7 @@ impl<'a> Pull<'a> {
             told_of_count: false,
             is_paged: None,
             asks_quota_by_id: false,
-            has_read: false,
+            has_shown: false,
             undated: Undated::Unseen,
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Pull<'a> {
 
     /// Notes when a conversation last changed, by the vendor's clock.
     pub(crate) fn saw_change(&mut self, item: &Exported) {
-        self.has_read = true;
+        self.has_shown = true;
         self.said.newest_change = self.said.newest_change.max(self.plausible(item.changed));
     }
 
@@ -190,6 +190,7 @@ impl<'a> Pull<'a> {
     /// Reads the envelope of a response of the bulk export.
     pub(crate) fn page_metadata<T>(&mut self, answer: &Answer<T>, counts: &Counts) -> PageMetadata {
         self.is_paged = Some(answer.is_paged());
+        self.has_shown |= answer.scanned_convo_count > Some(0);
         self.metadata(answer, counts)
     }
 

@@ -10,6 +10,7 @@ use chatark_http::{Call, CursorGuard};
 use crate::account::EXPORT;
 use crate::export::{ExportEvent, ExportReader, ExportResponse, Exported};
 use crate::failure::{is_of_place, is_refusal};
+use crate::gaps::unseen;
 use crate::obstacles::Obstacles;
 use crate::place::{PageSize, Place};
 use crate::progress::Progress;
@@ -319,15 +320,20 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     pub(crate) async fn send(&mut self, records: Vec<Record>, checkpoint: Checkpoint, page: PageMetadata) {
         // Those of a walk through a gap are claimed by its caller.
         let gaps = self.obstacles.claim();
-        let gaps = if self.is_pull() { gaps } else { Vec::new() };
-        let closed_gaps = if checkpoint == Checkpoint::End { self.closed_gaps() } else { Vec::new() };
+        let mut gaps = if self.is_pull() { gaps } else { Vec::new() };
+        let mut closed_gaps = if checkpoint == Checkpoint::End { self.passed_gaps() } else { Vec::new() };
+        if !self.pull.has_shown {
+            // Something has failed in a window; behind a place in the list there may be nothing.
+            let is_window = |bounds: &GapBounds| bounds.as_window().is_some();
+            gaps.extend(mem::take(&mut closed_gaps).into_iter().filter(is_window).map(unseen));
+        }
         self.pull.send(Batch { records, checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
     }
 
     /// Returns the gaps of earlier pulls that a walk through everything has passed: what still fails is in a gap of its
-    /// own, be it the same one or another. One to which the vendor showed nothing has passed nothing.
-    fn closed_gaps(&self) -> Vec<GapBounds> {
-        if self.start != Place::default() || self.is_resumed() || !self.has_found {
+    /// own, be it the same one or another.
+    fn passed_gaps(&self) -> Vec<GapBounds> {
+        if self.start != Place::default() || self.is_resumed() {
             return Vec::new();
         }
         let bounds = self.pull.request.gaps.iter().map(|gap| &gap.bounds);

@@ -719,9 +719,11 @@ impl Checker {
                     // Where a row shows when it was last modified, and the conversation shows when its last message came,
                     // a rating behind that message looks like a change, once.
                     && (conversation.current().cause.is_activity() || !world.vendor.truth().is_read_by_list)
-                    // Where the last messages came in one second, a row shows another number of them and the same time: nobody
-                    // can tell that a sweep has read the later ones, and they are read once more.
+                    // Where the last messages came in one second, a row shows another number of them and the same time, and
+                    // where it shows no time, another number alone: nobody can tell that a sweep has read the later ones, and
+                    // they are read once more.
                     && !(world.vendor.truth().is_read_by_list && came_in_one_second(conversation))
+                    && !(conversation.versions.len() > 1 && shows_number_alone(world, **place))
                     && conversation.created < old
                     && conversation.current().from < old
                     && conversation.current().content.updated < old
@@ -840,6 +842,12 @@ fn fits_list(world: &World, at: Instant) -> bool {
 fn lacks_list(truth: Truth, ran: &Ran) -> bool {
     let has_failed = ran.fired > 0 && ran.counts.by_place.contains_key(&Place::List);
     ran.counts.listed.is_empty() && (has_failed || truth.list_is_billed)
+}
+
+/// Returns whether a list shows how many messages a conversation has, and no time of them.
+fn shows_number_alone(world: &World, place: usize) -> bool {
+    let is_listed = world.vendor.truth().is_read_by_list && !world.vendor.tells_nothing(place);
+    is_listed && !world.vendor.tells(place, Change::Reply)
 }
 
 /// Returns whether a conversation changed last in the second of the change before.

@@ -161,6 +161,19 @@ impl World {
         self.plan.most_requests.saturating_add(REQUESTS_EACH * arrived.min(MOST_ARRIVALS) as u64)
     }
 
+    /// Returns whether a client can take an answer: nobody can take one with what is larger than a client takes, although
+    /// what of it comes before may be taken.
+    fn can_be_taken(&self, delivered: &[(usize, usize)]) -> bool {
+        !delivered.iter().any(|(place, _)| self.faults.huge.contains(place))
+    }
+
+    /// Notes that a client has read an answer to its end.
+    fn arrives(&mut self, delivered: &[(usize, usize)]) {
+        if self.can_be_taken(delivered) {
+            self.pull.delivered.extend(delivered.iter().copied());
+        }
+    }
+
     /// Notes that a process ends.
     pub fn end_process(&mut self) {
         self.base = self.now();
@@ -314,10 +327,8 @@ fn respond(
     }
     world.pull.billed += answer.billed;
     world.pull.most_billed = world.pull.most_billed.max(answer.billed);
-    // Nobody can take a page with what is larger than a client takes; what of it comes before may be taken.
-    let can_be_taken = !answer.delivered.iter().any(|(place, _)| world.faults.huge.contains(place));
     let breaks_off = matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)))
-        || !can_be_taken;
+        || !world.can_be_taken(&answer.delivered);
     if breaks_off {
         world.pull.billed_unseen += answer.billed;
         world.pull.broken_first_pages += u64::from(place == Place::FirstPage);
@@ -334,9 +345,6 @@ fn respond(
     }
     if answer.status == 200 {
         world.pull.fine += 1;
-        for (place, version) in answer.delivered.iter().filter(|_| can_be_taken) {
-            world.pull.delivered.insert(*place, *version);
-        }
         world.pull.listed.extend(answer.listed.iter().copied());
         world.lately =
             answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
@@ -389,6 +397,7 @@ impl Transport for SimulatedTransport {
         tokio::time::sleep(Duration::from_millis(1 + back)).await;
         let broken = || TransportError::Broken("connection reset".to_owned());
         let halves = |body: &Bytes| (body.slice(..body.len() / 2), body.slice(body.len() / 2..));
+        let is_whole = matches!(delivery, Delivery::Whole(_) | Delivery::Slow(..));
         let (answer, chunks, pause) = match delivery {
             Delivery::Whole(answer) => {
                 let (first, second) = halves(&answer.body);
@@ -415,8 +424,10 @@ impl Transport for SimulatedTransport {
                 headers.insert(name, value);
             }
         }
-        let body =
-            stream::iter(chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)));
+        let chunks: Vec<_> =
+            chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)).collect();
+        let mut left = chunks.len();
+        let body = stream::iter(chunks);
         let body = if pause.is_zero() {
             body.boxed()
         } else {
@@ -426,8 +437,15 @@ impl Transport for SimulatedTransport {
             });
             paused.boxed()
         };
+        let (world, delivered) = (Arc::clone(&self.world), answer.delivered);
+        let body = body.inspect(move |_| {
+            left -= 1;
+            if left == 0 && is_whole {
+                lock(&world).arrives(&delivered);
+            }
+        });
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Ok(TransportResponse { status, headers, body })
+        Ok(TransportResponse { status, headers, body: body.boxed() })
     }
 }
 
