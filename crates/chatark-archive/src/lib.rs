@@ -21,6 +21,7 @@ mod encode;
 mod gaps;
 mod ledger;
 mod lock;
+mod log;
 mod migrations;
 mod open;
 mod persons;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::derived;
 use crate::lock::{Lock, storage};
+use crate::log::{LogCopier, MOST_PAGES};
 use crate::migrations::{self, Layout};
 use crate::sweep;
 use crate::values::database;
@@ -21,6 +22,7 @@ pub struct Archive {
     pub(crate) path: PathBuf,
     /// Held by a writer.
     lock: Option<Lock>,
+    pub(crate) log: LogCopier,
 }
 
 /// An upgrade from the layout of an older version.
@@ -70,6 +72,7 @@ impl Archive {
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = {};
              PRAGMA temp.cache_size = -256;
+             PRAGMA wal_autocheckpoint = {MOST_PAGES};
              {}",
             migrations::CHECKS_REFERENCES,
             sweep::TABLE
@@ -80,7 +83,7 @@ impl Archive {
         }
         migrations::migrate(&mut connection, layout)?;
         derived::fill(&mut connection)?;
-        Ok(Self { connection, path: path.to_owned(), lock: Some(lock) })
+        Ok(Self { connection, path: path.to_owned(), lock: Some(lock), log: LogCopier::default() })
     }
 
     /// Returns the upgrade that opening the archive to write would run; `None` if there is none.
@@ -101,7 +104,9 @@ impl Archive {
         }
         let (layout, connection) = inspect(path)?;
         match layout {
-            Layout::Current => Ok(Self { connection, path: path.to_owned(), lock: None }),
+            Layout::Current => {
+                Ok(Self { connection, path: path.to_owned(), lock: None, log: LogCopier::default() })
+            }
             Layout::New => Err(Error::new(ErrorKind::Usage, "open the archive", "the file is empty")
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config")),
@@ -124,6 +129,7 @@ impl Archive {
     ///
     /// If the disk is full, the data stays in the log, which belongs to the archive, and the next session does both.
     pub fn close(mut self) -> Result<()> {
+        self.log.finish();
         if self.lock.is_some() {
             tolerate_full_disk(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -167,7 +173,7 @@ fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Op
     }))
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+pub(crate) fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;

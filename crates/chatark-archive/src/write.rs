@@ -53,6 +53,17 @@ pub enum WriteOp {
     Rotation(Cursor),
 }
 
+impl WriteOp {
+    /// Returns the size of the record that is written, as the vendor sent it.
+    fn written_bytes(&self) -> u64 {
+        match self {
+            Self::Write(document) => document.size(),
+            Self::Part { record, .. } => record.size,
+            _ => 0,
+        }
+    }
+}
+
 /// What a batch has changed, while it is written.
 struct Batch<'a> {
     transaction: &'a Transaction<'a>,
@@ -162,8 +173,9 @@ impl Archive {
         let progress = run.progress.with_page(page);
         let mut batch = Batch::new(&transaction, run, progress, now)?;
         deployment::save(&transaction, run.source, &page.features, now)?;
-        let mut fresh = Vec::new();
+        let (mut fresh, mut bytes) = (Vec::new(), 0);
         for op in ops {
+            bytes += op.written_bytes();
             if let Some((id, size)) = batch.sighting(&op) {
                 fresh.extend(batch.see(id, size)?);
             }
@@ -175,6 +187,7 @@ impl Archive {
         save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
+        self.log.wrote(&self.path, bytes);
         run.progress = progress;
         run.written_until = run.written_until.max(Some(now));
         Ok(())
