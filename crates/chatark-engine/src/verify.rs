@@ -1,5 +1,8 @@
 //! Verifies an archive: offline against its own hashes, rows and counts, or live against the vendors' counts.
 
+use std::path::Path;
+use std::thread;
+
 use chatark_archive::{Archive, Checked, Fault, GapRecord, SourceKey, Subset};
 use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
 use tokio_util::sync::CancellationToken;
@@ -8,8 +11,8 @@ use crate::cores::on_all_cores;
 use crate::pull::Source;
 use crate::rebuild::MappedSource;
 
-/// The most versions in memory at a time.
-const PAGE: u32 = 512;
+/// So many versions are read while as many are checked.
+const PAGE: u32 = 256;
 /// The most findings that are named; the others are counted.
 const MAX_FINDINGS: usize = 100;
 
@@ -105,12 +108,42 @@ pub fn verify(
     subset: Subset,
     stop: &CancellationToken,
 ) -> Result<Verification> {
-    let mut verification = Verification { structure: archive.structure()?, ..Verification::default() };
-    if !verification.structure.is_empty() {
+    let path = archive.path();
+    let (structure, checked) = thread::scope(|scope| {
+        let structure = scope.spawn(|| structure(path));
+        let checked = verify_sources(archive, names, configured, subset, stop);
+        (structure.join().unwrap_or_else(|_| Err(Error::panicked("verify"))), checked)
+    });
+    let structure = structure?;
+    if !structure.broken.is_empty() {
         // What is read through broken pages and indexes proves nothing.
-        return Ok(verification);
+        return Ok(Verification { structure: structure.broken, ..Verification::default() });
     }
-    verification.structure = archive.references()?;
+    Ok(Verification { structure: structure.dangling, ..checked? })
+}
+
+/// What is wrong with the structure of the file.
+struct Structure {
+    /// Its pages and indexes.
+    broken: Vec<String>,
+    /// References between its tables.
+    dangling: Vec<String>,
+}
+
+/// Checks the structure of the file over a connection of its own. It takes one core, so the sources are checked meanwhile.
+fn structure(path: &Path) -> Result<Structure> {
+    let archive = Archive::open_to_read(path)?;
+    Ok(Structure { broken: archive.structure()?, dangling: archive.references()? })
+}
+
+fn verify_sources(
+    archive: &Archive,
+    names: &[SourceName],
+    configured: &[MappedSource],
+    subset: Subset,
+    stop: &CancellationToken,
+) -> Result<Verification> {
+    let mut verification = Verification::default();
     for (source, key) in archive.sources()? {
         if !names.is_empty() && !names.contains(&source) {
             continue;
@@ -144,7 +177,8 @@ pub fn verify(
     Ok(verification)
 }
 
-/// Checks every version of a source, page after page on all cores, and returns whether it reached the end.
+/// Checks every version of a source on all cores, and returns whether it reached the end. A page is read while the one
+/// before it is checked.
 fn versions(
     archive: &Archive,
     key: SourceKey,
@@ -153,21 +187,26 @@ fn versions(
     found: &mut SourceVerification,
     stop: &CancellationToken,
 ) -> Result<bool> {
-    let mut after = 0;
-    loop {
-        if stop.is_cancelled() {
-            return Ok(false);
+    thread::scope(|scope| {
+        let (mut after, mut checking) = (0, None);
+        loop {
+            if stop.is_cancelled() {
+                return Ok(false);
+            }
+            let (page, last) = archive.versions(key, subset, after, PAGE)?;
+            let is_last = page.is_empty();
+            let check = move || on_all_cores(page, |version| Ok(version.check(mapper)));
+            if let Some(before) = checking.replace(scope.spawn(check)) {
+                let checked: Result<Vec<Checked>> =
+                    before.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
+                checked?.iter().for_each(|checked| found.add(checked));
+            }
+            if is_last {
+                return Ok(true);
+            }
+            after = last;
         }
-        let (page, last) = archive.versions(key, subset, after, PAGE)?;
-        if page.is_empty() {
-            return Ok(true);
-        }
-        let checked = on_all_cores(page, |version| Ok(version.check(mapper)))?;
-        for checked in &checked {
-            found.add(checked);
-        }
-        after = last;
-    }
+    })
 }
 
 /// What a vendor counts, and what the archive holds.
