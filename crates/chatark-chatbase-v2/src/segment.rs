@@ -91,7 +91,7 @@ pub(crate) struct Cutter<'a> {
     holds_pages: bool,
     /// Whole conversations that have come already: those before, and those on pages with which no list begins.
     pub(crate) read: HashSet<RecordId>,
-    /// The wanted number of conversations of a piece: those with half as many more are cut.
+    /// The wanted number of conversations of a piece: those with a quarter more are cut.
     target: u64,
     pieces: Vec<Piece>,
     requests: u64,
@@ -175,6 +175,11 @@ fn cuts(total: u64) -> u64 {
     wanted.min(affordable).clamp(1, MAX_SEGMENTS as u64 - 1)
 }
 
+/// Returns the number of parts into which a piece that is worth a cut is counted.
+fn parts(conversations: u64, target: u64) -> usize {
+    usize::try_from((conversations + target / 2) / target).map_or(MAX_SEGMENTS, |parts| parts.max(2))
+}
+
 impl<'a> Cutter<'a> {
     /// Prepares to cut an export of which a first page was read, with the size of that page in bytes and the conversations
     /// on it.
@@ -248,13 +253,12 @@ impl<'a> Cutter<'a> {
     /// is known that the deployment accepts dates. `left` is the number of cuts that may still be tried.
     fn choose(&mut self, left: &mut usize, features: &Features) -> Vec<(Piece, usize)> {
         let target = self.target;
-        let is_worth = |piece: &Piece| piece.may_be_cut && piece.count > target + target / 2;
+        let is_worth = |piece: &Piece| piece.may_be_cut && piece.count > target + target / 4;
         self.pieces.sort_by_key(|piece| (is_worth(piece), piece.count));
         let mut room = MAX_SEGMENTS - self.pieces.len();
         let mut chosen = Vec::new();
         while let Some(piece) = self.pieces.pop_if(|piece| is_worth(piece) && *left > 0 && room > 0) {
-            let wanted = usize::try_from((piece.count + target / 2) / target).unwrap_or(MAX_SEGMENTS);
-            let wanted = if features.supports(DATES) == Some(true) { wanted } else { 2 };
+            let wanted = if features.supports(DATES) == Some(true) { parts(piece.count, target) } else { 2 };
             let cuts = (wanted - 1).min(*left).min(room);
             (*left, room) = (*left - cuts, room - cuts);
             chosen.push((piece, cuts + 1));
@@ -542,6 +546,11 @@ mod tests {
             panic!("nearly all is older")
         };
         assert_eq!((next.lower, next.upper, next.points(2)), (None, at(85).microseconds(), vec![at(45)]));
+    }
+
+    #[test]
+    fn a_piece_that_is_cut_has_two_parts_at_least() {
+        assert_eq!([827, 937, 938, 1_600, 5_000].map(|count| parts(count, 625)), [2, 2, 2, 3, 8]);
     }
 
     #[test]
