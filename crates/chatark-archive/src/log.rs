@@ -1,5 +1,6 @@
 //! Copies the write-ahead log into the file on a thread of its own, so that a pull does not wait for the disk.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -34,9 +35,12 @@ impl LogCopier {
             return;
         }
         self.written = 0;
-        let thread = self.thread.get_or_insert_with(|| Thread::start(path.to_owned()));
+        if self.thread.is_none() {
+            // Without a thread, the writer copies.
+            self.thread = Thread::start(path.to_owned()).ok();
+        }
         // If it still copies, it copies once more after that.
-        let _ = thread.copy.try_send(());
+        let _ = self.thread.as_ref().map(|thread| thread.copy.try_send(()));
     }
 
     /// Waits until the log is copied no more.
@@ -49,16 +53,16 @@ impl LogCopier {
 }
 
 impl Thread {
-    fn start(path: PathBuf) -> Self {
+    fn start(path: PathBuf) -> io::Result<Self> {
         let (copy, asked) = mpsc::sync_channel(1);
-        let handle = thread::spawn(move || {
+        let handle = thread::Builder::new().spawn(move || {
             let Ok(connection) = connect(&path) else { return };
             while asked.recv().is_ok() {
                 // What fails here, the writer does later by itself, and reports.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             }
-        });
-        Self { copy, handle }
+        })?;
+        Ok(Self { copy, handle })
     }
 }
 
