@@ -1,5 +1,6 @@
 //! Verifies an archive: offline against its own hashes, rows and counts, or live against the vendors' counts.
 
+use std::mem;
 use std::path::Path;
 use std::thread;
 
@@ -190,19 +191,20 @@ fn versions(
     thread::scope(|scope| {
         let (mut after, mut checking) = (0, None);
         loop {
-            if stop.is_cancelled() {
-                return Ok(false);
-            }
-            let (page, last) = archive.versions(key, subset, after, PAGE)?;
+            let is_stopped = stop.is_cancelled();
+            let (page, last) =
+                if is_stopped { (Vec::new(), after) } else { archive.versions(key, subset, after, PAGE)? };
             let is_last = page.is_empty();
             let check = move || on_all_cores(page, |version| Ok(version.check(mapper)));
-            if let Some(before) = checking.replace(scope.spawn(check)) {
+            let next = (!is_last).then(|| scope.spawn(check));
+            // What has been read is checked, also if the user stops.
+            if let Some(before) = mem::replace(&mut checking, next) {
                 let checked: Result<Vec<Checked>> =
                     before.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
                 checked?.iter().for_each(|checked| found.add(checked));
             }
             if is_last {
-                return Ok(true);
+                return Ok(!is_stopped);
             }
             after = last;
         }
