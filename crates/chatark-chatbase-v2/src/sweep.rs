@@ -642,6 +642,8 @@ impl<'a> Sweep<'a> {
     /// Gives all lists up. The pages in flight have been paid for: they are waited for, and kept. Returns their gaps.
     async fn abandon_lists(&mut self) -> Vec<Gap> {
         self.chains.clear();
+        // Their run may be reset in the ledger: what comes again is to be seen again.
+        self.seen.at_edges.clear();
         self.count = LastCount::NotAsked;
         let mut gaps = Vec::new();
         while let Some(arrived) = self.in_flight.next().await {
