@@ -176,7 +176,7 @@ fn cuts(total: u64) -> u64 {
 }
 
 /// Returns the number of parts into which a piece that is worth a cut is counted.
-fn parts(conversations: u64, target: u64) -> usize {
+fn wanted_parts(conversations: u64, target: u64) -> usize {
     usize::try_from((conversations + target / 2) / target).map_or(MAX_SEGMENTS, |parts| parts.max(2))
 }
 
@@ -258,7 +258,8 @@ impl<'a> Cutter<'a> {
         let mut room = MAX_SEGMENTS - self.pieces.len();
         let mut chosen = Vec::new();
         while let Some(piece) = self.pieces.pop_if(|piece| is_worth(piece) && *left > 0 && room > 0) {
-            let wanted = if features.supports(DATES) == Some(true) { parts(piece.count, target) } else { 2 };
+            let wanted =
+                if features.supports(DATES) == Some(true) { wanted_parts(piece.count, target) } else { 2 };
             let cuts = (wanted - 1).min(*left).min(room);
             (*left, room) = (*left - cuts, room - cuts);
             chosen.push((piece, cuts + 1));
@@ -550,7 +551,7 @@ mod tests {
 
     #[test]
     fn a_piece_that_is_cut_has_two_parts_at_least() {
-        assert_eq!([827, 937, 938, 1_600, 5_000].map(|count| parts(count, 625)), [2, 2, 2, 3, 8]);
+        assert_eq!([827, 937, 938, 1_600, 5_000].map(|count| wanted_parts(count, 625)), [2, 2, 2, 3, 8]);
     }
 
     #[test]
