@@ -476,7 +476,8 @@ impl Checker {
         // Where rows change places, what exists may have slipped past a walk, and is looked for too.
         let is_looked_for = gone > 0 || truth.is_unstable;
         let days = if truth.asks_by_day && is_looked_for { 4 * pages } else { 0 };
-        // Where none can be asked for, those that two sweeps did not list are looked for in one more walk.
+        // Where none can be asked for, those that two sweeps did not list are looked for in one more walk, or in seconds
+        // that may hold all of it.
         let may_lack = gone > 0 || can_slip(truth);
         let again = if may_lack && !truth.finds_one { pages * short } else { 0 };
         // Each gap that an earlier fault has left is tried by itself.
@@ -707,9 +708,12 @@ impl Checker {
         if scope.is_whole() && is_paged && can_read_less && is_quiet && may_not {
             let old = ran.started - (i64::from(ran.look_back_days) + 3) * DAY;
             // What changed within minutes of the latest change is looked at once more, and so is what changed as long before
-            // that as the sweep took: nobody knows when in the sweep it was read.
-            let updated = |place: usize| world.population.conversations[place].current().content.updated;
-            let newest = world.population.existing(ran.started).map(updated).max().unwrap_or(ran.started);
+            // that as the sweep took: nobody knows when in the sweep it was read. An export leaves out conversations in which
+            // no customer wrote, and so shows no change of theirs.
+            let conversation = |place: usize| &world.population.conversations[place];
+            let existing = world.population.existing(ran.started).map(conversation);
+            let visible = existing.filter(|one| shows(world.vendor.truth(), one, ran.started));
+            let newest = visible.map(|one| one.current().content.updated).max().unwrap_or(ran.started);
             let old = old.min(newest - 10 * MINUTE - self.took_before - 2 * SECOND);
             let again = ran.counts.delivered.keys().find(|place| {
                 let conversation = &world.population.conversations[**place];
@@ -870,10 +874,11 @@ fn fills_what_is_shown(world: &World, ran: &Ran) -> bool {
 
 /// Returns whether a conversation lies between two that cannot be shown and began in the same second; or, where it does not
 /// say when it began and no window holds such, between any two. Where each window holds such, they come before all that began
-/// in its seconds. Where no list names it, nobody can ask for it: no window and no cursor leads between them. A list that
-/// bills each of its rows is not read, since nobody knows what it would cost to come to the one that matters. Where there is
-/// nothing to ask for but windows of time, which are bounded by whole seconds, one that cannot be shown hides what began in
-/// its second and comes behind it.
+/// in its seconds, and whether they can be shown or not, to read past them would bill all of them again with each try. Where
+/// no list names it, nobody can ask for it: no window and no cursor leads between them. A list that bills each of its rows
+/// is not read, since nobody knows what it would cost to come to the one that matters. Where there is nothing to ask for but
+/// windows of time, which are bounded by whole seconds, one that cannot be shown hides what began in its second and comes
+/// behind it.
 fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
@@ -891,8 +896,9 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let dead = |other: &usize| world.faults.is_unreadable(*other) && is_near(*other);
     let walls: Vec<usize> = world.population.existing(at).filter(dead).collect();
     let is_named = !truth.is_read_by_list || (truth.list_page.is_some() && !truth.list_is_billed);
+    let is_behind_undated = of(place).is_dated && world.population.existing(at).any(is_in_each);
     !is_named
-        && walls.iter().any(|wall| key(*wall) < key(place))
+        && (is_behind_undated || walls.iter().any(|wall| key(*wall) < key(place)))
         && walls.iter().any(|wall| key(*wall) > key(place))
 }
 

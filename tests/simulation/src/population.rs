@@ -326,8 +326,15 @@ impl Population {
     }
 
     /// Lets something happen that is drawn. What was served lately is chosen often, and so is who just wrote: people write
-    /// twice in a second.
-    pub fn live(&mut self, random: &mut Random, habits: &Habits, lately: &[usize], now: Instant) {
+    /// twice in a second. So many conversations begin at once, at most.
+    pub fn live(
+        &mut self,
+        random: &mut Random,
+        habits: &Habits,
+        lately: &[usize],
+        now: Instant,
+        most_at_once: usize,
+    ) {
         let just_wrote = |place: &&usize| {
             let conversation = &self.conversations[**place];
             let updated = conversation.current().content.updated;
@@ -348,8 +355,8 @@ impl Population {
             (15, Change::Deleted),
         ]);
         if kind == Change::Created {
-            let burst = random.weighted(&[(9, 1), (1, 30)]);
-            for _ in 0..burst {
+            let burst: usize = random.weighted(&[(9, 1), (1, 30)]);
+            for _ in 0..most_at_once.min(burst) {
                 self.begin(random, habits, now);
             }
             return;

@@ -344,7 +344,7 @@ impl Simulation {
         for number in 0..changes {
             let at = begin + pause / (changes.cast_signed() + 1) * (number.cast_signed() + 1);
             let (live, habits, lately) = (&mut world.live, world.habits, world.lately.clone());
-            world.population.live(live, habits, &lately, at);
+            world.population.live(live, habits, &lately, at, usize::MAX);
         }
         world.base = begin + pause + SECOND / 7;
         let what = world.population.changes.len();

@@ -73,9 +73,9 @@ pub struct World {
     pub conversations_before: usize,
 }
 
-/// For how many conversations that arrive while a pull runs it may take more requests: one that never ends is found even
-/// where they never cease to arrive.
-const MOST_ARRIVALS: usize = 150;
+/// After so many conversations that arrived while a pull ran, no burst comes any more. They do not cease to arrive, but
+/// with each request fewer than it may take more requests for: a pull that never ends is found.
+const LAST_BURST: usize = 150;
 
 /// How many requests the pull may take for each conversation.
 pub const REQUESTS_EACH: u64 = 4;
@@ -157,8 +157,12 @@ impl World {
 
     /// Returns the most requests that the present pull may take, with what has arrived since it began.
     fn most_requests(&self) -> u64 {
-        let arrived = self.population.conversations.len() - self.conversations_before;
-        self.plan.most_requests.saturating_add(REQUESTS_EACH * arrived.min(MOST_ARRIVALS) as u64)
+        self.plan.most_requests.saturating_add(REQUESTS_EACH * self.arrived() as u64)
+    }
+
+    /// Returns how many conversations have arrived since the present pull began.
+    fn arrived(&self) -> usize {
+        self.population.conversations.len() - self.conversations_before
     }
 
     /// Returns whether a client can take an answer: nobody can take one with what is larger than a client takes, although
@@ -258,7 +262,8 @@ impl SimulatedTransport {
         let now = world.now();
         if world.live.per_mille(plan.liveliness) {
             let before = world.population.changes.len();
-            world.population.live(&mut world.live, world.habits, &world.lately, now);
+            let most_at_once = if world.arrived() < LAST_BURST { usize::MAX } else { 1 };
+            world.population.live(&mut world.live, world.habits, &world.lately, now, most_at_once);
             let what = world.population.changes[before..].to_vec();
             world.note(|| format!("happens: {what:?}"));
         }

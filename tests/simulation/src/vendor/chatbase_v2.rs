@@ -770,7 +770,7 @@ impl Vendor for ChatbaseV2 {
             skips_silent: false,
             has_known_clock: facts.has_date || facts.clock_ahead.abs() < MINUTE,
             asks_by_day: false,
-            finds_one: facts.knows.single || (facts.knows.dates && facts.days == Days::AndInstants),
+            finds_one: facts.knows.single,
             margin: 2 * SECOND,
             lag: 0,
             quota: None,

@@ -597,14 +597,14 @@ impl Vendor for ConvocoreV3 {
             ["agents", _, "convos"] => self.list(request, population, now),
             ["agents", _, "convos", "export"] => {
                 if self.is_too_many(now) {
-                    return self.too_many(now);
+                    return self.over_limit(now);
                 }
                 self.export(request, population, now)
             }
             ["agents", _, "convos", id] => self.light(id, population, now),
             ["agents", _, "convos", id, "export"] => {
                 if self.is_too_many(now) {
-                    return self.too_many(now);
+                    return self.over_limit(now);
                 }
                 self.single(id, population, now)
             }
@@ -612,15 +612,9 @@ impl Vendor for ConvocoreV3 {
         }
     }
 
-    fn too_many(&mut self, now: Instant) -> Answer {
-        let mut answer = Self::refused(429, "TOO_MANY_REQUESTS", "Export rate limit exceeded");
-        if self.facts.says_when {
-            let first =
-                self.exports.front().copied().filter(|_| self.is_full()).unwrap_or(now - HOUR + 9 * SECOND);
-            let wait = (first + HOUR - now).max(SECOND) / SECOND + 1;
-            answer.headers.push(("Retry-After", wait.to_string()));
-        }
-        answer
+    /// A server that is busy for some seconds, whatever is left of the limit of the hour.
+    fn too_many(&mut self, _now: Instant) -> Answer {
+        self.refused_for(10)
     }
 
     fn error(&self, status: u16, kind: ErrorText) -> Answer {
@@ -753,8 +747,18 @@ impl Vendor for ConvocoreV3 {
 }
 
 impl ConvocoreV3 {
-    fn is_full(&self) -> bool {
-        self.facts.hourly.is_some_and(|hourly| self.exports.len() as u64 >= hourly)
+    /// Answers that the limit of the hour is reached, and when it is not any more.
+    fn over_limit(&self, now: Instant) -> Answer {
+        let first = self.exports.front().copied().unwrap_or(now);
+        self.refused_for((first + HOUR - now).max(SECOND) / SECOND + 1)
+    }
+
+    fn refused_for(&self, seconds: i64) -> Answer {
+        let mut answer = Self::refused(429, "TOO_MANY_REQUESTS", "Export rate limit exceeded");
+        if self.facts.says_when {
+            answer.headers.push(("Retry-After", seconds.to_string()));
+        }
+        answer
     }
 }
 

@@ -125,7 +125,7 @@ pub struct Truth {
     pub has_known_clock: bool,
     /// Whether a conversation can be looked for by its day.
     pub asks_by_day: bool,
-    /// Whether one conversation can be asked for at all, by its id or by the time at which it began.
+    /// Whether one conversation can be asked for by its id or day: its second may hold nearly all.
     pub finds_one: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
     pub margin: Instant,
