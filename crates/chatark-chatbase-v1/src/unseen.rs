@@ -9,7 +9,8 @@ use std::mem;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, Record, RecordId, Result, Stream, Surface, Timestamp, UnseenRecord, fields,
+    Batch, Error, ErrorKind, PageMetadata, Record, RecordId, Result, Stream, Surface, Timestamp,
+    UnseenRecord, fields,
 };
 
 use crate::account::ChatbaseV1;
@@ -46,20 +47,22 @@ pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Resul
         read_until: None,
         rounds: MAX_ROUNDS,
     };
-    let mut there: Vec<_> =
-        unseen.iter().filter(|record| record.created_at.is_none()).map(|record| record.id.clone()).collect();
-    for (number, (day, (at, ids))) in by_day(unseen).into_iter().enumerate() {
-        if number >= MAX_DAYS || search.is_given_up {
-            there.extend(ids);
-        } else {
-            there.extend(search.on_day(&day, at, ids).await?);
+    let mut page = PageMetadata::default();
+    let mut there = match search.look_for(unseen).await {
+        Err(error) if search.found.is_empty() && search.others.is_empty() => return Err(error),
+        // What has come is kept, and nothing is said of what has not.
+        Err(error) => {
+            let note = format!("not all that the vendor no longer lists could be looked for: {error}");
+            page.notes.push(note);
+            unseen.iter().map(|record| record.id.clone()).collect()
         }
-    }
+        Ok(there) => there,
+    };
     there.retain(|id| !search.found.contains_key(id));
     search.found.append(&mut search.others);
     let record = |bytes| Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes);
     let records = search.found.into_values().map(record).collect();
-    Ok(Batch { records, unchanged: there, ..Batch::default() })
+    Ok(Batch { records, unchanged: there, page, ..Batch::default() })
 }
 
 fn by_day(unseen: &[UnseenRecord]) -> BTreeMap<String, (Timestamp, BTreeSet<RecordId>)> {
@@ -135,6 +138,20 @@ impl Seen {
 }
 
 impl Search<'_> {
+    /// Asks for the days of conversations, and returns those that are there or cannot be asked for.
+    async fn look_for(&mut self, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
+        let undated = unseen.iter().filter(|record| record.created_at.is_none());
+        let mut there: Vec<_> = undated.map(|record| record.id.clone()).collect();
+        for (number, (day, (at, ids))) in by_day(unseen).into_iter().enumerate() {
+            if number >= MAX_DAYS || self.is_given_up {
+                there.extend(ids);
+            } else {
+                there.extend(self.on_day(&day, at, ids).await?);
+            }
+        }
+        Ok(there)
+    }
+
     /// Returns which of the conversations of a day are there.
     async fn on_day(
         &mut self,
