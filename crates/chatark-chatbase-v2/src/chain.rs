@@ -13,7 +13,7 @@ use chatark_http::CursorGuard;
 
 use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SINGLE_CONVERSATIONS,
-    SUMMARIES, absent, changed_at, is_of_one_place, raw, whole,
+    SUMMARIES, absent, changed_at, is_of_one_place, newest_of, raw, whole,
 };
 use crate::map::Summary;
 use crate::segment::{FirstPage, Segment};
@@ -341,6 +341,10 @@ impl<'a> Chain<'a> {
     fn restart(&mut self, metadata: &mut PageMetadata) {
         let is_of_earlier_run = self.on_refusal == OnRefusal::RestartSweep;
         metadata.restarted = self.segment == Segment::default() && is_of_earlier_run;
+        if metadata.restarted {
+            // The ledger forgets what the earlier run has seen, so all of it counts when it comes again.
+            self.skip(Arc::default());
+        }
         metadata.notes.push(STALE.to_owned());
         (self.place, self.on_refusal, self.reached) = (None, OnRefusal::End, None);
         self.guard = CursorGuard::default();
@@ -437,16 +441,13 @@ impl<'a> Chain<'a> {
     }
 
     fn newest_change(&self, elements: &[Element]) -> Option<Timestamp> {
-        self.newest_of(elements.iter().map(|element| element.summary.held.updated_at))
-    }
-
-    fn newest_of(&self, changes: impl Iterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
-        changes.flatten().filter(|at| self.shared.plausible_until.is_none_or(|until| *at <= until)).max()
+        let changes = elements.iter().map(|element| element.summary.held.updated_at);
+        newest_of(changes, self.shared.plausible_until)
     }
 
     /// Counts the changes of what was read after its summary: it may have changed once more in between.
     fn note_changes(&self, read: &[Record], batch: &mut Batch) {
-        let newest = self.newest_of(read.iter().map(changed_at));
+        let newest = newest_of(read.iter().map(changed_at), self.shared.plausible_until);
         batch.page.newest_change = batch.page.newest_change.max(newest);
     }
 

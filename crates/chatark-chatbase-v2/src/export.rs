@@ -369,6 +369,14 @@ pub(crate) fn changed_at(record: &Record) -> Option<Timestamp> {
     map::identity(&record.bytes).held.updated_at
 }
 
+/// Returns the latest of some changes. One behind the last plausible time is not believed.
+pub(crate) fn newest_of(
+    changes: impl Iterator<Item = Option<Timestamp>>,
+    plausible_until: Option<Timestamp>,
+) -> Option<Timestamp> {
+    changes.flatten().filter(|at| plausible_until.is_none_or(|until| *at <= until)).max()
+}
+
 /// Says that the vendor has nothing under an id.
 pub(crate) fn absent(id: &RecordId) -> String {
     format!("the vendor has no conversation {}", id.masked())

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
     ErrorKind, Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
-    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, UnseenRecord, Window,
+    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, UnseenRecord, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -18,7 +18,9 @@ use crate::agent;
 use crate::chain::STALE;
 use crate::config::{Config, NAME, SETTINGS};
 use crate::dialect::ChatbaseV2Dialect;
-use crate::export::{Aside, DATES, Element, Export, ExportPage, Query, SUMMARIES, absent, envelope, whole};
+use crate::export::{
+    Aside, DATES, Element, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES, absent, envelope, whole,
+};
 use crate::segment;
 use crate::sweep::Sweep;
 use crate::wire;
@@ -164,15 +166,23 @@ impl ChatbaseV2 {
         self.find_by_date(left).await
     }
 
-    /// Looks for conversations among those that began in the same second, where ids are not looked for. Where dates are
-    /// ignored or refused too, one walk through the list looks for all that are left.
+    /// Looks for conversations among those that began in the same second, where ids are not looked for. Seconds so close
+    /// that their windows overlap are read as one. Where dates are ignored or refused too, one walk through the list looks
+    /// for all that are left.
     async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {
+        left.sort_by_key(|unseen| unseen.created_at);
         let mut room = MAX_BYTES_KEPT;
         while let Some(unseen) = left.pop() {
-            let Some(began) = unseen.created_at else { continue };
-            let mut wanted = vec![unseen];
-            wanted.extend(left.extract_if(.., |other| other.created_at == Some(began)));
-            let window = Window { since: Some(began), until: Some(began) };
+            let Some(until) = unseen.created_at else { continue };
+            let (mut since, mut wanted) = (until, vec![unseen]);
+            let overlaps = |other: &UnseenRecord, since: Timestamp| {
+                other.created_at >= since.shifted(-2 * MARGIN_SECONDS)
+            };
+            while let Some(other) = left.pop_if(|other| overlaps(other, since)) {
+                since = other.created_at.unwrap_or(since);
+                wanted.push(other);
+            }
+            let window = Window { since: Some(since), until: Some(until) };
             let request = ReadRequest { window, ..ReadRequest::default() };
             let query = Query::of(&request, &Features::default());
             match self.walk_for(&query, &mut wanted, &mut left, &mut room).await {

@@ -22,7 +22,7 @@ use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step, second_of};
 use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, SUMMARIES, absent,
-    is_of_one_place,
+    changed_at, is_of_one_place, newest_of,
 };
 use crate::segment::{Counted, Cutter, MAX_LISTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
@@ -212,19 +212,27 @@ impl<'a> Sweep<'a> {
         let next = self.step().await;
         let aside = self.export.aside.take();
         match next {
-            Ok(Some(batch)) => self.complete(preceded(batch, aside)).map(Some),
+            Ok(Some(batch)) => self.complete(batch, aside).map(Some),
             Err(error) if !aside.is_empty() => {
                 self.ended_by = Some(error);
-                self.complete(preceded(Batch::default(), aside)).map(Some)
+                self.complete(Batch::default(), aside).map(Some)
             }
             next => next,
         }
     }
 
-    /// Notes what a batch has of what was missing so far: gaps, and what was listed before the sweep restarted.
-    fn complete(&mut self, mut batch: Batch) -> Result<Batch> {
+    /// Adds what was put aside to a batch, and notes what it has of what was missing so far: gaps, and what was listed
+    /// before the sweep restarted.
+    fn complete(&mut self, mut batch: Batch, aside: Vec<Record>) -> Result<Batch> {
+        let newest = newest_of(aside.iter().map(changed_at), self.request.plausible_until);
+        let is_newer = newest > self.seen.newest_change;
+        if is_newer {
+            self.seen.newest_change = newest;
+            batch.page.newest_change = newest;
+        }
+        batch.records.splice(..0, aside);
         batch.closed_gaps.extend(self.closed_by(&batch));
-        if self.seen.unread.is_empty() {
+        if self.seen.unread.is_empty() && !is_newer {
             return Ok(batch);
         }
         let records = batch.records.iter().filter_map(|record| record.id.as_ref());
@@ -351,8 +359,10 @@ impl<'a> Sweep<'a> {
     async fn cut(&mut self, whole: Piece) -> Result<Batch> {
         let before = self.features.clone();
         let known = self.request.known.clone();
-        let (query, page_bytes, read) =
-            (self.query.clone(), self.seen.largest_page, self.read_before.clone());
+        // What the first page named and could not be fetched may come with another page.
+        let failed: HashSet<_> = self.seen.gaps.iter().filter_map(record_of).collect();
+        let read = &self.read_before - &failed;
+        let (query, page_bytes) = (self.query.clone(), self.seen.largest_page);
         let mut cutter = Cutter::new(self.export, &query, known.as_deref(), page_bytes, read);
         let found = match cutter.cut(whole, &mut self.features).await {
             Ok(found) => found,
@@ -371,7 +381,7 @@ impl<'a> Sweep<'a> {
             self.go_on_as_one_list(&cutter.read);
         } else {
             self.was_cut = true;
-            self.read_before = cutter.read;
+            self.read_before.extend(cutter.read);
             self.chains.clear();
             for Counted { segment, conversations, first } in found.counted {
                 self.add(self.chain(segment).begin_with(first), conversations);
@@ -478,6 +488,9 @@ impl<'a> Sweep<'a> {
         if batch.page.features.lacks(DATES) {
             self.features.set(DATES, false);
             self.query.without_refused(&self.features);
+        }
+        if batch.page.restarted {
+            self.read_before.clear();
         }
         self.seen.count(is_new, bytes, may_count_rest);
         self.seen.newest_change = self.seen.newest_change.max(batch.page.newest_change);
@@ -702,12 +715,6 @@ impl Seen {
     fn is_endless(&self) -> bool {
         self.barren > MAX_BARREN_PAGES + BARREN_FOR_EACH_USEFUL * self.useful
     }
-}
-
-/// Adds what came before a batch.
-fn preceded(mut batch: Batch, before: Vec<Record>) -> Batch {
-    batch.records.splice(..0, before);
-    batch
 }
 
 /// Opens a saved position. One of the version before is that of a single list, or of no use.
