@@ -123,9 +123,47 @@ impl Pull<'_> {
             Err(error) if matches!(error.kind(), ErrorKind::Budget | ErrorKind::RateLimited) => {
                 return Err(error);
             }
-            Err(_) => fetched.fail(id, failure),
+            Err(_) => self.fail(id, failure, fetched).await?,
         }
         Ok(())
+    }
+
+    /// Notes a conversation that cannot be read. After several in a row, the vendor has to show that it returns any by its
+    /// id: an answer without conversations, which costs nothing, may come from a vendor that can send none.
+    async fn fail(&mut self, id: &RecordId, failure: Error, fetched: &mut Fetched) -> Result<()> {
+        self.in_vain.count += 1;
+        if self.in_vain.count < self.in_vain.most {
+            fetched.fail(id, failure);
+            return Ok(());
+        }
+        match self.returns_any(fetched).await {
+            Ok(true) => {
+                (self.in_vain.count, self.in_vain.most) = (0, self.in_vain.most.saturating_mul(2));
+                fetched.fail(id, failure);
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Budget | ErrorKind::RateLimited) => Err(error),
+            Ok(false) | Err(_) => Err(failure),
+        }
+    }
+
+    /// Returns whether a conversation that was shown comes by its id, or the vendor answers that it is gone.
+    async fn returns_any(&mut self, fetched: &mut Fetched) -> Result<bool> {
+        if self.shown.is_none() && !self.shows_anything().await? {
+            return Ok(false);
+        }
+        let Some(id) = self.shown.clone() else { return Ok(true) };
+        if !self.lacks(IDS) {
+            let ids = slice::from_ref(&id);
+            self.fetch_listed(ids, ids, fetched).await?;
+            return Ok(true);
+        }
+        match self.account.single(&id).await {
+            Ok((item, answer)) => self.receive_single(&id, item, &answer, fetched).await,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
     }
 
     /// Returns whether the export selects conversations by id: then it returns nothing for an id that does not exist.
@@ -169,6 +207,9 @@ impl Pull<'_> {
                 (items, counts.elements > 0 || answer.scanned_convo_count > Some(0))
             }
         };
+        if let Some(item) = items.first() {
+            self.shown.clone_from(&item.record.id);
+        }
         self.send_records(items.into_iter().map(|item| item.record).collect()).await;
         Ok(shows)
     }
@@ -263,7 +304,7 @@ impl Pull<'_> {
                 }
                 Err(error) if is_of_place(&error) => {
                     let error = self.prove_alive_once(error, fetched).await?;
-                    fetched.fail(id, error);
+                    self.fail(id, error, fetched).await?;
                 }
                 // No URL can have such an id, which is no reason to read no others.
                 Err(error) if error.kind() == ErrorKind::Usage => fetched.fail(id, error),

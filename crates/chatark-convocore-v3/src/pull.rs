@@ -47,6 +47,10 @@ pub(crate) struct Pull<'a> {
     asks_quota_by_id: bool,
     /// Whether the vendor has shown that it has a conversation.
     pub(crate) has_shown: bool,
+    /// The first conversation that was shown.
+    pub(crate) shown: Option<RecordId>,
+    /// The conversations that could not be read by their ids, since one was shown.
+    pub(crate) in_vain: InVain,
     /// What was seen in a window that cannot hold a conversation.
     pub(crate) undated: Undated,
 }
@@ -60,6 +64,20 @@ pub(crate) enum Undated {
     InWindows,
     /// Each window holds them, and one that holds nothing else fails, because of the last of them.
     Failing,
+}
+
+/// How many conversations in a row could not be read by their ids.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InVain {
+    pub(crate) count: u32,
+    /// With so many, one that was shown is asked for.
+    pub(crate) most: u32,
+}
+
+impl Default for InVain {
+    fn default() -> Self {
+        Self { count: 0, most: 8 }
+    }
 }
 
 /// How a deployment answers when it is asked for a window that cannot contain a conversation.
@@ -88,6 +106,8 @@ impl<'a> Pull<'a> {
             is_paged: None,
             asks_quota_by_id: false,
             has_shown: false,
+            shown: None,
+            in_vain: InVain::default(),
             undated: Undated::Unseen,
         }
     }
@@ -179,6 +199,10 @@ impl<'a> Pull<'a> {
     /// Notes when a conversation last changed, by the vendor's clock.
     pub(crate) fn saw_change(&mut self, item: &Exported) {
         self.has_shown = true;
+        self.in_vain.count = 0;
+        if self.shown.is_none() {
+            self.shown.clone_from(&item.record.id);
+        }
         self.said.newest_change = self.said.newest_change.max(self.plausible(item.changed));
     }
 
