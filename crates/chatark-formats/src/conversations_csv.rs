@@ -78,9 +78,9 @@ fn fill(row: &mut Row, exported: &ExportedConversation<'_>) -> io::Result<()> {
     row.text(origin.agent_id.as_str())?;
     row.text(conversation.id.as_str())?;
     row.text(conversation.title.as_deref())?;
-    row.value(conversation.channel.map(Channel::as_str))?;
+    row.word(conversation.channel.map(Channel::as_str))?;
     row.text(conversation.channel_raw.as_deref())?;
-    row.value(conversation.status.map(Status::as_str))?;
+    row.word(conversation.status.map(Status::as_str))?;
     row.value(conversation.created_at)?;
     row.value(conversation.updated_at)?;
     row.text(contact.id.as_deref())?;
@@ -90,7 +90,7 @@ fn fill(row: &mut Row, exported: &ExportedConversation<'_>) -> io::Result<()> {
     row.text(contact.company.as_deref())?;
     row.list(conversation.tags.iter())?;
     row.text(conversation.notes.as_deref())?;
-    row.value(conversation.feedback.map(Feedback::as_str))?;
+    row.word(conversation.feedback.map(Feedback::as_str))?;
     row.count(conversation.messages.len())?;
     row.count(stats.user_messages as usize)?;
     row.count(stats.assistant_messages as usize)?;

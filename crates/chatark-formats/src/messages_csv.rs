@@ -72,18 +72,18 @@ fn fill(
     row.text(conversation.id.as_str())?;
     row.count(position)?;
     row.text(message.id.as_deref())?;
-    row.value(Some(message.role.as_str()))?;
+    row.word(Some(message.role.as_str()))?;
     row.value(message.created_at)?;
     match message.parts.as_slice() {
         // Nearly every message is a single text, which is written without a copy.
         [Part::Text { text }] => row.text(text.as_str())?,
         _ => row.text(message.text().as_str())?,
     }
-    row.value(message.feedback.map(Feedback::as_str))?;
+    row.word(message.feedback.map(Feedback::as_str))?;
     row.number(message.score)?;
     row.list(message.parts.iter().filter(|part| part.as_text().is_none()))?;
-    row.value(message.author_kind().map(AuthorKind::as_str))?;
+    row.word(message.author_kind().map(AuthorKind::as_str))?;
     row.text(message.author.id.as_deref())?;
     row.text(message.author.name.as_deref())?;
-    row.value(Some(message.internal))
+    row.word(Some(if message.internal { "true" } else { "false" }))
 }

@@ -95,6 +95,11 @@ impl Row {
         Ok(self.writer.write_field(&self.cell)?)
     }
 
+    /// Adds a word of Chatark's own, which cannot be a formula.
+    pub(crate) fn word(&mut self, word: Option<&'static str>) -> io::Result<()> {
+        Ok(self.writer.write_field(word.unwrap_or_default())?)
+    }
+
     /// Adds a value that Chatark writes itself and that cannot be a formula.
     pub fn value(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
         self.cell.clear();
