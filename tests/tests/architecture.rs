@@ -78,7 +78,7 @@ fn crates_do_not_know_what_they_must_not_know() {
 #[test]
 fn every_provider_crate_has_the_same_files() {
     for provider in ["chatark-chatbase-v1", "chatark-chatbase-v2", "chatark-convocore-v3"] {
-        for file in ["lib", "config", "source", "dialect", "wire", "map"] {
+        for file in ["lib", "config", "source", "dialect", "wire", "map", "mapper"] {
             let path = repository().join(format!("crates/{provider}/src/{file}.rs"));
             assert!(path.exists(), "{} is missing", path.display());
         }

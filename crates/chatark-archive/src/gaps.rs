@@ -82,9 +82,9 @@ impl Archive {
     /// sweep came past these places, and what it could not read there is among its own gaps. If it has read everything
     /// that there is, those of all other scopes are closed too.
     ///
-    /// A gap of the future was told by a wrong clock, unless this run told it before its clock was set back. An earlier run
-    /// of the same sweep may have told it, and may have passed over a record that was not due: a sweep in several runs
-    /// closes neither.
+    /// A gap dated later than now comes from a wrong clock, and is closed, unless this run noted it before its clock was set
+    /// back. Where a sweep took several runs, an earlier one may have noted it, and may have passed over a record whose gap
+    /// was not due: gaps of the future and gaps of records stay open then.
     pub fn close_passed_gaps(&mut self, run: &Run, is_whole: bool, now: Timestamp) -> Result<()> {
         let Some(began) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
         let sql = "UPDATE gap SET closed_at = ?4 WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
@@ -138,8 +138,8 @@ impl Archive {
             .map_err(database("read the gaps"))
     }
 
-    /// Returns whether a place of a run's stream that holds any number of records stays unread and was accepted.
-    pub fn has_accepted_places(&self, run: &Run) -> Result<bool> {
+    /// Returns whether an accepted gap of a run's stream may hide any number of records, as all but those of a record may.
+    pub fn has_accepted_ranges(&self, run: &Run) -> Result<bool> {
         self.connection
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE source_key = ?1 AND stream = ?2 AND closed_at IS NULL
@@ -211,8 +211,8 @@ fn moved(transaction: &Transaction<'_>, run: &Run, scope: &str) -> Result<i64> {
         .map_err(database("look up a gap"))
 }
 
-/// Returns the scope of the gaps that a run finds. A pull of recent records reads a list of its own, in which positions
-/// are others than in the list of everything.
+/// Returns the scope of the gaps that a run finds. A pull of recent records reads a list of its own, whose positions differ
+/// from those in the list of everything.
 fn scope_of(run: &Run) -> String {
     if run.mode == SyncMode::Recent { recent_scope(&run.scope) } else { run.scope.clone() }
 }

@@ -42,7 +42,7 @@ pub enum SyncMode {
     /// Everything in its scope.
     #[default]
     Full,
-    /// What a list of summaries shows as changed; the list itself is read whole.
+    /// What the vendor shows as changed, in the way that [`ChangeDetection`](chatark_core::ChangeDetection) names.
     Changes,
     /// What began recently.
     Recent,
@@ -106,7 +106,7 @@ pub struct Progress {
     pub missing: u64,
     /// Missing conversations that the vendor showed again.
     pub returned: u64,
-    /// Places that were not understood.
+    /// Issues, each occurrence counted.
     pub issues: u64,
     /// Places that this run could not read, or passed over because an earlier one could not.
     pub gaps: u64,
@@ -119,11 +119,11 @@ pub struct Progress {
 /// The conclusion of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As many records were seen as the vendor counts.
+    /// At least as many records were seen as the vendor counts.
     Complete,
     /// All that were there at the beginning were seen; more came while reading.
     GrewDuringRun,
-    /// Fewer records were seen than the vendor counts, or far fewer than are archived.
+    /// Fewer records were seen than the vendor counts, or far fewer than are archived, or a gap is open.
     Short,
     /// The stream was read to its end, but the vendor gives no count to compare with.
     Unprovable,
@@ -239,7 +239,7 @@ impl Verdict {
             .find(|verdict| verdict.as_str() == word)
     }
 
-    /// Returns whether the stream was read to its end without a known gap.
+    /// Returns whether the stream was read to its end, apart from accepted gaps.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Complete | Self::GrewDuringRun | Self::Unprovable)
     }
@@ -416,7 +416,7 @@ fn read_resume_point(row: &Row<'_>) -> rusqlite::Result<Option<ResumePoint>> {
     }))
 }
 
-/// Saves the position after a batch, with the ids that the batch contained.
+/// Saves the checkpoint after a batch, or removes it at the end of the sweep.
 pub(crate) fn save_checkpoint(
     transaction: &Transaction<'_>,
     run: &Run,

@@ -131,19 +131,19 @@ impl Archive {
     pub fn close(mut self) -> Result<()> {
         self.log.finish();
         if self.lock.is_some() {
-            tolerate_full_disk(self.resolve_persons())?;
+            defer_storage_errors(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            tolerate_full_disk(emptied.map_err(database("close the archive")))?;
+            defer_storage_errors(emptied.map_err(database("close the archive")))?;
         }
         self.connection.close().map_err(|(_, error)| database("close the archive")(error))
     }
 }
 
-/// Leaves to the next session what a full disk has no room for: the data is safe in the log.
-fn tolerate_full_disk(done: Result<()>) -> Result<()> {
+/// Leaves to the next session what cannot be written, as on a full disk: the data is safe in the log.
+fn defer_storage_errors(done: Result<()>) -> Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::Storage => {
-            tracing::warn!(%error, "the disk is full: the next session will do this");
+            tracing::warn!(%error, "the archive could not be written: the next session will do this");
             Ok(())
         }
         done => done,

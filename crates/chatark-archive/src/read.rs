@@ -114,7 +114,7 @@ impl Archive {
     ///
     /// For a slow consumer: no read transaction is open between two conversations, so that a writer's log can be
     /// checkpointed. Takes eight bytes of memory for each conversation.
-    pub fn each_without_snapshot(
+    pub fn each_in_short_transactions(
         &self,
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,

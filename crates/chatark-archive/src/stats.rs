@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Channel, Conversation, ConversationStats, Feedback, Quarter, Result, Role, StatsSummary, Status,
+    Channel, Conversation, ConversationStats, Feedback, QuarterHour, Result, Role, StatsSummary, Status,
     Timestamp, ToolCalls, stats,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
@@ -333,7 +333,7 @@ fn read_stats(
         negative_messages: row.get(at(18))?,
         scores,
         tools: tools.into_iter().map(|(name, status, count)| ToolCalls { name, status, count }).collect(),
-        quarters: quarters.chunks_exact(2).map(|pair| (Quarter(pair[0]), number(pair[1]))).collect(),
+        quarters: quarters.chunks_exact(2).map(|pair| (QuarterHour(pair[0]), number(pair[1]))).collect(),
     }))
 }
 

@@ -34,16 +34,17 @@ pub enum WriteOp {
     Unchanged(RecordId),
     /// Outside the requested window or channel: counted, and not kept.
     Outside(HashedDocument),
-    /// A record of a document whose parts are listed separately: the document is mapped again from all of its records.
+    /// A document's own record or a part of it, in a stream whose parts are listed separately: the document is mapped again
+    /// from all of its records.
     Part {
         /// The record: the document's own, or a part of it.
         record: EncodedRecord,
         /// The stream of the document.
         document: Stream,
     },
-    /// The row of a record in a list beside the records, to be compared with by the next pull.
+    /// The row of a record in the vendor's list, kept for the next pull to compare.
     ListRow(ListRow),
-    /// A place that could not be read.
+    /// A gap: what could not be read.
     Gap(Gap),
     /// A gap of an earlier pull that could be read.
     GapClosed(GapBounds),

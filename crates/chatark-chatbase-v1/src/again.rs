@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use chatark_core::{Gap, GapBounds, OpenGap, Result};
 
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::NumberedList;
 use crate::narrow::{Beyond, Narrowing, Span};
 
@@ -72,7 +72,7 @@ impl Tried {
                 self.closed.push(bounds.clone());
             }
             Err(error) if is_refusal(&error) => {}
-            Err(error) if may_be_local(&error) => self.gaps.push(Gap::new(bounds.clone(), &error)),
+            Err(error) if error.may_be_local() => self.gaps.push(Gap::new(bounds.clone(), &error)),
             Err(error) => return Err(error),
         }
         Ok(true)

@@ -124,7 +124,7 @@ impl Walk for ListWalk<'_> {
         }
         self.is_resuming = false;
         self.good = Some((self.list.largest_page(), self.number));
-        self.dead.end_of_row();
+        self.dead.note_readable_page();
         let new_rows = if is_repeated { 0 } else { rows.len() };
         self.progress.found(&keys, new_rows);
         let records = if is_repeated { Vec::new() } else { self.list.records(rows.elements) };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, OpenGap, Result};
 
 use crate::ending::FAR;
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows, key};
 use crate::narrow::{Beyond, Narrowed, Narrowing, Probe, Span, answers};
 use crate::sizes::{gives_one_row, row_at, rows_before};
@@ -39,7 +39,7 @@ pub(crate) struct Place<'a> {
 /// The pages of one walk that fail.
 #[derive(Debug, Default)]
 pub(crate) struct DeadPages {
-    in_row: u32,
+    consecutive: u32,
     /// Whether the host was seen to give as many rows as are asked for.
     is_exact: bool,
     /// The rows that were read of the pages before, if they failed and the host was not known yet.
@@ -91,7 +91,7 @@ impl DeadPages {
             _ => None,
         };
         Self {
-            in_row: 0,
+            consecutive: 0,
             is_exact: false,
             before: HashSet::new(),
             failures_left: MAX_FAILURES_IN_ALL,
@@ -105,8 +105,8 @@ impl DeadPages {
     }
 
     /// Notes a page that could be read.
-    pub(crate) fn end_of_row(&mut self) {
-        self.in_row = 0;
+    pub(crate) fn note_readable_page(&mut self) {
+        self.consecutive = 0;
         self.failures_left = (self.failures_left + 1).min(MAX_FAILURES_IN_ALL);
     }
 
@@ -227,7 +227,7 @@ impl DeadPages {
                 let row = rows.elements.into_iter().next().filter(|_| is_again);
                 Ok((row.map_or(End::Unknown, End::LastRow), 1 + asked))
             }
-            Err(error) if may_be_local(&error) => failing_end(list, place, span).await,
+            Err(error) if error.may_be_local() => failing_end(list, place, span).await,
             Err(error) if !is_refusal(&error) => Err(error),
             _ => Ok((End::Unknown, 1)),
         }
@@ -274,12 +274,12 @@ impl DeadPages {
                     // What was read before has its place on another page, or is read once more.
                     list.keep(mem::replace(&mut found.elements, rows.elements));
                 }
-                Err(error) if may_be_local(&error) || is_refusal(&error) => {}
+                Err(error) if error.may_be_local() || is_refusal(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         let is_dead = is_whole(&found) && !found.is_moving;
-        self.in_row = if is_dead { self.in_row + 1 } else { 0 };
+        self.consecutive = if is_dead { self.consecutive + 1 } else { 0 };
         self.is_exact |= found.is_exact;
         let has_all_rows = has_all_rows || found.gaps.is_empty();
         let rows = if has_all_rows { found.elements.len() as u64 } else { span.len() };
@@ -290,7 +290,7 @@ impl DeadPages {
             (false, _) => mem::take(&mut found.keys),
         };
         let is_repeated = self.is_repeated(&keys, rows_per_page.is_none());
-        let is_last = self.in_row >= MAX_DEAD;
+        let is_last = self.consecutive >= MAX_DEAD;
         if is_last {
             let error = found.gaps.first().map(|gap| gap.error.clone()).unwrap_or_default();
             found.gaps.push(Gap { bounds: rest_after(place.number), error });
@@ -359,7 +359,7 @@ async fn next_page(list: &NumberedList<'_>, place: Place<'_>) -> Result<Next> {
     match list.page(place.size, place.number + 1).await {
         Ok(rows) => Ok(Next::Rows(rows)),
         Err(error) if is_refusal(&error) => Ok(Next::Refused),
-        Err(error) if may_be_local(&error) => Ok(Next::Failing),
+        Err(error) if error.may_be_local() => Ok(Next::Failing),
         Err(error) if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Refused) => {
             Ok(Next::Failing)
         }
@@ -371,7 +371,7 @@ async fn next_page(list: &NumberedList<'_>, place: Place<'_>) -> Result<Next> {
 async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option<u64>> {
     match list.page(size, 1).await {
         Ok(rows) => Ok(Some(rows.len()).filter(|rows| *rows > 0)),
-        Err(error) if may_be_local(&error) || is_refusal(&error) => Ok(None),
+        Err(error) if error.may_be_local() || is_refusal(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -438,7 +438,7 @@ pub(crate) async fn gap_at(
 ) -> Result<Option<Gap>> {
     let bounds = GapBounds::Positions { first: span.first, last: span.last };
     match list.page(size, number).await {
-        Err(error) if may_be_local(&error) => Ok(Some(Gap::new(bounds, &error))),
+        Err(error) if error.may_be_local() => Ok(Some(Gap::new(bounds, &error))),
         Err(error) if !is_refusal(&error) => Err(error),
         _ => Ok(None),
     }
@@ -448,7 +448,7 @@ pub(crate) async fn gap_at(
 pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
     match list.page(size, number).await {
         Ok(_) => Ok(false),
-        Err(error) if may_be_local(&error) => Ok(true),
+        Err(error) if error.may_be_local() => Ok(true),
         Err(error) if is_refusal(&error) => Ok(false),
         Err(error) => Err(error),
     }

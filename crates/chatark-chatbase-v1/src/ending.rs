@@ -2,7 +2,7 @@
 
 use chatark_core::{Error, Result, Stream};
 
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
 use crate::sizes::row_at;
@@ -62,7 +62,7 @@ pub(crate) async fn is_last_page_again(
     }
     match list.page(list.largest_page(), number + FAR).await {
         Ok(rows) => Ok((rows.len() == keys.len() as u64, 1)),
-        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok((false, 1)),
+        Err(error) if is_refusal(&error) || error.may_be_local() => Ok((false, 1)),
         Err(error) => Err(error),
     }
 }
@@ -73,7 +73,7 @@ pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bo
     match list.page(list.largest_page(), FAR).await {
         Ok(rows) if rows.is_empty() => return Ok((false, 1)),
         Ok(_) => {}
-        Err(error) if is_refusal(&error) || may_be_local(&error) => return Ok((false, 1)),
+        Err(error) if is_refusal(&error) || error.may_be_local() => return Ok((false, 1)),
         Err(error) => return Err(error),
     }
     let (counts_pages, asked) = counts_pages(list).await?;
@@ -132,14 +132,14 @@ pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Resu
         Err(error) if is_refusal(&error) && error.status() == refusal.status() => return Ok((false, 1)),
         Err(error) if is_refusal(&error) => {}
         // What is not known is no end, neither here nor below.
-        Err(error) if may_be_local(&error) => return Ok((true, 1)),
+        Err(error) if error.may_be_local() => return Ok((true, 1)),
         Err(error) => return Err(error),
     }
     // A deployment that refuses days says nothing about ends.
     match nothing.read(1, 1).await {
         Ok(rows) => Ok((rows.is_empty(), 2)),
         Err(error) if is_refusal(&error) => Ok((false, 2)),
-        Err(error) if may_be_local(&error) => Ok((true, 2)),
+        Err(error) if error.may_be_local() => Ok((true, 2)),
         Err(error) => Err(error),
     }
 }
@@ -149,7 +149,7 @@ fn brings_more(rows: Result<Rows>, keys: &[u64]) -> Result<bool> {
     match rows {
         Ok(rows) => Ok(rows.keys().iter().any(|key| !keys.contains(key))),
         Err(error) if is_refusal(&error) => Ok(false),
-        Err(error) if may_be_local(&error) => Ok(true),
+        Err(error) if error.may_be_local() => Ok(true),
         Err(error) => Err(error),
     }
 }
@@ -178,7 +178,7 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
                 return Ok((Repetition::OnePage, asked));
             }
             Ok(rows) => keys = rows.keys(),
-            Err(error) if is_refusal(&error) || may_be_local(&error) => break,
+            Err(error) if is_refusal(&error) || error.may_be_local() => break,
             Err(error) => return Err(error),
         }
     }

@@ -76,14 +76,14 @@ impl<'a> NumberedList<'a> {
         if self.stream == Stream::Contacts { CONTACTS_PAGE } else { PAGE_SIZE }
     }
 
-    /// Reads a page, counted from 1, and keeps its rows.
+    /// Reads a page, counted from 1, to find something out. Its rows are kept for the archive all the same.
     pub(crate) async fn page(&self, size: u64, number: u64) -> Result<Rows> {
         let rows = self.read(size, number).await?;
         self.keep(rows.elements.iter().cloned());
         Ok(rows)
     }
 
-    /// Reads a page whose rows are used.
+    /// Reads a page for the walk, which takes its rows.
     pub(crate) async fn read(&self, size: u64, number: u64) -> Result<Rows> {
         let (client, call) = (&self.account.client, self.call(size, number));
         let key = if self.stream == Stream::Leads { "collectedCustomers" } else { "data" };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
 use crate::dead::fails;
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
 use crate::sizes::{SizeProof, gives_single_rows};
@@ -33,7 +33,7 @@ pub(crate) struct Narrowed {
     pub(crate) elements: Vec<Bytes>,
     /// The keys of those that are in the span.
     pub(crate) keys: Vec<u64>,
-    /// The positions that cannot.
+    /// The positions that cannot be read.
     pub(crate) gaps: Vec<Gap>,
     pub(crate) requests: u64,
     pub(crate) failures: u32,
@@ -74,7 +74,7 @@ pub(crate) struct Narrowing<'a> {
     /// Whether the whole span has failed before.
     has_failed: bool,
     failures_left: u32,
-    failures_in_row: u32,
+    consecutive_failures: u32,
     sizes: SizeProof,
     /// The last position that is known to hold a row.
     highest: u64,
@@ -134,7 +134,7 @@ impl<'a> Narrowing<'a> {
             probe,
             has_failed: false,
             failures_left: failures,
-            failures_in_row: 0,
+            consecutive_failures: 0,
             sizes: SizeProof::default(),
             highest: 0,
             last_error: String::new(),
@@ -227,10 +227,10 @@ impl<'a> Narrowing<'a> {
     async fn level(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<Level>> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
         let (mut is_answered, mut is_given_up) = (false, false);
-        let mut failed_in_row = 0;
+        let mut consecutive_failed = 0;
         'parts: for (part, error) in &parts {
             // Single rows of two parts are no neighbours.
-            failed_in_row = if size == 1 { 0 } else { failed_in_row };
+            consecutive_failed = if size == 1 { 0 } else { consecutive_failed };
             for number in (part.first - 1) / size + 1..=(part.last - 1) / size + 1 {
                 let block = part.common(Span::of_page(size, number));
                 if is_given_up || self.failures_left == 0 {
@@ -243,7 +243,7 @@ impl<'a> Narrowing<'a> {
                     }
                     Ok(rows) => {
                         is_answered = true;
-                        failed_in_row = 0;
+                        consecutive_failed = 0;
                         let is_repeated =
                             self.look_for_repeated(block, Span::of_page(size, number).first, &rows);
                         if is_repeated && self.repeats_to_the_end(size, number).await? {
@@ -265,14 +265,14 @@ impl<'a> Narrowing<'a> {
                             return Ok(Some(Level::SizeRefused(parts)));
                         }
                     }
-                    Err(failed) if may_be_local(&failed) => {
+                    Err(failed) if failed.may_be_local() => {
                         is_answered = true;
                         self.last_error = failed.to_string();
                         // A single row that fails is there.
                         self.highest = self.highest.max(if size == 1 { number } else { 0 });
                         left.push((block, failed.to_string()));
-                        failed_in_row += 1;
-                        match self.after_failure(size, number, failed_in_row).await? {
+                        consecutive_failed += 1;
+                        match self.after_failure(size, number, consecutive_failed).await? {
                             Some(gives_up) => is_given_up = gives_up,
                             None => return Ok(None),
                         }
@@ -326,7 +326,7 @@ impl<'a> Narrowing<'a> {
                 keys.sort_unstable();
                 Ok(keys == self.last_keys)
             }
-            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(false),
+            Err(error) if is_refusal(&error) || error.may_be_local() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -335,7 +335,7 @@ impl<'a> Narrowing<'a> {
         self.found.requests += 1;
         let rows = self.list.read(size, number).await;
         if rows.as_ref().map_or_else(is_refusal, |_| true) {
-            self.failures_in_row = 0;
+            self.consecutive_failures = 0;
         }
         rows
     }
@@ -358,7 +358,7 @@ impl<'a> Narrowing<'a> {
                 self.list.keep(rows.elements);
                 Ok(if is_taken { Vec::new() } else { parts })
             }
-            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(parts),
+            Err(error) if is_refusal(&error) || error.may_be_local() => Ok(parts),
             Err(error) => Err(error),
         }
     }
@@ -376,8 +376,14 @@ impl<'a> Narrowing<'a> {
 
     /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for at
     /// once; `None` if the vendor does not answer anything.
-    async fn after_failure(&mut self, size: u64, number: u64, failed_in_row: u32) -> Result<Option<bool>> {
-        let gives_up = failed_in_row == MAX_FAILURES_IN_ROW && self.is_last_page_again(size, number).await?;
+    async fn after_failure(
+        &mut self,
+        size: u64,
+        number: u64,
+        consecutive_failed: u32,
+    ) -> Result<Option<bool>> {
+        let gives_up =
+            consecutive_failed == MAX_FAILURES_IN_ROW && self.is_last_page_again(size, number).await?;
         if gives_up && size == 1 {
             self.failures_left = 0;
         } else if !self.survives().await? {
@@ -390,8 +396,8 @@ impl<'a> Narrowing<'a> {
     async fn survives(&mut self) -> Result<bool> {
         self.failures_left = self.failures_left.saturating_sub(1);
         self.found.failures += 1;
-        self.failures_in_row += 1;
-        if self.failures_in_row < MAX_FAILURES_IN_ROW {
+        self.consecutive_failures += 1;
+        if self.consecutive_failures < MAX_FAILURES_IN_ROW {
             return Ok(true);
         }
         self.is_alive().await
@@ -399,13 +405,13 @@ impl<'a> Narrowing<'a> {
 
     /// Returns whether the vendor answers something after the last failure.
     async fn is_alive(&mut self) -> Result<bool> {
-        if self.failures_in_row == 0 {
+        if self.consecutive_failures == 0 {
             return Ok(true);
         }
         self.found.requests += 1;
         let is_alive = answers(self.list, self.probe).await?;
         if is_alive {
-            self.failures_in_row = 0;
+            self.consecutive_failures = 0;
         }
         Ok(is_alive)
     }
@@ -447,7 +453,7 @@ fn is_answered(rows: Result<Rows>) -> Result<bool> {
         Ok(_) => Ok(true),
         // What is too large has been answered.
         Err(error) if is_refusal(&error) || error.kind() == ErrorKind::TooLarge => Ok(true),
-        Err(error) if may_be_local(&error) || error.kind() == ErrorKind::RateLimited => Ok(false),
+        Err(error) if error.may_be_local() || error.kind() == ErrorKind::RateLimited => Ok(false),
         Err(error) if error.kind() == ErrorKind::Refused => Ok(false),
         Err(error) => Err(error),
     }

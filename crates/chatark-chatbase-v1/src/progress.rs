@@ -38,8 +38,7 @@ impl Progress {
         }
     }
 
-    /// Counts the rows up to a position, where rows change places: each that is on a second page takes the place of one that
-    /// is on none.
+    /// Counts all positions up to one as found, where rows change places: each row that is seen twice hides one that is not.
     pub(crate) fn reach(&mut self, position: u64) {
         if self.is_moving {
             self.rows = self.rows.max(position);
@@ -57,7 +56,7 @@ impl Progress {
         self.rows_per_page = self.rows_per_page.max(rows_per_page.unwrap_or(0));
     }
 
-    /// Gives requests back that a page which fails has cost.
+    /// Gives back requests that do not count, such as those that a failing page has cost.
     pub(crate) fn give_back(&mut self, requests: u64) {
         self.requests = self.requests.saturating_sub(requests);
     }

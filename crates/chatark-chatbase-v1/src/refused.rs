@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chatark_core::{Error, Features, Result};
 
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::NumberedList;
 use crate::parameters::{DATES, Parameters, SOURCES, began};
 
@@ -83,7 +83,7 @@ async fn any_row(
         };
         match rows {
             Ok(rows) => return Ok((rows.elements.into_iter().next(), error)),
-            Err(other) if may_be_local(&other) || is_refusal(&other) => {}
+            Err(other) if other.may_be_local() || is_refusal(&other) => {}
             Err(other) => return Err(other),
         }
     }
@@ -113,7 +113,7 @@ async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<E
         Ok(_) => Ok(None),
         Err(error) if is_refusal(&error) => Ok(Some(error)),
         // A row that fails is one that was found.
-        Err(error) if may_be_local(&error) => Ok(None),
+        Err(error) if error.may_be_local() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chatark_core::Result;
 
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, key};
 
 /// The first position that is not searched.
@@ -102,7 +102,7 @@ impl<'a> Search<'a> {
                 Ok(rows.elements.first().map_or(Found::Nothing, |row| Found::Row(key(row))))
             }
             Err(error) if position > 1 && is_refusal(&error) => Ok(Found::Nothing),
-            Err(error) if may_be_local(&error) => {
+            Err(error) if error.may_be_local() => {
                 self.asked += 1;
                 match self.list.page(1, position + 1).await {
                     Ok(_) => Ok(Found::Failing),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chatark_core::Result;
 
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows};
 
 /// What the answers to smaller pages show.
@@ -42,7 +42,7 @@ impl SizeProof {
 pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     match list.page(1, 1).await {
         Ok(rows) if rows.len() <= 1 => Ok((true, 1)),
-        Err(error) if !(is_refusal(&error) || may_be_local(&error)) => Err(error),
+        Err(error) if !(is_refusal(&error) || error.may_be_local()) => Err(error),
         _ => Ok((gives_one_row(list, 2, None).await?, 2)),
     }
 }
@@ -62,7 +62,7 @@ pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Opt
     match list.page(1, position).await {
         Ok(rows) if rows.len() == 1 => Ok(rows.keys().first().copied()),
         Ok(_) => Ok(None),
-        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(None),
+        Err(error) if is_refusal(&error) || error.may_be_local() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -87,7 +87,7 @@ pub(crate) async fn rows_before(
                 has_seen_before |= is_before;
                 is_before
             }
-            Err(error) if may_be_local(&error) => true,
+            Err(error) if error.may_be_local() => true,
             Err(error) if is_refusal(&error) => false,
             Err(error) => return Err(error),
         };

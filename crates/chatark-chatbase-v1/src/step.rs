@@ -3,7 +3,7 @@
 use chatark_core::{Batch, Error, PageMetadata, Result};
 
 use crate::ending::Behind;
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::Rows;
 
 /// A batch, and the walk that goes on after it.
@@ -11,7 +11,7 @@ pub(crate) type Step<W> = Result<(Batch, Option<W>)>;
 
 /// What it means that the first page of a list is refused.
 pub(crate) enum FirstRefused {
-    /// Something on the page is the reason, which failed so.
+    /// A row on the page is the reason: the error with which the page failed.
     Failing(Error),
     /// The list is empty.
     Empty,
@@ -87,7 +87,7 @@ pub(crate) async fn next<W: Walk>(mut walk: W) -> Step<W> {
                     }
                 };
             }
-            Err(error) if may_be_local(&error) => return walk.pass(error, metadata).await,
+            Err(error) if error.may_be_local() => return walk.pass(error, metadata).await,
             Err(error) => return Err(error),
         }
     }

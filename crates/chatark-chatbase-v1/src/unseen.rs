@@ -15,7 +15,7 @@ use chatark_core::{
 
 use crate::account::ChatbaseV1;
 use crate::ending::{Behind, Repetition, behind_refused, is_ceiling, is_full, repetition_of_first};
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, PAGE_SIZE, Rows};
 use crate::parameters::{Parameters, began};
 
@@ -357,7 +357,7 @@ impl Search<'_> {
 
     /// Returns an error that ends the search, or counts it.
     fn failed(&mut self, error: Error) -> Result<Read> {
-        if !may_be_local(&error) && error.kind() != ErrorKind::RateLimited {
+        if !error.may_be_local() && error.kind() != ErrorKind::RateLimited {
             return Err(error);
         }
         self.failures += 1;
@@ -369,7 +369,7 @@ impl Search<'_> {
 fn first_row(rows: Result<Rows>) -> Result<Option<Bytes>> {
     match rows {
         Ok(rows) => Ok(rows.elements.into_iter().next()),
-        Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(None),
+        Err(error) if is_refusal(&error) || error.may_be_local() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -17,7 +17,7 @@ use crate::ending::{
     Behind, Repetition, behind_refused, is_full, is_last_page_again, repeats_its_last_page,
     repetition_of_first,
 };
-use crate::failure::{is_refusal, may_be_local};
+use crate::failure::is_refusal;
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
 use crate::narrow::{Probe, Span};
 use crate::newest::newest_change;
@@ -218,7 +218,7 @@ impl<'a> PageWalk<'a> {
     }
 
     /// Forgets the gaps of earlier pulls once some were found.
-    fn keep_lost_gaps(&mut self, found: &[Gap]) {
+    fn clear_lost_gaps_if_found(&mut self, found: &[Gap]) {
         self.lost_gaps = if found.is_empty() { self.lost_gaps } else { 0 };
     }
 
@@ -312,7 +312,7 @@ impl<'a> PageWalk<'a> {
         metadata.pages += 1;
         match self.list.page(PAGE_SIZE, 1).await {
             Ok(rows) => Ok(rows.keys()),
-            Err(error) if is_refusal(&error) || may_be_local(&error) => Ok(Vec::new()),
+            Err(error) if is_refusal(&error) || error.may_be_local() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
@@ -399,7 +399,7 @@ impl<'a> PageWalk<'a> {
         self.take(1, metadata)?;
         match self.list.page(1, 1).await {
             Ok(page) => Ok(Some(page.elements.into_iter().next().unwrap_or_default())),
-            Err(error) if is_refusal(&error) || may_be_local(&error) => {
+            Err(error) if is_refusal(&error) || error.may_be_local() => {
                 self.alone = u64::MAX;
                 Ok(None)
             }
@@ -416,7 +416,7 @@ impl Walk for PageWalk<'_> {
     async fn try_gaps(mut self) -> Step<Self> {
         let tried = try_again(&self.list, &self.gaps).await?;
         self.gaps.clear();
-        self.keep_lost_gaps(&tried.gaps);
+        self.clear_lost_gaps_if_found(&tried.gaps);
         self.rests.retain(|rest| !tried.closed.contains(rest));
         let page = PageMetadata {
             pages: tried.requests,
@@ -482,7 +482,7 @@ impl Walk for PageWalk<'_> {
         self.rows_until = None;
         self.windows.note(&rows.elements);
         self.good = Some((PAGE_SIZE, self.page));
-        self.dead.end_of_row();
+        self.dead.note_readable_page();
         let keys = rows.keys();
         if self.is_last_again(&keys, &mut metadata).await? {
             metadata.newest_change = newest_change(&rows.elements);
@@ -580,7 +580,7 @@ impl Walk for PageWalk<'_> {
             self.progress.passed(&keys, rows);
         }
         self.suspects.extend(unproven);
-        self.keep_lost_gaps(&found.gaps);
+        self.clear_lost_gaps_if_found(&found.gaps);
         if self.windows.is_reading() {
             // Positions in a window are not those of the list.
             found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
@@ -633,7 +633,7 @@ impl Walk for PageWalk<'_> {
         }
         if let Some(gap) = self.windows.gap() {
             metadata.notes.push(
-                "the vendor refuses all pages from some number on, but not as it does behind the end of a list: what is behind them was read in windows of days, but what has no date, or is among too many of one day, is in none"
+                "the vendor refuses all pages from some number on, although the list goes on: later conversations were read in windows of days; those without a date, or among too many within three days, may be missing"
                     .to_owned(),
             );
             gaps.push(gap);

@@ -9,7 +9,7 @@ use crate::wire;
 
 const AGENT: &str = "read the agent";
 
-/// Proves key, plan and agent with one request. None of them is metered.
+/// Proves key, plan and agent with one request, or two if the key may not read agents. Neither is metered.
 pub(crate) async fn check(export: Export<'_>) -> Result<AgentInfo> {
     let call = Call::new(AGENT, ["agents", export.agent_id]);
     match export.client.json_with_clock_skew::<wire::Agent>(&call).await {

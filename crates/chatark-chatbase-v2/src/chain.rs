@@ -1,4 +1,4 @@
-//! One list of pages: the conversations of one segment, and around places that cannot be read.
+//! One list of pages: reads the conversations of one segment, and around places that cannot be read.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +13,7 @@ use chatark_http::CursorGuard;
 
 use crate::export::{
     DATES, EXPORT_LIMIT, Element, Export, ExportPage, MAX_EMPTY_PAGES, Query, Reading, SINGLE_CONVERSATIONS,
-    SUMMARIES, absent, changed_at, is_of_one_place, newest_of, raw, whole,
+    SUMMARIES, absent, changed_at, newest_of, raw, whole,
 };
 use crate::map::Summary;
 use crate::segment::{FirstPage, Segment};
@@ -36,8 +36,7 @@ const MAX_TRIES: u32 = 2;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
 /// attempt at what cannot be read is repeated, and so costs more than one at what can.
 const FURTHER_EACH_TIME: i64 = 60;
-/// So often is a request repeated with which such a place is looked for: many of them fail, and where one fails that
-/// need not, only the place is another one.
+/// The most attempts of each request in that search. Many of them fail, and a wrong answer only moves the gap.
 const SEARCH_ATTEMPTS: u32 = 2;
 /// A window that includes a second ends so much behind it, in microseconds, whether or not its end is exclusive.
 const SHORTLY: i64 = 1_000;
@@ -54,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) changed_since: Option<Timestamp>,
     /// A later change was told by a wrong clock.
     pub(crate) plausible_until: Option<Timestamp>,
-    /// What the first page of the sweep contained.
+    /// What has come already, on the first page and while the export was cut.
     pub(crate) read_before: Arc<HashSet<RecordId>>,
     /// Gaps that are not due: these conversations are not fetched one by one.
     pub(crate) passed_over: Arc<HashSet<RecordId>>,
@@ -277,7 +276,7 @@ impl<'a> Chain<'a> {
         loop {
             match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.reading, batch).await,
-                Err(error) if is_of_one_place(&error) => match self.go_around(error, &mut batch).await? {
+                Err(error) if error.may_be_local() => match self.go_around(error, &mut batch).await? {
                     Detour::Otherwise => {}
                     Detour::Over(step) => return Ok(*step),
                 },
@@ -608,7 +607,7 @@ impl<'a> Chain<'a> {
                 self.query.reading = Reading::Summaries;
             }
             // One of them cannot be read: they are fetched one by one.
-            Err(error) if is_of_one_place(&error) => {}
+            Err(error) if error.may_be_local() => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -649,7 +648,7 @@ impl<'a> Chain<'a> {
                     self.shared.has_singles = false;
                     left.push(element);
                 }
-                Err(error) if is_of_one_place(&error) => {
+                Err(error) if error.may_be_local() => {
                     // What came before says nothing of the vendor any more, unless the answer itself is too large.
                     is_alive = error.kind() == ErrorKind::TooLarge;
                     self.failed_singles += 1;
@@ -761,7 +760,7 @@ impl<'a> Chain<'a> {
                     return self.one_by_one(page, std::mem::take(batch)).await;
                 }
                 Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
-                Err(error) if !is_of_one_place(&error) => return Err(error),
+                Err(error) if !error.may_be_local() => return Err(error),
                 // An empty page leads to the same place again.
                 _ => self.shared.has_summaries = !self.ignores_summaries().await,
             }
@@ -786,7 +785,7 @@ impl<'a> Chain<'a> {
         let limit = if self.passed_over < MAX_PASSED_OVER { 1 } else { EXPORT_LIMIT };
         let page = match self.request_again(Reading::Summaries, limit, MAX_EMPTY_PAGES).await {
             Ok(page) if !page.elements.is_empty() && page.next.is_ok() => page,
-            Err(error) if !is_of_one_place(&error) && error.kind() != ErrorKind::Refused => {
+            Err(error) if !error.may_be_local() && error.kind() != ErrorKind::Refused => {
                 return Err(error);
             }
             _ => return Ok(None),
@@ -947,7 +946,7 @@ impl<'a> Chain<'a> {
                 self.export.put_aside(page);
                 Ok(is_readable)
             }
-            Err(error) if is_of_one_place(&error) => Ok(false),
+            Err(error) if error.may_be_local() => Ok(false),
             // Dates may be refused: nothing tells what is behind the place.
             Err(error) if error.kind() == ErrorKind::Refused => {
                 self.shared.has_dates = false;

@@ -4,8 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use chatark_core::{
-    Error, ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
-    Window,
+    ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp, Window,
 };
 use chatark_http::{ApiClient, Call, CursorGuard, Page};
 
@@ -344,14 +343,6 @@ pub(crate) fn envelope(client: &ApiClient, page: &Page, call: &Call) -> Result<w
     }
     let message = "the response has no array at `data`";
     Err(client.error(call, ErrorKind::Malformed, message, page.request_id()))
-}
-
-/// Returns whether an error may be that of one place alone, so that the list can be read around it.
-pub(crate) fn is_of_one_place(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::Network | ErrorKind::TooLarge | ErrorKind::Malformed
-    )
 }
 
 /// Takes an element of the export as it is.

@@ -12,9 +12,7 @@ use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp};
 use chatark_http::CursorGuard;
 use futures_util::future::{join, join_all};
 
-use crate::export::{
-    DATES, EXPORT_LIMIT, Element, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES, is_of_one_place,
-};
+use crate::export::{DATES, EXPORT_LIMIT, Element, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES};
 
 /// The most lists of pages that are read at the same time.
 pub(crate) const MAX_LISTS: usize = 16;
@@ -320,7 +318,7 @@ impl<'a> Cutter<'a> {
             requests += 1;
             match self.export.page(&query, None, &mut guard, self.known).await {
                 // What cannot be read there is found when its list is read.
-                Err(error) if is_of_one_place(&error) => {}
+                Err(error) if error.may_be_local() => {}
                 Err(error) => return Err(error),
                 Ok(page) => {
                     let is_outside = |element: &Element| query.is_contradicted(element.summary.created_at);

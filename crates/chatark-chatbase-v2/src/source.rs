@@ -50,7 +50,8 @@ pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 1
 const CURSOR_VERSION: u32 = 1;
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
-/// The most conversations that a sweep looks for by id after it did not list them; the next one looks for others.
+/// The most conversations that are looked for after a sweep did not list them. The others count as existing, until two
+/// more sweeps do not list them either.
 const MAX_LOOKED_FOR: usize = 500;
 /// The most bytes of conversations that are kept although they were not looked for, when others are.
 const MAX_BYTES_KEPT: usize = 64 << 20;

@@ -22,7 +22,7 @@ use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step, second_of};
 use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, SUMMARIES, absent,
-    changed_at, is_of_one_place, newest_of,
+    changed_at, newest_of,
 };
 use crate::segment::{Counted, Cutter, MAX_LISTS, Piece, Segment};
 use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
@@ -248,7 +248,7 @@ impl<'a> Sweep<'a> {
 
     /// Leaves what was listed and did not come as gaps: nothing says that it is gone.
     fn leave_unread(&mut self, batch: &mut Batch) {
-        let message = "it was listed, and the list that was read instead did not have it";
+        let message = "the conversation was listed before the sweep restarted, and not listed again";
         let call = self.export.call(&self.query, None);
         let error = self.export.client.error(&call, ErrorKind::Unavailable, message, None);
         for Unread { id, began } in std::mem::take(&mut self.seen.unread) {
@@ -298,7 +298,7 @@ impl<'a> Sweep<'a> {
                 batch.closed_gaps.push(bounds);
             }
             Ok(None) => {}
-            Err(error) if is_of_one_place(&error) => {
+            Err(error) if error.may_be_local() => {
                 // A vendor that is down says nothing of the place: its gap stays as it was, and is due again.
                 if error.is_transient() && !self.is_alive().await {
                     return Err(error);
@@ -328,7 +328,7 @@ impl<'a> Sweep<'a> {
         let page = match first {
             Ok(page) => page,
             // A place on the first page cannot be read: the list goes around it by itself.
-            Err(error) if is_of_one_place(&error) && error.kind() != ErrorKind::Malformed => {
+            Err(error) if error.may_be_local() && error.kind() != ErrorKind::Malformed => {
                 self.add(self.chain(Segment::default()), 0);
                 return Ok(self.with_features(Batch::default(), &before));
             }
@@ -368,7 +368,7 @@ impl<'a> Sweep<'a> {
             Ok(found) => found,
             Err(error) => {
                 self.go_on_as_one_list(&cutter.read);
-                self.ended_by = Some(error).filter(|error| !is_of_one_place(error));
+                self.ended_by = Some(error).filter(|error| !error.may_be_local());
                 return Ok(Batch { checkpoint: self.checkpoint()?, ..Batch::default() });
             }
         };
@@ -590,7 +590,7 @@ impl<'a> Sweep<'a> {
         match self.export.first_page(&mut query, &mut self.features, &mut guard, None).await {
             Ok(last) => Ok(self.export.put_aside(last).total),
             // The newest conversation may be what cannot be read.
-            Err(error) if is_of_one_place(&error) && !self.seen.gaps.is_empty() => Ok(None),
+            Err(error) if error.may_be_local() && !self.seen.gaps.is_empty() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -717,7 +717,7 @@ impl Seen {
     }
 }
 
-/// Opens a saved position. One of the version before is that of a single list, or of no use.
+/// Opens a saved position. One of version 1 is that of a single list.
 fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
     cursor.open(NAME, PLACE_VERSION, scope).or_else(|| {
         let place = cursor.open::<Place>(NAME, PLACE_VERSION - 1, scope)?;

@@ -168,7 +168,7 @@ pub(crate) struct SweepPlace {
     pub(crate) segments: Vec<SegmentPlace>,
     /// Whether the export was cut into several segments.
     pub(crate) was_cut: bool,
-    /// The ids of the first page, which the segments list again.
+    /// The ids that came on the first page and while the export was cut, which the segments list again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) read_before: Vec<RecordId>,
     /// Whether whole conversations are read because single ones cannot be fetched.

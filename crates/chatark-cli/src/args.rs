@@ -50,7 +50,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a sandbox of all three vendors, run a full export against it, and show the files
+    /// Start a sandbox of all three vendor APIs, run a full export against it, and show the files
     Demo(DemoArgs),
     /// Write a commented config.toml
     Init(InitArgs),
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Pull, then write files
     Export(ExportArgs),
-    /// Report on the archive: CSV files, one HTML page, and a summary; contacts no vendor
+    /// Report on the archive: CSV files, one HTML page, and a summary; asks no vendor
     Report(ReportArgs),
     /// Migrate conversations, people and knowledge to another platform, and report what is lost
     Migrate(MigrateArgs),
@@ -167,7 +167,7 @@ pub(crate) struct PullOptions {
     /// Mark conversations as missing even if they are more than a tenth of a source
     #[arg(long)]
     pub(crate) accept_missing: bool,
-    /// Accept places that the vendor cannot give: they stay in `status` and no longer end a pull with code 3
+    /// Accept gaps, which the vendor cannot give: they stay in `status` and no longer end a pull with code 3
     #[arg(long)]
     pub(crate) accept_gap: bool,
     /// End the run after this many requests; everything fetched is safe
@@ -217,7 +217,7 @@ pub(crate) struct ExportArgs {
     pub(crate) filters: ArchiveFilterArgs,
     #[command(flatten)]
     pub(crate) pull_options: PullOptions,
-    /// Export only what the archive already holds; contacts no vendor
+    /// Export only what the archive already holds; asks no vendor
     #[arg(long, conflicts_with_all = ["full", "accept_missing", "accept_gap", "max_requests", "max_duration", "max_quota"])]
     pub(crate) offline: bool,
     /// The folder to write to [default: `output.dir` of the config]
@@ -239,7 +239,7 @@ pub(crate) struct VerifyArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
-    /// Verify one part of the conversations: 1/7 today, 2/7 tomorrow, and so on
+    /// Verify a share of the archive: 1/7 today, 2/7 tomorrow, and so on
     #[arg(long, value_name = "N/T", value_parser = subset)]
     pub(crate) subset: Option<Subset>,
     /// Ask the vendors how many conversations they have, and compare
@@ -476,7 +476,7 @@ fn zone(name: &str) -> Result<Zone, String> {
 }
 
 fn subset(text: &str) -> Result<Subset, String> {
-    text.parse().map_err(|_| "write a part such as 1/7 or 7/7, with at most 1,000 parts".to_owned())
+    text.parse().map_err(|_| "write a subset such as 1/7 or 7/7, with at most 1,000 subsets".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -110,7 +110,7 @@ impl Ui {
     }
 
     /// Asks a question on the terminal, and returns whether the answer is yes.
-    pub(crate) fn is_confirmed(&self, question: &str) -> bool {
+    pub(crate) fn ask_yes_no(&self, question: &str) -> bool {
         let mut answer = String::new();
         let mut ask = || {
             let _ = write!(anstream::stderr().lock(), "{question}");

@@ -7,7 +7,7 @@ use chatark_core::Result;
 use chatark_http::CursorGuard;
 
 use crate::account::EXPORT;
-use crate::failure::{is_of_place, is_refusal};
+use crate::failure::is_refusal;
 use crate::place::PageSize;
 use crate::progress::Progress;
 use crate::walk::{ExportWalk, ReadPage};
@@ -53,7 +53,7 @@ impl ExportWalk<'_, '_> {
             let call = call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", cursor.as_deref());
             let ReadPage { response, records } = match self.read(call, size.limit()).await {
                 Ok(page) => page,
-                Err(error) if is_of_place(&error) => {
+                Err(error) if error.may_be_local() => {
                     self.seen.undo();
                     if size.narrow() {
                         continue;

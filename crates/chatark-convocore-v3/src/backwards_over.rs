@@ -5,7 +5,6 @@ use chatark_core::Result;
 
 use crate::account::NO_CONVERSATION_YET;
 use crate::backwards::Backwards;
-use crate::failure::is_of_place;
 use crate::place::PageSize;
 use crate::pull::Undated;
 use crate::span::second_of;
@@ -13,7 +12,7 @@ use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
 use crate::walk::ExportWalk;
 
 /// It steps over so many places at most: each of them is looked for by dozens of requests, many of which fail.
-const MOST_STEPS_BACK: usize = 20;
+const MAX_STEPS_BACK: usize = 20;
 
 /// The first bound of a span, and the second that is surely before all of it.
 type Floor = (Option<i64>, i64);
@@ -28,7 +27,7 @@ impl ExportWalk<'_, '_> {
         }
         let floor = (from, from.unwrap_or(FIRST_SECOND) - 1);
         let mut end = to.unwrap_or_else(|| self.latest_second());
-        for _ in 0..MOST_STEPS_BACK {
+        for _ in 0..MAX_STEPS_BACK {
             if self.obstacles.reached_undated {
                 break;
             }
@@ -89,7 +88,7 @@ impl ExportWalk<'_, '_> {
             let call = call.query("toTs", to).maybe("cursor", cursor.as_deref());
             let page = match self.read(call, 1).await {
                 Ok(page) => page,
-                Err(error) if is_of_place(&error) => {
+                Err(error) if error.may_be_local() => {
                     self.obstacles.failure = Some(error);
                     return Ok(false);
                 }

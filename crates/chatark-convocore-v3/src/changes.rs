@@ -209,7 +209,7 @@ impl ChangeWalk<'_, '_> {
             self.pull.send(batch).await;
             return Ok(brings);
         }
-        let brought = self.fetch(&changed, IdRoute::Listed, batch).await;
+        let brought = self.fetch(&changed, IdRoute::Bulk, batch).await;
         self.pull.forget_rows();
         brought.map_err(ListProblem::Other)
     }
@@ -217,7 +217,7 @@ impl ChangeWalk<'_, '_> {
     /// Requests what was put off.
     async fn fetch_deferred(&mut self) -> Result<()> {
         let (changed, rotation) = (mem::take(&mut self.deferred), self.rotation.take());
-        self.fetch(&changed, IdRoute::Array, Batch { rotation, ..Batch::default() }).await?;
+        self.fetch(&changed, IdRoute::BulkOrArray, Batch { rotation, ..Batch::default() }).await?;
         self.pull.forget_rows();
         Ok(())
     }

@@ -2,15 +2,6 @@
 
 use chatark_core::{Error, ErrorKind};
 
-/// Returns whether another place may be readable although this one is not: the vendor failed, or its response could not
-/// be read.
-pub(crate) fn is_of_place(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::Network | ErrorKind::Malformed | ErrorKind::TooLarge
-    )
-}
-
 /// Returns whether the vendor refused what was asked for, such as a cursor that it no longer knows.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)

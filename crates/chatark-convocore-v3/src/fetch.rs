@@ -10,7 +10,6 @@ use chatark_core::{
 
 use crate::account::NO_CONVERSATION;
 use crate::export::{Counts, ExportEvent, ExportReader, ExportResponse, Exported};
-use crate::failure::is_of_place;
 use crate::pull::{IDS, Pull};
 use crate::wire::Answer;
 
@@ -45,9 +44,9 @@ pub(crate) struct Fetched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdRoute {
     /// The bulk export with a list of ids, where that works.
-    Listed,
+    Bulk,
     /// The bulk export with a list of ids; where that is ignored, the one array that comes all the same, once.
-    Array,
+    BulkOrArray,
     /// The export of a single conversation.
     Single,
 }
@@ -69,7 +68,7 @@ impl Pull<'_> {
         let (single, listed): (Vec<_>, Vec<_>) = ids.iter().partition(is_single);
         let single: Vec<RecordId> = single.into_iter().cloned().collect();
         let mut listed: Vec<RecordId> = listed.into_iter().cloned().collect();
-        if route == IdRoute::Array && self.lacks(IDS) && listed.len() > FEW {
+        if route == IdRoute::BulkOrArray && self.lacks(IDS) && listed.len() > FEW {
             listed = self.fetch_from_array(listed, fetched).await?;
         }
         let mut chunks: VecDeque<Vec<RecordId>> = listed.chunks(SELECTION_LIMIT).map(<[_]>::to_vec).collect();
@@ -79,7 +78,7 @@ impl Pull<'_> {
                 continue;
             }
             match self.fetch_chunk(&chunk, fetched).await {
-                Err(error) if is_of_place(&error) => {
+                Err(error) if error.may_be_local() => {
                     self.narrow(chunk, error, &mut chunks, fetched).await?;
                 }
                 left => self.fetch_single(&left?, fetched).await?,
@@ -181,7 +180,7 @@ impl Pull<'_> {
                 response.counts.elements == 0
             }
             Ok(ExportEvent::Batch(_)) => false,
-            Err(error) if is_of_place(&error) => {
+            Err(error) if error.may_be_local() => {
                 self.suppose(IDS, false);
                 return Ok(false);
             }
@@ -249,7 +248,7 @@ impl Pull<'_> {
                     self.learn(IDS, true);
                 }
             }
-            Err(error) if is_of_place(&error) => {
+            Err(error) if error.may_be_local() => {
                 self.prove_alive_once(error, fetched).await?;
             }
             Err(error) => return Err(error),
@@ -302,7 +301,7 @@ impl Pull<'_> {
                     fetched.ends_with_gap = false;
                     fetched.absent.push(id.clone());
                 }
-                Err(error) if is_of_place(&error) => {
+                Err(error) if error.may_be_local() => {
                     let error = self.prove_alive_once(error, fetched).await?;
                     self.fail(id, error, fetched).await?;
                 }
@@ -332,7 +331,7 @@ impl Pull<'_> {
     fn receive(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
         let keeps_others = self.keeps_others();
         for item in items.into_iter().filter(|item| keeps_others || !item.is_other) {
-            self.saw_change(&item);
+            self.note_conversation(&item);
             fetched.found.extend(item.record.id.clone().filter(|_| !item.is_other));
             fetched.records.push(item.record);
         }

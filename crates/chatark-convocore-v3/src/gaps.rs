@@ -5,7 +5,7 @@ use std::slice;
 use chatark_core::{Batch, Error, ErrorKind, Gap, GapBounds, RecordId, Result, Window};
 
 use crate::account::EXPORT;
-use crate::failure::{is_of_place, is_refusal};
+use crate::failure::is_refusal;
 use crate::fetch::IdRoute;
 use crate::pull::Pull;
 use crate::walk::{ExportWalk, contains};
@@ -43,7 +43,7 @@ fn is_walked_through(pull: &Pull<'_>, window: &Window) -> bool {
 
 async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {
     let bounds = GapBounds::record(id.clone());
-    let batch = match pull.fetch(slice::from_ref(id), IdRoute::Listed).await {
+    let batch = match pull.fetch(slice::from_ref(id), IdRoute::Bulk).await {
         Ok(fetched) if fetched.gaps.is_empty() && fetched.found.is_empty() => {
             close_empty(pull, bounds).await?
         }
@@ -94,7 +94,7 @@ pub(crate) fn unseen(bounds: GapBounds) -> Gap {
 
 /// Leaves a gap open that was known before, and passes other errors on.
 fn still_open(bounds: &GapBounds, error: Error) -> Result<Batch> {
-    if !is_of_place(&error) && !is_refusal(&error) {
+    if !error.may_be_local() && !is_refusal(&error) {
         return Err(error);
     }
     Ok(Batch { gaps: vec![Gap::new(bounds.clone(), &error)], ..Batch::default() })

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::account::ConvocoreV3;
 use crate::dialect::embedded_error;
-use crate::failure::{is_of_place, is_route_refused};
+use crate::failure::is_route_refused;
 use crate::progress::Progress;
 use crate::row::Row;
 use crate::span::Seen;
@@ -209,7 +209,7 @@ impl From<Error> for ListProblem {
     fn from(error: Error) -> Self {
         if is_route_refused(&error) {
             Self::Refused(error)
-        } else if is_of_place(&error) {
+        } else if error.may_be_local() {
             Self::Broken(error)
         } else {
             Self::Other(error)

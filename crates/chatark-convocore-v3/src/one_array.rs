@@ -7,7 +7,6 @@ use chatark_core::{
 };
 
 use crate::account::EXPORT;
-use crate::failure::is_of_place;
 use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
@@ -155,7 +154,7 @@ impl ExportWalk<'_, '_> {
     /// Reads what the list shows and the export did not give, conversation by conversation. `failure` is the error
     /// with which the export broke off.
     async fn read_by_list(&mut self, mut failure: Option<Error>) -> Result<Step> {
-        let route = if failure.is_some() { IdRoute::Single } else { IdRoute::Listed };
+        let route = if failure.is_some() { IdRoute::Single } else { IdRoute::Bulk };
         let mut reading = ListReading::default();
         if !self.pull.lacks(LIST) {
             match self.read_listed(route, &mut reading).await {
@@ -190,7 +189,7 @@ impl ExportWalk<'_, '_> {
     /// the failure of the list is the result.
     async fn expect_alive(&mut self, failure: Error) -> Result<()> {
         match self.pull.probe().await {
-            Err(error) if is_of_place(&error) => Err(failure),
+            Err(error) if error.may_be_local() => Err(failure),
             Err(error) if error.kind() == ErrorKind::Budget => Err(error),
             // One that only asks for patience is not down.
             Ok(_) | Err(_) => Ok(()),
@@ -238,7 +237,7 @@ impl ExportWalk<'_, '_> {
         let is_metered = self.pull.is_paged();
         let missing: Vec<RecordId> = rows
             .into_iter()
-            .filter(|row| row.is_in(&self.window) && (!is_metered || self.is_behind_start(row)))
+            .filter(|row| row.is_in(&self.window) && (!is_metered || self.may_be_in_walk(row)))
             .filter(|row| row.signs.messages != Some(0))
             .filter_map(|row| row.id)
             .filter(|id| !self.seen.has(id.as_str()))
@@ -248,7 +247,7 @@ impl ExportWalk<'_, '_> {
         }
         let fetched = self.pull.fetch(&missing, route).await?;
         reading.found += fetched.found.len();
-        if reading.found > 0 && route == IdRoute::Listed && self.windows.cap.is_some() {
+        if reading.found > 0 && route == IdRoute::Bulk && self.windows.cap.is_some() {
             self.say_cut_short("the ids in the list");
         }
         for id in &missing {

@@ -13,7 +13,6 @@ use chatark_http::Call;
 use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
-use crate::failure::is_of_place;
 use crate::price::Quota;
 use crate::wire::{Answer, conversation_counts};
 
@@ -197,7 +196,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Notes when a conversation last changed, by the vendor's clock.
-    pub(crate) fn saw_change(&mut self, item: &Exported) {
+    pub(crate) fn note_conversation(&mut self, item: &Exported) {
         self.has_shown = true;
         self.in_vain.count = 0;
         if self.shown.is_none() {
@@ -267,7 +266,7 @@ impl<'a> Pull<'a> {
         let (answer, counts) = match self.account.empty_window().await {
             Ok(EmptyWindow::Empty(answer, counts)) => (answer, counts),
             Ok(EmptyWindow::Ignored) => return Ok(Probe::WindowIgnored),
-            Err(error) if is_of_place(&error) => {
+            Err(error) if error.may_be_local() => {
                 // A window holds those without a date as well, perhaps, and the first of them fails.
                 let EmptyWindow::Empty(answer, counts) = self.account.unknown_id().await? else {
                     return Err(error);
@@ -294,7 +293,7 @@ impl<'a> Pull<'a> {
         } else {
             self.account.empty_window().await
         };
-        if !self.asks_quota_by_id && answer.as_ref().is_err_and(is_of_place) {
+        if !self.asks_quota_by_id && answer.as_ref().is_err_and(Error::may_be_local) {
             // From now on: a window that fails may be billed, and is no part of the price that is looked for.
             self.asks_quota_by_id = true;
             answer = self.account.unknown_id().await;

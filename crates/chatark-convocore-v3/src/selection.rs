@@ -24,7 +24,7 @@ pub(crate) async fn read(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<
 
 async fn read_request(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<Batch> {
     let wanted: Vec<RecordId> = ids.iter().map(RecordId::from).collect();
-    let fetched = pull.fetch(&wanted, IdRoute::Listed).await?;
+    let fetched = pull.fetch(&wanted, IdRoute::Bulk).await?;
     if let Some(error) = fetched.error.filter(|_| fetched.found.is_empty() && fetched.absent.is_empty()) {
         return Err(error);
     }

@@ -85,7 +85,7 @@ impl Provider for ConvocoreV3 {
         Ok(Batch { unchanged: found, ..Batch::default() })
     }
 
-    fn most_unseen(&self) -> usize {
+    fn max_unseen(&self) -> usize {
         MOST_UNSEEN
     }
 }

@@ -7,7 +7,7 @@ use chatark_core::{Error, ErrorKind, Gap, GapBounds, PageMetadata, RecordId, Res
 use crate::account::{EXPORT, NO_CONVERSATION_YET};
 use crate::backwards::Backwards;
 use crate::directory::Directory;
-use crate::failure::{is_of_place, is_refusal};
+use crate::failure::is_refusal;
 use crate::fetch::IdRoute;
 use crate::list::ListProblem;
 use crate::one_array::ListReading;
@@ -17,11 +17,11 @@ use crate::span::Seen;
 use crate::walk::{ExportWalk, Step};
 
 /// A walk steps over so many places at most. What is behind the last one is one gap.
-const MOST_STEPS: u32 = 100;
+const MAX_STEPS: u32 = 100;
 /// After so many places in a row it makes sure that the vendor still gives conversations at all.
 const STEPS_WITHOUT_PROOF: u32 = 3;
 /// So many conversations are requested one by one to find the one that fails.
-const MOST_CANDIDATES: usize = 20;
+const MAX_CANDIDATES: usize = 20;
 /// So many empty pages of one window are followed.
 pub(crate) const EMPTY_PAGES: u32 = 40;
 /// The first second of the year 2000.
@@ -64,7 +64,7 @@ impl ExportWalk<'_, '_> {
         }
         // No window of time leads behind one without a date where each window holds them.
         let is_undated = self.pull.undated != Undated::Unseen && self.place.last.is_none();
-        if self.obstacles.steps > MOST_STEPS || !self.is_ascending || is_undated || self.is_lost() {
+        if self.obstacles.steps > MAX_STEPS || !self.is_ascending || is_undated || self.is_lost() {
             return self.leave_rest(&failure).await;
         }
         if self.obstacles.suspect.is_none() && self.step_by_list().await? {
@@ -112,7 +112,7 @@ impl ExportWalk<'_, '_> {
             return Ok(false);
         }
         let mut reading = ListReading::default();
-        match self.read_listed(IdRoute::Listed, &mut reading).await {
+        match self.read_listed(IdRoute::Bulk, &mut reading).await {
             Ok(()) | Err(ListProblem::Broken(_)) => {}
             Err(ListProblem::Other(error)) => return Err(error),
             Err(ListProblem::Metered | ListProblem::Refused(_)) => self.pull.learn(LIST, false),
@@ -137,7 +137,7 @@ impl ExportWalk<'_, '_> {
     async fn is_readable(&mut self) -> Result<bool> {
         self.obstacles.steps_in_a_row = 0;
         if let Some(id) = self.obstacles.last_read.clone() {
-            return Ok(!self.pull.fetch(&[id], IdRoute::Listed).await?.found.is_empty());
+            return Ok(!self.pull.fetch(&[id], IdRoute::Bulk).await?.found.is_empty());
         }
         Ok(self.has_first("desc").await? || self.has_first("asc").await?)
     }
@@ -153,7 +153,7 @@ impl ExportWalk<'_, '_> {
                 self.pull.send_records(page.records).await;
                 Ok(elements > 0 || page.response.answer.scanned_convo_count > Some(0))
             }
-            Err(error) if is_of_place(&error) => Ok(false),
+            Err(error) if error.may_be_local() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -168,11 +168,11 @@ impl ExportWalk<'_, '_> {
             if failing_second.is_some_and(|failing| second > failing) {
                 break;
             }
-            if tried >= MOST_CANDIDATES && failing_second.is_none() {
+            if tried >= MAX_CANDIDATES && failing_second.is_none() {
                 return Ok(false);
             }
             self.obstacles.tried.insert(id.clone());
-            match self.pull.fetch(slice::from_ref(&id), IdRoute::Listed).await {
+            match self.pull.fetch(slice::from_ref(&id), IdRoute::Bulk).await {
                 Ok(fetched) if fetched.gaps.is_empty() => {
                     if !fetched.found.is_empty() {
                         self.obstacles.steps_in_a_row = 0;
@@ -199,7 +199,7 @@ impl ExportWalk<'_, '_> {
     pub(crate) async fn read_named(&mut self, first: i64, last: i64) -> Result<bool> {
         let rows = self.candidates(first).await?.into_iter();
         let ids: Vec<RecordId> = rows.filter(|(second, _)| *second <= last).map(|(_, id)| id).collect();
-        let fetched = match self.pull.fetch(&ids, IdRoute::Listed).await {
+        let fetched = match self.pull.fetch(&ids, IdRoute::Bulk).await {
             Err(error) if is_refusal(&error) => return Ok(false),
             fetched => fetched?,
         };
@@ -299,7 +299,7 @@ impl ExportWalk<'_, '_> {
             let call = call.query("fromTs", from).query("toTs", to).maybe("cursor", cursor.as_deref());
             let page = match self.read(call, 50).await {
                 Ok(page) => page,
-                Err(error) if is_of_place(&error) => return Ok(WindowState::Failing),
+                Err(error) if error.may_be_local() => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
             let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);

@@ -9,7 +9,7 @@ use chatark_http::{Call, CursorGuard};
 
 use crate::account::EXPORT;
 use crate::export::{ExportEvent, ExportReader, ExportResponse, Exported};
-use crate::failure::{is_of_place, is_refusal};
+use crate::failure::is_refusal;
 use crate::gaps::unseen;
 use crate::obstacles::Obstacles;
 use crate::place::{PageSize, Place};
@@ -144,7 +144,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Returns whether a row may lie behind the beginning of the walk.
-    pub(crate) fn is_behind_start(&self, row: &Row) -> bool {
+    pub(crate) fn may_be_in_walk(&self, row: &Row) -> bool {
         self.start.from.is_none_or(|from| row.signs.start.is_none_or(|start| second_of(start) >= from))
     }
 
@@ -166,7 +166,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 self.restart();
                 Ok(Step::Next)
             }
-            Err(error) if is_of_place(&error) => self.narrow(error).await,
+            Err(error) if error.may_be_local() => self.narrow(error).await,
             Err(error) => Err(error),
         }
     }
@@ -222,7 +222,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     fn take_one(&mut self, item: Exported) -> Record {
         let is_fresh = self.seen.add(&item.record);
         self.span.add(&item, is_fresh);
-        self.pull.saw_change(&item);
+        self.pull.note_conversation(&item);
         self.has_found = true;
         self.obstacles.last_read = item.record.id.clone().or(self.obstacles.last_read.take());
         item.record
@@ -307,7 +307,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                     self.obstacles.leave_gap(second, second);
                 }
             }
-            Err(error) if is_of_place(&error) => {
+            Err(error) if error.may_be_local() => {
                 self.obstacles.failure = Some(error);
                 self.obstacles.leave_gap(second, second);
             }
@@ -465,7 +465,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     async fn read_array_again(&mut self) -> Result<Step> {
         match self.read(self.call(self.size.limit()), self.size.limit()).await {
             Ok(page) => self.advance(page).await,
-            Err(error) if is_of_place(&error) => self.read_rest(error).await,
+            Err(error) if error.may_be_local() => self.read_rest(error).await,
             Err(error) => Err(error),
         }
     }

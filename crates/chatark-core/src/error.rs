@@ -1,13 +1,13 @@
 //! The error type of all library crates: kind, operation, message, facts and a hint.
 //!
-//! Rules: public functions return this error. Context is added with [`Error::with`], not by wrapping the text in
+//! Rules: public functions return this error, except for parsers whose caller names the place. Context is added with [`Error::with`], not by wrapping the text in
 //! a new error. An error never holds a secret or anything that people wrote.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-/// The result of every fallible function of the library crates.
+/// The result of the fallible functions of the library crates.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, in terms that a caller can act on.
@@ -156,6 +156,15 @@ impl Error {
     /// Returns whether the same call may succeed later, without any change.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Network)
+    }
+
+    /// Returns whether the fault may lie in what was asked for alone, so that something else can be read: the vendor failed
+    /// on it in every attempt, or what it sent cannot be read.
+    pub fn may_be_local(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Unavailable | ErrorKind::Network | ErrorKind::Malformed | ErrorKind::TooLarge
+        )
     }
 
     /// Returns whether the call will fail until somebody changes a key, a plan or an id.

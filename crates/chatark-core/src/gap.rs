@@ -41,7 +41,7 @@ pub enum GapBounds {
         /// The last position.
         last: u64,
     },
-    /// Everything behind a place that the vendor names by a cursor.
+    /// Everything after a place that the vendor names by a cursor.
     Rest {
         /// The vendor's cursor; `None` for the beginning of the list.
         after: Option<String>,
@@ -85,7 +85,7 @@ impl GapBounds {
 }
 
 impl fmt::Display for GapBounds {
-    /// Writes the place as part of a sentence, such as `conversations that began from … to …`.
+    /// Writes the place as part of a sentence, such as `records that began from … until …`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Record { id } => write!(formatter, "record {}", id.masked()),
@@ -104,7 +104,7 @@ impl fmt::Display for GapBounds {
                 write!(formatter, "position {first} of the list")
             }
             Self::Positions { first, last } => write!(formatter, "positions {first} to {last} of the list"),
-            Self::Rest { after: Some(_) } => formatter.write_str("everything behind a page that fails"),
+            Self::Rest { after: Some(_) } => formatter.write_str("everything after a page that fails"),
             Self::Rest { after: None } => formatter.write_str("the whole list"),
         }
     }

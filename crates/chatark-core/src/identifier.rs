@@ -1,4 +1,4 @@
-//! Personal identifiers in a canonical form, in which equal identifiers are equal strings, and in a form in which they may
+//! Personal identifiers in a normalized form, in which equal identifiers are equal strings, and in a form in which they may
 //! be shown.
 
 use std::borrow::Cow;

@@ -42,7 +42,7 @@ pub use provider::{
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
-pub use stats::{ConversationStats, Quarter, StatsSummary, ToolCalls};
+pub use stats::{ConversationStats, QuarterHour, StatsSummary, ToolCalls};
 pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};
 pub use time::{LocalHour, Timestamp, Zone};
 pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};

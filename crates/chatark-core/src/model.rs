@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "chatark.conversation/1";
 
 /// The version of the rules by which mappers turn records into documents.
 ///
-/// Increase it when a mapper produces another document from the same bytes. The archive stores the version with each
+/// Increase it when a mapper produces a different document from the same bytes. The archive stores the version with each
 /// row, so that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` updates it.
 pub const MAPPING_VERSION: u32 = 3;
 

@@ -52,8 +52,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Ok(Batch::default())
     }
 
-    /// Returns how many of these it looks for behind one sweep. The others stay unseen, and come first behind the next one.
-    fn most_unseen(&self) -> usize {
+    /// Returns the most of these that are looked for after one sweep. The others stay unseen, and come first after the next.
+    fn max_unseen(&self) -> usize {
         usize::MAX
     }
 }
@@ -128,7 +128,7 @@ pub struct ReadRequest {
     /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
     /// the same: they may have changed once more in the second in which they were read.
     pub changed_since: Option<Timestamp>,
-    /// A time of change after this instant was told by a wrong clock: it says nothing about others.
+    /// A time of change after this instant comes from a wrong clock, and is no latest change.
     pub plausible_until: Option<Timestamp>,
     /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): what began since then is read again if the
     /// vendor refuses the list.

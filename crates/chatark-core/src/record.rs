@@ -47,7 +47,7 @@ pub enum Document {
     Contact(ListedContact),
 }
 
-/// The unit of commit: records, and the checkpoint that is saved with them.
+/// Records, and the checkpoint that is saved in the same transaction, never before them.
 ///
 /// All parts of a document follow it in the same batch, in their order. If the vendor lists the parts as a separate
 /// stream, they come without the document.
@@ -67,7 +67,7 @@ pub struct Batch {
     pub closed_gaps: Vec<GapBounds>,
     /// Records in gaps of earlier pulls that the vendor lists, and that are not due to be tried.
     pub passed_over: Vec<RecordId>,
-    /// Rows of a list beside the records, to be [compared](crate::HeldSummary::list_row) with by the next pull.
+    /// Rows of the vendor's list, kept so that the next pull can [compare](crate::HeldSummary::list_row) them.
     pub list_rows: Vec<ListRow>,
     /// How far the [rotation](crate::Rotation) through such a list has come; `None` if it has not moved.
     pub rotation: Option<Cursor>,
@@ -94,7 +94,8 @@ pub enum Checkpoint {
     End,
 }
 
-/// What the envelopes around the records of a batch said.
+/// What is known of a batch beside its records: from the envelopes around them, and from the way they were read. That
+/// of several batches adds up to that of their run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageMetadata {
     /// How many records match the request, by the vendor's own count.

@@ -73,13 +73,13 @@ impl Setting {
 
 fn check_url(value: &str) -> Result<(), String> {
     let Some(after) = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")) else {
-        return Err("must be an `https://` URL".to_owned());
+        return Err("must be an `https://` or `http://` URL".to_owned());
     };
     // As the rules of URLs read it: further slashes are skipped, and a backslash is one.
     let after = after.trim_start_matches(['/', '\\', '\t', '\n', '\r']);
     let host = after.split(['/', '\\', '?', '#']).next().unwrap_or_default();
     if host.contains('@') {
-        return Err("must not contain a user name or a password: take out everything up to the `@`, and name the key in `api_key`".to_owned());
+        return Err("must not contain a user name or a password: remove them with the `@`, and name the key in `api_key`".to_owned());
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub const UNKNOWN: &str = "unknown";
 pub const NO_RESULT: &str = "no-result";
 
 /// A quarter of an hour in microseconds: offsets between time zones are whole quarters.
-const QUARTER: i64 = 900_000_000;
+const QUARTER_HOUR_MICROSECONDS: i64 = 900_000_000;
 
 /// The numbers of one conversation, computed once when it is written to the archive.
 ///
@@ -68,7 +68,7 @@ pub struct ConversationStats {
     /// Tool calls by name and status, in order.
     pub tools: Vec<ToolCalls>,
     /// Messages per quarter of an hour, except the quarter in which the conversation began.
-    pub quarters: BTreeMap<Quarter, u32>,
+    pub quarters: BTreeMap<QuarterHour, u32>,
 }
 
 /// The statistics that one row of a table of conversations shows.
@@ -111,17 +111,18 @@ pub struct ToolCalls {
 
 /// A quarter of an hour in UTC, counted from 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Quarter(pub i64);
+pub struct QuarterHour(pub i64);
 
-impl Quarter {
+impl QuarterHour {
     /// Returns the quarter that an instant lies in.
     pub fn of(instant: Timestamp) -> Self {
-        Self(instant.microseconds().div_euclid(QUARTER))
+        Self(instant.microseconds().div_euclid(QUARTER_HOUR_MICROSECONDS))
     }
 
     /// Returns its first instant.
     pub fn begin(self) -> Timestamp {
-        Timestamp::from_microseconds(self.0.saturating_mul(QUARTER)).unwrap_or(Timestamp::EARLIEST)
+        Timestamp::from_microseconds(self.0.saturating_mul(QUARTER_HOUR_MICROSECONDS))
+            .unwrap_or(Timestamp::EARLIEST)
     }
 }
 
@@ -133,7 +134,7 @@ pub fn seconds_between(from: Option<Timestamp>, to: Option<Timestamp>) -> Option
 impl ConversationStats {
     /// Computes the numbers of a conversation.
     pub fn of(conversation: &Conversation) -> Self {
-        let begin = conversation.created_at.map(Quarter::of);
+        let begin = conversation.created_at.map(QuarterHour::of);
         let mut stats = Self {
             duration_seconds: seconds_between(conversation.created_at, conversation.updated_at),
             tools: tools(&conversation.messages),
@@ -156,11 +157,13 @@ impl ConversationStats {
         self.last_speaker == Some(Role::User)
     }
 
-    fn count(&mut self, message: &Message, begin: Option<Quarter>) {
+    fn count(&mut self, message: &Message, begin: Option<QuarterHour>) {
         self.messages += 1;
         self.dated_messages += u32::from(message.created_at.is_some());
         // A message without a time counts where its conversation began.
-        if let Some(quarter) = message.created_at.map(Quarter::of).filter(|quarter| Some(*quarter) != begin) {
+        if let Some(quarter) =
+            message.created_at.map(QuarterHour::of).filter(|quarter| Some(*quarter) != begin)
+        {
             *self.quarters.entry(quarter).or_default() += 1;
         }
         match message.role {
@@ -368,10 +371,10 @@ mod tests {
     fn messages_outside_the_first_quarter_of_an_hour_are_counted_by_quarter() {
         let at = [Some(0), Some(899), Some(900), None, Some(901), Some(1_800)];
         let found = stats(at.map(|at| message(Role::User, at)).into());
-        let first = Quarter::of(Timestamp::from_epoch(NOON).unwrap()).0;
-        assert_eq!(found.quarters, [(Quarter(first + 1), 2), (Quarter(first + 2), 1)].into());
+        let first = QuarterHour::of(Timestamp::from_epoch(NOON).unwrap()).0;
+        assert_eq!(found.quarters, [(QuarterHour(first + 1), 2), (QuarterHour(first + 2), 1)].into());
         assert_eq!((found.messages, found.dated_messages), (6, 5));
-        assert_eq!(Quarter(first).begin().microseconds(), NOON * 1_000_000);
+        assert_eq!(QuarterHour(first).begin().microseconds(), NOON * 1_000_000);
     }
 
     #[test]

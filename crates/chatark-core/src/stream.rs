@@ -57,7 +57,7 @@ pub enum ChangeDetection {
     Summaries,
     /// The vendor can list the records that changed since an instant.
     UpdatedSince,
-    /// The vendor has a list of rows beside the records that hint at changes. Its newest pages are read by each pull, the
+    /// The vendor has a separate list, whose rows show that records may have changed. Its newest pages are read by each pull, the
     /// others in turn, so that a change is found within the interval of full sweeps.
     ListRows,
     /// The vendor does not report changes: recent records are read again, the rest at the next full sweep.

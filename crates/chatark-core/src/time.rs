@@ -2,7 +2,7 @@
 //!
 //! Vendors write times as Unix seconds, Unix milliseconds, numeric text, Firestore's objects, ISO 8601, the text of a
 //! database, of mail and of JavaScript, and English text without a zone (`December 1st 2024, 10:30:00 am`). Each becomes
-//! a [`Timestamp`] or a [`TimeProblem`]; nothing is guessed.
+//! a [`Timestamp`] or a [`TimeProblem`]. Where a form has several readings, a fixed rule decides, and [`Resolution`] says so.
 
 mod text;
 

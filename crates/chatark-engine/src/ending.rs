@@ -47,8 +47,9 @@ pub(crate) struct MissingRecords {
 
 /// Records that the vendor has although a sweep did not list them.
 pub(crate) struct FoundRecords {
-    /// Those that it gave.
+    /// Those that the vendor returned, ready to be written.
     pub(crate) ready: ReadyBatch,
+    /// The ids of those that exist, or of which nothing is known.
     pub(crate) still_there: Vec<RecordId>,
 }
 
@@ -86,7 +87,7 @@ impl EndedRun {
     /// Notes what a sweep of everything did not see, and returns what the sweep before it did not see either.
     ///
     /// A sweep that had to leave a gap proves nothing about what it did not see.
-    pub(crate) fn find_unseen(
+    pub(crate) fn note_and_list_unseen(
         &mut self,
         archive: &mut Archive,
         missing_rule: MissingRule,
@@ -146,7 +147,7 @@ impl EndedRun {
         }
         // Nobody knows how many records an accepted place holds, so that the vendor's count proves nothing any more.
         let is_short_by_count = self.verdict == Verdict::Short && self.error.is_none();
-        if is_short_by_count && self.run.progress.gaps > 0 && archive.has_accepted_places(&self.run)? {
+        if is_short_by_count && self.run.progress.gaps > 0 && archive.has_accepted_ranges(&self.run)? {
             self.verdict = Verdict::Unprovable;
         }
         match source.drift.report(archive, &self.run, &source.origin.source)? {

@@ -35,7 +35,7 @@ pub struct Outcome {
     pub source: SourceName,
     /// The verdict over all streams.
     pub verdict: Verdict,
-    /// The error that ended it: the main stream's, or else the first one of another stream.
+    /// What went wrong, whether it ended the pull or not: in the main stream, or else first in another one.
     pub error: Option<Error>,
     /// Whether a later run can resume where this one stopped.
     pub resumable: bool,
@@ -58,7 +58,7 @@ pub struct StreamOutcome {
     pub mode: SyncMode,
     /// The counts.
     pub progress: Progress,
-    /// The error that ended it.
+    /// What went wrong, whether it ended the run or not.
     pub error: Option<Error>,
     /// Whether a later run can resume where this one stopped.
     pub resumable: bool,

@@ -158,7 +158,7 @@ pub struct Pull {
     pub full: bool,
     /// Whether more than a tenth of a source may be marked as missing.
     pub accept_missing: bool,
-    /// Whether places that cannot be read may stay unread without affecting the verdict.
+    /// Whether gaps are accepted: they make no verdict `short`, but `unprovable` where they may hide any number.
     pub accept_gaps: bool,
 }
 
@@ -443,7 +443,7 @@ impl Puller {
 
     /// Marks what is missing at the vendor, and closes the run in the ledger.
     ///
-    /// An error of the archive in the middle leaves the run to be closed with it.
+    /// If the archive fails in between, the run is closed with that error.
     async fn close(
         &self,
         mut ended: EndedRun,
@@ -453,14 +453,14 @@ impl Puller {
         let clock = self.environment.clock.clone();
         let found = self
             .write(move |archive| {
-                let unseen = ended.find_unseen(archive, missing_rule, &clock);
+                let unseen = ended.note_and_list_unseen(archive, missing_rule, &clock);
                 Ok((ended, unseen))
             })
             .await?;
         ended = found.0;
         let unseen = match found.1 {
             Ok(mut unseen) => {
-                unseen.truncate(self.source.provider.most_unseen());
+                unseen.truncate(self.source.provider.max_unseen());
                 unseen
             }
             Err(error) => {
@@ -539,8 +539,8 @@ fn is_anywhere(bounds: &GapBounds) -> bool {
 
 /// Returns whether positions of a list that could not be read are due to be tried again.
 ///
-/// What pulls of recent records could not read is at no position of the whole list: the next sweep of everything finds
-/// out where it is. Once that is known, only the known place decides.
+/// A pull of recent records cannot tell the position in the whole list of what it could not read: the next full sweep finds
+/// it. Once that is known, only the gap with this position decides.
 fn is_full_due_for_gaps(gaps: &[GapRecord], scope: &str, now: Timestamp) -> bool {
     let is_open = |gap: &&GapRecord, scope: &str| {
         !is_anywhere(&gap.bounds) && gap.accepted_at.is_none() && gap.scope == scope
@@ -558,12 +558,12 @@ fn with_source(error: Error, source: &SourceName) -> Error {
     if is_named { error } else { error.with("source", source) }
 }
 
-/// Returns whether an error of one stream prevents the next ones from being read. A refusal does not.
+/// Returns whether an error of one stream prevents the next ones from being read. A permanent one does not.
 fn ends_all_streams(error: &Error) -> bool {
     error.is_transient() || matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted)
 }
 
-/// Adds a hint to a refusal. The key itself is valid: it has just read the conversations.
+/// Adds a hint to a permanent error. The key itself is valid: it has just read the conversations.
 fn with_plan_hint(error: Error) -> Error {
     if !error.is_permanent() {
         return error;

@@ -118,7 +118,7 @@ impl SyncState {
 /// Returns since when, by the vendor's clock, a change is fetched again although it looks the same.
 ///
 /// The vendor's times have whole seconds: what was read in the second of its latest change may have changed once more.
-/// It was read so many seconds before the end of its sweep as this sweep took, at most.
+/// It was read within its sweep, so that the seconds which that took are added.
 pub(crate) fn changed_since(unconfirmed: Option<Timestamp>, sweep_seconds: i64) -> Option<Timestamp> {
     unconfirmed?.shifted(-OVERLAP_SECONDS.saturating_add(sweep_seconds))
 }

@@ -20,7 +20,7 @@ const MAX_FINDINGS: usize = 100;
 /// What a verification found.
 #[derive(Debug, Default)]
 pub struct Verification {
-    /// What is wrong with the structure of the file. If its pages or indexes are broken, nothing else is checked.
+    /// What is wrong with the structure of the file. If its pages or indexes are broken, nothing else is reported.
     pub structure: Vec<String>,
     /// Each source, by name.
     pub sources: Vec<SourceVerification>,
@@ -49,7 +49,7 @@ pub struct SourceVerification {
     pub damaged: u64,
     /// Rows that a new mapping of their bytes would change.
     pub outdated: u64,
-    /// The first of them.
+    /// The first that are damaged or outdated.
     pub findings: Vec<Finding>,
     /// Rows from an earlier version of the mapping rules that the current rules would change.
     pub earlier_mapping: u64,

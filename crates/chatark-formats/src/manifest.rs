@@ -94,7 +94,7 @@ pub struct CsvDialect {
 pub struct FileEntry {
     /// Its name in the folder.
     pub name: String,
-    /// The number of conversations, or of messages in `messages.csv`, without headers.
+    /// The number of rows or conversations, without the header; 0 for a file that has none.
     pub rows: u64,
     /// Its size in bytes.
     pub bytes: u64,

@@ -27,7 +27,7 @@ pub struct Page {
 pub enum ArrayEvent {
     /// One element, byte for byte.
     Element(Bytes),
-    /// The connection broke and the request was repeated: all elements follow again, from the first.
+    /// The attempt failed and the request is repeated: all elements follow again, from the first.
     Restarted,
     /// The array and its document are complete.
     End,

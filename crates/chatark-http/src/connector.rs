@@ -39,7 +39,7 @@ pub struct Connector {
     pub budget: Arc<Budget>,
     /// How long and how often to try.
     pub policy: Policy,
-    /// Receives what happens between requests and responses.
+    /// Receives the waits before requests, and the responses.
     pub observer: Arc<dyn HttpObserver>,
     /// What carries requests; `None` is the network.
     pub transport: Option<Arc<dyn Transport>>,
@@ -81,7 +81,7 @@ impl Connector {
             let message = "the base URL contains a user name or a password";
             return Err(Error::new(ErrorKind::Usage, "connect", message)
                 .with("source", &self.source)
-                .hint("take out everything up to the `@` in `base_url`, and name the key in `api_key`"));
+                .hint("remove the user name and the password with the `@` from `base_url`, and name the key in `api_key`"));
         }
         let credentials = Credentials::new(&self.authentication, &self.key).map_err(|_| {
             let message = "the key contains characters that an HTTP header cannot have";

@@ -43,7 +43,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 pub struct ApiError {
     /// The vendor's error code.
     pub code: Option<String>,
-    /// The vendor's message, which is shown as it is.
+    /// The vendor's message. It is shown in short, without secrets and without texts of the request.
     pub message: Option<String>,
     /// What it means, if that does not follow from the status.
     pub kind: Option<ErrorKind>,

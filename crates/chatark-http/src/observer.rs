@@ -1,4 +1,4 @@
-//! Events between a request and its response, for progress displays and logs.
+//! Events of a client, for progress displays and logs: waits before requests, and responses.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ pub trait HttpObserver: fmt::Debug + Send + Sync {
     fn on_event(&self, source: &str, event: &HttpEvent);
 }
 
-/// Something that happens between a request and its response.
+/// A wait before a request, or a response that has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpEvent {
     /// The client waits before it sends the next request.

@@ -35,7 +35,8 @@ impl CursorGuard {
 impl ApiClient {
     /// Returns the cursor of the next page, or `None` at the end of the list.
     ///
-    /// A list without a cursor ends, even if the vendor reports more: an empty cursor would read it again. Fails if the
+    /// Without a cursor in the response, the list has ended, even if the vendor reports more: an empty cursor would read it
+    /// again. Fails if the
     /// vendor gives a cursor that it has given before.
     pub fn next_cursor(
         &self,

@@ -27,7 +27,7 @@ pub(crate) struct RateLimiter(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     in_flight: u64,
-    /// Whether a response has arrived. Until then the limit is unknown, and requests are sent one at a time.
+    /// Whether a request has ended, with a response or without. Until then the limit is unknown, and requests are sent one at a time.
     has_response: bool,
     /// The requests that the vendor allows in a window, and its length.
     window: Option<(u64, Duration)>,

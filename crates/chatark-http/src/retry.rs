@@ -34,7 +34,7 @@ impl ApiClient {
         if !error.is_transient() {
             return Err(error);
         }
-        // That there were too many requests is no answer to any question.
+        // A 429 does not answer the question, so that the lower limit does not apply.
         let fewer = call.attempts.filter(|_| error.kind() != ErrorKind::RateLimited);
         if attempts >= fewer.unwrap_or(u32::MAX).min(self.policy.attempts) {
             return Err(error.with("attempts", attempts));
@@ -64,7 +64,7 @@ impl ApiClient {
         retry_after.map_or(backoff, |asked| asked + backoff.min(policy.backoff) / 4)
     }
 
-    /// Waits until a request that got no response, sent so long `ago`, must have had its effect at the vendor, if any.
+    /// Waits until a request that was sent `ago` and got no response can have no effect at the vendor any more.
     pub async fn settle(&self, operation: &'static str, ago: Duration) -> Result<()> {
         let wait = self.policy.settle.saturating_sub(ago);
         if wait.is_zero() {

@@ -24,7 +24,7 @@ pub(crate) struct Questions {
 struct JudgedMessages {
     with_feedback: usize,
     with_score: usize,
-    /// The id of a conversation that has one.
+    /// The id of the latest conversation with an answer, as an example.
     example: String,
 }
 

@@ -33,17 +33,16 @@ impl MigrationSelection {
         archive.each(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Does the same with one snapshot for each conversation, so that a slow `take` does not hold one open.
-    pub(crate) fn each_without_snapshot(
+    /// Does the same in a transaction for each conversation, so that a slow `take` does not keep one open.
+    pub(crate) fn each_in_short_transactions(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut selects = self.selector(archive)?;
-        archive.each_without_snapshot(
-            &self.filter,
-            |archived| if selects(archived) { take(archived) } else { Ok(()) },
-        )
+        archive.each_in_short_transactions(&self.filter, |archived| {
+            if selects(archived) { take(archived) } else { Ok(()) }
+        })
     }
 
     /// Returns a function that decides whether a conversation is selected. It must be called for each one, in order.

@@ -113,7 +113,7 @@ impl ComparisonVerdict {
     }
 }
 
-/// Compares two sources by every metric.
+/// Compares two sources by the metrics that do not depend on their size: rates and means.
 pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<Vec<Comparison>> {
     let aggregates = aggregate(archive, filter, Zone::UTC, Granularity::Month)?;
     let samples = |name: &str| {

@@ -99,8 +99,8 @@ pub enum FaultKind {
         /// The vendor's message.
         message: String,
     },
-    /// A gateway's error instead of every response that contains a conversation, as of a record that the vendor cannot
-    /// read any more; no effect on responses without pages.
+    /// A gateway's error instead of each response that contains this conversation, like a record that the vendor can no
+    /// longer read; no effect on a response without pages.
     Unreadable {
         /// Its id.
         conversation: String,

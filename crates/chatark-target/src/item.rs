@@ -52,7 +52,7 @@ pub struct Person {
     pub conversations: u64,
 }
 
-/// An answer to teach a bot, with the questions it answers, the most frequent one first.
+/// An answer to teach a bot, with the questions it answers, the one with the best answer first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuestionAnswer {
     /// The idempotency key, the same in every run.

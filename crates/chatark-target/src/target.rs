@@ -36,7 +36,7 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Waits until a request that got no response, sent so long `ago`, must have had its effect, if any.
+    /// Waits until a request that was sent `ago` and got no response can have no effect any more.
     async fn settle(&self, ago: Duration) -> Result<()>;
 
     /// Passes everything of a kind that the agent holds to the visitor.
@@ -87,7 +87,7 @@ pub struct KindLimits {
     pub unique_email: bool,
     /// The most characters of a text; `None` if the target takes no texts.
     pub text_characters: Option<usize>,
-    /// What becomes of the fields of conversations when people or knowledge are taken from them.
+    /// What becomes of the fields of conversations when people are taken from them; empty for other kinds.
     pub rules: &'static [FieldRule],
 }
 

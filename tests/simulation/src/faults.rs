@@ -83,7 +83,7 @@ struct Drawn {
     left: u64,
 }
 
-/// A time in which the vendor answers nothing, or no key.
+/// A time in which the vendor is down, or rejects every key.
 #[derive(Debug, Clone, Copy)]
 struct Outage {
     pull: usize,
@@ -126,7 +126,7 @@ pub struct Faults {
     pub counts: BTreeMap<(Fault, Place), Count>,
     /// How often something fired in the present pull.
     pub fired: u64,
-    /// Whether something of it was more than a client should survive that tries at least four times.
+    /// Whether it was more than a client must survive that tries at least four times.
     pub is_heavy: bool,
     /// How often the vendor was down in the present pull.
     pub fired_down: u64,
@@ -138,7 +138,7 @@ pub struct Faults {
 /// How often a fault was drawn, and how often it fired.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Count {
-    /// Whether it was drawn.
+    /// In how many worlds it was drawn.
     pub drawn: u64,
     /// How often it fired.
     pub fired: u64,
@@ -228,11 +228,6 @@ impl Faults {
         }
     }
 
-    /// Returns how often each place was asked in the present pull.
-    pub fn asked(&self) -> &BTreeMap<Place, u64> {
-        &self.asked
-    }
-
     /// Counts a request, and returns what goes wrong with it.
     pub fn at(&mut self, place: Place, has_cursor: bool, now: Instant) -> Option<Fired> {
         self.requests += 1;
@@ -286,8 +281,8 @@ impl Faults {
         None
     }
 
-    /// Returns whether a response would show a record that the vendor cannot show.
-    pub fn is_dead(&mut self, delivered: &[(usize, usize)]) -> bool {
+    /// Returns whether a response would show a record that the vendor cannot show, and counts that as a fault.
+    pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)]) -> bool {
         let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place));
         self.fired += u64::from(is_dead);
         self.is_heavy |= is_dead;

@@ -320,13 +320,13 @@ impl Checker {
                 && truth.has_summaries
                 && looks_current(conversation, version, first, last);
             let vendor = &world.vendor;
-            let is_untold = |version: &Version| !vendor.tells(place, version.cause);
+            let is_not_shown_by_list = |version: &Version| !vendor.list_shows(place, version.cause);
             let is_as_listed = is_by_list
-                && !(is_recent && vendor.tells_nothing(place))
+                && !(is_recent && vendor.list_shows_nothing(place))
                 && conversation
                     .versions
                     .get(version + 1..=first)
-                    .is_some_and(|later| later.iter().all(is_untold));
+                    .is_some_and(|later| later.iter().all(is_not_shown_by_list));
             if !(is_current || is_as_summarised || is_as_listed || excused) {
                 let missed: Vec<_> =
                     conversation.versions[version + 1..=first].iter().map(|version| version.cause).collect();
@@ -363,7 +363,7 @@ impl Checker {
         match (ran.counts.listed.contains(&place), looks_back) {
             (_, true) if is_recent => RowClaim::Everything,
             // A row without any sign of a change counts as changed in the look-back.
-            (true, _) if is_recent || world.vendor.tells(place, Change::Reply) => RowClaim::Messages,
+            (true, _) if is_recent || world.vendor.list_shows(place, Change::Reply) => RowClaim::Messages,
             (true, _) => RowClaim::Exists,
             (false, _) => RowClaim::Nothing,
         }
@@ -458,14 +458,14 @@ impl Checker {
         let pages = (shown_by_vendor.len().div_ceil(truth.page) + list) as u64;
         // What a list tells nothing of counts as changed within the look-back.
         let recent = swept.saturating_sub(i64::from(ran.look_back_days) * DAY);
-        let is_untold = |place: &&usize| {
+        let is_not_shown_by_list = |place: &&usize| {
             let conversation = &population.conversations[**place];
             truth.is_read_by_list
-                && world.vendor.tells_nothing(**place)
+                && world.vendor.list_shows_nothing(**place)
                 && !(conversation.is_dated && conversation.created < recent)
         };
-        let untold = shown_by_vendor.iter().filter(is_untold).count();
-        let singles = if ran.mode == SyncMode::Changes { (changed + untold) as u64 } else { 0 };
+        let not_shown_by_list = shown_by_vendor.iter().filter(is_not_shown_by_list).count();
+        let singles = if ran.mode == SyncMode::Changes { (changed + not_shown_by_list) as u64 } else { 0 };
         let short = if truth.has_short_pages { 3 } else { 1 };
         // What is gone may be looked for by itself.
         let gone = population.conversations.len() - shown_by_vendor.len();
@@ -677,7 +677,7 @@ impl Checker {
             let may_be_gap = self.gaps.accepted > 0 && !ran.counts.delivered.contains_key(&place);
             if may_be_gap
                 || !conversation.exists_throughout(begin, ran.ended)
-                || !world.vendor.tells(place, Change::Reply)
+                || !world.vendor.list_shows(place, Change::Reply)
                 || !shows(truth, conversation, begin)
             {
                 continue;
@@ -850,8 +850,8 @@ fn lacks_list(truth: Truth, ran: &Ran) -> bool {
 
 /// Returns whether a list shows how many messages a conversation has, and no time of them.
 fn shows_number_alone(world: &World, place: usize) -> bool {
-    let is_listed = world.vendor.truth().is_read_by_list && !world.vendor.tells_nothing(place);
-    is_listed && !world.vendor.tells(place, Change::Reply)
+    let is_listed = world.vendor.truth().is_read_by_list && !world.vendor.list_shows_nothing(place);
+    is_listed && !world.vendor.list_shows(place, Change::Reply)
 }
 
 /// Returns whether a conversation changed last in the second of the change before.

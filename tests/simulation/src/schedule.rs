@@ -21,7 +21,7 @@ pub struct Scope {
 /// A pull, and the time before it.
 #[derive(Debug, Clone)]
 pub struct Action {
-    /// How much time passes before it, and how often something happens in this time.
+    /// How much time passes before it.
     pub pause: Instant,
     /// How often something happens to a conversation in this time.
     pub changes: u64,

@@ -327,7 +327,7 @@ fn respond(
     let nothing = Population::default();
     let shown = if world.faults.is_empty_run() { &nothing } else { &world.population };
     let answer = world.vendor.answer(read, shown, now);
-    if world.faults.is_dead(&answer.delivered) {
+    if world.faults.fail_if_dead(&answer.delivered) {
         return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
     }
     world.pull.billed += answer.billed;

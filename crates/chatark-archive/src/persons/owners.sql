@@ -1,4 +1,4 @@
--- Whose telephone numbers and vendors' ids are, over the whole archive, in tables of the connection alone.
+-- The owner of each telephone number and of each vendor's id, over the whole archive, in temporary tables.
 
 -- Telephone numbers that came with exactly one address.
 CREATE TEMP TABLE phone_owner (phone INTEGER PRIMARY KEY, email INTEGER NOT NULL);

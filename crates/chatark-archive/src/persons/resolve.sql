@@ -1,5 +1,5 @@
--- Who is who, and which conversations are twins, over the whole archive, in tables of the connection alone.
--- temp.phone_owner and temp.id_owner hold whose numbers and ids are, temp.twin_source the sources that show the same
+-- Who is who, and which conversations are twins, over the whole archive, in temporary tables.
+-- temp.phone_owner and temp.id_owner hold the owners of numbers and ids, temp.twin_source the sources that show the same
 -- agent of the same vendor: `family` and `place` in it.
 
 CREATE TEMP TABLE person (record_key INTEGER PRIMARY KEY, person_key INTEGER NOT NULL, is_first INTEGER NOT NULL);

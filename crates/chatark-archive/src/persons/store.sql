@@ -1,4 +1,4 @@
--- Takes over what is different from what the archive holds.
+-- Writes the rows that differ from those in the archive.
 DELETE FROM main.person WHERE record_key NOT IN (SELECT record_key FROM temp.person);
 INSERT OR REPLACE INTO main.person
     SELECT found.* FROM temp.person found LEFT JOIN main.person held USING (record_key)

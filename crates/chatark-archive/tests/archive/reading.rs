@@ -282,7 +282,7 @@ fn undated_conversations_that_a_window_leaves_out_are_counted() {
         assert_eq!(stats, ids(&archive, filter).len(), "statistics and documents agree");
         let mut by_itself = 0;
         archive
-            .each_without_snapshot(filter, |_| {
+            .each_in_short_transactions(filter, |_| {
                 by_itself += 1;
                 Ok(())
             })

@@ -98,7 +98,7 @@ fn the_log_stays_small_during_a_slow_read() {
     let log = env.path.with_extension("db-wal");
     let mut largest = 0;
     reader
-        .each_without_snapshot(&Filter::default(), |found| {
+        .each_in_short_transactions(&Filter::default(), |found| {
             by_itself.push(found.clone());
             for number in 0..10 {
                 let key = format!("{} {number}", found.conversation.id);

@@ -53,7 +53,7 @@ pub(crate) struct SourceResult {
     contacts: Option<u64>,
     contacts_added: Option<u64>,
     contacts_changed: Option<u64>,
-    /// Places of this run that the vendor could not give.
+    /// Gaps of this run: what could not be read, or was passed over because an earlier run could not read it.
     gaps: u64,
 }
 

@@ -244,7 +244,7 @@ fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
         Exit::Partial if verification.sources.iter().any(|found| found.outdated > 0) => {
             ui.hint("run `chatark rebuild`: it maps the archived bytes again");
         }
-        Exit::Partial => ui.hint("run `chatark pull`: it fetches what is new; what two pulls in a row do not find is marked as missing"),
+        Exit::Partial => ui.hint("run `chatark pull`: it fetches what is new; what two full sweeps in a row do not show is marked as missing"),
         _ => {}
     }
 }

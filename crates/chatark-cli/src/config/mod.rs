@@ -236,7 +236,7 @@ fn drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy 
     })
 }
 
-/// Reads the intervals of full sweeps and of the look-back; only vendors that do not show changes have a look-back.
+/// Reads the intervals of full sweeps and of the look-back; only vendors that do not show every change have a look-back.
 fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> RefreshPolicy {
     let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, mistakes);
     let look_back_days = match descriptor.main_stream().changes {

@@ -87,7 +87,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Returns the transfer of an item, and updates its idempotency key.
-    pub(super) fn find(&self, item: &OutboundItem) -> Result<Option<Transfer>> {
+    pub(super) fn find_and_rekey(&self, item: &OutboundItem) -> Result<Option<Transfer>> {
         let mut archive = self.archive();
         let Some(transfer) = find(&archive, self.target, self.kind, item)? else { return Ok(None) };
         let key = &item.idempotency_key;

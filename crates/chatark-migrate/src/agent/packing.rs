@@ -159,7 +159,7 @@ fn each_selected(
     mut take: impl FnMut(&ArchivedConversation, &Original, &mut LossReport) -> Result<()>,
 ) -> Result<SelectedCounts> {
     let mut selected = SelectedCounts::default();
-    options.selection.each_without_snapshot(archive, |archived| {
+    options.selection.each_in_short_transactions(archive, |archived| {
         selected.conversations += 1;
         selected.messages += archived.conversation.messages.len() as u64;
         let original = Original::of(archived);
@@ -172,7 +172,7 @@ fn each_selected(
     Ok(selected)
 }
 
-/// Returns the places of the selected conversations that are not copies.
+/// Returns a hash of agent and id for each selected conversation that is not a copy.
 fn selected_originals(archive: &Archive, options: &MigrationOptions) -> Result<HashSet<[u8; 16]>> {
     let mut originals = HashSet::new();
     options.selection.each(archive, |archived| {

@@ -22,7 +22,7 @@ pub(super) struct KindProgress {
     pub(super) refusal: Option<Error>,
     /// The idempotency keys of items that may or may not be at the target.
     pub(super) ambiguous: HashSet<String>,
-    /// When the last of them was sent.
+    /// When the latest of them became so.
     pub(super) ambiguous_since: Option<Timestamp>,
     /// The error of the last ambiguous request.
     pub(super) ambiguous_error: Option<Error>,
@@ -30,7 +30,7 @@ pub(super) struct KindProgress {
     pub(super) refused_before: Vec<(Option<Timestamp>, String)>,
     /// The e-mail addresses of people who are at the target without a migration.
     pub(super) existing_emails: HashSet<String>,
-    /// The number of failures since something was last written.
+    /// The number of failures since something was last written; a request without a response counts as several.
     pub(super) failures_in_a_row: u64,
 }
 

@@ -140,7 +140,7 @@ impl<'a> Walker<'a> {
     /// Returns what to do with an item. The walk that sends new items counts it, and sets it aside if its turn comes
     /// later.
     fn next_step(self, item: &OutboundItem, purpose: &Purpose, progress: &mut KindProgress) -> Result<Step> {
-        let transfer = self.requests.ledger.find(item)?;
+        let transfer = self.requests.ledger.find_and_rekey(item)?;
         let state = ItemState::of(transfer.as_ref());
         let has_changed = transfer.as_ref().is_some_and(|transfer| transfer.digest != digest(item));
         let changed_at = transfer.as_ref().and_then(|transfer| transfer.changed_at);

@@ -696,14 +696,14 @@ impl Vendor for ConvocoreV3 {
         element
     }
 
-    fn tells(&self, place: usize, change: Change) -> bool {
+    fn list_shows(&self, place: usize, change: Change) -> bool {
         // A number of messages tells nothing yet where it is shown for the first time.
         let List { status, has_last_message, has_last_modified, .. } = self.facts.list;
         let is_told = has_last_modified || (change == Change::Reply && has_last_message);
         status == 200 && !is_thin(place) && is_told
     }
 
-    fn tells_nothing(&self, place: usize) -> bool {
+    fn list_shows_nothing(&self, place: usize) -> bool {
         let List { status, has_last_message, has_last_modified, has_count, .. } = self.facts.list;
         status != 200 || is_thin(place) || !(has_last_message || has_last_modified || has_count)
     }

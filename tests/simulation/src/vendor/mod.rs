@@ -125,7 +125,7 @@ pub struct Truth {
     pub has_known_clock: bool,
     /// Whether a conversation can be looked for by its day.
     pub asks_by_day: bool,
-    /// Whether one conversation can be asked for by its id or day: its second may hold nearly all.
+    /// Whether a single conversation can be asked for, by its id or its day; a second may hold nearly all of them.
     pub finds_one: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
     pub margin: Instant,
@@ -155,12 +155,12 @@ pub trait Vendor: Debug + Send {
     fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes;
 
     /// Returns whether a list that is apart from the export shows that something happened to a conversation.
-    fn tells(&self, _place: usize, _change: Change) -> bool {
+    fn list_shows(&self, _place: usize, _change: Change) -> bool {
         false
     }
 
     /// Returns whether such a list shows nothing but that a conversation exists.
-    fn tells_nothing(&self, _place: usize) -> bool {
+    fn list_shows_nothing(&self, _place: usize) -> bool {
         false
     }
 

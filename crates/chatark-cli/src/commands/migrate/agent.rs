@@ -362,7 +362,7 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
                 let missing = identifier::masked(missing);
                 ui.say(&format!("the target does not show {missing}, for example"));
             }
-            ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. To write deleted items again, use `chatark migrate forget`");
+            ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. Items that were deleted at the target are not written again: after you have emptied the agent, run `chatark migrate forget`, then migrate again");
         }
     }
 }

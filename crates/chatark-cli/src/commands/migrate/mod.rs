@@ -85,7 +85,7 @@ fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
         return Err(refused("confirmation is needed and there is no terminal; nothing was done")
             .hint("check the plan or the ledger, then run the same command with `--yes`"));
     }
-    if ui.is_confirmed(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
+    if ui.ask_yes_no(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
 }
 
 /// Returns the selection of these sources.
@@ -124,7 +124,7 @@ fn check_file(option: &str, path: Option<&Path>) -> Result<()> {
     if !is_bad {
         return Ok(());
     }
-    let message = format!("`{option}` is not a file name");
+    let message = format!("the value of `{option}` is not a file name");
     Err(Error::new(ErrorKind::Usage, "choose the file", message).hint("name a file such as `report.csv`"))
 }
 
