@@ -13,6 +13,9 @@ use crate::walk::ExportWalk;
 
 /// It steps over so many places at most: each of them is looked for by dozens of requests, many of which fail.
 const MAX_STEPS_BACK: usize = 20;
+/// The most attempts of each request that looks for the second in which a failing conversation began. Many of them fail,
+/// and a wrong answer only moves the gap.
+const SEARCH_ATTEMPTS: u32 = 2;
 
 /// The first bound of a span, and the second that is surely before all of it.
 type Floor = (Option<i64>, i64);
@@ -86,6 +89,7 @@ impl ExportWalk<'_, '_> {
         for _ in 0..EMPTY_PAGES {
             let call = self.pull.account.export_call(1).query("sort", "desc").maybe("fromTs", from);
             let call = call.query("toTs", to).maybe("cursor", cursor.as_deref());
+            let call = call.attempts(Some(SEARCH_ATTEMPTS));
             let page = match self.read(call, 1).await {
                 Ok(page) => page,
                 Err(error) if error.may_be_local() => {

@@ -155,7 +155,7 @@ impl Checker {
         self.keeps_accepted_gaps_out_of_the_verdict(world, &ran);
         self.reads_around_what_is_dead(world, &held, &ran);
         self.finds_late_messages(world, &held, &ran);
-        self.was_fooled &= ran.mode == SyncMode::Recent || ran.verdict().is_none();
+        self.was_fooled &= looks_back(world.vendor.truth(), &ran) || ran.verdict().is_none();
         self.was_fooled |= ran.was_empty && ran.is_good();
         if ran.is_good() && !ran.was_empty {
             self.swept.insert(ran.action.scope, ran.sweep_start);
@@ -575,7 +575,7 @@ impl Checker {
         }
         let truth = world.vendor.truth();
         // Nobody looks for what a vendor has hidden, be it for one sweep, until the next one.
-        if (self.was_fooled && ran.mode == SyncMode::Recent)
+        if (self.was_fooled && looks_back(truth, ran))
             || ran.was_empty
             || (truth.hides_the_rest && is_cut_short(world, ran))
         {
@@ -965,6 +965,11 @@ fn is_in_look_back(truth: Truth, conversation: &Conversation, ran: &Ran) -> bool
         || ran
             .recent_since
             .is_none_or(|since| conversation.is_dated && conversation.created >= since + truth.margin)
+}
+
+/// Returns whether a pull may read nothing but what began recently: one that reads a list does so where this is refused.
+fn looks_back(truth: Truth, ran: &Ran) -> bool {
+    ran.mode == SyncMode::Recent || (ran.mode == SyncMode::Changes && truth.is_read_by_list)
 }
 
 /// Returns whether the vendor shows a conversation from the beginning of a sweep to its end.

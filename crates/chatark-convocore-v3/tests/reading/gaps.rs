@@ -129,6 +129,18 @@ async fn a_vendor_that_is_down_leaves_no_gap() {
     }
 }
 
+/// A generated world that once failed: a gateway let every answer through that held no conversation.
+#[tokio::test]
+async fn a_vendor_that_can_send_no_conversation_is_down_although_it_answers() {
+    let dead: Vec<usize> = (0..300).collect();
+    let vendor = World::of(300).kill(&dead).served();
+    let outcome = vendor.pull_all().await;
+    assert_eq!(outcome.error.unwrap().kind(), ErrorKind::Unavailable);
+    assert!(outcome.gaps.is_empty(), "{:?}", outcome.gaps);
+    let asked = vendor.world(|world| world.asked.len());
+    assert!(asked < 300, "{asked} requests");
+}
+
 #[tokio::test]
 async fn a_pull_that_ends_anywhere_is_resumed() {
     for list in [ListKind::Cursors, ListKind::Refused(403)] {
