@@ -107,7 +107,9 @@ impl Archive {
             }
             None => return Ok(vec![None; ids.len()]),
         };
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed())?;
+        // One transaction for all of them: otherwise SQLite locks the file for each statement.
+        let transaction = self.connection.unchecked_transaction().map_err(failed())?;
+        let mut statement = transaction.prepare_cached(sql).map_err(failed())?;
         let mut held = |id: &RecordId| {
             let found = statement.query_row(params![source.0, stream.as_str(), id.as_str()], |row| {
                 Ok(HeldSummary {

@@ -3,14 +3,16 @@
 //! The fields and their meaning are from the vendor's v2 specification and official CLI, autumn 2026; see
 //! `docs/vendors/chatbase-v2.md`.
 
+use std::fmt;
+use std::result::Result as StdResult;
+
 use chatark_core::fields::{self, Fields, nest};
 use chatark_core::issue::Path;
 use chatark_core::{
     Channel, Conversation, ConversationId, Feedback, HeldSummary, Issue, IssueKind, Issues, Message, Part,
     RecordId, Result, Role, Status, Timestamp, Zone, time,
 };
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// The key that marks an envelope, which earlier versions put around a conversation of a user's list and its messages.
@@ -119,43 +121,35 @@ pub(crate) fn summary(raw: &[u8]) -> Summary {
     Summary { id, is_whole, created_at, held, unknown }
 }
 
-/// Reads the fields of a summary without building the messages.
+/// Reads the fields of a summary without building the messages: an empty list stands for them.
 fn summary_fields(raw: &[u8]) -> Option<Map<String, Value>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct SummaryFields {
-        #[serde(default)]
-        id: Value,
-        #[serde(default)]
-        title: Value,
-        #[serde(default)]
-        status: Value,
-        #[serde(default)]
-        source: Value,
-        #[serde(default)]
-        user_id: Value,
-        #[serde(default)]
-        created_at: Value,
-        #[serde(default)]
-        updated_at: Value,
-        #[serde(default)]
-        messages: Option<IgnoredAny>,
-        #[serde(flatten)]
-        unknown: Map<String, Value>,
+    struct Summaries;
+
+    impl<'de> Visitor<'de> for Summaries {
+        type Value = Map<String, Value>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> StdResult<Self::Value, A::Error> {
+            let mut fields = Map::new();
+            while let Some(key) = entries.next_key::<String>()? {
+                let value = if key == "messages" {
+                    let messages: Option<IgnoredAny> = entries.next_value()?;
+                    messages.map_or(Value::Null, |_| Value::Array(Vec::new()))
+                } else {
+                    entries.next_value()?
+                };
+                fields.insert(key, value);
+            }
+            Ok(fields)
+        }
     }
-    let found: SummaryFields = fields::is_object(raw).then(|| serde_json::from_slice(raw).ok())??;
-    let fields = [
-        ("id", found.id),
-        ("title", found.title),
-        ("status", found.status),
-        ("source", found.source),
-        ("userId", found.user_id),
-        ("createdAt", found.created_at),
-        ("updatedAt", found.updated_at),
-        ("messages", found.messages.map_or(Value::Null, |_| Value::Array(Vec::new()))),
-    ];
-    let named = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
-    Some(named.chain(found.unknown).collect())
+
+    let mut json = serde_json::Deserializer::from_slice(raw);
+    let fields = json.deserialize_map(Summaries).ok()?;
+    json.end().ok().map(|()| fields)
 }
 
 fn conversation(mut fields: Fields<'_>) -> Conversation {
