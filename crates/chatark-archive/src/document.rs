@@ -7,10 +7,10 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::derived::DerivedRows;
 use crate::encode::MappedDocument;
-use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
 use crate::row::RowKey;
+use crate::run_log::SourceKey;
 use crate::values::database;
 use crate::{contact, conversation};
 

@@ -4,8 +4,8 @@ use chatark_core::{Gap, GapBounds, OpenGap, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use crate::ledger::{Run, SourceKey, SyncMode};
 use crate::open::Archive;
+use crate::run_log::{Run, SourceKey, SyncMode};
 use crate::values::{database, read_count, timestamp};
 
 /// A gap is tried again by the next pull, then after this time, and each later time after twice as long.

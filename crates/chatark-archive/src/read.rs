@@ -9,8 +9,8 @@ use chatark_core::{
 
 use crate::contact;
 use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messages};
-use crate::ledger::SourceKey;
 use crate::open::Archive;
+use crate::run_log::SourceKey;
 use crate::stats::Summaries;
 use crate::values::{database, known, read_count};
 

@@ -6,10 +6,10 @@ use rusqlite::{OptionalExtension, params};
 use crate::derived::DerivedRows;
 use crate::document::{self, StoredDocument};
 use crate::encode::MappedDocument;
-use crate::ledger::{Run, save_progress};
 use crate::open::Archive;
 use crate::persons;
 use crate::row::RowKey;
+use crate::run_log::{Run, save_progress};
 use crate::values::database;
 use crate::write::{Counts, IssueCounts, message_count};
 

@@ -1,6 +1,6 @@
 //! The row of a document that is being written.
 
-use crate::ledger::SourceKey;
+use crate::run_log::SourceKey;
 
 /// Identifies the row of a document, and the version that it is made from.
 #[derive(Debug, Clone, Copy)]

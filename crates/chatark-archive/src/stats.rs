@@ -11,9 +11,9 @@ use chatark_core::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::de::IgnoredAny;
 
-use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::read::Filter;
+use crate::run_log::SourceKey;
 use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 

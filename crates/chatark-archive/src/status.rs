@@ -5,8 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::gaps::GapRecord;
-use crate::ledger::{SourceKey, Verdict};
 use crate::open::Archive;
+use crate::run_log::{SourceKey, Verdict};
 use crate::values::{database, read_count, timestamp};
 
 /// What the archive holds of one source.
@@ -51,9 +51,9 @@ pub struct StreamStatus {
     pub last_pull: Option<RunRecord>,
 }
 
-/// One run, as the ledger has it. The columns are described in the files under `migrations`.
+/// One run, as the run log has it. The columns are described in the files under `migrations`.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the fields are the columns of the ledger, described there")]
+#[expect(missing_docs, reason = "the fields are the columns of the run log, described there")]
 pub struct RunRecord {
     pub scope: String,
     pub effort: String,
@@ -151,7 +151,7 @@ impl Archive {
     }
 
     fn last_pull(&self, source: SourceKey, stream: Stream) -> Result<Option<RunRecord>> {
-        let failed = database("read the ledger");
+        let failed = database("read the run log");
         self.connection
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,

@@ -6,8 +6,8 @@ use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Tim
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::document::DocumentTable;
-use crate::ledger::{Run, SourceKey};
 use crate::open::Archive;
+use crate::run_log::{Run, SourceKey};
 use crate::values::{database, read_count, timestamp};
 
 /// One in so many records of a stream may be marked as missing without `--accept-missing`.

@@ -3,8 +3,8 @@
 use chatark_core::{Cursor, Error, ErrorKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::ledger::{Run, SourceKey, SyncMode};
 use crate::open::Archive;
+use crate::run_log::{Run, SourceKey, SyncMode};
 use crate::values::{database, timestamp};
 
 /// A sweep that begins so long after another one has seen every change that the other one may have read too early.
@@ -58,7 +58,7 @@ impl Archive {
                 };
                 statement.query_row(params![source.0, stream.as_str(), scope], read).optional()
             })
-            .map_err(database("read the ledger"))?;
+            .map_err(database("read the run log"))?;
         Ok(found.unwrap_or_default())
     }
 }
@@ -75,7 +75,7 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![source.0, stream.as_str(), scope], |row| row.get(0))
             })
-            .map_err(database("read the ledger"))?;
+            .map_err(database("read the run log"))?;
         Ok(microseconds.map_or(0, |taken| taken.max(0) / 1_000_000 + 1))
     }
 }

@@ -4,9 +4,9 @@ use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, Sou
 use rusqlite::{OptionalExtension, params};
 
 use crate::document::{self, DocumentTable, StoredDocument};
-use crate::ledger::SourceKey;
 use crate::open::Archive;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
+use crate::run_log::SourceKey;
 use crate::values::{database, read_count};
 
 /// The most faults of the file's structure that are named.

@@ -14,11 +14,11 @@ use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::gaps;
-use crate::ledger::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::open::Archive;
 use crate::persons;
 use crate::raw::{self, RawVersion};
 use crate::row::RowKey;
+use crate::run_log::{Progress, Run, SourceKey, save_checkpoint, save_progress};
 use crate::sweep;
 use crate::sweep_clock;
 use crate::values::{count, database, timestamp};
@@ -815,8 +815,8 @@ mod tests {
 
     use super::*;
     use crate::encode::HashedRecord;
-    use crate::ledger::{RunStart, SyncMode};
     use crate::read::Filter;
+    use crate::run_log::{RunStart, SyncMode};
 
     fn now() -> Timestamp {
         Timestamp::from_epoch(1_733_054_400).unwrap()

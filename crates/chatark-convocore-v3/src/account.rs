@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::config::{self, Config};
 use crate::dialect::{ConvocoreV3Dialect, embedded_error};
 use crate::export::{Counts, Exported, exported};
-use crate::wire::{Agent, Answer};
+use crate::wire::{Agent, Envelope};
 
 /// The first second of the year 2100: no conversation begins then.
 pub(crate) const NO_CONVERSATION_YET: i64 = 4_102_444_800;
@@ -35,7 +35,7 @@ pub(crate) enum EmptyWindow {
     /// Conversations all the same: this deployment ignores the window.
     Ignored,
     /// Nothing, or what has no date at all, and what the envelope says. Nothing costs nothing.
-    Empty(Box<Answer<Value>>, Counts),
+    Empty(Box<Envelope<Value>>, Counts),
 }
 
 pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ConvocoreV3> {
@@ -58,7 +58,7 @@ impl ConvocoreV3 {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
         let (document, clock_skew_seconds) = self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
         let document = document.get().as_bytes();
-        let answer: Answer<Agent> = self.client.decode(&call, document, None)?;
+        let answer: Envelope<Agent> = self.client.decode(&call, document, None)?;
         if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
@@ -96,7 +96,7 @@ impl ConvocoreV3 {
                 ArrayEvent::End => break,
             }
         }
-        let answer: Answer<Value> = elements.envelope()?;
+        let answer: Envelope<Value> = elements.envelope()?;
         if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
@@ -104,7 +104,7 @@ impl ConvocoreV3 {
         Ok(EmptyWindow::Empty(Box::new(answer), counts))
     }
 
-    fn expect_array(&self, call: &Call, answer: &Answer<Value>, request_id: Option<&str>) -> Result<()> {
+    fn expect_array(&self, call: &Call, answer: &Envelope<Value>, request_id: Option<&str>) -> Result<()> {
         if answer.data.as_ref().is_some_and(Value::is_array) {
             return Ok(());
         }
@@ -113,10 +113,10 @@ impl ConvocoreV3 {
     }
 
     /// Reads one conversation through its own route, and what the envelope says.
-    pub(crate) async fn single(&self, id: &RecordId) -> Result<(Exported, Answer<Box<RawValue>>)> {
+    pub(crate) async fn single(&self, id: &RecordId) -> Result<(Exported, Envelope<Box<RawValue>>)> {
         let call = Call::new(SINGLE, ["agents", &self.agent_id, "convos", id.as_str(), "export"])
             .query("format", "json");
-        let mut answer: Answer<Box<RawValue>> = self.client.json(&call).await?;
+        let mut answer: Envelope<Box<RawValue>> = self.client.json(&call).await?;
         if answer.is_error() {
             return Err(self.client.api_error(&call, embedded_error(&answer), None));
         }
@@ -131,7 +131,7 @@ impl ConvocoreV3 {
     /// response can have cost, for a vendor that does not say it.
     pub(crate) fn page_metadata<T>(
         &self,
-        answer: &Answer<T>,
+        answer: &Envelope<T>,
         elements: u64,
         most_units: u64,
     ) -> PageMetadata {

@@ -33,7 +33,7 @@ struct ChangeWalk<'p, 'a> {
     pull: &'p mut Pull<'a>,
     known: &'p dyn Known,
     since: Since,
-    /// Gaps that are not tried in this pull.
+    /// Conversations with a gap: those that are due were tried already, the others are not tried in this pull.
     passed_over: HashSet<RecordId>,
     /// What was requested already: the list may show it twice, and the archive may not hold it yet.
     fetched: HashSet<RecordId>,

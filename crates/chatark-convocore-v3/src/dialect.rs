@@ -13,7 +13,7 @@ pub(crate) struct ConvocoreV3Dialect;
 
 impl Dialect for ConvocoreV3Dialect {
     fn parse_error(&self, status: u16, body: &[u8]) -> ApiError {
-        let answer = serde_json::from_slice::<wire::Answer<IgnoredAny>>(body).ok();
+        let answer = serde_json::from_slice::<wire::Envelope<IgnoredAny>>(body).ok();
         // The vendor's status for a client that disconnected: worth another attempt.
         let kind = match status {
             499 => Some(ErrorKind::Unavailable),
@@ -31,7 +31,7 @@ impl Dialect for ConvocoreV3Dialect {
 }
 
 /// Parses an error under a success status, by its code instead of the status.
-pub(crate) fn embedded_error<T>(answer: &wire::Answer<T>) -> ApiError {
+pub(crate) fn embedded_error<T>(answer: &wire::Envelope<T>) -> ApiError {
     let kind = match answer.code() {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
         Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
@@ -97,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn check_embedded(body: Value, is_error: bool, kind: Option<ErrorKind>) {
-        let answer: wire::Answer<Value> = serde_json::from_value(body).unwrap();
+        let answer: wire::Envelope<Value> = serde_json::from_value(body).unwrap();
         assert_eq!((answer.is_error(), embedded_error(&answer).kind), (is_error, kind));
     }
 

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::account::ConvocoreV3;
 use crate::dialect::embedded_error;
 use crate::wire;
-use crate::wire::{Answer, Heading, Transcript};
+use crate::wire::{Envelope, Heading, Transcript};
 
 /// A batch inside one response ends with this many conversations.
 const BATCH_CONVERSATIONS: usize = 200;
@@ -57,7 +57,7 @@ pub(crate) enum ExportEvent {
 /// A response of the bulk export that has arrived whole.
 #[derive(Debug)]
 pub(crate) struct ExportResponse {
-    pub(crate) answer: Answer<Value>,
+    pub(crate) answer: Envelope<Value>,
     pub(crate) call: Call,
     pub(crate) request_id: Option<String>,
     /// The conversations since the last full batch.
@@ -127,7 +127,7 @@ impl<'a> ExportReader<'a> {
     }
 
     fn end(&mut self) -> Result<ExportResponse> {
-        let answer: Answer<Value> = self.array.envelope()?;
+        let answer: Envelope<Value> = self.array.envelope()?;
         let (call, request_id) = (self.array.call(), self.array.request_id());
         if answer.is_error() {
             return Err(self.account.client.api_error(call, embedded_error(&answer), request_id));

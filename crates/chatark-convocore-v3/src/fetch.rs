@@ -11,7 +11,7 @@ use chatark_core::{
 use crate::account::NO_CONVERSATION;
 use crate::export::{Counts, ExportEvent, ExportReader, ExportResponse, Exported};
 use crate::pull::{IDS, Pull};
-use crate::wire::Answer;
+use crate::wire::Envelope;
 
 /// How many conversations are requested by id at once: one page, in case its limit applies.
 pub(crate) const SELECTION_LIMIT: usize = 50;
@@ -317,7 +317,7 @@ impl Pull<'_> {
         &mut self,
         id: &RecordId,
         item: Exported,
-        answer: &Answer<T>,
+        answer: &Envelope<T>,
         fetched: &mut Fetched,
     ) {
         let page = self.single_metadata(answer, &item);

@@ -85,7 +85,7 @@ async fn close_empty(pull: &mut Pull<'_>, bounds: GapBounds) -> Result<Batch> {
     }
 }
 
-/// Returns a gap to which the vendor has shown nothing, nor anywhere else: that proves nothing.
+/// Returns a gap as still open: the vendor showed no conversation at all, so that an empty response proves nothing.
 pub(crate) fn unseen(bounds: GapBounds) -> Gap {
     let message =
         "the vendor shows no conversation at all, so nothing is known of those that it could not show";

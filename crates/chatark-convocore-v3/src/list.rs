@@ -11,7 +11,7 @@ use crate::failure::is_route_refused;
 use crate::progress::Progress;
 use crate::row::Row;
 use crate::span::Seen;
-use crate::wire::Answer;
+use crate::wire::Envelope;
 
 const LIST: &str = "list conversations";
 const ROW: &str = "read a row of the list";
@@ -119,7 +119,7 @@ impl ListWalk {
             .maybe("cursor", place.cursor.as_deref())
             .maybe("page", place.page);
         let page = account.client.page(&call, "data").await?;
-        let answer: Answer<Value> = page.envelope(&account.client, &call)?;
+        let answer: Envelope<Value> = page.envelope(&account.client, &call)?;
         if answer.is_error() {
             return Err(account.client.api_error(&call, embedded_error(&answer), page.request_id()).into());
         }
@@ -138,7 +138,7 @@ impl ListWalk {
     fn place_after(
         &mut self,
         place: &ListPlace,
-        answer: &Answer<Value>,
+        answer: &Envelope<Value>,
         rows: u64,
         limit: u64,
     ) -> Result<Option<ListPlace>, ListProblem> {
@@ -176,7 +176,7 @@ impl ListWalk {
     }
 
     /// That listing is free is inferred and not documented, so what the vendor says about it counts.
-    fn check_quota(&mut self, account: &ConvocoreV3, answer: &Answer<Value>) -> Result<(), ListProblem> {
+    fn check_quota(&mut self, account: &ConvocoreV3, answer: &Envelope<Value>) -> Result<(), ListProblem> {
         let Some(usage) = &answer.usage else { return Ok(()) };
         let used = usage.billable_used_this_request.unwrap_or(0);
         account.client.spend_quota(used);
@@ -191,7 +191,7 @@ impl ConvocoreV3 {
     /// Returns whether the vendor still shows a conversation. Only a clear answer that it does not counts as such.
     pub(crate) async fn shows(&self, id: &str) -> Result<bool> {
         let call = Call::new(ROW, ["agents", &self.agent_id, "convos", id]);
-        let answer: Result<Answer<Value>> = self.client.json(&call).await;
+        let answer: Result<Envelope<Value>> = self.client.json(&call).await;
         let refused = match answer {
             Ok(answer) if answer.is_error() => self.client.api_error(&call, embedded_error(&answer), None),
             Ok(_) => return Ok(true),

@@ -14,7 +14,7 @@ use crate::pull::{LIST, PAGES, Probe};
 use crate::row::Row;
 use crate::walk::{ExportWalk, ReadPage, Step};
 use crate::windows::Seconds;
-use crate::wire::{Answer, conversation_counts};
+use crate::wire::{Envelope, conversation_counts};
 
 /// The number of conversations in a response of the deployments that documents describe as cut short.
 const DOCUMENTED_CAP: u64 = 200;
@@ -137,7 +137,7 @@ impl ExportWalk<'_, '_> {
         &mut self,
         records: Vec<Record>,
         mut page: PageMetadata,
-        answer: &Answer<T>,
+        answer: &Envelope<T>,
     ) -> Result<Step> {
         let Some((from, to)) = self.windows.left.pop() else {
             page.notes.extend(self.end_notes(answer).await?);

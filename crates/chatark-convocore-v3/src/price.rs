@@ -6,7 +6,7 @@ use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::pull::{LIST, Pull};
 use crate::wire::Usage;
 
-/// What the vendor says of its quota behind a request.
+/// What a response says of the quota.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quota {
     used: Option<u64>,

@@ -14,7 +14,7 @@ use crate::account::{ConvocoreV3, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
 use crate::price::Quota;
-use crate::wire::{Answer, conversation_counts};
+use crate::wire::{Envelope, conversation_counts};
 
 /// The feature of a deployment that its list of conversations can be read, and is not metered.
 pub(crate) const LIST: &str = "list";
@@ -211,14 +211,14 @@ impl<'a> Pull<'a> {
     }
 
     /// Reads the envelope of a response of the bulk export.
-    pub(crate) fn page_metadata<T>(&mut self, answer: &Answer<T>, counts: &Counts) -> PageMetadata {
+    pub(crate) fn page_metadata<T>(&mut self, answer: &Envelope<T>, counts: &Counts) -> PageMetadata {
         self.is_paged = Some(answer.is_paged());
         self.has_shown |= answer.scanned_convo_count > Some(0);
         self.metadata(answer, counts)
     }
 
     /// Reads the envelope of a response of the export of one conversation.
-    pub(crate) fn single_metadata<T>(&mut self, answer: &Answer<T>, item: &Exported) -> PageMetadata {
+    pub(crate) fn single_metadata<T>(&mut self, answer: &Envelope<T>, item: &Exported) -> PageMetadata {
         let mut counts = Counts::default();
         counts.add(item);
         self.metadata(answer, &counts)
@@ -241,7 +241,7 @@ impl<'a> Pull<'a> {
         self.is_paged == Some(true)
     }
 
-    fn metadata<T>(&mut self, answer: &Answer<T>, counts: &Counts) -> PageMetadata {
+    fn metadata<T>(&mut self, answer: &Envelope<T>, counts: &Counts) -> PageMetadata {
         if let Some(latest) = answer.usage.as_ref().and_then(|usage| usage.summary.clone()) {
             self.summary = Some(self.account.client.vendor_text(&latest));
         }
@@ -250,7 +250,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Tells the user once where the vendor's own text names another number of conversations than the response held.
-    pub(crate) fn compare_count<T>(&mut self, call: &Call, answer: &Answer<T>, elements: u64) {
+    pub(crate) fn compare_count<T>(&mut self, call: &Call, answer: &Envelope<T>, elements: u64) {
         let Some(text) = answer.success_text() else { return };
         let counts = conversation_counts(text);
         if counts.is_empty() || counts.contains(&elements) || mem::replace(&mut self.told_of_count, true) {
@@ -285,8 +285,8 @@ impl<'a> Pull<'a> {
         Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
     }
 
-    /// Returns what the vendor says of its quota, if it does: behind a window that cannot contain a conversation, or where
-    /// that fails, behind an id that no conversation has.
+    /// Asks for the quota with a window that cannot contain a conversation, or where that fails, with an id that no
+    /// conversation has. Returns `None` if the response does not have it.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
         let mut answer = if self.asks_quota_by_id {
             self.account.unknown_id().await

@@ -12,13 +12,13 @@ pub(crate) struct Row {
     /// The vendor's JSON.
     pub(crate) bytes: Bytes,
     pub(crate) id: Option<RecordId>,
-    pub(crate) signs: Signs,
+    pub(crate) signs: ChangeFields,
 }
 
 /// What a row tells about changes. Instants are cut to whole seconds: the vendor writes one and the same instant in
 /// seconds or in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Signs {
+pub(crate) struct ChangeFields {
     /// When the conversation began.
     pub(crate) start: Option<Timestamp>,
     last_message: Option<Timestamp>,
@@ -71,7 +71,7 @@ impl Row {
         let [id, other_id, start, last_message, last_modified, messages, state, feedback] =
             fields::peek(&bytes, names);
         let second = |value: &Value| instant(Some(value)).map(to_second);
-        let signs = Signs {
+        let signs = ChangeFields {
             start: second(&start),
             last_message: second(&last_message),
             last_modified: second(&last_modified),
@@ -102,12 +102,13 @@ impl Row {
         if self.signs.is_changed(kept.as_ref(), held, since) {
             return RowState::Changed;
         }
-        let tells_more = |kept: &Signs| self.signs.tell_more_than(kept) || self.signs.were_read(kept, held);
+        let tells_more =
+            |kept: &ChangeFields| self.signs.tell_more_than(kept) || self.signs.were_read(kept, held);
         RowState::Unchanged { keep: kept.is_none_or(|kept| tells_more(&kept)) }
     }
 }
 
-impl Signs {
+impl ChangeFields {
     /// Returns the latest time of the row.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
         [self.start, self.last_message, self.last_modified].into_iter().max().flatten()

@@ -50,7 +50,7 @@ impl Provider for ConvocoreV3 {
     }
 
     /// Requests a window that cannot contain a conversation: the response costs nothing and reports the remaining
-    /// quota. What has changed is counted in the list, which is not metered either.
+    /// quota. What has changed is counted in the list, which is not metered, as far as is known.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate> {
         let mut estimate = Estimate { rate_limit: Some(RATE_LIMIT), requests_sent: 1, ..Estimate::default() };
         if let Selection::Conversations(ids) = &request.selection {

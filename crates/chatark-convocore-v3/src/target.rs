@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::account::{ConvocoreV3, open_account};
 use crate::dialect::embedded_error;
-use crate::wire::{Answer, Created, Leads, Row, Written};
+use crate::wire::{Created, Envelope, Leads, Row, Written};
 use crate::{DESCRIPTOR, pack};
 
 const CREATE: &str = "create a conversation";
@@ -167,7 +167,7 @@ impl ConvocoreV3 {
     async fn create_leads(&self, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
             .create(array_body("leads", items));
-        let answer: Answer<Value> = self.client.json(&call).await?;
+        let answer: Envelope<Value> = self.client.json(&call).await?;
         if answer.is_error() {
             return Err(self.embedded_failure(&call, &answer));
         }
@@ -182,7 +182,7 @@ impl ConvocoreV3 {
 
     /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules out
     /// any effect.
-    fn embedded_failure<T>(&self, call: &Call, answer: &Answer<T>) -> Error {
+    fn embedded_failure<T>(&self, call: &Call, answer: &Envelope<T>) -> Error {
         let error = self.client.api_error(call, embedded_error(answer), None);
         let is_certain = error.kind() != ErrorKind::Refused
             || answer.code().is_some_and(|code| REJECTIONS.contains(&code));
@@ -191,7 +191,7 @@ impl ConvocoreV3 {
 
     /// Sends a request and returns the `data` of the response.
     async fn data<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let answer: Answer<T> = self.client.json(call).await?;
+        let answer: Envelope<T> = self.client.json(call).await?;
         if answer.is_error() {
             return Err(self.embedded_failure(call, &answer));
         }
@@ -205,7 +205,7 @@ impl ConvocoreV3 {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
-            let answer: Answer<Vec<Row>> = self.client.json(&call).await?;
+            let answer: Envelope<Vec<Row>> = self.client.json(&call).await?;
             if answer.is_error() {
                 return Err(self.client.api_error(&call, embedded_error(&answer), None));
             }

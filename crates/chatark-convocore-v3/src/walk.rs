@@ -18,13 +18,13 @@ use crate::pull::{Probe, Pull};
 use crate::row::Row;
 use crate::span::{Seen, Span, second_of};
 use crate::windows::Windows;
-use crate::wire::Answer;
+use crate::wire::Envelope;
 
 /// A walk through the export.
 pub(crate) struct ExportWalk<'p, 'a> {
     pub(crate) pull: &'p mut Pull<'a>,
     pub(crate) window: Window,
-    role: Role,
+    purpose: WalkPurpose,
     /// The gap of an earlier pull that it reads.
     pub(crate) gap: Option<GapBounds>,
     /// Where the walk begins.
@@ -59,7 +59,7 @@ pub(crate) struct Restarts {
 
 /// What a walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum WalkPurpose {
     /// It is the pull itself: its places are checkpoints.
     Pull,
     /// It is the rest of an earlier pull.
@@ -89,9 +89,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let request = pull.request;
         let resumed = Place::open(request.cursor.as_ref(), &request.scope());
         let start = Place { from: from.map(second_of), ..Place::default() };
-        let role = if resumed.is_some() { Role::Resumed } else { Role::Pull };
+        let purpose = if resumed.is_some() { WalkPurpose::Resumed } else { WalkPurpose::Pull };
         let place = resumed.unwrap_or_else(|| start.clone());
-        Self::new(pull, request.window, role, start, place)
+        Self::new(pull, request.window, purpose, start, place)
     }
 
     /// Creates a walk through a gap of an earlier pull.
@@ -104,11 +104,11 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         // The end of a gap is not in it, and conversations begin in whole seconds.
         let last_second = |until: Timestamp| (until.microseconds() - 1).div_euclid(1_000_000);
         let place = Place { cursor, to: window.until.map(last_second), ..Place::default() };
-        let walk = Self::new(pull, window, Role::Gap, Place::default(), place);
+        let walk = Self::new(pull, window, WalkPurpose::Gap, Place::default(), place);
         Self { gap: Some(bounds.clone()), ..walk }
     }
 
-    fn new(pull: &'p mut Pull<'a>, window: Window, role: Role, start: Place, place: Place) -> Self {
+    fn new(pull: &'p mut Pull<'a>, window: Window, purpose: WalkPurpose, start: Place, place: Place) -> Self {
         let mut guard = CursorGuard::default();
         if let Some(cursor) = &place.cursor {
             guard.advance(EXPORT, cursor).ok();
@@ -116,7 +116,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         Self {
             pull,
             window,
-            role,
+            purpose,
             gap: None,
             start,
             place,
@@ -125,7 +125,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             seen: Seen::default(),
             span: Span::default(),
             progress: Progress::default(),
-            has_found: role == Role::Resumed,
+            has_found: purpose == WalkPurpose::Resumed,
             is_ascending: true,
             restarts: Restarts::default(),
             doubtful_end: None,
@@ -136,11 +136,11 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     /// Returns whether it is the pull itself, or the rest of an earlier one.
     pub(crate) fn is_pull(&self) -> bool {
-        self.role != Role::Gap
+        self.purpose != WalkPurpose::Gap
     }
 
     pub(crate) fn is_resumed(&self) -> bool {
-        self.role == Role::Resumed
+        self.purpose == WalkPurpose::Resumed
     }
 
     /// Returns whether a row may lie behind the beginning of the walk.
@@ -150,7 +150,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     /// Returns whether it is not known how far the walk has come: an earlier one has given its cursor alone.
     pub(crate) fn is_lost(&self) -> bool {
-        self.role != Role::Pull && self.place.cursor.is_some() && self.place.last.is_none()
+        self.purpose != WalkPurpose::Pull && self.place.cursor.is_some() && self.place.last.is_none()
     }
 
     /// Walks to the end, and returns the gaps that were claimed, and whether a conversation was read.
@@ -274,7 +274,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Looks behind a last page that says that there is more: that costs nothing if it was the last one.
-    fn doubts_end(&mut self, answer: &Answer<serde_json::Value>) -> bool {
+    fn doubts_end(&mut self, answer: &Envelope<serde_json::Value>) -> bool {
         let Some(last) = self.place.last.filter(|_| answer.has_more == Some(true) && self.span.fresh > 0)
         else {
             return false;
@@ -423,7 +423,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             self.pull.note(format!("{refused}: going on with the conversations that came last"));
             return;
         }
-        self.role = Role::Pull;
+        self.purpose = WalkPurpose::Pull;
         self.restarts.from_beginning = true;
         self.place = self.start.clone();
         self.guard = CursorGuard::default();
@@ -471,7 +471,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Returns what the user is told at the end of the pull.
-    pub(crate) async fn end_notes<T>(&mut self, answer: &Answer<T>) -> Result<Vec<String>> {
+    pub(crate) async fn end_notes<T>(&mut self, answer: &Envelope<T>) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         if !self.is_pull() {
             return Ok(notes);

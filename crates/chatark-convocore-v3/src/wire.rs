@@ -15,7 +15,7 @@ use crate::pack;
 /// Any response: the envelope of conversations or an agent, and the three forms in which the vendor reports an error.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
-pub(crate) struct Answer<T> {
+pub(crate) struct Envelope<T> {
     #[serde(default, deserialize_with = "lenient")]
     success: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
@@ -236,7 +236,7 @@ impl Lead {
     }
 }
 
-impl<T> Answer<T> {
+impl<T> Envelope<T> {
     /// Returns whether the response reports an error, whatever its status.
     pub(crate) fn is_error(&self) -> bool {
         let is_failure = self.data.is_none() && self.code().is_some() && self.text().is_some();
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_counts_as_missing() {
-        let answer: Answer<Vec<Value>> = serde_json::from_value(json!({
+        let answer: Envelope<Vec<Value>> = serde_json::from_value(json!({
             "success": "yes", "message": 1, "data": [], "mode": 2, "scannedConvoCount": -1,
             "usage": {"billableUsedThisRequest": "many", "summary": "s"}, "rateLimit": [], "nextCursor": 7,
         }))
@@ -401,7 +401,7 @@ mod tests {
         assert!(answer.is_paged() && answer.cursor().is_none());
         let usage = answer.usage.unwrap();
         assert_eq!((usage.billable_used_this_request, usage.summary.as_deref()), (None, Some("s")));
-        assert!(serde_json::from_value::<Answer<Value>>(json!({"hasMore": "yes"})).is_err());
+        assert!(serde_json::from_value::<Envelope<Value>>(json!({"hasMore": "yes"})).is_err());
     }
 
     #[test]

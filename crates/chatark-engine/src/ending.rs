@@ -1,4 +1,4 @@
-//! The end of a run: missing records, gaps, the verdict, and the row in the ledger.
+//! The end of a run: missing records, gaps, the verdict, and the row in the run log.
 
 use chatark_archive::{Archive, Run, RunEnd, SyncMode, Unseen, Verdict};
 use chatark_core::{
@@ -12,7 +12,7 @@ use crate::pull::Source;
 /// The setting of a source with the zone of times that have none.
 const ZONE_SETTING: &str = "timezone";
 
-/// A run that has ended, before it is closed in the ledger.
+/// A run that has ended, before it is closed in the run log.
 #[derive(Debug)]
 pub(crate) struct EndedRun {
     pub(crate) run: Run,
@@ -115,7 +115,7 @@ impl EndedRun {
         }
     }
 
-    /// Marks what is missing, checks for gaps and drift, and closes the run in the ledger.
+    /// Marks what is missing, checks for gaps and drift, and closes the run in the run log.
     pub(crate) fn close(
         &mut self,
         archive: &mut Archive,

@@ -58,7 +58,7 @@ impl ReadyBatch {
         let deadline = Instant::now() + JOIN_WAIT;
         while self.bytes < max_bytes && self.checkpoint != Checkpoint::End {
             let next = timeout_at(deadline, following.recv()).await.ok().flatten()?;
-            // A restarted sweep resets its run in the ledger, which needs a commit of its own.
+            // A restarted sweep resets its run in the run log, which needs a commit of its own.
             if next.page.restarted || self.page.restarted || self.bytes + next.bytes > max_bytes {
                 return Some(next);
             }

@@ -283,7 +283,7 @@ impl Puller {
         }
     }
 
-    /// Registers the source, decides how much to read and from where, and opens the run in the ledger.
+    /// Registers the source, decides how much to read and from where, and opens the run in the run log.
     async fn begin(&self, descriptor: StreamDescriptor) -> Result<StartedRun> {
         let stream = descriptor.stream;
         let requested = self.pull.request(stream);
@@ -441,7 +441,7 @@ impl Puller {
         }
     }
 
-    /// Marks what is missing at the vendor, and closes the run in the ledger.
+    /// Marks what is missing at the vendor, and closes the run in the run log.
     ///
     /// If the archive fails in between, the run is closed with that error.
     async fn close(

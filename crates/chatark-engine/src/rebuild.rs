@@ -11,7 +11,7 @@ use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 
 /// How many documents are in memory at a time.
 const PAGE: u32 = 512;
-/// The kind of these runs in the ledger, and their scope.
+/// The kind of these runs in the run log, and their scope.
 const REBUILD: &str = "rebuild";
 
 /// A source whose records can be mapped, with or without a connection to its vendor.

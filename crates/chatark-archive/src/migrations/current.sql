@@ -16,7 +16,7 @@ CREATE TABLE source (
     checksum      BLOB                         -- of this row
 ) STRICT;
 
--- One pull or rebuild of one source: the ledger.
+-- One pull or rebuild of one stream of a source: the run log.
 CREATE TABLE run (
     run_key       INTEGER PRIMARY KEY,
     source_key    INTEGER NOT NULL REFERENCES source,

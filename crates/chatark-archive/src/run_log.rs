@@ -1,4 +1,4 @@
-//! The ledger: sources, runs, their verdicts, and the checkpoints from which unfinished runs resume.
+//! The run log: sources, runs, their verdicts, and the checkpoints from which unfinished runs resume.
 
 use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -183,7 +183,7 @@ impl Run {
 }
 
 impl SyncMode {
-    /// Returns the word in the ledger.
+    /// Returns the word in the run log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -217,7 +217,7 @@ impl Progress {
 }
 
 impl Verdict {
-    /// Returns the word in the ledger.
+    /// Returns the word in the run log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -330,7 +330,7 @@ impl Archive {
         scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
     }
 
-    /// Opens a run in the ledger.
+    /// Opens a run in the run log.
     pub fn begin_run(&mut self, source: SourceKey, start: &RunStart<'_>) -> Result<Run> {
         let failed = || database("begin a run");
         let resume = start.resume;
@@ -369,7 +369,7 @@ impl Archive {
         Ok(Run { key, source, stream, scope, mode, swept_from, written_until: None, progress })
     }
 
-    /// Closes a run in the ledger.
+    /// Closes a run in the run log.
     pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
         let (progress, key) = (&run.progress, run.key);
         let row = params![
@@ -472,7 +472,7 @@ fn drop_checkpoint(
     Ok(())
 }
 
-/// Writes the counts of a run into the ledger.
+/// Writes the counts of a run into the run log.
 pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progress: &Progress) -> Result<()> {
     transaction
         .prepare_cached(
@@ -503,6 +503,6 @@ pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progres
                 count(progress.issues),
             ])
         })
-        .map_err(database("write the ledger"))?;
+        .map_err(database("write the run log"))?;
     Ok(())
 }
