@@ -379,6 +379,7 @@ impl<'a> Chain<'a> {
         }
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
+        let total = self.of_everything(total);
         let query = Query { reading: read_as, ..self.query.clone() };
         let began = || elements.iter().map(|element| element.summary.created_at);
         let is_contradicted = self.shared.has_dates && began().any(|began| query.is_contradicted(began));
@@ -423,6 +424,11 @@ impl<'a> Chain<'a> {
     /// Returns whether the count of a page behind a cursor may be of what is left: then the last page shows all of it.
     fn may_count_rest(&self, total: Option<u64>, shown: usize) -> bool {
         self.place.is_some() && total.is_some_and(|total| total <= shown as u64)
+    }
+
+    /// Returns a count, unless it is of a window of the list alone, such as that behind a place that cannot be read.
+    fn of_everything(&self, total: Option<u64>) -> Option<u64> {
+        total.filter(|_| self.segment == Segment::default())
     }
 
     fn follow(&mut self, next: Result<Option<String>>, read_as: Reading) -> Next {
@@ -794,6 +800,7 @@ impl<'a> Chain<'a> {
         batch.page.pages += 1;
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
+        let total = self.of_everything(total);
         batch.page.newest_change = self.newest_change(&elements);
         let shown = u32::try_from(elements.len()).unwrap_or(EXPORT_LIMIT);
         (self.passed_over, self.smaller) = (self.passed_over + shown, self.smaller.saturating_sub(shown));
@@ -827,6 +834,7 @@ impl<'a> Chain<'a> {
     async fn one_by_one(&mut self, page: ExportPage, mut batch: Batch) -> Result<Detour> {
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
+        let total = self.of_everything(total);
         let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
         batch.page.newest_change = self.newest_change(&elements);
         let before = self.reached;

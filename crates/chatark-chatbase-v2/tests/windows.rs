@@ -34,6 +34,8 @@ struct Vendor {
     quirk: Quirk,
     /// Rejects every request after this many.
     breaks_after: Option<usize>,
+    /// The conversation that fails each page that it is on.
+    dead: Option<usize>,
     asked: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
 }
 
@@ -72,6 +74,9 @@ impl Vendor {
         });
         let limit: usize = query["limit"].parse().unwrap();
         let page = &matching[start..matching.len().min(start + limit)];
+        if page.iter().any(|(at, _)| Some(*at) == self.dead) {
+            return (500, json!({"error": {"code": "INTERNAL_SERVER_ERROR", "message": "no"}}));
+        }
         let cursor = page.last().filter(|_| start + limit < matching.len()).map(|(at, _)| at.to_string());
         let data: Vec<_> = page
             .iter()
@@ -235,6 +240,18 @@ fn many_segments_are_read_at_once() {
     assert!((14..=18).contains(&vendor.windows()), "{} windows", vendor.windows());
     let asked = vendor.asked.lock().unwrap().len();
     assert!((150..=bound(3_000)).contains(&asked), "{asked} requests for 150 pages");
+}
+
+/// A tester's vendor: the count of the window behind a gap was taken for that of everything, so that half of a burst was
+/// `complete` once the gap was accepted.
+#[tokio::test]
+async fn a_count_of_what_is_behind_a_gap_is_none_of_everything() {
+    let second = 1_780_000_000_000_i64;
+    let vendor = Vendor { dead: Some(30), ..Vendor::new(vec![second; 60], Quirk::None) };
+    let batches = vendor.pull_whole(ReadRequest::default()).await;
+    assert!(batches.iter().any(|batch| !batch.gaps.is_empty()));
+    let totals: Vec<_> = batches.iter().filter_map(|batch| batch.page.total).collect();
+    assert!(!totals.is_empty() && totals.iter().all(|total| *total == 60), "{totals:?}");
 }
 
 /// The worst that an archive of bots sees: a campaign that opens thousands of conversations in one second.

@@ -145,9 +145,7 @@ impl EndedRun {
         if gaps > 0 && self.reached_end {
             self.leave_gaps(gaps);
         }
-        // Nobody knows how many records an accepted place holds, so that the vendor's count proves nothing any more.
-        let is_short_by_count = self.verdict == Verdict::Short && self.error.is_none();
-        if is_short_by_count && self.run.progress.gaps > 0 && archive.has_accepted_ranges(&self.run)? {
+        if self.hides_any_number(archive)? {
             self.verdict = Verdict::Unprovable;
         }
         match source.drift.report(archive, &self.run, &source.origin.source)? {
@@ -163,6 +161,17 @@ impl EndedRun {
         self.resumable =
             archive.resume_point(self.run.source(), self.run.stream(), self.run.scope())?.is_some();
         Ok(())
+    }
+
+    /// Returns whether the vendor's count proves nothing, because an accepted gap may hide any number of records, and because
+    /// a count may leave out what is in it.
+    fn hides_any_number(&self, archive: &Archive) -> Result<bool> {
+        let is_by_count = match self.verdict {
+            Verdict::Short => self.error.is_none() && self.run.progress.gaps > 0,
+            Verdict::Complete | Verdict::GrewDuringRun => true,
+            _ => false,
+        };
+        Ok(is_by_count && archive.has_accepted_ranges(&self.run)?)
     }
 
     fn refuse_missing(&mut self, gone: u64, held: u64) {
