@@ -42,8 +42,8 @@ pub(crate) struct ExportWalk<'p, 'a> {
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
     pub(crate) restarts: Restarts,
-    /// The second behind which a page has announced more without a cursor.
-    doubtful_end: Option<i64>,
+    /// The end of the page before, if it has announced more without a cursor.
+    doubtful_end: Option<DoubtfulEnd>,
     pub(crate) obstacles: Obstacles,
     pub(crate) windows: Windows,
 }
@@ -55,6 +55,15 @@ pub(crate) struct Restarts {
     pub(crate) led_nowhere: bool,
     /// Whether it has begun again at its beginning.
     from_beginning: bool,
+}
+
+/// The end of a page that says that there is more, without a cursor.
+#[derive(Debug, Clone, Copy)]
+struct DoubtfulEnd {
+    /// The second in which its last conversation began.
+    second: i64,
+    /// Whether it had as many conversations as were asked for.
+    was_full: bool,
 }
 
 /// What a walk is for.
@@ -243,7 +252,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         if !response.answer.is_paged() && self.place.cursor.is_none() {
             return self.after_array(ReadPage { response, records }, page).await;
         }
-        let doubted = self.doubtful_end.take().filter(|_| elements > 0);
+        // Where what follows is empty, a full page may still have ended inside of its last second.
+        let doubted = self.doubtful_end.take().filter(|doubt| elements > 0 || doubt.was_full);
+        let is_full = elements >= u64::from(self.size.limit());
         self.order();
         // Where the walk goes on by time, each page that brings something leads on.
         self.restarts.led_nowhere &= self.place.last.is_none() || self.span.fresh == 0;
@@ -254,7 +265,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 self.place.cursor = Some(cursor);
                 (self.checkpoint()?, self.check_progress(&response))
             }
-            Ok(None) if self.doubts_end(&response.answer) => (self.doubtful_checkpoint()?, Ok(Step::Next)),
+            Ok(None) if self.doubts_end(&response.answer, is_full) => {
+                (self.doubtful_checkpoint()?, Ok(Step::Next))
+            }
             Ok(None) => {
                 self.settle().await?;
                 page.notes.extend(self.end_notes(&response.answer).await?);
@@ -263,7 +276,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             // What has been paid for is kept before the error ends the walk.
             Err(error) => (Checkpoint::None, Err(error)),
         };
-        let Some(second) = doubted else {
+        let Some(DoubtfulEnd { second, .. }) = doubted else {
             self.send(records, checkpoint, page).await;
             return end;
         };
@@ -274,12 +287,12 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Looks behind a last page that says that there is more: that costs nothing if it was the last one.
-    fn doubts_end(&mut self, answer: &Envelope<serde_json::Value>) -> bool {
+    fn doubts_end(&mut self, answer: &Envelope<serde_json::Value>, was_full: bool) -> bool {
         let Some(last) = self.place.last.filter(|_| answer.has_more == Some(true) && self.span.fresh > 0)
         else {
             return false;
         };
-        self.doubtful_end = Some(last);
+        self.doubtful_end = Some(DoubtfulEnd { second: last, was_full });
         self.begin_at(last + 1);
         true
     }
@@ -289,7 +302,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.checkpoint_at(&Place { from: self.place.last, ..self.place.clone() })
     }
 
-    /// Reads what else began in a second: there was more behind it, so the page may have ended inside of it.
+    /// Reads what else began in a second, because a page that the vendor called no last one may have ended inside of it.
     async fn read_second_again(&mut self, second: i64) -> Result<()> {
         self.pull
             .note("the vendor announced more conversations and gave no cursor: they are asked for by time");

@@ -102,6 +102,18 @@ async fn more_without_a_cursor_is_looked_for_by_time() {
     }
 }
 
+/// A tester's vendor: a full page ended inside of the newest second, so that the window behind that second was empty.
+#[tokio::test]
+async fn more_without_a_cursor_in_the_newest_second_is_looked_for_there() {
+    let mut world = World::of(54);
+    let newest = world.convos[49].ts;
+    world.convos[50..].iter_mut().for_each(|convo| convo.ts = newest);
+    (world.cursors, world.list) = (Cursors::Lost, ListKind::Refused(403));
+    let outcome = world.served().pull_all().await;
+    outcome.expect_end();
+    assert_eq!(outcome.ids().len(), 54);
+}
+
 #[tokio::test]
 async fn the_vendors_own_count_reaches_the_user_where_it_differs() {
     let mut world = World::of(120);
