@@ -163,20 +163,21 @@ impl Archive {
     }
 }
 
-/// Notes a gap that a run has found or tried again without success.
-pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Timestamp) -> Result<()> {
+/// Notes a gap that a run has found or tried again without success. Returns whether its sweep has done so for the first time.
+pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Timestamp) -> Result<bool> {
     let failed = || database("write a gap");
     // A clock that is set back must not make it older than the sweep that finds it.
     let now = run.swept_from.map_or(now, |began| now.max(began)).microseconds();
     let scope = scope_of(run);
-    if let Some(key) = find(transaction, run, &gap.bounds)? {
+    if let Some((key, tried_at)) = find(transaction, run, &gap.bounds)? {
+        let is_first = run.swept_from.is_none_or(|began| tried_at < began.microseconds());
         transaction
             .prepare_cached(
-                "UPDATE gap SET error = ?2, tried_at = ?3, attempts = attempts + 1 WHERE gap_key = ?1",
+                "UPDATE gap SET error = ?2, tried_at = ?3, attempts = attempts + ?4 WHERE gap_key = ?1",
             )
-            .and_then(|mut statement| statement.execute(params![key, gap.error, now]))
+            .and_then(|mut statement| statement.execute(params![key, gap.error, now, is_first]))
             .map_err(failed())?;
-        return Ok(());
+        return Ok(is_first);
     }
     let before =
         if matches!(gap.bounds, GapBounds::Positions { .. }) { moved(transaction, run, &scope)? } else { 0 };
@@ -190,7 +191,7 @@ pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Tim
             statement.execute(params![source, stream, scope, written(&gap.bounds), gap.error, now, before])
         })
         .map_err(failed())?;
-    Ok(())
+    Ok(true)
 }
 
 /// Returns how often positions of a scope were tried that are open, or that this sweep has closed.
@@ -229,7 +230,7 @@ pub(crate) fn close(
     bounds: &GapBounds,
     now: Timestamp,
 ) -> Result<()> {
-    let Some(key) = find(transaction, run, bounds)? else { return Ok(()) };
+    let Some((key, _)) = find(transaction, run, bounds)? else { return Ok(()) };
     transaction
         .prepare_cached("UPDATE gap SET closed_at = ?2 WHERE gap_key = ?1")
         .and_then(|mut statement| statement.execute([key, now.microseconds()]))
@@ -237,10 +238,11 @@ pub(crate) fn close(
     Ok(())
 }
 
-fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<Option<i64>> {
+fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<Option<(i64, i64)>> {
     transaction
         .prepare_cached(
-            "SELECT gap_key FROM gap WHERE source_key = ?1 AND stream = ?2 AND bounds = ?3 AND closed_at IS NULL
+            "SELECT gap_key, tried_at FROM gap
+             WHERE source_key = ?1 AND stream = ?2 AND bounds = ?3 AND closed_at IS NULL
                  AND (?4 = 0 OR scope = ?5)",
         )
         .and_then(|mut statement| {
@@ -248,7 +250,7 @@ fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<
             let is_of_list = matches!(bounds, GapBounds::Positions { .. } | GapBounds::Rest { .. });
             let scope = scope_of(run);
             let wanted = params![run.source.0, run.stream.as_str(), written(bounds), is_of_list, scope];
-            statement.query_row(wanted, |row| row.get(0)).optional()
+            statement.query_row(wanted, |row| Ok((row.get(0)?, row.get(1)?))).optional()
         })
         .map_err(database("look up a gap"))
 }

@@ -266,8 +266,8 @@ impl<'a> Batch<'a> {
             WriteOp::Part { record, document } => self.write_part(record, document)?,
             WriteOp::ListRow(row) => self.write_list_row(&row)?,
             WriteOp::Gap(gap) => {
-                self.progress.gaps += 1;
-                gaps::note(self.transaction, self.run, &gap, self.now)?;
+                let is_first = gaps::note(self.transaction, self.run, &gap, self.now)?;
+                self.progress.gaps += u64::from(is_first);
             }
             WriteOp::PassedOver(_) => self.progress.gaps += 1,
             WriteOp::GapClosed(bounds) => gaps::close(self.transaction, self.run, &bounds, self.now)?,
