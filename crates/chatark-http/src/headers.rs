@@ -9,6 +9,8 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 const FIRST_INSTANT_SECONDS: f64 = 1e8;
 /// Numbers from here on are milliseconds: as seconds they would be in the year 5138.
 const FIRST_MILLISECONDS: f64 = 1e11;
+/// Numbers from here on are microseconds: as milliseconds they would be in the year 5138.
+const FIRST_MICROSECONDS: f64 = 1e14;
 /// A clock skew up to this is ignored, because the `Date` header has only whole seconds.
 const TOLERATED_SKEW_SECONDS: i64 = 2;
 
@@ -21,14 +23,18 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(http_date(text)?.saturating_sub(since_epoch(now)))
 }
 
-/// Returns the time until a rate limit resets. The header holds epoch seconds, epoch milliseconds or seconds from now,
+/// Returns the time until a rate limit resets. The header holds epoch seconds, milliseconds or microseconds, or seconds from now,
 /// distinguished by magnitude, because vendors document one and send another.
 pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Duration> {
     let number = text(headers, name)?.parse::<f64>().ok()?;
     if number < FIRST_INSTANT_SECONDS {
         return Duration::try_from_secs_f64(number).ok();
     }
-    let seconds = if number < FIRST_MILLISECONDS { number } else { number / 1_000.0 };
+    let seconds = match number {
+        number if number >= FIRST_MICROSECONDS => number / 1_000_000.0,
+        number if number >= FIRST_MILLISECONDS => number / 1_000.0,
+        number => number,
+    };
     Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(since_epoch(now)))
 }
 
@@ -91,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_unit_of_a_reset_follows_from_its_size() {
-        for value in ["1790000013", "1790000013000", "13"] {
+        for value in ["1790000013", "1790000013000", "1790000013000000", "13"] {
             let found = until_reset(&headers(RESET, value), &RESET, now());
             assert_eq!(found, Some(Duration::from_secs(13)), "{value}");
         }
