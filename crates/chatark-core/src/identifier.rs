@@ -61,6 +61,29 @@ pub fn masked(id: &str) -> Cow<'_, str> {
     if clean == id { Cow::Borrowed(id) } else { Cow::Owned(clean) }
 }
 
+/// Returns a text that a vendor wrote as it may be shown: telephone numbers and e-mail addresses in it are masked as
+/// [`masked`] does. A telephone number is one of seven digits or more in a row, or behind a `+` with signs between them.
+pub fn masked_text(text: &str) -> String {
+    let is_sign = |letter: char| letter.is_ascii_digit() || " -()./".contains(letter);
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('+') {
+        let behind = &rest[at + 1..];
+        let end = behind.find(|letter| !is_sign(letter)).unwrap_or(behind.len());
+        let number = behind[..end].trim_end();
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        clean.push_str(&rest[..=at]);
+        clean.push_str(&if digits.len() < MIN_DIGITS_IN_ID {
+            number.to_owned()
+        } else {
+            masked_digits(&digits)
+        });
+        rest = &behind[number.len()..];
+    }
+    clean.push_str(rest);
+    without_domains(&words(&clean).map(masked_word).collect::<String>())
+}
+
 /// Returns whether a text is a telephone number and nothing else: digits with the signs between them.
 fn is_written_phone(text: &str) -> bool {
     let is_sign =
@@ -213,6 +236,20 @@ mod tests {
     #[track_caller]
     fn check(kind: IdentifierKind, text: &str, expect: Option<&str>) {
         assert_eq!(kind.normalize(text).as_deref(), expect, "{kind:?} {text:?}");
+    }
+
+    #[test]
+    fn a_vendors_text_is_shown_without_numbers_and_addresses() {
+        let cases = [
+            ("cannot load wa_4917655501234_1", "cannot load wa_49…34_1"),
+            ("call +49 (176) 555-019.99 now", "call +49…99 now"),
+            ("+4917655501999, max@example.com", "+49…99, m…@…"),
+            ("Used 5520 / 50000 on 2024-01-01 12:00", "Used 5520 / 50000 on 2024-01-01 12:00"),
+            ("limit + 20", "limit + 20"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(masked_text(text), shown, "{text}");
+        }
     }
 
     #[test]

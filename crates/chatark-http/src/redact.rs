@@ -1,6 +1,7 @@
 //! Removes secrets, and strings of the request, from what a vendor says before it becomes part of an error or a log
 //! line.
 
+use chatark_core::identifier;
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -30,9 +31,11 @@ impl Redactor {
         Self(secrets)
     }
 
-    /// Replaces every secret by `****`, whether it stands as it is or escaped for JSON, a URL or HTML, and shortens the text.
+    /// Replaces every secret by `****`, whether it stands as it is or escaped for JSON, a URL or HTML, masks telephone numbers
+    /// and e-mail addresses, and shortens the text.
     pub(crate) fn clean(&self, text: &str) -> String {
         let clean = self.0.iter().fold(text.to_owned(), |text, secret| without_secret(&text, secret));
+        let clean = identifier::masked_text(&clean);
         match clean.char_indices().nth(MAX_MESSAGE_CHARACTERS) {
             Some((end, _)) => format!("{}…", &clean[..end]),
             None => clean,
