@@ -1,6 +1,6 @@
 //! One agent of a Convocore account: the requests that read it, and what their envelopes say.
 
-use chatark_core::{AgentInfo, Error, ErrorKind, PageMetadata, RecordId, Result, Settings, Zone};
+use chatark_core::{AgentInfo, Error, ErrorKind, PageMetadata, Record, RecordId, Result, Settings, Zone};
 use chatark_http::{ApiClient, ArrayEvent, Call, Connector};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -32,10 +32,18 @@ pub struct ConvocoreV3 {
 
 /// What the export returns for a window that cannot contain a conversation.
 pub(crate) enum EmptyWindow {
-    /// Conversations all the same: this deployment ignores the window.
-    Ignored,
-    /// Nothing, or what has no date at all, and what the envelope says. Nothing costs nothing.
-    Empty(Box<Envelope<Value>>, Counts),
+    /// Conversations all the same: this deployment ignores the window. Those of them that were read.
+    Ignored(Vec<Record>),
+    /// Nothing, which is free, or what has no date at all.
+    Empty(Box<EmptyPage>),
+}
+
+/// A response without a conversation that has a date.
+pub(crate) struct EmptyPage {
+    pub(crate) answer: Envelope<Value>,
+    pub(crate) counts: Counts,
+    /// The conversations without a date. They may have been billed.
+    pub(crate) undated: Vec<Record>,
 }
 
 pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<ConvocoreV3> {
@@ -83,15 +91,21 @@ impl ConvocoreV3 {
 
     async fn nothing(&self, call: Call) -> Result<EmptyWindow> {
         let mut elements = self.client.array(call.clone(), "data");
-        let mut counts = Counts::default();
+        let (mut counts, mut undated) = (Counts::default(), Vec::new());
         loop {
             match elements.next().await? {
-                ArrayEvent::Restarted => counts = Counts::default(),
+                ArrayEvent::Restarted => (counts, undated) = (Counts::default(), Vec::new()),
                 // A deployment may count what has no date to every window.
                 ArrayEvent::Element(bytes) => match exported(bytes, self.zone) {
-                    undated if undated.start.is_none() => counts.add(&undated),
+                    item if item.start.is_none() => {
+                        counts.add(&item);
+                        undated.push(item.record);
+                    }
                     // The rest of the response is not read: dropping it closes the connection.
-                    _ => return Ok(EmptyWindow::Ignored),
+                    item => {
+                        undated.push(item.record);
+                        return Ok(EmptyWindow::Ignored(undated));
+                    }
                 },
                 ArrayEvent::End => break,
             }
@@ -101,7 +115,7 @@ impl ConvocoreV3 {
             return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
         }
         self.expect_array(&call, &answer, elements.request_id())?;
-        Ok(EmptyWindow::Empty(Box::new(answer), counts))
+        Ok(EmptyWindow::Empty(Box::new(EmptyPage { answer, counts, undated })))
     }
 
     fn expect_array(&self, call: &Call, answer: &Envelope<Value>, request_id: Option<&str>) -> Result<()> {

@@ -9,8 +9,9 @@ use chatark_core::{
     Result, Timestamp,
 };
 use chatark_http::Call;
+use serde_json::Value;
 
-use crate::account::{ConvocoreV3, EmptyWindow};
+use crate::account::{ConvocoreV3, EmptyPage, EmptyWindow};
 use crate::batches::BatchSender;
 use crate::export::{Counts, Exported};
 use crate::price::Quota;
@@ -263,26 +264,42 @@ impl<'a> Pull<'a> {
     /// Proves that the export answers at all, with a window that cannot contain a conversation, or with an id that no
     /// conversation has.
     pub(crate) async fn probe(&mut self) -> Result<Probe> {
-        let (answer, counts) = match self.account.empty_window().await {
-            Ok(EmptyWindow::Empty(answer, counts)) => (answer, counts),
-            Ok(EmptyWindow::Ignored) => return Ok(Probe::WindowIgnored),
+        let empty = match self.account.empty_window().await {
+            Ok(EmptyWindow::Empty(empty)) => empty,
+            Ok(EmptyWindow::Ignored(records)) => {
+                self.send_records(records).await;
+                return Ok(Probe::WindowIgnored);
+            }
             Err(error) if error.may_be_local() => {
                 // A window holds those without a date as well, perhaps, and the first of them fails.
-                let EmptyWindow::Empty(answer, counts) = self.account.unknown_id().await? else {
-                    return Err(error);
-                };
-                self.undated = Undated::Failing;
-                (answer, counts)
+                match self.account.unknown_id().await? {
+                    EmptyWindow::Empty(empty) => {
+                        self.undated = Undated::Failing;
+                        empty
+                    }
+                    EmptyWindow::Ignored(records) => {
+                        self.send_records(records).await;
+                        return Err(error);
+                    }
+                }
             }
             Err(error) => return Err(error),
         };
+        let answer = self.receive_empty(*empty).await;
+        Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
+    }
+
+    /// Archives what has no date in a response that should be empty: it may have been billed.
+    async fn receive_empty(&mut self, empty: EmptyPage) -> Envelope<Value> {
+        let EmptyPage { answer, counts, undated } = empty;
         // Those without a human message are scanned and left out.
         if counts.elements > 0 || answer.scanned_convo_count > Some(0) {
             self.undated = self.undated.max(Undated::InWindows);
         }
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
-        Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
+        self.send_records(undated).await;
+        answer
     }
 
     /// Asks for the quota with a window that cannot contain a conversation, or where that fails, with an id that no
@@ -299,13 +316,17 @@ impl<'a> Pull<'a> {
             answer = self.account.unknown_id().await;
         }
         match answer {
-            Ok(EmptyWindow::Empty(answer, counts)) => {
-                let page = self.page_metadata(&answer, &counts);
-                self.say(&page);
-                Ok(answer.usage.map(|usage| Quota::of(&usage, counts.most_units)))
+            Ok(EmptyWindow::Empty(empty)) => {
+                let most_units = empty.counts.most_units;
+                let answer = self.receive_empty(*empty).await;
+                Ok(answer.usage.map(|usage| Quota::of(&usage, most_units)))
             }
             Err(error) if error.kind() == ErrorKind::Budget => Err(error),
-            Ok(EmptyWindow::Ignored) | Err(_) => Ok(None),
+            Ok(EmptyWindow::Ignored(records)) => {
+                self.send_records(records).await;
+                Ok(None)
+            }
+            Err(_) => Ok(None),
         }
     }
 

@@ -57,12 +57,12 @@ impl Provider for ConvocoreV3 {
             estimate.conversations = Some(ids.len() as u64);
             estimate.requests = Some(selection::requests(ids).len() as u64);
         }
-        let EmptyWindow::Empty(answer, counts) = self.empty_window().await? else {
+        let EmptyWindow::Empty(empty) = self.empty_window().await? else {
             estimate.requests = Some(1);
             estimate.notes.push("this deployment ignores dates: one response may hold everything".to_owned());
             return Ok(estimate);
         };
-        estimate.quota_left = self.page_metadata(&answer, counts.elements, 0).quota_left;
+        estimate.quota_left = self.page_metadata(&empty.answer, empty.counts.elements, 0).quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         if request.selection == Selection::All {
             self.estimate_changes(request, &mut estimate).await?;
