@@ -197,12 +197,13 @@ impl<'a> Cutter<'a> {
     pub(crate) async fn cut(&mut self, whole: Piece, features: &mut Features) -> Result<Segments> {
         self.target = (whole.count / MAX_LISTS as u64).max(MIN_CONVERSATIONS);
         self.pieces.push(whole);
-        // If it fails, the pages so far are given up: the next run reads their conversations with their list.
-        self.run(features).await?;
-        if self.ignores_dates {
+        let ran = self.run(features).await;
+        // If it fails, no list begins with the pages so far, but what they have is archived.
+        if self.ignores_dates || ran.is_err() {
             let pieces = std::mem::take(&mut self.pieces);
             self.put_aside(pieces.into_iter().filter_map(|piece| piece.first));
         }
+        ran?;
         let counted =
             |Piece { segment, count: conversations, first, .. }| Counted { segment, conversations, first };
         Ok(Segments {
@@ -229,7 +230,7 @@ impl<'a> Cutter<'a> {
             // All are waited for, even if one fails: what is in flight has been paid for.
             let newest = chosen.iter().map(|(piece, _)| piece.upper).max();
             let (parts, learned) = join(join_all(parts), self.learn(newest, features)).await;
-            self.requests += learned?;
+            let mut failed = learned.map(|requests| self.requests += requests).err();
             let is_refused = |feature| features.lacks(feature) && !asked_with.lacks(feature);
             let may_refuse = [DATES, SUMMARIES].into_iter().any(is_refused);
             for ((piece, _), parts) in chosen.into_iter().zip(parts) {
@@ -237,8 +238,14 @@ impl<'a> Cutter<'a> {
                     Ok((points, parts)) => self.cut_at(piece, &points, parts, features),
                     // It is asked again without what is refused.
                     Err(error) if may_refuse && error.kind() == ErrorKind::Refused => self.pieces.push(piece),
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        self.pieces.push(piece);
+                    }
                 }
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
             if self.ignores_dates {
                 break;
@@ -306,7 +313,13 @@ impl<'a> Cutter<'a> {
         }
         let segments = piece.segment.cut_at(&points);
         let counted = join_all(segments.into_iter().map(|part| self.count(part, reads, features))).await;
-        Ok((points, counted.into_iter().collect::<Result<_>>()?))
+        let (counted, failed): (Vec<_>, Vec<_>) = counted.into_iter().partition(Result::is_ok);
+        let counted: Vec<Part> = counted.into_iter().flatten().collect();
+        let Some(error) = failed.into_iter().find_map(Result::err) else { return Ok((points, counted)) };
+        // What has come has been paid for.
+        let firsts = counted.into_iter().filter_map(|part| part.first);
+        firsts.for_each(|first| drop(self.export.put_aside(first.page)));
+        Err(error)
     }
 
     /// Counts a part by its first page, or without its conversations.
