@@ -81,6 +81,8 @@ pub struct Checker {
     was_full: bool,
     /// When the latest pull began, by a client's clock that may have been ahead.
     begun: Option<Instant>,
+    /// What the archive held after the pull before.
+    held_before: BTreeMap<String, Held>,
     /// When the latest good sweep of each scope began.
     swept: BTreeMap<Scope, Instant>,
     /// What did not hold so far.
@@ -118,8 +120,6 @@ impl Checker {
         self.says_nothing_private(&ran);
         let held = match self.reader.held(archive) {
             Ok(held) => held,
-            // Killed before there was one.
-            Err(_) if matches!(ran.end, End::Killed | End::TimeOver) => BTreeMap::new(),
             Err(error) => {
                 self.fail("archive-opens", error.to_string());
                 return;
@@ -141,9 +141,12 @@ impl Checker {
         if ran.is_good() && is_whole && self.gaps.all() == 0 {
             self.whole_sweeps.push(ran.sweep_start);
         }
+        self.keeps_what_it_had(&held);
+        self.keeps_what_arrived(world, &held, &ran);
         self.holds_nothing_else(world, &held, &ran);
         self.marks_only_what_is_gone(world, &held, &ran);
         if ran.is_good() {
+            self.has_a_count_where_it_claims_one(world, &ran);
             self.holds_what_it_claims(world, &held, &ran);
         }
         self.is_good_where_nothing_went_wrong(world, &ran);
@@ -163,7 +166,45 @@ impl Checker {
         let ahead = ran.action.plan.jump_at.map_or(0, |(_, ahead)| ahead.max(0));
         self.begun = self.begun.max(Some(ran.started + ahead));
         self.took_before = self.latest.as_ref().map_or(0, |before| before.ended - before.sweep_start);
+        self.held_before = held;
         self.latest = Some(ran);
+    }
+
+    /// What was archived stays archived, with each of its versions.
+    fn keeps_what_it_had(&mut self, held: &BTreeMap<String, Held>) {
+        let lost = self.held_before.iter().find(|(id, before)| {
+            !held.get(*id).is_some_and(|now| now.versions.starts_with(&before.versions))
+        });
+        if let Some(id) = lost.map(|(id, _)| id.clone()) {
+            self.fail("keeps-what-it-had", format!("{id:?} was archived, and is not as it was"));
+        }
+    }
+
+    /// What arrived is archived, in that state or another one, whatever ended the pull but the user.
+    fn keeps_what_arrived(&mut self, world: &World, held: &BTreeMap<String, Held>, ran: &Ran) {
+        if !matches!(ran.end, End::Verdict(..)) || ran.action.plans || ran.action.plan.stop_at.is_some() {
+            return;
+        }
+        // What Chatbase v1 has read to find something out when it ends is read again by the next pull, which costs nothing.
+        if world.vendor.truth().asks_by_day && !ran.is_good() {
+            return;
+        }
+        let lost = ran.counts.delivered.keys().find_map(|place| {
+            let conversation = &world.population.conversations[*place];
+            let is_wanted = is_in_scope(world.vendor.truth(), conversation, ran.action.scope);
+            (is_wanted && !held.contains_key(&conversation.id)).then_some(&conversation.id)
+        });
+        if let Some(id) = lost {
+            self.fail("keeps-what-arrived", format!("{id:?} arrived: {}", shown(ran)));
+        }
+    }
+
+    /// `complete` and `grew-during-run` compare with the vendor's count: where it gives none, nothing is known of it.
+    fn has_a_count_where_it_claims_one(&mut self, world: &World, ran: &Ran) {
+        let claims = matches!(ran.verdict(), Some(Verdict::Complete | Verdict::GrewDuringRun));
+        if claims && !world.vendor.truth().sends_count {
+            self.fail("complete-needs-a-count", shown(ran));
+        }
     }
 
     /// Each pull ends within its requests and its time, and never with a bug.

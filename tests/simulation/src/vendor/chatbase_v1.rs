@@ -364,6 +364,7 @@ impl Vendor for ChatbaseV1 {
             is_by_activity: facts.order == Order::Latest,
             is_unstable: facts.is_unstable,
             counts: false,
+            sends_count: false,
             overcounts: false,
             has_summaries: false,
             is_read_by_list: false,

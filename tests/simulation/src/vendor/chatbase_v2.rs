@@ -749,6 +749,7 @@ impl Vendor for ChatbaseV2 {
             is_by_activity: facts.is_by_activity,
             is_unstable: facts.is_unstable,
             counts: has_count && facts.total == Total::Matching,
+            sends_count: has_count,
             overcounts: has_count && !matches!(facts.total, Total::Matching | Total::Fewer),
             // Without single conversations, what a summary shows as changed is read with its page.
             has_summaries: facts.knows.include,

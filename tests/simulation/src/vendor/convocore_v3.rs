@@ -717,6 +717,7 @@ impl Vendor for ConvocoreV3 {
             is_by_activity: false,
             is_unstable: false,
             counts: false,
+            sends_count: false,
             overcounts: false,
             has_summaries: false,
             is_read_by_list: true,

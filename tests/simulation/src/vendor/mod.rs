@@ -95,6 +95,8 @@ pub struct Truth {
     pub is_unstable: bool,
     /// Whether the vendor's count is how many conversations match.
     pub counts: bool,
+    /// Whether it gives any count of conversations, right or wrong.
+    pub sends_count: bool,
     /// Whether a count, where one is sent, may be more than there is.
     pub overcounts: bool,
     /// Whether a list without messages shows what changed.
