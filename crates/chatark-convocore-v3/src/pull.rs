@@ -264,34 +264,34 @@ impl<'a> Pull<'a> {
     /// Proves that the export answers at all, with a window that cannot contain a conversation, or with an id that no
     /// conversation has.
     pub(crate) async fn probe(&mut self) -> Result<Probe> {
-        let empty = match self.account.empty_window().await {
-            Ok(EmptyWindow::Empty(empty)) => empty,
-            Ok(EmptyWindow::Ignored(records)) => {
-                self.send_records(records).await;
-                return Ok(Probe::WindowIgnored);
-            }
+        let answer = match self.account.empty_window().await {
+            Ok(window) => self.receive_window(window).await,
             Err(error) if error.may_be_local() => {
                 // A window holds those without a date as well, perhaps, and the first of them fails.
-                match self.account.unknown_id().await? {
-                    EmptyWindow::Empty(empty) => {
-                        self.undated = Undated::Failing;
-                        empty
-                    }
-                    EmptyWindow::Ignored(records) => {
-                        self.send_records(records).await;
-                        return Err(error);
-                    }
-                }
+                let window = self.account.unknown_id().await?;
+                let Some(answer) = self.receive_window(window).await else { return Err(error) };
+                self.undated = Undated::Failing;
+                Some(answer)
             }
             Err(error) => return Err(error),
         };
-        let answer = self.receive_empty(*empty).await;
-        Ok(if answer.is_paged() { Probe::Paged } else { Probe::NotPaged })
+        Ok(match answer {
+            None => Probe::WindowIgnored,
+            Some((answer, _)) if answer.is_paged() => Probe::Paged,
+            Some(_) => Probe::NotPaged,
+        })
     }
 
-    /// Archives what has no date in a response that should be empty: it may have been billed.
-    async fn receive_empty(&mut self, empty: EmptyPage) -> Envelope<Value> {
-        let EmptyPage { answer, counts, undated } = empty;
+    /// Archives what came where nothing should, since it may have been billed. Returns what the response says and the most
+    /// units that it can have cost, or `None` if the deployment ignores what was asked for.
+    async fn receive_window(&mut self, window: EmptyWindow) -> Option<(Envelope<Value>, u64)> {
+        let EmptyPage { answer, counts, undated } = match window {
+            EmptyWindow::Empty(empty) => *empty,
+            EmptyWindow::Ignored(records) => {
+                self.send_records(records).await;
+                return None;
+            }
+        };
         // Those without a human message are scanned and left out.
         if counts.elements > 0 || answer.scanned_convo_count > Some(0) {
             self.undated = self.undated.max(Undated::InWindows);
@@ -299,7 +299,7 @@ impl<'a> Pull<'a> {
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         self.send_records(undated).await;
-        answer
+        Some((answer, counts.most_units))
     }
 
     /// Asks for the quota with a window that cannot contain a conversation, or where that fails, with an id that no
@@ -315,19 +315,13 @@ impl<'a> Pull<'a> {
             self.asks_quota_by_id = true;
             answer = self.account.unknown_id().await;
         }
-        match answer {
-            Ok(EmptyWindow::Empty(empty)) => {
-                let most_units = empty.counts.most_units;
-                let answer = self.receive_empty(*empty).await;
-                Ok(answer.usage.map(|usage| Quota::of(&usage, most_units)))
-            }
-            Err(error) if error.kind() == ErrorKind::Budget => Err(error),
-            Ok(EmptyWindow::Ignored(records)) => {
-                self.send_records(records).await;
-                Ok(None)
-            }
-            Err(_) => Ok(None),
-        }
+        let window = match answer {
+            Ok(window) => window,
+            Err(error) if error.kind() == ErrorKind::Budget => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let Some((answer, most_units)) = self.receive_window(window).await else { return Ok(None) };
+        Ok(answer.usage.map(|usage| Quota::of(&usage, most_units)))
     }
 
     /// Makes sure after a failure that the vendor answers something else, and returns the failure and how the

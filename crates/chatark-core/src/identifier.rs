@@ -56,8 +56,7 @@ pub fn masked(id: &str) -> Cow<'_, str> {
         let sign = if id.trim_start().starts_with('+') { "+" } else { "" };
         return Cow::Owned(format!("{sign}{}", masked_digits(&digits)));
     }
-    let clean: String = words(id).map(masked_word).collect();
-    let clean = without_domains(&clean);
+    let clean = masked_words(id);
     if clean == id { Cow::Borrowed(id) } else { Cow::Owned(clean) }
 }
 
@@ -81,7 +80,12 @@ pub fn masked_text(text: &str) -> String {
         rest = &behind[number.len()..];
     }
     clean.push_str(rest);
-    without_domains(&words(&clean).map(masked_word).collect::<String>())
+    masked_words(&clean)
+}
+
+/// Masks the long numbers and the e-mail addresses of a text.
+fn masked_words(text: &str) -> String {
+    without_domains(&words(text).map(masked_word).collect::<String>())
 }
 
 /// Returns whether a text is a telephone number and nothing else: digits with the signs between them.
