@@ -10,7 +10,7 @@ use crate::account::EXPORT;
 use crate::failure::is_refusal;
 use crate::place::PageSize;
 use crate::progress::Progress;
-use crate::walk::{ExportWalk, ReadPage};
+use crate::walk::ExportWalk;
 
 /// What a walk from the other end has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl ExportWalk<'_, '_> {
         loop {
             let call = self.pull.account.export_call(size.limit()).query("sort", "desc");
             let call = call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", cursor.as_deref());
-            let ReadPage { response, records } = match self.read(call, size.limit()).await {
-                Ok(page) => page,
+            let response = match self.read(call, size.limit()).await {
+                Ok(response) => response,
                 Err(error) if error.may_be_local() => {
                     self.seen.undo();
                     if size.narrow() {
@@ -68,7 +68,7 @@ impl ExportWalk<'_, '_> {
             let (counts, answer) = (&response.counts, &response.answer);
             let metadata = self.pull.page_metadata(answer, counts);
             self.pull.say(&metadata);
-            self.pull.send_records(records).await;
+            self.pull.send_arrived().await;
             let scanned = answer.scanned_convo_count.unwrap_or(0);
             size.pass(counts.elements.max(scanned).max(1));
             let Some(next) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {

@@ -90,22 +90,22 @@ impl ExportWalk<'_, '_> {
             let call = self.pull.account.export_call(1).query("sort", "desc").maybe("fromTs", from);
             let call = call.query("toTs", to).maybe("cursor", cursor.as_deref());
             let call = call.attempts(Some(SEARCH_ATTEMPTS));
-            let page = match self.read(call, 1).await {
-                Ok(page) => page,
+            let response = match self.read(call, 1).await {
+                Ok(response) => response,
                 Err(error) if error.may_be_local() => {
                     self.obstacles.failure = Some(error);
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             };
-            let answer = &page.response.answer;
-            let metadata = self.pull.page_metadata(answer, &page.response.counts);
+            let answer = &response.answer;
+            let metadata = self.pull.page_metadata(answer, &response.counts);
             self.pull.say(&metadata);
-            self.pull.send_records(page.records).await;
+            self.pull.send_arrived().await;
             // The walk itself comes to it once more, and ends where it meets what was read.
             self.seen.undo();
             let next = answer.cursor().filter(|_| answer.has_more != Some(false));
-            match next.filter(|_| page.response.counts.elements == 0) {
+            match next.filter(|_| response.counts.elements == 0) {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => return Ok(true),
             }

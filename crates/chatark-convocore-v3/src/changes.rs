@@ -234,7 +234,6 @@ impl ChangeWalk<'_, '_> {
     ) -> Result<bool> {
         let ids: Vec<RecordId> = changed.iter().map(|(id, _)| id.clone()).collect();
         let fetched = self.pull.fetch(&ids, route).await?;
-        batch.records = fetched.records;
         batch.gaps = fetched.gaps;
         let brought = !fetched.found.is_empty() || !batch.gaps.is_empty();
         // Rows are attached to the records that came. What is held and did not come is listed all the same.

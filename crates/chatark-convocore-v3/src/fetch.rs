@@ -1,12 +1,9 @@
 //! Conversations by their ids: many in one request, fewer where that fails, and each alone where nothing else helps.
 
 use std::collections::{HashSet, VecDeque};
-use std::mem;
 use std::slice;
 
-use chatark_core::{
-    ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result, Selection,
-};
+use chatark_core::{ConversationId, Error, ErrorKind, Gap, GapBounds, PageMetadata, RecordId, Result};
 
 use crate::account::NO_CONVERSATION;
 use crate::export::{Counts, ExportEvent, ExportReader, ExportResponse, Exported};
@@ -24,8 +21,6 @@ const FEW: usize = 3;
 /// What came of conversations that were requested by id.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
-    /// The records that were not sent yet.
-    pub(crate) records: Vec<Record>,
     /// The ids of all that came.
     pub(crate) found: HashSet<RecordId>,
     /// Those that the vendor did not return.
@@ -55,12 +50,8 @@ impl Pull<'_> {
     /// Requests conversations by their ids: many at once, then fewer, then each alone, until all that can be read are.
     pub(crate) async fn fetch(&mut self, ids: &[RecordId], route: IdRoute) -> Result<Fetched> {
         let mut fetched = Fetched::default();
-        let read = self.fetch_all(ids, route, &mut fetched).await;
-        if read.is_err() {
-            // What has been paid for is kept.
-            self.send_records(mem::take(&mut fetched.records)).await;
-        }
-        read.map(|()| fetched)
+        self.fetch_all(ids, route, &mut fetched).await?;
+        Ok(fetched)
     }
 
     async fn fetch_all(&mut self, ids: &[RecordId], route: IdRoute, fetched: &mut Fetched) -> Result<()> {
@@ -175,11 +166,16 @@ impl Pull<'_> {
         let mut reader = ExportReader::new(account, call, None);
         let selects = match reader.next().await {
             Ok(ExportEvent::End(response)) => {
-                let page = self.page_metadata(&response.answer, &response.counts);
+                let ExportResponse { answer, items, counts, .. } = *response;
+                let page = self.page_metadata(&answer, &counts);
                 self.say(&page);
-                response.counts.elements == 0
+                self.receive_others(items.into_iter().map(|item| item.record));
+                counts.elements == 0
             }
-            Ok(ExportEvent::Batch(_)) => false,
+            Ok(ExportEvent::Batch(items)) => {
+                self.receive_others(items.into_iter().map(|item| item.record));
+                false
+            }
             Err(error) if error.may_be_local() => {
                 self.suppose(IDS, false);
                 return Ok(false);
@@ -209,7 +205,7 @@ impl Pull<'_> {
         if let Some(item) = items.first() {
             self.shown.clone_from(&item.record.id);
         }
-        self.send_records(items.into_iter().map(|item| item.record).collect()).await;
+        self.receive_others(items.into_iter().map(|item| item.record));
         Ok(shows)
     }
 
@@ -270,15 +266,15 @@ impl Pull<'_> {
             let event = match reader.next().await {
                 Ok(event) => event,
                 Err(error) => {
+                    self.receive_wanted(reader.take_arrived(), fetched);
                     self.spend_on(&error, ids.len() as u64);
                     return Err(error);
                 }
             };
             match event {
                 ExportEvent::Batch(items) => {
-                    self.receive(items, fetched);
-                    let records = mem::take(&mut fetched.records);
-                    self.send_records(records).await;
+                    self.receive_wanted(items, fetched);
+                    self.send_arrived().await;
                 }
                 ExportEvent::End(response) => break *response,
             }
@@ -288,7 +284,7 @@ impl Pull<'_> {
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
         self.compare_count(&call, &answer, counts.elements);
-        self.receive(items, fetched);
+        self.receive_wanted(items, fetched);
         Ok(counts)
     }
 
@@ -324,30 +320,16 @@ impl Pull<'_> {
         self.say(&page);
         fetched.ends_with_gap = false;
         fetched.found.insert(id.clone());
-        self.receive(vec![item], fetched);
-        self.send_when_full(fetched).await;
+        self.receive_wanted(vec![item], fetched);
+        self.send_when_full().await;
     }
 
-    fn receive(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
+    fn receive_wanted(&mut self, items: Vec<Exported>, fetched: &mut Fetched) {
         let keeps_others = self.keeps_others();
         for item in items.into_iter().filter(|item| keeps_others || !item.is_other) {
             self.note_conversation(&item);
             fetched.found.extend(item.record.id.clone().filter(|_| !item.is_other));
-            fetched.records.push(item.record);
-        }
-    }
-
-    /// Returns whether conversations that came without being asked for are kept. Where everything is to be read, each of
-    /// them may be the only answer that shows it.
-    fn keeps_others(&self) -> bool {
-        self.request.selection == Selection::All
-    }
-
-    async fn send_when_full(&mut self, fetched: &mut Fetched) {
-        const BATCH_BYTES: usize = 128 << 10;
-        if fetched.records.iter().map(|record| record.bytes.len()).sum::<usize>() >= BATCH_BYTES {
-            let records = mem::take(&mut fetched.records);
-            self.send_records(records).await;
+            self.receive(item.record);
         }
     }
 }

@@ -47,9 +47,7 @@ async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {
         Ok(fetched) if fetched.gaps.is_empty() && fetched.found.is_empty() => {
             close_empty(pull, bounds).await?
         }
-        Ok(fetched) if fetched.gaps.is_empty() => {
-            Batch { records: fetched.records, closed_gaps: vec![bounds], ..Batch::default() }
-        }
+        Ok(fetched) if fetched.gaps.is_empty() => Batch { closed_gaps: vec![bounds], ..Batch::default() },
         Ok(fetched) => Batch { gaps: fetched.gaps, ..Batch::default() },
         Err(error) => still_open(&bounds, error)?,
     };

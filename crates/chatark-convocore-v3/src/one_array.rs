@@ -2,17 +2,16 @@
 
 use std::mem;
 
-use chatark_core::{
-    Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, RecordId, Result,
-};
+use chatark_core::{Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, PageMetadata, RecordId, Result};
 
 use crate::account::EXPORT;
+use crate::export::ExportResponse;
 use crate::fetch::IdRoute;
 use crate::list::{ListPlace, ListProblem, ListWalk};
 use crate::place::Place;
 use crate::pull::{LIST, PAGES, Probe};
 use crate::row::Row;
-use crate::walk::{ExportWalk, ReadPage, Step};
+use crate::walk::{ExportWalk, Step};
 use crate::windows::Seconds;
 use crate::wire::{Envelope, conversation_counts};
 
@@ -42,8 +41,11 @@ pub(crate) struct ListReading {
 
 impl ExportWalk<'_, '_> {
     /// Goes on behind a response without paging keys.
-    pub(crate) async fn after_array(&mut self, read: ReadPage, mut page: PageMetadata) -> Result<Step> {
-        let ReadPage { response, records } = read;
+    pub(crate) async fn after_array(
+        &mut self,
+        response: &ExportResponse,
+        mut page: PageMetadata,
+    ) -> Result<Step> {
         let elements = response.counts.elements;
         let text = response.answer.success_text().unwrap_or_default();
         let ignores_window = self.is_outside();
@@ -60,16 +62,16 @@ impl ExportWalk<'_, '_> {
                 page.notes
                     .push("this deployment ignores the requested dates; they were applied here".to_owned());
             }
-            return self.after_window(records, page, &response.answer).await;
+            return self.after_window(page, &response.answer).await;
         }
         if self.windows.cap.replace(elements).is_none() {
             self.windows.are_regarded = !ignores_window && self.pull.probe().await? != Probe::WindowIgnored;
         }
         if self.windows.are_regarded && !ignores_window && self.divide() {
-            return self.after_window(records, page, &response.answer).await;
+            return self.after_window(page, &response.answer).await;
         }
         self.pull.say(&page);
-        self.pull.send_records(records).await;
+        self.pull.send_arrived().await;
         self.read_by_list(None).await
     }
 
@@ -133,21 +135,16 @@ impl ExportWalk<'_, '_> {
     }
 
     /// Goes on with the next window, or ends.
-    async fn after_window<T>(
-        &mut self,
-        records: Vec<Record>,
-        mut page: PageMetadata,
-        answer: &Envelope<T>,
-    ) -> Result<Step> {
+    async fn after_window<T>(&mut self, mut page: PageMetadata, answer: &Envelope<T>) -> Result<Step> {
         let Some((from, to)) = self.windows.left.pop() else {
             page.notes.extend(self.end_notes(answer).await?);
             let end = self.end();
-            self.send(records, end, page).await;
+            self.send(end, page).await;
             return Ok(Step::End);
         };
         self.place = Place { from, to, ..Place::default() };
         let checkpoint = if self.windows.left.is_empty() { self.checkpoint()? } else { Checkpoint::None };
-        self.send(records, checkpoint, page).await;
+        self.send(checkpoint, page).await;
         Ok(Step::Next)
     }
 
@@ -181,7 +178,7 @@ impl ExportWalk<'_, '_> {
         page.notes.extend(self.pull.take_summary());
         self.obstacles.pending.extend(reading.gaps);
         let end = self.end();
-        self.send(Vec::new(), end, page).await;
+        self.send(end, page).await;
         Ok(Step::End)
     }
 
@@ -254,7 +251,7 @@ impl ExportWalk<'_, '_> {
             self.seen.add_id(id.as_str());
         }
         reading.gaps.extend(fetched.gaps);
-        self.pull.send(Batch { records: fetched.records, ..Batch::default() }).await;
+        self.pull.send(Batch::default()).await;
         Ok(true)
     }
 }

@@ -6,7 +6,7 @@ use std::mem;
 use bytes::Bytes;
 use chatark_core::{
     Batch, Error, ErrorKind, Features, GapBounds, ListRow, PageMetadata, ReadRequest, Record, RecordId,
-    Result, Timestamp,
+    Result, Selection, Timestamp,
 };
 use chatark_http::Call;
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub(crate) struct Pull<'a> {
     pub(crate) account: &'a ConvocoreV3,
     pub(crate) request: &'a ReadRequest,
     sender: BatchSender,
+    /// What has arrived since the last batch.
+    arrived: Vec<Record>,
     /// What responses said since the last batch.
     said: PageMetadata,
     /// What this pull found the deployment to support.
@@ -97,6 +99,7 @@ impl<'a> Pull<'a> {
             account,
             request,
             sender,
+            arrived: Vec::new(),
             said: PageMetadata::default(),
             found: Features::default(),
             summary: None,
@@ -112,8 +115,27 @@ impl<'a> Pull<'a> {
         }
     }
 
-    /// Sends a batch with what was said since the last one, and with the rows of its records.
+    /// Keeps what came without being asked for, which may have been billed, unless the user named conversations.
+    pub(crate) fn receive_others(&mut self, records: impl IntoIterator<Item = Record>) {
+        if self.keeps_others() {
+            self.arrived.extend(records);
+        }
+    }
+
+    /// Returns whether conversations that came without being asked for are kept. Where everything is to be read, each of
+    /// them may be the only answer that shows it.
+    pub(crate) fn keeps_others(&self) -> bool {
+        self.request.selection == Selection::All
+    }
+
+    /// Keeps a record for the next batch.
+    pub(crate) fn receive(&mut self, record: Record) {
+        self.arrived.push(record);
+    }
+
+    /// Sends a batch with what has arrived and was said since the last one, and with the rows of its records.
     pub(crate) async fn send(&mut self, mut batch: Batch) {
+        batch.records.append(&mut self.arrived);
         let mut page = mem::take(&mut self.said);
         page.add(&batch.page);
         batch.page = page;
@@ -128,10 +150,19 @@ impl<'a> Pull<'a> {
         self.sender.send(batch).await;
     }
 
-    /// Sends records in the middle of a response.
-    pub(crate) async fn send_records(&mut self, records: Vec<Record>) {
-        if !records.is_empty() {
-            self.send(Batch { records, ..Batch::default() }).await;
+    /// Sends what has arrived once that is much.
+    pub(crate) async fn send_when_full(&mut self) {
+        const BATCH_BYTES: usize = 128 << 10;
+        if self.arrived.iter().map(|record| record.bytes.len()).sum::<usize>() >= BATCH_BYTES {
+            self.send_arrived().await;
+        }
+    }
+
+    /// Sends what has arrived, in the middle of a response or before an error: the export is metered, and what has been
+    /// paid for is archived.
+    pub(crate) async fn send_arrived(&mut self) {
+        if !self.arrived.is_empty() {
+            self.send(Batch::default()).await;
         }
     }
 
@@ -265,11 +296,11 @@ impl<'a> Pull<'a> {
     /// conversation has.
     pub(crate) async fn probe(&mut self) -> Result<Probe> {
         let answer = match self.account.empty_window().await {
-            Ok(window) => self.receive_window(window).await,
+            Ok(window) => self.receive_window(window),
             Err(error) if error.may_be_local() => {
                 // A window holds those without a date as well, perhaps, and the first of them fails.
                 let window = self.account.unknown_id().await?;
-                let Some(answer) = self.receive_window(window).await else { return Err(error) };
+                let Some(answer) = self.receive_window(window) else { return Err(error) };
                 self.undated = Undated::Failing;
                 Some(answer)
             }
@@ -284,11 +315,11 @@ impl<'a> Pull<'a> {
 
     /// Archives what came where nothing should, since it may have been billed. Returns what the response says and the most
     /// units that it can have cost, or `None` if the deployment ignores what was asked for.
-    async fn receive_window(&mut self, window: EmptyWindow) -> Option<(Envelope<Value>, u64)> {
+    fn receive_window(&mut self, window: EmptyWindow) -> Option<(Envelope<Value>, u64)> {
         let EmptyPage { answer, counts, undated } = match window {
             EmptyWindow::Empty(empty) => *empty,
             EmptyWindow::Ignored(records) => {
-                self.send_records(records).await;
+                self.receive_others(records);
                 return None;
             }
         };
@@ -298,7 +329,7 @@ impl<'a> Pull<'a> {
         }
         let page = self.page_metadata(&answer, &counts);
         self.say(&page);
-        self.send_records(undated).await;
+        self.receive_others(undated);
         Some((answer, counts.most_units))
     }
 
@@ -320,7 +351,7 @@ impl<'a> Pull<'a> {
             Err(error) if error.kind() == ErrorKind::Budget => return Err(error),
             Err(_) => return Ok(None),
         };
-        let Some((answer, most_units)) = self.receive_window(window).await else { return Ok(None) };
+        let Some((answer, most_units)) = self.receive_window(window) else { return Ok(None) };
         Ok(answer.usage.map(|usage| Quota::of(&usage, most_units)))
     }
 

@@ -34,7 +34,7 @@ async fn read_request(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<Bat
     }
     let notes = fetched.absent.iter().map(|id| absent(&ConversationId::from(id))).collect();
     let page = PageMetadata { notes, ..PageMetadata::default() };
-    Ok(Batch { records: fetched.records, gaps: fetched.gaps, page, ..Batch::default() })
+    Ok(Batch { gaps: fetched.gaps, page, ..Batch::default() })
 }
 
 /// Returns the ids of one request after another, each id once.

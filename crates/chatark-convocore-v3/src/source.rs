@@ -120,9 +120,17 @@ impl ConvocoreV3 {
 
 async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) -> Result<()> {
     let mut pull = Pull::new(account, &request, sender);
+    let read = read_selected(&mut pull).await;
+    // What came before an error has been paid for.
+    pull.send_arrived().await;
+    read
+}
+
+async fn read_selected(pull: &mut Pull<'_>) -> Result<()> {
+    let request = pull.request;
     match &request.selection {
         Selection::All => {}
-        Selection::Conversations(ids) => return selection::read(&mut pull, ids).await,
+        Selection::Conversations(ids) => return selection::read(pull, ids).await,
         Selection::User(_) => {
             let message = "Convocore cannot select the conversations of one user";
             return Err(Error::new(ErrorKind::Usage, EXPORT, message));
@@ -131,10 +139,10 @@ async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) 
     // The newest pages of the list say nothing about a window that lies behind them.
     let has_list = request.window == Window::default() && !request.features.lacks(PAGES);
     let known = request.known.as_ref().filter(|_| has_list);
-    gaps::retry(&mut pull, known.is_none()).await?;
+    gaps::retry(pull, known.is_none()).await?;
     let mut from = None;
     if let Some(known) = known {
-        if changes::read(&mut pull, known.as_ref()).await? == ChangesEnd::Complete {
+        if changes::read(pull, known.as_ref()).await? == ChangesEnd::Complete {
             return Ok(());
         }
         from = request.recent_since;
@@ -142,5 +150,5 @@ async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) 
     if request.features.lacks(PAGES) {
         from = from.or(request.recent_since);
     }
-    ExportWalk::of_pull(&mut pull, from).run().await.map(drop)
+    ExportWalk::of_pull(pull, from).run().await.map(drop)
 }

@@ -100,7 +100,7 @@ impl ExportWalk<'_, '_> {
     async fn end_here(&mut self) -> Result<Step> {
         let checkpoint = self.end();
         let notes = self.pull.take_summary().into_iter().collect();
-        self.send(Vec::new(), checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
+        self.send(checkpoint, PageMetadata { notes, ..PageMetadata::default() }).await;
         Ok(Step::End)
     }
 
@@ -146,12 +146,11 @@ impl ExportWalk<'_, '_> {
     async fn has_first(&mut self, sort: &str) -> Result<bool> {
         let call = self.pull.account.export_call(1).query("sort", sort);
         match self.read(call, 1).await {
-            Ok(page) => {
-                let elements = page.response.counts.elements;
-                let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
+            Ok(response) => {
+                let elements = response.counts.elements;
+                let metadata = self.pull.page_metadata(&response.answer, &response.counts);
                 self.pull.say(&metadata);
-                self.pull.send_records(page.records).await;
-                Ok(elements > 0 || page.response.answer.scanned_convo_count > Some(0))
+                Ok(elements > 0 || response.answer.scanned_convo_count > Some(0))
             }
             Err(error) if error.may_be_local() => Ok(false),
             Err(error) => Err(error),
@@ -178,7 +177,7 @@ impl ExportWalk<'_, '_> {
                         self.obstacles.steps_in_a_row = 0;
                         self.obstacles.last_read = Some(id);
                     }
-                    self.pull.send_records(fetched.records).await;
+                    self.pull.send_when_full().await;
                 }
                 Ok(fetched) => {
                     self.obstacles.pending.extend(fetched.gaps);
@@ -206,7 +205,6 @@ impl ExportWalk<'_, '_> {
         let names_failing = !fetched.gaps.is_empty();
         self.obstacles.tried.extend(ids);
         self.obstacles.pending.extend(fetched.gaps);
-        self.pull.send_records(fetched.records).await;
         Ok(names_failing)
     }
 
@@ -297,20 +295,20 @@ impl ExportWalk<'_, '_> {
         for _ in 0..EMPTY_PAGES {
             let call = self.pull.account.export_call(50).query("sort", "asc");
             let call = call.query("fromTs", from).query("toTs", to).maybe("cursor", cursor.as_deref());
-            let page = match self.read(call, 50).await {
-                Ok(page) => page,
+            let response = match self.read(call, 50).await {
+                Ok(response) => response,
                 Err(error) if error.may_be_local() => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
-            let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
+            let metadata = self.pull.page_metadata(&response.answer, &response.counts);
             self.pull.say(&metadata);
             // Those without a date, which any window may hold, were read already.
             if self.span.newest.is_some() || self.span.fresh > 0 {
                 self.place.last = self.span.newest.max(self.place.last);
-                self.pull.send_records(page.records).await;
+                self.pull.send_arrived().await;
                 return Ok(WindowState::Readable);
             }
-            let answer = &page.response.answer;
+            let answer = &response.answer;
             match answer.cursor().filter(|_| answer.has_more != Some(false)) {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => return Ok(WindowState::Empty),

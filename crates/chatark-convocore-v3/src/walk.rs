@@ -3,7 +3,7 @@
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, PageMetadata, Record, Result, Timestamp, Window,
+    Batch, Checkpoint, Error, ErrorKind, Gap, GapBounds, PageMetadata, Result, Timestamp, Window,
 };
 use chatark_http::{Call, CursorGuard};
 
@@ -75,12 +75,6 @@ enum WalkPurpose {
     Resumed,
     /// It reads a gap of an earlier pull.
     Gap,
-}
-
-/// A response, and the records of it that were not sent yet.
-pub(crate) struct ReadPage {
-    pub(crate) response: ExportResponse,
-    pub(crate) records: Vec<Record>,
 }
 
 /// Whether a walk goes on.
@@ -170,7 +164,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     async fn step(&mut self) -> Result<Step> {
         match self.read(self.call(self.size.limit()), self.size.limit()).await {
-            Ok(page) => self.advance(page).await,
+            Ok(response) => self.advance(response).await,
             Err(error) if self.may_restart(&error) => {
                 self.restart();
                 Ok(Step::Next)
@@ -196,8 +190,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         (from, [until, self.place.to].into_iter().flatten().min())
     }
 
-    /// Reads one response, and sends what it holds while it arrives.
-    pub(crate) async fn read(&mut self, call: Call, limit: u32) -> Result<ReadPage> {
+    /// Reads one response, and sends what it holds while it arrives, except for the last of it.
+    pub(crate) async fn read(&mut self, call: Call, limit: u32) -> Result<ExportResponse> {
         self.span = Span::default();
         self.seen.begin();
         let account = self.pull.account;
@@ -205,17 +199,15 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         loop {
             match reader.next().await {
                 Ok(ExportEvent::Batch(items)) => {
-                    let records = self.take(items);
-                    self.pull.send_records(records).await;
+                    self.take(items);
+                    self.pull.send_arrived().await;
                 }
                 Ok(ExportEvent::End(mut response)) => {
-                    let records = self.take(mem::take(&mut response.items));
-                    return Ok(ReadPage { response: *response, records });
+                    self.take(mem::take(&mut response.items));
+                    return Ok(*response);
                 }
                 Err(error) => {
-                    // The export is metered, so what has been paid for is kept.
-                    let records = self.take(reader.take_arrived());
-                    self.pull.send_records(records).await;
+                    self.take(reader.take_arrived());
                     self.pull.spend_on(&error, u64::from(limit));
                     return Err(error);
                 }
@@ -223,23 +215,20 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         }
     }
 
-    /// Notes what conversations tell, and returns their records.
-    pub(crate) fn take(&mut self, items: Vec<Exported>) -> Vec<Record> {
-        items.into_iter().map(|item| self.take_one(item)).collect()
-    }
-
-    fn take_one(&mut self, item: Exported) -> Record {
-        let is_fresh = self.seen.add(&item.record);
-        self.span.add(&item, is_fresh);
-        self.pull.note_conversation(&item);
-        self.has_found = true;
-        self.obstacles.last_read = item.record.id.clone().or(self.obstacles.last_read.take());
-        item.record
+    /// Notes what conversations tell, and keeps their records for the next batch.
+    fn take(&mut self, items: Vec<Exported>) {
+        for item in items {
+            let is_fresh = self.seen.add(&item.record);
+            self.span.add(&item, is_fresh);
+            self.pull.note_conversation(&item);
+            self.has_found = true;
+            self.obstacles.last_read = item.record.id.clone().or(self.obstacles.last_read.take());
+            self.pull.receive(item.record);
+        }
     }
 
     /// Goes on behind a response, and sends the rest of it with its checkpoint.
-    pub(crate) async fn advance(&mut self, read: ReadPage) -> Result<Step> {
-        let ReadPage { response, records } = read;
+    pub(crate) async fn advance(&mut self, response: ExportResponse) -> Result<Step> {
         let elements = response.counts.elements;
         let mut page = self.pull.page_metadata(&response.answer, &response.counts);
         self.pull.compare_count(&response.call, &response.answer, elements);
@@ -250,7 +239,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             self.settle().await?;
         }
         if !response.answer.is_paged() && self.place.cursor.is_none() {
-            return self.after_array(ReadPage { response, records }, page).await;
+            return self.after_array(&response, page).await;
         }
         // Where what follows is empty, a full page may still have ended inside of its last second.
         let doubted = self.doubtful_end.take().filter(|doubt| elements > 0 || doubt.was_full);
@@ -273,16 +262,15 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 page.notes.extend(self.end_notes(&response.answer).await?);
                 (self.end(), Ok(Step::End))
             }
-            // What has been paid for is kept before the error ends the walk.
             Err(error) => (Checkpoint::None, Err(error)),
         };
         let Some(DoubtfulEnd { second, .. }) = doubted else {
-            self.send(records, checkpoint, page).await;
+            self.send(checkpoint, page).await;
             return end;
         };
-        self.send(records, Checkpoint::None, page).await;
+        self.send(Checkpoint::None, page).await;
         self.read_second_again(second).await?;
-        self.send(Vec::new(), checkpoint, PageMetadata::default()).await;
+        self.send(checkpoint, PageMetadata::default()).await;
         end
     }
 
@@ -308,11 +296,10 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             .note("the vendor announced more conversations and gave no cursor: they are asked for by time");
         let call = self.pull.account.export_call(self.size.limit()).query("sort", "asc");
         match self.read(call.query("fromTs", second).query("toTs", second), self.size.limit()).await {
-            Ok(page) => {
-                let elements = page.response.counts.elements;
-                let metadata = self.pull.page_metadata(&page.response.answer, &page.response.counts);
+            Ok(response) => {
+                let elements = response.counts.elements;
+                let metadata = self.pull.page_metadata(&response.answer, &response.counts);
                 self.pull.say(&metadata);
-                self.pull.send_records(page.records).await;
                 if elements >= u64::from(self.size.limit()) {
                     let message =
                         "more conversations began in one second than a page holds, and there is no cursor";
@@ -329,8 +316,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         Ok(())
     }
 
-    /// Sends a batch with the gaps before it.
-    pub(crate) async fn send(&mut self, records: Vec<Record>, checkpoint: Checkpoint, page: PageMetadata) {
+    /// Sends what has arrived, with the gaps before it.
+    pub(crate) async fn send(&mut self, checkpoint: Checkpoint, page: PageMetadata) {
         // Those of a walk through a gap are claimed by its caller.
         let gaps = self.obstacles.claim();
         let mut gaps = if self.is_pull() { gaps } else { Vec::new() };
@@ -340,7 +327,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             let is_window = |bounds: &GapBounds| bounds.as_window().is_some();
             gaps.extend(mem::take(&mut closed_gaps).into_iter().filter(is_window).map(unseen));
         }
-        self.pull.send(Batch { records, checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
+        self.pull.send(Batch { checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
     }
 
     /// Returns the gaps of earlier pulls that a walk through everything has passed: what still fails is in a gap of its
@@ -477,7 +464,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     /// Reads the only response once more, now that the vendor answers, before what follows is read one by one.
     async fn read_array_again(&mut self) -> Result<Step> {
         match self.read(self.call(self.size.limit()), self.size.limit()).await {
-            Ok(page) => self.advance(page).await,
+            Ok(response) => self.advance(response).await,
             Err(error) if error.may_be_local() => self.read_rest(error).await,
             Err(error) => Err(error),
         }
