@@ -33,6 +33,8 @@ const MAX_PASSED_OVER: u32 = 10;
 const MAX_FAILED_SINGLES: u32 = 10;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
+/// So many conversations show that a list begins with the newest, if each began before the one that came before it.
+const MIN_ORDERED: u32 = 8;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
 /// attempt at what cannot be read is repeated, and so costs more than one at what can.
 const FURTHER_EACH_TIME: i64 = 60;
@@ -94,8 +96,15 @@ pub(crate) struct Chain<'a> {
     pages: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
+    /// When the oldest and the newest conversation of the segment began that have come.
+    span: Option<(Timestamp, Timestamp)>,
     /// Whether a conversation has come behind one that began before it: then time says nothing of what is left.
     is_mixed: bool,
+    /// How many of it have come, by time.
+    shown: u32,
+    /// Whether something older than the segment has come, as its query is wider.
+    has_older: bool,
+    extent: Extent,
 }
 
 /// A page of a list, and what follows it.
@@ -112,8 +121,8 @@ pub(crate) struct Step {
     pub(crate) bytes: usize,
     /// Conversations that began near an edge of the segment, so that its neighbour's list may have them as well.
     pub(crate) at_edges: Vec<RecordId>,
-    /// What was stepped over together with a place that cannot be read, and is to be read as a list of its own.
-    pub(crate) besides: Option<Segment>,
+    /// What is to be read as lists of their own, because of a place that cannot be read.
+    pub(crate) besides: Besides,
     pub(crate) next: Next,
 }
 
@@ -127,6 +136,28 @@ pub(crate) enum Next {
     Stuck(Error),
     /// The whole sweep restarts, with fewer demands on the deployment. These were listed, and have not been read.
     Restart(RestartReason, Vec<Unread>),
+}
+
+/// How much of a list is read in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that is in its segment.
+    List,
+    /// A part by time: a place in it that cannot be read parts it again.
+    Part,
+    /// A part that is not parted again.
+    LastPart,
+}
+
+/// What is read as lists of their own, because of a place that cannot be read.
+#[derive(Debug, Default)]
+pub(crate) enum Besides {
+    #[default]
+    Nothing,
+    /// What was stepped over together with it.
+    After(Segment, Extent),
+    /// The parts of its list, one of which has it.
+    Parts(Vec<Segment>),
 }
 
 /// Why a sweep restarts from the beginning.
@@ -208,7 +239,11 @@ impl<'a> Chain<'a> {
             failed_singles: 0,
             pages: HashSet::new(),
             reached: None,
+            span: None,
             is_mixed: false,
+            shown: 0,
+            has_older: false,
+            extent: Extent::List,
         }
     }
 
@@ -237,6 +272,11 @@ impl<'a> Chain<'a> {
     pub(crate) fn behind_a_gap(mut self) -> Self {
         self.query.since = self.segment.since.and_then(shortly_after);
         self
+    }
+
+    /// Sets how much of a list it is.
+    pub(crate) fn with_extent(self, extent: Extent) -> Self {
+        Self { extent, ..self }
     }
 
     /// Continues after a first page that was requested with the same query.
@@ -392,7 +432,16 @@ impl<'a> Chain<'a> {
             batch.records = whole(elements);
             let next = Next::Restart(RestartReason::IgnoresDates, unread);
             let (is_new, at_edges) = (true, Vec::new());
-            return Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next });
+            return Ok(Step {
+                batch,
+                total,
+                may_count_rest,
+                is_new,
+                bytes,
+                at_edges,
+                besides: Besides::Nothing,
+                next,
+            });
         }
         if read_as == Reading::Summaries && elements.iter().any(|element| element.summary.is_whole) {
             // An older deployment ignores `include`: what fails as a page fails as its summaries, too.
@@ -404,6 +453,7 @@ impl<'a> Chain<'a> {
         let order: Vec<_> = self.reached.into_iter().chain(began().flatten()).collect();
         self.is_mixed |= !order.is_sorted_by(|one, next| one >= next);
         self.reached = order.last().copied();
+        self.note_span(began().flatten());
         self.smaller = self.smaller.saturating_sub(u32::try_from(elements.len().max(1)).unwrap_or(1));
         let at_edges = self.at_edges(&elements);
         let unread = elements.into_iter().filter(|element| !self.was_read_before(element));
@@ -415,10 +465,19 @@ impl<'a> Chain<'a> {
         if !left.is_empty() {
             let unread = left.iter().filter_map(|element| Unread::of(&element.summary)).collect();
             let next = Next::Restart(RestartReason::IgnoresId, unread);
-            return Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next });
+            return Ok(Step {
+                batch,
+                total,
+                may_count_rest,
+                is_new,
+                bytes,
+                at_edges,
+                besides: Besides::Nothing,
+                next,
+            });
         }
         let next = self.follow(next, read_as);
-        Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next })
+        Ok(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: Besides::Nothing, next })
     }
 
     /// Returns whether the count of a page behind a cursor may be of what is left: then the last page shows all of it.
@@ -442,6 +501,17 @@ impl<'a> Chain<'a> {
             }
             Ok(None) => Next::End,
             Err(error) => Next::Stuck(error),
+        }
+    }
+
+    fn note_span(&mut self, began: impl Iterator<Item = Timestamp>) {
+        for at in began {
+            self.has_older |= self.segment.since.is_some_and(|since| at < since);
+            if self.segment.owns(Some(at)) {
+                self.shown += 1;
+                let (oldest, newest) = self.span.unwrap_or((at, at));
+                self.span = Some((oldest.min(at), newest.max(at)));
+            }
         }
     }
 
@@ -754,6 +824,9 @@ impl<'a> Chain<'a> {
         if error.is_transient() && self.smaller == 0 && !self.is_alive().await {
             return Err(error);
         }
+        if self.extent == Extent::Part && self.may_be_mixed() && !self.parts().is_empty() {
+            return Ok(self.read_in_parts(&error, std::mem::take(batch)));
+        }
         if self.query.reading == Reading::Summaries && self.may_switch {
             // It may be the summaries alone that fail.
             (self.query.reading, self.may_switch) = (Reading::Whole, false);
@@ -809,7 +882,16 @@ impl<'a> Chain<'a> {
         }
         let next = self.follow(next, Reading::Summaries);
         let (is_new, at_edges) = (true, Vec::new());
-        Ok(Some(Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next }))
+        Ok(Some(Step {
+            batch,
+            total,
+            may_count_rest,
+            is_new,
+            bytes,
+            at_edges,
+            besides: Besides::Nothing,
+            next,
+        }))
     }
 
     /// Leaves the second in which a conversation began as a gap, unless it is held as its summary shows it.
@@ -861,7 +943,8 @@ impl<'a> Chain<'a> {
         self.gone_around += 1;
         let next = self.follow(next, Reading::Summaries);
         let at_edges = Vec::new();
-        let step = Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: None, next };
+        let step =
+            Step { batch, total, may_count_rest, is_new, bytes, at_edges, besides: Besides::Nothing, next };
         Ok(Detour::Over(Box::new(step)))
     }
 
@@ -869,6 +952,9 @@ impl<'a> Chain<'a> {
     ///
     /// Where several cannot be read, the search may end at an older one: what is between them is a list of its own.
     async fn step_over(&mut self, error: Error, mut batch: Batch) -> Result<Detour> {
+        if self.may_be_mixed() && self.shared.has_dates {
+            return if self.is_alive().await { Ok(self.read_in_parts(&error, batch)) } else { Err(error) };
+        }
         // Where dates are ignored, what was reached may be behind the end of the segment: each step goes back from both.
         let upper = [self.reached, self.segment.until].into_iter().flatten().min();
         let upper = upper.or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
@@ -879,19 +965,64 @@ impl<'a> Chain<'a> {
                 return Err(error);
             }
             batch.gaps.push(Gap::new(self.rest(upper), &error));
-            return Ok(Detour::over(batch, None, Next::End));
+            return Ok(Detour::over(batch, Besides::Nothing, Next::End));
         };
         let window = Window { since: Some(readable), until: unreadable.shifted(1) };
-        let bounds = if self.is_mixed { self.rest_behind() } else { GapBounds::window(window) };
-        batch.gaps.push(Gap::new(bounds, &error));
+        batch.gaps.push(Gap::new(GapBounds::window(window), &error));
         let between = Segment { since: Some(unreadable), until: upper.and_then(shortly_after) };
-        let besides = (!self.is_mixed && upper > Some(unreadable)).then_some(between);
+        let besides =
+            if upper > Some(unreadable) { Besides::After(between, self.extent) } else { Besides::Nothing };
         // What began in the last readable second still belongs to the segment, and nothing after it.
         self.segment.until = shortly_after(readable);
         self.query.until = self.segment.until;
         self.place = None;
         self.guard = CursorGuard::default();
         Ok(Detour::over(batch, besides, Next::Page))
+    }
+
+    /// Ends the list and goes on with parts of it: where it is not in the order of time, what follows a place may have begun
+    /// whenever. A part with the place ends there as well and is parted again, until it is a second.
+    fn read_in_parts(&mut self, error: &Error, mut batch: Batch) -> Detour {
+        let parts = self.parts();
+        if !parts.is_empty() {
+            return Detour::over(batch, Besides::Parts(parts), Next::End);
+        }
+        let bounds = match self.segment {
+            Segment { since: Some(_), until: Some(_) } => GapBounds::window(self.segment.into()),
+            _ => self.rest_behind(),
+        };
+        batch.gaps.push(Gap::new(bounds, error));
+        Detour::over(batch, Besides::Nothing, Next::End)
+    }
+
+    /// Returns whether it is not shown that what follows in the list is older. Where nothing has come at all, a search by
+    /// time finds what is older, and what is newer is a list of its own.
+    fn may_be_mixed(&self) -> bool {
+        let is_ordered = !self.is_mixed && self.extent == Extent::List && self.shown >= MIN_ORDERED;
+        if self.shown == 0 { self.has_older } else { !is_ordered }
+    }
+
+    /// Returns the parts of the list by time: what has come of it, and what is older and newer; two halves, if it has both
+    /// bounds.
+    fn parts(&self) -> Vec<Segment> {
+        let Segment { since, until } = self.segment;
+        let (oldest, newest) = self.span.unzip();
+        let latest = Timestamp::from_epoch(LATEST_SECONDS).ok();
+        let points = match (since, until) {
+            (Some(since), Some(until)) => [middle(since, until), None],
+            (None, None) => [oldest.map(whole_second), newest.and_then(next_second)],
+            (None, Some(_)) => [oldest.map(whole_second), None],
+            (Some(_), None) if newest.is_some() => [None, newest.and_then(next_second)],
+            (Some(since), None) => [None, latest.and_then(|latest| middle(since, latest))],
+        };
+        let is_inside =
+            |at: &Timestamp| since.is_none_or(|since| *at > since) && until.is_none_or(|until| *at < until);
+        let points: Vec<_> = points.into_iter().flatten().filter(is_inside).collect();
+        if points.is_empty() || self.extent == Extent::LastPart {
+            Vec::new()
+        } else {
+            self.segment.cut_at(&points)
+        }
     }
 
     /// Returns the bounds of what is left of the list.
@@ -967,7 +1098,7 @@ impl<'a> Chain<'a> {
 
 impl Detour {
     /// Creates the step over a place of which nothing could be read.
-    fn over(batch: Batch, besides: Option<Segment>, next: Next) -> Self {
+    fn over(batch: Batch, besides: Besides, next: Next) -> Self {
         let (is_new, at_edges) = (true, Vec::new());
         let step =
             Step { batch, total: None, may_count_rest: true, is_new, bytes: 0, at_edges, besides, next };
@@ -997,6 +1128,21 @@ impl Shared {
         self.has_dates = !features.lacks(DATES);
         self
     }
+}
+
+/// Returns the whole second in the middle of two times, unless there is none between them.
+fn middle(since: Timestamp, until: Timestamp) -> Option<Timestamp> {
+    let middle = since.microseconds() + (until.microseconds() - since.microseconds()) / 2;
+    let middle = whole_second(Timestamp::from_microseconds(middle).ok()?);
+    (middle > since).then_some(middle)
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_epoch(at.microseconds().div_euclid(1_000_000)).unwrap_or(at)
+}
+
+fn next_second(at: Timestamp) -> Option<Timestamp> {
+    whole_second(at).shifted(1)
 }
 
 /// Returns the bounds of the second in which something began.

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::iter;
 
-use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp};
+use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp, Window};
 use chatark_http::CursorGuard;
 use futures_util::future::{join, join_all};
 
@@ -114,6 +114,12 @@ pub(crate) struct Segments {
     pub(crate) ignores_dates: bool,
 }
 
+impl From<Segment> for Window {
+    fn from(Segment { since, until }: Segment) -> Self {
+        Self { since, until }
+    }
+}
+
 impl Segment {
     /// Returns whether a conversation belongs to this segment alone. One without a date belongs to any.
     pub(crate) fn owns(&self, began: Option<Timestamp>) -> bool {
@@ -131,7 +137,7 @@ impl Segment {
     }
 
     /// Returns the parts between some times, the oldest first.
-    fn cut_at(self, points: &[Timestamp]) -> Vec<Self> {
+    pub(crate) fn cut_at(self, points: &[Timestamp]) -> Vec<Self> {
         let points = || points.iter().copied().map(Some);
         let since = iter::once(self.since).chain(points());
         let until = points().chain(iter::once(self.until));

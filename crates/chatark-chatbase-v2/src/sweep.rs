@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use crate::agent;
-use crate::chain::{Chain, Next, RestartReason, STALE, Shared, Step, second_of};
+use crate::chain::{Besides, Chain, Extent, Next, RestartReason, STALE, Shared, Step, second_of};
 use crate::config::NAME;
 use crate::export::{
     DATES, EXPORT_LIMIT, Export, ExportPage, Query, Reading, SINGLE_CONVERSATIONS, SUMMARIES, absent,
@@ -29,6 +29,9 @@ use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
+/// Up to so many lists that are not in the order of time are read in parts where something cannot be read: one such place
+/// takes about thirty.
+const MAX_PARTED: usize = 200;
 /// So many pages in a row without anything new are accepted, and two more for each that had something: one list that
 /// never ends has shown everything once more by then, while in another one the rows have only moved on, since others
 /// arrived.
@@ -63,6 +66,8 @@ pub(crate) struct Sweep<'a> {
     /// The vendor's count that was asked for together with the last pages, or how far that has come.
     count: LastCount,
     seen: Seen,
+    /// How many lists were read in parts, because of places that cannot be read.
+    parted: usize,
     failed: Option<Error>,
     /// The error that follows what was put aside.
     ended_by: Option<Error>,
@@ -144,6 +149,7 @@ impl<'a> Sweep<'a> {
             in_flight: FuturesUnordered::new(),
             count: LastCount::NotAsked,
             seen: Seen::default(),
+            parted: 0,
             failed: None,
             ended_by: None,
             export,
@@ -519,10 +525,7 @@ impl<'a> Sweep<'a> {
             }
             Next::Restart(..) => {}
         }
-        if let Some(segment) = besides {
-            self.was_cut = true;
-            self.add(self.chain(segment).behind_a_gap(), 0);
-        }
+        self.add_besides(besides);
         if self.seen.is_endless() {
             self.failed.get_or_insert(self.endless());
         }
@@ -531,6 +534,23 @@ impl<'a> Sweep<'a> {
             self.close(&mut batch).await?;
         }
         Ok(batch)
+    }
+
+    fn add_besides(&mut self, besides: Besides) {
+        match besides {
+            Besides::Nothing => return,
+            Besides::After(segment, extent) => {
+                self.add(self.chain(segment).with_extent(extent).behind_a_gap(), 0);
+            }
+            Besides::Parts(segments) => {
+                self.parted += 1;
+                for segment in segments {
+                    let extent = if self.parted < MAX_PARTED { Extent::Part } else { Extent::LastPart };
+                    self.add(self.chain(segment).with_extent(extent), 0);
+                }
+            }
+        }
+        self.was_cut = true;
     }
 
     /// Returns the gaps of single conversations that a batch has closed.

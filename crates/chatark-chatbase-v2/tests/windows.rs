@@ -25,6 +25,8 @@ enum Quirk {
     IgnoresDates,
     /// The oldest comes first.
     OldestFirst,
+    /// The order has nothing to do with when a conversation began.
+    Mixed,
 }
 
 /// A vendor of conversations that began at these milliseconds, newest first.
@@ -46,6 +48,10 @@ impl Vendor {
         began.sort_unstable_by(|one, other| other.cmp(one));
         if quirk == Quirk::OldestFirst {
             began.reverse();
+        }
+        if quirk == Quirk::Mixed {
+            let count = began.len();
+            began = (0..count).map(|at| began[at * 37 % count]).collect();
         }
         Self { began, quirk, ..Self::default() }
     }
@@ -264,6 +270,36 @@ async fn a_count_of_what_is_behind_a_gap_is_none_of_everything() {
     assert!(batches.iter().any(|batch| !batch.gaps.is_empty()));
     let totals: Vec<_> = batches.iter().filter_map(|batch| batch.page.total).collect();
     assert!(!totals.is_empty() && totals.iter().all(|total| *total == 60), "{totals:?}");
+}
+
+/// A tester's vendor: what followed a conversation that fails in whole pages and in summaries was hidden in a list that does
+/// not begin with the newest.
+#[tokio::test]
+async fn one_conversation_hides_no_other_whatever_the_order() {
+    for quirk in [Quirk::None, Quirk::OldestFirst, Quirk::Mixed] {
+        for dead in [0, 1, 50, 98, 99] {
+            let year = (0..100).map(|at| NEWEST - at * 315_360_000).collect();
+            let vendor = Vendor { dead: Some(dead), ..Vendor::new(year, quirk) };
+            let batches = vendor.pull_whole(ReadRequest::default()).await;
+            let found: BTreeSet<_> = ids(&batches).into_iter().collect();
+            let mut expected: BTreeSet<_> = vendor.ids().into_iter().collect();
+            expected.remove(&format!("c{dead}"));
+            assert_eq!(found, expected, "{quirk:?}, {dead}");
+            let began = Timestamp::from_epoch(vendor.began[dead]).unwrap();
+            let holds = |gap: &chatark_core::Gap| {
+                gap.bounds.as_window().is_some_and(|gap| {
+                    let (since, until) = (gap.since.unwrap(), gap.until.unwrap());
+                    since <= began
+                        && began < until
+                        && until.microseconds() - since.microseconds() <= 2_000_000
+                })
+            };
+            let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).collect();
+            assert!(gaps.iter().copied().any(holds), "{quirk:?}, {dead}: {gaps:?}");
+            let asked = vendor.asked.lock().unwrap().len();
+            assert!(asked < 400, "{quirk:?}, {dead}: {asked} requests");
+        }
+    }
 }
 
 /// The worst that an archive of bots sees: a campaign that opens thousands of conversations in one second.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -431,7 +432,6 @@ impl Transport for SimulatedTransport {
         }
         let chunks: Vec<_> =
             chunks.into_iter().filter(|chunk| !chunk.as_ref().is_ok_and(Bytes::is_empty)).collect();
-        let mut left = chunks.len();
         let body = stream::iter(chunks);
         let body = if pause.is_zero() {
             body.boxed()
@@ -443,12 +443,14 @@ impl Transport for SimulatedTransport {
             paused.boxed()
         };
         let (world, delivered) = (Arc::clone(&self.world), answer.delivered);
-        let body = body.inspect(move |_| {
-            left -= 1;
-            if left == 0 && is_whole {
+        // A client that drops a response before its end has not received it.
+        let end = stream::poll_fn(move |_| {
+            if is_whole {
                 lock(&world).arrives(&delivered);
             }
+            Poll::Ready(None)
         });
+        let body = body.chain(end);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(TransportResponse { status, headers, body: body.boxed() })
     }
