@@ -33,6 +33,8 @@ const MAX_PASSED_OVER: u32 = 10;
 const MAX_FAILED_SINGLES: u32 = 10;
 /// How often a page is requested as something else while it is empty: what stays hidden is fetched one by one.
 const MAX_TRIES: u32 = 2;
+/// Where nothing of a part without an end has come, it is parted at these distances from its beginning, in seconds.
+const DISTANCES: [i64; 6] = [1, 60, 3_600, 86_400, 30 * 86_400, 365 * 86_400];
 /// So many conversations show that a list begins with the newest, if each began before the one that came before it.
 const MIN_ORDERED: u32 = 8;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
@@ -89,6 +91,8 @@ pub(crate) struct Chain<'a> {
     empty_pages: u32,
     /// How many pages in a row had to be read one conversation after another.
     gone_around: u32,
+    /// How often summaries have failed in the place of a page that cannot be read.
+    failed_summaries: u32,
     /// How many conversations in a row were passed over.
     passed_over: u32,
     /// How many conversations in a row could not be fetched by their ids.
@@ -235,6 +239,7 @@ impl<'a> Chain<'a> {
             first: None,
             empty_pages: 0,
             gone_around: 0,
+            failed_summaries: 0,
             passed_over: 0,
             failed_singles: 0,
             pages: HashSet::new(),
@@ -274,8 +279,11 @@ impl<'a> Chain<'a> {
         self
     }
 
-    /// Sets how much of a list it is.
-    pub(crate) fn with_extent(self, extent: Extent) -> Self {
+    /// Sets how much of a list it is. A part that fails now and then is parted once more, which is no harm.
+    pub(crate) fn with_extent(mut self, extent: Extent) -> Self {
+        if extent != Extent::List {
+            self.export.attempts = Some(SEARCH_ATTEMPTS);
+        }
         Self { extent, ..self }
     }
 
@@ -413,7 +421,7 @@ impl<'a> Chain<'a> {
         mut batch: Batch,
     ) -> Result<Step> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
-        self.gone_around = 0;
+        (self.gone_around, self.failed_summaries) = (0, 0);
         if !page.elements.is_empty() {
             self.passed_over = 0;
         }
@@ -824,7 +832,9 @@ impl<'a> Chain<'a> {
         if error.is_transient() && self.smaller == 0 && !self.is_alive().await {
             return Err(error);
         }
-        if self.extent == Extent::Part && self.may_be_mixed() && !self.parts().is_empty() {
+        // What can be parted is parted: summaries have failed in the list of which it is a part.
+        let may_be_parted = self.extent == Extent::Part && !self.parts().is_empty();
+        if may_be_parted && self.may_be_mixed() {
             return Ok(self.read_in_parts(&error, std::mem::take(batch)));
         }
         if self.query.reading == Reading::Summaries && self.may_switch {
@@ -832,7 +842,8 @@ impl<'a> Chain<'a> {
             (self.query.reading, self.may_switch) = (Reading::Whole, false);
             return Ok(Detour::Otherwise);
         }
-        if self.query.reading == Reading::Whole && self.shared.has_summaries && self.shared.has_singles {
+        let may_have_summaries = self.shared.has_summaries && self.failed_summaries == 0 && !may_be_parted;
+        if self.query.reading == Reading::Whole && may_have_summaries && self.shared.has_singles {
             match self.request_again(Reading::Summaries, EXPORT_LIMIT, MAX_TRIES).await {
                 Ok(page) if !page.says_nothing() => {
                     batch.page.pages += 1;
@@ -841,10 +852,14 @@ impl<'a> Chain<'a> {
                 Err(error) if error.kind() == ErrorKind::Refused => self.shared.has_summaries = false,
                 Err(error) if !error.may_be_local() => return Err(error),
                 // An empty page leads to the same place again.
-                _ => self.shared.has_summaries = !self.ignores_summaries().await,
+                _ => {
+                    self.failed_summaries += 1;
+                    self.shared.has_summaries = !self.ignores_summaries().await;
+                }
             }
         }
-        let smaller = SMALLER_LIMITS.into_iter().find(|limit| *limit < self.limit());
+        let first_smaller = if may_be_parted { SMALLER_LIMITS.len() - 1 } else { 0 };
+        let smaller = SMALLER_LIMITS[first_smaller..].iter().copied().find(|limit| *limit < self.limit());
         if let Some(smaller) = smaller.filter(|_| self.passed_over < MAX_PASSED_OVER) {
             (self.query.limit, self.smaller) = (smaller, EXPORT_LIMIT);
             return Ok(Detour::Otherwise);
@@ -871,6 +886,7 @@ impl<'a> Chain<'a> {
         };
         let mut batch = std::mem::take(batch);
         batch.page.pages += 1;
+        self.failed_summaries = 0;
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let total = self.of_everything(total);
@@ -941,6 +957,7 @@ impl<'a> Chain<'a> {
             return Ok(Detour::Otherwise);
         }
         self.gone_around += 1;
+        self.failed_summaries = 0;
         let next = self.follow(next, Reading::Summaries);
         let at_edges = Vec::new();
         let step =
@@ -1007,13 +1024,12 @@ impl<'a> Chain<'a> {
     fn parts(&self) -> Vec<Segment> {
         let Segment { since, until } = self.segment;
         let (oldest, newest) = self.span.unzip();
-        let latest = Timestamp::from_epoch(LATEST_SECONDS).ok();
         let points = match (since, until) {
-            (Some(since), Some(until)) => [middle(since, until), None],
-            (None, None) => [oldest.map(whole_second), newest.and_then(next_second)],
-            (None, Some(_)) => [oldest.map(whole_second), None],
-            (Some(_), None) if newest.is_some() => [None, newest.and_then(next_second)],
-            (Some(since), None) => [None, latest.and_then(|latest| middle(since, latest))],
+            (Some(since), Some(until)) => vec![middle(since, until)],
+            (None, None) => vec![oldest.map(whole_second), newest.and_then(next_second)],
+            (None, Some(_)) => vec![oldest.map(whole_second)],
+            (Some(_), None) if newest.is_some() => vec![newest.and_then(next_second)],
+            (Some(since), None) => DISTANCES.map(|seconds| since.shifted(seconds)).into(),
         };
         let is_inside =
             |at: &Timestamp| since.is_none_or(|since| *at > since) && until.is_none_or(|until| *at < until);

@@ -119,6 +119,8 @@ pub struct Faults {
     pub huge: BTreeSet<usize>,
     /// Whether dead ones stay so until the end.
     pub stays_dead: bool,
+    /// Whether they fail a page of summaries as well.
+    pub dies_in_summaries: bool,
     pull: usize,
     asked: BTreeMap<Place, u64>,
     requests: u64,
@@ -179,6 +181,8 @@ impl Faults {
                 faults.dead.insert(random.index(population.conversations.len()));
             }
             faults.stays_dead = random.percent(60);
+            // It follows from what was drawn, so that worlds which once failed stay as they were in all else.
+            faults.dies_in_summaries = faults.dead.iter().sum::<usize>().is_multiple_of(3);
         }
         faults.huge = population.huge.iter().copied().collect();
         faults
@@ -282,8 +286,9 @@ impl Faults {
     }
 
     /// Returns whether a response would show a record that the vendor cannot show, and counts that as a fault.
-    pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)]) -> bool {
-        let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place));
+    pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)], summaries: &[usize]) -> bool {
+        let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place))
+            || (self.dies_in_summaries && summaries.iter().any(|place| self.dead.contains(place)));
         self.fired += u64::from(is_dead);
         self.is_heavy |= is_dead;
         is_dead

@@ -298,7 +298,7 @@ impl Checker {
     /// - Where it reads the newest rows of a list and others in rotation, only what these rows show is claimed; everything
     ///   else waits for the next full sweep, whose date is promised.
     /// - Where rows change places while the walk runs, what did not arrive is not claimed; what arrived is.
-    /// - Where gaps were accepted, what did not arrive is not claimed either.
+    /// - Where gaps were accepted, what may be in one of them and did not arrive is not claimed either.
     /// - Where the only response broke off, the rest is known from the list, which leaves out what has no message.
     /// - Where a vendor answers as if there were nothing, nobody can tell; nor where its last page looks like the end.
     fn holds_what_it_claims(&mut self, world: &mut World, held: &BTreeMap<String, Held>, ran: &Ran) {
@@ -341,7 +341,8 @@ impl Checker {
             let excused = arrived.is_none()
                 && ((truth.paging == Paging::Offset && ran.changes > 0)
                     || (truth.is_unstable && can_slip(truth))
-                    || self.gaps.accepted > 0
+                    || (self.gaps.accepted > 0
+                        && self.gap_bounds.iter().any(|gap| may_be_in(gap, conversation, truth)))
                     || is_hidden
                     || (truth.paging == Paging::Whole
                         && truth.is_read_by_list
@@ -400,7 +401,8 @@ impl Checker {
         // The pull looks back from an earlier sweep, which began when the latest pull did or before.
         let since = self.begun.unwrap_or(ran.started) - i64::from(ran.look_back_days) * DAY;
         let is_recent = conversation.is_dated && conversation.created >= since + world.vendor.truth().margin;
-        let looks_back = ran.notes.iter().any(|note| note.contains("recent"));
+        let looks_back =
+            ran.notes.iter().any(|note| note.contains("recent")) || lacks_list(world.vendor.truth(), ran);
         match (ran.counts.listed.contains(&place), looks_back) {
             (_, true) if is_recent => RowClaim::Everything,
             // A row without any sign of a change counts as changed in the look-back.
@@ -431,7 +433,7 @@ impl Checker {
             || (truth.is_unstable && can_slip(truth))
             || (truth.is_by_activity && ran.changes > 0)
             || ran.was_empty
-            || !ran.action.accept_missing
+            || (!ran.action.accept_missing && has_lost(world, ran))
             || fills_what_is_shown(world, ran);
         // Deletions while the walk runs make the vendor's first count too large for what can be seen.
         let has_deletions =
@@ -642,7 +644,7 @@ impl Checker {
             })
             .collect();
         // Without dates or single records to ask for, a page is the smallest place that can be left out.
-        if !lacks.is_empty() && truth.can_narrow && !(can_slip(truth) && truth.is_unstable) {
+        if !lacks.is_empty() && can_narrow(world) && !(can_slip(truth) && truth.is_unstable) {
             let what = format!("{} others are not archived, such as {}", lacks.len(), lacks[0]);
             self.fail("reads-around-what-is-dead", format!("{what}: {}", shown(ran)));
             return;
@@ -657,7 +659,7 @@ impl Checker {
                 && (is_in_look_back(truth, conversation, ran) || ran.fired > 0)
         });
         if let Some(place) = unread
-            && truth.can_narrow
+            && can_narrow(world)
             && self.gaps.accepted == 0
             && ran.verdict() != Some(Verdict::Short)
             // A vendor that answers nothing else is down, which is an error and no gap.
@@ -682,7 +684,7 @@ impl Checker {
                 && shows(truth, conversation, ran.ended)
                 && !held.contains_key(&conversation.id)
         });
-        if ran.counts.limits == 0 && truth.can_narrow {
+        if ran.counts.limits == 0 && can_narrow(world) {
             // A vendor that refuses pages from a ceiling on goes on refusing them; nobody can tell whether rows follow.
             // One that shows nothing of what is archived may hide the gap too: unless the user says that all of it may be
             // marked as missing, nobody can tell.
@@ -811,7 +813,7 @@ impl Checker {
         for place in places {
             let conversation = &world.population.conversations[place];
             let cannot_be_read =
-                world.faults.is_unreadable(place) || (world.faults.has_unreadable() && !truth.can_narrow);
+                world.faults.is_unreadable(place) || (world.faults.has_unreadable() && !can_narrow(world));
             let cannot_be_read = cannot_be_read || is_walled_in(world, place, now);
             if cannot_be_read || !is_in_scope(truth, conversation, scope) || !shows(truth, conversation, now)
             {
@@ -889,6 +891,15 @@ fn lacks_list(truth: Truth, ran: &Ran) -> bool {
     ran.counts.listed.is_empty() && (has_failed || truth.list_is_billed)
 }
 
+/// Returns whether something that existed is gone, or is shown no longer.
+fn has_lost(world: &World, ran: &Ran) -> bool {
+    let truth = world.vendor.truth();
+    world.population.conversations.iter().any(|conversation| {
+        let is_there = conversation.exists(ran.ended) && shows(truth, conversation, ran.ended);
+        conversation.created <= ran.ended && !is_there
+    })
+}
+
 /// Returns whether a list shows how many messages a conversation has, and no time of them.
 fn shows_number_alone(world: &World, place: usize) -> bool {
     let is_listed = world.vendor.truth().is_read_by_list && !world.vendor.list_shows_nothing(place);
@@ -924,7 +935,7 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     let truth = world.vendor.truth();
     let of = |place: usize| &world.population.conversations[place];
     let is_beside = |other: &usize| (of(*other).created - of(place).created).abs() < SECOND;
-    if truth.narrows_by_time_alone {
+    if truth.narrows_by_time_alone || dies_in_summaries(world) {
         let mut dead = world.population.existing(at).filter(|other| world.faults.is_unreadable(*other));
         return dead.any(|other| is_beside(&other));
     }
@@ -941,6 +952,17 @@ fn is_walled_in(world: &World, place: usize, at: Instant) -> bool {
     !is_named
         && (is_behind_undated || walls.iter().any(|wall| key(*wall) < key(place)))
         && walls.iter().any(|wall| key(*wall) > key(place))
+}
+
+/// Returns whether all that can be shown can be asked for without what cannot.
+fn can_narrow(world: &World) -> bool {
+    let truth = world.vendor.truth();
+    if dies_in_summaries(world) { truth.narrows_by_time } else { truth.can_narrow }
+}
+
+/// Returns whether what cannot be shown hides the summaries beside it, too.
+fn dies_in_summaries(world: &World) -> bool {
+    world.faults.dies_in_summaries && world.vendor.truth().has_summaries
 }
 
 /// Returns whether a conversation may be behind a ceiling in whatever way it is asked for: the shortest window of days
@@ -964,13 +986,21 @@ fn is_out_of_reach(world: &World, place: usize, at: Instant) -> bool {
 /// beginning reads around what is dead, and passes what earlier faults left there.
 fn is_within(gap: &GapBounds, conversation: &Conversation, truth: Truth, ran: &Ran) -> bool {
     match gap {
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => ran.is_resumed,
+        GapBounds::Record { .. } | GapBounds::Window { .. } => may_be_in(gap, conversation, truth),
+    }
+}
+
+/// Returns whether a gap may have a conversation, by its bounds alone.
+fn may_be_in(gap: &GapBounds, conversation: &Conversation, truth: Truth) -> bool {
+    match gap {
         GapBounds::Record { id } => id.as_str() == conversation.id,
         GapBounds::Window { since, until } => {
             conversation.is_dated
                 && since.is_none_or(|since| conversation.created >= since - truth.margin)
                 && until.is_none_or(|until| conversation.created <= until + truth.margin)
         }
-        GapBounds::Positions { .. } | GapBounds::Rest { .. } => ran.is_resumed,
+        GapBounds::Positions { .. } | GapBounds::Rest { .. } => true,
     }
 }
 

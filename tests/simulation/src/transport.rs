@@ -328,7 +328,8 @@ fn respond(
     let nothing = Population::default();
     let shown = if world.faults.is_empty_run() { &nothing } else { &world.population };
     let answer = world.vendor.answer(read, shown, now);
-    if world.faults.fail_if_dead(&answer.delivered) {
+    let summaries = if world.vendor.truth().has_summaries { answer.listed.as_slice() } else { &[] };
+    if world.faults.fail_if_dead(&answer.delivered, summaries) {
         return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
     }
     world.pull.billed += answer.billed;

@@ -371,6 +371,7 @@ impl Vendor for ChatbaseV1 {
             can_read_less: true,
             can_narrow: true,
             narrows_by_time_alone: false,
+            narrows_by_time: false,
             is_documented: facts.largest == 100
                 && facts.past_the_end == PastTheEnd::Empty
                 && facts.format == Format::Milliseconds

@@ -740,9 +740,9 @@ impl Vendor for ChatbaseV2 {
     fn truth(&self) -> Truth {
         let facts = &self.facts;
         let has_count = matches!(facts.total_form, TotalForm::Number | TotalForm::Float | TotalForm::Text);
-        // A summary has the cursor behind its conversation. Time says where a list goes on if that is its order.
+        // A summary has the cursor behind its conversation.
         let by_summary = facts.knows.include;
-        let by_time = facts.knows.dates && facts.days == Days::AndInstants && !facts.is_by_activity;
+        let by_time = facts.knows.dates && facts.days == Days::AndInstants;
         Truth {
             page: facts.page,
             paging: facts.paging,
@@ -757,6 +757,7 @@ impl Vendor for ChatbaseV2 {
             can_read_less: facts.knows.include && facts.knows.single,
             can_narrow: by_summary || by_time,
             narrows_by_time_alone: by_time && !by_summary,
+            narrows_by_time: by_time,
             is_documented: facts.knows.dates
                 && facts.knows.single
                 && facts.knows.include

@@ -724,6 +724,7 @@ impl Vendor for ConvocoreV3 {
             can_read_less: is_paginated,
             can_narrow: is_paginated,
             narrows_by_time_alone: false,
+            narrows_by_time: false,
             is_documented: is_paginated
                 && facts.list.status == 200
                 && facts.cursor_life.is_none()

@@ -107,6 +107,8 @@ pub struct Truth {
     pub can_narrow: bool,
     /// Whether a page can be narrowed by windows of time and by nothing else.
     pub narrows_by_time_alone: bool,
+    /// Whether time leads around a conversation that cannot be shown, in whatever order the list is.
+    pub narrows_by_time: bool,
     /// Whether a part can be read by itself: what changed, or what began lately.
     pub can_read_less: bool,
     /// Whether the deployment does in everything what the newest documents say.
