@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RecordId;
-use crate::provider::Window;
+use crate::window::Window;
 
 /// A place in a stream that could not be read, although the vendor answered other requests.
 #[derive(Debug, Clone, PartialEq, Eq)]

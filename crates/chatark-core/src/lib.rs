@@ -23,6 +23,7 @@ pub mod stats;
 pub mod stream;
 pub mod time;
 pub mod vocabulary;
+pub mod window;
 
 pub use clock::Clock;
 pub use cursor::Cursor;
@@ -38,7 +39,7 @@ pub use model::{
 };
 pub use provider::{
     AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Provider, RateLimit,
-    ReadRequest, Rotation, Selection, UnseenRecord, Window,
+    ReadRequest, Rotation, Selection, UnseenRecord,
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
@@ -46,3 +47,4 @@ pub use stats::{ConversationStats, QuarterHour, StatsSummary, ToolCalls};
 pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};
 pub use time::{LocalHour, Timestamp, Zone};
 pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};
+pub use window::Window;
