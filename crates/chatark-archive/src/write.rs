@@ -899,7 +899,7 @@ mod tests {
         let failed = commit(&mut archive, &mut run, batch(), &cursor("second"));
         let error = failed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
-        assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
+        assert!(error.hint_text().unwrap().contains("make room on the disk"), "{error}");
         let place = |archive: &Archive| {
             archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
         };

@@ -188,7 +188,7 @@ async fn a_page_repeated_without_end_is_malformed() {
     let error = error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert!(error.message().contains("the same page again and again"), "{error}");
-    assert!(error.next_step().unwrap().contains("`page`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`page`"), "{error}");
     assert_eq!(all_ids(&batches).len(), 100);
     assert!(vendor.asked.lock().unwrap().len() <= 6);
 }

@@ -324,7 +324,7 @@ async fn an_empty_export_of_an_unknown_agent_is_an_error() {
     let (batches, error) = vendor.pull(whole()).await;
     let error = error.unwrap();
     assert_eq!((batches.len(), error.kind()), (0, ErrorKind::NotFound));
-    assert!(error.next_step().unwrap().contains("`agent_id`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`agent_id`"), "{error}");
     vendor.check_asked(&["export", "agent"]);
 }
 
@@ -362,7 +362,7 @@ async fn a_check_falls_back_to_the_export_if_the_key_may_not_read_agents() {
     let vendor = Vendor::new([no_scope(), no_scope()]).await;
     let error = vendor.provider().check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
-    assert!(error.next_step().unwrap().contains("`chatlogs:export`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`chatlogs:export`"), "{error}");
     for (status, code, kind) in [
         (401, "AUTH_INVALID_API_KEY", ErrorKind::Unauthorized),
         (403, "SUBSCRIPTION_API_RESTRICTED_PLAN", ErrorKind::Forbidden),

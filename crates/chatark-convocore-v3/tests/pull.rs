@@ -175,7 +175,7 @@ async fn a_check_says_why_it_failed() {
     let error = provider.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     assert!(error.message().contains("Business plan or higher (read-only)."), "{error}");
-    assert!(error.next_step().unwrap().contains("billing"));
+    assert!(error.hint_text().unwrap().contains("billing"));
 }
 
 #[tokio::test]

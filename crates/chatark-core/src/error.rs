@@ -95,7 +95,7 @@ impl Error {
         self
     }
 
-    /// Sets the next step that the user can take.
+    /// Sets the hint: the next step that the user can take.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -148,8 +148,8 @@ impl Error {
         &self.0.facts
     }
 
-    /// Returns the next step that the user can take, if there is one.
-    pub fn next_step(&self) -> Option<&str> {
+    /// Returns the hint, if there is one.
+    pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
@@ -224,7 +224,7 @@ mod tests {
             error.to_string(),
             "export conversations: the vendor answered [31m403 (source=shop, code=PLAN)"
         );
-        assert_eq!(error.next_step(), Some("upgrade the plan"));
+        assert_eq!(error.hint_text(), Some("upgrade the plan"));
         assert!(error.is_permanent() && !error.is_transient());
     }
 }

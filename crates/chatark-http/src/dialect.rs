@@ -47,7 +47,7 @@ pub struct ApiError {
     pub message: Option<String>,
     /// What it means, if that does not follow from the status.
     pub kind: Option<ErrorKind>,
-    /// The next step that the user can take, if it does not follow from the kind.
+    /// The hint for the user, if it does not follow from the kind.
     pub hint: Option<String>,
 }
 

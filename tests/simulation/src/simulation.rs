@@ -429,7 +429,7 @@ impl Simulation {
         let (end, mode) = match outcome {
             Some(Ok(Ok(outcome))) => {
                 let error = outcome.error.as_ref().map(|error| {
-                    (error.kind(), format!("{error} {}", error.next_step().unwrap_or_default()))
+                    (error.kind(), format!("{error} {}", error.hint_text().unwrap_or_default()))
                 });
                 (End::Verdict(outcome.verdict, error), outcome.mode)
             }

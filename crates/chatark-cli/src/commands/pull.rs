@@ -194,7 +194,7 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         quota_left: progress.page.quota_left,
         resumable: outcome.resumable,
         error: outcome.error.as_ref().map(ToString::to_string),
-        hint: outcome.error.as_ref().and_then(Error::next_step).map(str::to_owned),
+        hint: outcome.error.as_ref().and_then(Error::hint_text).map(str::to_owned),
         contacts: contacts.map(|contacts| contacts.seen),
         contacts_added: contacts.map(|contacts| contacts.added),
         contacts_changed: contacts.map(|contacts| contacts.changed),

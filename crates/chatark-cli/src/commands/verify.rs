@@ -282,6 +282,6 @@ fn live_result(found: &Result<Recount>) -> LiveResult {
         held: found.map(|found| found.held),
         notes: found.map(|found| found.notes.clone()).unwrap_or_default(),
         error: error.map(ToString::to_string),
-        hint: error.and_then(Error::next_step).map(str::to_owned),
+        hint: error.and_then(Error::hint_text).map(str::to_owned),
     }
 }

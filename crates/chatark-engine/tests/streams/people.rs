@@ -62,7 +62,7 @@ async fn a_refused_list_affects_neither_the_other_nor_the_verdict_of_the_convers
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Partial, false));
     let error = outcome.error.unwrap();
     assert_eq!(error.to_string(), "get people: the plan has no contacts (source=shop)");
-    assert!(error.next_step().unwrap().contains("`contacts = true`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`contacts = true`"), "{error}");
     assert_eq!(env.notes(), ["get people: no such list"]);
     assert_eq!(env.names(), ["Ada", "Grace"]);
     let status = env.archive().status().unwrap().remove(0);

@@ -116,7 +116,7 @@ async fn a_body_that_is_always_cut_is_a_network_error() {
     for reader in READERS {
         let error = check_error(cut(BODY, MIDDLE), reader, policy(), ErrorKind::Network, 3).await;
         assert!(error.facts().contains(&("attempts", "3".to_owned())), "{error}");
-        assert!(error.next_step().unwrap().contains("run the same command again"), "{error}");
+        assert!(error.hint_text().unwrap().contains("run the same command again"), "{error}");
         let error = check_error(whole(&BODY[..MIDDLE]), reader, policy(), ErrorKind::Network, 3).await;
         assert!(error.facts().contains(&("attempts", "3".to_owned())), "{error}");
     }
@@ -191,11 +191,11 @@ async fn a_web_page_with_status_200_is_requested_again() {
         for page in [&b"<!doctype html><html></html>"[..], b"\n <html>"] {
             let attempts = policy().attempts as usize;
             let error = check_error(whole(page), reader, policy(), ErrorKind::Unavailable, attempts).await;
-            assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
+            assert!(error.hint_text().unwrap().contains("`base_url`"), "{error}");
         }
         let error =
             check_error(whole(b"Service unavailable"), reader, policy(), ErrorKind::Malformed, 1).await;
-        assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
+        assert!(error.hint_text().unwrap().contains("`base_url`"), "{error}");
     }
 }
 

@@ -62,7 +62,7 @@ async fn plain_http_is_only_for_this_machine() {
     for base in ["http://192.0.2.1/v1", "http://example.com/v1", "http://localhost.example.com/v1"] {
         let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{base}");
-        assert!(error.next_step().unwrap().contains("https://"), "{error}");
+        assert!(error.hint_text().unwrap().contains("https://"), "{error}");
     }
     for base in ["http://127.0.0.1:1/v1", "http://[::1]:1/v1", "http://localhost:1/v1", "https://example.com"]
     {
@@ -77,7 +77,7 @@ async fn a_base_url_with_a_password_is_refused() {
     {
         let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        let shown = format!("{error} {error:?} {}", error.next_step().unwrap());
+        let shown = format!("{error} {error:?} {}", error.hint_text().unwrap());
         assert!(shown.contains("password") && !shown.contains("s3cret") && !shown.contains("ann"), "{shown}");
     }
 }

@@ -23,7 +23,7 @@ async fn check(status: u16, headers: &[(&str, &str)]) {
     let (_, wait) = error.facts().iter().find(|(name, _)| *name == "wait").unwrap();
     let seconds: u64 = wait.strip_suffix(" s").unwrap().parse().unwrap();
     assert!((HOUR - 600..=HOUR).contains(&seconds), "{error}");
-    let hint = error.next_step().unwrap();
+    let hint = error.hint_text().unwrap();
     assert!(hint.starts_with(&format!("the vendor asks to wait {seconds} s")), "{hint}");
     assert_eq!(mock.calls_async().await, 1);
     assert_eq!(recorder.waits(), [""; 0]);
