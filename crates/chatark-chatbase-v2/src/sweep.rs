@@ -171,7 +171,7 @@ impl<'a> Sweep<'a> {
 
     /// Reads whole conversations from here on, because changed ones cannot be fetched by id.
     fn read_whole(&mut self) {
-        self.request.known = None;
+        self.request.held = None;
         self.query.reading = Reading::Whole;
     }
 
@@ -185,7 +185,7 @@ impl<'a> Sweep<'a> {
         let not_due = |gap: &&chatark_core::OpenGap| !gap.is_due;
         let passed_over = self.request.gaps.iter().filter(not_due).filter_map(|gap| record_of(&gap.bounds));
         let shared = Shared {
-            known: self.request.known.clone(),
+            known: self.request.held.clone(),
             changed_since: self.request.changed_since,
             plausible_until: self.request.plausible_until,
             read_before: Arc::new(self.read_before.clone()),
@@ -322,7 +322,7 @@ impl<'a> Sweep<'a> {
     /// Reads the first page, which shows what the deployment supports, and cuts what follows into segments.
     async fn read_first_page(&mut self) -> Result<Batch> {
         let (before, mut guard) = (self.features.clone(), CursorGuard::default());
-        let known = self.request.known.clone();
+        let known = self.request.held.clone();
         let first =
             self.export.first_page(&mut self.query, &mut self.features, &mut guard, known.as_deref()).await;
         let page = match first {
@@ -335,7 +335,7 @@ impl<'a> Sweep<'a> {
             Err(error) => return Err(error),
         };
         if self.query.reading == Reading::Whole {
-            self.request.known = None;
+            self.request.held = None;
         }
         let total = page.total;
         self.uncut = Piece::whole(&self.query, &page, &self.features);
@@ -358,7 +358,7 @@ impl<'a> Sweep<'a> {
     /// Cuts what follows the first page into segments. A list that cannot be cut is read as it is.
     async fn cut(&mut self, whole: Piece) -> Result<Batch> {
         let before = self.features.clone();
-        let known = self.request.known.clone();
+        let known = self.request.held.clone();
         // What the first page named and could not be fetched may come with another page.
         let failed: HashSet<_> = self.seen.gaps.iter().filter_map(record_of).collect();
         let read = &self.read_before - &failed;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use chatark_chatbase_v2::{connect, mapper};
 use chatark_core::{
     AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind, GapBounds,
-    HeldSummary, Issue, Known, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection, Settings,
-    Stream, Surface, Timestamp, Window,
+    HeldRecords, HeldSummary, Issue, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection,
+    Settings, Stream, Surface, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -555,8 +555,8 @@ async fn a_deployment_that_ignores_the_id_is_refused() {
 #[derive(Debug)]
 struct Holding(Vec<(&'static str, i64)>);
 
-impl Known for Holding {
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+impl HeldRecords for Holding {
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let held = |id: &RecordId| {
             let (_, updated_at) = self.0.iter().find(|(held, _)| *held == id.as_str())?;
             let updated_at = Timestamp::from_epoch(*updated_at).ok();
@@ -572,7 +572,7 @@ const THEN: i64 = 1_790_000_000;
 /// Requests what has changed since these conversations were archived at [`THEN`].
 fn changes(held: &[&'static str]) -> ReadRequest {
     let held = held.iter().map(|id| (*id, THEN)).collect();
-    ReadRequest { known: Some(Arc::new(Holding(held))), ..whole() }
+    ReadRequest { held: Some(Arc::new(Holding(held))), ..whole() }
 }
 
 fn shown(id: &str, updated_at: &Value, has_messages: bool) -> Value {
@@ -921,7 +921,7 @@ async fn a_sweep_resumes_with_the_kind_of_page_that_its_cursor_is_for() {
     let vendor =
         Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), whole_page(&[("a", THEN), ("b", THEN)], None)])
             .await;
-    let everything = ReadRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
+    let everything = ReadRequest { held: None, ..resumed(changes(&[]), &first.checkpoint) };
     let batches = vendor.pull_whole(everything).await;
     assert!(batches[0].page.restarted);
     vendor.check_asked(&["export&cursor=c2", "export"]);

@@ -94,7 +94,7 @@ impl ConvocoreV3 {
     /// Adds what a pull of changes costs, as far as the newest pages of the list show it.
     async fn estimate_changes(&self, request: &ReadRequest, estimate: &mut Estimate) -> Result<()> {
         let can_list = request.window == Window::default() && !request.features.lacks(LIST);
-        let Some(known) = request.known.as_ref().filter(|_| can_list) else {
+        let Some(known) = request.held.as_ref().filter(|_| can_list) else {
             return Ok(());
         };
         let since = Since::of(request);
@@ -130,7 +130,7 @@ async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) 
     }
     // The newest pages of the list say nothing about a window that lies behind them.
     let has_list = request.window == Window::default() && !request.features.lacks(PAGES);
-    let known = request.known.as_ref().filter(|_| has_list);
+    let known = request.held.as_ref().filter(|_| has_list);
     gaps::retry(&mut pull, known.is_none()).await?;
     let mut from = None;
     if let Some(known) = known {

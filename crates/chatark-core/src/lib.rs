@@ -38,7 +38,7 @@ pub use model::{
     MAPPING_VERSION, Message, Origin, Part, Rating,
 };
 pub use provider::{
-    AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Provider, RateLimit,
+    AgentInfo, BatchStream, Descriptor, Estimate, HeldRecords, HeldSummary, Mapper, Provider, RateLimit,
     ReadRequest, Rotation, Selection, UnseenRecord,
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};

@@ -125,7 +125,7 @@ pub struct ReadRequest {
     /// The cursor to resume from.
     pub cursor: Option<Cursor>,
     /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
-    pub known: Option<Arc<dyn Known>>,
+    pub held: Option<Arc<dyn HeldRecords>>,
     /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
     /// the same: they may have changed once more in the second in which they were read.
     pub changed_since: Option<Timestamp>,
@@ -152,10 +152,10 @@ pub struct Rotation {
 }
 
 /// What the archive already holds.
-pub trait Known: fmt::Debug + Send + Sync {
+pub trait HeldRecords: fmt::Debug + Send + Sync {
     /// Returns what the archive holds of each of these records, in their order; `None` for a record that it does not
     /// hold.
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
 }
 
 /// The fields of a held record that the vendor's summaries show as well, to find out whether it has changed.

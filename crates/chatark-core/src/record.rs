@@ -55,7 +55,7 @@ pub enum Document {
 pub struct Batch {
     /// The records, in the vendor's order.
     pub records: Vec<Record>,
-    /// Records that the vendor listed and that the archive already [holds](crate::Known) unchanged.
+    /// Records that the vendor listed and that the archive already [holds](crate::HeldRecords) unchanged.
     pub unchanged: Vec<RecordId>,
     /// Where a later pull can resume.
     pub checkpoint: Checkpoint,

@@ -7,7 +7,7 @@ use chatark_archive::{
     Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict, recent_scope,
 };
 use chatark_core::{
-    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, Known, Mapper, OpenGap, Origin,
+    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, HeldRecords, Mapper, OpenGap, Origin,
     Provider, ReadRequest, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
     UnseenRecord, Window,
 };
@@ -21,7 +21,7 @@ use crate::ending::{EndedRun, FoundRecords, MissingRecords, MissingRule, zone_no
 use crate::environment::{Environment, Workers};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
-use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
+use crate::sync_mode::{ArchivedRecords, LastSweeps, RefreshPolicy, SyncState, changed_since};
 
 /// The vendor's clock may be ahead of this machine's by so much, a zone included.
 const PLAUSIBLE_SECONDS: i64 = 25 * 3_600;
@@ -319,8 +319,9 @@ impl Puller {
             ));
         }
         let reader = if has_records { self.reader() } else { None };
-        let known = reader.clone().filter(|_| mode == SyncMode::Changes);
-        let known = known.map(|reader| Arc::new(KnownInArchive { reader, key, stream }) as Arc<dyn Known>);
+        let held = reader.clone().filter(|_| mode == SyncMode::Changes);
+        let held =
+            held.map(|reader| Arc::new(ArchivedRecords { reader, key, stream }) as Arc<dyn HeldRecords>);
         // Only the window that the user asked for is enforced: what a look-back returns beyond its own window is kept.
         let preparer = Preparer {
             provider: Arc::clone(&self.source.provider),
@@ -338,7 +339,7 @@ impl Puller {
             accept_gaps: self.pull.accept_gaps,
         };
         let cursor = resume.map(|resume| resume.cursor);
-        let request = ReadRequest { cursor, known, ..request };
+        let request = ReadRequest { cursor, held, ..request };
         Ok(StartedRun { run, request, preparer, missing_rule })
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chatark_archive::{Archive, SourceKey, SweepClock, SyncMode};
 use chatark_core::{
-    ChangeDetection, HeldSummary, Known, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
+    ChangeDetection, HeldRecords, HeldSummary, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
 };
 
 const DAY_SECONDS: i64 = 86_400;
@@ -129,15 +129,15 @@ fn days(number: u32) -> i64 {
 
 /// What the archive holds of one stream of a source, for a provider that skips unchanged records.
 #[derive(Debug)]
-pub(crate) struct KnownInArchive {
+pub(crate) struct ArchivedRecords {
     pub(crate) reader: Arc<Mutex<Archive>>,
     pub(crate) key: SourceKey,
     pub(crate) stream: Stream,
 }
 
-impl Known for KnownInArchive {
+impl HeldRecords for ArchivedRecords {
     /// An error counts as not held: the record is fetched, and the writer checks again.
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.held(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
     }

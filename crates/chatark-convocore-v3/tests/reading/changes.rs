@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Cursor, ErrorKind, Features, GapBounds, HeldSummary, Known, OpenGap, ReadRequest, RecordId,
+    Batch, Cursor, ErrorKind, Features, GapBounds, HeldRecords, HeldSummary, OpenGap, ReadRequest, RecordId,
     Rotation, Selection, UnseenRecord,
 };
 use chatark_http::BudgetLimits;
@@ -39,7 +39,7 @@ fn archive(vendor: &Vendor, rows: &BTreeMap<String, String>) -> Held {
 }
 
 fn request(held: Held) -> ReadRequest {
-    ReadRequest { known: Some(Arc::new(held)), features: free_list(), ..ReadRequest::default() }
+    ReadRequest { held: Some(Arc::new(held)), features: free_list(), ..ReadRequest::default() }
 }
 
 /// An archive that holds everything with its rows.
@@ -101,10 +101,10 @@ async fn a_late_message_is_found_in_rotation() {
     let mut cursor: Option<Cursor> = None;
     let mut found = Vec::new();
     for _ in 0..4 {
-        let known: Arc<dyn Known> = Arc::clone(&held) as Arc<dyn Known>;
+        let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
         let rotation = Some(Rotation { cursor, rows: 40 });
         let request =
-            ReadRequest { known: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
         let outcome = vendor.pull(request).await;
         outcome.expect_end();
         found.push(outcome.ids().into_iter().collect::<Vec<_>>());
@@ -120,11 +120,11 @@ async fn the_rotation_wraps_and_a_refused_place_begins_again() {
     let vendor = World::of(200).served();
     let held = Arc::new(with_rows(&vendor).await);
     let pull = async |cursor: Option<Cursor>, rows: u64| {
-        let known: Arc<dyn Known> = Arc::clone(&held) as Arc<dyn Known>;
+        let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
         let rotation = Some(Rotation { cursor, rows });
         vendor.forget_requests();
         let request =
-            ReadRequest { known: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
         let outcome = vendor.pull(request).await;
         outcome.expect_end();
         outcome
@@ -212,7 +212,7 @@ async fn a_refused_list_is_not_asked_again_and_recent_conversations_are_read() {
         let mut features = Features::default();
         for pages in [1, 0] {
             let request = ReadRequest {
-                known: Some(Arc::clone(&held) as Arc<dyn Known>),
+                held: Some(Arc::clone(&held) as Arc<dyn HeldRecords>),
                 recent_since: at(90 * 60),
                 features: features.clone(),
                 ..ReadRequest::default()
@@ -271,9 +271,9 @@ async fn a_changed_conversation_that_cannot_be_read_becomes_a_gap() {
     vendor.world(|world| world.convos[96].is_dead = true);
     let bounds = GapBounds::record(RecordId::new("c0096"));
     let pull = async |gaps: Vec<OpenGap>| -> Outcome {
-        let known = Arc::clone(&held) as Arc<dyn Known>;
+        let known = Arc::clone(&held) as Arc<dyn HeldRecords>;
         let request =
-            ReadRequest { known: Some(known), features: free_list(), gaps, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), gaps, ..ReadRequest::default() };
         vendor.forget_requests();
         let outcome = vendor.pull(request).await;
         outcome.expect_end();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chatark_core::{Checkpoint, ErrorKind, GapBounds, Known, OpenGap, ReadRequest, RecordId};
+use chatark_core::{Checkpoint, ErrorKind, GapBounds, HeldRecords, OpenGap, ReadRequest, RecordId};
 
 use crate::vendor::{Convo, DEATHS, Death, END_FORMS, Generation, Held, ListKind, START, World, at, due};
 
@@ -267,10 +267,10 @@ async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
     let bounds = first.gaps[0].bounds.clone();
     let pull = async || {
         vendor.forget_requests();
-        let held: Arc<dyn Known> = Arc::new(Held::default());
+        let held: Arc<dyn HeldRecords> = Arc::new(Held::default());
         let gaps = vec![due(bounds.clone())];
         vendor
-            .pull(ReadRequest { gaps, known: Some(held), recent_since: at(9), ..ReadRequest::default() })
+            .pull(ReadRequest { gaps, held: Some(held), recent_since: at(9), ..ReadRequest::default() })
             .await
     };
     let outcome = pull().await;
@@ -306,11 +306,11 @@ async fn a_gap_that_is_found_again_is_reported_once_and_stays_open() {
 #[tokio::test]
 async fn the_rest_behind_a_page_is_tried_and_never_read_from_the_beginning() {
     let vendor = World::of(120).served();
-    let held: Arc<dyn Known> = Arc::new(Held::default());
+    let held: Arc<dyn HeldRecords> = Arc::new(Held::default());
     let pull = async |after: &str| {
         let rest = GapBounds::Rest { after: Some(after.to_owned()) };
         let request =
-            ReadRequest { gaps: vec![due(rest)], known: Some(Arc::clone(&held)), ..ReadRequest::default() };
+            ReadRequest { gaps: vec![due(rest)], held: Some(Arc::clone(&held)), ..ReadRequest::default() };
         vendor.forget_requests();
         vendor.pull(request).await
     };

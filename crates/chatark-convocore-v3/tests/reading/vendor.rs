@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_convocore_v3::connect;
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, Gap, GapBounds, HeldSummary, Known, PageMetadata, Provider,
+    Batch, Checkpoint, Cursor, Error, Gap, GapBounds, HeldRecords, HeldSummary, PageMetadata, Provider,
     ReadRequest, RecordId, Settings, Timestamp,
 };
 use chatark_http::{
@@ -167,8 +167,8 @@ impl std::fmt::Debug for World {
     }
 }
 
-impl Known for Held {
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+impl HeldRecords for Held {
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         ids.iter().map(|id| self.0.get(id.as_str()).cloned()).collect()
     }
 }

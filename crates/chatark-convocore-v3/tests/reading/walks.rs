@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chatark_core::{Checkpoint, Cursor, ErrorKind, HeldSummary, Known, ReadRequest, Rotation};
+use chatark_core::{Checkpoint, Cursor, ErrorKind, HeldRecords, HeldSummary, ReadRequest, Rotation};
 use chatark_http::BudgetLimits;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -360,9 +360,9 @@ impl Archive {
             let updated_at = at(updated_at);
             (id.clone(), HeldSummary { updated_at, created_at, list_row, ..HeldSummary::default() })
         });
-        let known: Arc<dyn Known> = Arc::new(Held(held.collect()));
+        let known: Arc<dyn HeldRecords> = Arc::new(Held(held.collect()));
         let rotation = Some(Rotation { cursor: self.rotation.clone(), rows });
-        ReadRequest { known: Some(known), rotation, ..ReadRequest::default() }
+        ReadRequest { held: Some(known), rotation, ..ReadRequest::default() }
     }
 }
 
