@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
-    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, UnseenRecord, Window,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Descriptor, Error, ErrorKind,
+    Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
+    ResumeToken, Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp,
+    UnseenRecord, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -337,7 +338,7 @@ struct UserWalk<'a> {
 impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &ReadRequest) -> Self {
         let scope = request.scope();
-        let cursor = open(request.cursor.as_ref(), &scope).map(|place: wire::Place| place.cursor);
+        let cursor = open(request.resume_from.as_ref(), &scope).map(|place: wire::Place| place.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
         let waiting = VecDeque::new();
@@ -476,10 +477,10 @@ fn concerns_one_conversation(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
-pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<Cursor> {
-    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
+pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<ResumeToken> {
+    ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
 }
 
-pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&Cursor>, scope: &str) -> Option<T> {
+pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&ResumeToken>, scope: &str) -> Option<T> {
     cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
 }

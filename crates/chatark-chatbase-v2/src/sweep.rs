@@ -9,8 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
-    RecordId, Result, Timestamp, Window,
+    Batch, Checkpoint, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
+    RecordId, Result, ResumeToken, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 use futures_util::StreamExt;
@@ -128,7 +128,7 @@ struct Seen {
 impl<'a> Sweep<'a> {
     pub(crate) fn new(export: Export<'a>, request: ReadRequest) -> Self {
         let scope = request.scope();
-        let saved = request.cursor.as_ref().and_then(|cursor| open(cursor, &scope));
+        let saved = request.resume_from.as_ref().and_then(|cursor| open(cursor, &scope));
         let features = request.features.clone();
         let mut sweep = Self {
             query: Query::of(&request, &features),
@@ -557,7 +557,7 @@ impl<'a> Sweep<'a> {
             newest_change: self.seen.newest_change.map(Timestamp::microseconds),
             unread: self.seen.unread.clone(),
         };
-        let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
+        let sealed = ResumeToken::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
         Ok(Checkpoint::At(sealed))
     }
 
@@ -718,7 +718,7 @@ impl Seen {
 }
 
 /// Opens a saved position. One of version 1 is that of a single list.
-fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
+fn open(cursor: &ResumeToken, scope: &str) -> Option<SweepPlace> {
     cursor.open(NAME, PLACE_VERSION, scope).or_else(|| {
         let place = cursor.open::<Place>(NAME, PLACE_VERSION - 1, scope)?;
         let segments = vec![SegmentPlace { place: Some(place), ..SegmentPlace::default() }];

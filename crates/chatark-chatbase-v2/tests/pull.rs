@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::{connect, mapper};
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind, GapBounds,
-    HeldRecords, HeldSummary, Issue, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection,
-    Settings, Stream, Surface, Timestamp, Window,
+    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Error, ErrorKind, GapBounds,
+    HeldRecords, HeldSummary, Issue, PageMetadata, Provider, ReadRequest, Record, RecordId, ResumeToken,
+    Selection, Settings, Stream, Surface, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -106,12 +106,12 @@ fn of(ids: &[&str]) -> ReadRequest {
 /// Returns a request that resumes from a checkpoint.
 fn resumed(request: ReadRequest, checkpoint: &Checkpoint) -> ReadRequest {
     let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} cannot be resumed") };
-    ReadRequest { cursor: Some(cursor.clone()), ..request }
+    ReadRequest { resume_from: Some(cursor.clone()), ..request }
 }
 
 /// A position that an earlier run saved.
 fn saved(request: ReadRequest, cursor: &str) -> ReadRequest {
-    let sealed = Cursor::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
+    let sealed = ResumeToken::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
     resumed(request, &Checkpoint::At(sealed))
 }
 
@@ -253,7 +253,7 @@ async fn a_cursor_of_another_window_is_not_resumed() {
     let vendor = Vendor::new([page(&["a"], None)]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
     let other = ReadRequest { window: Window { since, until: None }, ..whole() };
-    vendor.pull_whole(ReadRequest { cursor: saved(other, "c1").cursor, ..whole() }).await;
+    vendor.pull_whole(ReadRequest { resume_from: saved(other, "c1").resume_from, ..whole() }).await;
     vendor.check_asked(&["export"]);
 }
 
@@ -422,7 +422,7 @@ async fn a_users_list_resumes_only_after_a_whole_page() {
     let vendor = Vendor::new([list, first, second, page(&["c"], None), messages(&["m3"], None)]).await;
     let batches = vendor.pull_whole(of_user("u")).await;
     assert_eq!(batches[0].checkpoint, Checkpoint::None);
-    assert_eq!(batches[1].checkpoint, Checkpoint::At(saved(of_user("u"), "u1").cursor.unwrap()));
+    assert_eq!(batches[1].checkpoint, Checkpoint::At(saved(of_user("u"), "u1").resume_from.unwrap()));
     let vendor = Vendor::new([page(&["c"], None), messages(&["m3"], None)]).await;
     let rest = vendor.pull_whole(resumed(of_user("u"), &batches[1].checkpoint)).await;
     assert_eq!(all_ids(&rest), ["c"]);

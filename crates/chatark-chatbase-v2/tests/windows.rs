@@ -161,7 +161,7 @@ fn last_place(batches: &[Batch]) -> Option<ReadRequest> {
         Checkpoint::At(cursor) => Some(cursor.clone()),
         _ => None,
     })?;
-    Some(ReadRequest { cursor: Some(place), ..ReadRequest::default() })
+    Some(ReadRequest { resume_from: Some(place), ..ReadRequest::default() })
 }
 
 const NEWEST: i64 = 1_790_000_000_000;

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata, RecordId, Result,
+    Batch, Checkpoint, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata, RecordId, Result,
+    ResumeToken,
 };
 
 use crate::account::ConvocoreV3;
@@ -40,7 +41,7 @@ struct ChangeWalk<'p, 'a> {
     /// What is requested after the list has been read, since the deployment ignores ids, and whether it is held.
     deferred: Vec<(RecordId, bool)>,
     /// Where the list was read to meanwhile.
-    rotation: Option<Cursor>,
+    rotation: Option<ResumeToken>,
 }
 
 /// Reads what has changed since what is known.
@@ -144,7 +145,7 @@ impl ChangeWalk<'_, '_> {
             // The newest pages were the whole list.
             return self.put_rotation(&ListPlace::default()).await;
         };
-        let mut walk = RotationWalk::new(rotation.cursor.as_ref(), newest_end);
+        let mut walk = RotationWalk::new(rotation.resume_from.as_ref(), newest_end);
         let mut rows = 0;
         while rows < rotation.rows {
             let page = match walk.next(self.pull.account).await {

@@ -6,7 +6,6 @@
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 
 pub mod clock;
-pub mod cursor;
 pub mod error;
 pub mod features;
 pub mod fields;
@@ -18,6 +17,7 @@ pub mod model;
 pub mod provider;
 pub mod question;
 pub mod record;
+pub mod resume_token;
 pub mod settings;
 pub mod stats;
 pub mod stream;
@@ -26,7 +26,6 @@ pub mod vocabulary;
 pub mod window;
 
 pub use clock::Clock;
-pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
 pub use gap::{Gap, GapBounds, OpenGap};
@@ -42,6 +41,7 @@ pub use provider::{
     ReadRequest, Rotation, Selection, UnseenRecord,
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
+pub use resume_token::ResumeToken;
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use stats::{ConversationStats, QuarterHour, StatsSummary, ToolCalls};
 pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};

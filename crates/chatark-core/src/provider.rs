@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use futures_core::Stream as FuturesStream;
 
 use crate::Result;
-use crate::cursor::Cursor;
 use crate::features::Features;
 use crate::gap::OpenGap;
 use crate::ids::{ConversationId, RecordId};
 use crate::issue::Issue;
 use crate::record::{Batch, Document, Record};
+use crate::resume_token::ResumeToken;
 use crate::settings::Setting;
 use crate::stream::{DocumentKind, Stream, StreamDescriptor};
 use crate::time::Timestamp;
@@ -122,8 +122,8 @@ pub struct ReadRequest {
     pub channel: Option<Channel>,
     /// Which conversations of the agent.
     pub selection: Selection,
-    /// The cursor to resume from.
-    pub cursor: Option<Cursor>,
+    /// Where an earlier pull stopped; `None` reads from the beginning.
+    pub resume_from: Option<ResumeToken>,
     /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
     pub held: Option<Arc<dyn HeldRecords>>,
     /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
@@ -146,7 +146,7 @@ pub struct ReadRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// Where the previous pull stopped; `None` at the beginning of the list.
-    pub cursor: Option<Cursor>,
+    pub resume_from: Option<ResumeToken>,
     /// How many rows this pull reads at least.
     pub rows: u64,
 }
@@ -247,7 +247,7 @@ impl ReadRequest {
         Self { stream, ..Self::default() }
     }
 
-    /// Returns the scope of the request as text. A cursor is valid only for the scope in which it was sealed.
+    /// Returns the scope of the request as text. A resume token is valid only for the scope for which it was sealed.
     pub fn scope(&self) -> String {
         let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());
         let channel = self.channel.map_or("*", Channel::as_str);

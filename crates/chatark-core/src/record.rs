@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::cursor::Cursor;
 use crate::features::Features;
 use crate::fields;
 use crate::gap::{Gap, GapBounds};
 use crate::ids::RecordId;
 use crate::model::{Conversation, ListedContact};
+use crate::resume_token::ResumeToken;
 use crate::stream::Stream;
 use crate::time::Timestamp;
 
@@ -70,7 +70,7 @@ pub struct Batch {
     /// Rows of the vendor's list, kept so that the next pull can [compare](crate::HeldSummary::list_row) them.
     pub list_rows: Vec<ListRow>,
     /// How far the [rotation](crate::Rotation) through such a list has come; `None` if it has not moved.
-    pub rotation: Option<Cursor>,
+    pub rotation: Option<ResumeToken>,
 }
 
 /// The row of a record in a list that shows less than the record itself.
@@ -89,7 +89,7 @@ pub enum Checkpoint {
     #[default]
     None,
     /// A later pull can resume here.
-    At(Cursor),
+    At(ResumeToken),
     /// Everything requested has been delivered.
     End,
 }

@@ -123,7 +123,7 @@ impl Source {
         let rotates = descriptor.changes == ChangeDetection::ListRows;
         let rotation = if rotates {
             let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
-            Some(Rotation { cursor: clock.rotation, rows })
+            Some(Rotation { resume_from: clock.rotation, rows })
         } else {
             None
         };
@@ -338,8 +338,8 @@ impl Puller {
             accept_missing: self.pull.accept_missing,
             accept_gaps: self.pull.accept_gaps,
         };
-        let cursor = resume.map(|resume| resume.cursor);
-        let request = ReadRequest { cursor, held, ..request };
+        let resume_from = resume.map(|resume| resume.cursor);
+        let request = ReadRequest { resume_from, held, ..request };
         Ok(StartedRun { run, request, preparer, missing_rule })
     }
 

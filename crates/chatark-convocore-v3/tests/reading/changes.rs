@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Cursor, ErrorKind, Features, GapBounds, HeldRecords, HeldSummary, OpenGap, ReadRequest, RecordId,
-    Rotation, Selection, UnseenRecord,
+    Batch, ErrorKind, Features, GapBounds, HeldRecords, HeldSummary, OpenGap, ReadRequest, RecordId,
+    ResumeToken, Rotation, Selection, UnseenRecord,
 };
 use chatark_http::BudgetLimits;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn request(held: Held) -> ReadRequest {
 /// An archive that holds everything with its rows.
 async fn with_rows(vendor: &Vendor) -> Held {
     let mut first = request(archive(vendor, &BTreeMap::new()));
-    first.rotation = Some(Rotation { cursor: None, rows: 10_000 });
+    first.rotation = Some(Rotation { resume_from: None, rows: 10_000 });
     let first = vendor.pull(first).await;
     first.expect_end();
     assert!(first.records.is_empty(), "{:?}", first.records);
@@ -98,11 +98,11 @@ async fn a_late_message_is_found_in_rotation() {
     let held = with_rows(&vendor).await;
     change(&vendor, 10, json!({"messagesNum": 9, "lastMessageTS": START + 999_999}));
     let held = Arc::new(held);
-    let mut cursor: Option<Cursor> = None;
+    let mut cursor: Option<ResumeToken> = None;
     let mut found = Vec::new();
     for _ in 0..4 {
         let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
-        let rotation = Some(Rotation { cursor, rows: 40 });
+        let rotation = Some(Rotation { resume_from: cursor, rows: 40 });
         let request =
             ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
         let outcome = vendor.pull(request).await;
@@ -119,9 +119,9 @@ async fn a_late_message_is_found_in_rotation() {
 async fn the_rotation_wraps_and_a_refused_place_begins_again() {
     let vendor = World::of(200).served();
     let held = Arc::new(with_rows(&vendor).await);
-    let pull = async |cursor: Option<Cursor>, rows: u64| {
+    let pull = async |cursor: Option<ResumeToken>, rows: u64| {
         let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
-        let rotation = Some(Rotation { cursor, rows });
+        let rotation = Some(Rotation { resume_from: cursor, rows });
         vendor.forget_requests();
         let request =
             ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
@@ -348,7 +348,7 @@ async fn a_list_with_numbered_pages_is_read_too() {
     let vendor = world.served();
     let held = with_rows(&vendor).await;
     change(&vendor, 5, json!({"messagesNum": 9}));
-    let rotation = Some(Rotation { cursor: None, rows: 1_000 });
+    let rotation = Some(Rotation { resume_from: None, rows: 1_000 });
     let outcome = vendor.pull(ReadRequest { rotation, ..request(held) }).await;
     outcome.expect_end();
     assert_eq!(outcome.ids().into_iter().collect::<Vec<_>>(), ["c0005"]);
@@ -361,7 +361,7 @@ async fn an_estimate_tells_the_price_without_paying_it() {
     for number in [95, 96, 70] {
         change(&vendor, number, json!({"messagesNum": 9}));
     }
-    let rotation = Some(Rotation { cursor: None, rows: 100 });
+    let rotation = Some(Rotation { resume_from: None, rows: 100 });
     let request = ReadRequest { rotation, ..request(held) };
     let estimate = vendor.provider().estimate(&request).await.unwrap();
     assert!(estimate.notes[1].contains("show 3 new or changed conversations"), "{:?}", estimate.notes);

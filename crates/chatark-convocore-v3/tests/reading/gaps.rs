@@ -106,7 +106,8 @@ async fn a_resumed_pull_passes_dead_conversations_too() {
         let vendor = world.served();
         let first = vendor.pull_all().await;
         vendor.world(|world| world.down_after = None);
-        let second = vendor.pull(ReadRequest { cursor: first.resumable.clone(), ..ReadRequest::default() });
+        let second =
+            vendor.pull(ReadRequest { resume_from: first.resumable.clone(), ..ReadRequest::default() });
         let second = second.await;
         second.expect_end();
         let convos = vendor.world(|world| world.convos.clone());
@@ -150,8 +151,9 @@ async fn a_pull_that_ends_anywhere_is_resumed() {
             let vendor = world.served();
             let first = vendor.pull_all().await;
             vendor.world(|world| world.down_after = None);
-            let second =
-                vendor.pull(ReadRequest { cursor: first.resumable.clone(), ..ReadRequest::default() }).await;
+            let second = vendor
+                .pull(ReadRequest { resume_from: first.resumable.clone(), ..ReadRequest::default() })
+                .await;
             second.expect_end();
             let ids: BTreeSet<_> = first.ids().union(&second.ids()).cloned().collect();
             assert_eq!(ids, all_but(230, &[60, 61, 130]), "{list:?}, {after}");

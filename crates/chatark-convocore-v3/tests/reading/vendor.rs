@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_convocore_v3::connect;
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, Gap, GapBounds, HeldRecords, HeldSummary, PageMetadata, Provider,
-    ReadRequest, RecordId, Settings, Timestamp,
+    Batch, Checkpoint, Error, Gap, GapBounds, HeldRecords, HeldSummary, PageMetadata, Provider, ReadRequest,
+    RecordId, ResumeToken, Settings, Timestamp,
 };
 use chatark_http::{
     Budget, BudgetLimits, Connector, HeaderMap, Limits, Policy, StatusCode, Transport, TransportError,
@@ -140,10 +140,10 @@ pub(crate) struct Outcome {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) closed: Vec<GapBounds>,
     pub(crate) rows: BTreeMap<String, String>,
-    pub(crate) rotation: Option<Cursor>,
+    pub(crate) rotation: Option<ResumeToken>,
     pub(crate) checkpoint: Checkpoint,
     /// The last place from which a pull can be resumed.
-    pub(crate) resumable: Option<Cursor>,
+    pub(crate) resumable: Option<ResumeToken>,
     pub(crate) page: PageMetadata,
     pub(crate) error: Option<Error>,
     pub(crate) batches: usize,

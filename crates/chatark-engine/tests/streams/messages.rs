@@ -169,7 +169,7 @@ async fn a_short_list_of_messages_resumes_where_it_stopped() {
     let [one, _] = halves;
     let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, two])).await;
     assert_eq!((outcome.verdict, outcome.others[0].progress.seen), (Verdict::Complete, 2));
-    assert!(vendor.requests(Messages)[0].cursor.is_some());
+    assert!(vendor.requests(Messages)[0].resume_from.is_some());
     assert_eq!(outcome.others[0].progress.received, 1, "the first message is not requested again");
     assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?"]);
 }

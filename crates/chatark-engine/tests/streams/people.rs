@@ -217,7 +217,7 @@ async fn an_interrupted_list_resumes_where_it_stopped() {
         let (whole, vendor) = source(vendor([first, second, third, people(Leads, &["Ada"])]));
         let outcome = env.pull(&whole, never_stopped()).await;
         assert_eq!((outcome.verdict, outcome.resumable), (Verdict::Unprovable, false));
-        assert!(vendor.requests(Contacts)[0].cursor.is_some());
+        assert!(vendor.requests(Contacts)[0].resume_from.is_some());
         assert_eq!(vendor.steps_used(), 2, "the third page of contacts, and the leads");
         let contacts = &outcome.others[0];
         assert_eq!((contacts.verdict, contacts.mode), (Verdict::Complete, SyncMode::Full));

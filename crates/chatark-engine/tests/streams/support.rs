@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_archive::{Archive, Filter, StreamStatus, Subset};
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, Clock, Conversation, ConversationId, Cursor,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, Clock, Conversation, ConversationId,
     Descriptor, Document, Error, ErrorKind, Estimate, Issue, IssueKind, ListedContact, Mapper, Message,
-    Origin, PageMetadata, Part, Provider, ReadRequest, Record, RecordId, Result, Role, SourceName, Stream,
-    StreamDescriptor, Surface, Timestamp,
+    Origin, PageMetadata, Part, Provider, ReadRequest, Record, RecordId, Result, ResumeToken, Role,
+    SourceName, Stream, StreamDescriptor, Surface, Timestamp,
 };
 use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
@@ -166,7 +166,8 @@ impl Provider for Vendor {
     /// The place after a step is the number of the next one of its stream; the last one is the end.
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         let (requested, scope) = (request.stream, request.scope());
-        let place = request.cursor.as_ref().and_then(|cursor| cursor.open::<usize>("vendor-v1", 1, &scope));
+        let place =
+            request.resume_from.as_ref().and_then(|cursor| cursor.open::<usize>("vendor-v1", 1, &scope));
         self.requests.lock().unwrap().push(request);
         let steps: Vec<_> = self.steps.iter().filter(|step| step.stream() == requested).collect();
         let count = steps.len();
@@ -187,7 +188,7 @@ impl Provider for Vendor {
                         let checkpoint = if at + 1 == count {
                             Checkpoint::End
                         } else {
-                            Checkpoint::At(Cursor::seal("vendor-v1", 1, scope, &(at + 1))?)
+                            Checkpoint::At(ResumeToken::seal("vendor-v1", 1, scope, &(at + 1))?)
                         };
                         Ok(Batch { records: records.clone(), checkpoint, page, ..Batch::default() })
                     }
