@@ -50,7 +50,7 @@ pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: s
 pub(crate) struct Shared {
     pub(crate) known: Option<Arc<dyn HeldRecords>>,
     /// A change at or after this instant counts, although it looks the same.
-    pub(crate) changed_since: Option<Timestamp>,
+    pub(crate) reread_since: Option<Timestamp>,
     /// A later change was told by a wrong clock.
     pub(crate) plausible_until: Option<Timestamp>,
     /// What has come already, on the first page and while the export was cut.
@@ -552,7 +552,7 @@ impl<'a> Chain<'a> {
     /// Returns whether a summary shows what is held. A change in the second in which it was read is not visible.
     fn is_same(&self, element: &Element, held: &HeldSummary) -> bool {
         let shown = &element.summary.held;
-        let is_recent = self.shared.changed_since.is_some_and(|since| shown.updated_at >= Some(since));
+        let is_recent = self.shared.reread_since.is_some_and(|since| shown.updated_at >= Some(since));
         let is_shown = shown.updated_at.is_some()
             && (shown.updated_at, &shown.title, &shown.status_raw)
                 == (held.updated_at, &held.title, &held.status_raw)

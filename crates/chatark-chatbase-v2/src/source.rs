@@ -248,7 +248,7 @@ impl ChatbaseV2 {
         let mut estimate = Estimate {
             conversations: page.total,
             requests,
-            requests_unchanged: requests.filter(|_| !features.lacks(SUMMARIES)),
+            requests_for_changes: requests.filter(|_| !features.lacks(SUMMARIES)),
             rate_limit: Some(RATE_LIMIT),
             requests_sent: 1,
             ..Estimate::default()

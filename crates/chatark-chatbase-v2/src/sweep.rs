@@ -186,7 +186,7 @@ impl<'a> Sweep<'a> {
         let passed_over = self.request.gaps.iter().filter(not_due).filter_map(|gap| record_of(&gap.bounds));
         let shared = Shared {
             known: self.request.held.clone(),
-            changed_since: self.request.changed_since,
+            reread_since: self.request.reread_since,
             plausible_until: self.request.plausible_until,
             read_before: Arc::new(self.read_before.clone()),
             passed_over: Arc::new(passed_over.collect()),

@@ -101,7 +101,7 @@ impl ConvocoreV3 {
         let note = match changes::count(self, known.as_ref(), since, ESTIMATE_PAGES).await {
             Ok((changed, pages)) => {
                 let rows = request.rotation.as_ref().map_or(0, |rotation| rotation.rows);
-                estimate.requests_unchanged = Some(2 + rows.div_ceil(ROWS_PER_PAGE));
+                estimate.requests_for_changes = Some(2 + rows.div_ceil(ROWS_PER_PAGE));
                 estimate.requests_sent += pages;
                 format!(
                     "the newest {pages} pages of the list show {changed} new or changed conversations: each of them costs its sessions of the quota, and the list itself nothing, as far as is known"

@@ -33,11 +33,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Returns what this kind of provider is and can do.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// Checks the key, the plan, the region and the agent id with one cheap request that no metered quota counts.
+    /// Checks the key, the plan, the region and the agent id with one cheap request, which costs no metered quota.
     async fn check(&self) -> Result<AgentInfo>;
 
-    /// Estimates the cost of a pull of conversations, with a few cheap requests that do not count against a metered
-    /// quota.
+    /// Estimates the cost of a pull of conversations with a few cheap requests, which cost no metered quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate>;
 
     /// Streams raw records in batches.
@@ -45,21 +44,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// Looks for records that two sweeps of everything did not list.
     ///
-    /// A provider whose list can skip a record, for example while others are deleted, asks for each by another route. The
-    /// batch holds the records that the vendor still has, and as `unchanged` the ids of those of which it only says that
-    /// they are there, or which cannot be asked for. The default finds none: such a list shows every record that existed
-    /// while it was read.
+    /// A provider whose list can skip a record, for example while others are deleted, requests each record in another
+    /// way. The batch holds the records that the vendor still has. It may hold others that came in the same responses.
+    /// Its `unchanged` are the ids of records that the vendor only confirms, or that cannot be requested.
+    ///
+    /// The default finds none, for a list that shows every record that existed while it was read.
     async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Batch> {
         Ok(Batch::default())
     }
 
-    /// Returns the most of these that are looked for after one sweep. The others stay unseen, and come first after the next.
+    /// Returns how many unseen records are looked for at most after one sweep. The rest stay unseen, and come first
+    /// after the next sweep.
     fn max_unseen(&self) -> usize {
         usize::MAX
     }
 }
 
-/// An archived record that a sweep of everything did not list.
+/// An archived record that two sweeps of everything did not list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnseenRecord {
     /// Its id.
@@ -126,17 +127,17 @@ pub struct ReadRequest {
     pub resume_from: Option<ResumeToken>,
     /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
     pub held: Option<Arc<dyn HeldRecords>>,
-    /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
+    /// Records that changed at or after this instant, by the vendor's clock, are read again even if their summary is
     /// the same: they may have changed once more in the second in which they were read.
-    pub changed_since: Option<Timestamp>,
-    /// A time of change after this instant comes from a wrong clock, and is no latest change.
+    pub reread_since: Option<Timestamp>,
+    /// A time of change after this instant comes from a wrong clock, and is not taken as the latest change.
     pub plausible_until: Option<Timestamp>,
-    /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): what began since then is read again if the
-    /// vendor refuses the list.
+    /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): if the vendor refuses the list, what began
+    /// at or after this instant is read instead.
     pub recent_since: Option<Timestamp>,
-    /// The part of a list that is read in turn, beside its newest pages; `None` if there is no such list.
+    /// The part of a list that this pull reads in turn, beside its newest pages; `None` if there is no such list.
     pub rotation: Option<Rotation>,
-    /// What earlier pulls found the deployment to support.
+    /// What the deployment supports, as far as earlier pulls found out.
     pub features: Features,
     /// Gaps of earlier pulls. Those that are due are tried first.
     pub gaps: Vec<OpenGap>,
@@ -147,18 +148,17 @@ pub struct ReadRequest {
 pub struct Rotation {
     /// Where the previous pull stopped; `None` at the beginning of the list.
     pub resume_from: Option<ResumeToken>,
-    /// How many rows this pull reads at least.
+    /// The least number of rows that this pull reads.
     pub rows: u64,
 }
 
-/// What the archive already holds.
+/// The records that the archive already holds.
 pub trait HeldRecords: fmt::Debug + Send + Sync {
-    /// Returns what the archive holds of each of these records, in their order; `None` for a record that it does not
-    /// hold.
+    /// Returns a summary of each of these records, in their order; `None` for a record that the archive does not hold.
     fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
 }
 
-/// The fields of a held record that the vendor's summaries show as well, to find out whether it has changed.
+/// The fields of a held record that the vendor's list shows as well: if they differ, the record has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldSummary {
     /// When something last happened in it.
@@ -184,8 +184,8 @@ pub struct Estimate {
     pub conversations: Option<u64>,
     /// How many requests it takes to read all of them.
     pub requests: Option<u64>,
-    /// How many requests it takes to find out what has changed, if that is fewer.
-    pub requests_unchanged: Option<u64>,
+    /// How many requests it takes to find out what has changed, if that takes fewer.
+    pub requests_for_changes: Option<u64>,
     /// The vendor's rate limit.
     pub rate_limit: Option<RateLimit>,
     /// How many units of a metered quota are left.
@@ -196,7 +196,7 @@ pub struct Estimate {
     pub notes: Vec<String>,
 }
 
-/// The documented rate limit of a vendor: so many requests in so many seconds.
+/// The documented rate limit of a vendor: the requests that it allows in a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// The requests that the vendor allows in one window.

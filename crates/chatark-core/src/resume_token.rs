@@ -7,8 +7,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// The state from which a provider goes on reading, opaque to everyone else.
 ///
-/// A vendor's cursor names a page of one list; a resume token may hold such a cursor, and whatever else the provider has
-/// to remember. Only the provider that sealed a token can open it, and only for the same scope and version: for any
+/// A vendor's cursor names a page of one list; a resume token may hold such a cursor, and whatever else the provider
+/// has to remember. Only the provider that sealed a token can open it, and only for the same scope and version: for any
 /// other token it reads from the beginning. Nothing is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -88,8 +88,8 @@ fn decide(
 impl PullPlan {
     /// Returns how many requests the pull would take, roughly: new conversations are fetched, others listed.
     pub fn requests(&self) -> Option<u64> {
-        let Estimate { conversations, requests, requests_unchanged, .. } = self.estimate;
-        let (SyncMode::Changes, Some(listing)) = (self.mode, requests_unchanged) else { return requests };
+        let Estimate { conversations, requests, requests_for_changes, .. } = self.estimate;
+        let (SyncMode::Changes, Some(listing)) = (self.mode, requests_for_changes) else { return requests };
         let new = conversations?.saturating_sub(self.held);
         let pages = requests?.saturating_mul(new).div_ceil(conversations?.max(1));
         Some(listing + pages)

@@ -21,7 +21,7 @@ use crate::ending::{EndedRun, FoundRecords, MissingRecords, MissingRule, zone_no
 use crate::environment::{Environment, Workers};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
-use crate::sync_mode::{ArchivedRecords, LastSweeps, RefreshPolicy, SyncState, changed_since};
+use crate::sync_mode::{ArchivedRecords, LastSweeps, RefreshPolicy, SyncState, reread_since};
 
 /// The vendor's clock may be ahead of this machine's by so much, a zone included.
 const PLAUSIBLE_SECONDS: i64 = 25 * 3_600;
@@ -128,7 +128,7 @@ impl Source {
             None
         };
         let request = ReadRequest {
-            changed_since: changed_since(unconfirmed, seconds),
+            reread_since: reread_since(unconfirmed, seconds),
             recent_since: state.recent_since().filter(|_| rotates),
             rotation,
             ..request

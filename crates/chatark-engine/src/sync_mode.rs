@@ -119,7 +119,7 @@ impl SyncState {
 ///
 /// The vendor's times have whole seconds: what was read in the second of its latest change may have changed once more.
 /// It was read within its sweep, so that the seconds which that took are added.
-pub(crate) fn changed_since(unconfirmed: Option<Timestamp>, sweep_seconds: i64) -> Option<Timestamp> {
+pub(crate) fn reread_since(unconfirmed: Option<Timestamp>, sweep_seconds: i64) -> Option<Timestamp> {
     unconfirmed?.shifted(-OVERLAP_SECONDS.saturating_add(sweep_seconds))
 }
 

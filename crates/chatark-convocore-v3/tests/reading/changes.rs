@@ -180,8 +180,8 @@ async fn thin_rows_count_as_changed_within_the_look_back() {
 async fn what_changed_while_it_was_read_is_fetched_again() {
     let vendor = World::of(50).served();
     let held = with_rows(&vendor).await;
-    let changed_since = at(49 * 60 + 60);
-    let outcome = vendor.pull(ReadRequest { changed_since, ..request(held) }).await;
+    let reread_since = at(49 * 60 + 60);
+    let outcome = vendor.pull(ReadRequest { reread_since, ..request(held) }).await;
     assert_eq!(outcome.ids().into_iter().collect::<Vec<_>>(), ["c0049"]);
 }
 
@@ -365,7 +365,7 @@ async fn an_estimate_tells_the_price_without_paying_it() {
     let request = ReadRequest { rotation, ..request(held) };
     let estimate = vendor.provider().estimate(&request).await.unwrap();
     assert!(estimate.notes[1].contains("show 3 new or changed conversations"), "{:?}", estimate.notes);
-    assert_eq!((estimate.requests_sent, estimate.requests_unchanged), (4, Some(7)));
+    assert_eq!((estimate.requests_sent, estimate.requests_for_changes), (4, Some(7)));
     assert_eq!(vendor.billed().0, 0);
     let empty = "/convos/export?limit=1&fromTs=4102444800&toTs=4102444800";
     assert_eq!(exports(&vendor), [empty]);
