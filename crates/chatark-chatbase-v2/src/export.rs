@@ -169,18 +169,18 @@ impl Query {
 
 impl Export<'_> {
     fn path(self) -> Call {
-        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"]).attempts(self.attempts)
+        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"]).max_attempts(self.attempts)
     }
 
     /// Returns the call for a page.
     pub(crate) fn call(self, query: &Query, cursor: Option<&str>) -> Call {
         self.path()
-            .maybe("startDate", query.since)
-            .maybe("endDate", query.until)
-            .maybe("source", query.sources.as_ref())
+            .optional_query("startDate", query.since)
+            .optional_query("endDate", query.until)
+            .optional_query("source", query.sources.as_ref())
             .query("limit", query.limit)
-            .maybe("include", (query.reading == Reading::Summaries).then_some("summary"))
-            .maybe("cursor", cursor)
+            .optional_query("include", (query.reading == Reading::Summaries).then_some("summary"))
+            .optional_query("cursor", cursor)
     }
 
     /// Requests a page. The cursor of the next one must be new in its list.

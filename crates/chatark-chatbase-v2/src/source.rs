@@ -402,7 +402,7 @@ impl<'a> UserWalk<'a> {
     }
 
     async fn page(&self) -> Result<Page> {
-        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        let call = self.call.clone().optional_query("cursor", self.cursor.as_deref());
         self.provider.client.page(&call, "data").await
     }
 
@@ -456,7 +456,7 @@ impl<'a> UserWalk<'a> {
                 .query("limit", LIST_LIMIT);
         let (mut pages, mut cursor, mut guard) = (Vec::new(), None, CursorGuard::default());
         loop {
-            let call = base.clone().maybe("cursor", cursor.as_deref());
+            let call = base.clone().optional_query("cursor", cursor.as_deref());
             let page = provider.client.page(&call, "data").await?;
             let pagination = provider.envelope(&page, &call)?;
             cursor = provider.next_cursor(&page, &call, &pagination, &mut guard)?;

@@ -84,8 +84,8 @@ impl Target for ChatbaseV2 {
         }
     }
 
-    async fn settle(&self, ago: Duration) -> Result<()> {
-        self.client.settle(LIST, ago).await
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()> {
+        self.client.wait_for_late_effects(LIST, ago).await
     }
 
     async fn visit_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {

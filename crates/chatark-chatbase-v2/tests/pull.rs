@@ -47,7 +47,7 @@ impl Vendor {
         settings.set("base_url", self.server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 2, backoff, max_backoff: backoff, ..Policy::default() },
             ..Connector::new("shop", "sk-key".into())
         };
         connect(&settings, connector).unwrap()

@@ -141,8 +141,8 @@ impl Target for ConvocoreV3 {
         }
     }
 
-    async fn settle(&self, ago: Duration) -> Result<()> {
-        self.client.settle(LIST, ago).await
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()> {
+        self.client.wait_for_late_effects(LIST, ago).await
     }
 
     async fn visit_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()> {

@@ -185,7 +185,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     pub(crate) fn call(&self, limit: u32) -> Call {
         let (from, to) = self.bounds();
         let call = self.pull.account.export_call(limit).query("sort", "asc");
-        call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", self.place.cursor.as_deref())
+        call.optional_query("fromTs", from)
+            .optional_query("toTs", to)
+            .optional_query("cursor", self.place.cursor.as_deref())
     }
 
     /// Returns the first and the last second that are asked for.

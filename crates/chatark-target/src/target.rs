@@ -36,8 +36,8 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Waits until a request that was sent `ago` and got no response can have no effect any more.
-    async fn settle(&self, ago: Duration) -> Result<()>;
+    /// Waits until a request that was sent `ago` and got no response can no longer take effect.
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()>;
 
     /// Passes everything of a kind that the agent holds to the visitor.
     ///

@@ -16,7 +16,7 @@ use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
     Source, Workers, plan, pull, verify,
 };
-use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
+use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString, SizeLimits};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
@@ -459,13 +459,13 @@ impl Simulation {
         let stop = CancellationToken::new();
         let clock = client_clock(&self.world);
         let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
-        let limits = Limits { element: LARGEST_ELEMENT, ..Limits::default() };
+        let size_limits = SizeLimits { element: LARGEST_ELEMENT, ..SizeLimits::default() };
         let connector = Connector {
             transport: Some(Arc::new(transport)),
             clock: clock.clone(),
             jitter: Arc::new(Jitter::seeded(self.seed ^ self.pulls)),
             budget: Arc::new(Budget::new(action.budget)),
-            policy: Policy { attempts: self.schedule.attempts, limits, ..Policy::default() },
+            policy: Policy { max_attempts: self.schedule.attempts, size_limits, ..Policy::default() },
             ..Connector::new("shop", SecretString::from(KEY))
         };
         let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);

@@ -177,7 +177,7 @@ impl Vendor {
         let transport: Arc<dyn Transport> = Arc::<Self>::clone(self);
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 1, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 1, backoff, max_backoff: backoff, ..Policy::default() },
             transport: Some(transport),
             ..Connector::new("shop", "sk-key".into())
         };

@@ -13,7 +13,7 @@ use chatark_core::{
     RecordId, ResumeToken, Settings, Timestamp,
 };
 use chatark_http::{
-    Budget, BudgetLimits, Connector, HeaderMap, Limits, Policy, StatusCode, Transport, TransportError,
+    Budget, BudgetLimits, Connector, HeaderMap, Policy, SizeLimits, StatusCode, Transport, TransportError,
     TransportRequest, TransportResponse,
 };
 use futures_util::{StreamExt, stream};
@@ -520,10 +520,10 @@ impl Vendor {
         let transport: Arc<dyn Transport> = Arc::new(self.clone());
         let connector = Connector {
             policy: Policy {
-                attempts: 2,
+                max_attempts: 2,
                 backoff: moment,
-                longest_backoff: moment,
-                limits: Limits { element: MOST_BYTES, ..Limits::default() },
+                max_backoff: moment,
+                size_limits: SizeLimits { element: MOST_BYTES, ..SizeLimits::default() },
                 ..Policy::default()
             },
             transport: Some(transport),

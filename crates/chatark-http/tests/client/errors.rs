@@ -130,8 +130,8 @@ async fn no_error_shows_the_key_even_if_the_vendor_repeats_it() {
     let echo = json!({"code": KEY, "message": format!("the key `{KEY}` is bad; use Bearer {KEY}")});
     for status in [302, 400, 401, 403, 404, 429, 500] {
         let server = MockServer::start_async().await;
-        let place = format!("https://{KEY}.example/");
-        let headers = [("x-request-id", KEY), ("location", place.as_str())];
+        let location = format!("https://{KEY}.example/");
+        let headers = [("x-request-id", KEY), ("location", location.as_str())];
         vendor(&server, vec![response(status, &headers, echo.to_string())]);
         let (client, recorder) = client_with(&server.url("/v1"), policy());
         let error = failure(&client).await;

@@ -79,7 +79,7 @@ async fn a_used_up_rate_limit_holds_back_all_clients_of_the_key() {
     let server = MockServer::start_async().await;
     let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "3600")];
     let mock = vendor(&server, vec![response(200, &headers, "{}")]);
-    let patient = Policy { longest_wait: Duration::from_secs(HOUR), ..policy() };
+    let patient = Policy { max_wait: Duration::from_secs(HOUR), ..policy() };
     let base = Url::parse(&server.url("/v1")).unwrap();
     let (first, _) = connector(patient);
     let (mut second, recorder) = connector(patient);
