@@ -46,7 +46,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         items_per_page: CONTACTS_LIMIT as u64,
         unique_email: true,
         text_characters: None,
-        rules: RULES,
+        field_rules: RULES,
     }],
     rate_limit: None,
     notes: &[

@@ -38,7 +38,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         items_per_page: LIST_LIMIT as u64,
         unique_email: false,
         text_characters: Some(TEXT_CHARACTERS),
-        rules: &[],
+        field_rules: &[],
     }],
     rate_limit: Some(RATE_LIMIT),
     notes: &[
