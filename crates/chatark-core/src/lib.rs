@@ -1,4 +1,4 @@
-//! The shared model of Chatark and the seams between its crates.
+//! The shared model of Chatark, and the traits between its crates.
 //!
 //! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; writers,
 //! reports and migrations read only the model. To add a vendor, implement [`Provider`] and [`Mapper`].

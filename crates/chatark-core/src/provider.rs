@@ -1,4 +1,4 @@
-//! The seam between a vendor API and the rest of Chatark.
+//! The traits by which Chatark reads a vendor API: [`Provider`] and [`Mapper`].
 //!
 //! A provider *reads* raw records in batches; a mapper turns their bytes into *documents*. Reading is asynchronous and
 //! touches the network through `chatark-http` alone. Mapping is pure and needs no connection, so it can run on every

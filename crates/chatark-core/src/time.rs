@@ -637,41 +637,41 @@ mod tests {
             let local = Printed::of(seconds + quarters * 900);
             let Printed { year, month, day, hour, minute: minutes, second, .. } = local;
             let (sign, size) = (if quarters < 0 { '-' } else { '+' }, quarters.abs());
-            let (ahead, behind) = (size / 4, size % 4 * 15);
+            let (offset_hours, offset_minutes) = (size / 4, size % 4 * 15);
             let date = format!("{year}-{month:02}-{day:02}");
             let clock = format!("{hour:02}:{minutes:02}:{second:02}");
             let (weekday, named) = (local.weekday(), local.month());
             let ordinal = local.ordinal();
             let (half_hour, half) = local.half();
             let mut forms = vec![
-                (format!("{date}T{clock}.{micros:06}{sign}{ahead:02}:{behind:02}"), fine),
-                (format!("{date} {clock}.{micros:06}{sign}{ahead:02}{behind:02}"), fine),
-                (format!("{date}T{hour:02}:{minutes:02}{sign}{ahead:02}:{behind:02}"), minute),
-                (format!("{}, {day} {} {year} {clock} {sign}{ahead:02}{behind:02}", &weekday[..3], &named[..3]), whole),
+                (format!("{date}T{clock}.{micros:06}{sign}{offset_hours:02}:{offset_minutes:02}"), fine),
+                (format!("{date} {clock}.{micros:06}{sign}{offset_hours:02}{offset_minutes:02}"), fine),
+                (format!("{date}T{hour:02}:{minutes:02}{sign}{offset_hours:02}:{offset_minutes:02}"), minute),
+                (format!("{}, {day} {} {year} {clock} {sign}{offset_hours:02}{offset_minutes:02}", &weekday[..3], &named[..3]), whole),
                 (
                     format!(
-                        "{} {} {day:02} {year} {clock} GMT{sign}{ahead:02}{behind:02} (Some Standard Time)",
+                        "{} {} {day:02} {year} {clock} GMT{sign}{offset_hours:02}{offset_minutes:02} (Some Standard Time)",
                         &weekday[..3], &named[..3],
                     ),
                     whole,
                 ),
                 (
                     format!(
-                        "{weekday}, {named} {ordinal} {year}, {half_hour}:{minutes:02}:{second:02} {half} (GMT{sign}{ahead}:{behind:02})"
+                        "{weekday}, {named} {ordinal} {year}, {half_hour}:{minutes:02}:{second:02} {half} (GMT{sign}{offset_hours}:{offset_minutes:02})"
                     ),
                     whole,
                 ),
                 (
                     format!(
-                        "{month}/{day}/{year}, {half_hour}:{minutes:02}:{second:02} {} GMT{sign}{ahead:02}{behind:02}",
+                        "{month}/{day}/{year}, {half_hour}:{minutes:02}:{second:02} {} GMT{sign}{offset_hours:02}{offset_minutes:02}",
                         half.to_uppercase(),
                     ),
                     whole,
                 ),
             ];
-            if behind == 0 {
-                forms.push((format!("{date} {clock}.{micros:06}{sign}{ahead:02}"), fine));
-                forms.push((format!("{ordinal} {named} {year}, {clock} UTC{sign}{ahead}"), whole));
+            if offset_minutes == 0 {
+                forms.push((format!("{date} {clock}.{micros:06}{sign}{offset_hours:02}"), fine));
+                forms.push((format!("{ordinal} {named} {year}, {clock} UTC{sign}{offset_hours}"), whole));
             }
             if quarters == 0 {
                 forms.push((format!("{date}T{hour:02}:{minutes:02}Z"), minute));
