@@ -16,7 +16,7 @@ use chatark_core::{
     Record, RecordId, Settings, SourceName, StatsSummary, Stream, Surface, Timestamp,
 };
 use chatark_formats::{Export, Format, Options};
-use chatark_http::{ArrayFramer, Limits};
+use chatark_http::{ArrayFramer, SizeLimits};
 use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
@@ -99,7 +99,7 @@ fn now() -> Timestamp {
 
 /// Cuts a page into its conversations, as it would arrive: in pieces of a few kilobytes.
 fn cut(page: &Bytes) -> Vec<Bytes> {
-    let mut framer = ArrayFramer::new("data", Limits::default());
+    let mut framer = ArrayFramer::new("data", SizeLimits::default());
     let mut elements = Vec::new();
     for start in (0..page.len()).step_by(8_192) {
         framer.feed(page.slice(start..page.len().min(start + 8_192)));

@@ -239,7 +239,7 @@ mod tests {
             limit(&connection, pages + more);
             let error = migrate(&mut connection, Layout::Older(3)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
-            assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
+            assert!(error.hint_text().unwrap().contains("make room on the disk"), "{error}");
             assert_eq!(state(&connection), before);
         }
         limit(&connection, 1 << 30);

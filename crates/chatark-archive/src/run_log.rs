@@ -1,6 +1,8 @@
 //! The run log: sources, runs, their verdicts, and the checkpoints from which unfinished runs resume.
 
-use chatark_core::{Checkpoint, Cursor, Error, ErrorKind, Origin, PageMetadata, Result, Stream, Timestamp};
+use chatark_core::{
+    Checkpoint, Error, ErrorKind, Origin, PageMetadata, Result, ResumeToken, Stream, Timestamp,
+};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::document::DocumentTable;
@@ -69,7 +71,7 @@ pub struct RunStart<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumePoint {
     /// The position to resume from.
-    pub cursor: Cursor,
+    pub cursor: ResumeToken,
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
     /// How much the sweep reads.

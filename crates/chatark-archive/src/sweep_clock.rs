@@ -1,6 +1,6 @@
 //! When sweeps of a scope came to their end: what says when the next full sweep is due, and where a rotation goes on.
 
-use chatark_core::{Cursor, Error, ErrorKind, Result, Stream, Timestamp};
+use chatark_core::{Error, ErrorKind, Result, ResumeToken, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::open::Archive;
@@ -22,7 +22,7 @@ pub struct SweepClock {
     /// The latest such time up to which a later sweep has looked again.
     pub confirmed_change: Option<Timestamp>,
     /// How far the rotation through a list of rows has come.
-    pub rotation: Option<Cursor>,
+    pub rotation: Option<ResumeToken>,
     /// When that was saved.
     pub rotated_at: Option<Timestamp>,
 }
@@ -105,7 +105,12 @@ pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
 }
 
 /// Saves how far the rotation through a list of rows has come.
-pub(crate) fn rotate(transaction: &Transaction<'_>, run: &Run, place: &Cursor, now: Timestamp) -> Result<()> {
+pub(crate) fn rotate(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    place: &ResumeToken,
+    now: Timestamp,
+) -> Result<()> {
     let place = serde_json::to_string(place)
         .map_err(|error| Error::new(ErrorKind::Unexpected, "save the rotation", error))?;
     transaction

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use chatark_core::{
-    Checkpoint, Cursor, Document, DocumentKind, Error, ErrorKind, Gap, GapBounds, HeldSummary, Issue,
-    ListRow, Mapper, PageMetadata, RecordId, Result, Stream, Surface, Timestamp,
+    Checkpoint, Document, DocumentKind, Error, ErrorKind, Gap, GapBounds, HeldSummary, Issue, ListRow,
+    Mapper, PageMetadata, RecordId, Result, ResumeToken, Stream, Surface, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -51,7 +51,7 @@ pub enum WriteOp {
     /// Listed by the vendor, and known to be a gap.
     PassedOver(RecordId),
     /// How far the rotation through a list of rows has come.
-    Rotation(Cursor),
+    Rotation(ResumeToken),
 }
 
 impl WriteOp {
@@ -881,8 +881,9 @@ mod tests {
     fn a_full_disk_rolls_back_a_batch_and_it_succeeds_once_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let (mut archive, mut run) = open(&folder);
-        let cursor =
-            |place: &str| Checkpoint::At(Cursor::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap());
+        let cursor = |place: &str| {
+            Checkpoint::At(ResumeToken::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap())
+        };
         let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
         commit(&mut archive, &mut run, small(), &cursor("first")).unwrap();
         let before = run.progress.clone();
@@ -899,7 +900,7 @@ mod tests {
         let failed = commit(&mut archive, &mut run, batch(), &cursor("second"));
         let error = failed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
-        assert!(error.next_step().unwrap().contains("make room on the disk"), "{error}");
+        assert!(error.hint_text().unwrap().contains("make room on the disk"), "{error}");
         let place = |archive: &Archive| {
             archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
         };

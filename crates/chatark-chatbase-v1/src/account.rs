@@ -1,6 +1,6 @@
 //! One Chatbase agent, and the cursors that are sealed for it.
 
-use chatark_core::{Cursor, Error, ErrorKind, Result, Settings};
+use chatark_core::{Error, ErrorKind, Result, ResumeToken, Settings};
 use chatark_http::{ApiClient, Connector};
 
 use crate::config::Config;
@@ -29,13 +29,13 @@ impl ChatbaseV1 {
 }
 
 /// Seals the next page of a list, counted from 1.
-pub(crate) fn seal(scope: &str, page: u64) -> Result<Cursor> {
-    Cursor::seal(PROVIDER, CURSOR_VERSION, scope.to_owned(), &wire::Place { page })
+pub(crate) fn seal(scope: &str, page: u64) -> Result<ResumeToken> {
+    ResumeToken::seal(PROVIDER, CURSOR_VERSION, scope.to_owned(), &wire::Place { page })
 }
 
 /// Returns the page that a saved cursor resumes at: one before the next one, because rows that were deleted in the
 /// meantime have moved the others forward.
-pub(crate) fn resumed_page(cursor: Option<&Cursor>, scope: &str) -> Option<u64> {
+pub(crate) fn resumed_page(cursor: Option<&ResumeToken>, scope: &str) -> Option<u64> {
     let place: wire::Place = cursor?.open(PROVIDER, CURSOR_VERSION, scope)?;
     Some(place.page.saturating_sub(1).max(1))
 }

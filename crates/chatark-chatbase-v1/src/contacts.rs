@@ -46,7 +46,7 @@ pub(crate) fn is_list(stream: Stream) -> bool {
 impl<'a> ListWalk<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
         let scope = request.scope();
-        let resumed = resumed_page(request.cursor.as_ref(), &scope);
+        let resumed = resumed_page(request.resume_from.as_ref(), &scope);
         Self {
             list: NumberedList::new(account, request.stream),
             scope,

@@ -56,9 +56,9 @@ impl Parameters {
 
     /// Adds them to a request.
     pub(crate) fn add_to(&self, call: Call) -> Call {
-        call.maybe("startDate", self.days.0.as_ref())
-            .maybe("endDate", self.days.1.as_ref())
-            .maybe("filteredSources", self.sources.as_ref())
+        call.optional_query("startDate", self.days.0.as_ref())
+            .optional_query("endDate", self.days.1.as_ref())
+            .optional_query("filteredSources", self.sources.as_ref())
     }
 }
 

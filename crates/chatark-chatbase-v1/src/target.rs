@@ -46,7 +46,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         items_per_page: CONTACTS_LIMIT as u64,
         unique_email: true,
         text_characters: None,
-        rules: RULES,
+        field_rules: RULES,
     }],
     rate_limit: None,
     notes: &[
@@ -91,8 +91,8 @@ impl Target for ChatbaseV1 {
         Ok(items.iter().map(|item| answer.id_of(&item.external_id)).collect())
     }
 
-    async fn settle(&self, ago: Duration) -> Result<()> {
-        self.client.settle(LIST, ago).await
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()> {
+        self.client.wait_for_late_effects(LIST, ago).await
     }
 
     async fn visit_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {

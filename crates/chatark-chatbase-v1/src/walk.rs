@@ -126,7 +126,7 @@ pub(crate) struct PageWalk<'a> {
 impl<'a> PageWalk<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
         let scope = request.scope();
-        let resumed = resumed_page(request.cursor.as_ref(), &scope);
+        let resumed = resumed_page(request.resume_from.as_ref(), &scope);
         let list = NumberedList::new(account, Stream::Conversations).with(Parameters::of(request));
         Self {
             list: list.keeping_strays(),

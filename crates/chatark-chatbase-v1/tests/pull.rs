@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chatark_chatbase_v1::{connect, mapper};
 use chatark_core::{
-    Batch, Channel, Checkpoint, ConversationId, Cursor, Error, ErrorKind, Provider, ReadRequest, Record,
-    RecordId, Selection, Settings, Stream, Timestamp, Window,
+    Batch, Channel, Checkpoint, ConversationId, Error, ErrorKind, Provider, ReadRequest, Record, RecordId,
+    ResumeToken, Selection, Settings, Stream, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -46,7 +46,7 @@ impl Vendor {
         settings.set("base_url", self.server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 2, backoff, max_backoff: backoff, ..Policy::default() },
             ..Connector::new("shop", "sk-key".into())
         };
         connect(&settings, connector).unwrap()
@@ -126,8 +126,8 @@ fn saved(next_page: u64) -> ReadRequest {
 /// A request for all of a stream that resumes an earlier run at this page.
 fn saved_of(stream: Stream, next_page: u64) -> ReadRequest {
     let request = of_list(stream);
-    let cursor = Cursor::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
-    ReadRequest { cursor: Some(cursor), ..request }
+    let cursor = ResumeToken::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
+    ReadRequest { resume_from: Some(cursor), ..request }
 }
 
 /// A page with as many conversations as are asked for.
@@ -152,7 +152,7 @@ async fn a_short_page_is_not_the_end_and_an_empty_one_is() {
     let batches = vendor.check(whole(), &["e", "d", "c", "b", "a"]).await;
     vendor.check_asked(&["page=1", "page=2", "page=3", "page=4"]);
     let places: Vec<_> = batches.iter().map(|batch| batch.checkpoint.clone()).collect();
-    let expect = [2, 3, 4].map(|next| Checkpoint::At(saved(next).cursor.unwrap()));
+    let expect = [2, 3, 4].map(|next| Checkpoint::At(saved(next).resume_from.unwrap()));
     assert_eq!(places[..3], expect);
     assert!(batches.iter().all(|batch| batch.page.pages == 1 && batch.page.notes.is_empty()));
     assert_eq!(&batches[1].records[0].bytes[..], br#"{"id":"b","messages":[]}"#);
@@ -188,7 +188,7 @@ async fn a_page_repeated_without_end_is_malformed() {
     let error = error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert!(error.message().contains("the same page again and again"), "{error}");
-    assert!(error.next_step().unwrap().contains("`page`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`page`"), "{error}");
     assert_eq!(all_ids(&batches).len(), 100);
     assert!(vendor.asked.lock().unwrap().len() <= 6);
 }
@@ -443,7 +443,7 @@ async fn a_list_resumes_one_page_before_its_saved_position() {
     let pages = || [contacts(&["a", "b"], 5), contacts(&["c", "d"], 5), contacts(&["e"], 5)];
     let whole = Vendor::new(pages()).await.check(of_list(Stream::Contacts), &["a", "b", "c", "d", "e"]).await;
     let places: Vec<_> = whole.iter().map(|batch| batch.checkpoint.clone()).collect();
-    let place = |next| Checkpoint::At(saved_of(Stream::Contacts, next).cursor.unwrap());
+    let place = |next| Checkpoint::At(saved_of(Stream::Contacts, next).resume_from.unwrap());
     assert_eq!(places, [place(2), place(3), Checkpoint::End]);
 
     let [_, second, third] = pages();
@@ -458,8 +458,8 @@ async fn a_list_resumes_one_page_before_its_saved_position() {
     vendor.check(saved_of(Stream::Leads, 2), &["lead_3"]).await;
     vendor.check_paths(&[FIRST_LEADS, SECOND_LEADS]);
     let vendor = Vendor::new([leads(&[])]).await;
-    let of_contacts = saved_of(Stream::Contacts, 7).cursor;
-    vendor.check(ReadRequest { cursor: of_contacts, ..of_list(Stream::Leads) }, &[]).await;
+    let of_contacts = saved_of(Stream::Contacts, 7).resume_from;
+    vendor.check(ReadRequest { resume_from: of_contacts, ..of_list(Stream::Leads) }, &[]).await;
     vendor.check_paths(&[FIRST_LEADS]);
 }
 

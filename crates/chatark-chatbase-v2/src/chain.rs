@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatark_core::{
-    Batch, Error, ErrorKind, Gap, GapBounds, HeldSummary, Known, ListRow, PageMetadata, Record, RecordId,
-    Result, Timestamp, Window,
+    Batch, Error, ErrorKind, Gap, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata, Record,
+    RecordId, Result, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 
@@ -52,9 +52,9 @@ pub(crate) const STALE: &str = "the vendor no longer accepts the saved cursor: s
 /// What all lists of a sweep have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
-    pub(crate) known: Option<Arc<dyn Known>>,
+    pub(crate) known: Option<Arc<dyn HeldRecords>>,
     /// A change at or after this instant counts, although it looks the same.
-    pub(crate) changed_since: Option<Timestamp>,
+    pub(crate) reread_since: Option<Timestamp>,
     /// A later change was told by a wrong clock.
     pub(crate) plausible_until: Option<Timestamp>,
     /// What has come already, on the first page and while the export was cut.
@@ -68,7 +68,7 @@ pub(crate) struct Shared {
 
 /// One list of pages, with the position that it has reached.
 ///
-/// With [`Known`], it begins with a page of summaries. If most of a page has changed, the next page is read whole, so
+/// With [`HeldRecords`], it begins with a page of summaries. If most of a page has changed, the next page is read whole, so
 /// that a first pull costs only one request more than it has pages. If most of a whole page was held, the next page is
 /// read as summaries again.
 pub(crate) struct Chain<'a> {
@@ -616,7 +616,7 @@ impl<'a> Chain<'a> {
     fn held(&self, elements: &[Element]) -> Vec<Held> {
         let Some(known) = &self.shared.known else { return vec![Held::default(); elements.len()] };
         let ids: Vec<_> = elements.iter().filter_map(|element| element.summary.id.clone()).collect();
-        let mut found = known.held(&ids).into_iter();
+        let mut found = known.summaries(&ids).into_iter();
         let mut held = |element: &Element| {
             let held = element.summary.id.as_ref().and_then(|_| found.next().flatten());
             held.map_or_else(Held::default, |held| Held {
@@ -630,7 +630,7 @@ impl<'a> Chain<'a> {
     /// Returns whether a summary shows what is held. A change in the second in which it was read is not visible.
     fn is_same(&self, element: &Element, held: &HeldSummary) -> bool {
         let shown = &element.summary.held;
-        let is_recent = self.shared.changed_since.is_some_and(|since| shown.updated_at >= Some(since));
+        let is_recent = self.shared.reread_since.is_some_and(|since| shown.updated_at >= Some(since));
         let is_shown = shown.updated_at.is_some()
             && (shown.updated_at, &shown.title, &shown.status_raw)
                 == (held.updated_at, &held.title, &held.status_raw)

@@ -11,7 +11,7 @@ use crate::wire;
 pub(crate) struct ChatbaseV2Dialect;
 
 impl Dialect for ChatbaseV2Dialect {
-    fn window(&self) -> Option<Duration> {
+    fn rate_limit_window(&self) -> Option<Duration> {
         Some(Duration::from_secs(RATE_LIMIT.seconds))
     }
 

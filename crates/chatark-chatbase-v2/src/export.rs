@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use chatark_core::{
-    ErrorKind, Features, Known, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp, Window,
+    ErrorKind, Features, HeldRecords, ReadRequest, Record, RecordId, Result, Stream, Surface, Timestamp,
+    Window,
 };
 use chatark_http::{ApiClient, Call, CursorGuard, Page};
 
@@ -112,7 +113,7 @@ impl Query {
         let wider = |at: Option<Timestamp>, seconds| at.map(|at| at.shifted(seconds).unwrap_or(at));
         let window = if features.lacks(DATES) { Window::default() } else { request.window };
         let sources = || request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES));
-        let reads_summaries = request.known.is_some() && !features.lacks(SUMMARIES);
+        let reads_summaries = request.held.is_some() && !features.lacks(SUMMARIES);
         Self {
             since: wider(window.since, -MARGIN_SECONDS),
             until: wider(window.until, MARGIN_SECONDS),
@@ -168,18 +169,18 @@ impl Query {
 
 impl Export<'_> {
     fn path(self) -> Call {
-        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"]).attempts(self.attempts)
+        Call::new(EXPORT, ["agents", self.agent_id, "conversations", "export"]).max_attempts(self.attempts)
     }
 
     /// Returns the call for a page.
     pub(crate) fn call(self, query: &Query, cursor: Option<&str>) -> Call {
         self.path()
-            .maybe("startDate", query.since)
-            .maybe("endDate", query.until)
-            .maybe("source", query.sources.as_ref())
+            .optional_query("startDate", query.since)
+            .optional_query("endDate", query.until)
+            .optional_query("source", query.sources.as_ref())
             .query("limit", query.limit)
-            .maybe("include", (query.reading == Reading::Summaries).then_some("summary"))
-            .maybe("cursor", cursor)
+            .optional_query("include", (query.reading == Reading::Summaries).then_some("summary"))
+            .optional_query("cursor", cursor)
     }
 
     /// Requests a page. The cursor of the next one must be new in its list.
@@ -188,7 +189,7 @@ impl Export<'_> {
         query: &Query,
         cursor: Option<&str>,
         guard: &mut CursorGuard,
-        known: Option<&dyn Known>,
+        known: Option<&dyn HeldRecords>,
     ) -> Result<ExportPage> {
         let call = self.call(query, cursor);
         let page = self.client.page(&call, "data").await?;
@@ -209,7 +210,7 @@ impl Export<'_> {
         query: &mut Query,
         features: &mut Features,
         guard: &mut CursorGuard,
-        known: Option<&dyn Known>,
+        known: Option<&dyn HeldRecords>,
     ) -> Result<ExportPage> {
         loop {
             let optional = query.optional();
@@ -247,7 +248,7 @@ impl Export<'_> {
         self,
         query: &Query,
         cursor: Option<&str>,
-        known: Option<&dyn Known>,
+        known: Option<&dyn HeldRecords>,
         most: u32,
     ) -> Result<ExportPage> {
         let mut tries = 1;

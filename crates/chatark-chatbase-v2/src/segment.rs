@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::iter;
 
-use chatark_core::{ErrorKind, Features, Known, RecordId, Result, Timestamp, Window};
+use chatark_core::{ErrorKind, Features, HeldRecords, RecordId, Result, Timestamp, Window};
 use chatark_http::CursorGuard;
 use futures_util::future::{join, join_all};
 
@@ -84,7 +84,7 @@ enum Cut {
 pub(crate) struct Cutter<'a> {
     export: Export<'a>,
     query: &'a Query,
-    known: Option<&'a dyn Known>,
+    known: Option<&'a dyn HeldRecords>,
     /// Whether pages are small enough to be kept until their lists begin.
     holds_pages: bool,
     /// Whole conversations that have come already: those before, and those on pages with which no list begins.
@@ -190,7 +190,7 @@ impl<'a> Cutter<'a> {
     pub(crate) fn new(
         export: Export<'a>,
         query: &'a Query,
-        known: Option<&'a dyn Known>,
+        known: Option<&'a dyn HeldRecords>,
         page_bytes: usize,
         read: HashSet<RecordId>,
     ) -> Self {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Cursor, Descriptor, Error,
-    ErrorKind, Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
-    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, UnseenRecord, Window,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Descriptor, Error, ErrorKind,
+    Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
+    ResumeToken, Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp,
+    UnseenRecord, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -247,7 +248,7 @@ impl ChatbaseV2 {
         let mut estimate = Estimate {
             conversations: page.total,
             requests,
-            requests_unchanged: requests.filter(|_| !features.lacks(SUMMARIES)),
+            requests_for_changes: requests.filter(|_| !features.lacks(SUMMARIES)),
             rate_limit: Some(RATE_LIMIT),
             requests_sent: 1,
             ..Estimate::default()
@@ -337,7 +338,7 @@ struct UserWalk<'a> {
 impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &ReadRequest) -> Self {
         let scope = request.scope();
-        let cursor = open(request.cursor.as_ref(), &scope).map(|place: wire::Place| place.cursor);
+        let cursor = open(request.resume_from.as_ref(), &scope).map(|place: wire::Place| place.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
         let waiting = VecDeque::new();
@@ -401,7 +402,7 @@ impl<'a> UserWalk<'a> {
     }
 
     async fn page(&self) -> Result<Page> {
-        let call = self.call.clone().maybe("cursor", self.cursor.as_deref());
+        let call = self.call.clone().optional_query("cursor", self.cursor.as_deref());
         self.provider.client.page(&call, "data").await
     }
 
@@ -455,7 +456,7 @@ impl<'a> UserWalk<'a> {
                 .query("limit", LIST_LIMIT);
         let (mut pages, mut cursor, mut guard) = (Vec::new(), None, CursorGuard::default());
         loop {
-            let call = base.clone().maybe("cursor", cursor.as_deref());
+            let call = base.clone().optional_query("cursor", cursor.as_deref());
             let page = provider.client.page(&call, "data").await?;
             let pagination = provider.envelope(&page, &call)?;
             cursor = provider.next_cursor(&page, &call, &pagination, &mut guard)?;
@@ -476,10 +477,10 @@ fn concerns_one_conversation(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
-pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<Cursor> {
-    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
+pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<ResumeToken> {
+    ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
 }
 
-pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&Cursor>, scope: &str) -> Option<T> {
+pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&ResumeToken>, scope: &str) -> Option<T> {
     cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
 }

@@ -9,8 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
-    RecordId, Result, Timestamp, Window,
+    Batch, Checkpoint, Error, ErrorKind, Features, Gap, GapBounds, PageMetadata, ReadRequest, Record,
+    RecordId, Result, ResumeToken, Timestamp, Window,
 };
 use chatark_http::CursorGuard;
 use futures_util::StreamExt;
@@ -133,7 +133,7 @@ struct Seen {
 impl<'a> Sweep<'a> {
     pub(crate) fn new(export: Export<'a>, request: ReadRequest) -> Self {
         let scope = request.scope();
-        let saved = request.cursor.as_ref().and_then(|cursor| open(cursor, &scope));
+        let saved = request.resume_from.as_ref().and_then(|cursor| open(cursor, &scope));
         let features = request.features.clone();
         let mut sweep = Self {
             query: Query::of(&request, &features),
@@ -177,7 +177,7 @@ impl<'a> Sweep<'a> {
 
     /// Reads whole conversations from here on, because changed ones cannot be fetched by id.
     fn read_whole(&mut self) {
-        self.request.known = None;
+        self.request.held = None;
         self.query.reading = Reading::Whole;
     }
 
@@ -191,8 +191,8 @@ impl<'a> Sweep<'a> {
         let not_due = |gap: &&chatark_core::OpenGap| !gap.is_due;
         let passed_over = self.request.gaps.iter().filter(not_due).filter_map(|gap| record_of(&gap.bounds));
         let shared = Shared {
-            known: self.request.known.clone(),
-            changed_since: self.request.changed_since,
+            known: self.request.held.clone(),
+            reread_since: self.request.reread_since,
             plausible_until: self.request.plausible_until,
             read_before: Arc::new(self.read_before.clone()),
             passed_over: Arc::new(passed_over.collect()),
@@ -328,7 +328,7 @@ impl<'a> Sweep<'a> {
     /// Reads the first page, which shows what the deployment supports, and cuts what follows into segments.
     async fn read_first_page(&mut self) -> Result<Batch> {
         let (before, mut guard) = (self.features.clone(), CursorGuard::default());
-        let known = self.request.known.clone();
+        let known = self.request.held.clone();
         let first =
             self.export.first_page(&mut self.query, &mut self.features, &mut guard, known.as_deref()).await;
         let page = match first {
@@ -341,7 +341,7 @@ impl<'a> Sweep<'a> {
             Err(error) => return Err(error),
         };
         if self.query.reading == Reading::Whole {
-            self.request.known = None;
+            self.request.held = None;
         }
         let total = page.total;
         self.uncut = Piece::whole(&self.query, &page, &self.features);
@@ -364,7 +364,7 @@ impl<'a> Sweep<'a> {
     /// Cuts what follows the first page into segments. A list that cannot be cut is read as it is.
     async fn cut(&mut self, whole: Piece) -> Result<Batch> {
         let before = self.features.clone();
-        let known = self.request.known.clone();
+        let known = self.request.held.clone();
         // What the first page named and could not be fetched may come with another page.
         let failed: HashSet<_> = self.seen.gaps.iter().filter_map(record_of).collect();
         let read = &self.read_before - &failed;
@@ -577,7 +577,7 @@ impl<'a> Sweep<'a> {
             newest_change: self.seen.newest_change.map(Timestamp::microseconds),
             unread: self.seen.unread.clone(),
         };
-        let sealed = Cursor::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
+        let sealed = ResumeToken::seal(NAME, PLACE_VERSION, self.scope.clone(), &place)?;
         Ok(Checkpoint::At(sealed))
     }
 
@@ -738,7 +738,7 @@ impl Seen {
 }
 
 /// Opens a saved position. One of version 1 is that of a single list.
-fn open(cursor: &Cursor, scope: &str) -> Option<SweepPlace> {
+fn open(cursor: &ResumeToken, scope: &str) -> Option<SweepPlace> {
     cursor.open(NAME, PLACE_VERSION, scope).or_else(|| {
         let place = cursor.open::<Place>(NAME, PLACE_VERSION - 1, scope)?;
         let segments = vec![SegmentPlace { place: Some(place), ..SegmentPlace::default() }];

@@ -38,7 +38,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         items_per_page: LIST_LIMIT as u64,
         unique_email: false,
         text_characters: Some(TEXT_CHARACTERS),
-        rules: &[],
+        field_rules: &[],
     }],
     rate_limit: Some(RATE_LIMIT),
     notes: &[
@@ -84,8 +84,8 @@ impl Target for ChatbaseV2 {
         }
     }
 
-    async fn settle(&self, ago: Duration) -> Result<()> {
-        self.client.settle(LIST, ago).await
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()> {
+        self.client.wait_for_late_effects(LIST, ago).await
     }
 
     async fn visit_held(&self, _: DataKind, visitor: Visitor<'_>) -> Result<()> {

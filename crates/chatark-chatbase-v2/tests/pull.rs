@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chatark_chatbase_v2::{connect, mapper};
 use chatark_core::{
-    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Cursor, Error, ErrorKind, GapBounds,
-    HeldSummary, Issue, Known, PageMetadata, Provider, ReadRequest, Record, RecordId, Selection, Settings,
-    Stream, Surface, Timestamp, Window,
+    AgentInfo, Batch, Channel, Checkpoint, Conversation, ConversationId, Error, ErrorKind, GapBounds,
+    HeldRecords, HeldSummary, Issue, PageMetadata, Provider, ReadRequest, Record, RecordId, ResumeToken,
+    Selection, Settings, Stream, Surface, Timestamp, Window,
 };
 use chatark_http::{Connector, Policy};
 use futures_util::StreamExt;
@@ -47,7 +47,7 @@ impl Vendor {
         settings.set("base_url", self.server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 2, backoff, max_backoff: backoff, ..Policy::default() },
             ..Connector::new("shop", "sk-key".into())
         };
         connect(&settings, connector).unwrap()
@@ -106,12 +106,12 @@ fn of(ids: &[&str]) -> ReadRequest {
 /// Returns a request that resumes from a checkpoint.
 fn resumed(request: ReadRequest, checkpoint: &Checkpoint) -> ReadRequest {
     let Checkpoint::At(cursor) = checkpoint else { panic!("{checkpoint:?} cannot be resumed") };
-    ReadRequest { cursor: Some(cursor.clone()), ..request }
+    ReadRequest { resume_from: Some(cursor.clone()), ..request }
 }
 
 /// A position that an earlier run saved.
 fn saved(request: ReadRequest, cursor: &str) -> ReadRequest {
-    let sealed = Cursor::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
+    let sealed = ResumeToken::seal("chatbase-v2", 1, request.scope(), &json!({"cursor": cursor})).unwrap();
     resumed(request, &Checkpoint::At(sealed))
 }
 
@@ -253,7 +253,7 @@ async fn a_cursor_of_another_window_is_not_resumed() {
     let vendor = Vendor::new([page(&["a"], None)]).await;
     let since = Timestamp::from_epoch(1_733_049_000).ok();
     let other = ReadRequest { window: Window { since, until: None }, ..whole() };
-    vendor.pull_whole(ReadRequest { cursor: saved(other, "c1").cursor, ..whole() }).await;
+    vendor.pull_whole(ReadRequest { resume_from: saved(other, "c1").resume_from, ..whole() }).await;
     vendor.check_asked(&["export"]);
 }
 
@@ -324,7 +324,7 @@ async fn an_empty_export_of_an_unknown_agent_is_an_error() {
     let (batches, error) = vendor.pull(whole()).await;
     let error = error.unwrap();
     assert_eq!((batches.len(), error.kind()), (0, ErrorKind::NotFound));
-    assert!(error.next_step().unwrap().contains("`agent_id`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`agent_id`"), "{error}");
     vendor.check_asked(&["export", "agent"]);
 }
 
@@ -362,7 +362,7 @@ async fn a_check_falls_back_to_the_export_if_the_key_may_not_read_agents() {
     let vendor = Vendor::new([no_scope(), no_scope()]).await;
     let error = vendor.provider().check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
-    assert!(error.next_step().unwrap().contains("`chatlogs:export`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`chatlogs:export`"), "{error}");
     for (status, code, kind) in [
         (401, "AUTH_INVALID_API_KEY", ErrorKind::Unauthorized),
         (403, "SUBSCRIPTION_API_RESTRICTED_PLAN", ErrorKind::Forbidden),
@@ -422,7 +422,7 @@ async fn a_users_list_resumes_only_after_a_whole_page() {
     let vendor = Vendor::new([list, first, second, page(&["c"], None), messages(&["m3"], None)]).await;
     let batches = vendor.pull_whole(of_user("u")).await;
     assert_eq!(batches[0].checkpoint, Checkpoint::None);
-    assert_eq!(batches[1].checkpoint, Checkpoint::At(saved(of_user("u"), "u1").cursor.unwrap()));
+    assert_eq!(batches[1].checkpoint, Checkpoint::At(saved(of_user("u"), "u1").resume_from.unwrap()));
     let vendor = Vendor::new([page(&["c"], None), messages(&["m3"], None)]).await;
     let rest = vendor.pull_whole(resumed(of_user("u"), &batches[1].checkpoint)).await;
     assert_eq!(all_ids(&rest), ["c"]);
@@ -555,8 +555,8 @@ async fn a_deployment_that_ignores_the_id_is_refused() {
 #[derive(Debug)]
 struct Holding(Vec<(&'static str, i64)>);
 
-impl Known for Holding {
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+impl HeldRecords for Holding {
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let held = |id: &RecordId| {
             let (_, updated_at) = self.0.iter().find(|(held, _)| *held == id.as_str())?;
             let updated_at = Timestamp::from_epoch(*updated_at).ok();
@@ -572,7 +572,7 @@ const THEN: i64 = 1_790_000_000;
 /// Requests what has changed since these conversations were archived at [`THEN`].
 fn changes(held: &[&'static str]) -> ReadRequest {
     let held = held.iter().map(|id| (*id, THEN)).collect();
-    ReadRequest { known: Some(Arc::new(Holding(held))), ..whole() }
+    ReadRequest { held: Some(Arc::new(Holding(held))), ..whole() }
 }
 
 fn shown(id: &str, updated_at: &Value, has_messages: bool) -> Value {
@@ -921,7 +921,7 @@ async fn a_sweep_resumes_with_the_kind_of_page_that_its_cursor_is_for() {
     let vendor =
         Vendor::new([refusal(400, "VALIDATION_INVALID_BODY"), whole_page(&[("a", THEN), ("b", THEN)], None)])
             .await;
-    let everything = ReadRequest { known: None, ..resumed(changes(&[]), &first.checkpoint) };
+    let everything = ReadRequest { held: None, ..resumed(changes(&[]), &first.checkpoint) };
     let batches = vendor.pull_whole(everything).await;
     assert!(batches[0].page.restarted);
     vendor.check_asked(&["export&cursor=c2", "export"]);

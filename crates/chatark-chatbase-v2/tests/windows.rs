@@ -120,7 +120,7 @@ impl Vendor {
         settings.set("base_url", server.url("/api"));
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 2, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 2, backoff, max_backoff: backoff, ..Policy::default() },
             ..Connector::new("shop", "sk-key".into())
         };
         let provider = connect(&settings, connector).unwrap();
@@ -167,7 +167,7 @@ fn last_place(batches: &[Batch]) -> Option<ReadRequest> {
         Checkpoint::At(cursor) => Some(cursor.clone()),
         _ => None,
     })?;
-    Some(ReadRequest { cursor: Some(place), ..ReadRequest::default() })
+    Some(ReadRequest { resume_from: Some(place), ..ReadRequest::default() })
 }
 
 const NEWEST: i64 = 1_790_000_000_000;

@@ -110,7 +110,7 @@ mod tests {
             progress: Progress { received, ..Progress::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,
-            others: Vec::new(),
+            other_streams: Vec::new(),
         }
     }
 

@@ -74,6 +74,6 @@ mod tests {
         let error = read_only.connect_target().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.to_string().contains("Chatbase API v1 takes no data"), "{error}");
-        assert!(error.next_step().is_some_and(|hint| hint.contains("`convocore-v3`")));
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("`convocore-v3`")));
     }
 }

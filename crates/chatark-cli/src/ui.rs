@@ -96,7 +96,7 @@ impl Ui {
         if let (true, Some(cause)) = (verbose, std::error::Error::source(error)) {
             let _ = write!(text, "\n  because: {cause}");
         }
-        if let Some(hint) = error.next_step() {
+        if let Some(hint) = error.hint_text() {
             let _ = write!(text, "\n{CYAN}hint{CYAN:#}: {hint}");
         }
         self.to_stderr(&text);
@@ -445,7 +445,7 @@ impl ErrorResult {
         let error = ErrorDetails {
             operation: command,
             message: error.to_string(),
-            hint: error.next_step().map(str::to_owned),
+            hint: error.hint_text().map(str::to_owned),
             exit_code: exit.code(),
             mistakes,
         };

@@ -50,7 +50,10 @@ impl ExportWalk<'_, '_> {
         let mut cursor: Option<String> = None;
         loop {
             let call = self.pull.account.export_call(size.limit()).query("sort", "desc");
-            let call = call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", cursor.as_deref());
+            let call = call
+                .optional_query("fromTs", from)
+                .optional_query("toTs", to)
+                .optional_query("cursor", cursor.as_deref());
             let response = match self.read(call, size.limit()).await {
                 Ok(response) => response,
                 Err(error) if error.may_be_local() => {

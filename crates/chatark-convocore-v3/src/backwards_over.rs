@@ -87,9 +87,9 @@ impl ExportWalk<'_, '_> {
     async fn can_read_newest(&mut self, from: Option<i64>, to: i64) -> Result<bool> {
         let mut cursor: Option<String> = None;
         for _ in 0..EMPTY_PAGES {
-            let call = self.pull.account.export_call(1).query("sort", "desc").maybe("fromTs", from);
-            let call = call.query("toTs", to).maybe("cursor", cursor.as_deref());
-            let call = call.attempts(Some(SEARCH_ATTEMPTS));
+            let call = self.pull.account.export_call(1).query("sort", "desc").optional_query("fromTs", from);
+            let call = call.query("toTs", to).optional_query("cursor", cursor.as_deref());
+            let call = call.max_attempts(Some(SEARCH_ATTEMPTS));
             let response = match self.read(call, 1).await {
                 Ok(response) => response,
                 Err(error) if error.may_be_local() => {

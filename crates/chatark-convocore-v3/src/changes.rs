@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, Cursor, GapBounds, HeldSummary, Known, ListRow, PageMetadata, RecordId, Result,
+    Batch, Checkpoint, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata, RecordId, Result,
+    ResumeToken,
 };
 
 use crate::account::ConvocoreV3;
@@ -31,7 +32,7 @@ pub(crate) enum ChangesEnd {
 /// A pull of what has changed.
 struct ChangeWalk<'p, 'a> {
     pull: &'p mut Pull<'a>,
-    known: &'p dyn Known,
+    known: &'p dyn HeldRecords,
     since: Since,
     /// Conversations with a gap: those that are due were tried already, the others are not tried in this pull.
     passed_over: HashSet<RecordId>,
@@ -40,11 +41,11 @@ struct ChangeWalk<'p, 'a> {
     /// What is requested after the list has been read, since the deployment ignores ids, and whether it is held.
     deferred: Vec<(RecordId, bool)>,
     /// Where the list was read to meanwhile.
-    rotation: Option<Cursor>,
+    rotation: Option<ResumeToken>,
 }
 
 /// Reads what has changed since what is known.
-pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn Known) -> Result<ChangesEnd> {
+pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn HeldRecords) -> Result<ChangesEnd> {
     if pull.lacks(LIST) {
         pull.note("the list of conversations cannot be used here, so recent ones are read again");
         return Ok(ChangesEnd::LookBack);
@@ -144,7 +145,7 @@ impl ChangeWalk<'_, '_> {
             // The newest pages were the whole list.
             return self.put_rotation(&ListPlace::default()).await;
         };
-        let mut walk = RotationWalk::new(rotation.cursor.as_ref(), newest_end);
+        let mut walk = RotationWalk::new(rotation.resume_from.as_ref(), newest_end);
         let mut rows = 0;
         while rows < rotation.rows {
             let page = match walk.next(self.pull.account).await {
@@ -181,7 +182,7 @@ impl ChangeWalk<'_, '_> {
     async fn handle(&mut self, page: &ListPage, next: Option<&ListPlace>) -> Result<bool, ListProblem> {
         let rows = rows_of(page);
         let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
-        let held = self.known.held(&ids);
+        let held = self.known.summaries(&ids);
         let mut batch = Batch { rotation: next.map(seal).transpose()?, ..Batch::default() };
         batch.page.pages = 1;
         let mut changed = Vec::new();
@@ -251,7 +252,7 @@ impl ChangeWalk<'_, '_> {
 /// how many requests.
 pub(crate) async fn count(
     account: &ConvocoreV3,
-    known: &dyn Known,
+    known: &dyn HeldRecords,
     since: Since,
     pages: u64,
 ) -> Result<(u64, u64), ListProblem> {
@@ -261,7 +262,7 @@ pub(crate) async fn count(
         let Some(page) = list.next(account).await? else { break };
         let rows = rows_of(&page);
         let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
-        let held: Vec<Option<HeldSummary>> = known.held(&ids);
+        let held: Vec<Option<HeldSummary>> = known.summaries(&ids);
         let states = rows.iter().zip(&held).map(|((_, row), held)| row.compare(held.as_ref(), since));
         changed += states.filter(|state| *state == RowState::Changed).count() as u64;
     }

@@ -38,7 +38,7 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
 /// twice.
 fn is_walked_through(pull: &Pull<'_>, window: &Window) -> bool {
     let request = pull.request;
-    request.cursor.is_none() && request.recent_since.is_none() && contains(&request.window, window)
+    request.resume_from.is_none() && request.recent_since.is_none() && contains(&request.window, window)
 }
 
 async fn retry_record(pull: &mut Pull<'_>, id: &RecordId) -> Result<()> {

@@ -116,8 +116,8 @@ impl ListWalk {
     ) -> Result<Option<ListPage>, ListProblem> {
         let call = Call::new(LIST, ["agents", &account.agent_id, "convos"])
             .query("limit", limit)
-            .maybe("cursor", place.cursor.as_deref())
-            .maybe("page", place.page);
+            .optional_query("cursor", place.cursor.as_deref())
+            .optional_query("page", place.page);
         let page = account.client.page(&call, "data").await?;
         let answer: Envelope<Value> = page.envelope(&account.client, &call)?;
         if answer.is_error() {

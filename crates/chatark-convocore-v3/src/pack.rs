@@ -334,12 +334,12 @@ fn count_fields(archived: &ArchivedConversation, loss_report: &mut LossReport) {
     let is_shown = |message: &Message| turn(message).is_some();
     let hidden = archived.conversation.messages.iter().filter(|message| !is_shown(message)).count();
     if hidden == 0 {
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
     } else {
         loss_report.add("message", FieldOutcome::Lost, "the vendor can show nothing of it", hidden, archived);
         let mut shown = archived.clone();
         shown.conversation.messages.retain(is_shown);
-        loss_report.apply(RULES, &shown);
+        loss_report.add_fields(RULES, &shown);
     }
     for part in archived.conversation.messages.iter().flat_map(|message| &message.parts) {
         let Some((field, outcome, why)) = part_outcome(part) else { continue };

@@ -1,6 +1,6 @@
 //! Where a walk through the export is, and how much it asks for there.
 
-use chatark_core::{Cursor, Result};
+use chatark_core::{Result, ResumeToken};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::DESCRIPTOR;
@@ -30,12 +30,12 @@ pub(crate) struct Place {
 
 impl Place {
     /// Seals the place for the scope of a request.
-    pub(crate) fn seal(&self, scope: &str) -> Result<Cursor> {
-        Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), self)
+    pub(crate) fn seal(&self, scope: &str) -> Result<ResumeToken> {
+        ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), self)
     }
 
     /// Opens a cursor of the same scope.
-    pub(crate) fn open(cursor: Option<&Cursor>, scope: &str) -> Option<Self> {
+    pub(crate) fn open(cursor: Option<&ResumeToken>, scope: &str) -> Option<Self> {
         cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
     }
 }

@@ -1,6 +1,6 @@
 //! The part of the list that one pull reads in turn, behind its newest pages.
 
-use chatark_core::{Cursor, Result};
+use chatark_core::{Result, ResumeToken};
 
 use crate::account::ConvocoreV3;
 use crate::descriptor::DESCRIPTOR;
@@ -24,7 +24,7 @@ pub(crate) struct RotationWalk {
 
 impl RotationWalk {
     /// Begins at a saved place, or behind the newest pages.
-    pub(crate) fn new(saved: Option<&Cursor>, newest_end: ListPlace) -> Self {
+    pub(crate) fn new(saved: Option<&ResumeToken>, newest_end: ListPlace) -> Self {
         let saved: Option<ListPlace> =
             saved.and_then(|cursor| cursor.open(DESCRIPTOR.name, CURSOR_VERSION, SCOPE));
         let saved = saved.filter(|place| *place != ListPlace::default());
@@ -59,6 +59,6 @@ impl RotationWalk {
 }
 
 /// Seals a place for the next pull.
-pub(crate) fn seal(place: &ListPlace) -> Result<Cursor> {
-    Cursor::seal(DESCRIPTOR.name, CURSOR_VERSION, SCOPE.to_owned(), place)
+pub(crate) fn seal(place: &ListPlace) -> Result<ResumeToken> {
+    ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, SCOPE.to_owned(), place)
 }

@@ -57,7 +57,7 @@ impl Since {
     /// Returns what a request says.
     pub(crate) fn of(request: &ReadRequest) -> Self {
         Self {
-            changed: request.changed_since,
+            changed: request.reread_since,
             recent: request.recent_since,
             plausible_until: request.plausible_until,
         }

@@ -94,14 +94,14 @@ impl ConvocoreV3 {
     /// Adds what a pull of changes costs, as far as the newest pages of the list show it.
     async fn estimate_changes(&self, request: &ReadRequest, estimate: &mut Estimate) -> Result<()> {
         let can_list = request.window == Window::default() && !request.features.lacks(LIST);
-        let Some(known) = request.known.as_ref().filter(|_| can_list) else {
+        let Some(known) = request.held.as_ref().filter(|_| can_list) else {
             return Ok(());
         };
         let since = Since::of(request);
         let note = match changes::count(self, known.as_ref(), since, ESTIMATE_PAGES).await {
             Ok((changed, pages)) => {
                 let rows = request.rotation.as_ref().map_or(0, |rotation| rotation.rows);
-                estimate.requests_unchanged = Some(2 + rows.div_ceil(ROWS_PER_PAGE));
+                estimate.requests_for_changes = Some(2 + rows.div_ceil(ROWS_PER_PAGE));
                 estimate.requests_sent += pages;
                 format!(
                     "the newest {pages} pages of the list show {changed} new or changed conversations: each of them costs its sessions of the quota, and the list itself nothing, as far as is known"
@@ -138,7 +138,7 @@ async fn read_selected(pull: &mut Pull<'_>) -> Result<()> {
     }
     // The newest pages of the list say nothing about a window that lies behind them.
     let has_list = request.window == Window::default() && !request.features.lacks(PAGES);
-    let known = request.known.as_ref().filter(|_| has_list);
+    let known = request.held.as_ref().filter(|_| has_list);
     gaps::retry(pull, known.is_none()).await?;
     let mut from = None;
     if let Some(known) = known {

@@ -294,7 +294,8 @@ impl ExportWalk<'_, '_> {
         let mut cursor: Option<String> = None;
         for _ in 0..EMPTY_PAGES {
             let call = self.pull.account.export_call(50).query("sort", "asc");
-            let call = call.query("fromTs", from).query("toTs", to).maybe("cursor", cursor.as_deref());
+            let call =
+                call.query("fromTs", from).query("toTs", to).optional_query("cursor", cursor.as_deref());
             let response = match self.read(call, 50).await {
                 Ok(response) => response,
                 Err(error) if error.may_be_local() => return Ok(WindowState::Failing),

@@ -43,7 +43,7 @@ const CAPABILITIES: Capabilities = Capabilities {
             items_per_page: PAGE_LIMIT,
             unique_email: false,
             text_characters: None,
-            rules: &[],
+            field_rules: &[],
         },
         KindLimits {
             kind: DataKind::Contacts,
@@ -52,7 +52,7 @@ const CAPABILITIES: Capabilities = Capabilities {
             items_per_page: LEADS_LIMIT as u64,
             unique_email: false,
             text_characters: None,
-            rules: pack::LEAD_RULES,
+            field_rules: pack::LEAD_RULES,
         },
     ],
     rate_limit: None,
@@ -141,8 +141,8 @@ impl Target for ConvocoreV3 {
         }
     }
 
-    async fn settle(&self, ago: Duration) -> Result<()> {
-        self.client.settle(LIST, ago).await
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()> {
+        self.client.wait_for_late_effects(LIST, ago).await
     }
 
     async fn visit_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()> {

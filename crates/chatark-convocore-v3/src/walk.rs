@@ -90,7 +90,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     /// Creates the walk of a pull, which goes on at the request's cursor. `from` is where it begins otherwise.
     pub(crate) fn of_pull(pull: &'p mut Pull<'a>, from: Option<Timestamp>) -> Self {
         let request = pull.request;
-        let resumed = Place::open(request.cursor.as_ref(), &request.scope());
+        let resumed = Place::open(request.resume_from.as_ref(), &request.scope());
         let start = Place { from: from.map(second_of), ..Place::default() };
         let purpose = if resumed.is_some() { WalkPurpose::Resumed } else { WalkPurpose::Pull };
         let place = resumed.unwrap_or_else(|| start.clone());
@@ -179,7 +179,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     pub(crate) fn call(&self, limit: u32) -> Call {
         let (from, to) = self.bounds();
         let call = self.pull.account.export_call(limit).query("sort", "asc");
-        call.maybe("fromTs", from).maybe("toTs", to).maybe("cursor", self.place.cursor.as_deref())
+        call.optional_query("fromTs", from)
+            .optional_query("toTs", to)
+            .optional_query("cursor", self.place.cursor.as_deref())
     }
 
     /// Returns the first and the last second that are asked for.

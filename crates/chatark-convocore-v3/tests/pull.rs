@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chatark_core::{
-    Batch, Checkpoint, ConversationId, Cursor, Error, ErrorKind, PageMetadata, Provider, ReadRequest,
-    RecordId, Selection, Timestamp, Window,
+    Batch, Checkpoint, ConversationId, Error, ErrorKind, PageMetadata, Provider, ReadRequest, RecordId,
+    ResumeToken, Selection, Timestamp, Window,
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn ids(batch: &Batch) -> Vec<&str> {
     batch.records.iter().map(|raw| raw.id.as_ref().map_or("", RecordId::as_str)).collect()
 }
 
-fn cursor(batch: &Batch) -> Cursor {
+fn cursor(batch: &Batch) -> ResumeToken {
     let Checkpoint::At(cursor) = &batch.checkpoint else { panic!("no cursor: {:?}", batch.checkpoint) };
     cursor.clone()
 }
@@ -175,7 +175,7 @@ async fn a_check_says_why_it_failed() {
     let error = provider.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     assert!(error.message().contains("Business plan or higher (read-only)."), "{error}");
-    assert!(error.next_step().unwrap().contains("billing"));
+    assert!(error.hint_text().unwrap().contains("billing"));
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn an_empty_page_does_not_end_the_export() {
     vendor.check_asked(&["export", "export&cursor=c%2B1%3D", "export&cursor=c2"]);
 
     let vendor = Vendor::new([page(&[conversation("b")], 7, None)]);
-    let request = ReadRequest { cursor: Some(cursor(&batches[1])), ..ReadRequest::default() };
+    let request = ReadRequest { resume_from: Some(cursor(&batches[1])), ..ReadRequest::default() };
     let (resumed, _) = pull(vendor.provider().as_ref(), request).await;
     assert_eq!(ids(&resumed[0]), ["b"]);
     vendor.check_asked(&["export&cursor=c2"]);
@@ -278,7 +278,7 @@ async fn a_rejected_cursor_restarts_the_export() {
     ]);
     let provider = vendor.provider();
     let (batches, _) = pull(provider.as_ref(), ReadRequest::default()).await;
-    let request = ReadRequest { cursor: Some(cursor(&batches[0])), ..ReadRequest::default() };
+    let request = ReadRequest { resume_from: Some(cursor(&batches[0])), ..ReadRequest::default() };
     let (batches, error) = pull(provider.as_ref(), request).await;
     assert!(error.is_none());
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [["a"], ["b"]]);

@@ -1,7 +1,8 @@
 //! The error type of all library crates: kind, operation, message, facts and a hint.
 //!
-//! Rules: public functions return this error, except for parsers whose caller names the place. Context is added with [`Error::with`], not by wrapping the text in
-//! a new error. An error never holds a secret or anything that people wrote.
+//! All public functions return this error, except for parsers whose caller adds what was being read. Context is added
+//! with [`Error::with`], not by wrapping the text in a new error. An error never holds a secret or anything that people
+//! wrote.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -95,7 +96,7 @@ impl Error {
         self
     }
 
-    /// Sets the next step that the user can take.
+    /// Sets the hint: the next step that the user can take.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -123,7 +124,7 @@ impl Error {
         self
     }
 
-    /// Returns the HTTP status that the vendor answered with, if it was no success.
+    /// Returns the HTTP status that the vendor answered with, if the error comes from a response.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
@@ -148,8 +149,8 @@ impl Error {
         &self.0.facts
     }
 
-    /// Returns the next step that the user can take, if there is one.
-    pub fn next_step(&self) -> Option<&str> {
+    /// Returns the hint, if there is one.
+    pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
@@ -158,8 +159,8 @@ impl Error {
         matches!(self.0.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Network)
     }
 
-    /// Returns whether the fault may lie in what was asked for alone, so that something else can be read: the vendor failed
-    /// on it in every attempt, or what it sent cannot be read.
+    /// Returns whether the fault may lie in the requested records alone, so that other records can be read: the vendor
+    /// failed in every attempt, or its response cannot be read.
     pub fn may_be_local(&self) -> bool {
         matches!(
             self.0.kind,
@@ -224,7 +225,7 @@ mod tests {
             error.to_string(),
             "export conversations: the vendor answered [31m403 (source=shop, code=PLAN)"
         );
-        assert_eq!(error.next_step(), Some("upgrade the plan"));
+        assert_eq!(error.hint_text(), Some("upgrade the plan"));
         assert!(error.is_permanent() && !error.is_transient());
     }
 }

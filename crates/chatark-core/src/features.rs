@@ -1,10 +1,10 @@
-//! What a vendor's deployment was found to support, beyond what its documents say.
+//! What a vendor's deployment supports beyond what its documents say, as pulls find out.
 
 use std::collections::BTreeMap;
 
-/// What a deployment was found to support or to refuse, by names that its provider chooses.
+/// The features that a deployment supports or refuses, by names that its provider chooses.
 ///
-/// What was never tried is not in it. The archive keeps what a pull has found for the next ones.
+/// A feature that was never tried is not listed. The archive keeps what a pull finds out, for later pulls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Features(BTreeMap<String, bool>);
 
@@ -19,17 +19,17 @@ impl Features {
         self.supports(feature) == Some(false)
     }
 
-    /// Notes what was found.
+    /// Notes whether a feature is supported.
     pub fn set(&mut self, feature: impl Into<String>, is_supported: bool) {
         self.0.insert(feature.into(), is_supported);
     }
 
-    /// Takes over what was found later.
+    /// Adds features that were tried later; they replace earlier results.
     pub fn add(&mut self, later: &Self) {
         self.0.extend(later.iter().map(|(feature, is_supported)| (feature.to_owned(), is_supported)));
     }
 
-    /// Returns every feature of which something is known, by name.
+    /// Returns every feature that was tried, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().map(|(feature, is_supported)| (feature.as_str(), *is_supported))
     }

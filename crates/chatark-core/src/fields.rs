@@ -81,8 +81,8 @@ pub fn parse(raw: &[u8], issues: &Issues) -> Result<Map<String, Value>, Error> {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(unreadable("it is not a JSON object".to_owned())),
         Err(error) => {
-            let place = format!("line {} column {}", error.line(), error.column());
-            Err(unreadable(format!("it is not JSON, at {place}")))
+            let position = format!("line {} column {}", error.line(), error.column());
+            Err(unreadable(format!("it is not JSON, at {position}")))
         }
     }
 }
@@ -302,15 +302,15 @@ impl<'a> Fields<'a> {
         self.issues
     }
 
-    /// Returns the place of this object, for readers of nested values.
+    /// Returns the path of this object, for readers of nested values.
     pub fn path(&self) -> &Path<'a> {
         &self.path
     }
 
     /// Ends the reading: the remaining fields go to `extra`, and those that `unmapped` does not name are reported.
     ///
-    /// `unmapped` names the fields that the vendor is known to send and the model has no place for; they are dropped
-    /// if they are `null`.
+    /// `unmapped` names the fields that the vendor is known to send and the model does not have; they are dropped if
+    /// they are `null`.
     pub fn finish(mut self, unmapped: &[&str]) -> Map<String, Value> {
         self.rest.retain(|key, value| !(value.is_null() && unmapped.contains(&key.as_str())));
         // A field that was put back has already been reported.

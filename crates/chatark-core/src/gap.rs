@@ -1,13 +1,13 @@
-//! Places in a stream that a vendor cannot give: their bounds, and whether they are due to be tried again.
+//! Gaps: stretches of a stream that a vendor could not give, with their bounds.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RecordId;
-use crate::provider::Window;
+use crate::window::Window;
 
-/// A place in a stream that could not be read, although the vendor answered other requests.
+/// A stretch of a stream that could not be read, although the vendor answered other requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// Where it is.
@@ -16,7 +16,7 @@ pub struct Gap {
     pub error: String,
 }
 
-/// Where a gap is. The archive keeps it as JSON, by which a later pull recognises the same gap.
+/// The bounds of a gap. The archive keeps it as JSON, by which a later pull recognises the same gap.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum GapBounds {
@@ -41,9 +41,10 @@ pub enum GapBounds {
         /// The last position.
         last: u64,
     },
-    /// Everything after a place that the vendor names by a cursor.
+    /// The rest of a list.
     Rest {
-        /// The vendor's cursor; `None` for the beginning of the list.
+        /// The vendor's cursor after which it begins, or a page number if the vendor has no cursors; `None` for the
+        /// whole list.
         after: Option<String>,
     },
 }
@@ -53,12 +54,12 @@ pub enum GapBounds {
 pub struct OpenGap {
     /// Where it is.
     pub bounds: GapBounds,
-    /// Whether it is to be tried again. One that is not due is passed over where that saves requests.
+    /// Whether this pull tries it again. A gap that is not due is passed over where that saves requests.
     pub is_due: bool,
 }
 
 impl Gap {
-    /// Creates a gap from the error with which its place was answered.
+    /// Creates a gap from the error of the request that should have read it.
     pub fn new(bounds: GapBounds, error: &crate::Error) -> Self {
         Self { bounds, error: error.to_string() }
     }
@@ -85,7 +86,7 @@ impl GapBounds {
 }
 
 impl fmt::Display for GapBounds {
-    /// Writes the place as part of a sentence, such as `records that began from … until …`.
+    /// Writes the bounds as part of a sentence, such as `records that began from … until …`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Record { id } => write!(formatter, "record {}", id.masked()),

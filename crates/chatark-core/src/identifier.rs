@@ -1,5 +1,5 @@
-//! Personal identifiers in a normalized form, in which equal identifiers are equal strings, and in a form in which they may
-//! be shown.
+//! Personal identifiers in a normalized form, in which equal identifiers are equal strings, and in a masked form, in
+//! which they may be shown.
 
 use std::borrow::Cow;
 
@@ -36,11 +36,11 @@ impl IdentifierKind {
     }
 }
 
-/// With fewer digits in a row, a longer id holds no telephone number.
+/// A run of fewer digits inside a text is not taken for a telephone number.
 const MIN_DIGITS_IN_ID: usize = 7;
-/// Numbers with fewer digits show fewer of them.
+/// A masked number with fewer digits shows only its last two.
 const MIN_DIGITS_TO_SHOW_BEGINNING: usize = 9;
-/// The lengths of ids that databases make: hexadecimal, with digits in a row by chance.
+/// The lengths of the hexadecimal ids that databases make. They may have many digits in a row by chance.
 const HEXADECIMAL_LENGTHS: [usize; 4] = [24, 32, 40, 64];
 
 /// Returns an id as it may be shown: a telephone number becomes `+49…17`, an e-mail address `a…@…`.
@@ -51,7 +51,7 @@ pub fn masked(id: &str) -> Cow<'_, str> {
     if is_uuid(id) {
         return Cow::Borrowed(id);
     }
-    if is_written_phone(id) {
+    if is_only_a_phone_number(id) {
         let digits: String = id.chars().filter(char::is_ascii_digit).collect();
         let sign = if id.trim_start().starts_with('+') { "+" } else { "" };
         return Cow::Owned(format!("{sign}{}", masked_digits(&digits)));
@@ -61,15 +61,15 @@ pub fn masked(id: &str) -> Cow<'_, str> {
 }
 
 /// Returns a text that a vendor wrote as it may be shown: telephone numbers and e-mail addresses in it are masked as
-/// [`masked`] does. A telephone number is one of seven digits or more in a row, or behind a `+` with signs between them.
+/// [`masked`] does. A telephone number has seven digits or more, in a row or after a `+` with separators between them.
 pub fn masked_text(text: &str) -> String {
-    let is_sign = |letter: char| letter.is_ascii_digit() || " -()./".contains(letter);
+    let is_part = |letter: char| letter.is_ascii_digit() || " -()./".contains(letter);
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('+') {
-        let behind = &rest[at + 1..];
-        let end = behind.find(|letter| !is_sign(letter)).unwrap_or(behind.len());
-        let number = behind[..end].trim_end();
+        let after = &rest[at + 1..];
+        let end = after.find(|letter| !is_part(letter)).unwrap_or(after.len());
+        let number = after[..end].trim_end();
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
         clean.push_str(&rest[..=at]);
         clean.push_str(&if digits.len() < MIN_DIGITS_IN_ID {
@@ -77,7 +77,7 @@ pub fn masked_text(text: &str) -> String {
         } else {
             masked_digits(&digits)
         });
-        rest = &behind[number.len()..];
+        rest = &after[number.len()..];
     }
     clean.push_str(rest);
     masked_words(&clean)
@@ -85,14 +85,14 @@ pub fn masked_text(text: &str) -> String {
 
 /// Masks the long numbers and the e-mail addresses of a text.
 fn masked_words(text: &str) -> String {
-    without_domains(&words(text).map(masked_word).collect::<String>())
+    masked_addresses(&words(text).map(masked_word).collect::<String>())
 }
 
-/// Returns whether a text is a telephone number and nothing else: digits with the signs between them.
-fn is_written_phone(text: &str) -> bool {
-    let is_sign =
+/// Returns whether a text is a telephone number and nothing else: digits with separators between them.
+fn is_only_a_phone_number(text: &str) -> bool {
+    let is_separator =
         |letter: char| matches!(letter, '+' | '-' | '(' | ')' | '.' | '/') || letter.is_whitespace();
-    text.chars().all(|letter| letter.is_ascii_digit() || is_sign(letter))
+    text.chars().all(|letter| letter.is_ascii_digit() || is_separator(letter))
         && IdentifierKind::Phone.normalize(text).is_some()
 }
 
@@ -144,15 +144,15 @@ fn masked_word(word: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// Shows the first two digits and the last two, or of a short number the last two alone.
+/// Returns the first two digits and the last two, or only the last two of a short number.
 fn masked_digits(digits: &str) -> String {
     let shown = if digits.len() < MIN_DIGITS_TO_SHOW_BEGINNING { 0 } else { 2 };
     let last = digits.len().saturating_sub(2);
     format!("{}…{}", &digits[..shown], &digits[last..])
 }
 
-/// Masks each e-mail address: the part before the `@` but its first letter, and the domain.
-fn without_domains(text: &str) -> String {
+/// Masks each e-mail address: of the part before the `@` only the first letter stays, and the domain is left out.
+fn masked_addresses(text: &str) -> String {
     let is_part = |letter: char| letter.is_alphanumeric() || "._%+-…".contains(letter);
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,9 +1,9 @@
-//! What a mapper could not read in a record: the kind of problem and its place, never a value.
+//! What a mapper could not read in a record: the kind of problem and its path, never a value.
 
 use std::cell::RefCell;
 use std::fmt;
 
-/// What is wrong at one place in a record.
+/// What is wrong with a value in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum IssueKind {
@@ -19,10 +19,10 @@ pub enum IssueKind {
     TimeUnreadable,
     /// A time lies outside the years 2000 to 2100; it is kept under `extra`.
     TimeOutOfRange,
-    /// A local time occurs twice, because clocks go back; the earlier instant was taken, unless the order of messages shows
-    /// that it is the later one.
+    /// A local time occurs twice, because clocks go back. The earlier instant was taken, unless the order of messages
+    /// shows that it is the later one.
     TimeAmbiguous,
-    /// A local time does not occur, because clocks go forward; it was moved on by the length of the gap.
+    /// A local time does not occur, because clocks go forward; it was moved forward by as much as the clocks.
     TimeNonexistent,
     /// The times of messages differ from the conversation's own by whole quarters of an hour, as in a wrong time zone.
     TimeZoneDoubtful,
@@ -91,7 +91,8 @@ impl Issue {
         Self { kind, path: path.into() }
     }
 
-    /// Returns the path without indices, so that the same problem in many elements counts as one.
+    /// Returns the place of the issue: its path without indices, so that the same problem in many elements counts as
+    /// one.
     pub fn place(&self) -> String {
         let mut place = String::with_capacity(self.path.len());
         let mut inside = false;
@@ -111,7 +112,7 @@ impl Issue {
 pub struct Issues(RefCell<Vec<Issue>>);
 
 impl Issues {
-    /// Adds an issue at a place.
+    /// Adds an issue.
     pub fn add(&self, kind: IssueKind, path: &Path<'_>) {
         self.0.borrow_mut().push(Issue::new(kind, path.to_string()));
     }
@@ -122,7 +123,7 @@ impl Issues {
     }
 }
 
-/// A place in a record. It is built on the stack and written out only to report an issue.
+/// A JSON path in a record. It is built on the stack and becomes text only to report an issue.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'a> {
     /// The record itself.

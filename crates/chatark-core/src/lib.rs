@@ -1,4 +1,4 @@
-//! The shared model of Chatark and the seams between its crates.
+//! The shared model of Chatark, and the traits between its crates.
 //!
 //! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; writers,
 //! reports and migrations read only the model. To add a vendor, implement [`Provider`] and [`Mapper`].
@@ -6,7 +6,6 @@
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 
 pub mod clock;
-pub mod cursor;
 pub mod error;
 pub mod features;
 pub mod fields;
@@ -18,14 +17,15 @@ pub mod model;
 pub mod provider;
 pub mod question;
 pub mod record;
+pub mod resume_token;
 pub mod settings;
 pub mod stats;
 pub mod stream;
 pub mod time;
 pub mod vocabulary;
+pub mod window;
 
 pub use clock::Clock;
-pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
 pub use gap::{Gap, GapBounds, OpenGap};
@@ -37,12 +37,14 @@ pub use model::{
     MAPPING_VERSION, Message, Origin, Part, Rating,
 };
 pub use provider::{
-    AgentInfo, BatchStream, Descriptor, Estimate, HeldSummary, Known, Mapper, Provider, RateLimit,
-    ReadRequest, Rotation, Selection, UnseenRecord, Window,
+    AgentInfo, BatchStream, Descriptor, Estimate, HeldRecords, HeldSummary, Mapper, Provider, RateLimit,
+    ReadRequest, Rotation, Selection, UnseenRecord,
 };
 pub use record::{Batch, Checkpoint, Document, ListRow, PageMetadata, Record, Surface};
+pub use resume_token::ResumeToken;
 pub use settings::{Setting, SettingKind, SettingProblem, Settings};
 pub use stats::{ConversationStats, QuarterHour, StatsSummary, ToolCalls};
 pub use stream::{ChangeDetection, DocumentKind, Stream, StreamDescriptor};
 pub use time::{LocalHour, Timestamp, Zone};
 pub use vocabulary::{AuthorKind, Channel, Feedback, Role, Status};
+pub use window::Window;

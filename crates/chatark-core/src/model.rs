@@ -18,8 +18,8 @@ pub const SCHEMA: &str = "chatark.conversation/1";
 
 /// The version of the rules by which mappers turn records into documents.
 ///
-/// Increase it when a mapper produces a different document from the same bytes. The archive stores the version with each
-/// row, so that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` updates it.
+/// Increase it when a mapper produces a different document from the same bytes. The archive stores the version with
+/// each row, so that a row of an earlier version is not mistaken for a damaged one; `chatark rebuild` updates it.
 pub const MAPPING_VERSION: u32 = 3;
 
 /// Where a conversation comes from: the configured source, the vendor's API and the agent.
@@ -71,9 +71,9 @@ pub struct Conversation {
     pub feedback: Option<Feedback>,
     /// Its messages, in the vendor's order.
     pub messages: Vec<Message>,
-    /// Fields of the vendor that the schema has no place for.
+    /// Fields of the vendor that the schema does not have.
     pub extra: Map<String, Value>,
-    /// Names of fields that the vendor did not send, and that were taken from the messages or from the API surface.
+    /// Names of fields whose values the vendor did not send: they were taken from the messages or from the API surface.
     pub derived: Vec<String>,
     /// The customer's rating of the whole conversation.
     pub rating: Option<Rating>,
@@ -120,7 +120,7 @@ pub struct ListedContact {
     pub created_at: Option<Timestamp>,
     /// When the entry last changed.
     pub updated_at: Option<Timestamp>,
-    /// Fields of the vendor that the schema has no place for.
+    /// Fields of the vendor that the schema does not have.
     pub extra: Map<String, Value>,
 }
 
@@ -141,7 +141,7 @@ pub struct Message {
     pub feedback: Option<Feedback>,
     /// How confident the bot was, from 0 to 1.
     pub score: Option<f64>,
-    /// Fields of the vendor that the schema has no place for.
+    /// Fields of the vendor that the schema does not have.
     pub extra: Map<String, Value>,
     /// Who wrote it, beyond what follows from its role; see [`Message::author_kind`].
     pub author: Author,

@@ -1,4 +1,4 @@
-//! The seam between a vendor API and the rest of Chatark.
+//! The traits by which Chatark reads a vendor API: [`Provider`] and [`Mapper`].
 //!
 //! A provider *reads* raw records in batches; a mapper turns their bytes into *documents*. Reading is asynchronous and
 //! touches the network through `chatark-http` alone. Mapping is pure and needs no connection, so it can run on every
@@ -11,17 +11,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::Stream as FuturesStream;
 
-use crate::cursor::Cursor;
+use crate::Result;
 use crate::features::Features;
 use crate::gap::OpenGap;
 use crate::ids::{ConversationId, RecordId};
 use crate::issue::Issue;
 use crate::record::{Batch, Document, Record};
+use crate::resume_token::ResumeToken;
 use crate::settings::Setting;
 use crate::stream::{DocumentKind, Stream, StreamDescriptor};
 use crate::time::Timestamp;
 use crate::vocabulary::Channel;
-use crate::{Error, ErrorKind, Result};
+use crate::window::Window;
 
 /// Batches as they arrive. Nothing is requested until the stream is polled; dropping it cancels all requests.
 pub type BatchStream<'a> = Pin<Box<dyn FuturesStream<Item = Result<Batch>> + Send + 'a>>;
@@ -32,11 +33,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Returns what this kind of provider is and can do.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// Checks the key, the plan, the region and the agent id with one cheap request that no metered quota counts.
+    /// Checks the key, the plan, the region and the agent id with one cheap request, which costs no metered quota.
     async fn check(&self) -> Result<AgentInfo>;
 
-    /// Estimates the cost of a pull of conversations, with a few cheap requests that do not count against a metered
-    /// quota.
+    /// Estimates the cost of a pull of conversations with a few cheap requests, which cost no metered quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate>;
 
     /// Streams raw records in batches.
@@ -44,21 +44,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// Looks for records that two sweeps of everything did not list.
     ///
-    /// A provider whose list can skip a record, for example while others are deleted, asks for each by another route. The
-    /// batch holds the records that the vendor still has, and as `unchanged` the ids of those of which it only says that
-    /// they are there, or which cannot be asked for. The default finds none: such a list shows every record that existed
-    /// while it was read.
+    /// A provider whose list can skip a record, for example while others are deleted, requests each record in another
+    /// way. The batch holds the records that the vendor still has. It may hold others that came in the same responses.
+    /// Its `unchanged` are the ids of records that the vendor only confirms, or that cannot be requested.
+    ///
+    /// The default finds none, for a list that shows every record that existed while it was read.
     async fn find_unseen(&self, _unseen: &[UnseenRecord]) -> Result<Batch> {
         Ok(Batch::default())
     }
 
-    /// Returns the most of these that are looked for after one sweep. The others stay unseen, and come first after the next.
+    /// Returns how many unseen records are looked for at most after one sweep. The rest stay unseen, and come first
+    /// after the next sweep.
     fn max_unseen(&self) -> usize {
         usize::MAX
     }
 }
 
-/// An archived record that a sweep of everything did not list.
+/// An archived record that two sweeps of everything did not list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnseenRecord {
     /// Its id.
@@ -121,21 +123,21 @@ pub struct ReadRequest {
     pub channel: Option<Channel>,
     /// Which conversations of the agent.
     pub selection: Selection,
-    /// The cursor to resume from.
-    pub cursor: Option<Cursor>,
+    /// Where an earlier pull stopped; `None` reads from the beginning.
+    pub resume_from: Option<ResumeToken>,
     /// What the archive holds, if unchanged records may be skipped; `None` reads everything.
-    pub known: Option<Arc<dyn Known>>,
-    /// Records that changed at or after this instant, by the vendor's clock, count as changed although their summary is
+    pub held: Option<Arc<dyn HeldRecords>>,
+    /// Records that changed at or after this instant, by the vendor's clock, are read again even if their summary is
     /// the same: they may have changed once more in the second in which they were read.
-    pub changed_since: Option<Timestamp>,
-    /// A time of change after this instant comes from a wrong clock, and is no latest change.
+    pub reread_since: Option<Timestamp>,
+    /// A time of change after this instant comes from a wrong clock, and is not taken as the latest change.
     pub plausible_until: Option<Timestamp>,
-    /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): what began since then is read again if the
-    /// vendor refuses the list.
+    /// For [`ChangeDetection::ListRows`](crate::ChangeDetection::ListRows): if the vendor refuses the list, what began
+    /// at or after this instant is read instead.
     pub recent_since: Option<Timestamp>,
-    /// The part of a list that is read in turn, beside its newest pages; `None` if there is no such list.
+    /// The part of a list that this pull reads in turn, beside its newest pages; `None` if there is no such list.
     pub rotation: Option<Rotation>,
-    /// What earlier pulls found the deployment to support.
+    /// What the deployment supports, as far as earlier pulls found out.
     pub features: Features,
     /// Gaps of earlier pulls. Those that are due are tried first.
     pub gaps: Vec<OpenGap>,
@@ -145,19 +147,18 @@ pub struct ReadRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// Where the previous pull stopped; `None` at the beginning of the list.
-    pub cursor: Option<Cursor>,
-    /// How many rows this pull reads at least.
+    pub resume_from: Option<ResumeToken>,
+    /// The least number of rows that this pull reads.
     pub rows: u64,
 }
 
-/// What the archive already holds.
-pub trait Known: fmt::Debug + Send + Sync {
-    /// Returns what the archive holds of each of these records, in their order; `None` for a record that it does not
-    /// hold.
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
+/// The records that the archive already holds.
+pub trait HeldRecords: fmt::Debug + Send + Sync {
+    /// Returns a summary of each of these records, in their order; `None` for a record that the archive does not hold.
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>>;
 }
 
-/// The fields of a held record that the vendor's summaries show as well, to find out whether it has changed.
+/// The fields of a held record that the vendor's list shows as well: if they differ, the record has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldSummary {
     /// When something last happened in it.
@@ -183,8 +184,8 @@ pub struct Estimate {
     pub conversations: Option<u64>,
     /// How many requests it takes to read all of them.
     pub requests: Option<u64>,
-    /// How many requests it takes to find out what has changed, if that is fewer.
-    pub requests_unchanged: Option<u64>,
+    /// How many requests it takes to find out what has changed, if that takes fewer.
+    pub requests_for_changes: Option<u64>,
     /// The vendor's rate limit.
     pub rate_limit: Option<RateLimit>,
     /// How many units of a metered quota are left.
@@ -195,7 +196,7 @@ pub struct Estimate {
     pub notes: Vec<String>,
 }
 
-/// The documented rate limit of a vendor: so many requests in so many seconds.
+/// The documented rate limit of a vendor: the requests that it allows in a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// The requests that the vendor allows in one window.
@@ -214,15 +215,6 @@ pub enum Selection {
     User(String),
     /// Only these.
     Conversations(Vec<ConversationId>),
-}
-
-/// A span of time: from `since`, inclusive, to `until`, exclusive; open if a bound is missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Window {
-    /// The first instant inside.
-    pub since: Option<Timestamp>,
-    /// The first instant after it.
-    pub until: Option<Timestamp>,
 }
 
 impl Descriptor {
@@ -255,7 +247,7 @@ impl ReadRequest {
         Self { stream, ..Self::default() }
     }
 
-    /// Returns the scope of the request as text. A cursor is valid only for the scope in which it was sealed.
+    /// Returns the scope of the request as text. A resume token is valid only for the scope for which it was sealed.
     pub fn scope(&self) -> String {
         let bound = |bound: Option<Timestamp>| bound.map_or_else(|| "*".to_owned(), |at| at.to_string());
         let channel = self.channel.map_or("*", Channel::as_str);
@@ -281,29 +273,6 @@ impl ReadRequest {
     }
 }
 
-impl Window {
-    /// Returns whether an instant lies inside. An unknown instant counts as inside.
-    pub fn contains(&self, at: Option<Timestamp>) -> bool {
-        let Some(at) = at else { return true };
-        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
-    }
-
-    /// Returns a window, or an error if it is empty or reversed.
-    pub fn new(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Self> {
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "read the dates",
-                format!("--since {since} is not before --until {until}"),
-            )
-            .hint("`--since` is inclusive, `--until` exclusive"));
-        }
-        Ok(Self { since, until })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,14 +287,5 @@ mod tests {
         let windowed = ReadRequest { window: Window { since, until: None }, ..ReadRequest::default() };
         assert!(whole.is_whole() && leads.is_whole() && !windowed.is_whole());
         assert_ne!(windowed.scope(), whole.scope());
-    }
-
-    #[test]
-    fn a_window_includes_its_start_but_not_its_end() {
-        let at = |seconds| Timestamp::from_epoch(seconds).ok();
-        let window = Window::new(at(1_000_000_000), at(1_000_000_010)).unwrap();
-        assert!(window.contains(at(1_000_000_000)) && !window.contains(at(1_000_000_010)));
-        assert!(window.contains(None) && !window.contains(at(999_999_999)));
-        assert!(Window::new(at(1_000_000_000), at(1_000_000_000)).is_err());
     }
 }

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::cursor::Cursor;
 use crate::features::Features;
 use crate::fields;
 use crate::gap::{Gap, GapBounds};
 use crate::ids::RecordId;
 use crate::model::{Conversation, ListedContact};
+use crate::resume_token::ResumeToken;
 use crate::stream::Stream;
 use crate::time::Timestamp;
 
@@ -55,22 +55,22 @@ pub enum Document {
 pub struct Batch {
     /// The records, in the vendor's order.
     pub records: Vec<Record>,
-    /// Records that the vendor listed and that the archive already [holds](crate::Known) unchanged.
+    /// Records that the vendor listed and that the archive already [holds](crate::HeldRecords) unchanged.
     pub unchanged: Vec<RecordId>,
     /// Where a later pull can resume.
     pub checkpoint: Checkpoint,
     /// What the envelopes around the records said.
     pub page: PageMetadata,
-    /// Places that could not be read and were skipped. One that an earlier pull knew and that still fails is in it too.
+    /// Gaps that were skipped, including those of earlier pulls that still cannot be read.
     pub gaps: Vec<Gap>,
     /// Gaps of earlier pulls that could be read after all.
     pub closed_gaps: Vec<GapBounds>,
-    /// Records in gaps of earlier pulls that the vendor lists, and that are not due to be tried.
+    /// Records that the vendor lists, and that were not requested because they lie in a gap that is not due.
     pub passed_over: Vec<RecordId>,
     /// Rows of the vendor's list, kept so that the next pull can [compare](crate::HeldSummary::list_row) them.
     pub list_rows: Vec<ListRow>,
-    /// How far the [rotation](crate::Rotation) through such a list has come; `None` if it has not moved.
-    pub rotation: Option<Cursor>,
+    /// Where the next pull goes on with the [rotation](crate::Rotation); `None` if it has not moved.
+    pub rotation: Option<ResumeToken>,
 }
 
 /// The row of a record in a list that shows less than the record itself.
@@ -89,20 +89,21 @@ pub enum Checkpoint {
     #[default]
     None,
     /// A later pull can resume here.
-    At(Cursor),
+    At(ResumeToken),
     /// Everything requested has been delivered.
     End,
 }
 
-/// What is known of a batch beside its records: from the envelopes around them, and from the way they were read. That
-/// of several batches adds up to that of their run.
+/// What is known of a batch beside its records: from the envelopes around them, and from how they were read.
+///
+/// The metadata of a run is that of all its batches, [added up](Self::add).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageMetadata {
     /// How many records match the request, by the vendor's own count.
     pub total: Option<u64>,
     /// How many responses the batch took.
     pub pages: u64,
-    /// How many of them had no record, although more pages followed.
+    /// How many of these had no records, although more pages followed.
     pub empty_pages: u64,
     /// How many records the vendor scanned but did not return.
     pub skipped: u64,
@@ -110,7 +111,7 @@ pub struct PageMetadata {
     pub quota_used: Option<u64>,
     /// How many units of that quota are left.
     pub quota_left: Option<u64>,
-    /// Whether the read restarted from the beginning because the vendor no longer accepts the saved cursor.
+    /// Whether reading restarted from the beginning, because the vendor no longer accepts the saved cursor.
     pub restarted: bool,
     /// Whether the vendor returned everything that the agent has, whatever window was requested.
     pub covers_everything: bool,

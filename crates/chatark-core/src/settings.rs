@@ -75,7 +75,7 @@ fn check_url(value: &str) -> Result<(), String> {
     let Some(after) = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")) else {
         return Err("must be an `https://` or `http://` URL".to_owned());
     };
-    // As the rules of URLs read it: further slashes are skipped, and a backslash is one.
+    // As URL parsers do: further slashes are skipped, and a backslash counts as a slash.
     let after = after.trim_start_matches(['/', '\\', '\t', '\n', '\r']);
     let host = after.split(['/', '\\', '?', '#']).next().unwrap_or_default();
     if host.contains('@') {

@@ -50,15 +50,15 @@ pub struct StreamDescriptor {
     pub changes: ChangeDetection,
 }
 
-/// How a pull finds what has changed since the one before it.
+/// How a pull finds what has changed since the previous pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeDetection {
     /// The vendor lists a summary of every record with the time of its last change, so no change is missed.
     Summaries,
     /// The vendor can list the records that changed since an instant.
     UpdatedSince,
-    /// The vendor has a separate list, whose rows show that records may have changed. Its newest pages are read by each pull, the
-    /// others in turn, so that a change is found within the interval of full sweeps.
+    /// The vendor has a separate list, whose rows show which records may have changed. Each pull reads its newest
+    /// pages, and some of the others in turn, so that a change is found within the interval of full sweeps.
     ListRows,
     /// The vendor does not report changes: recent records are read again, the rest at the next full sweep.
     LookBack,

@@ -1,8 +1,9 @@
 //! Instants in UTC, and readers for every encoding that the vendors use.
 //!
 //! Vendors write times as Unix seconds, Unix milliseconds, numeric text, Firestore's objects, ISO 8601, the text of a
-//! database, of mail and of JavaScript, and English text without a zone (`December 1st 2024, 10:30:00 am`). Each becomes
-//! a [`Timestamp`] or a [`TimeProblem`]. Where a form has several readings, a fixed rule decides, and [`Resolution`] says so.
+//! database, of mail and of JavaScript, and English text without a zone (`December 1st 2024, 10:30:00 am`). Each
+//! becomes a [`Timestamp`] or a [`TimeProblem`]. Where a form has several readings, a fixed rule decides, and
+//! [`Resolution`] tells which one applied.
 
 mod text;
 
@@ -69,7 +70,7 @@ pub enum Resolution {
         /// The later of the two instants.
         later: Timestamp,
     },
-    /// The local time did not occur, because clocks went forward: it was moved on by the length of the gap.
+    /// The local time did not occur, because clocks went forward: it was moved forward by as much as the clocks.
     Nonexistent,
 }
 
@@ -229,7 +230,8 @@ fn read_decimal(number: f64) -> Result<Timestamp, TimeProblem> {
     Timestamp::from_microseconds(microseconds.round() as i64)
 }
 
-/// Reads `{"_seconds": 1733049000, "_nanoseconds": 0}`, as Firestore writes an instant, with or without the underscores.
+/// Reads `{"_seconds": 1733049000, "_nanoseconds": 0}`, as Firestore writes an instant, with or without the
+/// underscores.
 fn read_firestore(fields: &Map<String, Value>) -> Result<Timestamp, TimeProblem> {
     const NANOSECONDS: i64 = 1_000_000_000;
     let mut seconds = None;
@@ -259,13 +261,13 @@ fn resolve(local: NaiveDateTime, zone: Zone) -> Result<(Timestamp, Resolution), 
             let later = instant(first.max(second).naive_utc())?;
             Ok((instant(first.min(second).naive_utc())?, Resolution::Ambiguous { later }))
         }
-        LocalResult::None => Ok((instant(after_gap(local, zone)?)?, Resolution::Nonexistent)),
+        LocalResult::None => Ok((instant(after_clock_change(local, zone)?)?, Resolution::Nonexistent)),
     }
 }
 
-/// Reads a local time in a gap with the offset from before the gap.
-fn after_gap(local: NaiveDateTime, zone: Zone) -> Result<NaiveDateTime, TimeProblem> {
-    // The longest gap on record is the day that Samoa skipped in 2011.
+/// Reads a local time that clocks skip, with the offset from UTC that they had before.
+fn after_clock_change(local: NaiveDateTime, zone: Zone) -> Result<NaiveDateTime, TimeProblem> {
+    // The longest time that clocks have skipped is the day that Samoa left out in 2011.
     (1..=26 * 4)
         .filter_map(|quarters| local.checked_sub_signed(TimeDelta::minutes(15 * quarters)))
         .find_map(|earlier| {
@@ -635,41 +637,41 @@ mod tests {
             let local = Printed::of(seconds + quarters * 900);
             let Printed { year, month, day, hour, minute: minutes, second, .. } = local;
             let (sign, size) = (if quarters < 0 { '-' } else { '+' }, quarters.abs());
-            let (ahead, behind) = (size / 4, size % 4 * 15);
+            let (offset_hours, offset_minutes) = (size / 4, size % 4 * 15);
             let date = format!("{year}-{month:02}-{day:02}");
             let clock = format!("{hour:02}:{minutes:02}:{second:02}");
             let (weekday, named) = (local.weekday(), local.month());
             let ordinal = local.ordinal();
             let (half_hour, half) = local.half();
             let mut forms = vec![
-                (format!("{date}T{clock}.{micros:06}{sign}{ahead:02}:{behind:02}"), fine),
-                (format!("{date} {clock}.{micros:06}{sign}{ahead:02}{behind:02}"), fine),
-                (format!("{date}T{hour:02}:{minutes:02}{sign}{ahead:02}:{behind:02}"), minute),
-                (format!("{}, {day} {} {year} {clock} {sign}{ahead:02}{behind:02}", &weekday[..3], &named[..3]), whole),
+                (format!("{date}T{clock}.{micros:06}{sign}{offset_hours:02}:{offset_minutes:02}"), fine),
+                (format!("{date} {clock}.{micros:06}{sign}{offset_hours:02}{offset_minutes:02}"), fine),
+                (format!("{date}T{hour:02}:{minutes:02}{sign}{offset_hours:02}:{offset_minutes:02}"), minute),
+                (format!("{}, {day} {} {year} {clock} {sign}{offset_hours:02}{offset_minutes:02}", &weekday[..3], &named[..3]), whole),
                 (
                     format!(
-                        "{} {} {day:02} {year} {clock} GMT{sign}{ahead:02}{behind:02} (Some Standard Time)",
+                        "{} {} {day:02} {year} {clock} GMT{sign}{offset_hours:02}{offset_minutes:02} (Some Standard Time)",
                         &weekday[..3], &named[..3],
                     ),
                     whole,
                 ),
                 (
                     format!(
-                        "{weekday}, {named} {ordinal} {year}, {half_hour}:{minutes:02}:{second:02} {half} (GMT{sign}{ahead}:{behind:02})"
+                        "{weekday}, {named} {ordinal} {year}, {half_hour}:{minutes:02}:{second:02} {half} (GMT{sign}{offset_hours}:{offset_minutes:02})"
                     ),
                     whole,
                 ),
                 (
                     format!(
-                        "{month}/{day}/{year}, {half_hour}:{minutes:02}:{second:02} {} GMT{sign}{ahead:02}{behind:02}",
+                        "{month}/{day}/{year}, {half_hour}:{minutes:02}:{second:02} {} GMT{sign}{offset_hours:02}{offset_minutes:02}",
                         half.to_uppercase(),
                     ),
                     whole,
                 ),
             ];
-            if behind == 0 {
-                forms.push((format!("{date} {clock}.{micros:06}{sign}{ahead:02}"), fine));
-                forms.push((format!("{ordinal} {named} {year}, {clock} UTC{sign}{ahead}"), whole));
+            if offset_minutes == 0 {
+                forms.push((format!("{date} {clock}.{micros:06}{sign}{offset_hours:02}"), fine));
+                forms.push((format!("{ordinal} {named} {year}, {clock} UTC{sign}{offset_hours}"), whole));
             }
             if quarters == 0 {
                 forms.push((format!("{date}T{hour:02}:{minutes:02}Z"), minute));

@@ -3,7 +3,7 @@
 use chatark_archive::{Archive, Drift, Run};
 use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 
-/// The most new places that a note names.
+/// The most new fields and values that a note names.
 const MAX_NAMED: usize = 5;
 
 /// How a run handles fields and values that the mapper does not know. They are archived and counted in any case.

@@ -9,7 +9,7 @@ use crate::drift::DriftReport;
 use crate::prepare::ReadyBatch;
 use crate::pull::Source;
 
-/// The setting of a source with the zone of times that have none.
+/// The setting of a source for the time zone of times that name none.
 const ZONE_SETTING: &str = "timezone";
 
 /// A run that has ended, before it is closed in the run log.
@@ -26,34 +26,34 @@ pub(crate) struct EndedRun {
     pub(crate) notes: Vec<String>,
 }
 
-/// What decides how a sweep ends.
+/// How the end of a run is judged.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MissingRule {
+pub(crate) struct EndPolicy {
     /// Whether the whole stream was requested.
     pub(crate) is_whole: bool,
     /// How changes are detected.
     pub(crate) changes: ChangeDetection,
     /// Whether more than a tenth may be marked as missing.
     pub(crate) accept_missing: bool,
-    /// Whether gaps may stay.
+    /// Whether gaps are accepted.
     pub(crate) accept_gaps: bool,
 }
 
-/// Records that two sweeps of everything did not list, and those of them that the vendor still has.
-pub(crate) struct MissingRecords {
+/// Records that two sweeps of everything did not list, and what the vendor returned when they were looked for.
+pub(crate) struct UnseenLookup {
     pub(crate) unseen: Vec<UnseenRecord>,
     pub(crate) found: FoundRecords,
 }
 
 /// Records that the vendor has although a sweep did not list them.
 pub(crate) struct FoundRecords {
-    /// Those that the vendor returned, ready to be written.
+    /// The records that the vendor returned, ready to be written.
     pub(crate) ready: ReadyBatch,
-    /// The ids of those that exist, or of which nothing is known.
+    /// The ids of records that exist, or of which the vendor tells nothing.
     pub(crate) still_there: Vec<RecordId>,
 }
 
-impl MissingRule {
+impl EndPolicy {
     /// Returns whether every record that the vendor has was listed: in full, or in a list of summaries.
     fn listed_everything(self, mode: SyncMode) -> bool {
         let listed = match mode {
@@ -65,7 +65,7 @@ impl MissingRule {
     }
 }
 
-/// Returns a note about what the dates of a pull left out, if the zone of these dates is an assumption.
+/// Returns a note about what a pull left out by its dates, if the time zone of the vendor's times is an assumption.
 pub(crate) fn zone_note(descriptor: &Descriptor, window: Window, outside: u64) -> Option<String> {
     if !descriptor.dates_are_zoneless || window == Window::default() || outside == 0 {
         return None;
@@ -84,31 +84,31 @@ pub(crate) fn zone_note(descriptor: &Descriptor, window: Window, outside: u64) -
 }
 
 impl EndedRun {
-    /// Notes what a sweep of everything did not see, and returns what the sweep before it did not see either.
+    /// Notes what a sweep of everything did not see, and returns the records that the previous one did not see either.
     ///
-    /// A sweep that had to leave a gap proves nothing about what it did not see.
+    /// A sweep that left a gap proves nothing about what it did not see.
     pub(crate) fn note_and_list_unseen(
         &mut self,
         archive: &mut Archive,
-        missing_rule: MissingRule,
+        end_policy: EndPolicy,
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
         if self.run.progress.page.covers_everything {
             self.run.record_full_read();
         }
         archive.unmark_returned(&mut self.run)?;
-        let is_proof = self.verdict.is_good() && missing_rule.listed_everything(self.run.mode());
+        let is_proof = self.verdict.is_good() && end_policy.listed_everything(self.run.mode());
         if !is_proof || self.run.progress.gaps > 0 {
             return Ok(Vec::new());
         }
-        match archive.note_unseen(&self.run, missing_rule.accept_missing, clock.now())? {
+        match archive.note_unseen(&self.run, end_policy.accept_missing, clock.now())? {
             Unseen::Twice(unseen) => Ok(unseen),
             Unseen::Unknown => Ok(Vec::new()),
             Unseen::Refused { gone, held } => {
-                self.refuse_missing(gone, held);
-                // A sweep to which the vendor showed nothing is as good as none where the next pull would only look back:
-                // it closes no gap, and the next pull sweeps again.
-                let looks_back = missing_rule.changes == ChangeDetection::LookBack;
+                self.report_too_many_missing(gone, held);
+                // If the vendor showed nothing and the next pull would only look back, the sweep does not count as
+                // finished: it closes no gap, and the next pull reads everything again.
+                let looks_back = end_policy.changes == ChangeDetection::LookBack;
                 self.reached_end &= !looks_back || self.run.progress.seen > 0;
                 Ok(Vec::new())
             }
@@ -120,32 +120,32 @@ impl EndedRun {
         &mut self,
         archive: &mut Archive,
         source: &Source,
-        missing_rule: MissingRule,
-        missing: Option<MissingRecords>,
+        end_policy: EndPolicy,
+        missing: Option<UnseenLookup>,
         clock: &Clock,
     ) -> Result<()> {
         let now = clock.now();
-        if let Some(MissingRecords { unseen, found }) = missing {
+        if let Some(UnseenLookup { unseen, found }) = missing {
             let FoundRecords { ready, still_there } = found;
             let ReadyBatch { ops, page, .. } = ready;
             self.notes.extend(page.notes.iter().cloned());
             let mapper = &*source.mapper;
             archive.commit(&mut self.run, ops, &Checkpoint::End, &page, mapper, now)?;
-            // Others came with what was looked for.
+            // Records that were not requested may have come with those that were looked for.
             archive.unmark_returned(&mut self.run)?;
             archive.mark_missing(&mut self.run, &unseen, &still_there, now)?;
         }
-        if missing_rule.accept_gaps {
+        if end_policy.accept_gaps {
             archive.accept_gaps(self.run.source(), now)?;
         }
         if self.reached_end && self.run.mode() == SyncMode::Full {
-            archive.close_passed_gaps(&self.run, missing_rule.is_whole, now)?;
+            archive.close_passed_gaps(&self.run, end_policy.is_whole, now)?;
         }
         let gaps = archive.count_open_gaps(&self.run)?;
         if gaps > 0 && self.reached_end {
-            self.leave_gaps(gaps);
+            self.report_gaps(gaps);
         }
-        if self.hides_any_number(archive)? {
+        if self.count_proves_nothing(archive)? {
             self.verdict = Verdict::Unprovable;
         }
         match source.drift.report(archive, &self.run, &source.origin.source)? {
@@ -163,9 +163,9 @@ impl EndedRun {
         Ok(())
     }
 
-    /// Returns whether the vendor's count proves nothing, because an accepted gap may hide any number of records, and because
-    /// a count may leave out what is in it.
-    fn hides_any_number(&self, archive: &Archive) -> Result<bool> {
+    /// Returns whether the vendor's count proves nothing: an accepted gap may hide any number of records, and the count
+    /// may leave them out.
+    fn count_proves_nothing(&self, archive: &Archive) -> Result<bool> {
         let is_by_count = match self.verdict {
             Verdict::Short => self.error.is_none() && self.run.progress.gaps > 0,
             Verdict::Complete | Verdict::GrewDuringRun => true,
@@ -174,7 +174,7 @@ impl EndedRun {
         Ok(is_by_count && archive.has_accepted_ranges(&self.run)?)
     }
 
-    fn refuse_missing(&mut self, gone: u64, held: u64) {
+    fn report_too_many_missing(&mut self, gone: u64, held: u64) {
         let message = format!(
             "the vendor no longer shows {gone} of {held} archived {}, more than a tenth: none was marked as missing",
             self.run.stream().as_str()
@@ -184,7 +184,7 @@ impl EndedRun {
         self.error = Some(Error::new(ErrorKind::Incomplete, "pull", message).hint(hint));
     }
 
-    fn leave_gaps(&mut self, gaps: u64) {
+    fn report_gaps(&mut self, gaps: u64) {
         let places = if gaps == 1 { "1 place".to_owned() } else { format!("{gaps} places") };
         let message = format!("{places} of the vendor's {} cannot be read", self.run.stream().as_str());
         let hint = "everything around is archived, and later pulls try again; `chatark status` shows where, `--accept-gap` accepts it";

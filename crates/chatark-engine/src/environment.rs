@@ -24,8 +24,8 @@ pub enum Workers {
 }
 
 impl Workers {
-    /// Does blocking work and returns its result. The text of a panic stays out of the error, because it may contain
-    /// message text.
+    /// Does blocking work and returns its result. A panic becomes an error without the text of the panic, because that
+    /// may contain message text.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         operation: &'static str,

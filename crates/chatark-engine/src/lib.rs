@@ -1,7 +1,8 @@
-//! Runs pulls: sources side by side, each from its provider through a bounded channel into the archive.
+//! Runs pulls, rebuilds and verifications. A pull reads sources side by side, each from its provider through a bounded
+//! channel into the archive.
 //!
-//! For every source one task fetches and prepares batches on all cores, and another commits them in order;
-//! at most a few batches are between the two, so memory does not grow with the account.
+//! For every source, one task fetches batches and prepares them on all cores, and another commits them in order. At
+//! most a few batches are between the two, so memory does not grow with the size of the account.
 //!
 //! **This crate knows no terminal, no file format and no vendor.** An [`Observer`] receives what happens.
 
@@ -21,8 +22,8 @@ pub use drift::DriftPolicy;
 pub use environment::{Environment, Workers};
 pub use outcome::{Event, Observer, Outcome, StreamOutcome};
 pub use plan::{PullPlan, plan};
-pub use pull::{Pull, Source, pull};
+pub use pull::{PullParameters, Source, pull};
 pub use rebuild::{MappedSource, rebuild};
 pub use sync_mode::RefreshPolicy;
 pub use tokio_util::sync::CancellationToken;
-pub use verify::{Finding, Recount, SourceVerification, Verification, recount, verify};
+pub use verify::{Finding, LiveCount, SourceVerification, Verification, live_count, verify};

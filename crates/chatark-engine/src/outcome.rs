@@ -15,7 +15,7 @@ pub trait Observer: Send + Sync {
 pub enum Event<'a> {
     /// The run has started.
     Started {
-        /// When the checkpoint was saved from which the run resumes; `None` at the beginning.
+        /// When the checkpoint from which the run resumes was saved; `None` if it starts from the beginning.
         resumed_from: Option<Timestamp>,
         /// The beginning of the look-back window, if only recent conversations are read.
         recent_since: Option<Timestamp>,
@@ -35,7 +35,7 @@ pub struct Outcome {
     pub source: SourceName,
     /// The verdict over all streams.
     pub verdict: Verdict,
-    /// What went wrong, whether it ended the pull or not: in the main stream, or else first in another one.
+    /// The error of the main stream, or else the first error of another stream, whether it ended the pull or not.
     pub error: Option<Error>,
     /// Whether a later run can resume where this one stopped.
     pub resumable: bool,
@@ -44,7 +44,7 @@ pub struct Outcome {
     /// The counts of the main stream.
     pub progress: Progress,
     /// The outcomes of the other streams, in the order in which they were read.
-    pub others: Vec<StreamOutcome>,
+    pub other_streams: Vec<StreamOutcome>,
 }
 
 /// The outcome of the run of one stream.
@@ -87,10 +87,11 @@ impl Outcome {
     /// Returns the outcome of a source from that of its main stream.
     pub(crate) fn of(source: SourceName, main: StreamOutcome) -> Self {
         let StreamOutcome { verdict, mode, progress, error, resumable, .. } = main;
-        Self { source, verdict, error, resumable, mode, progress, others: Vec::new() }
+        Self { source, verdict, error, resumable, mode, progress, other_streams: Vec::new() }
     }
 
-    /// Adds the outcome of another stream. Its verdict lowers a good verdict; an interruption replaces any verdict.
+    /// Adds the outcome of another stream. A bad verdict of it replaces a good verdict; an interruption replaces any
+    /// verdict.
     pub(crate) fn add(&mut self, mut other: StreamOutcome) {
         self.verdict = match (other.verdict, self.verdict) {
             (Verdict::Interrupted, _) => Verdict::Interrupted,
@@ -101,15 +102,15 @@ impl Outcome {
         };
         self.error = self.error.take().or_else(|| other.error.take());
         self.resumable |= other.resumable;
-        self.others.push(other);
+        self.other_streams.push(other);
     }
 
-    /// Returns the counts of the streams of people, added up; `None` if none was read.
+    /// Returns the sum of the counts of all contact streams; `None` if none was read.
     pub fn contacts(&self) -> Option<Progress> {
-        let is_of_people = |other: &&StreamOutcome| other.stream.document() == Some(DocumentKind::Contact);
-        let mut people = self.others.iter().filter(is_of_people).map(|other| &other.progress);
-        let first = people.next()?.clone();
-        Some(people.fold(first, |mut sum, progress| {
+        let is_of_contacts = |other: &&StreamOutcome| other.stream.document() == Some(DocumentKind::Contact);
+        let mut counts = self.other_streams.iter().filter(is_of_contacts).map(|other| &other.progress);
+        let first = counts.next()?.clone();
+        Some(counts.fold(first, |mut sum, progress| {
             for (total, count) in [
                 (&mut sum.seen, progress.seen),
                 (&mut sum.received, progress.received),
@@ -137,7 +138,7 @@ impl Outcome {
 
     /// Returns the number of issues over all streams.
     pub fn issues(&self) -> u64 {
-        self.progress.issues + self.others.iter().map(|other| other.progress.issues).sum::<u64>()
+        self.progress.issues + self.other_streams.iter().map(|other| other.progress.issues).sum::<u64>()
     }
 
     /// Returns whether everything requested was delivered, as far as that is known.

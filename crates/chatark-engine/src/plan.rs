@@ -6,7 +6,7 @@ use chatark_archive::{Archive, SourceStatus, SyncMode};
 use chatark_core::{Clock, Estimate, ReadRequest, Result, SourceName, Timestamp};
 use futures_util::future;
 
-use crate::pull::{Decision, Pull, Source};
+use crate::pull::{PullParameters, Source, SyncPlan};
 
 /// What a pull of one source would read and cost.
 #[derive(Debug, Clone)]
@@ -17,31 +17,31 @@ pub struct PullPlan {
     pub mode: SyncMode,
     /// The beginning of the look-back window, if only recent conversations would be read.
     pub recent_since: Option<Timestamp>,
-    /// When the checkpoint was saved from which it would resume.
+    /// When the checkpoint from which it would resume was saved.
     pub resumes_from: Option<Timestamp>,
     /// How many conversations the archive holds that the vendor still showed.
     pub held: u64,
-    /// How many units of a metered quota the last pull of the same mode used.
+    /// How many units of a metered quota the last pull used, if it had the same mode.
     pub quota_used_before: Option<u64>,
     /// The provider's estimate.
     pub estimate: Estimate,
-    /// How long one of its requests took on average.
+    /// The average duration of a request of the estimate.
     pub round_trip: Duration,
 }
 
-/// Plans the pull of every source, side by side; an error of one does not stop the others.
+/// Plans the pull of every source, side by side. An error of one source does not stop the others.
 pub async fn plan(
     archive: Option<&Archive>,
     sources: &[Source],
-    pull: &Pull,
+    pull: &PullParameters,
     clock: &Clock,
 ) -> Result<Vec<Result<PullPlan>>> {
     let held = archive.map(Archive::status).transpose()?.unwrap_or_default();
     let mut plans = Vec::new();
     for source in sources {
-        plans.push(decide(archive, source, pull, &held, clock));
+        plans.push(plan_source(archive, source, pull, &held, clock));
     }
-    let asking = sources.iter().zip(plans).map(|(source, planned)| async move {
+    let estimates = sources.iter().zip(plans).map(|(source, planned)| async move {
         let (request, planned) = planned?;
         let began = Instant::now();
         let mut estimate = source.provider.estimate(&request).await?;
@@ -51,25 +51,25 @@ pub async fn plan(
         let round_trip = began.elapsed() / u32::try_from(estimate.requests_sent.max(1)).unwrap_or(u32::MAX);
         Ok(PullPlan { estimate, round_trip, ..planned })
     });
-    Ok(future::join_all(asking).await)
+    Ok(future::join_all(estimates).await)
 }
 
 /// Decides what would be read, as the pull itself does.
-fn decide(
+fn plan_source(
     archive: Option<&Archive>,
     source: &Source,
-    pull: &Pull,
+    pull: &PullParameters,
     held: &[SourceStatus],
     clock: &Clock,
 ) -> Result<(ReadRequest, PullPlan)> {
     let request = pull.request(source.provider.descriptor().main_stream().stream);
     let found = archive.map(|archive| Ok((archive, archive.find(&source.origin)?))).transpose()?;
     let known = found.and_then(|(archive, key)| Some((archive, key?)));
-    let decision = known
-        .map(|(archive, key)| source.decide(archive, key, &request, pull.full, clock.now()))
+    let sync_plan = known
+        .map(|(archive, key)| source.sync_plan(archive, key, &request, pull.full, clock.now()))
         .transpose()?
-        .unwrap_or_else(|| Decision::everything(request));
-    let Decision { mode, resume, request } = decision;
+        .unwrap_or_else(|| SyncPlan::everything(request));
+    let SyncPlan { mode, resume, request } = sync_plan;
     let status = held.iter().find(|status| status.source == source.origin.source.as_str());
     let last = status.and_then(|status| status.last_pull.as_ref());
     let planned = PullPlan {
@@ -86,16 +86,16 @@ fn decide(
 }
 
 impl PullPlan {
-    /// Returns how many requests the pull would take, roughly: new conversations are fetched, others listed.
+    /// Returns roughly how many requests the pull would take: new conversations are fetched, all others only listed.
     pub fn requests(&self) -> Option<u64> {
-        let Estimate { conversations, requests, requests_unchanged, .. } = self.estimate;
-        let (SyncMode::Changes, Some(listing)) = (self.mode, requests_unchanged) else { return requests };
+        let Estimate { conversations, requests, requests_for_changes, .. } = self.estimate;
+        let (SyncMode::Changes, Some(listing)) = (self.mode, requests_for_changes) else { return requests };
         let new = conversations?.saturating_sub(self.held);
         let pages = requests?.saturating_mul(new).div_ceil(conversations?.max(1));
         Some(listing + pages)
     }
 
-    /// Returns how long the pull would take, roughly: one request after another, within the vendor's rate limit.
+    /// Returns roughly how long the pull would take: one request after another, within the vendor's rate limit.
     pub fn duration(&self) -> Option<Duration> {
         let interval = self.estimate.rate_limit.map_or(Duration::ZERO, |rate_limit| {
             Duration::from_secs(rate_limit.seconds)

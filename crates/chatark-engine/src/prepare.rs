@@ -1,4 +1,5 @@
-//! Between a provider and the writer: batches are fetched in order and prepared on other threads.
+//! Prepares batches on their way from a provider to the writer: fetched in order, mapped and compressed on other
+//! threads.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::environment::Workers;
 
-/// How long a batch waits for the next one, so that both are written in one transaction.
+/// How long a batch waits for the next ones, so that they are written in one transaction.
 const JOIN_WAIT: Duration = Duration::from_millis(20);
 /// The most batches of one source that are prepared at the same time.
 const MAX_PREPARING: usize = 4;
@@ -30,9 +31,9 @@ pub(crate) struct Preparer {
     /// A second connection, to recognise unchanged records without the writer.
     pub(crate) reader: Option<Arc<Mutex<Archive>>>,
     pub(crate) key: SourceKey,
-    /// Conversations that began outside it are counted and not kept.
+    /// Conversations that began outside this window are counted and not kept.
     pub(crate) window: Window,
-    /// Conversations of another channel are counted and not kept.
+    /// Conversations of other channels are counted and not kept; `None` keeps all.
     pub(crate) channel: Option<Channel>,
 }
 
@@ -81,8 +82,8 @@ pub(crate) async fn fetch(
     stop: CancellationToken,
 ) -> Result<()> {
     let provider = Arc::clone(&preparer.provider);
-    // An error comes after the batches before it, so that what was fetched before a fault is kept. Batches that have
-    // arrived when the run is stopped are prepared and passed on; nothing more is requested.
+    // An error is passed on after the batches that arrived before it, so that these are kept. When the run is stopped,
+    // batches that have arrived are prepared and passed on; nothing more is requested.
     let fetched = provider.read(request).take_until(Box::pin(stop.cancelled_owned()));
     let preparing = fetched.map(|batch| {
         let preparer = Arc::clone(&preparer);
@@ -107,7 +108,7 @@ impl Preparer {
         let bytes = batch.bytes() as u64;
         let mut ops = Vec::with_capacity(batch.records.len() + batch.unchanged.len());
         let groups = groups(batch.records);
-        let mut held = self.holds(&groups).into_iter();
+        let mut held = self.are_held(&groups).into_iter();
         for group in groups {
             match group {
                 Group::Document(document) => {
@@ -118,12 +119,12 @@ impl Preparer {
             }
         }
         ops.extend(batch.unchanged.into_iter().map(WriteOp::Unchanged));
-        // A row of a list is kept with the record that it belongs to, so it comes after it.
+        // A list row is stored with its record, so the record comes first.
         ops.extend(batch.list_rows.into_iter().map(WriteOp::ListRow));
         ops.extend(batch.gaps.into_iter().map(WriteOp::Gap));
         ops.extend(batch.passed_over.into_iter().map(WriteOp::PassedOver));
-        // What is outside of the request is not archived: a gap that a wider request has found stays open.
-        let outside: HashSet<_> = ops.iter().filter_map(outside).collect();
+        // A record outside the request is not archived, so its gap stays open for a wider request.
+        let outside: HashSet<_> = ops.iter().filter_map(id_outside).collect();
         let is_archived =
             |bounds: &GapBounds| !matches!(bounds, GapBounds::Record { id } if outside.contains(id));
         let closed: Vec<_> = batch.closed_gaps.into_iter().filter(is_archived).collect();
@@ -163,8 +164,9 @@ impl Preparer {
         Ok(WriteOp::Part { record: part.encode()?, document })
     }
 
-    /// Returns for each document whether the archive holds it unchanged; nothing on errors, because the writer checks again.
-    fn holds(&self, groups: &[Group]) -> Vec<bool> {
+    /// Returns for each document whether the archive holds it unchanged. Returns nothing on an error, because the
+    /// writer checks again.
+    fn are_held(&self, groups: &[Group]) -> Vec<bool> {
         let Some(reader) = &self.reader else { return Vec::new() };
         let documents = groups.iter().filter_map(|group| match group {
             Group::Document(document) => Some(document),
@@ -174,7 +176,7 @@ impl Preparer {
         reader.holds(self.key, documents).unwrap_or_default()
     }
 
-    /// Window and channel apply only to conversations.
+    /// Returns whether a document is inside the window and of the channel, which apply only to conversations.
     fn is_inside(&self, encoded: &EncodedDocument) -> bool {
         let Document::Conversation(conversation) = encoded.document() else { return true };
         self.window.contains(conversation.created_at)
@@ -182,8 +184,8 @@ impl Preparer {
     }
 }
 
-/// Returns the id of a document that is outside of the request.
-fn outside(op: &WriteOp) -> Option<RecordId> {
+/// Returns the id of a document that is outside the request.
+fn id_outside(op: &WriteOp) -> Option<RecordId> {
     if let WriteOp::Outside(document) = op { Some(document.own().id().clone()) } else { None }
 }
 
@@ -199,17 +201,17 @@ enum Group {
 fn groups(records: Vec<Record>) -> Vec<Group> {
     let mut groups = Vec::with_capacity(records.len());
     let mut own: Option<(HashedRecord, Vec<HashedRecord>)> = None;
-    let whole = |(own, parts)| Group::Document(HashedDocument::new(own, parts));
+    let document = |(own, parts)| Group::Document(HashedDocument::new(own, parts));
     for hashed in records.into_iter().map(HashedRecord::new) {
         if hashed.stream().document().is_some() {
-            groups.extend(own.replace((hashed, Vec::new())).map(whole));
+            groups.extend(own.replace((hashed, Vec::new())).map(document));
             continue;
         }
         match &mut own {
-            Some((document, parts)) if hashed.parent() == Some(document.id()) => parts.push(hashed),
+            Some((own, parts)) if hashed.parent() == Some(own.id()) => parts.push(hashed),
             _ => groups.push(Group::Part(hashed)),
         }
     }
-    groups.extend(own.map(whole));
+    groups.extend(own.map(document));
     groups
 }

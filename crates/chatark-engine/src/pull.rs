@@ -7,7 +7,7 @@ use chatark_archive::{
     Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict, recent_scope,
 };
 use chatark_core::{
-    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, Known, Mapper, OpenGap, Origin,
+    ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, HeldRecords, Mapper, OpenGap, Origin,
     Provider, ReadRequest, Result, Rotation, Selection, SourceName, Stream, StreamDescriptor, Timestamp,
     UnseenRecord, Window,
 };
@@ -17,19 +17,19 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftPolicy;
-use crate::ending::{EndedRun, FoundRecords, MissingRecords, MissingRule, zone_note};
+use crate::ending::{EndPolicy, EndedRun, FoundRecords, UnseenLookup, zone_note};
 use crate::environment::{Environment, Workers};
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 use crate::prepare::{Preparer, ReadyBatch, fetch};
-use crate::sync_mode::{KnownInArchive, LastSweeps, RefreshPolicy, SyncState, changed_since};
+use crate::sync_mode::{ArchivedRecords, LastSweeps, RefreshPolicy, SyncState, reread_since};
 
-/// The vendor's clock may be ahead of this machine's by so much, a zone included.
-const PLAUSIBLE_SECONDS: i64 = 25 * 3_600;
+/// How far the vendor's clock may be ahead of this machine's, a wrong time zone included.
+const MAX_VENDOR_CLOCK_LEAD_SECONDS: i64 = 25 * 3_600;
 /// The most sources that are read at the same time.
 const MAX_CONCURRENT_SOURCES: usize = 16;
 /// The most prepared batches of one source that wait for the writer.
 const QUEUE_LENGTH: usize = 3;
-/// Waiting batches are written in one transaction up to this many bytes of records.
+/// The most bytes of records that are written in one transaction, unless one batch is larger.
 const TRANSACTION_BYTES: u64 = 1 << 20;
 
 /// A source that is connected.
@@ -49,16 +49,16 @@ pub struct Source {
     pub contacts: bool,
 }
 
-/// How much of a stream is read, and from where.
-pub(crate) struct Decision {
+/// How much of a stream a pull reads, and from where.
+pub(crate) struct SyncPlan {
     pub(crate) mode: SyncMode,
     pub(crate) resume: Option<ResumePoint>,
     /// The request, without the cursor of `resume` and without what the archive holds.
     pub(crate) request: ReadRequest,
 }
 
-impl Decision {
-    /// Reads everything requested, from the beginning.
+impl SyncPlan {
+    /// Returns the plan that reads everything requested, from the beginning.
     pub(crate) fn everything(request: ReadRequest) -> Self {
         Self { mode: SyncMode::Full, resume: None, request }
     }
@@ -66,33 +66,33 @@ impl Decision {
 
 impl Source {
     /// Decides how much of a stream to read, in which window, and from where.
-    pub(crate) fn decide(
+    pub(crate) fn sync_plan(
         &self,
         archive: &Archive,
         key: SourceKey,
-        asked: &ReadRequest,
+        requested: &ReadRequest,
         full: bool,
         now: Timestamp,
-    ) -> Result<Decision> {
-        let stream = asked.stream;
-        // A position belongs to the list of one scope; a record or a time is the same in all of them.
-        let scope = asked.scope();
-        let is_here = |gap: &GapRecord| is_anywhere(&gap.bounds) || gap.scope == scope;
+    ) -> Result<SyncPlan> {
+        let stream = requested.stream;
+        // A position belongs to the list of one scope; a record or a span of time is the same in every scope.
+        let scope = requested.scope();
+        let is_in_scope = |gap: &GapRecord| is_valid_in_any_list(&gap.bounds) || gap.scope == scope;
         let gaps: Vec<_> = archive.open_gaps(key)?.into_iter().filter(|gap| gap.stream == stream).collect();
         let is_gap_due = is_full_due_for_gaps(&gaps, &scope, now);
-        let gaps = gaps.into_iter().filter(is_here);
+        let gaps = gaps.into_iter().filter(is_in_scope);
         let open = |gap: GapRecord| {
             let OpenGap { bounds, is_due } = gap.to_open(now);
             OpenGap { bounds, is_due: is_due || full }
         };
         let request = ReadRequest {
-            plausible_until: now.shifted(PLAUSIBLE_SECONDS),
+            plausible_until: now.shifted(MAX_VENDOR_CLOCK_LEAD_SECONDS),
             features: archive.features(key, now)?,
             gaps: gaps.map(open).collect(),
-            ..asked.clone()
+            ..requested.clone()
         };
         let Some(descriptor) = self.provider.descriptor().stream(stream).filter(|_| !full) else {
-            return Ok(Decision::everything(request));
+            return Ok(SyncPlan::everything(request));
         };
         let clock = archive.sweep_clock(key, stream, &scope)?;
         let whole_scope = ReadRequest::whole(stream).scope();
@@ -106,34 +106,34 @@ impl Source {
             is_gap_due,
             now,
         };
-        let (mode, window) = state.plan(asked);
+        let (mode, window) = state.mode_and_window(requested);
         // An unfinished sweep of another mode is not resumed.
         let resume = resume.filter(|resume| resume.mode == mode);
         let mut request = ReadRequest { window, updated_since: state.updated_since(mode), ..request };
         if mode == SyncMode::Recent {
-            // Positions of the whole list are others in the list of what is recent.
-            request.gaps.retain(|gap| is_anywhere(&gap.bounds));
+            // Positions in the whole list differ from those in the list of recent records.
+            request.gaps.retain(|gap| is_valid_in_any_list(&gap.bounds));
         }
         if mode != SyncMode::Changes {
-            return Ok(Decision { mode, resume, request });
+            return Ok(SyncPlan { mode, resume, request });
         }
         let unconfirmed = clock.unconfirmed_change().max(whole.unconfirmed_change());
-        let taken = |scope| archive.latest_sweep_seconds(key, stream, scope);
-        let seconds = taken(&scope)?.max(taken(&whole_scope)?);
+        let sweep_seconds = |scope| archive.latest_sweep_seconds(key, stream, scope);
+        let seconds = sweep_seconds(&scope)?.max(sweep_seconds(&whole_scope)?);
         let rotates = descriptor.changes == ChangeDetection::ListRows;
         let rotation = if rotates {
             let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
-            Some(Rotation { cursor: clock.rotation, rows })
+            Some(Rotation { resume_from: clock.rotation, rows })
         } else {
             None
         };
         let request = ReadRequest {
-            changed_since: changed_since(unconfirmed, seconds),
+            reread_since: reread_since(unconfirmed, seconds),
             recent_since: state.recent_since().filter(|_| rotates),
             rotation,
             ..request
         };
-        Ok(Decision { mode, resume, request })
+        Ok(SyncPlan { mode, resume, request })
     }
 
     /// Returns the streams that a pull reads after the main one: parts that are listed separately, and contacts if they
@@ -145,24 +145,25 @@ impl Source {
     }
 }
 
-/// What to pull, the same for every source.
+/// What to pull. It is the same for every source.
 #[derive(Debug, Clone, Default)]
-pub struct Pull {
+pub struct PullParameters {
     /// Conversations that began in this window.
     pub window: Window,
     /// Only conversations of this channel.
     pub channel: Option<Channel>,
     /// Which conversations.
     pub selection: Selection,
-    /// Whether to read everything again, without resuming an earlier run and without skipping what is held.
+    /// Whether to read everything again, without resuming an earlier run and without skipping held records.
     pub full: bool,
     /// Whether more than a tenth of a source may be marked as missing.
     pub accept_missing: bool,
-    /// Whether gaps are accepted: they make no verdict `short`, but `unprovable` where they may hide any number.
+    /// Whether gaps are accepted: a verdict is then not `short`, but `unprovable` if a gap may hide any number of
+    /// records.
     pub accept_gaps: bool,
 }
 
-impl Pull {
+impl PullParameters {
     /// Returns the request of a stream, without what depends on its archive. Window, channel and selection apply only
     /// to conversations; other streams are read completely.
     pub(crate) fn request(&self, stream: Stream) -> ReadRequest {
@@ -186,7 +187,7 @@ impl Pull {
 pub async fn pull(
     archive: Archive,
     sources: Vec<Source>,
-    pull: Pull,
+    pull: PullParameters,
     observer: Arc<dyn Observer>,
     environment: Environment,
     stop: CancellationToken,
@@ -217,8 +218,8 @@ pub async fn pull(
     Ok((archive, outcomes))
 }
 
-/// Resolves persons where memory of the batches is free again. What fails is done when the archive is closed, which says
-/// why it fails.
+/// Resolves persons once the memory of the batches is free again. If that fails, closing the archive tries again and
+/// reports the error.
 async fn resolve_persons(mut archive: Archive, workers: Workers) -> Result<Archive> {
     let resolve = move || {
         let _ = archive.resolve_persons();
@@ -232,22 +233,22 @@ pub(crate) struct Puller {
     /// The path of the archive.
     path: Arc<Path>,
     pub(crate) source: Source,
-    pull: Pull,
+    pull: PullParameters,
     observer: Arc<dyn Observer>,
     environment: Environment,
     stop: CancellationToken,
 }
 
-/// A run that has started, and what it reads.
+/// A run that has started, with what it needs to read.
 struct StartedRun {
     run: Run,
     request: ReadRequest,
     preparer: Preparer,
-    missing_rule: MissingRule,
+    end_policy: EndPolicy,
 }
 
 impl Puller {
-    /// Pulls the main stream, then the others if the main stream was read to its end.
+    /// Pulls the main stream, and then the other streams if the end of the main stream was reached.
     ///
     /// Each stream has a run of its own, so that a later one does not affect the verdict of the first.
     async fn run(self) -> Outcome {
@@ -257,8 +258,9 @@ impl Puller {
             reached_end && main.verdict != Verdict::Failed && self.pull.selection == Selection::All;
         let mut outcome = Outcome::of(name.clone(), main);
         // A pull of selected conversations does not read the lists of contacts.
-        let others = if reads_others { self.source.other_streams(self.source.contacts) } else { Vec::new() };
-        for descriptor in others {
+        let other_streams =
+            if reads_others { self.source.other_streams(self.source.contacts) } else { Vec::new() };
+        for descriptor in other_streams {
             let (mut other, reached_end) = self.pull_stream(descriptor).await;
             let ends_all = !reached_end && other.error.as_ref().is_none_or(ends_all_streams);
             other.error = other.error.map(with_plan_hint);
@@ -289,39 +291,40 @@ impl Puller {
         let requested = self.pull.request(stream);
         let (source, full, request) = (self.source.clone(), self.pull.full, requested.clone());
         let now = self.environment.clock.now();
-        let (key, run, decision, others, has_records) = self
+        let (key, run, sync_plan, other_scopes, has_records) = self
             .write(move |archive| {
                 let (key, scope) = (archive.source(&source.origin)?, request.scope());
-                let decision = source.decide(archive, key, &request, full, now)?;
-                if decision.resume.is_none() {
+                let sync_plan = source.sync_plan(archive, key, &request, full, now)?;
+                if sync_plan.resume.is_none() {
                     archive.forget_checkpoint(key, stream, &scope)?;
                 }
-                let others =
+                let other_scopes =
                     archive.unfinished_scopes(key, stream)?.iter().filter(|other| **other != scope).count();
                 let has_records = archive.has_records(key, stream)?;
-                let (mode, resume) = (decision.mode, decision.resume.as_ref());
+                let (mode, resume) = (sync_plan.mode, sync_plan.resume.as_ref());
                 let run = archive.begin_run(
                     key,
                     &RunStart { kind: "pull", stream, scope: &scope, mode, resume, at: now },
                 )?;
-                Ok((key, run, decision, others, has_records))
+                Ok((key, run, sync_plan, other_scopes, has_records))
             })
             .await?;
-        let Decision { mode, resume, request } = decision;
+        let SyncPlan { mode, resume, request } = sync_plan;
         if stream == self.source.provider.descriptor().main_stream().stream {
             let resumed_from = resume.as_ref().and_then(|resume| resume.saved_at);
             let recent_since = request.window.since.filter(|_| mode == SyncMode::Recent);
             self.notify(&Event::Started { resumed_from, recent_since });
         }
-        if resume.is_none() && others > 0 {
+        if resume.is_none() && other_scopes > 0 {
             self.notify(&Event::Note(
                 "an unfinished pull has other dates or another selection: this one starts from the beginning",
             ));
         }
         let reader = if has_records { self.reader() } else { None };
-        let known = reader.clone().filter(|_| mode == SyncMode::Changes);
-        let known = known.map(|reader| Arc::new(KnownInArchive { reader, key, stream }) as Arc<dyn Known>);
-        // Only the window that the user asked for is enforced: what a look-back returns beyond its own window is kept.
+        let held = reader.clone().filter(|_| mode == SyncMode::Changes);
+        let held =
+            held.map(|reader| Arc::new(ArchivedRecords { reader, key, stream }) as Arc<dyn HeldRecords>);
+        // Only the window that the user requested is enforced: what a look-back returns outside its own window is kept.
         let preparer = Preparer {
             provider: Arc::clone(&self.source.provider),
             mapper: Arc::clone(&self.source.mapper),
@@ -331,15 +334,15 @@ impl Puller {
             window: requested.window,
             channel: requested.channel,
         };
-        let missing_rule = MissingRule {
+        let end_policy = EndPolicy {
             is_whole: requested.is_whole(),
             changes: descriptor.changes,
             accept_missing: self.pull.accept_missing,
             accept_gaps: self.pull.accept_gaps,
         };
-        let cursor = resume.map(|resume| resume.cursor);
-        let request = ReadRequest { cursor, known, ..request };
-        Ok(StartedRun { run, request, preparer, missing_rule })
+        let resume_from = resume.map(|resume| resume.cursor);
+        let request = ReadRequest { resume_from, held, ..request };
+        Ok(StartedRun { run, request, preparer, end_policy })
     }
 
     /// Fetches the records of a started run and commits them, and returns its outcome and whether its end was reached.
@@ -349,18 +352,18 @@ impl Puller {
         descriptor: StreamDescriptor,
     ) -> (StreamOutcome, bool) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let StartedRun { run, request, preparer, missing_rule } = started;
+        let StartedRun { run, request, preparer, end_policy } = started;
         let preparer = Arc::new(preparer);
         let fetching = task::spawn(fetch(Arc::clone(&preparer), request, sender, self.stop.clone()));
         let (run, committed) = self.commit_all(run, receiver, descriptor).await;
         let fetched = fetching.await.unwrap_or_else(|_| Err(Error::panicked("pull")));
-        // If the writer failed, the fetcher only saw its channel close.
+        // If the writer failed, that is the error: the fetcher only saw its channel close.
         let ended = match (committed, fetched) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(reached_end), Ok(())) => Ok(reached_end),
         };
         let reached_end = matches!(ended, Ok(true));
-        (self.end(run, ended, missing_rule, &preparer).await, reached_end)
+        (self.end(run, ended, end_policy, &preparer).await, reached_end)
     }
 
     /// Commits batches in order and returns whether the last one was the end.
@@ -407,7 +410,7 @@ impl Puller {
         &self,
         run: Run,
         ended: Result<bool>,
-        missing_rule: MissingRule,
+        end_policy: EndPolicy,
         preparer: &Arc<Preparer>,
     ) -> StreamOutcome {
         let stream = run.stream();
@@ -420,7 +423,7 @@ impl Puller {
             Err(error) => (Verdict::Partial, Some(error)),
         };
         let ended = EndedRun { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
-        match self.close(ended, missing_rule, preparer).await {
+        match self.close(ended, end_policy, preparer).await {
             Ok((ended, closed)) => {
                 let window = self.pull.request(stream).window;
                 let outside = ended.run.progress.outside;
@@ -447,13 +450,13 @@ impl Puller {
     async fn close(
         &self,
         mut ended: EndedRun,
-        missing_rule: MissingRule,
+        end_policy: EndPolicy,
         preparer: &Arc<Preparer>,
     ) -> Result<(EndedRun, Result<()>)> {
         let clock = self.environment.clock.clone();
         let found = self
             .write(move |archive| {
-                let unseen = ended.note_and_list_unseen(archive, missing_rule, &clock);
+                let unseen = ended.note_and_list_unseen(archive, end_policy, &clock);
                 Ok((ended, unseen))
             })
             .await?;
@@ -477,15 +480,15 @@ impl Puller {
         };
         let (source, clock) = (self.source.clone(), self.environment.clock.clone());
         self.write(move |archive| {
-            let missing = found.map(|found| MissingRecords { unseen, found });
-            let closed = ended.close(archive, &source, missing_rule, missing, &clock);
+            let missing = found.map(|found| UnseenLookup { unseen, found });
+            let closed = ended.close(archive, &source, end_policy, missing, &clock);
             Ok((ended, closed))
         })
         .await
     }
 
-    /// Asks the vendor for records that two sweeps did not list, and returns what it still has; `None` if there is nothing
-    /// to ask for.
+    /// Asks the vendor for records that two sweeps did not list, and returns those that it still has; `None` if there
+    /// are no such records.
     async fn look_for(
         &self,
         unseen: &[UnseenRecord],
@@ -503,7 +506,7 @@ impl Puller {
         Ok(Some(FoundRecords { ready, still_there }))
     }
 
-    /// Compares single conversations with the number requested, everything else with the vendor's count.
+    /// Compares what was seen with the number of requested ids, or else with the vendor's count.
     fn verdict(&self, run: &Run) -> Verdict {
         let progress: &Progress = &run.progress;
         match &self.pull.selection {
@@ -513,7 +516,7 @@ impl Puller {
         }
     }
 
-    /// Opens a second connection, by which records that have not changed are recognised without the writer.
+    /// Opens a second connection, so that unchanged records are recognised without the writer.
     fn reader(&self) -> Option<Arc<Mutex<Archive>>> {
         Archive::open_to_read(&self.path).ok().map(|reader| Arc::new(Mutex::new(reader)))
     }
@@ -522,7 +525,7 @@ impl Puller {
         &self,
         work: impl FnOnce(&mut Archive) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        // Waiting for the archive holds no thread.
+        // Waiting for the archive blocks no thread.
         let mut archive = Arc::clone(&self.writer).lock_owned().await;
         self.environment.workers.run("write to the archive", move || work(&mut archive)).await
     }
@@ -532,18 +535,18 @@ impl Puller {
     }
 }
 
-/// Returns whether bounds mean the same in every list.
-fn is_anywhere(bounds: &GapBounds) -> bool {
+/// Returns whether the bounds of a gap mean the same in every list of the stream, as positions do not.
+fn is_valid_in_any_list(bounds: &GapBounds) -> bool {
     matches!(bounds, GapBounds::Record { .. } | GapBounds::Window { .. })
 }
 
-/// Returns whether positions of a list that could not be read are due to be tried again.
+/// Returns whether a full sweep is due, because positions of the list that could not be read are due to be tried again.
 ///
-/// A pull of recent records cannot tell the position in the whole list of what it could not read: the next full sweep finds
-/// it. Once that is known, only the gap with this position decides.
+/// If a pull of recent records leaves a gap, its position in the whole list is unknown, so a full sweep is due. Once a
+/// full sweep has found the position, only the gap in the whole list decides.
 fn is_full_due_for_gaps(gaps: &[GapRecord], scope: &str, now: Timestamp) -> bool {
     let is_open = |gap: &&GapRecord, scope: &str| {
-        !is_anywhere(&gap.bounds) && gap.accepted_at.is_none() && gap.scope == scope
+        !is_valid_in_any_list(&gap.bounds) && gap.accepted_at.is_none() && gap.scope == scope
     };
     let mut own = gaps.iter().filter(|gap| is_open(gap, scope)).peekable();
     if own.peek().is_some() {
@@ -552,13 +555,13 @@ fn is_full_due_for_gaps(gaps: &[GapRecord], scope: &str, now: Timestamp) -> bool
     gaps.iter().any(|gap| is_open(&gap, &recent_scope(scope)))
 }
 
-/// Names the source in an error that does not, such as one of the archive.
-fn with_source(error: Error, source: &SourceName) -> Error {
+/// Adds the source to an error that does not name it, such as an error of the archive.
+pub(crate) fn with_source(error: Error, source: &SourceName) -> Error {
     let is_named = error.facts().iter().any(|(name, _)| *name == "source");
     if is_named { error } else { error.with("source", source) }
 }
 
-/// Returns whether an error of one stream prevents the next ones from being read. A permanent one does not.
+/// Returns whether the other streams are not read after an error of one stream. They are read after a permanent error.
 fn ends_all_streams(error: &Error) -> bool {
     error.is_transient() || matches!(error.kind(), ErrorKind::Budget | ErrorKind::Interrupted)
 }
@@ -602,7 +605,7 @@ mod tests {
             (vec![gap("other", 1, None)], false),
             (vec![record], false),
             (vec![gap(&recent, 1, None)], true),
-            // The place in the whole list is known, and waits.
+            // The position in the whole list is known, and not due.
             (vec![gap("s", 5, None), gap(&recent, 1, None)], false),
         ] {
             let found = is_full_due_for_gaps(&gaps, "s", now.unwrap());

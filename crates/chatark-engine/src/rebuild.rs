@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cores::on_all_cores;
 use crate::outcome::{Event, Observer, Outcome, StreamOutcome};
 
-/// How many documents are in memory at a time.
+/// How many documents are rebuilt at a time.
 const PAGE: u32 = 512;
 /// The kind of these runs in the run log, and their scope.
 const REBUILD: &str = "rebuild";

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chatark_archive::{Archive, SourceKey, SweepClock, SyncMode};
 use chatark_core::{
-    ChangeDetection, HeldSummary, Known, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
+    ChangeDetection, HeldRecords, HeldSummary, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
 };
 
 const DAY_SECONDS: i64 = 86_400;
-/// How far before the last sweep changes are requested again.
+/// Changes are requested from this long before the last sweep began.
 const OVERLAP_SECONDS: i64 = 600;
 
 /// How often a source is read completely, and how far pulls in between look back.
@@ -29,24 +29,25 @@ pub(crate) struct SyncState {
     pub(crate) last_sweeps: LastSweeps,
     /// How much an unfinished sweep of the same scope reads.
     pub(crate) unfinished: Option<SyncMode>,
-    /// Whether positions of the list are due to be tried again: in a list of recent records, they are others.
+    /// Whether positions of the list that could not be read are due: only a full sweep can try them, because a list of
+    /// recent records has other positions.
     pub(crate) is_gap_due: bool,
     pub(crate) now: Timestamp,
 }
 
-/// When the latest sweeps began that came to their end.
+/// When the latest finished sweeps began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LastSweeps {
-    /// One that read everything in its scope.
+    /// The latest that read everything in its scope.
     pub(crate) full: Option<Timestamp>,
-    /// One of any mode.
+    /// The latest of any mode.
     pub(crate) any: Option<Timestamp>,
 }
 
 impl LastSweeps {
     /// Takes the latest sweeps of a scope and of the whole stream, which contains it.
     ///
-    /// A time in the future was told by a clock that was ahead, and counts as never.
+    /// A time in the future comes from a clock that was ahead, and counts as never.
     pub(crate) fn of(scope: &SweepClock, whole: &SweepClock, now: Timestamp) -> Self {
         let latest = |own: Option<Timestamp>, whole: Option<Timestamp>| {
             own.filter(|at| *at <= now).max(whole.filter(|at| *at <= now))
@@ -57,7 +58,7 @@ impl LastSweeps {
 
 impl SyncState {
     /// Returns how much to read, and in which window.
-    pub(crate) fn plan(&self, request: &ReadRequest) -> (SyncMode, Window) {
+    pub(crate) fn mode_and_window(&self, request: &ReadRequest) -> (SyncMode, Window) {
         let everything = (SyncMode::Full, request.window);
         if request.selection != Selection::All || self.refresh.full_sweep_days == 0 {
             return everything;
@@ -84,9 +85,9 @@ impl SyncState {
         }
     }
 
-    /// Returns since when changes are requested, if the vendor supports that.
+    /// Returns the instant from which changes are requested, if the vendor supports that.
     ///
-    /// What changed shortly before the last sweep began is fetched again: the vendor may have listed it late.
+    /// It lies shortly before the last sweep began, because the vendor may list a change late.
     pub(crate) fn updated_since(&self, mode: SyncMode) -> Option<Timestamp> {
         let is_requested = mode == SyncMode::Changes && self.changes == ChangeDetection::UpdatedSince;
         self.last_sweeps.any.filter(|_| is_requested)?.shifted(-OVERLAP_SECONDS)
@@ -97,8 +98,8 @@ impl SyncState {
         self.last_sweeps.full.and_then(due).is_none_or(|due| due <= self.now)
     }
 
-    /// Returns since when records count as recent. It stays the same until a sweep ends, so that an interrupted one can
-    /// be resumed.
+    /// Returns the instant from which records count as recent. It stays the same until a sweep ends, so that an
+    /// interrupted sweep can be resumed.
     pub(crate) fn recent_since(&self) -> Option<Timestamp> {
         self.last_sweeps.any?.shifted(-days(self.refresh.look_back_days))
     }
@@ -115,11 +116,11 @@ impl SyncState {
     }
 }
 
-/// Returns since when, by the vendor's clock, a change is fetched again although it looks the same.
+/// Returns the instant, by the vendor's clock, from which changed records are read again although they look the same.
 ///
-/// The vendor's times have whole seconds: what was read in the second of its latest change may have changed once more.
-/// It was read within its sweep, so that the seconds which that took are added.
-pub(crate) fn changed_since(unconfirmed: Option<Timestamp>, sweep_seconds: i64) -> Option<Timestamp> {
+/// The vendor's times have whole seconds: a record that was read in the second of its latest change may have changed
+/// once more in that second. It was read at some time during its sweep, so the duration of the sweep is subtracted too.
+pub(crate) fn reread_since(unconfirmed: Option<Timestamp>, sweep_seconds: i64) -> Option<Timestamp> {
     unconfirmed?.shifted(-OVERLAP_SECONDS.saturating_add(sweep_seconds))
 }
 
@@ -127,17 +128,17 @@ fn days(number: u32) -> i64 {
     i64::from(number) * DAY_SECONDS
 }
 
-/// What the archive holds of one stream of a source, for a provider that skips unchanged records.
+/// The archived records of one stream of a source, for a provider that skips unchanged ones.
 #[derive(Debug)]
-pub(crate) struct KnownInArchive {
+pub(crate) struct ArchivedRecords {
     pub(crate) reader: Arc<Mutex<Archive>>,
     pub(crate) key: SourceKey,
     pub(crate) stream: Stream,
 }
 
-impl Known for KnownInArchive {
-    /// An error counts as not held: the record is fetched, and the writer checks again.
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+impl HeldRecords for ArchivedRecords {
+    /// After an error, no record counts as held: it is fetched, and the writer checks again.
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.held(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
     }
@@ -170,17 +171,20 @@ mod tests {
     fn what_changed_is_read_until_everything_is_due_again() {
         let whole = ReadRequest::default();
         let held = state(ChangeDetection::Summaries);
-        assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
-        assert_eq!(SyncState { now: at(7), ..held }.plan(&whole).0, SyncMode::Full);
-        assert_eq!(SyncState { last_sweeps: LastSweeps::default(), ..held }.plan(&whole).0, SyncMode::Full);
+        assert_eq!(held.mode_and_window(&whole), (SyncMode::Changes, Window::default()));
+        assert_eq!(SyncState { now: at(7), ..held }.mode_and_window(&whole).0, SyncMode::Full);
+        assert_eq!(
+            SyncState { last_sweeps: LastSweeps::default(), ..held }.mode_and_window(&whole).0,
+            SyncMode::Full
+        );
         let each_time = RefreshPolicy { full_sweep_days: 0, ..held.refresh };
-        assert_eq!(SyncState { refresh: each_time, ..held }.plan(&whole).0, SyncMode::Full);
-        // Each window has full sweeps of its own.
-        assert_eq!(held.plan(&windowed()), (SyncMode::Changes, windowed().window));
+        assert_eq!(SyncState { refresh: each_time, ..held }.mode_and_window(&whole).0, SyncMode::Full);
+        // Each window needs a full sweep of its own first.
+        assert_eq!(held.mode_and_window(&windowed()), (SyncMode::Changes, windowed().window));
         let never = SyncState { last_sweeps: LastSweeps::default(), ..held };
-        assert_eq!(never.plan(&windowed()), (SyncMode::Full, windowed().window));
+        assert_eq!(never.mode_and_window(&windowed()), (SyncMode::Full, windowed().window));
         let selection = Selection::User("u".to_owned());
-        assert_eq!(held.plan(&ReadRequest { selection, ..whole }).0, SyncMode::Full);
+        assert_eq!(held.mode_and_window(&ReadRequest { selection, ..whole }).0, SyncMode::Full);
     }
 
     #[test]
@@ -188,24 +192,24 @@ mod tests {
         let whole = ReadRequest::default();
         let held = state(ChangeDetection::LookBack);
         let window = Window { since: Some(at(-27)), until: None };
-        assert_eq!(held.plan(&whole), (SyncMode::Recent, window));
+        assert_eq!(held.mode_and_window(&whole), (SyncMode::Recent, window));
         // A day later, with nothing finished in between, it is the same window.
-        assert_eq!(SyncState { now: at(5), ..held }.plan(&whole), (SyncMode::Recent, window));
-        assert_eq!(held.plan(&windowed()), (SyncMode::Full, windowed().window));
-        assert_eq!(SyncState { is_gap_due: true, ..held }.plan(&whole).0, SyncMode::Full);
-        assert_eq!(SyncState { now: at(8), ..held }.plan(&whole).0, SyncMode::Full);
+        assert_eq!(SyncState { now: at(5), ..held }.mode_and_window(&whole), (SyncMode::Recent, window));
+        assert_eq!(held.mode_and_window(&windowed()), (SyncMode::Full, windowed().window));
+        assert_eq!(SyncState { is_gap_due: true, ..held }.mode_and_window(&whole).0, SyncMode::Full);
+        assert_eq!(SyncState { now: at(8), ..held }.mode_and_window(&whole).0, SyncMode::Full);
     }
 
     #[test]
     fn changes_are_requested_since_shortly_before_the_last_sweep() {
         let whole = ReadRequest::default();
         let held = state(ChangeDetection::UpdatedSince);
-        assert_eq!(held.plan(&whole), (SyncMode::Changes, Window::default()));
+        assert_eq!(held.mode_and_window(&whole), (SyncMode::Changes, Window::default()));
         assert_eq!(held.updated_since(SyncMode::Changes), at(3).shifted(-600));
         assert_eq!(held.updated_since(SyncMode::Full), None);
         let never = SyncState { last_sweeps: LastSweeps { full: Some(at(0)), any: None }, ..held };
-        assert_eq!(never.plan(&whole).0, SyncMode::Full);
-        assert_eq!(state(ChangeDetection::Unsupported).plan(&whole).0, SyncMode::Full);
+        assert_eq!(never.mode_and_window(&whole).0, SyncMode::Full);
+        assert_eq!(state(ChangeDetection::Unsupported).mode_and_window(&whole).0, SyncMode::Full);
     }
 
     #[test]
@@ -226,7 +230,7 @@ mod tests {
         assert_eq!(held.rotated_rows(Some(at(4)), 700), 0);
         let unknown = SyncState { last_sweeps: LastSweeps::default(), ..held };
         assert_eq!(unknown.rotated_rows(None, 700), 700);
-        assert_eq!(held.plan(&ReadRequest::default()), (SyncMode::Changes, Window::default()));
+        assert_eq!(held.mode_and_window(&ReadRequest::default()), (SyncMode::Changes, Window::default()));
         assert_eq!(held.recent_since(), Some(at(-27)));
     }
 
@@ -234,7 +238,7 @@ mod tests {
     fn an_unfinished_sweep_of_everything_is_finished_first() {
         for changes in [ChangeDetection::Summaries, ChangeDetection::LookBack] {
             let held = SyncState { unfinished: Some(SyncMode::Full), ..state(changes) };
-            assert_eq!(held.plan(&ReadRequest::default()), (SyncMode::Full, Window::default()));
+            assert_eq!(held.mode_and_window(&ReadRequest::default()), (SyncMode::Full, Window::default()));
         }
     }
 }

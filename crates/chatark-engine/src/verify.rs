@@ -9,10 +9,10 @@ use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, 
 use tokio_util::sync::CancellationToken;
 
 use crate::cores::on_all_cores;
-use crate::pull::Source;
+use crate::pull::{Source, with_source};
 use crate::rebuild::MappedSource;
 
-/// So many versions are read while as many are checked.
+/// How many versions are read at a time, while the previous ones are checked.
 const PAGE: u32 = 256;
 /// The most findings that are named; the others are counted.
 const MAX_FINDINGS: usize = 100;
@@ -49,11 +49,11 @@ pub struct SourceVerification {
     pub damaged: u64,
     /// Rows that a new mapping of their bytes would change.
     pub outdated: u64,
-    /// The first that are damaged or outdated.
+    /// The first findings, damaged or outdated.
     pub findings: Vec<Finding>,
     /// Rows from an earlier version of the mapping rules that the current rules would change.
     pub earlier_mapping: u64,
-    /// Stretches that no pull could read so far, the accepted ones included.
+    /// Gaps that no pull could read so far, including accepted ones.
     pub gaps: Vec<GapRecord>,
 }
 
@@ -111,7 +111,7 @@ pub fn verify(
 ) -> Result<Verification> {
     let path = archive.path();
     let (structure, checked) = thread::scope(|scope| {
-        let structure = scope.spawn(|| structure(path));
+        let structure = scope.spawn(|| check_structure(path));
         let checked = verify_sources(archive, names, configured, subset, stop);
         (structure.join().unwrap_or_else(|_| Err(Error::panicked("verify"))), checked)
     });
@@ -131,8 +131,9 @@ struct Structure {
     dangling: Vec<String>,
 }
 
-/// Checks the structure of the file over a connection of its own. It takes one core, so the sources are checked meanwhile.
-fn structure(path: &Path) -> Result<Structure> {
+/// Checks the structure of the file over a connection of its own. It takes one core, so the sources are checked
+/// meanwhile.
+fn check_structure(path: &Path) -> Result<Structure> {
     let archive = Archive::open_to_read(path)?;
     Ok(Structure { broken: archive.structure()?, dangling: archive.references()? })
 }
@@ -149,8 +150,8 @@ fn verify_sources(
         if !names.is_empty() && !names.contains(&source) {
             continue;
         }
-        let known = configured.iter().find(|configured| configured.origin.source == source);
-        let mapper = known.map(|found| &*found.mapper);
+        let found_source = configured.iter().find(|configured| configured.origin.source == source);
+        let mapper = found_source.map(|source| &*source.mapper);
         let mut found = SourceVerification {
             source,
             conversations: 0,
@@ -168,7 +169,7 @@ fn verify_sources(
         if subset == Subset::WHOLE {
             found.counts = archive.counts(key)?;
         }
-        let finished = versions(archive, key, subset, mapper, &mut found, stop)?;
+        let finished = check_versions(archive, key, subset, mapper, &mut found, stop)?;
         verification.sources.push(found);
         if !finished {
             verification.interrupted = true;
@@ -180,7 +181,7 @@ fn verify_sources(
 
 /// Checks every version of a source on all cores, and returns whether it reached the end. A page is read while the one
 /// before it is checked.
-fn versions(
+fn check_versions(
     archive: &Archive,
     key: SourceKey,
     subset: Subset,
@@ -197,10 +198,10 @@ fn versions(
             let is_last = page.is_empty();
             let check = move || on_all_cores(page, |version| Ok(version.check(mapper)));
             let next = (!is_last).then(|| scope.spawn(check));
-            // What has been read is checked, also if the user stops.
-            if let Some(before) = mem::replace(&mut checking, next) {
+            // What has been read is checked even if the user stops.
+            if let Some(previous) = mem::replace(&mut checking, next) {
                 let checked: Result<Vec<Checked>> =
-                    before.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
+                    previous.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
                 checked?.iter().for_each(|checked| found.add(checked));
             }
             if is_last {
@@ -211,9 +212,9 @@ fn versions(
     })
 }
 
-/// What a vendor counts, and what the archive holds.
+/// How many conversations a vendor counts now, and how many the archive holds.
 #[derive(Debug)]
-pub struct Recount {
+pub struct LiveCount {
     /// Conversations by the vendor's count; `None` if the vendor gives none.
     pub counted: Option<u64>,
     /// Conversations in the archive that the vendor still showed.
@@ -222,14 +223,11 @@ pub struct Recount {
     pub notes: Vec<String>,
 }
 
-/// Asks a vendor how many conversations it has, and compares that with the archive.
+/// Asks a vendor how many conversations it has, and counts those of the archive.
 ///
-/// If the vendor counts by dates, what began after the last good sweep is left out on both sides.
-pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
-    let with_source = |error: Error| {
-        let is_named = error.facts().iter().any(|(name, _)| *name == "source");
-        if is_named { error } else { error.with("source", &source.origin.source) }
-    };
+/// If the vendor reports totals, both counts leave out what began after the last finished sweep began.
+pub async fn live_count(archive: &Archive, source: &Source) -> Result<LiveCount> {
+    let with_source = |error| with_source(error, &source.origin.source);
     let Some(key) = archive.find(&source.origin)? else {
         let error =
             Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of this source yet");
@@ -237,10 +235,10 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
     };
     let main = source.provider.descriptor().main_stream();
     let whole = ReadRequest::whole(main.stream);
-    let swept = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
-    let until = swept.filter(|_| main.reports_total);
+    let swept_at = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
+    let until = swept_at.filter(|_| main.reports_total);
     let request = ReadRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(with_source)?;
     let held = archive.held_before(key, until)?;
-    Ok(Recount { counted: estimate.conversations, held, notes: estimate.notes })
+    Ok(LiveCount { counted: estimate.conversations, held, notes: estimate.notes })
 }

@@ -51,7 +51,7 @@ mod tests {
             error.to_string(),
             format!("write conversations.csv: {line} (path=out/conversations.csv)")
         );
-        assert_eq!(error.next_step(), Some(hint));
+        assert_eq!(error.hint_text(), Some(hint));
     }
 
     #[test]

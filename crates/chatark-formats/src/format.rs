@@ -80,6 +80,6 @@ mod tests {
         }
         let error = "xml".parse::<Format>().unwrap_err();
         assert_eq!(error.to_string(), "choose a format: there is no format `xml`");
-        assert_eq!(error.next_step(), Some("the formats are `json`, `jsonl`, `csv`"));
+        assert_eq!(error.hint_text(), Some("the formats are `json`, `jsonl`, `csv`"));
     }
 }

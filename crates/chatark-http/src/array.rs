@@ -1,4 +1,4 @@
-//! Responses that hold one array of records: a page at once, or an array of any size while it arrives.
+//! Responses that hold one array of records: a page, read as a whole, or an array of any size, read while it arrives.
 
 use std::mem;
 
@@ -27,7 +27,7 @@ pub struct Page {
 pub enum ArrayEvent {
     /// One element, byte for byte.
     Element(Bytes),
-    /// The attempt failed and the request is repeated: all elements follow again, from the first.
+    /// The attempt failed and the request is repeated: all elements follow again, starting with the first.
     Restarted,
     /// The array and its document are complete.
     End,
@@ -43,13 +43,13 @@ pub struct ArrayReader<'a> {
     failed_attempts: u32,
     /// Whether elements of the current attempt may have been returned.
     has_begun: bool,
-    arriving: Option<Arriving>,
+    arriving: Option<ArrivingArray>,
     envelope: Bytes,
     request_id: Option<String>,
 }
 
 /// A response that is split into elements while it arrives.
-struct Arriving {
+struct ArrivingArray {
     response: Response,
     framer: ArrayFramer,
     bytes: usize,
@@ -86,9 +86,9 @@ impl ApiClient {
         }
     }
 
-    async fn attempt_array(&self, call: &Call, key: &str) -> Result<Arriving, AttemptError> {
+    async fn attempt_array(&self, call: &Call, key: &str) -> Result<ArrivingArray, AttemptError> {
         let response = self.attempt(call).await?;
-        Ok(Arriving { response, framer: ArrayFramer::new(key, self.policy.limits), bytes: 0 })
+        Ok(ArrivingArray { response, framer: ArrayFramer::new(key, self.policy.size_limits), bytes: 0 })
     }
 
     fn frame_error(&self, call: &Call, error: FrameError, request_id: Option<&str>) -> Error {
@@ -121,7 +121,7 @@ impl Page {
 }
 
 impl ArrayReader<'_> {
-    /// Returns what comes next. Repeats the request if the connection breaks, as often as the policy allows.
+    /// Returns the next event. Repeats the request after a transient failure, as often as the policy allows.
     pub async fn next(&mut self) -> Result<ArrayEvent> {
         loop {
             match self.advance().await {
@@ -171,7 +171,7 @@ impl ArrayReader<'_> {
     }
 }
 
-impl Arriving {
+impl ArrivingArray {
     async fn next(&mut self, client: &ApiClient, call: &Call) -> Result<Option<Bytes>> {
         loop {
             let framed = self.framer.next_element();

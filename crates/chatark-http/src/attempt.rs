@@ -57,7 +57,7 @@ impl ApiClient {
         let response = self.exchange(call, request, started).await?;
         let now = headers::vendor_time(&response.headers, self.clock.now());
         let status = self.dialect.rate_limit(&response.headers, now);
-        self.rate_limiter.update(status, self.policy.longest_wait);
+        self.rate_limiter.update(status, self.policy.max_wait);
         drop(permit);
         let request_id = headers::text(&response.headers, &REQUEST_ID).map(|id| self.redactor.clean(id));
         tracing::debug!(
@@ -83,7 +83,7 @@ impl ApiClient {
         }
     }
 
-    /// Waits, or returns an error at once if the budget's time would be over by then.
+    /// Waits, or returns an error at once if the budget's time ends before the wait does.
     pub(crate) async fn wait(&self, call: &Call, reason: &str, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
         if self.budget.is_over(until) {
@@ -140,7 +140,7 @@ impl ApiClient {
         let is_limited = kind == ErrorKind::RateLimited;
         let until_reset = || is_limited.then(|| self.dialect.rate_limit(&headers, now).resets_in).flatten();
         let retry_after = headers::retry_after(&headers, now).or_else(until_reset);
-        if let Some(wait) = retry_after.filter(|wait| is_limited && *wait <= self.policy.longest_wait) {
+        if let Some(wait) = retry_after.filter(|wait| is_limited && *wait <= self.policy.max_wait) {
             self.rate_limiter.pause(wait);
         }
         let error = self
@@ -150,7 +150,7 @@ impl ApiClient {
         AttemptError { error, retry_after, had_no_effect: kind != ErrorKind::Unavailable }
     }
 
-    /// Reads the beginning of an error's body, or what of it arrives within the time limit.
+    /// Reads the beginning of an error's body, as far as it arrives within the time limit.
     async fn error_body(&self, mut chunks: BoxStream<'static, Result<Bytes, TransportError>>) -> Vec<u8> {
         let mut body = Vec::new();
         let read = async {
@@ -167,7 +167,7 @@ impl ApiClient {
 
     fn redirect_target(&self, headers: &HeaderMap) -> String {
         let location = headers::text(headers, &LOCATION);
-        // Cleaned before it is read: a host is read in lower case, in which a key would not be recognised.
+        // Cleaned before it is parsed: the parser turns a host into lower case, in which a key would not be recognised.
         let location = location.map(|location| self.redactor.clean(location));
         let target = location.and_then(|location| self.base.join(&location).ok());
         target

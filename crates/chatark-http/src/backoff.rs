@@ -31,8 +31,8 @@ impl Default for Jitter {
 }
 
 /// Returns the wait before attempt `attempt + 1`: exponential, with jitter over its upper half.
-pub(crate) fn exponential(attempt: u32, base: Duration, longest: Duration, jitter: &Jitter) -> Duration {
-    let full = base.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(longest);
+pub(crate) fn exponential(attempt: u32, base: Duration, max_wait: Duration, jitter: &Jitter) -> Duration {
+    let full = base.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(max_wait);
     full.mul_f64(jitter.factor())
 }
 
@@ -42,9 +42,9 @@ mod tests {
 
     #[test]
     fn backoff_doubles_with_jitter_up_to_its_limit() {
-        let (base, longest) = (Duration::from_millis(500), Duration::from_secs(30));
+        let (base, max_wait) = (Duration::from_millis(500), Duration::from_secs(30));
         for (attempt, full) in [(1, 500), (2, 1_000), (3, 2_000), (7, 30_000), (200, 30_000)] {
-            let wait = exponential(attempt, base, longest, &Jitter::default());
+            let wait = exponential(attempt, base, max_wait, &Jitter::default());
             let full = Duration::from_millis(full);
             assert!(wait >= full / 2 && wait <= full, "{attempt}: {wait:?}");
         }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 pub struct BudgetLimits {
     /// Requests to vendors, retries included.
     pub requests: Option<u64>,
-    /// Units of a metered quota. Known only from a response, so a run may exceed it by what one response cost.
+    /// Units of a metered quota. Only a response tells its cost, so a run may exceed the limit by the cost of one
+    /// response.
     pub quota: Option<u64>,
     /// Time since the budget was created.
     pub duration: Option<Duration>,
@@ -48,7 +49,7 @@ impl Budget {
         self.quota.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// Takes one request, or returns which limit is spent.
+    /// Takes one request, or returns a message that names the limit that is spent.
     pub(crate) fn take_request(&self) -> Result<(), String> {
         if let Some(quota) = self.limits.quota.filter(|quota| self.quota.load(Ordering::Relaxed) >= *quota) {
             return Err(format!("the budget of {quota} units of the vendor's quota is spent"));

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use bytes::Bytes;
 use reqwest::Method;
 
-/// One request: its purpose, the path below the base URL, the query, and the JSON that it sends.
+/// One request: its purpose, the path after the base URL, the query, and the JSON that it sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// What it is for, as errors name it, such as `export conversations`.
@@ -18,8 +18,8 @@ pub struct Call {
     pub(crate) method: Method,
     pub(crate) effect: Effect,
     pub(crate) body: Option<Bytes>,
-    /// The most attempts, where these are to be fewer than those of the policy.
-    pub(crate) attempts: Option<u32>,
+    /// The most attempts, if they are fewer than those of the policy.
+    pub(crate) max_attempts: Option<u32>,
 }
 
 /// What a call does at the vendor, whatever its HTTP method: a search is often a `POST`.
@@ -29,7 +29,7 @@ pub enum Effect {
     Read,
     /// Replaces what is there, so that sending it twice has the effect of sending it once.
     Replace,
-    /// Creates something each time that it is sent.
+    /// Creates something each time it is sent.
     Create,
 }
 
@@ -50,7 +50,7 @@ impl Call {
             method: Method::GET,
             effect: Effect::Read,
             body: None,
-            attempts: None,
+            max_attempts: None,
         }
     }
 
@@ -80,10 +80,10 @@ impl Call {
         self.body(Method::POST, Effect::Create, json)
     }
 
-    /// Limits the attempts below those of the policy: for a question whose answer is a failure more often than not.
+    /// Limits the attempts below those of the policy, for a request that fails more often than not.
     #[must_use]
-    pub fn attempts(self, most: Option<u32>) -> Self {
-        Self { attempts: most, ..self }
+    pub fn max_attempts(self, max_attempts: Option<u32>) -> Self {
+        Self { max_attempts, ..self }
     }
 
     /// Adds a query parameter.
@@ -95,7 +95,7 @@ impl Call {
 
     /// Adds a query parameter if there is a value.
     #[must_use]
-    pub fn maybe(self, name: impl Into<Cow<'static, str>>, value: Option<impl Display>) -> Self {
+    pub fn optional_query(self, name: impl Into<Cow<'static, str>>, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.query(name, value),
             None => self,

@@ -22,7 +22,7 @@ use crate::rate_limiter::RateLimiter;
 use crate::redact::{self, Redactor};
 use crate::transport::Transport;
 
-/// An authenticated, paced, retrying client for one account. `Connector::client` creates it.
+/// A client for one account, which authenticates, respects the rate limit and retries. `Connector::client` creates it.
 #[derive(Debug)]
 pub struct ApiClient {
     pub(crate) source: String,
@@ -69,7 +69,7 @@ impl ApiClient {
         }
     }
 
-    /// Returns the error of a response that reports a failure under a success status, such as `{"success": false}`.
+    /// Returns the error of a response that reports a failure with a success status, such as `{"success": false}`.
     pub fn api_error(&self, call: &Call, api_error: ApiError, request_id: Option<&str>) -> Error {
         let api_error = without_sent_strings(call, api_error);
         let kind = api_error.kind.unwrap_or(ErrorKind::Refused);
@@ -78,7 +78,8 @@ impl ApiClient {
         self.error_from_api(call, kind, message, api_error, request_id)
     }
 
-    /// Returns an error with the vendor's code, the id of the request, and the hint of the API error or else of the kind.
+    /// Returns an error with the vendor's code, the id of the request, and the hint of the API error or else of the
+    /// kind.
     pub(crate) fn error_from_api(
         &self,
         call: &Call,
@@ -127,8 +128,7 @@ impl ApiClient {
 }
 
 /// Removes the strings of the request from the vendor's message: vendors repeat values that they reject, and these may
-/// be what people wrote.
-/// Of the ids in the URL, only telephone numbers and addresses are masked.
+/// be what people wrote. Of the ids in the URL, only telephone numbers and addresses are masked.
 pub(crate) fn without_sent_strings(call: &Call, api_error: ApiError) -> ApiError {
     let Some(message) = &api_error.message else { return api_error };
     let body = call.body.as_deref().map(redact::strings).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a client is made of: the account, and what all clients of a run share.
+//! Creates a client from its account and from what all clients of a run share.
 
 use std::sync::Arc;
 

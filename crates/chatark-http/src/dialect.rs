@@ -1,4 +1,4 @@
-//! What differs between vendors at the level of HTTP, and nothing else.
+//! How vendors differ in HTTP: their errors and their rate limit headers.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// Returns the length of the window in which the vendor counts requests, if it is documented.
-    fn window(&self) -> Option<Duration> {
+    fn rate_limit_window(&self) -> Option<Duration> {
         None
     }
 
@@ -31,7 +31,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         let number = |name| headers::text(headers, name)?.parse().ok();
         RateLimitStatus {
             limit: number(&LIMIT),
-            window: self.window(),
+            window: self.rate_limit_window(),
             remaining: number(&REMAINING),
             resets_in: headers::until_reset(headers, &RESET, now),
         }
@@ -43,11 +43,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 pub struct ApiError {
     /// The vendor's error code.
     pub code: Option<String>,
-    /// The vendor's message. It is shown in short, without secrets and without texts of the request.
+    /// The vendor's message. It is shown shortened, without secrets and without texts of the request.
     pub message: Option<String>,
-    /// What it means, if that does not follow from the status.
+    /// The kind of error, if it does not follow from the status.
     pub kind: Option<ErrorKind>,
-    /// The next step that the user can take, if it does not follow from the kind.
+    /// The hint for the user, if it does not follow from the kind.
     pub hint: Option<String>,
 }
 

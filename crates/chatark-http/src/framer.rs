@@ -4,22 +4,22 @@
 //! any size and returns whole elements as bytes, so that memory holds one element at a time. The rest of the
 //! document, the *envelope*, is kept with an empty array in place of the full one and can be decoded at the end.
 //!
-//! The framer only finds boundaries. Whether an element is valid JSON is for its reader to find out.
+//! The framer only finds boundaries. Whoever decodes an element finds out whether it is valid JSON.
 
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-/// How large the pieces of one response may be, in bytes after decompression.
+/// The largest sizes of the pieces of one response, in bytes after decompression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct SizeLimits {
     /// The largest element.
     pub element: usize,
     /// The largest envelope.
     pub envelope: usize,
 }
 
-impl Default for Limits {
+impl Default for SizeLimits {
     fn default() -> Self {
         Self { element: 256 << 20, envelope: 16 << 20 }
     }
@@ -55,30 +55,29 @@ impl fmt::Display for FrameError {
 #[derive(Debug)]
 pub struct ArrayFramer {
     key: String,
-    limits: Limits,
+    limits: SizeLimits,
     chunk: Bytes,
     at: usize,
-    place: Place,
+    state: State,
     envelope: Vec<u8>,
     /// The beginning of an element whose end has not arrived yet.
     partial: BytesMut,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum State {
+    /// Outside the array.
     Envelope(EnvelopeScan),
     /// In the array, before an element, a comma or the end.
-    Between {
+    BetweenElements {
         /// The depth of the envelope after the array.
         depth_after: usize,
     },
-    Element {
-        scan: ElementScan,
-        depth_after: usize,
-    },
+    /// In an element.
+    Element { scan: ElementScan, depth_after: usize },
 }
 
-/// Where the scanner is in the envelope.
+/// How far the envelope has been scanned.
 #[derive(Debug, Clone, Copy)]
 struct EnvelopeScan {
     depth: usize,
@@ -98,7 +97,7 @@ enum KeyState {
     AfterKey(bool),
     /// Where the value of the array's key is expected.
     ArrayExpected,
-    /// Anywhere else.
+    /// In any other state: the array cannot begin here.
     Other,
 }
 
@@ -109,7 +108,7 @@ enum StringState {
     Escape,
 }
 
-/// Where the scanner is in an element.
+/// How far an element has been scanned.
 #[derive(Debug, Clone, Copy)]
 struct ElementScan {
     depth: usize,
@@ -126,7 +125,7 @@ enum ElementKind {
 
 impl ArrayFramer {
     /// Creates a framer for the array under a key.
-    pub fn new(key: impl Into<String>, limits: Limits) -> Self {
+    pub fn new(key: impl Into<String>, limits: SizeLimits) -> Self {
         let start =
             EnvelopeScan { depth: 0, string: StringState::Outside, key_from: 0, key_state: KeyState::Start };
         Self {
@@ -134,13 +133,13 @@ impl ArrayFramer {
             limits,
             chunk: Bytes::new(),
             at: 0,
-            place: Place::Envelope(start),
+            state: State::Envelope(start),
             envelope: Vec::new(),
             partial: BytesMut::new(),
         }
     }
 
-    /// Takes the next chunk. The previous one must be used up: call [`Self::next_element`] until it returns `None`.
+    /// Takes the next chunk of the body. Before that, call [`Self::next_element`] until it returns `None`.
     pub fn feed(&mut self, chunk: Bytes) {
         debug_assert!(self.at >= self.chunk.len(), "a chunk was fed before the last one was used up");
         self.chunk = chunk;
@@ -150,16 +149,16 @@ impl ArrayFramer {
     /// Returns the next whole element, or `None` once the chunk is used up.
     pub fn next_element(&mut self) -> Result<Option<Bytes>, FrameError> {
         while self.at < self.chunk.len() {
-            let element = match self.place {
-                Place::Envelope(scan) => {
+            let element = match self.state {
+                State::Envelope(scan) => {
                     self.scan_envelope(scan)?;
                     None
                 }
-                Place::Between { depth_after } => {
-                    self.scan_between(depth_after);
+                State::BetweenElements { depth_after } => {
+                    self.scan_between_elements(depth_after);
                     None
                 }
-                Place::Element { scan, depth_after } => self.scan_element(scan, depth_after)?,
+                State::Element { scan, depth_after } => self.scan_element(scan, depth_after)?,
             };
             if element.is_some() {
                 return Ok(element);
@@ -168,10 +167,10 @@ impl ArrayFramer {
         Ok(None)
     }
 
-    /// Ends the document and returns the envelope. Fails if the document is not complete.
+    /// Returns the envelope at the end of the body. Fails if the document is not complete.
     pub fn finish(self) -> Result<Bytes, FrameError> {
-        match self.place {
-            Place::Envelope(EnvelopeScan { depth: 0, string: StringState::Outside, key_state, .. })
+        match self.state {
+            State::Envelope(EnvelopeScan { depth: 0, string: StringState::Outside, key_state, .. })
                 if key_state != KeyState::Start =>
             {
                 Ok(Bytes::from(self.envelope))
@@ -190,23 +189,23 @@ impl ArrayFramer {
             self.envelope.push(byte);
             if enters_array {
                 self.at += offset + 1;
-                self.place = Place::Between { depth_after: scan.depth };
+                self.state = State::BetweenElements { depth_after: scan.depth };
                 return Ok(());
             }
         }
         self.at = self.chunk.len();
-        self.place = Place::Envelope(scan);
+        self.state = State::Envelope(scan);
         Ok(())
     }
 
-    fn scan_between(&mut self, depth_after: usize) {
+    fn scan_between_elements(&mut self, depth_after: usize) {
         while let Some(&byte) = self.chunk.get(self.at) {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' => self.at += 1,
                 b']' => {
                     self.at += 1;
                     self.envelope.push(byte);
-                    self.place = Place::Envelope(EnvelopeScan {
+                    self.state = State::Envelope(EnvelopeScan {
                         depth: depth_after,
                         string: StringState::Outside,
                         key_from: 0,
@@ -215,7 +214,7 @@ impl ArrayFramer {
                     return;
                 }
                 _ => {
-                    self.place = Place::Element { scan: ElementScan::begin(byte), depth_after };
+                    self.state = State::Element { scan: ElementScan::begin(byte), depth_after };
                     return;
                 }
             }
@@ -236,10 +235,10 @@ impl ArrayFramer {
         let piece = self.chunk.slice(from..self.at);
         if end.is_none() {
             self.partial.extend_from_slice(&piece);
-            self.place = Place::Element { scan, depth_after };
+            self.state = State::Element { scan, depth_after };
             return Ok(None);
         }
-        self.place = Place::Between { depth_after };
+        self.state = State::BetweenElements { depth_after };
         if self.partial.is_empty() {
             return Ok(Some(piece));
         }
@@ -371,7 +370,7 @@ mod tests {
 
     /// Feeds a document in chunks of the given sizes, over and over.
     fn frame(document: &[u8], sizes: &[usize]) -> Result<(Vec<Bytes>, Bytes), FrameError> {
-        let mut framer = ArrayFramer::new("data", Limits::default());
+        let mut framer = ArrayFramer::new("data", SizeLimits::default());
         let mut elements = Vec::new();
         let mut rest = document;
         for size in sizes.iter().cycle() {
@@ -425,11 +424,11 @@ mod tests {
             assert_eq!(frame(cut.as_bytes(), &[3]), Err(FrameError::Truncated), "{cut}");
         }
         assert_eq!(frame(b"<html></html>", &[3]), Err(FrameError::NotJson));
-        let limits = Limits { element: 4, envelope: 64 };
+        let limits = SizeLimits { element: 4, envelope: 64 };
         let mut framer = ArrayFramer::new("data", limits);
         framer.feed(Bytes::from_static(br#"{"data":["12345"]}"#));
         assert_eq!(framer.next_element(), Err(FrameError::ElementTooLarge));
-        let mut framer = ArrayFramer::new("data", Limits { element: 4, envelope: 8 });
+        let mut framer = ArrayFramer::new("data", SizeLimits { element: 4, envelope: 8 });
         framer.feed(Bytes::from_static(br#"{"message":"long","data":[]}"#));
         assert_eq!(framer.next_element(), Err(FrameError::EnvelopeTooLarge));
     }

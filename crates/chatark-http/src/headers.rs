@@ -23,8 +23,10 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(http_date(text)?.saturating_sub(since_epoch(now)))
 }
 
-/// Returns the time until a rate limit resets. The header holds epoch seconds, milliseconds or microseconds, or seconds from now,
-/// distinguished by magnitude, because vendors document one and send another.
+/// Returns the time until a rate limit resets.
+///
+/// The header holds seconds from now, or seconds, milliseconds or microseconds since 1970. They are distinguished by
+/// magnitude, because vendors document one and send another.
 pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Duration> {
     let number = text(headers, name)?.parse::<f64>().ok()?;
     if number < FIRST_INSTANT_SECONDS {
@@ -38,8 +40,8 @@ pub(crate) fn until_reset(headers: &HeaderMap, name: &HeaderName, now: Timestamp
     Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(since_epoch(now)))
 }
 
-/// Returns the vendor's current time, from the `Date` header: the other headers are written by the same clock. Returns
-/// ours if the clocks agree.
+/// Returns the vendor's current time from the `Date` header, because its clock also writes the other headers. Returns
+/// our own time if the clocks agree.
 pub(crate) fn vendor_time(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     let skew = clock_skew_seconds(headers, now).filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS);
     skew.and_then(|skew| now.shifted(skew)).unwrap_or(now)

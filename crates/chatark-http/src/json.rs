@@ -15,7 +15,7 @@ impl ApiClient {
         Ok(self.json_with_clock_skew(call).await?.0)
     }
 
-    /// Like [`Self::json`], and also returns by how many seconds the vendor's clock is ahead of ours.
+    /// Like [`Self::json`], and also returns the seconds by which the vendor's clock is ahead of ours.
     pub async fn json_with_clock_skew<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, Option<i64>)> {
         self.retry(call, || self.attempt_json(call)).await
     }

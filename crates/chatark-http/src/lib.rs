@@ -8,12 +8,12 @@
 //! | retry | `retry` | repeats while the failure is transient, attempts remain, and repeating is safe: a call that creates is repeated only if it certainly had no effect; waits for `Retry-After`, else the rate limit's reset, else with backoff |
 //! | build | `request` | percent-encodes path and query, adds headers and the key |
 //! | permit | `rate_limiter` | waits until the account's rate limit allows a request; shared by all sources with the same key |
-//! | budget | `budget` | takes one request of what the run may spend; no wait goes past its end, and no response that succeeds |
+//! | budget | `budget` | takes one request from what the run may spend; waits and successful responses end with its time |
 //! | send | `transport` | carries the request, over the network or to a simulation in this process |
 //! | learn | `dialect` | reads the rate limit from the headers |
 //! | classify | `attempt` | lets the vendor's [`Dialect`] parse an error |
 //! | read | `response`, `array` | limits the body after decompression; a body that was cut off is a transient failure |
-//! | decode | `json` | names the JSON path of what could not be read |
+//! | decode | `json` | decodes JSON; an error names the JSON path of what could not be read |
 //!
 //! **This crate knows no vendor**, and it is the only one that retries or sleeps. Keys are never logged, never part
 //! of an error, and go only to the configured host: redirects are not followed. Waits use the clock of the runtime;
@@ -51,7 +51,7 @@ pub use call::{Call, Effect};
 pub use client::ApiClient;
 pub use connector::Connector;
 pub use dialect::{ApiError, Dialect, RateLimitStatus};
-pub use framer::{ArrayFramer, FrameError, Limits};
+pub use framer::{ArrayFramer, FrameError, SizeLimits};
 pub use observer::{HttpEvent, HttpObserver};
 pub use pagination::{CursorGuard, PageGuard};
 pub use policy::Policy;

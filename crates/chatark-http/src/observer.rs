@@ -19,7 +19,7 @@ pub enum HttpEvent {
         /// How long.
         wait: Duration,
     },
-    /// A response has arrived whole.
+    /// A response has arrived completely.
     Received {
         /// Its size after decompression.
         bytes: usize,

@@ -1,4 +1,4 @@
-//! Guarantees that paging ends: every page must make progress.
+//! Guards against endless paging: every page must make progress.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,9 +9,9 @@ use chatark_core::{Error, ErrorKind, Result};
 use crate::call::Call;
 use crate::client::ApiClient;
 
-/// Remembers every cursor of one list, and rejects one that the vendor has given before.
+/// Rejects a cursor that the vendor has given before in the same list.
 ///
-/// Holds eight bytes for each page.
+/// Remembers a hash of each cursor: eight bytes for each page.
 #[derive(Debug, Default)]
 pub struct CursorGuard(HashSet<u64>);
 
@@ -35,9 +35,8 @@ impl CursorGuard {
 impl ApiClient {
     /// Returns the cursor of the next page, or `None` at the end of the list.
     ///
-    /// Without a cursor in the response, the list has ended, even if the vendor reports more: an empty cursor would read it
-    /// again. Fails if the
-    /// vendor gives a cursor that it has given before.
+    /// Without a cursor in the response, the list has ended, even if the vendor reports more pages: a request without a
+    /// cursor would begin again. Fails if the vendor gives a cursor that it has given before.
     pub fn next_cursor(
         &self,
         call: &Call,
@@ -57,11 +56,9 @@ impl ApiClient {
             }
         }
     }
-}
 
-impl ApiClient {
-    /// Does the same as [`ApiClient::next_cursor`] for a list from which absence is concluded: it fails if the vendor
-    /// reports more pages and gives no cursor.
+    /// Like [`ApiClient::next_cursor`], for a list that must be read to its end: also fails if the vendor reports more
+    /// pages and gives no cursor.
     pub fn next_cursor_of_whole_list(
         &self,
         call: &Call,

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::dialect::RateLimitStatus;
 
-/// How long to wait for a slot if nobody knows when one becomes free.
+/// How long to wait for a slot if it is not known when one becomes free.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Holds requests back before the vendor has to reject them.
@@ -27,18 +27,19 @@ pub(crate) struct RateLimiter(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     in_flight: u64,
-    /// Whether a request has ended, with a response or without. Until then the limit is unknown, and requests are sent one at a time.
-    has_response: bool,
+    /// Whether a request has ended, with or without a response. Until then the limit is unknown, and requests are sent
+    /// one at a time.
+    has_ended_request: bool,
     /// The requests that the vendor allows in a window, and its length.
     window: Option<(u64, Duration)>,
     /// When the responses of the last window arrived, the oldest first.
     completed: VecDeque<Instant>,
-    /// How many requests of others the vendor counts.
+    /// How many requests of other programs with the same key the vendor counts.
     used_by_others: u64,
     remaining: Option<u64>,
     /// When the vendor's window resets.
     resets_at: Option<Instant>,
-    /// Until when the vendor wants no request at all.
+    /// Until when the vendor asks for no requests at all.
     paused_until: Option<Instant>,
 }
 
@@ -58,7 +59,8 @@ impl RateLimiter {
             Some((limit, length)) => state.wait_for_slot(limit, length, now),
             None => state.wait_for_reset(now),
         };
-        let wait = if state.has_response { wait } else { (state.in_flight > 0).then_some(POLL_INTERVAL) };
+        let wait =
+            if state.has_ended_request { wait } else { (state.in_flight > 0).then_some(POLL_INTERVAL) };
         if let Some(wait) = wait {
             return Err(wait.max(Duration::from_millis(1)));
         }
@@ -66,17 +68,17 @@ impl RateLimiter {
         Ok(Permit(self))
     }
 
-    /// Updates the limits from the headers of a response. A reset that is further away than `longest` is capped.
-    pub(crate) fn update(&self, status: RateLimitStatus, longest: Duration) {
+    /// Updates the limits from the headers of a response. A reset that is further away than `max_wait` is capped.
+    pub(crate) fn update(&self, status: RateLimitStatus, max_wait: Duration) {
         let (Some(remaining), Some(resets_in)) = (status.remaining, status.resets_in) else {
             return;
         };
         let mut state = self.state();
-        state.has_response = true;
-        // A limit of zero cannot be meant.
+        state.has_ended_request = true;
+        // A limit of zero is a mistake of the vendor.
         state.window = status.limit.filter(|limit| *limit > 0).zip(status.window);
         state.remaining = Some(remaining);
-        state.resets_at = Some(Instant::now() + resets_in.min(longest));
+        state.resets_at = Some(Instant::now() + resets_in.min(max_wait));
         if let Some(limit) = status.limit {
             let used_by_us = state.completed.len() as u64 + state.in_flight;
             state.used_by_others = limit.saturating_sub(remaining).saturating_sub(used_by_us);
@@ -129,7 +131,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_flight -= 1;
-        state.has_response = true;
+        state.has_ended_request = true;
         if state.window.is_some() {
             state.completed.push_back(Instant::now());
         }
@@ -164,9 +166,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_for_the_reset_when_no_requests_remain() {
         let limiter = RateLimiter::default();
-        let longest = Duration::from_mins(1);
+        let max_wait = Duration::from_mins(1);
         drop(limiter.try_acquire().unwrap());
-        limiter.update(status(1, 5_000), longest);
+        limiter.update(status(1, 5_000), max_wait);
         let permit = limiter.try_acquire().unwrap();
         let wait = limiter.try_acquire().unwrap_err();
         assert!(wait <= Duration::from_secs(5) && wait > Duration::from_secs(4));
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reset_beyond_the_longest_wait_is_capped() {
+    async fn a_reset_beyond_the_max_wait_is_capped() {
         let limiter = RateLimiter::default();
         limiter.update(status(0, 86_400_000), Duration::from_mins(1));
         assert!(limiter.try_acquire().unwrap_err() <= Duration::from_mins(1));

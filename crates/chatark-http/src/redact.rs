@@ -1,5 +1,4 @@
-//! Removes secrets, and strings of the request, from what a vendor says before it becomes part of an error or a log
-//! line.
+//! Removes secrets and strings of the request from a vendor's text, before it becomes part of an error or a log line.
 
 use chatark_core::identifier;
 use reqwest::header::HeaderMap;
@@ -13,9 +12,9 @@ const PROTOCOL_KEYS: [&str; 4] = ["type", "from", "state", "origin"];
 /// The most characters of a vendor's text that are shown.
 const MAX_MESSAGE_CHARACTERS: usize = 600;
 /// The most times that a spelling is escaped, and the most backslashes in front of a character.
-const LONGEST_ESCAPE: usize = 7;
+const MAX_ESCAPES: usize = 7;
 /// The most characters of an HTML entity, such as `&#x0002f;`.
-const LONGEST_ENTITY: usize = 9;
+const MAX_ENTITY_CHARACTERS: usize = 9;
 
 /// The secrets of one account.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ impl Redactor {
         Self(secrets)
     }
 
-    /// Replaces every secret by `****`, whether it stands as it is or escaped for JSON, a URL or HTML, masks telephone numbers
-    /// and e-mail addresses, and shortens the text.
+    /// Replaces every secret by `****`, be it plain or escaped for JSON, a URL or HTML; masks telephone numbers and
+    /// e-mail addresses; and shortens the text.
     pub(crate) fn clean(&self, text: &str) -> String {
         let clean = self.0.iter().fold(text.to_owned(), |text, secret| without_secret(&text, secret));
         let clean = identifier::masked_text(&clean);
@@ -62,7 +61,8 @@ fn without_secret(text: &str, secret: &SecretString) -> String {
 /// Returns how many bytes a secret takes at the beginning of a text, with each of its bytes in any spelling, or `None`
 /// if the text does not begin with it.
 fn spelled_length(text: &[u8], secret: &[u8]) -> Option<usize> {
-    // Where the bytes so far may end: a backslash may be a byte of the secret or the escape of the next one.
+    // Where the spelling of the bytes so far may end. There may be several ends, because a backslash may be a byte of
+    // the secret or the escape of its next byte.
     let mut ends = vec![0];
     for byte in secret {
         let mut next: Vec<usize> = ends
@@ -84,8 +84,8 @@ fn spelled_length(text: &[u8], secret: &[u8]) -> Option<usize> {
 fn spellings(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
     let literal = (text.first() == Some(&byte)).then_some(1);
     let slashes = text.iter().take_while(|letter| **letter == b'\\').count();
-    // Of several backslashes, each may be the last that belongs to this byte: they may be the byte itself.
-    let escaped = (1..=slashes.min(LONGEST_ESCAPE)).filter_map(move |slashes| {
+    // Each of several backslashes may be the last one that belongs to this byte: the others may be bytes of the secret.
+    let escaped = (1..=slashes.min(MAX_ESCAPES)).filter_map(move |slashes| {
         let rest = &text[slashes..];
         let plain = (rest.first() == Some(&byte)).then_some(slashes + 1);
         let unicode = rest.strip_prefix(b"u00").and_then(|digits| hexadecimal(digits.get(..2)?));
@@ -98,7 +98,7 @@ fn spellings(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
 /// Returns the lengths of `%2F` and `%252F`, where these are spellings of a byte.
 fn percent(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
     let escaped = text.strip_prefix(b"%").unwrap_or_default();
-    (0..=LONGEST_ESCAPE)
+    (0..=MAX_ESCAPES)
         .map_while(move |times| {
             let is_escaped = escaped.chunks(2).take(times).all(|pair| pair == b"25");
             is_escaped.then_some(2 * times)
@@ -109,7 +109,7 @@ fn percent(text: &[u8], byte: u8) -> impl Iterator<Item = usize> {
 /// Returns the length of `&#47;`, `&#x2f;` or a named entity, where that is the spelling of a byte.
 fn entity(text: &[u8], byte: u8) -> Option<usize> {
     let inside = text.strip_prefix(b"&")?;
-    let end = inside.iter().take(LONGEST_ENTITY).position(|letter| *letter == b';')?;
+    let end = inside.iter().take(MAX_ENTITY_CHARACTERS).position(|letter| *letter == b';')?;
     let name = std::str::from_utf8(&inside[..end]).ok()?.to_ascii_lowercase();
     let spelled = match name.as_str() {
         "amp" => Some(b'&'),

@@ -12,7 +12,7 @@ use crate::client::ApiClient;
 use crate::observer::HttpEvent;
 use crate::transport::TransportError;
 
-/// A body has stalled if fewer bytes than this arrive within one time limit.
+/// A body has stalled if fewer bytes than this arrive within the time limit.
 const STALLED_BYTES: usize = 1 << 10;
 
 /// A response whose body is read in chunks, and fails if it stalls.
@@ -23,7 +23,7 @@ pub(crate) struct Response {
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     deadline: Instant,
     bytes_before_deadline: usize,
-    /// Whether the body is known to begin like JSON.
+    /// Whether the body has begun, and not as a web page.
     is_json: bool,
 }
 
@@ -64,9 +64,9 @@ impl Response {
         }
     }
 
-    /// Reads the whole body, which may be as large as one element.
+    /// Reads the whole body, up to the size limit of an element.
     pub(crate) async fn whole(mut self, client: &ApiClient, call: &Call) -> Result<Vec<u8>> {
-        let limit = client.policy.limits.element;
+        let limit = client.policy.size_limits.element;
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk(client, call).await? {
             if bytes.len() + chunk.len() > limit {
@@ -80,7 +80,8 @@ impl Response {
         Ok(bytes)
     }
 
-    /// Rejects a web page under a success status, which a gateway or a captive portal sends if the vendor is not reached.
+    /// Rejects a web page with a success status: a gateway or a captive portal sends one if the vendor cannot be
+    /// reached.
     fn refuse_web_page(&mut self, chunk: &[u8], client: &ApiClient, call: &Call) -> Result<()> {
         let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()).filter(|_| !self.is_json)
         else {

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::client::ApiClient;
 
 impl ApiClient {
-    /// Makes attempts until one succeeds or another is not allowed.
+    /// Makes attempts until one succeeds or no further one is allowed.
     pub(crate) async fn retry<T, A>(&self, call: &Call, attempt: impl Fn() -> A) -> Result<T>
     where
         A: Future<Output = Result<T, AttemptError>>,
@@ -25,7 +25,7 @@ impl ApiClient {
         }
     }
 
-    /// Waits until the next attempt, or returns the error if another is not allowed. `attempts` have been made.
+    /// Waits until the next attempt, or returns the error if no further one is allowed. `attempts` have been made.
     pub(crate) async fn wait_to_retry(&self, call: &Call, failed: AttemptError, attempts: u32) -> Result<()> {
         let AttemptError { error, retry_after, had_no_effect } = failed;
         if !call.effect.is_repeatable() && !had_no_effect {
@@ -34,12 +34,12 @@ impl ApiClient {
         if !error.is_transient() {
             return Err(error);
         }
-        // A 429 does not answer the question, so that the lower limit does not apply.
-        let fewer = call.attempts.filter(|_| error.kind() != ErrorKind::RateLimited);
-        if attempts >= fewer.unwrap_or(u32::MAX).min(self.policy.attempts) {
+        // After a 429, the vendor has not tried the request, so the call's own limit does not apply.
+        let of_call = call.max_attempts.filter(|_| error.kind() != ErrorKind::RateLimited);
+        if attempts >= of_call.unwrap_or(u32::MAX).min(self.policy.max_attempts) {
             return Err(error.with("attempts", attempts));
         }
-        if let Some(asked) = retry_after.filter(|asked| *asked > self.policy.longest_wait) {
+        if let Some(asked) = retry_after.filter(|asked| *asked > self.policy.max_wait) {
             let seconds = asked.as_secs();
             return Err(error.with("attempts", attempts).with("wait", format_args!("{seconds} s")).hint(format!(
                 "the vendor asks to wait {seconds} s, longer than `max_wait_seconds`; completed work is saved: run the same command again later"
@@ -56,17 +56,17 @@ impl ApiClient {
         self.wait(call, error.message(), wait).await
     }
 
-    /// Returns the wait that the vendor asks for, plus a little jitter so that clients do not all come back at once; the
-    /// backoff if it asks for none.
+    /// Returns the wait that the vendor asks for, with a little jitter so that clients do not all come back at once, or
+    /// else the backoff.
     fn retry_delay(&self, retry_after: Option<Duration>, attempts: u32) -> Duration {
         let policy = &self.policy;
-        let backoff = backoff::exponential(attempts, policy.backoff, policy.longest_backoff, &self.jitter);
+        let backoff = backoff::exponential(attempts, policy.backoff, policy.max_backoff, &self.jitter);
         retry_after.map_or(backoff, |asked| asked + backoff.min(policy.backoff) / 4)
     }
 
-    /// Waits until a request that was sent `ago` and got no response can have no effect at the vendor any more.
-    pub async fn settle(&self, operation: &'static str, ago: Duration) -> Result<()> {
-        let wait = self.policy.settle.saturating_sub(ago);
+    /// Waits until a request that was sent `ago` and got no response can no longer take effect at the vendor.
+    pub async fn wait_for_late_effects(&self, operation: &'static str, ago: Duration) -> Result<()> {
+        let wait = self.policy.late_effect_wait.saturating_sub(ago);
         if wait.is_zero() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What carries requests: the network, or a simulation in this process.
 //!
 //! A transport sends one request and brings one response. It never retries, follows a redirect or waits for a rate
-//! limit, and it knows neither the vendor nor the account: all of that is above it and the same for every transport.
+//! limit, and it knows neither the vendor nor the account: the client does all that, for every transport.
 
 use std::fmt;
 

@@ -43,7 +43,7 @@ async fn logs_contain_neither_the_key_nor_what_people_wrote() {
         then.status(500).header("x-request-id", KEY).body(format!(r#"{{"message":"words of {KEY}"}}"#));
     });
     let connector = Connector {
-        policy: Policy { attempts: 3, backoff: Duration::from_millis(1), ..Policy::default() },
+        policy: Policy { max_attempts: 3, backoff: Duration::from_millis(1), ..Policy::default() },
         ..Connector::new("shop", KEY.into())
     };
     let client = connector.client(Url::parse(&server.url("/v1")).unwrap(), Plain).unwrap();

@@ -62,7 +62,7 @@ impl Questions {
             loss_report.add_left_out("the bot answers no question in it", archived);
             return;
         }
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
         self.judged.add(archived);
         let messages = &archived.conversation.messages;
         let asked = messages.iter().filter(|message| message.role == Role::User).count();

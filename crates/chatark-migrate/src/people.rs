@@ -61,7 +61,7 @@ impl<'a> People<'a> {
             loss_report.add_left_out(UNKNOWN, archived);
             return Ok(());
         };
-        loss_report.apply(rules, archived);
+        loss_report.add_fields(rules, archived);
         let conversation = &archived.conversation;
         let person = self.people.entry(key).or_default();
         update(person, &conversation.contact, conversation.created_at, conversation.updated_at);

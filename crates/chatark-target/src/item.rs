@@ -23,7 +23,7 @@ pub enum MigrationItem<'a> {
     Conversation(&'a ArchivedConversation),
     /// A person.
     Person(&'a Person),
-    /// Questions and their answer.
+    /// An answer with its questions.
     QuestionAnswer(&'a QuestionAnswer),
     /// A text to learn from.
     Text(&'a Text),
@@ -34,9 +34,10 @@ pub enum MigrationItem<'a> {
 pub struct Person {
     /// The idempotency key, the same in every run.
     pub key: String,
-    /// The keys that earlier runs used, when less was known about the person.
+    /// The keys that earlier runs used, before more was known about the person.
     pub previous_keys: Vec<String>,
-    /// The id under which other systems know the person, unique among all persons: the vendor's id, or else the key.
+    /// The id under which other systems know the person, unique among all persons: the external id of a listed contact,
+    /// or else the vendor's id of the customer. If neither is known, or another person has it, it is the key.
     pub external_id: String,
     /// The newest known values.
     pub contact: Contact,
@@ -52,7 +53,7 @@ pub struct Person {
     pub conversations: u64,
 }
 
-/// An answer to teach a bot, with the questions it answers, the one with the best answer first.
+/// An answer to teach a bot, with the questions that it answers. The question with the best answer comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuestionAnswer {
     /// The idempotency key, the same in every run.
@@ -81,7 +82,7 @@ pub struct OutboundItem {
     pub idempotency_key: String,
     /// The idempotency keys that earlier runs used.
     pub previous_keys: Vec<String>,
-    /// The text by which it is found again at the target.
+    /// The text that is sent with the item, and by which it is found again at the target.
     pub external_id: String,
     /// The e-mail address of a person, in lower case.
     pub email: Option<String>,
@@ -114,7 +115,8 @@ impl DataKind {
     }
 }
 
-/// Returns the body of a request that creates several items: an object with an array of their `create_body` under a key.
+/// Returns the body of a request that creates several items: an object with an array of their `create_body` under a
+/// key.
 pub fn array_body(key: &str, items: &[OutboundItem]) -> Bytes {
     let bodies: Vec<_> = items.iter().map(|item| item.create_body.as_ref()).collect();
     [format!("{{\"{key}\":[").as_bytes(), &bodies.join(b",".as_slice()), b"]}"].concat().into()

@@ -1,6 +1,7 @@
-//! The seam to a platform that takes data: what it takes, in which form, and what is lost on the way.
+//! The trait of a platform that takes data: what it takes, in which form, and what is lost on the way.
 //!
-//! A provider crate implements [`Target`] if its vendor can be written into; the others do not need this crate. Migrations pack items for targets and count in a [`LossReport`] what becomes of each field.
+//! A provider crate implements [`Target`] if its vendor can be written into; the others do not need this crate.
+//! Migrations pack items for targets and count in a [`LossReport`] what becomes of each field.
 //!
 //! **This crate never performs I/O** and knows no vendor, no archive and no terminal.
 

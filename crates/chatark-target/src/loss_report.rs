@@ -37,9 +37,9 @@ pub struct LossRow {
 #[derive(Debug, Default)]
 pub struct LossReport(BTreeMap<(String, FieldOutcome, &'static str), (u64, String)>);
 
-/// The name of a field, its outcome, and why. A name that ends with `*` matches every field with that prefix.
+/// The name of a field, its outcome, and the reason. A name that ends with `*` matches every field with that prefix.
 ///
-/// [`LossReport::apply`] does not count a field whose reason is empty: the target counts it itself.
+/// [`LossReport::add_fields`] does not count a field whose reason is empty: the target counts it itself.
 pub type FieldRule = (&'static str, FieldOutcome, &'static str);
 
 /// Why a field without a rule is lost.
@@ -106,7 +106,7 @@ impl LossReport {
     }
 
     /// Counts every field of a conversation by the rules of a target; a field without a rule is lost.
-    pub fn apply(&mut self, rules: &[FieldRule], archived: &ArchivedConversation) {
+    pub fn add_fields(&mut self, rules: &[FieldRule], archived: &ArchivedConversation) {
         each_field(archived, |field, count| {
             let rule = rules.iter().find(|(name, ..)| {
                 *name == field || name.strip_suffix('*').is_some_and(|start| field.starts_with(start))
@@ -131,7 +131,7 @@ impl LossReport {
     }
 }
 
-/// Passes every field of a conversation to `take`, with the number of its occurrences.
+/// Passes every field of a conversation to `take`, with the number of its occurrences, which may be zero.
 fn each_field(archived: &ArchivedConversation, mut take: impl FnMut(&str, usize)) {
     let conversation = &archived.conversation;
     let contact = &conversation.contact;
@@ -223,7 +223,7 @@ mod tests {
             ("conversation.title", FieldOutcome::Approximated, "as the first line"),
         ];
         let mut report = LossReport::default();
-        report.apply(rules, &archived());
+        report.add_fields(rules, &archived());
         let expected = [
             "conversation.id|lost|1|c1|the target has no place for it",
             "conversation.title|approximated|1|c1|as the first line",

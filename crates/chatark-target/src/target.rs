@@ -1,4 +1,4 @@
-//! A vendor API that can be written into.
+//! The trait of a vendor API that can be written into.
 //!
 //! A target *packs* what the archive holds, which is pure, and *creates* what was packed. The caller keeps the ledger:
 //! what is about to be sent, what was created under which id, and what is complete.
@@ -17,7 +17,7 @@ use crate::loss_report::{FieldRule, LossReport};
 /// No call of a target may reach a customer.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
-    /// Returns what the target takes, and within which limits.
+    /// Returns what the target takes, and its limits.
     fn capabilities(&self) -> &'static Capabilities;
 
     /// Returns what to send for an item, or `None` if nothing is sent, and counts in the report what is lost.
@@ -36,14 +36,14 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Waits until a request that was sent `ago` and got no response can have no effect any more.
-    async fn settle(&self, ago: Duration) -> Result<()>;
+    /// Waits until a request that was sent `ago` and got no response can no longer take effect.
+    async fn wait_for_late_effects(&self, ago: Duration) -> Result<()>;
 
-    /// Passes everything of a kind that the agent holds to the visitor.
+    /// Passes every item of a kind that the agent holds to the visitor.
     ///
-    /// Fails if the vendor does not list all of it: an item that is not listed must not be taken for missing. An item
-    /// for which the visitor returns [`Visit::NeedsExternalId`] is passed again with its external id, if a migration has
-    /// written it.
+    /// Fails if the vendor does not list all of them: an item that is not listed must not be taken for missing. An item
+    /// for which the visitor returns [`Visit::NeedsExternalId`] is passed again with its external id, if a migration
+    /// has written it.
     async fn visit_held(&self, kind: DataKind, visitor: Visitor<'_>) -> Result<()>;
 }
 
@@ -72,14 +72,14 @@ pub struct Capabilities {
     pub notes: &'static [&'static str],
 }
 
-/// How much of one kind of data a target takes, and how.
+/// How a target takes one kind of data, and its limits for it.
 #[derive(Debug)]
 pub struct KindLimits {
     /// The kind.
     pub kind: DataKind,
     /// The most items in one request.
     pub items_per_request: usize,
-    /// How many requests each item takes after its creation.
+    /// How many more requests each item takes after its creation.
     pub further_requests: u64,
     /// How many items the vendor lists on one page.
     pub items_per_page: u64,
@@ -87,8 +87,9 @@ pub struct KindLimits {
     pub unique_email: bool,
     /// The most characters of a text; `None` if the target takes no texts.
     pub text_characters: Option<usize>,
-    /// What becomes of the fields of conversations when people are taken from them; empty for other kinds.
-    pub rules: &'static [FieldRule],
+    /// For contacts: what becomes of the fields of the conversations from which people are taken. Empty for other
+    /// kinds.
+    pub field_rules: &'static [FieldRule],
 }
 
 /// An item that a target holds.

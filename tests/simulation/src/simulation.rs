@@ -13,10 +13,10 @@ use std::time::Duration;
 use chatark_archive::{Archive, Subset, SyncMode, Verdict};
 use chatark_core::{Clock, ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
-    Source, Workers, plan, pull, verify,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, PullParameters,
+    RefreshPolicy, Source, Workers, plan, pull, verify,
 };
-use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Limits, Policy, SecretString};
+use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString, SizeLimits};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
@@ -429,7 +429,7 @@ impl Simulation {
         let (end, mode) = match outcome {
             Some(Ok(Ok(outcome))) => {
                 let error = outcome.error.as_ref().map(|error| {
-                    (error.kind(), format!("{error} {}", error.next_step().unwrap_or_default()))
+                    (error.kind(), format!("{error} {}", error.hint_text().unwrap_or_default()))
                 });
                 (End::Verdict(outcome.verdict, error), outcome.mode)
             }
@@ -459,13 +459,13 @@ impl Simulation {
         let stop = CancellationToken::new();
         let clock = client_clock(&self.world);
         let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
-        let limits = Limits { element: LARGEST_ELEMENT, ..Limits::default() };
+        let size_limits = SizeLimits { element: LARGEST_ELEMENT, ..SizeLimits::default() };
         let connector = Connector {
             transport: Some(Arc::new(transport)),
             clock: clock.clone(),
             jitter: Arc::new(Jitter::seeded(self.seed ^ self.pulls)),
             budget: Arc::new(Budget::new(action.budget)),
-            policy: Policy { attempts: self.schedule.attempts, limits, ..Policy::default() },
+            policy: Policy { max_attempts: self.schedule.attempts, size_limits, ..Policy::default() },
             ..Connector::new("shop", SecretString::from(KEY))
         };
         let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);
@@ -486,13 +486,13 @@ impl Simulation {
             contacts: false,
         };
         let since = action.scope.since.and_then(|since| Timestamp::from_microseconds(since).ok());
-        let what = Pull {
+        let what = PullParameters {
             window: Window { since, until: None },
             channel: action.scope.channel(),
             full: action.full,
             accept_missing: action.accept_missing,
             accept_gaps: action.accept_gaps,
-            ..Pull::default()
+            ..PullParameters::default()
         };
         let archive = Archive::open(&self.archive, clock.now())?;
         if action.plans {
@@ -506,7 +506,7 @@ impl Simulation {
     }
 
     /// Asks for the plan of a pull. What it says is kept; that it cannot say anything is no failure.
-    async fn plan(&self, archive: &Archive, source: &Source, what: &Pull, clock: &Clock) {
+    async fn plan(&self, archive: &Archive, source: &Source, what: &PullParameters, clock: &Clock) {
         let planned = plan(Some(archive), slice::from_ref(source), what, clock).await;
         let Some(Ok(planned)) = planned.ok().and_then(|mut plans| plans.pop()) else { return };
         let counts = &mut lock(&self.world).pull;

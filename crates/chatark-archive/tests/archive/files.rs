@@ -33,7 +33,7 @@ fn check(path: &Path, kind: ErrorKind, words: &str) {
         let error = opened(path, to_write).unwrap_err();
         assert_eq!(error.kind(), kind, "{to_write}: {error}");
         assert!(error.to_string().contains(words), "{to_write}: {error}");
-        assert!(error.next_step().is_some(), "{error}");
+        assert!(error.hint_text().is_some(), "{error}");
     }
     assert_eq!(fs::read(path).unwrap(), before);
 }
@@ -132,7 +132,7 @@ fn there_is_nothing_to_read_before_the_first_pull() {
     let (_folder, path) = folder();
     let error = opened(&path, false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.next_step().unwrap().contains("chatark pull"), "{error}");
+    assert!(error.hint_text().unwrap().contains("chatark pull"), "{error}");
     assert!(!path.exists());
     File::create(&path).unwrap();
     assert_eq!(opened(&path, false).unwrap_err().kind(), ErrorKind::Usage);

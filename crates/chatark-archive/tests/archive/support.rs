@@ -9,8 +9,8 @@ use chatark_archive::{
     SyncMode, Unseen, WriteOp,
 };
 use chatark_core::{
-    ArchivedConversation, Checkpoint, Conversation, ConversationId, Cursor, Document, Error, Issue, Mapper,
-    Message, Origin, PageMetadata, Part, Record, RecordId, Result, Role, SourceName, Stream, Surface,
+    ArchivedConversation, Checkpoint, Conversation, ConversationId, Document, Error, Issue, Mapper, Message,
+    Origin, PageMetadata, Part, Record, RecordId, Result, ResumeToken, Role, SourceName, Stream, Surface,
     Timestamp,
 };
 use rusqlite::Connection;
@@ -130,8 +130,8 @@ pub(crate) fn at(place: u32) -> Checkpoint {
     Checkpoint::At(cursor(place))
 }
 
-pub(crate) fn cursor(place: u32) -> Cursor {
-    Cursor::seal("vendor-v1", 1, SCOPE.to_owned(), &place).unwrap()
+pub(crate) fn cursor(place: u32) -> ResumeToken {
+    ResumeToken::seal("vendor-v1", 1, SCOPE.to_owned(), &place).unwrap()
 }
 
 pub(crate) fn all(archive: &Archive) -> Vec<ArchivedConversation> {

@@ -227,7 +227,7 @@ fn an_archive_of_version_one_can_be_used() {
     of_version_one(&path);
     let before = fs::read(&path).unwrap();
     let error = Archive::open_to_read(&path).unwrap_err();
-    assert!(error.to_string().contains("older") && error.next_step().is_some(), "{error}");
+    assert!(error.to_string().contains("older") && error.hint_text().is_some(), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
 
     let mut archive = Archive::open(&path, noon()).unwrap();

@@ -109,7 +109,7 @@ async fn a_saved_page_that_fails_is_passed_by_its_positions() {
 async fn the_checkpoint_behind_a_gap_is_the_next_page() {
     let world = World { dead: ids([50]), ..world(150) };
     let pulled = Vendor::new(world).pull(ReadRequest::default()).await.ended();
-    let expected = Checkpoint::At(saved(ReadRequest::default(), 2).cursor.unwrap());
+    let expected = Checkpoint::At(saved(ReadRequest::default(), 2).resume_from.unwrap());
     assert_eq!(pulled.batches[0].checkpoint, expected);
     assert_eq!(pulled.batches[0].gaps.len(), 1);
 }

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_chatbase_v1::connect;
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, Gap, GapBounds, OpenGap, Provider, ReadRequest, Settings, Timestamp,
+    Batch, Checkpoint, Error, Gap, GapBounds, OpenGap, Provider, ReadRequest, ResumeToken, Settings,
+    Timestamp,
 };
 use chatark_http::{
     Connector, HeaderMap, Policy, StatusCode, Transport, TransportError, TransportRequest, TransportResponse,
@@ -176,7 +177,7 @@ impl Vendor {
         let transport: Arc<dyn Transport> = Arc::<Self>::clone(self);
         let backoff = Duration::from_millis(1);
         let connector = Connector {
-            policy: Policy { attempts: 1, backoff, longest_backoff: backoff, ..Policy::default() },
+            policy: Policy { max_attempts: 1, backoff, max_backoff: backoff, ..Policy::default() },
             transport: Some(transport),
             ..Connector::new("shop", "sk-key".into())
         };
@@ -257,8 +258,8 @@ pub(crate) fn due(first: u64, last: u64) -> OpenGap {
 
 /// A request that resumes an earlier run at this page.
 pub(crate) fn saved(request: ReadRequest, next_page: u64) -> ReadRequest {
-    let cursor = Cursor::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
-    ReadRequest { cursor: Some(cursor), ..request }
+    let cursor = ResumeToken::seal("chatbase-v1", 1, request.scope(), &json!({"page": next_page})).unwrap();
+    ReadRequest { resume_from: Some(cursor), ..request }
 }
 
 /// When a conversation began.

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
     for (source, answer) in sources.iter().zip(answers) {
         ui.line(&source_line(source, &answer))?;
         if let Err(error) = &answer
-            && let Some(hint) = error.next_step()
+            && let Some(hint) = error.hint_text()
         {
             ui.line(&format!("      hint: {hint}"))?;
         }
@@ -104,7 +104,7 @@ fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
         agent_confirmed: info.is_some_and(|info| info.confirmed),
         clock_ahead_seconds: info.and_then(|info| info.clock_skew_seconds),
         error: error.map(ToString::to_string),
-        hint: error.and_then(Error::next_step).map(str::to_owned),
+        hint: error.and_then(Error::hint_text).map(str::to_owned),
     }
 }
 

@@ -157,7 +157,7 @@ fn source_plan(source: String, planned: &Result<PullPlan>) -> SourcePlan {
         requests_made_for_this_plan: estimate.map_or(0, |estimate| estimate.requests_sent),
         notes: estimate.map(|estimate| estimate.notes.clone()).unwrap_or_default(),
         error: error.map(ToString::to_string),
-        hint: error.and_then(Error::next_step).map(str::to_owned),
+        hint: error.and_then(Error::hint_text).map(str::to_owned),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chatark_archive::{Archive, Verdict};
 use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
-use chatark_engine::{Environment, Outcome, Pull, Source, pull};
+use chatark_engine::{Environment, Outcome, PullParameters, Source, pull};
 use serde::Serialize;
 
 use crate::args::{FilterArgs, Global, PullArgs, PullOptions};
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
 pub(crate) fn pull_all(
     archive: Archive,
     sources: Vec<Source>,
-    request: Pull,
+    request: PullParameters,
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Archive, Vec<Outcome>, Exit), Failure> {
@@ -122,7 +122,7 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
 }
 
 /// Returns the pull that the arguments request.
-fn request(args: &PullArgs) -> Result<Pull> {
+fn request(args: &PullArgs) -> Result<PullParameters> {
     let selection = match (&args.user, args.conversations.as_slice()) {
         (Some(user), _) => Selection::User(user.clone()),
         (None, []) => Selection::All,
@@ -138,14 +138,21 @@ fn request(args: &PullArgs) -> Result<Pull> {
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("name the source: `chatark pull SOURCE --user ID`"));
     }
-    Ok(Pull { selection, ..pull_of(&args.filters, args.pull_options)? })
+    Ok(PullParameters { selection, ..pull_of(&args.filters, args.pull_options)? })
 }
 
 /// Returns a pull of everything that the filters select.
-pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result<Pull> {
+pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result<PullParameters> {
     let window = Window::new(filters.since, filters.until)?;
     let PullOptions { full, accept_missing, accept_gap: accept_gaps, .. } = pull_options;
-    Ok(Pull { window, channel: filters.channel, full, accept_missing, accept_gaps, ..Pull::default() })
+    Ok(PullParameters {
+        window,
+        channel: filters.channel,
+        full,
+        accept_missing,
+        accept_gaps,
+        ..PullParameters::default()
+    })
 }
 
 /// Rejects a selection that a vendor's API does not support, before any request.
@@ -194,7 +201,7 @@ pub(crate) fn source_result(outcome: &Outcome) -> SourceResult {
         quota_left: progress.page.quota_left,
         resumable: outcome.resumable,
         error: outcome.error.as_ref().map(ToString::to_string),
-        hint: outcome.error.as_ref().and_then(Error::next_step).map(str::to_owned),
+        hint: outcome.error.as_ref().and_then(Error::hint_text).map(str::to_owned),
         contacts: contacts.map(|contacts| contacts.seen),
         contacts_added: contacts.map(|contacts| contacts.added),
         contacts_changed: contacts.map(|contacts| contacts.changed),

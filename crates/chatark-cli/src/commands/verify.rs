@@ -2,7 +2,7 @@
 
 use chatark_archive::{Archive, GapRecord, Subset};
 use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
-use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
+use chatark_engine::{Finding, LiveCount, Source, SourceVerification, Verification, live_count, verify};
 use serde::Serialize;
 
 use crate::args::{Global, VerifyArgs};
@@ -91,12 +91,12 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     Ok(exit)
 }
 
-type Recounts = Vec<(SourceName, Result<Recount>)>;
+type Recounts = Vec<(SourceName, Result<LiveCount>)>;
 
 async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
     let mut recounts = Vec::new();
     for source in sources {
-        recounts.push((source.origin.source.clone(), recount(archive, source).await));
+        recounts.push((source.origin.source.clone(), live_count(archive, source).await));
     }
     recounts
 }
@@ -186,7 +186,7 @@ fn finding_line(finding: &Finding) -> String {
     )
 }
 
-fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::io::Result<()> {
+fn show_recount(source: &SourceName, found: &Result<LiveCount>, ui: &Ui) -> std::io::Result<()> {
     let found = match found {
         Ok(found) => found,
         Err(error) => {
@@ -225,7 +225,7 @@ fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
     if !verification.structure.is_empty() || of(|found| found.damaged > 0 || !found.counts.is_empty()) {
         return Exit::Damaged;
     }
-    let differs = |found: &Recount| found.counted.is_some_and(|counted| counted != found.held);
+    let differs = |found: &LiveCount| found.counted.is_some_and(|counted| counted != found.held);
     match recounts.as_slice() {
         [(_, Err(error))] => return Exit::of_error(error),
         recounts if recounts.iter().any(|(_, found)| found.as_ref().map_or(true, differs)) => {
@@ -274,7 +274,7 @@ fn source_result(found: &SourceVerification, recounts: &Recounts) -> SourceResul
     }
 }
 
-fn live_result(found: &Result<Recount>) -> LiveResult {
+fn live_result(found: &Result<LiveCount>) -> LiveResult {
     let error = found.as_ref().err();
     let found = found.as_ref().ok();
     LiveResult {
@@ -282,6 +282,6 @@ fn live_result(found: &Result<Recount>) -> LiveResult {
         held: found.map(|found| found.held),
         notes: found.map(|found| found.notes.clone()).unwrap_or_default(),
         error: error.map(ToString::to_string),
-        hint: error.and_then(Error::next_step).map(str::to_owned),
+        hint: error.and_then(Error::hint_text).map(str::to_owned),
     }
 }

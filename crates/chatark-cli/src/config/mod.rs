@@ -145,7 +145,7 @@ fn policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
     let mut policy = Policy::default();
     let Some(mut section) = section else { return policy };
     if let Some(attempts) = section.number("attempts", 1..=100, mistakes) {
-        policy.attempts = attempts;
+        policy.max_attempts = attempts;
     }
     if let Some(milliseconds) = section.number("backoff_milliseconds", 1..=60_000, mistakes) {
         policy.backoff = Duration::from_millis(milliseconds.into());
@@ -154,10 +154,10 @@ fn policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
         policy.timeout = Duration::from_secs(seconds.into());
     }
     if let Some(seconds) = section.number("settle_seconds", 0..=3_600, mistakes) {
-        policy.settle = Duration::from_secs(seconds.into());
+        policy.late_effect_wait = Duration::from_secs(seconds.into());
     }
     if let Some(seconds) = section.number("max_wait_seconds", 0..=86_400, mistakes) {
-        policy.longest_wait = Duration::from_secs(seconds.into());
+        policy.max_wait = Duration::from_secs(seconds.into());
     }
     section.finish(mistakes);
     policy

@@ -95,7 +95,8 @@ async fn a_capped_pull_is_resumed_in_its_window() {
         assert!(first.error.is_some());
         vendor.world(|world| world.down_after = None);
         vendor.forget_requests();
-        let second = vendor.pull(ReadRequest { cursor: first.resumable.clone(), ..ReadRequest::default() });
+        let second =
+            vendor.pull(ReadRequest { resume_from: first.resumable.clone(), ..ReadRequest::default() });
         let second = second.await;
         second.expect_end();
         assert_eq!(first.ids().union(&second.ids()).count(), 1_010);

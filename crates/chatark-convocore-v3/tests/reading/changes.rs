@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chatark_core::{
-    Batch, Cursor, ErrorKind, Features, GapBounds, HeldSummary, Known, OpenGap, ReadRequest, RecordId,
-    Rotation, Selection, UnseenRecord,
+    Batch, ErrorKind, Features, GapBounds, HeldRecords, HeldSummary, OpenGap, ReadRequest, RecordId,
+    ResumeToken, Rotation, Selection, UnseenRecord,
 };
 use chatark_http::BudgetLimits;
 use serde_json::{Value, json};
@@ -39,13 +39,13 @@ fn archive(vendor: &Vendor, rows: &BTreeMap<String, String>) -> Held {
 }
 
 fn request(held: Held) -> ReadRequest {
-    ReadRequest { known: Some(Arc::new(held)), features: free_list(), ..ReadRequest::default() }
+    ReadRequest { held: Some(Arc::new(held)), features: free_list(), ..ReadRequest::default() }
 }
 
 /// An archive that holds everything with its rows.
 async fn with_rows(vendor: &Vendor) -> Held {
     let mut first = request(archive(vendor, &BTreeMap::new()));
-    first.rotation = Some(Rotation { cursor: None, rows: 10_000 });
+    first.rotation = Some(Rotation { resume_from: None, rows: 10_000 });
     let first = vendor.pull(first).await;
     first.expect_end();
     assert!(first.records.is_empty(), "{:?}", first.records);
@@ -98,13 +98,13 @@ async fn a_late_message_is_found_in_rotation() {
     let held = with_rows(&vendor).await;
     change(&vendor, 10, json!({"messagesNum": 9, "lastMessageTS": START + 999_999}));
     let held = Arc::new(held);
-    let mut cursor: Option<Cursor> = None;
+    let mut cursor: Option<ResumeToken> = None;
     let mut found = Vec::new();
     for _ in 0..4 {
-        let known: Arc<dyn Known> = Arc::clone(&held) as Arc<dyn Known>;
-        let rotation = Some(Rotation { cursor, rows: 40 });
+        let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
+        let rotation = Some(Rotation { resume_from: cursor, rows: 40 });
         let request =
-            ReadRequest { known: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
         let outcome = vendor.pull(request).await;
         outcome.expect_end();
         found.push(outcome.ids().into_iter().collect::<Vec<_>>());
@@ -119,12 +119,12 @@ async fn a_late_message_is_found_in_rotation() {
 async fn the_rotation_wraps_and_a_refused_place_begins_again() {
     let vendor = World::of(200).served();
     let held = Arc::new(with_rows(&vendor).await);
-    let pull = async |cursor: Option<Cursor>, rows: u64| {
-        let known: Arc<dyn Known> = Arc::clone(&held) as Arc<dyn Known>;
-        let rotation = Some(Rotation { cursor, rows });
+    let pull = async |cursor: Option<ResumeToken>, rows: u64| {
+        let known: Arc<dyn HeldRecords> = Arc::clone(&held) as Arc<dyn HeldRecords>;
+        let rotation = Some(Rotation { resume_from: cursor, rows });
         vendor.forget_requests();
         let request =
-            ReadRequest { known: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), rotation, ..ReadRequest::default() };
         let outcome = vendor.pull(request).await;
         outcome.expect_end();
         outcome
@@ -180,8 +180,8 @@ async fn thin_rows_count_as_changed_within_the_look_back() {
 async fn what_changed_while_it_was_read_is_fetched_again() {
     let vendor = World::of(50).served();
     let held = with_rows(&vendor).await;
-    let changed_since = at(49 * 60 + 60);
-    let outcome = vendor.pull(ReadRequest { changed_since, ..request(held) }).await;
+    let reread_since = at(49 * 60 + 60);
+    let outcome = vendor.pull(ReadRequest { reread_since, ..request(held) }).await;
     assert_eq!(outcome.ids().into_iter().collect::<Vec<_>>(), ["c0049"]);
 }
 
@@ -212,7 +212,7 @@ async fn a_refused_list_is_not_asked_again_and_recent_conversations_are_read() {
         let mut features = Features::default();
         for pages in [1, 0] {
             let request = ReadRequest {
-                known: Some(Arc::clone(&held) as Arc<dyn Known>),
+                held: Some(Arc::clone(&held) as Arc<dyn HeldRecords>),
                 recent_since: at(90 * 60),
                 features: features.clone(),
                 ..ReadRequest::default()
@@ -271,9 +271,9 @@ async fn a_changed_conversation_that_cannot_be_read_becomes_a_gap() {
     vendor.world(|world| world.convos[96].is_dead = true);
     let bounds = GapBounds::record(RecordId::new("c0096"));
     let pull = async |gaps: Vec<OpenGap>| -> Outcome {
-        let known = Arc::clone(&held) as Arc<dyn Known>;
+        let known = Arc::clone(&held) as Arc<dyn HeldRecords>;
         let request =
-            ReadRequest { known: Some(known), features: free_list(), gaps, ..ReadRequest::default() };
+            ReadRequest { held: Some(known), features: free_list(), gaps, ..ReadRequest::default() };
         vendor.forget_requests();
         let outcome = vendor.pull(request).await;
         outcome.expect_end();
@@ -348,7 +348,7 @@ async fn a_list_with_numbered_pages_is_read_too() {
     let vendor = world.served();
     let held = with_rows(&vendor).await;
     change(&vendor, 5, json!({"messagesNum": 9}));
-    let rotation = Some(Rotation { cursor: None, rows: 1_000 });
+    let rotation = Some(Rotation { resume_from: None, rows: 1_000 });
     let outcome = vendor.pull(ReadRequest { rotation, ..request(held) }).await;
     outcome.expect_end();
     assert_eq!(outcome.ids().into_iter().collect::<Vec<_>>(), ["c0005"]);
@@ -361,11 +361,11 @@ async fn an_estimate_tells_the_price_without_paying_it() {
     for number in [95, 96, 70] {
         change(&vendor, number, json!({"messagesNum": 9}));
     }
-    let rotation = Some(Rotation { cursor: None, rows: 100 });
+    let rotation = Some(Rotation { resume_from: None, rows: 100 });
     let request = ReadRequest { rotation, ..request(held) };
     let estimate = vendor.provider().estimate(&request).await.unwrap();
     assert!(estimate.notes[1].contains("show 3 new or changed conversations"), "{:?}", estimate.notes);
-    assert_eq!((estimate.requests_sent, estimate.requests_unchanged), (4, Some(7)));
+    assert_eq!((estimate.requests_sent, estimate.requests_for_changes), (4, Some(7)));
     assert_eq!(vendor.billed().0, 0);
     let empty = "/convos/export?limit=1&fromTs=4102444800&toTs=4102444800";
     assert_eq!(exports(&vendor), [empty]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chatark_core::{Checkpoint, ErrorKind, GapBounds, Known, OpenGap, ReadRequest, RecordId};
+use chatark_core::{Checkpoint, ErrorKind, GapBounds, HeldRecords, OpenGap, ReadRequest, RecordId};
 
 use crate::vendor::{Convo, DEATHS, Death, END_FORMS, Generation, Held, ListKind, START, World, at, due};
 
@@ -106,7 +106,8 @@ async fn a_resumed_pull_passes_dead_conversations_too() {
         let vendor = world.served();
         let first = vendor.pull_all().await;
         vendor.world(|world| world.down_after = None);
-        let second = vendor.pull(ReadRequest { cursor: first.resumable.clone(), ..ReadRequest::default() });
+        let second =
+            vendor.pull(ReadRequest { resume_from: first.resumable.clone(), ..ReadRequest::default() });
         let second = second.await;
         second.expect_end();
         let convos = vendor.world(|world| world.convos.clone());
@@ -150,8 +151,9 @@ async fn a_pull_that_ends_anywhere_is_resumed() {
             let vendor = world.served();
             let first = vendor.pull_all().await;
             vendor.world(|world| world.down_after = None);
-            let second =
-                vendor.pull(ReadRequest { cursor: first.resumable.clone(), ..ReadRequest::default() }).await;
+            let second = vendor
+                .pull(ReadRequest { resume_from: first.resumable.clone(), ..ReadRequest::default() })
+                .await;
             second.expect_end();
             let ids: BTreeSet<_> = first.ids().union(&second.ids()).cloned().collect();
             assert_eq!(ids, all_but(230, &[60, 61, 130]), "{list:?}, {after}");
@@ -267,10 +269,10 @@ async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
     let bounds = first.gaps[0].bounds.clone();
     let pull = async || {
         vendor.forget_requests();
-        let held: Arc<dyn Known> = Arc::new(Held::default());
+        let held: Arc<dyn HeldRecords> = Arc::new(Held::default());
         let gaps = vec![due(bounds.clone())];
         vendor
-            .pull(ReadRequest { gaps, known: Some(held), recent_since: at(9), ..ReadRequest::default() })
+            .pull(ReadRequest { gaps, held: Some(held), recent_since: at(9), ..ReadRequest::default() })
             .await
     };
     let outcome = pull().await;
@@ -306,11 +308,11 @@ async fn a_gap_that_is_found_again_is_reported_once_and_stays_open() {
 #[tokio::test]
 async fn the_rest_behind_a_page_is_tried_and_never_read_from_the_beginning() {
     let vendor = World::of(120).served();
-    let held: Arc<dyn Known> = Arc::new(Held::default());
+    let held: Arc<dyn HeldRecords> = Arc::new(Held::default());
     let pull = async |after: &str| {
         let rest = GapBounds::Rest { after: Some(after.to_owned()) };
         let request =
-            ReadRequest { gaps: vec![due(rest)], known: Some(Arc::clone(&held)), ..ReadRequest::default() };
+            ReadRequest { gaps: vec![due(rest)], held: Some(Arc::clone(&held)), ..ReadRequest::default() };
         vendor.forget_requests();
         vendor.pull(request).await
     };

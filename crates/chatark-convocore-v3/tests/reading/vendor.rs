@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_convocore_v3::connect;
 use chatark_core::{
-    Batch, Checkpoint, Cursor, Error, Gap, GapBounds, HeldSummary, Known, PageMetadata, Provider,
-    ReadRequest, RecordId, Settings, Timestamp,
+    Batch, Checkpoint, Error, Gap, GapBounds, HeldRecords, HeldSummary, PageMetadata, Provider, ReadRequest,
+    RecordId, ResumeToken, Settings, Timestamp,
 };
 use chatark_http::{
-    Budget, BudgetLimits, Connector, HeaderMap, Limits, Policy, StatusCode, Transport, TransportError,
+    Budget, BudgetLimits, Connector, HeaderMap, Policy, SizeLimits, StatusCode, Transport, TransportError,
     TransportRequest, TransportResponse,
 };
 use futures_util::{StreamExt, stream};
@@ -140,10 +140,10 @@ pub(crate) struct Outcome {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) closed: Vec<GapBounds>,
     pub(crate) rows: BTreeMap<String, String>,
-    pub(crate) rotation: Option<Cursor>,
+    pub(crate) rotation: Option<ResumeToken>,
     pub(crate) checkpoint: Checkpoint,
     /// The last place from which a pull can be resumed.
-    pub(crate) resumable: Option<Cursor>,
+    pub(crate) resumable: Option<ResumeToken>,
     pub(crate) page: PageMetadata,
     pub(crate) error: Option<Error>,
     pub(crate) batches: usize,
@@ -167,8 +167,8 @@ impl std::fmt::Debug for World {
     }
 }
 
-impl Known for Held {
-    fn held(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
+impl HeldRecords for Held {
+    fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         ids.iter().map(|id| self.0.get(id.as_str()).cloned()).collect()
     }
 }
@@ -520,10 +520,10 @@ impl Vendor {
         let transport: Arc<dyn Transport> = Arc::new(self.clone());
         let connector = Connector {
             policy: Policy {
-                attempts: 2,
+                max_attempts: 2,
                 backoff: moment,
-                longest_backoff: moment,
-                limits: Limits { element: MOST_BYTES, ..Limits::default() },
+                max_backoff: moment,
+                size_limits: SizeLimits { element: MOST_BYTES, ..SizeLimits::default() },
                 ..Policy::default()
             },
             transport: Some(transport),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chatark_core::{Checkpoint, Cursor, ErrorKind, HeldSummary, Known, ReadRequest, Rotation};
+use chatark_core::{Checkpoint, ErrorKind, HeldRecords, HeldSummary, ReadRequest, ResumeToken, Rotation};
 use chatark_http::BudgetLimits;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ async fn a_saved_cursor_that_is_refused_restarts_the_walk_once() {
         let first = vendor.pull_all().await;
         vendor.world(|world| world.down_after = None);
         refuse(&vendor, "after-c0099", status);
-        let request = ReadRequest { cursor: first.resumable, ..ReadRequest::default() };
+        let request = ReadRequest { resume_from: first.resumable, ..ReadRequest::default() };
         let second = vendor.pull(request).await;
         second.expect_end();
         // It is known where the walk was, so that nothing before is billed again.
@@ -45,9 +45,9 @@ async fn without_times_a_refused_cursor_restarts_from_the_oldest() {
         // A cursor of an earlier version does not say where the walk was.
         let state = serde_json::json!({"cursor": "after-c0049"});
         let scope = ReadRequest::default().scope();
-        let cursor = Cursor::seal("convocore-v3", 1, scope, &state).unwrap();
+        let cursor = ResumeToken::seal("convocore-v3", 1, scope, &state).unwrap();
         refuse(&vendor, "after-c0049", status);
-        let request = ReadRequest { cursor: Some(cursor), ..ReadRequest::default() };
+        let request = ReadRequest { resume_from: Some(cursor), ..ReadRequest::default() };
         let second = vendor.pull(request).await;
         second.expect_end();
         assert_eq!((first.ids(), second.page.restarted), (second.ids(), true), "{status}");
@@ -270,7 +270,7 @@ proptest! {
         for stop in stops.into_iter().map(Some).chain([None]) {
             vendor.forget_requests();
             vendor.world(|world| world.down_after = stop);
-            let outcome = run(&vendor, ReadRequest { cursor: cursor.clone(), ..ReadRequest::default() });
+            let outcome = run(&vendor, ReadRequest { resume_from: cursor.clone(), ..ReadRequest::default() });
             let is_over = outcome.checkpoint == Checkpoint::End && outcome.error.is_none();
             prop_assert!(is_over || stop.is_some());
             cursor = if is_over { None } else { outcome.resumable.clone().or(cursor) };
@@ -335,7 +335,7 @@ struct Archive {
     messages: BTreeMap<String, u64>,
     updated_at: BTreeMap<String, i64>,
     rows: BTreeMap<String, String>,
-    rotation: Option<Cursor>,
+    rotation: Option<ResumeToken>,
 }
 
 impl Archive {
@@ -360,9 +360,9 @@ impl Archive {
             let updated_at = at(updated_at);
             (id.clone(), HeldSummary { updated_at, created_at, list_row, ..HeldSummary::default() })
         });
-        let known: Arc<dyn Known> = Arc::new(Held(held.collect()));
-        let rotation = Some(Rotation { cursor: self.rotation.clone(), rows });
-        ReadRequest { known: Some(known), rotation, ..ReadRequest::default() }
+        let known: Arc<dyn HeldRecords> = Arc::new(Held(held.collect()));
+        let rotation = Some(Rotation { resume_from: self.rotation.clone(), rows });
+        ReadRequest { held: Some(known), rotation, ..ReadRequest::default() }
     }
 }
 

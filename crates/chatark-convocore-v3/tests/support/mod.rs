@@ -11,7 +11,7 @@ pub(crate) fn provider(base_url: &str, zone: &str) -> Box<dyn Provider> {
     settings.set("base_url", base_url);
     settings.set("timezone", zone);
     let connector = Connector {
-        policy: Policy { attempts: 2, ..Policy::default() },
+        policy: Policy { max_attempts: 2, ..Policy::default() },
         ..Connector::new("shop", "vg_key".into())
     };
     connect(&settings, connector).unwrap()

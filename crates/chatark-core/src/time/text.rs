@@ -2,8 +2,8 @@
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
 
-/// Longer texts are not times.
-const MOST_WORDS: usize = 8;
+/// A text with more words is not a time.
+const MAX_WORDS: usize = 8;
 const SECONDS_PER_MINUTE: i32 = 60;
 const SECONDS_PER_HOUR: i32 = 3_600;
 
@@ -30,8 +30,8 @@ pub(super) fn read(text: &str) -> Option<WrittenTime> {
     let (text, comment) = split_comment(text);
     let is_separator = |letter: char| letter.is_whitespace() || letter == ',';
     let words = text.split(is_separator).filter(|word| !word.is_empty());
-    let words: Vec<&str> = words.take(MOST_WORDS + 1).collect();
-    if words.len() > MOST_WORDS {
+    let words: Vec<&str> = words.take(MAX_WORDS + 1).collect();
+    if words.len() > MAX_WORDS {
         return None;
     }
     let (weekday, words) = match words.as_slice() {

@@ -47,7 +47,7 @@ async fn messages_in_the_same_batch_complete_their_conversation() {
         ]
     };
     let (outcome, vendor) = env.pull_from(Vendor::new(&BY_CONVERSATION, steps())).await;
-    assert_eq!((outcome.verdict, outcome.others.len()), (Verdict::Complete, 0));
+    assert_eq!((outcome.verdict, outcome.other_streams.len()), (Verdict::Complete, 0));
     let progress = &outcome.progress;
     assert_eq!((progress.seen, progress.received, progress.added), (3, 3, 3), "conversations are counted");
     assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?", "b Two: 1=Hi", "c Three:"]);
@@ -109,7 +109,7 @@ async fn separately_listed_messages_complete_earlier_conversations() {
     let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Complete, true));
     assert_eq!((outcome.progress.seen, outcome.progress.added), (2, 2), "conversations alone");
-    let messages = &outcome.others[0];
+    let messages = &outcome.other_streams[0];
     assert_eq!(
         (messages.stream, messages.verdict, messages.mode),
         (Messages, Verdict::Complete, SyncMode::Full)
@@ -126,7 +126,7 @@ async fn separately_listed_messages_complete_earlier_conversations() {
 
     let (again, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, first())).await;
     assert_eq!((again.progress.changed, again.progress.unchanged), (0, 2));
-    assert_eq!((again.others[0].progress.changed, again.others[0].progress.unchanged), (0, 4));
+    assert_eq!((again.other_streams[0].progress.changed, again.other_streams[0].progress.unchanged), (0, 4));
     env.check_sound(&source, 6);
 
     let second = [
@@ -141,7 +141,7 @@ async fn separately_listed_messages_complete_earlier_conversations() {
     ];
     let (outcome, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, second)).await;
     assert_eq!((outcome.progress.added, outcome.progress.changed, outcome.progress.unchanged), (1, 1, 1));
-    let progress = &outcome.others[0].progress;
+    let progress = &outcome.other_streams[0].progress;
     assert_eq!((progress.added, progress.changed, progress.unchanged), (1, 1, 3));
     assert_eq!(env.transcripts(), ["a One: 1=Hello! 2=Yes?", "b New: 1=Hi 2=So?", "late Three: 1=Early"]);
     env.check_sound(&source, 10);
@@ -153,7 +153,7 @@ async fn a_short_list_of_messages_resumes_where_it_stopped() {
     let conversations = || gives(Conversations, [conversation("a", "One")], 1);
     let short = [conversations(), gives(Messages, [message("a", "1", "Hello")], 2)];
     let (outcome, _) = env.pull_from(Vendor::new(&IN_ONE_LIST, short)).await;
-    assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Short, Verdict::Short));
+    assert_eq!((outcome.verdict, outcome.other_streams[0].verdict), (Verdict::Short, Verdict::Short));
     assert_eq!(env.stream_status(Conversations).last_pull.unwrap().verdict.as_deref(), Some("complete"));
     let status = env.stream_status(Messages);
     assert_eq!((status.records, status.last_pull.unwrap().verdict.as_deref()), (1, Some("short")));
@@ -168,9 +168,9 @@ async fn a_short_list_of_messages_resumes_where_it_stopped() {
     assert_eq!(env.archive().status().unwrap()[0].unfinished, ["messages *..* * all"]);
     let [one, _] = halves;
     let (outcome, vendor) = env.pull_from(Vendor::new(&IN_ONE_LIST, [conversations(), one, two])).await;
-    assert_eq!((outcome.verdict, outcome.others[0].progress.seen), (Verdict::Complete, 2));
-    assert!(vendor.requests(Messages)[0].cursor.is_some());
-    assert_eq!(outcome.others[0].progress.received, 1, "the first message is not requested again");
+    assert_eq!((outcome.verdict, outcome.other_streams[0].progress.seen), (Verdict::Complete, 2));
+    assert!(vendor.requests(Messages)[0].resume_from.is_some());
+    assert_eq!(outcome.other_streams[0].progress.received, 1, "the first message is not requested again");
     assert_eq!(env.transcripts(), ["a One: 1=Hello 2=Yes?"]);
 }
 

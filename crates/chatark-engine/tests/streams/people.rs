@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chatark_archive::{SyncMode, Verdict};
 use chatark_core::{ConversationId, ErrorKind, ReadRequest, Selection, Stream};
-use chatark_engine::{CancellationToken, DriftPolicy, Pull, Source, plan};
+use chatark_engine::{CancellationToken, DriftPolicy, PullParameters, Source, plan};
 
 use crate::support::{
     LISTS_PEOPLE, Step, TestEnvironment, TestMapper, Vendor, counted, never_stopped, people, source,
@@ -27,13 +27,16 @@ async fn contacts_are_pulled_after_the_conversations_if_enabled() {
     assert_eq!(vendor.steps_used(), 0);
 
     let one = Selection::Conversations(vec![ConversationId::new("c")]);
-    let outcome = env.pull_with(&with, Pull { selection: one, ..Pull::default() }, never_stopped()).await;
+    let outcome = env
+        .pull_with(&with, PullParameters { selection: one, ..PullParameters::default() }, never_stopped())
+        .await;
     assert!(outcome.contacts().is_none() && outcome.is_good());
     assert_eq!(vendor.steps_used(), 0, "one conversation is not all people");
 
     let outcome = env.pull(&with, never_stopped()).await;
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Unprovable, true));
-    let of_streams: Vec<_> = outcome.others.iter().map(|other| (other.stream, other.verdict)).collect();
+    let of_streams: Vec<_> =
+        outcome.other_streams.iter().map(|other| (other.stream, other.verdict)).collect();
     assert_eq!(of_streams, [(Contacts, Verdict::Unprovable), (Leads, Verdict::Unprovable)]);
     let contacts = outcome.contacts().unwrap();
     assert_eq!((contacts.seen, contacts.added, contacts.received, contacts.repeated), (4, 4, 5, 1));
@@ -43,7 +46,7 @@ async fn contacts_are_pulled_after_the_conversations_if_enabled() {
     let again = env.pull(&with, never_stopped()).await.contacts().unwrap();
     assert_eq!((again.seen, again.added, again.changed, again.unchanged), (4, 0, 0, 5));
     assert_eq!(env.notes(), Vec::<String>::new());
-    let plans = plan(None, &[with, without], &Pull::default(), &env.clock()).await.unwrap();
+    let plans = plan(None, &[with, without], &PullParameters::default(), &env.clock()).await.unwrap();
     let notes: Vec<_> = plans.iter().map(|plan| plan.as_ref().unwrap().estimate.notes.len()).collect();
     assert_eq!(notes, [1, 0]);
 }
@@ -62,7 +65,7 @@ async fn a_refused_list_affects_neither_the_other_nor_the_verdict_of_the_convers
     assert_eq!((outcome.verdict, outcome.is_good()), (Verdict::Partial, false));
     let error = outcome.error.unwrap();
     assert_eq!(error.to_string(), "get people: the plan has no contacts (source=shop)");
-    assert!(error.next_step().unwrap().contains("`contacts = true`"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`contacts = true`"), "{error}");
     assert_eq!(env.notes(), ["get people: no such list"]);
     assert_eq!(env.names(), ["Ada", "Grace"]);
     let status = env.archive().status().unwrap().remove(0);
@@ -179,7 +182,7 @@ async fn a_list_with_fewer_people_than_the_vendor_counts_is_short_and_so_is_its_
         env.pull_from(vendor([counted(Contacts, &["Ada"], 10), people(Leads, &["Grace"])])).await;
     assert_eq!((outcome.verdict, outcome.is_good(), outcome.error.is_none()), (Verdict::Short, false, true));
     let of_streams: Vec<_> =
-        outcome.others.iter().map(|other| (other.stream, other.verdict, other.is_good())).collect();
+        outcome.other_streams.iter().map(|other| (other.stream, other.verdict, other.is_good())).collect();
     let expect = [(Contacts, Verdict::Short, false), (Leads, Verdict::Unprovable, true)];
     assert_eq!(of_streams, expect, "the other list is still read");
     assert_eq!(env.notes(), Vec::<String>::new(), "the verdict says it");
@@ -192,7 +195,7 @@ async fn a_list_with_fewer_people_than_the_vendor_counts_is_short_and_so_is_its_
 
     let whole = vendor([counted(Contacts, &["Ada", "Alan"], 2), people(Leads, &["Grace"])]);
     let (outcome, _) = env.pull_from(whole).await;
-    assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Unprovable, Verdict::Complete));
+    assert_eq!((outcome.verdict, outcome.other_streams[0].verdict), (Verdict::Unprovable, Verdict::Complete));
 }
 
 #[tokio::test]
@@ -209,17 +212,17 @@ async fn an_interrupted_list_resumes_where_it_stopped() {
         let stop = if verdict == Verdict::Interrupted { stop.clone() } else { never_stopped() };
         let outcome = env.pull(&broken, stop).await;
         assert_eq!((outcome.verdict, outcome.resumable), (verdict, true));
-        assert_eq!(outcome.others.len(), 1, "the leads are not requested");
-        assert_eq!((outcome.others[0].verdict, outcome.others[0].resumable), (verdict, true));
+        assert_eq!(outcome.other_streams.len(), 1, "the leads are not requested");
+        assert_eq!((outcome.other_streams[0].verdict, outcome.other_streams[0].resumable), (verdict, true));
         assert_eq!(env.archive().status().unwrap()[0].unfinished, ["contacts *..* * all"]);
 
         let third = counted(Contacts, &["Alan"], 3);
         let (whole, vendor) = source(vendor([first, second, third, people(Leads, &["Ada"])]));
         let outcome = env.pull(&whole, never_stopped()).await;
         assert_eq!((outcome.verdict, outcome.resumable), (Verdict::Unprovable, false));
-        assert!(vendor.requests(Contacts)[0].cursor.is_some());
+        assert!(vendor.requests(Contacts)[0].resume_from.is_some());
         assert_eq!(vendor.steps_used(), 2, "the third page of contacts, and the leads");
-        let contacts = &outcome.others[0];
+        let contacts = &outcome.other_streams[0];
         assert_eq!((contacts.verdict, contacts.mode), (Verdict::Complete, SyncMode::Full));
         let progress = &contacts.progress;
         assert_eq!((progress.seen, progress.received, progress.added), (3, 1, 1), "seen by both runs");
@@ -252,12 +255,12 @@ async fn people_who_are_no_longer_listed_are_marked_and_come_back() {
     // More than a tenth at once may be a fault of the vendor.
     let (far_fewer, _) = source(listed(&names[10..]));
     let outcome = env.pull(&far_fewer, never_stopped()).await;
-    assert_eq!((outcome.verdict, outcome.others[0].verdict), (Verdict::Short, Verdict::Short));
+    assert_eq!((outcome.verdict, outcome.other_streams[0].verdict), (Verdict::Short, Verdict::Short));
     let error = outcome.error.unwrap();
     assert!(error.message().contains("no longer shows 9 of 19 archived contacts"), "{error}");
     assert_eq!(missing(), [1, 0, 0]);
     env.wait(1);
-    let accepting = Pull { accept_missing: true, ..Pull::default() };
+    let accepting = PullParameters { accept_missing: true, ..PullParameters::default() };
     assert!(env.pull_with(&far_fewer, accepting, never_stopped()).await.is_good());
     assert_eq!(missing(), [10, 0, 0]);
 }

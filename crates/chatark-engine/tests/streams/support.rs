@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_archive::{Archive, Filter, StreamStatus, Subset};
 use chatark_core::{
-    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, Clock, Conversation, ConversationId, Cursor,
+    AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, Clock, Conversation, ConversationId,
     Descriptor, Document, Error, ErrorKind, Estimate, Issue, IssueKind, ListedContact, Mapper, Message,
-    Origin, PageMetadata, Part, Provider, ReadRequest, Record, RecordId, Result, Role, SourceName, Stream,
-    StreamDescriptor, Surface, Timestamp,
+    Origin, PageMetadata, Part, Provider, ReadRequest, Record, RecordId, Result, ResumeToken, Role,
+    SourceName, Stream, StreamDescriptor, Surface, Timestamp,
 };
 use chatark_engine::{
-    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, Pull, RefreshPolicy,
-    Source, SourceVerification, Workers, pull, rebuild, verify,
+    CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, PullParameters,
+    RefreshPolicy, Source, SourceVerification, Workers, pull, rebuild, verify,
 };
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -163,10 +163,11 @@ impl Provider for Vendor {
         Ok(Estimate::default())
     }
 
-    /// The place after a step is the number of the next one of its stream; the last one is the end.
+    /// The checkpoint after a step holds the index of the next step of its stream; after the last step it is the end.
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         let (requested, scope) = (request.stream, request.scope());
-        let place = request.cursor.as_ref().and_then(|cursor| cursor.open::<usize>("vendor-v1", 1, &scope));
+        let resumed_at =
+            request.resume_from.as_ref().and_then(|token| token.open::<usize>("vendor-v1", 1, &scope));
         self.requests.lock().unwrap().push(request);
         let steps: Vec<_> = self.steps.iter().filter(|step| step.stream() == requested).collect();
         let count = steps.len();
@@ -176,7 +177,7 @@ impl Provider for Vendor {
         if count == 0 {
             return Box::pin(stream::iter([Ok(Batch { checkpoint: Checkpoint::End, ..Batch::default() })]));
         }
-        let rest = steps.into_iter().enumerate().skip(place.unwrap_or(0));
+        let rest = steps.into_iter().enumerate().skip(resumed_at.unwrap_or(0));
         Box::pin(stream::iter(rest).then(move |(at, step)| {
             let scope = scope.clone();
             async move {
@@ -187,7 +188,7 @@ impl Provider for Vendor {
                         let checkpoint = if at + 1 == count {
                             Checkpoint::End
                         } else {
-                            Checkpoint::At(Cursor::seal("vendor-v1", 1, scope, &(at + 1))?)
+                            Checkpoint::At(ResumeToken::seal("vendor-v1", 1, scope, &(at + 1))?)
                         };
                         Ok(Batch { records: records.clone(), checkpoint, page, ..Batch::default() })
                     }
@@ -283,10 +284,15 @@ impl TestEnvironment {
     }
 
     pub(crate) async fn pull(&self, source: &Source, stop: CancellationToken) -> Outcome {
-        self.pull_with(source, Pull::default(), stop).await
+        self.pull_with(source, PullParameters::default(), stop).await
     }
 
-    pub(crate) async fn pull_with(&self, source: &Source, what: Pull, stop: CancellationToken) -> Outcome {
+    pub(crate) async fn pull_with(
+        &self,
+        source: &Source,
+        what: PullParameters,
+        stop: CancellationToken,
+    ) -> Outcome {
         let observer = Arc::clone(&self.notes) as Arc<dyn Observer>;
         let environment = Environment { clock: self.clock(), workers: self.workers };
         let pulling = pull(self.archive(), vec![source.clone()], what, observer, environment, stop);

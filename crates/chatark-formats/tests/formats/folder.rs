@@ -94,7 +94,7 @@ fn a_file_in_place_of_the_folder_is_a_storage_error() {
         assert_eq!(error.kind(), ErrorKind::Storage);
         assert!(error.to_string().starts_with("create the output folder: "), "{error}");
         assert_eq!(error.facts(), [("path", place.display().to_string())]);
-        assert!(error.next_step().is_some());
+        assert!(error.hint_text().is_some());
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 }
@@ -116,6 +116,6 @@ fn an_export_without_a_format_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let error = Export::begin(&root.path().join("new"), &Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert_eq!(error.next_step(), Some("name one or more of `json`, `jsonl`, `csv`"));
+    assert_eq!(error.hint_text(), Some("name one or more of `json`, `jsonl`, `csv`"));
     assert!(names(root.path()).is_empty());
 }

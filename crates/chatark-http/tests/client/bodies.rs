@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind};
-use chatark_http::{ApiClient, ArrayEvent, HttpEvent, Limits, Policy};
+use chatark_http::{ApiClient, ArrayEvent, HttpEvent, Policy, SizeLimits};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
@@ -92,7 +92,7 @@ fn gzip(body: &[u8]) -> Vec<Step> {
 }
 
 fn limited(element: usize, envelope: usize) -> Policy {
-    Policy { limits: Limits { element, envelope }, ..policy() }
+    Policy { size_limits: SizeLimits { element, envelope }, ..policy() }
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_body_that_is_always_cut_is_a_network_error() {
     for reader in READERS {
         let error = check_error(cut(BODY, MIDDLE), reader, policy(), ErrorKind::Network, 3).await;
         assert!(error.facts().contains(&("attempts", "3".to_owned())), "{error}");
-        assert!(error.next_step().unwrap().contains("run the same command again"), "{error}");
+        assert!(error.hint_text().unwrap().contains("run the same command again"), "{error}");
         let error = check_error(whole(&BODY[..MIDDLE]), reader, policy(), ErrorKind::Network, 3).await;
         assert!(error.facts().contains(&("attempts", "3".to_owned())), "{error}");
     }
@@ -147,7 +147,7 @@ async fn all_elements_follow_again_after_a_restart() {
 
 #[tokio::test]
 async fn a_stalled_response_fails_after_the_time_limit() {
-    let brief = Policy { timeout: Duration::from_millis(200), attempts: 2, ..policy() };
+    let brief = Policy { timeout: Duration::from_millis(200), max_attempts: 2, ..policy() };
     let begun = [head(BODY.len(), "").as_slice(), &BODY[..MIDDLE]].concat();
     let pause = Duration::from_millis(50);
     for reader in READERS {
@@ -189,13 +189,13 @@ async fn an_unreachable_vendor_is_a_network_error() {
 async fn a_web_page_with_status_200_is_requested_again() {
     for reader in READERS {
         for page in [&b"<!doctype html><html></html>"[..], b"\n <html>"] {
-            let attempts = policy().attempts as usize;
+            let attempts = policy().max_attempts as usize;
             let error = check_error(whole(page), reader, policy(), ErrorKind::Unavailable, attempts).await;
-            assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
+            assert!(error.hint_text().unwrap().contains("`base_url`"), "{error}");
         }
         let error =
             check_error(whole(b"Service unavailable"), reader, policy(), ErrorKind::Malformed, 1).await;
-        assert!(error.next_step().unwrap().contains("`base_url`"), "{error}");
+        assert!(error.hint_text().unwrap().contains("`base_url`"), "{error}");
     }
 }
 

@@ -31,7 +31,7 @@ fn time(duration: Duration) -> BudgetLimits {
 fn check_spent(error: &Error, message: &str) {
     assert_eq!((error.kind(), error.message()), (ErrorKind::Budget, message), "{error}");
     assert!(!error.is_transient() && !error.is_permanent());
-    assert!(error.next_step().unwrap().contains("run the same command again"));
+    assert!(error.hint_text().unwrap().contains("run the same command again"));
     assert!(error.facts().contains(&("source", "shop".to_owned())));
 }
 

@@ -61,7 +61,7 @@ async fn attempts_are_bounded_and_counted_in_the_error() {
         error.to_string(),
         "read the things: the vendor answered 500 Internal Server Error (source=shop, attempts=3)"
     );
-    assert_eq!(error.next_step(), Some("completed work is saved: run the same command again later"));
+    assert_eq!(error.hint_text(), Some("completed work is saved: run the same command again later"));
     assert_eq!(mock.calls_async().await, 3);
 }
 
@@ -122,7 +122,7 @@ async fn an_error_under_a_success_status_reads_like_any_other() {
         "read the things: the vendor refused: not for **** (source=shop, code=NO for ****, request_id=****)"
     );
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert_eq!(error.next_step(), Some("ask for ****"));
+    assert_eq!(error.hint_text(), Some("ask for ****"));
 }
 
 #[tokio::test]
@@ -130,13 +130,13 @@ async fn no_error_shows_the_key_even_if_the_vendor_repeats_it() {
     let echo = json!({"code": KEY, "message": format!("the key `{KEY}` is bad; use Bearer {KEY}")});
     for status in [302, 400, 401, 403, 404, 429, 500] {
         let server = MockServer::start_async().await;
-        let place = format!("https://{KEY}.example/");
-        let headers = [("x-request-id", KEY), ("location", place.as_str())];
+        let location = format!("https://{KEY}.example/");
+        let headers = [("x-request-id", KEY), ("location", location.as_str())];
         vendor(&server, vec![response(status, &headers, echo.to_string())]);
         let (client, recorder) = client_with(&server.url("/v1"), policy());
         let error = failure(&client).await;
         let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let hint = error.next_step().map(str::to_owned);
+        let hint = error.hint_text().map(str::to_owned);
         let shown = format!("{error}\n{error:?}\n{hint:?}\n{cause:?}\n{client:?}\n{:?}", recorder.events());
         assert!(!shown.contains(KEY), "{shown}");
         assert!(error.to_string().contains("****"), "{error}");

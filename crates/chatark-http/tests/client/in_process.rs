@@ -121,7 +121,7 @@ fn http_date(offset: i64) -> String {
 }
 
 fn policy() -> Policy {
-    Policy { attempts: 4, ..Policy::default() }
+    Policy { max_attempts: 4, ..Policy::default() }
 }
 
 fn connector_to(vendor: &Arc<Vendor>) -> Connector {
@@ -176,7 +176,7 @@ async fn retries_waits_and_framing_work_over_any_transport() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_or_stalled_vendor_is_given_up_after_the_time_limit() {
-    let two_attempts = Policy { attempts: 2, ..policy() };
+    let two_attempts = Policy { max_attempts: 2, ..policy() };
     for reply in [Reply::Silent, Reply::Slow(vec![FIRST_HALF; 9], Duration::from_secs(45))] {
         let vendor = Vendor::new([reply]);
         let client = client_of(Connector { policy: two_attempts, ..connector_to(&vendor) });

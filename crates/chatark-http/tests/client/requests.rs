@@ -33,8 +33,8 @@ async fn path_segments_and_query_are_percent_encoded() {
     check(&call, "/v1/users/+1555%2F%C3%A4b%25/a%20b%3Fc%23d").await;
     let call = things().query("user", "+1555/äb%&x=1").query("page", 2);
     check(&call, "/v1/things?user=%2B1555%2F%C3%A4b%25%26x%3D1&page=2").await;
-    check(&things().maybe("cursor", None::<String>), "/v1/things").await;
-    check(&things().maybe("cursor", Some("c/1")), "/v1/things?cursor=c%2F1").await;
+    check(&things().optional_query("cursor", None::<String>), "/v1/things").await;
+    check(&things().optional_query("cursor", Some("c/1")), "/v1/things?cursor=c%2F1").await;
     check(&Call::new("read", ["%2e%2e", "x"]), "/v1/%252e%252e/x").await;
 }
 
@@ -62,7 +62,7 @@ async fn plain_http_is_only_for_this_machine() {
     for base in ["http://192.0.2.1/v1", "http://example.com/v1", "http://localhost.example.com/v1"] {
         let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{base}");
-        assert!(error.next_step().unwrap().contains("https://"), "{error}");
+        assert!(error.hint_text().unwrap().contains("https://"), "{error}");
     }
     for base in ["http://127.0.0.1:1/v1", "http://[::1]:1/v1", "http://localhost:1/v1", "https://example.com"]
     {
@@ -77,7 +77,7 @@ async fn a_base_url_with_a_password_is_refused() {
     {
         let error = connector(policy()).0.client(Url::parse(base).unwrap(), Plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        let shown = format!("{error} {error:?} {}", error.next_step().unwrap());
+        let shown = format!("{error} {error:?} {}", error.hint_text().unwrap());
         assert!(shown.contains("password") && !shown.contains("s3cret") && !shown.contains("ann"), "{shown}");
     }
 }
@@ -90,8 +90,8 @@ async fn redirects_are_not_followed_and_their_host_is_named() {
         then.status(200).json_body(json!({}));
     });
     for status in [301, 302, 303, 307, 308] {
-        let place = format!("http://localhost:{}/v1/things", target.port());
-        let mut mock = vendor(&server, vec![response(status, &[("location", &place)], "")]);
+        let location = format!("http://localhost:{}/v1/things", target.port());
+        let mut mock = vendor(&server, vec![response(status, &[("location", &location)], "")]);
         let error = failure(&client(&server.url("/v1"))).await;
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert!(error.message().contains("a redirect to localhost, which is not followed"), "{error}");

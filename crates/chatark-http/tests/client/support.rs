@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatark_core::{Error, ErrorKind};
 use chatark_http::{
-    ApiClient, ApiError, Call, Connector, Dialect, HttpEvent, HttpObserver, Limits, Policy, Url,
+    ApiClient, ApiError, Call, Connector, Dialect, HttpEvent, HttpObserver, Policy, SizeLimits, Url,
 };
 use httpmock::{HttpMockRequest, HttpMockResponse, Mock, MockServer};
 use serde_json::Value;
@@ -58,13 +58,13 @@ impl Recorder {
 /// Three attempts a millisecond apart, and time enough for a slow machine.
 pub(crate) fn policy() -> Policy {
     Policy {
-        attempts: 3,
+        max_attempts: 3,
         backoff: Duration::from_millis(1),
-        longest_backoff: Duration::from_millis(2),
-        longest_wait: Duration::from_mins(1),
-        settle: Duration::from_millis(50),
+        max_backoff: Duration::from_millis(2),
+        max_wait: Duration::from_mins(1),
+        late_effect_wait: Duration::from_millis(50),
         timeout: Duration::from_mins(1),
-        limits: Limits::default(),
+        size_limits: SizeLimits::default(),
     }
 }
 

@@ -23,7 +23,7 @@ async fn check(status: u16, headers: &[(&str, &str)]) {
     let (_, wait) = error.facts().iter().find(|(name, _)| *name == "wait").unwrap();
     let seconds: u64 = wait.strip_suffix(" s").unwrap().parse().unwrap();
     assert!((HOUR - 600..=HOUR).contains(&seconds), "{error}");
-    let hint = error.next_step().unwrap();
+    let hint = error.hint_text().unwrap();
     assert!(hint.starts_with(&format!("the vendor asks to wait {seconds} s")), "{hint}");
     assert_eq!(mock.calls_async().await, 1);
     assert_eq!(recorder.waits(), [""; 0]);
@@ -79,7 +79,7 @@ async fn a_used_up_rate_limit_holds_back_all_clients_of_the_key() {
     let server = MockServer::start_async().await;
     let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "3600")];
     let mock = vendor(&server, vec![response(200, &headers, "{}")]);
-    let patient = Policy { longest_wait: Duration::from_secs(HOUR), ..policy() };
+    let patient = Policy { max_wait: Duration::from_secs(HOUR), ..policy() };
     let base = Url::parse(&server.url("/v1")).unwrap();
     let (first, _) = connector(patient);
     let (mut second, recorder) = connector(patient);

@@ -184,7 +184,7 @@ impl KindMigrator<'_> {
         let now = self.ledger.now();
         let seconds = progress.ambiguous_since.map_or(0.0, |since| now.seconds_since(since));
         let ago = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.unless_stopped(self.target.settle(ago)).await
+        self.unless_stopped(self.target.wait_for_late_effects(ago)).await
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

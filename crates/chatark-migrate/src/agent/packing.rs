@@ -101,7 +101,7 @@ fn pack_people(
         .selection
         .each_listed(archive, |origin, list, listed| people.add_listed(origin, list, listed, loss_report))?;
     let selected = each_original(archive, options, loss_report, |archived, loss_report| {
-        people.add(limits.rules, archived, loss_report)
+        people.add(limits.field_rules, archived, loss_report)
     })?;
     for person in people.finish() {
         pack(MigrationItem::Person(&person), loss_report)?;

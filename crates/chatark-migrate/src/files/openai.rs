@@ -50,7 +50,7 @@ impl Converter for OpenAi {
             loss_report.add_left_out(why, archived);
             return Ok(Vec::new());
         }
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
         loss_report.add(
             "message",
             FieldOutcome::Lost,

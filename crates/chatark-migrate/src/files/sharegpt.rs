@@ -57,7 +57,7 @@ impl Converter for ShareGpt {
             loss_report.add_left_out("it has no answered question", archived);
             return Ok(Vec::new());
         }
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
         for (role, texts, (outcome, why)) in outcomes {
             loss_report.add(format!("message.role.{}", role.as_str()), outcome, why, 1, archived);
             loss_report.add("part.text", outcome, why, texts, archived);

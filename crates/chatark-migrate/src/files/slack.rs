@@ -57,7 +57,7 @@ impl Converter for Slack {
             loss_report.add_left_out("it has no time, and the format requires one", archived);
             return Ok(Vec::new());
         };
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
         let source = archived.origin.source.to_string();
         let first = self.channels.entry(source.clone()).or_insert(began);
         *first = (*first).min(began);

@@ -52,7 +52,7 @@ impl Converter for Vcon {
             loss_report.add_left_out("it has no time, and the format requires one", archived);
             return Ok(Vec::new());
         };
-        loss_report.apply(RULES, archived);
+        loss_report.add_fields(RULES, archived);
         let undated = conversation.messages.iter().filter(|message| message.created_at.is_none()).count();
         loss_report.add(
             "message.created_at",

@@ -103,7 +103,7 @@ pub(super) fn run(
         agent_id: agent_id(into),
         results: &results,
         error: error.map(ToString::to_string),
-        hint: error.and_then(Error::next_step).map(str::to_owned),
+        hint: error.and_then(Error::hint_text).map(str::to_owned),
         exit_code: exit.code(),
         undated_left_out,
     })?;
