@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Status};
 
-use crate::export::{ExportedConversation, FileWriter};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
 use crate::package::{Column, ColumnType};

@@ -7,6 +7,7 @@ use std::path::Path;
 use chatark_core::{ArchivedConversation, Error, ErrorKind, Result, StatsSummary};
 
 use crate::conversations_csv::{self, ConversationsCsv};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::folder::Folder;
 use crate::format::{Format, Options};
 use crate::json::{JsonArray, JsonLines};
@@ -28,25 +29,6 @@ pub struct Export {
     messages: u64,
     /// Whether a conversation could not be written.
     broken: bool,
-}
-
-/// One conversation, in the forms that the writers need.
-pub(crate) struct ExportedConversation<'a> {
-    /// The conversation.
-    pub(crate) conversation: &'a ArchivedConversation,
-    /// Its statistics.
-    pub(crate) stats: &'a StatsSummary,
-    /// The conversation as a compact JSON document; empty if no file needs it.
-    pub(crate) document: &'a [u8],
-}
-
-/// The writer of one file of an export.
-pub(crate) trait FileWriter {
-    /// Adds one conversation.
-    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()>;
-
-    /// Ends the file and syncs it to disk.
-    fn finish(self: Box<Self>) -> Result<Complete>;
 }
 
 impl Export {
@@ -133,7 +115,7 @@ impl Export {
         if let Some(dialect) = self.csv {
             complete.push(write_package(self.folder.path(), dialect)?);
         }
-        complete.push(manifest.write(self.folder.path())?);
+        complete.push(write_manifest(self.folder.path(), &manifest)?);
         for file in complete {
             file.publish()?;
         }
@@ -165,6 +147,14 @@ fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
     let text = package("chatark-export", "Conversations of chatbots", &resources, dialect);
     let mut output = Output::begin(folder, "datapackage.json")?;
     output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+    output.finish(0)
+}
+
+/// Writes `manifest.json`.
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<Complete> {
+    let mut output = Output::begin(folder, "manifest.json")?;
+    let written = serde_json::to_writer_pretty(&mut output, manifest).map_err(Into::into);
+    written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.failed(error))?;
     output.finish(0)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::Result;
 
-use crate::export::{ExportedConversation, FileWriter};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::output::{Complete, Output};
 
 /// Writes one array with one compact document per line.

@@ -12,6 +12,7 @@ mod bundle;
 mod conversations_csv;
 mod export;
 mod failure;
+mod file_writer;
 mod folder;
 mod format;
 mod json;

@@ -1,12 +1,7 @@
 //! `manifest.json`: the selection, the contents of the archive, and the hash of every file.
 
-use std::io::Write;
-use std::path::Path;
-
-use chatark_core::{Channel, Result, SourceName, Timestamp};
+use chatark_core::{Channel, SourceName, Timestamp};
 use serde::Serialize;
-
-use crate::output::{Complete, Output};
 
 /// The name and version of the document that a [`Manifest`] serializes to.
 pub const MANIFEST_SCHEMA: &str = "chatark.manifest/1";
@@ -100,14 +95,4 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Its SHA-256 in lower-case hexadecimal.
     pub sha256: String,
-}
-
-impl Manifest {
-    /// Writes the manifest to disk under a temporary name.
-    pub(crate) fn write(&self, folder: &Path) -> Result<Complete> {
-        let mut output = Output::begin(folder, "manifest.json")?;
-        let written = serde_json::to_writer_pretty(&mut output, self).map_err(Into::into);
-        written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.failed(error))?;
-        output.finish(0)
-    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, AuthorKind, Feedback, Message, Part, Result};
 
-use crate::export::{ExportedConversation, FileWriter};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
 use crate::output::Complete;
 use crate::package::{Column, ColumnType};

@@ -1,0 +1,24 @@
+//! What the writers of the files of an export have in common.
+
+use chatark_core::{ArchivedConversation, Result, StatsSummary};
+
+use crate::output::Complete;
+
+/// One conversation, in the forms that the writers need.
+pub(crate) struct ExportedConversation<'a> {
+    /// The conversation.
+    pub(crate) conversation: &'a ArchivedConversation,
+    /// Its statistics.
+    pub(crate) stats: &'a StatsSummary,
+    /// The conversation as a compact JSON document; empty if no file needs it.
+    pub(crate) document: &'a [u8],
+}
+
+/// The writer of one file of an export.
+pub(crate) trait FileWriter {
+    /// Adds one conversation.
+    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()>;
+
+    /// Ends the file and syncs it to disk.
+    fn finish(self: Box<Self>) -> Result<Complete>;
+}
