@@ -1,10 +1,10 @@
-//! What the writers of the files of an export have in common.
+//! The interface of the writers of the files of an export.
 
 use chatark_core::{ArchivedConversation, Result, StatsSummary};
 
-use crate::output::Complete;
+use crate::output::CompleteFile;
 
-/// One conversation, in the forms that the writers need.
+/// One conversation with what the writers need.
 pub(crate) struct ExportedConversation<'a> {
     /// The conversation.
     pub(crate) conversation: &'a ArchivedConversation,
@@ -19,6 +19,6 @@ pub(crate) trait FileWriter {
     /// Adds one conversation.
     fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()>;
 
-    /// Ends the file and syncs it to disk.
-    fn finish(self: Box<Self>) -> Result<Complete>;
+    /// Completes the file and syncs it to disk.
+    fn finish(self: Box<Self>) -> Result<CompleteFile>;
 }

@@ -17,9 +17,9 @@ pub enum Format {
     Csv,
 }
 
-/// What to write.
+/// What an export writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct ExportOptions {
     /// The formats; duplicates count once.
     pub formats: Vec<Format>,
     /// Whether CSV files begin with a byte order mark, by which spreadsheets recognize UTF-8.
@@ -41,12 +41,12 @@ impl Format {
         }
     }
 
-    /// Returns the format of a name from [`Self::as_str`].
+    /// Returns the format with a name from [`Self::as_str`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| format.as_str() == name)
     }
 
-    /// Returns the names of all formats, for a hint.
+    /// Returns the names of all formats, for the hint of an error.
     pub(crate) fn names() -> String {
         Self::ALL.iter().map(|format| format!("`{format}`")).collect::<Vec<_>>().join(", ")
     }

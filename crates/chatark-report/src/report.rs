@@ -5,7 +5,9 @@ use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{Result, Zone};
-use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, package};
+use chatark_formats::{
+    Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, data_package,
+};
 
 use crate::aggregate::{Aggregates, aggregate};
 use crate::counts::Volume;
@@ -52,17 +54,17 @@ pub fn write(archive: &Archive, request: &Request, folder: &Path) -> Result<Repo
     let summary = Summary::of(&aggregates);
     summary.refuse_empty()?;
     for metric in METRICS {
-        let mut table = bundle.table(metric.file, &columns(metric))?;
+        let mut table = bundle.begin_table(metric.file, &columns(metric))?;
         match metric.grouping {
             Grouping::EachPeriod => write_volume(&aggregates, &mut table)?,
             Grouping::Period => write_periods(&aggregates, metric, &mut table)?,
             Grouping::Sources => write_sources(&aggregates, metric, &mut table)?,
         }
-        bundle.add(table)?;
+        bundle.add_table(table)?;
     }
     write_summary(&mut bundle, &summary)?;
-    bundle.text("report.html", &html::page(&summary, request))?;
-    bundle.text("datapackage.json", &description(request.dialect))?;
+    bundle.add_text("report.html", &html::page(&summary, request))?;
+    bundle.add_text("datapackage.json", &description(request.dialect))?;
     Ok(Report { summary, files: bundle.finish()? })
 }
 
@@ -129,7 +131,7 @@ fn fill(out: &mut Row, labels: Labels<'_>, row: &MetricValue) -> std::io::Result
 }
 
 fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
-    let mut table = bundle.table("summary.csv", &BASE)?;
+    let mut table = bundle.begin_table("summary.csv", &BASE)?;
     for row in &summary.rows {
         table.write(|out| {
             out.text("all")?;
@@ -141,8 +143,8 @@ fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
             out.value(Some(row.basis))
         })?;
     }
-    bundle.add(table)?;
-    let mut table = bundle.table("not_available.csv", &UNAVAILABLE)?;
+    bundle.add_table(table)?;
+    let mut table = bundle.begin_table("not_available.csv", &UNAVAILABLE)?;
     for missing in &summary.unavailable {
         table.write(|out| {
             out.text(missing.source.as_str())?;
@@ -151,7 +153,7 @@ fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
             out.text(missing.reason)
         })?;
     }
-    bundle.add(table)
+    bundle.add_table(table)
 }
 
 fn description(dialect: CsvDialect) -> String {
@@ -165,5 +167,5 @@ fn description(dialect: CsvDialect) -> String {
     resources.push(Resource { file: "summary.csv", title: summary, columns: &BASE });
     let missing = "Metrics that are not available, by source";
     resources.push(Resource { file: "not_available.csv", title: missing, columns: &UNAVAILABLE });
-    package("chatark-report", "Report over the conversations of chatbots", &resources, dialect)
+    data_package("chatark-report", "Report over the conversations of chatbots", &resources, dialect)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Result};
-use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, NewFile, Table};
+use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, OutputFile, Table};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -52,7 +52,7 @@ struct Sink {
 }
 
 enum Output {
-    Lines { file: Box<NewFile>, rows: u64 },
+    Lines { file: Box<OutputFile>, rows: u64 },
     Rows(Box<Table>),
     Documents,
     Zip(Box<ZippedArrays>),
@@ -60,7 +60,7 @@ enum Output {
 
 /// A ZIP archive of JSON arrays.
 struct ZippedArrays {
-    zip: ZipWriter<zip::write::StreamWriter<NewFile>>,
+    zip: ZipWriter<zip::write::StreamWriter<OutputFile>>,
     /// The path of the array that is being written.
     open: Option<String>,
 }
@@ -69,17 +69,21 @@ impl Sink {
     fn begin(target: FileFormat, folder: &Path, dialect: CsvDialect) -> Result<Self> {
         let bundle = Bundle::begin(folder, dialect)?;
         let output = match target {
-            FileFormat::OpenAi => Output::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
-            FileFormat::ShareGpt => Output::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
+            FileFormat::OpenAi => {
+                Output::Lines { file: Box::new(bundle.begin_file("openai.jsonl")?), rows: 0 }
+            }
+            FileFormat::ShareGpt => {
+                Output::Lines { file: Box::new(bundle.begin_file("sharegpt.jsonl")?), rows: 0 }
+            }
             FileFormat::Contacts => {
-                Output::Rows(Box::new(bundle.table("contacts.csv", &columns(contacts::COLUMNS))?))
+                Output::Rows(Box::new(bundle.begin_table("contacts.csv", &columns(contacts::COLUMNS))?))
             }
             FileFormat::Questions => {
-                Output::Rows(Box::new(bundle.table("questions.csv", &columns(questions::COLUMNS))?))
+                Output::Rows(Box::new(bundle.begin_table("questions.csv", &columns(questions::COLUMNS))?))
             }
             FileFormat::Vcon => Output::Documents,
             FileFormat::Slack => {
-                let zip = ZipWriter::new_stream(bundle.file("slack.zip")?);
+                let zip = ZipWriter::new_stream(bundle.begin_file("slack.zip")?);
                 Output::Zip(Box::new(ZippedArrays { zip, open: None }))
             }
         };
@@ -97,10 +101,10 @@ impl Sink {
                 table.write(|row| cells.iter().try_for_each(|cell| row.text(cell.as_str())))
             }
             (Output::Documents, FileItem::Document { name, value }) => {
-                let mut file = self.bundle.file(name)?;
+                let mut file = self.bundle.begin_file(name)?;
                 let text = value.to_string();
                 file.write_all(text.as_bytes()).map_err(|error| file.failed(error))?;
-                self.documents.push(self.bundle.publish(file, 1)?);
+                self.documents.push(self.bundle.publish_file(file, 1)?);
                 Ok(())
             }
             (Output::Zip(arrays), FileItem::Elements { path, values }) => {
@@ -118,7 +122,7 @@ impl Sink {
         let Self { mut bundle, output, documents } = self;
         match output {
             Output::Lines { file, rows } => bundle.add_file(*file, rows)?,
-            Output::Rows(table) => bundle.add(*table)?,
+            Output::Rows(table) => bundle.add_table(*table)?,
             Output::Documents => {}
             Output::Zip(arrays) => bundle.add_file(arrays.finish().map_err(|error| failed(&error))?, 0)?,
         }
@@ -158,7 +162,7 @@ impl ZippedArrays {
         }
     }
 
-    fn finish(mut self) -> io::Result<NewFile> {
+    fn finish(mut self) -> io::Result<OutputFile> {
         self.close()?;
         Ok(self.zip.finish()?.into_inner())
     }
