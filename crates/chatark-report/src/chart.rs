@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::html::escaped;
+use crate::escape::escaped;
 use crate::summary::Point;
 
 const WIDTH: f64 = 720.0;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chatark_archive::{Archive, Filter};
-use chatark_core::{Result, Zone};
+use chatark_archive::Archive;
+use chatark_core::Result;
 use chatark_formats::{
     Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, data_package,
 };
@@ -14,24 +14,8 @@ use crate::counts::Volume;
 use crate::group::{Granularity, GroupKey, Labels};
 use crate::html;
 use crate::metric::{BASE, Cell, Group, Grouping, METRICS, Metric, MetricValue, volume};
+use crate::request::Request;
 use crate::summary::Summary;
-
-/// What to report.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The conversations to report on.
-    pub filter: Filter,
-    /// The time zone of its days and hours.
-    pub zone: Zone,
-    /// The period by which the metrics are grouped.
-    pub by: Granularity,
-    /// How the CSV files are written.
-    pub dialect: CsvDialect,
-    /// What the page says about itself, such as the requested dates.
-    pub heading: Vec<(String, String)>,
-    /// The program and its version.
-    pub generator: String,
-}
 
 /// A report that was written.
 #[derive(Debug)]

@@ -38,19 +38,19 @@ pub(crate) fn add(export: &mut Export, conversation: &ArchivedConversation) {
 pub(crate) fn export_into(
     folder: &Path,
     options: &ExportOptions,
-    stream: &[ArchivedConversation],
+    conversations: &[ArchivedConversation],
 ) -> Manifest {
     let mut export = Export::begin(folder, options).unwrap();
-    for conversation in stream {
+    for conversation in conversations {
         add(&mut export, conversation);
     }
     export.finish(state()).unwrap()
 }
 
 /// Writes all formats into a new folder.
-pub(crate) fn export(stream: &[ArchivedConversation]) -> (TempDir, Manifest) {
+pub(crate) fn export(conversations: &[ArchivedConversation]) -> (TempDir, Manifest) {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = export_into(folder.path(), &options(Format::ALL), stream);
+    let manifest = export_into(folder.path(), &options(Format::ALL), conversations);
     (folder, manifest)
 }
 
