@@ -1,4 +1,4 @@
-//! What to report.
+//! The request for a report.
 
 use chatark_archive::Filter;
 use chatark_core::Zone;
@@ -6,18 +6,18 @@ use chatark_formats::CsvDialect;
 
 use crate::group::Granularity;
 
-/// What to report.
+/// What a report covers, and how it is written.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ReportRequest {
     /// The conversations to report on.
     pub filter: Filter,
-    /// The time zone of its days and hours.
+    /// The time zone of days and hours.
     pub zone: Zone,
-    /// The period by which the metrics are grouped.
-    pub by: Granularity,
+    /// The length of the periods by which metrics are grouped.
+    pub granularity: Granularity,
     /// How the CSV files are written.
     pub dialect: CsvDialect,
-    /// What the page says about itself, such as the requested dates.
+    /// Names and values for the head of the page, such as the requested dates.
     pub heading: Vec<(String, String)>,
     /// The program and its version.
     pub generator: String,
