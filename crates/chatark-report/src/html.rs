@@ -89,21 +89,21 @@ pub(crate) fn page(summary: &Summary, request: &ReportRequest) -> String {
         let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value));
     }
     page.push_str("</dl>\n");
-    headlines(&mut page, summary);
-    volume(&mut page, summary);
+    write_headlines(&mut page, summary);
+    write_volume(&mut page, summary);
     for (title, metrics) in TABLES {
-        metrics_table(&mut page, summary, title, metrics);
+        write_metrics(&mut page, summary, title, metrics);
     }
-    hours(&mut page, summary);
-    tools(&mut page, summary);
-    questions(&mut page, "What people ask first", &summary.first_questions);
-    questions(&mut page, "What nobody answered", &summary.unanswered_questions);
-    unavailable(&mut page, summary);
+    write_hours(&mut page, summary);
+    write_tools(&mut page, summary);
+    write_questions(&mut page, "What people ask first", &summary.first_questions);
+    write_questions(&mut page, "What nobody answered", &summary.unanswered_questions);
+    write_unavailable(&mut page, summary);
     let _ = write!(page, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escaped(&request.generator));
     page
 }
 
-fn headlines(page: &mut String, summary: &Summary) {
+fn write_headlines(page: &mut String, summary: &Summary) {
     page.push_str("<section class=\"headlines\">");
     for (metric, label) in HEADLINES {
         let value = summary.value("", metric).map_or_else(|| "not available".to_owned(), format_value);
@@ -112,7 +112,7 @@ fn headlines(page: &mut String, summary: &Summary) {
     page.push_str("</section>\n");
 }
 
-fn volume(page: &mut String, summary: &Summary) {
+fn write_volume(page: &mut String, summary: &Summary) {
     let periods = summary.chart_periods();
     if periods.is_empty() {
         return;
@@ -131,7 +131,7 @@ fn volume(page: &mut String, summary: &Summary) {
 }
 
 /// Writes a table with a row for each metric and a column for each source.
-fn metrics_table(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
+fn write_metrics(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
     let is_available = |metric: &str| summary.rows.iter().any(|row| row.metric == metric);
     let available: Vec<_> = metrics.iter().filter(|(metric, _)| is_available(metric)).collect();
     let _ = write!(page, "<section><h2>{title}</h2>");
@@ -165,7 +165,7 @@ fn cell(row: Option<&SummaryRow>) -> String {
     format!("<td class=\"number\">{value}{bar}{basis}</td>")
 }
 
-fn hours(page: &mut String, summary: &Summary) {
+fn write_hours(page: &mut String, summary: &Summary) {
     if summary.hours.iter().flatten().all(|number| *number == 0) {
         return;
     }
@@ -185,7 +185,7 @@ fn hours(page: &mut String, summary: &Summary) {
     page.push_str("</tbody></table></div></details></section>\n");
 }
 
-fn tools(page: &mut String, summary: &Summary) {
+fn write_tools(page: &mut String, summary: &Summary) {
     if summary.tools.is_empty() {
         return;
     }
@@ -202,7 +202,7 @@ fn tools(page: &mut String, summary: &Summary) {
     page.push_str("</tbody></table></section>\n");
 }
 
-fn questions(page: &mut String, title: &str, questions: &[QuestionCount]) {
+fn write_questions(page: &mut String, title: &str, questions: &[QuestionCount]) {
     if questions.is_empty() {
         return;
     }
@@ -221,7 +221,7 @@ fn questions(page: &mut String, title: &str, questions: &[QuestionCount]) {
     page.push_str("</tbody></table></section>\n");
 }
 
-fn unavailable(page: &mut String, summary: &Summary) {
+fn write_unavailable(page: &mut String, summary: &Summary) {
     if summary.unavailable.is_empty() {
         return;
     }

@@ -120,9 +120,9 @@ impl Summary {
             }
         }
         for file in METRIC_FILES.iter().filter(|file| !TOTALS_ONLY_FILES.contains(&file.name)) {
-            for (source, known) in aggregates.sources.iter().enumerate() {
+            for (source, info) in aggregates.sources.iter().enumerate() {
                 for row in aggregates.values_of_source(source, file) {
-                    summary.add_row(&known.name, &known.provider, row);
+                    summary.add_row(&info.name, &info.provider, row);
                 }
             }
         }
