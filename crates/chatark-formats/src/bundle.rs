@@ -12,8 +12,8 @@ use crate::manifest::{CsvDialect, FileEntry};
 use crate::output::{CompleteFile, OutputFile};
 use crate::table::Table;
 
-/// Files that are published together once all of them are complete. If it is dropped before [`Bundle::finish`], they are
-/// removed.
+/// Files that are published together once all of them are complete. If it is dropped before [`Bundle::finish`], they
+/// are removed.
 #[derive(Debug)]
 pub struct Bundle {
     // Dropped in this order: the files, then the folder.

@@ -7,7 +7,8 @@ use chatark_core::{Error, ErrorKind};
 
 /// Turns an I/O error into an error with the path and a hint.
 pub(crate) fn storage_error(operation: String, path: &Path, error: io::Error) -> Error {
-    // The name of an error kind is short and does not contain the temporary file name. Unknown kinds have no useful name.
+    // The name of an error kind is short and does not contain the temporary file name. Unknown kinds have no useful
+    // name.
     let message = match error.kind() {
         Io::Other => error.to_string(),
         kind => match kind.to_string() {

@@ -18,8 +18,8 @@ pub(crate) struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Opens a folder, and removes temporary files that killed processes have left in it. A missing folder is created with
-    /// its parents, readable only by the user.
+    /// Opens a folder, and removes temporary files that killed processes have left in it. A missing folder is created
+    /// with its parents, readable only by the user.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();

@@ -60,8 +60,8 @@ impl OutputFile {
             .suffix(TEMPORARY_SUFFIX)
             .tempfile_in(folder)
             .map_err(|error| destination.failed(error))?;
-        // The lock tells other processes that the file is still being written. On a file system without locks, temporary
-        // files are never removed.
+        // The lock tells other processes that the file is still being written. On a file system without locks,
+        // temporary files are never removed.
         let _ = file.as_file().try_lock();
         let stream = BackgroundWriter::start(file).map_err(|error| destination.failed(error))?;
         Ok(Self { destination, stream })

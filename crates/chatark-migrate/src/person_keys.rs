@@ -58,8 +58,8 @@ impl<'a> PersonKeys<'a> {
         Ok(self.stored(origin, stream, id)?.or_else(|| Some(own())))
     }
 
-    /// Returns the key of the person that the archive has resolved for a record; `None` if the record was added after the
-    /// identifiers were read.
+    /// Returns the key of the person that the archive has resolved for a record; `None` if the record was added after
+    /// the identifiers were read.
     fn stored(&self, origin: &Origin, stream: Stream, id: &str) -> Result<Option<String>> {
         let person = self.archive.person(&origin.source, stream, id)?;
         Ok(person.and_then(|person| self.keys.get(&person)).cloned())

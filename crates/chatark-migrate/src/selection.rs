@@ -10,7 +10,8 @@ pub struct MigrationSelection {
     pub filter: Filter,
     /// Only conversations with this status.
     pub status: Option<Status>,
-    /// Only conversations with this feedback: on the whole, or else on their messages, where one negative message decides.
+    /// Only conversations with this feedback: on the whole, or else on their messages, where one negative message
+    /// decides.
     pub feedback: Option<Feedback>,
     /// Only conversations with at least this many messages.
     pub min_messages: usize,
@@ -45,8 +46,8 @@ impl MigrationSelection {
         })
     }
 
-    /// Returns a function that decides whether a conversation is selected. It must be called for every conversation of the
-    /// filter, in order.
+    /// Returns a function that decides whether a conversation is selected. It must be called for every conversation
+    /// of the filter, in order.
     fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
@@ -63,8 +64,8 @@ impl MigrationSelection {
         })
     }
 
-    /// Passes every contact of the vendors' lists to `take`. Passes none if the selection has filters other than sources and
-    /// dates, which apply only to conversations.
+    /// Passes every contact of the vendors' lists to `take`. Passes none if the selection has filters other than
+    /// sources and dates, which apply only to conversations.
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,

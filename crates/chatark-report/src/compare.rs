@@ -1,8 +1,8 @@
 //! Compares two sources, such as an old and a new bot that run in parallel.
 //!
-//! Each difference has a 95 % confidence interval. For rates, it is Newcombe's (1998, method 10, based on the two Wilson
-//! intervals). For means, it is Welch's with the quantile of the normal distribution, which needs at least thirty values
-//! of each source.
+//! Each difference has a 95 % confidence interval. For rates, it is Newcombe's (1998, method 10, based on the two
+//! Wilson intervals). For means, it is Welch's with the quantile of the normal distribution, which needs at least
+//! thirty values of each source.
 
 use std::collections::HashMap;
 

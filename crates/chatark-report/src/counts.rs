@@ -121,7 +121,8 @@ impl Counts {
         }
     }
 
-    /// Counts the feedback on a conversation: its own, or else that on its answers, which is negative if one of them is.
+    /// Counts the feedback on a conversation: its own, or else that on its answers, which is negative if one of them
+    /// is.
     fn add_feedback(&mut self, row: &StatsRow) {
         match row.feedback {
             Some(Feedback::Negative) => self.negative += 1,

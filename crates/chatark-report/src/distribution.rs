@@ -97,8 +97,8 @@ impl Measure {
         Self::UnansweredQuestion,
     ];
 
-    /// Returns the tally's key for a value of a group. Keys sort like their values: the bits of a number that is not negative
-    /// sort like the number.
+    /// Returns the tally's key for a value of a group. Keys sort like their values: the bits of a number that is not
+    /// negative sort like the number.
     pub(crate) fn key(self, group: usize, value: u64) -> TallyKey {
         TallyKey { namespace: (group as u64) << 8 | self as u64, value }
     }
@@ -133,8 +133,8 @@ impl Distribution {
 }
 
 impl Distributions {
-    /// Returns the distributions of each group, in the order of `value_counts`. The texts of questions are read from the
-    /// archive only when needed.
+    /// Returns the distributions of each group, in the order of `value_counts`. The texts of questions are read from
+    /// the archive only when needed.
     pub(crate) fn read(tally: Tally, value_counts: &[ValueCounts], archive: &Archive) -> Result<Vec<Self>> {
         let mut groups: Vec<Self> = Vec::new();
         groups.resize_with(value_counts.len(), Self::default);

@@ -84,7 +84,8 @@ impl Calendar {
         local
     }
 
-    /// Returns the name of the period that contains a local day of an earlier [`Self::local_hour`]; `undated` without a day.
+    /// Returns the name of the period that contains a local day of an earlier [`Self::local_hour`]; `undated` without
+    /// a day.
     pub(crate) fn period(&self, day: Option<i32>, granularity: Granularity) -> &str {
         let names = day.and_then(|day| self.names.get(&day));
         names.map_or(UNDATED, |names| &names[granularity as usize])

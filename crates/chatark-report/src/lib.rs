@@ -1,7 +1,8 @@
-//! Reports: metrics over the archive, as CSV for programs, as one HTML page for people, and as a summary for a terminal.
+//! Reports: metrics over the archive, as CSV for programs, as one HTML page for people, and as a summary for a
+//! terminal.
 //!
-//! Every metric is computed in one pass over the statistics that the archive stores with each conversation. A metric that
-//! a vendor's data does not support is *not available*, with the reason, and never zero.
+//! Every metric is computed in one pass over the statistics that the archive stores with each conversation. A metric
+//! that a vendor's data does not support is *not available*, with the reason, and never zero.
 //!
 //! **This crate knows no vendor, no HTTP and no clock, and prints nothing.**
 

@@ -139,7 +139,8 @@ impl<'a> ItemSender<'a> {
         fatal.map_or(Ok(()), Err)
     }
 
-    /// Returns what to do with an item. The pass that sends new items counts every item, and notes those of later passes.
+    /// Returns what to do with an item. The pass that sends new items counts every item, and notes those of later
+    /// passes.
     fn next_action(self, item: &OutboundItem, pass: &Pass, progress: &mut KindProgress) -> Result<Action> {
         let transfer = self.requests.ledger.find_and_rekey(item)?;
         let state = ItemState::of(transfer.as_ref());

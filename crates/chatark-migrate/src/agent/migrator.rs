@@ -26,8 +26,8 @@ const MAX_RETRIES: usize = 100;
 
 /// Migrates everything to the target, kind after kind, and returns the archive with the result of each kind.
 ///
-/// An error ends the run, and is in the result of its kind. When `stop` is cancelled, nothing more is sent, and requests
-/// in flight are completed.
+/// An error ends the run, and is in the result of its kind. When `stop` is cancelled, nothing more is sent, and
+/// requests in flight are completed.
 pub async fn migrate(
     archive: Archive,
     migration: AgentMigration,
@@ -117,9 +117,9 @@ struct KindSteps<'a> {
 }
 
 impl KindSteps<'_> {
-    /// Completes items that an earlier run created, before anything new is sent. Items that the vendor no longer finds by
-    /// their id are looked for in its list: somebody may have deleted them, or the vendor does not find what its own API
-    /// has created.
+    /// Completes items that an earlier run created, before anything new is sent. Items that the vendor no longer
+    /// finds by their id are looked for in its list: somebody may have deleted them, or the vendor does not find what
+    /// its own API has created.
     async fn complete_created(&self, progress: &mut KindProgress) -> Result<()> {
         if self.ledger.count(TransferState::Created)? == 0 {
             return Ok(());
@@ -155,8 +155,8 @@ impl KindSteps<'_> {
         progress.require_certainty()
     }
 
-    /// Retries items that the vendor refused in earlier runs, the oldest refusals first. Stops if the vendor keeps refusing
-    /// them.
+    /// Retries items that the vendor refused in earlier runs, the oldest refusals first. Stops if the vendor keeps
+    /// refusing them.
     async fn retry_refused(&self, progress: &mut KindProgress) -> Result<()> {
         let mut refused_before = std::mem::take(&mut progress.refused_before);
         if refused_before.is_empty() {

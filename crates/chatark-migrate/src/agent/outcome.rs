@@ -50,7 +50,8 @@ pub struct KindResult {
     /// The number of items by outcome.
     #[serde(flatten)]
     pub counts: ItemCounts,
-    /// Items that the run did not reach, and ambiguous items. It is 0 until the caller compares the counts with the plan.
+    /// Items that the run did not reach, and ambiguous items. It is 0 until the caller compares the counts with the
+    /// plan.
     #[serde(rename = "left")]
     pub remaining: u64,
     /// Items that an earlier run began and did not complete, and that are not selected now.

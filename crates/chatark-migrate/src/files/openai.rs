@@ -1,7 +1,7 @@
 //! Conversations in the form of `OpenAI`'s chat API, one per line: `{"messages": [{"role", "content", …}]}`.
 //!
-//! A tool call is written only together with its result, because the API refuses one without the other. The last message
-//! is an answer of the assistant: a model learns to give it.
+//! A tool call is written only together with its result, because the API refuses one without the other. The last
+//! message is an answer of the assistant: a model learns to give it.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,8 @@ fn is_answer(message: &Value) -> bool {
 /// Returns the positions of tool calls that are followed by their results, and of these results.
 fn paired(messages: &[Message]) -> PartPositions {
     let mut paired = PartPositions::new();
-    // `pending`: calls since the last result or the start of the message. `awaited`: earlier calls whose results may follow.
+    // `pending`: calls since the last result or the start of the message. `awaited`: earlier calls whose results may
+    // follow.
     let (mut pending, mut awaited): (Vec<(&str, _)>, Vec<(&str, _)>) = (Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         let is_assistant = message.role == Role::Assistant;
@@ -112,7 +113,8 @@ fn paired(messages: &[Message]) -> PartPositions {
     paired
 }
 
-/// Returns the chat messages for one message: one for its text and tool calls up to each result, and one for each result.
+/// Returns the chat messages for one message: one for its text and tool calls up to each result, and one for each
+/// result.
 fn chat_messages(at: usize, message: &Message, paired: &PartPositions) -> Vec<Value> {
     let role = match message.role {
         Role::User => "user",

@@ -124,8 +124,8 @@ impl Converter for Slack {
 }
 
 impl Slack {
-    /// Returns the id of the user for a role, and adds the user if it is new. Without a role, it is the bot of the source,
-    /// which opens the thread.
+    /// Returns the id of the user for a role, and adds the user if it is new. Without a role, it is the bot of the
+    /// source, which opens the thread.
     fn user(&mut self, archived: &ArchivedConversation, role: Option<Role>) -> String {
         let source = &archived.origin.source;
         let contact = &archived.conversation.contact;
@@ -173,8 +173,8 @@ fn profile(user: &User) -> Value {
     profile
 }
 
-/// Returns an offset in microseconds that tells the posts of a conversation from those of others in the same second: within
-/// a channel, a post is identified by its time.
+/// Returns an offset in microseconds that tells the posts of a conversation from those of others in the same second:
+/// within a channel, a post is identified by its time.
 fn offset(archived: &ArchivedConversation) -> i64 {
     let hash = Sha256::digest(archived.conversation.id.as_str().as_bytes());
     i64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % 900_000

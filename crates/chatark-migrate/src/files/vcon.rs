@@ -1,8 +1,8 @@
 //! Conversations in the form of the IETF's vCon, one file each: the core of draft-ietf-vcon-vcon-core of July 2026,
 //! which has deprecated the parameter `vcon`.
 //!
-//! A message is a text dialog, its other parts are attachments, and feedback and scores are analyses. The `uuid` is derived
-//! from provider, agent and id, so that it is the same each time a conversation is written.
+//! A message is a text dialog, its other parts are attachments, and feedback and scores are analyses. The `uuid` is
+//! derived from provider, agent and id, so that it is the same each time a conversation is written.
 
 use std::collections::BTreeMap;
 

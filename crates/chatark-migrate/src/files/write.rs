@@ -29,8 +29,8 @@ pub struct WrittenFiles {
 
 /// Writes the files of a format into a folder.
 ///
-/// All files are published together once they are complete; vCon documents are published one by one, each of them complete.
-/// A run without items fails and leaves earlier files unchanged.
+/// All files are published together once they are complete; vCon documents are published one by one, each of them
+/// complete. A run without items fails and leaves earlier files unchanged.
 pub fn write_files(
     archive: &Archive,
     selection: &MigrationSelection,
