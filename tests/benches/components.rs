@@ -15,7 +15,7 @@ use chatark_core::{
     ArchivedConversation, Checkpoint, Clock, Conversation, ConversationStats, Mapper, Origin, PageMetadata,
     Record, RecordId, Settings, SourceName, StatsSummary, Stream, Surface, Timestamp,
 };
-use chatark_formats::{Export, Format, Options};
+use chatark_formats::{Export, ExportOptions, Format};
 use chatark_http::{ArrayFramer, SizeLimits};
 use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -219,7 +219,7 @@ fn writers(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(sample.bytes()));
     for (name, format) in [("json", Format::Json), ("jsonl", Format::Jsonl), ("csv", Format::Csv)] {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { formats: vec![format], ..Options::default() };
+        let options = ExportOptions { formats: vec![format], ..ExportOptions::default() };
         let mut export = Export::begin(folder.path(), &options).unwrap();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

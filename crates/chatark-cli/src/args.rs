@@ -503,7 +503,7 @@ fn feedback(word: &str) -> Result<Feedback, String> {
 }
 
 fn format(name: &str) -> Result<Format, String> {
-    Format::from_name(name).ok_or_else(|| "the formats are json, jsonl, csv".to_owned())
+    Format::from_word(name).ok_or_else(|| "the formats are json, jsonl, csv".to_owned())
 }
 
 /// Checks the rule that Chatbase documents for user ids, before any request.

@@ -1,4 +1,4 @@
-//! A file that is hashed and written on a thread of its own, while its next bytes are made.
+//! Hashes and writes a file on a thread of its own, while the caller produces the next bytes.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -7,26 +7,26 @@ use std::thread::{self, JoinHandle};
 
 use sha2::{Digest, Sha256};
 
-/// Two buffers of this size belong to each file: one is filled while the other is written.
+/// The size of a buffer. Each file has two: one is filled while the other is written.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// A writer that hands whole buffers to its thread.
+/// A writer that passes full buffers to its thread.
 pub(crate) struct BackgroundWriter<W> {
     buffer: Vec<u8>,
     /// `None` once the thread has ended.
-    thread: Option<Thread<W>>,
+    thread: Option<WriterThread<W>>,
 }
 
-/// The thread, and the ways of the two buffers to it and back.
-struct Thread<W> {
+/// The thread, and the channels that carry full buffers to it and empty ones back.
+struct WriterThread<W> {
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
-    handle: JoinHandle<io::Result<Hashed<W>>>,
+    handle: JoinHandle<io::Result<HashingWriter<W>>>,
 }
 
 /// A writer that counts and hashes what it writes.
 #[derive(Debug)]
-pub(crate) struct Hashed<W> {
+pub(crate) struct HashingWriter<W> {
     pub(crate) inner: W,
     pub(crate) sha256: Sha256,
     pub(crate) bytes: u64,
@@ -37,13 +37,13 @@ impl<W: Write + Send + 'static> BackgroundWriter<W> {
     pub(crate) fn start(inner: W) -> io::Result<Self> {
         let (full, received) = mpsc::sync_channel::<Vec<u8>>(1);
         let (back, empty) = mpsc::sync_channel(2);
-        let mut hashed = Hashed { inner, sha256: Sha256::new(), bytes: 0 };
+        let mut hashed = HashingWriter { inner, sha256: Sha256::new(), bytes: 0 };
         let handle = thread::Builder::new().name("write".to_owned()).spawn(move || {
-            // The second buffer is made where it is first needed: a small file has one.
-            let mut spare = Some(Vec::new());
+            // The second buffer is added with the first full one, so that a small file needs only one.
+            let mut second = Some(Vec::new());
             for mut buffer in received {
-                if let Some(spare) = spare.take() {
-                    let _ = back.send(spare);
+                if let Some(second) = second.take() {
+                    let _ = back.send(second);
                 }
                 hashed.write_all(&buffer)?;
                 buffer.clear();
@@ -51,11 +51,11 @@ impl<W: Write + Send + 'static> BackgroundWriter<W> {
             }
             Ok(hashed)
         })?;
-        Ok(Self { buffer: Vec::new(), thread: Some(Thread { full, empty, handle }) })
+        Ok(Self { buffer: Vec::new(), thread: Some(WriterThread { full, empty, handle }) })
     }
 
-    /// Hands the buffer to the thread, and waits for an empty one.
-    fn hand_over(&mut self) -> io::Result<()> {
+    /// Passes the buffer to the thread, and waits for an empty one.
+    fn pass_buffer(&mut self) -> io::Result<()> {
         let Some(thread) = &self.thread else { return Err(io::Error::other("an earlier write failed")) };
         let full = std::mem::take(&mut self.buffer);
         match thread.full.send(full).ok().and_then(|()| thread.empty.recv().ok()) {
@@ -68,13 +68,14 @@ impl<W: Write + Send + 'static> BackgroundWriter<W> {
         }
     }
 
-    /// Waits until all is written, and returns the inner writer with the number of bytes and their hash.
-    pub(crate) fn finish(mut self) -> io::Result<Hashed<W>> {
-        self.hand_over()?;
+    /// Waits until everything is written, and returns the inner writer with the number of bytes and their hash.
+    pub(crate) fn finish(mut self) -> io::Result<HashingWriter<W>> {
+        self.pass_buffer()?;
         self.end()
     }
 
-    fn end(&mut self) -> io::Result<Hashed<W>> {
+    /// Ends the thread, and returns its result.
+    fn end(&mut self) -> io::Result<HashingWriter<W>> {
         let thread = self.thread.take().ok_or_else(|| io::Error::other("an earlier write failed"))?;
         drop(thread.full);
         thread.handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -92,7 +93,7 @@ impl<W: Write + Send + 'static> Write for BackgroundWriter<W> {
             let (now, later) = bytes.split_at(BUFFER_BYTES - self.buffer.len());
             self.buffer.extend_from_slice(now);
             bytes = later;
-            self.hand_over()?;
+            self.pass_buffer()?;
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -105,9 +106,9 @@ impl<W: Write + Send + 'static> Write for BackgroundWriter<W> {
 }
 
 impl<W> Drop for BackgroundWriter<W> {
-    /// Waits for the thread, so that an abandoned temporary file is gone when this is.
+    /// Waits for the thread, which owns the inner writer: a temporary file is removed before this returns.
     fn drop(&mut self) {
-        if let Some(Thread { full, empty, handle }) = self.thread.take() {
+        if let Some(WriterThread { full, empty, handle }) = self.thread.take() {
             drop((full, empty));
             let _ = handle.join();
         }
@@ -121,7 +122,7 @@ impl<W> fmt::Debug for BackgroundWriter<W> {
     }
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.sha256.update(&bytes[..count]);
@@ -134,7 +135,7 @@ impl<W: Write> Write for Hashed<W> {
     }
 }
 
-/// Writes a hash as it stands in a manifest.
+/// Returns bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -146,16 +147,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Writes at most so many bytes at a time, as a pipe may, and fails when it is full.
-    struct Narrow {
+    /// Takes at most `max_bytes` with each write, and fails when its space is used up.
+    struct LimitedWriter {
         written: Vec<u8>,
-        at_once: usize,
+        max_bytes: usize,
         space: usize,
     }
 
-    impl Write for Narrow {
+    impl Write for LimitedWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(self.at_once).min(self.space - self.written.len());
+            let count = bytes.len().min(self.max_bytes).min(self.space - self.written.len());
             if count == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -168,13 +169,13 @@ mod tests {
         }
     }
 
-    fn narrow(at_once: usize, space: usize) -> BackgroundWriter<Narrow> {
-        BackgroundWriter::start(Narrow { written: Vec::new(), at_once, space }).unwrap()
+    fn limited_writer(max_bytes: usize, space: usize) -> BackgroundWriter<LimitedWriter> {
+        BackgroundWriter::start(LimitedWriter { written: Vec::new(), max_bytes, space }).unwrap()
     }
 
     #[test]
     fn hashes_only_what_was_written() {
-        let mut writer = narrow(3, 100);
+        let mut writer = limited_writer(3, 100);
         writer.write_all(b"hello").unwrap();
         writer.write_all(b" world").unwrap();
         let hashed = writer.finish().unwrap();
@@ -187,24 +188,24 @@ mod tests {
     }
 
     #[test]
-    fn bytes_arrive_in_order_whatever_their_portions() {
-        for portion in [1, 1_000, BUFFER_BYTES - 1, BUFFER_BYTES, BUFFER_BYTES + 1, 3 * BUFFER_BYTES + 7] {
-            let bytes: Vec<u8> = (0..=250).cycle().take(portion.max(50_000) * 3).collect();
-            let mut writer = narrow(usize::MAX, usize::MAX);
-            bytes.chunks(portion).for_each(|chunk| writer.write_all(chunk).unwrap());
+    fn bytes_arrive_in_order_whatever_the_sizes_of_writes() {
+        for size in [1, 1_000, BUFFER_BYTES - 1, BUFFER_BYTES, BUFFER_BYTES + 1, 3 * BUFFER_BYTES + 7] {
+            let bytes: Vec<u8> = (0..=250).cycle().take(size.max(50_000) * 3).collect();
+            let mut writer = limited_writer(usize::MAX, usize::MAX);
+            bytes.chunks(size).for_each(|chunk| writer.write_all(chunk).unwrap());
             let hashed = writer.finish().unwrap();
             assert_eq!(hashed.bytes, bytes.len() as u64);
-            assert!(hashed.inner.written == bytes, "portions of {portion}");
+            assert!(hashed.inner.written == bytes, "writes of {size} bytes");
         }
     }
 
     #[test]
-    fn a_full_disk_is_the_error_wherever_it_shows_and_the_writer_stays_closed() {
-        let mut late = narrow(usize::MAX, 10);
+    fn a_full_disk_fails_a_write_or_finish_and_everything_after_it() {
+        let mut late = limited_writer(usize::MAX, 10);
         late.write_all(&[0; 11]).unwrap();
         assert_eq!(late.finish().err().unwrap().kind(), io::ErrorKind::StorageFull);
 
-        let mut early = narrow(usize::MAX, 10);
+        let mut early = limited_writer(usize::MAX, 10);
         let buffer = vec![0; BUFFER_BYTES];
         let error = (0..4).find_map(|_| early.write_all(&buffer).err()).unwrap();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

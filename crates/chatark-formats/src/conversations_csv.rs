@@ -5,10 +5,10 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, Channel, Feedback, Result, Status};
 
-use crate::export::{ExportedConversation, FileWriter};
+use crate::data_package::{Column, ColumnType};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
-use crate::output::Complete;
-use crate::package::{Column, ColumnType};
+use crate::output::CompleteFile;
 use crate::table::{Row, Table};
 
 /// The columns, a fixed contract: new ones go to the end.
@@ -60,16 +60,16 @@ impl ConversationsCsv {
 
 impl FileWriter for ConversationsCsv {
     fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
-        self.0.write(|row| fill(row, exported))
+        self.0.write(|row| write_cells(row, exported))
     }
 
-    fn finish(self: Box<Self>) -> Result<Complete> {
+    fn finish(self: Box<Self>) -> Result<CompleteFile> {
         self.0.finish()
     }
 }
 
 /// Writes the cells in the order of [`COLUMNS`].
-fn fill(row: &mut Row, exported: &ExportedConversation<'_>) -> io::Result<()> {
+fn write_cells(row: &mut Row, exported: &ExportedConversation<'_>) -> io::Result<()> {
     let ExportedConversation { conversation: ArchivedConversation { origin, conversation }, stats, .. } =
         exported;
     let contact = &conversation.contact;

@@ -7,60 +7,42 @@ use std::path::Path;
 use chatark_core::{ArchivedConversation, Error, ErrorKind, Result, StatsSummary};
 
 use crate::conversations_csv::{self, ConversationsCsv};
-use crate::folder::Folder;
-use crate::format::{Format, Options};
+use crate::data_package::{Resource, data_package};
+use crate::file_writer::{ExportedConversation, FileWriter};
+use crate::folder::OutputFolder;
+use crate::format::{ExportOptions, Format};
 use crate::json::{JsonArray, JsonLines};
-use crate::manifest::{ArchiveState, CsvDialect, FileEntry, MANIFEST_SCHEMA, Manifest};
+use crate::manifest::{CsvDialect, ExportContext, FileEntry, MANIFEST_SCHEMA, Manifest};
 use crate::messages_csv::{self, MessagesCsv};
-use crate::output::{Complete, Output};
-use crate::package::{Resource, package};
+use crate::output::{CompleteFile, OutputFile};
 
-/// An export in progress; without [`Export::finish`] its files are removed.
+/// An export in progress. If it is dropped before [`Export::finish`], its files are removed.
 pub struct Export {
     // Dropped in this order: the files, then the folder.
     files: Vec<Box<dyn FileWriter + Send>>,
-    folder: Folder,
+    folder: OutputFolder,
     csv: Option<CsvDialect>,
     /// Whether a file needs each conversation as a JSON document.
     needs_document: bool,
     document: Vec<u8>,
     conversations: u64,
     messages: u64,
-    /// Whether a conversation could not be written.
-    broken: bool,
-}
-
-/// One conversation, in the forms that the writers need.
-pub(crate) struct ExportedConversation<'a> {
-    /// The conversation.
-    pub(crate) conversation: &'a ArchivedConversation,
-    /// Its statistics.
-    pub(crate) stats: &'a StatsSummary,
-    /// The conversation as a compact JSON document; empty if no file needs it.
-    pub(crate) document: &'a [u8],
-}
-
-/// The writer of one file of an export.
-pub(crate) trait FileWriter {
-    /// Adds one conversation.
-    fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()>;
-
-    /// Ends the file and syncs it to disk.
-    fn finish(self: Box<Self>) -> Result<Complete>;
+    /// Whether a conversation could not be written to every file.
+    has_failed: bool,
 }
 
 impl Export {
     /// Begins an export into a folder, which is created if it does not exist.
     ///
     /// The files of an earlier export stay there until [`Export::finish`] replaces them.
-    pub fn begin(directory: &Path, options: &Options) -> Result<Self> {
+    pub fn begin(directory: &Path, options: &ExportOptions) -> Result<Self> {
         if options.formats.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "choose a format", "no format was given")
                 .hint(format!("name one or more of {}", Format::names())));
         }
         let chosen = |format| options.formats.contains(&format);
         let csv = chosen(Format::Csv).then_some(CsvDialect { bom: options.csv_bom, safe: options.csv_safe });
-        let folder = Folder::open(directory)?;
+        let folder = OutputFolder::open(directory)?;
         let mut files: Vec<Box<dyn FileWriter + Send>> = Vec::new();
         if chosen(Format::Json) {
             files.push(Box::new(JsonArray::begin(folder.path())?));
@@ -80,16 +62,16 @@ impl Export {
             document: Vec::new(),
             conversations: 0,
             messages: 0,
-            broken: false,
+            has_failed: false,
         })
     }
 
     /// Adds one conversation with its statistics to every file.
     ///
-    /// After an error the export cannot be continued.
+    /// After an error, the export cannot continue.
     pub fn write(&mut self, conversation: &ArchivedConversation, stats: &StatsSummary) -> Result<()> {
-        self.refuse_if_broken()?;
-        self.broken = true;
+        self.check_not_failed()?;
+        self.has_failed = true;
         self.document.clear();
         if self.needs_document {
             serde_json::to_writer(&mut self.document, conversation).map_err(|error| {
@@ -105,17 +87,17 @@ impl Export {
         }
         self.conversations += 1;
         self.messages += conversation.conversation.messages.len() as u64;
-        self.broken = false;
+        self.has_failed = false;
         Ok(())
     }
 
     /// Syncs all files to disk, then renames each to its final name, `manifest.json` last.
     ///
-    /// An error before the first rename leaves the folder as it was. Between two renames, the manifest of the
-    /// earlier export does not match the files that are already replaced, but each file is whole.
-    pub fn finish(mut self, archive: ArchiveState) -> Result<Manifest> {
-        self.refuse_if_broken()?;
-        let ArchiveState { generator, selection, sources, undated_left_out } = archive;
+    /// An error before the first rename leaves the folder as it was. Until `manifest.json` is replaced, the manifest of
+    /// an earlier export does not match the files that have been replaced, but each file is complete.
+    pub fn finish(mut self, context: ExportContext) -> Result<Manifest> {
+        self.check_not_failed()?;
+        let ExportContext { generator, selection, sources, undated_left_out } = context;
         let files = std::mem::take(&mut self.files);
         let mut complete = files.into_iter().map(FileWriter::finish).collect::<Result<Vec<_>>>()?;
         let entries: Vec<FileEntry> = complete.iter().map(|file| file.entry().clone()).collect();
@@ -131,9 +113,9 @@ impl Export {
             undated_left_out,
         };
         if let Some(dialect) = self.csv {
-            complete.push(write_package(self.folder.path(), dialect)?);
+            complete.push(write_data_package(self.folder.path(), dialect)?);
         }
-        complete.push(manifest.write(self.folder.path())?);
+        complete.push(write_manifest(self.folder.path(), &manifest)?);
         for file in complete {
             file.publish()?;
         }
@@ -141,9 +123,9 @@ impl Export {
         Ok(manifest)
     }
 
-    /// Fails after an earlier error, so that no file is published with half a conversation.
-    fn refuse_if_broken(&self) -> Result<()> {
-        if !self.broken {
+    /// Fails after an earlier error, because a file may end with half a conversation.
+    fn check_not_failed(&self) -> Result<()> {
+        if !self.has_failed {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Storage, "write an export", "an earlier conversation could not be written")
@@ -153,7 +135,7 @@ impl Export {
 }
 
 /// Writes `datapackage.json`, which describes the columns of the CSV files.
-fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
+fn write_data_package(folder: &Path, dialect: CsvDialect) -> Result<CompleteFile> {
     let resources = [
         Resource {
             file: "conversations.csv",
@@ -162,9 +144,17 @@ fn write_package(folder: &Path, dialect: CsvDialect) -> Result<Complete> {
         },
         Resource { file: "messages.csv", title: "One row for each message", columns: messages_csv::COLUMNS },
     ];
-    let text = package("chatark-export", "Conversations of chatbots", &resources, dialect);
-    let mut output = Output::begin(folder, "datapackage.json")?;
+    let text = data_package("chatark-export", "Conversations of chatbots", &resources, dialect);
+    let mut output = OutputFile::begin(folder, "datapackage.json")?;
     output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+    output.finish(0)
+}
+
+/// Writes `manifest.json`.
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<CompleteFile> {
+    let mut output = OutputFile::begin(folder, "manifest.json")?;
+    let written = serde_json::to_writer_pretty(&mut output, manifest).map_err(Into::into);
+    written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.failed(error))?;
     output.finish(0)
 }
 
@@ -188,10 +178,10 @@ mod tests {
 
     use super::*;
 
-    /// A file on a disk that fills up after one conversation and has space again later.
-    struct FullOnce(u32);
+    /// A file on a disk that is full for the second conversation only; counts the conversations.
+    struct FullForSecond(u32);
 
-    impl FileWriter for FullOnce {
+    impl FileWriter for FullForSecond {
         fn write(&mut self, _: &ExportedConversation<'_>) -> Result<()> {
             self.0 += 1;
             if self.0 == 2 {
@@ -200,8 +190,8 @@ mod tests {
             Ok(())
         }
 
-        fn finish(self: Box<Self>) -> Result<Complete> {
-            Err(Error::new(ErrorKind::Unexpected, "write x", "a broken export was finished"))
+        fn finish(self: Box<Self>) -> Result<CompleteFile> {
+            Err(Error::new(ErrorKind::Unexpected, "write x", "a failed export was finished"))
         }
     }
 
@@ -220,15 +210,15 @@ mod tests {
     #[test]
     fn an_export_that_failed_once_is_never_published() {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { formats: vec![Format::Json], ..Options::default() };
+        let options = ExportOptions { formats: vec![Format::Json], ..ExportOptions::default() };
         let mut export = Export::begin(folder.path(), &options).unwrap();
-        export.files.push(Box::new(FullOnce(0)));
+        export.files.push(Box::new(FullForSecond(0)));
         let conversation = conversation();
         let stats = StatsSummary::default();
         export.write(&conversation, &stats).unwrap();
         assert_eq!(export.write(&conversation, &stats).unwrap_err().message(), "no storage space");
         assert!(export.write(&conversation, &stats).is_err());
-        let error = export.finish(ArchiveState::default()).unwrap_err();
+        let error = export.finish(ExportContext::default()).unwrap_err();
         assert_eq!(error.message(), "an earlier conversation could not be written");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

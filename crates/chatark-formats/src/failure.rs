@@ -5,9 +5,9 @@ use std::path::Path;
 
 use chatark_core::{Error, ErrorKind};
 
-/// Turns an I/O error into an error with the path and the next step.
+/// Turns an I/O error into an error with the path and a hint.
 pub(crate) fn storage_error(operation: String, path: &Path, error: io::Error) -> Error {
-    // The name of an error kind is short and does not contain the temporary file name. Only unknown kinds have no useful
+    // The name of an error kind is short and does not contain the temporary file name. Unknown kinds have no useful
     // name.
     let message = match error.kind() {
         Io::Other => error.to_string(),
@@ -18,11 +18,11 @@ pub(crate) fn storage_error(operation: String, path: &Path, error: io::Error) ->
     };
     Error::new(ErrorKind::Storage, operation, message)
         .with("path", path.display())
-        .hint(next_step(error.kind()))
+        .hint(hint(error.kind()))
         .because(error)
 }
 
-fn next_step(kind: Io) -> &'static str {
+fn hint(kind: Io) -> &'static str {
     match kind {
         Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
             "free some space or choose another folder with `--output`"

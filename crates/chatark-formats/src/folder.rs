@@ -1,4 +1,4 @@
-//! The folder that an export is written into.
+//! The folder that files are written into.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -9,17 +9,17 @@ use chatark_core::Result;
 use crate::failure::storage_error;
 use crate::output;
 
-/// The output folder. If it was created for an export that then fails, it is removed again.
+/// The output folder. If it was created and is dropped before [`OutputFolder::keep`], it is removed.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct OutputFolder {
     path: PathBuf,
     /// The folders that were created, innermost first.
     created: Vec<PathBuf>,
 }
 
-impl Folder {
-    /// Opens a folder and removes the temporary files of killed exports from it. A missing folder is created with its
-    /// parents, for the user alone.
+impl OutputFolder {
+    /// Opens a folder, and removes temporary files that killed processes have left in it. A missing folder is created
+    /// with its parents, readable only by the user.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
@@ -28,7 +28,7 @@ impl Folder {
         private_builder()
             .create(path)
             .map_err(|error| storage_error("create the output folder".to_owned(), path, error))?;
-        output::clear_abandoned(path);
+        output::remove_abandoned(path);
         Ok(folder)
     }
 
@@ -37,7 +37,7 @@ impl Folder {
         &self.path
     }
 
-    /// Syncs the names of the files to disk, and keeps the folder.
+    /// Syncs the entries of the folder to disk, and keeps the folder.
     pub(crate) fn keep(mut self) -> Result<()> {
         self.created.clear();
         sync(&self.path)
@@ -45,7 +45,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for OutputFolder {
     fn drop(&mut self) {
         for folder in &self.created {
             // A folder that is no longer empty cannot be removed, and stays.

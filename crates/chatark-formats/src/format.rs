@@ -17,9 +17,9 @@ pub enum Format {
     Csv,
 }
 
-/// What to write.
+/// What an export writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct ExportOptions {
     /// The formats; duplicates count once.
     pub formats: Vec<Format>,
     /// Whether CSV files begin with a byte order mark, by which spreadsheets recognize UTF-8.
@@ -32,7 +32,7 @@ impl Format {
     /// All formats, in the order of the documentation.
     pub const ALL: &'static [Self] = &[Self::Json, Self::Jsonl, Self::Csv];
 
-    /// Returns the name that the command line and the config use.
+    /// Returns the word used on the command line and in the config.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -41,12 +41,12 @@ impl Format {
         }
     }
 
-    /// Returns the format of a name from [`Self::as_str`].
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|format| format.as_str() == name)
+    /// Returns the format with a word from [`Self::as_str`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|format| format.as_str() == word)
     }
 
-    /// Returns the names of all formats, for a hint.
+    /// Returns the names of all formats, for the hint of an error.
     pub(crate) fn names() -> String {
         Self::ALL.iter().map(|format| format!("`{format}`")).collect::<Vec<_>>().join(", ")
     }
@@ -62,7 +62,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::from_name(name).ok_or_else(|| {
+        Self::from_word(name).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose a format", format!("there is no format `{name}`"))
                 .hint(format!("the formats are {}", Self::names()))
         })
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn names_and_formats_map_to_each_other() {
         for format in Format::ALL {
-            assert_eq!(Format::from_name(format.as_str()), Some(*format));
+            assert_eq!(Format::from_word(format.as_str()), Some(*format));
         }
         let error = "xml".parse::<Format>().unwrap_err();
         assert_eq!(error.to_string(), "choose a format: there is no format `xml`");

@@ -5,26 +5,26 @@ use std::path::Path;
 
 use chatark_core::Result;
 
-use crate::export::{ExportedConversation, FileWriter};
-use crate::output::{Complete, Output};
+use crate::file_writer::{ExportedConversation, FileWriter};
+use crate::output::{CompleteFile, OutputFile};
 
 /// Writes one array with one compact document per line.
 #[derive(Debug)]
 pub(crate) struct JsonArray {
-    output: Output,
+    output: OutputFile,
     rows: u64,
 }
 
 /// Writes one compact document per line.
 #[derive(Debug)]
 pub(crate) struct JsonLines {
-    output: Output,
+    output: OutputFile,
     rows: u64,
 }
 
 impl JsonArray {
     pub(crate) fn begin(folder: &Path) -> Result<Self> {
-        Ok(Self { output: Output::begin(folder, "conversations.json")?, rows: 0 })
+        Ok(Self { output: OutputFile::begin(folder, "conversations.json")?, rows: 0 })
     }
 }
 
@@ -38,7 +38,7 @@ impl FileWriter for JsonArray {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Complete> {
+    fn finish(mut self: Box<Self>) -> Result<CompleteFile> {
         let end: &[u8] = if self.rows == 0 { b"[]\n" } else { b"\n]\n" };
         self.output.write_all(end).map_err(|error| self.output.failed(error))?;
         self.output.finish(self.rows)
@@ -47,7 +47,7 @@ impl FileWriter for JsonArray {
 
 impl JsonLines {
     pub(crate) fn begin(folder: &Path) -> Result<Self> {
-        Ok(Self { output: Output::begin(folder, "conversations.jsonl")?, rows: 0 })
+        Ok(Self { output: OutputFile::begin(folder, "conversations.jsonl")?, rows: 0 })
     }
 }
 
@@ -60,7 +60,7 @@ impl FileWriter for JsonLines {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Complete> {
+    fn finish(self: Box<Self>) -> Result<CompleteFile> {
         self.output.finish(self.rows)
     }
 }

@@ -1,8 +1,9 @@
-//! Writers of the export files: JSON, JSON Lines, CSV, and the manifest with their hashes.
+//! Writes the files of an export: JSON, JSON Lines, CSV, and a manifest with their hashes.
 //!
-//! [`Export`] takes a sorted stream of [`chatark_core::ArchivedConversation`] and writes all chosen
-//! [`Format`]s in one pass, in constant memory. Each file is written under a temporary name and renamed when all
-//! are complete and on disk: a reader never sees half a file. The same stream gives the same bytes.
+//! [`Export`] takes sorted [`chatark_core::ArchivedConversation`]s and writes all chosen [`Format`]s in one pass, in
+//! constant memory. Each file is written under a temporary name, and all files are renamed once they are complete and
+//! on disk: a reader never sees half a file. The same conversations give the same bytes. [`Bundle`] publishes the
+//! files of reports and migrations in the same way.
 //!
 //! **This crate knows no vendor, no SQL and no clock, and prints nothing.** The contents of the files are specified
 //! in `docs/schema`.
@@ -10,22 +11,24 @@
 mod background;
 mod bundle;
 mod conversations_csv;
+mod data_package;
 mod export;
 mod failure;
+mod file_writer;
 mod folder;
 mod format;
 mod json;
 mod manifest;
 mod messages_csv;
 mod output;
-mod package;
 mod table;
 
-pub use bundle::{Bundle, NewFile};
+pub use bundle::Bundle;
+pub use data_package::{Column, ColumnType, Resource, data_package};
 pub use export::Export;
-pub use format::{Format, Options};
+pub use format::{ExportOptions, Format};
 pub use manifest::{
-    ArchiveState, CsvDialect, ExportSelection, FileEntry, MANIFEST_SCHEMA, Manifest, SourceState,
+    CsvDialect, ExportContext, ExportSelection, FileEntry, MANIFEST_SCHEMA, Manifest, SourceState,
 };
-pub use package::{Column, ColumnType, Resource, package};
+pub use output::OutputFile;
 pub use table::{Row, Table};

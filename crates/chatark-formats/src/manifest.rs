@@ -1,41 +1,36 @@
-//! `manifest.json`: the selection, the contents of the archive, and the hash of every file.
+//! The contents of `manifest.json`: the selection, the contents of the archive, and the hash of every file.
 
-use std::io::Write;
-use std::path::Path;
-
-use chatark_core::{Channel, Result, SourceName, Timestamp};
+use chatark_core::{Channel, SourceName, Timestamp};
 use serde::Serialize;
-
-use crate::output::{Complete, Output};
 
 /// The name and version of the document that a [`Manifest`] serializes to.
 pub const MANIFEST_SCHEMA: &str = "chatark.manifest/1";
 
 /// What the caller of an export adds to the manifest: the program, the selection, and the state of the archive.
 ///
-/// There is no time of the export in it: the same archive gives the same bytes.
+/// It has no time of the export, so that the same archive gives the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ArchiveState {
+pub struct ExportContext {
     /// The program and its version.
     pub generator: String,
-    /// What was requested.
+    /// The selection.
     pub selection: ExportSelection,
-    /// The requested sources, in the order of the rows.
+    /// The selected sources, in the order of the rows.
     pub sources: Vec<SourceState>,
-    /// The number of conversations that the requested dates leave out because they have no date.
+    /// The number of conversations that the selected dates leave out because they have no date.
     pub undated_left_out: u64,
 }
 
-/// What was selected; everything by default.
+/// What was selected. The default is everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ExportSelection {
     /// The names of the sources; empty means all.
     pub sources: Vec<SourceName>,
-    /// The first instant in the selection.
+    /// The start of the selection, inclusive.
     pub since: Option<Timestamp>,
-    /// The first instant after the selection.
+    /// The end of the selection, exclusive.
     pub until: Option<Timestamp>,
-    /// The only channel.
+    /// The only selected channel; `None` means all.
     pub channel: Option<Channel>,
 }
 
@@ -48,9 +43,9 @@ pub struct SourceState {
     pub provider: String,
     /// The vendor's id of the agent.
     pub agent_id: String,
-    /// The number of archived conversations, in the selection or not.
+    /// The number of archived conversations, selected or not.
     pub conversations: u64,
-    /// Their messages.
+    /// The number of their messages.
     pub messages: u64,
     /// The verdict of the last pull, if there was one.
     pub verdict: Option<String>,
@@ -64,19 +59,19 @@ pub struct Manifest {
     pub schema: &'static str,
     /// The program and its version.
     pub generator: String,
-    /// What was requested.
+    /// The selection.
     pub selection: ExportSelection,
     /// The contents of the archive for each source.
     pub sources: Vec<SourceState>,
-    /// The number of conversations in each file.
+    /// The number of exported conversations.
     pub conversations: u64,
-    /// Their messages.
+    /// The number of their messages.
     pub messages: u64,
     /// The dialect of the CSV files, if there are any.
     pub csv: Option<CsvDialect>,
-    /// The files, without `manifest.json` and `datapackage.json`, which describe them.
+    /// The files, except `manifest.json` and `datapackage.json`, which describe them.
     pub files: Vec<FileEntry>,
-    /// The number of conversations that the requested dates leave out because they have no date.
+    /// The number of conversations that the selected dates leave out because they have no date.
     pub undated_left_out: u64,
 }
 
@@ -89,25 +84,15 @@ pub struct CsvDialect {
     pub safe: bool,
 }
 
-/// One file of an export.
+/// A file of an export, a report or a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileEntry {
     /// Its name in the folder.
     pub name: String,
-    /// The number of rows or conversations, without the header; 0 for a file that has none.
+    /// The number of its rows or conversations, without the header; 0 if it has neither.
     pub rows: u64,
     /// Its size in bytes.
     pub bytes: u64,
     /// Its SHA-256 in lower-case hexadecimal.
     pub sha256: String,
-}
-
-impl Manifest {
-    /// Writes the manifest to disk under a temporary name.
-    pub(crate) fn write(&self, folder: &Path) -> Result<Complete> {
-        let mut output = Output::begin(folder, "manifest.json")?;
-        let written = serde_json::to_writer_pretty(&mut output, self).map_err(Into::into);
-        written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.failed(error))?;
-        output.finish(0)
-    }
 }

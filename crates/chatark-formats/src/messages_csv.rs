@@ -5,10 +5,10 @@ use std::path::Path;
 
 use chatark_core::{ArchivedConversation, AuthorKind, Feedback, Message, Part, Result};
 
-use crate::export::{ExportedConversation, FileWriter};
+use crate::data_package::{Column, ColumnType};
+use crate::file_writer::{ExportedConversation, FileWriter};
 use crate::manifest::CsvDialect;
-use crate::output::Complete;
-use crate::package::{Column, ColumnType};
+use crate::output::CompleteFile;
 use crate::table::{Row, Table};
 
 /// The columns, a fixed contract: new ones go to the end.
@@ -48,18 +48,18 @@ impl FileWriter for MessagesCsv {
     fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
         let archived = exported.conversation;
         for (position, message) in archived.conversation.messages.iter().enumerate() {
-            self.0.write(|row| fill(row, archived, position, message))?;
+            self.0.write(|row| write_cells(row, archived, position, message))?;
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Complete> {
+    fn finish(self: Box<Self>) -> Result<CompleteFile> {
         self.0.finish()
     }
 }
 
 /// Writes the cells in the order of [`COLUMNS`].
-fn fill(
+fn write_cells(
     row: &mut Row,
     archived: &ArchivedConversation,
     position: usize,

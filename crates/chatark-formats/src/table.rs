@@ -1,4 +1,4 @@
-//! One CSV file and its rows: RFC 4180, UTF-8; a missing value is an empty cell.
+//! One CSV file and its rows: RFC 4180 in UTF-8; a missing value is an empty cell.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ use chatark_core::Result;
 use csv::Terminator;
 use serde::{Serialize, Serializer};
 
+use crate::data_package::Column;
 use crate::manifest::CsvDialect;
-use crate::output::{Complete, Output};
-use crate::package::Column;
+use crate::output::{CompleteFile, OutputFile};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// Characters with which a formula begins in a spreadsheet.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// Characters that begin a formula in a spreadsheet.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// A CSV file that is being written.
 pub struct Table {
@@ -25,7 +25,7 @@ pub struct Table {
 
 /// The current row, which is filled from left to right.
 pub struct Row {
-    writer: csv::Writer<Output>,
+    writer: csv::Writer<OutputFile>,
     safe: bool,
     cell: Vec<u8>,
 }
@@ -52,7 +52,7 @@ impl Table {
         columns: &[Column],
         dialect: CsvDialect,
     ) -> Result<Self> {
-        let mut output = Output::begin(folder, name)?;
+        let mut output = OutputFile::begin(folder, name)?;
         if dialect.bom {
             output.write_all(BYTE_ORDER_MARK).map_err(|error| output.failed(error))?;
         }
@@ -63,16 +63,16 @@ impl Table {
         Ok(Self { row, rows: 0 })
     }
 
-    /// Writes one row with the cells that `fill` adds.
-    pub fn write(&mut self, fill: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
-        let written = fill(&mut self.row).and_then(|()| self.row.end());
+    /// Writes one row with the cells that `write_cells` adds.
+    pub fn write(&mut self, write_cells: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
+        let written = write_cells(&mut self.row).and_then(|()| self.row.end());
         written.map_err(|error| self.row.failed(error))?;
         self.rows += 1;
         Ok(())
     }
 
-    /// Syncs the file to disk.
-    pub(crate) fn finish(mut self) -> Result<Complete> {
+    /// Completes the file and syncs it to disk.
+    pub(crate) fn finish(mut self) -> Result<CompleteFile> {
         self.row.writer.flush().map_err(|error| self.row.failed(error))?;
         let output = self.row.writer.into_inner().map_err(|failure| {
             let error = io::Error::from(failure.error().kind());
@@ -86,7 +86,7 @@ impl Row {
     /// Adds text from people or vendors. If the dialect is safe, a formula gets a leading apostrophe.
     pub fn text<'a>(&mut self, text: impl Into<Option<&'a str>>) -> io::Result<()> {
         let text = text.into().unwrap_or_default();
-        if !(self.safe && text.starts_with(FORMULA)) {
+        if !(self.safe && text.starts_with(FORMULA_STARTS)) {
             return Ok(self.writer.write_field(text)?);
         }
         self.cell.clear();
@@ -95,12 +95,12 @@ impl Row {
         Ok(self.writer.write_field(&self.cell)?)
     }
 
-    /// Adds a word of Chatark's own, which cannot be a formula.
+    /// Adds a word of Chatark's, such as a role or a status, which cannot be a formula.
     pub(crate) fn word(&mut self, word: Option<&'static str>) -> io::Result<()> {
         Ok(self.writer.write_field(word.unwrap_or_default())?)
     }
 
-    /// Adds a value that Chatark writes itself and that cannot be a formula.
+    /// Adds a value that Chatark formats, such as a time, and that cannot be a formula.
     pub fn value(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
         self.cell.clear();
         if let Some(value) = value {

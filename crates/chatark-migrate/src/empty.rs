@@ -1,8 +1,8 @@
-//! A run that would write nothing is an error.
+//! A migration that would write nothing is an error.
 
 use chatark_core::{Error, ErrorKind, Result};
 
-/// Fails if a migration of this many conversations has no items.
+/// Fails if a migration has no items, and says whether any conversation was selected.
 pub fn refuse_empty(conversations: u64, items: u64) -> Result<()> {
     let (message, hint) = match (conversations, items) {
         (0, 0) => (

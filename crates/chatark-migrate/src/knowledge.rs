@@ -6,22 +6,23 @@ use chatark_core::{ArchivedConversation, Feedback, Role, question};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, QuestionAnswer, Text};
 use sha2::{Digest, Sha256};
 
-use crate::answered::{AnsweredQuestion, answered_questions};
+use crate::answered_question::{AnsweredQuestion, answered_questions};
 use crate::hex;
 
 /// Answers with a lower score are left out.
 const MIN_SCORE: f64 = 0.5;
 
-/// Collects questions from conversations.
+/// Collects the questions of conversations, and the best answer to each.
 #[derive(Debug, Default)]
-pub(crate) struct Questions {
+pub(crate) struct BestAnswers {
+    /// The best answers by normalized question.
     best: HashMap<String, BestAnswer>,
-    judged: JudgedMessages,
+    rated: RatedMessages,
 }
 
-/// The number of messages with feedback or a score.
+/// The number of messages with feedback, and with a score.
 #[derive(Debug, Default)]
-struct JudgedMessages {
+struct RatedMessages {
     with_feedback: usize,
     with_score: usize,
     /// The id of the latest conversation with an answer, as an example.
@@ -54,7 +55,7 @@ const RULES: &[FieldRule] = &[
     ("conversation.id", FieldOutcome::Approximated, "of the best answer"),
 ];
 
-impl Questions {
+impl BestAnswers {
     /// Adds the questions of a conversation, and counts what becomes of its fields.
     pub(crate) fn add(&mut self, archived: &ArchivedConversation, loss_report: &mut LossReport) {
         let answered = answered_questions(&archived.conversation);
@@ -63,7 +64,7 @@ impl Questions {
             return;
         }
         loss_report.add_fields(RULES, archived);
-        self.judged.add(archived);
+        self.rated.add(archived);
         let messages = &archived.conversation.messages;
         let asked = messages.iter().filter(|message| message.role == Role::User).count();
         let why = "the bot does not answer it";
@@ -102,14 +103,14 @@ impl Questions {
     /// Returns the questions, those with the best answers first, and counts what becomes of feedback and scores.
     pub(crate) fn finish(self, loss_report: &mut LossReport) -> Vec<BestAnswer> {
         let mut best: Vec<_> = self.best.into_values().collect();
-        self.judged.count(&best, loss_report);
+        self.rated.count(&best, loss_report);
         let why = "as a question";
         loss_report.add_with_example(
             "message.role.user",
             FieldOutcome::Kept,
             why,
             best.len(),
-            &self.judged.example,
+            &self.rated.example,
         );
         best.sort_by(|one, other| {
             let order = |best: &BestAnswer| (rank(&best.answered), best.asked);
@@ -119,7 +120,7 @@ impl Questions {
     }
 }
 
-impl JudgedMessages {
+impl RatedMessages {
     fn add(&mut self, archived: &ArchivedConversation) {
         let messages = &archived.conversation.messages;
         self.with_feedback += messages.iter().filter(|message| message.feedback.is_some()).count();
@@ -151,21 +152,21 @@ impl BestAnswer {
     }
 }
 
-/// Returns what answers are compared by: positive feedback first, then the score in thousandths.
+/// Returns the rank of an answer: positive feedback first, then the score in thousandths.
 fn rank(answered: &AnsweredQuestion) -> (bool, Option<u16>) {
     let thousandths =
         |score: f64| (0..=1_000_u16).rev().find(|step| f64::from(*step) / 1e3 <= score).unwrap_or(0);
     (answered.feedback == Some(Feedback::Positive), answered.score.map(thousandths))
 }
 
-/// Merges questions with the same answer, in the order of the best of them.
+/// Merges questions with the same answer. The first of them in the order of `best` determines the order.
 pub(crate) fn merge_answers(best: Vec<BestAnswer>) -> Vec<QuestionAnswer> {
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut indices: HashMap<String, usize> = HashMap::new();
     let mut merged: Vec<QuestionAnswer> = Vec::new();
     for BestAnswer { answered, .. } in best {
         // Only spaces may differ: in an answer, punctuation can matter.
         let same = answered.answer.split_whitespace().collect::<Vec<_>>().join(" ");
-        let at = *places.entry(same).or_insert_with_key(|same| {
+        let at = *indices.entry(same).or_insert_with_key(|same| {
             merged.push(QuestionAnswer {
                 key: key(same),
                 questions: Vec::new(),
@@ -178,7 +179,7 @@ pub(crate) fn merge_answers(best: Vec<BestAnswer>) -> Vec<QuestionAnswer> {
     merged
 }
 
-/// Writes questions and answers into texts of at most this many characters, the best answers first.
+/// Joins questions and answers into texts of at most `max_characters`, the best answers first.
 pub(crate) fn texts(best: Vec<BestAnswer>, max_characters: usize) -> Vec<Text> {
     let mut texts: Vec<(usize, String)> = Vec::new();
     for BestAnswer { answered: AnsweredQuestion { question, answer, .. }, .. } in best {

@@ -1,4 +1,5 @@
-//! The people behind conversations, each person once. Memory grows with their number.
+//! Merges the customers of conversations and the contacts of lists, so that each person is migrated once. Memory grows
+//! with the number of people.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,17 +9,18 @@ use chatark_target::{FieldOutcome, FieldRule, LossReport, NO_FIELD, Person};
 
 use crate::person_keys::{PersonKeys, previous_phone_key};
 
-/// Collects people: first those of a vendor's list, then those of conversations.
+/// Collects people: first those of the vendors' lists, then those of conversations.
 #[derive(Debug)]
 pub(crate) struct People<'a> {
     keys: PersonKeys<'a>,
+    /// The people by idempotency key.
     people: BTreeMap<String, Person>,
 }
 
 const UNKNOWN: &str = "nothing is known of the person";
 
 impl<'a> People<'a> {
-    pub(crate) fn of(archive: &'a Archive) -> Result<Self> {
+    pub(crate) fn new(archive: &'a Archive) -> Result<Self> {
         Ok(Self { keys: PersonKeys::read(archive)?, people: BTreeMap::new() })
     }
 
@@ -46,7 +48,7 @@ impl<'a> People<'a> {
         if person.external_id.is_empty() {
             person.external_id = listed.external_id.clone().unwrap_or_default();
         }
-        add(&mut person.sources, origin.source.as_str());
+        add_if_new(&mut person.sources, origin.source.as_str());
         Ok(())
     }
 
@@ -66,8 +68,8 @@ impl<'a> People<'a> {
         let person = self.people.entry(key).or_default();
         update(person, &conversation.contact, conversation.created_at, conversation.updated_at);
         person.conversations += 1;
-        add(&mut person.sources, archived.origin.source.as_str());
-        conversation.tags.iter().for_each(|tag| add(&mut person.tags, tag));
+        add_if_new(&mut person.sources, archived.origin.source.as_str());
+        conversation.tags.iter().for_each(|tag| add_if_new(&mut person.tags, tag));
         Ok(())
     }
 
@@ -78,18 +80,18 @@ impl<'a> People<'a> {
                 person.previous_keys.push(previous.clone());
             }
         }
-        let mut claimed = HashSet::new();
+        let mut taken = HashSet::new();
         for person in self.people.values_mut() {
             person.previous_keys.sort();
-            // Several people can have the same short number: only the first one keeps the key.
-            person.previous_keys.retain(|previous| claimed.insert(previous.clone()));
+            // Several people can have the same short phone number: only the first one keeps its key.
+            person.previous_keys.retain(|previous| taken.insert(previous.clone()));
         }
         let ids = self.external_ids();
         let people = self.people.into_iter().zip(ids);
         people.map(|((key, person), external_id)| Person { external_id, key, ..person })
     }
 
-    /// Returns a unique id for each person: the vendor's, or else the key.
+    /// Returns a unique id for each person: the vendor's id, or else the key.
     fn external_ids(&self) -> Vec<String> {
         let mut taken = HashSet::new();
         let external_id = |(key, person): (&String, &Person)| {
@@ -101,7 +103,7 @@ impl<'a> People<'a> {
     }
 }
 
-/// Updates a person with newer values, and with values that were missing.
+/// Updates a person with the values of a contact that are newer, or that the person does not have yet.
 fn update(
     person: &mut Person,
     contact: &Contact,
@@ -129,7 +131,8 @@ fn update(
     }
 }
 
-fn add(list: &mut Vec<String>, value: &str) {
+/// Adds a value to a list, unless the list has it.
+fn add_if_new(list: &mut Vec<String>, value: &str) {
     if !list.iter().any(|held| held == value) {
         list.push(value.to_owned());
     }

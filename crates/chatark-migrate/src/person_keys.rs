@@ -1,4 +1,4 @@
-//! The idempotency keys of people. The archive says which person a record belongs to.
+//! The idempotency keys of people. The archive resolves which person a record belongs to.
 
 use std::collections::HashMap;
 
@@ -58,7 +58,8 @@ impl<'a> PersonKeys<'a> {
         Ok(self.stored(origin, stream, id)?.or_else(|| Some(own())))
     }
 
-    /// Returns the key of a record's person. A record that was added after the identifiers were read may have none yet.
+    /// Returns the key of the person that the archive has resolved for a record; `None` if the record was added after
+    /// the identifiers were read.
     fn stored(&self, origin: &Origin, stream: Stream, id: &str) -> Result<Option<String>> {
         let person = self.archive.person(&origin.source, stream, id)?;
         Ok(person.and_then(|person| self.keys.get(&person)).cloned())
@@ -77,8 +78,8 @@ pub(crate) fn own_key(archived: &ArchivedConversation) -> Option<String> {
     })
 }
 
-/// Returns the key that earlier versions gave to a phone number that is now too short for one: they also counted its
-/// leading zeros.
+/// Returns the key that earlier versions derived from a phone number that is now too short to identify a person: they
+/// counted leading zeros as digits.
 pub(crate) fn previous_phone_key(contact: &Contact) -> Option<String> {
     const MIN_DIGITS: usize = 6;
     let text = contact.phone.as_deref().filter(|_| email_or_phone(contact).is_none())?;

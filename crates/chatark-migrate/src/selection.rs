@@ -10,7 +10,8 @@ pub struct MigrationSelection {
     pub filter: Filter,
     /// Only conversations with this status.
     pub status: Option<Status>,
-    /// Only conversations with this feedback, on the whole or on a message; one negative message makes it negative.
+    /// Only conversations with this feedback: on the whole, or else on their messages, where one negative message
+    /// decides.
     pub feedback: Option<Feedback>,
     /// Only conversations with at least this many messages.
     pub min_messages: usize,
@@ -23,29 +24,30 @@ pub struct MigrationSelection {
 impl MigrationSelection {
     /// Passes every selected conversation to `take`, in the order of the archive, from one snapshot of it.
     ///
-    /// A sample takes two passes over the archive: one to count, one to select.
+    /// A sample needs two passes over the archive: one to count, one to select.
     pub(crate) fn each(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let mut selects = self.selector(archive)?;
-        archive.each(&self.filter, |archived| if selects(archived) { take(archived) } else { Ok(()) })
+        let mut is_selected = self.selector(archive)?;
+        archive.each(&self.filter, |archived| if is_selected(archived) { take(archived) } else { Ok(()) })
     }
 
-    /// Does the same in a transaction for each conversation, so that a slow `take` does not keep one open.
+    /// Like [`Self::each`], with a transaction for each conversation, so that a slow `take` does not keep one open.
     pub(crate) fn each_in_short_transactions(
         &self,
         archive: &Archive,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let mut selects = self.selector(archive)?;
+        let mut is_selected = self.selector(archive)?;
         archive.each_in_short_transactions(&self.filter, |archived| {
-            if selects(archived) { take(archived) } else { Ok(()) }
+            if is_selected(archived) { take(archived) } else { Ok(()) }
         })
     }
 
-    /// Returns a function that decides whether a conversation is selected. It must be called for each one, in order.
+    /// Returns a function that decides whether a conversation is selected. It must be called for every conversation
+    /// of the filter, in order.
     fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
@@ -62,8 +64,8 @@ impl MigrationSelection {
         })
     }
 
-    /// Passes every person of the vendors' lists to `take`, if only sources and dates are selected: the other filters
-    /// apply only to conversations.
+    /// Passes every contact of the vendors' lists to `take`. Passes none if the selection has filters other than
+    /// sources and dates, which apply only to conversations.
     pub(crate) fn each_listed(
         &self,
         archive: &Archive,
@@ -98,11 +100,12 @@ fn is_sampled(at: u64, matching: u64, sample: u64) -> bool {
     sample >= matching || sampled_up_to(at) > sampled_up_to(at - 1)
 }
 
-/// Returns the feedback on a conversation: on the whole, or else on its messages.
+/// Returns the feedback on a conversation: on the whole, or else on its messages, where a negative one decides.
 fn feedback(archived: &ArchivedConversation) -> Option<Feedback> {
     let conversation = &archived.conversation;
-    let answers = || conversation.messages.iter().filter_map(|message| message.feedback);
-    let worst = || answers().find(|feedback| *feedback == Feedback::Negative).or_else(|| answers().next());
+    let on_messages = || conversation.messages.iter().filter_map(|message| message.feedback);
+    let worst =
+        || on_messages().find(|feedback| *feedback == Feedback::Negative).or_else(|| on_messages().next());
     conversation.feedback.or_else(worst)
 }
 

@@ -1,36 +1,37 @@
-//! Small charts as inline SVG. Every chart comes with a table of its numbers, so that nothing is shown only as a picture.
+//! Small charts as inline SVG. The page repeats the numbers of every chart in a table, for readers who cannot see it.
 
 use std::fmt::Write as _;
 
-use crate::html::escaped;
-use crate::summary::Point;
+use crate::escape::escaped;
+use crate::summary::PeriodCount;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 200.0;
+/// The height of the labels below a chart.
 const FOOT: f64 = 22.0;
 
 /// Draws one column for each period.
-pub(crate) fn columns(points: &[Point]) -> String {
-    let max = points.iter().map(|point| point.conversations).max().unwrap_or(0).max(1);
-    let step = WIDTH / points.len().max(1) as f64;
+pub(crate) fn columns(periods: &[PeriodCount]) -> String {
+    let max = periods.iter().map(|period| period.conversations).max().unwrap_or(0).max(1);
+    let step = WIDTH / periods.len().max(1) as f64;
     let mut svg = open(HEIGHT + FOOT, "Conversations by period");
-    for (at, point) in points.iter().enumerate() {
-        let height = point.conversations as f64 / max as f64 * (HEIGHT - 18.0);
+    for (at, period) in periods.iter().enumerate() {
+        let height = period.conversations as f64 / max as f64 * (HEIGHT - 18.0);
         let _ = write!(
             svg,
             "<rect class=\"bar\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\"><title>{}: {}</title></rect>",
             at as f64 * step + step * 0.1,
             HEIGHT - height,
             (step * 0.8).max(0.5),
-            escaped(&point.period),
-            point.conversations,
+            escaped(&period.period),
+            period.conversations,
         );
     }
     let _ = write!(svg, "<text x=\"0\" y=\"12\">{max}</text>");
-    for (at, anchor) in [(0, "start"), (points.len().saturating_sub(1), "end")] {
-        if let Some(point) = points.get(at) {
+    for (at, anchor) in [(0, "start"), (periods.len().saturating_sub(1), "end")] {
+        if let Some(period) = periods.get(at) {
             let x = if anchor == "start" { 0.0 } else { WIDTH };
-            let period = escaped(&point.period);
+            let period = escaped(&period.period);
             let _ = write!(
                 svg,
                 "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{period}</text>",
@@ -42,7 +43,7 @@ pub(crate) fn columns(points: &[Point]) -> String {
     svg
 }
 
-/// Draws a square for each hour of the week, darker where more conversations began.
+/// Draws a square for each hour of the week, which is darker the more conversations began in it.
 pub(crate) fn week(hours: &[[u64; 24]; 7]) -> String {
     const SIDE: f64 = 27.0;
     const LEFT: f64 = 44.0;
@@ -52,7 +53,7 @@ pub(crate) fn week(hours: &[[u64; 24]; 7]) -> String {
         let y = day as f64 * SIDE;
         let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{name}</text>", y + 18.0);
         for (hour, number) in row.iter().enumerate() {
-            let depth = *number as f64 / max as f64;
+            let intensity = *number as f64 / max as f64;
             let _ = write!(
                 svg,
                 "<rect class=\"cell\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill-opacity=\"{:.3}\"><title>{name} {hour}:00: {number}</title></rect>",
@@ -60,7 +61,7 @@ pub(crate) fn week(hours: &[[u64; 24]; 7]) -> String {
                 y + 1.0,
                 SIDE - 2.0,
                 SIDE - 2.0,
-                if *number == 0 { 0.05 } else { 0.15 + 0.85 * depth },
+                if *number == 0 { 0.05 } else { 0.15 + 0.85 * intensity },
             );
         }
     }

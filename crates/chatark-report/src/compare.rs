@@ -1,8 +1,8 @@
-//! Two sources side by side: the parallel run of an old and a new bot.
+//! Compares two sources, such as an old and a new bot that run in parallel.
 //!
-//! Rates are compared by Newcombe's interval (1998, method 10, based on the two Wilson intervals). Means are compared by
-//! Welch's interval with the quantile of the normal distribution, which needs at least thirty values of each source.
-//! All intervals are 95 % intervals.
+//! Each difference has a 95 % confidence interval. For rates, it is Newcombe's (1998, method 10, based on the two
+//! Wilson intervals). For means, it is Welch's with the quantile of the normal distribution, which needs at least
+//! thirty values of each source.
 
 use std::collections::HashMap;
 
@@ -12,25 +12,25 @@ use serde::Serialize;
 
 use crate::aggregate::{Aggregates, aggregate};
 use crate::group::{Granularity, GroupKey};
-use crate::metric;
+use crate::metric::METRIC_FILES;
 
 /// The quantile of the standard normal distribution for a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
-/// The minimum number of values for an approximation by the normal distribution.
-const MIN_NUMBER: u64 = 30;
+/// The minimum number of values of a source for the normal approximation.
+const MIN_SAMPLE_SIZE: u64 = 30;
 
-/// One metric of two sources.
+/// One metric, compared between two sources.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// What is measured.
     pub metric: &'static str,
     /// The first source's value; `None` if its data does not support the metric.
     pub a: Option<f64>,
-    /// The number of values behind it.
+    /// The number of values from which it is computed.
     pub a_basis: u64,
     /// The second source's value; `None` if its data does not support the metric.
     pub b: Option<f64>,
-    /// The number of values behind it.
+    /// The number of values from which it is computed.
     pub b_basis: u64,
     /// The second value minus the first.
     pub difference: Option<f64>,
@@ -46,56 +46,58 @@ pub struct Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComparisonVerdict {
-    /// The interval lies on the good side of zero.
+    /// The whole interval is on the better side of zero.
     Better,
-    /// The interval lies on the bad side of zero.
+    /// The whole interval is on the worse side of zero.
     Worse,
-    /// The interval lies on one side of zero, and neither side is better.
+    /// The whole interval is on one side of zero, and neither side is better.
     Different,
     /// The interval contains zero.
     NoDifferenceShown,
     /// There are too few values for an interval.
     TooFew,
-    /// The metric is not available for one of the two.
+    /// The metric is not available for at least one of the sources.
     NotAvailable,
 }
 
-/// Which direction is good.
+/// Which values of a metric are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Good {
+enum BetterWhen {
     Higher,
     Lower,
     Neither,
 }
 
-const METRICS: [(&str, Good); 10] = [
-    ("contained_rate", Good::Higher),
-    ("ended_rate", Good::Neither),
-    ("unanswered_rate", Good::Lower),
-    ("single_message_rate", Good::Neither),
-    ("feedback_positive_rate", Good::Higher),
-    ("low_confidence_rate", Good::Lower),
-    ("first_response_seconds", Good::Lower),
-    ("response_seconds", Good::Lower),
-    ("messages_per_conversation", Good::Neither),
-    ("duration_seconds", Good::Neither),
+/// The compared metrics, in the order of the result.
+const COMPARED_METRICS: [(&str, BetterWhen); 10] = [
+    ("contained_rate", BetterWhen::Higher),
+    ("ended_rate", BetterWhen::Neither),
+    ("unanswered_rate", BetterWhen::Lower),
+    ("single_message_rate", BetterWhen::Neither),
+    ("feedback_positive_rate", BetterWhen::Higher),
+    ("low_confidence_rate", BetterWhen::Lower),
+    ("first_response_seconds", BetterWhen::Lower),
+    ("response_seconds", BetterWhen::Lower),
+    ("messages_per_conversation", BetterWhen::Neither),
+    ("duration_seconds", BetterWhen::Neither),
 ];
 
-/// One metric of one source: the number of values, their sum, and for means the sum of their squares.
+/// The values of one metric of one source: their number, their sum, and for means the sum of their squares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sample {
-    number: u64,
-    total: f64,
-    squares: Option<f64>,
+    count: u64,
+    sum: f64,
+    sum_of_squares: Option<f64>,
 }
 
 impl Sample {
+    /// Returns the number of values, for formulas.
     fn n(&self) -> f64 {
-        self.number as f64
+        self.count as f64
     }
 
     fn mean(&self) -> f64 {
-        self.total / self.n()
+        self.sum / self.n()
     }
 }
 
@@ -113,8 +115,8 @@ impl ComparisonVerdict {
     }
 }
 
-/// Compares two sources by the metrics that do not depend on their size: rates and means.
-pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<Vec<Comparison>> {
+/// Compares two sources, named `a` and `b`, by metrics that do not depend on their size: rates and means.
+pub fn compare_sources(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<Vec<Comparison>> {
     let aggregates = aggregate(archive, filter, Zone::UTC, Granularity::Month)?;
     let samples = |name: &str| {
         aggregates
@@ -125,17 +127,20 @@ pub fn compare(archive: &Archive, filter: &Filter, a: &str, b: &str) -> Result<V
     };
     let (a, b) = (samples(a).unwrap_or_default(), samples(b).unwrap_or_default());
     let of = |samples: &HashMap<String, Sample>, metric: &&str| {
-        samples.get(*metric).copied().filter(|sample| sample.number > 0)
+        samples.get(*metric).copied().filter(|sample| sample.count > 0)
     };
-    Ok(METRICS.iter().map(|(metric, good)| compared(metric, *good, of(&a, metric), of(&b, metric))).collect())
+    Ok(COMPARED_METRICS
+        .iter()
+        .map(|(metric, better_when)| compare_metric(metric, *better_when, of(&a, metric), of(&b, metric)))
+        .collect())
 }
 
-/// Returns the rates of a source, as in the report, and its distributions.
+/// Returns the samples of a source by metric: its rates, as in the report, and its means.
 fn samples(aggregates: &Aggregates, source: usize) -> HashMap<String, Sample> {
-    let rates = metric::METRICS.iter().flat_map(|metric| aggregates.of_source(source, metric));
+    let rates = METRIC_FILES.iter().flat_map(|file| aggregates.values_of_source(source, file));
     let rates = rates.filter(|row| row.metric.ends_with("_rate")).map(|row| {
-        let total = (row.value * row.basis as f64).round();
-        (row.metric, Sample { number: row.basis, total, squares: None })
+        let sum = (row.value * row.basis as f64).round();
+        (row.metric, Sample { count: row.basis, sum, sum_of_squares: None })
     });
     let distributions = &aggregates.distributions[&GroupKey::Source(source)];
     let means = [
@@ -145,21 +150,26 @@ fn samples(aggregates: &Aggregates, source: usize) -> HashMap<String, Sample> {
         ("duration_seconds", &distributions.duration),
     ];
     let means = means.into_iter().map(|(metric, found)| {
-        let squares = Some(found.sum_of_squares);
-        (metric.to_owned(), Sample { number: found.number, total: found.sum, squares })
+        let sum_of_squares = Some(found.sum_of_squares);
+        (metric.to_owned(), Sample { count: found.count, sum: found.sum, sum_of_squares })
     });
     rates.chain(means).collect()
 }
 
-fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sample>) -> Comparison {
-    let basis = |sample: Option<Sample>| sample.map_or(0, |sample| sample.number);
+fn compare_metric(
+    metric: &'static str,
+    better_when: BetterWhen,
+    a: Option<Sample>,
+    b: Option<Sample>,
+) -> Comparison {
+    let basis = |sample: Option<Sample>| sample.map_or(0, |sample| sample.count);
     let both = a.zip(b);
     let difference = both.map(|(a, b)| b.mean() - a.mean());
     let interval = both.and_then(|(a, b)| interval(a, b));
     let verdict = match (both, interval) {
         (None, _) => ComparisonVerdict::NotAvailable,
         (Some(_), None) => ComparisonVerdict::TooFew,
-        (Some(_), Some((low, high))) => judged(good, low, high),
+        (Some(_), Some((low, high))) => verdict_of(better_when, low, high),
     };
     Comparison {
         metric,
@@ -174,20 +184,21 @@ fn compared(metric: &'static str, good: Good, a: Option<Sample>, b: Option<Sampl
     }
 }
 
-fn judged(good: Good, low: f64, high: f64) -> ComparisonVerdict {
-    match (good, low > 0.0, high < 0.0) {
+/// Returns the verdict for an interval of the difference.
+fn verdict_of(better_when: BetterWhen, low: f64, high: f64) -> ComparisonVerdict {
+    match (better_when, low > 0.0, high < 0.0) {
         (_, false, false) => ComparisonVerdict::NoDifferenceShown,
-        (Good::Higher, true, _) | (Good::Lower, _, true) => ComparisonVerdict::Better,
-        (Good::Higher | Good::Lower, ..) => ComparisonVerdict::Worse,
-        (Good::Neither, ..) => ComparisonVerdict::Different,
+        (BetterWhen::Higher, true, _) | (BetterWhen::Lower, _, true) => ComparisonVerdict::Better,
+        (BetterWhen::Higher | BetterWhen::Lower, ..) => ComparisonVerdict::Worse,
+        (BetterWhen::Neither, ..) => ComparisonVerdict::Different,
     }
 }
 
 /// Returns the interval of the second mean minus the first.
 fn interval(a: Sample, b: Sample) -> Option<(f64, f64)> {
-    match (a.squares, b.squares) {
+    match (a.sum_of_squares, b.sum_of_squares) {
         (None, None) => Some(newcombe(a, b)),
-        (Some(a_squares), Some(b_squares)) if a.number >= MIN_NUMBER && b.number >= MIN_NUMBER => {
+        (Some(a_squares), Some(b_squares)) if a.count >= MIN_SAMPLE_SIZE && b.count >= MIN_SAMPLE_SIZE => {
             let difference = b.mean() - a.mean();
             let error = (error_squared(a, a_squares) + error_squared(b, b_squares)).sqrt();
             Some((difference - Z * error, difference + Z * error))
@@ -197,12 +208,13 @@ fn interval(a: Sample, b: Sample) -> Option<(f64, f64)> {
 }
 
 /// Returns the squared standard error of a mean.
-fn error_squared(sample: Sample, squares: f64) -> f64 {
+fn error_squared(sample: Sample, sum_of_squares: f64) -> f64 {
     let number = sample.n();
-    let variance = (squares - sample.total * sample.total / number) / (number - 1.0);
+    let variance = (sum_of_squares - sample.sum * sample.sum / number) / (number - 1.0);
     variance.max(0.0) / number
 }
 
+/// Returns Newcombe's interval of the second rate minus the first.
 fn newcombe(a: Sample, b: Sample) -> (f64, f64) {
     let (p_a, p_b) = (a.mean(), b.mean());
     let ((a_low, a_high), (b_low, b_high)) = (wilson(a), wilson(b));
@@ -211,6 +223,7 @@ fn newcombe(a: Sample, b: Sample) -> (f64, f64) {
     (p_b - p_a - low, p_b - p_a + high)
 }
 
+/// Returns Wilson's interval of a rate.
 fn wilson(sample: Sample) -> (f64, f64) {
     let (number, share) = (sample.n(), sample.mean());
     let spread = (share * (1.0 - share) / number + Z * Z / (4.0 * number * number)).sqrt();
@@ -222,22 +235,22 @@ fn wilson(sample: Sample) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    fn rate(hits: f64, number: u64) -> Sample {
-        Sample { number, total: hits, squares: None }
+    fn rate(hits: f64, count: u64) -> Sample {
+        Sample { count, sum: hits, sum_of_squares: None }
     }
 
-    fn near(found: (f64, f64), expect: (f64, f64)) {
-        let is_near = |found: f64, expect: f64| (found - expect).abs() < 0.000_06;
-        assert!(is_near(found.0, expect.0) && is_near(found.1, expect.1), "{found:?} is not {expect:?}");
+    fn assert_near(found: (f64, f64), expect: (f64, f64)) {
+        let is_close = |found: f64, expect: f64| (found - expect).abs() < 0.000_06;
+        assert!(is_close(found.0, expect.0) && is_close(found.1, expect.1), "{found:?} is not {expect:?}");
     }
 
     /// The examples of Newcombe, Statistics in Medicine 17 (1998), 873–890, table II, method 10; its differences are
     /// the first share minus the second.
     #[test]
     fn differences_of_rates_match_newcombe() {
-        near(newcombe(rate(48.0, 80), rate(56.0, 70)), (0.0524, 0.3339));
-        near(newcombe(rate(3.0, 10), rate(9.0, 10)), (0.1705, 0.8090));
-        near(newcombe(rate(0.0, 20), rate(10.0, 10)), (0.6791, 1.0));
+        assert_near(newcombe(rate(48.0, 80), rate(56.0, 70)), (0.0524, 0.3339));
+        assert_near(newcombe(rate(3.0, 10), rate(9.0, 10)), (0.1705, 0.8090));
+        assert_near(newcombe(rate(0.0, 20), rate(10.0, 10)), (0.6791, 1.0));
     }
 
     /// Thirty values of 0 and 2 in turn have the mean 1 and the variance 30/29; their error squared is 1/29.
@@ -245,24 +258,27 @@ mod tests {
     fn differences_of_means_match_welch() {
         let sample = |shift: f64| {
             let values: Vec<f64> = (0..30).map(|at| f64::from(at % 2) * 2.0 + shift).collect();
-            let squares = values.iter().map(|value| value * value).sum();
-            Sample { number: 30, total: values.iter().sum(), squares: Some(squares) }
+            let sum_of_squares = values.iter().map(|value| value * value).sum();
+            Sample { count: 30, sum: values.iter().sum(), sum_of_squares: Some(sum_of_squares) }
         };
         let half = Z * (2.0_f64 / 29.0).sqrt();
-        near(interval(sample(0.0), sample(3.0)).unwrap(), (3.0 - half, 3.0 + half));
-        assert_eq!(interval(Sample { number: 29, ..sample(0.0) }, sample(1.0)), None);
+        assert_near(interval(sample(0.0), sample(3.0)).unwrap(), (3.0 - half, 3.0 + half));
+        assert_eq!(interval(Sample { count: 29, ..sample(0.0) }, sample(1.0)), None);
     }
 
     #[test]
     fn a_verdict_needs_an_interval_without_zero() {
-        let verdict = |good, a, b| compared("x", good, a, b).verdict;
+        let verdict = |better_when, a, b| compare_metric("x", better_when, a, b).verdict;
         let (few, many) = (Some(rate(10.0, 100)), Some(rate(40.0, 100)));
-        assert_eq!(verdict(Good::Higher, few, many), ComparisonVerdict::Better);
-        assert_eq!(verdict(Good::Lower, few, many), ComparisonVerdict::Worse);
-        assert_eq!(verdict(Good::Lower, many, few), ComparisonVerdict::Better);
-        assert_eq!(verdict(Good::Higher, many, few), ComparisonVerdict::Worse);
-        assert_eq!(verdict(Good::Neither, few, many), ComparisonVerdict::Different);
-        assert_eq!(verdict(Good::Higher, few, Some(rate(12.0, 100))), ComparisonVerdict::NoDifferenceShown);
-        assert_eq!(verdict(Good::Higher, few, None), ComparisonVerdict::NotAvailable);
+        assert_eq!(verdict(BetterWhen::Higher, few, many), ComparisonVerdict::Better);
+        assert_eq!(verdict(BetterWhen::Lower, few, many), ComparisonVerdict::Worse);
+        assert_eq!(verdict(BetterWhen::Lower, many, few), ComparisonVerdict::Better);
+        assert_eq!(verdict(BetterWhen::Higher, many, few), ComparisonVerdict::Worse);
+        assert_eq!(verdict(BetterWhen::Neither, few, many), ComparisonVerdict::Different);
+        assert_eq!(
+            verdict(BetterWhen::Higher, few, Some(rate(12.0, 100))),
+            ComparisonVerdict::NoDifferenceShown
+        );
+        assert_eq!(verdict(BetterWhen::Higher, few, None), ComparisonVerdict::NotAvailable);
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers of a group of conversations that can be added up, and which data its source provides.
+//! Counts of a group of conversations, and which data its source provides.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use chatark_core::{Feedback, Status};
 /// An answer with a lower score has low confidence.
 const LOW_SCORE: f64 = 0.5;
 
-/// Which data a source provides within the report. A metric that needs other data is not available, rather than zero.
+/// Which data the conversations of a source have. A metric that requires other data is not available, and never zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each flag is independent")]
 pub(crate) struct AvailableData {
@@ -22,32 +22,33 @@ pub(crate) struct AvailableData {
     pub(crate) has_people: bool,
 }
 
-/// Numbers of a group that can be added up.
+/// Counts of a group of conversations, which can be added up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) volume: Volume,
-    /// Conversations in which the customer wrote.
+    /// Conversations in which the customer wrote. The next four count only these.
     pub(crate) with_customer: u64,
     pub(crate) handed_over: u64,
     pub(crate) ended: u64,
     pub(crate) single_message: u64,
     pub(crate) unanswered: u64,
-    /// Conversations by their own feedback, or else by that of their answers.
+    /// Conversations with positive feedback, on the whole or else on its answers.
     pub(crate) positive: u64,
+    /// Conversations with negative feedback, on the whole or else on its answers.
     pub(crate) negative: u64,
     pub(crate) scored_answers: u64,
-    pub(crate) low_answers: u64,
-    /// Conversations by the weekday and the hour in which they began.
+    pub(crate) low_score_answers: u64,
+    /// Conversations by the weekday, 1 for Monday, and the hour in which they began.
     pub(crate) hours: BTreeMap<(u32, u32), u64>,
     /// Tool calls by name and status.
     pub(crate) tools: BTreeMap<(String, String), u64>,
 }
 
-/// Conversations and messages.
+/// The number of conversations and messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Volume {
-    /// Conversations by status; the last is for those without one.
-    conversations: [u64; Status::ALL.len() + 1],
+    /// Conversations by status, in the order of [`Status::ALL`], then those without one.
+    by_status: [u64; Status::ALL.len() + 1],
     pub(crate) messages: u64,
 }
 
@@ -71,26 +72,26 @@ impl Volume {
     /// Counts a conversation.
     pub(crate) fn add_conversation(&mut self, status: Option<Status>) {
         let index = Status::ALL.iter().position(|known| Some(*known) == status).unwrap_or(Status::ALL.len());
-        self.conversations[index] += 1;
+        self.by_status[index] += 1;
     }
 
-    /// Adds the numbers of another one.
+    /// Adds another volume.
     pub(crate) fn add(&mut self, other: &Self) {
         self.messages += other.messages;
-        for (sum, number) in self.conversations.iter_mut().zip(other.conversations) {
+        for (sum, number) in self.by_status.iter_mut().zip(other.by_status) {
             *sum += number;
         }
     }
 
-    /// Counts all conversations.
-    pub(crate) fn total(&self) -> u64 {
-        self.conversations.iter().sum()
+    /// Returns the number of conversations.
+    pub(crate) fn conversations(&self) -> u64 {
+        self.by_status.iter().sum()
     }
 
-    /// Returns the conversations of each status that occurs.
+    /// Returns the number of conversations of each status that occurs.
     pub(crate) fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let words = Status::ALL.iter().map(|status| status.as_str()).chain(["unknown"]);
-        words.zip(self.conversations).filter(|(_, number)| *number > 0)
+        words.zip(self.by_status).filter(|(_, number)| *number > 0)
     }
 }
 
@@ -110,7 +111,7 @@ impl Counts {
         }
         self.add_feedback(row);
         self.scored_answers += stats.scores.len() as u64;
-        self.low_answers += stats.scores.iter().filter(|score| **score < LOW_SCORE).count() as u64;
+        self.low_score_answers += stats.scores.iter().filter(|score| **score < LOW_SCORE).count() as u64;
         if let Some(hour) = hour {
             *self.hours.entry(hour).or_default() += 1;
         }
@@ -120,7 +121,8 @@ impl Counts {
         }
     }
 
-    /// The feedback on a conversation is its own, or else that on its answers: negative if one of them is.
+    /// Counts the feedback on a conversation: its own, or else that on its answers, which is negative if one of them
+    /// is.
     fn add_feedback(&mut self, row: &StatsRow) {
         match row.feedback {
             Some(Feedback::Negative) => self.negative += 1,

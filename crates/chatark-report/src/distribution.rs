@@ -1,4 +1,4 @@
-//! Distributions over the conversations of a group: values, people and questions.
+//! Distributions over the conversations of a group: of values, people and questions.
 
 use std::cmp::Reverse;
 use std::mem;
@@ -6,10 +6,10 @@ use std::mem;
 use chatark_archive::{Archive, Question};
 use chatark_core::{Result, question};
 
-use crate::tally::{Count, Key, Tally};
+use crate::tally::{Count, Tally, TallyKey};
 
-/// The maximum number of questions shown for a group.
-const MAX_SHOWN: usize = 20;
+/// The number of most frequent questions kept for a group.
+const MAX_QUESTIONS: usize = 20;
 /// The number of candidates in memory at which those that cannot be among the most frequent are dropped.
 const MAX_CANDIDATES: usize = 2_000;
 
@@ -25,8 +25,8 @@ pub(crate) enum Measure {
     UnansweredQuestion,
 }
 
-/// How many values of the first four measures a group has.
-pub(crate) type Totals = [u64; 4];
+/// The number of values that a group has of each of the first four measures.
+pub(crate) type ValueCounts = [u64; 4];
 
 /// The distributions of one group.
 #[derive(Debug, Default)]
@@ -40,36 +40,40 @@ pub(crate) struct Distributions {
     pub(crate) unanswered_questions: Questions,
 }
 
-/// Values that are not negative.
+/// A distribution of values, none of which is negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Distribution {
-    /// How many there are.
-    pub(crate) number: u64,
+    /// The number of values.
+    pub(crate) count: u64,
     pub(crate) sum: f64,
     pub(crate) sum_of_squares: f64,
-    /// The smallest values that 50, 90 and 99 of a hundred do not exceed.
+    /// The 50th, 90th and 99th percentile, by the nearest rank.
     pub(crate) percentiles: [f64; 3],
 }
 
-/// The people of a group.
+/// The numbers of people in a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct People {
+    /// The number of conversations whose person is known.
     pub(crate) conversations: u64,
     pub(crate) all: u64,
+    /// People whose first conversation is in the group.
     pub(crate) new: u64,
+    /// People with several conversations in the group.
     pub(crate) returning: u64,
+    /// People in conversations of several providers.
     pub(crate) across_vendors: u64,
 }
 
 /// The most frequent questions of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
-    /// How often any question was asked.
+    /// The number of times that any question was asked.
     pub(crate) asked: u64,
-    /// The most frequent ones, and how often each was asked.
+    /// The most frequent questions, with the number of times that each was asked.
     pub(crate) most_frequent: Vec<(String, u64)>,
     candidates: Vec<Candidate>,
-    /// Questions that were asked less often than this have been dropped.
+    /// Questions that were asked less often than this are dropped.
     min_times: u64,
 }
 
@@ -93,28 +97,30 @@ impl Measure {
         Self::UnansweredQuestion,
     ];
 
-    /// Returns the key of a number in a group. For values that are not negative, their bits sort in the same order.
-    pub(crate) fn key(self, group: usize, number: u64) -> Key {
-        Key { table: (group as u64) << 8 | self as u64, number }
+    /// Returns the tally's key for a value of a group. Keys sort like their values: the bits of a number that is not
+    /// negative sort like the number.
+    pub(crate) fn key(self, group: usize, value: u64) -> TallyKey {
+        TallyKey { namespace: (group as u64) << 8 | self as u64, value }
     }
 
     /// Returns the group and the measure of a key.
-    fn of(key: Key) -> (usize, Self) {
-        let group = usize::try_from(key.table >> 8).unwrap_or(usize::MAX);
-        let measure = usize::try_from(key.table & 0xff).ok().and_then(|at| Self::ALL.get(at));
+    fn of(key: TallyKey) -> (usize, Self) {
+        let group = usize::try_from(key.namespace >> 8).unwrap_or(usize::MAX);
+        let measure = usize::try_from(key.namespace & 0xff).ok().and_then(|at| Self::ALL.get(at));
         (group, measure.copied().unwrap_or(Self::Messages))
     }
 }
 
 impl Distribution {
+    /// Adds a value that occurs `times` times among `total` values. Must be called in ascending order of values.
     fn add(&mut self, value: f64, times: u64, total: u64) {
-        let before = self.number;
-        self.number += times;
+        let before = self.count;
+        self.count += times;
         self.sum += value * times as f64;
         self.sum_of_squares += value * value * times as f64;
         for (percent, percentile) in [50, 90, 99].into_iter().zip(&mut self.percentiles) {
             let rank = (total * percent).div_ceil(100);
-            if before < rank && rank <= self.number {
+            if before < rank && rank <= self.count {
                 *percentile = value;
             }
         }
@@ -122,18 +128,19 @@ impl Distribution {
 
     /// Returns the mean.
     pub(crate) fn mean(&self) -> f64 {
-        self.sum / self.number as f64
+        self.sum / self.count as f64
     }
 }
 
 impl Distributions {
-    /// Returns the distributions of each group. The texts of questions are read from the archive only when needed.
-    pub(crate) fn read(tally: Tally, totals: &[Totals], archive: &Archive) -> Result<Vec<Self>> {
+    /// Returns the distributions of each group, in the order of `value_counts`. The texts of questions are read from
+    /// the archive only when needed.
+    pub(crate) fn read(tally: Tally, value_counts: &[ValueCounts], archive: &Archive) -> Result<Vec<Self>> {
         let mut groups: Vec<Self> = Vec::new();
-        groups.resize_with(totals.len(), Self::default);
+        groups.resize_with(value_counts.len(), Self::default);
         tally.read(|key, count| {
             let (group, measure) = Measure::of(key);
-            groups[group].add(measure, key.number, count, &totals[group], archive)
+            groups[group].add(measure, key.value, count, &value_counts[group], archive)
         })?;
         for group in &mut groups {
             group.first_questions.finish(archive, Question::First)?;
@@ -145,17 +152,17 @@ impl Distributions {
     fn add(
         &mut self,
         measure: Measure,
-        number: u64,
+        bits: u64,
         count: Count,
-        totals: &Totals,
+        value_counts: &ValueCounts,
         archive: &Archive,
     ) -> Result<()> {
-        let value = f64::from_bits(number);
+        let value = f64::from_bits(bits);
         match measure {
-            Measure::Messages => self.messages.add(value, count.times, totals[0]),
-            Measure::Duration => self.duration.add(value, count.times, totals[1]),
-            Measure::FirstResponse => self.first_response.add(value, count.times, totals[2]),
-            Measure::Response => self.response.add(value, count.times, totals[3]),
+            Measure::Messages => self.messages.add(value, count.times, value_counts[0]),
+            Measure::Duration => self.duration.add(value, count.times, value_counts[1]),
+            Measure::FirstResponse => self.first_response.add(value, count.times, value_counts[2]),
+            Measure::Response => self.response.add(value, count.times, value_counts[3]),
             Measure::Person => self.people.add(count),
             Measure::FirstQuestion => self.first_questions.add(count, archive, Question::First)?,
             Measure::UnansweredQuestion => self.unanswered_questions.add(count, archive, Question::Last)?,
@@ -184,10 +191,10 @@ impl Questions {
         if self.candidates.len() < MAX_CANDIDATES { Ok(()) } else { self.keep_most_frequent(archive, which) }
     }
 
-    /// Keeps the most frequent ones; among equally frequent ones, the first by text.
+    /// Keeps the most frequent questions; of equally frequent ones, the first in alphabetical order.
     fn keep_most_frequent(&mut self, archive: &Archive, which: Question) -> Result<()> {
         self.candidates.sort_by_key(|candidate| Reverse(candidate.times));
-        let Some(last) = self.candidates.get(MAX_SHOWN - 1).map(|candidate| candidate.times) else {
+        let Some(last) = self.candidates.get(MAX_QUESTIONS - 1).map(|candidate| candidate.times) else {
             return self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which));
         };
         self.min_times = last;
@@ -195,7 +202,7 @@ impl Questions {
         self.candidates.iter_mut().try_for_each(|candidate| candidate.read(archive, which))?;
         self.candidates
             .sort_by(|one, other| other.times.cmp(&one.times).then_with(|| one.text.cmp(&other.text)));
-        self.candidates.truncate(MAX_SHOWN);
+        self.candidates.truncate(MAX_QUESTIONS);
         Ok(())
     }
 
@@ -222,7 +229,7 @@ impl Candidate {
 mod tests {
     use super::*;
 
-    /// By the nearest rank: of ten values, the fifth is the median and the ninth is not exceeded by nine.
+    /// Of ten values, the fifth is the median and the ninth is the 90th percentile.
     #[test]
     fn percentiles_are_by_the_nearest_rank() {
         let of = |values: &[(f64, u64)]| {
@@ -239,6 +246,6 @@ mod tests {
         assert_eq!(percentiles(&[(1.0, 9), (100.0, 1)]), ["1", "1", "100"]);
         assert_eq!(percentiles(&[(7.0, 1)]), ["7", "7", "7"]);
         let uneven = of(&[(1.0, 2), (4.0, 1)]);
-        assert_eq!((uneven.mean(), uneven.sum_of_squares, uneven.number), (2.0, 18.0, 3));
+        assert_eq!((uneven.mean(), uneven.sum_of_squares, uneven.count), (2.0, 18.0, 3));
     }
 }

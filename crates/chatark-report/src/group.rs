@@ -9,7 +9,7 @@ use crate::tally::NumberMap;
 pub(crate) const UNDATED: &str = "undated";
 const UNKNOWN: &str = "unknown";
 
-/// How long a period is.
+/// The length of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granularity {
     /// A day.
@@ -20,14 +20,14 @@ pub enum Granularity {
     Month,
 }
 
-/// What the conversations of a row have in common.
+/// What the conversations of a group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum GroupKey {
-    /// Nothing: every conversation, once.
+    /// Nothing: the group of all conversations, each of which counts once.
     All,
     /// One source, by its index in the report.
     Source(usize),
-    /// The period in which they began, the index of the source, and the channel.
+    /// The period in which they began, the index of the source in the report, and the channel.
     Period(String, usize, &'static str),
 }
 
@@ -40,13 +40,13 @@ pub(crate) struct Labels<'a> {
     pub(crate) channel: &'a str,
 }
 
-/// A source of a report.
+/// What a report needs of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ReportSource {
+pub(crate) struct SourceInfo {
     pub(crate) key: SourceKey,
     pub(crate) name: String,
     pub(crate) provider: String,
-    /// The same number for all sources of a provider.
+    /// A number that all sources of the same provider share.
     pub(crate) provider_number: i64,
 }
 
@@ -54,14 +54,14 @@ pub(crate) struct ReportSource {
 #[derive(Debug)]
 pub(crate) struct Calendar {
     zone: Zone,
-    /// By day, in the order of [`Granularity::ALL`].
+    /// The names by local day, in the order of [`Granularity::ALL`].
     names: NumberMap<i32, [String; 3]>,
 }
 
 impl Granularity {
     pub(crate) const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Month];
 
-    /// Returns the `strftime` format of its names.
+    /// Returns the `strftime` format of the names of its periods.
     pub(crate) fn format(self) -> &'static str {
         match self {
             Self::Day => "%Y-%m-%d",
@@ -76,22 +76,23 @@ impl Calendar {
         Self { zone, names: NumberMap::default() }
     }
 
-    /// Returns the local hour of an instant, and caches the names of its periods.
-    pub(crate) fn local_hour(&mut self, instant: Timestamp) -> LocalHour {
-        let local = instant.local_hour(self.zone);
-        let name = |granularity: Granularity| instant.format_in(self.zone, granularity.format());
+    /// Returns the local hour of a time, and remembers the names of its periods.
+    pub(crate) fn local_hour(&mut self, time: Timestamp) -> LocalHour {
+        let local = time.local_hour(self.zone);
+        let name = |granularity: Granularity| time.format_in(self.zone, granularity.format());
         self.names.entry(local.day).or_insert_with(|| Granularity::ALL.map(name));
         local
     }
 
-    /// Returns the name of the period that contains a day.
+    /// Returns the name of the period that contains a local day of an earlier [`Self::local_hour`]; `undated` without
+    /// a day.
     pub(crate) fn period(&self, day: Option<i32>, granularity: Granularity) -> &str {
         let names = day.and_then(|day| self.names.get(&day));
         names.map_or(UNDATED, |names| &names[granularity as usize])
     }
 }
 
-/// Returns the word of a channel.
+/// Returns the name of a channel, or `unknown`.
 pub(crate) fn channel_name(channel: Option<Channel>) -> &'static str {
     channel.map_or(UNKNOWN, Channel::as_str)
 }

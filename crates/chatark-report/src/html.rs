@@ -1,12 +1,14 @@
-//! The page: one file without any request, for phones, desktops and paper, in light and dark mode.
+//! The HTML page: one file that makes no request, for phones, desktops and paper, in light and dark mode.
 
 use std::fmt::Write as _;
 
 use crate::chart;
-use crate::report::Request;
-use crate::summary::{Question, Summary, SummaryRow};
+use crate::escape::escaped;
+use crate::number_format::{format_value, is_rate, with_commas};
+use crate::request::ReportRequest;
+use crate::summary::{QuestionCount, Summary, SummaryRow};
 
-/// The headline numbers of the page.
+/// The headline metrics of the page: metric and label.
 const HEADLINES: [(&str, &str); 6] = [
     ("conversations", "conversations"),
     ("messages", "messages"),
@@ -16,8 +18,8 @@ const HEADLINES: [(&str, &str); 6] = [
     ("unanswered_rate", "unanswered"),
 ];
 
-/// The numbers of each source, in groups.
-const GROUPS: &[(&str, &[(&str, &str)])] = &[
+/// The tables of the page: title, then metric and label of each row.
+const TABLES: &[(&str, &[(&str, &str)])] = &[
     ("Volume", &[("conversations", "Conversations"), ("messages", "Messages")]),
     (
         "How conversations end",
@@ -71,24 +73,8 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// Escapes a text for HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
-}
-
-/// Writes the page.
-pub(crate) fn page(summary: &Summary, request: &Request) -> String {
+/// Returns the page.
+pub(crate) fn page(summary: &Summary, request: &ReportRequest) -> String {
     let mut page = String::with_capacity(64 << 10);
     page.push_str(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -103,21 +89,21 @@ pub(crate) fn page(summary: &Summary, request: &Request) -> String {
         let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value));
     }
     page.push_str("</dl>\n");
-    headlines(&mut page, summary);
-    volume(&mut page, summary);
-    for (title, metrics) in GROUPS {
-        group(&mut page, summary, title, metrics);
+    write_headlines(&mut page, summary);
+    write_volume(&mut page, summary);
+    for (title, metrics) in TABLES {
+        write_metrics(&mut page, summary, title, metrics);
     }
-    hours(&mut page, summary);
-    tools(&mut page, summary);
-    questions(&mut page, "What people ask first", &summary.first_questions);
-    questions(&mut page, "What nobody answered", &summary.unanswered_questions);
-    unavailable(&mut page, summary);
+    write_hours(&mut page, summary);
+    write_tools(&mut page, summary);
+    write_questions(&mut page, "What people ask first", &summary.first_questions);
+    write_questions(&mut page, "What nobody answered", &summary.unanswered_questions);
+    write_unavailable(&mut page, summary);
     let _ = write!(page, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escaped(&request.generator));
     page
 }
 
-fn headlines(page: &mut String, summary: &Summary) {
+fn write_headlines(page: &mut String, summary: &Summary) {
     page.push_str("<section class=\"headlines\">");
     for (metric, label) in HEADLINES {
         let value = summary.value("", metric).map_or_else(|| "not available".to_owned(), format_value);
@@ -126,26 +112,26 @@ fn headlines(page: &mut String, summary: &Summary) {
     page.push_str("</section>\n");
 }
 
-fn volume(page: &mut String, summary: &Summary) {
-    let series = summary.series();
-    if series.is_empty() {
+fn write_volume(page: &mut String, summary: &Summary) {
+    let periods = summary.chart_periods();
+    if periods.is_empty() {
         return;
     }
-    let _ = write!(page, "<section><h2>Conversations over time</h2>{}", chart::columns(series));
+    let _ = write!(page, "<section><h2>Conversations over time</h2>{}", chart::columns(periods));
     page.push_str("<details><summary>The numbers</summary><table><thead><tr><th>Period</th><th class=\"number\">Conversations</th></tr></thead><tbody>");
-    for point in series {
+    for period in periods {
         let _ = write!(
             page,
             "<tr><td>{}</td><td class=\"number\">{}</td></tr>",
-            escaped(&point.period),
-            with_commas(point.conversations)
+            escaped(&period.period),
+            with_commas(period.conversations)
         );
     }
     page.push_str("</tbody></table></details></section>\n");
 }
 
 /// Writes a table with a row for each metric and a column for each source.
-fn group(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
+fn write_metrics(page: &mut String, summary: &Summary, title: &str, metrics: &[(&str, &str)]) {
     let is_available = |metric: &str| summary.rows.iter().any(|row| row.metric == metric);
     let available: Vec<_> = metrics.iter().filter(|(metric, _)| is_available(metric)).collect();
     let _ = write!(page, "<section><h2>{title}</h2>");
@@ -179,7 +165,7 @@ fn cell(row: Option<&SummaryRow>) -> String {
     format!("<td class=\"number\">{value}{bar}{basis}</td>")
 }
 
-fn hours(page: &mut String, summary: &Summary) {
+fn write_hours(page: &mut String, summary: &Summary) {
     if summary.hours.iter().flatten().all(|number| *number == 0) {
         return;
     }
@@ -199,7 +185,7 @@ fn hours(page: &mut String, summary: &Summary) {
     page.push_str("</tbody></table></div></details></section>\n");
 }
 
-fn tools(page: &mut String, summary: &Summary) {
+fn write_tools(page: &mut String, summary: &Summary) {
     if summary.tools.is_empty() {
         return;
     }
@@ -216,7 +202,7 @@ fn tools(page: &mut String, summary: &Summary) {
     page.push_str("</tbody></table></section>\n");
 }
 
-fn questions(page: &mut String, title: &str, questions: &[Question]) {
+fn write_questions(page: &mut String, title: &str, questions: &[QuestionCount]) {
     if questions.is_empty() {
         return;
     }
@@ -235,7 +221,7 @@ fn questions(page: &mut String, title: &str, questions: &[Question]) {
     page.push_str("</tbody></table></section>\n");
 }
 
-fn unavailable(page: &mut String, summary: &Summary) {
+fn write_unavailable(page: &mut String, summary: &Summary) {
     if summary.unavailable.is_empty() {
         return;
     }
@@ -250,82 +236,4 @@ fn unavailable(page: &mut String, summary: &Summary) {
         );
     }
     page.push_str("</tbody></table></section>\n");
-}
-
-fn is_rate(row: &SummaryRow) -> bool {
-    row.metric.ends_with("_rate")
-}
-
-/// Returns a number in the unit of its metric.
-pub fn format_value(row: &SummaryRow) -> String {
-    if is_rate(row) {
-        format!("{:.1} %", row.value * 100.0)
-    } else if row.metric.contains("_seconds") {
-        format_duration(row.value)
-    } else if row.value.fract() == 0.0 && row.value >= 0.0 {
-        separated(&format!("{:.0}", row.value))
-    } else {
-        format!("{:.1}", row.value)
-    }
-}
-
-/// Returns a duration in a suitable unit.
-pub(crate) fn format_duration(seconds: f64) -> String {
-    match seconds {
-        ..10.0 => format!("{seconds:.1} s"),
-        10.0..90.0 => format!("{seconds:.0} s"),
-        90.0..5_400.0 => format!("{:.1} min", seconds / 60.0),
-        5_400.0..129_600.0 => format!("{:.1} h", seconds / 3_600.0),
-        _ => format!("{:.1} days", seconds / 86_400.0),
-    }
-}
-
-fn with_commas(number: u64) -> String {
-    separated(&number.to_string())
-}
-
-/// Returns digits with a comma at every thousand.
-fn separated(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn message_text_is_never_markup() {
-        let text = "<script>alert('x')</script> & \"quotes\"";
-        assert_eq!(escaped(text), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;quotes&quot;");
-    }
-
-    #[test]
-    fn numbers_are_shown_in_their_unit() {
-        let row = |metric: &str, value| SummaryRow {
-            source: String::new(),
-            provider: String::new(),
-            metric: metric.to_owned(),
-            value,
-            basis: 1,
-        };
-        for (metric, value, expect) in [
-            ("contained_rate", 0.8125, "81.2 %"),
-            ("conversations", 12_345.0, "12,345"),
-            ("response_seconds_median", 3.25, "3.2 s"),
-            ("response_seconds_median", 42.0, "42 s"),
-            ("duration_seconds_median", 600.0, "10.0 min"),
-            ("duration_seconds_median", 7_200.0, "2.0 h"),
-            ("duration_seconds_median", 864_000.0, "10.0 days"),
-            ("messages_per_conversation_mean", 5.25, "5.2"),
-        ] {
-            assert_eq!(format_value(&row(metric, value)), expect);
-        }
-    }
 }

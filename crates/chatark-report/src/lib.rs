@@ -1,7 +1,8 @@
-//! Reports: metrics over the archive, as CSV for programs, as one HTML page for people, and as numbers for a terminal.
+//! Reports: metrics over the archive, as CSV for programs, as one HTML page for people, and as a summary for a
+//! terminal.
 //!
-//! One pass over the statistics that the archive holds of each conversation gives every metric. What a vendor's data
-//! cannot support is *not available*, with the reason, and never zero.
+//! Every metric is computed in one pass over the statistics that the archive stores with each conversation. A metric
+//! that a vendor's data does not support is *not available*, with the reason, and never zero.
 //!
 //! **This crate knows no vendor, no HTTP and no clock, and prints nothing.**
 
@@ -10,15 +11,21 @@ mod chart;
 mod compare;
 mod counts;
 mod distribution;
+mod escape;
 mod group;
 mod html;
 mod metric;
+mod number_format;
 mod report;
+mod request;
 mod summary;
 mod tally;
 
-pub use compare::{Comparison, ComparisonVerdict, compare};
+pub use compare::{Comparison, ComparisonVerdict, compare_sources};
 pub use group::Granularity;
-pub use html::format_value;
-pub use report::{Report, Request, write};
-pub use summary::{Point, Question, Source, Summary, SummaryRow, Tool, Unavailable};
+pub use number_format::format_value;
+pub use report::{Report, write_report};
+pub use request::ReportRequest;
+pub use summary::{
+    PeriodCount, QuestionCount, SourceSummary, Summary, SummaryRow, ToolCalls, UnavailableMetric,
+};

@@ -1,4 +1,5 @@
-//! The metrics: which files there are, and the rows of each for a group. `docs/schema.md` says what each means.
+//! The metrics: the files of a report, and the values of each for a group of conversations. `docs/schema.md` defines
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +8,21 @@ use chatark_formats::{Column, ColumnType};
 use crate::counts::{AvailableData, Counts, Volume};
 use crate::distribution::{Distribution, Distributions, People, Questions};
 
-/// One metric file.
+/// One CSV file of related metrics.
 #[derive(Debug)]
-pub(crate) struct Metric {
-    /// The CSV file.
-    pub(crate) file: &'static str,
-    /// What it is about.
+pub(crate) struct MetricFile {
+    /// The name of the file.
+    pub(crate) name: &'static str,
+    /// What its metrics are about.
     pub(crate) title: &'static str,
-    /// The columns of its own, after those of [`BASE`].
+    /// Its own columns, after those of [`BASE`].
     pub(crate) columns: &'static [Column],
-    /// By what its rows are grouped.
+    /// What its rows are grouped by.
     pub(crate) grouping: Grouping,
-    rows: fn(&Group<'_>, &mut Rows),
+    compute: fn(&GroupData<'_>, &mut MetricValues),
 }
 
-/// By what the rows of a metric are grouped.
+/// What the rows of a metric file are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grouping {
     /// Days, weeks and months.
@@ -32,9 +33,9 @@ pub(crate) enum Grouping {
     Sources,
 }
 
-/// The numbers of a group of conversations.
+/// What the metrics of a group of conversations are computed from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Group<'a> {
+pub(crate) struct GroupData<'a> {
     /// The counts of each of its sources, with the data that the source provides.
     pub(crate) counts: &'a [(&'a Counts, AvailableData)],
     pub(crate) distributions: &'a Distributions,
@@ -42,30 +43,30 @@ pub(crate) struct Group<'a> {
     pub(crate) is_all: bool,
 }
 
-/// One number of a group.
+/// One value of a metric for a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricValue {
     /// What is measured.
     pub(crate) metric: String,
     pub(crate) value: f64,
-    /// The number of conversations, messages or people behind it.
+    /// The number of conversations, messages or people from which it is computed.
     pub(crate) basis: u64,
-    /// The cells of the metric's own columns.
-    pub(crate) own: Vec<Cell>,
+    /// The cells of the file's own columns.
+    pub(crate) own_cells: Vec<Cell>,
 }
 
-/// A cell of a metric's own columns.
+/// A cell of a file's own columns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cell {
     Number(u64),
     Text(String),
 }
 
-/// The numbers of a group, as they are computed.
+/// The values of a group, in the order in which they are computed.
 #[derive(Debug, Default)]
-pub(crate) struct Rows(Vec<MetricValue>);
+pub(crate) struct MetricValues(Vec<MetricValue>);
 
-/// The first columns of every metric: a contract, to which new columns are only appended.
+/// The first columns of every metric file, a fixed contract.
 pub(crate) const BASE: [Column; 7] = [
     Column::new(
         "period",
@@ -98,57 +99,85 @@ const HOUR: Column = Column::new("hour", ColumnType::Integer, "The hour of the d
 const QUESTION: Column =
     Column::new("question", ColumnType::Text, "What was asked, in lower case and without punctuation");
 
-/// Declares a metric file.
-macro_rules! metric {
-    ($name:literal, $title:literal, $columns:expr, $grouping:ident, $rows:expr) => {
-        Metric {
-            file: concat!($name, ".csv"),
+/// Returns a metric file.
+macro_rules! metric_file {
+    ($name:literal, $title:literal, $columns:expr, $grouping:ident, $compute:expr) => {
+        MetricFile {
+            name: concat!($name, ".csv"),
             title: $title,
             columns: $columns,
             grouping: Grouping::$grouping,
-            rows: $rows,
+            compute: $compute,
         }
     };
 }
 
-/// All metric files, in the order of the page.
-pub(crate) const METRICS: &[Metric] = &[
-    metric!("volume", "Conversations and messages", &[STATUS], EachPeriod, volume_of_group),
-    metric!("outcome", "How conversations end", &[], Period, outcome),
-    metric!("speed", "How long people wait", &[], Period, speed),
-    metric!("quality", "Feedback and confidence", &[], Period, quality),
-    metric!("tools", "Tool calls", &[TOOL, TOOL_STATUS], Period, tools),
-    metric!("length", "How long conversations are", &[], Period, length),
-    metric!("hours", "When people write", &[WEEKDAY, HOUR], Period, hours),
-    metric!("people", "Who writes", &[], Period, people),
-    metric!("questions", "What people ask", &[QUESTION], Sources, questions),
+/// Every metric file.
+pub(crate) const METRIC_FILES: &[MetricFile] = &[
+    metric_file!("volume", "Conversations and messages", &[STATUS], EachPeriod, volume),
+    metric_file!("outcome", "How conversations end", &[], Period, outcome),
+    metric_file!("speed", "How long people wait", &[], Period, speed),
+    metric_file!("quality", "Feedback and confidence", &[], Period, quality),
+    metric_file!("tools", "Tool calls", &[TOOL, TOOL_STATUS], Period, tools),
+    metric_file!("length", "How long conversations are", &[], Period, length),
+    metric_file!("hours", "When people write", &[WEEKDAY, HOUR], Period, hours),
+    metric_file!("people", "Who writes", &[], Period, people),
+    metric_file!("questions", "What people ask", &[QUESTION], Sources, questions),
 ];
 
-/// The name of a metric, whether a source has the data that it needs, and the reason if it has not.
-pub(crate) type Need = (&'static str, fn(&AvailableData) -> bool, &'static str);
+/// The data that a metric requires of a source.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    /// The name of the metric.
+    pub(crate) metric: &'static str,
+    /// Whether a source provides the data.
+    pub(crate) is_met: fn(&AvailableData) -> bool,
+    /// Why the metric is not available if it does not.
+    pub(crate) reason: &'static str,
+}
 
-/// The data that each metric needs.
-pub(crate) const NEEDS: &[Need] = &[
-    ("volume by period", |source| source.has_dates, "no conversation has a date"),
-    (
-        "contained, handed over, ended",
-        |source| source.has_status,
-        "no conversation has a status or a human agent's message",
-    ),
-    ("first response, response", |source| source.has_times, "no message has a time"),
-    (
-        "duration",
-        |source| source.has_duration,
-        "no conversation has both a beginning and a time of its last change",
-    ),
-    ("feedback", |source| source.has_feedback, "no conversation or message has feedback"),
-    ("confidence", |source| source.has_scores, "no answer has a score"),
-    ("tools", |source| source.has_tools, "no message has a call of a tool"),
-    ("people", |source| source.has_people, "no conversation says who wrote"),
+/// The requirements of all metrics that have one.
+pub(crate) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        metric: "volume by period",
+        is_met: |source| source.has_dates,
+        reason: "no conversation has a date",
+    },
+    Requirement {
+        metric: "contained, handed over, ended",
+        is_met: |source| source.has_status,
+        reason: "no conversation has a status or a human agent's message",
+    },
+    Requirement {
+        metric: "first response, response",
+        is_met: |source| source.has_times,
+        reason: "no message has a time",
+    },
+    Requirement {
+        metric: "duration",
+        is_met: |source| source.has_duration,
+        reason: "no conversation has both a beginning and a time of its last change",
+    },
+    Requirement {
+        metric: "feedback",
+        is_met: |source| source.has_feedback,
+        reason: "no conversation or message has feedback",
+    },
+    Requirement { metric: "confidence", is_met: |source| source.has_scores, reason: "no answer has a score" },
+    Requirement {
+        metric: "tools",
+        is_met: |source| source.has_tools,
+        reason: "no message has a call of a tool",
+    },
+    Requirement {
+        metric: "people",
+        is_met: |source| source.has_people,
+        reason: "no conversation says who wrote",
+    },
 ];
 
 impl MetricValue {
-    /// Returns the value of a metric that is a count.
+    /// Returns the value as a whole number, for a metric that is a count.
     pub(crate) fn count(&self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count fits")]
         let count = self.value as u64;
@@ -156,36 +185,37 @@ impl MetricValue {
     }
 }
 
-impl Metric {
-    /// Returns its numbers for a group, sorted by metric and own columns, or by rank if the metric is a ranking.
-    pub(crate) fn of(&self, group: &Group<'_>) -> Vec<MetricValue> {
-        let mut rows = Rows::default();
-        (self.rows)(group, &mut rows);
-        rows.sorted(self.grouping == Grouping::Sources)
+impl MetricFile {
+    /// Returns its values for a group, sorted by metric and own columns; in a ranking, the highest values first.
+    pub(crate) fn values(&self, group: &GroupData<'_>) -> Vec<MetricValue> {
+        let mut values = MetricValues::default();
+        (self.compute)(group, &mut values);
+        values.sorted(self.grouping == Grouping::Sources)
     }
 }
 
-impl Rows {
+impl MetricValues {
     fn add(&mut self, metric: impl Into<String>, value: f64, basis: u64) {
         self.add_with(metric, value, basis, Vec::new());
     }
 
-    fn add_with(&mut self, metric: impl Into<String>, value: f64, basis: u64, own: Vec<Cell>) {
-        self.0.push(MetricValue { metric: metric.into(), value, basis, own });
+    fn add_with(&mut self, metric: impl Into<String>, value: f64, basis: u64, own_cells: Vec<Cell>) {
+        self.0.push(MetricValue { metric: metric.into(), value, basis, own_cells });
     }
 
-    /// Adds a number of conversations, and its share of the basis.
-    fn add_share(&mut self, metric: &str, number: u64, basis: u64) {
+    /// Adds a number of conversations, and its rate: its share of the basis. Adds nothing if the basis is 0.
+    fn add_with_rate(&mut self, metric: &str, number: u64, basis: u64) {
         if basis > 0 {
             self.add(metric, number as f64, basis);
             self.add(format!("{metric}_rate"), share(number, basis), basis);
         }
     }
 
+    /// Returns the values, sorted by metric, then by value if they are ranked, then by own columns.
     fn sorted(mut self, is_ranked: bool) -> Vec<MetricValue> {
         self.0.sort_by(|one, other| {
             let rank = if is_ranked { other.value.total_cmp(&one.value) } else { std::cmp::Ordering::Equal };
-            one.metric.cmp(&other.metric).then(rank).then_with(|| one.own.cmp(&other.own))
+            one.metric.cmp(&other.metric).then(rank).then_with(|| one.own_cells.cmp(&other.own_cells))
         });
         self.0
     }
@@ -195,8 +225,8 @@ fn share(number: u64, basis: u64) -> f64 {
     number as f64 / basis as f64
 }
 
-impl Group<'_> {
-    /// Adds up a count over the sources that provide what it needs.
+impl GroupData<'_> {
+    /// Adds up a count over the sources that provide the data that it requires.
     pub(crate) fn sum(&self, has: fn(&AvailableData) -> bool, count: fn(&Counts) -> u64) -> u64 {
         self.counts
             .iter()
@@ -206,145 +236,146 @@ impl Group<'_> {
     }
 }
 
-/// Conversations by status, and messages.
-pub(crate) fn volume(volume: &Volume) -> Vec<MetricValue> {
-    let mut rows = Rows::default();
+/// Returns conversations by status, and messages.
+pub(crate) fn volume_values(volume: &Volume) -> Vec<MetricValue> {
+    let mut values = MetricValues::default();
     for (status, number) in volume.by_status() {
-        rows.add_with("conversations", number as f64, number, vec![Cell::Text(status.to_owned())]);
+        values.add_with("conversations", number as f64, number, vec![Cell::Text(status.to_owned())]);
     }
     if volume.messages > 0 {
         let messages = volume.messages;
-        rows.add_with("messages", messages as f64, messages, vec![Cell::Text(String::new())]);
+        values.add_with("messages", messages as f64, messages, vec![Cell::Text(String::new())]);
     }
-    rows.sorted(false)
+    values.sorted(false)
 }
 
-fn volume_of_group(group: &Group<'_>, rows: &mut Rows) {
+fn volume(group: &GroupData<'_>, values: &mut MetricValues) {
     let mut sum = Volume::default();
     group.counts.iter().for_each(|(counts, _)| sum.add(&counts.volume));
-    rows.0 = volume(&sum);
+    values.0 = volume_values(&sum);
 }
 
-/// How conversations end. Only those in which the customer wrote count. Hand-overs are known only for sources with a
-/// status or messages of human agents.
-fn outcome(group: &Group<'_>, rows: &mut Rows) {
+/// How conversations end. Only conversations in which the customer wrote count. Hand-overs are known only for sources
+/// with a status or with messages of human agents.
+fn outcome(group: &GroupData<'_>, values: &mut MetricValues) {
     let sum = |count| group.sum(|source| source.has_status, count);
     let basis = sum(|counts| counts.with_customer);
     let handed_over = sum(|counts| counts.handed_over);
-    rows.add_share("contained", basis - handed_over, basis);
-    rows.add_share("handed_over", handed_over, basis);
-    rows.add_share("ended", sum(|counts| counts.ended), basis);
+    values.add_with_rate("contained", basis - handed_over, basis);
+    values.add_with_rate("handed_over", handed_over, basis);
+    values.add_with_rate("ended", sum(|counts| counts.ended), basis);
     let every = |count| group.sum(|_| true, count);
     let basis = every(|counts| counts.with_customer);
-    rows.add_share("single_message", every(|counts| counts.single_message), basis);
-    rows.add_share("unanswered", every(|counts| counts.unanswered), basis);
+    values.add_with_rate("single_message", every(|counts| counts.single_message), basis);
+    values.add_with_rate("unanswered", every(|counts| counts.unanswered), basis);
 }
 
-/// How long people wait, in seconds: for the first answer of the bot or a human agent, and for each answer of the bot.
-fn speed(group: &Group<'_>, rows: &mut Rows) {
+/// How long people wait, in seconds: for the first answer by the bot or a human agent, and for each answer by the bot.
+fn speed(group: &GroupData<'_>, values: &mut MetricValues) {
     let distributions = group.distributions;
     for (metric, found) in [
         ("first_response_seconds", &distributions.first_response),
         ("response_seconds", &distributions.response),
     ] {
-        percentiles(metric, found, 3, rows);
+        percentiles(metric, found, 3, values);
     }
 }
 
-fn percentiles(metric: &str, found: &Distribution, number: usize, rows: &mut Rows) {
-    if found.number > 0 {
+fn percentiles(metric: &str, found: &Distribution, number: usize, values: &mut MetricValues) {
+    if found.count > 0 {
         for (name, value) in ["median", "p90", "p99"].into_iter().zip(found.percentiles).take(number) {
-            rows.add(format!("{metric}_{name}"), value, found.number);
+            values.add(format!("{metric}_{name}"), value, found.count);
         }
     }
 }
 
 /// Feedback of customers, and confidence scores of the bot.
-fn quality(group: &Group<'_>, rows: &mut Rows) {
-    let judged = |count| group.sum(|source| source.has_feedback, count);
-    let basis = judged(|counts| counts.volume.total());
-    let (positive, negative) = (judged(|counts| counts.positive), judged(|counts| counts.negative));
+fn quality(group: &GroupData<'_>, values: &mut MetricValues) {
+    let with_feedback = |count| group.sum(|source| source.has_feedback, count);
+    let basis = with_feedback(|counts| counts.volume.conversations());
+    let (positive, negative) =
+        (with_feedback(|counts| counts.positive), with_feedback(|counts| counts.negative));
     if basis > 0 {
-        rows.add("feedback_positive", positive as f64, basis);
-        rows.add("feedback_negative", negative as f64, basis);
-        rows.add("feedback_none", (basis - positive - negative) as f64, basis);
-        rows.add("feedback_rate", share(positive + negative, basis), basis);
+        values.add("feedback_positive", positive as f64, basis);
+        values.add("feedback_negative", negative as f64, basis);
+        values.add("feedback_none", (basis - positive - negative) as f64, basis);
+        values.add("feedback_rate", share(positive + negative, basis), basis);
     }
     if positive + negative > 0 {
-        rows.add("feedback_positive_rate", share(positive, positive + negative), positive + negative);
+        values.add("feedback_positive_rate", share(positive, positive + negative), positive + negative);
     }
     let scored = group.sum(|_| true, |counts| counts.scored_answers);
     if scored > 0 {
-        let low = group.sum(|_| true, |counts| counts.low_answers);
-        rows.add("low_confidence_answers", low as f64, scored);
-        rows.add("low_confidence_rate", share(low, scored), scored);
+        let low = group.sum(|_| true, |counts| counts.low_score_answers);
+        values.add("low_confidence_answers", low as f64, scored);
+        values.add("low_confidence_rate", share(low, scored), scored);
     }
 }
 
 /// Tool calls by name and status.
-fn tools(group: &Group<'_>, rows: &mut Rows) {
+fn tools(group: &GroupData<'_>, values: &mut MetricValues) {
     let mut calls = BTreeMap::new();
     for (tool, number) in group.counts.iter().flat_map(|(counts, _)| &counts.tools) {
         *calls.entry(tool).or_default() += number;
     }
     let basis = calls.values().sum();
     for ((tool, status), number) in calls {
-        let own = vec![Cell::Text(tool.clone()), Cell::Text(status.clone())];
-        rows.add_with("tool_calls", number as f64, basis, own);
+        let own_cells = vec![Cell::Text(tool.clone()), Cell::Text(status.clone())];
+        values.add_with("tool_calls", number as f64, basis, own_cells);
     }
 }
 
 /// How long conversations are: in messages, and in seconds from their beginning to their last activity.
-fn length(group: &Group<'_>, rows: &mut Rows) {
+fn length(group: &GroupData<'_>, values: &mut MetricValues) {
     let distributions = group.distributions;
     for (metric, found) in [
         ("messages_per_conversation", &distributions.messages),
         ("duration_seconds", &distributions.duration),
     ] {
-        percentiles(metric, found, 2, rows);
-        if found.number > 0 {
-            rows.add(format!("{metric}_mean"), found.mean(), found.number);
+        percentiles(metric, found, 2, values);
+        if found.count > 0 {
+            values.add(format!("{metric}_mean"), found.mean(), found.count);
         }
     }
 }
 
 /// When people write: conversations by the weekday and the hour in which they began.
-fn hours(group: &Group<'_>, rows: &mut Rows) {
+fn hours(group: &GroupData<'_>, values: &mut MetricValues) {
     let mut hours = BTreeMap::new();
     for (hour, number) in group.counts.iter().flat_map(|(counts, _)| &counts.hours) {
         *hours.entry(hour).or_default() += number;
     }
     let basis = hours.values().sum();
     for ((weekday, hour), number) in hours {
-        let own = vec![Cell::Number(u64::from(*weekday)), Cell::Number(u64::from(*hour))];
-        rows.add_with("conversations", number as f64, basis, own);
+        let own_cells = vec![Cell::Number(u64::from(*weekday)), Cell::Number(u64::from(*hour))];
+        values.add_with("conversations", number as f64, basis, own_cells);
     }
 }
 
 /// Who writes.
-fn people(group: &Group<'_>, rows: &mut Rows) {
+fn people(group: &GroupData<'_>, values: &mut MetricValues) {
     let People { conversations, all: people, new, returning, across_vendors } = group.distributions.people;
     if people == 0 {
         return;
     }
-    rows.add("people", people as f64, conversations);
-    rows.add("new_people", new as f64, people);
-    rows.add("known_people", (people - new) as f64, people);
-    rows.add("returning_people", returning as f64, people);
+    values.add("people", people as f64, conversations);
+    values.add("new_people", new as f64, people);
+    values.add("known_people", (people - new) as f64, people);
+    values.add("returning_people", returning as f64, people);
     if group.is_all {
-        rows.add("people_across_vendors", across_vendors as f64, people);
+        values.add("people_across_vendors", across_vendors as f64, people);
     }
 }
 
 /// What people ask most: their first message, and their last one where nobody answered it.
-fn questions(group: &Group<'_>, rows: &mut Rows) {
+fn questions(group: &GroupData<'_>, values: &mut MetricValues) {
     let distributions = group.distributions;
     for (metric, Questions { asked, most_frequent, .. }) in [
         ("first_questions", &distributions.first_questions),
         ("unanswered_questions", &distributions.unanswered_questions),
     ] {
         for (question, times) in most_frequent {
-            rows.add_with(metric, *times as f64, *asked, vec![Cell::Text(question.clone())]);
+            values.add_with(metric, *times as f64, *asked, vec![Cell::Text(question.clone())]);
         }
     }
 }

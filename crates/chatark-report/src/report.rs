@@ -1,40 +1,26 @@
-//! A whole report: the CSV files, their description and the page, published together.
+//! Writes a report: the CSV files, their description and the HTML page, published together.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chatark_archive::{Archive, Filter};
-use chatark_core::{Result, Zone};
-use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, package};
+use chatark_archive::Archive;
+use chatark_core::Result;
+use chatark_formats::{
+    Bundle, Column, ColumnType, CsvDialect, FileEntry, Resource, Row, Table, data_package,
+};
 
 use crate::aggregate::{Aggregates, aggregate};
 use crate::counts::Volume;
 use crate::group::{Granularity, GroupKey, Labels};
 use crate::html;
-use crate::metric::{BASE, Cell, Group, Grouping, METRICS, Metric, MetricValue, volume};
+use crate::metric::{BASE, Cell, GroupData, Grouping, METRIC_FILES, MetricFile, MetricValue, volume_values};
+use crate::request::ReportRequest;
 use crate::summary::Summary;
 
-/// What to report.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The conversations to report on.
-    pub filter: Filter,
-    /// The time zone of its days and hours.
-    pub zone: Zone,
-    /// The period by which the metrics are grouped.
-    pub by: Granularity,
-    /// How the CSV files are written.
-    pub dialect: CsvDialect,
-    /// What the page says about itself, such as the requested dates.
-    pub heading: Vec<(String, String)>,
-    /// The program and its version.
-    pub generator: String,
-}
-
-/// A report that was written.
+/// A written report.
 #[derive(Debug)]
 pub struct Report {
-    /// Its numbers.
+    /// Its summary.
     pub summary: Summary,
     /// Its files.
     pub files: Vec<FileEntry>,
@@ -45,29 +31,29 @@ const UNAVAILABLE: [Column; 4] = [BASE[1], BASE[2], BASE[4], REASON];
 
 /// Computes every metric, and writes the files of a report into a folder.
 ///
-/// Fails for a report without conversations, and leaves earlier files unchanged.
-pub fn write(archive: &Archive, request: &Request, folder: &Path) -> Result<Report> {
+/// Fails if there are no conversations. After an error, the files of an earlier report are unchanged.
+pub fn write_report(archive: &Archive, request: &ReportRequest, folder: &Path) -> Result<Report> {
     let mut bundle = Bundle::begin(folder, request.dialect)?;
-    let aggregates = aggregate(archive, &request.filter, request.zone, request.by)?;
+    let aggregates = aggregate(archive, &request.filter, request.zone, request.granularity)?;
     let summary = Summary::of(&aggregates);
     summary.refuse_empty()?;
-    for metric in METRICS {
-        let mut table = bundle.table(metric.file, &columns(metric))?;
-        match metric.grouping {
+    for file in METRIC_FILES {
+        let mut table = bundle.begin_table(file.name, &columns(file))?;
+        match file.grouping {
             Grouping::EachPeriod => write_volume(&aggregates, &mut table)?,
-            Grouping::Period => write_periods(&aggregates, metric, &mut table)?,
-            Grouping::Sources => write_sources(&aggregates, metric, &mut table)?,
+            Grouping::Period => write_periods(&aggregates, file, &mut table)?,
+            Grouping::Sources => write_sources(&aggregates, file, &mut table)?,
         }
-        bundle.add(table)?;
+        bundle.add_table(table)?;
     }
     write_summary(&mut bundle, &summary)?;
-    bundle.text("report.html", &html::page(&summary, request))?;
-    bundle.text("datapackage.json", &description(request.dialect))?;
+    bundle.add_text("report.html", &html::page(&summary, request))?;
+    bundle.add_text("datapackage.json", &description(request.dialect))?;
     Ok(Report { summary, files: bundle.finish()? })
 }
 
-fn columns(metric: &Metric) -> Vec<Column> {
-    [&BASE, metric.columns].concat()
+fn columns(file: &MetricFile) -> Vec<Column> {
+    [&BASE, file.columns].concat()
 }
 
 /// Writes conversations and messages by day, then by week, then by month.
@@ -79,47 +65,47 @@ fn write_volume(aggregates: &Aggregates, table: &mut Table) -> Result<()> {
             periods.entry((period, day_key.source, day_key.channel)).or_default().add(volume);
         }
         for ((period, source, channel), found) in periods {
-            write_rows(table, aggregates.labels(period, source, channel), &volume(&found))?;
+            write_rows(table, aggregates.labels(period, source, channel), &volume_values(&found))?;
         }
     }
     Ok(())
 }
 
-/// Writes a metric for each period of the requested granularity.
-fn write_periods(aggregates: &Aggregates, metric: &Metric, table: &mut Table) -> Result<()> {
-    for (key, counts) in &aggregates.of_periods {
+/// Writes a metric file with a group for each period of the requested granularity.
+fn write_periods(aggregates: &Aggregates, file: &MetricFile, table: &mut Table) -> Result<()> {
+    for (key, counts) in &aggregates.by_period {
         let GroupKey::Period(period, source, channel) = key else { continue };
         let counts = [(counts, aggregates.available_data[*source])];
         let distributions = &aggregates.distributions[key];
-        let group = Group { counts: &counts, distributions, is_all: false };
-        write_rows(table, aggregates.labels(period, *source, channel), &metric.of(&group))?;
+        let group = GroupData { counts: &counts, distributions, is_all: false };
+        write_rows(table, aggregates.labels(period, *source, channel), &file.values(&group))?;
     }
     Ok(())
 }
 
-/// Writes a metric over all sources, and for each of them.
-fn write_sources(aggregates: &Aggregates, metric: &Metric, table: &mut Table) -> Result<()> {
+/// Writes a metric file with a group for all sources together, and one for each source.
+fn write_sources(aggregates: &Aggregates, file: &MetricFile, table: &mut Table) -> Result<()> {
     let all = Labels { period: "all", source: "", provider: "", channel: "" };
-    write_rows(table, all, &aggregates.all(metric))?;
+    write_rows(table, all, &aggregates.values_of_all(file))?;
     for source in 0..aggregates.sources.len() {
-        write_rows(table, aggregates.labels("all", source, ""), &aggregates.of_source(source, metric))?;
+        write_rows(table, aggregates.labels("all", source, ""), &aggregates.values_of_source(source, file))?;
     }
     Ok(())
 }
 
-fn write_rows(table: &mut Table, labels: Labels<'_>, rows: &[MetricValue]) -> Result<()> {
-    rows.iter().try_for_each(|row| table.write(|out| fill(out, labels, row)))
+fn write_rows(table: &mut Table, labels: Labels<'_>, values: &[MetricValue]) -> Result<()> {
+    values.iter().try_for_each(|value| table.write(|out| write_cells(out, labels, value)))
 }
 
-fn fill(out: &mut Row, labels: Labels<'_>, row: &MetricValue) -> std::io::Result<()> {
+fn write_cells(out: &mut Row, labels: Labels<'_>, value: &MetricValue) -> std::io::Result<()> {
     out.text(labels.period)?;
     out.text(labels.source)?;
     out.text(labels.provider)?;
     out.text(labels.channel)?;
-    out.text(row.metric.as_str())?;
-    out.number(Some(row.value))?;
-    out.value(Some(row.basis))?;
-    for cell in &row.own {
+    out.text(value.metric.as_str())?;
+    out.number(Some(value.value))?;
+    out.value(Some(value.basis))?;
+    for cell in &value.own_cells {
         match cell {
             Cell::Number(number) => out.value(Some(number))?,
             Cell::Text(text) => out.text(text.as_str())?,
@@ -129,7 +115,7 @@ fn fill(out: &mut Row, labels: Labels<'_>, row: &MetricValue) -> std::io::Result
 }
 
 fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
-    let mut table = bundle.table("summary.csv", &BASE)?;
+    let mut table = bundle.begin_table("summary.csv", &BASE)?;
     for row in &summary.rows {
         table.write(|out| {
             out.text("all")?;
@@ -141,8 +127,8 @@ fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
             out.value(Some(row.basis))
         })?;
     }
-    bundle.add(table)?;
-    let mut table = bundle.table("not_available.csv", &UNAVAILABLE)?;
+    bundle.add_table(table)?;
+    let mut table = bundle.begin_table("not_available.csv", &UNAVAILABLE)?;
     for missing in &summary.unavailable {
         table.write(|out| {
             out.text(missing.source.as_str())?;
@@ -151,19 +137,20 @@ fn write_summary(bundle: &mut Bundle, summary: &Summary) -> Result<()> {
             out.text(missing.reason)
         })?;
     }
-    bundle.add(table)
+    bundle.add_table(table)
 }
 
+/// Returns the text of `datapackage.json`.
 fn description(dialect: CsvDialect) -> String {
-    let all: Vec<_> = METRICS.iter().map(columns).collect();
-    let mut resources: Vec<_> = METRICS
+    let all: Vec<_> = METRIC_FILES.iter().map(columns).collect();
+    let mut resources: Vec<_> = METRIC_FILES
         .iter()
         .zip(&all)
-        .map(|(metric, columns)| Resource { file: metric.file, title: metric.title, columns })
+        .map(|(file, columns)| Resource { file: file.name, title: file.title, columns })
         .collect();
     let summary = "Every number of each source, and of all of them together";
     resources.push(Resource { file: "summary.csv", title: summary, columns: &BASE });
     let missing = "Metrics that are not available, by source";
     resources.push(Resource { file: "not_available.csv", title: missing, columns: &UNAVAILABLE });
-    package("chatark-report", "Report over the conversations of chatbots", &resources, dialect)
+    data_package("chatark-report", "Report over the conversations of chatbots", &resources, dialect)
 }

@@ -1,5 +1,5 @@
-//! Counts very many keys in bounded memory: keys that do not fit are sorted and written to temporary files, which are
-//! merged when the counts are read.
+//! Counts keys in bounded memory, as an external merge sort: keys that do not fit are sorted and written to temporary
+//! files, which are merged when the counts are read.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,30 +11,30 @@ use std::vec;
 use chatark_core::{Error, ErrorKind, Result};
 
 /// The maximum number of distinct keys in memory.
-const MAX_HELD: usize = 100_000;
-/// The bytes of one entry in a file.
+const MAX_KEYS_IN_MEMORY: usize = 100_000;
+/// The size of an entry in a file.
 const ENTRY_BYTES: usize = 48;
 
-/// A hash map for keys that are numbers already.
+/// A hash map whose keys are numbers.
 pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
-/// Mixes numbers by multiplication. Fast, but without protection against keys chosen to collide: they only cost time.
+/// Hashes numbers by multiplication. It is fast, but keys can be chosen to collide, which costs only time.
 #[derive(Debug, Default)]
 pub(crate) struct NumberHasher(u64);
 
-/// What is counted: the key within its table.
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    /// The table, such as the response times of one source.
-    pub(crate) table: u64,
-    /// The number that is counted.
-    pub(crate) number: u64,
+pub(crate) struct TallyKey {
+    /// What the value belongs to, such as the response times of one group.
+    pub(crate) namespace: u64,
+    /// The value, as a number.
+    pub(crate) value: u64,
 }
 
-/// How often a key occurs, and a summary of the attributes that came with it.
+/// How often a key occurs, with the range of the attributes of its occurrences.
 ///
-/// For a person, the attribute is the provider, and the flag says that a conversation is their first one. For a
-/// question, the attribute is a conversation in which it was asked.
+/// For a person, the attribute is the provider, and a flag marks the person's first conversation. For a question, the
+/// attribute is a conversation in which it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) times: u64,
@@ -44,21 +44,21 @@ pub(crate) struct Count {
     pub(crate) is_flagged: bool,
 }
 
-/// Counts of keys.
+/// Counts keys.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    held: NumberMap<Key, Count>,
+    in_memory: NumberMap<TallyKey, Count>,
     files: Vec<File>,
 }
 
-/// Sorted entries, from memory or a file.
-enum Run {
-    Held(Peekable<vec::IntoIter<(Key, Count)>>),
-    File(Peekable<Entries>),
+/// Sorted entries, in memory or in a file.
+enum SortedRun {
+    Memory(Peekable<vec::IntoIter<(TallyKey, Count)>>),
+    File(Peekable<FileEntries>),
 }
 
 /// The entries of a file.
-struct Entries(BufReader<File>);
+struct FileEntries(BufReader<File>);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
@@ -89,7 +89,7 @@ impl Hasher for NumberHasher {
 }
 
 impl Count {
-    /// One occurrence with an attribute and a flag.
+    /// Returns the count of one occurrence.
     pub(crate) fn once(attribute: i64, is_flagged: bool) -> Self {
         Self { times: 1, min_attribute: attribute, max_attribute: attribute, is_flagged }
     }
@@ -103,22 +103,24 @@ impl Count {
 }
 
 impl Tally {
-    /// Counts a key.
-    pub(crate) fn add(&mut self, key: Key, count: Count) -> Result<()> {
-        self.held.entry(key).and_modify(|held| held.add(count)).or_insert(count);
-        if self.held.len() < MAX_HELD { Ok(()) } else { self.spill().map_err(failed) }
+    /// Adds a count to a key.
+    pub(crate) fn add(&mut self, key: TallyKey, count: Count) -> Result<()> {
+        self.in_memory.entry(key).and_modify(|held| held.add(count)).or_insert(count);
+        if self.in_memory.len() < MAX_KEYS_IN_MEMORY { Ok(()) } else { self.spill().map_err(storage_error) }
     }
 
-    fn sorted(&mut self) -> Vec<(Key, Count)> {
-        let mut entries: Vec<_> = self.held.drain().collect();
+    /// Takes the keys in memory, sorted.
+    fn sorted(&mut self) -> Vec<(TallyKey, Count)> {
+        let mut entries: Vec<_> = self.in_memory.drain().collect();
         entries.sort_unstable_by_key(|(key, _)| *key);
         entries
     }
 
+    /// Moves the keys in memory to a file.
     fn spill(&mut self) -> io::Result<()> {
         let mut file = BufWriter::new(tempfile::tempfile()?);
         for (key, count) in self.sorted() {
-            file.write_all(&encoded(key, count))?;
+            file.write_all(&encode(key, count))?;
         }
         let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
@@ -126,15 +128,16 @@ impl Tally {
         Ok(())
     }
 
-    /// Passes every key with its count to `take`, sorted by table and number.
-    pub(crate) fn read(mut self, mut take: impl FnMut(Key, Count) -> Result<()>) -> Result<()> {
-        let held = self.sorted();
-        let files = self.files.into_iter().map(|file| Run::File(Entries(BufReader::new(file)).peekable()));
-        let mut runs: Vec<_> = files.chain([Run::Held(held.into_iter().peekable())]).collect();
-        let mut current: Option<(Key, Count)> = None;
-        while let Some((key, count)) = next(&mut runs)? {
+    /// Passes every key with its count to `take`, sorted by namespace and value.
+    pub(crate) fn read(mut self, mut take: impl FnMut(TallyKey, Count) -> Result<()>) -> Result<()> {
+        let in_memory = self.sorted();
+        let files =
+            self.files.into_iter().map(|file| SortedRun::File(FileEntries(BufReader::new(file)).peekable()));
+        let mut runs: Vec<_> = files.chain([SortedRun::Memory(in_memory.into_iter().peekable())]).collect();
+        let mut current: Option<(TallyKey, Count)> = None;
+        while let Some((key, count)) = next_entry(&mut runs)? {
             match &mut current {
-                Some((held, sum)) if *held == key => sum.add(count),
+                Some((last, sum)) if *last == key => sum.add(count),
                 _ => {
                     if let Some((key, count)) = current.replace((key, count)) {
                         take(key, count)?;
@@ -146,45 +149,45 @@ impl Tally {
     }
 }
 
-/// Returns the smallest entry of all runs. A linear search is enough: there are few runs, since each holds many keys.
-fn next(runs: &mut [Run]) -> Result<Option<(Key, Count)>> {
+/// Returns the smallest entry of all runs. A linear search is enough: each run holds many keys, so there are few.
+fn next_entry(runs: &mut [SortedRun]) -> Result<Option<(TallyKey, Count)>> {
     let first = runs.iter_mut().filter_map(|run| run.key().map(|key| (key, run)));
     let Some((_, run)) = first.min_by_key(|(key, _)| *key) else { return Ok(None) };
     match run {
-        Run::Held(entries) => Ok(entries.next()),
-        Run::File(entries) => entries.next().transpose().map_err(failed),
+        SortedRun::Memory(entries) => Ok(entries.next()),
+        SortedRun::File(entries) => entries.next().transpose().map_err(storage_error),
     }
 }
 
-impl Run {
-    /// Returns its next key; one that cannot be read comes first, so that its error is returned.
-    fn key(&mut self) -> Option<Key> {
+impl SortedRun {
+    /// Returns its next key. An entry that cannot be read has the smallest key, so that its error is returned first.
+    fn key(&mut self) -> Option<TallyKey> {
         match self {
-            Self::Held(entries) => entries.peek().map(|(key, _)| *key),
+            Self::Memory(entries) => entries.peek().map(|(key, _)| *key),
             Self::File(entries) => entries
                 .peek()
-                .map(|entry| entry.as_ref().map_or(Key { table: 0, number: 0 }, |(key, _)| *key)),
+                .map(|entry| entry.as_ref().map_or(TallyKey { namespace: 0, value: 0 }, |(key, _)| *key)),
         }
     }
 }
 
-impl Iterator for Entries {
-    type Item = io::Result<(Key, Count)>;
+impl Iterator for FileEntries {
+    type Item = io::Result<(TallyKey, Count)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut entry = [0; ENTRY_BYTES];
         match self.0.read_exact(&mut entry) {
-            Ok(()) => Some(Ok(decoded(&entry))),
+            Ok(()) => Some(Ok(decode(&entry))),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => Some(Err(error)),
         }
     }
 }
 
-fn encoded(key: Key, count: Count) -> [u8; ENTRY_BYTES] {
+fn encode(key: TallyKey, count: Count) -> [u8; ENTRY_BYTES] {
     let numbers = [
-        key.table,
-        key.number,
+        key.namespace,
+        key.value,
         count.times,
         count.min_attribute.cast_unsigned(),
         count.max_attribute.cast_unsigned(),
@@ -197,13 +200,13 @@ fn encoded(key: Key, count: Count) -> [u8; ENTRY_BYTES] {
     entry
 }
 
-fn decoded(entry: &[u8; ENTRY_BYTES]) -> (Key, Count) {
+fn decode(entry: &[u8; ENTRY_BYTES]) -> (TallyKey, Count) {
     let number = |at: usize| {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&entry[at * 8..at * 8 + 8]);
         u64::from_le_bytes(bytes)
     };
-    let key = Key { table: number(0), number: number(1) };
+    let key = TallyKey { namespace: number(0), value: number(1) };
     let count = Count {
         times: number(2),
         min_attribute: number(3).cast_signed(),
@@ -214,7 +217,7 @@ fn decoded(entry: &[u8; ENTRY_BYTES]) -> (Key, Count) {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
-fn failed(error: io::Error) -> Error {
+fn storage_error(error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, "compute a report", &error)
         .hint("free some space in the folder for temporary files, or set `TMPDIR` to another one")
 }
@@ -225,15 +228,15 @@ mod tests {
 
     use super::*;
 
-    /// More keys than fit into memory, each counted twice, far apart.
+    /// Counts more keys than fit into memory, each once per round.
     #[test]
     fn keys_that_do_not_fit_into_memory_are_counted() {
-        let keys = MAX_HELD as u64 * 5 / 2;
+        let keys = MAX_KEYS_IN_MEMORY as u64 * 5 / 2;
         let mut tally = Tally::default();
         let mut expected = BTreeMap::new();
         for round in 0..2_i64 {
             for at in 0..keys {
-                let key = Key { table: at % 3, number: at.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+                let key = TallyKey { namespace: at % 3, value: at.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
                 tally.add(key, Count::once(round * 7, round == 1 && at % 2 == 0)).unwrap();
                 expected.insert(
                     key,

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use chatark_core::{Error, ErrorKind, Result};
-use chatark_formats::{Format, Manifest, Options};
+use chatark_formats::{ExportOptions, Format, Manifest};
 use chatark_sandbox::{Sandbox, Vendor, World};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open_at(&config)?;
     let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
     let filters = ArchiveFilterArgs { filters, undated: false };
-    let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
+    let options = ExportOptions { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
     let (exit, manifest) =
         export(&session, &filters, Some(PullOptions::default()), &folder, &options, ui, false)?;

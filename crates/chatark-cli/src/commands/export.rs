@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chatark_archive::{Archive, Filter};
 use chatark_core::{Error, ErrorKind, Result, SourceName};
-use chatark_formats::{ArchiveState, Export, ExportSelection, Manifest, Options, SourceState};
+use chatark_formats::{Export, ExportContext, ExportOptions, ExportSelection, Manifest, SourceState};
 use serde::Serialize;
 
 use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions};
@@ -38,7 +38,7 @@ pub(crate) fn export(
     filters: &ArchiveFilterArgs,
     pull_options: Option<PullOptions>,
     folder: &Path,
-    options: &Options,
+    options: &ExportOptions,
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
@@ -83,9 +83,9 @@ pub(crate) fn export(
     Ok((exit, result.manifest))
 }
 
-fn options(args: &ExportArgs, session: &Session) -> Options {
+fn options(args: &ExportArgs, session: &Session) -> ExportOptions {
     let output = &session.config.output;
-    Options {
+    ExportOptions {
         formats: if args.format.is_empty() { output.formats.clone() } else { args.format.clone() },
         csv_bom: args.csv_bom || output.csv_bom,
         csv_safe: args.csv_safe || output.csv_safe,
@@ -119,13 +119,13 @@ fn write(
     filter: &Filter,
     filters: &FilterArgs,
     folder: &Path,
-    options: &Options,
+    options: &ExportOptions,
 ) -> Result<Manifest> {
     let mut export = Export::begin(folder, options)?;
     archive.each_with_stats(filter, |conversation, stats| export.write(&conversation, &stats))?;
     let requested: Result<Vec<_>> =
         filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
-    export.finish(ArchiveState {
+    export.finish(ExportContext {
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
         selection: ExportSelection {
             sources: requested?,

@@ -3,7 +3,9 @@
 use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
 use chatark_formats::{CsvDialect, FileEntry};
-use chatark_report::{Comparison, Granularity, Request, Summary, compare, format_value, write};
+use chatark_report::{
+    Comparison, Granularity, ReportRequest, Summary, compare_sources, format_value, write_report,
+};
 use serde::Serialize;
 
 use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
@@ -60,8 +62,8 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let undated_left_out = archive.undated_left_out(&filter)?;
     ui.say_undated(undated_left_out);
     let output = &session.config.output;
-    let request = Request {
-        by: match args.by {
+    let request = ReportRequest {
+        granularity: match args.by {
             Period::Day => Granularity::Day,
             Period::Week => Granularity::Week,
             Period::Month => Granularity::Month,
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
         zone,
         generator: concat!("chatark ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let report = write(&archive, &request, &args.output)?;
+    let report = write_report(&archive, &request, &args.output)?;
     for line in summary_lines(&report.summary) {
         ui.line(&line)?;
     }
@@ -129,7 +131,7 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     if left_out > 0 {
         lines.push(format!("{} more sources are in the files", with_commas(left_out as u64)));
     }
-    let series = summary.series();
+    let series = summary.chart_periods();
     if let (Some(first), Some(last)) = (series.first(), series.last()) {
         let numbers: Vec<_> = series.iter().map(|point| point.conversations).collect();
         lines.push(String::new());
@@ -152,7 +154,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let archive = session.archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
     ui.say_undated(undated_left_out);
-    let metrics = compare(&archive, &filter, &args.a, &args.b)?;
+    let metrics = compare_sources(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(metrics.iter().map(compared_row));

@@ -129,7 +129,7 @@ fn output(section: Option<Section<'_>>, folder: &Path, mistakes: &mut Mistakes<'
     if let Some(names) = section.texts("formats", mistakes) {
         output.formats.clear();
         for (name, at) in names {
-            match Format::from_name(name) {
+            match Format::from_word(name) {
                 Some(format) => output.formats.push(format),
                 None => mistakes.add(at, section.path("formats"), "must be one of `json`, `jsonl`, `csv`"),
             }

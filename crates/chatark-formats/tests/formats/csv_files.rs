@@ -3,7 +3,7 @@
 use std::fs;
 
 use chatark_core::{Conversation, ConversationId, Message, Role};
-use chatark_formats::{Format, Options};
+use chatark_formats::{ExportOptions, Format};
 use serde_json::{Value, json};
 
 use crate::helpers::{csv_rows, export, export_into, text};
@@ -194,7 +194,7 @@ fn a_row_has_fixed_bytes() {
 #[test]
 fn csv_safe_escapes_formulas_and_changes_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let safe = Options { formats: vec![Format::Csv], csv_safe: true, ..Options::default() };
+    let safe = ExportOptions { formats: vec![Format::Csv], csv_safe: true, ..ExportOptions::default() };
     export_into(folder.path(), &safe, &samples::all());
     let (plain, _) = export(&samples::all());
 
@@ -220,7 +220,7 @@ fn csv_safe_escapes_formulas_and_changes_nothing_else() {
 #[test]
 fn a_byte_order_mark_is_written_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
-    let marked = Options { formats: vec![Format::Csv], csv_bom: true, ..Options::default() };
+    let marked = ExportOptions { formats: vec![Format::Csv], csv_bom: true, ..ExportOptions::default() };
     export_into(folder.path(), &marked, &samples::all());
     let (plain, _) = export(&samples::all());
     for name in ["conversations.csv", "messages.csv"] {
@@ -238,7 +238,7 @@ fn numbers_are_plain_decimals() {
     let messages = scores.into_iter().map(message).collect();
     let conversation = Conversation { messages, ..Conversation::empty(ConversationId::new("c")) };
     let folder = tempfile::tempdir().unwrap();
-    let safe = Options { formats: Format::ALL.to_vec(), csv_safe: true, ..Options::default() };
+    let safe = ExportOptions { formats: Format::ALL.to_vec(), csv_safe: true, ..ExportOptions::default() };
     export_into(folder.path(), &safe, &[samples::archived("a", conversation)]);
     let rows = csv_rows(folder.path(), "messages.csv");
     let cells: Vec<&str> = rows[1..].iter().map(|row| row[10].as_str()).collect();

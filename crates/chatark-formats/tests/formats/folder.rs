@@ -3,7 +3,7 @@
 use std::fs;
 
 use chatark_core::ErrorKind;
-use chatark_formats::{Export, Format, Options};
+use chatark_formats::{Export, ExportOptions, Format};
 
 use crate::helpers::{add, export, export_into, names, options, state, text};
 use crate::samples;
@@ -114,7 +114,7 @@ fn a_folder_in_place_of_a_file_is_a_storage_error() {
 #[test]
 fn an_export_without_a_format_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    let error = Export::begin(&root.path().join("new"), &Options::default()).unwrap_err();
+    let error = Export::begin(&root.path().join("new"), &ExportOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert_eq!(error.hint_text(), Some("name one or more of `json`, `jsonl`, `csv`"));
     assert!(names(root.path()).is_empty());

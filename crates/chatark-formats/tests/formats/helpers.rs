@@ -4,17 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use chatark_core::{ArchivedConversation, ConversationStats, SourceName, StatsSummary};
-use chatark_formats::{ArchiveState, Export, ExportSelection, Format, Manifest, Options, SourceState};
+use chatark_formats::{Export, ExportContext, ExportOptions, ExportSelection, Format, Manifest, SourceState};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) fn options(formats: &[Format]) -> Options {
-    Options { formats: formats.to_vec(), ..Options::default() }
+pub(crate) fn options(formats: &[Format]) -> ExportOptions {
+    ExportOptions { formats: formats.to_vec(), ..ExportOptions::default() }
 }
 
-pub(crate) fn state() -> ArchiveState {
+pub(crate) fn state() -> ExportContext {
     let shop = SourceName::new("shop").unwrap();
-    ArchiveState {
+    ExportContext {
         generator: "chatark 0.1.0".to_owned(),
         selection: ExportSelection { sources: vec![shop.clone()], ..ExportSelection::default() },
         sources: vec![SourceState {
@@ -35,18 +35,22 @@ pub(crate) fn add(export: &mut Export, conversation: &ArchivedConversation) {
         .unwrap();
 }
 
-pub(crate) fn export_into(folder: &Path, options: &Options, stream: &[ArchivedConversation]) -> Manifest {
+pub(crate) fn export_into(
+    folder: &Path,
+    options: &ExportOptions,
+    conversations: &[ArchivedConversation],
+) -> Manifest {
     let mut export = Export::begin(folder, options).unwrap();
-    for conversation in stream {
+    for conversation in conversations {
         add(&mut export, conversation);
     }
     export.finish(state()).unwrap()
 }
 
 /// Writes all formats into a new folder.
-pub(crate) fn export(stream: &[ArchivedConversation]) -> (TempDir, Manifest) {
+pub(crate) fn export(conversations: &[ArchivedConversation]) -> (TempDir, Manifest) {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = export_into(folder.path(), &options(Format::ALL), stream);
+    let manifest = export_into(folder.path(), &options(Format::ALL), conversations);
     (folder, manifest)
 }
 

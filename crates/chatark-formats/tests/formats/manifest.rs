@@ -89,7 +89,7 @@ fn a_manifest_has_fixed_bytes() {
 }
 
 #[test]
-fn the_same_stream_gives_the_same_bytes() {
+fn the_same_conversations_give_the_same_bytes() {
     let (first, _) = export(&samples::all());
     let (second, _) = export(&samples::all());
     // A third time, over existing files.

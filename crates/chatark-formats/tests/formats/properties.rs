@@ -135,10 +135,10 @@ proptest! {
 
     #[test]
     fn any_text_is_read_back_unchanged(agent in text(), conversations in proptest::collection::vec(conversation(), 0..4)) {
-        let stream: Vec<_> =
+        let archived: Vec<_> =
             conversations.iter().map(|one| samples::archived(&agent, one.clone())).collect();
         let folder = tempfile::tempdir().unwrap();
-        let manifest = export_into(folder.path(), &options(Format::ALL), &stream);
+        let manifest = export_into(folder.path(), &options(Format::ALL), &archived);
 
         let documents = json_array(folder.path());
         prop_assert_eq!(&documents, &json_lines(folder.path()));

@@ -34,8 +34,8 @@ fn every_document_is_valid() {
 #[test]
 fn every_manifest_is_valid() {
     let (_, validator) = manifest_schema();
-    for stream in [samples::all(), vec![]] {
-        let (folder, _) = export(&stream);
+    for conversations in [samples::all(), vec![]] {
+        let (folder, _) = export(&conversations);
         let manifest = serde_json::from_str(&text(folder.path(), "manifest.json")).unwrap();
         validator.validate(&manifest).unwrap();
     }

@@ -13,7 +13,7 @@ use super::packing::short_hash;
 /// The maximum number of missing items that are listed.
 const MAX_MISSING: usize = 20;
 
-/// How far an item has come, according to the ledger.
+/// The state of an item, according to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ItemState {
     /// It is not at the target.
@@ -43,7 +43,7 @@ impl ItemState {
     }
 }
 
-/// Returns the transfer of an item, under its idempotency key or one of earlier runs.
+/// Returns the transfer of an item, by its idempotency key or a key of earlier runs.
 pub(super) fn find(
     archive: &Archive,
     target: &str,
@@ -63,7 +63,7 @@ pub(super) fn digest(item: &OutboundItem) -> [u8; 32] {
     Sha256::new().chain_update(&item.create_body).chain_update(&item.complete_body).finalize().into()
 }
 
-/// The ledger of one kind at one target, to read and write.
+/// The ledger of one kind of items at one target.
 #[derive(Clone, Copy)]
 pub(super) struct Ledger<'a> {
     archive: &'a Mutex<Archive>,
@@ -86,7 +86,7 @@ impl<'a> Ledger<'a> {
         self.clock.now()
     }
 
-    /// Returns the transfer of an item, and updates its idempotency key.
+    /// Returns the transfer of an item, and replaces an idempotency key of earlier runs with the current one.
     pub(super) fn find_and_rekey(&self, item: &OutboundItem) -> Result<Option<Transfer>> {
         let mut archive = self.archive();
         let Some(transfer) = find(&archive, self.target, self.kind, item)? else { return Ok(None) };
@@ -111,7 +111,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Records the state of items, with their ids at the target where these are known.
+    /// Records the state of items, with their ids at the target where they are known, and the error that led to it.
     pub(super) fn record(
         &self,
         items: &[OutboundItem],
@@ -144,7 +144,7 @@ impl<'a> Ledger<'a> {
         self.archive().save_transfers(self.target, self.kind.as_str(), &[transfer])
     }
 
-    /// Deletes items that were certainly not sent.
+    /// Deletes the transfers of items.
     pub(super) fn delete(&self, items: &[OutboundItem]) -> Result<()> {
         let keys: Vec<_> = items.iter().map(|item| item.idempotency_key.as_str()).collect();
         self.archive().delete_transfers(self.target, self.kind.as_str(), &keys)
@@ -158,7 +158,7 @@ impl<'a> Ledger<'a> {
         self.archive().count_unfinished_transfers(self.target, self.kind.as_str())
     }
 
-    /// Returns the idempotency keys of some items that are done, and not among those that the target shows.
+    /// Returns the idempotency keys of at most [`MAX_MISSING`] items that are done and that the target does not show.
     pub(super) fn missing(&self, shown: &HashSet<[u8; 16]>) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         self.archive().each_transfer(|target, kind, transfer| {

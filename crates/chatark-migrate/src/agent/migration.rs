@@ -1,4 +1,4 @@
-//! What to migrate into which agent.
+//! What to migrate to which agent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use chatark_target::{DataKind, Target};
 use super::outcome::ItemCounts;
 use super::packing::MigrationOptions;
 
-/// A migration into one agent of a vendor.
+/// A migration to one agent of a vendor.
 #[derive(Debug, Clone)]
 pub struct AgentMigration {
     /// The agent.
@@ -18,7 +18,7 @@ pub struct AgentMigration {
     pub name: String,
     /// The kinds to migrate, one after the other.
     pub kinds: Vec<DataKind>,
-    /// What is selected of them, and how it is migrated.
+    /// What is migrated, and how.
     pub options: MigrationOptions,
     /// The wall clock.
     pub clock: Clock,

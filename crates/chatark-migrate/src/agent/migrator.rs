@@ -1,5 +1,5 @@
-//! The steps of a migration, in order: complete what an earlier run began, send what is new, resolve what is ambiguous,
-//! retry what was refused, and read everything back.
+//! The steps of a migration, in order: complete items that an earlier run created, send new items, resolve ambiguous
+//! items, retry refused items, and read everything back.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use chatark_core::Result;
 use chatark_target::{DataKind, Target};
 use tokio_util::sync::CancellationToken;
 
+use super::item_sender::{ItemSender, Pass};
 use super::ledger::Ledger;
 use super::migration::{AgentMigration, MigrationObserver};
 use super::outcome::{KindResult, ReadBack};
@@ -17,7 +18,6 @@ use super::packing::limits_of;
 use super::progress::{KindProgress, stopped};
 use super::reconcile;
 use super::request::{Requests, is_refusal};
-use super::walk::{Purpose, Walker};
 
 /// The maximum number of times that ambiguous items are looked for and sent again.
 const MAX_RECOVERIES: usize = 3;
@@ -26,8 +26,8 @@ const MAX_RETRIES: usize = 100;
 
 /// Migrates everything to the target, kind after kind, and returns the archive with the result of each kind.
 ///
-/// An error ends the run; what was done is kept. When `stop` is cancelled, nothing more is sent, and requests in flight
-/// are completed.
+/// An error ends the run, and is in the result of its kind. When `stop` is cancelled, nothing more is sent, and
+/// requests in flight are completed.
 pub async fn migrate(
     archive: Archive,
     migration: AgentMigration,
@@ -87,60 +87,61 @@ impl Migrator {
     ) -> Result<ReadBack> {
         let target = &*self.migration.target;
         let limits = limits_of(target, kind)?;
-        let walker = Walker {
+        let item_sender = ItemSender {
             requests: Requests { target, ledger, kind, stop: &self.stop },
             limits,
             migration: &self.migration,
             observer: &*self.observer,
             archive: &self.path,
         };
-        let kind_migrator = KindMigrator { walker, target, kind, ledger, stop: &self.stop };
-        kind_migrator.complete_created(progress).await?;
+        let steps = KindSteps { item_sender, target, kind, ledger, stop: &self.stop };
+        steps.complete_created(progress).await?;
         if limits.unique_email {
             let emails = reconcile::existing_emails(target, kind, ledger);
-            progress.existing_emails = kind_migrator.unless_stopped(emails).await?;
+            progress.existing_emails = steps.unless_stopped(emails).await?;
         }
-        kind_migrator.send_new(progress).await?;
-        kind_migrator.resolve_ambiguous(progress).await?;
-        kind_migrator.retry_refused(progress).await?;
-        kind_migrator.unless_stopped(reconcile::read_back(target, kind, ledger)).await
+        steps.send_new(progress).await?;
+        steps.resolve_ambiguous(progress).await?;
+        steps.retry_refused(progress).await?;
+        steps.unless_stopped(reconcile::read_back(target, kind, ledger)).await
     }
 }
 
 /// The steps of a migration of one kind.
-struct KindMigrator<'a> {
-    walker: Walker<'a>,
+struct KindSteps<'a> {
+    item_sender: ItemSender<'a>,
     target: &'a dyn Target,
     kind: DataKind,
     ledger: Ledger<'a>,
     stop: &'a CancellationToken,
 }
 
-impl KindMigrator<'_> {
-    /// Completes what an earlier run created, before anything new is sent. Items that are no longer found under their
-    /// id are searched for: somebody may have deleted them, or the vendor does not find what its own API has created.
+impl KindSteps<'_> {
+    /// Completes items that an earlier run created, before anything new is sent. Items that the vendor no longer
+    /// finds by their id are looked for in its list: somebody may have deleted them, or the vendor does not find what
+    /// its own API has created.
     async fn complete_created(&self, progress: &mut KindProgress) -> Result<()> {
         if self.ledger.count(TransferState::Created)? == 0 {
             return Ok(());
         }
-        self.walker.walk(Purpose::CompleteCreated, progress).await?;
+        self.item_sender.run(Pass::CompleteCreated, progress).await?;
         if !progress.take_ambiguous().is_empty() {
             progress.counts.recovered += self.recover().await?;
         }
-        // Refused items stay created in the ledger, and are tried again at the end.
+        // Refused items stay `created` in the ledger, and are retried at the end.
         progress.counts.refused = 0;
         Ok(())
     }
 
     async fn send_new(&self, progress: &mut KindProgress) -> Result<()> {
         let completed = progress.counts.written;
-        self.walker.walk(Purpose::SendNew, progress).await?;
-        // What this run has completed counts as written, and not as already there.
+        self.item_sender.run(Pass::SendNew, progress).await?;
+        // Items that this run has completed count as written, and not as already at the target.
         progress.counts.already = progress.counts.already.saturating_sub(completed);
         Ok(())
     }
 
-    /// Looks for ambiguous items at the target, and sends those that are not there again.
+    /// Looks for ambiguous items at the target, and sends those that it does not find again.
     async fn resolve_ambiguous(&self, progress: &mut KindProgress) -> Result<()> {
         for _ in 0..MAX_RECOVERIES {
             if progress.ambiguous.is_empty() {
@@ -149,24 +150,24 @@ impl KindMigrator<'_> {
             self.settle(progress).await?;
             progress.counts.recovered += self.recover().await?;
             let ambiguous = progress.take_ambiguous();
-            self.walker.walk(Purpose::SendNotFound(ambiguous), progress).await?;
+            self.item_sender.run(Pass::SendNotFound(ambiguous), progress).await?;
         }
         progress.require_certainty()
     }
 
-    /// Retries items that the vendor refused in earlier runs, the oldest refusals first, and stops if the vendor keeps
+    /// Retries items that the vendor refused in earlier runs, the oldest refusals first. Stops if the vendor keeps
     /// refusing them.
     async fn retry_refused(&self, progress: &mut KindProgress) -> Result<()> {
-        let mut before = std::mem::take(&mut progress.refused_before);
-        if before.is_empty() {
+        let mut refused_before = std::mem::take(&mut progress.refused_before);
+        if refused_before.is_empty() {
             return Ok(());
         }
         let (written, refused) = (progress.counts.written, progress.counts.refused);
-        let all = before.len() as u64;
-        before.sort();
-        before.truncate(MAX_RETRIES);
-        let keys = before.into_iter().map(|(_, key)| key).collect();
-        let result = self.walker.walk(Purpose::RetryRefused(keys), progress).await;
+        let all = refused_before.len() as u64;
+        refused_before.sort();
+        refused_before.truncate(MAX_RETRIES);
+        let keys = refused_before.into_iter().map(|(_, key)| key).collect();
+        let result = self.item_sender.run(Pass::RetryRefused(keys), progress).await;
         progress.counts.refused = refused + all - (progress.counts.written - written).min(all);
         match result {
             Err(error) if is_refusal(&error) && !error.is_ambiguous() => progress.refusal = Some(error),
@@ -175,11 +176,12 @@ impl KindMigrator<'_> {
         progress.require_certainty()
     }
 
+    /// Records ambiguous items that are at the target as created, and returns their number.
     async fn recover(&self) -> Result<u64> {
         self.unless_stopped(reconcile::recover(self.target, self.kind, self.ledger)).await
     }
 
-    /// Waits until the last request without a response must have taken effect.
+    /// Waits until the last ambiguous request must have taken effect, if it ever does.
     async fn settle(&self, progress: &KindProgress) -> Result<()> {
         let now = self.ledger.now();
         let seconds = progress.ambiguous_since.map_or(0.0, |since| now.seconds_since(since));
@@ -187,6 +189,7 @@ impl KindMigrator<'_> {
         self.unless_stopped(self.target.wait_for_late_effects(ago)).await
     }
 
+    /// Returns the result of some work, or an error as soon as the run is stopped.
     async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;

@@ -1,8 +1,9 @@
-//! Migrations into an agent over its vendor's API.
+//! Migrations to an agent over its vendor's API.
 //!
-//! The ledger records what is about to be sent before each request, and its outcome after it. So a killed run can be
-//! repeated: whatever was about to be created is looked for at the target before it is created again.
+//! The ledger records the items of each request before it is sent, and their outcome after it. So a killed run can be
+//! repeated: items whose outcome is unknown are looked for at the target before they are created again.
 
+mod item_sender;
 mod ledger;
 mod migration;
 mod migrator;
@@ -12,7 +13,6 @@ mod plan;
 mod progress;
 mod reconcile;
 mod request;
-mod walk;
 
 pub use migration::{AgentMigration, MigrationObserver};
 pub use migrator::migrate;

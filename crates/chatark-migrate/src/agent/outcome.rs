@@ -13,12 +13,12 @@ pub struct ItemCounts {
     pub written: u64,
     /// Items that were already at the target.
     pub already: u64,
-    /// Of those, items that have changed in the archive since. They are not changed at the target.
+    /// Of those, items that have since changed in the archive. They are not changed at the target.
     pub changed: u64,
-    /// People who existed at the target without a migration, by e-mail address. They are not changed.
+    /// People whose e-mail address the target already had, without a migration. They are not changed.
     #[serde(rename = "theirs")]
     pub existing: u64,
-    /// Items whose request got no response, and that were found at the target instead of being written again.
+    /// Items of ambiguous requests that were found at the target, and so were not written again.
     pub recovered: u64,
     /// Items that the vendor refused.
     pub refused: u64,
@@ -31,9 +31,9 @@ pub struct ReadBack {
     pub expected: u64,
     /// How many of them the target shows.
     pub found: u64,
-    /// How many of those have another number of messages.
+    /// How many of those have a different number of messages.
     pub differing: u64,
-    /// The idempotency keys of some that it does not show.
+    /// The idempotency keys of some of those that it does not show.
     pub missing: Vec<String>,
 }
 
@@ -50,8 +50,8 @@ pub struct KindResult {
     /// The number of items by outcome.
     #[serde(flatten)]
     pub counts: ItemCounts,
-    /// Items that the run did not reach, and items that may or may not be at the target: 0 until the caller compares the
-    /// counts with the plan.
+    /// Items that the run did not reach, and ambiguous items. It is 0 until the caller compares the counts with the
+    /// plan.
     #[serde(rename = "left")]
     pub remaining: u64,
     /// Items that an earlier run began and did not complete, and that are not selected now.

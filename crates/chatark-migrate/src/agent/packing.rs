@@ -1,4 +1,4 @@
-//! Packs what is selected from the archive for a target.
+//! Packs the selected data of the archive for a target.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use chatark_target::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::knowledge::{self, Questions};
+use crate::knowledge::{self, BestAnswers};
 use crate::people::People;
 use crate::selection::MigrationSelection;
 
 /// What is migrated to a target, and how; the same for a plan and its run.
 #[derive(Debug, Clone)]
 pub struct MigrationOptions {
-    /// The selected conversations, people and questions.
+    /// The selected conversations.
     pub selection: MigrationSelection,
     /// Whether knowledge is written as long texts instead of single questions and answers.
     pub as_text: bool,
@@ -24,7 +24,7 @@ pub struct MigrationOptions {
     pub agent_id: String,
 }
 
-/// How much is selected.
+/// The number of selected conversations and messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SelectedCounts {
     pub(super) conversations: u64,
@@ -34,9 +34,9 @@ pub(super) struct SelectedCounts {
 const SELECTED_TWICE: &str = "it is selected twice, as original and copy or through two APIs";
 const OWN_COPY: &str = "it is a copy of a conversation of the target";
 
-/// Packs everything of a kind and passes the items to `take`, always in the same order.
+/// Packs everything of a kind, and passes the items to `take` in an order that is the same in every run.
 ///
-/// Memory: one conversation for history; all people or questions for the other kinds.
+/// For history, one conversation is in memory at a time; for the other kinds, all people or questions are.
 pub(super) fn pack_all(
     archive: &Archive,
     options: &MigrationOptions,
@@ -76,14 +76,14 @@ fn pack_history(
     loss_report: &mut LossReport,
     pack: Pack<'_>,
 ) -> Result<SelectedCounts> {
-    let mut places = HashSet::new();
+    let mut packed = HashSet::new();
     each_selected(archive, options, loss_report, |archived, original, loss_report| {
         // A conversation can be selected twice: as original and copy, or through two APIs of its vendor.
-        let place = short_hash(original.agent_and_id());
-        if places.contains(&place) {
+        let key = short_hash(original.agent_and_id());
+        if packed.contains(&key) {
             loss_report.add("conversation", FieldOutcome::Approximated, SELECTED_TWICE, 1, archived);
         } else if pack(MigrationItem::Conversation(archived), loss_report)? {
-            places.insert(place);
+            packed.insert(key);
         }
         Ok(())
     })
@@ -96,7 +96,7 @@ fn pack_people(
     loss_report: &mut LossReport,
     pack: Pack<'_>,
 ) -> Result<SelectedCounts> {
-    let mut people = People::of(archive)?;
+    let mut people = People::new(archive)?;
     options
         .selection
         .each_listed(archive, |origin, list, listed| people.add_listed(origin, list, listed, loss_report))?;
@@ -116,7 +116,7 @@ fn pack_knowledge(
     loss_report: &mut LossReport,
     pack: Pack<'_>,
 ) -> Result<SelectedCounts> {
-    let mut questions = Questions::default();
+    let mut questions = BestAnswers::default();
     let selected = each_original(archive, options, loss_report, |archived, loss_report| {
         questions.add(archived, loss_report);
         Ok(())
@@ -134,7 +134,7 @@ fn pack_knowledge(
     Ok(selected)
 }
 
-/// Passes on every selected conversation, except copies whose original is selected too.
+/// Passes every selected conversation to `take`, except copies whose original is also selected.
 fn each_original(
     archive: &Archive,
     options: &MigrationOptions,
@@ -151,7 +151,7 @@ fn each_original(
     })
 }
 
-/// Passes on every selected conversation, except copies of the target's own conversations.
+/// Passes every selected conversation to `take`, except copies of the target's own conversations.
 fn each_selected(
     archive: &Archive,
     options: &MigrationOptions,

@@ -1,4 +1,4 @@
-//! What a migration into an agent would do: a run that packs everything and sends nothing.
+//! The plan of a migration to an agent: packs everything and sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::ledger::{ItemState, digest, find};
 use super::packing::{MigrationOptions, limits_of, pack_all};
 
-/// What would be migrated of one kind, at what cost, and with what losses.
+/// What would be migrated of one kind, its cost, and what would be lost.
 #[derive(Debug, Serialize)]
 pub struct AgentPlan {
     /// The kind.
@@ -24,22 +24,22 @@ pub struct AgentPlan {
     pub items: u64,
     /// Of these, items that are already at the target.
     pub already: u64,
-    /// Of those, items that have changed in the archive since. They are not changed at the target.
+    /// Of those, items that have since changed in the archive. They are not changed at the target.
     pub changed: u64,
     /// Items of earlier runs at the target that are not selected now.
     pub others: u64,
-    /// The estimated number of requests, reading back included; more if the agent holds other items.
+    /// The estimated number of requests, including those that read back. It is higher if the agent holds other items.
     pub requests: u64,
-    /// How many seconds these requests take by the vendor's rate limit; `None` if no limit is documented.
+    /// The duration of these requests in seconds, by the vendor's rate limit; `None` if no limit is documented.
     pub seconds: Option<u64>,
-    /// The cost in credits: none, since no bot answers.
+    /// The cost in credits: always 0, because no bot answers.
     pub credits: u64,
     /// What becomes of each field.
     #[serde(rename = "losses")]
     pub loss_report: Vec<LossRow>,
 }
 
-/// Plans a migration of some kinds into an agent. Writes nothing and makes no request.
+/// Plans a migration of some kinds to an agent, named `name` in the ledger. Writes nothing and makes no request.
 pub fn plan_agent(
     archive: &Archive,
     options: &MigrationOptions,

@@ -9,10 +9,10 @@ use super::outcome::ItemCounts;
 use super::packing::SelectedCounts;
 use super::request::{MAX_REFUSALS_IN_A_ROW, RequestOutcome};
 
-/// A request without a response counts as this many refusals, so that a run ends sooner if the vendor is down.
+/// An ambiguous request counts as this many refusals, so that a run ends sooner if the vendor is down.
 const AMBIGUOUS_WEIGHT: u64 = 5;
 
-/// What is known so far.
+/// The progress of a migration of one kind.
 #[derive(Default)]
 pub(super) struct KindProgress {
     pub(super) counts: ItemCounts,
@@ -22,15 +22,15 @@ pub(super) struct KindProgress {
     pub(super) refusal: Option<Error>,
     /// The idempotency keys of items that may or may not be at the target.
     pub(super) ambiguous: HashSet<String>,
-    /// When the latest of them became so.
+    /// When the latest of them became ambiguous.
     pub(super) ambiguous_since: Option<Timestamp>,
     /// The error of the last ambiguous request.
     pub(super) ambiguous_error: Option<Error>,
-    /// The items that the vendor refused in earlier runs: when, and their idempotency keys.
+    /// The items that the vendor refused in earlier runs: the time of the refusal, and the idempotency key.
     pub(super) refused_before: Vec<(Option<Timestamp>, String)>,
-    /// The e-mail addresses of people who are at the target without a migration.
+    /// The e-mail addresses of people who are at the target, but not by a migration.
     pub(super) existing_emails: HashSet<String>,
-    /// The number of failures since something was last written; a request without a response counts as several.
+    /// The number of failures since an item was last written; an ambiguous request counts as several.
     pub(super) failures_in_a_row: u64,
 }
 
@@ -54,7 +54,7 @@ impl KindProgress {
         if is_ambiguous { self.ambiguous_error.take() } else { self.refusal.take() }
     }
 
-    /// Returns the keys of ambiguous items, and forgets them.
+    /// Takes the keys of the ambiguous items.
     pub(super) fn take_ambiguous(&mut self) -> HashSet<String> {
         self.ambiguous_error = None;
         std::mem::take(&mut self.ambiguous)

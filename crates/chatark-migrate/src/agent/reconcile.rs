@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::outcome::ReadBack;
 use super::packing::short_hash;
 
-/// Returns the e-mail addresses of people at the target who were not written by a migration.
+/// Returns the e-mail addresses of people at the target whom no migration has written.
 pub(super) async fn existing_emails(
     target: &dyn Target,
     kind: DataKind,
@@ -28,13 +28,13 @@ pub(super) async fn existing_emails(
     Ok(emails)
 }
 
-/// Looks for intended items at the target, records those that are there as created, and returns their number.
+/// Looks for intended items at the target, records those that it finds as created, and returns their number.
 pub(super) async fn recover(target: &dyn Target, kind: DataKind, ledger: Ledger<'_>) -> Result<u64> {
     let mut recovered = 0;
     let mut visit = |held: &HeldItem| {
         let Some(transfer) = ledger.find_held(held)? else {
-            let is_unknown = held.external_id.is_none();
-            return Ok(if is_unknown { Visit::NeedsExternalId } else { Visit::Done });
+            let needs_external_id = held.external_id.is_none();
+            return Ok(if needs_external_id { Visit::NeedsExternalId } else { Visit::Done });
         };
         if transfer.state == TransferState::Intended {
             let target_id = held.id.clone();

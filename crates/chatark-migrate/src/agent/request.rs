@@ -1,4 +1,4 @@
-//! One request to a target, and what the ledger says of it before and after.
+//! The requests to a target, each recorded in the ledger before it is sent and after its response.
 
 use chatark_archive::TransferState;
 use chatark_core::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 /// A run ends when the vendor has refused this many items in a row.
 pub(super) const MAX_REFUSALS_IN_A_ROW: u64 = 50;
 
-/// What became of one request, and of those that complete what it created.
+/// The outcome of a request that creates items, and of the requests that complete them.
 #[derive(Default)]
 pub(super) struct RequestOutcome {
     pub(super) written: u64,
@@ -22,7 +22,7 @@ pub(super) struct RequestOutcome {
     pub(super) ambiguous: Vec<String>,
     /// The error that made them ambiguous.
     pub(super) ambiguous_error: Option<Error>,
-    /// What ends the run.
+    /// The error that ends the run.
     pub(super) fatal: Option<Error>,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Creates items with one request. If the vendor refuses it, each half is sent separately, down to the item that
-    /// causes the refusal.
+    /// Creates items with one request, and completes them. If the vendor refuses the request, its halves are sent
+    /// separately, down to the item that causes the refusal.
     pub(super) fn create(self, mut items: Vec<OutboundItem>) -> BoxFuture<'a, RequestOutcome> {
         async move {
             if let Err(error) = self.ledger.record(&items, TransferState::Intended, &[], None) {
@@ -49,12 +49,14 @@ impl<'a> Requests<'a> {
             };
             match error {
                 error if error.is_ambiguous() => RequestOutcome::ambiguous(&items, error),
-                error if !is_refusal(&error) => RequestOutcome::fatal(error).and(self.withdraw(&items)),
+                error if !is_refusal(&error) => {
+                    RequestOutcome::fatal(error).merge(self.delete_unsent(&items))
+                }
                 _ if items.len() > 1 => {
                     let second = items.split_off(items.len() / 2);
                     self.create_halves(items, second).await
                 }
-                error => self.refuse(&items, TransferState::Refused, &[], error),
+                error => self.record_refusal(&items, TransferState::Refused, &[], error),
             }
         }
         .boxed()
@@ -66,9 +68,9 @@ impl<'a> Requests<'a> {
             outcome.fatal = outcome.refusal.take();
         }
         if outcome.fatal.is_some() || self.stop.is_cancelled() {
-            return outcome.and(self.withdraw(&second));
+            return outcome.merge(self.delete_unsent(&second));
         }
-        outcome.and(self.create(second).await)
+        outcome.merge(self.create(second).await)
     }
 
     async fn complete_created(self, items: Vec<OutboundItem>, ids: Vec<Option<String>>) -> RequestOutcome {
@@ -84,13 +86,18 @@ impl<'a> Requests<'a> {
         }
         let mut outcome = RequestOutcome::default();
         for (item, id) in items.into_iter().zip(ids) {
-            outcome = outcome.and(self.complete(item, id, false).await);
+            outcome = outcome.merge(self.complete(item, id, false).await);
         }
         outcome
     }
 
-    /// Completes an item that this run or, if it is `old`, an earlier one created.
-    pub(super) async fn complete(self, item: OutboundItem, id: Option<String>, old: bool) -> RequestOutcome {
+    /// Completes an item that this run, or an earlier one, has created.
+    pub(super) async fn complete(
+        self,
+        item: OutboundItem,
+        id: Option<String>,
+        from_earlier_run: bool,
+    ) -> RequestOutcome {
         let completed = match &id {
             Some(id) => self.target.complete(&item, id).await,
             None => Ok(()),
@@ -98,20 +105,21 @@ impl<'a> Requests<'a> {
         let items = std::slice::from_ref(&item);
         let Err(error) = completed else {
             let recorded = self.ledger.record(items, TransferState::Done, &[id], None);
-            return RequestOutcome { written: 1, ..RequestOutcome::default() }.unless_failed(recorded);
+            return RequestOutcome { written: 1, ..RequestOutcome::default() }.or_ledger_error(recorded);
         };
         match error.kind() {
             ErrorKind::Network | ErrorKind::Unavailable => RequestOutcome::ambiguous(items, error),
-            ErrorKind::NotFound if old => {
+            ErrorKind::NotFound if from_earlier_run => {
                 let recorded = self.ledger.record(items, TransferState::Intended, &[], None);
-                RequestOutcome::ambiguous(items, error).unless_failed(recorded)
+                RequestOutcome::ambiguous(items, error).or_ledger_error(recorded)
             }
-            _ if is_refusal(&error) => self.refuse(items, TransferState::Created, &[id], error),
+            _ if is_refusal(&error) => self.record_refusal(items, TransferState::Created, &[id], error),
             _ => RequestOutcome::fatal(error),
         }
     }
 
-    fn refuse(
+    /// Records items that the vendor has refused, with its error.
+    fn record_refusal(
         self,
         items: &[OutboundItem],
         state: TransferState,
@@ -120,12 +128,12 @@ impl<'a> Requests<'a> {
     ) -> RequestOutcome {
         let recorded = self.ledger.record(items, state, ids, Some(&error));
         let refused = RequestOutcome { refused: 1, refusal: Some(error), ..RequestOutcome::default() };
-        refused.unless_failed(recorded)
+        refused.or_ledger_error(recorded)
     }
 
-    /// Deletes items from the ledger that were certainly not sent.
-    fn withdraw(self, items: &[OutboundItem]) -> RequestOutcome {
-        RequestOutcome::default().unless_failed(self.ledger.delete(items))
+    /// Deletes items from the ledger that have certainly had no effect at the target.
+    fn delete_unsent(self, items: &[OutboundItem]) -> RequestOutcome {
+        RequestOutcome::default().or_ledger_error(self.ledger.delete(items))
     }
 }
 
@@ -139,12 +147,13 @@ impl RequestOutcome {
         Self { ambiguous, ambiguous_error: Some(error), ..Self::default() }
     }
 
-    /// Returns the error of the ledger if the outcome could not be recorded.
-    fn unless_failed(self, recorded: Result<()>) -> Self {
+    /// Returns the outcome, or a fatal error if the ledger could not record it.
+    fn or_ledger_error(self, recorded: Result<()>) -> Self {
         recorded.map_or_else(Self::fatal, |()| self)
     }
 
-    fn and(mut self, later: Self) -> Self {
+    /// Adds the outcome of a later request.
+    fn merge(mut self, later: Self) -> Self {
         self.ambiguous.extend(later.ambiguous);
         Self {
             written: self.written + later.written,
@@ -157,7 +166,7 @@ impl RequestOutcome {
     }
 }
 
-/// Returns whether the vendor refused the item itself, and not the key or the agent.
+/// Returns whether an error is a refusal of the item itself, and not of the key or the agent.
 pub(super) fn is_refusal(error: &Error) -> bool {
     use ErrorKind::{Incomplete, Malformed, Refused, TooLarge};
     matches!(error.kind(), Refused | TooLarge | Malformed | Incomplete)

@@ -1,4 +1,4 @@
-//! One row for each person, over all sources.
+//! `contacts-csv`: one row for each person, over all sources.
 
 use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream, Timestamp};
 use chatark_target::{FieldOutcome, FieldRule, LossReport, Person};

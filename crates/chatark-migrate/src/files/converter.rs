@@ -1,10 +1,10 @@
-//! Converters turn conversations into the items of a file.
+//! The interface of a format: a converter turns conversations into the items of its files.
 
 use chatark_core::{ArchivedConversation, ListedContact, Origin, Result, Stream};
 use chatark_target::LossReport;
 use serde_json::Value;
 
-/// An item of a file.
+/// An item that is written to a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FileItem {
     /// A line of JSON.
@@ -18,7 +18,7 @@ pub(super) enum FileItem {
         /// Its content.
         value: Value,
     },
-    /// Elements of a JSON array, which is one file in a ZIP archive. All elements of a file come in a row.
+    /// Elements of a JSON array, which is one file in a ZIP archive. The elements of a file come one after another.
     Elements {
         /// The path of the file.
         path: String,
@@ -28,7 +28,7 @@ pub(super) enum FileItem {
 }
 
 impl FileItem {
-    /// Returns whether it has content of conversations; the lists of users and channels have none.
+    /// Returns whether it has content of conversations. The lists of users and channels of Slack have none.
     pub(super) fn is_content(&self) -> bool {
         !matches!(self, Self::Elements { path, .. } if !path.contains('/'))
     }
@@ -36,7 +36,7 @@ impl FileItem {
 
 /// Turns conversations into items of one format.
 pub(super) trait Converter {
-    /// Takes a person from a vendor's list. All of them come before the first conversation.
+    /// Adds a contact of a vendor's list. All contacts come before the first conversation.
     fn add_listed(&mut self, _: &Origin, _: Stream, _: &ListedContact, _: &mut LossReport) -> Result<()> {
         Ok(())
     }
@@ -48,7 +48,7 @@ pub(super) trait Converter {
         loss_report: &mut LossReport,
     ) -> Result<Vec<FileItem>>;
 
-    /// Returns the items that can be made only after the last conversation.
+    /// Returns the items that are complete only after the last conversation.
     fn finish(self: Box<Self>, _: &mut LossReport) -> Vec<FileItem> {
         Vec::new()
     }

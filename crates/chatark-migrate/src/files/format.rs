@@ -1,17 +1,17 @@
-//! The formats that a migration can write.
+//! The file formats of migrations.
 
 use chatark_archive::Archive;
 use chatark_core::Result;
 
 use super::converter::Converter;
 use super::{openai, sharegpt, slack, vcon};
-use crate::knowledge::Questions;
+use crate::knowledge::BestAnswers;
 use crate::people::People;
 
 /// A format of another platform, written as files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// One conversation per line, in the form of `OpenAI`'s chat API, as for fine-tuning.
+    /// One conversation per line, in the form of `OpenAI`'s chat API, for fine-tuning.
     OpenAi,
     /// One conversation per line, in the form of `ShareGPT`.
     ShareGpt,
@@ -30,7 +30,7 @@ impl FileFormat {
     pub const ALL: [Self; 6] =
         [Self::OpenAi, Self::ShareGpt, Self::Contacts, Self::Questions, Self::Vcon, Self::Slack];
 
-    /// Returns its name on the command line.
+    /// Returns the word used on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai-jsonl",
@@ -42,9 +42,9 @@ impl FileFormat {
         }
     }
 
-    /// Returns the format of a name.
+    /// Returns the format with a word from [`Self::as_str`].
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| target.as_str() == word)
+        Self::ALL.into_iter().find(|format| format.as_str() == word)
     }
 
     /// Returns the converter, which turns selected conversations into items.
@@ -52,8 +52,8 @@ impl FileFormat {
         Ok(match self {
             Self::OpenAi => Box::new(openai::OpenAi),
             Self::ShareGpt => Box::new(sharegpt::ShareGpt),
-            Self::Contacts => Box::new(People::of(archive)?),
-            Self::Questions => Box::<Questions>::default(),
+            Self::Contacts => Box::new(People::new(archive)?),
+            Self::Questions => Box::<BestAnswers>::default(),
             Self::Vcon => Box::new(vcon::Vcon),
             Self::Slack => Box::<slack::Slack>::default(),
         })

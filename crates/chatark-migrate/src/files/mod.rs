@@ -1,4 +1,4 @@
-//! Migrations into files, one file for each format.
+//! Migrations to files, with one module for each format.
 
 mod contacts;
 mod converter;

@@ -1,7 +1,7 @@
-//! Conversations as `OpenAI`'s chat API takes them, one per line: `{"messages": [{"role", "content", …}]}`.
+//! Conversations in the form of `OpenAI`'s chat API, one per line: `{"messages": [{"role", "content", …}]}`.
 //!
-//! A tool call is written only together with its result, since the API refuses one without the other. The last message
-//! is an answer of the assistant, which is what a model learns.
+//! A tool call is written only together with its result, because the API refuses one without the other. The last
+//! message is an answer of the assistant: a model learns to give it.
 
 use std::collections::HashSet;
 
@@ -60,13 +60,13 @@ impl Converter for OpenAi {
         );
         lines.truncate(length);
         for (at, message) in messages.iter().enumerate() {
-            for (place, part) in message.parts.iter().enumerate() {
+            for (part_index, part) in message.parts.iter().enumerate() {
                 let (field, kept) = match part {
                     Part::ToolCall { .. } => ("part.tool_call", "as `tool_calls`"),
                     Part::ToolResult { .. } => ("part.tool_result", "as a message of the tool"),
                     _ => continue,
                 };
-                let is_kept = paired.contains(&(at, place));
+                let is_kept = paired.contains(&(at, part_index));
                 let (outcome, why) =
                     if is_kept { (FieldOutcome::Kept, kept) } else { (FieldOutcome::Lost, UNPAIRED) };
                 loss_report.add(field, outcome, why, 1, archived);
@@ -79,29 +79,30 @@ impl Converter for OpenAi {
 /// Positions of parts: the index of the message, and the index in the message.
 type PartPositions = HashSet<(usize, usize)>;
 
-/// Returns whether a message is an answer: a conversation must end with one.
+/// Returns whether a message is an answer in text. A conversation must end with one.
 fn is_answer(message: &Value) -> bool {
     message["role"] == "assistant" && message["content"].is_string() && message.get("tool_calls").is_none()
 }
 
-/// Returns the tool calls that are followed by their results, with these results. The API refuses all others.
+/// Returns the positions of tool calls that are followed by their results, and of these results.
 fn paired(messages: &[Message]) -> PartPositions {
     let mut paired = PartPositions::new();
-    // Calls since the last result or the start of the message, and calls that wait for their results.
+    // `pending`: calls since the last result or the start of the message. `awaited`: earlier calls whose results may
+    // follow.
     let (mut pending, mut awaited): (Vec<(&str, _)>, Vec<(&str, _)>) = (Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         let is_assistant = message.role == Role::Assistant;
-        for (place, part) in message.parts.iter().enumerate() {
+        for (part_index, part) in message.parts.iter().enumerate() {
             match part {
                 Part::Text { text } if !text.is_empty() => awaited.clear(),
                 Part::ToolCall { id: Some(id), .. } if is_assistant => {
                     awaited.clear();
-                    pending.push((id.as_str(), (at, place)));
+                    pending.push((id.as_str(), (at, part_index)));
                 }
                 Part::ToolResult { id: Some(id), .. } if is_assistant => {
                     awaited.append(&mut pending);
                     if let Some(call) = awaited.iter().position(|(called, _)| called == id) {
-                        paired.extend([awaited.remove(call).1, (at, place)]);
+                        paired.extend([awaited.remove(call).1, (at, part_index)]);
                     }
                 }
                 _ => {}
@@ -112,7 +113,8 @@ fn paired(messages: &[Message]) -> PartPositions {
     paired
 }
 
-/// Returns the messages of the format for one message: one for its text and calls up to a result, and one for each result.
+/// Returns the chat messages for one message: one for its text and tool calls up to each result, and one for each
+/// result.
 fn chat_messages(at: usize, message: &Message, paired: &PartPositions) -> Vec<Value> {
     let role = match message.role {
         Role::User => "user",
@@ -121,17 +123,17 @@ fn chat_messages(at: usize, message: &Message, paired: &PartPositions) -> Vec<Va
         _ => return Vec::new(),
     };
     let (mut lines, mut texts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, part) in message.parts.iter().enumerate() {
+    for (part_index, part) in message.parts.iter().enumerate() {
         match part {
             Part::Text { text } if !text.is_empty() => texts.push(text.as_str()),
-            Part::ToolCall { id, name, input } if paired.contains(&(at, place)) => calls.push(json!({
+            Part::ToolCall { id, name, input } if paired.contains(&(at, part_index)) => calls.push(json!({
                 "id": id, "type": "function",
                 "function": {
                     "name": function_name(name.as_deref()),
                     "arguments": input.as_ref().map_or_else(|| "{}".to_owned(), Value::to_string),
                 },
             })),
-            Part::ToolResult { id, status, data, error, .. } if paired.contains(&(at, place)) => {
+            Part::ToolResult { id, status, data, error, .. } if paired.contains(&(at, part_index)) => {
                 lines.extend(chat_message(role, &mut texts, &mut calls));
                 let content = result_text(status.as_deref(), data.as_ref(), error.as_ref());
                 lines.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
@@ -143,6 +145,7 @@ fn chat_messages(at: usize, message: &Message, paired: &PartPositions) -> Vec<Va
     lines
 }
 
+/// Takes the texts and calls collected so far as one chat message; `None` if there are none.
 fn chat_message(role: &str, texts: &mut Vec<&str>, calls: &mut Vec<Value>) -> Option<Value> {
     if texts.is_empty() && calls.is_empty() {
         return None;

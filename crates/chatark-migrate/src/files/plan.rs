@@ -1,4 +1,4 @@
-//! What a migration into files would write: a run that converts everything and writes nothing.
+//! The plan of a migration to files: converts everything and writes nothing.
 
 use std::borrow::Cow;
 
@@ -18,30 +18,30 @@ pub struct FilePlan {
     pub conversations: u64,
     /// The number of their messages.
     pub messages: u64,
-    /// The number of items made of them: lines, rows, files or array elements.
+    /// The number of items that they become: lines, rows, files or threads.
     pub items: u64,
     /// What becomes of each field.
     #[serde(rename = "losses")]
     pub loss_report: Vec<LossRow>,
 }
 
-/// Plans a migration into files. Writes nothing.
-pub fn plan_files(archive: &Archive, selection: &MigrationSelection, target: FileFormat) -> Result<FilePlan> {
-    convert_all(archive, selection, target, |_| Ok(()))
+/// Plans a migration to files. Writes nothing.
+pub fn plan_files(archive: &Archive, selection: &MigrationSelection, format: FileFormat) -> Result<FilePlan> {
+    convert_all(archive, selection, format, |_| Ok(()))
 }
 
-/// Turns what is selected into items, passes them to `write`, and returns what was converted.
+/// Converts the selected conversations into items, and passes these to `write`.
 pub(super) fn convert_all(
     archive: &Archive,
     selection: &MigrationSelection,
-    target: FileFormat,
+    format: FileFormat,
     mut write: impl FnMut(FileItem) -> Result<()>,
 ) -> Result<FilePlan> {
-    let mut converter = target.converter(archive)?;
+    let mut converter = format.converter(archive)?;
     let (mut loss_report, mut plan) = (LossReport::default(), FilePlan::default());
-    let mut written = 0;
+    let mut item_count = 0;
     let mut write_all = |items: Vec<FileItem>| {
-        written += items.iter().filter(|item| item.is_content()).count() as u64;
+        item_count += items.iter().filter(|item| item.is_content()).count() as u64;
         items.into_iter().try_for_each(&mut write)
     };
     selection.each_listed(archive, |origin, list, listed| {
@@ -54,11 +54,11 @@ pub(super) fn convert_all(
         write_all(converter.convert(&archived, &mut loss_report)?)
     })?;
     write_all(converter.finish(&mut loss_report))?;
-    (plan.items, plan.loss_report) = (written, loss_report.rows());
+    (plan.items, plan.loss_report) = (item_count, loss_report.rows());
     Ok(plan)
 }
 
-/// Leaves internal notes out: in a file, they would look like messages to the customer.
+/// Removes and counts internal notes: in a file, they would look like messages to the customer.
 fn without_internal_notes<'a>(
     archived: &'a ArchivedConversation,
     loss_report: &mut LossReport,

@@ -1,15 +1,15 @@
-//! Questions with their best answers, one row for each question.
+//! `questions-csv`: one row for each question with its best answer.
 
 use chatark_core::{ArchivedConversation, Feedback, Result};
 use chatark_target::LossReport;
 
 use super::converter::{Converter, FileItem};
-use crate::knowledge::{BestAnswer, Questions};
+use crate::knowledge::{BestAnswer, BestAnswers};
 
 pub(super) const COLUMNS: &[&str] =
     &["question", "answer", "feedback", "score", "asked", "source", "conversation_id"];
 
-impl Converter for Questions {
+impl Converter for BestAnswers {
     fn convert(
         &mut self,
         archived: &ArchivedConversation,

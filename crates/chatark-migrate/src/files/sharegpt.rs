@@ -1,6 +1,6 @@
 //! Conversations in the form of `ShareGPT`, one per line: `{"id", "conversations": [{"from", "value"}]}`.
 //!
-//! Speakers alternate and the person begins, as training on such files requires.
+//! Speakers alternate, and the human speaks first, as training on these files requires.
 
 use chatark_core::{ArchivedConversation, Result, Role};
 use chatark_target::{FieldOutcome, FieldRule, LossReport};
@@ -27,7 +27,7 @@ impl Converter for ShareGpt {
         for message in &archived.conversation.messages {
             let text = message.text();
             let texts = message.parts.iter().filter(|part| part.as_text().is_some()).count();
-            let has_asked = turns.iter().any(|(from, _)| *from == "human");
+            let has_question = turns.iter().any(|(from, _)| *from == "human");
             let (from, outcome) = match message.role {
                 Role::User => ("human", (FieldOutcome::Kept, "as `human`")),
                 Role::Assistant => ("gpt", (FieldOutcome::Kept, "as `gpt`")),
@@ -38,7 +38,7 @@ impl Converter for ShareGpt {
             let outcome = match turns.last_mut() {
                 _ if from.is_empty() => outcome,
                 _ if text.is_empty() => (FieldOutcome::Lost, "it has no text"),
-                _ if from == "gpt" && !has_asked => {
+                _ if from == "gpt" && !has_question => {
                     (FieldOutcome::Lost, "an answer before the first question")
                 }
                 Some((before, value)) if *before == from => {

@@ -42,8 +42,7 @@ const RULES: &[FieldRule] = &[
     ("part.file", FieldOutcome::Approximated, "as its URL"),
     ("part.audio", FieldOutcome::Approximated, "as its URL"),
 ];
-/// Microseconds in a second.
-const SECOND: i64 = 1_000_000;
+const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const AFTER_PREVIOUS: &str = "as one microsecond after the previous message";
 
 impl Converter for Slack {
@@ -64,20 +63,20 @@ impl Converter for Slack {
         let day = began.day();
         let offset = offset(archived);
         // The title comes before all messages of the same second.
-        let thread = ts(spread(began, offset) - SECOND);
-        let opening = self.user(archived, None);
+        let thread = slack_time(with_offset(began, offset) - MICROSECONDS_PER_SECOND);
+        let opener = self.user(archived, None);
         if conversation.contact != Contact::default() {
             self.user(archived, Some(Role::User));
         }
         let title = conversation.title.clone().unwrap_or_else(|| format!("Conversation {}", conversation.id));
-        let number = conversation.messages.len();
+        let message_count = conversation.messages.len();
         let mut posts = vec![json!({
-            "type": "message", "user": opening, "text": escaped(&title), "ts": thread, "thread_ts": thread,
-            "reply_count": number,
+            "type": "message", "user": opener, "text": escaped(&title), "ts": thread, "thread_ts": thread,
+            "reply_count": message_count,
         })];
-        let mut last = spread(began, offset) - SECOND;
+        let mut last = with_offset(began, offset) - MICROSECONDS_PER_SECOND;
         for message in &conversation.messages {
-            let given = message.created_at.map(|at| spread(at, offset));
+            let given = message.created_at.map(|at| with_offset(at, offset));
             let at = given.unwrap_or(last + 1).max(last + 1);
             last = at;
             let (outcome, why) = match given {
@@ -93,8 +92,8 @@ impl Converter for Slack {
             loss_report.add("message.created_at", outcome, why, 1, archived);
             let user = self.user(archived, Some(message.role));
             posts.push(json!({
-                "type": "message", "user": user, "text": text(message), "ts": ts(at), "thread_ts": thread,
-                "parent_user_id": opening,
+                "type": "message", "user": user, "text": text(message), "ts": slack_time(at), "thread_ts": thread,
+                "parent_user_id": opener,
             }));
         }
         Ok(vec![FileItem::Elements { path: format!("{source}/{day}.json"), values: posts }])
@@ -110,7 +109,7 @@ impl Converter for Slack {
         };
         let channel = |(name, first): (&String, &Timestamp)| {
             json!({
-                "id": format!("C{}", short_id(name)), "name": name, "created": first.microseconds() / SECOND,
+                "id": format!("C{}", short_id(name)), "name": name, "created": first.microseconds() / MICROSECONDS_PER_SECOND,
                 "creator": members.first(), "is_archived": false, "is_general": false, "members": members,
                 "topic": {"value": ""}, "purpose": {"value": format!("Conversations of {name}")},
             })
@@ -125,7 +124,8 @@ impl Converter for Slack {
 }
 
 impl Slack {
-    /// Returns the user for a role; without a role, the bot of the source, which opens the thread.
+    /// Returns the id of the user for a role, and adds the user if it is new. Without a role, it is the bot of the
+    /// source, which opens the thread.
     fn user(&mut self, archived: &ArchivedConversation, role: Option<Role>) -> String {
         let source = &archived.origin.source;
         let contact = &archived.conversation.contact;
@@ -147,7 +147,7 @@ impl Slack {
     }
 }
 
-/// Escapes Slack's three control characters, so that a text cannot become a mention or a link.
+/// Escapes the three control characters of Slack, so that no text becomes a mention or a link.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -173,21 +173,26 @@ fn profile(user: &User) -> Value {
     profile
 }
 
-/// Returns microseconds that make a conversation's posts distinct from others of the same second: a post is identified
-/// by its time within a channel.
+/// Returns an offset in microseconds that tells the posts of a conversation from those of others in the same second:
+/// within a channel, a post is identified by its time.
 fn offset(archived: &ArchivedConversation) -> i64 {
     let hash = Sha256::digest(archived.conversation.id.as_str().as_bytes());
     i64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % 900_000
 }
 
-/// Adds the offset to a time in whole seconds.
-fn spread(at: Timestamp, offset: i64) -> i64 {
+/// Returns a time in microseconds, with the offset added if it has no fraction of a second.
+fn with_offset(at: Timestamp, offset: i64) -> i64 {
     let at = at.microseconds();
-    if at % SECOND == 0 { at + offset } else { at }
+    if at % MICROSECONDS_PER_SECOND == 0 { at + offset } else { at }
 }
 
-fn ts(microseconds: i64) -> String {
-    format!("{}.{:06}", microseconds.div_euclid(SECOND), microseconds.rem_euclid(SECOND))
+/// Returns a time as Slack writes it: seconds and six decimals.
+fn slack_time(microseconds: i64) -> String {
+    format!(
+        "{}.{:06}",
+        microseconds.div_euclid(MICROSECONDS_PER_SECOND),
+        microseconds.rem_euclid(MICROSECONDS_PER_SECOND)
+    )
 }
 
 /// Returns ten letters and digits for a name, in the form of Slack's ids.

@@ -1,8 +1,8 @@
 //! Conversations in the form of the IETF's vCon, one file each: the core of draft-ietf-vcon-vcon-core of July 2026,
 //! which has deprecated the parameter `vcon`.
 //!
-//! A message is a text dialog, its other parts are attachments, and feedback and scores are analyses. The `uuid` is made
-//! of provider, agent and id, so that a conversation has the same one each time it is written.
+//! A message is a text dialog, its other parts are attachments, and feedback and scores are analyses. The `uuid` is
+//! derived from provider, agent and id, so that it is the same each time a conversation is written.
 
 use std::collections::BTreeMap;
 
@@ -71,11 +71,11 @@ fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Va
     let conversation = &archived.conversation;
     let mut parties = Parties::default();
     if conversation.contact != Contact::default() {
-        parties.of(Role::User, archived);
+        parties.index_of(Role::User, archived);
     }
     let (mut dialog, mut attachments, mut analysis) = (Vec::new(), Vec::new(), Vec::new());
     for message in &conversation.messages {
-        let party = parties.of(message.role, archived);
+        let party = parties.index_of(message.role, archived);
         let start = message.created_at.unwrap_or(began).to_string();
         let at = dialog.len();
         dialog.push(dialog_of(archived, message, party, &start));
@@ -85,11 +85,11 @@ fn document(archived: &ArchivedConversation, uuid: &str, began: Timestamp) -> Va
                 "purpose": "message part", "body": json_text(part), "encoding": "json",
             }));
         }
-        let judgements = [
+        let ratings = [
             ("feedback", message.feedback.map(|feedback| json!(feedback.as_str()))),
             ("score", message.score.map(|score| json!(score))),
         ];
-        for (what, value) in judgements {
+        for (what, value) in ratings {
             analysis.extend(value.map(|value| analysis_of(Some(at), what, &value)));
         }
     }
@@ -130,7 +130,7 @@ fn dialog_of(archived: &ArchivedConversation, message: &Message, party: usize, s
     dialog
 }
 
-/// Returns the origin of a conversation, for which the format has no field.
+/// Returns the origin of a conversation, for which the format has no field, as the body of an analysis.
 fn origin(archived: &ArchivedConversation) -> Value {
     let origin = &archived.origin;
     json!({
@@ -160,15 +160,16 @@ fn json_text(part: &Part) -> String {
 #[derive(Default)]
 struct Parties {
     list: Vec<Value>,
-    places: BTreeMap<&'static str, usize>,
+    indices: BTreeMap<&'static str, usize>,
 }
 
 impl Parties {
-    fn of(&mut self, role: Role, archived: &ArchivedConversation) -> usize {
-        if let Some(place) = self.places.get(role.as_str()) {
-            return *place;
+    /// Returns the index of the party with a role, and adds it if it is new.
+    fn index_of(&mut self, role: Role, archived: &ArchivedConversation) -> usize {
+        if let Some(index) = self.indices.get(role.as_str()) {
+            return *index;
         }
-        self.places.insert(role.as_str(), self.list.len());
+        self.indices.insert(role.as_str(), self.list.len());
         self.list.push(party(role, archived));
         self.list.len() - 1
     }

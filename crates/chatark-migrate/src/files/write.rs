@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatark_archive::Archive;
 use chatark_core::{Error, ErrorKind, Result};
-use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, NewFile, Table};
+use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, FileEntry, OutputFile, Table};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -17,7 +17,7 @@ use super::{contacts, questions};
 use crate::empty::refuse_empty;
 use crate::selection::MigrationSelection;
 
-/// What was written.
+/// The result of a migration to files.
 #[derive(Debug, serde::Serialize)]
 pub struct WrittenFiles {
     /// What was converted, and what was lost.
@@ -29,58 +29,64 @@ pub struct WrittenFiles {
 
 /// Writes the files of a format into a folder.
 ///
-/// They appear together when all are complete; vCon documents appear one by one, each of them complete. A run without items
-/// fails and leaves earlier files as they are.
+/// All files are published together once they are complete; vCon documents are published one by one, each of them
+/// complete. A run without items fails and leaves earlier files unchanged.
 pub fn write_files(
     archive: &Archive,
     selection: &MigrationSelection,
-    target: FileFormat,
+    format: FileFormat,
     folder: &Path,
     dialect: CsvDialect,
 ) -> Result<WrittenFiles> {
-    let mut sink = Sink::begin(target, folder, dialect)?;
-    let plan = convert_all(archive, selection, target, |item| sink.write(item))?;
+    let mut writer = ItemWriter::begin(format, folder, dialect)?;
+    let plan = convert_all(archive, selection, format, |item| writer.write(item))?;
     refuse_empty(plan.conversations, plan.items)?;
-    Ok(WrittenFiles { plan, files: sink.finish()? })
+    Ok(WrittenFiles { plan, files: writer.finish()? })
 }
 
-/// The files that items are written to.
-struct Sink {
+/// Writes items to the files of a format.
+struct ItemWriter {
     bundle: Bundle,
-    output: Output,
+    output: OutputFiles,
+    /// The published documents.
     documents: Vec<FileEntry>,
 }
 
-enum Output {
-    Lines { file: Box<NewFile>, rows: u64 },
+/// The files that are being written, by the kind of item that they take.
+enum OutputFiles {
+    Lines { file: Box<OutputFile>, rows: u64 },
     Rows(Box<Table>),
     Documents,
-    Zip(Box<ZippedArrays>),
+    Zip(Box<ZipOfArrays>),
 }
 
 /// A ZIP archive of JSON arrays.
-struct ZippedArrays {
-    zip: ZipWriter<zip::write::StreamWriter<NewFile>>,
+struct ZipOfArrays {
+    zip: ZipWriter<zip::write::StreamWriter<OutputFile>>,
     /// The path of the array that is being written.
-    open: Option<String>,
+    open_path: Option<String>,
 }
 
-impl Sink {
-    fn begin(target: FileFormat, folder: &Path, dialect: CsvDialect) -> Result<Self> {
+impl ItemWriter {
+    fn begin(format: FileFormat, folder: &Path, dialect: CsvDialect) -> Result<Self> {
         let bundle = Bundle::begin(folder, dialect)?;
-        let output = match target {
-            FileFormat::OpenAi => Output::Lines { file: Box::new(bundle.file("openai.jsonl")?), rows: 0 },
-            FileFormat::ShareGpt => Output::Lines { file: Box::new(bundle.file("sharegpt.jsonl")?), rows: 0 },
-            FileFormat::Contacts => {
-                Output::Rows(Box::new(bundle.table("contacts.csv", &columns(contacts::COLUMNS))?))
+        let output = match format {
+            FileFormat::OpenAi => {
+                OutputFiles::Lines { file: Box::new(bundle.begin_file("openai.jsonl")?), rows: 0 }
             }
-            FileFormat::Questions => {
-                Output::Rows(Box::new(bundle.table("questions.csv", &columns(questions::COLUMNS))?))
+            FileFormat::ShareGpt => {
+                OutputFiles::Lines { file: Box::new(bundle.begin_file("sharegpt.jsonl")?), rows: 0 }
             }
-            FileFormat::Vcon => Output::Documents,
+            FileFormat::Contacts => OutputFiles::Rows(Box::new(
+                bundle.begin_table("contacts.csv", &text_columns(contacts::COLUMNS))?,
+            )),
+            FileFormat::Questions => OutputFiles::Rows(Box::new(
+                bundle.begin_table("questions.csv", &text_columns(questions::COLUMNS))?,
+            )),
+            FileFormat::Vcon => OutputFiles::Documents,
             FileFormat::Slack => {
-                let zip = ZipWriter::new_stream(bundle.file("slack.zip")?);
-                Output::Zip(Box::new(ZippedArrays { zip, open: None }))
+                let zip = ZipWriter::new_stream(bundle.begin_file("slack.zip")?);
+                OutputFiles::Zip(Box::new(ZipOfArrays { zip, open_path: None }))
             }
         };
         Ok(Self { bundle, output, documents: Vec::new() })
@@ -88,23 +94,23 @@ impl Sink {
 
     fn write(&mut self, item: FileItem) -> Result<()> {
         match (&mut self.output, item) {
-            (Output::Lines { file, rows }, FileItem::Line(value)) => {
+            (OutputFiles::Lines { file, rows }, FileItem::Line(value)) => {
                 *rows += 1;
                 let line = format!("{value}\n");
                 file.write_all(line.as_bytes()).map_err(|error| file.failed(error))
             }
-            (Output::Rows(table), FileItem::Row(cells)) => {
+            (OutputFiles::Rows(table), FileItem::Row(cells)) => {
                 table.write(|row| cells.iter().try_for_each(|cell| row.text(cell.as_str())))
             }
-            (Output::Documents, FileItem::Document { name, value }) => {
-                let mut file = self.bundle.file(name)?;
+            (OutputFiles::Documents, FileItem::Document { name, value }) => {
+                let mut file = self.bundle.begin_file(name)?;
                 let text = value.to_string();
                 file.write_all(text.as_bytes()).map_err(|error| file.failed(error))?;
-                self.documents.push(self.bundle.publish(file, 1)?);
+                self.documents.push(self.bundle.publish_file(file, 1)?);
                 Ok(())
             }
-            (Output::Zip(arrays), FileItem::Elements { path, values }) => {
-                arrays.write(path, &values).map_err(|error| failed(&error))
+            (OutputFiles::Zip(arrays), FileItem::Elements { path, values }) => {
+                arrays.write(path, &values).map_err(|error| zip_error(&error))
             }
             _ => Err(Error::new(
                 ErrorKind::Unexpected,
@@ -117,10 +123,12 @@ impl Sink {
     fn finish(self) -> Result<Vec<FileEntry>> {
         let Self { mut bundle, output, documents } = self;
         match output {
-            Output::Lines { file, rows } => bundle.add_file(*file, rows)?,
-            Output::Rows(table) => bundle.add(*table)?,
-            Output::Documents => {}
-            Output::Zip(arrays) => bundle.add_file(arrays.finish().map_err(|error| failed(&error))?, 0)?,
+            OutputFiles::Lines { file, rows } => bundle.add_file(*file, rows)?,
+            OutputFiles::Rows(table) => bundle.add_table(*table)?,
+            OutputFiles::Documents => {}
+            OutputFiles::Zip(arrays) => {
+                bundle.add_file(arrays.finish().map_err(|error| zip_error(&error))?, 0)?;
+            }
         }
         let mut files = documents;
         files.extend(bundle.finish()?);
@@ -128,17 +136,17 @@ impl Sink {
     }
 }
 
-impl ZippedArrays {
+impl ZipOfArrays {
     fn write(&mut self, path: String, values: &[Value]) -> io::Result<()> {
-        if self.open.as_ref() != Some(&path) {
+        if self.open_path.as_ref() != Some(&path) {
             self.close()?;
-            // The time of writing is left out, so that the same archive gives the same bytes.
+            // Without the time of writing, the same archive gives the same bytes.
             let options = SimpleFileOptions::default()
                 .compression_method(CompressionMethod::Deflated)
                 .last_modified_time(DateTime::default());
             self.zip.start_file(path.as_str(), options)?;
             self.zip.write_all(b"[")?;
-            self.open = Some(path);
+            self.open_path = Some(path);
         } else if !values.is_empty() {
             self.zip.write_all(b",\n")?;
         }
@@ -152,22 +160,22 @@ impl ZippedArrays {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        match self.open.take() {
+        match self.open_path.take() {
             Some(_) => self.zip.write_all(b"]"),
             None => Ok(()),
         }
     }
 
-    fn finish(mut self) -> io::Result<NewFile> {
+    fn finish(mut self) -> io::Result<OutputFile> {
         self.close()?;
         Ok(self.zip.finish()?.into_inner())
     }
 }
 
-fn failed(error: &io::Error) -> Error {
+fn zip_error(error: &io::Error) -> Error {
     Error::new(ErrorKind::Storage, "write slack.zip", error).hint("check that the disk is not full")
 }
 
-fn columns(names: &[&'static str]) -> Vec<Column> {
+fn text_columns(names: &[&'static str]) -> Vec<Column> {
     names.iter().map(|name| Column::new(name, ColumnType::Text, "")).collect()
 }

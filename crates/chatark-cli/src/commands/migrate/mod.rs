@@ -153,9 +153,9 @@ fn write_csv(
     let columns: Vec<_> = columns.iter().map(|name| Column::new(name, ColumnType::Text, "")).collect();
     let write = || {
         let mut bundle = Bundle::begin(folder, CsvDialect::default())?;
-        let mut table = bundle.table(name.to_owned(), &columns)?;
+        let mut table = bundle.begin_table(name.to_owned(), &columns)?;
         fill(&mut table)?;
-        bundle.add(table)?;
+        bundle.add_table(table)?;
         bundle.finish()
     };
     write().map(drop).map_err(|error: Error| error.hint(format!("choose another file with `{option}`")))

@@ -11,10 +11,10 @@ pub(crate) struct AnsweredQuestion {
     pub(crate) score: Option<f64>,
 }
 
-/// Returns each text of the customer that the bot answers with its next text. Internal notes are skipped.
+/// Returns each text of the customer that is directly followed by a text of the bot. Internal notes are skipped.
 pub(crate) fn answered_questions(conversation: &Conversation) -> Vec<AnsweredQuestion> {
-    let is_said = |message: &&Message| !message.internal && !message.text().trim().is_empty();
-    let said: Vec<_> = conversation.messages.iter().filter(is_said).collect();
+    let has_public_text = |message: &&Message| !message.internal && !message.text().trim().is_empty();
+    let messages: Vec<_> = conversation.messages.iter().filter(has_public_text).collect();
     let pair = |window: &[&Message]| match window {
         [question, answer] if question.role == Role::User && answer.role == Role::Assistant => {
             Some(AnsweredQuestion {
@@ -26,5 +26,5 @@ pub(crate) fn answered_questions(conversation: &Conversation) -> Vec<AnsweredQue
         }
         _ => None,
     };
-    said.windows(2).filter_map(pair).collect()
+    messages.windows(2).filter_map(pair).collect()
 }

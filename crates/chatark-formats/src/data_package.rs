@@ -12,7 +12,7 @@ pub struct Column {
     pub name: &'static str,
     /// The type of its cells; an empty cell is a missing value.
     pub kind: ColumnType,
-    /// Its meaning, in one sentence without a full stop.
+    /// What its cells hold, as a phrase without a full stop.
     pub description: &'static str,
 }
 
@@ -25,13 +25,13 @@ pub enum ColumnType {
     Integer,
     /// A decimal number.
     Number,
-    /// An instant, RFC 3339 in UTC.
+    /// A point in time: RFC 3339 in UTC.
     Time,
     /// `true` or `false`.
     Boolean,
 }
 
-/// One CSV file of a package.
+/// One CSV file of a data package.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource<'a> {
     /// The name of the file.
@@ -43,21 +43,21 @@ pub struct Resource<'a> {
 }
 
 impl Column {
-    /// Describes a column.
+    /// Returns a column.
     pub const fn new(name: &'static str, kind: ColumnType, description: &'static str) -> Self {
         Self { name, kind, description }
     }
 }
 
-/// Returns the text of `datapackage.json`.
-pub fn package(name: &str, title: &str, resources: &[Resource<'_>], dialect: CsvDialect) -> String {
+/// Returns the text of `datapackage.json`, with a name and a title for all files together.
+pub fn data_package(name: &str, title: &str, resources: &[Resource<'_>], dialect: CsvDialect) -> String {
     let resources: Vec<_> = resources.iter().map(|resource| resource_json(resource, dialect)).collect();
-    let package =
+    let document =
         json!({ "name": name, "title": title, "profile": "tabular-data-package", "resources": resources });
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::pretty(&mut text);
     // Writing JSON values to memory cannot fail.
-    let _ = package.serialize(&mut serializer);
+    let _ = document.serialize(&mut serializer);
     text.push(b'\n');
     String::from_utf8_lossy(&text).into_owned()
 }

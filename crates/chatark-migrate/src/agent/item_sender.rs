@@ -1,4 +1,4 @@
-//! One walk through the selected items: packs all of them, and sends those that the walk is for.
+//! One pass over the selected items: packs all of them, and sends those that the pass includes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -23,22 +23,23 @@ use super::request::{RequestOutcome, Requests};
 const MAX_CONCURRENT_REQUESTS: usize = 8;
 /// The maximum number of packed items that wait to be sent.
 const QUEUE_LENGTH: usize = 16;
-/// The approximate maximum size of a request with several items.
+/// A chunk of this size is full; its last item may exceed it.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What a walk sends.
-pub(super) enum Purpose {
+/// A pass over the selected items, named for what it sends.
+pub(super) enum Pass {
     /// Completes items that an earlier run created.
     CompleteCreated,
-    /// Sends new items, and sets aside items that are ambiguous or were refused.
+    /// Sends new items, and notes ambiguous and refused items for later passes.
     SendNew,
-    /// Sends ambiguous items again that were looked for and not found.
+    /// Sends again the ambiguous items that were looked for and not found.
     SendNotFound(HashSet<String>),
     /// Retries items that the vendor refused in an earlier run.
     RetryRefused(HashSet<String>),
 }
 
-impl Purpose {
+impl Pass {
+    /// Returns whether the pass considers the item with this idempotency key.
     fn includes(&self, key: &str) -> bool {
         match self {
             Self::CompleteCreated | Self::SendNew => true,
@@ -47,9 +48,9 @@ impl Purpose {
     }
 }
 
-/// Walks through what is selected of one kind.
+/// Sends the selected items of one kind.
 #[derive(Clone, Copy)]
-pub(super) struct Walker<'a> {
+pub(super) struct ItemSender<'a> {
     pub(super) requests: Requests<'a>,
     pub(super) limits: &'static KindLimits,
     pub(super) migration: &'a AgentMigration,
@@ -58,12 +59,12 @@ pub(super) struct Walker<'a> {
     pub(super) archive: &'a Path,
 }
 
-impl<'a> Walker<'a> {
-    /// Packs everything that is selected, sends what the purpose includes, and adds the outcome to the progress.
-    pub(super) async fn walk(self, purpose: Purpose, progress: &mut KindProgress) -> Result<()> {
+impl<'a> ItemSender<'a> {
+    /// Packs all selected items, sends those that the pass includes, and adds the outcomes to the progress.
+    pub(super) async fn run(self, pass: Pass, progress: &mut KindProgress) -> Result<()> {
         progress.failures_in_a_row = 0;
         let (items, packing) = self.pack();
-        let sent = self.send(items, &purpose, progress).await;
+        let sent = self.send(items, &pass, progress).await;
         let packed = packing.await;
         sent?;
         let (selected, loss_report) = packed.map_err(|_| Error::panicked("migrate"))??;
@@ -71,7 +72,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Packs in a thread of its own, as fast as items are taken from the queue.
+    /// Packs the items on a thread of its own, at the speed at which they are taken from the queue.
     fn pack(self) -> (mpsc::Receiver<OutboundItem>, JoinHandle<Result<(SelectedCounts, LossReport)>>) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let (path, kind) = (self.archive.to_owned(), self.requests.kind);
@@ -87,10 +88,11 @@ impl<'a> Walker<'a> {
         (receiver, packing)
     }
 
+    /// Sends items from the queue until it ends, an error ends the run, or the run is stopped.
     async fn send(
         self,
         mut items: mpsc::Receiver<OutboundItem>,
-        purpose: &Purpose,
+        pass: &Pass,
         progress: &mut KindProgress,
     ) -> Result<()> {
         let stop = self.requests.stop;
@@ -111,17 +113,17 @@ impl<'a> Walker<'a> {
                     self.observer.on_progress(self.requests.kind, &progress.counts);
                 }
                 item = items.recv(), if has_more && in_flight.len() < max_requests => match item {
-                    Some(item) if !purpose.includes(&item.idempotency_key) => {}
-                    Some(item) => match self.next_step(&item, purpose, progress)? {
-                        Step::Create => {
+                    Some(item) if !pass.includes(&item.idempotency_key) => {}
+                    Some(item) => match self.next_action(&item, pass, progress)? {
+                        Action::Create => {
                             chunk.add(item);
                             // The first item is sent alone: an error that affects all items shows in the first one.
                             if !has_succeeded || chunk.is_full(self.limits) {
                                 in_flight.push(self.requests.create(chunk.take()));
                             }
                         }
-                        Step::Complete(id) => in_flight.push(self.requests.complete(item, id, true).boxed()),
-                        Step::Nothing => {}
+                        Action::Complete(id) => in_flight.push(self.requests.complete(item, id, true).boxed()),
+                        Action::Nothing => {}
                     },
                     None => {
                         has_more = false;
@@ -137,48 +139,48 @@ impl<'a> Walker<'a> {
         fatal.map_or(Ok(()), Err)
     }
 
-    /// Returns what to do with an item. The walk that sends new items counts it, and sets it aside if its turn comes
-    /// later.
-    fn next_step(self, item: &OutboundItem, purpose: &Purpose, progress: &mut KindProgress) -> Result<Step> {
+    /// Returns what to do with an item. The pass that sends new items counts every item, and notes those of later
+    /// passes.
+    fn next_action(self, item: &OutboundItem, pass: &Pass, progress: &mut KindProgress) -> Result<Action> {
         let transfer = self.requests.ledger.find_and_rekey(item)?;
         let state = ItemState::of(transfer.as_ref());
         let has_changed = transfer.as_ref().is_some_and(|transfer| transfer.digest != digest(item));
         let changed_at = transfer.as_ref().and_then(|transfer| transfer.changed_at);
-        let complete = || Step::Complete(transfer.and_then(|transfer| transfer.target_id));
-        let is_first = matches!(purpose, Purpose::SendNew);
-        if is_first {
+        let complete = || Action::Complete(transfer.and_then(|transfer| transfer.target_id));
+        let is_send_new = matches!(pass, Pass::SendNew);
+        if is_send_new {
             progress.counts.items += 1;
             progress.counts.already += u64::from(state == ItemState::Done);
             progress.counts.changed += u64::from(state == ItemState::Done && has_changed);
         }
         let exists = item.email.as_ref().is_some_and(|email| progress.existing_emails.contains(email));
         Ok(match state {
-            ItemState::New | ItemState::Refused if is_first && exists => {
+            ItemState::New | ItemState::Refused if is_send_new && exists => {
                 progress.counts.existing += 1;
-                Step::Nothing
+                Action::Nothing
             }
             ItemState::Created => complete(),
-            ItemState::Done => Step::Nothing,
-            _ if matches!(purpose, Purpose::CompleteCreated) => Step::Nothing,
-            ItemState::Ambiguous if is_first => {
+            ItemState::Done => Action::Nothing,
+            _ if matches!(pass, Pass::CompleteCreated) => Action::Nothing,
+            ItemState::Ambiguous if is_send_new => {
                 progress.ambiguous.insert(item.idempotency_key.clone());
                 progress.ambiguous_since = progress.ambiguous_since.max(changed_at);
-                Step::Nothing
+                Action::Nothing
             }
-            ItemState::Refused | ItemState::CompletionRefused if is_first => {
+            ItemState::Refused | ItemState::CompletionRefused if is_send_new => {
                 progress.refused_before.push((changed_at, item.idempotency_key.clone()));
-                Step::Nothing
+                Action::Nothing
             }
             ItemState::CompletionRefused => complete(),
-            ItemState::New | ItemState::Ambiguous | ItemState::Refused => Step::Create,
+            ItemState::New | ItemState::Ambiguous | ItemState::Refused => Action::Create,
         })
     }
 }
 
 /// What to do with an item.
-enum Step {
+enum Action {
     Create,
-    /// Complete it under this id, where the vendor has returned one.
+    /// Complete it under this id, if the vendor has returned one.
     Complete(Option<String>),
     Nothing,
 }
