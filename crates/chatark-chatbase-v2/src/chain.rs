@@ -984,8 +984,7 @@ impl<'a> Chain<'a> {
             batch.gaps.push(Gap::new(self.rest(upper), &error));
             return Ok(Detour::over(batch, Besides::Nothing, Next::End));
         };
-        let window = Window { since: Some(readable), until: unreadable.shifted(1) };
-        batch.gaps.push(Gap::new(GapBounds::window(window), &error));
+        batch.gaps.push(Gap::new(GapBounds::window(around(readable, unreadable)), &error));
         let between = Segment { since: Some(unreadable), until: upper.and_then(shortly_after) };
         let besides =
             if upper > Some(unreadable) { Besides::After(between, self.extent) } else { Besides::Nothing };
@@ -1144,6 +1143,15 @@ impl Shared {
         self.has_dates = !features.lacks(DATES);
         self
     }
+}
+
+/// Returns the bounds of a place between two seconds. Where it seems to be the beginning of a day in any zone, the deployment
+/// has perhaps cut both to their days, so that it is on this day or on the one before.
+fn around(readable: Timestamp, unreadable: Timestamp) -> Window {
+    const QUARTER_OF_AN_HOUR: i64 = 900 * 1_000_000;
+    const DAY_SECONDS: i64 = 86_400;
+    let margin = if unreadable.microseconds().rem_euclid(QUARTER_OF_AN_HOUR) == 0 { DAY_SECONDS } else { 0 };
+    Window { since: readable.shifted(-margin), until: unreadable.shifted(1 + margin) }
 }
 
 /// Returns the whole second in the middle of two times, unless there is none between them.
