@@ -56,10 +56,10 @@ fn print_failure(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
     };
     let exit = Exit::of_error(&error);
     for mistake in &mistakes {
-        ui.mistake(mistake);
+        ui.config_mistake(mistake);
     }
     ui.error(&error, cli.global.verbose > 0);
-    let _ = ui.result(&ErrorResult::new(cli.command.name(), &error, exit, mistakes));
+    let _ = ui.print_result(&ErrorResult::new(cli.command.name(), &error, exit, mistakes));
     exit
 }
 

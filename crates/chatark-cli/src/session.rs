@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
 use crate::config::{self, Config, ConfigError, LoadError, SourceConfig};
-use crate::ui::{Ui, bytes};
+use crate::ui::{Ui, format_bytes};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -179,10 +179,10 @@ impl Session {
         let Some(Upgrade { from, to, needs, free }) = Archive::pending_upgrade(&self.config.archive)? else {
             return Ok(false);
         };
-        let free = free.map_or_else(String::new, |free| format!(", {} are free", bytes(free)));
-        ui.say(&format!(
+        let free = free.map_or_else(String::new, |free| format!(", {} are free", format_bytes(free)));
+        ui.info(&format!(
             "upgrading the archive from layout {from} to {to}: takes up to {} of disk{free}",
-            bytes(needs)
+            format_bytes(needs)
         ));
         Ok(true)
     }

@@ -34,7 +34,7 @@ impl Stop {
                 }
                 listening.terminated.store(terminated, Ordering::Relaxed);
                 listening.token.cancel();
-                ui.say("stopping after the current commit; press Ctrl-C again to end at once");
+                ui.info("stopping after the current commit; press Ctrl-C again to end at once");
             }
         });
         Ok(stop)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::args::{CheckArgs, Global};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Severity, Ui, bytes, label};
+use crate::ui::{Severity, Ui, format_bytes, label};
 
 /// Clocks that differ by more than this make dates hard to compare.
 const CLOCK_TOLERANCE_SECONDS: i64 = 120;
@@ -42,11 +42,11 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
     let mut errors = Vec::new();
     let mut checks = Vec::new();
     for (source, answer) in sources.iter().zip(answers) {
-        ui.line(&source_line(source, &answer))?;
+        ui.print_line(&source_line(source, &answer))?;
         if let Err(error) = &answer
             && let Some(hint) = error.next_step()
         {
-            ui.line(&format!("      hint: {hint}"))?;
+            ui.print_line(&format!("      hint: {hint}"))?;
         }
         checks.push(source_check(source, &answer));
         errors.extend(answer.err());
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
     let errors: Vec<_> = errors.iter().collect();
     let exit = Exit::of_errors(&errors, sources.len());
     let archive = session.config.archive.display().to_string();
-    ui.result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
+    ui.print_result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
     Ok(exit)
 }
 
@@ -125,8 +125,8 @@ fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
     } else {
         state
     };
-    let room = free.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
-    ui.line(&format!("{}archive {}: {word}{room}", label(state), path.display()))?;
+    let room = free.map_or_else(String::new, |free| format!(", {} free", format_bytes(free)));
+    ui.print_line(&format!("{}archive {}: {word}{room}", label(state), path.display()))?;
     match held {
         Some(Err(error)) => Err(error.into()),
         _ => Ok(free),

@@ -14,7 +14,7 @@ use crate::args::{ArchiveFilterArgs, DemoArgs, FilterArgs, PullOptions};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, bytes, table, with_commas};
+use crate::ui::{Ui, format_bytes, format_table, with_commas};
 
 /// The first line of a demo's config: a later demo replaces only a file that starts with it.
 const FIRST_LINE: &str = "# Written by `chatark demo`; replaced by the next one.";
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let failed = |error| Error::new(ErrorKind::Unexpected, "start the sandbox", error);
     let sandbox = runtime.block_on(Sandbox::start(World::sample())).map_err(failed)?;
     let config = write_config(&args.dir, &sandbox)?;
-    ui.say("a sandbox of three vendors is running on this machine; no network or account is used");
+    ui.info("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
     let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
     let filters = ArchiveFilterArgs { filters, undated: false };
@@ -66,25 +66,30 @@ fn show(
         files.push(vec![
             folder.join(&file.name).display().to_string(),
             with_commas(file.rows),
-            bytes(file.bytes),
+            format_bytes(file.bytes),
         ]);
     }
-    ui.line("")?;
-    for line in table(&rows, &[2, 3]).iter().chain([&String::new()]).chain(&table(&files, &[1, 2])) {
-        ui.line(line)?;
+    ui.print_line("")?;
+    for line in
+        format_table(&rows, &[2, 3]).iter().chain([&String::new()]).chain(&format_table(&files, &[1, 2]))
+    {
+        ui.print_line(line)?;
     }
-    ui.line("")?;
-    ui.line(&format!("archive: {}", session.config.archive.display()))?;
-    ui.line(&format!("try:     chatark --config {} export --offline --channel whatsapp", config.display()))?;
+    ui.print_line("")?;
+    ui.print_line(&format!("archive: {}", session.config.archive.display()))?;
+    ui.print_line(&format!(
+        "try:     chatark --config {} export --offline --channel whatsapp",
+        config.display()
+    ))?;
     Ok(())
 }
 
 fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()> {
-    ui.say(&format!(
+    ui.info(&format!(
         "the sandbox keeps running; in another terminal: chatark --config {} check",
         config.display()
     ));
-    ui.say("press Ctrl-C to stop it");
+    ui.info("press Ctrl-C to stop it");
     let ended = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {

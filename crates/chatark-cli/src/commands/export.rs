@@ -11,7 +11,7 @@ use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions
 use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, with_commas};
+use crate::ui::{Ui, format_bytes, with_commas};
 
 #[derive(Serialize)]
 struct ExportResult {
@@ -66,20 +66,20 @@ pub(crate) fn export(
     if let Some(manifest) = &manifest {
         for file in &manifest.files {
             let place = folder.join(&file.name);
-            ui.say(&format!(
+            ui.info(&format!(
                 "wrote {}: {} rows, {}",
                 place.display(),
                 with_commas(file.rows),
-                bytes(file.bytes)
+                format_bytes(file.bytes)
             ));
         }
-        ui.say_undated(manifest.undated_left_out);
+        ui.info_undated(manifest.undated_left_out);
     } else if exit == Exit::Complete {
         exit = Exit::Partial;
     }
     let folder = manifest.is_some().then(|| folder.display().to_string());
     let result = ExportResult { pull, folder, manifest, exit_code: exit.code() };
-    ui.result(&result)?;
+    ui.print_result(&result)?;
     Ok((exit, result.manifest))
 }
 
@@ -97,18 +97,18 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
     match exit {
         Exit::Complete => return Ok(true),
         Exit::Interrupted | Exit::Terminated => {
-            ui.say("no files were written; the files of an earlier export were not changed");
+            ui.info("no files were written; the files of an earlier export were not changed");
             return Ok(false);
         }
         _ => {}
     }
     let held: u64 = states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
     if held == 0 {
-        ui.say("no files were written, because the archive holds no conversations of these sources");
+        ui.info("no files were written, because the archive holds no conversations of these sources");
         return Ok(false);
     }
     match exit {
-        Exit::Budget => ui.say("the files contain what the archive holds so far"),
+        Exit::Budget => ui.info("the files contain what the archive holds so far"),
         _ => ui.warn("the pull did not succeed: the files contain what the archive holds"),
     }
     Ok(true)

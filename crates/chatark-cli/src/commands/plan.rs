@@ -11,7 +11,7 @@ use crate::args::{Global, PlanArgs, PullOptions};
 use crate::commands::pull::pull_of;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, table, with_commas};
+use crate::ui::{Ui, format_table, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult {
@@ -67,15 +67,15 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
             rows.push([name, "-".to_owned()].into_iter().chain(["-"; 5].map(str::to_owned)).collect());
         }
     }
-    for line in table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
-        ui.line(&line)?;
+    for line in format_table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
+        ui.print_line(&line)?;
     }
     let errors: Vec<_> = plans.iter().filter_map(|planned| planned.as_ref().err()).collect();
     let exit = Exit::of_errors(&errors, plans.len());
     let archive = session.config.archive.display().to_string();
     let names = sources.iter().map(|source| source.origin.source.to_string());
     let sources = names.zip(&plans).map(|(name, planned)| source_plan(name, planned)).collect();
-    ui.result(&PlanResult { archive, sources, exit_code: exit.code() })?;
+    ui.print_result(&PlanResult { archive, sources, exit_code: exit.code() })?;
     Ok(exit)
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     refuse_unsupported(&sources, &request.selection)?;
     let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, global.verbose > 0)?;
     archive.close()?;
-    ui.result(&PullResult {
+    ui.print_result(&PullResult {
         archive: session.config.archive.display().to_string(),
         sources: outcomes.iter().map(source_result).collect(),
         exit_code: exit.code(),
@@ -95,7 +95,7 @@ pub(crate) fn pull_all(
         match &outcome.error {
             // The user has set this limit: it is no error.
             Some(error) if outcome.verdict == Verdict::Budget => {
-                ui.say(&format!("{}: {}", outcome.source, error.message()));
+                ui.info(&format!("{}: {}", outcome.source, error.message()));
             }
             Some(error) => ui.error(error, verbose),
             None => {}
@@ -113,11 +113,11 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
     let resumable: Vec<_> =
         outcomes.iter().filter(|outcome| outcome.resumable).map(|outcome| outcome.source.as_str()).collect();
     if written > 0 {
-        ui.say(&format!("{written} conversations of this run are safe in the archive"));
+        ui.info(&format!("{written} conversations of this run are safe in the archive"));
     }
     if !resumable.is_empty() {
         let sources = resumable.join(", ");
-        ui.say(&format!("to resume where it stopped, run the same command again (unfinished: {sources})"));
+        ui.info(&format!("to resume where it stopped, run the same command again (unfinished: {sources})"));
     }
 }
 

@@ -45,6 +45,6 @@ pub(crate) fn run(args: &RebuildArgs, global: &Global, ui: &Ui) -> Result<Exit, 
     archive.close()?;
     let exit = stop.exit(Exit::of_outcomes(&outcomes));
     let sources = outcomes.iter().map(source_result).collect();
-    ui.result(&RebuildResult { sources, left_alone, exit_code: exit.code() })?;
+    ui.print_result(&RebuildResult { sources, left_alone, exit_code: exit.code() })?;
     Ok(exit)
 }

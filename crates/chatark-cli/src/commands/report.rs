@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, sparkline, table, with_commas};
+use crate::ui::{Ui, format_bytes, format_table, sparkline, with_commas};
 
 #[derive(Serialize)]
 struct ReportResult {
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let zone = args.timezone;
     let archive = session.archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let output = &session.config.output;
     let request = Request {
         by: match args.by {
@@ -74,13 +74,18 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     };
     let report = write(&archive, &request, &args.output)?;
     for line in summary_lines(&report.summary) {
-        ui.line(&line)?;
+        ui.print_line(&line)?;
     }
     for file in &report.files {
-        ui.say(&format!("wrote {}: {}", args.output.join(&file.name).display(), bytes(file.bytes)));
+        ui.info(&format!("wrote {}: {}", args.output.join(&file.name).display(), format_bytes(file.bytes)));
     }
     let folder = args.output.display().to_string();
-    ui.result(&ReportResult { folder, files: report.files, summary: report.summary, undated_left_out })?;
+    ui.print_result(&ReportResult {
+        folder,
+        files: report.files,
+        summary: report.summary,
+        undated_left_out,
+    })?;
     Ok(Exit::Complete)
 }
 
@@ -124,7 +129,7 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
         rows.push(row);
     }
     let right: Vec<_> = (1..=columns.len() + 1).collect();
-    let mut lines = table(&rows, &right);
+    let mut lines = format_table(&rows, &right);
     let left_out = summary.sources.len().saturating_sub(columns.len());
     if left_out > 0 {
         lines.push(format!("{} more sources are in the files", with_commas(left_out as u64)));
@@ -151,15 +156,15 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let filter = Filter { sources: names(&chosen), window, undated, channel };
     let archive = session.archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let metrics = compare(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(metrics.iter().map(compared_row));
-    for line in table(&rows, &[1, 2, 3, 4, 5, 6]) {
-        ui.line(&line)?;
+    for line in format_table(&rows, &[1, 2, 3, 4, 5, 6]) {
+        ui.print_line(&line)?;
     }
-    ui.result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics, undated_left_out })?;
+    ui.print_result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics, undated_left_out })?;
     Ok(Exit::Complete)
 }
 

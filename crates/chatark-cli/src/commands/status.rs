@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, red, table, with_commas};
+use crate::ui::{Ui, format_bytes, format_table, red, with_commas};
 
 #[derive(Serialize)]
 struct StatusResult {
@@ -30,42 +30,42 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
         .filter(|name| !held(name))
         .collect();
     let path = archive.path().display().to_string();
-    ui.line(&format!(
+    ui.print_line(&format!(
         "archive {path}{}",
-        size.map_or_else(String::new, |size| format!(", {}", bytes(size)))
+        size.map_or_else(String::new, |size| format!(", {}", format_bytes(size)))
     ))?;
-    ui.line("")?;
+    ui.print_line("")?;
     for line in status_table(&sources, &not_pulled) {
-        ui.line(&line)?;
+        ui.print_line(&line)?;
     }
     for status in &sources {
         if status.missing > 0 {
             let missing = with_commas(status.missing);
-            ui.line(&format!(
+            ui.print_line(&format!(
                 "{}: {missing} conversations are no longer shown by the vendor",
                 status.source
             ))?;
         }
         if status.contacts > 0 {
             let contacts = with_commas(status.contacts);
-            ui.line(&format!("{}: {contacts} contacts are also archived", status.source))?;
+            ui.print_line(&format!("{}: {contacts} contacts are also archived", status.source))?;
         }
         if !status.unfinished.is_empty() {
-            ui.line(&format!(
+            ui.print_line(&format!(
                 "{}: an unfinished pull can be resumed with `chatark pull {}`",
                 status.source, status.source
             ))?;
         }
         for gap in &status.gaps {
-            ui.line(&format!("{}: {}", status.source, gap_line(gap)))?;
+            ui.print_line(&format!("{}: {}", status.source, gap_line(gap)))?;
         }
         for run in status.last_pull.iter().chain(&status.last_contacts) {
             if let Some(error) = &run.error {
-                ui.line(&format!("{}: {error}", status.source))?;
+                ui.print_line(&format!("{}: {error}", status.source))?;
             }
         }
     }
-    ui.result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;
+    ui.print_result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;
     Ok(Exit::Complete)
 }
 
@@ -94,7 +94,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
             "-".to_owned(),
         ]);
     }
-    let mut lines = table(&rows, &[2, 3]);
+    let mut lines = format_table(&rows, &[2, 3]);
     for (line, status) in lines.iter_mut().skip(1).zip(sources) {
         if status.last_pull.as_ref().is_some_and(is_bad) {
             *line = red(line);

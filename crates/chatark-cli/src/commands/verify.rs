@@ -10,7 +10,7 @@ use crate::commands::status::gap_line;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
-use crate::ui::{Severity, Ui, bytes, label, red, with_commas};
+use crate::ui::{Severity, Ui, format_bytes, label, red, with_commas};
 
 #[derive(Serialize)]
 struct VerifyResult {
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     }
     let exit = stop.exit(exit(&verification, &recounts));
     say_what_to_do(&verification, exit, ui);
-    ui.result(&VerifyResult {
+    ui.print_result(&VerifyResult {
         archive: archive.path().display().to_string(),
         part: format!("{}/{}", subset.number, subset.of),
         structure: verification.structure.clone(),
@@ -103,10 +103,10 @@ async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
 
 fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
     match verification.structure.as_slice() {
-        [] => ui.line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
+        [] => ui.print_line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
         faults => {
             for fault in faults {
-                ui.line(&format!(
+                ui.print_line(&format!(
                     "{}{}",
                     label(Severity::Failure),
                     red(&format!("the structure of the file: {fault}"))
@@ -116,10 +116,10 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
     }
     for found in &verification.sources {
         for line in source_lines(found, subset) {
-            ui.line(&line)?;
+            ui.print_line(&line)?;
         }
         for gap in &found.gaps {
-            ui.line(&format!("      {}", gap_line(gap)))?;
+            ui.print_line(&format!("      {}", gap_line(gap)))?;
         }
     }
     Ok(())
@@ -136,7 +136,7 @@ fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
         with_commas(found.conversations),
         contacts,
         with_commas(found.versions),
-        bytes(found.bytes),
+        format_bytes(found.bytes),
         if subset == Subset::WHOLE {
             String::new()
         } else {
@@ -212,8 +212,8 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
             }
         }
     };
-    ui.line(&line)?;
-    found.notes.iter().try_for_each(|note| ui.line(&format!("      {note}")))
+    ui.print_line(&line)?;
+    found.notes.iter().try_for_each(|note| ui.print_line(&format!("      {note}")))
 }
 
 /// Damage comes first, then errors of a vendor, then differences.

@@ -53,14 +53,14 @@ pub(super) fn plan(
     let archive = session.archive_to_read(ui)?;
     let options = options(request, into, session, &archive)?;
     let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     show_plans(&plans, into, target.capabilities(), ui)?;
     if let Err(refused) = refuse_empty_plans(&plans) {
-        ui.say(&format!("a run would fail: {}", refused.message()));
+        ui.info(&format!("a run would fail: {}", refused.message()));
     }
-    ui.result(&PlanResult {
+    ui.print_result(&PlanResult {
         target: into.name.as_str(),
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
@@ -84,7 +84,7 @@ pub(super) fn run(
     let archive = open(session, ui)?;
     let options = options(request, into, session, &archive)?;
     let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
     unless_closed(show_plans(&plans, into, target.capabilities(), ui))?;
@@ -96,8 +96,10 @@ pub(super) fn run(
     archive.close()?;
     show_errors(&results, ui, verbose);
     let error = results.iter().find_map(|result| result.error.as_ref());
-    unless_closed(results.iter().try_for_each(|result| ui.line(&summary(result))).map_err(Failure::Output))?;
-    ui.result(&RunResult {
+    unless_closed(
+        results.iter().try_for_each(|result| ui.print_line(&summary(result))).map_err(Failure::Output),
+    )?;
+    ui.print_result(&RunResult {
         target: into.name.as_str(),
         provider: into.entry.descriptor.name,
         agent_id: agent_id(into),
@@ -236,11 +238,11 @@ fn show_plans(
     ui: &Ui,
 ) -> Result<(), Failure> {
     for plan in plans {
-        ui.line(&planned(plan, into))?;
+        ui.print_line(&planned(plan, into))?;
         show_loss_report(&plan.loss_report, ui)?;
-        ui.line("")?;
+        ui.print_line("")?;
     }
-    capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
+    capabilities.notes.iter().for_each(|note| ui.info(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
             "{} other sources of knowledge were written before; what they share with these will be in the agent twice",
@@ -360,7 +362,7 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
             // The idempotency keys of people may be their addresses.
             if let (DataKind::History, Some(missing)) = (result.kind, read_back.missing.first()) {
                 let missing = identifier::masked(missing);
-                ui.say(&format!("the target does not show {missing}, for example"));
+                ui.info(&format!("the target does not show {missing}, for example"));
             }
             ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. Items that were deleted at the target are not written again: after you have emptied the agent, run `chatark migrate forget`, then migrate again");
         }

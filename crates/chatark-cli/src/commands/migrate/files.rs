@@ -10,7 +10,7 @@ use super::{selection, show_loss_report, source_names, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, with_commas};
+use crate::ui::{Ui, format_bytes, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -41,11 +41,11 @@ pub(super) fn plan(
     let plan = plan_files(&archive, &selection, target)?;
     write_loss_report(&plan.loss_report, request.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     if let Err(refused) = refuse_empty(plan.conversations, plan.items) {
-        ui.say(&format!("a run would fail: {}", refused.message()));
+        ui.info(&format!("a run would fail: {}", refused.message()));
     }
-    ui.result(&PlanResult { target: target.as_str(), plan: &plan, undated_left_out })?;
+    ui.print_result(&PlanResult { target: target.as_str(), plan: &plan, undated_left_out })?;
     Ok(Exit::Complete)
 }
 
@@ -61,19 +61,19 @@ pub(super) fn run(
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&selection.filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let written = write_files(&archive, &selection, target, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, request.loss_csv.as_deref())?;
     show(&written.plan, target, ui)?;
     for file in written.files.iter().take(MAX_FILES) {
-        ui.say(&wrote(&args.output, file));
+        ui.info(&wrote(&args.output, file));
     }
     let left_out = written.files.len().saturating_sub(MAX_FILES);
     if left_out > 0 {
-        ui.say(&format!("wrote {} more files in {}", with_commas(left_out as u64), args.output.display()));
+        ui.info(&format!("wrote {} more files in {}", with_commas(left_out as u64), args.output.display()));
     }
     let folder = args.output.display().to_string();
-    ui.result(&RunResult { target: target.as_str(), folder, written: &written, undated_left_out })?;
+    ui.print_result(&RunResult { target: target.as_str(), folder, written: &written, undated_left_out })?;
     Ok(Exit::Complete)
 }
 
@@ -81,12 +81,12 @@ pub(super) fn run(
 const MAX_FILES: usize = 5;
 
 fn wrote(folder: &Path, file: &FileEntry) -> String {
-    format!("wrote {}: {}", folder.join(&file.name).display(), bytes(file.bytes))
+    format!("wrote {}: {}", folder.join(&file.name).display(), format_bytes(file.bytes))
 }
 
 /// Shows the numbers and the loss report.
 fn show(plan: &FilePlan, target: FileFormat, ui: &Ui) -> Result<(), Failure> {
-    ui.line(&format!(
+    ui.print_line(&format!(
         "{} conversations with {} messages become {} in {}",
         with_commas(plan.conversations),
         with_commas(plan.messages),

@@ -11,7 +11,7 @@ use super::{agent, confirm, write_csv};
 use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, table, with_commas};
+use crate::ui::{Ui, format_table, with_commas};
 
 /// The columns of the table and the CSV file.
 const COLUMNS: [&str; 10] = [
@@ -77,19 +77,19 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(transfers.iter().map(|transfer| shown(cells(transfer)).to_vec()));
     if !transfers.is_empty() {
-        table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
+        format_table(&rows, &[7]).iter().try_for_each(|line| ui.print_line(line))?;
     } else if known.targets.is_empty() {
-        ui.say("nothing was migrated into an agent yet");
+        ui.info("nothing was migrated into an agent yet");
     } else {
-        ui.say("nothing in the ledger matches");
+        ui.info("nothing in the ledger matches");
     }
     if !args.from.is_empty() {
-        ui.say("`--from` leaves out people and knowledge, which come from many conversations");
+        ui.info("`--from` leaves out people and knowledge, which come from many conversations");
     }
     if let Some(path) = &args.csv {
-        ui.say(&format!("wrote {}", path.display()));
+        ui.info(&format!("wrote {}", path.display()));
     }
-    ui.result(&LedgerResult { transfers })?;
+    ui.print_result(&LedgerResult { transfers })?;
     Ok(Exit::Complete)
 }
 
@@ -159,8 +159,8 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
     let rows = with_commas(forgotten);
-    ui.line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
-    ui.result(&ForgetResult { target: into, forgotten })?;
+    ui.print_line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
+    ui.print_result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)
 }
 

@@ -17,7 +17,7 @@ use crate::args::{Global, MigrateAction, MigrateArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, table};
+use crate::ui::{Ui, format_table};
 
 /// Where a migration goes.
 enum Destination<'a> {
@@ -114,8 +114,8 @@ fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
     }
     let mut rows = vec![LossRow::COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(loss_report.iter().map(|row| row.cells().to_vec()));
-    ui.line("")?;
-    table(&rows, &[2]).iter().try_for_each(|line| ui.line(line))
+    ui.print_line("")?;
+    format_table(&rows, &[2]).iter().try_for_each(|line| ui.print_line(line))
 }
 
 /// Fails for a path that is not a file, before anything is written.
