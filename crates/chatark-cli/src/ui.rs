@@ -124,7 +124,7 @@ impl Ui {
 
     /// Prints how many conversations `--since` and `--until` leave out because they have no date.
     pub(crate) fn info_undated(&self, left_out: u64) {
-        let are = if left_out == 1 { "is" } else { "are" };
+        let are = noun(left_out, "is", "are");
         if left_out > 0 {
             self.info(&format!(
                 "{} without a date {are} left out; `--undated` takes them in",
@@ -200,7 +200,7 @@ impl Ui {
     fn show_pull_progress(&self, source: &str, progress: &Progress) {
         let mut lines = self.progress_lines();
         let Some(line) = lines.get_mut(source) else { return };
-        let pages = format!("{} pages", with_commas(progress.page.pages));
+        let pages = counted(progress.page.pages, "page", "pages");
         if let Some(bar) = &line.bar {
             if let Some(total) = progress.total_last.filter(|total| *total > 0) {
                 bar.set_style(bar_style());
@@ -213,9 +213,7 @@ impl Ui {
         if line.printed_at.elapsed() >= LINE_INTERVAL {
             line.printed_at = Instant::now();
             drop(lines);
-            let total =
-                progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
-            self.info(&format!("{source}: {}{total} conversations, {pages}", with_commas(progress.seen)));
+            self.info(&format!("{source}: {}, {pages}", conversations_of_total(progress)));
         }
     }
 
@@ -293,11 +291,10 @@ impl HttpObserver for Ui {
 /// Returns the summary of a pull or a rebuild of one source: its counts and its verdict.
 fn outcome_line(outcome: &Outcome) -> String {
     let progress = &outcome.progress;
-    let total = progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
     let mut text = format!(
-        "{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
+        "{}: {} seen, {} new, {} changed, {} unchanged",
         outcome.source,
-        with_commas(progress.seen),
+        conversations_of_total(progress),
         with_commas(progress.added),
         with_commas(progress.changed),
         with_commas(progress.unchanged),
@@ -316,12 +313,22 @@ fn outcome_line(outcome: &Outcome) -> String {
         text.push_str(&contacts_summary(contacts));
     }
     let issues = outcome.issues();
-    append_count(&mut text, issues, if issues == 1 { "issue" } else { "issues" });
+    append_count(&mut text, issues, noun(issues, "issue", "issues"));
     let verdict = outcome.verdict.as_str();
     match outcome.verdict {
         _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", label(Severity::Ok)),
         Verdict::Budget => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", label(Severity::Warning)),
         _ => format!("{}{}", label(Severity::Failure), red(&format!("{text}: {verdict}"))),
+    }
+}
+
+/// Returns how many conversations were seen, such as `2 of 5 conversations`, or `2 conversations` without a total.
+fn conversations_of_total(progress: &Progress) -> String {
+    match progress.total_last {
+        Some(total) => {
+            format!("{} of {}", with_commas(progress.seen), counted(total, "conversation", "conversations"))
+        }
+        None => counted(progress.seen, "conversation", "conversations"),
     }
 }
 
@@ -333,8 +340,7 @@ fn append_count(text: &mut String, number: u64, what: &str) {
 
 /// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
 fn contacts_summary(contacts: &Progress) -> String {
-    let seen = contacts.seen;
-    let mut text = format!(", {} {}", with_commas(seen), if seen == 1 { "contact" } else { "contacts" });
+    let mut text = format!(", {}", counted(contacts.seen, "contact", "contacts"));
     let numbers =
         [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
     let details: Vec<_> = numbers
@@ -360,6 +366,15 @@ pub(crate) fn label(severity: Severity) -> String {
         Severity::Warning => format!("{YELLOW}warn{YELLOW:#}  "),
         Severity::Failure => format!("{RED}FAIL{RED:#}  "),
     }
+}
+
+/// Returns a number and its noun, such as `1 item` or `1,234 items`.
+pub(crate) fn counted(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", with_commas(number), noun(number, singular, plural))
+}
+
+fn noun<'a>(number: u64, singular: &'a str, plural: &'a str) -> &'a str {
+    if number == 1 { singular } else { plural }
 }
 
 /// Returns a number with commas between thousands.
@@ -508,6 +523,26 @@ mod tests {
             (contacts(12, 0, 0), ", 12 contacts"),
         ] {
             assert_eq!(contacts_summary(&contacts), expect);
+        }
+    }
+
+    #[test]
+    fn a_noun_is_singular_only_after_one() {
+        for (number, expect) in [(0, "0 units"), (1, "1 unit"), (2, "2 units"), (1_000, "1,000 units")] {
+            assert_eq!(counted(number, "unit", "units"), expect);
+        }
+    }
+
+    #[test]
+    fn a_total_decides_between_one_conversation_and_several() {
+        for (seen, total_last, expect) in [
+            (1, None, "1 conversation"),
+            (2, None, "2 conversations"),
+            (0, Some(1), "0 of 1 conversation"),
+            (1, Some(2), "1 of 2 conversations"),
+        ] {
+            let progress = Progress { seen, total_last, ..Progress::default() };
+            assert_eq!(conversations_of_total(&progress), expect);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions
 use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, format_bytes, with_commas};
+use crate::ui::{Ui, counted, format_bytes};
 
 #[derive(Serialize)]
 struct ExportResult {
@@ -67,9 +67,9 @@ pub(crate) fn export(
         for file in &manifest.files {
             let place = folder.join(&file.name);
             ui.info(&format!(
-                "wrote {}: {} rows, {}",
+                "wrote {}: {}, {}",
                 place.display(),
-                with_commas(file.rows),
+                counted(file.rows, "row", "rows"),
                 format_bytes(file.bytes)
             ));
         }

@@ -11,7 +11,7 @@ use crate::args::{Global, PlanArgs, PullOptions};
 use crate::commands::pull::pull_of;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, format_table, with_commas};
+use crate::ui::{Ui, counted, format_table, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult {
@@ -120,16 +120,16 @@ fn notes(planned: &PullPlan) -> Vec<String> {
         lines.push(format!("{source}: resumes where an earlier run stopped, saved {at}"));
     }
     if let Some(RateLimit { requests, seconds }) = planned.estimate.rate_limit {
-        let requests = with_commas(requests);
+        let requests = counted(requests, "request", "requests");
         lines.push(format!(
-            "{source}: the vendor documents a limit of {requests} requests in {}",
+            "{source}: the vendor documents a limit of {requests} in {}",
             about(Duration::from_secs(seconds))
         ));
     }
     if let Some(used) = planned.quota_used_before {
         lines.push(format!(
-            "{source}: the last pull of this kind used {} units of the quota",
-            with_commas(used)
+            "{source}: the last pull of this kind used {} of the quota",
+            counted(used, "unit", "units")
         ));
     }
     lines.extend(planned.estimate.notes.iter().map(|note| format!("{source}: {note}")));

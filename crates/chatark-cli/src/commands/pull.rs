@@ -11,7 +11,7 @@ use crate::args::{FilterArgs, Global, PullArgs, PullOptions};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::stop::Stop;
-use crate::ui::Ui;
+use crate::ui::{Ui, counted};
 
 /// The outcome of a pull, for `--json`.
 #[derive(Debug, Serialize)]
@@ -113,7 +113,8 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
     let resumable: Vec<_> =
         outcomes.iter().filter(|outcome| outcome.resumable).map(|outcome| outcome.source.as_str()).collect();
     if written > 0 {
-        ui.info(&format!("{written} conversations of this run are safe in the archive"));
+        let conversations = counted(written, "conversation of this run is", "conversations of this run are");
+        ui.info(&format!("{conversations} safe in the archive"));
     }
     if !resumable.is_empty() {
         let sources = resumable.join(", ");

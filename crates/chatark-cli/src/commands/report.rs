@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, format_bytes, format_table, sparkline, with_commas};
+use crate::ui::{Ui, counted, format_bytes, format_table, sparkline, with_commas};
 
 #[derive(Serialize)]
 struct ReportResult {
@@ -132,7 +132,8 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     let mut lines = format_table(&rows, &right);
     let left_out = summary.sources.len().saturating_sub(columns.len());
     if left_out > 0 {
-        lines.push(format!("{} more sources are in the files", with_commas(left_out as u64)));
+        lines
+            .push(format!("{} in the files", counted(left_out as u64, "more source is", "more sources are")));
     }
     let series = summary.series();
     if let (Some(first), Some(last)) = (series.first(), series.last()) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, format_bytes, format_table, red, with_commas};
+use crate::ui::{Ui, counted, format_bytes, format_table, red, with_commas};
 
 #[derive(Serialize)]
 struct StatusResult {
@@ -40,15 +40,12 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     }
     for status in &sources {
         if status.missing > 0 {
-            let missing = with_commas(status.missing);
-            ui.print_line(&format!(
-                "{}: {missing} conversations are no longer shown by the vendor",
-                status.source
-            ))?;
+            let missing = counted(status.missing, "conversation is", "conversations are");
+            ui.print_line(&format!("{}: {missing} no longer shown by the vendor", status.source))?;
         }
         if status.contacts > 0 {
-            let contacts = with_commas(status.contacts);
-            ui.print_line(&format!("{}: {contacts} contacts are also archived", status.source))?;
+            let contacts = counted(status.contacts, "contact is", "contacts are");
+            ui.print_line(&format!("{}: {contacts} also archived", status.source))?;
         }
         if !status.unfinished.is_empty() {
             ui.print_line(&format!(

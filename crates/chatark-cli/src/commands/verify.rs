@@ -10,7 +10,7 @@ use crate::commands::status::gap_line;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, mapped, names, runtime};
 use crate::stop::Stop;
-use crate::ui::{Severity, Ui, format_bytes, label, red, with_commas};
+use crate::ui::{Severity, Ui, counted, format_bytes, label, red, with_commas};
 
 #[derive(Serialize)]
 struct VerifyResult {
@@ -128,14 +128,14 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
 fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
     let contacts = match found.contacts {
         0 => String::new(),
-        contacts => format!("{} contacts, ", with_commas(contacts)),
+        contacts => format!("{}, ", counted(contacts, "contact", "contacts")),
     };
     let checked = format!(
-        "{}: {} conversations, {}{} versions, {}{}",
+        "{}: {}, {}{}, {}{}",
         found.source,
-        with_commas(found.conversations),
+        counted(found.conversations, "conversation", "conversations"),
         contacts,
-        with_commas(found.versions),
+        counted(found.versions, "version", "versions"),
         format_bytes(found.bytes),
         if subset == Subset::WHOLE {
             String::new()
@@ -169,8 +169,8 @@ fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
 
 fn earlier_mapping_line(found: &SourceVerification) -> Option<String> {
     (found.earlier_mapping > 0).then(|| {
-        let count = with_commas(found.earlier_mapping);
-        format!("      {count} were mapped by an earlier version; `chatark rebuild` maps them again by the current rules")
+        let rows = counted(found.earlier_mapping, "row was", "rows were");
+        format!("      {rows} mapped by an earlier version; `chatark rebuild` applies the current rules")
     })
 }
 
@@ -194,18 +194,19 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
             return Ok(());
         }
     };
-    let held = with_commas(found.held);
+    let held = counted(found.held, "conversation", "conversations");
     let line = match found.counted {
         None => format!(
-            "{}{source}: the archive holds {held} conversations, and the vendor gives no count",
+            "{}{source}: the archive holds {held}, and the vendor gives no count",
             label(Severity::Warning)
         ),
-        Some(counted) => {
+        Some(total) => {
             let text = format!(
-                "{source}: the vendor counts {} conversations, the archive holds {held}",
-                with_commas(counted)
+                "{source}: the vendor counts {}, the archive holds {}",
+                counted(total, "conversation", "conversations"),
+                with_commas(found.held)
             );
-            if counted == found.held {
+            if total == found.held {
                 format!("{}{text}", label(Severity::Ok))
             } else {
                 format!("{}{}", label(Severity::Failure), red(&text))
@@ -225,7 +226,7 @@ fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
     if !verification.structure.is_empty() || of(|found| found.damaged > 0 || !found.counts.is_empty()) {
         return Exit::Damaged;
     }
-    let differs = |found: &Recount| found.counted.is_some_and(|counted| counted != found.held);
+    let differs = |found: &Recount| found.counted.is_some_and(|total| total != found.held);
     match recounts.as_slice() {
         [(_, Err(error))] => return Exit::of_error(error),
         recounts if recounts.iter().any(|(_, found)| found.as_ref().map_or(true, differs)) => {

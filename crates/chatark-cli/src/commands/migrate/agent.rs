@@ -17,7 +17,7 @@ use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::stop::Stop;
-use crate::ui::{Severity, Ui, label, with_commas};
+use crate::ui::{Severity, Ui, counted, label, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -245,25 +245,24 @@ fn show_plans(
     capabilities.notes.iter().for_each(|note| ui.info(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
-            "{} other sources of knowledge were written before; what they share with these will be in the agent twice",
-            with_commas(plan.others)
+            "{} written before; what is in both will be in the agent twice",
+            counted(plan.others, "other source of knowledge was", "other sources of knowledge were")
         ));
     }
     Ok(())
 }
 
 fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
-    let what = match plan.kind {
-        DataKind::History => "conversations",
-        DataKind::Contacts => "people",
-        DataKind::Knowledge => "sources of knowledge",
+    let items = match plan.kind {
+        DataKind::History => counted(plan.items, "conversation", "conversations"),
+        DataKind::Contacts => counted(plan.items, "person", "people"),
+        DataKind::Knowledge => counted(plan.items, "source of knowledge", "sources of knowledge"),
     };
     let mut text = format!(
-        "{}: {} conversations with {} messages become {} {what} in {}",
+        "{}: {} with {} become {items} in {}",
         plan.kind.as_str(),
-        with_commas(plan.conversations),
-        with_commas(plan.messages),
-        with_commas(plan.items),
+        counted(plan.conversations, "conversation", "conversations"),
+        counted(plan.messages, "message", "messages"),
         into.name
     );
     if plan.already > 0 {
@@ -272,7 +271,7 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
     if plan.changed > 0 {
         let _ = write!(
             text,
-            " ({} have changed in the archive since and stay unchanged there)",
+            " ({} changed in the archive since and stay unchanged there)",
             with_commas(plan.changed)
         );
     }
@@ -280,7 +279,11 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
         Some(seconds) => format!("at least {seconds} s by the rate limit"),
         None => "as fast as the vendor responds".to_owned(),
     };
-    format!("{text}; about {} requests, {time}, {} credits", with_commas(plan.requests), plan.credits)
+    format!(
+        "{text}; about {}, {time}, {}",
+        counted(plan.requests, "request", "requests"),
+        counted(plan.credits, "credit", "credits")
+    )
 }
 
 /// Fails if a run would write nothing.
@@ -292,7 +295,8 @@ fn refuse_empty_plans(plans: &[AgentPlan]) -> Result<()> {
 /// Returns the question before anything is written into an account.
 fn question(new: u64, into: &SourceConfig) -> String {
     let (agent, title) = (agent_id(into), into.entry.descriptor.title);
-    format!("Write {} items into `{}` ({agent}) at {title}? [y/N] ", with_commas(new), into.name)
+    let items = counted(new, "item", "items");
+    format!("Write {items} into `{}` ({agent}) at {title}? [y/N] ", into.name)
 }
 
 /// Returns a line with the result of a kind.
@@ -354,8 +358,8 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
         }
         if result.error.is_none() && result.unfinished > 0 {
             ui.warn(&format!(
-                "{} items of an earlier run are unfinished and not selected now: run it again without filters",
-                with_commas(result.unfinished)
+                "{} unfinished and not selected now: run it again without filters",
+                counted(result.unfinished, "item of an earlier run is", "items of an earlier run are")
             ));
         }
         if let Some(read_back) = result.read_back.as_ref().filter(|read_back| !read_back.is_complete()) {

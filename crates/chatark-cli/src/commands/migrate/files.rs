@@ -10,7 +10,7 @@ use super::{selection, show_loss_report, source_names, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, format_bytes, with_commas};
+use crate::ui::{Ui, counted, format_bytes};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -70,7 +70,11 @@ pub(super) fn run(
     }
     let left_out = written.files.len().saturating_sub(MAX_FILES);
     if left_out > 0 {
-        ui.info(&format!("wrote {} more files in {}", with_commas(left_out as u64), args.output.display()));
+        ui.info(&format!(
+            "wrote {} in {}",
+            counted(left_out as u64, "more file", "more files"),
+            args.output.display()
+        ));
     }
     let folder = args.output.display().to_string();
     ui.print_result(&RunResult { target: target.as_str(), folder, written: &written, undated_left_out })?;
@@ -87,16 +91,12 @@ fn wrote(folder: &Path, file: &FileEntry) -> String {
 /// Shows the numbers and the loss report.
 fn show(plan: &FilePlan, target: FileFormat, ui: &Ui) -> Result<(), Failure> {
     ui.print_line(&format!(
-        "{} conversations with {} messages become {} in {}",
-        with_commas(plan.conversations),
-        with_commas(plan.messages),
-        counted(plan.items),
+        "{} with {} become {} in {}",
+        counted(plan.conversations, "conversation", "conversations"),
+        counted(plan.messages, "message", "messages"),
+        counted(plan.items, "item", "items"),
         target.as_str()
     ))?;
     show_loss_report(&plan.loss_report, ui)?;
     Ok(())
-}
-
-fn counted(items: u64) -> String {
-    if items == 1 { "1 item".to_owned() } else { format!("{} items", with_commas(items)) }
 }

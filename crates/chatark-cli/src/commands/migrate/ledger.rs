@@ -11,7 +11,7 @@ use super::{agent, confirm, write_csv};
 use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, format_table, with_commas};
+use crate::ui::{Ui, counted, format_table};
 
 /// The columns of the table and the CSV file.
 const COLUMNS: [&str; 10] = [
@@ -151,15 +151,15 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
     })?;
     drop(archive);
     let question = format!(
-        "Forget {} rows of `{into}`? The next run writes these items again: empty the agent first. [y/N] ",
-        with_commas(held)
+        "Forget {} of `{into}`? The next run writes these items again: empty the agent first. [y/N] ",
+        counted(held, "row", "rows")
     );
     confirm(args.yes || held == 0, &question, ui)?;
     let mut archive = session.archive(ui)?;
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
-    let rows = with_commas(forgotten);
-    ui.print_line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
+    let rows = counted(forgotten, "row", "rows");
+    ui.print_line(&format!("{rows} of the ledger forgotten; {into} keeps what it holds"))?;
     ui.print_result(&ForgetResult { target: into, forgotten })?;
     Ok(Exit::Complete)
 }
