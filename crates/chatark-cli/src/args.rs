@@ -20,31 +20,31 @@ use clap_complete::Shell;
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
     #[arg(
         long,
         short,
         global = true,
-        help_heading = "Global options",
+        help_heading = "GlobalArgs options",
         env = "CHATARK_CONFIG",
         value_name = "FILE"
     )]
     pub(crate) config: Option<PathBuf>,
     /// Print only results and errors
-    #[arg(long, short, global = true, help_heading = "Global options")]
+    #[arg(long, short, global = true, help_heading = "GlobalArgs options")]
     pub(crate) quiet: bool,
     /// Print the result to standard output as one JSON document
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = "GlobalArgs options")]
     pub(crate) json: bool,
     /// Log requests and waits to standard error; twice for more
-    #[arg(long, short, global = true, help_heading = "Global options", action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, help_heading = "GlobalArgs options", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 

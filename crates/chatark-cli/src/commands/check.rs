@@ -5,7 +5,7 @@ use chatark_core::{AgentInfo, Error, Result};
 use chatark_engine::Source;
 use serde::Serialize;
 
-use crate::args::{CheckArgs, Global};
+use crate::args::{CheckArgs, GlobalArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::ui::{Severity, Ui, format_bytes, label};
@@ -35,9 +35,9 @@ struct SourceCheck {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let sources = session.connect(&session.chosen(&args.sources)?, ui)?;
+    let sources = session.connect_sources(&session.select_sources(&args.sources)?, ui)?;
     let answers = runtime()?.block_on(check_all(&sources));
     let mut errors = Vec::new();
     let mut checks = Vec::new();

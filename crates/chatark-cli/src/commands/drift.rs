@@ -4,7 +4,7 @@ use chatark_archive::IssueRecord;
 use chatark_core::{Result, Timestamp, identifier};
 use serde::Serialize;
 
-use crate::args::{DriftArgs, Global};
+use crate::args::{DriftArgs, GlobalArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
 use crate::ui::{Ui, format_table, with_commas};
@@ -14,10 +14,10 @@ struct DriftResult {
     issues: Vec<IssueRecord>,
 }
 
-pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &DriftArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.sources)?;
-    let archive = session.archive_to_read(ui)?;
+    let chosen = session.select_sources(&args.sources)?;
+    let archive = session.open_archive_to_read(ui)?;
     let mut issues = archive.issues()?;
     issues.retain(|issue| {
         // Without names, sources that the config no longer has are shown too.

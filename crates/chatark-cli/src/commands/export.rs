@@ -7,8 +7,8 @@ use chatark_core::{Error, ErrorKind, Result, SourceName};
 use chatark_formats::{ArchiveState, Export, ExportSelection, Manifest, Options, SourceState};
 use serde::Serialize;
 
-use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions};
-use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
+use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, GlobalArgs, PullOptions};
+use crate::commands::pull::{PullResult, pull_all, pull_of_filters, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
 use crate::ui::{Ui, counted, format_bytes};
@@ -22,9 +22,9 @@ struct ExportResult {
     exit_code: u8,
 }
 
-pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &ExportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let mut session = Session::open(global)?;
-    session.limit(args.pull_options.budget());
+    session.set_budget(args.pull_options.budget());
     let options = options(args, &session);
     let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
     let pull_options = if args.offline { None } else { Some(args.pull_options) };
@@ -42,13 +42,13 @@ pub(crate) fn export(
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
-    let chosen = session.chosen(&filters.filters.sources)?;
-    let request = pull_of(&filters.filters, pull_options.unwrap_or_default())?;
+    let chosen = session.select_sources(&filters.filters.sources)?;
+    let request = pull_of_filters(&filters.filters, pull_options.unwrap_or_default())?;
     let (archive, pull, mut exit) = if pull_options.is_none() {
-        (session.archive_to_read(ui)?, None, Exit::Complete)
+        (session.open_archive_to_read(ui)?, None, Exit::Complete)
     } else {
-        let sources = session.connect(&chosen, ui)?;
-        let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, verbose)?;
+        let sources = session.connect_sources(&chosen, ui)?;
+        let (archive, outcomes, exit) = pull_all(session.open_archive(ui)?, sources, request, ui, verbose)?;
         let pull = PullResult {
             archive: session.config.archive.display().to_string(),
             sources: outcomes.iter().map(source_result).collect(),

@@ -7,8 +7,8 @@ use chatark_core::{Error, RateLimit, Result, Timestamp};
 use chatark_engine::{PullPlan, plan};
 use serde::Serialize;
 
-use crate::args::{Global, PlanArgs, PullOptions};
-use crate::commands::pull::pull_of;
+use crate::args::{GlobalArgs, PlanArgs, PullOptions};
+use crate::commands::pull::pull_of_filters;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
 use crate::ui::{Ui, counted, format_table, with_commas};
@@ -41,12 +41,12 @@ struct SourcePlan {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.filters.sources)?;
-    let sources = session.connect(&chosen, ui)?;
-    let pull = pull_of(&args.filters, PullOptions { full: args.full, ..PullOptions::default() })?;
-    let archive = session.config.archive.exists().then(|| session.archive_to_read(ui)).transpose()?;
+    let chosen = session.select_sources(&args.filters.sources)?;
+    let sources = session.connect_sources(&chosen, ui)?;
+    let pull = pull_of_filters(&args.filters, PullOptions { full: args.full, ..PullOptions::default() })?;
+    let archive = session.config.archive.exists().then(|| session.open_archive_to_read(ui)).transpose()?;
     let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull, &session.clock))?;
     let mut rows = vec![
         ["source", "reads", "archived", "at the vendor", "requests", "takes about", "quota left"]

@@ -6,7 +6,7 @@ use chatark_formats::{CsvDialect, FileEntry};
 use chatark_report::{Comparison, Granularity, Request, Summary, compare, format_value, write};
 use serde::Serialize;
 
-use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
+use crate::args::{CompareArgs, GlobalArgs, Period, ReportAction, ReportArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
 use crate::ui::{Ui, counted, format_bytes, format_table, sparkline, with_commas};
@@ -46,17 +46,17 @@ const SHOWN: [(&str, &str); 15] = [
     ("returning_people", "returning people"),
 ];
 
-pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &ReportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(ReportAction::Compare(args)) = &args.action {
         return run_compare(args, global, ui);
     }
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.filters.filters.sources)?;
+    let chosen = session.select_sources(&args.filters.filters.sources)?;
     // Without names, sources that the config no longer has are reported too.
     let sources = if args.filters.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let filter = args.filters.of_sources(sources)?;
     let zone = args.timezone;
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
     ui.info_undated(undated_left_out);
     let output = &session.config.output;
@@ -144,10 +144,10 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+fn run_compare(args: &CompareArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let named = [args.a.clone(), args.b.clone()];
-    let chosen = session.chosen(&named)?;
+    let chosen = session.select_sources(&named)?;
     if args.a == args.b {
         let error = Error::new(ErrorKind::Usage, "compare", "a source cannot be compared with itself");
         return Err(error.hint("name two sources: `--a OLD --b NEW`").into());
@@ -155,7 +155,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let window = Window::new(args.since, args.until)?;
     let CompareArgs { undated, channel, .. } = *args;
     let filter = Filter { sources: names(&chosen), window, undated, channel };
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
     ui.info_undated(undated_left_out);
     let metrics = compare(&archive, &filter, &args.a, &args.b)?;

@@ -3,7 +3,7 @@
 use chatark_archive::{GapRecord, RunRecord, SourceStatus};
 use serde::Serialize;
 
-use crate::args::Global;
+use crate::args::GlobalArgs;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
 use crate::ui::{Ui, counted, format_bytes, format_table, red, with_commas};
@@ -16,9 +16,9 @@ struct StatusResult {
     not_pulled: Vec<String>,
 }
 
-pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let sources = archive.status()?;
     let size = std::fs::metadata(archive.path()).map(|meta| meta.len()).ok();
     let held = |name: &str| sources.iter().any(|status| status.source == name);

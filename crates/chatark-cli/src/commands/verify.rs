@@ -5,11 +5,11 @@ use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
 use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
 
-use crate::args::{Global, VerifyArgs};
+use crate::args::{GlobalArgs, VerifyArgs};
 use crate::commands::status::gap_line;
 use crate::exit::Exit;
-use crate::session::{Failure, Session, mapped, names, runtime};
-use crate::stop::Stop;
+use crate::session::{Failure, Session, mapped_sources, names, runtime};
+use crate::stop::StopSignal;
 use crate::ui::{Severity, Ui, counted, format_bytes, label, red, with_commas};
 
 #[derive(Serialize)]
@@ -56,19 +56,19 @@ struct LiveResult {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.sources)?;
-    let sources = if args.live { session.connect(&chosen, ui)? } else { Vec::new() };
-    let archive = session.archive_to_read(ui)?;
+    let chosen = session.select_sources(&args.sources)?;
+    let sources = if args.live { session.connect_sources(&chosen, ui)? } else { Vec::new() };
+    let archive = session.open_archive_to_read(ui)?;
     // Without names, sources that the config no longer has are verified too.
     let requested = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
     let stop = runtime
-        .block_on(async { Stop::listen(ui) })
+        .block_on(async { StopSignal::listen(ui) })
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
     let subset = args.subset.unwrap_or(Subset::WHOLE);
-    let verification = verify(&archive, &requested, &mapped(&chosen), subset, &stop.token)?;
+    let verification = verify(&archive, &requested, &mapped_sources(&chosen), subset, &stop.token)?;
     show(&verification, subset, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
@@ -78,8 +78,8 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     for (source, found) in &recounts {
         show_recount(source, found, ui)?;
     }
-    let exit = stop.exit(exit(&verification, &recounts));
-    say_what_to_do(&verification, exit, ui);
+    let exit = stop.with_signal(exit_of(&verification, &recounts));
+    show_next_step(&verification, exit, ui);
     ui.print_result(&VerifyResult {
         archive: archive.path().display().to_string(),
         part: format!("{}/{}", subset.number, subset.of),
@@ -217,13 +217,14 @@ fn show_recount(source: &SourceName, found: &Result<Recount>, ui: &Ui) -> std::i
     found.notes.iter().try_for_each(|note| ui.print_line(&format!("      {note}")))
 }
 
-/// Damage comes first, then errors of a vendor, then differences.
-fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
-    let of = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
+/// Returns the exit of a verification: damage takes precedence, then errors of a vendor, then differences.
+fn exit_of(verification: &Verification, recounts: &Recounts) -> Exit {
+    let any_source = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
     if verification.interrupted {
         return Exit::Interrupted;
     }
-    if !verification.structure.is_empty() || of(|found| found.damaged > 0 || !found.counts.is_empty()) {
+    if !verification.structure.is_empty() || any_source(|found| found.damaged > 0 || !found.counts.is_empty())
+    {
         return Exit::Damaged;
     }
     let differs = |found: &Recount| found.counted.is_some_and(|total| total != found.held);
@@ -234,10 +235,10 @@ fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
         }
         _ => {}
     }
-    if of(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
+    if any_source(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
 }
 
-fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
+fn show_next_step(verification: &Verification, exit: Exit, ui: &Ui) {
     match exit {
         Exit::Damaged => ui.hint(
             "keep the file and restore a backup, or run `chatark pull --full` to fetch what the vendors still have",

@@ -16,7 +16,7 @@ use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::stop::Stop;
+use crate::stop::StopSignal;
 use crate::ui::{Severity, Ui, counted, label, with_commas};
 
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ pub(super) fn plan(
 ) -> Result<Exit, Failure> {
     let target = session.connect_target_offline(into, ui)?;
     let kinds = kinds(request, target.capabilities())?;
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let options = options(request, into, session, &archive)?;
     let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
     ui.info_undated(undated_left_out);
@@ -62,7 +62,7 @@ pub(super) fn plan(
     }
     ui.print_result(&PlanResult {
         target: into.name.as_str(),
-        provider: into.entry.descriptor.name,
+        provider: into.provider.descriptor.name,
         agent_id: agent_id(into),
         plans: &plans,
         notes: target.capabilities().notes,
@@ -101,7 +101,7 @@ pub(super) fn run(
     )?;
     ui.print_result(&RunResult {
         target: into.name.as_str(),
-        provider: into.entry.descriptor.name,
+        provider: into.provider.descriptor.name,
         agent_id: agent_id(into),
         results: &results,
         error: error.map(ToString::to_string),
@@ -143,13 +143,13 @@ fn migrate_all(
     ui: &Ui,
 ) -> Result<(Archive, Vec<KindResult>, Exit)> {
     runtime()?.block_on(async {
-        let stop = Stop::listen(ui)
+        let stop = StopSignal::listen(ui)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
         let migrated = migrate(archive, migration, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
         let (archive, mut results) = migrated?;
         fill_from_plans(&mut results, plans);
-        let exit = stop.exit(exit_of(&results));
+        let exit = stop.with_signal(exit_of(&results));
         Ok((archive, results, exit))
     })
 }
@@ -164,7 +164,7 @@ fn exit_of(results: &[KindResult]) -> Exit {
 
 /// Opens the archive for writing the ledger. A missing archive is an error, and is not created.
 fn open(session: &Session, ui: &Ui) -> Result<Archive> {
-    if session.config.archive.exists() { session.archive(ui) } else { session.archive_to_read(ui) }
+    if session.config.archive.exists() { session.open_archive(ui) } else { session.open_archive_to_read(ui) }
 }
 
 /// Returns the kinds to migrate, in their order.
@@ -224,7 +224,7 @@ fn options(
 
 /// Returns the name of a target in the ledger, which does not depend on the config.
 pub(super) fn name(into: &SourceConfig) -> String {
-    format!("{} {}", into.entry.descriptor.name, agent_id(into))
+    format!("{} {}", into.provider.descriptor.name, agent_id(into))
 }
 
 fn agent_id(into: &SourceConfig) -> String {
@@ -294,7 +294,7 @@ fn refuse_empty_plans(plans: &[AgentPlan]) -> Result<()> {
 
 /// Returns the question before anything is written into an account.
 fn question(new: u64, into: &SourceConfig) -> String {
-    let (agent, title) = (agent_id(into), into.entry.descriptor.title);
+    let (agent, title) = (agent_id(into), into.provider.descriptor.title);
     let items = counted(new, "item", "items");
     format!("Write {items} into `{}` ({agent}) at {title}? [y/N] ", into.name)
 }

@@ -55,7 +55,7 @@ struct Row {
 }
 
 pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let known = KnownNames::of(&archive, session)?;
     let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
     args.from.iter().try_for_each(|from| known.require_source(from))?;
@@ -142,7 +142,7 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error
 /// Deletes an agent's part of the ledger; the agent keeps what it holds.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
     // Opening it for writing would create a missing archive.
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let into = KnownNames::of(&archive, session)?.target(&args.to, session)?;
     let mut held = 0_u64;
     archive.each_transfer(|target, kind, _| {
@@ -155,7 +155,7 @@ pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Re
         counted(held, "row", "rows")
     );
     confirm(args.yes || held == 0, &question, ui)?;
-    let mut archive = session.archive(ui)?;
+    let mut archive = session.open_archive(ui)?;
     let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
     archive.close()?;
     let rows = counted(forgotten, "row", "rows");

@@ -13,7 +13,7 @@ use chatark_formats::{Bundle, Column, ColumnType, CsvDialect, Table};
 use chatark_migrate::{FileFormat, MigrationSelection};
 use chatark_target::LossRow;
 
-use crate::args::{Global, MigrateAction, MigrateArgs, MigrationArgs};
+use crate::args::{GlobalArgs, MigrateAction, MigrateArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
@@ -27,7 +27,7 @@ enum Destination<'a> {
     Agent(&'a SourceConfig),
 }
 
-pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &MigrateArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let mut session = Session::open(global)?;
     match &args.action {
         MigrateAction::Plan(args) => {
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &MigrateArgs, global: &Global, ui: &Ui) -> Result<Exit, 
         }
         MigrateAction::Run(args) => {
             check_file("--loss-csv", args.request.loss_csv.as_deref())?;
-            session.limit(args.budget());
+            session.set_budget(args.budget());
             match destination(&args.request, &session)? {
                 Destination::Files(target) => files::run(args, target, &session, ui),
                 Destination::Agent(source) => agent::run(args, source, &session, ui, global.verbose > 0),
@@ -104,7 +104,7 @@ fn selection(request: &MigrationArgs, sources: Vec<SourceName>) -> Result<Migrat
 /// Returns the names of the chosen sources; an empty list means the whole archive, including sources that the config no
 /// longer has.
 fn source_names(request: &MigrationArgs, session: &Session) -> Result<Vec<SourceName>> {
-    let chosen = session.chosen(&request.from)?;
+    let chosen = session.select_sources(&request.from)?;
     Ok(if request.from.is_empty() { Vec::new() } else { names(&chosen) })
 }
 
