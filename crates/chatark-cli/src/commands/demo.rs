@@ -1,4 +1,4 @@
-//! `chatark demo`: the whole product on one machine, without a network or an account.
+//! `chatark demo`: a full export on one machine, from a sandbox and without a network or an account.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -27,13 +27,13 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     ui.info("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
     let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
-    let filters = ArchiveFilterArgs { filters, undated: false };
+    let filters = ArchiveFilterArgs { common: filters, undated: false };
     let options = Options { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
     let (exit, manifest) =
         export(&session, &filters, Some(PullOptions::default()), &folder, &options, ui, false)?;
     if let Some(manifest) = &manifest {
-        show(&session, manifest, &folder, &config, ui)?;
+        show_files(&session, manifest, &folder, &config, ui)?;
     }
     if args.serve {
         serve(&runtime, &config, ui)?;
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Shows what the archive holds and where the files are.
-fn show(
+/// Prints what the archive holds and where the files are.
+fn show_files(
     session: &Session,
     manifest: &Manifest,
     folder: &Path,
@@ -84,6 +84,7 @@ fn show(
     Ok(())
 }
 
+/// Keeps the sandbox running until Ctrl-C or SIGTERM.
 fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()> {
     ui.info(&format!(
         "the sandbox keeps running; in another terminal: chatark --config {} check",

@@ -1,4 +1,4 @@
-//! `chatark drift`: what the vendors sent that Chatark does not know. Places and counts, never values.
+//! `chatark drift`: lists the fields and values that Chatark does not know, by path and count, never the values.
 
 use chatark_archive::IssueRecord;
 use chatark_core::{Result, Timestamp, identifier};

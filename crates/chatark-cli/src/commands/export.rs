@@ -42,8 +42,8 @@ pub(crate) fn export(
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
-    let chosen = session.select_sources(&filters.filters.sources)?;
-    let request = pull_of_filters(&filters.filters, pull_options.unwrap_or_default())?;
+    let chosen = session.select_sources(&filters.common.sources)?;
+    let request = pull_of_filters(&filters.common, pull_options.unwrap_or_default())?;
     let (archive, pull, mut exit) = if pull_options.is_none() {
         (session.open_archive_to_read(ui)?, None, Exit::Complete)
     } else {
@@ -56,9 +56,9 @@ pub(crate) fn export(
         };
         (archive, Some(pull), exit)
     };
-    let filter = filters.of_sources(names(&chosen))?;
+    let filter = filters.to_filter(names(&chosen))?;
     let manifest = if may_write(&archive, &filter, exit, ui)? {
-        Some(write(&archive, &filter, &filters.filters, folder, options)?)
+        Some(write_files(&archive, &filter, &filters.common, folder, options)?)
     } else {
         None
     };
@@ -102,8 +102,9 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
         }
         _ => {}
     }
-    let held: u64 = states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
-    if held == 0 {
+    let archived: u64 =
+        source_states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
+    if archived == 0 {
         ui.info("no files were written, because the archive holds no conversations of these sources");
         return Ok(false);
     }
@@ -114,7 +115,7 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
     Ok(true)
 }
 
-fn write(
+fn write_files(
     archive: &Archive,
     filter: &Filter,
     filters: &FilterArgs,
@@ -133,12 +134,12 @@ fn write(
             until: filters.until,
             channel: filters.channel,
         },
-        sources: states(archive, &filter.sources)?,
+        sources: source_states(archive, &filter.sources)?,
         undated_left_out: archive.undated_left_out(filter)?,
     })
 }
 
-fn states(archive: &Archive, sources: &[SourceName]) -> Result<Vec<SourceState>> {
+fn source_states(archive: &Archive, sources: &[SourceName]) -> Result<Vec<SourceState>> {
     let mut states = Vec::new();
     for status in archive.status()? {
         let source = SourceName::new(status.source).map_err(|_| {

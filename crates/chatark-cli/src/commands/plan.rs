@@ -20,7 +20,7 @@ struct PlanResult {
     exit_code: u8,
 }
 
-/// The plan of one source; `null` for what is not known.
+/// The plan of one source. What is not known is `null`; `effort` is the sync mode.
 #[derive(Serialize)]
 struct SourcePlan {
     source: String,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit,
         match planned {
             Ok(planned) => {
                 rows.push(row(planned));
-                lines.extend(notes(planned));
+                lines.extend(note_lines(planned));
             }
             Err(error) => ui.error(error, global.verbose > 0),
         }
@@ -84,16 +84,16 @@ fn row(planned: &PullPlan) -> Vec<String> {
     let estimate = &planned.estimate;
     vec![
         planned.source.to_string(),
-        reads(planned),
+        what_is_read(planned),
         with_commas(planned.held),
         number(estimate.conversations),
         number(planned.requests()),
-        planned.duration().map_or_else(|| "not known".to_owned(), about),
+        planned.duration().map_or_else(|| "not known".to_owned(), rounded),
         estimate.quota_left.map_or_else(|| "-".to_owned(), with_commas),
     ]
 }
 
-fn reads(planned: &PullPlan) -> String {
+fn what_is_read(planned: &PullPlan) -> String {
     match (planned.mode, planned.recent_since) {
         (SyncMode::Full, _) => "everything".to_owned(),
         (SyncMode::Changes, _) => "what changed".to_owned(),
@@ -102,18 +102,18 @@ fn reads(planned: &PullPlan) -> String {
     }
 }
 
-/// Returns a duration of at least a second, rounded according to its length.
-fn about(duration: Duration) -> String {
+/// Returns a duration in words, rounded to seconds, minutes or ten minutes by its length; at least one second.
+fn rounded(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);
-    let rounded = match seconds {
+    let seconds = match seconds {
         0..=89 => seconds,
         90..=5_399 => (seconds + 30) / 60 * 60,
         _ => (seconds + 300) / 600 * 600,
     };
-    humantime::format_duration(Duration::from_secs(rounded)).to_string()
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-fn notes(planned: &PullPlan) -> Vec<String> {
+fn note_lines(planned: &PullPlan) -> Vec<String> {
     let source = &planned.source;
     let mut lines = Vec::new();
     if let Some(at) = planned.resumes_from {
@@ -123,7 +123,7 @@ fn notes(planned: &PullPlan) -> Vec<String> {
         let requests = counted(requests, "request", "requests");
         lines.push(format!(
             "{source}: the vendor documents a limit of {requests} in {}",
-            about(Duration::from_secs(seconds))
+            rounded(Duration::from_secs(seconds))
         ));
     }
     if let Some(used) = planned.quota_used_before {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_long_duration_is_rounded() {
-        let rough = |seconds| about(Duration::from_secs(seconds));
+        let rough = |seconds| rounded(Duration::from_secs(seconds));
         let found = [0, 42, 89, 100, 3_000, 5_400, 9_000].map(rough);
         assert_eq!(found, ["1s", "42s", "1m 29s", "2m", "50m", "1h 30m", "2h 30m"]);
     }

@@ -21,7 +21,7 @@ pub(crate) struct PullResult {
     pub(crate) exit_code: u8,
 }
 
-/// The outcome of the pull of one source.
+/// The outcome of a pull or a rebuild of one source. `effort` is the sync mode.
 #[derive(Debug, Serialize)]
 pub(crate) struct SourceResult {
     source: String,

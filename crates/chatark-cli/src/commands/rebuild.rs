@@ -1,4 +1,4 @@
-//! `chatark rebuild`: every archived conversation and contact mapped again.
+//! `chatark rebuild`: maps every archived conversation and contact again.
 
 use chatark_core::{Error, ErrorKind};
 use chatark_engine::rebuild;
@@ -14,7 +14,7 @@ use crate::ui::Ui;
 #[derive(Serialize)]
 struct RebuildResult {
     sources: Vec<SourceResult>,
-    /// Sources that the archive holds and the config no longer names: left as they are.
+    /// Sources of the archive that the config no longer names. They are not changed.
     left_alone: Vec<String>,
     exit_code: u8,
 }

@@ -1,4 +1,4 @@
-//! `chatark report`: the archive as metrics, in files and as a summary.
+//! `chatark report`: computes metrics over the archive, and writes them to files and a summary.
 
 use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
@@ -28,7 +28,7 @@ struct CompareResult {
 }
 
 /// The rows of the summary in a terminal: metric and label.
-const SHOWN: [(&str, &str); 15] = [
+const SUMMARY_ROWS: [(&str, &str); 15] = [
     ("conversations", "conversations"),
     ("messages", "messages"),
     ("contained_rate", "contained by the bot"),
@@ -51,10 +51,10 @@ pub(crate) fn run(args: &ReportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exi
         return run_compare(args, global, ui);
     }
     let session = Session::open(global)?;
-    let chosen = session.select_sources(&args.filters.filters.sources)?;
+    let chosen = session.select_sources(&args.filters.common.sources)?;
     // Without names, sources that the config no longer has are reported too.
-    let sources = if args.filters.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
-    let filter = args.filters.of_sources(sources)?;
+    let sources = if args.filters.common.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let filter = args.filters.to_filter(sources)?;
     let zone = args.timezone;
     let archive = session.open_archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
@@ -89,6 +89,7 @@ pub(crate) fn run(args: &ReportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exi
     Ok(Exit::Complete)
 }
 
+/// Returns the selection and the time zone, as names and values, for the head of the page.
 fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, String)> {
     let line = |name: &str, value: String| (name.to_owned(), value);
     let mut heading = Vec::new();
@@ -111,7 +112,7 @@ fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, S
     heading
 }
 
-/// Formats the numbers with a column for each source, if they fit.
+/// Returns the summary as a table, with a column for each of the first five sources.
 fn summary_lines(summary: &Summary) -> Vec<String> {
     const MAX_COLUMNS: usize = 5;
     let columns: Vec<&str> =
@@ -119,7 +120,7 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     let mut heading = vec![String::new(), "all".to_owned()];
     heading.extend(columns.iter().map(|&source| source.to_owned()));
     let mut rows = vec![heading];
-    for (metric, label) in SHOWN {
+    for (metric, label) in SUMMARY_ROWS {
         let cell = |source: &str| {
             let row = summary.value(source, metric);
             row.map_or_else(|| "not available".to_owned(), format_value)
@@ -161,7 +162,7 @@ fn run_compare(args: &CompareArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit,
     let metrics = compare(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    rows.extend(metrics.iter().map(compared_row));
+    rows.extend(metrics.iter().map(comparison_row));
     for line in format_table(&rows, &[1, 2, 3, 4, 5, 6]) {
         ui.print_line(&line)?;
     }
@@ -169,22 +170,22 @@ fn run_compare(args: &CompareArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit,
     Ok(Exit::Complete)
 }
 
-fn compared_row(compared: &Comparison) -> Vec<String> {
-    let is_rate = compared.metric.ends_with("_rate");
+fn comparison_row(comparison: &Comparison) -> Vec<String> {
+    let is_rate = comparison.metric.ends_with("_rate");
     let format = |value: f64| if is_rate { format!("{:.1} %", value * 100.0) } else { format!("{value:.2}") };
     let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), format);
-    let interval = match (compared.low, compared.high) {
+    let interval = match (comparison.low, comparison.high) {
         (Some(low), Some(high)) => format!("{} to {}", format(low), format(high)),
         _ => "-".to_owned(),
     };
     vec![
-        compared.metric.to_owned(),
-        value(compared.a),
-        with_commas(compared.a_basis),
-        value(compared.b),
-        with_commas(compared.b_basis),
-        value(compared.difference),
+        comparison.metric.to_owned(),
+        value(comparison.a),
+        with_commas(comparison.a_basis),
+        value(comparison.b),
+        with_commas(comparison.b_basis),
+        value(comparison.difference),
         interval,
-        compared.verdict.as_str().to_owned(),
+        comparison.verdict.as_str().to_owned(),
     ]
 }

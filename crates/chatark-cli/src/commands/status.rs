@@ -21,13 +21,13 @@ pub(crate) fn run(global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let archive = session.open_archive_to_read(ui)?;
     let sources = archive.status()?;
     let size = std::fs::metadata(archive.path()).map(|meta| meta.len()).ok();
-    let held = |name: &str| sources.iter().any(|status| status.source == name);
+    let is_archived = |name: &str| sources.iter().any(|status| status.source == name);
     let not_pulled: Vec<_> = session
         .config
         .sources
         .iter()
         .map(|source| source.name.to_string())
-        .filter(|name| !held(name))
+        .filter(|name| !is_archived(name))
         .collect();
     let path = archive.path().display().to_string();
     ui.print_line(&format!(
@@ -78,7 +78,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
             with_commas(status.conversations),
             with_commas(status.messages),
             at.map_or_else(|| "never".to_owned(), |at| short_time(&at.to_string())),
-            last.map_or_else(|| "-".to_owned(), verdict),
+            last.map_or_else(|| "-".to_owned(), verdict_cell),
         ]);
     }
     for name in not_pulled {
@@ -100,7 +100,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
     lines
 }
 
-/// Returns where a gap is, how often it was tried, and whether it was accepted.
+/// Returns a line about a gap: where it is, how often it was tried, and whether it was accepted.
 pub(crate) fn gap_line(gap: &GapRecord) -> String {
     let tried =
         if gap.attempts == 1 { "once".to_owned() } else { format!("{} times", with_commas(gap.attempts)) };
@@ -115,7 +115,7 @@ fn is_bad(run: &RunRecord) -> bool {
 }
 
 /// Returns the verdict with its counts.
-fn verdict(run: &RunRecord) -> String {
+fn verdict_cell(run: &RunRecord) -> String {
     let word = run.verdict.as_deref().unwrap_or("running or killed");
     match run.total_last {
         Some(total) => format!("{word} ({} of {})", with_commas(run.seen), with_commas(total)),

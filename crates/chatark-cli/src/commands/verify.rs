@@ -69,7 +69,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exi
         .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
     let subset = args.subset.unwrap_or(Subset::WHOLE);
     let verification = verify(&archive, &requested, &mapped_sources(&chosen), subset, &stop.token)?;
-    show(&verification, subset, ui)?;
+    show_verification(&verification, subset, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
     } else {
@@ -101,7 +101,7 @@ async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
     recounts
 }
 
-fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
+fn show_verification(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
     match verification.structure.as_slice() {
         [] => ui.print_line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
         faults => {

@@ -1,4 +1,4 @@
-//! `chatark migrate`: copies the archive to another platform, and reports what is lost.
+//! `chatark migrate`: copies data from the archive to another platform, and reports what is lost.
 
 mod agent;
 mod files;
@@ -31,17 +31,17 @@ pub(crate) fn run(args: &MigrateArgs, global: &GlobalArgs, ui: &Ui) -> Result<Ex
     let mut session = Session::open(global)?;
     match &args.action {
         MigrateAction::Plan(args) => {
-            check_file("--loss-csv", args.request.loss_csv.as_deref())?;
-            match destination(&args.request, &session)? {
-                Destination::Files(target) => files::plan(&args.request, target, &session, ui),
-                Destination::Agent(source) => agent::plan(&args.request, source, &session, ui),
+            check_file("--loss-csv", args.migration.loss_csv.as_deref())?;
+            match destination(&args.migration, &session)? {
+                Destination::Files(format) => files::plan(&args.migration, format, &session, ui),
+                Destination::Agent(source) => agent::plan(&args.migration, source, &session, ui),
             }
         }
         MigrateAction::Run(args) => {
-            check_file("--loss-csv", args.request.loss_csv.as_deref())?;
+            check_file("--loss-csv", args.migration.loss_csv.as_deref())?;
             session.set_budget(args.budget());
-            match destination(&args.request, &session)? {
-                Destination::Files(target) => files::run(args, target, &session, ui),
+            match destination(&args.migration, &session)? {
+                Destination::Files(format) => files::run(args, format, &session, ui),
                 Destination::Agent(source) => agent::run(args, source, &session, ui, global.verbose > 0),
             }
         }
@@ -53,29 +53,30 @@ pub(crate) fn run(args: &MigrateArgs, global: &GlobalArgs, ui: &Ui) -> Result<Ex
     }
 }
 
-/// Returns the target: a format, or the agent of a source.
-fn destination<'a>(request: &MigrationArgs, session: &'a Session) -> Result<Destination<'a>> {
-    if let Some(target) = FileFormat::from_word(&request.to) {
-        if request.only.is_some() || request.as_text {
+/// Returns the destination that `--to` names: a file format, or the agent of a source.
+fn destination<'a>(migration: &MigrationArgs, session: &'a Session) -> Result<Destination<'a>> {
+    if let Some(format) = FileFormat::from_word(&migration.to) {
+        if migration.only.is_some() || migration.as_text {
             let message = "`--only` and `--as-text` are for agents, not for files";
             return Err(Error::new(ErrorKind::Usage, "choose the target", message)
                 .hint("leave them out, or name a source of the config with `--to`"));
         }
-        return Ok(Destination::Files(target));
+        return Ok(Destination::Files(format));
     }
     let sources = &session.config.sources;
-    let named = sources.iter().find(|source| source.name.as_str() == request.to);
+    let named = sources.iter().find(|source| source.name.as_str() == migration.to);
     named.map(Destination::Agent).ok_or_else(|| {
-        let formats: Vec<_> = FileFormat::ALL.iter().map(|target| target.as_str()).collect();
+        let formats: Vec<_> = FileFormat::ALL.iter().map(|format| format.as_str()).collect();
         let agents: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-        let message = format!("`{}` is neither a format nor a source of the config", request.to);
+        let message = format!("`{}` is neither a format nor a source of the config", migration.to);
         Error::new(ErrorKind::Usage, "choose the target", message)
             .with("config", session.config.path.display())
             .hint(format!("the formats are {}; the sources are {}", formats.join(", "), agents.join(", ")))
     })
 }
 
-/// Asks for confirmation of what cannot be undone. Without a terminal, `yes` is required.
+/// Asks for confirmation of what cannot be undone, unless `yes` confirms it already. Without a terminal, nobody can be
+/// asked, and it fails.
 fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
     if yes {
         return Ok(());
@@ -88,24 +89,24 @@ fn confirm(yes: bool, question: &str, ui: &Ui) -> Result<()> {
     if ui.ask_yes_no(question) { Ok(()) } else { Err(refused("not confirmed; nothing was done")) }
 }
 
-/// Returns the selection of these sources.
-fn selection(request: &MigrationArgs, sources: Vec<SourceName>) -> Result<MigrationSelection> {
-    let window = Window::new(request.since, request.until)?;
+/// Returns which conversations of these sources are migrated.
+fn migration_selection(migration: &MigrationArgs, sources: Vec<SourceName>) -> Result<MigrationSelection> {
+    let window = Window::new(migration.since, migration.until)?;
     Ok(MigrationSelection {
-        filter: Filter { sources, window, undated: request.undated, channel: request.channel },
-        status: request.status,
-        feedback: request.feedback,
-        min_messages: request.min_messages,
-        tag: request.tag.clone(),
-        sample: request.sample,
+        filter: Filter { sources, window, undated: migration.undated, channel: migration.channel },
+        status: migration.status,
+        feedback: migration.feedback,
+        min_messages: migration.min_messages,
+        tag: migration.tag.clone(),
+        sample: migration.sample,
     })
 }
 
-/// Returns the names of the chosen sources; an empty list means the whole archive, including sources that the config no
-/// longer has.
-fn source_names(request: &MigrationArgs, session: &Session) -> Result<Vec<SourceName>> {
-    let chosen = session.select_sources(&request.from)?;
-    Ok(if request.from.is_empty() { Vec::new() } else { names(&chosen) })
+/// Returns the names of the sources that `--from` lists. Without `--from`, the list is empty: it stands for the whole
+/// archive, including sources that the config no longer has.
+fn requested_sources(migration: &MigrationArgs, session: &Session) -> Result<Vec<SourceName>> {
+    let chosen = session.select_sources(&migration.from)?;
+    Ok(if migration.from.is_empty() { Vec::new() } else { names(&chosen) })
 }
 
 fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
@@ -118,7 +119,7 @@ fn show_loss_report(loss_report: &[LossRow], ui: &Ui) -> io::Result<()> {
     format_table(&rows, &[2]).iter().try_for_each(|line| ui.print_line(line))
 }
 
-/// Fails for a path that is not a file, before anything is written.
+/// Fails if a path cannot be the name of a file, before anything is written.
 fn check_file(option: &str, path: Option<&Path>) -> Result<()> {
     let is_bad = path.is_some_and(|path| path.file_name().is_none() || path.is_dir());
     if !is_bad {
@@ -139,7 +140,7 @@ fn write_loss_report<'a>(
     })
 }
 
-/// Writes a CSV file if a path is given, completely or not at all.
+/// Writes a CSV file if a path is given. The file is written completely or not at all.
 fn write_csv(
     option: &str,
     path: Option<&Path>,
