@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chatark_core::{Error, ErrorKind, Result};
 use chatark_engine::CancellationToken;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,10 +19,13 @@ pub(crate) struct StopSignal {
 
 impl StopSignal {
     /// Starts to listen for signals. Must be called inside the runtime.
-    pub(crate) fn listen(ui: &Ui) -> std::io::Result<Self> {
+    pub(crate) fn listen(ui: &Ui) -> Result<Self> {
         let stop = Self::default();
+        let listen_for = |kind| {
+            signal(kind).map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))
+        };
         let (mut interrupts, mut terminations) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            (listen_for(SignalKind::interrupt())?, listen_for(SignalKind::terminate())?);
         let (shared, ui) = (stop.clone(), ui.clone());
         tokio::spawn(async move {
             loop {

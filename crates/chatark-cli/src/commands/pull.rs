@@ -84,8 +84,7 @@ pub(crate) fn pull_all(
     verbose: bool,
 ) -> Result<(Archive, Vec<Outcome>, Exit), Failure> {
     let (archive, outcomes, exit) = runtime()?.block_on(async {
-        let stop = StopSignal::listen(ui)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let stop = StopSignal::listen(ui)?;
         let (archive, outcomes) =
             pull(archive, sources, request, Arc::new(ui.clone()), Environment::default(), stop.token.clone())
                 .await?;

@@ -1,6 +1,5 @@
 //! `chatark rebuild`: maps every archived conversation and contact again.
 
-use chatark_core::{Error, ErrorKind};
 use chatark_engine::rebuild;
 use serde::Serialize;
 
@@ -25,9 +24,7 @@ pub(crate) fn run(args: &RebuildArgs, global: &GlobalArgs, ui: &Ui) -> Result<Ex
     let sources = mapped_sources(&chosen);
     let mut archive = session.open_archive(ui)?;
     let runtime = runtime()?;
-    let stop = runtime
-        .block_on(async { StopSignal::listen(ui) })
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+    let stop = runtime.block_on(async { StopSignal::listen(ui) })?;
     let mut outcomes = Vec::new();
     for source in &sources {
         outcomes.push(rebuild(&mut archive, source, ui, &session.clock, &stop.token)?);

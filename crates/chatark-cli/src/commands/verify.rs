@@ -1,7 +1,7 @@
 //! `chatark verify`: verifies the archive by its own hashes, rows and counts, and with `--live` by the vendors' counts.
 
 use chatark_archive::{Archive, GapRecord, Subset};
-use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
+use chatark_core::{Error, Result, SourceName, identifier};
 use chatark_engine::{Finding, Recount, Source, SourceVerification, Verification, recount, verify};
 use serde::Serialize;
 
@@ -64,9 +64,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exi
     // Without names, sources that the config no longer has are verified too.
     let requested = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
-    let stop = runtime
-        .block_on(async { StopSignal::listen(ui) })
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+    let stop = runtime.block_on(async { StopSignal::listen(ui) })?;
     let subset = args.subset.unwrap_or(Subset::WHOLE);
     let verification = verify(&archive, &requested, &mapped_sources(&chosen), subset, &stop.token)?;
     show_verification(&verification, subset, ui)?;

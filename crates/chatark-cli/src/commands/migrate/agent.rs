@@ -149,8 +149,7 @@ fn migrate_all(
     ui: &Ui,
 ) -> Result<(Archive, Vec<KindResult>, Exit)> {
     runtime()?.block_on(async {
-        let stop = StopSignal::listen(ui)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let stop = StopSignal::listen(ui)?;
         let migrated = migrate(archive, migration, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
         let (archive, mut results) = migrated?;
