@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatark_sandbox::{Agent, Dataset, Generated, Generation, Limits, Sandbox, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, Generation, GeneratorSettings, Limits, Sandbox, Vendor, World};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -213,7 +213,8 @@ fn main() {
 
 fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     let runtime = Runtime::new().unwrap();
-    let generated = Generated { conversations: scenario.conversations, ..Generated::default() };
+    let generated =
+        GeneratorSettings { conversations: scenario.conversations, ..GeneratorSettings::default() };
     let mut agent = Agent::new(scenario.vendor, AGENT, KEY, Dataset::generated(scenario.vendor, generated));
     agent.generation = scenario.generation;
     let into = Agent::new(Vendor::ConvocoreV3, INTO, KEY, Dataset::default());

@@ -70,7 +70,7 @@ fn a_budget_of_time_ends_a_run_while_it_waits() {
         };
         let agent = agent(vendor, pages);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        env.sandbox().add_fault(&agent.id, Fault::from(2, FaultKind::Hang));
+        env.sandbox().add_fault(&agent.id, Fault::from(2, FaultKind::NoResponse));
         let run = env.expect(8, &["pull", "--max-duration", "4s", "--json"]);
         assert!(run.stderr.contains("the budget of 4s is spent"), "{}", run.stderr);
         assert_eq!(ids(&archived(&env)).len(), pages * 2 / 5, "{vendor:?}: two of five pages came");
@@ -85,7 +85,7 @@ fn an_endless_response_is_cut_and_its_records_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = chatark_sandbox::Generation::OneArray;
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let drip = FaultKind::Drip { chunk: 65_536, delay: Duration::from_millis(400) };
+    let drip = FaultKind::SlowBody { chunk: 65_536, delay: Duration::from_millis(400) };
     env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
     env.expect(8, &["pull", "--max-duration", "3s"]);
     let kept = ids(&archived(&env)).len();

@@ -19,7 +19,7 @@ fn drifting(vendor: Vendor, policy: Option<&str>) -> (TestEnvironment, Agent) {
             config.replace("name = \"source-1\"", &format!("name = \"source-1\"\ndrift = \"{policy}\""));
         std::fs::write(env.path("config.toml"), judged).unwrap();
     }
-    env.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::DriftFields));
+    env.sandbox().add_fault(&agent.id, Fault::from(0, FaultKind::SchemaDrift));
     (env, agent)
 }
 

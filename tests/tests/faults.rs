@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chatark_sandbox::truth::Conversation;
-use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor, World, Zone};
+use chatark_sandbox::{
+    Agent, Fault, FaultKind, Generation, RateLimitReset, RetryAfter, Sandbox, Vendor, World, Zone,
+};
 use chatark_tests::{Run, TestEnvironment};
 use serde_json::{Value, json};
 
@@ -87,7 +89,7 @@ fn a_temporary_fault_loses_nothing() {
             FaultKind::Maintenance,
             FaultKind::CutBody,
             FaultKind::MalformedJson,
-            FaultKind::HtmlUnder200,
+            FaultKind::HtmlWithStatus200,
             FaultKind::Status { code: 408, body: String::new(), content_type: "text/plain".to_owned() },
             FaultKind::Status { code: 502, body: "<html>".to_owned(), content_type: "text/html".to_owned() },
         ] {
@@ -99,23 +101,27 @@ fn a_temporary_fault_loses_nothing() {
 #[test]
 fn a_slow_response_is_awaited() {
     for vendor in VENDORS {
-        recovers(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
+        recovers(
+            vendor,
+            &Fault::at(1, FaultKind::SlowBody { chunk: 4_096, delay: Duration::from_millis(1) }),
+        );
     }
 }
 
 #[test]
 fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
     for (retry_after, reset) in [
-        (RetryAfter::Seconds(1), Reset::None),
-        (RetryAfter::HttpDate(3), Reset::None),
-        (RetryAfter::None, Reset::Seconds(3)),
-        (RetryAfter::None, Reset::Milliseconds(2)),
+        (RetryAfter::Seconds(1), RateLimitReset::None),
+        (RetryAfter::HttpDate(3), RateLimitReset::None),
+        (RetryAfter::None, RateLimitReset::Seconds(3)),
+        (RetryAfter::None, RateLimitReset::Milliseconds(2)),
     ] {
         let kind = FaultKind::TooManyRequests { retry_after, reset };
         let run = recovers(Vendor::ChatbaseV2, &Fault::at(1, kind));
         assert!(run.stderr.contains("waiting"), "{retry_after:?} {reset:?}: {}", run.stderr);
     }
-    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: Reset::None };
+    let kind =
+        FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: RateLimitReset::None };
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
         let run = recovers(vendor, &Fault::at(1, kind.clone()));
         assert!(run.stderr.contains("waiting"), "{vendor:?}: {}", run.stderr);
@@ -124,7 +130,8 @@ fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
 
 #[test]
 fn a_wait_longer_than_the_user_allows_ends_the_run() {
-    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: Reset::None };
+    let kind =
+        FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: RateLimitReset::None };
     for vendor in VENDORS {
         ends_and_resumes(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
     }
@@ -136,12 +143,12 @@ fn a_permanent_fault_ends_the_run_and_keeps_what_was_fetched() {
         ends_and_resumes(vendor, &FaultKind::ServerError, 5, &["500"]);
         ends_and_resumes(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
         ends_and_resumes(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
-        ends_and_resumes(vendor, &FaultKind::HtmlUnder200, 5, &["web page"]);
-        ends_and_resumes(vendor, &FaultKind::KeyExpired, 7, &["401"]);
+        ends_and_resumes(vendor, &FaultKind::HtmlWithStatus200, 5, &["web page"]);
+        ends_and_resumes(vendor, &FaultKind::ExpiredKey, 7, &["401"]);
     }
     ends_and_resumes(
         Vendor::ChatbaseV2,
-        &FaultKind::KeyExpired,
+        &FaultKind::ExpiredKey,
         7,
         &["The API key has expired", "AUTH_EXPIRED_API_KEY"],
     );
@@ -152,8 +159,8 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
     for vendor in VENDORS {
         for (kind, code) in [
             (FaultKind::ServerError, 5),
-            (FaultKind::HtmlUnder200, 5),
-            (FaultKind::KeyExpired, 7),
+            (FaultKind::HtmlWithStatus200, 5),
+            (FaultKind::ExpiredKey, 7),
             (
                 FaultKind::Status { code: 418, body: "{}".to_owned(), content_type: "text/plain".to_owned() },
                 7,
@@ -183,14 +190,14 @@ fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let listener = env.runtime.block_on(Sandbox::start_listener()).unwrap();
-        let location = format!("{}/elsewhere", listener.url());
+        let counter = env.runtime.block_on(Sandbox::start_request_counter()).unwrap();
+        let location = format!("{}/elsewhere", counter.url());
         let fault = Fault::from(0, FaultKind::Redirect { location }).on_any_route();
         env.sandbox().add_fault(&agent.id, fault);
         let run = env.expect(7, &["pull"]);
         assert!(run.stderr.contains("not followed"), "{}", run.stderr);
         env.expect(7, &["check"]);
-        assert!(!listener.saw_authorization() && listener.request_count() == 0, "{vendor:?}");
+        assert!(!counter.saw_authorization() && counter.request_count() == 0, "{vendor:?}");
     }
 }
 
@@ -253,7 +260,7 @@ fn an_error_under_status_200_is_an_error() {
         let mut agent = agent(Vendor::ConvocoreV3, 5);
         agent.generation = generation;
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let kind = FaultKind::SuccessFalse { message: message.to_owned() };
+        let kind = FaultKind::ErrorWithStatus200 { message: message.to_owned() };
         env.sandbox().add_fault(&agent.id, Fault::from(0, kind).on_any_route());
         assert!(env.expect(7, &["pull"]).stderr.contains(message));
         assert!(env.expect(7, &["check"]).stdout.contains(message));
@@ -263,7 +270,7 @@ fn an_error_under_status_200_is_an_error() {
 #[test]
 fn unknown_fields_and_values_are_kept_and_counted() {
     for vendor in VENDORS {
-        let (env, agent) = env(vendor, Fault::from(0, FaultKind::DriftFields));
+        let (env, agent) = env(vendor, Fault::from(0, FaultKind::SchemaDrift));
         let run = env.expect(0, &["pull", "--json"]);
         let pulled = pulled(&run);
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
@@ -503,7 +510,7 @@ fn an_unknown_agent_is_distinguished_from_an_empty_one() {
 fn one_failed_source_does_not_stop_the_others() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
-    env.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
+    env.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::ExpiredKey));
     let run = env.expect(3, &["pull", "--json"]);
     let verdicts: Vec<Value> =
         run.json()["sources"].as_array().unwrap().iter().map(|source| source["verdict"].clone()).collect();
@@ -549,7 +556,7 @@ fn a_conversation_that_cannot_be_read_is_a_gap_that_is_shown_and_can_be_accepted
         let agent = agent(vendor, conversations(vendor));
         let env = TestEnvironment::of(vec![agent.clone()]);
         let lost = agent.dataset.conversation(page(vendor) + 3).id;
-        let unreadable = FaultKind::Unreadable { conversation: lost.clone() };
+        let unreadable = FaultKind::UnreadableConversation { id: lost.clone() };
         env.sandbox().add_fault(&agent.id, Fault::from(0, unreadable).on_any_route());
 
         let run = env.expect(3, &["pull", "--json"]);

@@ -357,7 +357,7 @@ fn rows_that_moved_between_pages_are_found_by_the_next_sweep() {
     for vendor in VENDORS {
         let agent = agent(vendor, 330);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Vanish { conversations: 3 }));
+        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::RemoveNewest { conversations: 3 }));
         env.expect(0, &["pull"]);
         env.expect(0, &["pull", "--full"]);
         let left = expected_ids([(&now(&env, &agent), &env.sources[0])], |_| true);

@@ -145,7 +145,7 @@ fn convocore_one_array_resumes_after_a_kill() {
     let mut agent = agent(Vendor::ConvocoreV3, 2_000);
     agent.generation = Generation::OneArray;
     let env = slow(&agent);
-    let drip = chatark_sandbox::FaultKind::Drip { chunk: 32_768, delay: Duration::from_millis(4) };
+    let drip = chatark_sandbox::FaultKind::SlowBody { chunk: 32_768, delay: Duration::from_millis(4) };
     env.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
     let mut random = Random(0x5eed_0004);
     let (mut kept, mut landed) = (0, 0);

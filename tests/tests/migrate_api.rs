@@ -270,7 +270,8 @@ fn work_done_behind_a_502_is_not_repeated() {
     let env = env(source.clone(), empty());
     // The first requests create and complete in turn; some that create fail.
     for nth in [2, 10, 11, 12, 13, 30] {
-        env.sandbox().add_fault("agent-new", Fault::at(nth, FaultKind::DoneAnd502).on_any_route());
+        env.sandbox()
+            .add_fault("agent-new", Fault::at(nth, FaultKind::BadGatewayAfterSuccess).on_any_route());
     }
     let history = result_of(&env.expect(0, &run_into(&["--only", "history"])), "history");
     assert_eq!(count(&history, "written"), 30);
@@ -297,7 +298,7 @@ fn transient_failures_are_retried() {
 
 #[test]
 fn an_outage_or_refusal_ends_a_run_with_the_exit_code_of_its_class() {
-    for (kind, code) in [(FaultKind::ServerError, 5), (FaultKind::PlanGate, 7), (FaultKind::KeyExpired, 7)] {
+    for (kind, code) in [(FaultKind::ServerError, 5), (FaultKind::PlanGate, 7), (FaultKind::ExpiredKey, 7)] {
         let source = agent(Vendor::ChatbaseV2, 40);
         let env = env(source.clone(), empty());
         env.sandbox().add_fault("agent-new", Fault::from(20, kind.clone()).on_any_route());
@@ -439,7 +440,7 @@ fn items_of_a_lost_response_are_found_at_the_target() {
     let all = people(60);
     let env = env(agent_meeting(&all), account_with_taken_ids(&[]));
     // The list is read, one person is sent alone, and the other fifty-nine together.
-    env.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+    env.sandbox().add_fault("agent-shop", Fault::at(2, FaultKind::BadGatewayAfterSuccess).on_any_route());
     let contacts = result_of(&env.expect(0, &run_into(&[])), "contacts");
     assert_eq!((count(&contacts, "written"), count(&contacts, "recovered")), (60, 59), "{contacts}");
     assert_eq!(env.sandbox().contacts("agent-shop").len(), 60);
@@ -484,10 +485,10 @@ fn items_that_cannot_be_completed_are_tried_last() {
 
 #[test]
 fn an_incomplete_list_does_not_prove_that_an_item_is_missing() {
-    for kind in [FaultKind::HasMoreNullCursor, FaultKind::SuccessFalse { message: "no".to_owned() }] {
+    for kind in [FaultKind::HasMoreNullCursor, FaultKind::ErrorWithStatus200 { message: "no".to_owned() }] {
         let source = agent(Vendor::ChatbaseV2, 3);
         let env = env(source.clone(), empty());
-        env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+        env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::BadGatewayAfterSuccess).on_any_route());
         env.sandbox().add_fault("agent-new", Fault::from(5, kind).on_any_route());
         let run = env.run(&run_into(&["--only", "history"]));
         assert!(matches!(run.code, Some(3 | 7)), "{run:#?}");
@@ -697,7 +698,7 @@ fn a_run_waits_before_it_looks_for_ambiguous_items() {
     let path = env.path("config.toml");
     let config = fs::read_to_string(&path).unwrap();
     fs::write(&path, config.replace("settle_seconds = 0", "settle_seconds = 2")).unwrap();
-    env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::DoneAnd502).on_any_route());
+    env.sandbox().add_fault("agent-new", Fault::at(2, FaultKind::BadGatewayAfterSuccess).on_any_route());
     let run = env.expect(0, &run_into(&["--only", "history"]));
     assert!(run.stderr.contains("s: a request without a response may still take effect"), "{}", run.stderr);
     assert_eq!(env.sandbox().expected("agent-new").len(), 3);

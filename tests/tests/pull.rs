@@ -363,7 +363,7 @@ fn conversations_that_arrive_during_a_pull_displace_none() {
     ] {
         let agent = agent(vendor, 210);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
+        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::AddNewest { conversations: 7 }));
         let pulled = pulled(&env.expect(0, &["pull", "--json"]));
         assert_eq!(pulled["verdict"], verdict);
         let found = ids(&archived(&env));
@@ -381,7 +381,7 @@ fn conversations_that_arrive_between_parallel_pages_displace_none() {
         let agent = agent(vendor, 24 * pages);
         for request in [6, 9, 12, 15] {
             let env = TestEnvironment::of(vec![agent.clone()]);
-            let shift = FaultKind::Shift { conversations: pages + 7 };
+            let shift = FaultKind::AddNewest { conversations: pages + 7 };
             env.sandbox().add_fault(&agent.id, Fault::at(request, shift));
             env.expect(0, &["pull"]);
             let found = ids(&archived(&env));

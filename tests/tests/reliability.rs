@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chatark_sandbox::truth::{Content, Conversation};
-use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor};
+use chatark_sandbox::{
+    Agent, Dataset, Fault, FaultKind, Generation, RateLimitReset, RetryAfter, Sandbox, Vendor,
+};
 use chatark_tests::{KEY, Run, Running, TestEnvironment, eventually, repository};
 use serde_json::json;
 
@@ -94,35 +96,35 @@ enum At {
 fn vendor_faults() -> Vec<VendorFault> {
     let fault = |name, at, kind| VendorFault { name, at, kind };
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
-    let drip = FaultKind::Drip { chunk: 16_384, delay: Duration::from_millis(2) };
-    let refused = FaultKind::SuccessFalse { message: "the export is being rebuilt".to_owned() };
+    let drip = FaultKind::SlowBody { chunk: 16_384, delay: Duration::from_millis(2) };
+    let refused = FaultKind::ErrorWithStatus200 { message: "the export is being rebuilt".to_owned() };
     vec![
         fault(
             "429 with `Retry-After` in seconds",
             At::Third(1),
-            too_many(RetryAfter::Seconds(1), Reset::None),
+            too_many(RetryAfter::Seconds(1), RateLimitReset::None),
         ),
         fault(
             "429 with `Retry-After` as a date",
             At::Third(1),
-            too_many(RetryAfter::HttpDate(1), Reset::None),
+            too_many(RetryAfter::HttpDate(1), RateLimitReset::None),
         ),
         fault(
             "429 with `X-RateLimit-Reset` in seconds",
             At::Third(1),
-            too_many(RetryAfter::None, Reset::Seconds(1)),
+            too_many(RetryAfter::None, RateLimitReset::Seconds(1)),
         ),
         fault(
             "429 with `X-RateLimit-Reset` in milliseconds",
             At::Third(1),
-            too_many(RetryAfter::None, Reset::Milliseconds(1)),
+            too_many(RetryAfter::None, RateLimitReset::Milliseconds(1)),
         ),
-        fault("429 without a header", At::Third(2), too_many(RetryAfter::None, Reset::None)),
-        fault("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, Reset::None)),
+        fault("429 without a header", At::Third(2), too_many(RetryAfter::None, RateLimitReset::None)),
+        fault("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, RateLimitReset::None)),
         fault(
             "429 that asks for an hour",
             At::Third(ALWAYS),
-            too_many(RetryAfter::Seconds(3_600), Reset::None),
+            too_many(RetryAfter::Seconds(3_600), RateLimitReset::None),
         ),
         fault("500 once", At::Third(1), FaultKind::ServerError),
         fault("500 twice", At::Third(2), FaultKind::ServerError),
@@ -133,24 +135,28 @@ fn vendor_faults() -> Vec<VendorFault> {
         fault("connection cut in the body, once", At::Third(1), FaultKind::CutBody),
         fault("connection cut in the body, for ever", At::Third(ALWAYS), FaultKind::CutBody),
         fault("a body that drips", At::Third(1), drip),
-        fault("no answer, once", At::Third(1), FaultKind::Hang),
-        fault("no answer, for ever", At::Third(ALWAYS), FaultKind::Hang),
-        fault("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlUnder200),
+        fault("no answer, once", At::Third(1), FaultKind::NoResponse),
+        fault("no answer, for ever", At::Third(ALWAYS), FaultKind::NoResponse),
+        fault("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlWithStatus200),
         fault("JSON that breaks off, for ever", At::Third(ALWAYS), FaultKind::MalformedJson),
         fault("a refusal under 200", At::Third(ALWAYS), refused),
         fault("a cursor that repeats", At::Third(ALWAYS), FaultKind::RepeatCursor),
         fault("`hasMore` with a null cursor", At::Third(1), FaultKind::HasMoreNullCursor),
         fault("an empty page with more to come", At::Third(1), FaultKind::EmptyPage),
-        fault("conversations that arrive between pages", At::Third(1), FaultKind::Shift { conversations: 7 }),
+        fault(
+            "conversations that arrive between pages",
+            At::Third(1),
+            FaultKind::AddNewest { conversations: 7 },
+        ),
         fault(
             "conversations that are deleted between pages",
             At::Third(1),
-            FaultKind::Vanish { conversations: 7 },
+            FaultKind::RemoveNewest { conversations: 7 },
         ),
-        fault("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
+        fault("a key that expires half-way", At::Third(ALWAYS), FaultKind::ExpiredKey),
         fault("a plan gate", At::Everything, FaultKind::PlanGate),
         fault("a key without the scope", At::Everything, FaultKind::InsufficientScope),
-        fault("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::DriftFields),
+        fault("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::SchemaDrift),
         fault("times in milliseconds", At::Third(ALWAYS), FaultKind::MillisecondTimes),
     ]
 }
@@ -160,9 +166,9 @@ fn applies(api: Api, fault: &FaultKind) -> bool {
     let has_cursor = matches!(api, Api::V2 | Api::Pages);
     match fault {
         FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor | FaultKind::EmptyPage => has_cursor,
-        FaultKind::SuccessFalse { .. } => matches!(api, Api::Pages | Api::OneArray),
+        FaultKind::ErrorWithStatus200 { .. } => matches!(api, Api::Pages | Api::OneArray),
         FaultKind::InsufficientScope => api == Api::V2,
-        FaultKind::Shift { .. } | FaultKind::Vanish { .. } => api != Api::OneArray,
+        FaultKind::AddNewest { .. } | FaultKind::RemoveNewest { .. } => api != Api::OneArray,
         _ => true,
     }
 }
@@ -261,7 +267,7 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
 
 /// Returns the exit code that the contract requires.
 fn expected_code(api: Api, fault: &VendorFault) -> i32 {
-    let FaultKind::Shift { .. } = fault.kind else {
+    let FaultKind::AddNewest { .. } = fault.kind else {
         let At::Third(times) = fault.at else { return 7 };
         return match &fault.kind {
             // What does not arrive in one response is fetched by the ids of the list.
@@ -272,15 +278,15 @@ fn expected_code(api: Api, fault: &VendorFault) -> i32 {
             | FaultKind::ServerError
             | FaultKind::Maintenance
             | FaultKind::CutBody
-            | FaultKind::Hang
+            | FaultKind::NoResponse
             | FaultKind::MalformedJson
                 if times == ALWAYS =>
             {
                 5
             }
-            FaultKind::HtmlUnder200 => 5,
+            FaultKind::HtmlWithStatus200 => 5,
             FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
-            FaultKind::KeyExpired | FaultKind::SuccessFalse { .. } => 7,
+            FaultKind::ExpiredKey | FaultKind::ErrorWithStatus200 { .. } => 7,
             _ => 0,
         };
     };
@@ -298,19 +304,19 @@ fn cell(fault: &VendorFault, api: Api) -> String {
     };
     assert!(checked.env.sandbox().add_fault(&checked.agent.id, injected));
     // Conversations that moved past the reader, or that have old dates, are found by a full sweep.
-    let moves = matches!(fault.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
+    let moves = matches!(fault.kind, FaultKind::AddNewest { .. } | FaultKind::RemoveNewest { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
     checked.cell(expected_code(api, fault), next)
 }
 
 fn redirected(api: Api) -> String {
     let checked = CheckedEnvironment::new(api);
-    let listener = checked.env.runtime.block_on(Sandbox::start_listener()).unwrap();
-    let location = format!("{}/elsewhere", listener.url());
+    let counter = checked.env.runtime.block_on(Sandbox::start_request_counter()).unwrap();
+    let location = format!("{}/elsewhere", counter.url());
     let fault = Fault::from(api.affected_response(), FaultKind::Redirect { location });
     checked.env.sandbox().add_fault(&checked.agent.id, fault);
     let cell = checked.cell(7, &["pull"]);
-    assert_eq!(listener.request_count(), 0, "the redirect was followed");
+    assert_eq!(counter.request_count(), 0, "the redirect was followed");
     cell
 }
 
@@ -486,7 +492,7 @@ fn read_only_folder() -> (i32, String) {
 /// Starts a pull, and returns once it waits for a response.
 fn waiting(checked: &CheckedEnvironment) -> Running {
     let before = checked.env.sandbox().export_count(&checked.agent.id);
-    checked.env.sandbox().add_fault(&checked.agent.id, Fault::from(0, FaultKind::Hang));
+    checked.env.sandbox().add_fault(&checked.agent.id, Fault::from(0, FaultKind::NoResponse));
     let running = checked.env.spawn(&["pull"]);
     eventually(|| checked.env.sandbox().export_count(&checked.agent.id) > before);
     running

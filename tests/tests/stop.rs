@@ -28,7 +28,7 @@ fn hanging(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
     let patient = config.replace("timeout_seconds = 5", "timeout_seconds = 100");
     assert_ne!(config, patient);
     std::fs::write(env.path("config.toml"), patient).unwrap();
-    env.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::Hang));
+    env.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::NoResponse));
     let running = env.spawn(&["pull"]);
     eventually(|| env.sandbox().export_count(&agent.id) > 6);
     (env, agent, running)
@@ -140,7 +140,7 @@ fn records_of_an_endless_response_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = Generation::OneArray;
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let drip = FaultKind::Drip { chunk: 8_192, delay: Duration::from_millis(20) };
+    let drip = FaultKind::SlowBody { chunk: 8_192, delay: Duration::from_millis(20) };
     env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
     let running = env.spawn(&["pull"]);
     eventually(|| env.path("chatark.db").exists() && held_so_far(&env) > 200);

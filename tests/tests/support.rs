@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_sandbox::truth::{Channel, Contact, Content, Conversation, Message, Role};
-use chatark_sandbox::{Agent, Dataset, Expected, Generated, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, Expected, GeneratorSettings, Vendor, World};
 use chatark_tests::{KEY, Run, TestEnvironment, provider};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -20,7 +20,8 @@ pub(crate) fn sample(vendor: Vendor) -> Agent {
 
 /// Returns an agent with generated conversations that can be changed.
 pub(crate) fn agent(vendor: Vendor, conversations: usize) -> Agent {
-    let generated = Generated { conversations, messages_per_conversation: 4, ..Generated::default() };
+    let generated =
+        GeneratorSettings { conversations, messages_per_conversation: 4, ..GeneratorSettings::default() };
     holding(vendor, Dataset::generated(vendor, generated).iter().collect())
 }
 

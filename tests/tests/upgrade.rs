@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chatark_sandbox::{Agent, Dataset, Generated, Vendor};
+use chatark_sandbox::{Agent, Dataset, GeneratorSettings, Vendor};
 use chatark_tests::{Running, TestEnvironment, provider, repository};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -238,8 +238,12 @@ fn reports_have_the_same_cells_and_totals_count_a_conversation_once() {
 /// Returns the agents of the unfinished pulls, as they were when the fixture was made.
 fn unfinished() -> [(&'static str, Agent); 2] {
     let agent = |vendor, id: &str, conversations, messages_per_conversation| {
-        let settings =
-            Generated { seed: 7, conversations, messages_per_conversation, ..Generated::default() };
+        let settings = GeneratorSettings {
+            seed: 7,
+            conversations,
+            messages_per_conversation,
+            ..GeneratorSettings::default()
+        };
         Agent::new(vendor, id, "fixture-key", Dataset::generated(vendor, settings))
     };
     [

@@ -68,7 +68,7 @@ fn the_archive_keeps_every_number_of_the_verdict() {
 fn a_total_that_grows_during_the_run_is_not_short() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
-    env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
+    env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::AddNewest { conversations: 4 }));
     env.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
     let run = env.expect(0, &["pull", "--json"]);
     let numbers = pulled(&run);

@@ -239,7 +239,7 @@ fn live_compares_with_the_vendors_counts() {
     env.sandbox().update(&agents[0].id, |dataset| dataset.insert(added));
     env.expect(3, &["verify", "--live"]);
 
-    let fault = Fault::from(0, FaultKind::KeyExpired).on_any_route();
+    let fault = Fault::from(0, FaultKind::ExpiredKey).on_any_route();
     env.sandbox().add_fault(&agents[1].id, fault);
     let run = env.expect(7, &["verify", "--live", "source-2"]);
     assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);

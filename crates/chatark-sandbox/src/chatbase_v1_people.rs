@@ -1,4 +1,4 @@
-//! The people of Chatbase's first API: leads (read only) and contacts (read and write).
+//! The people of Chatbase's first API: leads (read only) and contacts (read and call).
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::call::{Call, Write};
+use crate::call::{AgentCall, Call};
 use crate::chatbase_v1::{date, invalid, number};
 use crate::message::{ApiRequest, Reply};
 use crate::time;
@@ -40,10 +40,10 @@ pub(crate) struct People {
 }
 
 /// Answers a request for contacts; `None` if there is no such route.
-pub(crate) fn answer(write: &Write<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
-    Some(match (write.method.as_str(), write.route) {
-        ("GET", ["contacts"]) => list(write, &contacts(agent, people)),
-        ("POST", ["contacts"]) => add(write, agent, people),
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
+    Some(match (call.method.as_str(), call.route) {
+        ("GET", ["contacts"]) => list(call, &contacts(agent, people)),
+        ("POST", ["contacts"]) => add(call, agent, people),
         _ => return None,
     })
 }
@@ -69,15 +69,15 @@ fn contact_of_the_world(person: &Person) -> Value {
     })
 }
 
-fn list(write: &Write<'_>, held: &[Value]) -> Reply {
-    let page = number(write.request, "page", 1);
-    let per_page = number(write.request, "per_page", DEFAULT_CONTACTS)
+fn list(call: &AgentCall<'_>, held: &[Value]) -> Reply {
+    let page = number(call.request, "page", 1);
+    let per_page = number(call.request, "per_page", DEFAULT_CONTACTS)
         .filter(|size| (MIN_CONTACTS..=MAX_CONTACTS).contains(size));
     let (Some(page), Some(per_page)) = (page, per_page) else {
         return invalid();
     };
-    let skipped = (write.paging_fault.page(page) - 1).saturating_mul(per_page);
-    let max = if write.paging_fault.is_empty_page() { 0 } else { per_page };
+    let skipped = (call.paging_fault.page(page) - 1).saturating_mul(per_page);
+    let max = if call.paging_fault.is_empty_page() { 0 } else { per_page };
     let shown: Vec<&Value> = held.iter().skip(skipped).take(max).collect();
     let pages = json!({
         "page": page,
@@ -89,8 +89,8 @@ fn list(write: &Write<'_>, held: &[Value]) -> Reply {
 }
 
 /// Adds all contacts of a request, or none of them.
-fn add(write: &Write<'_>, agent: &Agent, people: &mut People) -> Reply {
-    let body: Value = serde_json::from_slice(write.body).unwrap_or_default();
+fn add(call: &AgentCall<'_>, agent: &Agent, people: &mut People) -> Reply {
+    let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
     let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
         return invalid();
     };

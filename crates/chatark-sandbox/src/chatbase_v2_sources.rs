@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api_error::chatbase_v2_error;
-use crate::call::Write;
+use crate::call::AgentCall;
 use crate::chatbase_v2::{DEFAULT_LIST_LIMIT, LIST_LIMIT, invalid, limit, pagination, resource_not_found};
 use crate::cursor;
 use crate::message::Reply;
@@ -42,22 +42,22 @@ impl Sources {
 }
 
 /// Answers a request for sources; `None` if there is no such route.
-pub(crate) fn answer(write: &Write<'_>, sources: &mut Sources) -> Option<Reply> {
-    let outcome = match (write.method.as_str(), write.route) {
-        ("POST", ["sources"]) => add(write, sources),
-        ("GET", ["sources"]) => list(write, sources),
+pub(crate) fn answer(call: &AgentCall<'_>, sources: &mut Sources) -> Option<Reply> {
+    let outcome = match (call.method.as_str(), call.route) {
+        ("POST", ["sources"]) => add(call, sources),
+        ("GET", ["sources"]) => list(call, sources),
         ("GET", ["sources", id]) => single(sources, id),
         _ => return None,
     };
     Some(outcome.unwrap_or_else(|refused| refused))
 }
 
-fn add(write: &Write<'_>, sources: &mut Sources) -> Result<Reply, Reply> {
-    if write.body.len() > MAX_BYTES {
+fn add(call: &AgentCall<'_>, sources: &mut Sources) -> Result<Reply, Reply> {
+    if call.body.len() > MAX_BYTES {
         let body = chatbase_v2_error("PAYLOAD_TOO_LARGE", "The request body must not exceed 4.5 MB");
         return Err(Reply::json(StatusCode::PAYLOAD_TOO_LARGE, &body));
     }
-    let sent: Value = serde_json::from_slice(write.body).map_err(|_| {
+    let sent: Value = serde_json::from_slice(call.body).map_err(|_| {
         let body = chatbase_v2_error("VALIDATION_INVALID_JSON", "The request body is not valid JSON");
         Reply::json(StatusCode::BAD_REQUEST, &body)
     })?;
@@ -100,9 +100,9 @@ fn check_questions(value: &Value) -> Result<(), Problem> {
     questions.iter().try_for_each(|question| check_text("questions", question, usize::MAX))
 }
 
-fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
-    let limit = limit(write.request, DEFAULT_LIST_LIMIT, LIST_LIMIT)?;
-    let asked = write.request.parameter("cursor");
+fn list(call: &AgentCall<'_>, sources: &Sources) -> Result<Reply, Reply> {
+    let limit = limit(call.request, DEFAULT_LIST_LIMIT, LIST_LIMIT)?;
+    let asked = call.request.parameter("cursor");
     let start = match asked {
         None => 0,
         Some(text) => place_after(sources, text).ok_or_else(|| invalid("cursor", "Invalid cursor"))?,
@@ -114,7 +114,7 @@ fn list(write: &Write<'_>, sources: &Sources) -> Result<Reply, Reply> {
         .last()
         .filter(|_| end < total)
         .map(|&last| cursor::encode_padded(&json!({ "id": id_at(last) })));
-    let pagination = pagination(write.request, write.paging_fault, &mut places, next, total);
+    let pagination = pagination(call.request, call.paging_fault, &mut places, next, total);
     let rows: Vec<Value> = places.into_iter().map(|place| sources.row(place)).collect();
     Ok(Reply::json(StatusCode::OK, &json!({ "data": rows, "pagination": pagination })))
 }

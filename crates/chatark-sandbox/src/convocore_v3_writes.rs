@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::call::Write;
+use crate::call::AgentCall;
 use crate::dataset::Dataset;
 use crate::message::Reply;
 use crate::time;
@@ -85,16 +85,16 @@ pub(crate) struct Lead {
 }
 
 /// Answers a request that writes; `None` if there is no such route.
-pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
-    if write.body.len() > MAX_BYTES {
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
+    if call.body.len() > MAX_BYTES {
         return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Request body too large"));
     }
     // The framework reads bodies of this content type only; any other request counts as empty.
-    let is_json = write.content_type == Some("application/json");
+    let is_json = call.content_type == Some("application/json");
     let body: Value =
-        if is_json { serde_json::from_slice(write.body).unwrap_or_default() } else { Value::Null };
+        if is_json { serde_json::from_slice(call.body).unwrap_or_default() } else { Value::Null };
     let is_unreachable = |id: &str| written.unreachable.contains(id) || agent.dataset.index_of(id).is_none();
-    Some(match (write.method.as_str(), write.route) {
+    Some(match (call.method.as_str(), call.route) {
         ("POST", ["convos"]) => create(agent, written, &body["conversation"]),
         ("POST", ["leads", "bulk"]) => add_leads(written, &body["leads"]),
         ("GET" | "PATCH" | "POST", ["convos", id, ..]) if is_unreachable(id) => {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::generated::{Generated, Generator};
+use crate::generated::{Generator, GeneratorSettings};
 use crate::sample;
 use crate::truth::{Channel, Conversation, Vendor};
 
@@ -36,7 +36,7 @@ impl Dataset {
     }
 
     /// Returns generated conversations, which need no memory.
-    pub fn generated(vendor: Vendor, generated: Generated) -> Self {
+    pub fn generated(vendor: Vendor, generated: GeneratorSettings) -> Self {
         Self { generated: Some(Generator::new(vendor, generated)), ..Self::default() }
     }
 
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn generated_data_agrees_with_a_scan() {
-        let settings = Generated { conversations: 500, ..Generated::default() };
+        let settings = GeneratorSettings { conversations: 500, ..GeneratorSettings::default() };
         let mut dataset = Dataset::generated(Vendor::ChatbaseV2, settings);
         dataset.insert(conversation("late", 0));
         let all: Vec<Conversation> = dataset.iter().collect();

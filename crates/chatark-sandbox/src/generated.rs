@@ -13,7 +13,7 @@ use crate::truth::{
 /// The same settings always give the same conversations. Each is computed independently: the
 /// millionth costs as much as the first.
 #[derive(Debug, Clone)]
-pub struct Generated {
+pub struct GeneratorSettings {
     /// The seed of the pseudo-random data.
     pub seed: u64,
     /// How many conversations there are.
@@ -31,11 +31,11 @@ pub struct Generated {
 /// Computes one vendor's conversations from the settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
-    settings: Generated,
+    settings: GeneratorSettings,
     channels: &'static [Channel],
 }
 
-impl Default for Generated {
+impl Default for GeneratorSettings {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -95,7 +95,7 @@ const CONVERSATIONS_PER_USER: usize = 8;
 const MIN_STEP: i64 = 2;
 
 impl Generator {
-    pub(crate) fn new(vendor: Vendor, settings: Generated) -> Self {
+    pub(crate) fn new(vendor: Vendor, settings: GeneratorSettings) -> Self {
         let channels = match vendor {
             Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => &CHATBASE_CHANNELS,
             Vendor::ConvocoreV3 => &CONVOCORE_CHANNELS,

@@ -22,7 +22,7 @@ mod stories;
 mod world;
 
 mod fault;
-mod listener;
+mod request_counter;
 mod server;
 
 mod api_error;
@@ -35,19 +35,19 @@ mod convocore_v3;
 mod convocore_v3_lists;
 mod convocore_v3_writes;
 mod cursor;
-mod limiter;
+mod delivery;
 mod message;
+mod rate_limiter;
 mod time;
-mod transport;
 
 #[cfg(test)]
 mod tests;
 
 pub use dataset::Dataset;
 pub use expected::{Expected, ExpectedMessage};
-pub use fault::{Fault, FaultKind, Reset, RetryAfter, Routes};
-pub use generated::Generated;
-pub use listener::Listener;
+pub use fault::{Fault, FaultKind, RateLimitReset, RetryAfter, Routes};
+pub use generated::GeneratorSettings;
+pub use request_counter::RequestCounter;
 pub use server::{Sandbox, SeenRequest};
 pub use truth::{Person, Vendor};
 pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, WriteBehaviour, Zone};

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
-    Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generated, Generation, LeadsShape, Limits,
-    Person, Reset, ResetUnit, RetryAfter, Sandbox, Vendor, World, WriteBehaviour,
+    Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generation, GeneratorSettings, LeadsShape,
+    Limits, Person, RateLimitReset, ResetUnit, RetryAfter, Sandbox, Vendor, World, WriteBehaviour,
 };
 
 struct Answer {
@@ -85,7 +85,7 @@ async fn sample() -> Sandbox {
     Sandbox::start(World::sample()).await.unwrap()
 }
 
-async fn with_generated(vendor: Vendor, settings: Generated) -> Sandbox {
+async fn with_generated(vendor: Vendor, settings: GeneratorSettings) -> Sandbox {
     let mut world = World::sample();
     for agent in &mut world.agents {
         if agent.vendor == vendor {
@@ -488,7 +488,7 @@ async fn limits_are_enforced_and_reported() {
 
 #[tokio::test]
 async fn generated_data_has_realistic_sizes() {
-    let settings = Generated { conversations: 400, ..Generated::default() };
+    let settings = GeneratorSettings { conversations: 400, ..GeneratorSettings::default() };
     let sandbox = with_generated(Vendor::ChatbaseV2, settings).await;
     let exported = export_v2(&sandbox, "").await;
     let bytes: usize = exported.iter().map(|held| held.to_string().len()).sum();
@@ -506,18 +506,18 @@ async fn faults_use_the_vendors_error_format() {
     let agent = World::CHATBASE_V2_AGENT;
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
     let kinds = [
-        too_many(RetryAfter::Seconds(3), Reset::None),
-        too_many(RetryAfter::HttpDate(3), Reset::Milliseconds(3)),
-        too_many(RetryAfter::None, Reset::Seconds(3)),
+        too_many(RetryAfter::Seconds(3), RateLimitReset::None),
+        too_many(RetryAfter::HttpDate(3), RateLimitReset::Milliseconds(3)),
+        too_many(RetryAfter::None, RateLimitReset::Seconds(3)),
         FaultKind::PlanGate,
         FaultKind::InsufficientScope,
-        FaultKind::KeyExpired,
+        FaultKind::ExpiredKey,
         FaultKind::ServerError,
         FaultKind::Maintenance,
-        FaultKind::HtmlUnder200,
+        FaultKind::HtmlWithStatus200,
         FaultKind::Redirect { location: "http://127.0.0.1:9/".to_owned() },
         FaultKind::Status { code: 418, body: "tea".to_owned(), content_type: "text/plain".to_owned() },
-        FaultKind::SuccessFalse { message: "Invalid request input.".to_owned() },
+        FaultKind::ErrorWithStatus200 { message: "Invalid request input.".to_owned() },
     ];
     let statuses = [429, 429, 429, 403, 403, 401, 500, 503, 200, 302, 418, 200];
     for (nth, kind) in (0..).zip(kinds) {
@@ -550,8 +550,8 @@ async fn faults_change_bodies() {
     sandbox.add_fault(agent, Fault::at(0, FaultKind::CutBody));
     sandbox.add_fault(agent, Fault::at(1, FaultKind::MalformedJson));
     sandbox.add_fault(agent, Fault::at(2, FaultKind::MillisecondTimes));
-    sandbox.add_fault(agent, Fault::at(3, FaultKind::DriftFields));
-    let drip = FaultKind::Drip { chunk: 20_000, delay: Duration::from_millis(20) };
+    sandbox.add_fault(agent, Fault::at(3, FaultKind::SchemaDrift));
+    let drip = FaultKind::SlowBody { chunk: 20_000, delay: Duration::from_millis(20) };
     sandbox.add_fault(agent, Fault::at(4, drip));
 
     assert!(try_send(&sandbox, Vendor::ChatbaseV2, &path, key).await.is_err());
@@ -575,7 +575,7 @@ async fn faults_change_the_paging() {
     sandbox.add_fault(agent, Fault::at(0, FaultKind::HasMoreNullCursor));
     sandbox.add_fault(agent, Fault::at(2, FaultKind::RepeatCursor));
     sandbox.add_fault(agent, Fault::at(3, FaultKind::EmptyPage));
-    sandbox.add_fault(agent, Fault::at(7, FaultKind::Shift { conversations: 2 }));
+    sandbox.add_fault(agent, Fault::at(7, FaultKind::AddNewest { conversations: 2 }));
     let lost = v2(&sandbox, "/conversations/export").await.json();
     assert_eq!(lost["pagination"]["cursor"], Value::Null);
     assert_eq!(lost["pagination"]["hasMore"], true);
@@ -607,7 +607,7 @@ async fn faults_change_the_paging() {
 async fn a_hanging_response_ends_when_the_server_stops() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
-    sandbox.add_fault(agent, Fault::from(0, FaultKind::Hang).on_any_route());
+    sandbox.add_fault(agent, Fault::from(0, FaultKind::NoResponse).on_any_route());
     let url = format!("{}/agents/{agent}", sandbox.base_url(Vendor::ChatbaseV2));
     let request =
         reqwest::Client::new().get(&url).bearer_auth(World::CHATBASE_KEY).timeout(Duration::from_millis(200));
@@ -642,14 +642,14 @@ async fn tests_can_use_their_own_data() {
 }
 
 #[tokio::test]
-async fn the_listener_records_keys() {
-    let listener = Sandbox::start_listener().await.unwrap();
-    reqwest::get(listener.url()).await.unwrap();
-    assert_eq!(listener.request_count(), 1);
-    assert!(!listener.saw_authorization());
-    let with_key = reqwest::Client::new().get(listener.url()).bearer_auth("x");
+async fn the_request_counter_notices_keys() {
+    let counter = Sandbox::start_request_counter().await.unwrap();
+    reqwest::get(counter.url()).await.unwrap();
+    assert_eq!(counter.request_count(), 1);
+    assert!(!counter.saw_authorization());
+    let with_key = reqwest::Client::new().get(counter.url()).bearer_auth("x");
     with_key.send().await.unwrap();
-    assert!(listener.saw_authorization());
+    assert!(counter.saw_authorization());
 }
 
 #[test]
@@ -1231,10 +1231,10 @@ async fn chatbase_v1_lists_leads_as_documented() {
 async fn a_write_can_succeed_behind_a_502() {
     let sandbox = sample().await;
     let spoiling = [
-        FaultKind::DoneAnd502,
+        FaultKind::BadGatewayAfterSuccess,
         FaultKind::CutBody,
         FaultKind::MalformedJson,
-        FaultKind::Drip { chunk: 8, delay: Duration::from_millis(1) },
+        FaultKind::SlowBody { chunk: 8, delay: Duration::from_millis(1) },
     ];
     for (vendor, agent, path) in [
         (Vendor::ChatbaseV1, World::CHATBASE_V1_AGENT, contacts_path()),
@@ -1281,7 +1281,7 @@ async fn a_write_can_succeed_behind_a_502() {
 async fn a_write_can_succeed_without_a_response() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
-    sandbox.add_fault(agent, Fault::at(0, FaultKind::Hang).on_any_route());
+    sandbox.add_fault(agent, Fault::at(0, FaultKind::NoResponse).on_any_route());
     let url = format!("{}{}", sandbox.base_url(Vendor::ChatbaseV2), sources_path());
     let request = reqwest::Client::new().post(&url).bearer_auth(World::CHATBASE_KEY);
     let request = request.body(qna("Graz").to_string()).timeout(Duration::from_millis(200));
@@ -1296,7 +1296,7 @@ async fn faults_change_the_paging_of_people_and_sources() {
     let (first, second) = (World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT);
     sandbox.add_fault(first, Fault::times(0, 2, FaultKind::EmptyPage).on_any_route());
     sandbox.add_fault(first, Fault::at(2, FaultKind::RepeatCursor).on_any_route());
-    sandbox.add_fault(first, Fault::at(3, FaultKind::DriftFields).on_any_route());
+    sandbox.add_fault(first, Fault::at(3, FaultKind::SchemaDrift).on_any_route());
     assert_eq!(v1_leads(&sandbox, "").await.json(), json!({"collectedCustomers": {"data": []}}));
     assert_eq!(get(&sandbox, Vendor::ChatbaseV1, &contacts_path()).await.json()["data"], json!([]));
     let repeated = v1_leads(&sandbox, "&size=2&page=2").await.json();
