@@ -59,10 +59,10 @@ pub(crate) enum PagingFault {
 
 impl PagingFault {
     /// Returns the number of the page to send: a list without cursors repeats the previous page.
-    pub(crate) fn page(self, asked: usize) -> usize {
+    pub(crate) fn page(self, requested: usize) -> usize {
         match self {
-            Self::RepeatCursor => asked.saturating_sub(1).max(1),
-            Self::None | Self::HasMoreNullCursor | Self::EmptyPage => asked,
+            Self::RepeatCursor => requested.saturating_sub(1).max(1),
+            Self::None | Self::HasMoreNullCursor | Self::EmptyPage => requested,
         }
     }
 

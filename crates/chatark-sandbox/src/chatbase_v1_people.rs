@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::call::{AgentCall, Call};
-use crate::chatbase_v1::{date, invalid, number};
+use crate::chatbase_v1_parameters::{date, invalid, number};
 use crate::message::{ApiRequest, Reply};
 use crate::time;
 use crate::truth::Person;
@@ -34,13 +34,13 @@ const ACCOUNT: &str = "sandbox-account";
 
 /// The contacts that were written to an agent.
 #[derive(Debug, Default)]
-pub(crate) struct People {
+pub(crate) struct WrittenContacts {
     /// As the list shows them.
     written: Vec<Value>,
 }
 
 /// Answers a request for contacts; `None` if there is no such route.
-pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, people: &mut WrittenContacts) -> Option<Reply> {
     Some(match (call.method.as_str(), call.route) {
         ("GET", ["contacts"]) => list(call, &contacts(agent, people)),
         ("POST", ["contacts"]) => add(call, agent, people),
@@ -49,7 +49,7 @@ pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, people: &mut People) -
 }
 
 /// Returns an agent's contacts as the list shows them: those of the world, then those that were written.
-pub(crate) fn contacts(agent: &Agent, people: &People) -> Vec<Value> {
+pub(crate) fn contacts(agent: &Agent, people: &WrittenContacts) -> Vec<Value> {
     agent.contacts.iter().map(contact_of_the_world).chain(people.written.iter().cloned()).collect()
 }
 
@@ -89,7 +89,7 @@ fn list(call: &AgentCall<'_>, held: &[Value]) -> Reply {
 }
 
 /// Adds all contacts of a request, or none of them.
-fn add(call: &AgentCall<'_>, agent: &Agent, people: &mut People) -> Reply {
+fn add(call: &AgentCall<'_>, agent: &Agent, people: &mut WrittenContacts) -> Reply {
     let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
     let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
         return invalid();

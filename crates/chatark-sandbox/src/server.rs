@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_error::ApiError;
 use crate::call::{AgentCall, Call, Meter, PagingFault};
-use crate::chatbase_v1_people::People;
-use crate::chatbase_v2_sources::Sources;
-use crate::convocore_v3_writes::Written;
+use crate::chatbase_v1_people::WrittenContacts;
+use crate::chatbase_v2_sources::WrittenSources;
+use crate::convocore_v3_writes::ConvocoreWrites;
 use crate::dataset::Dataset;
 use crate::delivery;
 use crate::expected::Expected;
@@ -237,11 +237,11 @@ struct AgentState {
     exports: AtomicU64,
     billed: AtomicU64,
     /// What was written to Convocore.
-    written: Mutex<Written>,
+    written: Mutex<ConvocoreWrites>,
     /// The contacts written to Chatbase's first API.
-    people: Mutex<People>,
+    people: Mutex<WrittenContacts>,
     /// The sources written to Chatbase's second API.
-    sources: Mutex<Sources>,
+    sources: Mutex<WrittenSources>,
 }
 
 /// A request with its headers and body.
