@@ -11,7 +11,7 @@ use chatark_migrate::{
 use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
 
-use super::{confirm, migration_selection, requested_sources, show_loss_report, write_loss_report};
+use super::shared::{confirm, migration_selection, requested_sources, show_loss_report, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;

@@ -6,7 +6,7 @@ use chatark_formats::{CsvDialect, FileEntry};
 use chatark_migrate::{FileFormat, FilePlan, WrittenFiles, plan_files, refuse_empty, write_files};
 use serde::Serialize;
 
-use super::{migration_selection, requested_sources, show_loss_report, write_loss_report};
+use super::shared::{migration_selection, requested_sources, show_loss_report, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};

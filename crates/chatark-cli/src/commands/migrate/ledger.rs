@@ -7,7 +7,8 @@ use chatark_core::{Error, ErrorKind, Result, identifier};
 use chatark_target::DataKind;
 use serde::Serialize;
 
-use super::{agent, confirm, write_csv};
+use super::agent;
+use super::shared::{confirm, write_csv};
 use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
