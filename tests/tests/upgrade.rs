@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::disk::{on_a_disk_of, section};
 use crate::kill::Random;
-use crate::support::number;
+use crate::support::query_number;
 
 /// The layout of the fixture.
 const LAYOUT: i64 = 3;
@@ -63,7 +63,7 @@ fn upgraded() -> TestEnvironment {
 }
 
 fn layout(env: &TestEnvironment) -> i64 {
-    number(env, "PRAGMA user_version")
+    query_number(env, "PRAGMA user_version")
 }
 
 /// A CSV file: its columns, and its rows.
@@ -269,9 +269,9 @@ fn unfinished_pulls_resume_after_the_upgrade() {
         let run = env.expect(0, &["pull", "--json"]);
         assert!(run.stderr.contains(NOTICE), "{}", run.stderr);
         assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
-        let found = crate::support::pulled(&run);
+        let found = crate::support::pull_result(&run);
         let all = agent.expected().count();
-        let kept = number(
+        let kept = query_number(
             &env,
             &format!(
                 "SELECT count(*) FROM conversation JOIN source USING (source_key) WHERE name = '{name}'"
