@@ -32,19 +32,19 @@ pub(crate) struct GlobalArgs {
         long,
         short,
         global = true,
-        help_heading = "GlobalArgs options",
+        help_heading = "Global options",
         env = "CHATARK_CONFIG",
         value_name = "FILE"
     )]
     pub(crate) config: Option<PathBuf>,
     /// Print only results and errors
-    #[arg(long, short, global = true, help_heading = "GlobalArgs options")]
+    #[arg(long, short, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
     /// Print the result to standard output as one JSON document
-    #[arg(long, global = true, help_heading = "GlobalArgs options")]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
     /// Log requests and waits to standard error; twice for more
-    #[arg(long, short, global = true, help_heading = "GlobalArgs options", action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, help_heading = "Global options", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 

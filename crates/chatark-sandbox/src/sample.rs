@@ -136,7 +136,7 @@ fn common_edge_cases(vendor: Vendor) -> Vec<Conversation> {
             &[
                 (
                     "user",
-                    "He text_message \"it's broken\", 'again', \\ and left.\r\nSecond line\r\n\r\nFourth, with, commas;\tand a tab",
+                    "He said \"it's broken\", 'again', \\ and left.\r\nSecond line\r\n\r\nFourth, with, commas;\tand a tab",
                 ),
                 (
                     "assistant",
