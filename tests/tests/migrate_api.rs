@@ -216,7 +216,7 @@ fn nothing_reaches_a_customer() {
     env.expect(0, &["pull"]);
     env.expect(0, &run_arguments(&[]));
     env.expect(0, &run_arguments(&[]));
-    assert_eq!(env.sandbox().delivered("agent-new"), 0);
+    assert_eq!(env.sandbox().delivered_message_count("agent-new"), 0);
     let routes: BTreeSet<_> = writes(&env)
         .into_iter()
         .map(|seen| {
@@ -253,7 +253,7 @@ fn each_person_becomes_one_lead() {
     env.expect(0, &["pull"]);
     env.expect(0, &run_arguments(&["--only", "contacts"]));
     let again = result_of(&env.expect(0, &run_arguments(&["--only", "contacts"])), "contacts");
-    let leads = env.sandbox().leads("agent-new");
+    let leads = env.sandbox().written_leads("agent-new");
     let emails: BTreeSet<_> =
         leads.iter().filter_map(|lead| lead["userEmail"].as_str()).map(str::to_owned).collect();
     let expected: BTreeSet<_> = source.expected().filter_map(|expected| expected.contact.email).collect();
@@ -265,7 +265,7 @@ fn each_person_becomes_one_lead() {
 }
 
 #[test]
-fn work_done_behind_a_502_is_not_repeated() {
+fn a_completed_request_that_answers_502_is_not_repeated() {
     let source = agent(Vendor::ChatbaseV2, 30);
     let env = env(source.clone(), empty_agent());
     // The first requests create and complete in turn; some that create fail.
@@ -374,7 +374,7 @@ fn a_killed_run_never_writes_a_conversation_twice() {
     let back = pulled_back(&env);
     compare(&source, &back);
     assert_eq!(env.sandbox().expected("agent-new").len(), 90, "there is nothing else");
-    assert_eq!(env.sandbox().delivered("agent-new"), 0);
+    assert_eq!(env.sandbox().delivered_message_count("agent-new"), 0);
 }
 
 /// Returns an agent whose contacts already have the external ids that these people would get.
@@ -679,7 +679,7 @@ fn texts_of_several_sources_are_all_written() {
     for from in ["source-1", "source-2", "source-2"] {
         env.expect(0, &["migrate", "run", "--from", from, "--to", "source-3", "--as-text", "--yes"]);
     }
-    let texts = env.sandbox().sources("agent-taught");
+    let texts = env.sandbox().written_sources("agent-taught");
     let texts: Vec<_> = texts.iter().map(|text| text["content"].as_str().unwrap()).collect();
     assert_eq!(texts, ["Q: Is it open?\nA: Yes, of course.", "Q: Is it free?\nA: Yes, of course."]);
 }
@@ -759,7 +759,7 @@ fn knowledge_is_written_as_questions_with_answers_or_as_texts() {
     let env = env(source, target);
     let run = env.expect(0, &run_arguments(&[]));
     assert_eq!(count(&result_of(&run, "knowledge"), "written"), 2);
-    let sources = env.sandbox().sources("agent-taught");
+    let sources = env.sandbox().written_sources("agent-taught");
     let taught: BTreeMap<_, BTreeSet<_>> = sources
         .iter()
         .map(|source| {
@@ -773,10 +773,10 @@ fn knowledge_is_written_as_questions_with_answers_or_as_texts() {
     assert_eq!(taught["Yes, to all of Europe."], BTreeSet::from(["Do you ship abroad?".to_owned()]));
 
     env.expect(0, &run_arguments(&[]));
-    assert_eq!(env.sandbox().sources("agent-taught").len(), 2, "a second run teaches nothing twice");
+    assert_eq!(env.sandbox().written_sources("agent-taught").len(), 2, "a second run teaches nothing twice");
 
     env.expect(0, &run_arguments(&["--as-text"]));
-    let sources = env.sandbox().sources("agent-taught");
+    let sources = env.sandbox().written_sources("agent-taught");
     let text = sources[2]["content"].as_str().unwrap();
     assert_eq!(sources.len(), 3);
     assert!(text.contains("Q: Do you ship abroad?\nA: Yes, to all of Europe."), "{text}");

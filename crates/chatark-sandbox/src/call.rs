@@ -33,7 +33,7 @@ pub(crate) struct AgentCall<'a> {
     pub(crate) paging_fault: PagingFault,
 }
 
-/// What Convocore counts.
+/// Convocore's limits and its counter of billed sessions.
 pub(crate) struct Meter<'a> {
     pub(crate) remaining_hour: usize,
     pub(crate) included_quota: u64,

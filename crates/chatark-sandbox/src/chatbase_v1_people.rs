@@ -1,4 +1,4 @@
-//! The people of Chatbase's first API: leads (read only) and contacts (read and call).
+//! The people of Chatbase's first API: leads (read only) and contacts (read and write).
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -35,25 +35,25 @@ const ACCOUNT: &str = "sandbox-account";
 /// The contacts that were written to an agent.
 #[derive(Debug, Default)]
 pub(crate) struct WrittenContacts {
-    /// As the list shows them.
-    written: Vec<Value>,
+    /// The contacts as the list shows them.
+    listed: Vec<Value>,
 }
 
 /// Answers a request for contacts; `None` if there is no such route.
-pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, people: &mut WrittenContacts) -> Option<Reply> {
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, written: &mut WrittenContacts) -> Option<Reply> {
     Some(match (call.method.as_str(), call.route) {
-        ("GET", ["contacts"]) => list(call, &contacts(agent, people)),
-        ("POST", ["contacts"]) => add(call, agent, people),
+        ("GET", ["contacts"]) => list(call, &contacts(agent, written)),
+        ("POST", ["contacts"]) => add(call, agent, written),
         _ => return None,
     })
 }
 
 /// Returns an agent's contacts as the list shows them: those of the world, then those that were written.
-pub(crate) fn contacts(agent: &Agent, people: &WrittenContacts) -> Vec<Value> {
-    agent.contacts.iter().map(contact_of_the_world).chain(people.written.iter().cloned()).collect()
+pub(crate) fn contacts(agent: &Agent, written: &WrittenContacts) -> Vec<Value> {
+    agent.contacts.iter().map(listed_contact).chain(written.listed.iter().cloned()).collect()
 }
 
-fn contact_of_the_world(person: &Person) -> Value {
+fn listed_contact(person: &Person) -> Value {
     let attributes: Map<String, Value> =
         person.company.iter().map(|company| ("company".to_owned(), json!(company))).collect();
     json!({
@@ -89,20 +89,20 @@ fn list(call: &AgentCall<'_>, held: &[Value]) -> Reply {
 }
 
 /// Adds all contacts of a request, or none of them.
-fn add(call: &AgentCall<'_>, agent: &Agent, people: &mut WrittenContacts) -> Reply {
+fn add(call: &AgentCall<'_>, agent: &Agent, written: &mut WrittenContacts) -> Reply {
     let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
     let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
         return invalid();
     };
-    let held = contacts(agent, people);
+    let held = contacts(agent, written);
     if let Some(field) = taken_field(&held, users) {
         let message = format!("A contact with this {field} already exists");
         return Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": message }));
     }
-    let first = people.written.len() + 1;
+    let first = written.listed.len() + 1;
     let added = users.iter().zip(first..).map(|(user, number)| written_contact(agent, user, number));
     let added: Vec<Value> = added.collect();
-    people.written.extend(added.iter().cloned());
+    written.listed.extend(added.iter().cloned());
     Reply::json(StatusCode::OK, &json!({ "message": "Success", "data": added }))
 }
 
@@ -208,7 +208,7 @@ fn documented_lead(agent_id: &str, person: &Person) -> Value {
 }
 
 fn observed_lead(person: &Person) -> Value {
-    // A test's own id need not be a number.
+    // The id in a test may be other than a number.
     let id = person.id.parse::<u64>().map_or_else(|_| json!(person.id), |number| json!(number));
     json!({
         "id": id,

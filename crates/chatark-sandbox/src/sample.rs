@@ -1,7 +1,7 @@
 //! The sample conversations: one small shop, as each vendor would store it.
 //!
-//! The stories are the same for all vendors, with ids and channels that the vendor could have given. Each vendor has
-//! edge cases of its own besides.
+//! The stories are the same for all vendors, with ids and channels that the vendor could have given. Each vendor also has
+//! its own edge cases.
 
 use serde_json::{Value, json};
 

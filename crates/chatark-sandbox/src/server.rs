@@ -45,8 +45,8 @@ const LOG_LENGTH: usize = 10_000;
 /// How long a stopping server waits for responses in flight.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The largest body that is read: more than any route accepts, so that the routes reject it.
-const MAX_BODY: usize = 5 << 20;
+/// The largest body that is read, in bytes. It is larger than any route accepts, so that the routes refuse it.
+const MAX_BODY_BYTES: usize = 5 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
 
@@ -121,29 +121,31 @@ impl Sandbox {
     }
 
     /// Returns the leads that were written to an agent of Convocore, as they were sent.
-    pub fn leads(&self, agent_id: &str) -> Vec<Value> {
+    pub fn written_leads(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
-            lock(&state.written).leads.iter().map(|lead| lead.sent.clone()).collect()
+            lock(&state.convocore_writes).leads.iter().map(|lead| lead.sent.clone()).collect()
         })
     }
 
     /// Returns the sources that were written to an agent of Chatbase's second API, as they were
     /// sent, in order.
-    pub fn sources(&self, agent_id: &str) -> Vec<Value> {
-        self.shared.agent(agent_id).map_or_else(Vec::new, |state| lock(&state.sources).sent().to_vec())
+    pub fn written_sources(&self, agent_id: &str) -> Vec<Value> {
+        self.shared
+            .agent(agent_id)
+            .map_or_else(Vec::new, |state| lock(&state.written_sources).sent().to_vec())
     }
 
     /// Returns the contacts of an agent of Chatbase's first API as its list shows them: those of
     /// the world, then those that were written.
     pub fn contacts(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
-            chatbase_v1_people::contacts(&state.snapshot(), &lock(&state.people))
+            chatbase_v1_people::contacts(&state.snapshot(), &lock(&state.written_contacts))
         })
     }
 
     /// Returns how many messages were delivered to an agent's customers.
-    pub fn delivered(&self, agent_id: &str) -> u64 {
-        self.shared.agent(agent_id).map_or(0, |state| lock(&state.written).delivered)
+    pub fn delivered_message_count(&self, agent_id: &str) -> u64 {
+        self.shared.agent(agent_id).map_or(0, |state| lock(&state.convocore_writes).delivered)
     }
 
     /// Returns the total size of all response bodies.
@@ -237,11 +239,11 @@ struct AgentState {
     exports: AtomicU64,
     billed: AtomicU64,
     /// What was written to Convocore.
-    written: Mutex<ConvocoreWrites>,
+    convocore_writes: Mutex<ConvocoreWrites>,
     /// The contacts written to Chatbase's first API.
-    people: Mutex<WrittenContacts>,
+    written_contacts: Mutex<WrittenContacts>,
     /// The sources written to Chatbase's second API.
-    sources: Mutex<WrittenSources>,
+    written_sources: Mutex<WrittenSources>,
 }
 
 /// A request with its headers and body.
@@ -269,9 +271,9 @@ impl AgentState {
             requests: AtomicU64::new(0),
             exports: AtomicU64::new(0),
             billed: AtomicU64::new(0),
-            written: Mutex::default(),
-            people: Mutex::default(),
-            sources: Mutex::default(),
+            convocore_writes: Mutex::default(),
+            written_contacts: Mutex::default(),
+            written_sources: Mutex::default(),
         }
     }
 
@@ -307,9 +309,9 @@ impl AgentState {
         };
         match self.vendor {
             Vendor::ChatbaseV1 => {
-                chatbase_v1_people::answer(&call, &self.snapshot(), &mut lock(&self.people))
+                chatbase_v1_people::answer(&call, &self.snapshot(), &mut lock(&self.written_contacts))
             }
-            Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&call, &mut lock(&self.sources)),
+            Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&call, &mut lock(&self.written_sources)),
             Vendor::ConvocoreV3 => self.answer_convocore_agent_call(&call),
         }
     }
@@ -318,11 +320,11 @@ impl AgentState {
         if matches!(call.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
             return None;
         }
-        let listed = convocore_v3_lists::answer(call, &self.snapshot(), &lock(&self.written));
+        let listed = convocore_v3_lists::answer(call, &self.snapshot(), &lock(&self.convocore_writes));
         if listed.is_some() {
             return listed;
         }
-        self.change(|agent| convocore_v3_writes::answer(call, agent, &mut lock(&self.written)))
+        self.change(|agent| convocore_v3_writes::answer(call, agent, &mut lock(&self.convocore_writes)))
     }
 
     /// Counts a request, and returns the fault that affects it.
@@ -401,19 +403,19 @@ impl Shared {
             let reply = ApiError::UnknownRoute.reply(vendor);
             return OutgoingReply::of(self.with_separate_limit(reply, vendor, key));
         }
-        let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
-        let fault = named.and_then(|state| state.count_request(is_export(&incoming.request)));
+        let named_agent = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
+        let fault = named_agent.and_then(|state| state.count_request(is_export(&incoming.request)));
         if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
             return OutgoingReply::of(with_request_id(reply, vendor));
         }
-        self.answer_limited(incoming, key, named, fault)
+        self.answer_limited(incoming, key, named_agent, fault)
     }
 
     fn answer_limited(
         &self,
         incoming: &IncomingRequest,
         key: &str,
-        named: Option<&AgentState>,
+        named_agent: Option<&AgentState>,
         fault: Option<FaultKind>,
     ) -> OutgoingReply {
         let request = &incoming.request;
@@ -424,7 +426,7 @@ impl Shared {
             reply.headers.push(("retry-after", seconds.to_string()));
             return OutgoingReply::of(self.with_chatbase_headers(reply, request.vendor, allowance));
         }
-        match (&fault, named) {
+        match (&fault, named_agent) {
             (Some(FaultKind::AddNewest { conversations }), Some(state)) => {
                 self.add_newest(state, *conversations);
             }
@@ -434,9 +436,9 @@ impl Shared {
             _ => {}
         }
         let paging_fault = fault.as_ref().map(FaultKind::paging_fault).unwrap_or_default();
-        let written = named.and_then(|state| state.answer_agent_call(incoming, key, paging_fault));
-        let reply =
-            written.unwrap_or_else(|| self.read(incoming, key, named, paging_fault, allowance.remaining));
+        let written = named_agent.and_then(|state| state.answer_agent_call(incoming, key, paging_fault));
+        let reply = written
+            .unwrap_or_else(|| self.read(incoming, key, named_agent, paging_fault, allowance.remaining));
         let reply = self.with_chatbase_headers(reply, request.vendor, allowance);
         match fault {
             None => OutgoingReply::of(reply),
@@ -449,12 +451,12 @@ impl Shared {
         &self,
         incoming: &IncomingRequest,
         key: &str,
-        named: Option<&AgentState>,
+        named_agent: Option<&AgentState>,
         paging_fault: PagingFault,
         remaining_hour: usize,
     ) -> Reply {
         let request = &incoming.request;
-        let agent = named.map(AgentState::snapshot).filter(|agent| agent.key == key);
+        let agent = named_agent.map(AgentState::snapshot).filter(|agent| agent.key == key);
         if incoming.method != Method::GET && agent.is_some() {
             return ApiError::UnknownRoute.reply(request.vendor);
         }
@@ -467,7 +469,7 @@ impl Shared {
             meter: Meter {
                 remaining_hour,
                 included_quota: self.limits.convocore_included_quota,
-                billed: named.map_or(&nothing_billed, |state| &state.billed),
+                billed: named_agent.map_or(&nothing_billed, |state| &state.billed),
             },
         };
         match request.vendor {
@@ -571,7 +573,7 @@ impl OutgoingReply {
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let request = Request::from_parts(parts, Body::empty());

@@ -727,7 +727,7 @@ async fn a_written_conversation_is_exported() {
     );
     let exported = v3(&sandbox, &format!("/convos/{id}/export")).await.json();
     assert_eq!(exported["data"]["turns"].as_array().unwrap().len(), 2);
-    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 0);
+    assert_eq!(sandbox.delivered_message_count(World::CONVOCORE_AGENT), 0);
 }
 
 #[tokio::test]
@@ -768,9 +768,13 @@ async fn invalid_writes_are_refused() {
     }
     let leads = json!({"leads": [{"userName": "Ada"}, {"userEmail": "grace@example.com"}]});
     assert_eq!(write(&sandbox, Method::POST, "/leads/bulk", &leads).await.1["count"], 2);
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 2);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT).len(), 2);
     write(&sandbox, Method::POST, &format!("/convos/{id}/send"), &json!({"message": "hi"})).await;
-    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 1, "what reaches a customer is counted");
+    assert_eq!(
+        sandbox.delivered_message_count(World::CONVOCORE_AGENT),
+        1,
+        "what reaches a customer is counted"
+    );
 }
 
 /// Sends a body, which need not be JSON.
@@ -913,7 +917,7 @@ async fn written_leads_are_listed() {
     let sent = [lead, json!({"userName": "Grace"}), json!({"userEmail": "lin@example.com"})];
     let (_, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": sent})).await;
     assert_eq!(expected, json!({"success": true, "count": 3}));
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT), sent);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT), sent);
 
     let mut page = v3(&sandbox, "/leads?page=1&limit=2").await.json();
     assert_eq!((&page["total"], &page["page"], &page["limit"]), (&json!(3), &json!(1), &json!(2)));
@@ -939,7 +943,7 @@ async fn written_leads_are_listed() {
     more.push(json!({"userName": "Ada"}));
     let (status, refused) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": more})).await;
     assert_eq!((status, &refused["code"]), (400, &json!("BAD_REQUEST")));
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 3);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT).len(), 3);
     let (status, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": hundred})).await;
     assert_eq!((status, &expected["count"]), (200, &json!(100)));
     assert_eq!(v3(&sandbox, "/leads?page=2&limit=100").await.json()["leads"].as_array().unwrap().len(), 3);
@@ -958,8 +962,8 @@ async fn sources_can_be_written_and_read_back() {
         }});
         assert_eq!((created.status, created.json()), (201, expected));
     }
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT), sent);
-    assert_eq!(sandbox.sources("nobody"), [] as [Value; 0]);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT), sent);
+    assert_eq!(sandbox.written_sources("nobody"), [] as [Value; 0]);
 
     let first = v2(&sandbox, "/sources?limit=2").await.json();
     let expected = json!([
@@ -1038,7 +1042,7 @@ async fn sources_have_limits() {
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 201);
     most["answer"] = json!("x".repeat(padding + 1));
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 413);
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT).len(), 2);
 
     // Fourteen requests so far.
     assert_eq!(v2(&sandbox, "/sources").await.header("x-ratelimit-remaining"), "1");
@@ -1046,7 +1050,7 @@ async fn sources_have_limits() {
     assert_eq!((last.status, last.header("x-ratelimit-remaining")), (200, "0"));
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &qna("x")).await.status, 429);
     assert_eq!(v1_leads(&sandbox, "").await.status, 429);
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT).len(), 2);
 }
 
 #[tokio::test]
@@ -1228,9 +1232,9 @@ async fn chatbase_v1_lists_leads_as_documented() {
 }
 
 #[tokio::test]
-async fn a_write_can_succeed_behind_a_502() {
+async fn a_write_can_succeed_and_answer_502() {
     let sandbox = sample().await;
-    let spoiling = [
+    let faults = [
         FaultKind::BadGatewayAfterSuccess,
         FaultKind::CutBody,
         FaultKind::MalformedJson,
@@ -1247,8 +1251,8 @@ async fn a_write_can_succeed_behind_a_502() {
     ] {
         let count = || match vendor {
             Vendor::ChatbaseV1 => sandbox.contacts(agent).len() - 4,
-            Vendor::ChatbaseV2 => sandbox.sources(agent).len(),
-            Vendor::ConvocoreV3 => sandbox.leads(agent).len(),
+            Vendor::ChatbaseV2 => sandbox.written_sources(agent).len(),
+            Vendor::ConvocoreV3 => sandbox.written_leads(agent).len(),
         };
         let body = |number: u64| match vendor {
             Vendor::ChatbaseV1 => user(&format!("{number}@example.com")),
@@ -1256,7 +1260,7 @@ async fn a_write_can_succeed_behind_a_502() {
             Vendor::ConvocoreV3 => json!({"leads": [{"userName": "Ada"}]}),
         };
         sandbox.add_fault(agent, Fault::at(0, FaultKind::ServerError).on_any_route());
-        for (nth, kind) in (1..).zip(spoiling.clone()) {
+        for (nth, kind) in (1..).zip(faults.clone()) {
             sandbox.add_fault(agent, Fault::at(nth, kind).on_any_route());
         }
         assert_eq!(post(&sandbox, vendor, &path, &body(0)).await.status, 500);
@@ -1286,7 +1290,7 @@ async fn a_write_can_succeed_without_a_response() {
     let request = reqwest::Client::new().post(&url).bearer_auth(World::CHATBASE_KEY);
     let request = request.body(qna("Graz").to_string()).timeout(Duration::from_millis(200));
     assert!(request.send().await.unwrap_err().is_timeout());
-    assert_eq!(sandbox.sources(agent), [qna("Graz")]);
+    assert_eq!(sandbox.written_sources(agent), [qna("Graz")]);
     assert_eq!(sandbox.requests()[0].status, None);
 }
 

@@ -78,7 +78,7 @@ pub enum Deployment {
 pub enum WriteBehaviour {
     /// They can be read and changed.
     #[default]
-    Work,
+    Usable,
     /// They are listed but answer 404 under their own id, as published in July and August 2026.
     CreatedAnswers404,
 }
