@@ -107,7 +107,7 @@ impl Session {
                 Err(error) => missing.push((source, error)),
             }
         }
-        if let Some((first, error)) = missing.pop() {
+        if let Some((last, error)) = missing.pop() {
             for (source, error) in &missing {
                 ui.error(
                     &Error::new(ErrorKind::Usage, "fetch the key", error.message())
@@ -115,7 +115,7 @@ impl Session {
                     false,
                 );
             }
-            return Err(error.with("source", &first.name));
+            return Err(error.with("source", &last.name));
         }
         chosen.iter().zip(keys).map(|(source, key)| self.connect_source(source, key, ui)).collect()
     }
