@@ -17,7 +17,7 @@ use chatark_core::{
 };
 use chatark_formats::{Export, ExportOptions, Format};
 use chatark_http::{ArrayFramer, SizeLimits};
-use chatark_sandbox::{Agent, Dataset, Generated, Sandbox, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, GeneratorSettings, Sandbox, Vendor, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ struct Sample {
 impl Sample {
     fn new(vendor: Vendor) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let generated = Generated { conversations: 100, ..Generated::default() };
+        let generated = GeneratorSettings { conversations: 100, ..GeneratorSettings::default() };
         let agent = Agent::new(vendor, AGENT, KEY, Dataset::generated(vendor, generated));
         let sandbox = runtime.block_on(Sandbox::start(World::of(vec![agent]))).unwrap();
         let base = sandbox.base_url(vendor);

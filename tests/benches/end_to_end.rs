@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatark_sandbox::{Agent, Dataset, Generated, Generation, Limits, Sandbox, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, Generation, GeneratorSettings, Limits, Sandbox, Vendor, World};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 const AGENT: &str = "benchAgent01";
 /// The Convocore agent that is the target of migrations.
-const INTO: &str = "benchAgent02";
+const TARGET_AGENT: &str = "benchAgent02";
 const KEY: &str = "bench-key";
 
 /// What one run of the binary took.
@@ -72,7 +72,7 @@ enum Goal {
     PeakAsBefore(f64),
 }
 
-/// What the figures of a row are compared with.
+/// The lower bounds and earlier figures that the figures of a row are compared with.
 #[derive(Default)]
 struct Floors {
     download: f64,
@@ -213,10 +213,11 @@ fn main() {
 
 fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
     let runtime = Runtime::new().unwrap();
-    let generated = Generated { conversations: scenario.conversations, ..Generated::default() };
+    let generated =
+        GeneratorSettings { conversations: scenario.conversations, ..GeneratorSettings::default() };
     let mut agent = Agent::new(scenario.vendor, AGENT, KEY, Dataset::generated(scenario.vendor, generated));
     agent.generation = scenario.generation;
-    let into = Agent::new(Vendor::ConvocoreV3, INTO, KEY, Dataset::default());
+    let into = Agent::new(Vendor::ConvocoreV3, TARGET_AGENT, KEY, Dataset::default());
     let mut world = World::of(vec![agent, into]);
     world.latency = Some(scenario.latency).filter(|latency| !latency.is_zero());
     world.limits = Limits {
@@ -262,7 +263,7 @@ fn run(scenario: &Scenario, binary: &Path, floors: &mut Floors) {
 
 /// Runs one command, and returns its figures and its JSON output.
 fn row(sandbox: &Sandbox, binary: &Path, folder: &Path, arguments: &[&str]) -> (Figures, Value) {
-    let asked = || sandbox.request_count(AGENT) + sandbox.request_count(INTO);
+    let asked = || sandbox.request_count(AGENT) + sandbox.request_count(TARGET_AGENT);
     let (before, sent) = (asked(), sandbox.bytes_sent());
     let refused = || sandbox.requests().iter().filter(|seen| seen.status == Some(429)).count() as u64;
     let refused_before = refused();
@@ -295,30 +296,30 @@ fn print(name: &str, figures: &Figures, floors: &Floors, goals: &[Goal]) {
 impl Goal {
     /// Returns a figure, its goal, and whether the goal is met.
     fn compare_with(self, figures: &Figures, floors: &Floors) -> String {
-        let (found, asked, unit) = match self {
-            Self::Seconds(asked) => (figures.wall, asked, " s"),
-            Self::TimesDownload(asked) => (figures.wall / floors.download, asked, " × download"),
-            Self::TimesDownloadAndParse(asked) => {
-                (figures.wall / (floors.download + floors.parse), asked, " × download and parse")
+        let (found, limit, unit) = match self {
+            Self::Seconds(limit) => (figures.wall, limit, " s"),
+            Self::TimesDownload(limit) => (figures.wall / floors.download, limit, " × download"),
+            Self::TimesDownloadAndParse(limit) => {
+                (figures.wall / (floors.download + floors.parse), limit, " × download and parse")
             }
-            Self::TimesLimit(asked) => (figures.wall / floors.limit, asked, " × the rate limit"),
-            Self::SecondsMore(asked) => (figures.wall - floors.wall_before, asked, " s more"),
-            Self::PeakMebibytes(asked) => (figures.peak, asked, " MiB"),
-            Self::ShareOfBytes(asked) => (figures.sent / floors.sent, asked, " of the bytes"),
-            Self::ShareRefused(asked) => {
-                (figures.refused as f64 / figures.requests as f64, asked, " refused")
+            Self::TimesLimit(limit) => (figures.wall / floors.limit, limit, " × the rate limit"),
+            Self::SecondsMore(limit) => (figures.wall - floors.wall_before, limit, " s more"),
+            Self::PeakMebibytes(limit) => (figures.peak, limit, " MiB"),
+            Self::ShareOfBytes(limit) => (figures.sent / floors.sent, limit, " of the bytes"),
+            Self::ShareRefused(limit) => {
+                (figures.refused as f64 / figures.requests as f64, limit, " refused")
             }
-            Self::PeakAsBefore(asked) => {
-                ((figures.peak / floors.peak_before - 1.0).abs(), asked, " off the peak before")
+            Self::PeakAsBefore(limit) => {
+                ((figures.peak / floors.peak_before - 1.0).abs(), limit, " off the peak before")
             }
-            Self::MegabytesOfOutput(asked) => {
+            Self::MegabytesOfOutput(limit) => {
                 let rate = figures.output / figures.wall;
-                let mark = if rate >= asked { "met" } else { "MISSED" };
-                return format!("{rate:.0} MB/s (at least {asked}): {mark}");
+                let verdict = if rate >= limit { "met" } else { "MISSED" };
+                return format!("{rate:.0} MB/s (at least {limit}): {verdict}");
             }
         };
-        let mark = if found <= asked { "met" } else { "MISSED" };
-        format!("{found:.2}{unit} (at most {asked}): {mark}")
+        let verdict = if found <= limit { "met" } else { "MISSED" };
+        format!("{found:.2}{unit} (at most {limit}): {verdict}")
     }
 }
 
@@ -389,7 +390,7 @@ fn write_config(folder: &Path, sandbox: &Sandbox, scenario: &Scenario) {
     let is_migrated = scenario.then.iter().any(|(arguments, _)| arguments[0] == "migrate");
     let mut text = section("bench", scenario.vendor, AGENT);
     if is_migrated {
-        text += &section("into", Vendor::ConvocoreV3, INTO);
+        text += &section("into", Vendor::ConvocoreV3, TARGET_AGENT);
     }
     std::fs::write(folder.join("config.toml"), text).unwrap();
 }

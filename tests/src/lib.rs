@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// The time limit of a child process, after which its test fails.
-const LIMIT: Duration = Duration::from_mins(2);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
 /// A sandbox, a folder with a config for its agents, and the binary to run there.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct TestEnvironment {
     pub sources: Vec<String>,
 }
 
-/// The result of a run of the binary.
+/// How a run of the binary ended, and what it wrote.
 #[derive(Debug)]
 pub struct Run {
     /// The exit code; `None` if a signal ended it.
@@ -178,7 +178,7 @@ impl TestEnvironment {
 /// The key of agents that tests create.
 pub const KEY: &str = "test-key";
 
-/// A child that is running.
+/// A running child process.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -187,7 +187,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command with both outputs read in the background.
+    /// Starts a command. Both of its outputs are read in the background.
     ///
     /// # Panics
     ///
@@ -229,14 +229,14 @@ impl Running {
         self.child.try_wait().expect("the child can be waited for").is_some()
     }
 
-    /// Kills it, like a crash; does nothing if it has ended.
+    /// Kills it, as a crash would. Does nothing if it has ended.
     pub fn kill(&self) {
         let pid = self.id().to_string();
         // The process id is not reused before the process is waited for.
         let _ = Command::new("sh").args(["-c", "kill -s KILL \"$0\" 2>/dev/null", &pid]).status();
     }
 
-    /// Waits for the end.
+    /// Waits until it ends, and returns the result.
     ///
     /// # Panics
     ///
@@ -253,9 +253,9 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
                 return status;
             }
-            if started.elapsed() > LIMIT {
+            if started.elapsed() > TIME_LIMIT {
                 let _ = self.child.kill();
-                panic!("the binary did not end within {} s", LIMIT.as_secs());
+                panic!("the binary did not end within {} s", TIME_LIMIT.as_secs());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -284,7 +284,7 @@ impl Run {
 pub fn eventually(mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < LIMIT, "the condition never held");
+        assert!(started.elapsed() < TIME_LIMIT, "the condition never held");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::export::compare_all;
-use crate::support::{VENDORS, agent, archived, document, number, pulled, sample};
+use crate::support::{VENDORS, agent, archived, document, pull_result, query_number, sample};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
@@ -214,11 +214,13 @@ fn a_rebuild_repairs_wrong_rows() {
         assert_eq!(document(&archived(&env), &first)["title"], "spoiled");
         env.stop_sandbox();
         let run = env.expect(0, &["rebuild", "--json"]);
-        assert_eq!(pulled(&run)["changed"], 2, "{vendor:?}");
+        assert_eq!(pull_result(&run)["changed"], 2, "{vendor:?}");
         compare_all(&env, &[agent], &archived(&env));
-        assert_eq!(pulled(&env.expect(0, &["rebuild", "--json"]))["changed"], 0, "{vendor:?}");
-        let (expected, counted) =
-            (number(&env, "SELECT count(*) FROM message"), number(&env, "SELECT sum(messages) FROM source"));
+        assert_eq!(pull_result(&env.expect(0, &["rebuild", "--json"]))["changed"], 0, "{vendor:?}");
+        let (expected, counted) = (
+            query_number(&env, "SELECT count(*) FROM message"),
+            query_number(&env, "SELECT sum(messages) FROM source"),
+        );
         assert_eq!(expected, counted, "{vendor:?}: the counts of the source");
     }
 }

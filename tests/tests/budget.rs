@@ -7,7 +7,7 @@ use chatark_tests::TestEnvironment;
 use serde_json::json;
 
 use crate::export::compare_all;
-use crate::support::{VENDORS, agent, archived, ids, number, pulled};
+use crate::support::{VENDORS, agent, archived, ids, pull_result, query_number};
 
 #[test]
 fn a_budget_of_requests_ends_a_run_with_a_checkpoint() {
@@ -18,8 +18,8 @@ fn a_budget_of_requests_ends_a_run_with_a_checkpoint() {
         let env = TestEnvironment::of(vec![agent.clone()]);
         let run = env.expect(8, &["pull", "--max-requests", "3", "--json"]);
         assert_eq!(env.sandbox().request_count(&agent.id), 3, "{vendor:?}");
-        assert_eq!(pulled(&run)["verdict"], "budget", "{vendor:?}");
-        assert_eq!((&pulled(&run)["resumable"], &run.json()["exit_code"]), (&json!(true), &json!(8)));
+        assert_eq!(pull_result(&run)["verdict"], "budget", "{vendor:?}");
+        assert_eq!((&pull_result(&run)["resumable"], &run.json()["exit_code"]), (&json!(true), &json!(8)));
         assert!(run.stderr.contains("the budget of 3 requests is spent"), "{}", run.stderr);
         assert!(run.stderr.contains("to resume where it stopped"), "{}", run.stderr);
         assert!(!run.stderr.contains("error"), "a limit set by the user is not an error: {}", run.stderr);
@@ -52,10 +52,10 @@ fn a_quota_ends_a_run_after_the_response_that_reaches_it() {
     let agent = agent(Vendor::ConvocoreV3, 300);
     let env = TestEnvironment::of(vec![agent.clone()]);
     let run = env.expect(8, &["pull", "--max-quota", "120", "--json"]);
-    let used = pulled(&run)["quota_used"].as_u64().unwrap();
+    let used = pull_result(&run)["quota_used"].as_u64().unwrap();
     assert!((120..220).contains(&used), "{used} units are far from 120");
     assert!(run.stderr.contains("the budget of 120 units"), "{}", run.stderr);
-    assert!(number(&env, "SELECT count(*) FROM conversation") >= 100);
+    assert!(query_number(&env, "SELECT count(*) FROM conversation") >= 100);
     env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));
 }
@@ -70,7 +70,7 @@ fn a_budget_of_time_ends_a_run_while_it_waits() {
         };
         let agent = agent(vendor, pages);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        env.sandbox().add_fault(&agent.id, Fault::from(2, FaultKind::Hang));
+        env.sandbox().add_fault(&agent.id, Fault::from(2, FaultKind::NoResponse));
         let run = env.expect(8, &["pull", "--max-duration", "4s", "--json"]);
         assert!(run.stderr.contains("the budget of 4s is spent"), "{}", run.stderr);
         assert_eq!(ids(&archived(&env)).len(), pages * 2 / 5, "{vendor:?}: two of five pages came");
@@ -85,7 +85,7 @@ fn an_endless_response_is_cut_and_its_records_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = chatark_sandbox::Generation::OneArray;
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let drip = FaultKind::Drip { chunk: 65_536, delay: Duration::from_millis(400) };
+    let drip = FaultKind::SlowBody { chunk: 65_536, delay: Duration::from_millis(400) };
     env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
     env.expect(8, &["pull", "--max-duration", "3s"]);
     let kept = ids(&archived(&env)).len();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chatark_sandbox::truth::Conversation;
-use chatark_sandbox::{Agent, Dataset, Expected, ExpectedMessage, Generated, Vendor};
+use chatark_sandbox::{Agent, Dataset, Expected, ExpectedMessage, GeneratorSettings, Vendor};
 use chatark_tests::{KEY, TestEnvironment, provider};
 
 use crate::support::{VENDORS, rfc3339, sample};
@@ -179,7 +179,7 @@ fn every_cell_of_the_sample_matches_the_vendors_data() {
 #[test]
 fn every_cell_of_two_thousand_conversations_per_vendor_matches() {
     check(&VENDORS.map(|vendor| {
-        let generated = Generated { seed: 7, conversations: 2_000, ..Generated::default() };
+        let generated = GeneratorSettings { seed: 7, conversations: 2_000, ..GeneratorSettings::default() };
         Agent::new(vendor, format!("many-{}", provider(vendor)), KEY, Dataset::generated(vendor, generated))
     }));
 }

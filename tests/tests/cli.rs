@@ -223,7 +223,7 @@ fn quiet_hides_everything_but_errors() {
         let run = env.expect(0, arguments);
         assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "{arguments:?}");
     }
-    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
+    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::ExpiredKey));
     let run = env.expect(7, &["pull", "source-2", "--quiet"]);
     assert!(run.stderr.starts_with("error: ") && run.stdout.is_empty(), "{run:#?}");
 }
@@ -231,7 +231,7 @@ fn quiet_hides_everything_but_errors() {
 #[test]
 fn output_is_not_coloured_without_a_terminal() {
     let env = TestEnvironment::sample();
-    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::KeyExpired));
+    env.sandbox().add_fault(World::CHATBASE_V2_AGENT, Fault::from(0, FaultKind::ExpiredKey));
     for arguments in
         [&["export"][..], &["check"], &["status"], &["--help"], &["pull", "-v"], &["demo"], &["nonsense"]]
     {

@@ -7,7 +7,7 @@ use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, LeadsShape, Person, Vend
 use chatark_tests::{KEY, TestEnvironment};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::support::{number, pulled, sample};
+use crate::support::{pull_result, query_number, sample};
 
 /// Starts an environment with an agent of Chatbase v1 with `contacts = true`, and other agents.
 fn env(agent: Agent, others: Vec<Agent>) -> TestEnvironment {
@@ -22,7 +22,7 @@ fn env(agent: Agent, others: Vec<Agent>) -> TestEnvironment {
 /// A person in a list: the list, the id, the external id, name, e-mail, phone and company.
 type Entry = (&'static str, String, [Option<String>; 5]);
 
-fn truth(agent: &Agent) -> BTreeSet<Entry> {
+fn expected_contacts(agent: &Agent) -> BTreeSet<Entry> {
     let lead = |person: &Person| {
         let id = match agent.leads_shape {
             LeadsShape::Documented => format!("lead_{}", person.id),
@@ -55,7 +55,7 @@ fn archived(env: &TestEnvironment) -> BTreeSet<Entry> {
 }
 
 /// Returns an agent with this many contacts and leads, and no conversation.
-fn crowd(contacts: usize, leads: usize) -> Agent {
+fn agent_with_lists(contacts: usize, leads: usize) -> Agent {
     let person = |list: &str, number: usize| Person {
         id: format!("{list}{number}"),
         name: Some(format!("Person {number}")),
@@ -74,17 +74,17 @@ fn both_lists_are_archived_once_in_either_shape() {
     for leads_shape in [LeadsShape::Documented, LeadsShape::Observed] {
         let agent = Agent { leads_shape, ..sample(Vendor::ChatbaseV1) };
         let env = env(agent.clone(), Vec::new());
-        let first = pulled(&env.expect(0, &["pull", "--json"]));
-        let expect = truth(&agent);
+        let first = pull_result(&env.expect(0, &["pull", "--json"]));
+        let expect = expected_contacts(&agent);
         assert_eq!(expect.len(), 9, "five leads and four contacts");
         assert_eq!(archived(&env), expect);
         assert_eq!((&first["contacts"], &first["contacts_added"]), (&9.into(), &9.into()));
-        let second = pulled(&env.expect(0, &["pull", "--json"]));
+        let second = pull_result(&env.expect(0, &["pull", "--json"]));
         assert_eq!(
             (&second["contacts"], &second["contacts_added"], &second["contacts_changed"]),
             (&9.into(), &0.into(), &0.into())
         );
-        assert_eq!(number(&env, "SELECT count(*) FROM listed_contact"), 9);
+        assert_eq!(query_number(&env, "SELECT count(*) FROM listed_contact"), 9);
         env.expect(0, &["verify"]);
         assert_eq!(env.expect(0, &["status", "--json"]).json()["sources"][0]["contacts"], 9);
     }
@@ -92,17 +92,17 @@ fn both_lists_are_archived_once_in_either_shape() {
 
 #[test]
 fn long_lists_are_read_to_their_end() {
-    let agent = crowd(1_234, 321);
+    let agent = agent_with_lists(1_234, 321);
     let env = env(agent.clone(), Vec::new());
-    let found = pulled(&env.expect(0, &["pull", "--json"]));
+    let found = pull_result(&env.expect(0, &["pull", "--json"]));
     assert_eq!(found["contacts"], 1_234 + 321);
-    assert_eq!(archived(&env), truth(&agent));
+    assert_eq!(archived(&env), expected_contacts(&agent));
 }
 
 #[test]
 fn contacts_are_not_read_without_the_setting() {
     let env = TestEnvironment::of(vec![sample(Vendor::ChatbaseV1)]);
-    let found = pulled(&env.expect(0, &["pull", "--json"]));
+    let found = pull_result(&env.expect(0, &["pull", "--json"]));
     assert!(found["contacts"].is_null());
     let paths: BTreeSet<_> = env.sandbox().requests().into_iter().map(|seen| seen.path).collect();
     assert_eq!(paths, ["/chatbase/api/v1/get-conversations".to_owned()].into());
@@ -118,10 +118,11 @@ fn a_plan_without_contacts_is_an_error_after_the_conversations() {
     env.sandbox().add_fault(&agent.id, Fault::at(conversations, FaultKind::PlanGate).on_any_route());
     let run = env.expect(7, &["pull", "--json"]);
     assert!(run.stderr.contains("take `contacts = true` out"), "{}", run.stderr);
-    let leads: BTreeSet<_> = truth(&agent).into_iter().filter(|(list, ..)| *list == "leads").collect();
+    let leads: BTreeSet<_> =
+        expected_contacts(&agent).into_iter().filter(|(list, ..)| *list == "leads").collect();
     assert_eq!(archived(&env), leads, "the other list is read");
     let expected = i64::try_from(agent.expected().count()).unwrap();
-    assert_eq!(number(&env, "SELECT count(*) FROM conversation"), expected);
+    assert_eq!(query_number(&env, "SELECT count(*) FROM conversation"), expected);
 }
 
 /// Jonas Weber is a lead and a contact with the same address: he is migrated once, with the shop's id.

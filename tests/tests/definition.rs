@@ -9,7 +9,7 @@ use chatark_tests::{KEY, TestEnvironment};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
-use crate::support::{VENDORS, agent, holding, sample};
+use crate::support::{VENDORS, agent, agent_with, sample};
 
 /// The metrics: the file and its own columns.
 const METRICS: [(&str, &str, &str); 9] = [
@@ -91,7 +91,7 @@ fn connect(env: &TestEnvironment, zone: Zone) -> Connection {
 }
 
 /// Computes a metric from its definition, and adds its cells.
-fn define(connection: &Connection, sql: &str, own: &str, cells: &mut Cells) {
+fn add_defined_cells(connection: &Connection, sql: &str, own: &str, cells: &mut Cells) {
     let own = if own.is_empty() { String::new() } else { format!(", {own}") };
     let sql = format!(
         "SELECT value, basis, period, source, provider, channel, metric{own} FROM ({sql}) JOIN group_keys USING (group_key)"
@@ -148,7 +148,7 @@ fn check(env: &TestEnvironment, zone: Zone, by: &str) {
         connection.execute_batch(&period(format).views()).unwrap();
         for (name, sql, own) in METRICS.iter().filter(|(name, ..)| *name != "questions") {
             if *name == "volume" || word == by {
-                define(&connection, sql, own, expected.entry(name).or_default());
+                add_defined_cells(&connection, sql, own, expected.entry(name).or_default());
             }
         }
     }
@@ -157,9 +157,9 @@ fn check(env: &TestEnvironment, zone: Zone, by: &str) {
         connection.execute_batch(&grouping.views()).unwrap();
         for (name, sql, own) in METRICS {
             if name == "questions" {
-                define(&connection, sql, own, expected.entry(name).or_default());
+                add_defined_cells(&connection, sql, own, expected.entry(name).or_default());
             } else if !["tools", "hours"].contains(&name) {
-                define(&connection, sql, own, &mut summary);
+                add_defined_cells(&connection, sql, own, &mut summary);
             }
         }
     }
@@ -198,7 +198,7 @@ fn every_cell_is_what_its_definition_says() {
     let agents: Vec<_> = VENDORS
         .into_iter()
         .map(sample)
-        .chain(VENDORS.map(|vendor| holding(vendor, with_people(vendor))))
+        .chain(VENDORS.map(|vendor| agent_with(vendor, with_people(vendor))))
         .collect();
     let env = TestEnvironment::of_world(World::of(agents));
     env.expect(0, &["pull"]);

@@ -7,7 +7,7 @@ use chatark_sandbox::{Agent, Generation, Vendor};
 use chatark_tests::{Run, Running, TestEnvironment, binary};
 
 use crate::export::compare_all;
-use crate::support::{agent, lines};
+use crate::support::{agent, exported_documents};
 
 /// Runs a script in a namespace in which the folder `disk` of the environment is a file system of a given size.
 ///
@@ -45,7 +45,7 @@ pub(crate) fn section<'a>(output: &'a str, name: &str) -> &'a str {
 }
 
 fn conversations(path: &Path) -> Vec<serde_json::Value> {
-    lines(path)
+    exported_documents(path)
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use chatark_sandbox::{Agent, Dataset, Deployment, Expected, Generated, Generation, Vendor, World, Zone};
+use chatark_sandbox::{
+    Agent, Dataset, Deployment, Expected, Generation, GeneratorSettings, Vendor, World, Zone,
+};
 use chatark_tests::{KEY, TestEnvironment, provider, repository};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -301,8 +303,11 @@ fn thousands_of_conversations_are_exported_completely() {
     let agents: Vec<_> = [Vendor::ChatbaseV1, Vendor::ChatbaseV2, Vendor::ConvocoreV3]
         .into_iter()
         .map(|vendor| {
-            let generated =
-                Generated { conversations: 1_500, silent_every: Some(97), ..Generated::default() };
+            let generated = GeneratorSettings {
+                conversations: 1_500,
+                silent_every: Some(97),
+                ..GeneratorSettings::default()
+            };
             Agent::new(
                 vendor,
                 format!("agent-{}", provider(vendor)),

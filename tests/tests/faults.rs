@@ -4,28 +4,32 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chatark_sandbox::truth::Conversation;
-use chatark_sandbox::{Agent, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor, World, Zone};
+use chatark_sandbox::{
+    Agent, Fault, FaultKind, Generation, RateLimitReset, RetryAfter, Sandbox, Vendor, World, Zone,
+};
 use chatark_tests::{Run, TestEnvironment};
 use serde_json::{Value, json};
 
 use crate::export::compare_all;
-use crate::support::{VENDORS, agent, archived, document, holding, ids, number, pulled, sample};
+use crate::support::{
+    VENDORS, agent, agent_with, archived, document, ids, pull_result, query_number, sample,
+};
 
 /// Starts an environment with a fault and an agent that needs at least three responses.
 fn env(vendor: Vendor, fault: Fault) -> (TestEnvironment, Agent) {
-    let agent = agent(vendor, conversations(vendor));
+    let agent = agent(vendor, four_pages(vendor));
     let env = TestEnvironment::of(vec![agent.clone()]);
     assert!(env.sandbox().add_fault(&agent.id, fault));
     (env, agent)
 }
 
 /// Returns how many conversations fill four responses.
-fn conversations(vendor: Vendor) -> usize {
-    4 * page(vendor)
+fn four_pages(vendor: Vendor) -> usize {
+    4 * page_size(vendor)
 }
 
 /// Returns how many conversations one response contains.
-fn page(vendor: Vendor) -> usize {
+fn page_size(vendor: Vendor) -> usize {
     match vendor {
         Vendor::ChatbaseV1 => 100,
         Vendor::ChatbaseV2 => 20,
@@ -35,7 +39,7 @@ fn page(vendor: Vendor) -> usize {
 
 /// Checks that the archive holds at least the first `pages` responses, and nothing that the vendor did not send.
 #[track_caller]
-fn holds_pages(env: &TestEnvironment, agent: &Agent, pages: usize) {
+fn assert_holds_pages(env: &TestEnvironment, agent: &Agent, pages: usize) {
     let mut expected: Vec<_> = agent.expected().map(|expected| expected.id).collect();
     if agent.vendor == Vendor::ConvocoreV3 {
         // This vendor is read from the oldest conversation on.
@@ -43,14 +47,14 @@ fn holds_pages(env: &TestEnvironment, agent: &Agent, pages: usize) {
     }
     let found: BTreeSet<_> = ids(&archived(env)).into_iter().map(|(_, id)| id).collect();
     let missing: Vec<_> =
-        expected[..pages * page(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
+        expected[..pages * page_size(agent.vendor)].iter().filter(|id| !found.contains(*id)).collect();
     assert!(missing.is_empty(), "{:?}: {missing:?} were fetched and are gone", agent.vendor);
     assert!(found.iter().all(|id| expected.contains(id)));
 }
 
 /// Checks that a pull recovers from a fault and fetches everything.
 #[track_caller]
-fn recovers(vendor: Vendor, fault: &Fault) -> Run {
+fn assert_recovers(vendor: Vendor, fault: &Fault) -> Run {
     let (env, agent) = env(vendor, fault.clone());
     let run = env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));
@@ -60,7 +64,7 @@ fn recovers(vendor: Vendor, fault: &Fault) -> Run {
 /// Checks how a pull with a fault in its third response ends, that the first two are kept, and that a later pull
 /// resumes from there.
 #[track_caller]
-fn ends_and_resumes(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
+fn assert_ends_and_resumes(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str]) {
     let (env, agent) = env(vendor, Fault::from(2, kind.clone()));
     let run = env.expect(code, &["pull"]);
     for word in words {
@@ -68,7 +72,7 @@ fn ends_and_resumes(vendor: Vendor, kind: &FaultKind, code: i32, words: &[&str])
     }
     assert!(run.stderr.contains("are safe in the archive"), "{}", run.stderr);
     assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
-    holds_pages(&env, &agent, 2);
+    assert_holds_pages(&env, &agent, 2);
     env.sandbox().clear_faults(&agent.id);
     let before = env.sandbox().export_count(&agent.id);
     let run = env.expect(0, &["pull"]);
@@ -87,11 +91,11 @@ fn a_temporary_fault_loses_nothing() {
             FaultKind::Maintenance,
             FaultKind::CutBody,
             FaultKind::MalformedJson,
-            FaultKind::HtmlUnder200,
+            FaultKind::HtmlWithStatus200,
             FaultKind::Status { code: 408, body: String::new(), content_type: "text/plain".to_owned() },
             FaultKind::Status { code: 502, body: "<html>".to_owned(), content_type: "text/html".to_owned() },
         ] {
-            recovers(vendor, &Fault::times(1, 2, kind));
+            assert_recovers(vendor, &Fault::times(1, 2, kind));
         }
     }
 }
@@ -99,49 +103,54 @@ fn a_temporary_fault_loses_nothing() {
 #[test]
 fn a_slow_response_is_awaited() {
     for vendor in VENDORS {
-        recovers(vendor, &Fault::at(1, FaultKind::Drip { chunk: 4_096, delay: Duration::from_millis(1) }));
+        assert_recovers(
+            vendor,
+            &Fault::at(1, FaultKind::SlowBody { chunk: 4_096, delay: Duration::from_millis(1) }),
+        );
     }
 }
 
 #[test]
 fn a_wait_that_the_vendor_asks_for_is_kept_and_shown() {
     for (retry_after, reset) in [
-        (RetryAfter::Seconds(1), Reset::None),
-        (RetryAfter::HttpDate(3), Reset::None),
-        (RetryAfter::None, Reset::Seconds(3)),
-        (RetryAfter::None, Reset::Milliseconds(2)),
+        (RetryAfter::Seconds(1), RateLimitReset::None),
+        (RetryAfter::HttpDate(3), RateLimitReset::None),
+        (RetryAfter::None, RateLimitReset::Seconds(3)),
+        (RetryAfter::None, RateLimitReset::Milliseconds(2)),
     ] {
         let kind = FaultKind::TooManyRequests { retry_after, reset };
-        let run = recovers(Vendor::ChatbaseV2, &Fault::at(1, kind));
+        let run = assert_recovers(Vendor::ChatbaseV2, &Fault::at(1, kind));
         assert!(run.stderr.contains("waiting"), "{retry_after:?} {reset:?}: {}", run.stderr);
     }
-    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: Reset::None };
+    let kind =
+        FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(1), reset: RateLimitReset::None };
     for vendor in [Vendor::ChatbaseV1, Vendor::ConvocoreV3] {
-        let run = recovers(vendor, &Fault::at(1, kind.clone()));
+        let run = assert_recovers(vendor, &Fault::at(1, kind.clone()));
         assert!(run.stderr.contains("waiting"), "{vendor:?}: {}", run.stderr);
     }
 }
 
 #[test]
 fn a_wait_longer_than_the_user_allows_ends_the_run() {
-    let kind = FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: Reset::None };
+    let kind =
+        FaultKind::TooManyRequests { retry_after: RetryAfter::Seconds(86_400), reset: RateLimitReset::None };
     for vendor in VENDORS {
-        ends_and_resumes(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
+        assert_ends_and_resumes(vendor, &kind, 5, &["429", "86400 s", "max_wait_seconds"]);
     }
 }
 
 #[test]
 fn a_permanent_fault_ends_the_run_and_keeps_what_was_fetched() {
     for vendor in VENDORS {
-        ends_and_resumes(vendor, &FaultKind::ServerError, 5, &["500"]);
-        ends_and_resumes(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
-        ends_and_resumes(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
-        ends_and_resumes(vendor, &FaultKind::HtmlUnder200, 5, &["web page"]);
-        ends_and_resumes(vendor, &FaultKind::KeyExpired, 7, &["401"]);
+        assert_ends_and_resumes(vendor, &FaultKind::ServerError, 5, &["500"]);
+        assert_ends_and_resumes(vendor, &FaultKind::CutBody, 5, &["source=source-1"]);
+        assert_ends_and_resumes(vendor, &FaultKind::MalformedJson, 5, &["source=source-1"]);
+        assert_ends_and_resumes(vendor, &FaultKind::HtmlWithStatus200, 5, &["web page"]);
+        assert_ends_and_resumes(vendor, &FaultKind::ExpiredKey, 7, &["401"]);
     }
-    ends_and_resumes(
+    assert_ends_and_resumes(
         Vendor::ChatbaseV2,
-        &FaultKind::KeyExpired,
+        &FaultKind::ExpiredKey,
         7,
         &["The API key has expired", "AUTH_EXPIRED_API_KEY"],
     );
@@ -152,8 +161,8 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
     for vendor in VENDORS {
         for (kind, code) in [
             (FaultKind::ServerError, 5),
-            (FaultKind::HtmlUnder200, 5),
-            (FaultKind::KeyExpired, 7),
+            (FaultKind::HtmlWithStatus200, 5),
+            (FaultKind::ExpiredKey, 7),
             (
                 FaultKind::Status { code: 418, body: "{}".to_owned(), content_type: "text/plain".to_owned() },
                 7,
@@ -162,7 +171,7 @@ fn a_fault_before_anything_was_fetched_archives_nothing() {
             let (env, _) = env(vendor, Fault::from(0, kind.clone()));
             env.expect(code, &["export"]);
             assert!(!env.path("export").exists(), "{vendor:?} {kind:?}: there is nothing to write");
-            assert_eq!(number(&env, "SELECT count(*) FROM conversation"), 0);
+            assert_eq!(query_number(&env, "SELECT count(*) FROM conversation"), 0);
         }
     }
 }
@@ -183,14 +192,14 @@ fn a_redirect_is_not_followed_and_the_key_is_not_sent() {
     for vendor in VENDORS {
         let agent = agent(vendor, 5);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let listener = env.runtime.block_on(Sandbox::start_listener()).unwrap();
-        let location = format!("{}/elsewhere", listener.url());
+        let counter = env.runtime.block_on(Sandbox::start_request_counter()).unwrap();
+        let location = format!("{}/elsewhere", counter.url());
         let fault = Fault::from(0, FaultKind::Redirect { location }).on_any_route();
         env.sandbox().add_fault(&agent.id, fault);
         let run = env.expect(7, &["pull"]);
         assert!(run.stderr.contains("not followed"), "{}", run.stderr);
         env.expect(7, &["check"]);
-        assert!(!listener.saw_authorization() && listener.request_count() == 0, "{vendor:?}");
+        assert!(!counter.saw_authorization() && counter.request_count() == 0, "{vendor:?}");
     }
 }
 
@@ -201,7 +210,7 @@ fn a_repeated_cursor_ends_the_run() {
         let run = env.expect(3, &["pull"]);
         assert!(run.stderr.contains("a cursor that it had given before"), "{}", run.stderr);
         // The conversations in the response with the bad cursor are good.
-        holds_pages(&env, &agent, 3);
+        assert_holds_pages(&env, &agent, 3);
     }
 }
 
@@ -213,7 +222,7 @@ fn has_more_without_a_cursor_is_the_end_and_nothing_is_claimed_beyond() {
     let (env, agent) = env(Vendor::ChatbaseV2, fault());
     let run = env.expect(3, &["pull"]);
     assert!(run.stderr.contains("60 of 80") && run.stderr.contains("short"), "{}", run.stderr);
-    holds_pages(&env, &agent, 3);
+    assert_holds_pages(&env, &agent, 3);
     env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));
     let (env, agent) = crate::faults::env(Vendor::ConvocoreV3, fault());
@@ -223,7 +232,7 @@ fn has_more_without_a_cursor_is_the_end_and_nothing_is_claimed_beyond() {
 
 #[test]
 fn a_repeating_page_ends_the_run() {
-    recovers(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
+    assert_recovers(Vendor::ChatbaseV1, &Fault::at(1, FaultKind::RepeatCursor));
     let agent = agent(Vendor::ChatbaseV1, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
     // Every page is the previous one: the first page repeats forever.
@@ -240,8 +249,8 @@ fn a_repeating_page_ends_the_run() {
 fn an_empty_page_with_more_is_not_the_end() {
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let (env, agent) = env(vendor, Fault::times(1, 2, FaultKind::EmptyPage));
-        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
-        assert_eq!((&pulled["empty_pages"], &pulled["added"]), (&json!(2), &json!(conversations(vendor))));
+        let pulled = pull_result(&env.expect(0, &["pull", "--json"]));
+        assert_eq!((&pulled["empty_pages"], &pulled["added"]), (&json!(2), &json!(four_pages(vendor))));
         compare_all(&env, &[agent], &archived(&env));
     }
 }
@@ -253,7 +262,7 @@ fn an_error_under_status_200_is_an_error() {
         let mut agent = agent(Vendor::ConvocoreV3, 5);
         agent.generation = generation;
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let kind = FaultKind::SuccessFalse { message: message.to_owned() };
+        let kind = FaultKind::ErrorWithStatus200 { message: message.to_owned() };
         env.sandbox().add_fault(&agent.id, Fault::from(0, kind).on_any_route());
         assert!(env.expect(7, &["pull"]).stderr.contains(message));
         assert!(env.expect(7, &["check"]).stdout.contains(message));
@@ -263,9 +272,9 @@ fn an_error_under_status_200_is_an_error() {
 #[test]
 fn unknown_fields_and_values_are_kept_and_counted() {
     for vendor in VENDORS {
-        let (env, agent) = env(vendor, Fault::from(0, FaultKind::DriftFields));
+        let (env, agent) = env(vendor, Fault::from(0, FaultKind::SchemaDrift));
         let run = env.expect(0, &["pull", "--json"]);
-        let pulled = pulled(&run);
+        let pulled = pull_result(&run);
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
         let documents = archived(&env);
         assert_eq!(documents.len(), agent.expected().count());
@@ -289,19 +298,22 @@ fn unknown_fields_and_values_are_kept_and_counted() {
                 );
             }
         }
-        assert!(number(&env, "SELECT count(*) FROM issue WHERE place = 'futureField'") > 0);
+        assert!(query_number(&env, "SELECT count(*) FROM issue WHERE place = 'futureField'") > 0);
     }
 }
 
 #[test]
 fn times_in_another_unit_are_the_same_times() {
     for vendor in VENDORS {
-        recovers(vendor, &Fault::from(0, FaultKind::MillisecondTimes));
+        assert_recovers(vendor, &Fault::from(0, FaultKind::MillisecondTimes));
     }
 }
 
 /// Replaces a conversation in the middle by raw bytes, and returns the environment, the agent and the id.
-fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (TestEnvironment, Agent, String) {
+fn environment_with_raw_record(
+    vendor: Vendor,
+    raw: impl FnOnce(&str) -> Vec<u8>,
+) -> (TestEnvironment, Agent, String) {
     let mut agent = agent(vendor, 30);
     let id = agent.dataset.conversation(15).id;
     agent.dataset.override_raw(id.clone(), raw(&id));
@@ -312,9 +324,9 @@ fn with_raw(vendor: Vendor, raw: impl FnOnce(&str) -> Vec<u8>) -> (TestEnvironme
 fn a_record_that_is_not_an_object_does_not_end_the_run() {
     for vendor in VENDORS {
         for raw in ["[1,2]", "\"text\"", "7", "null", "true"] {
-            let (env, agent, id) = with_raw(vendor, |_| raw.as_bytes().to_vec());
+            let (env, agent, id) = environment_with_raw_record(vendor, |_| raw.as_bytes().to_vec());
             let run = env.expect(0, &["pull", "--json"]);
-            assert_eq!(pulled(&run)["unreadable"], 1, "{vendor:?} {raw}");
+            assert_eq!(pull_result(&run)["unreadable"], 1, "{vendor:?} {raw}");
             assert!(run.stderr.contains("1 unreadable"), "{}", run.stderr);
             let documents = archived(&env);
             let mut expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
@@ -323,14 +335,14 @@ fn a_record_that_is_not_an_object_does_not_end_the_run() {
                 ids(&documents).into_iter().map(|(_, id)| id).partition(|id| id.starts_with("unidentified-"));
             assert_eq!((odd.len(), rest.into_iter().collect()), (1, expected), "{vendor:?} {raw}");
             let size = "SELECT size FROM raw JOIN conversation USING (conversation_key) WHERE readable = 0";
-            assert_eq!(number(&env, size), i64::try_from(raw.len()).unwrap(), "its bytes are kept");
+            assert_eq!(query_number(&env, size), i64::try_from(raw.len()).unwrap(), "its bytes are kept");
             assert_eq!(pulled_again(&env), [0, 0, 30], "{vendor:?} {raw}");
         }
     }
 }
 
 fn pulled_again(env: &TestEnvironment) -> [u64; 3] {
-    let pulled = pulled(&env.expect(0, &["pull", "--full", "--json"]));
+    let pulled = pull_result(&env.expect(0, &["pull", "--full", "--json"]));
     ["added", "changed", "unchanged"].map(|name| pulled[name].as_u64().unwrap())
 }
 
@@ -355,8 +367,8 @@ fn wrong_shape(vendor: Vendor, id: &str) -> Vec<u8> {
 #[test]
 fn a_record_of_the_wrong_shape_is_kept_and_counted() {
     for vendor in VENDORS {
-        let (env, agent, id) = with_raw(vendor, |id| wrong_shape(vendor, id));
-        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
+        let (env, agent, id) = environment_with_raw_record(vendor, |id| wrong_shape(vendor, id));
+        let pulled = pull_result(&env.expect(0, &["pull", "--json"]));
         assert!(pulled["issues"].as_u64().unwrap() > 3 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
         let documents = archived(&env);
         assert_eq!(documents.len(), agent.expected().count());
@@ -369,7 +381,7 @@ fn a_record_of_the_wrong_shape_is_kept_and_counted() {
 #[test]
 fn half_a_surrogate_pair_does_not_lose_the_record() {
     for vendor in VENDORS {
-        let (env, _, id) = with_raw(vendor, |id| {
+        let (env, _, id) = environment_with_raw_record(vendor, |id| {
             let record = match vendor {
                 Vendor::ChatbaseV1 => {
                     json!({ "id": id, "created_at": 1_790_000_000, "messages": [{ "role": "user", "content": "Hi CUT" }] })
@@ -381,7 +393,7 @@ fn half_a_surrogate_pair_does_not_lose_the_record() {
             };
             record.to_string().replace("CUT", "\\ud83d").into_bytes()
         });
-        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
+        let pulled = pull_result(&env.expect(0, &["pull", "--json"]));
         assert!(pulled["issues"].as_u64().unwrap() > 0 && pulled["unreadable"] == 0, "{vendor:?}: {pulled}");
         let documents = archived(&env);
         let cut = document(&documents, &id);
@@ -395,14 +407,14 @@ fn half_a_surrogate_pair_does_not_lose_the_record() {
 #[test]
 fn a_message_of_fifty_megabytes_is_archived() {
     const SIZE: usize = 50_000_000;
-    let (env, _, _) = with_raw(Vendor::ChatbaseV2, |id| {
+    let (env, _, _) = environment_with_raw_record(Vendor::ChatbaseV2, |id| {
         let part = json!({ "type": "text", "text": "x".repeat(SIZE) });
         let message = json!({ "id": "huge", "role": "user", "parts": [part], "createdAt": 1_790_000_000 });
         json!({ "id": id, "createdAt": 1_790_000_000, "messages": [message] }).to_string().into_bytes()
     });
     env.expect(0, &["pull"]);
-    assert_eq!(number(&env, "SELECT max(length(text)) FROM message"), i64::try_from(SIZE).unwrap());
-    assert_eq!(number(&env, "SELECT count(*) FROM conversation"), 30);
+    assert_eq!(query_number(&env, "SELECT max(length(text)) FROM message"), i64::try_from(SIZE).unwrap());
+    assert_eq!(query_number(&env, "SELECT count(*) FROM conversation"), 30);
 }
 
 /// Clocks in Berlin went back on 25 October 2026 at 01:00 UTC: the hour from 2 to 3 occurred twice.
@@ -414,10 +426,10 @@ fn an_ambiguous_local_time_is_the_earlier_one_and_counted() {
     };
     let back = 1_792_890_000;
     let conversations = vec![at(back - 7_200), at(back - 1), at(back + 60), at(back + 3_600)];
-    let mut agent = holding(Vendor::ConvocoreV3, conversations);
+    let mut agent = agent_with(Vendor::ConvocoreV3, conversations);
     agent.zone = Zone::Berlin;
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let pulled = pulled(&env.expect(0, &["pull", "--json"]));
+    let pulled = pull_result(&env.expect(0, &["pull", "--json"]));
     let documents = archived(&env);
     let time = |id: i64| document(&documents, &format!("at-{id}"))["messages"][0]["created_at"].clone();
     for exact in [back - 7_200, back - 1, back + 3_600] {
@@ -425,7 +437,7 @@ fn an_ambiguous_local_time_is_the_earlier_one_and_counted() {
     }
     assert_eq!(time(back + 60), crate::support::rfc3339(back + 60 - 3_600).as_str());
     assert!(pulled["issues"].as_u64().unwrap() >= 2, "{pulled}");
-    assert_eq!(number(&env, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
+    assert_eq!(query_number(&env, "SELECT sum(count) FROM issue WHERE kind = 'time-ambiguous'"), 2);
 }
 
 /// The texts are the vendors' own, as documented in `docs/vendors`.
@@ -453,8 +465,8 @@ fn the_vendors_message_about_the_plan_is_shown() {
             assert_eq!(line.contains("request_id=req_"), vendor != Vendor::ConvocoreV3, "{line}");
         }
         let run = env.expect(7, &["pull", "--json"]);
-        assert!(pulled(&run)["error"].as_str().unwrap().contains(text));
-        assert!(pulled(&run)["hint"].is_string());
+        assert!(pull_result(&run)["error"].as_str().unwrap().contains(text));
+        assert!(pull_result(&run)["hint"].is_string());
         assert!(env.sandbox().request_count(&agent.id) <= 6, "a refusal is not asked again");
     }
 }
@@ -479,7 +491,7 @@ fn a_wrong_key_is_refused() {
 #[test]
 fn an_unknown_agent_is_distinguished_from_an_empty_one() {
     for vendor in VENDORS {
-        let mut unknown = holding(vendor, Vec::new());
+        let mut unknown = agent_with(vendor, Vec::new());
         let mut env = TestEnvironment::of(vec![unknown.clone()]);
         // An agent without conversations is not an error, but is reported.
         let run = env.expect(0, &["pull"]);
@@ -503,7 +515,7 @@ fn an_unknown_agent_is_distinguished_from_an_empty_one() {
 fn one_failed_source_does_not_stop_the_others() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
-    env.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::KeyExpired));
+    env.sandbox().add_fault(&agents[1].id, Fault::from(0, FaultKind::ExpiredKey));
     let run = env.expect(3, &["pull", "--json"]);
     let verdicts: Vec<Value> =
         run.json()["sources"].as_array().unwrap().iter().map(|source| source["verdict"].clone()).collect();
@@ -546,15 +558,15 @@ fn a_truncated_array_is_complete_after_a_retry() {
 #[test]
 fn a_conversation_that_cannot_be_read_is_a_gap_that_is_shown_and_can_be_accepted() {
     for vendor in VENDORS {
-        let agent = agent(vendor, conversations(vendor));
+        let agent = agent(vendor, four_pages(vendor));
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let lost = agent.dataset.conversation(page(vendor) + 3).id;
-        let unreadable = FaultKind::Unreadable { conversation: lost.clone() };
+        let lost = agent.dataset.conversation(page_size(vendor) + 3).id;
+        let unreadable = FaultKind::UnreadableConversation { id: lost.clone() };
         env.sandbox().add_fault(&agent.id, Fault::from(0, unreadable).on_any_route());
 
         let run = env.expect(3, &["pull", "--json"]);
         assert!(run.stderr.contains("--accept-gap"), "{vendor:?}: {}", run.stderr);
-        assert_ne!(pulled(&run)["gaps"], 0, "{vendor:?}: {run:?}");
+        assert_ne!(pull_result(&run)["gaps"], 0, "{vendor:?}: {run:?}");
         let mut expected: BTreeSet<_> = agent.expected().map(|expected| expected.id).collect();
         expected.remove(&lost);
         let found: BTreeSet<_> = ids(&archived(&env)).into_iter().map(|(_, id)| id).collect();

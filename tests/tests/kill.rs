@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::export::compare_all;
-use crate::support::{agent, archived, ids, lines, number, pulled};
+use crate::support::{agent, archived, exported_documents, ids, pull_result, query_number};
 
 /// The number of kills per pull.
 const KILLS: usize = 12;
@@ -37,7 +37,7 @@ impl Random {
 }
 
 /// Starts an environment whose vendor needs a few milliseconds per response.
-fn slow(agent: &Agent) -> TestEnvironment {
+fn slow_environment(agent: &Agent) -> TestEnvironment {
     TestEnvironment::of_world(World {
         latency: Some(Duration::from_millis(4)),
         ..World::of(vec![agent.clone()])
@@ -88,21 +88,21 @@ fn check_archive(env: &TestEnvironment, agent: &Agent) -> usize {
 
 /// Kills pulls of an agent, checks the archive after each kill, and checks that the last pull completes it.
 ///
-/// A whole pull needs `requests` requests; each kill comes within the first `reach` of them.
-fn check_kills(agent: &Agent, requests: u64, reach: u64, seed: u64) {
-    let env = slow(agent);
+/// A whole pull needs `requests` requests. Each kill comes within the first `latest_kill` requests of its pull.
+fn check_kills(agent: &Agent, requests: u64, latest_kill: u64, seed: u64) {
+    let env = slow_environment(agent);
     let total = agent.expected().count();
     let mut random = Random(seed);
     let (mut kept, mut landed) = (0, 0);
     for _ in 0..KILLS {
-        kill_somewhere(&env, agent, reach, &mut random);
+        kill_somewhere(&env, agent, latest_kill, &mut random);
         let now = check_archive(&env, agent);
         assert!(now >= kept, "{kept} conversations were committed, and {now} are there");
         kept = now;
         landed += usize::from(kept > 0 && kept < total);
     }
     assert!(landed >= 3, "only {landed} of {KILLS} kills left a part of the archive");
-    let checkpoint = number(&env, "SELECT count(*) FROM checkpoint") > 0;
+    let checkpoint = query_number(&env, "SELECT count(*) FROM checkpoint") > 0;
     let before = env.sandbox().export_count(&agent.id);
     let run = env.expect(0, &["pull", "--json"]);
     let asked = env.sandbox().export_count(&agent.id) - before;
@@ -112,12 +112,12 @@ fn check_kills(agent: &Agent, requests: u64, reach: u64, seed: u64) {
     }
     compare_all(&env, std::slice::from_ref(agent), &archived(&env));
     if agent.vendor == Vendor::ChatbaseV2 {
-        let found = pulled(&run);
+        let found = pull_result(&run);
         assert_eq!((&found["verdict"], &found["seen"]), (&"complete".into(), &total.into()), "{found}");
     }
-    let again = pulled(&env.expect(0, &["pull", "--full", "--json"]));
+    let again = pull_result(&env.expect(0, &["pull", "--full", "--json"]));
     assert_eq!((&again["added"], &again["changed"], &again["missing"]), (&0.into(), &0.into(), &0.into()));
-    assert_eq!(number(&env, "SELECT count(*) FROM sighting"), 0);
+    assert_eq!(query_number(&env, "SELECT count(*) FROM sighting"), 0);
     env.expect(0, &["verify"]);
 }
 
@@ -144,8 +144,8 @@ fn convocore_pages_resume_after_a_kill() {
 fn convocore_one_array_resumes_after_a_kill() {
     let mut agent = agent(Vendor::ConvocoreV3, 2_000);
     agent.generation = Generation::OneArray;
-    let env = slow(&agent);
-    let drip = chatark_sandbox::FaultKind::Drip { chunk: 32_768, delay: Duration::from_millis(4) };
+    let env = slow_environment(&agent);
+    let drip = chatark_sandbox::FaultKind::SlowBody { chunk: 32_768, delay: Duration::from_millis(4) };
     env.sandbox().add_fault(&agent.id, chatark_sandbox::Fault::from(0, drip));
     let mut random = Random(0x5eed_0004);
     let (mut kept, mut landed) = (0, 0);
@@ -170,14 +170,14 @@ fn convocore_one_array_resumes_after_a_kill() {
     env.sandbox().clear_faults(&agent.id);
     env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));
-    assert_eq!(number(&env, "SELECT max(version) FROM raw"), 1);
+    assert_eq!(query_number(&env, "SELECT max(version) FROM raw"), 1);
 }
 
 /// Killed during an incremental sweep, which has checkpoints too.
 #[test]
 fn an_incremental_sweep_resumes_after_a_kill() {
     let agent = agent(Vendor::ChatbaseV2, 600);
-    let env = slow(&agent);
+    let env = slow_environment(&agent);
     env.expect(0, &["pull"]);
     env.sandbox().update(&agent.id, |dataset| {
         for at in (0..600).step_by(7) {
@@ -191,12 +191,15 @@ fn an_incremental_sweep_resumes_after_a_kill() {
         env.expect(0, &["verify"]);
     }
     let run = env.expect(0, &["pull", "--json"]);
-    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &600.into()));
-    compare_all(&env, &[crate::support::now(&env, &agent)], &archived(&env));
-    assert_eq!(number(&env, "SELECT count(*) FROM raw"), 600 + 86);
+    assert_eq!(
+        (&pull_result(&run)["verdict"], &pull_result(&run)["seen"]),
+        (&"complete".into(), &600.into())
+    );
+    compare_all(&env, &[crate::support::current_agent(&env, &agent)], &archived(&env));
+    assert_eq!(query_number(&env, "SELECT count(*) FROM raw"), 600 + 86);
 }
 
-fn has_unfinished(folder: &Path) -> bool {
+fn has_unfinished_files(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| {
         entries.any(|entry| entry.unwrap().file_name().to_str().unwrap().ends_with(".chatark-part"))
     })
@@ -217,7 +220,7 @@ fn files_are_complete_or_absent() {
         }
         let running = env.spawn(&["export", "--offline"]);
         let running = std::cell::RefCell::new(running);
-        eventually(|| has_unfinished(&folder) || running.borrow_mut().has_ended());
+        eventually(|| has_unfinished_files(&folder) || running.borrow_mut().has_ended());
         let delay = if round == EXPORTS - 1 { 0 } else { random.below(400_000) };
         std::thread::sleep(Duration::from_micros(delay));
         let running = running.into_inner();
@@ -226,7 +229,7 @@ fn files_are_complete_or_absent() {
         partial += usize::from(!folder.join("manifest.json").exists());
         let exists = |name: &str| folder.join(name).exists();
         if exists("conversations.jsonl") {
-            assert_eq!(lines(&folder).len(), 1_500);
+            assert_eq!(exported_documents(&folder).len(), 1_500);
         }
         if exists("conversations.json") {
             let text = fs::read_to_string(folder.join("conversations.json")).unwrap();
@@ -241,7 +244,7 @@ fn files_are_complete_or_absent() {
         }
     }
     assert!(partial > 0, "no kill landed before the end of an export");
-    assert!(has_unfinished(&folder), "the last kill landed after the end of an export");
+    assert!(has_unfinished_files(&folder), "the last kill landed after the end of an export");
     let manifest = env.expect(0, &["export", "--offline", "--json"]).json()["manifest"].clone();
     let named: BTreeSet<_> = manifest["files"]
         .as_array()
@@ -263,11 +266,11 @@ fn files_are_complete_or_absent() {
 #[test]
 fn a_pull_with_other_dates_starts_its_own_sweep_and_says_so() {
     let agent = agent(Vendor::ChatbaseV2, 400);
-    let env = slow(&agent);
+    let env = slow_environment(&agent);
     let since = |at: usize| crate::support::rfc3339(agent.dataset.conversation(at).created_at);
     let (first, second) = (since(299), since(199));
     let mut random = Random(0x5eed_0007);
-    while !env.path("chatark.db").exists() || number(&env, "SELECT count(*) FROM checkpoint") == 0 {
+    while !env.path("chatark.db").exists() || query_number(&env, "SELECT count(*) FROM checkpoint") == 0 {
         let running = env.spawn(&["pull", "--since", &first]);
         eventually(|| env.sandbox().export_count(&agent.id) >= 6);
         std::thread::sleep(Duration::from_micros(random.below(9_000)));
@@ -276,10 +279,16 @@ fn a_pull_with_other_dates_starts_its_own_sweep_and_says_so() {
     }
     let run = env.expect(0, &["pull", "--since", &second, "--json"]);
     assert!(run.stderr.contains("an unfinished pull has other dates"), "{}", run.stderr);
-    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &200.into()));
+    assert_eq!(
+        (&pull_result(&run)["verdict"], &pull_result(&run)["seen"]),
+        (&"complete".into(), &200.into())
+    );
     let run = env.expect(0, &["pull", "--since", &first, "--json"]);
     assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
-    assert_eq!((&pulled(&run)["verdict"], &pulled(&run)["seen"]), (&"complete".into(), &300.into()));
+    assert_eq!(
+        (&pull_result(&run)["verdict"], &pull_result(&run)["seen"]),
+        (&"complete".into(), &300.into())
+    );
     assert_eq!(ids(&archived(&env)).len(), 300);
     env.expect(0, &["pull"]);
     compare_all(&env, &[agent], &archived(&env));

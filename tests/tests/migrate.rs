@@ -9,10 +9,10 @@ use chatark_sandbox::{Agent, Expected, ExpectedMessage, Vendor, World};
 use chatark_tests::{TestEnvironment, repository};
 use serde_json::{Value, json};
 
-use crate::support::{VENDORS, agent, api_conversation, archived, holding, ids, rfc3339};
+use crate::support::{VENDORS, agent, agent_with, api_conversation, archived, ids, rfc3339};
 
 /// Pulls the samples of all vendors.
-fn pulled() -> TestEnvironment {
+fn pulled_environment() -> TestEnvironment {
     let env = TestEnvironment::sample();
     env.expect(0, &["pull"]);
     env
@@ -43,13 +43,13 @@ fn rows(env: &TestEnvironment, target: &str, name: &str) -> Vec<BTreeMap<String,
     reader.deserialize().map(Result::unwrap).collect()
 }
 
-fn losses(env: &TestEnvironment, target: &str) -> Vec<Value> {
+fn loss_report(env: &TestEnvironment, target: &str) -> Vec<Value> {
     let plan = env.expect(0, &["migrate", "plan", "--to", target, "--json"]).json();
     plan["losses"].as_array().unwrap().clone()
 }
 
-/// Adds up what became of a field.
-fn lost(losses: &[Value], field: &str, fate: &str) -> u64 {
+/// Adds up the counts of a field with an outcome in a loss report.
+fn loss_count(losses: &[Value], field: &str, fate: &str) -> u64 {
     let of = losses.iter().filter(|loss| loss["field"] == field && loss["fate"] == fate);
     of.map(|loss| loss["count"].as_u64().unwrap()).sum()
 }
@@ -61,7 +61,7 @@ fn has_answer(expected: &Expected) -> bool {
 
 #[test]
 fn openai_lines_have_every_text_up_to_the_last_answer() {
-    let env = pulled();
+    let env = pulled_environment();
     let lines = json_lines(&env, "openai-jsonl", "openai.jsonl");
     let taught: Vec<_> = expected(&env).into_iter().filter(|(_, expected)| has_answer(expected)).collect();
     assert_eq!(lines.len(), taught.len());
@@ -104,7 +104,7 @@ fn openai_lines_have_every_text_up_to_the_last_answer() {
 
 #[test]
 fn openai_tool_calls_and_results_come_in_pairs() {
-    let env = pulled();
+    let env = pulled_environment();
     let mut calls = 0;
     for line in json_lines(&env, "openai-jsonl", "openai.jsonl") {
         let mut open = BTreeSet::new();
@@ -125,9 +125,9 @@ fn openai_tool_calls_and_results_come_in_pairs() {
         }
         assert!(open.is_empty(), "a call without a result: {line}");
     }
-    let losses = losses(&env, "openai-jsonl");
+    let losses = loss_report(&env, "openai-jsonl");
     assert!(calls > 0);
-    assert_eq!(lost(&losses, "part.tool_call", "kept"), calls);
+    assert_eq!(loss_count(&losses, "part.tool_call", "kept"), calls);
     let expected: u64 = expected(&env)
         .iter()
         .filter(|(_, expected)| has_answer(expected))
@@ -136,13 +136,13 @@ fn openai_tool_calls_and_results_come_in_pairs() {
         .map(|part| u64::from(*part == "tool_call" || *part == "tool_result"))
         .sum();
     let counted = ["part.tool_call", "part.tool_result"]
-        .map(|field| lost(&losses, field, "kept") + lost(&losses, field, "lost"));
+        .map(|field| loss_count(&losses, field, "kept") + loss_count(&losses, field, "lost"));
     assert_eq!(counted[0] + counted[1], expected);
 }
 
 #[test]
 fn sharegpt_speakers_alternate_and_the_person_begins() {
-    let env = pulled();
+    let env = pulled_environment();
     let lines = json_lines(&env, "sharegpt-jsonl", "sharegpt.jsonl");
     assert!(lines.len() > 100);
     let expected: BTreeMap<_, _> = expected(&env)
@@ -174,7 +174,7 @@ fn sharegpt_speakers_alternate_and_the_person_begins() {
 
 #[test]
 fn every_person_is_one_row() {
-    let env = pulled();
+    let env = pulled_environment();
     let found = rows(&env, "contacts-csv", "contacts.csv");
     let mut people: BTreeMap<String, u64> = BTreeMap::new();
     for (source, expected) in expected(&env) {
@@ -214,7 +214,7 @@ fn a_report_and_a_migration_count_the_same_people() {
     let from_contacts = |contacts: &[(&str, &str, &str)]| {
         contacts.iter().enumerate().map(|(at, contact)| conversation_with(at, *contact)).collect()
     };
-    let first = holding(
+    let first = agent_with(
         Vendor::ChatbaseV1,
         from_contacts(&[
             ("7", "ann@example.com", ""),
@@ -230,7 +230,7 @@ fn a_report_and_a_migration_count_the_same_people() {
             ("kiosk", "", ""),
         ]),
     );
-    let second = holding(
+    let second = agent_with(
         Vendor::ConvocoreV3,
         from_contacts(&[
             ("", "bob@example.com ", ""),
@@ -277,7 +277,7 @@ fn each_question_is_one_row_with_its_best_answer() {
         conversation.messages[1].score = None;
         conversations.push(conversation);
     }
-    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    let env = TestEnvironment::of(vec![agent_with(Vendor::ChatbaseV2, conversations)]);
     env.expect(0, &["pull"]);
     let found = rows(&env, "questions-csv", "questions.csv");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -285,12 +285,12 @@ fn each_question_is_one_row_with_its_best_answer() {
         (found[0]["answer"].as_str(), found[0]["feedback"].as_str(), found[0]["asked"].as_str()),
         ("There.", "positive", "2")
     );
-    assert_eq!(lost(&losses(&env, "questions-csv"), "message.role.user", "lost"), 1);
+    assert_eq!(loss_count(&loss_report(&env, "questions-csv"), "message.role.user", "lost"), 1);
 }
 
 #[test]
 fn every_vcon_is_valid_and_has_every_message() {
-    let env = pulled();
+    let env = pulled_environment();
     env.expect(0, &["migrate", "run", "--to", "vcon", "--output", "vcon"]);
     let schema: Value =
         serde_json::from_str(&fs::read_to_string(repository().join("docs/schema/vcon.schema.json")).unwrap())
@@ -351,7 +351,7 @@ fn check_indices(vcon: &Value) {
 
 #[test]
 fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
-    let env = pulled();
+    let env = pulled_environment();
     env.expect(0, &["migrate", "run", "--to", "slack-zip", "--output", "slack"]);
     let mut zip = zip::ZipArchive::new(fs::File::open(env.path("slack/slack.zip")).unwrap()).unwrap();
     let mut files = BTreeMap::new();
@@ -406,7 +406,7 @@ fn a_slack_export_has_one_channel_per_source_and_one_thread_per_conversation() {
 
 #[test]
 fn a_plan_counts_every_field_and_writes_nothing() {
-    let env = pulled();
+    let env = pulled_environment();
     let before: BTreeSet<_> =
         fs::read_dir(env.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
     let plan = env.expect(0, &["migrate", "plan", "--to", "vcon", "--json"]).json();
@@ -420,7 +420,8 @@ fn a_plan_counts_every_field_and_writes_nothing() {
         (&json!(expected.len()), &json!(messages().count()))
     );
     let losses = plan["losses"].as_array().unwrap();
-    let total = |field: &str| ["kept", "lost"].map(|fate| lost(losses, field, fate)).iter().sum::<u64>();
+    let total =
+        |field: &str| ["kept", "lost"].map(|fate| loss_count(losses, field, fate)).iter().sum::<u64>();
     for (field, count) in [
         ("conversation.title", expected.iter().filter(|(_, expected)| expected.title.is_some()).count()),
         ("conversation.tags", expected.iter().filter(|(_, expected)| !expected.tags.is_empty()).count()),
@@ -435,7 +436,7 @@ fn a_plan_counts_every_field_and_writes_nothing() {
     ] {
         assert_eq!(total(field), count as u64, "{field}");
     }
-    assert_eq!(lost(losses, "conversation.tags", "kept"), 0, "a vCon has no place for them");
+    assert_eq!(loss_count(losses, "conversation.tags", "kept"), 0, "a vCon has no place for them");
     let csv = env.path("loss.csv");
     env.expect(0, &["migrate", "plan", "--to", "vcon", "--loss-csv", csv.to_str().unwrap()]);
     let mut reader = csv::Reader::from_path(csv).unwrap();
@@ -445,7 +446,7 @@ fn a_plan_counts_every_field_and_writes_nothing() {
 
 #[test]
 fn filters_and_a_sample_select_conversations() {
-    let env = pulled();
+    let env = pulled_environment();
     let count = |arguments: &[&str]| {
         let plan =
             env.expect(0, &[&["migrate", "plan", "--to", "vcon", "--json"], arguments].concat()).json();
@@ -485,7 +486,7 @@ fn filters_and_a_sample_select_conversations() {
 
 #[test]
 fn impossible_migrations_fail_with_one_clear_line() {
-    let env = pulled();
+    let env = pulled_environment();
     for (arguments, words) in [
         (vec!["migrate", "plan", "--to", "teams"], "the formats are openai-jsonl"),
         (vec!["migrate", "plan", "--to", "vcon", "--from", "nobody"], "nobody"),

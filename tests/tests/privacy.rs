@@ -7,7 +7,7 @@ use chatark_tests::{Run, TestEnvironment};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{agent, holding, sample};
+use crate::support::{agent, agent_with, sample};
 
 const PHONE: &str = "+4915112345617";
 const DIGITS: &str = "15112345617";
@@ -15,19 +15,19 @@ const ADDRESS: &str = "jane.doe@example.com";
 
 /// Checks that a run shows masked ids alone, on both outputs.
 #[track_caller]
-fn shows_masked(run: &Run) {
+fn assert_only_masked_ids(run: &Run) {
     let shown = format!("{}{}", run.stdout, run.stderr);
     assert!(shown.contains("+49…17") && shown.contains("j…@…"), "{shown}");
     assert!(!shown.contains(DIGITS) && !shown.contains("jane.doe"), "{shown}");
 }
 
 /// An environment of one source whose conversations have identifiers of people as their ids, each with an unknown field.
-fn with_personal_ids() -> TestEnvironment {
+fn environment_with_personal_ids() -> TestEnvironment {
     let mut conversations: Vec<_> = agent(Vendor::ChatbaseV1, 2).dataset.iter().collect();
     for (conversation, id) in conversations.iter_mut().zip([PHONE, ADDRESS]) {
         conversation.id = id.to_owned();
     }
-    let agent = holding(Vendor::ChatbaseV1, conversations);
+    let agent = agent_with(Vendor::ChatbaseV1, conversations);
     let env = TestEnvironment::of(vec![agent.clone()]);
     for (id, field) in [(PHONE, "mood"), (ADDRESS, "weather")] {
         let record = json!({ "id": id, field: "good", "created_at": "2026-01-01T00:00:00Z", "messages": [] });
@@ -38,9 +38,9 @@ fn with_personal_ids() -> TestEnvironment {
 
 #[test]
 fn samples_of_drift_show_no_telephone_number_and_no_address() {
-    let env = with_personal_ids();
+    let env = environment_with_personal_ids();
     env.expect(0, &["pull"]);
-    shows_masked(&env.expect(0, &["drift"]));
+    assert_only_masked_ids(&env.expect(0, &["drift"]));
     let result = env.expect(0, &["drift", "--json"]).json();
     let ids: Vec<_> =
         result["issues"].as_array().unwrap().iter().map(|one| &one["sample_conversation"]).collect();
@@ -52,12 +52,12 @@ fn samples_of_drift_show_no_telephone_number_and_no_address() {
 
 #[test]
 fn findings_of_verify_show_no_telephone_number_and_no_address() {
-    let env = with_personal_ids();
+    let env = environment_with_personal_ids();
     env.expect(0, &["pull"]);
     let archive = Connection::open(env.path("chatark.db")).unwrap();
     assert_eq!(archive.execute("UPDATE conversation SET title = 'spoilt'", []).unwrap(), 2);
     archive.close().unwrap();
-    shows_masked(&env.run(&["verify"]));
+    assert_only_masked_ids(&env.run(&["verify"]));
     let result = env.run(&["verify", "--json"]).json();
     let findings = result["sources"][0]["findings"].as_array().unwrap();
     assert!(findings.iter().any(|finding| finding["conversation"] == PHONE), "{findings:?}");
@@ -69,8 +69,8 @@ fn notes_and_errors_about_single_conversations_show_no_telephone_number_and_no_a
     for vendor in [Vendor::ChatbaseV2, Vendor::ConvocoreV3] {
         let env = TestEnvironment::of(vec![sample(vendor)]);
         let asked = ["pull", "source-1", "--conversation", PHONE, "--conversation", ADDRESS];
-        shows_masked(&env.expect(3, &asked));
-        shows_masked(&env.expect(3, &[&asked[..], &["-vv", "--json"]].concat()));
+        assert_only_masked_ids(&env.expect(3, &asked));
+        assert_only_masked_ids(&env.expect(3, &[&asked[..], &["-vv", "--json"]].concat()));
         // The vendor repeats what it was asked for.
         let words = format!("no conversation {PHONE} and none {ADDRESS}");
         let body = match vendor {

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::export::{compare, compare_all};
 use crate::support::{
-    VENDORS, agent, api_conversation, archived, document, expected_ids, holding, ids, now, number, offline,
-    pulled, rfc3339, sample,
+    VENDORS, agent, agent_with, api_conversation, archived, current_agent, document, expected_ids,
+    export_offline, ids, pull_result, query_number, rfc3339, sample,
 };
 
 const USER: &str = "shop-user.0";
 
-fn of_user(agent: &Agent, user: &str) -> BTreeSet<String> {
+fn ids_of_user(agent: &Agent, user: &str) -> BTreeSet<String> {
     let mine = |expected: &chatark_sandbox::Expected| {
         expected.contact.id.as_deref() == Some(user) && expected.channel == Some("api")
     };
@@ -30,11 +30,11 @@ fn plain_ids(documents: &[Value]) -> BTreeSet<String> {
 fn the_conversations_of_a_customer_come_with_messages_and_tool_inputs() {
     let agent = sample(Vendor::ChatbaseV2);
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let of_customer = of_user(&agent, USER);
+    let of_customer = ids_of_user(&agent, USER);
     assert_eq!(of_customer.len(), 4);
     let run = env.expect(0, &["pull", "source-1", "--user", USER, "--json"]);
     assert_eq!(
-        (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
+        (pull_result(&run)["added"].clone(), pull_result(&run)["verdict"].clone()),
         (json!(4), json!("complete"))
     );
     let documents = archived(&env);
@@ -62,11 +62,11 @@ fn many_and_long_conversations_of_a_customer_are_complete_and_in_order() {
         .collect();
     conversations.push(api_conversation("long", "many", 1_780_000_000, 250));
     conversations.push(api_conversation("foreign", "somebody", 1_780_000_001, 2));
-    let agent = holding(Vendor::ChatbaseV2, conversations);
+    let agent = agent_with(Vendor::ChatbaseV2, conversations);
     let env = TestEnvironment::of(vec![agent.clone()]);
     env.expect(0, &["pull", "source-1", "--user", "many"]);
     let documents = archived(&env);
-    assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
+    assert_eq!(plain_ids(&documents), ids_of_user(&agent, "many"));
     assert_eq!(documents.len(), 121);
     for expected in agent.expected().filter(|expected| expected.id != "foreign") {
         compare(document(&documents, &expected.id), &expected);
@@ -78,12 +78,12 @@ fn an_odd_id_ends_no_pull_of_a_customer() {
     let ids = ["plain", "..", ".", "a/b", "+4915112345617", "last"];
     let conversations: Vec<_> =
         (0..).zip(ids).map(|(at, id)| api_conversation(id, "many", 1_790_000_000 + 60 * at, 3)).collect();
-    let agent = holding(Vendor::ChatbaseV2, conversations);
+    let agent = agent_with(Vendor::ChatbaseV2, conversations);
     let env = TestEnvironment::of(vec![agent.clone()]);
     let run = env.expect(0, &["pull", "source-1", "--user", "many"]);
     assert!(run.stderr.contains("conversation .. cannot be read by themselves"), "{}", run.stderr);
     let documents = archived(&env);
-    assert_eq!(plain_ids(&documents), of_user(&agent, "many"));
+    assert_eq!(plain_ids(&documents), ids_of_user(&agent, "many"));
     for expected in agent.expected() {
         let found = document(&documents, &expected.id);
         assert_eq!(found["messages"].as_array().unwrap().len(), 3, "{found}");
@@ -98,12 +98,12 @@ fn a_conversation_from_both_surfaces_stays_one() {
     env.expect(0, &["pull"]);
     env.expect(0, &["pull", "source-1", "--user", USER]);
     compare_all(&env, std::slice::from_ref(&agent), &archived(&env));
-    let again = pulled(&env.expect(0, &["pull", "--json"]));
+    let again = pull_result(&env.expect(0, &["pull", "--json"]));
     assert_eq!(
         (&again["added"], &again["changed"], &again["unchanged"]),
         (&json!(0), &json!(0), &json!(all))
     );
-    let customer = pulled(&env.expect(0, &["pull", "source-1", "--user", USER, "--json"]));
+    let customer = pull_result(&env.expect(0, &["pull", "source-1", "--user", USER, "--json"]));
     assert_eq!(
         (&customer["added"], &customer["changed"], &customer["unchanged"]),
         (&json!(0), &json!(0), &json!(4))
@@ -148,7 +148,7 @@ fn single_conversations_are_requested_by_id() {
         let run =
             env.expect(0, &["pull", "source-1", "--conversation", odd, "--conversation", &other, "--json"]);
         assert_eq!(
-            (pulled(&run)["added"].clone(), pulled(&run)["verdict"].clone()),
+            (pull_result(&run)["added"].clone(), pull_result(&run)["verdict"].clone()),
             (json!(2), json!("complete"))
         );
         let documents = archived(&env);
@@ -188,7 +188,7 @@ fn an_old_deployment_that_ignores_the_id_is_an_error_and_archives_nothing() {
 }
 
 /// Returns the start times of an agent's conversations, oldest first.
-fn beginnings(agent: &Agent) -> Vec<i64> {
+fn start_times(agent: &Agent) -> Vec<i64> {
     let mut times: Vec<_> = agent.expected().filter_map(|expected| expected.created_at).collect();
     times.sort_unstable();
     times
@@ -203,7 +203,7 @@ fn a_window_includes_its_start_and_excludes_its_end() {
     one_array.generation = Generation::OneArray;
     variants.extend([old, one_array]);
     for agent in variants {
-        let times = beginnings(&agent);
+        let times = start_times(&agent);
         // Both bounds are exact start times of conversations.
         let (since, until) = (times[times.len() / 4], times[times.len() * 3 / 4]);
         let (since_text, until_text) = (rfc3339(since), rfc3339(until));
@@ -217,11 +217,11 @@ fn a_window_includes_its_start_and_excludes_its_end() {
 
         let run = env.expect(0, &[&["pull", "--json"], &window[..]].concat());
         let name = format!("{:?} {:?} {:?}", agent.vendor, agent.generation, agent.deployment);
-        assert_eq!(pulled(&run)["added"], expected.len(), "{name}");
+        assert_eq!(pull_result(&run)["added"], expected.len(), "{name}");
         assert_eq!(ids(&archived(&env)), expected, "{name}");
         env.expect(0, &["pull"]);
         assert_eq!(ids(&archived(&env)).len(), times.len(), "{name}");
-        assert_eq!(ids(&offline(&env, &window)), expected, "{name}");
+        assert_eq!(ids(&export_offline(&env, &window)), expected, "{name}");
         for (arguments, picked) in [
             (
                 &window[..2],
@@ -232,7 +232,7 @@ fn a_window_includes_its_start_and_excludes_its_end() {
                 expected_ids([(&agent, &env.sources[0])], |expected| expected.created_at < Some(until)),
             ),
         ] {
-            assert_eq!(ids(&offline(&env, arguments)), picked, "{name}");
+            assert_eq!(ids(&export_offline(&env, arguments)), picked, "{name}");
         }
     }
 }
@@ -242,11 +242,11 @@ fn what_a_window_leaves_out_is_said_where_the_zone_is_an_assumption() {
     for vendor in VENDORS {
         let agent = sample(vendor);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        let times = beginnings(&agent);
+        let times = start_times(&agent);
         // The day of this conversation is asked for, and the conversation itself is just outside.
         let since = rfc3339(times[times.len() / 2] + 1);
         let run = env.expect(0, &["pull", "--since", &since, "--json"]);
-        let outside = pulled(&run)["outside"].as_u64().unwrap();
+        let outside = pull_result(&run)["outside"].as_u64().unwrap();
         let is_said = run.stderr.contains("which is an assumption");
         let is_expected = outside > 0 && vendor != Vendor::ChatbaseV2;
         assert_eq!(is_said, is_expected, "{vendor:?}: {}", run.stderr);
@@ -262,8 +262,8 @@ fn what_a_window_leaves_out_is_said_where_the_zone_is_an_assumption() {
 fn dates_are_days_in_utc() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
-    let day = rfc3339(beginnings(&agents[1])[20])[..10].to_owned();
-    let midnight = beginnings(&agents[1])[20].div_euclid(86_400) * 86_400;
+    let day = rfc3339(start_times(&agents[1])[20])[..10].to_owned();
+    let midnight = start_times(&agents[1])[20].div_euclid(86_400) * 86_400;
     env.expect(0, &["pull", "--since", &day]);
     let expected =
         expected_ids(agents.iter().zip(&env.sources), |expected| expected.created_at >= Some(midnight));
@@ -281,7 +281,7 @@ fn a_pull_of_one_channel_is_complete() {
         env.expect(0, &["pull", "--channel", channel]);
         assert_eq!(ids(&archived(&env)), expected, "{channel}");
         env.expect(0, &["pull"]);
-        assert_eq!(ids(&offline(&env, &["--channel", channel])), expected, "{channel}, offline");
+        assert_eq!(ids(&export_offline(&env, &["--channel", channel])), expected, "{channel}, offline");
     }
 }
 
@@ -312,11 +312,11 @@ fn a_second_pull_writes_only_what_the_vendor_changed() {
         let env = TestEnvironment::of(vec![agent.clone()]);
         env.expect(0, &["pull"]);
         let counts = |run| {
-            let pulled = pulled(&run);
+            let pulled = pull_result(&run);
             ["added", "changed", "unchanged", "outside"].map(|name| pulled[name].as_u64().unwrap())
         };
         assert_eq!(counts(env.expect(0, &["pull", "--full", "--json"])), [0, 0, 130, 0], "{vendor:?}");
-        assert_eq!(number(&env, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
+        assert_eq!(query_number(&env, "SELECT count(*) FROM raw"), 130, "{vendor:?}");
 
         let changed = agent.dataset.conversation(77).id;
         env.sandbox().update(&agent.id, |dataset| {
@@ -330,14 +330,14 @@ fn a_second_pull_writes_only_what_the_vendor_changed() {
         });
         assert_eq!(counts(env.expect(0, &["pull", "--full", "--json"])), [1, 1, 129, 0], "{vendor:?}");
         let documents = archived(&env);
-        compare_all(&env, &[now(&env, &agent)], &documents);
+        compare_all(&env, &[current_agent(&env, &agent)], &documents);
         let last = document(&documents, &changed)["messages"].as_array().unwrap().last().unwrap().clone();
         assert_eq!(last["text"], "Edited 🖊️");
         let versions = format!(
             "SELECT count(*) FROM raw JOIN conversation USING (conversation_key) WHERE id = '{changed}'"
         );
-        assert_eq!(number(&env, &versions), 2, "{vendor:?}: the earlier version is kept");
-        assert_eq!(number(&env, "SELECT count(*) FROM raw"), 132, "{vendor:?}");
+        assert_eq!(query_number(&env, &versions), 2, "{vendor:?}: the earlier version is kept");
+        assert_eq!(query_number(&env, "SELECT count(*) FROM raw"), 132, "{vendor:?}");
     }
 }
 
@@ -363,13 +363,13 @@ fn conversations_that_arrive_during_a_pull_displace_none() {
     ] {
         let agent = agent(vendor, 210);
         let env = TestEnvironment::of(vec![agent.clone()]);
-        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::Shift { conversations: 7 }));
-        let pulled = pulled(&env.expect(0, &["pull", "--json"]));
+        env.sandbox().add_fault(&agent.id, Fault::at(1, FaultKind::AddNewest { conversations: 7 }));
+        let pulled = pull_result(&env.expect(0, &["pull", "--json"]));
         assert_eq!(pulled["verdict"], verdict);
         let found = ids(&archived(&env));
         assert!(found.is_superset(&expected_ids([(&agent, &env.sources[0])], |_| true)), "{vendor:?}");
         env.expect(0, &["pull", "--full"]);
-        compare_all(&env, &[now(&env, &agent)], &archived(&env));
+        compare_all(&env, &[current_agent(&env, &agent)], &archived(&env));
     }
 }
 
@@ -381,7 +381,7 @@ fn conversations_that_arrive_between_parallel_pages_displace_none() {
         let agent = agent(vendor, 24 * pages);
         for request in [6, 9, 12, 15] {
             let env = TestEnvironment::of(vec![agent.clone()]);
-            let shift = FaultKind::Shift { conversations: pages + 7 };
+            let shift = FaultKind::AddNewest { conversations: pages + 7 };
             env.sandbox().add_fault(&agent.id, Fault::at(request, shift));
             env.expect(0, &["pull"]);
             let found = ids(&archived(&env));
@@ -398,12 +398,12 @@ fn empty_conversations_are_archived() {
     silent.channel = Channel::Missing;
     for (vendor, expected) in [(Vendor::ChatbaseV1, 2), (Vendor::ChatbaseV2, 2), (Vendor::ConvocoreV3, 0)] {
         let agent =
-            holding(vendor, vec![silent.clone(), api_conversation("empty", "nobody", 1_790_000_100, 0)]);
+            agent_with(vendor, vec![silent.clone(), api_conversation("empty", "nobody", 1_790_000_100, 0)]);
         let env = TestEnvironment::of(vec![agent.clone()]);
         let run = env.expect(0, &["pull", "--json"]);
-        assert_eq!(pulled(&run)["added"], expected, "{vendor:?}");
+        assert_eq!(pull_result(&run)["added"], expected, "{vendor:?}");
         assert_eq!(
-            pulled(&run)["skipped"],
+            pull_result(&run)["skipped"],
             2 - expected,
             "{vendor:?}: what the vendor leaves out is counted"
         );

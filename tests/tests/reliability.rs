@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chatark_sandbox::truth::{Content, Conversation};
-use chatark_sandbox::{Agent, Dataset, Fault, FaultKind, Generation, Reset, RetryAfter, Sandbox, Vendor};
+use chatark_sandbox::{
+    Agent, Dataset, Fault, FaultKind, Generation, RateLimitReset, RetryAfter, Sandbox, Vendor,
+};
 use chatark_tests::{KEY, Run, Running, TestEnvironment, eventually, repository};
 use serde_json::json;
 
-use crate::support::{agent, archived, ids, now, number};
+use crate::support::{agent, archived, current_agent, ids, query_number};
 
 /// The text of every message of these agents.
 const CANARY: &str = "canary-words-of-a-customer";
@@ -78,13 +80,13 @@ fn add_canary(conversation: &mut Conversation) {
 /// A fault, and the vendors that it applies to.
 struct VendorFault {
     name: &'static str,
-    at: At,
+    at: Affected,
     kind: FaultKind,
 }
 
 /// The responses that a fault affects.
 #[derive(Clone, Copy)]
-enum At {
+enum Affected {
     /// This many consecutive responses, from the third on.
     Third(u64),
     /// All responses from the first on, on every route.
@@ -94,64 +96,68 @@ enum At {
 fn vendor_faults() -> Vec<VendorFault> {
     let fault = |name, at, kind| VendorFault { name, at, kind };
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
-    let drip = FaultKind::Drip { chunk: 16_384, delay: Duration::from_millis(2) };
-    let refused = FaultKind::SuccessFalse { message: "the export is being rebuilt".to_owned() };
+    let drip = FaultKind::SlowBody { chunk: 16_384, delay: Duration::from_millis(2) };
+    let refused = FaultKind::ErrorWithStatus200 { message: "the export is being rebuilt".to_owned() };
     vec![
         fault(
             "429 with `Retry-After` in seconds",
-            At::Third(1),
-            too_many(RetryAfter::Seconds(1), Reset::None),
+            Affected::Third(1),
+            too_many(RetryAfter::Seconds(1), RateLimitReset::None),
         ),
         fault(
             "429 with `Retry-After` as a date",
-            At::Third(1),
-            too_many(RetryAfter::HttpDate(1), Reset::None),
+            Affected::Third(1),
+            too_many(RetryAfter::HttpDate(1), RateLimitReset::None),
         ),
         fault(
             "429 with `X-RateLimit-Reset` in seconds",
-            At::Third(1),
-            too_many(RetryAfter::None, Reset::Seconds(1)),
+            Affected::Third(1),
+            too_many(RetryAfter::None, RateLimitReset::Seconds(1)),
         ),
         fault(
             "429 with `X-RateLimit-Reset` in milliseconds",
-            At::Third(1),
-            too_many(RetryAfter::None, Reset::Milliseconds(1)),
+            Affected::Third(1),
+            too_many(RetryAfter::None, RateLimitReset::Milliseconds(1)),
         ),
-        fault("429 without a header", At::Third(2), too_many(RetryAfter::None, Reset::None)),
-        fault("429 for ever", At::Third(ALWAYS), too_many(RetryAfter::None, Reset::None)),
+        fault("429 without a header", Affected::Third(2), too_many(RetryAfter::None, RateLimitReset::None)),
+        fault("429 for ever", Affected::Third(ALWAYS), too_many(RetryAfter::None, RateLimitReset::None)),
         fault(
             "429 that asks for an hour",
-            At::Third(ALWAYS),
-            too_many(RetryAfter::Seconds(3_600), Reset::None),
+            Affected::Third(ALWAYS),
+            too_many(RetryAfter::Seconds(3_600), RateLimitReset::None),
         ),
-        fault("500 once", At::Third(1), FaultKind::ServerError),
-        fault("500 twice", At::Third(2), FaultKind::ServerError),
-        fault("500 for ever", At::Third(ALWAYS), FaultKind::ServerError),
-        fault("503 once", At::Third(1), FaultKind::Maintenance),
-        fault("503 twice", At::Third(2), FaultKind::Maintenance),
-        fault("503 for ever", At::Third(ALWAYS), FaultKind::Maintenance),
-        fault("connection cut in the body, once", At::Third(1), FaultKind::CutBody),
-        fault("connection cut in the body, for ever", At::Third(ALWAYS), FaultKind::CutBody),
-        fault("a body that drips", At::Third(1), drip),
-        fault("no answer, once", At::Third(1), FaultKind::Hang),
-        fault("no answer, for ever", At::Third(ALWAYS), FaultKind::Hang),
-        fault("HTML under 200", At::Third(ALWAYS), FaultKind::HtmlUnder200),
-        fault("JSON that breaks off, for ever", At::Third(ALWAYS), FaultKind::MalformedJson),
-        fault("a refusal under 200", At::Third(ALWAYS), refused),
-        fault("a cursor that repeats", At::Third(ALWAYS), FaultKind::RepeatCursor),
-        fault("`hasMore` with a null cursor", At::Third(1), FaultKind::HasMoreNullCursor),
-        fault("an empty page with more to come", At::Third(1), FaultKind::EmptyPage),
-        fault("conversations that arrive between pages", At::Third(1), FaultKind::Shift { conversations: 7 }),
+        fault("500 once", Affected::Third(1), FaultKind::ServerError),
+        fault("500 twice", Affected::Third(2), FaultKind::ServerError),
+        fault("500 for ever", Affected::Third(ALWAYS), FaultKind::ServerError),
+        fault("503 once", Affected::Third(1), FaultKind::Maintenance),
+        fault("503 twice", Affected::Third(2), FaultKind::Maintenance),
+        fault("503 for ever", Affected::Third(ALWAYS), FaultKind::Maintenance),
+        fault("connection cut in the body, once", Affected::Third(1), FaultKind::CutBody),
+        fault("connection cut in the body, for ever", Affected::Third(ALWAYS), FaultKind::CutBody),
+        fault("a body that drips", Affected::Third(1), drip),
+        fault("no answer, once", Affected::Third(1), FaultKind::NoResponse),
+        fault("no answer, for ever", Affected::Third(ALWAYS), FaultKind::NoResponse),
+        fault("HTML under 200", Affected::Third(ALWAYS), FaultKind::HtmlWithStatus200),
+        fault("JSON that breaks off, for ever", Affected::Third(ALWAYS), FaultKind::MalformedJson),
+        fault("a refusal under 200", Affected::Third(ALWAYS), refused),
+        fault("a cursor that repeats", Affected::Third(ALWAYS), FaultKind::RepeatCursor),
+        fault("`hasMore` with a null cursor", Affected::Third(1), FaultKind::HasMoreNullCursor),
+        fault("an empty page with more to come", Affected::Third(1), FaultKind::EmptyPage),
+        fault(
+            "conversations that arrive between pages",
+            Affected::Third(1),
+            FaultKind::AddNewest { conversations: 7 },
+        ),
         fault(
             "conversations that are deleted between pages",
-            At::Third(1),
-            FaultKind::Vanish { conversations: 7 },
+            Affected::Third(1),
+            FaultKind::RemoveNewest { conversations: 7 },
         ),
-        fault("a key that expires half-way", At::Third(ALWAYS), FaultKind::KeyExpired),
-        fault("a plan gate", At::Everything, FaultKind::PlanGate),
-        fault("a key without the scope", At::Everything, FaultKind::InsufficientScope),
-        fault("unknown fields, words and parts", At::Third(ALWAYS), FaultKind::DriftFields),
-        fault("times in milliseconds", At::Third(ALWAYS), FaultKind::MillisecondTimes),
+        fault("a key that expires half-way", Affected::Third(ALWAYS), FaultKind::ExpiredKey),
+        fault("a plan gate", Affected::Everything, FaultKind::PlanGate),
+        fault("a key without the scope", Affected::Everything, FaultKind::InsufficientScope),
+        fault("unknown fields, words and parts", Affected::Third(ALWAYS), FaultKind::SchemaDrift),
+        fault("times in milliseconds", Affected::Third(ALWAYS), FaultKind::MillisecondTimes),
     ]
 }
 
@@ -160,9 +166,9 @@ fn applies(api: Api, fault: &FaultKind) -> bool {
     let has_cursor = matches!(api, Api::V2 | Api::Pages);
     match fault {
         FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor | FaultKind::EmptyPage => has_cursor,
-        FaultKind::SuccessFalse { .. } => matches!(api, Api::Pages | Api::OneArray),
+        FaultKind::ErrorWithStatus200 { .. } => matches!(api, Api::Pages | Api::OneArray),
         FaultKind::InsufficientScope => api == Api::V2,
-        FaultKind::Shift { .. } | FaultKind::Vanish { .. } => api != Api::OneArray,
+        FaultKind::AddNewest { .. } | FaultKind::RemoveNewest { .. } => api != Api::OneArray,
         _ => true,
     }
 }
@@ -205,12 +211,12 @@ impl CheckedEnvironment {
             assert!(!output.contains(KEY), "{arguments:?}: the key is in {output}");
             assert!(!output.contains(CANARY), "{arguments:?}: what people wrote is in {output}");
         }
-        holds_no_key(self.env.folder.path());
+        assert_no_key_in(self.env.folder.path());
         run
     }
 
     fn saved(&self) -> usize {
-        usize::try_from(number(&self.env, "SELECT count(*) FROM conversation")).unwrap()
+        usize::try_from(query_number(&self.env, "SELECT count(*) FROM conversation")).unwrap()
     }
 
     /// Pulls with the fault and returns the cell of the table; checks that the next run, without it, fetches everything.
@@ -228,7 +234,7 @@ impl CheckedEnvironment {
         let again = self.run(next);
         assert_eq!(again.code, Some(0), "{again:#?}");
         let found = ids(&archived(&self.env));
-        for expected in now(&self.env, &self.agent).expected() {
+        for expected in current_agent(&self.env, &self.agent).expected() {
             assert!(
                 found.contains(&(self.env.sources[0].clone(), expected.id.clone())),
                 "{} is lost",
@@ -243,11 +249,11 @@ impl CheckedEnvironment {
     }
 }
 
-fn holds_no_key(folder: &Path) {
+fn assert_no_key_in(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            holds_no_key(&path);
+            assert_no_key_in(&path);
         } else {
             let bytes = fs::read(&path).unwrap();
             assert!(!contains(&bytes, KEY.as_bytes()), "the key is in {}", path.display());
@@ -261,8 +267,8 @@ fn contains(bytes: &[u8], words: &[u8]) -> bool {
 
 /// Returns the exit code that the contract requires.
 fn expected_code(api: Api, fault: &VendorFault) -> i32 {
-    let FaultKind::Shift { .. } = fault.kind else {
-        let At::Third(times) = fault.at else { return 7 };
+    let FaultKind::AddNewest { .. } = fault.kind else {
+        let Affected::Third(times) = fault.at else { return 7 };
         return match &fault.kind {
             // What does not arrive in one response is fetched by the ids of the list.
             FaultKind::CutBody | FaultKind::MalformedJson if api == Api::OneArray => 0,
@@ -272,15 +278,15 @@ fn expected_code(api: Api, fault: &VendorFault) -> i32 {
             | FaultKind::ServerError
             | FaultKind::Maintenance
             | FaultKind::CutBody
-            | FaultKind::Hang
+            | FaultKind::NoResponse
             | FaultKind::MalformedJson
                 if times == ALWAYS =>
             {
                 5
             }
-            FaultKind::HtmlUnder200 => 5,
+            FaultKind::HtmlWithStatus200 => 5,
             FaultKind::RepeatCursor | FaultKind::HasMoreNullCursor => 3,
-            FaultKind::KeyExpired | FaultKind::SuccessFalse { .. } => 7,
+            FaultKind::ExpiredKey | FaultKind::ErrorWithStatus200 { .. } => 7,
             _ => 0,
         };
     };
@@ -293,28 +299,28 @@ fn cell(fault: &VendorFault, api: Api) -> String {
     }
     let checked = CheckedEnvironment::new(api);
     let injected = match fault.at {
-        At::Third(times) => Fault::times(api.affected_response(), times, fault.kind.clone()),
-        At::Everything => Fault::from(0, fault.kind.clone()).on_any_route(),
+        Affected::Third(times) => Fault::times(api.affected_response(), times, fault.kind.clone()),
+        Affected::Everything => Fault::from(0, fault.kind.clone()).on_any_route(),
     };
     assert!(checked.env.sandbox().add_fault(&checked.agent.id, injected));
     // Conversations that moved past the reader, or that have old dates, are found by a full sweep.
-    let moves = matches!(fault.kind, FaultKind::Shift { .. } | FaultKind::Vanish { .. });
+    let moves = matches!(fault.kind, FaultKind::AddNewest { .. } | FaultKind::RemoveNewest { .. });
     let next = if moves { &["pull", "--full"][..] } else { &["pull"] };
     checked.cell(expected_code(api, fault), next)
 }
 
-fn redirected(api: Api) -> String {
+fn redirect_cell(api: Api) -> String {
     let checked = CheckedEnvironment::new(api);
-    let listener = checked.env.runtime.block_on(Sandbox::start_listener()).unwrap();
-    let location = format!("{}/elsewhere", listener.url());
+    let counter = checked.env.runtime.block_on(Sandbox::start_request_counter()).unwrap();
+    let location = format!("{}/elsewhere", counter.url());
     let fault = Fault::from(api.affected_response(), FaultKind::Redirect { location });
     checked.env.sandbox().add_fault(&checked.agent.id, fault);
     let cell = checked.cell(7, &["pull"]);
-    assert_eq!(listener.request_count(), 0, "the redirect was followed");
+    assert_eq!(counter.request_count(), 0, "the redirect was followed");
     cell
 }
 
-fn unknown_agent(api: Api) -> String {
+fn unknown_agent_cell(api: Api) -> String {
     let mut checked = CheckedEnvironment::new(api);
     let known = checked.agent.clone();
     let stranger = Agent { id: "no-such-agent".to_owned(), ..known };
@@ -328,7 +334,7 @@ fn unknown_agent(api: Api) -> String {
 }
 
 /// Pulls with one record replaced.
-fn odd_record(api: Api, record: impl Fn(&str) -> Vec<u8>) -> String {
+fn odd_record_cell(api: Api, record: impl Fn(&str) -> Vec<u8>) -> String {
     let checked = CheckedEnvironment::new(api);
     let id = checked.agent.dataset.conversation(33).id;
     let raw = record(&id);
@@ -380,19 +386,19 @@ fn rows() -> Vec<Row> {
         .into_iter()
         .map(|fault| Row { name: fault.name, cell: Box::new(move |api| cell(&fault, api)) })
         .collect();
-    rows.push(Row { name: "a redirect to another host", cell: Box::new(redirected) });
-    rows.push(Row { name: "an unknown agent", cell: Box::new(unknown_agent) });
-    let shape = |api| odd_record(api, |id| wrong_shape(api, id));
+    rows.push(Row { name: "a redirect to another host", cell: Box::new(redirect_cell) });
+    rows.push(Row { name: "an unknown agent", cell: Box::new(unknown_agent_cell) });
+    let shape = |api| odd_record_cell(api, |id| wrong_shape(api, id));
     rows.push(Row { name: "one record of the wrong shape", cell: Box::new(shape) });
-    let none = |api| odd_record(api, |_| b"[1, 2]".to_vec());
+    let none = |api| odd_record_cell(api, |_| b"[1, 2]".to_vec());
     rows.push(Row { name: "one record that is no object", cell: Box::new(none) });
-    let huge = |api| odd_record(api, |id| fifty_megabytes(api, id));
+    let huge = |api| odd_record_cell(api, |id| fifty_megabytes(api, id));
     rows.push(Row { name: "a message of 50 MB", cell: Box::new(huge) });
     rows
 }
 
 /// Computes the cells on a few threads, because runs mostly wait.
-fn filled(rows: &[Row]) -> Vec<Vec<String>> {
+fn computed_cells(rows: &[Row]) -> Vec<Vec<String>> {
     let cells = Mutex::new(vec![vec![String::new(); APIS.len()]; rows.len()]);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -417,7 +423,7 @@ fn every_fault_ends_and_saves_as_documented() {
     let mut table = String::from(
         "| fault | Chatbase v1 | Chatbase v2 | Convocore, pages | Convocore, one array |\n|---|---|---|---|---|\n",
     );
-    for (row, cells) in rows.iter().zip(filled(&rows)) {
+    for (row, cells) in rows.iter().zip(computed_cells(&rows)) {
         writeln!(table, "| {} | {} |", row.name, cells.join(" | ")).unwrap();
     }
     println!("{table}");
@@ -484,9 +490,9 @@ fn read_only_folder() -> (i32, String) {
 }
 
 /// Starts a pull, and returns once it waits for a response.
-fn waiting(checked: &CheckedEnvironment) -> Running {
+fn waiting_pull(checked: &CheckedEnvironment) -> Running {
     let before = checked.env.sandbox().export_count(&checked.agent.id);
-    checked.env.sandbox().add_fault(&checked.agent.id, Fault::from(0, FaultKind::Hang));
+    checked.env.sandbox().add_fault(&checked.agent.id, Fault::from(0, FaultKind::NoResponse));
     let running = checked.env.spawn(&["pull"]);
     eventually(|| checked.env.sandbox().export_count(&checked.agent.id) > before);
     running
@@ -494,7 +500,7 @@ fn waiting(checked: &CheckedEnvironment) -> Running {
 
 fn locked_by_a_live_process() -> (i32, String) {
     let checked = half_pulled();
-    let running = waiting(&checked);
+    let running = waiting_pull(&checked);
     let run = checked.run(&["pull"]);
     assert!(run.stderr.contains(&format!("process {} has held it since 20", running.id())), "{}", run.stderr);
     running.kill();
@@ -504,7 +510,7 @@ fn locked_by_a_live_process() -> (i32, String) {
 
 fn locked_by_a_killed_process() -> (i32, String) {
     let checked = half_pulled();
-    let running = waiting(&checked);
+    let running = waiting_pull(&checked);
     running.kill();
     assert_eq!(running.finish().code, None);
     checked.env.sandbox().clear_faults(&checked.agent.id);
@@ -529,7 +535,7 @@ fn not_an_archive(spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> (i32, String) {
 
 fn stopped_by(signal: &str) -> (i32, String) {
     let checked = half_pulled();
-    let running = waiting(&checked);
+    let running = waiting_pull(&checked);
     running.signal(signal);
     let run = running.finish();
     assert!(run.stderr.contains("to resume where it stopped"), "{}", run.stderr);

@@ -9,7 +9,9 @@ use chatark_sandbox::{Agent, Expected, Vendor, World};
 use chatark_tests::{TestEnvironment, provider};
 use serde_json::{Value, json};
 
-use crate::support::{VENDORS, agent, api_conversation, archived, holding, now, rfc3339, sample};
+use crate::support::{
+    VENDORS, agent, agent_with, api_conversation, archived, current_agent, rfc3339, sample,
+};
 
 /// The rows of a CSV file, by column.
 fn rows(folder: &Path, name: &str) -> Vec<HashMap<String, String>> {
@@ -25,7 +27,7 @@ fn summary(folder: &Path) -> BTreeMap<(String, String), (f64, u64)> {
     all.iter().map(|row| ((row["source"].clone(), row["metric"].clone()), number(row))).collect()
 }
 
-fn reported(env: &TestEnvironment, arguments: &[&str]) -> std::path::PathBuf {
+fn report_folder(env: &TestEnvironment, arguments: &[&str]) -> std::path::PathBuf {
     env.expect(0, &[&["report", "--output", "report"], arguments].concat());
     env.path("report")
 }
@@ -180,7 +182,7 @@ fn quality(found: &mut Counted, all: &[Expected]) {
 /// Compares every number of a report, except those about people, with what is counted here.
 #[track_caller]
 fn compare(env: &TestEnvironment, agents: &[Agent]) {
-    let found = summary(&reported(env, &[]));
+    let found = summary(&report_folder(env, &[]));
     let mut together = Vec::new();
     for (agent, source) in agents.iter().zip(&env.sources) {
         let expected: Vec<_> = agent.expected().collect();
@@ -232,7 +234,7 @@ fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
     let agents: Vec<_> = VENDORS.map(sample).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
     env.expect(0, &["pull"]);
-    let found = rows(&reported(&env, &[]), "volume.csv");
+    let found = rows(&report_folder(&env, &[]), "volume.csv");
     let mut days: BTreeMap<(String, String, String, String), f64> = BTreeMap::new();
     for (agent, source) in agents.iter().zip(&env.sources) {
         for expected in agent.expected() {
@@ -272,7 +274,7 @@ fn the_volume_is_right_by_day_week_and_month_and_adds_up() {
 }
 
 /// A conversation of one question, and one answer after some seconds.
-fn asked(id: &str, at: i64, question: &str, answer_after: Option<i64>) -> Conversation {
+fn question_and_answer(id: &str, at: i64, question: &str, answer_after: Option<i64>) -> Conversation {
     let mut conversation = api_conversation(id, "nobody", at, 0);
     conversation.contact = Contact::default();
     let message = |role, after: i64, text: &str| Message {
@@ -291,20 +293,20 @@ const SATURDAY_NIGHT: i64 = 1_792_881_000;
 #[test]
 fn days_and_hours_are_those_of_the_time_zone() {
     let conversations = vec![
-        asked("before", SATURDAY_NIGHT, "Hello?", Some(5)),
-        asked("after", SATURDAY_NIGHT + 4 * 3_600, "Hello?", Some(5)),
+        question_and_answer("before", SATURDAY_NIGHT, "Hello?", Some(5)),
+        question_and_answer("after", SATURDAY_NIGHT + 4 * 3_600, "Hello?", Some(5)),
     ];
-    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations)]);
+    let env = TestEnvironment::of(vec![agent_with(Vendor::ChatbaseV2, conversations)]);
     env.expect(0, &["pull"]);
     let hours = |zone: &str| -> BTreeSet<(String, String)> {
-        let found = rows(&reported(&env, &["--timezone", zone, "--by", "day"]), "hours.csv");
+        let found = rows(&report_folder(&env, &["--timezone", zone, "--by", "day"]), "hours.csv");
         found.iter().map(|row| (row["weekday"].clone(), row["hour"].clone())).collect()
     };
     let at = |weekday: &str, hour: &str| (weekday.to_owned(), hour.to_owned());
     assert_eq!(hours("UTC"), [at("6", "22"), at("7", "2")].into());
     // Half past midnight in summer time; four hours later it is half past three in winter time.
     assert_eq!(hours("Europe/Berlin"), [at("7", "0"), at("7", "3")].into());
-    let days: BTreeSet<_> = rows(&reported(&env, &["--timezone", "Europe/Berlin"]), "volume.csv")
+    let days: BTreeSet<_> = rows(&report_folder(&env, &["--timezone", "Europe/Berlin"]), "volume.csv")
         .iter()
         .map(|row| row["period"].clone())
         .collect();
@@ -322,11 +324,12 @@ fn questions_that_say_the_same_are_one() {
         ("größe 42", None),
         ("👍", Some(1)),
     ];
-    let conversations =
-        (0..).zip(asks).map(|(at, (text, after))| asked(&format!("c{at}"), 1_790_000_000 + at, text, after));
-    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, conversations.collect())]);
+    let conversations = (0..)
+        .zip(asks)
+        .map(|(at, (text, after))| question_and_answer(&format!("c{at}"), 1_790_000_000 + at, text, after));
+    let env = TestEnvironment::of(vec![agent_with(Vendor::ChatbaseV2, conversations.collect())]);
     env.expect(0, &["pull"]);
-    let found = rows(&reported(&env, &[]), "questions.csv");
+    let found = rows(&report_folder(&env, &[]), "questions.csv");
     let of = |metric: &str| -> Vec<(String, String)> {
         let own = found.iter().filter(|row| row["metric"] == metric && row["source"].is_empty());
         own.map(|row| (row["question"].clone(), row["value"].clone())).collect()
@@ -336,36 +339,36 @@ fn questions_that_say_the_same_are_one() {
     assert_eq!(of("unanswered_questions"), [times("größe 42", "2"), times("wheres my order", "1")]);
 }
 
-fn of_person(id: &str, at: i64, email: Option<&str>, phone: Option<&str>) -> Conversation {
+fn conversation_of_person(id: &str, at: i64, email: Option<&str>, phone: Option<&str>) -> Conversation {
     let contact =
         Contact { email: email.map(str::to_owned), phone: phone.map(str::to_owned), ..Contact::default() };
-    Conversation { contact, ..asked(id, at, "Hello?", Some(1)) }
+    Conversation { contact, ..question_and_answer(id, at, "Hello?", Some(1)) }
 }
 
 #[test]
 fn one_person_across_vendors_is_one_person() {
     let start = 1_790_000_000;
-    let old = holding(
+    let old = agent_with(
         Vendor::ChatbaseV1,
         vec![
-            of_person("jane-1", start, Some("Jane@Example.com"), Some("+49 151 234567")),
-            of_person("jane-2", start + 86_400, None, Some("0049151234567")),
-            of_person("max", start, Some("max@example.com"), None),
-            asked("nobody", start, "Hello?", None),
+            conversation_of_person("jane-1", start, Some("Jane@Example.com"), Some("+49 151 234567")),
+            conversation_of_person("jane-2", start + 86_400, None, Some("0049151234567")),
+            conversation_of_person("max", start, Some("max@example.com"), None),
+            question_and_answer("nobody", start, "Hello?", None),
         ],
     );
-    let new = holding(
+    let new = agent_with(
         Vendor::ConvocoreV3,
         vec![
-            of_person("jane-3", start + 172_800, Some(" jane@example.com"), None),
-            of_person("ada", start + 172_800, None, Some("+43 660 1234567")),
+            conversation_of_person("jane-3", start + 172_800, Some(" jane@example.com"), None),
+            conversation_of_person("ada", start + 172_800, None, Some("+43 660 1234567")),
         ],
     );
     let agents = vec![old, new];
     let env = TestEnvironment::of_world(World::of(agents));
     env.expect(0, &["pull"]);
     let numbers = |arguments: &[&str]| -> BTreeMap<(String, String), f64> {
-        let found = summary(&reported(&env, arguments));
+        let found = summary(&report_folder(&env, arguments));
         found
             .into_iter()
             .filter(|((_, metric), _)| metric.contains("people"))
@@ -401,7 +404,7 @@ fn tool_calls_are_counted_by_name_and_status() {
         data: None,
         error: None,
     };
-    let mut conversation = asked("tools", 1_790_000_000, "Hello?", Some(2));
+    let mut conversation = question_and_answer("tools", 1_790_000_000, "Hello?", Some(2));
     conversation.messages[1].content.extend([
         call("1", "orders"),
         result("1", "orders", ToolStatus::Success),
@@ -410,9 +413,9 @@ fn tool_calls_are_counted_by_name_and_status() {
         call("3", "stock"),
         result("9", "stock", ToolStatus::Success),
     ]);
-    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    let env = TestEnvironment::of(vec![agent_with(Vendor::ChatbaseV2, vec![conversation])]);
     env.expect(0, &["pull"]);
-    let found: BTreeSet<_> = rows(&reported(&env, &[]), "tools.csv")
+    let found: BTreeSet<_> = rows(&report_folder(&env, &[]), "tools.csv")
         .iter()
         .map(|row| format!("{} {} {} of {}", row["tool"], row["tool_status"], row["value"], row["basis"]))
         .collect();
@@ -426,7 +429,7 @@ fn what_a_vendor_does_not_provide_is_not_available_and_never_zero() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 60)).into();
     let env = TestEnvironment::of_world(World::of(agents));
     env.expect(0, &["pull"]);
-    let folder = reported(&env, &[]);
+    let folder = report_folder(&env, &[]);
     let missing: Vec<_> = rows(&folder, "not_available.csv");
     let has = |source: &str, metric: &str| {
         missing.iter().any(|row| {
@@ -449,15 +452,15 @@ fn what_a_vendor_does_not_provide_is_not_available_and_never_zero() {
 #[test]
 fn the_page_is_one_file_that_never_runs_message_text() {
     let wicked = "<script>alert(1)</script><img src=x onerror=alert(2)>";
-    let mut conversation = asked("wicked", 1_790_000_000, wicked, None);
+    let mut conversation = question_and_answer("wicked", 1_790_000_000, wicked, None);
     conversation.messages[0].content.push(Content::ToolCall {
         id: "1".to_owned(),
         name: "<b onclick='x'>tool</b>".to_owned(),
         input: json!({}),
     });
-    let env = TestEnvironment::of(vec![holding(Vendor::ChatbaseV2, vec![conversation])]);
+    let env = TestEnvironment::of(vec![agent_with(Vendor::ChatbaseV2, vec![conversation])]);
     env.expect(0, &["pull"]);
-    let page = fs::read_to_string(reported(&env, &[]).join("report.html")).unwrap();
+    let page = fs::read_to_string(report_folder(&env, &[]).join("report.html")).unwrap();
     assert!(
         page.contains("&lt;b onclick=&#39;x&#39;&gt;tool&lt;/b&gt;"),
         "the name of the tool is shown as text"
@@ -474,7 +477,7 @@ fn the_description_names_every_column_of_every_file() {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 30)).into();
     let env = TestEnvironment::of_world(World::of(agents));
     env.expect(0, &["export"]);
-    for folder in [reported(&env, &[]), env.path("export")] {
+    for folder in [report_folder(&env, &[]), env.path("export")] {
         let package: Value =
             serde_json::from_slice(&fs::read(folder.join("datapackage.json")).unwrap()).unwrap();
         let mut described = BTreeSet::new();
@@ -503,7 +506,7 @@ fn two_bots_are_compared_by_what_both_provide() {
             let begun = 1_790_000_000 + i64::try_from(at).unwrap() * 60;
             // Without an answer time, every second question stays unanswered.
             let answer = answer.or(at.is_multiple_of(2).then_some(20));
-            asked(
+            question_and_answer(
                 &format!("{prefix}-{at}"),
                 begun,
                 "Hello?",
@@ -512,8 +515,8 @@ fn two_bots_are_compared_by_what_both_provide() {
         };
         (0..number).map(one).collect()
     };
-    let old = Agent { id: "old".to_owned(), ..holding(Vendor::ChatbaseV2, talk("old", 100, None)) };
-    let new = Agent { id: "new".to_owned(), ..holding(Vendor::ChatbaseV2, talk("new", 100, Some(5))) };
+    let old = Agent { id: "old".to_owned(), ..agent_with(Vendor::ChatbaseV2, talk("old", 100, None)) };
+    let new = Agent { id: "new".to_owned(), ..agent_with(Vendor::ChatbaseV2, talk("new", 100, Some(5))) };
     let env = TestEnvironment::of(vec![old, new]);
     env.expect(0, &["pull"]);
     let run = env.expect(0, &["report", "compare", "--a", "source-1", "--b", "source-2", "--json"]).json();
@@ -556,7 +559,7 @@ fn a_report_contacts_no_vendor_and_does_not_change_the_archive() {
 
 #[test]
 fn impossible_reports_fail_with_one_clear_line() {
-    let empty = holding(Vendor::ChatbaseV2, Vec::new());
+    let empty = agent_with(Vendor::ChatbaseV2, Vec::new());
     let env = TestEnvironment::of(vec![empty, agent(Vendor::ChatbaseV1, 3)]);
     let one_line = |run: &chatark_tests::Run| {
         assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
@@ -603,7 +606,7 @@ fn conversations_without_a_date_are_left_out_of_a_window_and_counted() {
         (&["migrate", "run", "--to", "vcon"], "/conversations"),
     ];
     // A report counts in a row of its summary.
-    let reported = |result: &Value| {
+    let conversations_of_report = |result: &Value| {
         let rows = result["summary"]["rows"].as_array().unwrap();
         let row = rows.iter().find(|row| row["metric"] == "conversations" && row["source"] == "");
         row.unwrap()["basis"].clone()
@@ -614,8 +617,11 @@ fn conversations_without_a_date_are_left_out_of_a_window_and_counted() {
         {
             let run = env.expect(0, &[command, more, &["--json"]].concat());
             let result = run.json();
-            let count =
-                if place.is_empty() { reported(&result) } else { result.pointer(place).unwrap().clone() };
+            let count = if place.is_empty() {
+                conversations_of_report(&result)
+            } else {
+                result.pointer(place).unwrap().clone()
+            };
             assert_eq!(count, expect, "{command:?} {more:?}: {result}");
             assert_eq!(run.stderr.contains(said), left_out > 0, "{command:?} {more:?}: {}", run.stderr);
             let counted = &result[if command[0] == "export" { "manifest" } else { "" }];
@@ -659,7 +665,7 @@ fn a_source_without_dates_is_reported_without_them() {
         env.sandbox().update(&agent.id, |dataset| dataset.override_raw(&id, record.to_string()));
     }
     env.expect(0, &["pull"]);
-    let folder = reported(&env, &[]);
+    let folder = report_folder(&env, &[]);
     let volume = rows(&folder, "volume.csv");
     assert!(volume.iter().all(|row| row["period"] == "undated"), "{volume:?}");
     let conversations = ("source-1".to_owned(), "conversations".to_owned());
@@ -667,5 +673,5 @@ fn a_source_without_dates_is_reported_without_them() {
     assert!(
         rows(&folder, "not_available.csv").iter().any(|row| row["reason"] == "no conversation has a date")
     );
-    assert_eq!(provider(now(&env, &agent).vendor), volume[0]["provider"]);
+    assert_eq!(provider(current_agent(&env, &agent).vendor), volume[0]["provider"]);
 }

@@ -8,7 +8,7 @@ use chatark_sandbox::{Agent, Fault, FaultKind, Generation, SeenRequest, Vendor};
 use chatark_tests::{Running, TestEnvironment, eventually};
 
 use crate::export::compare_all;
-use crate::support::{VENDORS, agent, archived, ids, pulled};
+use crate::support::{VENDORS, agent, archived, ids, pull_result};
 
 /// Returns how many conversations fill ten responses.
 fn ten_pages(vendor: Vendor) -> usize {
@@ -20,7 +20,7 @@ fn ten_pages(vendor: Vendor) -> usize {
 }
 
 /// Starts a pull of ten pages, and returns once it hangs at the seventh.
-fn hanging(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
+fn hanging_pull(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
     let agent = agent(vendor, ten_pages(vendor));
     let mut env = TestEnvironment::of(vec![agent.clone()]);
     env.write_config(std::slice::from_ref(&agent), "# the pull hangs as long as this test needs");
@@ -28,7 +28,7 @@ fn hanging(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
     let patient = config.replace("timeout_seconds = 5", "timeout_seconds = 100");
     assert_ne!(config, patient);
     std::fs::write(env.path("config.toml"), patient).unwrap();
-    env.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::Hang));
+    env.sandbox().add_fault(&agent.id, Fault::from(6, FaultKind::NoResponse));
     let running = env.spawn(&["pull"]);
     eventually(|| env.sandbox().export_count(&agent.id) > 6);
     (env, agent, running)
@@ -37,7 +37,7 @@ fn hanging(vendor: Vendor) -> (TestEnvironment, Agent, Running) {
 #[test]
 fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
     for vendor in VENDORS {
-        let (env, agent, running) = hanging(vendor);
+        let (env, agent, running) = hanging_pull(vendor);
         running.signal("INT");
         let run = running.finish();
         assert_eq!(run.code, Some(130), "{run:#?}");
@@ -68,7 +68,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
             assert!(asked < 10, "{vendor:?}: {asked} requests are as many as from the start");
         }
         if vendor == Vendor::ChatbaseV2 {
-            assert_eq!(pulled(&run)["verdict"], "complete", "the verdict covers both runs");
+            assert_eq!(pull_result(&run)["verdict"], "complete", "the verdict covers both runs");
         }
         compare_all(&env, &[agent], &archived(&env));
     }
@@ -76,7 +76,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_resumes() {
 
 #[test]
 fn a_full_pull_ignores_the_checkpoint() {
-    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging_pull(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
     env.sandbox().clear_faults(&agent.id);
@@ -88,7 +88,7 @@ fn a_full_pull_ignores_the_checkpoint() {
 
 #[test]
 fn sigterm_has_its_own_exit_code() {
-    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging_pull(Vendor::ChatbaseV2);
     running.signal("TERM");
     let run = running.finish();
     assert_eq!(run.code, Some(143), "{run:#?}");
@@ -100,7 +100,7 @@ fn sigterm_has_its_own_exit_code() {
 
 #[test]
 fn an_interrupted_export_writes_no_files() {
-    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging_pull(Vendor::ChatbaseV2);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(130));
     let asked = env.sandbox().export_count(&agent.id);
@@ -116,8 +116,8 @@ fn an_interrupted_export_writes_no_files() {
 /// A process that the system kills keeps its commits and releases the lock.
 #[test]
 fn a_killed_pull_loses_no_commit() {
-    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
-    eventually(|| committed(&env) >= 80);
+    let (env, agent, running) = hanging_pull(Vendor::ChatbaseV2);
+    eventually(|| committed_conversations(&env) >= 80);
     running.signal("KILL");
     assert_eq!(running.finish().code, None);
     let kept = ids(&archived(&env)).len();
@@ -130,7 +130,7 @@ fn a_killed_pull_loses_no_commit() {
 }
 
 /// Returns how many conversations another process sees in the archive.
-fn committed(env: &TestEnvironment) -> u64 {
+fn committed_conversations(env: &TestEnvironment) -> u64 {
     let status = env.expect(0, &["status", "--json"]).json();
     status["sources"][0]["conversations"].as_u64().unwrap_or(0)
 }
@@ -140,7 +140,7 @@ fn records_of_an_endless_response_are_kept() {
     let mut agent = agent(Vendor::ConvocoreV3, 3_000);
     agent.generation = Generation::OneArray;
     let env = TestEnvironment::of(vec![agent.clone()]);
-    let drip = FaultKind::Drip { chunk: 8_192, delay: Duration::from_millis(20) };
+    let drip = FaultKind::SlowBody { chunk: 8_192, delay: Duration::from_millis(20) };
     env.sandbox().add_fault(&agent.id, Fault::from(0, drip));
     let running = env.spawn(&["pull"]);
     eventually(|| env.path("chatark.db").exists() && held_so_far(&env) > 200);
@@ -169,7 +169,7 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_second_writer_is_refused_with_the_holders_pid_and_readers_are_not() {
-    let (env, agent, running) = hanging(Vendor::ChatbaseV2);
+    let (env, agent, running) = hanging_pull(Vendor::ChatbaseV2);
     for command in ["pull", "export", "rebuild"] {
         let run = env.expect(11, &[command]);
         assert!(run.stderr.contains(&format!("process {}", running.id())), "{}", run.stderr);

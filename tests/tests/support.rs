@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use chatark_sandbox::truth::{Channel, Contact, Content, Conversation, Message, Role};
-use chatark_sandbox::{Agent, Dataset, Expected, Generated, Vendor, World};
+use chatark_sandbox::{Agent, Dataset, Expected, GeneratorSettings, Vendor, World};
 use chatark_tests::{KEY, Run, TestEnvironment, provider};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -20,12 +20,13 @@ pub(crate) fn sample(vendor: Vendor) -> Agent {
 
 /// Returns an agent with generated conversations that can be changed.
 pub(crate) fn agent(vendor: Vendor, conversations: usize) -> Agent {
-    let generated = Generated { conversations, messages_per_conversation: 4, ..Generated::default() };
-    holding(vendor, Dataset::generated(vendor, generated).iter().collect())
+    let generated =
+        GeneratorSettings { conversations, messages_per_conversation: 4, ..GeneratorSettings::default() };
+    agent_with(vendor, Dataset::generated(vendor, generated).iter().collect())
 }
 
-/// Returns an agent with a test's own conversations.
-pub(crate) fn holding(vendor: Vendor, conversations: Vec<Conversation>) -> Agent {
+/// Returns an agent with these conversations.
+pub(crate) fn agent_with(vendor: Vendor, conversations: Vec<Conversation>) -> Agent {
     Agent::new(vendor, format!("agent-{}", provider(vendor)), KEY, Dataset::of(conversations))
 }
 
@@ -50,38 +51,38 @@ pub(crate) fn api_conversation(id: &str, user: &str, created_at: i64, messages: 
     }
 }
 
-/// Returns an agent as the sandbox has it now.
-pub(crate) fn now(env: &TestEnvironment, agent: &Agent) -> Agent {
+/// Returns an agent with the data that the sandbox has now.
+pub(crate) fn current_agent(env: &TestEnvironment, agent: &Agent) -> Agent {
     (*env.sandbox().agent(&agent.id).unwrap()).clone()
 }
 
 /// Returns the result of the first source of `pull --json`.
 #[track_caller]
-pub(crate) fn pulled(run: &Run) -> Value {
+pub(crate) fn pull_result(run: &Run) -> Value {
     run.json()["sources"][0].clone()
 }
 
 /// Returns every document of the archive, from an offline export.
 #[track_caller]
 pub(crate) fn archived(env: &TestEnvironment) -> Vec<Value> {
-    offline(env, &[])
+    export_offline(env, &[])
 }
 
 /// Returns the documents of an offline export with further arguments.
 #[track_caller]
-pub(crate) fn offline(env: &TestEnvironment, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn export_offline(env: &TestEnvironment, arguments: &[&str]) -> Vec<Value> {
     let common = ["export", "--offline", "--format", "jsonl", "--output", "archived"];
     env.expect(0, &[&common, arguments].concat());
-    lines(&env.path("archived"))
+    exported_documents(&env.path("archived"))
 }
 
-/// Returns the documents of `conversations.jsonl`.
-pub(crate) fn lines(folder: &Path) -> Vec<Value> {
+/// Reads the documents of `conversations.jsonl` in a folder.
+pub(crate) fn exported_documents(folder: &Path) -> Vec<Value> {
     let text = fs::read_to_string(folder.join("conversations.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns source and id of documents; fails if one is there twice.
+/// Returns source and id of each document. Fails if a document is there twice.
 #[track_caller]
 pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -94,10 +95,10 @@ pub(crate) fn ids(documents: &[Value]) -> BTreeSet<(String, String)> {
 /// Returns source and id of the agents' conversations that match a condition.
 pub(crate) fn expected_ids<'a>(
     agents: impl IntoIterator<Item = (&'a Agent, &'a String)>,
-    picks: impl Fn(&Expected) -> bool,
+    is_expected: impl Fn(&Expected) -> bool,
 ) -> BTreeSet<(String, String)> {
     let of_agent = |(agent, source): (&'a Agent, &'a String)| {
-        let expected: Vec<_> = agent.expected().filter(|expected| picks(expected)).collect();
+        let expected: Vec<_> = agent.expected().filter(|expected| is_expected(expected)).collect();
         expected.into_iter().map(move |expected| (source.clone(), expected.id))
     };
     agents.into_iter().flat_map(of_agent).collect()
@@ -112,7 +113,7 @@ pub(crate) fn document<'a>(documents: &'a [Value], id: &str) -> &'a Value {
 
 /// Queries a number from the archive.
 #[track_caller]
-pub(crate) fn number(env: &TestEnvironment, sql: &str) -> i64 {
+pub(crate) fn query_number(env: &TestEnvironment, sql: &str) -> i64 {
     let path = env.path("chatark.db");
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()

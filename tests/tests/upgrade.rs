@@ -8,14 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chatark_sandbox::{Agent, Dataset, Generated, Vendor};
+use chatark_sandbox::{Agent, Dataset, GeneratorSettings, Vendor};
 use chatark_tests::{Running, TestEnvironment, provider, repository};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::disk::{on_a_disk_of, section};
 use crate::kill::Random;
-use crate::support::number;
+use crate::support::query_number;
 
 /// The layout of the fixture.
 const LAYOUT: i64 = 3;
@@ -63,7 +63,7 @@ fn upgraded() -> TestEnvironment {
 }
 
 fn layout(env: &TestEnvironment) -> i64 {
-    number(env, "PRAGMA user_version")
+    query_number(env, "PRAGMA user_version")
 }
 
 /// A CSV file: its columns, and its rows.
@@ -238,8 +238,12 @@ fn reports_have_the_same_cells_and_totals_count_a_conversation_once() {
 /// Returns the agents of the unfinished pulls, as they were when the fixture was made.
 fn unfinished() -> [(&'static str, Agent); 2] {
     let agent = |vendor, id: &str, conversations, messages_per_conversation| {
-        let settings =
-            Generated { seed: 7, conversations, messages_per_conversation, ..Generated::default() };
+        let settings = GeneratorSettings {
+            seed: 7,
+            conversations,
+            messages_per_conversation,
+            ..GeneratorSettings::default()
+        };
         Agent::new(vendor, id, "fixture-key", Dataset::generated(vendor, settings))
     };
     [
@@ -265,9 +269,9 @@ fn unfinished_pulls_resume_after_the_upgrade() {
         let run = env.expect(0, &["pull", "--json"]);
         assert!(run.stderr.contains(NOTICE), "{}", run.stderr);
         assert!(run.stderr.contains("resuming where an earlier run stopped"), "{}", run.stderr);
-        let found = crate::support::pulled(&run);
+        let found = crate::support::pull_result(&run);
         let all = agent.expected().count();
-        let kept = number(
+        let kept = query_number(
             &env,
             &format!(
                 "SELECT count(*) FROM conversation JOIN source USING (source_key) WHERE name = '{name}'"

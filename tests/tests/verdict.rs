@@ -4,14 +4,14 @@ use chatark_sandbox::{Fault, FaultKind, Vendor};
 use chatark_tests::TestEnvironment;
 use serde_json::{Value, json};
 
-use crate::support::{agent, pulled};
+use crate::support::{agent, pull_result};
 
 fn conversation(id: &str) -> Value {
     json!({ "id": id, "createdAt": 1_790_000_000, "updatedAt": 1_790_000_000, "status": "ended", "messages": [] })
 }
 
-/// A vendor with one page of conversations that claims a total.
-fn claiming(ids: &[&str], total: u64) -> TestEnvironment {
+/// Starts an environment whose vendor sends one page of conversations and claims a total.
+fn environment_claiming(ids: &[&str], total: u64) -> TestEnvironment {
     let agent = agent(Vendor::ChatbaseV2, 1);
     let env = TestEnvironment::of(vec![agent.clone()]);
     let data: Vec<_> = ids.iter().map(|id| conversation(id)).collect();
@@ -24,7 +24,7 @@ fn claiming(ids: &[&str], total: u64) -> TestEnvironment {
 
 #[test]
 fn fewer_than_the_vendor_counts_is_short() {
-    let env = claiming(&["a", "b"], 5);
+    let env = environment_claiming(&["a", "b"], 5);
     let mut command = env.command();
     command.args(["pull", "--json"]).env("CLICOLOR_FORCE", "1");
     let run = chatark_tests::Running::start(&mut command).finish();
@@ -34,7 +34,7 @@ fn fewer_than_the_vendor_counts_is_short() {
         line.contains("short") && line.contains("\u{1b}[31m"),
         "the line with the numbers is red: {line:?}"
     );
-    assert_eq!(pulled(&run)["verdict"], "short");
+    assert_eq!(pull_result(&run)["verdict"], "short");
     let status = env.expect(0, &["status"]).stdout;
     assert!(status.contains("short (2 of 5)"), "{status}");
     // What arrived is archived anyway.
@@ -43,7 +43,7 @@ fn fewer_than_the_vendor_counts_is_short() {
 
 #[test]
 fn the_archive_keeps_every_number_of_the_verdict() {
-    let env = claiming(&["a", "b", "a"], 2);
+    let env = environment_claiming(&["a", "b", "a"], 2);
     env.expect(0, &["pull"]);
     let status = env.expect(0, &["status", "--json"]).json();
     let numbers = &status["sources"][0]["last_pull"];
@@ -68,10 +68,10 @@ fn the_archive_keeps_every_number_of_the_verdict() {
 fn a_total_that_grows_during_the_run_is_not_short() {
     let agent = agent(Vendor::ChatbaseV2, 100);
     let env = TestEnvironment::of(vec![agent.clone()]);
-    env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::Shift { conversations: 4 }));
+    env.sandbox().add_fault(&agent.id, Fault::at(2, FaultKind::AddNewest { conversations: 4 }));
     env.sandbox().add_fault(&agent.id, Fault::at(3, FaultKind::EmptyPage));
     let run = env.expect(0, &["pull", "--json"]);
-    let numbers = pulled(&run);
+    let numbers = pull_result(&run);
     assert_eq!((&numbers["verdict"], &numbers["seen"]), (&json!("grew-during-run"), &json!(100)));
     assert_eq!((&numbers["total_first"], &numbers["total_last"]), (&json!(100), &json!(104)));
     assert_eq!((&numbers["pages"], &numbers["empty_pages"]), (&json!(6), &json!(1)));
@@ -86,7 +86,7 @@ fn without_a_count_the_verdict_is_unprovable() {
         let env = TestEnvironment::of(vec![agent(vendor, 30)]);
         let run = env.expect(0, &["pull", "--json"]);
         assert_eq!(
-            (&pulled(&run)["verdict"], &pulled(&run)["total_last"]),
+            (&pull_result(&run)["verdict"], &pull_result(&run)["total_last"]),
             (&json!("unprovable"), &Value::Null)
         );
         assert!(env.expect(0, &["status"]).stdout.contains("unprovable"));

@@ -8,10 +8,10 @@ use chatark_tests::{Run, TestEnvironment};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{VENDORS, agent, number, sample};
+use crate::support::{VENDORS, agent, query_number, sample};
 
 /// An environment whose archive holds forty conversations per vendor, and a second version of one of them.
-fn pulled() -> TestEnvironment {
+fn pulled_environment() -> TestEnvironment {
     let agents: Vec<_> = VENDORS.map(|vendor| agent(vendor, 40)).into();
     let env = TestEnvironment::of_world(World::of(agents.clone()));
     env.expect(0, &["pull"]);
@@ -23,7 +23,7 @@ fn pulled() -> TestEnvironment {
     env
 }
 
-fn spoil(env: &TestEnvironment, sql: &str) {
+fn corrupt(env: &TestEnvironment, sql: &str) {
     let archive = Connection::open(env.path("chatark.db")).unwrap();
     archive.pragma_update(None, "foreign_keys", false).unwrap();
     assert!(archive.execute(sql, []).unwrap() > 0, "{sql} spoils nothing");
@@ -37,7 +37,7 @@ fn source(run: &Run, at: usize) -> Value {
 
 #[test]
 fn an_intact_archive_is_reported_with_its_counts() {
-    let env = pulled();
+    let env = pulled_environment();
     let before = fs::read(env.path("chatark.db")).unwrap();
     let asked = env.sandbox().requests().len();
     let run = env.expect(0, &["verify"]);
@@ -48,7 +48,7 @@ fn an_intact_archive_is_reported_with_its_counts() {
     assert_eq!(run.stdout.matches("hashes, rows and counts agree").count(), 3, "{}", run.stdout);
     let result = env.expect(0, &["verify", "--json", "source-2"]);
     assert_eq!((&source(&result, 0)["versions"], &result.json()["sources"][1]), (&json!(41), &Value::Null));
-    let size = number(
+    let size = query_number(
         &env,
         "SELECT sum(size) FROM raw JOIN conversation USING (conversation_key) WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-2')",
     );
@@ -77,14 +77,14 @@ fn every_kind_of_damage_is_found() {
         ("a reference", "UPDATE raw SET run_key = 999 WHERE raw_key = 1".to_owned(), "refers to a row of run", 12),
         ("an index", "UPDATE sqlite_schema SET sql = 'CREATE INDEX conversation_in_order ON conversation (source_key, id)' WHERE name = 'conversation_in_order'".to_owned(), "structure", 12),
     ] {
-        let env = pulled();
+        let env = pulled_environment();
         if what == "an index" {
             let archive = Connection::open(env.path("chatark.db")).unwrap();
             archive.execute_batch("PRAGMA writable_schema = ON").unwrap();
             archive.execute(&sql, []).unwrap();
             archive.close().unwrap();
         } else {
-            spoil(&env, &sql);
+            corrupt(&env, &sql);
         }
         let run = env.expect(code, &["verify"]);
         assert!(run.stdout.contains(words), "{what}: `{words}` is not in {}", run.stdout);
@@ -96,9 +96,9 @@ fn every_kind_of_damage_is_found() {
 
 #[test]
 fn damage_is_named() {
-    let env = pulled();
+    let env = pulled_environment();
     let id = "(SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-3') ORDER BY id LIMIT 1)";
-    spoil(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
+    corrupt(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = {id}"));
     let run = env.expect(12, &["verify", "--json"]);
     let found = source(&run, 2);
     assert_eq!(
@@ -123,8 +123,8 @@ fn damage_is_named() {
 
 #[test]
 fn an_outdated_row_is_repaired_by_a_rebuild() {
-    let env = pulled();
-    spoil(
+    let env = pulled_environment();
+    corrupt(
         &env,
         "UPDATE conversation SET title = 'x' WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1')",
     );
@@ -137,8 +137,8 @@ fn an_outdated_row_is_repaired_by_a_rebuild() {
 
 #[test]
 fn all_parts_together_find_what_the_whole_finds() {
-    let env = pulled();
-    spoil(&env, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
+    let env = pulled_environment();
+    corrupt(&env, "UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key % 4 = 0");
     let ids = |run: &Run| -> BTreeSet<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mut ids = BTreeSet::new();
@@ -170,7 +170,7 @@ fn all_parts_together_find_what_the_whole_finds() {
 
 #[test]
 fn a_source_that_is_not_in_the_config_is_verified_by_hashes() {
-    let mut env = pulled();
+    let mut env = pulled_environment();
     let left: Vec<_> = VENDORS[1..].iter().map(|vendor| agent(*vendor, 40)).collect();
     env.sources.remove(0);
     env.write_config(&left, "");
@@ -181,7 +181,7 @@ fn a_source_that_is_not_in_the_config_is_verified_by_hashes() {
         run.stdout
     );
     let first = "SELECT conversation_key FROM conversation WHERE source_key = (SELECT source_key FROM source WHERE name = 'source-1') LIMIT 1";
-    spoil(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = ({first})"));
+    corrupt(&env, &format!("UPDATE raw SET sha256 = zeroblob(32) WHERE conversation_key = ({first})"));
     env.expect(12, &["verify"]);
     env.expect(0, &["verify", "source-2", "source-3"]);
 }
@@ -239,7 +239,7 @@ fn live_compares_with_the_vendors_counts() {
     env.sandbox().update(&agents[0].id, |dataset| dataset.insert(added));
     env.expect(3, &["verify", "--live"]);
 
-    let fault = Fault::from(0, FaultKind::KeyExpired).on_any_route();
+    let fault = Fault::from(0, FaultKind::ExpiredKey).on_any_route();
     env.sandbox().add_fault(&agents[1].id, fault);
     let run = env.expect(7, &["verify", "--live", "source-2"]);
     assert!(run.stderr.contains("source=source-2") && run.stderr.contains("hint: "), "{}", run.stderr);

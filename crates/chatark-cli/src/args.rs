@@ -20,13 +20,13 @@ use clap_complete::Shell;
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     /// The config file [default: ./config.toml, then ~/.config/chatark/config.toml]
     #[arg(
         long,
@@ -123,37 +123,37 @@ pub(crate) struct CheckArgs {
     pub(crate) sources: Vec<String>,
 }
 
-/// Selects conversations; shared by all commands that read or write them.
+/// Filters of conversations that a pull applies too.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FilterArgs {
     /// The sources [default: all]
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) since: Option<Timestamp>,
     /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) until: Option<Timestamp>,
     /// Only conversations of this channel, such as `whatsapp`
-    #[arg(long, value_parser = channel)]
+    #[arg(long, value_parser = parse_channel)]
     pub(crate) channel: Option<Channel>,
 }
 
-/// Selects conversations of the archive; shared by all commands that write them to files.
+/// Filters of conversations in the archive.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ArchiveFilterArgs {
     #[command(flatten)]
-    pub(crate) filters: FilterArgs,
+    pub(crate) common: FilterArgs,
     /// With --since or --until, take in conversations without a date
     #[arg(long)]
     pub(crate) undated: bool,
 }
 
 impl ArchiveFilterArgs {
-    /// Returns the filter of the archive for these sources.
-    pub(crate) fn of_sources(&self, sources: Vec<SourceName>) -> chatark_core::Result<Filter> {
-        let FilterArgs { since, until, channel, .. } = self.filters;
+    /// Returns the filter that selects conversations of these sources in the archive. No sources mean all of them.
+    pub(crate) fn to_filter(&self, sources: Vec<SourceName>) -> chatark_core::Result<Filter> {
+        let FilterArgs { since, until, channel, .. } = self.common;
         Ok(Filter { sources, window: Window::new(since, until)?, undated: self.undated, channel })
     }
 }
@@ -174,7 +174,7 @@ pub(crate) struct PullOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
     /// End the run after this time, such as `90s`, `10m` or `2h`; everything fetched is safe
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_duration: Option<Duration>,
     /// End the run after this many units of a metered quota (convocore-v3); everything fetched is safe
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -204,7 +204,7 @@ pub(crate) struct PullArgs {
     #[command(flatten)]
     pub(crate) pull_options: PullOptions,
     /// Only the conversations of one customer, by the vendor's user id (chatbase-v2)
-    #[arg(long, value_name = "ID", value_parser = user_id, conflicts_with = "conversations")]
+    #[arg(long, value_name = "ID", value_parser = parse_user_id, conflicts_with = "conversations")]
     pub(crate) user: Option<String>,
     /// Only this conversation; can be repeated (chatbase-v2, convocore-v3)
     #[arg(long = "conversation", value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -224,7 +224,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, short, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
     /// The formats: json, jsonl, csv [default: `output.formats` of the config, else all]
-    #[arg(long, short, value_delimiter = ',', value_parser = format)]
+    #[arg(long, short, value_delimiter = ',', value_parser = parse_format)]
     pub(crate) format: Vec<Format>,
     /// Start CSV files with a byte order mark, for spreadsheets
     #[arg(long)]
@@ -240,7 +240,7 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Verify a share of the archive: 1/7 today, 2/7 tomorrow, and so on
-    #[arg(long, value_name = "N/T", value_parser = subset)]
+    #[arg(long, value_name = "N/T", value_parser = parse_subset)]
     pub(crate) subset: Option<Subset>,
     /// Ask the vendors how many conversations they have, and compare
     #[arg(long)]
@@ -265,7 +265,7 @@ pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) filters: ArchiveFilterArgs,
     /// The IANA time zone of days and hours, such as `Europe/Berlin`
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     pub(crate) timezone: Zone,
     /// The folder to write to
     #[arg(long, short, value_name = "FOLDER", default_value = "report")]
@@ -296,16 +296,16 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "SOURCE")]
     pub(crate) b: String,
     /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) since: Option<Timestamp>,
     /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) until: Option<Timestamp>,
     /// With --since or --until, take in conversations without a date
     #[arg(long)]
     pub(crate) undated: bool,
     /// Only conversations of this channel, such as `whatsapp`
-    #[arg(long, value_parser = channel)]
+    #[arg(long, value_parser = parse_channel)]
     pub(crate) channel: Option<Channel>,
 }
 
@@ -327,7 +327,7 @@ pub(crate) enum MigrateAction {
     Forget(MigrateForgetArgs),
 }
 
-/// What to migrate and where to; shared by a plan and its run.
+/// What to migrate, and to which target: the arguments of a plan and of its run.
 #[derive(Debug, Args)]
 pub(crate) struct MigrationArgs {
     /// The sources to migrate; can be repeated [default: all]
@@ -338,28 +338,28 @@ pub(crate) struct MigrationArgs {
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
     /// Only this kind of data: history, contacts or knowledge [default: everything that the agent takes]
-    #[arg(long, value_name = "KIND", value_parser = data_kind)]
+    #[arg(long, value_name = "KIND", value_parser = parse_data_kind)]
     pub(crate) only: Option<DataKind>,
     /// Write knowledge as a few long texts instead of single questions and answers
     #[arg(long)]
     pub(crate) as_text: bool,
     /// Only conversations that began at or after this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) since: Option<Timestamp>,
     /// Only conversations that began before this day (UTC) or RFC 3339 time [default: no limit]
-    #[arg(long, value_name = "DATE", value_parser = bound)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) until: Option<Timestamp>,
     /// With --since or --until, take in conversations without a date
     #[arg(long)]
     pub(crate) undated: bool,
     /// Only conversations of this channel, such as `whatsapp`
-    #[arg(long, value_parser = channel)]
+    #[arg(long, value_parser = parse_channel)]
     pub(crate) channel: Option<Channel>,
     /// Only conversations with this status, such as `ended` or `taken_over`
-    #[arg(long, value_parser = status)]
+    #[arg(long, value_parser = parse_status)]
     pub(crate) status: Option<Status>,
     /// Only conversations with `positive` or `negative` feedback, on the conversation or on one of its messages
-    #[arg(long, value_parser = feedback)]
+    #[arg(long, value_parser = parse_feedback)]
     pub(crate) feedback: Option<Feedback>,
     /// Only conversations with at least this many messages
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -378,13 +378,13 @@ pub(crate) struct MigrationArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MigratePlanArgs {
     #[command(flatten)]
-    pub(crate) request: MigrationArgs,
+    pub(crate) migration: MigrationArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateRunArgs {
     #[command(flatten)]
-    pub(crate) request: MigrationArgs,
+    pub(crate) migration: MigrationArgs,
     /// Write to the agent without asking for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -392,7 +392,7 @@ pub(crate) struct MigrateRunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
     /// End the run after this time, such as `90s`, `10m` or `2h`; the ledger keeps what was written
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_duration: Option<Duration>,
     /// The folder to write files to
     #[arg(long, short, value_name = "FOLDER", default_value = "migration")]
@@ -418,7 +418,7 @@ pub(crate) struct MigrateForgetArgs {
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
     /// Only this kind of data: history, contacts or knowledge [default: all]
-    #[arg(long, value_name = "KIND", value_parser = data_kind)]
+    #[arg(long, value_name = "KIND", value_parser = parse_data_kind)]
     pub(crate) only: Option<DataKind>,
     /// Clear without asking for confirmation
     #[arg(long, short)]
@@ -438,7 +438,7 @@ pub(crate) struct MigrateLedgerArgs {
     pub(crate) csv: Option<PathBuf>,
 }
 
-/// The period of metrics.
+/// The period by which metrics are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Period {
     /// A day
@@ -462,7 +462,7 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: Shell,
 }
 
-fn bound(text: &str) -> Result<Timestamp, String> {
+fn parse_date(text: &str) -> Result<Timestamp, String> {
     time::read_bound(text).map_err(|problem| match problem {
         time::TimeProblem::Unreadable => {
             "write a day such as 2026-01-31 or an RFC 3339 time such as 2026-01-31T08:00:00Z".to_owned()
@@ -471,43 +471,43 @@ fn bound(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-fn zone(name: &str) -> Result<Zone, String> {
+fn parse_zone(name: &str) -> Result<Zone, String> {
     name.parse().map_err(|_| "write an IANA time zone such as `Europe/Berlin`".to_owned())
 }
 
-fn subset(text: &str) -> Result<Subset, String> {
+fn parse_subset(text: &str) -> Result<Subset, String> {
     text.parse().map_err(|_| "write a subset such as 1/7 or 7/7, with at most 1,000 subsets".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write a duration such as 90s, 10m, 2h or 1h 30m".to_owned())
 }
 
-fn channel(word: &str) -> Result<Channel, String> {
+fn parse_channel(word: &str) -> Result<Channel, String> {
     let words: Vec<_> = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
     Channel::from_word(word).ok_or_else(|| format!("the channels are {}", words.join(", ")))
 }
 
-fn data_kind(word: &str) -> Result<DataKind, String> {
+fn parse_data_kind(word: &str) -> Result<DataKind, String> {
     DataKind::from_word(word).ok_or_else(|| "write `history`, `contacts` or `knowledge`".to_owned())
 }
 
-fn status(word: &str) -> Result<Status, String> {
+fn parse_status(word: &str) -> Result<Status, String> {
     let words: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
     Status::from_word(word).ok_or_else(|| format!("the statuses are {}", words.join(", ")))
 }
 
-fn feedback(word: &str) -> Result<Feedback, String> {
+fn parse_feedback(word: &str) -> Result<Feedback, String> {
     Feedback::from_word(word).ok_or_else(|| "write `positive` or `negative`".to_owned())
 }
 
-fn format(name: &str) -> Result<Format, String> {
+fn parse_format(name: &str) -> Result<Format, String> {
     Format::from_word(name).ok_or_else(|| "the formats are json, jsonl, csv".to_owned())
 }
 
-/// Checks the rule that Chatbase documents for user ids, before any request.
-fn user_id(text: &str) -> Result<String, String> {
+/// Parses a user id by the rule that Chatbase documents, before any request.
+fn parse_user_id(text: &str) -> Result<String, String> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     if (1..=128).contains(&text.len()) && text.chars().all(plain) {
         return Ok(text.to_owned());
@@ -528,9 +528,9 @@ mod tests {
 
     #[test]
     fn a_user_id_must_follow_the_documented_rule() {
-        assert!(user_id("user_abc-1.2").is_ok() && user_id(&"x".repeat(128)).is_ok());
+        assert!(parse_user_id("user_abc-1.2").is_ok() && parse_user_id(&"x".repeat(128)).is_ok());
         for bad in ["", "a b", "a/b", "ä", &"x".repeat(129)] {
-            assert!(user_id(bad).is_err(), "{bad}");
+            assert!(parse_user_id(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exit codes: a contract with scripts.
+//! Exit codes. Scripts rely on them: a code never changes its meaning.
 
 use chatark_archive::Verdict;
 use chatark_core::{Error, ErrorKind};
@@ -54,7 +54,7 @@ impl Exit {
         }
     }
 
-    /// Returns the exit after requests to this many sources, some of which failed.
+    /// Returns the exit after requests to a number of sources, given the errors of those that failed.
     pub(crate) fn of_errors(errors: &[&Error], sources: usize) -> Self {
         match (errors, sources) {
             ([], _) => Self::Complete,

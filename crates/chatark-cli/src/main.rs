@@ -1,13 +1,13 @@
 //! `chatark`: one archive for every chatbot you run.
 //!
-//! The command line reads the config, connects the sources, and calls the engine, the archive and the writers. Each command is one file under `commands`; `ui` is the only place that prints.
+//! The command line reads the config, connects the sources, and calls the crates that do the work. Each command is one file under `commands`; `ui` is the only place that prints.
 
 mod args;
 mod commands;
 mod config;
 mod exit;
+mod key;
 mod registry;
-mod secret;
 mod session;
 mod stop;
 mod ui;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let ui = Ui::new(cli.global.quiet, cli.global.json);
     panic::set_hook(Box::new(ui::print_panic));
     log_to_stderr(cli.global.verbose);
-    // A panic has been printed without its text, which may contain what people wrote.
+    // The hook has already printed the panic, without its text, which may contain what people wrote.
     let run = panic::catch_unwind(AssertUnwindSafe(|| commands::run(&cli, &ui)));
     let exit = match run.unwrap_or_else(|_| Err(Failure::Error(Error::panicked(cli.command.name())))) {
         Ok(exit) => exit,
@@ -56,10 +56,10 @@ fn print_failure(cli: &Cli, ui: &Ui, failure: Failure) -> Exit {
     };
     let exit = Exit::of_error(&error);
     for mistake in &mistakes {
-        ui.mistake(mistake);
+        ui.config_mistake(mistake);
     }
     ui.error(&error, cli.global.verbose > 0);
-    let _ = ui.result(&ErrorResult::new(cli.command.name(), &error, exit, mistakes));
+    let _ = ui.print_result(&ErrorResult::new(cli.command.name(), &error, exit, mistakes));
     exit
 }
 

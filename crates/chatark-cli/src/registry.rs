@@ -6,11 +6,11 @@ use chatark_core::{Descriptor, Error, ErrorKind, Mapper, Provider, Result, Setti
 use chatark_http::Connector;
 use chatark_target::Target;
 
-/// Connects a source as a target.
+/// A function that connects a source as a target.
 pub(crate) type ConnectTarget = fn(&Settings, Connector) -> Result<Box<dyn Target>>;
 
-/// What the command line needs of a provider crate.
-pub(crate) struct Entry {
+/// A provider crate, as the command line uses it.
+pub(crate) struct ProviderEntry {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) validate: fn(&Settings) -> Vec<SettingProblem>,
     pub(crate) mapper: fn(&Settings) -> Arc<dyn Mapper>,
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     connect_target: Option<ConnectTarget>,
 }
 
-impl Entry {
+impl ProviderEntry {
     /// Returns the function that connects a source as a target. Fails for a provider that can only be read.
     pub(crate) fn connect_target(&self) -> Result<ConnectTarget> {
         self.connect_target.ok_or_else(|| {
@@ -30,10 +30,10 @@ impl Entry {
     }
 }
 
-/// Declares the entry of a provider crate, which may have a target.
+/// Builds the entry of a provider crate, with the function that connects a target if the crate has one.
 macro_rules! entry {
     ($provider:ident, $connect_target:expr) => {
-        Entry {
+        ProviderEntry {
             descriptor: &$provider::DESCRIPTOR,
             validate: $provider::validate,
             mapper: $provider::mapper,
@@ -43,14 +43,14 @@ macro_rules! entry {
     };
 }
 
-pub(crate) const PROVIDERS: &[Entry] = &[
+pub(crate) const PROVIDERS: &[ProviderEntry] = &[
     entry!(chatark_chatbase_v1, Some(chatark_chatbase_v1::connect_target)),
     entry!(chatark_chatbase_v2, Some(chatark_chatbase_v2::connect_target)),
     entry!(chatark_convocore_v3, Some(chatark_convocore_v3::connect_target)),
 ];
 
-/// Returns the provider of a name.
-pub(crate) fn find(name: &str) -> Option<&'static Entry> {
+/// Returns the provider with this name.
+pub(crate) fn find(name: &str) -> Option<&'static ProviderEntry> {
     PROVIDERS.iter().find(|entry| entry.descriptor.name == name)
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn names() -> String {
     quoted(PROVIDERS)
 }
 
-fn quoted<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
+fn quoted<'a>(entries: impl IntoIterator<Item = &'a ProviderEntry>) -> String {
     let names: Vec<_> = entries.into_iter().map(|entry| format!("`{}`", entry.descriptor.name)).collect();
     names.join(", ")
 }

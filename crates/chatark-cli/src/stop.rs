@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM: the first one asks the run to stop, the second one ends the program at once.
+//! Ctrl-C and SIGTERM: the first signal asks the run to stop, the second one ends the program at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chatark_core::{Error, ErrorKind, Result};
 use chatark_engine::CancellationToken;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,45 +12,48 @@ use crate::ui::Ui;
 
 /// A request to stop, and the signal that caused it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stop {
+pub(crate) struct StopSignal {
     pub(crate) token: CancellationToken,
-    terminated: Arc<AtomicBool>,
+    is_sigterm: Arc<AtomicBool>,
 }
 
-impl Stop {
-    /// Starts to listen. Must be called inside the runtime.
-    pub(crate) fn listen(ui: &Ui) -> std::io::Result<Self> {
+impl StopSignal {
+    /// Starts to listen for signals. Must be called inside the runtime.
+    pub(crate) fn listen(ui: &Ui) -> Result<Self> {
         let stop = Self::default();
+        let listen_for = |kind| {
+            signal(kind).map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))
+        };
         let (mut interrupts, mut terminations) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (listening, ui) = (stop.clone(), ui.clone());
+            (listen_for(SignalKind::interrupt())?, listen_for(SignalKind::terminate())?);
+        let (shared, ui) = (stop.clone(), ui.clone());
         tokio::spawn(async move {
             loop {
-                let terminated = tokio::select! {
+                let is_sigterm = tokio::select! {
                     _ = interrupts.recv() => false,
                     _ = terminations.recv() => true,
                 };
-                if listening.token.is_cancelled() {
-                    leave(if terminated { Exit::Terminated } else { Exit::Interrupted });
+                if shared.token.is_cancelled() {
+                    exit_at_once(if is_sigterm { Exit::Terminated } else { Exit::Interrupted });
                 }
-                listening.terminated.store(terminated, Ordering::Relaxed);
-                listening.token.cancel();
-                ui.say("stopping after the current commit; press Ctrl-C again to end at once");
+                shared.is_sigterm.store(is_sigterm, Ordering::Relaxed);
+                shared.token.cancel();
+                ui.info("stopping after the current commit; press Ctrl-C again to end at once");
             }
         });
         Ok(stop)
     }
 
-    /// Returns the exit of a stopped run: by Ctrl-C or by SIGTERM.
-    pub(crate) fn exit(&self, otherwise: Exit) -> Exit {
-        match otherwise {
-            Exit::Interrupted if self.terminated.load(Ordering::Relaxed) => Exit::Terminated,
+    /// Returns the exit that names the signal: `Interrupted` becomes `Terminated` after SIGTERM.
+    pub(crate) fn with_signal(&self, exit: Exit) -> Exit {
+        match exit {
+            Exit::Interrupted if self.is_sigterm.load(Ordering::Relaxed) => Exit::Terminated,
             other => other,
         }
     }
 }
 
 #[expect(clippy::exit, reason = "a second Ctrl-C ends the program at once; every commit is atomic")]
-fn leave(exit: Exit) -> ! {
+fn exit_at_once(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }

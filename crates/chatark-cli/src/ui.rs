@@ -26,11 +26,11 @@ const CYAN: Style = AnsiColor::Cyan.on_default();
 const BOLD: Style = Style::new().bold();
 
 /// The interval of progress lines when there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Waits shorter than this are not shown.
-const SHORT_WAIT: Duration = Duration::from_millis(900);
+const SHORTEST_WAIT_SHOWN: Duration = Duration::from_millis(900);
 
-/// What the user sees.
+/// Prints to the user: results to standard output, everything else to standard error.
 #[derive(Debug, Clone)]
 pub(crate) struct Ui(Arc<Inner>);
 
@@ -39,19 +39,18 @@ struct Inner {
     quiet: bool,
     json: bool,
     bars: Option<MultiProgress>,
-    sources: Mutex<HashMap<String, SourceLine>>,
+    progress_lines: Mutex<HashMap<String, ProgressLine>>,
 }
 
-/// The progress of one source while it runs.
+/// The progress that is shown for a source of a pull, or for a data kind of a migration.
 #[derive(Debug)]
-struct SourceLine {
+struct ProgressLine {
     bar: Option<ProgressBar>,
-    /// When a line was last printed for it.
+    /// When a line of text was last printed for it; without a terminal, there is no bar.
     printed_at: Instant,
 }
 
-/// Prints that and where a part of Chatark panicked. The text of the panic stays out, because it may contain what
-/// people wrote.
+/// Prints where Chatark panicked, without the text of the panic, which may contain what people wrote.
 pub(crate) fn print_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     // If standard error is closed, there is nowhere to report that.
@@ -61,7 +60,7 @@ pub(crate) fn print_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// How good the news of a line is, shown at its start.
+/// How serious the content of a line is, shown as a word at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     Ok,
@@ -73,20 +72,20 @@ impl Ui {
     pub(crate) fn new(quiet: bool, json: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && !quiet;
         let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        Self(Arc::new(Inner { quiet, json, bars, sources: Mutex::default() }))
+        Self(Arc::new(Inner { quiet, json, bars, progress_lines: Mutex::default() }))
     }
 
     /// Prints information for the user; nothing with `--quiet`.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn info(&self, text: &str) {
         if !self.0.quiet {
-            self.to_stderr(text);
+            self.print_to_stderr(text);
         }
     }
 
     /// Prints a warning: something went wrong, and the command continues.
     pub(crate) fn warn(&self, text: &str) {
         if !self.0.quiet {
-            self.to_stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}"));
+            self.print_to_stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}"));
         }
     }
 
@@ -99,13 +98,13 @@ impl Ui {
         if let Some(hint) = error.hint_text() {
             let _ = write!(text, "\n{CYAN}hint{CYAN:#}: {hint}");
         }
-        self.to_stderr(&text);
+        self.print_to_stderr(&text);
     }
 
     /// Prints the next step after an earlier message.
     pub(crate) fn hint(&self, text: &str) {
         if !self.0.quiet {
-            self.to_stderr(&format!("{CYAN}hint{CYAN:#}: {text}"));
+            self.print_to_stderr(&format!("{CYAN}hint{CYAN:#}: {text}"));
         }
     }
 
@@ -123,11 +122,11 @@ impl Ui {
         is_answered && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Says how many conversations the dates leave out because they have none.
-    pub(crate) fn say_undated(&self, left_out: u64) {
-        let are = if left_out == 1 { "is" } else { "are" };
+    /// Prints how many conversations `--since` and `--until` leave out because they have no date.
+    pub(crate) fn info_undated(&self, left_out: u64) {
+        let are = noun(left_out, "is", "are");
         if left_out > 0 {
-            self.say(&format!(
+            self.info(&format!(
                 "{} without a date {are} left out; `--undated` takes them in",
                 with_commas(left_out)
             ));
@@ -135,22 +134,22 @@ impl Ui {
     }
 
     /// Prints one mistake of the config.
-    pub(crate) fn mistake(&self, line: &str) {
-        self.to_stderr(&format!("{RED}error{RED:#}: {line}"));
+    pub(crate) fn config_mistake(&self, line: &str) {
+        self.print_to_stderr(&format!("{RED}error{RED:#}: {line}"));
     }
 
-    /// Prints a line of human-readable data; nothing with `--json`.
-    pub(crate) fn line(&self, text: &str) -> std::io::Result<()> {
+    /// Prints a line of human-readable data to standard output; nothing with `--json`.
+    pub(crate) fn print_line(&self, text: &str) -> std::io::Result<()> {
         if self.0.json {
             return Ok(());
         }
         self.print(text)
     }
 
-    /// Prints the result as one JSON document; only with `--json`.
+    /// Prints the result to standard output as one JSON document; only with `--json`.
     ///
     /// It is the last output, so a closed pipe does not change the exit code.
-    pub(crate) fn result(&self, result: &impl Serialize) -> std::io::Result<()> {
+    pub(crate) fn print_result(&self, result: &impl Serialize) -> std::io::Result<()> {
         if !self.0.json {
             return Ok(());
         }
@@ -160,7 +159,7 @@ impl Ui {
         }
     }
 
-    /// Prints data unchanged.
+    /// Prints data to standard output, unchanged.
     pub(crate) fn print(&self, text: &str) -> std::io::Result<()> {
         let print = || {
             let mut out = anstream::stdout().lock();
@@ -173,7 +172,7 @@ impl Ui {
         }
     }
 
-    fn to_stderr(&self, text: &str) {
+    fn print_to_stderr(&self, text: &str) {
         let print = || {
             // If standard error is closed, there is nowhere to report that.
             let _ = writeln!(anstream::stderr().lock(), "{text}");
@@ -184,24 +183,24 @@ impl Ui {
         }
     }
 
-    fn sources(&self) -> MutexGuard<'_, HashMap<String, SourceLine>> {
-        self.0.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress_lines(&self) -> MutexGuard<'_, HashMap<String, ProgressLine>> {
+        self.0.progress_lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin_source(&self, source: &str) {
+    fn start_progress(&self, name: &str) {
         let bar = self.0.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner().with_style(spinner_style()));
-            bar.set_prefix(source.to_owned());
+            bar.set_prefix(name.to_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        self.sources().insert(source.to_owned(), SourceLine { bar, printed_at: Instant::now() });
+        self.progress_lines().insert(name.to_owned(), ProgressLine { bar, printed_at: Instant::now() });
     }
 
-    fn advance(&self, source: &str, progress: &Progress) {
-        let mut sources = self.sources();
-        let Some(line) = sources.get_mut(source) else { return };
-        let pages = format!("{} pages", with_commas(progress.page.pages));
+    fn show_pull_progress(&self, source: &str, progress: &Progress) {
+        let mut lines = self.progress_lines();
+        let Some(line) = lines.get_mut(source) else { return };
+        let pages = counted(progress.page.pages, "page", "pages");
         if let Some(bar) = &line.bar {
             if let Some(total) = progress.total_last.filter(|total| *total > 0) {
                 bar.set_style(bar_style());
@@ -211,24 +210,22 @@ impl Ui {
             bar.set_message(pages);
             return;
         }
-        if line.printed_at.elapsed() >= LINE_EVERY {
+        if line.printed_at.elapsed() >= LINE_INTERVAL {
             line.printed_at = Instant::now();
-            drop(sources);
-            let total =
-                progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
-            self.say(&format!("{source}: {}{total} conversations, {pages}", with_commas(progress.seen)));
+            drop(lines);
+            self.info(&format!("{source}: {}, {pages}", conversations_of_total(progress)));
         }
     }
 
     /// Removes the progress bars of a migration.
     pub(crate) fn end_migration(&self) {
         for kind in DataKind::ALL {
-            self.end_source(kind.as_str());
+            self.end_progress(kind.as_str());
         }
     }
 
-    fn end_source(&self, source: &str) {
-        if let Some(SourceLine { bar: Some(bar), .. }) = self.sources().remove(source) {
+    fn end_progress(&self, name: &str) {
+        if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress_lines().remove(name) {
             bar.finish_and_clear();
         }
     }
@@ -239,22 +236,22 @@ impl Observer for Ui {
         let name = source.as_str();
         match event {
             Event::Started { resumed_from, recent_since } => {
-                self.begin_source(name);
+                self.start_progress(name);
                 if let Some(since) = recent_since {
                     let day = since.day();
-                    self.say(&format!(
+                    self.info(&format!(
                         "{name}: reading conversations that began since {day}; `--full` reads everything"
                     ));
                 }
                 if let Some(at) = resumed_from {
-                    self.say(&format!("{name}: resuming where an earlier run stopped, saved {at}"));
+                    self.info(&format!("{name}: resuming where an earlier run stopped, saved {at}"));
                 }
             }
-            Event::Note(note) => self.say(&format!("{name}: {note}")),
-            Event::Committed(progress) => self.advance(name, progress),
+            Event::Note(note) => self.info(&format!("{name}: {note}")),
+            Event::Committed(progress) => self.show_pull_progress(name, progress),
             Event::Ended(outcome) => {
-                self.end_source(name);
-                self.say(&outcome_line(outcome));
+                self.end_progress(name);
+                self.info(&outcome_line(outcome));
             }
             _ => {}
         }
@@ -264,19 +261,19 @@ impl Observer for Ui {
 impl MigrationObserver for Ui {
     fn on_progress(&self, kind: DataKind, counts: &ItemCounts) {
         let name = kind.as_str();
-        let is_new = !self.sources().contains_key(name);
+        let is_new = !self.progress_lines().contains_key(name);
         if is_new {
-            self.begin_source(name);
+            self.start_progress(name);
         }
-        let mut sources = self.sources();
-        let Some(line) = sources.get_mut(name) else { return };
+        let mut lines = self.progress_lines();
+        let Some(line) = lines.get_mut(name) else { return };
         if let Some(bar) = &line.bar {
             bar.set_style(migration_style());
             bar.set_position(counts.written);
-        } else if line.printed_at.elapsed() >= LINE_EVERY {
+        } else if line.printed_at.elapsed() >= LINE_INTERVAL {
             line.printed_at = Instant::now();
-            drop(sources);
-            self.say(&format!("{name}: {} written", with_commas(counts.written)));
+            drop(lines);
+            self.info(&format!("{name}: {} written", with_commas(counts.written)));
         }
     }
 }
@@ -284,21 +281,20 @@ impl MigrationObserver for Ui {
 impl HttpObserver for Ui {
     fn on_event(&self, source: &str, event: &HttpEvent) {
         if let HttpEvent::Waiting { reason, wait } = event
-            && *wait >= SHORT_WAIT
+            && *wait >= SHORTEST_WAIT_SHOWN
         {
-            self.say(&format!("{source}: waiting {:.0} s: {reason}", wait.as_secs_f64().ceil()));
+            self.info(&format!("{source}: waiting {:.0} s: {reason}", wait.as_secs_f64().ceil()));
         }
     }
 }
 
-/// Returns the line that sums up a run: its counts and its verdict.
+/// Returns the summary of a pull or a rebuild of one source: its counts and its verdict.
 fn outcome_line(outcome: &Outcome) -> String {
     let progress = &outcome.progress;
-    let total = progress.total_last.map(|total| format!(" of {}", with_commas(total))).unwrap_or_default();
     let mut text = format!(
-        "{}: {}{total} conversations seen, {} new, {} changed, {} unchanged",
+        "{}: {} seen, {} new, {} changed, {} unchanged",
         outcome.source,
-        with_commas(progress.seen),
+        conversations_of_total(progress),
         with_commas(progress.added),
         with_commas(progress.changed),
         with_commas(progress.unchanged),
@@ -311,13 +307,13 @@ fn outcome_line(outcome: &Outcome) -> String {
         (progress.missing, "no longer shown by the vendor"),
         (progress.returned, "shown again"),
     ] {
-        add_number(&mut text, number, what);
+        append_count(&mut text, number, what);
     }
     if let Some(contacts) = &outcome.contacts() {
-        text.push_str(&contacts_text(contacts));
+        text.push_str(&contacts_summary(contacts));
     }
     let issues = outcome.issues();
-    add_number(&mut text, issues, if issues == 1 { "issue" } else { "issues" });
+    append_count(&mut text, issues, noun(issues, "issue", "issues"));
     let verdict = outcome.verdict.as_str();
     match outcome.verdict {
         _ if outcome.is_good() => format!("{}{text}: {BOLD}{verdict}{BOLD:#}", label(Severity::Ok)),
@@ -326,16 +322,25 @@ fn outcome_line(outcome: &Outcome) -> String {
     }
 }
 
-fn add_number(text: &mut String, number: u64, what: &str) {
+/// Returns how many conversations were seen, such as `2 of 5 conversations`, or `2 conversations` without a total.
+fn conversations_of_total(progress: &Progress) -> String {
+    match progress.total_last {
+        Some(total) => {
+            format!("{} of {}", with_commas(progress.seen), counted(total, "conversation", "conversations"))
+        }
+        None => counted(progress.seen, "conversation", "conversations"),
+    }
+}
+
+fn append_count(text: &mut String, number: u64, what: &str) {
     if number > 0 {
         let _ = write!(text, ", {} {what}", with_commas(number));
     }
 }
 
 /// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
-fn contacts_text(contacts: &Progress) -> String {
-    let seen = contacts.seen;
-    let mut text = format!(", {} {}", with_commas(seen), if seen == 1 { "contact" } else { "contacts" });
+fn contacts_summary(contacts: &Progress) -> String {
+    let mut text = format!(", {}", counted(contacts.seen, "contact", "contacts"));
     let numbers =
         [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
     let details: Vec<_> = numbers
@@ -354,7 +359,7 @@ pub(crate) fn red(text: &str) -> String {
     format!("{RED}{text}{RED:#}")
 }
 
-/// Returns the start of a line: a coloured word, aligned, that is clear without colour too.
+/// Returns the coloured word at the start of a line, padded so that lines align.
 pub(crate) fn label(severity: Severity) -> String {
     match severity {
         Severity::Ok => format!("{GREEN}ok{GREEN:#}    "),
@@ -363,7 +368,16 @@ pub(crate) fn label(severity: Severity) -> String {
     }
 }
 
-/// Returns a number with a comma at every thousand.
+/// Returns a number and its noun, such as `1 item` or `1,234 items`.
+pub(crate) fn counted(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", with_commas(number), noun(number, singular, plural))
+}
+
+fn noun<'a>(number: u64, singular: &'a str, plural: &'a str) -> &'a str {
+    if number == 1 { singular } else { plural }
+}
+
+/// Returns a number with commas between thousands.
 pub(crate) fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -376,8 +390,8 @@ pub(crate) fn with_commas(number: u64) -> String {
     text
 }
 
-/// Returns a size in a suitable unit.
-pub(crate) fn bytes(number: u64) -> String {
+/// Returns a number of bytes in a suitable decimal unit, such as `1.5 kB`.
+pub(crate) fn format_bytes(number: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut size = number as f64;
     let mut unit = 0;
@@ -401,7 +415,7 @@ pub(crate) fn sparkline(numbers: &[u64]) -> String {
 }
 
 /// Aligns rows in columns; the first row is the heading. `right` lists the columns that are aligned to the right.
-pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
+pub(crate) fn format_table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -474,7 +488,7 @@ mod tests {
 
     use super::*;
 
-    /// Panics in a process of its own, which the next test starts: a panic hook belongs to the whole process.
+    /// The next test runs this one in its own process, because a panic hook belongs to the whole process.
     #[test]
     #[ignore = "run by `a_panic_is_reported_without_its_text`"]
     fn panics_with_what_somebody_wrote() {
@@ -508,7 +522,27 @@ mod tests {
             (contacts(1_200, 3, 2), ", 1,200 contacts (3 new, 2 changed)"),
             (contacts(12, 0, 0), ", 12 contacts"),
         ] {
-            assert_eq!(contacts_text(&contacts), expect);
+            assert_eq!(contacts_summary(&contacts), expect);
+        }
+    }
+
+    #[test]
+    fn a_noun_is_singular_only_after_one() {
+        for (number, expect) in [(0, "0 units"), (1, "1 unit"), (2, "2 units"), (1_000, "1,000 units")] {
+            assert_eq!(counted(number, "unit", "units"), expect);
+        }
+    }
+
+    #[test]
+    fn a_total_decides_between_one_conversation_and_several() {
+        for (seen, total_last, expect) in [
+            (1, None, "1 conversation"),
+            (2, None, "2 conversations"),
+            (0, Some(1), "0 of 1 conversation"),
+            (1, Some(2), "1 of 2 conversations"),
+        ] {
+            let progress = Progress { seen, total_last, ..Progress::default() };
+            assert_eq!(conversations_of_total(&progress), expect);
         }
     }
 
@@ -526,7 +560,7 @@ mod tests {
             (29_000_000, "29.0 MB"),
             (999_600, "1.0 MB"),
         ] {
-            assert_eq!(bytes(number), expect);
+            assert_eq!(format_bytes(number), expect);
         }
     }
 }

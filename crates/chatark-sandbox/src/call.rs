@@ -1,4 +1,4 @@
-//! An authorized request, with everything needed to answer it.
+//! Authorized requests, with everything needed to answer them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::message::ApiRequest;
 use crate::world::Agent;
 
-/// A request that passed authorization, faults and limits.
+/// A request that passed authorization, faults and limits, with what is needed to answer it.
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a ApiRequest,
     /// The agent that the request names, if the key has access.
@@ -21,11 +21,11 @@ pub(crate) struct Call<'a> {
     pub(crate) meter: Meter<'a>,
 }
 
-/// A request that may write to an agent, or read what was written there.
-pub(crate) struct Write<'a> {
+/// A request to a route below an agent: it writes to the agent, or reads what was written to it.
+pub(crate) struct AgentCall<'a> {
     pub(crate) request: &'a ApiRequest,
     pub(crate) method: &'a Method,
-    /// The segments after the agent's id.
+    /// The segments of the path after the agent's id.
     pub(crate) route: &'a [&'a str],
     pub(crate) content_type: Option<&'a str>,
     pub(crate) body: &'a Bytes,
@@ -33,7 +33,7 @@ pub(crate) struct Write<'a> {
     pub(crate) paging_fault: PagingFault,
 }
 
-/// What Convocore counts.
+/// Convocore's limits and its counter of billed sessions.
 pub(crate) struct Meter<'a> {
     pub(crate) remaining_hour: usize,
     pub(crate) included_quota: u64,
@@ -59,10 +59,10 @@ pub(crate) enum PagingFault {
 
 impl PagingFault {
     /// Returns the number of the page to send: a list without cursors repeats the previous page.
-    pub(crate) fn page(self, asked: usize) -> usize {
+    pub(crate) fn page(self, requested: usize) -> usize {
         match self {
-            Self::RepeatCursor => asked.saturating_sub(1).max(1),
-            Self::None | Self::HasMoreNullCursor | Self::EmptyPage => asked,
+            Self::RepeatCursor => requested.saturating_sub(1).max(1),
+            Self::None | Self::HasMoreNullCursor | Self::EmptyPage => requested,
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
 use crate::call::{Call, PagingFault};
+use crate::chatbase_v1_parameters::{date, invalid, number};
 use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
 use crate::message::{ApiRequest, Reply, write_array, write_json};
@@ -67,13 +68,13 @@ fn conversations(call: &Call<'_>, query: &ListQuery) -> Reply {
     let nothing = Dataset::default();
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
     let page = call.paging_fault.page(query.page);
-    let places =
+    let indices =
         if call.paging_fault == PagingFault::EmptyPage { Vec::new() } else { page_of(dataset, query, page) };
 
     let agent_id = call.request.parameter("chatbotId").unwrap_or_default();
     let mut body = b"{\"data\":".to_vec();
-    write_array(&mut body, places, |out, place| {
-        let conversation = dataset.at(place);
+    write_array(&mut body, indices, |out, index| {
+        let conversation = dataset.at(index);
         match dataset.raw_override(&conversation.id) {
             Some(raw) => out.extend_from_slice(raw),
             None => write_json(out, &WireConversation { agent_id, truth: &conversation }),
@@ -96,34 +97,8 @@ fn page_of(dataset: &Dataset, query: &ListQuery, page: usize) -> Vec<usize> {
     picked.into_iter().skip(skipped).collect()
 }
 
-/// Returns a number of at least 1, or `None` if it is invalid.
-pub(crate) fn number(request: &ApiRequest, name: &str, default: usize) -> Option<usize> {
-    match request.parameter(name) {
-        None => Some(default),
-        Some(text) => text.parse().ok().filter(|&number| number > 0),
-    }
-}
-
-/// Returns `None` if the date is invalid, and `Some(None)` if there is none.
-#[expect(clippy::option_option, reason = "the outer option is validity, the inner one is the optional date")]
-pub(crate) fn date(
-    request: &ApiRequest,
-    name: &str,
-    read: impl Fn(&str) -> Option<i64>,
-) -> Option<Option<i64>> {
-    match request.parameter(name) {
-        None => Some(None),
-        Some(text) => read(text).map(Some),
-    }
-}
-
 fn chatbot_not_found() -> Reply {
     Reply::json(StatusCode::NOT_FOUND, &json!({ "message": "Chatbot not found" }))
-}
-
-/// Returns the error response to an invalid request.
-pub(crate) fn invalid() -> Reply {
-    Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": "Invalid request data" }))
 }
 
 /// Returns the word that the specification's enumeration uses instead of the display name.

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::call::{Call, Write};
-use crate::chatbase_v1::{date, invalid, number};
+use crate::call::{AgentCall, Call};
+use crate::chatbase_v1_parameters::{date, invalid, number};
 use crate::message::{ApiRequest, Reply};
 use crate::time;
 use crate::truth::Person;
@@ -34,26 +34,26 @@ const ACCOUNT: &str = "sandbox-account";
 
 /// The contacts that were written to an agent.
 #[derive(Debug, Default)]
-pub(crate) struct People {
-    /// As the list shows them.
-    written: Vec<Value>,
+pub(crate) struct WrittenContacts {
+    /// The contacts as the list shows them.
+    listed: Vec<Value>,
 }
 
 /// Answers a request for contacts; `None` if there is no such route.
-pub(crate) fn answer(write: &Write<'_>, agent: &Agent, people: &mut People) -> Option<Reply> {
-    Some(match (write.method.as_str(), write.route) {
-        ("GET", ["contacts"]) => list(write, &contacts(agent, people)),
-        ("POST", ["contacts"]) => add(write, agent, people),
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, written: &mut WrittenContacts) -> Option<Reply> {
+    Some(match (call.method.as_str(), call.route) {
+        ("GET", ["contacts"]) => list(call, &contacts(agent, written)),
+        ("POST", ["contacts"]) => add(call, agent, written),
         _ => return None,
     })
 }
 
 /// Returns an agent's contacts as the list shows them: those of the world, then those that were written.
-pub(crate) fn contacts(agent: &Agent, people: &People) -> Vec<Value> {
-    agent.contacts.iter().map(contact_of_the_world).chain(people.written.iter().cloned()).collect()
+pub(crate) fn contacts(agent: &Agent, written: &WrittenContacts) -> Vec<Value> {
+    agent.contacts.iter().map(listed_contact).chain(written.listed.iter().cloned()).collect()
 }
 
-fn contact_of_the_world(person: &Person) -> Value {
+fn listed_contact(person: &Person) -> Value {
     let attributes: Map<String, Value> =
         person.company.iter().map(|company| ("company".to_owned(), json!(company))).collect();
     json!({
@@ -69,15 +69,15 @@ fn contact_of_the_world(person: &Person) -> Value {
     })
 }
 
-fn list(write: &Write<'_>, held: &[Value]) -> Reply {
-    let page = number(write.request, "page", 1);
-    let per_page = number(write.request, "per_page", DEFAULT_CONTACTS)
+fn list(call: &AgentCall<'_>, held: &[Value]) -> Reply {
+    let page = number(call.request, "page", 1);
+    let per_page = number(call.request, "per_page", DEFAULT_CONTACTS)
         .filter(|size| (MIN_CONTACTS..=MAX_CONTACTS).contains(size));
     let (Some(page), Some(per_page)) = (page, per_page) else {
         return invalid();
     };
-    let skipped = (write.paging_fault.page(page) - 1).saturating_mul(per_page);
-    let max = if write.paging_fault.is_empty_page() { 0 } else { per_page };
+    let skipped = (call.paging_fault.page(page) - 1).saturating_mul(per_page);
+    let max = if call.paging_fault.is_empty_page() { 0 } else { per_page };
     let shown: Vec<&Value> = held.iter().skip(skipped).take(max).collect();
     let pages = json!({
         "page": page,
@@ -89,20 +89,20 @@ fn list(write: &Write<'_>, held: &[Value]) -> Reply {
 }
 
 /// Adds all contacts of a request, or none of them.
-fn add(write: &Write<'_>, agent: &Agent, people: &mut People) -> Reply {
-    let body: Value = serde_json::from_slice(write.body).unwrap_or_default();
+fn add(call: &AgentCall<'_>, agent: &Agent, written: &mut WrittenContacts) -> Reply {
+    let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
     let Some(users) = body["users"].as_array().filter(|users| are_valid(users)) else {
         return invalid();
     };
-    let held = contacts(agent, people);
+    let held = contacts(agent, written);
     if let Some(field) = taken_field(&held, users) {
         let message = format!("A contact with this {field} already exists");
         return Reply::json(StatusCode::BAD_REQUEST, &json!({ "message": message }));
     }
-    let first = people.written.len() + 1;
+    let first = written.listed.len() + 1;
     let added = users.iter().zip(first..).map(|(user, number)| written_contact(agent, user, number));
     let added: Vec<Value> = added.collect();
-    people.written.extend(added.iter().cloned());
+    written.listed.extend(added.iter().cloned());
     Reply::json(StatusCode::OK, &json!({ "message": "Success", "data": added }))
 }
 
@@ -208,7 +208,7 @@ fn documented_lead(agent_id: &str, person: &Person) -> Value {
 }
 
 fn observed_lead(person: &Person) -> Value {
-    // A test's own id need not be a number.
+    // The id in a test may be other than a number.
     let id = person.id.parse::<u64>().map_or_else(|_| json!(person.id), |number| json!(number));
     json!({
         "id": id,

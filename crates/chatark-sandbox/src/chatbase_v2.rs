@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::api_error::{ApiError, chatbase_v2_error};
 use crate::call::{Call, PagingFault};
 use crate::cursor;
-use crate::dataset::{Dataset, Key};
+use crate::dataset::{Dataset, SortKey};
 use crate::message::{ApiRequest, Reply, write_array, write_json};
 use crate::time;
 use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
@@ -31,9 +31,9 @@ pub(crate) fn answer(call: &Call<'_>) -> Reply {
     match call.request.segments()[..] {
         ["agents"] => agents(call),
         ["agents", _] => agent(call),
-        ["agents", _, "conversations", "export"] => settle(export(call)),
-        ["agents", _, "conversations", id, "messages"] => settle(messages(call, id)),
-        ["agents", _, "users", user, "conversations"] => settle(user_conversations(call, user)),
+        ["agents", _, "conversations", "export"] => reply_of(export(call)),
+        ["agents", _, "conversations", id, "messages"] => reply_of(messages(call, id)),
+        ["agents", _, "users", user, "conversations"] => reply_of(user_conversations(call, user)),
         // Sources of agents that the key has access to are answered elsewhere.
         ["agents", _, "sources"] | ["agents", _, "sources", _] => agent_not_found(),
         _ => ApiError::UnknownRoute.reply(Vendor::ChatbaseV2),
@@ -45,12 +45,7 @@ pub(crate) fn health() -> Reply {
     Reply::json(StatusCode::OK, &json!({ "data": { "status": "ok" } }))
 }
 
-/// Returns an id for a message without one: this vendor always has ids.
-pub(crate) fn message_id(position: usize) -> String {
-    format!("msg_{position:02}")
-}
-
-fn settle(outcome: Result<Reply, Reply>) -> Reply {
+fn reply_of(outcome: Result<Reply, Reply>) -> Reply {
     outcome.unwrap_or_else(|refused| refused)
 }
 
@@ -97,7 +92,7 @@ fn agent_body(agent: &Agent) -> Value {
 /// The parsed parameters of the export.
 struct ExportQuery {
     limit: usize,
-    after: Option<Key<'static>>,
+    after: Option<SortKey<'static>>,
     from: Option<i64>,
     to: Option<i64>,
     conversation_id: Option<String>,
@@ -138,7 +133,9 @@ impl ExportQuery {
             Some(_) => return Err(invalid("include", "Invalid enum value")),
         };
         if deployment == Deployment::StrictCursors
-            && request.parameter("cursor").is_some_and(|cursor| is_of_summaries(cursor) == query.has_messages)
+            && request
+                .parameter("cursor")
+                .is_some_and(|cursor| is_cursor_of_summaries(cursor) == query.has_messages)
         {
             return Err(invalid("cursor", "Invalid cursor"));
         }
@@ -172,16 +169,16 @@ fn export(call: &Call<'_>) -> Result<Reply, Reply> {
         .as_ref()
         .map_or(window.start, |key| dataset.first_older_than(key))
         .clamp(window.start, window.end);
-    let mut places = dataset.pick(start..window.end, query.limit + 1, |channel| query.passes(channel));
-    let has_more = places.len() > query.limit;
-    places.truncate(query.limit);
+    let mut indices = dataset.pick(start..window.end, query.limit + 1, |channel| query.passes(channel));
+    let has_more = indices.len() > query.limit;
+    indices.truncate(query.limit);
     let cursor = if query.has_messages { cursor_of } else { cursor_of_summaries };
-    let next = places.last().filter(|_| has_more).map(|&last| cursor(&dataset.key(last)));
-    let pagination = pagination(call.request, call.paging_fault, &mut places, next, total);
+    let next = indices.last().filter(|_| has_more).map(|&last| cursor(&dataset.key(last)));
+    let pagination = pagination(call.request, call.paging_fault, &mut indices, next, total);
 
     let mut body = b"{\"data\":".to_vec();
-    write_array(&mut body, places, |out, place| {
-        let conversation = dataset.at(place);
+    write_array(&mut body, indices, |out, index| {
+        let conversation = dataset.at(index);
         match dataset.raw_override(&conversation.id) {
             Some(raw) if query.has_messages => out.extend_from_slice(raw),
             _ => write_json(out, &wire_conversation(&conversation, query.has_messages)),
@@ -197,7 +194,7 @@ fn user_conversations(call: &Call<'_>, user: &str) -> Result<Reply, Reply> {
     let dataset = call.agent.as_ref().map_or(&nothing, |agent| &agent.dataset);
 
     let mut held: Vec<Cow<'_, Conversation>> =
-        dataset.api_conversations_of(user).into_iter().map(|place| dataset.at(place)).collect();
+        dataset.api_conversations_of(user).into_iter().map(|index| dataset.at(index)).collect();
     held.sort_by(|left, right| activity(right).cmp(&activity(left)));
     let start = after.map_or(0, |key| held.partition_point(|conversation| activity(conversation) >= key));
     let end = held.len().min(start.saturating_add(limit));
@@ -209,9 +206,9 @@ fn user_conversations(call: &Call<'_>, user: &str) -> Result<Reply, Reply> {
     });
 
     let mut body = b"{\"data\":".to_vec();
-    write_array(&mut body, start..end, |out, place| {
-        let mut wire = wire_conversation(&held[place], false);
-        wire.source = WordOrNull::Absent;
+    write_array(&mut body, start..end, |out, index| {
+        let mut wire = wire_conversation(&held[index], false);
+        wire.source = OptionalKey::Absent;
         write_json(out, &wire);
     });
     Ok(finish(body, &pagination))
@@ -229,7 +226,7 @@ fn messages(call: &Call<'_>, id: &str) -> Result<Reply, Reply> {
 
     // Pages go from newest to oldest; messages within a page go from oldest to newest.
     let held = &conversation.messages;
-    let id_at = |position: usize| wire_id(&held[position], position);
+    let id_at = |position: usize| held[position].chatbase_v2_id(position);
     let end = match before {
         None => held.len(),
         Some(key) => (0..held.len())
@@ -238,7 +235,7 @@ fn messages(call: &Call<'_>, id: &str) -> Result<Reply, Reply> {
     };
     let start = end.saturating_sub(limit);
     let next = (start > 0).then(|| {
-        cursor_of(&Key {
+        cursor_of(&SortKey {
             created_at: held[start].created_at.unwrap_or(conversation.created_at),
             id: id_at(start),
         })
@@ -269,29 +266,29 @@ fn finish(mut body: Vec<u8>, pagination: &Value) -> Reply {
 pub(crate) fn pagination(
     request: &ApiRequest,
     paging_fault: PagingFault,
-    places: &mut Vec<usize>,
+    indices: &mut Vec<usize>,
     next: Option<String>,
     total: usize,
 ) -> Value {
-    let asked = request.parameter("cursor").map(str::to_owned);
+    let requested = request.parameter("cursor").map(str::to_owned);
     let (cursor, has_more) = match paging_fault {
         PagingFault::None => {
             let has_more = next.is_some();
             (next, has_more)
         }
-        PagingFault::RepeatCursor => (asked.or(next), true),
+        PagingFault::RepeatCursor => (requested.or(next), true),
         PagingFault::HasMoreNullCursor => (None, true),
         PagingFault::EmptyPage => {
-            places.clear();
-            (Some(salted(asked.as_deref())), true)
+            indices.clear();
+            (Some(equivalent_cursor(requested.as_deref())), true)
         }
     };
     json!({ "cursor": cursor, "hasMore": has_more, "total": total })
 }
 
-/// Returns a different cursor for the same place, so that an empty page leads to the full one.
-fn salted(asked: Option<&str>) -> String {
-    let mut value = asked
+/// Returns a different cursor to the same position, so that an empty page leads to the full one.
+fn equivalent_cursor(requested: Option<&str>) -> String {
+    let mut value = requested
         .and_then(cursor::decode)
         .unwrap_or_else(|| json!({ "t": "9999-12-31T23:59:59.000Z", "id": "" }));
     let salt = value.get("salt").and_then(Value::as_u64).unwrap_or(0);
@@ -299,25 +296,25 @@ fn salted(asked: Option<&str>) -> String {
     cursor::encode_padded(&value)
 }
 
-fn cursor_of(key: &Key<'_>) -> String {
+fn cursor_of(key: &SortKey<'_>) -> String {
     cursor::encode_padded(&json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id }))
 }
 
-fn cursor_of_summaries(key: &Key<'_>) -> String {
-    let place = json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id, "include": "summary" });
-    cursor::encode_padded(&place)
+fn cursor_of_summaries(key: &SortKey<'_>) -> String {
+    let index = json!({ "t": time::iso_milliseconds(key.created_at), "id": key.id, "include": "summary" });
+    cursor::encode_padded(&index)
 }
 
-fn is_of_summaries(text: &str) -> bool {
+fn is_cursor_of_summaries(text: &str) -> bool {
     cursor::decode(text).is_some_and(|value| value["include"] == "summary")
 }
 
-fn cursor_key(request: &ApiRequest) -> Result<Option<Key<'static>>, Reply> {
+fn cursor_key(request: &ApiRequest) -> Result<Option<SortKey<'static>>, Reply> {
     let Some(text) = request.parameter("cursor") else {
         return Ok(None);
     };
     let key = cursor::decode(text).and_then(|value| {
-        Some(Key {
+        Some(SortKey {
             created_at: time::latest(value.get("t")?.as_str()?)?,
             id: Cow::Owned(value.get("id")?.as_str()?.to_owned()),
         })
@@ -328,8 +325,8 @@ fn cursor_key(request: &ApiRequest) -> Result<Option<Key<'static>>, Reply> {
     }
 }
 
-fn activity(conversation: &Conversation) -> Key<'_> {
-    Key { created_at: conversation.updated_at, id: Cow::Borrowed(&conversation.id) }
+fn activity(conversation: &Conversation) -> SortKey<'_> {
+    SortKey { created_at: conversation.updated_at, id: Cow::Borrowed(&conversation.id) }
 }
 
 /// Returns the page size of the request.
@@ -377,8 +374,8 @@ struct WireConversation<'a> {
     created_at: i64,
     updated_at: i64,
     user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "WordOrNull::is_absent")]
-    source: WordOrNull,
+    #[serde(skip_serializing_if = "OptionalKey::is_absent")]
+    source: OptionalKey,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<WireMessages<'a>>,
@@ -387,12 +384,12 @@ struct WireConversation<'a> {
 /// A key that may be absent, and whose value may be null.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum WordOrNull {
+enum OptionalKey {
     Absent,
-    Held(Option<&'static str>),
+    Present(Option<&'static str>),
 }
 
-impl WordOrNull {
+impl OptionalKey {
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
@@ -408,8 +405,8 @@ struct WireMessage<'a> {
     parts: WireParts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<i64>,
-    #[serde(skip_serializing_if = "WordOrNull::is_absent")]
-    feedback: WordOrNull,
+    #[serde(skip_serializing_if = "OptionalKey::is_absent")]
+    feedback: OptionalKey,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<WireMetadata>,
 }
@@ -436,7 +433,7 @@ fn wire_conversation(conversation: &Conversation, has_messages: bool) -> WireCon
         created_at: conversation.created_at,
         updated_at: conversation.updated_at,
         user_id: conversation.contact.id.as_deref(),
-        source: WordOrNull::Held(conversation.channel.chatbase_name()),
+        source: OptionalKey::Present(conversation.channel.chatbase_name()),
         status: conversation.status.map_or("ongoing", Status::word),
         messages: has_messages.then_some(WireMessages(conversation)),
     }
@@ -448,23 +445,16 @@ fn wire_message(message: &Message, position: usize, is_varied: bool) -> WireMess
     let has_feedback = is_answer && (message.feedback.is_some() || !is_varied);
     let has_score = is_answer && (message.score.is_some() || !is_varied);
     WireMessage {
-        id: wire_id(message, position),
+        id: message.chatbase_v2_id(position),
         role: message.role.word(),
         parts: WireParts { content: &message.content, is_sanitised: true },
         created_at: message.created_at,
         feedback: if has_feedback {
-            WordOrNull::Held(message.feedback.map(Feedback::word))
+            OptionalKey::Present(message.feedback.map(Feedback::word))
         } else {
-            WordOrNull::Absent
+            OptionalKey::Absent
         },
         metadata: has_score.then_some(WireMetadata { score: message.score }),
-    }
-}
-
-fn wire_id(message: &Message, position: usize) -> Cow<'_, str> {
-    match &message.id {
-        Some(id) => Cow::Borrowed(id),
-        None => Cow::Owned(message_id(position)),
     }
 }
 

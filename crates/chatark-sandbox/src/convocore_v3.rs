@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
 use crate::call::{Call, PagingFault};
+use crate::convocore_v3_messages::ConvocoreMessage;
 use crate::cursor;
-use crate::dataset::{Dataset, Key};
+use crate::dataset::{Dataset, SortKey};
 use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
 use crate::time;
-use crate::truth::{Content, Conversation, Feedback, Message, Role, Status, Vendor};
+use crate::truth::{Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Generation, Zone};
 
 const DEFAULT_LIMIT: usize = 20;
@@ -23,9 +24,6 @@ const MAX_SELECTED: usize = 500;
 
 /// The size of the chunks in which an array is streamed.
 const CHUNK_LENGTH: usize = 64 * 1024;
-
-/// The length at which the trace truncates a tool's result.
-const TRACE_LENGTH: usize = 80;
 
 /// Answers an authorized request.
 pub(crate) fn answer(call: &Call<'_>) -> Reply {
@@ -66,24 +64,24 @@ fn not_found(message: &str) -> Reply {
 }
 
 fn single(agent: &Agent, id: &str) -> Reply {
-    let Some(place) = agent.dataset.index_of(id) else {
+    let Some(index) = agent.dataset.index_of(id) else {
         return not_found("Conversation not found");
     };
     let mut body = envelope_start("Conversation exported successfully");
-    write_conversation(&mut body, agent, &agent.dataset.at(place));
+    write_conversation(&mut body, agent, &agent.dataset.at(index));
     body.push(b'}');
     Reply::bytes(StatusCode::OK, body)
 }
 
 /// Streams all conversations without holding them in memory.
 fn one_array(agent: &Arc<Agent>) -> Reply {
-    let chunks = ArrayChunks { agent: Arc::clone(agent), place: 0, has_ended: false };
+    let chunks = ArrayChunks { agent: Arc::clone(agent), index: 0, has_ended: false };
     Reply { body: ReplyBody::Chunks(Box::new(chunks)), ..Reply::bytes(StatusCode::OK, "") }
 }
 
 struct ArrayChunks {
     agent: Arc<Agent>,
-    place: usize,
+    index: usize,
     has_ended: bool,
 }
 
@@ -95,19 +93,19 @@ impl Iterator for ArrayChunks {
             return None;
         }
         let mut chunk = Vec::with_capacity(CHUNK_LENGTH + CHUNK_LENGTH / 8);
-        if self.place == 0 {
+        if self.index == 0 {
             chunk = envelope_start("Conversations exported successfully");
             chunk.push(b'[');
         }
         let dataset = &self.agent.dataset;
-        while self.place < dataset.len() && chunk.len() < CHUNK_LENGTH {
-            if self.place > 0 {
+        while self.index < dataset.len() && chunk.len() < CHUNK_LENGTH {
+            if self.index > 0 {
                 chunk.push(b',');
             }
-            write_conversation(&mut chunk, &self.agent, &dataset.at(self.place));
-            self.place += 1;
+            write_conversation(&mut chunk, &self.agent, &dataset.at(self.index));
+            self.index += 1;
         }
-        if self.place == dataset.len() {
+        if self.index == dataset.len() {
             chunk.extend_from_slice(b"]}");
             self.has_ended = true;
         }
@@ -125,7 +123,7 @@ struct ExportQuery {
     is_ascending: bool,
     from: Option<i64>,
     to: Option<i64>,
-    after: Option<Key<'static>>,
+    after: Option<SortKey<'static>>,
     selected: Option<Vec<String>>,
 }
 
@@ -191,16 +189,16 @@ pub(crate) fn invalid(name: &str) -> Reply {
 }
 
 /// Reads the position after which a list continues.
-pub(crate) fn read_cursor(text: &str) -> Option<Key<'static>> {
+pub(crate) fn read_cursor(text: &str) -> Option<SortKey<'static>> {
     let value = cursor::decode(text)?;
-    Some(Key {
+    Some(SortKey {
         created_at: value.get("ts")?.as_i64()?,
         id: Cow::Owned(value.get("uniqueId")?.as_str()?.to_owned()),
     })
 }
 
 /// Returns the cursor for the position after which a list continues.
-pub(crate) fn cursor_of(key: &Key<'_>, is_ascending: bool) -> String {
+pub(crate) fn cursor_of(key: &SortKey<'_>, is_ascending: bool) -> String {
     let sort = sort_word(is_ascending);
     let value = json!({ "v": 1, "sort": sort, "uniqueId": key.id, "ts": key.created_at });
     cursor::encode_url_safe(&value)
@@ -238,17 +236,17 @@ fn page_of(call: &Call<'_>, dataset: &Dataset, query: &ExportQuery) -> Page {
         .last()
         .filter(|_| left > count)
         .map(|&last| cursor_of(&dataset.key(last), query.is_ascending));
-    let asked = call.request.parameter("cursor");
-    let (next, has_more) = pagination(call.paging_fault, asked, query.is_ascending, &mut scanned, next);
+    let requested = call.request.parameter("cursor");
+    let (next, has_more) = pagination(call.paging_fault, requested, query.is_ascending, &mut scanned, next);
     Page { scanned, next, has_more }
 }
 
 /// Returns the next cursor and whether there is more, changed by a fault if there is one.
 pub(crate) fn pagination(
     paging_fault: PagingFault,
-    asked: Option<&str>,
+    requested: Option<&str>,
     is_ascending: bool,
-    places: &mut Vec<usize>,
+    indices: &mut Vec<usize>,
     next: Option<String>,
 ) -> (Option<String>, bool) {
     match paging_fault {
@@ -256,19 +254,19 @@ pub(crate) fn pagination(
             let has_more = next.is_some();
             (next, has_more)
         }
-        PagingFault::RepeatCursor => (asked.map(str::to_owned).or(next), true),
+        PagingFault::RepeatCursor => (requested.map(str::to_owned).or(next), true),
         PagingFault::HasMoreNullCursor => (None, true),
         PagingFault::EmptyPage => {
-            places.clear();
-            (Some(salted(asked, is_ascending)), true)
+            indices.clear();
+            (Some(equivalent_cursor(requested, is_ascending)), true)
         }
     }
 }
 
-/// Returns a different cursor for the same place, so that an empty page leads to the full one.
-fn salted(asked: Option<&str>, is_ascending: bool) -> String {
+/// Returns a different cursor to the same position, so that an empty page leads to the full one.
+fn equivalent_cursor(requested: Option<&str>, is_ascending: bool) -> String {
     let beginning = if is_ascending { i64::MIN } else { i64::MAX };
-    let mut value = asked.and_then(cursor::decode).unwrap_or_else(
+    let mut value = requested.and_then(cursor::decode).unwrap_or_else(
         || json!({ "v": 1, "sort": sort_word(is_ascending), "uniqueId": "", "ts": beginning }),
     );
     let salt = value.get("salt").and_then(Value::as_u64).unwrap_or(0);
@@ -282,7 +280,7 @@ fn paged(call: &Call<'_>, agent: &Agent, query: &ExportQuery) -> Reply {
     let exported: Vec<Cow<'_, Conversation>> = page
         .scanned
         .iter()
-        .map(|&place| agent.dataset.at(place))
+        .map(|&index| agent.dataset.at(index))
         .filter(|conversation| conversation.has_user_message())
         .collect();
     let sessions = exported.iter().map(|conversation| billable_sessions(conversation)).sum();
@@ -358,25 +356,25 @@ fn write_conversation(out: &mut Vec<u8>, agent: &Agent, conversation: &Conversat
         return;
     }
     let (past, current) = sessions(conversation);
-    let mut writer = Writer { out, zone: agent.zone, is_varied: conversation.varied, position: 0 };
+    let mut writer = TurnWriter { out, zone: agent.zone, is_varied: conversation.varied, position: 0 };
     writer.raw("{\"metadata\":{\"feedback\":");
     writer.json(feedback_word(conversation.feedback));
     writer.raw(",\"convo\":");
-    writer.json(&light_document(conversation));
+    writer.json(&conversation_metadata(conversation));
     writer.raw(",\"sessions\":[");
     for (at, session) in past.into_iter().enumerate() {
         writer.raw(if at > 0 { "," } else { "" });
-        writer.turns(session, true);
+        writer.write_turns(session, true);
     }
     writer.raw("]},\"turns\":");
-    writer.turns(current, false);
+    writer.write_turns(current, false);
     writer.raw("}");
 }
 
-/// The document that describes a conversation without its turns.
+/// The metadata of a conversation: everything but its turns.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LightDocument<'a> {
+struct ConversationMetadata<'a> {
     id: &'a str,
     ts: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,10 +403,10 @@ struct LightDocument<'a> {
     stars: Option<u8>,
 }
 
-fn light_document(conversation: &Conversation) -> LightDocument<'_> {
+fn conversation_metadata(conversation: &Conversation) -> ConversationMetadata<'_> {
     let contact = &conversation.contact;
     let has_tags = !conversation.tags.is_empty() || conversation.varied;
-    LightDocument {
+    ConversationMetadata {
         id: &conversation.id,
         ts: conversation.created_at,
         user_name: contact.name.as_deref(),
@@ -445,7 +443,7 @@ fn feedback_word(feedback: Option<Feedback>) -> &'static str {
 }
 
 /// Writes the turns of a conversation; `position` counts its messages.
-struct Writer<'a> {
+struct TurnWriter<'a> {
     out: &'a mut Vec<u8>,
     zone: Zone,
     is_varied: bool,
@@ -463,7 +461,7 @@ struct TextPayload<'a> {
     ai_generated: Option<bool>,
 }
 
-impl Writer<'_> {
+impl TurnWriter<'_> {
     fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -472,19 +470,19 @@ impl Writer<'_> {
         write_json(self.out, value);
     }
 
-    fn entry(&mut self, key: &str, value: &(impl Serialize + ?Sized)) {
+    fn write_entry(&mut self, key: &str, value: &(impl Serialize + ?Sized)) {
         self.raw(",\"");
         self.raw(key);
         self.raw("\":");
         self.json(value);
     }
 
-    /// Collects consecutive messages of one speaker into a turn.
-    fn turns(&mut self, messages: &[Message], is_past: bool) {
+    /// Writes messages as turns: consecutive messages of one speaker are one turn.
+    fn write_turns(&mut self, messages: &[Message], is_past: bool) {
         let mut speaker = None;
         self.raw("[");
         for message in messages {
-            for (at, wire) in WireMessage::of(message).into_iter().enumerate() {
+            for (at, wire) in ConvocoreMessage::of(message).into_iter().enumerate() {
                 let role = wire.speaker(message.role);
                 let from = self.from(role, is_past);
                 if speaker == Some(role) {
@@ -499,12 +497,12 @@ impl Writer<'_> {
                 self.raw("{\"type\":");
                 self.json(&wire.kind());
                 if let (0, Some(id)) = (at, &message.id) {
-                    self.entry("mid", id);
+                    self.write_entry("mid", id);
                 }
                 if is_past {
-                    self.stored(message, &wire, from);
+                    self.write_stored(message, &wire, from);
                 } else {
-                    self.exported(message, &wire);
+                    self.write_exported(message, &wire);
                 }
                 self.raw("}");
                 self.position += 1;
@@ -523,36 +521,36 @@ impl Writer<'_> {
         }
     }
 
-    /// Past sessions have the stored shape.
-    fn stored(&mut self, message: &Message, wire: &WireMessage<'_>, from: &str) {
-        self.entry("from", from);
+    /// Writes a message of a past session, which has the stored shape.
+    fn write_stored(&mut self, message: &Message, wire: &ConvocoreMessage<'_>, from: &str) {
+        self.write_entry("from", from);
         if let Some(seconds) = message.created_at {
-            self.entry("ts", &seconds);
+            self.write_entry("ts", &seconds);
         }
-        if let (Some(feedback), WireMessage::Text(_)) = (message.feedback, wire) {
-            self.entry("feedback", &(feedback == Feedback::Positive));
+        if let (Some(feedback), ConvocoreMessage::Text(_)) = (message.feedback, wire) {
+            self.write_entry("feedback", &(feedback == Feedback::Positive));
         }
         if let Some(payload) = wire.payload() {
             let item = json!({ "type": wire.kind(), "payload": payload });
-            self.entry("item", &item);
+            self.write_entry("item", &item);
         }
     }
 
-    fn exported(&mut self, message: &Message, wire: &WireMessage<'_>) {
+    fn write_exported(&mut self, message: &Message, wire: &ConvocoreMessage<'_>) {
         if let Some(seconds) = message.created_at {
             let time = self.time(seconds);
-            self.entry("ts", &time);
+            self.write_entry("ts", &time);
         }
-        if let WireMessage::Text(text) = wire {
-            let has_room = wire.has_feedback(false, self.is_varied);
+        if let ConvocoreMessage::Text(text) = wire {
+            let has_feedback_field = wire.has_feedback(false, self.is_varied);
             let payload = TextPayload {
                 message: text,
-                feedback: has_room.then(|| feedback_word(message.feedback)),
-                ai_generated: has_room.then_some(message.role == Role::Assistant),
+                feedback: has_feedback_field.then(|| feedback_word(message.feedback)),
+                ai_generated: has_feedback_field.then_some(message.role == Role::Assistant),
             };
-            self.entry("payload", &payload);
+            self.write_entry("payload", &payload);
         } else if let Some(payload) = wire.payload() {
-            self.entry("payload", &payload);
+            self.write_entry("payload", &payload);
         }
     }
 
@@ -565,295 +563,4 @@ impl Writer<'_> {
             _ => json!(time::english(seconds, self.zone)),
         }
     }
-}
-
-/// A message of this vendor, which has a single content: one message of the truth can become several.
-#[derive(Debug)]
-pub(crate) enum WireMessage<'a> {
-    Text(&'a str),
-    Visual { text: Option<&'a str>, urls: Vec<&'a str> },
-    Cards(Vec<&'a Content>),
-    Trace(Cow<'a, str>, bool),
-    Other(&'a Content),
-}
-
-impl<'a> WireMessage<'a> {
-    /// Splits a message of the truth into messages of this vendor.
-    ///
-    /// A text before pictures is their caption; consecutive cards form a carousel; of a tool call,
-    /// only the end is traced.
-    pub(crate) fn of(message: &'a Message) -> Vec<Self> {
-        let mut messages = Vec::new();
-        let mut rest = &message.content[..];
-        while !rest.is_empty() {
-            messages.extend(Self::take(&mut rest));
-        }
-        messages
-    }
-
-    /// Takes the contents of the next message; `None` if they are not shown.
-    fn take(rest: &mut &'a [Content]) -> Option<Self> {
-        let (first, others) = rest.split_first()?;
-        if matches!(first, Content::Image { .. }) {
-            let urls = take_pictures(rest);
-            return Some(Self::Visual { text: None, urls });
-        }
-        if is_card(first) {
-            let count = rest.iter().take_while(|held| is_card(held)).count();
-            let (cards, later) = rest.split_at(count);
-            *rest = later;
-            return Some(Self::Cards(cards.iter().collect()));
-        }
-        *rest = others;
-        Some(match first {
-            Content::Text(text) if picture_count(others) > 0 => {
-                let urls = take_pictures(rest);
-                Self::Visual { text: Some(text), urls }
-            }
-            Content::Text(text) => Self::Text(text),
-            Content::ToolCall { .. } => return None,
-            Content::ToolResult { name, data, error, .. } => {
-                let trace = tool_trace(name, data.as_ref(), error.as_deref());
-                Self::Trace(Cow::Owned(trace), true)
-            }
-            Content::Debug { text } => Self::Trace(Cow::Borrowed(text), false),
-            other => Self::Other(other),
-        })
-    }
-
-    /// Returns the speaker on the wire, which has no value for tools and events.
-    fn speaker(&self, role: Role) -> Role {
-        match (self, role) {
-            (Self::Trace(..), _) | (_, Role::Tool) => Role::Assistant,
-            (_, role) => role,
-        }
-    }
-
-    /// Returns the vendor's name for the kind of message.
-    fn kind(&self) -> Cow<'_, str> {
-        Cow::Borrowed(match self {
-            Self::Text(_) => "text",
-            Self::Visual { .. } => "visual",
-            Self::Cards(cards) if cards.len() == 1 => "cardV2",
-            Self::Cards(_) => "carousel",
-            Self::Trace(..) => "debug:tell",
-            Self::Other(content) => match content {
-                Content::Choice { .. } => "choice",
-                Content::File { .. } => "file",
-                Content::Audio { .. } => "VoiceNote",
-                Content::Form { .. } => "form",
-                Content::HttpEvent { level, .. } => return Cow::Owned(format!("info:{level}")),
-                Content::Event { kind } | Content::Unknown { kind, .. } => kind,
-                _ => "text",
-            },
-        })
-    }
-
-    fn payload(&self) -> Option<Value> {
-        Some(match self {
-            Self::Text(text) => json!({ "message": text }),
-            Self::Visual { text, urls } => visual(*text, urls),
-            Self::Cards(cards) => match &cards[..] {
-                [card] => card_payload(card),
-                cards => json!({
-                    "cards": cards.iter().map(|card| card_payload(card)).collect::<Vec<_>>(),
-                }),
-            },
-            Self::Trace(text, _) => json!({ "message": text }),
-            Self::Other(content) => return other_payload(content),
-        })
-    }
-
-    /// Returns the role in the words of the model.
-    pub(crate) fn expected_role(&self, role: Role) -> &'static str {
-        let kind = self.kind();
-        if kind.starts_with("debug") {
-            "tool"
-        } else if is_control(&kind) {
-            "system"
-        } else {
-            self.speaker(role).word()
-        }
-    }
-
-    /// Returns the text of the message in the model.
-    pub(crate) fn expected_text(&self) -> String {
-        match self {
-            Self::Text(text) => (*text).to_owned(),
-            Self::Visual { text, .. } => text.unwrap_or_default().to_owned(),
-            Self::Other(Content::HttpEvent { text, .. }) => text.clone(),
-            Self::Other(Content::Unknown { kind, data }) if kind.starts_with("info:") => {
-                let text = data.as_str().or_else(|| data.get("message")?.as_str());
-                text.unwrap_or_default().to_owned()
-            }
-            Self::Other(Content::Unknown { kind, data }) if kind == "text" => {
-                data.as_str().unwrap_or_default().to_owned()
-            }
-            Self::Cards(_) | Self::Trace(..) | Self::Other(_) => String::new(),
-        }
-    }
-
-    /// Returns the types of the parts in the model.
-    pub(crate) fn expected_parts(&self) -> Vec<&'static str> {
-        match self {
-            Self::Visual { text, urls } => {
-                text.iter().map(|_| "text").chain(urls.iter().map(|_| "image")).collect()
-            }
-            Self::Cards(cards) => cards.iter().map(|_| "card").collect(),
-            Self::Trace(_, is_tool_end) => vec![if *is_tool_end { "tool_result" } else { "other" }],
-            Self::Text(_) | Self::Other(_) => vec![part_of_kind(&self.kind())],
-        }
-    }
-
-    /// Returns whether the wire format has a field for feedback on the message.
-    pub(crate) fn has_feedback(&self, is_past: bool, is_varied: bool) -> bool {
-        matches!(self, Self::Text(_)) && (is_past || !is_varied)
-    }
-}
-
-/// Returns the part type of a type of message. Forms of other companies have no readable fields.
-fn part_of_kind(kind: &str) -> &'static str {
-    match kind {
-        "text" => "text",
-        "choice" | "MultiSelect" | "MultiDropdown" => "choice",
-        "visual" => "image",
-        "cardV2" | "carousel" => "card",
-        "VoiceNote" => "audio",
-        "file" | "FileUpload" | "MultiFileUpload" | "Attachment" => "file",
-        "form" | "input" | "ui_engine_form" | "ui_engine_input" | "context:form_submission" => "form",
-        kind if kind.starts_with("info:") => "text",
-        _ => "other",
-    }
-}
-
-/// Returns whether this type is a control message that nobody wrote.
-fn is_control(kind: &str) -> bool {
-    const KINDS: [&str; 10] = [
-        "launch",
-        "stealth",
-        "end",
-        "no-reply",
-        "GetBrowserData",
-        "SetRuntime",
-        "SetConvoData",
-        "VGVF_Channel",
-        "VFVG_Channel",
-        "VG_Response",
-    ];
-    KINDS.contains(&kind)
-}
-
-fn picture_count(content: &[Content]) -> usize {
-    let pictures = content.iter();
-    pictures.take_while(|held| matches!(held, Content::Image { .. })).count()
-}
-
-fn take_pictures<'a>(rest: &mut &'a [Content]) -> Vec<&'a str> {
-    let (pictures, later) = rest.split_at(picture_count(rest));
-    *rest = later;
-    let urls = pictures.iter().filter_map(|held| match held {
-        Content::Image { url } => Some(url.as_str()),
-        _ => None,
-    });
-    urls.collect()
-}
-
-fn is_card(content: &Content) -> bool {
-    matches!(content, Content::Card { .. })
-}
-
-/// The vendor truncates the trace in the middle of the JSON.
-fn tool_trace(name: &str, data: Option<&Value>, error: Option<&str>) -> String {
-    let result = match (data, error) {
-        (Some(data), _) => data.to_string(),
-        (None, Some(error)) => json!({ "error": error }).to_string(),
-        (None, None) => "{}".to_owned(),
-    };
-    let shown: String = result.chars().take(TRACE_LENGTH).collect();
-    format!("Tool ended: {name} {shown}")
-}
-
-fn visual(text: Option<&str>, urls: &[&str]) -> Value {
-    let mut payload = match urls {
-        [url] => json!({ "image": url }),
-        urls => json!({ "images": urls, "imageCount": urls.len() }),
-    };
-    if let Some(text) = text {
-        payload["message"] = json!(text);
-    }
-    payload
-}
-
-fn buttons(options: &[String]) -> Value {
-    let buttons = options.iter().map(|option| {
-        json!({
-            "name": option,
-            "request": { "type": "text", "payload": { "message": option } },
-        })
-    });
-    buttons.collect()
-}
-
-fn card_payload(card: &Content) -> Value {
-    let Content::Card { title, text, image_url, options } = card else {
-        return Value::Null;
-    };
-    let mut payload = json!({ "title": title });
-    if let Some(text) = text {
-        payload["description"] = json!({ "text": text });
-    }
-    if let Some(url) = image_url {
-        payload["imageUrl"] = json!(url);
-    }
-    if !options.is_empty() {
-        payload["buttons"] = buttons(options);
-    }
-    payload
-}
-
-fn other_payload(content: &Content) -> Option<Value> {
-    Some(match content {
-        Content::Choice { options } => json!({ "buttons": buttons(options) }),
-        Content::File { url, name } => json!({ "url": url, "name": name }),
-        // Older voice notes are just the URL.
-        Content::Audio { url, transcript: None } => json!(url),
-        Content::Audio { url, transcript } => json!({ "url": url, "transcription": transcript }),
-        Content::Form { title, fields } => form_payload(title.as_deref(), fields),
-        Content::HttpEvent { text, .. } => json!(text),
-        Content::Event { .. } => json!({}),
-        Content::Unknown { data, .. } if data.is_null() => return None,
-        Content::Unknown { data, .. } => data.clone(),
-        _ => return None,
-    })
-}
-
-fn form_payload(title: Option<&str>, fields: &[(String, Option<String>)]) -> Value {
-    let declared: Vec<Value> = fields
-        .iter()
-        .enumerate()
-        .map(|(at, (label, _))| json!({ "id": format!("field_{at}"), "type": "text", "label": label }))
-        .collect();
-    let submitted: Vec<Value> = fields
-        .iter()
-        .enumerate()
-        .filter_map(|(at, (label, value))| {
-            let value = value.as_ref()?;
-            Some(json!({
-                "index": at,
-                "label": label,
-                "value": value,
-                "field_id": format!("field_{at}"),
-                "field_type": "text",
-            }))
-        })
-        .collect();
-    let mut payload = json!({ "fields": declared, "onSubmit": { "type": "submit_form" } });
-    if let Some(title) = title {
-        payload["title"] = json!(title);
-    }
-    if !submitted.is_empty() {
-        payload["isSubmitted"] = json!(true);
-        payload["submittedData"] = json!(submitted);
-    }
-    payload
 }

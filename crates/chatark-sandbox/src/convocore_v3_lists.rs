@@ -3,9 +3,9 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::call::Write;
+use crate::call::AgentCall;
 use crate::convocore_v3::{cursor_of, invalid, pagination, parameter, read_cursor};
-use crate::convocore_v3_writes::{Lead, Written};
+use crate::convocore_v3_writes::{ConvocoreWrites, Lead};
 use crate::message::{ApiRequest, Reply};
 use crate::truth::Conversation;
 use crate::world::Agent;
@@ -17,34 +17,34 @@ const DEFAULT_LEADS: usize = 20;
 const MAX_LEADS: usize = 100;
 
 /// Answers a request for a list; `None` for other requests.
-pub(crate) fn answer(write: &Write<'_>, agent: &Agent, written: &Written) -> Option<Reply> {
-    let outcome = match (write.method.as_str(), write.route) {
-        ("GET", ["convos"]) => conversations(write, agent, written),
-        ("GET", ["leads"]) => leads(write, agent, &written.leads),
+pub(crate) fn answer(call: &AgentCall<'_>, agent: &Agent, written: &ConvocoreWrites) -> Option<Reply> {
+    let outcome = match (call.method.as_str(), call.route) {
+        ("GET", ["convos"]) => conversations(call, agent, written),
+        ("GET", ["leads"]) => leads(call, agent, &written.leads),
         _ => return None,
     };
     Some(outcome.unwrap_or_else(|refused| refused))
 }
 
-fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<Reply, Reply> {
-    let limit = number(write.request, "limit", MAX_CONVERSATIONS)?.min(MAX_CONVERSATIONS);
-    let page = number(write.request, "page", 1)?;
-    let after = parameter(write.request, "cursor", read_cursor)?;
+fn conversations(call: &AgentCall<'_>, agent: &Agent, written: &ConvocoreWrites) -> Result<Reply, Reply> {
+    let limit = number(call.request, "limit", MAX_CONVERSATIONS)?.min(MAX_CONVERSATIONS);
+    let page = number(call.request, "page", 1)?;
+    let after = parameter(call.request, "cursor", read_cursor)?;
     // Page numbers are not supported: only a cursor leads to the next page.
     if page > 1 && after.is_none() {
         return Err(invalid("page"));
     }
     let dataset = &agent.dataset;
     let start = after.map_or(0, |key| dataset.first_older_than(&key));
-    let listed = (start..dataset.len()).filter(|&place| is_listed(&dataset.at(place), written));
-    let mut places: Vec<usize> = listed.take(limit + 1).collect();
-    let has_more = places.len() > limit;
-    places.truncate(limit);
-    let next = places.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last), false));
-    let asked = write.request.parameter("cursor");
-    let (next, has_more) = pagination(write.paging_fault, asked, false, &mut places, next);
+    let listed = (start..dataset.len()).filter(|&index| is_listed(&dataset.at(index), written));
+    let mut indices: Vec<usize> = listed.take(limit + 1).collect();
+    let has_more = indices.len() > limit;
+    indices.truncate(limit);
+    let next = indices.last().filter(|_| has_more).map(|&last| cursor_of(&dataset.key(last), false));
+    let requested = call.request.parameter("cursor");
+    let (next, has_more) = pagination(call.paging_fault, requested, false, &mut indices, next);
 
-    let rows: Vec<Value> = places.into_iter().map(|place| thin_row(&dataset.at(place))).collect();
+    let rows: Vec<Value> = indices.into_iter().map(|index| thin_row(&dataset.at(index))).collect();
     let mut body = json!({
         "success": true,
         "message": "Conversations retrieved successfully",
@@ -57,7 +57,7 @@ fn conversations(write: &Write<'_>, agent: &Agent, written: &Written) -> Result<
 }
 
 /// Conversations without messages are listed only if a client created them.
-fn is_listed(conversation: &Conversation, written: &Written) -> bool {
+fn is_listed(conversation: &Conversation, written: &ConvocoreWrites) -> bool {
     !conversation.messages.is_empty() || written.created.contains(&conversation.id)
 }
 
@@ -94,24 +94,24 @@ fn add_known<const N: usize>(object: &mut Value, fields: [(&str, Value); N]) {
     }
 }
 
-fn leads(write: &Write<'_>, agent: &Agent, held: &[Lead]) -> Result<Reply, Reply> {
-    let page = number(write.request, "page", 1)?;
-    let limit = number(write.request, "limit", DEFAULT_LEADS)?;
+fn leads(call: &AgentCall<'_>, agent: &Agent, held: &[Lead]) -> Result<Reply, Reply> {
+    let page = number(call.request, "page", 1)?;
+    let limit = number(call.request, "limit", DEFAULT_LEADS)?;
     if limit > MAX_LEADS {
         return Err(invalid("limit"));
     }
-    let skipped = (write.paging_fault.page(page) - 1).saturating_mul(limit);
-    let max = if write.paging_fault.is_empty_page() { 0 } else { limit };
+    let skipped = (call.paging_fault.page(page) - 1).saturating_mul(limit);
+    let max = if call.paging_fault.is_empty_page() { 0 } else { limit };
     let shown = held.iter().enumerate().skip(skipped).take(max);
-    let rows: Vec<Value> = shown.map(|(place, lead)| lead_row(agent, place, lead)).collect();
+    let rows: Vec<Value> = shown.map(|(index, lead)| lead_row(agent, index, lead)).collect();
     let body = json!({ "leads": rows, "total": held.len(), "page": page, "limit": limit });
     Ok(Reply::json(StatusCode::OK, &body))
 }
 
-fn lead_row(agent: &Agent, place: usize, lead: &Lead) -> Value {
+fn lead_row(agent: &Agent, index: usize, lead: &Lead) -> Value {
     let sent = &lead.sent;
     json!({
-        "id": format!("lead_{}", place + 1),
+        "id": format!("lead_{}", index + 1),
         "agentId": agent.id,
         "name": sent["userName"],
         "email": sent["userEmail"],

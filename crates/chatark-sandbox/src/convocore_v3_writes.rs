@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::call::Write;
+use crate::call::AgentCall;
 use crate::dataset::Dataset;
 use crate::message::Reply;
 use crate::time;
@@ -63,9 +63,9 @@ const TYPES: [&str; 41] = [
     "browser_capture",
 ];
 
-/// What was written to an agent besides its conversations.
+/// What clients wrote to an agent of Convocore, apart from the contents of its conversations.
 #[derive(Debug, Default)]
-pub(crate) struct Written {
+pub(crate) struct ConvocoreWrites {
     /// Conversations that a client created; they are listed even without messages.
     pub(crate) created: HashSet<String>,
     /// Conversations that are listed but answer 404 under their own id.
@@ -85,22 +85,30 @@ pub(crate) struct Lead {
 }
 
 /// Answers a request that writes; `None` if there is no such route.
-pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written) -> Option<Reply> {
-    if write.body.len() > MAX_BYTES {
-        return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Request body too large"));
+pub(crate) fn answer(
+    call: &AgentCall<'_>,
+    agent: &mut Agent,
+    written: &mut ConvocoreWrites,
+) -> Option<Reply> {
+    if call.body.len() > MAX_BYTES {
+        return Some(error_reply(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PAYLOAD_TOO_LARGE",
+            "Request body too large",
+        ));
     }
     // The framework reads bodies of this content type only; any other request counts as empty.
-    let is_json = write.content_type == Some("application/json");
+    let is_json = call.content_type == Some("application/json");
     let body: Value =
-        if is_json { serde_json::from_slice(write.body).unwrap_or_default() } else { Value::Null };
+        if is_json { serde_json::from_slice(call.body).unwrap_or_default() } else { Value::Null };
     let is_unreachable = |id: &str| written.unreachable.contains(id) || agent.dataset.index_of(id).is_none();
-    Some(match (write.method.as_str(), write.route) {
+    Some(match (call.method.as_str(), call.route) {
         ("POST", ["convos"]) => create(agent, written, &body["conversation"]),
         ("POST", ["leads", "bulk"]) => add_leads(written, &body["leads"]),
         ("GET" | "PATCH" | "POST", ["convos", id, ..]) if is_unreachable(id) => {
-            refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "Conversation not found")
+            error_reply(StatusCode::NOT_FOUND, "NOT_FOUND", "Conversation not found")
         }
-        ("GET", ["convos", id]) => light(&agent.dataset, id),
+        ("GET", ["convos", id]) => conversation_metadata(&agent.dataset, id),
         ("PATCH", ["convos", id]) => change(&mut agent.dataset, id, &body["conversation"]),
         ("PATCH", ["convos", id, "messages"]) => replace(agent, id, &body["turns"]),
         ("POST", ["convos", _, "send"]) => {
@@ -111,8 +119,8 @@ pub(crate) fn answer(write: &Write<'_>, agent: &mut Agent, written: &mut Written
     })
 }
 
-fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
-    let Some(began) = light["ts"].as_f64().and_then(|number| time::epoch(&number.to_string())) else {
+fn create(agent: &mut Agent, written: &mut ConvocoreWrites, metadata: &Value) -> Reply {
+    let Some(began) = metadata["ts"].as_f64().and_then(|number| time::epoch(&number.to_string())) else {
         return invalid("conversation.ts");
     };
     let id = format!("{}_{:020}", agent.id, written.created.len() + 1);
@@ -121,10 +129,10 @@ fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
         id: id.clone(),
         created_at: began,
         updated_at: began,
-        channel: channel(light["origin"].as_str()),
+        channel: channel(metadata["origin"].as_str()),
         ..Conversation::default()
     };
-    take_light(&mut conversation, light);
+    apply_metadata(&mut conversation, metadata);
     agent.dataset.insert(conversation);
     if agent.writes == WriteBehaviour::CreatedAnswers404 {
         written.unreachable.insert(id.clone());
@@ -133,13 +141,13 @@ fn create(agent: &mut Agent, written: &mut Written, light: &Value) -> Reply {
 }
 
 /// Changes the metadata of a conversation; new tags are added to the existing ones.
-fn change(dataset: &mut Dataset, id: &str, light: &Value) -> Reply {
-    dataset.change(id, |conversation| take_light(conversation, light));
+fn change(dataset: &mut Dataset, id: &str, metadata: &Value) -> Reply {
+    dataset.change(id, |conversation| apply_metadata(conversation, metadata));
     success("Conversation updated successfully", &json!({ "ID": id }))
 }
 
-fn take_light(conversation: &mut Conversation, light: &Value) {
-    let text = |name: &str| light[name].as_str().map(str::to_owned);
+fn apply_metadata(conversation: &mut Conversation, metadata: &Value) {
+    let text = |name: &str| metadata[name].as_str().map(str::to_owned);
     let Contact { name, email, phone, company, address, website, .. } = &mut conversation.contact;
     for (held, field) in [
         (name, "userName"),
@@ -152,7 +160,7 @@ fn take_light(conversation: &mut Conversation, light: &Value) {
     ] {
         *held = text(field).or_else(|| held.take());
     }
-    for tag in light["tags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for tag in metadata["tags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !conversation.tags.iter().any(|held| held == tag) {
             conversation.tags.push(tag.to_owned());
         }
@@ -173,9 +181,9 @@ fn channel(origin: Option<&str>) -> Channel {
     .unwrap_or_default()
 }
 
-fn light(dataset: &Dataset, id: &str) -> Reply {
-    let place = dataset.index_of(id).unwrap_or_default();
-    let conversation = dataset.at(place);
+fn conversation_metadata(dataset: &Dataset, id: &str) -> Reply {
+    let index = dataset.index_of(id).unwrap_or_default();
+    let conversation = dataset.at(index);
     let contact = &conversation.contact;
     success(
         "Conversation retrieved successfully",
@@ -194,7 +202,7 @@ fn replace(agent: &mut Agent, id: &str, turns: &Value) -> Reply {
     let mut messages = Vec::new();
     for turn in turns {
         for message in turn["messages"].as_array().into_iter().flatten() {
-            match said(turn, message) {
+            match message_of(turn, message) {
                 Ok(message) => messages.push(message),
                 Err(field) => return invalid(field),
             }
@@ -211,7 +219,7 @@ fn replace(agent: &mut Agent, id: &str, turns: &Value) -> Reply {
     success("Successfully updated conversation messages", &data)
 }
 
-fn said(turn: &Value, message: &Value) -> Result<Message, &'static str> {
+fn message_of(turn: &Value, message: &Value) -> Result<Message, &'static str> {
     let role = match message["from"].as_str().or(turn["from"].as_str()) {
         Some("human") => Role::User,
         Some("bot") => Role::Assistant,
@@ -238,7 +246,7 @@ fn said(turn: &Value, message: &Value) -> Result<Message, &'static str> {
     })
 }
 
-fn add_leads(written: &mut Written, leads: &Value) -> Reply {
+fn add_leads(written: &mut ConvocoreWrites, leads: &Value) -> Reply {
     let Some(leads) = leads.as_array().filter(|leads| leads.len() <= MAX_LEADS) else {
         return invalid("leads");
     };
@@ -251,7 +259,7 @@ fn success(message: &str, data: &Value) -> Reply {
     Reply::json(StatusCode::OK, &json!({ "success": true, "message": message, "data": data }))
 }
 
-fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
+fn error_reply(status: StatusCode, code: &str, message: &str) -> Reply {
     Reply::json(status, &json!({ "message": message, "code": code }))
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::generated::{Generated, Generator};
+use crate::generated::{Generator, GeneratorSettings};
 use crate::sample;
 use crate::truth::{Channel, Conversation, Vendor};
 
@@ -24,7 +24,7 @@ pub struct Dataset {
 
 /// The sort key of a conversation: time, then id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key<'a> {
+pub(crate) struct SortKey<'a> {
     pub(crate) created_at: i64,
     pub(crate) id: Cow<'a, str>,
 }
@@ -36,7 +36,7 @@ impl Dataset {
     }
 
     /// Returns generated conversations, which need no memory.
-    pub fn generated(vendor: Vendor, generated: Generated) -> Self {
+    pub fn generated(vendor: Vendor, generated: GeneratorSettings) -> Self {
         Self { generated: Some(Generator::new(vendor, generated)), ..Self::default() }
     }
 
@@ -133,14 +133,14 @@ impl Dataset {
     }
 
     /// Returns the key of the conversation at an index, without computing the conversation.
-    pub(crate) fn key(&self, index: usize) -> Key<'_> {
+    pub(crate) fn key(&self, index: usize) -> SortKey<'_> {
         match (self.listed.get(index), &self.generated) {
-            (Some(listed), _) => Key { created_at: listed.created_at, id: Cow::Borrowed(&listed.id) },
+            (Some(listed), _) => SortKey { created_at: listed.created_at, id: Cow::Borrowed(&listed.id) },
             (None, Some(generated)) => {
                 let index = index - self.listed.len();
-                Key { created_at: generated.created_at(index), id: Cow::Owned(generated.id(index)) }
+                SortKey { created_at: generated.created_at(index), id: Cow::Owned(generated.id(index)) }
             }
-            (None, None) => Key { created_at: i64::MIN, id: Cow::Borrowed("") },
+            (None, None) => SortKey { created_at: i64::MIN, id: Cow::Borrowed("") },
         }
     }
 
@@ -162,20 +162,20 @@ impl Dataset {
 
     /// Returns the indices of the conversations that began within a window, both ends included.
     pub(crate) fn window(&self, from: Option<i64>, to: Option<i64>) -> Range<usize> {
-        let start = to.map_or(0, |to| self.first_place_where(|index| self.created_at(index) <= to));
+        let start = to.map_or(0, |to| self.first_index_where(|index| self.created_at(index) <= to));
         let end =
-            from.map_or(self.len(), |from| self.first_place_where(|index| self.created_at(index) < from));
+            from.map_or(self.len(), |from| self.first_index_where(|index| self.created_at(index) < from));
         start..end.max(start)
     }
 
     /// Returns the first index whose conversation is older than a key.
-    pub(crate) fn first_older_than(&self, key: &Key<'_>) -> usize {
-        self.first_place_where(|index| self.key(index) < *key)
+    pub(crate) fn first_older_than(&self, key: &SortKey<'_>) -> usize {
+        self.first_index_where(|index| self.key(index) < *key)
     }
 
     /// Returns the first index whose conversation is not newer than a key.
-    pub(crate) fn first_not_newer_than(&self, key: &Key<'_>) -> usize {
-        self.first_place_where(|index| self.key(index) <= *key)
+    pub(crate) fn first_not_newer_than(&self, key: &SortKey<'_>) -> usize {
+        self.first_index_where(|index| self.key(index) <= *key)
     }
 
     /// Returns up to `limit` indices of a range whose channel passes.
@@ -207,7 +207,7 @@ impl Dataset {
 
     /// Returns the indices of a user's API conversations.
     pub(crate) fn api_conversations_of(&self, user: &str) -> Vec<usize> {
-        let mut places: Vec<usize> = self
+        let mut indices: Vec<usize> = self
             .listed
             .iter()
             .enumerate()
@@ -218,13 +218,13 @@ impl Dataset {
             .collect();
         if let Some(generated) = &self.generated {
             let of_user = generated.api_conversations_of(user).into_iter();
-            places.extend(of_user.map(|index| self.listed.len() + index));
+            indices.extend(of_user.map(|index| self.listed.len() + index));
         }
-        places
+        indices
     }
 
     /// Returns the first index for which a monotone condition holds.
-    fn first_place_where(&self, holds: impl Fn(usize) -> bool) -> usize {
+    fn first_index_where(&self, holds: impl Fn(usize) -> bool) -> usize {
         let mut range = 0..self.len();
         while !range.is_empty() {
             let middle = range.start + range.len() / 2;
@@ -264,14 +264,14 @@ mod tests {
         let dataset = Dataset::of(vec![conversation("a", 1), conversation("c", 1), conversation("b", 1)]);
         let ids: Vec<String> = dataset.iter().map(|held| held.id).collect();
         assert_eq!(ids, ["c", "b", "a"]);
-        let key = Key { created_at: 1, id: "b".into() };
+        let key = SortKey { created_at: 1, id: "b".into() };
         assert_eq!(dataset.first_older_than(&key), 2);
         assert_eq!(dataset.first_not_newer_than(&key), 1);
     }
 
     #[test]
     fn generated_data_agrees_with_a_scan() {
-        let settings = Generated { conversations: 500, ..Generated::default() };
+        let settings = GeneratorSettings { conversations: 500, ..GeneratorSettings::default() };
         let mut dataset = Dataset::generated(Vendor::ChatbaseV2, settings);
         dataset.insert(conversation("late", 0));
         let all: Vec<Conversation> = dataset.iter().collect();

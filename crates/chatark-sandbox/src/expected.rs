@@ -1,8 +1,10 @@
-//! What a perfect export from each vendor contains, as plain data to compare an export with.
+//! What a perfect export from each vendor contains, as plain data that tests compare an export with.
 //!
-//! Written by hand from the rules of the model; it calls no mapper of the product.
+//! It follows the rules of the model, and calls no mapper of the product.
 
-use crate::convocore_v3::WireMessage;
+use std::borrow::Cow;
+
+use crate::convocore_v3_messages::ConvocoreMessage;
 use crate::truth::{Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 
 /// A conversation as a perfect export from one vendor contains it, in the words of the model.
@@ -173,6 +175,14 @@ impl Message {
         })
     }
 
+    /// Returns the id that Chatbase's second API shows. A message without one gets it from its position.
+    pub(crate) fn chatbase_v2_id(&self, position: usize) -> Cow<'_, str> {
+        match &self.id {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(format!("msg_{position:02}")),
+        }
+    }
+
     fn expected_from_chatbase_v1(&self) -> ExpectedMessage {
         let mut expected = self.expected_from_chatbase(self.id.clone());
         expected.part_types.retain(|part| !part.starts_with("tool"));
@@ -187,8 +197,7 @@ impl Message {
     }
 
     fn expected_from_chatbase_v2(&self, position: usize) -> ExpectedMessage {
-        let id = self.id.clone().unwrap_or_else(|| crate::chatbase_v2::message_id(position));
-        self.expected_from_chatbase(Some(id))
+        self.expected_from_chatbase(Some(self.chatbase_v2_id(position).into_owned()))
     }
 
     fn expected_from_chatbase(&self, id: Option<String>) -> ExpectedMessage {
@@ -206,7 +215,7 @@ impl Message {
     }
 
     fn expected_from_convocore_v3(&self, is_past: bool, is_varied: bool) -> Vec<ExpectedMessage> {
-        WireMessage::of(self)
+        ConvocoreMessage::of(self)
             .into_iter()
             .enumerate()
             .map(|(at, wire)| ExpectedMessage {

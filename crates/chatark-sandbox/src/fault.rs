@@ -37,12 +37,12 @@ pub enum Routes {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The vendor's answer to too many requests.
+    /// The vendor's error for too many requests, status 429.
     TooManyRequests {
         /// What `Retry-After` says.
         retry_after: RetryAfter,
         /// What `X-RateLimit-Reset` says.
-        reset: Reset,
+        reset: RateLimitReset,
     },
     /// Any status with any body.
     Status {
@@ -57,24 +57,22 @@ pub enum FaultKind {
     ServerError,
     /// The vendor's maintenance notice, status 503.
     Maintenance,
-    /// Half of the body with the full content length, then the connection closes.
+    /// Half of the body under the full content length; then the connection closes.
     CutBody,
     /// The body in small chunks with pauses.
-    Drip {
+    SlowBody {
         /// The size of a chunk in bytes.
         chunk: usize,
         /// The pause before each chunk.
         delay: Duration,
     },
     /// No response until the server stops.
-    Hang,
-    /// The vendor completes the request, but a gateway answers 502.
-    ///
-    /// A client that retries without checking writes twice.
-    DoneAnd502,
-    /// A web page instead of JSON.
-    HtmlUnder200,
-    /// A redirect.
+    NoResponse,
+    /// The vendor completes the request, but a gateway answers 502: a client that retries without checking writes twice.
+    BadGatewayAfterSuccess,
+    /// A web page under status 200 instead of JSON.
+    HtmlWithStatus200,
+    /// A redirect, status 302.
     Redirect {
         /// The target.
         location: String,
@@ -93,31 +91,31 @@ pub enum FaultKind {
     /// The key lacks the scope for the export.
     InsufficientScope,
     /// The key has expired.
-    KeyExpired,
-    /// An error under status 200, as Convocore's envelope allows.
-    SuccessFalse {
+    ExpiredKey,
+    /// An error under status 200: `success` is false in Convocore's envelope.
+    ErrorWithStatus200 {
         /// The vendor's message.
         message: String,
     },
-    /// A gateway's error instead of each response that contains this conversation, like a record that the vendor can no
-    /// longer read; no effect on a response without pages.
-    Unreadable {
-        /// Its id.
-        conversation: String,
+    /// A gateway's error, status 502, instead of each response that contains a conversation, as if the vendor could not
+    /// read its record. No effect on a response that is streamed as one array.
+    UnreadableConversation {
+        /// The id of the conversation.
+        id: String,
     },
     /// Truncated JSON in a complete response.
     MalformedJson,
     /// Times in milliseconds instead of the usual unit.
     MillisecondTimes,
     /// Unknown fields, roles, part types and values.
-    DriftFields,
-    /// New conversations arrive just before the response.
-    Shift {
+    SchemaDrift,
+    /// Adds conversations before the response is made. They are newer than all others.
+    AddNewest {
         /// How many.
         conversations: usize,
     },
-    /// The newest conversations are deleted just before the response.
-    Vanish {
+    /// Deletes the newest conversations before the response is made.
+    RemoveNewest {
         /// How many.
         conversations: usize,
     },
@@ -136,7 +134,7 @@ pub enum RetryAfter {
 
 /// What `X-RateLimit-Reset` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reset {
+pub enum RateLimitReset {
     /// The header is absent.
     None,
     /// Epoch seconds, that many seconds from now.
@@ -147,15 +145,16 @@ pub enum Reset {
 
 /// How a response is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub(crate) enum Delivery {
+    /// As it is.
     #[default]
-    Usual,
+    Normal,
+    /// The first half; then the connection closes.
     Cut,
-    Drip {
-        chunk: usize,
-        delay: Duration,
-    },
-    Hang,
+    /// In small chunks, with a pause before each.
+    Slow { chunk: usize, delay: Duration },
+    /// Not at all.
+    Never,
 }
 
 impl Fault {
@@ -207,15 +206,15 @@ impl FaultKind {
             Self::Maintenance => ApiError::Maintenance.reply(vendor),
             Self::PlanGate => ApiError::PlanGate.reply(vendor),
             Self::InsufficientScope => ApiError::InsufficientScope.reply(vendor),
-            Self::KeyExpired => ApiError::ExpiredKey.reply(vendor),
-            Self::HtmlUnder200 => Reply {
+            Self::ExpiredKey => ApiError::ExpiredKey.reply(vendor),
+            Self::HtmlWithStatus200 => Reply {
                 content_type: "text/html; charset=utf-8".to_owned(),
                 ..Reply::bytes(StatusCode::OK, WEB_PAGE)
             },
             Self::Redirect { location } => {
                 Reply { headers: vec![("location", location.clone())], ..Reply::bytes(StatusCode::FOUND, "") }
             }
-            Self::SuccessFalse { message } => {
+            Self::ErrorWithStatus200 { message } => {
                 Reply::json(StatusCode::OK, &json!({ "success": false, "message": message }))
             }
             _ => return None,
@@ -232,24 +231,24 @@ impl FaultKind {
         }
     }
 
-    /// Returns how it sends the response.
-    pub(crate) fn transport(&self) -> Transport {
+    /// Returns how the response is sent.
+    pub(crate) fn delivery(&self) -> Delivery {
         match self {
-            Self::CutBody => Transport::Cut,
-            Self::Drip { chunk, delay } => Transport::Drip { chunk: (*chunk).max(1), delay: *delay },
-            Self::Hang => Transport::Hang,
-            _ => Transport::Usual,
+            Self::CutBody => Delivery::Cut,
+            Self::SlowBody { chunk, delay } => Delivery::Slow { chunk: (*chunk).max(1), delay: *delay },
+            Self::NoResponse => Delivery::Never,
+            _ => Delivery::Normal,
         }
     }
 
     /// Returns the finished response with the fault applied.
     pub(crate) fn apply_to(&self, reply: Reply) -> Reply {
         match self {
-            Self::MalformedJson => broken_off(reply),
-            Self::MillisecondTimes => rewritten(reply, to_milliseconds),
-            Self::DriftFields => rewritten(reply, drift),
-            Self::DoneAnd502 => bad_gateway(),
-            Self::Unreadable { conversation } if contains(&reply, conversation) => bad_gateway(),
+            Self::MalformedJson => truncated(reply),
+            Self::MillisecondTimes => with_changed_json(reply, to_milliseconds),
+            Self::SchemaDrift => with_changed_json(reply, add_drift),
+            Self::BadGatewayAfterSuccess => bad_gateway(),
+            Self::UnreadableConversation { id } if contains(&reply, id) => bad_gateway(),
             _ => reply,
         }
     }
@@ -272,7 +271,7 @@ pub(crate) fn arriving_conversation(number: u64, created_at: i64) -> Conversatio
     }
 }
 
-fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> Reply {
+fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: RateLimitReset) -> Reply {
     let now = time::now_milliseconds();
     let in_milliseconds =
         |seconds: u64| now.saturating_add(i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(0));
@@ -291,9 +290,9 @@ fn too_many_requests(vendor: Vendor, retry_after: RetryAfter, reset: Reset) -> R
         }
     }
     let reset = match reset {
-        Reset::None => return reply,
-        Reset::Seconds(seconds) => in_milliseconds(seconds) / 1_000,
-        Reset::Milliseconds(seconds) => in_milliseconds(seconds),
+        RateLimitReset::None => return reply,
+        RateLimitReset::Seconds(seconds) => in_milliseconds(seconds) / 1_000,
+        RateLimitReset::Milliseconds(seconds) => in_milliseconds(seconds),
     };
     reply.headers.push(("x-ratelimit-reset", reset.to_string()));
     reply
@@ -313,13 +312,13 @@ fn bad_gateway() -> Reply {
     }
 }
 
-fn broken_off(reply: Reply) -> Reply {
+fn truncated(reply: Reply) -> Reply {
     let whole = reply.into_whole();
     let body = whole.whole_body();
     Reply { body: ReplyBody::Whole(body.slice(..body.len() / 2)), ..whole }
 }
 
-fn rewritten(reply: Reply, change: impl Fn(&mut Value)) -> Reply {
+fn with_changed_json(reply: Reply, change: impl Fn(&mut Value)) -> Reply {
     let whole = reply.into_whole();
     match serde_json::from_slice(&whole.whole_body()) {
         Ok(mut value) => {
@@ -362,19 +361,19 @@ fn as_seconds(value: &Value) -> Option<i64> {
 }
 
 /// Adds unknown fields and values to every item of the response.
-fn drift(value: &mut Value) {
+fn add_drift(value: &mut Value) {
     const LISTS: [&str; 4] = ["/data", "/leads", "/collectedCustomers", "/collectedCustomers/data"];
     value["futureEnvelope"] = json!({ "region": "eu" });
     for list in LISTS {
         match value.pointer_mut(list) {
-            Some(Value::Array(items)) => items.iter_mut().for_each(drift_item),
-            Some(single @ Value::Object(_)) => drift_item(single),
+            Some(Value::Array(items)) => items.iter_mut().for_each(add_drift_to_item),
+            Some(single @ Value::Object(_)) => add_drift_to_item(single),
             _ => {}
         }
     }
 }
 
-fn drift_item(item: &mut Value) {
+fn add_drift_to_item(item: &mut Value) {
     item["futureField"] = json!({ "nested": [1, "two", null] });
     if let Some(metadata) = item.pointer_mut("/metadata/convo") {
         metadata["origin"] = json!("carrier-pigeon");
@@ -417,7 +416,7 @@ mod tests {
         assert_eq!(affected, [2, 3]);
         assert!(!fault.affects(2, None));
         assert!(fault.clone().on_any_route().affects(2, None));
-        assert!(Fault::from(3, FaultKind::Hang).affects(0, Some(u64::MAX - 1)));
+        assert!(Fault::from(3, FaultKind::NoResponse).affects(0, Some(u64::MAX - 1)));
     }
 
     #[test]

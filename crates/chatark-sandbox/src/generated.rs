@@ -13,7 +13,7 @@ use crate::truth::{
 /// The same settings always give the same conversations. Each is computed independently: the
 /// millionth costs as much as the first.
 #[derive(Debug, Clone)]
-pub struct Generated {
+pub struct GeneratorSettings {
     /// The seed of the pseudo-random data.
     pub seed: u64,
     /// How many conversations there are.
@@ -24,18 +24,18 @@ pub struct Generated {
     pub newest: i64,
     /// The average time between two conversations, in seconds.
     pub step_seconds: i64,
-    /// In every n-th conversation, the customer writes nothing.
+    /// In every n-th conversation, the customer writes nothing; `None` if there is no such conversation.
     pub silent_every: Option<usize>,
 }
 
 /// Computes one vendor's conversations from the settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
-    settings: Generated,
+    settings: GeneratorSettings,
     channels: &'static [Channel],
 }
 
-impl Default for Generated {
+impl Default for GeneratorSettings {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -95,7 +95,7 @@ const CONVERSATIONS_PER_USER: usize = 8;
 const MIN_STEP: i64 = 2;
 
 impl Generator {
-    pub(crate) fn new(vendor: Vendor, settings: Generated) -> Self {
+    pub(crate) fn new(vendor: Vendor, settings: GeneratorSettings) -> Self {
         let channels = match vendor {
             Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => &CHATBASE_CHANNELS,
             Vendor::ConvocoreV3 => &CONVOCORE_CHANNELS,
@@ -109,7 +109,7 @@ impl Generator {
 
     pub(crate) fn created_at(&self, index: usize) -> i64 {
         let step = self.settings.step_seconds.max(MIN_STEP);
-        let jitter = self.dice(index, 1).below_seconds(step);
+        let jitter = self.random(index, 1).below_seconds(step);
         self.settings.newest - to_seconds(index) * step - jitter
     }
 
@@ -162,57 +162,57 @@ impl Generator {
 
     /// Returns the conversation at an index, 0 being the newest.
     pub(crate) fn conversation(&self, index: usize) -> Conversation {
-        let mut dice = self.dice(index, 2);
+        let mut random = self.random(index, 2);
         let created_at = self.created_at(index);
         let channel = self.channel(index);
-        let topic = &TOPICS[dice.below(TOPICS.len())];
-        let messages = self.messages(index, topic, created_at, &mut dice);
+        let topic = &TOPICS[random.below(TOPICS.len())];
+        let messages = self.messages(index, topic, created_at, &mut random);
         let last_message_at = messages.iter().rev().find_map(|message| message.created_at);
         Conversation {
             id: self.id(index),
-            title: (!dice.one_in(6)).then(|| topic.title.to_owned()),
+            title: (!random.one_in(6)).then(|| topic.title.to_owned()),
             channel,
-            status: Some(match dice.below(8) {
+            status: Some(match random.below(8) {
                 0 | 1 => Status::Ongoing,
                 2 => Status::TakenOver,
                 _ => Status::Ended,
             }),
             created_at,
             updated_at: last_message_at.unwrap_or(created_at),
-            contact: self.contact(index, channel, &mut dice),
-            tags: if dice.one_in(4) { vec![topic.tag.to_owned()] } else { Vec::new() },
-            feedback: match dice.below(10) {
+            contact: self.contact(index, channel, &mut random),
+            tags: if random.one_in(4) { vec![topic.tag.to_owned()] } else { Vec::new() },
+            feedback: match random.below(10) {
                 0 => Some(Feedback::Positive),
                 1 => Some(Feedback::Negative),
                 _ => None,
             },
-            country: Some(COUNTRIES[dice.below(COUNTRIES.len())].to_owned()),
+            country: Some(COUNTRIES[random.below(COUNTRIES.len())].to_owned()),
             messages,
             ..Conversation::default()
         }
     }
 
-    fn contact(&self, index: usize, channel: Channel, dice: &mut Dice) -> Contact {
+    fn contact(&self, index: usize, channel: Channel, random: &mut Random) -> Contact {
         let user = index / self.channels.len() / CONVERSATIONS_PER_USER;
         let id = (channel == Channel::Api).then(|| format!("user-{user}"));
-        if !dice.one_in(3) {
+        if !random.one_in(3) {
             return Contact { id, ..Contact::default() };
         }
-        let first = FIRST_NAMES[dice.below(FIRST_NAMES.len())];
-        let last = LAST_NAMES[dice.below(LAST_NAMES.len())];
+        let first = FIRST_NAMES[random.below(FIRST_NAMES.len())];
+        let last = LAST_NAMES[random.below(LAST_NAMES.len())];
         Contact {
             id,
             name: Some(format!("{first} {last}")),
             email: Some(format!("{}.{}.{index}@example.com", first.to_lowercase(), last.to_lowercase())),
-            phone: Some(format!("+1555{:07}", dice.below(10_000_000))),
+            phone: Some(format!("+1555{:07}", random.below(10_000_000))),
             ..Contact::default()
         }
     }
 
-    fn messages(&self, index: usize, topic: &Topic, created_at: i64, dice: &mut Dice) -> Vec<Message> {
+    fn messages(&self, index: usize, topic: &Topic, created_at: i64, random: &mut Random) -> Vec<Message> {
         let average = self.settings.messages_per_conversation;
         let spread = average / 2;
-        let count = average - spread + dice.below(2 * spread + 1);
+        let count = average - spread + random.below(2 * spread + 1);
         let is_silent =
             self.settings.silent_every.is_some_and(|every| every > 0 && index % every == every - 1);
         let mut now = created_at;
@@ -221,36 +221,36 @@ impl Generator {
                 // The greeting comes first, then customer and assistant alternate.
                 let is_answer = position % 2 == 0;
                 let mut message = if is_answer {
-                    answer(index, position, topic, dice)
+                    answer(index, position, topic, random)
                 } else {
-                    Message::text(Role::User, topic.question(dice))
+                    Message::text(Role::User, topic.question(random))
                 };
                 message.created_at = Some(now);
                 message.id = Some(format!("msg_{index:x}_{position:02}"));
-                now += 2 + dice.below_seconds(if is_answer { 90 } else { 8 });
+                now += 2 + random.below_seconds(if is_answer { 90 } else { 8 });
                 message
             })
             .collect()
     }
 
-    fn dice(&self, index: usize, purpose: u64) -> Dice {
+    fn random(&self, index: usize, purpose: u64) -> Random {
         let place = u64::try_from(index).unwrap_or(u64::MAX);
-        Dice(mix(mix(self.settings.seed ^ (purpose << 56)) ^ place))
+        Random(mix(mix(self.settings.seed ^ (purpose << 56)) ^ place))
     }
 }
 
-fn answer(index: usize, position: usize, topic: &Topic, dice: &mut Dice) -> Message {
+fn answer(index: usize, position: usize, topic: &Topic, random: &mut Random) -> Message {
     if position == 0 {
         return Message::text(Role::Assistant, "Hi! What can I help you with?");
     }
-    let mut message = Message::text(Role::Assistant, topic.answer(index, dice));
-    if dice.one_in(6) {
+    let mut message = Message::text(Role::Assistant, topic.answer(index, random));
+    if random.one_in(6) {
         let id = format!("call_{index:x}_{position}");
-        let (call, result) = tool_use(id, index, topic, dice);
+        let (call, result) = tool_use(id, index, topic, random);
         message.content.splice(0..0, [call, result]);
     }
-    message.score = Some(dice.score());
-    message.feedback = match dice.below(12) {
+    message.score = Some(random.score());
+    message.feedback = match random.below(12) {
         0 => Some(Feedback::Positive),
         1 => Some(Feedback::Negative),
         _ => None,
@@ -258,13 +258,13 @@ fn answer(index: usize, position: usize, topic: &Topic, dice: &mut Dice) -> Mess
     message
 }
 
-fn tool_use(id: String, index: usize, topic: &Topic, dice: &mut Dice) -> (Content, Content) {
+fn tool_use(id: String, index: usize, topic: &Topic, random: &mut Random) -> (Content, Content) {
     let call = Content::ToolCall {
         id: id.clone(),
         name: topic.tool.to_owned(),
         input: json!({ "orderId": order_number(index) }),
     };
-    let is_error = dice.one_in(8);
+    let is_error = random.one_in(8);
     let result = Content::ToolResult {
         id,
         name: topic.tool.to_owned(),
@@ -283,23 +283,23 @@ fn to_seconds(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A pseudo-random sequence: quick, and the same on every machine.
-struct Dice(u64);
+/// A generator of pseudo-random numbers that is the same on every machine.
+struct Random(u64);
 
-impl Dice {
-    fn roll(&mut self) -> u64 {
+impl Random {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.roll() % bound).unwrap_or(0)
+        usize::try_from(self.next() % bound).unwrap_or(0)
     }
 
     fn below_seconds(&mut self, bound: i64) -> i64 {
         let bound = u64::try_from(bound.max(1)).unwrap_or(1);
-        i64::try_from(self.roll() % bound).unwrap_or(0)
+        i64::try_from(self.next() % bound).unwrap_or(0)
     }
 
     fn one_in(&mut self, bound: usize) -> bool {
@@ -329,17 +329,17 @@ struct Topic {
 }
 
 impl Topic {
-    fn question(&self, dice: &mut Dice) -> String {
-        let first = self.questions[dice.below(self.questions.len())];
-        if dice.one_in(4) {
-            return format!("{first} {}", CLOSINGS[dice.below(CLOSINGS.len())]);
+    fn question(&self, random: &mut Random) -> String {
+        let first = self.questions[random.below(self.questions.len())];
+        if random.one_in(4) {
+            return format!("{first} {}", CLOSINGS[random.below(CLOSINGS.len())]);
         }
         first.to_owned()
     }
 
-    fn answer(&self, index: usize, dice: &mut Dice) -> String {
-        let first = self.answers[dice.below(self.answers.len())];
-        let second = EXTRAS[dice.below(EXTRAS.len())];
+    fn answer(&self, index: usize, random: &mut Random) -> String {
+        let first = self.answers[random.below(self.answers.len())];
+        let second = EXTRAS[random.below(EXTRAS.len())];
         format!("{first} {second} (#{})", order_number(index))
     }
 }

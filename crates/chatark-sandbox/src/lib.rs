@@ -3,12 +3,12 @@
 //! `chatark demo`, the tests and the benchmarks run against it. A [`World`] defines the agents and
 //! their data; [`Sandbox`] serves it; a [`Fault`] makes chosen requests fail.
 //!
-//! What happened in a conversation is written down once, vendor-neutral, as
-//! [`truth::Conversation`]. Each vendor's module renders it to that vendor's wire format, and
-//! [`truth::Conversation::expected_from`] returns what a perfect export from that vendor contains.
-//! It uses no code of the product, so that the sandbox is an independent source of truth.
+//! A conversation is defined once, independent of vendors, as [`truth::Conversation`]. Each vendor's
+//! module renders it to that vendor's wire format, and [`truth::Conversation::expected_from`] returns
+//! what a perfect export from that vendor contains. The sandbox uses no code of the product, so it is
+//! an independent source of truth.
 //!
-//! The crate never touches files and only answers its own clients.
+//! The crate opens no files, and the server listens on the loopback interface only.
 
 pub mod truth;
 
@@ -22,32 +22,34 @@ mod stories;
 mod world;
 
 mod fault;
-mod listener;
+mod request_counter;
 mod server;
 
 mod api_error;
 mod call;
 mod chatbase_v1;
+mod chatbase_v1_parameters;
 mod chatbase_v1_people;
 mod chatbase_v2;
 mod chatbase_v2_sources;
 mod convocore_v3;
 mod convocore_v3_lists;
+mod convocore_v3_messages;
 mod convocore_v3_writes;
 mod cursor;
-mod limiter;
+mod delivery;
 mod message;
+mod rate_limiter;
 mod time;
-mod transport;
 
 #[cfg(test)]
 mod tests;
 
 pub use dataset::Dataset;
 pub use expected::{Expected, ExpectedMessage};
-pub use fault::{Fault, FaultKind, Reset, RetryAfter, Routes};
-pub use generated::Generated;
-pub use listener::Listener;
+pub use fault::{Fault, FaultKind, RateLimitReset, RetryAfter, Routes};
+pub use generated::GeneratorSettings;
+pub use request_counter::RequestCounter;
 pub use server::{Sandbox, SeenRequest};
 pub use truth::{Person, Vendor};
 pub use world::{Agent, Deployment, Generation, LeadsShape, Limits, ResetUnit, World, WriteBehaviour, Zone};

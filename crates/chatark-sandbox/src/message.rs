@@ -108,15 +108,15 @@ pub(crate) fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
 /// Appends rendered items, separated by commas, between brackets.
 pub(crate) fn write_array(
     out: &mut Vec<u8>,
-    places: impl IntoIterator<Item = usize>,
+    indices: impl IntoIterator<Item = usize>,
     mut write_item: impl FnMut(&mut Vec<u8>, usize),
 ) {
     out.push(b'[');
-    for (at, place) in places.into_iter().enumerate() {
+    for (at, index) in indices.into_iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write_item(out, place);
+        write_item(out, index);
     }
     out.push(b']');
 }

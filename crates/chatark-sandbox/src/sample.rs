@@ -1,14 +1,12 @@
 //! The sample conversations: one small shop, as each vendor would store it.
 //!
-//! The stories are the same for all vendors; [`adapt`] gives each a channel and an id that the
-//! vendor could have given, and every vendor adds its own edge cases.
+//! The stories are the same for all vendors, with ids and channels that the vendor could have given. Each vendor also has
+//! its own edge cases.
 
 use serde_json::{Value, json};
 
-use crate::stories;
-use crate::truth::{
-    Channel, Contact, Content, Conversation, Feedback, Message, Role, Status, ToolStatus, Vendor,
-};
+use crate::stories::{self, lookup_message, text_message};
+use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, ToolStatus, Vendor};
 
 /// When the newest sample conversation began: 20 November 2026, 16:00 UTC.
 const NEWEST: i64 = 1_795_190_400;
@@ -19,11 +17,11 @@ const STEP: i64 = 277_200;
 /// Returns the sample conversations of the shop as this vendor would store them.
 pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
     let mut conversations = stories::all();
-    conversations.extend(edge_cases(vendor));
+    conversations.extend(common_edge_cases(vendor));
     conversations.extend(match vendor {
-        Vendor::ChatbaseV1 => chatbase_v1_oddities(),
-        Vendor::ChatbaseV2 => chatbase_v2_oddities(),
-        Vendor::ConvocoreV3 => convocore_oddities(),
+        Vendor::ChatbaseV1 => chatbase_v1_edge_cases(),
+        Vendor::ChatbaseV2 => chatbase_v2_edge_cases(),
+        Vendor::ConvocoreV3 => convocore_edge_cases(),
     });
     let mut created_at = NEWEST;
     let mut finished = Vec::with_capacity(conversations.len());
@@ -35,19 +33,19 @@ pub(crate) fn conversations(vendor: Vendor) -> Vec<Conversation> {
         }
         conversation.varied |= place % 6 == 4;
         set_times(&mut conversation, created_at);
-        adapt(&mut conversation, place, vendor);
+        adapt_to_vendor(&mut conversation, place, vendor);
         finished.push(conversation);
     }
     finished
 }
 
-/// Sets the times of the conversation and its messages: stories count seconds from their start.
+/// Sets the times of a conversation and its messages. Until then, a message has the number of seconds by which it is
+/// later than usual.
 fn set_times(conversation: &mut Conversation, created_at: i64) {
     let mut last = created_at;
     for (position, message) in conversation.messages.iter_mut().enumerate() {
         let elapsed = 31 * i64::try_from(position).unwrap_or(0);
-        // A story's times are offsets; `None` stays unknown.
-        message.created_at = message.created_at.map(|extra| created_at + elapsed + extra);
+        message.created_at = message.created_at.map(|delay| created_at + elapsed + delay);
         last = message.created_at.unwrap_or(last);
     }
     conversation.created_at = created_at;
@@ -55,9 +53,9 @@ fn set_times(conversation: &mut Conversation, created_at: i64) {
 }
 
 /// Gives the conversation an id and a channel of this vendor.
-fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
+fn adapt_to_vendor(conversation: &mut Conversation, place: usize, vendor: Vendor) {
     if conversation.id.is_empty() {
-        conversation.id = usual_id(place, conversation.channel, vendor);
+        conversation.id = id_of_vendor(place, conversation.channel, vendor);
     }
     match vendor {
         Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => {
@@ -88,7 +86,8 @@ fn adapt(conversation: &mut Conversation, place: usize, vendor: Vendor) {
     }
 }
 
-fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
+/// Returns an id in the format that the vendor uses for the channel.
+fn id_of_vendor(place: usize, channel: Channel, vendor: Vendor) -> String {
     // Multiplying by a large odd number makes the ids look unrelated.
     let mixed = (place + 11) * 0x9e37_79b1;
     match (vendor, channel) {
@@ -106,8 +105,8 @@ fn usual_id(place: usize, channel: Channel, vendor: Vendor) -> String {
     }
 }
 
-/// Conversations with unusual contents, for all vendors.
-fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
+/// Conversations with unusual contents, which all vendors have.
+fn common_edge_cases(vendor: Vendor) -> Vec<Conversation> {
     let long_question = "Please read all of it: ".to_owned()
         + &"the lamp flickers, the box was open, and the manual is missing. 💡 ".repeat(300);
     let mut cases = vec![
@@ -119,12 +118,12 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
             ..Conversation::default()
         },
         // Only the greeting, without a reply.
-        spoken(Channel::Website, &[("assistant", "Hi! What can I help you with?")]),
-        spoken(
+        dialogue(Channel::Website, &[("assistant", "Hi! What can I help you with?")]),
+        dialogue(
             Channel::Website,
             &[("user", &long_question), ("assistant", "Thank you, a colleague will read it.")],
         ),
-        spoken(
+        dialogue(
             Channel::Email,
             &[
                 ("user", "=1+1\n@SUM(A1:A9)\n-2\n+49 30 5550100\n=HYPERLINK(\"https://shop.example.com\")"),
@@ -132,7 +131,7 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
                 ("user", "\t=cmd"),
             ],
         ),
-        spoken(
+        dialogue(
             Channel::Website,
             &[
                 (
@@ -146,14 +145,14 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
                 ("user", "\n leading and trailing \n"),
             ],
         ),
-        spoken(
+        dialogue(
             Channel::WhatsApp,
             &[
                 ("user", "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈 🇩🇪 e\u{301} \u{200b}zero width, \u{202e}turned\u{202c}, \u{feff}mark"),
                 ("assistant", "👨‍🚀🚀 \u{1f9d1}\u{200d}\u{1f4bb} ✅"),
             ],
         ),
-        spoken(
+        dialogue(
             Channel::Website,
             &[
                 ("user", "<script>alert('hi')</script> & <b>bold</b> {{name}} ${PATH} %s \u{0}\u{1b}[31m"),
@@ -163,7 +162,7 @@ fn edge_cases(vendor: Vendor) -> Vec<Conversation> {
         long_conversation(),
     ];
     for (at, id) in ["wa_15550100_1789980000", "a/b+c%20d&e=f?#~", "__proto__"].into_iter().enumerate() {
-        let mut odd = spoken(
+        let mut odd = dialogue(
             Channel::Api,
             &[("user", "Cancel my plan, please."), ("assistant", "Done: it ends this month.")],
         );
@@ -187,8 +186,8 @@ fn long_conversation() -> Conversation {
     for step in 1..=60 {
         let question = format!("Step {step} is done, and now?");
         let answer = format!("Good. Step {}: turn the dial to {}.", step + 1, 87 + step % 21);
-        long.messages.push(said(Role::User, &question));
-        long.messages.push(said(Role::Assistant, &answer));
+        long.messages.push(text_message(Role::User, &question));
+        long.messages.push(text_message(Role::Assistant, &answer));
     }
     long
 }
@@ -198,32 +197,32 @@ fn one_users_conversations() -> Vec<Conversation> {
     let topics = ["my invoice", "my address", "my newsletter"];
     let of_topic = |topic: &&str| {
         let question = format!("I would like to change {topic}.");
-        let mut conversation = spoken(Channel::Api, &[("user", &question), ("assistant", "That is done.")]);
+        let mut conversation = dialogue(Channel::Api, &[("user", &question), ("assistant", "That is done.")]);
         conversation.contact.id = Some("shop-user.0".to_owned());
         conversation.title = Some(format!("Changing {topic}"));
-        conversation.messages.insert(1, lookup(ToolStatus::Success));
+        conversation.messages.insert(1, lookup_message(ToolStatus::Success));
         conversation
     };
     topics.iter().map(of_topic).collect()
 }
 
-fn chatbase_v1_oddities() -> Vec<Conversation> {
-    let mut contents = spoken(Channel::Frame, &[("user", "Do you have this lamp?")]);
+fn chatbase_v1_edge_cases() -> Vec<Conversation> {
+    let mut contents = dialogue(Channel::Frame, &[("user", "Do you have this lamp?")]);
     for data in [
         json!({ "type": "image", "url": "https://cdn.example.com/lamp.png" }),
         json!(["lamp", 2, null]),
         json!(42),
     ] {
-        contents.messages.push(unknown(Role::User, "content", data));
+        contents.messages.push(unknown_message(Role::User, "content", data));
     }
-    let mut blocks = said(Role::Assistant, "Yes, we do.");
+    let mut blocks = text_message(Role::Assistant, "Yes, we do.");
     blocks.content.push(Content::Text("It costs 39.90.".to_owned()));
     contents.messages.push(blocks);
 
-    let mut id_only = spoken(Channel::Api, &[("user", "Is my account active?")]);
+    let mut id_only = dialogue(Channel::Api, &[("user", "Is my account active?")]);
     id_only.contact.id = Some("shop-user.77".to_owned());
     id_only.varied = true;
-    let mut email_only = spoken(Channel::Website, &[("user", "Please write to me.")]);
+    let mut email_only = dialogue(Channel::Website, &[("user", "Please write to me.")]);
     email_only.contact.email = Some("mail.only@example.com".to_owned());
     email_only.varied = true;
     let mut conversations = vec![contents, id_only, email_only];
@@ -239,27 +238,27 @@ fn chatbase_v1_oddities() -> Vec<Conversation> {
             Channel::ActionPreview,
             Channel::Unspecified,
         ]
-        .map(by_channel),
+        .map(question_in_channel),
     );
     conversations
 }
 
-fn chatbase_v2_oddities() -> Vec<Conversation> {
-    let mut tools = spoken(Channel::Api, &[("user", "Book me a call and cancel my plan.")]);
+fn chatbase_v2_edge_cases() -> Vec<Conversation> {
+    let mut tools = dialogue(Channel::Api, &[("user", "Book me a call and cancel my plan.")]);
     tools.contact.id = Some("shop-user.5".to_owned());
     for status in [ToolStatus::Success, ToolStatus::Error, ToolStatus::Pending, ToolStatus::Ignored] {
-        tools.messages.push(lookup(status));
+        tools.messages.push(lookup_message(status));
     }
     tools.status = Some(Status::TakenOver);
     tools.varied = true;
 
-    let mut without_parts = spoken(Channel::Missing, &[("assistant", "Hello?")]);
+    let mut without_parts = dialogue(Channel::Missing, &[("assistant", "Hello?")]);
     without_parts.messages.push(Message { role: Role::User, created_at: Some(0), ..Message::default() });
     let strange = json!({ "depth": 3, "label": "north" });
-    without_parts.messages.push(unknown(Role::Assistant, "hologram", strange));
+    without_parts.messages.push(unknown_message(Role::Assistant, "hologram", strange));
 
     let mut timeless =
-        spoken(Channel::Slack, &[("assistant", "Hi!"), ("user", "Price?"), ("assistant", "From 10 €.")]);
+        dialogue(Channel::Slack, &[("assistant", "Hi!"), ("user", "Price?"), ("assistant", "From 10 €.")]);
     for message in &mut timeless.messages {
         message.created_at = None;
     }
@@ -281,12 +280,12 @@ fn chatbase_v2_oddities() -> Vec<Conversation> {
             Channel::Phone,
             Channel::Unspecified,
         ]
-        .map(by_channel),
+        .map(question_in_channel),
     );
     conversations
 }
 
-fn convocore_oddities() -> Vec<Conversation> {
+fn convocore_edge_cases() -> Vec<Conversation> {
     let mut conversations = vec![every_message_type(), returning_visitor(), voice_notes()];
     conversations.extend(
         [
@@ -303,9 +302,9 @@ fn convocore_oddities() -> Vec<Conversation> {
             Channel::Search,
             Channel::Missing,
         ]
-        .map(by_channel),
+        .map(question_in_channel),
     );
-    let mut asked_for_human = by_channel(Channel::Website);
+    let mut asked_for_human = question_in_channel(Channel::Website);
     asked_for_human.status = Some(Status::Paused);
     conversations.push(asked_for_human);
     conversations
@@ -357,9 +356,9 @@ fn every_message_type() -> Conversation {
         (Role::Assistant, "info:danger", with_message("The upload failed.")),
         (Role::Assistant, "hologram", json!([1, 2, 3])),
     ];
-    let mut conversation = spoken(Channel::Website, &[("user", "Show me everything.")]);
+    let mut conversation = dialogue(Channel::Website, &[("user", "Show me everything.")]);
     for (role, kind, data) in kinds {
-        conversation.messages.push(unknown(role, kind, data));
+        conversation.messages.push(unknown_message(role, kind, data));
     }
     conversation.messages.push(Message {
         role: Role::Assistant,
@@ -370,10 +369,10 @@ fn every_message_type() -> Conversation {
     conversation.messages.push(Message {
         id: Some("wamid.HBgLMTU1NTAxMDA".to_owned()),
         feedback: Some(Feedback::Positive),
-        ..said(Role::Assistant, "That was everything.")
+        ..text_message(Role::Assistant, "That was everything.")
     });
-    conversation.messages.push(said(Role::System, "The conversation was archived."));
-    conversation.messages.push(event(Role::Assistant, "end"));
+    conversation.messages.push(text_message(Role::System, "The conversation was archived."));
+    conversation.messages.push(event_message(Role::Assistant, "end"));
     conversation
 }
 
@@ -423,7 +422,7 @@ fn rich_contents(image: &str) -> Vec<Content> {
 
 /// A visitor who returned twice: past sessions and the current one.
 fn returning_visitor() -> Conversation {
-    let mut conversation = spoken(
+    let mut conversation = dialogue(
         Channel::Website,
         &[
             ("user", "Hello, do you ship to Austria?"),
@@ -446,7 +445,7 @@ fn returning_visitor() -> Conversation {
 
 /// Voice notes with and without a transcript, and pictures from the customer.
 fn voice_notes() -> Conversation {
-    let mut conversation = spoken(Channel::WhatsApp, &[("user", "Listen, please:")]);
+    let mut conversation = dialogue(Channel::WhatsApp, &[("user", "Listen, please:")]);
     let recordings = [None, Some("My lamp is humming.".to_owned())];
     for transcript in recordings {
         conversation.messages.push(Message {
@@ -464,15 +463,15 @@ fn voice_notes() -> Conversation {
     });
     conversation.messages.push(Message {
         created_at: None,
-        ..said(Role::Assistant, "That is the transformer; we send a new one.")
+        ..text_message(Role::Assistant, "That is the transformer; we send a new one.")
     });
-    conversation.messages.push(said(Role::User, "Great!"));
+    conversation.messages.push(text_message(Role::User, "Great!"));
     conversation
 }
 
 /// The same short question in any channel.
-fn by_channel(channel: Channel) -> Conversation {
-    let mut conversation = spoken(
+fn question_in_channel(channel: Channel) -> Conversation {
+    let mut conversation = dialogue(
         channel,
         &[("user", "Are you open on Sunday?"), ("assistant", "No, but online you can order at any time.")],
     );
@@ -480,20 +479,15 @@ fn by_channel(channel: Channel) -> Conversation {
     conversation
 }
 
-fn spoken(channel: Channel, lines: &[(&str, &str)]) -> Conversation {
+fn dialogue(channel: Channel, lines: &[(&str, &str)]) -> Conversation {
     let messages = lines.iter().map(|&(speaker, text)| {
         let role = if speaker == "user" { Role::User } else { Role::Assistant };
-        said(role, text)
+        text_message(role, text)
     });
     Conversation { channel, messages: messages.collect(), ..Conversation::default() }
 }
 
-/// Returns a message at the regular time.
-pub(crate) fn said(role: Role, text: &str) -> Message {
-    Message { created_at: Some(0), ..Message::text(role, text) }
-}
-
-fn event(role: Role, kind: &str) -> Message {
+fn event_message(role: Role, kind: &str) -> Message {
     Message {
         role,
         created_at: Some(0),
@@ -502,42 +496,11 @@ fn event(role: Role, kind: &str) -> Message {
     }
 }
 
-fn unknown(role: Role, kind: &str, data: Value) -> Message {
+fn unknown_message(role: Role, kind: &str, data: Value) -> Message {
     Message {
         role,
         created_at: Some(0),
         content: vec![Content::Unknown { kind: kind.to_owned(), data }],
         ..Message::default()
     }
-}
-
-/// Returns a message that looks up an order with a tool.
-pub(crate) fn lookup(status: ToolStatus) -> Message {
-    let id = format!("call_{}", status.word());
-    Message {
-        role: Role::Assistant,
-        created_at: Some(0),
-        content: vec![
-            Content::ToolCall {
-                id: id.clone(),
-                name: "lookup_order".to_owned(),
-                input: json!({ "orderId": "1042" }),
-            },
-            Content::ToolResult {
-                id,
-                name: "lookup_order".to_owned(),
-                status,
-                data: (status == ToolStatus::Success)
-                    .then(|| json!({ "orderId": "1042", "state": "in_transit", "items": [1, 2] })),
-                error: (status == ToolStatus::Error).then(|| "order not found".to_owned()),
-            },
-        ],
-        ..Message::default()
-    }
-}
-
-/// Returns a fictitious person.
-pub(crate) fn person(name: &str, email: &str, phone: &str) -> Contact {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Contact { name: given(name), email: given(email), phone: given(phone), ..Contact::default() }
 }

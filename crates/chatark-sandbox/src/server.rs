@@ -1,4 +1,4 @@
-//! The loopback server: authorization and limits of all vendors, and the controls for tests.
+//! The loopback server of all vendors: authorization, rate limits and faults, and the methods by which tests control it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,17 +21,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_error::ApiError;
-use crate::call::{Call, Meter, PagingFault, Write};
-use crate::chatbase_v1_people::People;
-use crate::chatbase_v2_sources::Sources;
-use crate::convocore_v3_writes::Written;
+use crate::call::{AgentCall, Call, Meter, PagingFault};
+use crate::chatbase_v1_people::WrittenContacts;
+use crate::chatbase_v2_sources::WrittenSources;
+use crate::convocore_v3_writes::ConvocoreWrites;
 use crate::dataset::Dataset;
+use crate::delivery;
 use crate::expected::Expected;
-use crate::fault::{Fault, FaultKind, Transport, arriving_conversation};
-use crate::limiter::{Allowance, Limiter};
-use crate::listener::Listener;
+use crate::fault::{Delivery, Fault, FaultKind, arriving_conversation};
 use crate::message::{ApiRequest, Reply, percent_decoded, query_pairs};
-use crate::transport;
+use crate::rate_limiter::{Allowance, RateLimiter};
+use crate::request_counter::RequestCounter;
 use crate::truth::Vendor;
 use crate::world::{Agent, Limits, ResetUnit, World};
 use crate::{
@@ -45,8 +45,8 @@ const LOG_LENGTH: usize = 10_000;
 /// How long a stopping server waits for responses in flight.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The largest body that is read: more than any route accepts, so that the routes reject it.
-const MAX_BODY: usize = 5 << 20;
+/// The largest body that is read, in bytes. It is larger than any route accepts, so that the routes refuse it.
+const MAX_BODY_BYTES: usize = 5 << 20;
 
 const ONE_HOUR: Duration = Duration::from_hours(1);
 
@@ -59,7 +59,7 @@ pub struct Sandbox {
     server: Option<JoinHandle<()>>,
 }
 
-/// A request that the sandbox has seen.
+/// A request that the sandbox has received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenRequest {
     /// The HTTP method.
@@ -105,9 +105,9 @@ impl Sandbox {
         Ok(Self { address, shared, stopped, server: Some(server) })
     }
 
-    /// Starts a server that only records requests, as the target of redirects.
-    pub async fn start_listener() -> io::Result<Listener> {
-        Listener::start().await
+    /// Starts a server that only counts requests, as the target of redirects.
+    pub async fn start_request_counter() -> io::Result<RequestCounter> {
+        RequestCounter::start().await
     }
 
     /// Returns the root of a vendor's API, with its version.
@@ -121,29 +121,31 @@ impl Sandbox {
     }
 
     /// Returns the leads that were written to an agent of Convocore, as they were sent.
-    pub fn leads(&self, agent_id: &str) -> Vec<Value> {
+    pub fn written_leads(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
-            lock(&state.written).leads.iter().map(|lead| lead.sent.clone()).collect()
+            lock(&state.convocore_writes).leads.iter().map(|lead| lead.sent.clone()).collect()
         })
     }
 
     /// Returns the sources that were written to an agent of Chatbase's second API, as they were
     /// sent, in order.
-    pub fn sources(&self, agent_id: &str) -> Vec<Value> {
-        self.shared.agent(agent_id).map_or_else(Vec::new, |state| lock(&state.sources).sent().to_vec())
+    pub fn written_sources(&self, agent_id: &str) -> Vec<Value> {
+        self.shared
+            .agent(agent_id)
+            .map_or_else(Vec::new, |state| lock(&state.written_sources).sent().to_vec())
     }
 
     /// Returns the contacts of an agent of Chatbase's first API as its list shows them: those of
     /// the world, then those that were written.
     pub fn contacts(&self, agent_id: &str) -> Vec<Value> {
         self.shared.agent(agent_id).map_or_else(Vec::new, |state| {
-            chatbase_v1_people::contacts(&state.snapshot(), &lock(&state.people))
+            chatbase_v1_people::contacts(&state.snapshot(), &lock(&state.written_contacts))
         })
     }
 
     /// Returns how many messages were delivered to an agent's customers.
-    pub fn delivered(&self, agent_id: &str) -> u64 {
-        self.shared.agent(agent_id).map_or(0, |state| lock(&state.written).delivered)
+    pub fn delivered_message_count(&self, agent_id: &str) -> u64 {
+        self.shared.agent(agent_id).map_or(0, |state| lock(&state.convocore_writes).delivered)
     }
 
     /// Returns the total size of all response bodies.
@@ -218,7 +220,7 @@ struct Shared {
     limits: Limits,
     latency: Option<Duration>,
     bytes_sent: Arc<AtomicU64>,
-    limiter: Mutex<Limiter>,
+    rate_limiter: Mutex<RateLimiter>,
     log: Mutex<VecDeque<SeenRequest>>,
     arrivals: AtomicU64,
     stopped: CancellationToken,
@@ -237,15 +239,15 @@ struct AgentState {
     exports: AtomicU64,
     billed: AtomicU64,
     /// What was written to Convocore.
-    written: Mutex<Written>,
+    convocore_writes: Mutex<ConvocoreWrites>,
     /// The contacts written to Chatbase's first API.
-    people: Mutex<People>,
+    written_contacts: Mutex<WrittenContacts>,
     /// The sources written to Chatbase's second API.
-    sources: Mutex<Sources>,
+    written_sources: Mutex<WrittenSources>,
 }
 
 /// A request with its headers and body.
-struct Incoming {
+struct IncomingRequest {
     request: ApiRequest,
     method: Method,
     content_type: Option<String>,
@@ -254,9 +256,9 @@ struct Incoming {
 }
 
 /// A response and how it is sent.
-struct Outcome {
+struct OutgoingReply {
     reply: Reply,
-    transport: Transport,
+    delivery: Delivery,
 }
 
 impl AgentState {
@@ -269,9 +271,9 @@ impl AgentState {
             requests: AtomicU64::new(0),
             exports: AtomicU64::new(0),
             billed: AtomicU64::new(0),
-            written: Mutex::default(),
-            people: Mutex::default(),
-            sources: Mutex::default(),
+            convocore_writes: Mutex::default(),
+            written_contacts: Mutex::default(),
+            written_sources: Mutex::default(),
         }
     }
 
@@ -285,14 +287,19 @@ impl AgentState {
         change(Arc::make_mut(&mut agent))
     }
 
-    /// Answers requests that write to the agent or read what was written; `None` for others.
-    fn answer_write(&self, incoming: &Incoming, key: &str, paging_fault: PagingFault) -> Option<Reply> {
+    /// Answers a request that writes to the agent or reads what was written to it. Returns `None` for other requests.
+    fn answer_agent_call(
+        &self,
+        incoming: &IncomingRequest,
+        key: &str,
+        paging_fault: PagingFault,
+    ) -> Option<Reply> {
         let segments = incoming.request.segments();
         let route = route_within(self.vendor, &segments)?;
         if self.snapshot().key != key {
             return None;
         }
-        let write = Write {
+        let call = AgentCall {
             request: &incoming.request,
             method: &incoming.method,
             route,
@@ -302,26 +309,26 @@ impl AgentState {
         };
         match self.vendor {
             Vendor::ChatbaseV1 => {
-                chatbase_v1_people::answer(&write, &self.snapshot(), &mut lock(&self.people))
+                chatbase_v1_people::answer(&call, &self.snapshot(), &mut lock(&self.written_contacts))
             }
-            Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&write, &mut lock(&self.sources)),
-            Vendor::ConvocoreV3 => self.answer_convocore_write(&write),
+            Vendor::ChatbaseV2 => chatbase_v2_sources::answer(&call, &mut lock(&self.written_sources)),
+            Vendor::ConvocoreV3 => self.answer_convocore_agent_call(&call),
         }
     }
 
-    fn answer_convocore_write(&self, write: &Write<'_>) -> Option<Reply> {
-        if matches!(write.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
+    fn answer_convocore_agent_call(&self, call: &AgentCall<'_>) -> Option<Reply> {
+        if matches!(call.route, [] | ["convos", "export"] | ["convos", _, "export"]) {
             return None;
         }
-        let listed = convocore_v3_lists::answer(write, &self.snapshot(), &lock(&self.written));
+        let listed = convocore_v3_lists::answer(call, &self.snapshot(), &lock(&self.convocore_writes));
         if listed.is_some() {
             return listed;
         }
-        self.change(|agent| convocore_v3_writes::answer(write, agent, &mut lock(&self.written)))
+        self.change(|agent| convocore_v3_writes::answer(call, agent, &mut lock(&self.convocore_writes)))
     }
 
-    /// Counts a request, and returns its fault if there is one.
-    fn count(&self, is_export: bool) -> Option<FaultKind> {
+    /// Counts a request, and returns the fault that affects it.
+    fn count_request(&self, is_export: bool) -> Option<FaultKind> {
         let nth_request = self.requests.fetch_add(1, Ordering::Relaxed);
         let nth_export = is_export.then(|| self.exports.fetch_add(1, Ordering::Relaxed));
         lock(&self.faults)
@@ -331,9 +338,9 @@ impl AgentState {
     }
 }
 
-impl Incoming {
-    /// Returns whether the method is supported; the rarer methods only on their routes.
-    fn is_answered(&self) -> bool {
+impl IncomingRequest {
+    /// Returns whether the vendor supports the method on this route.
+    fn is_supported(&self) -> bool {
         match (&self.method, self.request.vendor) {
             (&Method::GET, _) | (&Method::POST | &Method::PATCH, Vendor::ConvocoreV3) => true,
             (&Method::POST, Vendor::ChatbaseV1) => {
@@ -354,7 +361,7 @@ impl Shared {
             limits: world.limits,
             latency: world.latency,
             bytes_sent: Arc::default(),
-            limiter: Mutex::default(),
+            rate_limiter: Mutex::default(),
             log: Mutex::default(),
             arrivals: AtomicU64::new(0),
             stopped,
@@ -370,7 +377,7 @@ impl Shared {
         agents.find(|state| state.vendor == vendor && state.id == id)
     }
 
-    fn remember(&self, seen: SeenRequest) {
+    fn log_request(&self, seen: SeenRequest) {
         let mut log = lock(&self.log);
         if log.len() == LOG_LENGTH {
             log.pop_front();
@@ -378,11 +385,11 @@ impl Shared {
         log.push_back(seen);
     }
 
-    /// Checks key, faults and limits, then calls the vendor.
-    fn answer(&self, incoming: &Incoming) -> Outcome {
+    /// Checks the key, applies faults and limits, then lets the vendor's module answer.
+    fn answer(&self, incoming: &IncomingRequest) -> OutgoingReply {
         let vendor = incoming.request.vendor;
         if is_health_check(&incoming.request) {
-            return Outcome::of(self.with_window(chatbase_v2::health(), vendor, ""));
+            return OutgoingReply::of(self.with_separate_limit(chatbase_v2::health(), vendor, ""));
         }
         let key = incoming.key.as_deref().unwrap_or_default();
         if self.account(vendor, key).is_empty() {
@@ -390,62 +397,66 @@ impl Shared {
                 Some(_) => ApiError::InvalidKey,
                 None => ApiError::MissingKey,
             };
-            return Outcome::of(self.with_window(refusal.reply(vendor), vendor, key));
+            return OutgoingReply::of(self.with_separate_limit(refusal.reply(vendor), vendor, key));
         }
-        if !incoming.is_answered() {
+        if !incoming.is_supported() {
             let reply = ApiError::UnknownRoute.reply(vendor);
-            return Outcome::of(self.with_window(reply, vendor, key));
+            return OutgoingReply::of(self.with_separate_limit(reply, vendor, key));
         }
-        let named = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
-        let fault = named.and_then(|state| state.count(is_export(&incoming.request)));
+        let named_agent = agent_id(&incoming.request).and_then(|id| self.agent_of(vendor, id));
+        let fault = named_agent.and_then(|state| state.count_request(is_export(&incoming.request)));
         if let Some(reply) = fault.as_ref().and_then(|kind| kind.replacement(vendor)) {
-            return Outcome::of(with_request_id(reply, vendor));
+            return OutgoingReply::of(with_request_id(reply, vendor));
         }
-        self.answer_limited(incoming, key, named, fault)
+        self.answer_limited(incoming, key, named_agent, fault)
     }
 
     fn answer_limited(
         &self,
-        incoming: &Incoming,
+        incoming: &IncomingRequest,
         key: &str,
-        named: Option<&AgentState>,
+        named_agent: Option<&AgentState>,
         fault: Option<FaultKind>,
-    ) -> Outcome {
+    ) -> OutgoingReply {
         let request = &incoming.request;
         let allowance = self.allowance(request, key);
         if !allowance.is_allowed {
             let mut reply = ApiError::TooManyRequests.reply(request.vendor);
             let seconds = allowance.reset_in.as_secs() + 1;
             reply.headers.push(("retry-after", seconds.to_string()));
-            return Outcome::of(self.with_headers(reply, request.vendor, allowance));
+            return OutgoingReply::of(self.with_chatbase_headers(reply, request.vendor, allowance));
         }
-        match (&fault, named) {
-            (Some(FaultKind::Shift { conversations }), Some(state)) => self.add_newest(state, *conversations),
-            (Some(FaultKind::Vanish { conversations }), Some(state)) => remove_newest(state, *conversations),
+        match (&fault, named_agent) {
+            (Some(FaultKind::AddNewest { conversations }), Some(state)) => {
+                self.add_newest(state, *conversations);
+            }
+            (Some(FaultKind::RemoveNewest { conversations }), Some(state)) => {
+                remove_newest(state, *conversations);
+            }
             _ => {}
         }
         let paging_fault = fault.as_ref().map(FaultKind::paging_fault).unwrap_or_default();
-        let written = named.and_then(|state| state.answer_write(incoming, key, paging_fault));
-        let reply =
-            written.unwrap_or_else(|| self.read(incoming, key, named, paging_fault, allowance.remaining));
-        let reply = self.with_headers(reply, request.vendor, allowance);
+        let written = named_agent.and_then(|state| state.answer_agent_call(incoming, key, paging_fault));
+        let reply = written
+            .unwrap_or_else(|| self.read(incoming, key, named_agent, paging_fault, allowance.remaining));
+        let reply = self.with_chatbase_headers(reply, request.vendor, allowance);
         match fault {
-            None => Outcome::of(reply),
-            Some(kind) => Outcome { transport: kind.transport(), reply: kind.apply_to(reply) },
+            None => OutgoingReply::of(reply),
+            Some(kind) => OutgoingReply { delivery: kind.delivery(), reply: kind.apply_to(reply) },
         }
     }
 
-    /// Answers a request that reads; a write that no route has answered is refused.
+    /// Answers a request that reads. Refuses a write that no route has answered.
     fn read(
         &self,
-        incoming: &Incoming,
+        incoming: &IncomingRequest,
         key: &str,
-        named: Option<&AgentState>,
+        named_agent: Option<&AgentState>,
         paging_fault: PagingFault,
         remaining_hour: usize,
     ) -> Reply {
         let request = &incoming.request;
-        let agent = named.map(AgentState::snapshot).filter(|agent| agent.key == key);
+        let agent = named_agent.map(AgentState::snapshot).filter(|agent| agent.key == key);
         if incoming.method != Method::GET && agent.is_some() {
             return ApiError::UnknownRoute.reply(request.vendor);
         }
@@ -458,7 +469,7 @@ impl Shared {
             meter: Meter {
                 remaining_hour,
                 included_quota: self.limits.convocore_included_quota,
-                billed: named.map_or(&nothing_billed, |state| &state.billed),
+                billed: named_agent.map_or(&nothing_billed, |state| &state.billed),
             },
         };
         match request.vendor {
@@ -479,14 +490,16 @@ impl Shared {
 
     fn allowance(&self, request: &ApiRequest, key: &str) -> Allowance {
         let limits = &self.limits;
-        let mut limiter = lock(&self.limiter);
+        let mut rate_limiter = lock(&self.rate_limiter);
         match request.vendor {
-            Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => {
-                limiter.admit(&format!("chatbase {key}"), limits.chatbase_requests, limits.chatbase_window)
-            }
+            Vendor::ChatbaseV1 | Vendor::ChatbaseV2 => rate_limiter.admit(
+                &format!("chatbase {key}"),
+                limits.chatbase_requests,
+                limits.chatbase_window,
+            ),
             // Only exports count against the window; other requests just report it.
             Vendor::ConvocoreV3 if is_metered(request) => {
-                limiter.admit(&format!("convocore {key}"), limits.convocore_requests_per_hour, ONE_HOUR)
+                rate_limiter.admit(&format!("convocore {key}"), limits.convocore_requests_per_hour, ONE_HOUR)
             }
             Vendor::ConvocoreV3 => Allowance {
                 is_allowed: true,
@@ -496,19 +509,19 @@ impl Shared {
         }
     }
 
-    /// Adds the rate-limit headers to the response of a request that does not count against the account's limit.
-    fn with_window(&self, reply: Reply, vendor: Vendor, key: &str) -> Reply {
+    /// Adds the headers to the response of a request that counts against a limit of its own, not against the account's.
+    fn with_separate_limit(&self, reply: Reply, vendor: Vendor, key: &str) -> Reply {
         let limits = &self.limits;
-        let allowance = lock(&self.limiter).admit(
+        let allowance = lock(&self.rate_limiter).admit(
             &format!("anybody {key}"),
             limits.chatbase_requests,
             limits.chatbase_window,
         );
-        self.with_headers(reply, vendor, allowance)
+        self.with_chatbase_headers(reply, vendor, allowance)
     }
 
     /// Adds the headers that Chatbase sends with every response.
-    fn with_headers(&self, mut reply: Reply, vendor: Vendor, allowance: Allowance) -> Reply {
+    fn with_chatbase_headers(&self, mut reply: Reply, vendor: Vendor, allowance: Allowance) -> Reply {
         if vendor == Vendor::ConvocoreV3 {
             return reply;
         }
@@ -552,15 +565,15 @@ fn remove_newest(state: &AgentState, count: usize) {
     });
 }
 
-impl Outcome {
+impl OutgoingReply {
     fn of(reply: Reply) -> Self {
-        Self { reply, transport: Transport::Usual }
+        Self { reply, delivery: Delivery::Normal }
     }
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let request = Request::from_parts(parts, Body::empty());
@@ -569,9 +582,9 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let had_authorization = request.headers().contains_key(AUTHORIZATION);
     let api_request = api_request(&path, query.clone());
     let agent_id = api_request.as_ref().and_then(|request| agent_id(request).map(str::to_owned));
-    let outcome = match api_request {
-        None => Outcome::of(unknown_api(request.method(), &path)),
-        Some(api_request) => shared.answer(&Incoming {
+    let outgoing = match api_request {
+        None => OutgoingReply::of(unknown_api(request.method(), &path)),
+        Some(api_request) => shared.answer(&IncomingRequest {
             request: api_request,
             method: request.method().clone(),
             content_type: request
@@ -583,28 +596,28 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
             key: bearer_key(&request),
         }),
     };
-    let hangs = outcome.transport == Transport::Hang;
-    shared.remember(SeenRequest {
+    let hangs = outgoing.delivery == Delivery::Never;
+    shared.log_request(SeenRequest {
         method: request.method().to_string(),
         path,
         query,
-        status: (!hangs).then(|| outcome.reply.status.as_u16()),
-        bytes: outcome.reply.whole_body().len(),
+        status: (!hangs).then(|| outgoing.reply.status.as_u16()),
+        bytes: outgoing.reply.whole_body().len(),
         had_authorization,
         agent_id,
     });
-    deliver(&shared, outcome).await
+    deliver(&shared, outgoing).await
 }
 
-async fn deliver(shared: &Shared, outcome: Outcome) -> Response {
-    let outcome = Outcome { reply: outcome.reply.counted(&shared.bytes_sent), ..outcome };
+async fn deliver(shared: &Shared, outgoing: OutgoingReply) -> Response {
+    let outgoing = OutgoingReply { reply: outgoing.reply.counted(&shared.bytes_sent), ..outgoing };
     if let Some(latency) = shared.latency {
         tokio::time::sleep(latency).await;
     }
-    if outcome.transport == Transport::Hang {
+    if outgoing.delivery == Delivery::Never {
         shared.stopped.cancelled().await;
     }
-    transport::response(outcome.reply, outcome.transport).unwrap_or_else(|_| {
+    delivery::response(outgoing.reply, outgoing.delivery).unwrap_or_else(|_| {
         // A header that a test has set may be invalid.
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -689,7 +702,7 @@ fn unknown_api(method: &Method, path: &str) -> Reply {
     Reply::json(StatusCode::NOT_FOUND, &error)
 }
 
-/// Locks, also after a panic elsewhere: a failed test must not affect others.
+/// Locks even after a panic in another test, which must not affect this one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::truth::{Channel, Content, Conversation, Message, Role};
 use crate::{
-    Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generated, Generation, LeadsShape, Limits,
-    Person, Reset, ResetUnit, RetryAfter, Sandbox, Vendor, World, WriteBehaviour,
+    Agent, Dataset, Deployment, Expected, Fault, FaultKind, Generation, GeneratorSettings, LeadsShape,
+    Limits, Person, RateLimitReset, ResetUnit, RetryAfter, Sandbox, Vendor, World, WriteBehaviour,
 };
 
 struct Answer {
@@ -85,7 +85,7 @@ async fn sample() -> Sandbox {
     Sandbox::start(World::sample()).await.unwrap()
 }
 
-async fn with_generated(vendor: Vendor, settings: Generated) -> Sandbox {
+async fn with_generated(vendor: Vendor, settings: GeneratorSettings) -> Sandbox {
     let mut world = World::sample();
     for agent in &mut world.agents {
         if agent.vendor == vendor {
@@ -488,7 +488,7 @@ async fn limits_are_enforced_and_reported() {
 
 #[tokio::test]
 async fn generated_data_has_realistic_sizes() {
-    let settings = Generated { conversations: 400, ..Generated::default() };
+    let settings = GeneratorSettings { conversations: 400, ..GeneratorSettings::default() };
     let sandbox = with_generated(Vendor::ChatbaseV2, settings).await;
     let exported = export_v2(&sandbox, "").await;
     let bytes: usize = exported.iter().map(|held| held.to_string().len()).sum();
@@ -506,18 +506,18 @@ async fn faults_use_the_vendors_error_format() {
     let agent = World::CHATBASE_V2_AGENT;
     let too_many = |retry_after, reset| FaultKind::TooManyRequests { retry_after, reset };
     let kinds = [
-        too_many(RetryAfter::Seconds(3), Reset::None),
-        too_many(RetryAfter::HttpDate(3), Reset::Milliseconds(3)),
-        too_many(RetryAfter::None, Reset::Seconds(3)),
+        too_many(RetryAfter::Seconds(3), RateLimitReset::None),
+        too_many(RetryAfter::HttpDate(3), RateLimitReset::Milliseconds(3)),
+        too_many(RetryAfter::None, RateLimitReset::Seconds(3)),
         FaultKind::PlanGate,
         FaultKind::InsufficientScope,
-        FaultKind::KeyExpired,
+        FaultKind::ExpiredKey,
         FaultKind::ServerError,
         FaultKind::Maintenance,
-        FaultKind::HtmlUnder200,
+        FaultKind::HtmlWithStatus200,
         FaultKind::Redirect { location: "http://127.0.0.1:9/".to_owned() },
         FaultKind::Status { code: 418, body: "tea".to_owned(), content_type: "text/plain".to_owned() },
-        FaultKind::SuccessFalse { message: "Invalid request input.".to_owned() },
+        FaultKind::ErrorWithStatus200 { message: "Invalid request input.".to_owned() },
     ];
     let statuses = [429, 429, 429, 403, 403, 401, 500, 503, 200, 302, 418, 200];
     for (nth, kind) in (0..).zip(kinds) {
@@ -550,8 +550,8 @@ async fn faults_change_bodies() {
     sandbox.add_fault(agent, Fault::at(0, FaultKind::CutBody));
     sandbox.add_fault(agent, Fault::at(1, FaultKind::MalformedJson));
     sandbox.add_fault(agent, Fault::at(2, FaultKind::MillisecondTimes));
-    sandbox.add_fault(agent, Fault::at(3, FaultKind::DriftFields));
-    let drip = FaultKind::Drip { chunk: 20_000, delay: Duration::from_millis(20) };
+    sandbox.add_fault(agent, Fault::at(3, FaultKind::SchemaDrift));
+    let drip = FaultKind::SlowBody { chunk: 20_000, delay: Duration::from_millis(20) };
     sandbox.add_fault(agent, Fault::at(4, drip));
 
     assert!(try_send(&sandbox, Vendor::ChatbaseV2, &path, key).await.is_err());
@@ -575,7 +575,7 @@ async fn faults_change_the_paging() {
     sandbox.add_fault(agent, Fault::at(0, FaultKind::HasMoreNullCursor));
     sandbox.add_fault(agent, Fault::at(2, FaultKind::RepeatCursor));
     sandbox.add_fault(agent, Fault::at(3, FaultKind::EmptyPage));
-    sandbox.add_fault(agent, Fault::at(7, FaultKind::Shift { conversations: 2 }));
+    sandbox.add_fault(agent, Fault::at(7, FaultKind::AddNewest { conversations: 2 }));
     let lost = v2(&sandbox, "/conversations/export").await.json();
     assert_eq!(lost["pagination"]["cursor"], Value::Null);
     assert_eq!(lost["pagination"]["hasMore"], true);
@@ -607,7 +607,7 @@ async fn faults_change_the_paging() {
 async fn a_hanging_response_ends_when_the_server_stops() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
-    sandbox.add_fault(agent, Fault::from(0, FaultKind::Hang).on_any_route());
+    sandbox.add_fault(agent, Fault::from(0, FaultKind::NoResponse).on_any_route());
     let url = format!("{}/agents/{agent}", sandbox.base_url(Vendor::ChatbaseV2));
     let request =
         reqwest::Client::new().get(&url).bearer_auth(World::CHATBASE_KEY).timeout(Duration::from_millis(200));
@@ -642,14 +642,14 @@ async fn tests_can_use_their_own_data() {
 }
 
 #[tokio::test]
-async fn the_listener_records_keys() {
-    let listener = Sandbox::start_listener().await.unwrap();
-    reqwest::get(listener.url()).await.unwrap();
-    assert_eq!(listener.request_count(), 1);
-    assert!(!listener.saw_authorization());
-    let with_key = reqwest::Client::new().get(listener.url()).bearer_auth("x");
+async fn the_request_counter_notices_keys() {
+    let counter = Sandbox::start_request_counter().await.unwrap();
+    reqwest::get(counter.url()).await.unwrap();
+    assert_eq!(counter.request_count(), 1);
+    assert!(!counter.saw_authorization());
+    let with_key = reqwest::Client::new().get(counter.url()).bearer_auth("x");
     with_key.send().await.unwrap();
-    assert!(listener.saw_authorization());
+    assert!(counter.saw_authorization());
 }
 
 #[test]
@@ -727,7 +727,7 @@ async fn a_written_conversation_is_exported() {
     );
     let exported = v3(&sandbox, &format!("/convos/{id}/export")).await.json();
     assert_eq!(exported["data"]["turns"].as_array().unwrap().len(), 2);
-    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 0);
+    assert_eq!(sandbox.delivered_message_count(World::CONVOCORE_AGENT), 0);
 }
 
 #[tokio::test]
@@ -768,9 +768,13 @@ async fn invalid_writes_are_refused() {
     }
     let leads = json!({"leads": [{"userName": "Ada"}, {"userEmail": "grace@example.com"}]});
     assert_eq!(write(&sandbox, Method::POST, "/leads/bulk", &leads).await.1["count"], 2);
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 2);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT).len(), 2);
     write(&sandbox, Method::POST, &format!("/convos/{id}/send"), &json!({"message": "hi"})).await;
-    assert_eq!(sandbox.delivered(World::CONVOCORE_AGENT), 1, "what reaches a customer is counted");
+    assert_eq!(
+        sandbox.delivered_message_count(World::CONVOCORE_AGENT),
+        1,
+        "what reaches a customer is counted"
+    );
 }
 
 /// Sends a body, which need not be JSON.
@@ -913,7 +917,7 @@ async fn written_leads_are_listed() {
     let sent = [lead, json!({"userName": "Grace"}), json!({"userEmail": "lin@example.com"})];
     let (_, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": sent})).await;
     assert_eq!(expected, json!({"success": true, "count": 3}));
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT), sent);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT), sent);
 
     let mut page = v3(&sandbox, "/leads?page=1&limit=2").await.json();
     assert_eq!((&page["total"], &page["page"], &page["limit"]), (&json!(3), &json!(1), &json!(2)));
@@ -939,7 +943,7 @@ async fn written_leads_are_listed() {
     more.push(json!({"userName": "Ada"}));
     let (status, refused) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": more})).await;
     assert_eq!((status, &refused["code"]), (400, &json!("BAD_REQUEST")));
-    assert_eq!(sandbox.leads(World::CONVOCORE_AGENT).len(), 3);
+    assert_eq!(sandbox.written_leads(World::CONVOCORE_AGENT).len(), 3);
     let (status, expected) = write(&sandbox, Method::POST, "/leads/bulk", &json!({"leads": hundred})).await;
     assert_eq!((status, &expected["count"]), (200, &json!(100)));
     assert_eq!(v3(&sandbox, "/leads?page=2&limit=100").await.json()["leads"].as_array().unwrap().len(), 3);
@@ -958,8 +962,8 @@ async fn sources_can_be_written_and_read_back() {
         }});
         assert_eq!((created.status, created.json()), (201, expected));
     }
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT), sent);
-    assert_eq!(sandbox.sources("nobody"), [] as [Value; 0]);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT), sent);
+    assert_eq!(sandbox.written_sources("nobody"), [] as [Value; 0]);
 
     let first = v2(&sandbox, "/sources?limit=2").await.json();
     let expected = json!([
@@ -1038,7 +1042,7 @@ async fn sources_have_limits() {
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 201);
     most["answer"] = json!("x".repeat(padding + 1));
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &most).await.status, 413);
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT).len(), 2);
 
     // Fourteen requests so far.
     assert_eq!(v2(&sandbox, "/sources").await.header("x-ratelimit-remaining"), "1");
@@ -1046,7 +1050,7 @@ async fn sources_have_limits() {
     assert_eq!((last.status, last.header("x-ratelimit-remaining")), (200, "0"));
     assert_eq!(post(&sandbox, Vendor::ChatbaseV2, &path, &qna("x")).await.status, 429);
     assert_eq!(v1_leads(&sandbox, "").await.status, 429);
-    assert_eq!(sandbox.sources(World::CHATBASE_V2_AGENT).len(), 2);
+    assert_eq!(sandbox.written_sources(World::CHATBASE_V2_AGENT).len(), 2);
 }
 
 #[tokio::test]
@@ -1228,13 +1232,13 @@ async fn chatbase_v1_lists_leads_as_documented() {
 }
 
 #[tokio::test]
-async fn a_write_can_succeed_behind_a_502() {
+async fn a_write_can_succeed_and_answer_502() {
     let sandbox = sample().await;
-    let spoiling = [
-        FaultKind::DoneAnd502,
+    let faults = [
+        FaultKind::BadGatewayAfterSuccess,
         FaultKind::CutBody,
         FaultKind::MalformedJson,
-        FaultKind::Drip { chunk: 8, delay: Duration::from_millis(1) },
+        FaultKind::SlowBody { chunk: 8, delay: Duration::from_millis(1) },
     ];
     for (vendor, agent, path) in [
         (Vendor::ChatbaseV1, World::CHATBASE_V1_AGENT, contacts_path()),
@@ -1247,8 +1251,8 @@ async fn a_write_can_succeed_behind_a_502() {
     ] {
         let count = || match vendor {
             Vendor::ChatbaseV1 => sandbox.contacts(agent).len() - 4,
-            Vendor::ChatbaseV2 => sandbox.sources(agent).len(),
-            Vendor::ConvocoreV3 => sandbox.leads(agent).len(),
+            Vendor::ChatbaseV2 => sandbox.written_sources(agent).len(),
+            Vendor::ConvocoreV3 => sandbox.written_leads(agent).len(),
         };
         let body = |number: u64| match vendor {
             Vendor::ChatbaseV1 => user(&format!("{number}@example.com")),
@@ -1256,7 +1260,7 @@ async fn a_write_can_succeed_behind_a_502() {
             Vendor::ConvocoreV3 => json!({"leads": [{"userName": "Ada"}]}),
         };
         sandbox.add_fault(agent, Fault::at(0, FaultKind::ServerError).on_any_route());
-        for (nth, kind) in (1..).zip(spoiling.clone()) {
+        for (nth, kind) in (1..).zip(faults.clone()) {
             sandbox.add_fault(agent, Fault::at(nth, kind).on_any_route());
         }
         assert_eq!(post(&sandbox, vendor, &path, &body(0)).await.status, 500);
@@ -1281,12 +1285,12 @@ async fn a_write_can_succeed_behind_a_502() {
 async fn a_write_can_succeed_without_a_response() {
     let sandbox = sample().await;
     let agent = World::CHATBASE_V2_AGENT;
-    sandbox.add_fault(agent, Fault::at(0, FaultKind::Hang).on_any_route());
+    sandbox.add_fault(agent, Fault::at(0, FaultKind::NoResponse).on_any_route());
     let url = format!("{}{}", sandbox.base_url(Vendor::ChatbaseV2), sources_path());
     let request = reqwest::Client::new().post(&url).bearer_auth(World::CHATBASE_KEY);
     let request = request.body(qna("Graz").to_string()).timeout(Duration::from_millis(200));
     assert!(request.send().await.unwrap_err().is_timeout());
-    assert_eq!(sandbox.sources(agent), [qna("Graz")]);
+    assert_eq!(sandbox.written_sources(agent), [qna("Graz")]);
     assert_eq!(sandbox.requests()[0].status, None);
 }
 
@@ -1296,7 +1300,7 @@ async fn faults_change_the_paging_of_people_and_sources() {
     let (first, second) = (World::CHATBASE_V1_AGENT, World::CHATBASE_V2_AGENT);
     sandbox.add_fault(first, Fault::times(0, 2, FaultKind::EmptyPage).on_any_route());
     sandbox.add_fault(first, Fault::at(2, FaultKind::RepeatCursor).on_any_route());
-    sandbox.add_fault(first, Fault::at(3, FaultKind::DriftFields).on_any_route());
+    sandbox.add_fault(first, Fault::at(3, FaultKind::SchemaDrift).on_any_route());
     assert_eq!(v1_leads(&sandbox, "").await.json(), json!({"collectedCustomers": {"data": []}}));
     assert_eq!(get(&sandbox, Vendor::ChatbaseV1, &contacts_path()).await.json()["data"], json!([]));
     let repeated = v1_leads(&sandbox, "&size=2&page=2").await.json();

@@ -1,4 +1,4 @@
-//! Vendor-neutral conversations: the data behind all vendors' APIs.
+//! Conversations independent of any vendor: the data that all vendors' APIs show.
 
 use serde_json::Value;
 

@@ -78,7 +78,7 @@ pub enum Deployment {
 pub enum WriteBehaviour {
     /// They can be read and changed.
     #[default]
-    Work,
+    Usable,
     /// They are listed but answer 404 under their own id, as published in July and August 2026.
     CreatedAnswers404,
 }
@@ -204,12 +204,12 @@ impl Agent {
     pub fn expected(&self) -> impl Iterator<Item = Expected> + '_ {
         self.dataset
             .iter()
-            .filter(|conversation| !self.skips_silent() || conversation.has_user_message())
+            .filter(|conversation| !self.omits_silent_conversations() || conversation.has_user_message())
             .map(|conversation| conversation.expected_from(self.vendor))
     }
 
     /// Returns whether the export omits conversations in which no customer wrote.
-    pub(crate) fn skips_silent(&self) -> bool {
+    pub(crate) fn omits_silent_conversations(&self) -> bool {
         self.vendor == Vendor::ConvocoreV3 && self.generation == Generation::Paged
     }
 }

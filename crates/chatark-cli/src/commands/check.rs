@@ -5,14 +5,14 @@ use chatark_core::{AgentInfo, Error, Result};
 use chatark_engine::Source;
 use serde::Serialize;
 
-use crate::args::{CheckArgs, Global};
+use crate::args::{CheckArgs, GlobalArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Severity, Ui, bytes, label};
+use crate::ui::{Severity, Ui, format_bytes, label};
 
-/// Clocks that differ by more than this make dates hard to compare.
+/// A clock that differs from the vendor's by more than this is reported.
 const CLOCK_TOLERANCE_SECONDS: i64 = 120;
-/// Less free space than this is worth a warning.
+/// Less free space than this is reported as a warning.
 const LOW_SPACE_BYTES: u64 = 1 << 30;
 
 #[derive(Serialize)]
@@ -35,56 +35,56 @@ struct SourceCheck {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &CheckArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let sources = session.connect(&session.chosen(&args.sources)?, ui)?;
-    let answers = runtime()?.block_on(check_all(&sources));
+    let sources = session.connect_sources(&session.select_sources(&args.sources)?, ui)?;
+    let results = runtime()?.block_on(check_all(&sources));
     let mut errors = Vec::new();
     let mut checks = Vec::new();
-    for (source, answer) in sources.iter().zip(answers) {
-        ui.line(&source_line(source, &answer))?;
-        if let Err(error) = &answer
+    for (source, result) in sources.iter().zip(results) {
+        ui.print_line(&source_line(source, &result))?;
+        if let Err(error) = &result
             && let Some(hint) = error.hint_text()
         {
-            ui.line(&format!("      hint: {hint}"))?;
+            ui.print_line(&format!("      hint: {hint}"))?;
         }
-        checks.push(source_check(source, &answer));
-        errors.extend(answer.err());
+        checks.push(source_check(source, &result));
+        errors.extend(result.err());
     }
     let free_bytes = check_disk(&session, ui)?;
     let errors: Vec<_> = errors.iter().collect();
     let exit = Exit::of_errors(&errors, sources.len());
     let archive = session.config.archive.display().to_string();
-    ui.result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
+    ui.print_result(&CheckResult { sources: checks, archive, free_bytes, exit_code: exit.code() })?;
     Ok(exit)
 }
 
 async fn check_all(sources: &[Source]) -> Vec<Result<AgentInfo>> {
-    let mut answers = Vec::new();
+    let mut results = Vec::new();
     for source in sources {
-        answers.push(source.provider.check().await);
+        results.push(source.provider.check().await);
     }
-    answers
+    results
 }
 
-fn source_line(source: &Source, answer: &Result<AgentInfo>) -> String {
+fn source_line(source: &Source, result: &Result<AgentInfo>) -> String {
     let name = &source.origin.source;
     let title = source.provider.descriptor().title;
-    match answer {
+    match result {
         Ok(info) if info.confirmed => {
             let agent = info.name.as_deref().map_or_else(String::new, |name| format!(", agent \"{name}\""));
-            format!("{}{name}: {title}{agent}{}", label(Severity::Ok), clock(info))
+            format!("{}{name}: {title}{agent}{}", label(Severity::Ok), clock_warning(info))
         }
         Ok(info) => format!(
             "{}{name}: {title}: the key works, but the agent cannot be confirmed: the vendor gives the same answer for an unknown agent{}",
             label(Severity::Warning),
-            clock(info)
+            clock_warning(info)
         ),
         Err(error) => format!("{}{name}: {title}: {error}", label(Severity::Failure)),
     }
 }
 
-fn clock(info: &AgentInfo) -> String {
+fn clock_warning(info: &AgentInfo) -> String {
     match info.clock_skew_seconds {
         Some(ahead) if ahead.abs() > CLOCK_TOLERANCE_SECONDS => {
             format!("; this machine's clock differs from the vendor's by {} s: correct it", ahead.abs())
@@ -93,9 +93,9 @@ fn clock(info: &AgentInfo) -> String {
     }
 }
 
-fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
-    let info = answer.as_ref().ok();
-    let error = answer.as_ref().err();
+fn source_check(source: &Source, result: &Result<AgentInfo>) -> SourceCheck {
+    let info = result.as_ref().ok();
+    let error = result.as_ref().err();
     SourceCheck {
         source: source.origin.source.to_string(),
         provider: source.provider.descriptor().name,
@@ -108,26 +108,26 @@ fn source_check(source: &Source, answer: &Result<AgentInfo>) -> SourceCheck {
     }
 }
 
-/// Checks the archive and the free space around it, and returns the free bytes.
+/// Checks the archive and the disk that it is on. Returns the free space in bytes, if it is known.
 fn check_disk(session: &Session, ui: &Ui) -> Result<Option<u64>, Failure> {
     let path = &session.config.archive;
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let free = fs4::available_space(folder).ok();
-    let held = path.exists().then(|| Archive::open_to_read(path).map(|_| ()));
-    let (state, word) = match &held {
+    let opened = path.exists().then(|| Archive::open_to_read(path).map(|_| ()));
+    let (severity, description) = match &opened {
         None => (Severity::Ok, "will be created".to_owned()),
         Some(Ok(())) => (Severity::Ok, "is readable".to_owned()),
         Some(Err(error)) => (Severity::Failure, error.to_string()),
     };
-    let state = if free.is_some_and(|free| free < LOW_SPACE_BYTES) && state == Severity::Ok {
+    let severity = if free.is_some_and(|free| free < LOW_SPACE_BYTES) && severity == Severity::Ok {
         Severity::Warning
     } else {
-        state
+        severity
     };
-    let room = free.map_or_else(String::new, |free| format!(", {} free", bytes(free)));
-    ui.line(&format!("{}archive {}: {word}{room}", label(state), path.display()))?;
-    match held {
+    let free_space = free.map_or_else(String::new, |free| format!(", {} free", format_bytes(free)));
+    ui.print_line(&format!("{}archive {}: {description}{free_space}", label(severity), path.display()))?;
+    match opened {
         Some(Err(error)) => Err(error.into()),
         _ => Ok(free),
     }

@@ -1,4 +1,4 @@
-//! `chatark demo`: the whole product on one machine, without a network or an account.
+//! `chatark demo`: a full export on one machine, from a sandbox and without a network or an account.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::args::{ArchiveFilterArgs, DemoArgs, FilterArgs, PullOptions};
 use crate::commands::export::export;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, bytes, table, with_commas};
+use crate::ui::{Ui, format_bytes, format_table, with_commas};
 
 /// The first line of a demo's config: a later demo replaces only a file that starts with it.
 const FIRST_LINE: &str = "# Written by `chatark demo`; replaced by the next one.";
@@ -24,16 +24,16 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     let failed = |error| Error::new(ErrorKind::Unexpected, "start the sandbox", error);
     let sandbox = runtime.block_on(Sandbox::start(World::sample())).map_err(failed)?;
     let config = write_config(&args.dir, &sandbox)?;
-    ui.say("a sandbox of three vendors is running on this machine; no network or account is used");
+    ui.info("a sandbox of three vendors is running on this machine; no network or account is used");
     let session = Session::open_at(&config)?;
     let filters = FilterArgs { sources: Vec::new(), since: None, until: None, channel: None };
-    let filters = ArchiveFilterArgs { filters, undated: false };
+    let filters = ArchiveFilterArgs { common: filters, undated: false };
     let options = ExportOptions { formats: Format::ALL.to_vec(), csv_bom: false, csv_safe: false };
     let folder = args.dir.join("export");
     let (exit, manifest) =
         export(&session, &filters, Some(PullOptions::default()), &folder, &options, ui, false)?;
     if let Some(manifest) = &manifest {
-        show(&session, manifest, &folder, &config, ui)?;
+        show_files(&session, manifest, &folder, &config, ui)?;
     }
     if args.serve {
         serve(&runtime, &config, ui)?;
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &DemoArgs, ui: &Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Shows what the archive holds and where the files are.
-fn show(
+/// Prints what the archive holds and where the files are.
+fn show_files(
     session: &Session,
     manifest: &Manifest,
     folder: &Path,
@@ -66,25 +66,31 @@ fn show(
         files.push(vec![
             folder.join(&file.name).display().to_string(),
             with_commas(file.rows),
-            bytes(file.bytes),
+            format_bytes(file.bytes),
         ]);
     }
-    ui.line("")?;
-    for line in table(&rows, &[2, 3]).iter().chain([&String::new()]).chain(&table(&files, &[1, 2])) {
-        ui.line(line)?;
+    ui.print_line("")?;
+    for line in
+        format_table(&rows, &[2, 3]).iter().chain([&String::new()]).chain(&format_table(&files, &[1, 2]))
+    {
+        ui.print_line(line)?;
     }
-    ui.line("")?;
-    ui.line(&format!("archive: {}", session.config.archive.display()))?;
-    ui.line(&format!("try:     chatark --config {} export --offline --channel whatsapp", config.display()))?;
+    ui.print_line("")?;
+    ui.print_line(&format!("archive: {}", session.config.archive.display()))?;
+    ui.print_line(&format!(
+        "try:     chatark --config {} export --offline --channel whatsapp",
+        config.display()
+    ))?;
     Ok(())
 }
 
+/// Keeps the sandbox running until Ctrl-C or SIGTERM.
 fn serve(runtime: &tokio::runtime::Runtime, config: &Path, ui: &Ui) -> Result<()> {
-    ui.say(&format!(
+    ui.info(&format!(
         "the sandbox keeps running; in another terminal: chatark --config {} check",
         config.display()
     ));
-    ui.say("press Ctrl-C to stop it");
+    ui.info("press Ctrl-C to stop it");
     let ended = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {

@@ -1,23 +1,23 @@
-//! `chatark drift`: what the vendors sent that Chatark does not know. Places and counts, never values.
+//! `chatark drift`: lists the fields and values that Chatark does not know, by path and count, never the values.
 
 use chatark_archive::IssueRecord;
 use chatark_core::{Result, Timestamp, identifier};
 use serde::Serialize;
 
-use crate::args::{DriftArgs, Global};
+use crate::args::{DriftArgs, GlobalArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, table, with_commas};
+use crate::ui::{Ui, format_table, with_commas};
 
 #[derive(Serialize)]
 struct DriftResult {
     issues: Vec<IssueRecord>,
 }
 
-pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &DriftArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.sources)?;
-    let archive = session.archive_to_read(ui)?;
+    let chosen = session.select_sources(&args.sources)?;
+    let archive = session.open_archive_to_read(ui)?;
     let mut issues = archive.issues()?;
     issues.retain(|issue| {
         // Without names, sources that the config no longer has are shown too.
@@ -26,16 +26,16 @@ pub(crate) fn run(args: &DriftArgs, global: &Global, ui: &Ui) -> Result<Exit, Fa
         is_requested && (args.all || issue.is_drift())
     });
     if issues.is_empty() {
-        ui.line("no drift: everything that the vendors sent is known")?;
+        ui.print_line("no drift: everything that the vendors sent is known")?;
     } else {
         let heading = ["source", "what", "where", "count", "runs", "first seen", "last seen", "for example"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(issues.iter().map(row));
-        for line in table(&rows, &[3, 4]) {
-            ui.line(&line)?;
+        for line in format_table(&rows, &[3, 4]) {
+            ui.print_line(&line)?;
         }
     }
-    ui.result(&DriftResult { issues })?;
+    ui.print_result(&DriftResult { issues })?;
     Ok(Exit::Complete)
 }
 

@@ -7,11 +7,11 @@ use chatark_core::{Error, ErrorKind, Result, SourceName};
 use chatark_formats::{Export, ExportContext, ExportOptions, ExportSelection, Manifest, SourceState};
 use serde::Serialize;
 
-use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, Global, PullOptions};
-use crate::commands::pull::{PullResult, pull_all, pull_of, source_result};
+use crate::args::{ArchiveFilterArgs, ExportArgs, FilterArgs, GlobalArgs, PullOptions};
+use crate::commands::pull::{PullResult, pull_all, pull_of_filters, source_result};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, with_commas};
+use crate::ui::{Ui, counted, format_bytes};
 
 #[derive(Serialize)]
 struct ExportResult {
@@ -22,9 +22,9 @@ struct ExportResult {
     exit_code: u8,
 }
 
-pub(crate) fn run(args: &ExportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &ExportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let mut session = Session::open(global)?;
-    session.limit(args.pull_options.budget());
+    session.set_budget(args.pull_options.budget());
     let options = options(args, &session);
     let folder = args.output.clone().unwrap_or_else(|| session.config.output.folder.clone());
     let pull_options = if args.offline { None } else { Some(args.pull_options) };
@@ -42,13 +42,13 @@ pub(crate) fn export(
     ui: &Ui,
     verbose: bool,
 ) -> Result<(Exit, Option<Manifest>), Failure> {
-    let chosen = session.chosen(&filters.filters.sources)?;
-    let request = pull_of(&filters.filters, pull_options.unwrap_or_default())?;
+    let chosen = session.select_sources(&filters.common.sources)?;
+    let request = pull_of_filters(&filters.common, pull_options.unwrap_or_default())?;
     let (archive, pull, mut exit) = if pull_options.is_none() {
-        (session.archive_to_read(ui)?, None, Exit::Complete)
+        (session.open_archive_to_read(ui)?, None, Exit::Complete)
     } else {
-        let sources = session.connect(&chosen, ui)?;
-        let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, verbose)?;
+        let sources = session.connect_sources(&chosen, ui)?;
+        let (archive, outcomes, exit) = pull_all(session.open_archive(ui)?, sources, request, ui, verbose)?;
         let pull = PullResult {
             archive: session.config.archive.display().to_string(),
             sources: outcomes.iter().map(source_result).collect(),
@@ -56,9 +56,9 @@ pub(crate) fn export(
         };
         (archive, Some(pull), exit)
     };
-    let filter = filters.of_sources(names(&chosen))?;
+    let filter = filters.to_filter(names(&chosen))?;
     let manifest = if may_write(&archive, &filter, exit, ui)? {
-        Some(write(&archive, &filter, &filters.filters, folder, options)?)
+        Some(write_files(&archive, &filter, &filters.common, folder, options)?)
     } else {
         None
     };
@@ -66,20 +66,20 @@ pub(crate) fn export(
     if let Some(manifest) = &manifest {
         for file in &manifest.files {
             let place = folder.join(&file.name);
-            ui.say(&format!(
-                "wrote {}: {} rows, {}",
+            ui.info(&format!(
+                "wrote {}: {}, {}",
                 place.display(),
-                with_commas(file.rows),
-                bytes(file.bytes)
+                counted(file.rows, "row", "rows"),
+                format_bytes(file.bytes)
             ));
         }
-        ui.say_undated(manifest.undated_left_out);
+        ui.info_undated(manifest.undated_left_out);
     } else if exit == Exit::Complete {
         exit = Exit::Partial;
     }
     let folder = manifest.is_some().then(|| folder.display().to_string());
     let result = ExportResult { pull, folder, manifest, exit_code: exit.code() };
-    ui.result(&result)?;
+    ui.print_result(&result)?;
     Ok((exit, result.manifest))
 }
 
@@ -97,24 +97,25 @@ fn may_write(archive: &Archive, filter: &Filter, exit: Exit, ui: &Ui) -> Result<
     match exit {
         Exit::Complete => return Ok(true),
         Exit::Interrupted | Exit::Terminated => {
-            ui.say("no files were written; the files of an earlier export were not changed");
+            ui.info("no files were written; the files of an earlier export were not changed");
             return Ok(false);
         }
         _ => {}
     }
-    let held: u64 = states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
-    if held == 0 {
-        ui.say("no files were written, because the archive holds no conversations of these sources");
+    let archived: u64 =
+        source_states(archive, &filter.sources)?.iter().map(|state| state.conversations).sum();
+    if archived == 0 {
+        ui.info("no files were written, because the archive holds no conversations of these sources");
         return Ok(false);
     }
     match exit {
-        Exit::Budget => ui.say("the files contain what the archive holds so far"),
+        Exit::Budget => ui.info("the files contain what the archive holds so far"),
         _ => ui.warn("the pull did not succeed: the files contain what the archive holds"),
     }
     Ok(true)
 }
 
-fn write(
+fn write_files(
     archive: &Archive,
     filter: &Filter,
     filters: &FilterArgs,
@@ -133,12 +134,12 @@ fn write(
             until: filters.until,
             channel: filters.channel,
         },
-        sources: states(archive, &filter.sources)?,
+        sources: source_states(archive, &filter.sources)?,
         undated_left_out: archive.undated_left_out(filter)?,
     })
 }
 
-fn states(archive: &Archive, sources: &[SourceName]) -> Result<Vec<SourceState>> {
+fn source_states(archive: &Archive, sources: &[SourceName]) -> Result<Vec<SourceState>> {
     let mut states = Vec::new();
     for status in archive.status()? {
         let source = SourceName::new(status.source).map_err(|_| {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &InitArgs, ui: &Ui) -> Result<Exit, Failure> {
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(config::EXAMPLE.as_bytes()).map_err(failed)?;
-    ui.say(&format!("wrote {}: fill in the agents, set the keys, then run `chatark check`", path.display()));
-    ui.result(&Written { config: path.display().to_string() })?;
+    ui.info(&format!("wrote {}: fill in the agents, set the keys, then run `chatark check`", path.display()));
+    ui.print_result(&Written { config: path.display().to_string() })?;
     Ok(Exit::Complete)
 }

@@ -7,11 +7,11 @@ use chatark_core::{Error, RateLimit, Result, Timestamp};
 use chatark_engine::{PullPlan, plan};
 use serde::Serialize;
 
-use crate::args::{Global, PlanArgs, PullOptions};
-use crate::commands::pull::pull_of;
+use crate::args::{GlobalArgs, PlanArgs, PullOptions};
+use crate::commands::pull::pull_of_filters;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::ui::{Ui, table, with_commas};
+use crate::ui::{Ui, counted, format_table, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult {
@@ -20,7 +20,7 @@ struct PlanResult {
     exit_code: u8,
 }
 
-/// The plan of one source; `null` for what is not known.
+/// The plan of one source. What is not known is `null`; `effort` is the sync mode.
 #[derive(Serialize)]
 struct SourcePlan {
     source: String,
@@ -41,12 +41,12 @@ struct SourcePlan {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.filters.sources)?;
-    let sources = session.connect(&chosen, ui)?;
-    let pull = pull_of(&args.filters, PullOptions { full: args.full, ..PullOptions::default() })?;
-    let archive = session.config.archive.exists().then(|| session.archive_to_read(ui)).transpose()?;
+    let chosen = session.select_sources(&args.filters.sources)?;
+    let sources = session.connect_sources(&chosen, ui)?;
+    let pull = pull_of_filters(&args.filters, PullOptions { full: args.full, ..PullOptions::default() })?;
+    let archive = session.config.archive.exists().then(|| session.open_archive_to_read(ui)).transpose()?;
     let plans = runtime()?.block_on(plan(archive.as_ref(), &sources, &pull, &session.clock))?;
     let mut rows = vec![
         ["source", "reads", "archived", "at the vendor", "requests", "takes about", "quota left"]
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
         match planned {
             Ok(planned) => {
                 rows.push(row(planned));
-                lines.extend(notes(planned));
+                lines.extend(note_lines(planned));
             }
             Err(error) => ui.error(error, global.verbose > 0),
         }
@@ -67,15 +67,15 @@ pub(crate) fn run(args: &PlanArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
             rows.push([name, "-".to_owned()].into_iter().chain(["-"; 5].map(str::to_owned)).collect());
         }
     }
-    for line in table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
-        ui.line(&line)?;
+    for line in format_table(&rows, &[2, 3, 4, 6]).into_iter().chain(lines) {
+        ui.print_line(&line)?;
     }
     let errors: Vec<_> = plans.iter().filter_map(|planned| planned.as_ref().err()).collect();
     let exit = Exit::of_errors(&errors, plans.len());
     let archive = session.config.archive.display().to_string();
     let names = sources.iter().map(|source| source.origin.source.to_string());
     let sources = names.zip(&plans).map(|(name, planned)| source_plan(name, planned)).collect();
-    ui.result(&PlanResult { archive, sources, exit_code: exit.code() })?;
+    ui.print_result(&PlanResult { archive, sources, exit_code: exit.code() })?;
     Ok(exit)
 }
 
@@ -84,16 +84,16 @@ fn row(planned: &PullPlan) -> Vec<String> {
     let estimate = &planned.estimate;
     vec![
         planned.source.to_string(),
-        reads(planned),
+        what_is_read(planned),
         with_commas(planned.held),
         number(estimate.conversations),
         number(planned.requests()),
-        planned.duration().map_or_else(|| "not known".to_owned(), about),
+        planned.duration().map_or_else(|| "not known".to_owned(), rounded),
         estimate.quota_left.map_or_else(|| "-".to_owned(), with_commas),
     ]
 }
 
-fn reads(planned: &PullPlan) -> String {
+fn what_is_read(planned: &PullPlan) -> String {
     match (planned.mode, planned.recent_since) {
         (SyncMode::Full, _) => "everything".to_owned(),
         (SyncMode::Changes, _) => "what changed".to_owned(),
@@ -102,34 +102,34 @@ fn reads(planned: &PullPlan) -> String {
     }
 }
 
-/// Returns a duration of at least a second, rounded according to its length.
-fn about(duration: Duration) -> String {
+/// Returns a duration in words, rounded to seconds, minutes or ten minutes by its length; at least one second.
+fn rounded(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);
-    let rounded = match seconds {
+    let seconds = match seconds {
         0..=89 => seconds,
         90..=5_399 => (seconds + 30) / 60 * 60,
         _ => (seconds + 300) / 600 * 600,
     };
-    humantime::format_duration(Duration::from_secs(rounded)).to_string()
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-fn notes(planned: &PullPlan) -> Vec<String> {
+fn note_lines(planned: &PullPlan) -> Vec<String> {
     let source = &planned.source;
     let mut lines = Vec::new();
     if let Some(at) = planned.resumes_from {
         lines.push(format!("{source}: resumes where an earlier run stopped, saved {at}"));
     }
     if let Some(RateLimit { requests, seconds }) = planned.estimate.rate_limit {
-        let requests = with_commas(requests);
+        let requests = counted(requests, "request", "requests");
         lines.push(format!(
-            "{source}: the vendor documents a limit of {requests} requests in {}",
-            about(Duration::from_secs(seconds))
+            "{source}: the vendor documents a limit of {requests} in {}",
+            rounded(Duration::from_secs(seconds))
         ));
     }
     if let Some(used) = planned.quota_used_before {
         lines.push(format!(
-            "{source}: the last pull of this kind used {} units of the quota",
-            with_commas(used)
+            "{source}: the last pull of this kind used {} of the quota",
+            counted(used, "unit", "units")
         ));
     }
     lines.extend(planned.estimate.notes.iter().map(|note| format!("{source}: {note}")));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_long_duration_is_rounded() {
-        let rough = |seconds| about(Duration::from_secs(seconds));
+        let rough = |seconds| rounded(Duration::from_secs(seconds));
         let found = [0, 42, 89, 100, 3_000, 5_400, 9_000].map(rough);
         assert_eq!(found, ["1s", "42s", "1m 29s", "2m", "50m", "1h 30m", "2h 30m"]);
     }

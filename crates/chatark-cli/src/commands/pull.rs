@@ -1,4 +1,4 @@
-//! `chatark pull`: vendor to archive.
+//! `chatark pull`: pulls conversations from the vendors into the archive.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use chatark_core::{ConversationId, Error, ErrorKind, Result, Selection, Window};
 use chatark_engine::{Environment, Outcome, PullParameters, Source, pull};
 use serde::Serialize;
 
-use crate::args::{FilterArgs, Global, PullArgs, PullOptions};
+use crate::args::{FilterArgs, GlobalArgs, PullArgs, PullOptions};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::stop::Stop;
-use crate::ui::Ui;
+use crate::stop::StopSignal;
+use crate::ui::{Ui, counted};
 
 /// The outcome of a pull, for `--json`.
 #[derive(Debug, Serialize)]
@@ -21,7 +21,7 @@ pub(crate) struct PullResult {
     pub(crate) exit_code: u8,
 }
 
-/// The outcome of the pull of one source.
+/// The outcome of a pull or a rebuild of one source. `effort` is the sync mode.
 #[derive(Debug, Serialize)]
 pub(crate) struct SourceResult {
     source: String,
@@ -57,16 +57,17 @@ pub(crate) struct SourceResult {
     gaps: u64,
 }
 
-pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
-    let request = request(args)?;
+pub(crate) fn run(args: &PullArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let request = requested_pull(args)?;
     let mut session = Session::open(global)?;
-    session.limit(args.pull_options.budget());
-    let chosen = session.chosen(&args.filters.sources)?;
-    let sources = session.connect(&chosen, ui)?;
+    session.set_budget(args.pull_options.budget());
+    let chosen = session.select_sources(&args.filters.sources)?;
+    let sources = session.connect_sources(&chosen, ui)?;
     refuse_unsupported(&sources, &request.selection)?;
-    let (archive, outcomes, exit) = pull_all(session.archive(ui)?, sources, request, ui, global.verbose > 0)?;
+    let (archive, outcomes, exit) =
+        pull_all(session.open_archive(ui)?, sources, request, ui, global.verbose > 0)?;
     archive.close()?;
-    ui.result(&PullResult {
+    ui.print_result(&PullResult {
         archive: session.config.archive.display().to_string(),
         sources: outcomes.iter().map(source_result).collect(),
         exit_code: exit.code(),
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &PullArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     Ok(exit)
 }
 
-/// Pulls sources until they end or the user stops them, and says what went wrong and how to continue.
+/// Pulls sources until they end or the user stops them, then prints what went wrong and how to resume.
 pub(crate) fn pull_all(
     archive: Archive,
     sources: Vec<Source>,
@@ -83,29 +84,28 @@ pub(crate) fn pull_all(
     verbose: bool,
 ) -> Result<(Archive, Vec<Outcome>, Exit), Failure> {
     let (archive, outcomes, exit) = runtime()?.block_on(async {
-        let stop = Stop::listen(ui)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let stop = StopSignal::listen(ui)?;
         let (archive, outcomes) =
             pull(archive, sources, request, Arc::new(ui.clone()), Environment::default(), stop.token.clone())
                 .await?;
-        let exit = stop.exit(Exit::of_outcomes(&outcomes));
+        let exit = stop.with_signal(Exit::of_outcomes(&outcomes));
         Ok::<_, Error>((archive, outcomes, exit))
     })?;
     for outcome in &outcomes {
         match &outcome.error {
-            // The user has set this limit: it is no error.
+            // The user has set this limit, so reaching it is not an error.
             Some(error) if outcome.verdict == Verdict::Budget => {
-                ui.say(&format!("{}: {}", outcome.source, error.message()));
+                ui.info(&format!("{}: {}", outcome.source, error.message()));
             }
             Some(error) => ui.error(error, verbose),
             None => {}
         }
     }
-    say_what_is_safe(&outcomes, exit, ui);
+    report_what_is_safe(&outcomes, exit, ui);
     Ok((archive, outcomes, exit))
 }
 
-fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
+fn report_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
     if exit == Exit::Complete {
         return;
     }
@@ -113,16 +113,17 @@ fn say_what_is_safe(outcomes: &[Outcome], exit: Exit, ui: &Ui) {
     let resumable: Vec<_> =
         outcomes.iter().filter(|outcome| outcome.resumable).map(|outcome| outcome.source.as_str()).collect();
     if written > 0 {
-        ui.say(&format!("{written} conversations of this run are safe in the archive"));
+        let conversations = counted(written, "conversation of this run is", "conversations of this run are");
+        ui.info(&format!("{conversations} safe in the archive"));
     }
     if !resumable.is_empty() {
         let sources = resumable.join(", ");
-        ui.say(&format!("to resume where it stopped, run the same command again (unfinished: {sources})"));
+        ui.info(&format!("to resume where it stopped, run the same command again (unfinished: {sources})"));
     }
 }
 
 /// Returns the pull that the arguments request.
-fn request(args: &PullArgs) -> Result<PullParameters> {
+fn requested_pull(args: &PullArgs) -> Result<PullParameters> {
     let selection = match (&args.user, args.conversations.as_slice()) {
         (Some(user), _) => Selection::User(user.clone()),
         (None, []) => Selection::All,
@@ -138,11 +139,11 @@ fn request(args: &PullArgs) -> Result<PullParameters> {
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("name the source: `chatark pull SOURCE --user ID`"));
     }
-    Ok(PullParameters { selection, ..pull_of(&args.filters, args.pull_options)? })
+    Ok(PullParameters { selection, ..pull_of_filters(&args.filters, args.pull_options)? })
 }
 
 /// Returns a pull of everything that the filters select.
-pub(crate) fn pull_of(filters: &FilterArgs, pull_options: PullOptions) -> Result<PullParameters> {
+pub(crate) fn pull_of_filters(filters: &FilterArgs, pull_options: PullOptions) -> Result<PullParameters> {
     let window = Window::new(filters.since, filters.until)?;
     let PullOptions { full, accept_missing, accept_gap: accept_gaps, .. } = pull_options;
     Ok(PullParameters {

@@ -1,4 +1,4 @@
-//! `chatark report`: the archive as metrics, in files and as a summary.
+//! `chatark report`: computes metrics over the archive, and writes them to files and a summary.
 
 use chatark_archive::Filter;
 use chatark_core::{Error, ErrorKind, Result, SourceName, Window, Zone};
@@ -8,10 +8,10 @@ use chatark_report::{
 };
 use serde::Serialize;
 
-use crate::args::{CompareArgs, Global, Period, ReportAction, ReportArgs};
+use crate::args::{CompareArgs, GlobalArgs, Period, ReportAction, ReportArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session, names};
-use crate::ui::{Ui, bytes, sparkline, table, with_commas};
+use crate::ui::{Ui, counted, format_bytes, format_table, sparkline, with_commas};
 
 #[derive(Serialize)]
 struct ReportResult {
@@ -30,7 +30,7 @@ struct CompareResult {
 }
 
 /// The rows of the summary in a terminal: metric and label.
-const SHOWN: [(&str, &str); 15] = [
+const SUMMARY_ROWS: [(&str, &str); 15] = [
     ("conversations", "conversations"),
     ("messages", "messages"),
     ("contained_rate", "contained by the bot"),
@@ -48,19 +48,19 @@ const SHOWN: [(&str, &str); 15] = [
     ("returning_people", "returning people"),
 ];
 
-pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &ReportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(ReportAction::Compare(args)) = &args.action {
         return run_compare(args, global, ui);
     }
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.filters.filters.sources)?;
+    let chosen = session.select_sources(&args.filters.common.sources)?;
     // Without names, sources that the config no longer has are reported too.
-    let sources = if args.filters.filters.sources.is_empty() { Vec::new() } else { names(&chosen) };
-    let filter = args.filters.of_sources(sources)?;
+    let sources = if args.filters.common.sources.is_empty() { Vec::new() } else { names(&chosen) };
+    let filter = args.filters.to_filter(sources)?;
     let zone = args.timezone;
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let output = &session.config.output;
     let request = ReportRequest {
         granularity: match args.by {
@@ -76,16 +76,22 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     };
     let report = write_report(&archive, &request, &args.output)?;
     for line in summary_lines(&report.summary) {
-        ui.line(&line)?;
+        ui.print_line(&line)?;
     }
     for file in &report.files {
-        ui.say(&format!("wrote {}: {}", args.output.join(&file.name).display(), bytes(file.bytes)));
+        ui.info(&format!("wrote {}: {}", args.output.join(&file.name).display(), format_bytes(file.bytes)));
     }
     let folder = args.output.display().to_string();
-    ui.result(&ReportResult { folder, files: report.files, summary: report.summary, undated_left_out })?;
+    ui.print_result(&ReportResult {
+        folder,
+        files: report.files,
+        summary: report.summary,
+        undated_left_out,
+    })?;
     Ok(Exit::Complete)
 }
 
+/// Returns the selection and the time zone, as names and values, for the head of the page.
 fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, String)> {
     let line = |name: &str, value: String| (name.to_owned(), value);
     let mut heading = Vec::new();
@@ -108,7 +114,7 @@ fn heading(filter: &Filter, undated_left_out: u64, zone: Zone) -> Vec<(String, S
     heading
 }
 
-/// Formats the numbers with a column for each source, if they fit.
+/// Returns the summary as a table, with a column for each of the first five sources.
 fn summary_lines(summary: &Summary) -> Vec<String> {
     const MAX_COLUMNS: usize = 5;
     let columns: Vec<&str> =
@@ -116,7 +122,7 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     let mut heading = vec![String::new(), "all".to_owned()];
     heading.extend(columns.iter().map(|&source| source.to_owned()));
     let mut rows = vec![heading];
-    for (metric, label) in SHOWN {
+    for (metric, label) in SUMMARY_ROWS {
         let cell = |source: &str| {
             let row = summary.value(source, metric);
             row.map_or_else(|| "not available".to_owned(), format_value)
@@ -126,10 +132,11 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
         rows.push(row);
     }
     let right: Vec<_> = (1..=columns.len() + 1).collect();
-    let mut lines = table(&rows, &right);
+    let mut lines = format_table(&rows, &right);
     let left_out = summary.sources.len().saturating_sub(columns.len());
     if left_out > 0 {
-        lines.push(format!("{} more sources are in the files", with_commas(left_out as u64)));
+        lines
+            .push(format!("{} in the files", counted(left_out as u64, "more source is", "more sources are")));
     }
     let series = summary.chart_periods();
     if let (Some(first), Some(last)) = (series.first(), series.last()) {
@@ -140,10 +147,10 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+fn run_compare(args: &CompareArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
     let named = [args.a.clone(), args.b.clone()];
-    let chosen = session.chosen(&named)?;
+    let chosen = session.select_sources(&named)?;
     if args.a == args.b {
         let error = Error::new(ErrorKind::Usage, "compare", "a source cannot be compared with itself");
         return Err(error.hint("name two sources: `--a OLD --b NEW`").into());
@@ -151,36 +158,36 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let window = Window::new(args.since, args.until)?;
     let CompareArgs { undated, channel, .. } = *args;
     let filter = Filter { sources: names(&chosen), window, undated, channel };
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let undated_left_out = archive.undated_left_out(&filter)?;
-    ui.say_undated(undated_left_out);
+    ui.info_undated(undated_left_out);
     let metrics = compare_sources(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    rows.extend(metrics.iter().map(compared_row));
-    for line in table(&rows, &[1, 2, 3, 4, 5, 6]) {
-        ui.line(&line)?;
+    rows.extend(metrics.iter().map(comparison_row));
+    for line in format_table(&rows, &[1, 2, 3, 4, 5, 6]) {
+        ui.print_line(&line)?;
     }
-    ui.result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics, undated_left_out })?;
+    ui.print_result(&CompareResult { a: args.a.clone(), b: args.b.clone(), metrics, undated_left_out })?;
     Ok(Exit::Complete)
 }
 
-fn compared_row(compared: &Comparison) -> Vec<String> {
-    let is_rate = compared.metric.ends_with("_rate");
+fn comparison_row(comparison: &Comparison) -> Vec<String> {
+    let is_rate = comparison.metric.ends_with("_rate");
     let format = |value: f64| if is_rate { format!("{:.1} %", value * 100.0) } else { format!("{value:.2}") };
     let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), format);
-    let interval = match (compared.low, compared.high) {
+    let interval = match (comparison.low, comparison.high) {
         (Some(low), Some(high)) => format!("{} to {}", format(low), format(high)),
         _ => "-".to_owned(),
     };
     vec![
-        compared.metric.to_owned(),
-        value(compared.a),
-        with_commas(compared.a_basis),
-        value(compared.b),
-        with_commas(compared.b_basis),
-        value(compared.difference),
+        comparison.metric.to_owned(),
+        value(comparison.a),
+        with_commas(comparison.a_basis),
+        value(comparison.b),
+        with_commas(comparison.b_basis),
+        value(comparison.difference),
         interval,
-        compared.verdict.as_str().to_owned(),
+        comparison.verdict.as_str().to_owned(),
     ]
 }

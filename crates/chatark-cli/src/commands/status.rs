@@ -3,10 +3,10 @@
 use chatark_archive::{GapRecord, RunRecord, SourceStatus};
 use serde::Serialize;
 
-use crate::args::Global;
+use crate::args::GlobalArgs;
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, bytes, red, table, with_commas};
+use crate::ui::{Ui, counted, format_bytes, format_table, red, with_commas};
 
 #[derive(Serialize)]
 struct StatusResult {
@@ -16,56 +16,53 @@ struct StatusResult {
     not_pulled: Vec<String>,
 }
 
-pub(crate) fn run(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let sources = archive.status()?;
     let size = std::fs::metadata(archive.path()).map(|meta| meta.len()).ok();
-    let held = |name: &str| sources.iter().any(|status| status.source == name);
+    let is_archived = |name: &str| sources.iter().any(|status| status.source == name);
     let not_pulled: Vec<_> = session
         .config
         .sources
         .iter()
         .map(|source| source.name.to_string())
-        .filter(|name| !held(name))
+        .filter(|name| !is_archived(name))
         .collect();
     let path = archive.path().display().to_string();
-    ui.line(&format!(
+    ui.print_line(&format!(
         "archive {path}{}",
-        size.map_or_else(String::new, |size| format!(", {}", bytes(size)))
+        size.map_or_else(String::new, |size| format!(", {}", format_bytes(size)))
     ))?;
-    ui.line("")?;
+    ui.print_line("")?;
     for line in status_table(&sources, &not_pulled) {
-        ui.line(&line)?;
+        ui.print_line(&line)?;
     }
     for status in &sources {
         if status.missing > 0 {
-            let missing = with_commas(status.missing);
-            ui.line(&format!(
-                "{}: {missing} conversations are no longer shown by the vendor",
-                status.source
-            ))?;
+            let missing = counted(status.missing, "conversation is", "conversations are");
+            ui.print_line(&format!("{}: {missing} no longer shown by the vendor", status.source))?;
         }
         if status.contacts > 0 {
-            let contacts = with_commas(status.contacts);
-            ui.line(&format!("{}: {contacts} contacts are also archived", status.source))?;
+            let contacts = counted(status.contacts, "contact is", "contacts are");
+            ui.print_line(&format!("{}: {contacts} also archived", status.source))?;
         }
         if !status.unfinished.is_empty() {
-            ui.line(&format!(
+            ui.print_line(&format!(
                 "{}: an unfinished pull can be resumed with `chatark pull {}`",
                 status.source, status.source
             ))?;
         }
         for gap in &status.gaps {
-            ui.line(&format!("{}: {}", status.source, gap_line(gap)))?;
+            ui.print_line(&format!("{}: {}", status.source, gap_line(gap)))?;
         }
         for run in status.last_pull.iter().chain(&status.last_contacts) {
             if let Some(error) = &run.error {
-                ui.line(&format!("{}: {error}", status.source))?;
+                ui.print_line(&format!("{}: {error}", status.source))?;
             }
         }
     }
-    ui.result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;
+    ui.print_result(&StatusResult { archive: path, bytes: size, sources, not_pulled })?;
     Ok(Exit::Complete)
 }
 
@@ -81,7 +78,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
             with_commas(status.conversations),
             with_commas(status.messages),
             at.map_or_else(|| "never".to_owned(), |at| short_time(&at.to_string())),
-            last.map_or_else(|| "-".to_owned(), verdict),
+            last.map_or_else(|| "-".to_owned(), verdict_cell),
         ]);
     }
     for name in not_pulled {
@@ -94,7 +91,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
             "-".to_owned(),
         ]);
     }
-    let mut lines = table(&rows, &[2, 3]);
+    let mut lines = format_table(&rows, &[2, 3]);
     for (line, status) in lines.iter_mut().skip(1).zip(sources) {
         if status.last_pull.as_ref().is_some_and(is_bad) {
             *line = red(line);
@@ -103,7 +100,7 @@ fn status_table(sources: &[SourceStatus], not_pulled: &[String]) -> Vec<String> 
     lines
 }
 
-/// Returns where a gap is, how often it was tried, and whether it was accepted.
+/// Returns a line about a gap: where it is, how often it was tried, and whether it was accepted.
 pub(crate) fn gap_line(gap: &GapRecord) -> String {
     let tried =
         if gap.attempts == 1 { "once".to_owned() } else { format!("{} times", with_commas(gap.attempts)) };
@@ -118,7 +115,7 @@ fn is_bad(run: &RunRecord) -> bool {
 }
 
 /// Returns the verdict with its counts.
-fn verdict(run: &RunRecord) -> String {
+fn verdict_cell(run: &RunRecord) -> String {
     let word = run.verdict.as_deref().unwrap_or("running or killed");
     match run.total_last {
         Some(total) => format!("{word} ({} of {})", with_commas(run.seen), with_commas(total)),

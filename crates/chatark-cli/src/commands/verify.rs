@@ -1,16 +1,16 @@
 //! `chatark verify`: verifies the archive by its own hashes, rows and counts, and with `--live` by the vendors' counts.
 
 use chatark_archive::{Archive, GapRecord, Subset};
-use chatark_core::{Error, ErrorKind, Result, SourceName, identifier};
+use chatark_core::{Error, Result, SourceName, identifier};
 use chatark_engine::{Finding, LiveCount, Source, SourceVerification, Verification, live_count, verify};
 use serde::Serialize;
 
-use crate::args::{Global, VerifyArgs};
+use crate::args::{GlobalArgs, VerifyArgs};
 use crate::commands::status::gap_line;
 use crate::exit::Exit;
-use crate::session::{Failure, Session, mapped, names, runtime};
-use crate::stop::Stop;
-use crate::ui::{Severity, Ui, bytes, label, red, with_commas};
+use crate::session::{Failure, Session, mapped_sources, names, runtime};
+use crate::stop::StopSignal;
+use crate::ui::{Severity, Ui, counted, format_bytes, label, red, with_commas};
 
 #[derive(Serialize)]
 struct VerifyResult {
@@ -56,20 +56,18 @@ struct LiveResult {
     hint: Option<String>,
 }
 
-pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global)?;
-    let chosen = session.chosen(&args.sources)?;
-    let sources = if args.live { session.connect(&chosen, ui)? } else { Vec::new() };
-    let archive = session.archive_to_read(ui)?;
+    let chosen = session.select_sources(&args.sources)?;
+    let sources = if args.live { session.connect_sources(&chosen, ui)? } else { Vec::new() };
+    let archive = session.open_archive_to_read(ui)?;
     // Without names, sources that the config no longer has are verified too.
     let requested = if args.sources.is_empty() { Vec::new() } else { names(&chosen) };
     let runtime = runtime()?;
-    let stop = runtime
-        .block_on(async { Stop::listen(ui) })
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+    let stop = runtime.block_on(async { StopSignal::listen(ui) })?;
     let subset = args.subset.unwrap_or(Subset::WHOLE);
-    let verification = verify(&archive, &requested, &mapped(&chosen), subset, &stop.token)?;
-    show(&verification, subset, ui)?;
+    let verification = verify(&archive, &requested, &mapped_sources(&chosen), subset, &stop.token)?;
+    show_verification(&verification, subset, ui)?;
     let recounts = if args.live && !verification.interrupted {
         runtime.block_on(recount_all(&archive, &sources))
     } else {
@@ -78,9 +76,9 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     for (source, found) in &recounts {
         show_recount(source, found, ui)?;
     }
-    let exit = stop.exit(exit(&verification, &recounts));
-    say_what_to_do(&verification, exit, ui);
-    ui.result(&VerifyResult {
+    let exit = stop.with_signal(exit_of(&verification, &recounts));
+    show_next_step(&verification, exit, ui);
+    ui.print_result(&VerifyResult {
         archive: archive.path().display().to_string(),
         part: format!("{}/{}", subset.number, subset.of),
         structure: verification.structure.clone(),
@@ -101,12 +99,12 @@ async fn recount_all(archive: &Archive, sources: &[Source]) -> Recounts {
     recounts
 }
 
-fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
+fn show_verification(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result<()> {
     match verification.structure.as_slice() {
-        [] => ui.line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
+        [] => ui.print_line(&format!("{}the structure of the file is sound", label(Severity::Ok)))?,
         faults => {
             for fault in faults {
-                ui.line(&format!(
+                ui.print_line(&format!(
                     "{}{}",
                     label(Severity::Failure),
                     red(&format!("the structure of the file: {fault}"))
@@ -116,10 +114,10 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
     }
     for found in &verification.sources {
         for line in source_lines(found, subset) {
-            ui.line(&line)?;
+            ui.print_line(&line)?;
         }
         for gap in &found.gaps {
-            ui.line(&format!("      {}", gap_line(gap)))?;
+            ui.print_line(&format!("      {}", gap_line(gap)))?;
         }
     }
     Ok(())
@@ -128,15 +126,15 @@ fn show(verification: &Verification, subset: Subset, ui: &Ui) -> std::io::Result
 fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
     let contacts = match found.contacts {
         0 => String::new(),
-        contacts => format!("{} contacts, ", with_commas(contacts)),
+        contacts => format!("{}, ", counted(contacts, "contact", "contacts")),
     };
     let checked = format!(
-        "{}: {} conversations, {}{} versions, {}{}",
+        "{}: {}, {}{}, {}{}",
         found.source,
-        with_commas(found.conversations),
+        counted(found.conversations, "conversation", "conversations"),
         contacts,
-        with_commas(found.versions),
-        bytes(found.bytes),
+        counted(found.versions, "version", "versions"),
+        format_bytes(found.bytes),
         if subset == Subset::WHOLE {
             String::new()
         } else {
@@ -169,8 +167,8 @@ fn source_lines(found: &SourceVerification, subset: Subset) -> Vec<String> {
 
 fn earlier_mapping_line(found: &SourceVerification) -> Option<String> {
     (found.earlier_mapping > 0).then(|| {
-        let count = with_commas(found.earlier_mapping);
-        format!("      {count} were mapped by an earlier version; `chatark rebuild` maps them again by the current rules")
+        let rows = counted(found.earlier_mapping, "row was", "rows were");
+        format!("      {rows} mapped by an earlier version; `chatark rebuild` applies the current rules")
     })
 }
 
@@ -194,38 +192,40 @@ fn show_recount(source: &SourceName, found: &Result<LiveCount>, ui: &Ui) -> std:
             return Ok(());
         }
     };
-    let held = with_commas(found.held);
+    let held = counted(found.held, "conversation", "conversations");
     let line = match found.counted {
         None => format!(
-            "{}{source}: the archive holds {held} conversations, and the vendor gives no count",
+            "{}{source}: the archive holds {held}, and the vendor gives no count",
             label(Severity::Warning)
         ),
-        Some(counted) => {
+        Some(total) => {
             let text = format!(
-                "{source}: the vendor counts {} conversations, the archive holds {held}",
-                with_commas(counted)
+                "{source}: the vendor counts {}, the archive holds {}",
+                counted(total, "conversation", "conversations"),
+                with_commas(found.held)
             );
-            if counted == found.held {
+            if total == found.held {
                 format!("{}{text}", label(Severity::Ok))
             } else {
                 format!("{}{}", label(Severity::Failure), red(&text))
             }
         }
     };
-    ui.line(&line)?;
-    found.notes.iter().try_for_each(|note| ui.line(&format!("      {note}")))
+    ui.print_line(&line)?;
+    found.notes.iter().try_for_each(|note| ui.print_line(&format!("      {note}")))
 }
 
-/// Damage comes first, then errors of a vendor, then differences.
-fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
-    let of = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
+/// Returns the exit of a verification: damage takes precedence, then errors of a vendor, then differences.
+fn exit_of(verification: &Verification, recounts: &Recounts) -> Exit {
+    let any_source = |test: fn(&SourceVerification) -> bool| verification.sources.iter().any(test);
     if verification.interrupted {
         return Exit::Interrupted;
     }
-    if !verification.structure.is_empty() || of(|found| found.damaged > 0 || !found.counts.is_empty()) {
+    if !verification.structure.is_empty() || any_source(|found| found.damaged > 0 || !found.counts.is_empty())
+    {
         return Exit::Damaged;
     }
-    let differs = |found: &LiveCount| found.counted.is_some_and(|counted| counted != found.held);
+    let differs = |found: &LiveCount| found.counted.is_some_and(|total| total != found.held);
     match recounts.as_slice() {
         [(_, Err(error))] => return Exit::of_error(error),
         recounts if recounts.iter().any(|(_, found)| found.as_ref().map_or(true, differs)) => {
@@ -233,10 +233,10 @@ fn exit(verification: &Verification, recounts: &Recounts) -> Exit {
         }
         _ => {}
     }
-    if of(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
+    if any_source(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
 }
 
-fn say_what_to_do(verification: &Verification, exit: Exit, ui: &Ui) {
+fn show_next_step(verification: &Verification, exit: Exit, ui: &Ui) {
     match exit {
         Exit::Damaged => ui.hint(
             "keep the file and restore a backup, or run `chatark pull --full` to fetch what the vendors still have",

@@ -13,10 +13,10 @@ use chatark_http::Policy;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use section::ConfigError;
-use section::{Mistakes, Section, kind};
+use section::{Mistakes, Section, type_name};
 
-use crate::registry::{self, Entry};
-use crate::secret::SecretSource;
+use crate::key::KeyLocation;
+use crate::registry::{self, ProviderEntry};
 
 /// The example that `init` writes.
 pub(crate) const EXAMPLE: &str = include_str!("../../../../config.example.toml");
@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
 }
 
-/// Where files are written, and in which formats.
+/// Where an export writes its files, and in which formats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) folder: PathBuf,
@@ -43,12 +43,12 @@ pub(crate) struct Output {
     pub(crate) csv_safe: bool,
 }
 
-/// One source.
+/// The config of one source.
 pub(crate) struct SourceConfig {
     pub(crate) name: SourceName,
-    pub(crate) entry: &'static Entry,
+    pub(crate) provider: &'static ProviderEntry,
     pub(crate) settings: Settings,
-    pub(crate) key: SecretSource,
+    pub(crate) key: KeyLocation,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) drift: DriftPolicy,
     /// Whether the vendor's separate lists of people are pulled too.
@@ -58,36 +58,41 @@ pub(crate) struct SourceConfig {
 /// Why the config could not be loaded.
 pub(crate) enum LoadError {
     /// It could not be found or opened.
-    Unread(Error),
+    Unreadable(Error),
     /// It has mistakes.
     Mistakes(ConfigError),
 }
 
-/// Finds the config: the flag, `$CHATARK_CONFIG`, `./config.toml`, the user's config folder.
+/// Finds the config: `--config`, `$CHATARK_CONFIG`, `./config.toml`, or the user's config folder, in this order.
 pub(crate) fn find(flag: Option<&Path>) -> Result<PathBuf> {
     // The command line parser has already read `$CHATARK_CONFIG` into the flag.
     if let Some(path) = flag {
         return Ok(path.to_owned());
     }
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".config"));
-    let users = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
-    let places = [Some(PathBuf::from("config.toml")), users.map(|folder| folder.join("chatark/config.toml"))];
-    let mut looked = Vec::new();
+    let config_folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+    let places =
+        [Some(PathBuf::from("config.toml")), config_folder.map(|folder| folder.join("chatark/config.toml"))];
+    let mut searched = Vec::new();
     for place in places.into_iter().flatten() {
         if place.exists() {
             return Ok(place);
         }
-        looked.push(format!("`{}`", place.display()));
+        searched.push(format!("`{}`", place.display()));
     }
-    Err(Error::new(ErrorKind::Usage, "find the config", format!("no config file at {}", looked.join(" or ")))
-        .hint("run `chatark init` to write one, or `chatark demo` to try Chatark without an account"))
+    Err(Error::new(
+        ErrorKind::Usage,
+        "find the config",
+        format!("no config file at {}", searched.join(" or ")),
+    )
+    .hint("run `chatark init` to write one, or `chatark demo` to try Chatark without an account"))
 }
 
 /// Reads and checks a config.
 pub(crate) fn load(path: &Path) -> Result<Config, LoadError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let hint = "run `chatark init` to write one, or name another with `--config`";
-        LoadError::Unread(
+        LoadError::Unreadable(
             Error::new(ErrorKind::Usage, "read the config", error).with("path", path.display()).hint(hint),
         )
     })?;
@@ -105,9 +110,9 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut section = Section::new("", root.get_ref(), 0);
     let archive = section.text("archive", &mut mistakes).map_or("chatark.db", |(path, _)| path);
-    let output = output(section.table("output", &mut mistakes), &folder, &mut mistakes);
-    let policy = policy(section.table("network", &mut mistakes), &mut mistakes);
-    let sources = sources(&mut section, &folder, fully_parsed, &mut mistakes);
+    let output = read_output(section.table("output", &mut mistakes), &folder, &mut mistakes);
+    let policy = read_policy(section.table("network", &mut mistakes), &mut mistakes);
+    let sources = read_sources(&mut section, &folder, fully_parsed, &mut mistakes);
     section.finish(&mut mistakes);
     match mistakes.into_error(path) {
         Some(error) => Err(error),
@@ -115,7 +120,7 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
-fn output(section: Option<Section<'_>>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Output {
+fn read_output(section: Option<Section<'_>>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Output {
     let mut output = Output {
         folder: folder.join("export"),
         formats: Format::ALL.to_vec(),
@@ -135,13 +140,13 @@ fn output(section: Option<Section<'_>>, folder: &Path, mistakes: &mut Mistakes<'
             }
         }
     }
-    output.csv_bom = section.flag("csv_bom", mistakes).unwrap_or(false);
-    output.csv_safe = section.flag("csv_safe", mistakes).unwrap_or(false);
+    output.csv_bom = section.boolean("csv_bom", mistakes).unwrap_or(false);
+    output.csv_safe = section.boolean("csv_safe", mistakes).unwrap_or(false);
     section.finish(mistakes);
     output
 }
 
-fn policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
+fn read_policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
     let mut policy = Policy::default();
     let Some(mut section) = section else { return policy };
     if let Some(attempts) = section.number("attempts", 1..=100, mistakes) {
@@ -163,7 +168,7 @@ fn policy(section: Option<Section<'_>>, mistakes: &mut Mistakes<'_>) -> Policy {
     policy
 }
 
-fn sources(
+fn read_sources(
     section: &mut Section<'_>,
     folder: &Path,
     fully_parsed: bool,
@@ -176,7 +181,7 @@ fn sources(
         return Vec::new();
     };
     let Some(list) = value.get_ref().as_array() else {
-        let message = format!("must be written as `[[source]]`, not as {}", kind(value));
+        let message = format!("must be written as `[[source]]`, not as {}", type_name(value));
         mistakes.add(value.span().start, "source", message);
         return Vec::new();
     };
@@ -189,45 +194,45 @@ fn sources(
             continue;
         };
         let section = Section::new(label, table, item.span().start);
-        sources.extend(source(section, folder, fully_parsed, &mut names, mistakes));
+        sources.extend(read_source(section, folder, fully_parsed, &mut names, mistakes));
     }
     sources
 }
 
-/// Reads one source: first its provider, then the settings that the provider declares.
-fn source(
+/// Reads one source: its name and key, its provider, and the settings that the provider declares.
+fn read_source(
     mut section: Section<'_>,
     folder: &Path,
     fully_parsed: bool,
     names: &mut HashMap<String, usize>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<SourceConfig> {
-    let name = name(&mut section, fully_parsed, names, mistakes);
-    let key = secret(&mut section, folder, fully_parsed, mistakes);
-    let entry = provider(&mut section, fully_parsed, mistakes)?;
+    let name = read_name(&mut section, fully_parsed, names, mistakes);
+    let key = read_key(&mut section, folder, fully_parsed, mistakes);
+    let provider = read_provider(&mut section, fully_parsed, mistakes)?;
     let mut settings = Settings::default();
     let before = mistakes.count();
-    for setting in entry.descriptor.settings {
+    for setting in provider.descriptor.settings {
         read_setting(setting, &mut section, &mut settings, fully_parsed, mistakes);
     }
     if mistakes.count() == before && fully_parsed {
-        for problem in (entry.validate)(&settings) {
-            mistakes.add(section.at(), section.path(problem.key), problem.message);
+        for problem in (provider.validate)(&settings) {
+            mistakes.add(section.offset(), section.path(problem.key), problem.message);
         }
     }
-    let refresh = refresh(entry.descriptor, &mut section, mistakes);
-    let drift = drift(&mut section, mistakes);
-    let contacts = contacts(entry.descriptor, &mut section, mistakes);
+    let refresh = read_refresh(provider.descriptor, &mut section, mistakes);
+    let drift = read_drift(&mut section, mistakes);
+    let contacts = read_contacts(provider.descriptor, &mut section, mistakes);
     section.finish(mistakes);
-    Some(SourceConfig { name: name?, entry, settings, key: key?, refresh, drift, contacts })
+    Some(SourceConfig { name: name?, provider, settings, key: key?, refresh, drift, contacts })
 }
 
-/// Reads whether the vendor's lists of people are pulled; the key is known only for vendors that have such lists.
-fn contacts(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> bool {
-    descriptor.contact_streams().next().is_some() && section.flag("contacts", mistakes).unwrap_or(false)
+/// Reads whether the vendor's lists of people are pulled. Only vendors with such lists have this config key.
+fn read_contacts(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> bool {
+    descriptor.contact_streams().next().is_some() && section.boolean("contacts", mistakes).unwrap_or(false)
 }
 
-fn drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy {
+fn read_drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy {
     let Some((word, at)) = section.text("drift", mistakes) else { return DriftPolicy::default() };
     DriftPolicy::from_word(word).unwrap_or_else(|| {
         let words = DriftPolicy::WORDS.join("`, `");
@@ -236,8 +241,13 @@ fn drift(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> DriftPolicy 
     })
 }
 
-/// Reads the intervals of full sweeps and of the look-back; only vendors that do not show every change have a look-back.
-fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> RefreshPolicy {
+/// Reads the interval of full sweeps and the length of the look-back window. Only vendors that do not show every change
+/// have a look-back window.
+fn read_refresh(
+    descriptor: &Descriptor,
+    section: &mut Section<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> RefreshPolicy {
     let full_sweep_days = section.number("full_sweep_days", 0..=MAX_DAYS, mistakes);
     let look_back_days = match descriptor.main_stream().changes {
         ChangeDetection::LookBack | ChangeDetection::ListRows => {
@@ -251,14 +261,14 @@ fn refresh(descriptor: &Descriptor, section: &mut Section<'_>, mistakes: &mut Mi
     }
 }
 
-fn name(
+fn read_name(
     section: &mut Section<'_>,
     fully_parsed: bool,
     names: &mut HashMap<String, usize>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<SourceName> {
     let Some((text, at)) = section.text("name", mistakes) else {
-        require("name", section, fully_parsed, mistakes);
+        add_missing("name", section, fully_parsed, mistakes);
         return None;
     };
     match SourceName::new(text) {
@@ -274,13 +284,13 @@ fn name(
     }
 }
 
-fn provider(
+fn read_provider(
     section: &mut Section<'_>,
     fully_parsed: bool,
     mistakes: &mut Mistakes<'_>,
-) -> Option<&'static Entry> {
+) -> Option<&'static ProviderEntry> {
     let Some((text, at)) = section.text("provider", mistakes) else {
-        require("provider", section, fully_parsed, mistakes);
+        add_missing("provider", section, fully_parsed, mistakes);
         return None;
     };
     let entry = registry::find(text);
@@ -302,30 +312,30 @@ fn read_setting(
             Ok(()) => settings.set(setting.key, text),
             Err(message) => mistakes.add(at, section.path(setting.key), message),
         },
-        None if setting.required => require(setting.key, section, fully_parsed, mistakes),
+        None if setting.required => add_missing(setting.key, section, fully_parsed, mistakes),
         None => {}
     }
 }
 
-fn require(key: &'static str, section: &Section<'_>, fully_parsed: bool, mistakes: &mut Mistakes<'_>) {
+fn add_missing(key: &'static str, section: &Section<'_>, fully_parsed: bool, mistakes: &mut Mistakes<'_>) {
     if fully_parsed && !mistakes.has(&section.path(key)) {
-        mistakes.add(section.at(), section.path(key), "is missing");
+        mistakes.add(section.offset(), section.path(key), "is missing");
     }
 }
 
-const SECRET_FORMS: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
+const KEY_FORMS: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
 
-/// Reads where the API key comes from. A key in the file itself is a mistake, and the message does not repeat it.
-fn secret(
+/// Reads where the API key comes from. A key in the config itself is a mistake, and the message does not repeat it.
+fn read_key(
     section: &mut Section<'_>,
     folder: &Path,
     fully_parsed: bool,
     mistakes: &mut Mistakes<'_>,
-) -> Option<SecretSource> {
+) -> Option<KeyLocation> {
     let path = section.path("api_key");
     let Some(value) = section.take("api_key") else {
         if fully_parsed {
-            mistakes.add(section.at(), path, format!("is missing: write {SECRET_FORMS}"));
+            mistakes.add(section.offset(), path, format!("is missing: write {KEY_FORMS}"));
         }
         return None;
     };
@@ -333,20 +343,20 @@ fn secret(
     let table = match value.get_ref() {
         DeValue::Table(table) => table,
         DeValue::String(_) => {
-            mistakes.add(at, path, format!("must not be written into the file: write {SECRET_FORMS}"));
+            mistakes.add(at, path, format!("must not be written into the file: write {KEY_FORMS}"));
             return None;
         }
         _ => {
-            mistakes.add(at, path, format!("must be {SECRET_FORMS}"));
+            mistakes.add(at, path, format!("must be {KEY_FORMS}"));
             return None;
         }
     };
     let mut inner = Section::new(path.clone(), table, at);
-    let environment = inner.text("env", mistakes).map(|(name, _)| SecretSource::Environment(name.to_owned()));
-    let file = inner.text("file", mistakes).map(|(path, _)| SecretSource::File(folder.join(path)));
+    let environment = inner.text("env", mistakes).map(|(name, _)| KeyLocation::Environment(name.to_owned()));
+    let file = inner.text("file", mistakes).map(|(path, _)| KeyLocation::File(folder.join(path)));
     let command = inner
         .texts("command", mistakes)
-        .map(|words| SecretSource::Command(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
+        .map(|words| KeyLocation::Command(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
     inner.finish(mistakes);
     let mut found = [environment, file, command].into_iter().flatten();
     match (found.next(), found.next()) {
@@ -357,7 +367,7 @@ fn secret(
         }
         (None, _) => {
             if !mistakes.has_within(&path) {
-                mistakes.add(at, path, format!("must be {SECRET_FORMS}"));
+                mistakes.add(at, path, format!("must be {KEY_FORMS}"));
             }
             None
         }
@@ -379,7 +389,7 @@ mod tests {
         let sources: Vec<_> = config
             .sources
             .iter()
-            .map(|source| (source.name.as_str(), source.entry.descriptor.name))
+            .map(|source| (source.name.as_str(), source.provider.descriptor.name))
             .collect();
         assert_eq!(
             sources,
@@ -387,7 +397,7 @@ mod tests {
         );
         assert_eq!(config.archive, Path::new("some/chatark.db"));
         assert_eq!(config.output.folder, Path::new("some/export"));
-        assert_eq!(config.sources[0].key, SecretSource::Environment("CHATBASE_API_KEY".to_owned()));
+        assert_eq!(config.sources[0].key, KeyLocation::Environment("CHATBASE_API_KEY".to_owned()));
     }
 
     #[test]

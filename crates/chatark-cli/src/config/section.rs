@@ -7,7 +7,7 @@ use chatark_core::{Error, ErrorKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A mistake: where and what. The line itself is never shown, because it may contain an API key.
+/// A mistake in the config. Its line is never shown, because it may contain an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
     pub(crate) line: usize,
@@ -22,14 +22,16 @@ pub(crate) struct Mistakes<'t> {
     found: Vec<Mistake>,
 }
 
-/// One table. Its keys are taken one by one; a key that is left over is a mistake.
+/// One table of the config. Its keys are taken one by one; every key that remains is a mistake.
 #[derive(Debug)]
 pub(crate) struct Section<'t> {
     /// The name of the table in messages, such as `source[2]`.
     name: String,
-    /// Its offset in the file.
+    /// The offset of the table in the file, in bytes.
     offset: usize,
-    rest: Vec<(&'t str, Range<usize>, &'t Spanned<DeValue<'t>>)>,
+    /// The entries that have not been taken yet: key, place of the key in the file, and value.
+    remaining: Vec<(&'t str, Range<usize>, &'t Spanned<DeValue<'t>>)>,
+    /// The keys that were asked for.
     known: Vec<&'static str>,
 }
 
@@ -38,14 +40,14 @@ impl<'t> Mistakes<'t> {
         Self { text, found: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, at: usize, key: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Mistake { line: self.line(at), key: key.into(), message: message.into() });
+    pub(crate) fn add(&mut self, offset: usize, key: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Mistake { line: self.line(offset), key: key.into(), message: message.into() });
     }
 
     /// Adds a syntax error, named after the key at the start of its line.
     pub(crate) fn add_syntax(&mut self, error: &toml::de::Error) {
-        let at = error.span().map_or(0, |span| span.start).min(self.text.len());
-        let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let offset = error.span().map_or(0, |span| span.start).min(self.text.len());
+        let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
         let key: String = self.text[start..]
             .trim_start()
             .chars()
@@ -53,7 +55,7 @@ impl<'t> Mistakes<'t> {
             .collect();
         // The parser's message may quote the line; only its first clause is safe to show.
         let message = error.message().split([':', '`', '"']).next().unwrap_or_default().trim().to_owned();
-        self.add(at, key, format!("is not valid TOML ({message})"));
+        self.add(offset, key, format!("is not valid TOML ({message})"));
     }
 
     /// Returns how many mistakes have been found so far.
@@ -80,13 +82,13 @@ impl<'t> Mistakes<'t> {
         Some(ConfigError { path: path.display().to_string(), mistakes: self.found })
     }
 
-    fn line(&self, at: usize) -> usize {
-        let before = self.text.get(..at).unwrap_or(self.text);
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or(self.text);
         before.matches('\n').count() + 1
     }
 }
 
-/// Everything that is wrong with a config.
+/// All mistakes of a config.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError {
     pub(crate) path: String,
@@ -118,12 +120,13 @@ impl ConfigError {
 
 impl<'t> Section<'t> {
     pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, offset: usize) -> Self {
-        let rest = table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
-        Self { name: name.into(), offset, rest, known: Vec::new() }
+        let remaining =
+            table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
+        Self { name: name.into(), offset, remaining, known: Vec::new() }
     }
 
     /// Returns the offset of the table in the file.
-    pub(crate) fn at(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.offset
     }
 
@@ -135,8 +138,8 @@ impl<'t> Section<'t> {
     /// Takes a value of any type.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.known.push(key);
-        let at = self.rest.iter().position(|(name, ..)| *name == key)?;
-        Some(self.rest.remove(at).2)
+        let at = self.remaining.iter().position(|(name, ..)| *name == key)?;
+        Some(self.remaining.remove(at).2)
     }
 
     /// Takes a string and its offset in the file.
@@ -151,7 +154,7 @@ impl<'t> Section<'t> {
             mistakes.add(
                 value.span().start,
                 self.path(key),
-                format!("must be a string, not {}", kind(value)),
+                format!("must be a string, not {}", type_name(value)),
             );
         }
         Some((text?, value.span().start))
@@ -175,13 +178,13 @@ impl<'t> Section<'t> {
     }
 
     /// Takes a boolean.
-    pub(crate) fn flag(&mut self, key: &'static str, mistakes: &mut Mistakes<'_>) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, key: &'static str, mistakes: &mut Mistakes<'_>) -> Option<bool> {
         let value = self.take(key)?;
-        let flag = value.get_ref().as_bool();
-        if flag.is_none() {
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
             mistakes.add(value.span().start, self.path(key), "must be `true` or `false`");
         }
-        flag
+        boolean
     }
 
     /// Takes a whole number within bounds.
@@ -209,7 +212,7 @@ impl<'t> Section<'t> {
         let value = self.take(key)?;
         let name = self.path(key);
         let Some(table) = value.get_ref().as_table() else {
-            mistakes.add(value.span().start, name, format!("must be a table, not {}", kind(value)));
+            mistakes.add(value.span().start, name, format!("must be a table, not {}", type_name(value)));
             return None;
         };
         Some(Section::new(name, table, value.span().start))
@@ -217,7 +220,7 @@ impl<'t> Section<'t> {
 
     /// Reports every key that was not taken as unknown.
     pub(crate) fn finish(self, mistakes: &mut Mistakes<'_>) {
-        for (key, span, _) in &self.rest {
+        for (key, span, _) in &self.remaining {
             let near = self.known.iter().max_by(|one, other| {
                 strsim::jaro_winkler(one, key).total_cmp(&strsim::jaro_winkler(other, key))
             });
@@ -231,7 +234,7 @@ impl<'t> Section<'t> {
 }
 
 /// Returns the type of a value in words.
-pub(crate) fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
+pub(crate) fn type_name(value: &Spanned<DeValue<'_>>) -> &'static str {
     match value.get_ref() {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",

@@ -1,4 +1,4 @@
-//! Migrations into an agent over its vendor's API.
+//! Migrations into an agent through the API of its vendor.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use chatark_migrate::{
 use chatark_target::{Capabilities, DataKind};
 use serde::Serialize;
 
-use super::{confirm, selection, show_loss_report, source_names, write_loss_report};
+use super::shared::{confirm, migration_selection, requested_sources, show_loss_report, write_loss_report};
 use crate::args::{MigrateRunArgs, MigrationArgs};
 use crate::config::SourceConfig;
 use crate::exit::Exit;
 use crate::session::{Failure, Session, runtime};
-use crate::stop::Stop;
-use crate::ui::{Severity, Ui, label, with_commas};
+use crate::stop::StopSignal;
+use crate::ui::{Severity, Ui, counted, label, with_commas};
 
 #[derive(Serialize)]
 struct PlanResult<'a> {
@@ -43,27 +43,27 @@ struct RunResult<'a> {
 }
 
 pub(super) fn plan(
-    request: &MigrationArgs,
-    into: &SourceConfig,
+    migration: &MigrationArgs,
+    destination: &SourceConfig,
     session: &Session,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
-    let target = session.connect_target_offline(into, ui)?;
-    let kinds = kinds(request, target.capabilities())?;
-    let archive = session.archive_to_read(ui)?;
-    let options = options(request, into, session, &archive)?;
+    let target = session.connect_target_offline(destination, ui)?;
+    let kinds = selected_kinds(migration, target.capabilities())?;
+    let archive = session.open_archive_to_read(ui)?;
+    let options = options(migration, destination, session, &archive)?;
     let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
-    ui.say_undated(undated_left_out);
-    let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
-    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
-    show_plans(&plans, into, target.capabilities(), ui)?;
+    ui.info_undated(undated_left_out);
+    let plans = plan_agent(&archive, &options, &*target, &ledger_name(destination), &kinds)?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), migration.loss_csv.as_deref())?;
+    show_plans(&plans, destination, target.capabilities(), ui)?;
     if let Err(refused) = refuse_empty_plans(&plans) {
-        ui.say(&format!("a run would fail: {}", refused.message()));
+        ui.info(&format!("a run would fail: {}", refused.message()));
     }
-    ui.result(&PlanResult {
-        target: into.name.as_str(),
-        provider: into.entry.descriptor.name,
-        agent_id: agent_id(into),
+    ui.print_result(&PlanResult {
+        target: destination.name.as_str(),
+        provider: destination.provider.descriptor.name,
+        agent_id: agent_id(destination),
         plans: &plans,
         notes: target.capabilities().notes,
         undated_left_out,
@@ -73,34 +73,42 @@ pub(super) fn plan(
 
 pub(super) fn run(
     args: &MigrateRunArgs,
-    into: &SourceConfig,
+    destination: &SourceConfig,
     session: &Session,
     ui: &Ui,
     verbose: bool,
 ) -> Result<Exit, Failure> {
-    let request = &args.request;
-    let target = session.connect_target(into, ui)?;
-    let kinds = kinds(request, target.capabilities())?;
-    let archive = open(session, ui)?;
-    let options = options(request, into, session, &archive)?;
+    let migration = &args.migration;
+    let target = session.connect_target(destination, ui)?;
+    let kinds = selected_kinds(migration, target.capabilities())?;
+    let archive = open_existing_archive(session, ui)?;
+    let options = options(migration, destination, session, &archive)?;
     let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
-    ui.say_undated(undated_left_out);
-    let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
-    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
-    unless_closed(show_plans(&plans, into, target.capabilities(), ui))?;
+    ui.info_undated(undated_left_out);
+    let plans = plan_agent(&archive, &options, &*target, &ledger_name(destination), &kinds)?;
+    write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), migration.loss_csv.as_deref())?;
+    ignore_closed_output(show_plans(&plans, destination, target.capabilities(), ui))?;
     refuse_empty_plans(&plans)?;
     let new: u64 = plans.iter().map(|plan| plan.items - plan.already).sum();
-    confirm(args.yes || new == 0, &question(new, into), ui)?;
-    let migration = AgentMigration { target, name: name(into), kinds, options, clock: session.clock.clone() };
-    let (archive, results, exit) = migrate_all(archive, migration, plans, ui)?;
+    confirm(args.yes || new == 0, &confirmation_question(new, destination), ui)?;
+    let agent_migration = AgentMigration {
+        target,
+        name: ledger_name(destination),
+        kinds,
+        options,
+        clock: session.clock.clone(),
+    };
+    let (archive, results, exit) = migrate_all(archive, agent_migration, plans, ui)?;
     archive.close()?;
     show_errors(&results, ui, verbose);
     let error = results.iter().find_map(|result| result.error.as_ref());
-    unless_closed(results.iter().try_for_each(|result| ui.line(&summary(result))).map_err(Failure::Output))?;
-    ui.result(&RunResult {
-        target: into.name.as_str(),
-        provider: into.entry.descriptor.name,
-        agent_id: agent_id(into),
+    ignore_closed_output(
+        results.iter().try_for_each(|result| ui.print_line(&result_line(result))).map_err(Failure::Output),
+    )?;
+    ui.print_result(&RunResult {
+        target: destination.name.as_str(),
+        provider: destination.provider.descriptor.name,
+        agent_id: agent_id(destination),
         results: &results,
         error: error.map(ToString::to_string),
         hint: error.and_then(Error::hint_text).map(str::to_owned),
@@ -111,14 +119,14 @@ pub(super) fn run(
 }
 
 /// Ignores a closed standard output: the migration matters more than its report.
-fn unless_closed(printed: Result<(), Failure>) -> Result<(), Failure> {
+fn ignore_closed_output(printed: Result<(), Failure>) -> Result<(), Failure> {
     match printed {
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
 }
 
-/// Completes the result of a run that ended early with the numbers of its plan.
+/// Fills in the numbers of a run that ended early from its plan, and the number of items that remain.
 fn fill_from_plans(results: &mut [KindResult], plans: Vec<AgentPlan>) {
     for plan in plans {
         let ended = results.iter_mut().find(|result| result.kind == plan.kind && result.error.is_some());
@@ -141,13 +149,12 @@ fn migrate_all(
     ui: &Ui,
 ) -> Result<(Archive, Vec<KindResult>, Exit)> {
     runtime()?.block_on(async {
-        let stop = Stop::listen(ui)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "listen for signals", error))?;
+        let stop = StopSignal::listen(ui)?;
         let migrated = migrate(archive, migration, Arc::new(ui.clone()), stop.token.clone()).await;
         ui.end_migration();
         let (archive, mut results) = migrated?;
         fill_from_plans(&mut results, plans);
-        let exit = stop.exit(exit_of(&results));
+        let exit = stop.with_signal(exit_of(&results));
         Ok((archive, results, exit))
     })
 }
@@ -160,54 +167,56 @@ fn exit_of(results: &[KindResult]) -> Exit {
     }
 }
 
-/// Opens the archive for writing the ledger. A missing archive is an error, and is not created.
-fn open(session: &Session, ui: &Ui) -> Result<Archive> {
-    if session.config.archive.exists() { session.archive(ui) } else { session.archive_to_read(ui) }
+/// Opens the archive for writing the ledger. Fails if it is missing, instead of creating it.
+fn open_existing_archive(session: &Session, ui: &Ui) -> Result<Archive> {
+    if session.config.archive.exists() { session.open_archive(ui) } else { session.open_archive_to_read(ui) }
 }
 
-/// Returns the kinds to migrate, in their order.
-fn kinds(request: &MigrationArgs, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
-    let taken: Vec<_> = capabilities.kinds.iter().map(|limits| limits.kind).collect();
+/// Returns the data kinds to migrate, in the order in which the target takes them.
+fn selected_kinds(migration: &MigrationArgs, capabilities: &Capabilities) -> Result<Vec<DataKind>> {
+    let supported: Vec<_> = capabilities.kinds.iter().map(|limits| limits.kind).collect();
     let chosen: Vec<_> =
-        taken.iter().copied().filter(|kind| request.only.is_none_or(|only| only == *kind)).collect();
-    let words: Vec<_> = taken.iter().map(|kind| kind.as_str()).collect();
+        supported.iter().copied().filter(|kind| migration.only.is_none_or(|only| only == *kind)).collect();
+    let words: Vec<_> = supported.iter().map(|kind| kind.as_str()).collect();
     let hint = format!("{} takes {}", capabilities.title, words.join(" and "));
     let refused =
         |message: String| Err(Error::new(ErrorKind::Usage, "choose what to migrate", message).hint(&hint));
-    if let (Some(only), []) = (request.only, chosen.as_slice()) {
+    if let (Some(only), []) = (migration.only, chosen.as_slice()) {
         return refused(format!("{} takes no {}", capabilities.title, only.as_str()));
     }
     let takes_texts = capabilities.kinds.iter().any(|limits| limits.text_characters.is_some());
-    if request.as_text && !takes_texts {
+    if migration.as_text && !takes_texts {
         return refused(format!("{} takes no texts", capabilities.title));
     }
     Ok(chosen)
 }
 
-/// Returns what to migrate: the chosen sources or all of the archive, without the target's own agent under any name.
+/// Returns what to migrate: the requested sources, or all sources of the archive but those of the target's own agent.
 fn options(
-    request: &MigrationArgs,
-    into: &SourceConfig,
+    migration: &MigrationArgs,
+    destination: &SourceConfig,
     session: &Session,
     archive: &Archive,
 ) -> Result<MigrationOptions> {
-    let mut sources = source_names(request, session)?;
-    let held = archive.status()?;
+    let mut sources = requested_sources(migration, session)?;
+    let archived = archive.status()?;
     let is_target = |name: &str| {
+        // Agents are compared by id alone: one agent may be read through two APIs of its vendor.
         let named = |status: &&SourceStatus| status.source == name;
-        // Compared by id alone: an agent may be read through two APIs of its vendor.
-        let of_archive = held.iter().find(named).map(|status| status.agent_id.clone());
+        let of_archive = archived.iter().find(named).map(|status| status.agent_id.clone());
         let of_config = session.config.sources.iter().find(|source| source.name.as_str() == name);
-        of_archive.or_else(|| of_config.map(agent_id)).is_some_and(|agent| agent == agent_id(into))
+        of_archive.or_else(|| of_config.map(agent_id)).is_some_and(|agent| agent == agent_id(destination))
     };
     if let Some(itself) = sources.iter().find(|source| is_target(source.as_str())) {
-        let message =
-            format!("`{itself}` is the agent of `{}`, which cannot be migrated into itself", into.name);
+        let message = format!(
+            "`{itself}` is the agent of `{}`, which cannot be migrated into itself",
+            destination.name
+        );
         return Err(Error::new(ErrorKind::Usage, "choose the sources", message)
             .hint("leave it out of `--from`, or choose another target"));
     }
     if sources.is_empty() {
-        let others = held.iter().filter(|status| !is_target(&status.source));
+        let others = archived.iter().filter(|status| !is_target(&status.source));
         sources = others.map(|status| SourceName::new(status.source.as_str())).collect::<Result<_>>()?;
     }
     if sources.is_empty() {
@@ -216,53 +225,52 @@ fn options(
             Error::new(ErrorKind::Usage, "choose the sources", message).hint("pull another source first")
         );
     }
-    let (selection, as_text) = (selection(request, sources)?, request.as_text);
-    Ok(MigrationOptions { selection, as_text, agent_id: agent_id(into) })
+    let (selection, as_text) = (migration_selection(migration, sources)?, migration.as_text);
+    Ok(MigrationOptions { selection, as_text, agent_id: agent_id(destination) })
 }
 
 /// Returns the name of a target in the ledger, which does not depend on the config.
-pub(super) fn name(into: &SourceConfig) -> String {
-    format!("{} {}", into.entry.descriptor.name, agent_id(into))
+pub(super) fn ledger_name(destination: &SourceConfig) -> String {
+    format!("{} {}", destination.provider.descriptor.name, agent_id(destination))
 }
 
-fn agent_id(into: &SourceConfig) -> String {
-    into.settings.text("agent_id").unwrap_or_default()
+fn agent_id(destination: &SourceConfig) -> String {
+    destination.settings.text("agent_id").unwrap_or_default()
 }
 
 fn show_plans(
     plans: &[AgentPlan],
-    into: &SourceConfig,
+    destination: &SourceConfig,
     capabilities: &Capabilities,
     ui: &Ui,
 ) -> Result<(), Failure> {
     for plan in plans {
-        ui.line(&planned(plan, into))?;
+        ui.print_line(&plan_line(plan, destination))?;
         show_loss_report(&plan.loss_report, ui)?;
-        ui.line("")?;
+        ui.print_line("")?;
     }
-    capabilities.notes.iter().for_each(|note| ui.say(&format!("note: {note}")));
+    capabilities.notes.iter().for_each(|note| ui.info(&format!("note: {note}")));
     for plan in plans.iter().filter(|plan| plan.kind == DataKind::Knowledge && plan.others > 0) {
         ui.warn(&format!(
-            "{} other sources of knowledge were written before; what they share with these will be in the agent twice",
-            with_commas(plan.others)
+            "{} written before; what is in both will be in the agent twice",
+            counted(plan.others, "other source of knowledge was", "other sources of knowledge were")
         ));
     }
     Ok(())
 }
 
-fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
-    let what = match plan.kind {
-        DataKind::History => "conversations",
-        DataKind::Contacts => "people",
-        DataKind::Knowledge => "sources of knowledge",
+fn plan_line(plan: &AgentPlan, destination: &SourceConfig) -> String {
+    let items = match plan.kind {
+        DataKind::History => counted(plan.items, "conversation", "conversations"),
+        DataKind::Contacts => counted(plan.items, "person", "people"),
+        DataKind::Knowledge => counted(plan.items, "source of knowledge", "sources of knowledge"),
     };
     let mut text = format!(
-        "{}: {} conversations with {} messages become {} {what} in {}",
+        "{}: {} with {} become {items} in {}",
         plan.kind.as_str(),
-        with_commas(plan.conversations),
-        with_commas(plan.messages),
-        with_commas(plan.items),
-        into.name
+        counted(plan.conversations, "conversation", "conversations"),
+        counted(plan.messages, "message", "messages"),
+        destination.name
     );
     if plan.already > 0 {
         let _ = write!(text, ", {} of them already there", with_commas(plan.already));
@@ -270,7 +278,7 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
     if plan.changed > 0 {
         let _ = write!(
             text,
-            " ({} have changed in the archive since and stay unchanged there)",
+            " ({} changed in the archive since and stay unchanged there)",
             with_commas(plan.changed)
         );
     }
@@ -278,7 +286,11 @@ fn planned(plan: &AgentPlan, into: &SourceConfig) -> String {
         Some(seconds) => format!("at least {seconds} s by the rate limit"),
         None => "as fast as the vendor responds".to_owned(),
     };
-    format!("{text}; about {} requests, {time}, {} credits", with_commas(plan.requests), plan.credits)
+    format!(
+        "{text}; about {}, {time}, {}",
+        counted(plan.requests, "request", "requests"),
+        counted(plan.credits, "credit", "credits")
+    )
 }
 
 /// Fails if a run would write nothing.
@@ -287,14 +299,15 @@ fn refuse_empty_plans(plans: &[AgentPlan]) -> Result<()> {
     refuse_empty(chosen, plans.iter().map(|plan| plan.items).sum())
 }
 
-/// Returns the question before anything is written into an account.
-fn question(new: u64, into: &SourceConfig) -> String {
-    let (agent, title) = (agent_id(into), into.entry.descriptor.title);
-    format!("Write {} items into `{}` ({agent}) at {title}? [y/N] ", with_commas(new), into.name)
+/// Returns the question that is asked before anything is written into an account.
+fn confirmation_question(new: u64, destination: &SourceConfig) -> String {
+    let (agent, title) = (agent_id(destination), destination.provider.descriptor.title);
+    let items = counted(new, "item", "items");
+    format!("Write {items} into `{}` ({agent}) at {title}? [y/N] ", destination.name)
 }
 
 /// Returns a line with the result of a kind.
-fn summary(result: &KindResult) -> String {
+fn result_line(result: &KindResult) -> String {
     let counts = &result.counts;
     let mut text = format!(
         "{}: {} selected, {} written, {} already there",
@@ -337,7 +350,7 @@ fn summary(result: &KindResult) -> String {
     format!("{}{text}", label(severity))
 }
 
-/// Shows what went wrong, and what to do about it.
+/// Prints what went wrong, and what to do about it.
 fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
     for result in results {
         match (&result.error, &result.refusal) {
@@ -352,15 +365,15 @@ fn show_errors(results: &[KindResult], ui: &Ui, verbose: bool) {
         }
         if result.error.is_none() && result.unfinished > 0 {
             ui.warn(&format!(
-                "{} items of an earlier run are unfinished and not selected now: run it again without filters",
-                with_commas(result.unfinished)
+                "{} unfinished and not selected now: run it again without filters",
+                counted(result.unfinished, "item of an earlier run is", "items of an earlier run are")
             ));
         }
         if let Some(read_back) = result.read_back.as_ref().filter(|read_back| !read_back.is_complete()) {
             // The idempotency keys of people may be their addresses.
             if let (DataKind::History, Some(missing)) = (result.kind, read_back.missing.first()) {
                 let missing = identifier::masked(missing);
-                ui.say(&format!("the target does not show {missing}, for example"));
+                ui.info(&format!("the target does not show {missing}, for example"));
             }
             ui.hint("the vendor may show the last items later: run the same command to count again, nothing is written twice. Items that were deleted at the target are not written again: after you have emptied the agent, run `chatark migrate forget`, then migrate again");
         }

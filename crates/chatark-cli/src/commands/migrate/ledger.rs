@@ -1,4 +1,4 @@
-//! The ledger of migrations: what was written into which agent.
+//! `chatark migrate ledger` and `chatark migrate forget`: the ledger of what was written into which agent.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,15 @@ use chatark_core::{Error, ErrorKind, Result, identifier};
 use chatark_target::DataKind;
 use serde::Serialize;
 
-use super::{agent, confirm, write_csv};
+use super::agent;
+use super::shared::{confirm, write_csv};
 use crate::args::{MigrateForgetArgs, MigrateLedgerArgs};
 use crate::exit::Exit;
 use crate::session::{Failure, Session};
-use crate::ui::{Ui, table, with_commas};
+use crate::ui::{Ui, counted, format_table};
 
-/// The columns of the table and the CSV file.
+/// The headings of the table and the CSV file. They keep the words of the first release: `cargo` is the data kind, and
+/// `mark` the idempotency key.
 const COLUMNS: [&str; 10] = [
     "target",
     "cargo",
@@ -55,16 +57,16 @@ struct Row {
 }
 
 pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    let archive = session.archive_to_read(ui)?;
+    let archive = session.open_archive_to_read(ui)?;
     let known = KnownNames::of(&archive, session)?;
-    let into = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
+    let to = args.to.as_ref().map(|to| known.target(to, session)).transpose()?;
     args.from.iter().try_for_each(|from| known.require_source(from))?;
     let mut transfers = Vec::new();
     archive.each_transfer(|target, kind, transfer| {
         let source = transfer.origin.as_ref().map(|(source, _)| source.as_str());
-        let is_from =
+        let is_of_source =
             args.from.is_empty() || source.is_some_and(|source| args.from.iter().any(|from| from == source));
-        if is_from && into.as_ref().is_none_or(|into| into == target) {
+        if is_of_source && to.as_ref().is_none_or(|to| to == target) {
             transfers.push(row(target, kind, transfer));
         }
         Ok(())
@@ -75,25 +77,25 @@ pub(super) fn show(args: &MigrateLedgerArgs, session: &Session, ui: &Ui) -> Resu
         })
     })?;
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
-    rows.extend(transfers.iter().map(|transfer| shown(cells(transfer)).to_vec()));
+    rows.extend(transfers.iter().map(|transfer| masked_cells(cells(transfer)).to_vec()));
     if !transfers.is_empty() {
-        table(&rows, &[7]).iter().try_for_each(|line| ui.line(line))?;
+        format_table(&rows, &[7]).iter().try_for_each(|line| ui.print_line(line))?;
     } else if known.targets.is_empty() {
-        ui.say("nothing was migrated into an agent yet");
+        ui.info("nothing was migrated into an agent yet");
     } else {
-        ui.say("nothing in the ledger matches");
+        ui.info("nothing in the ledger matches");
     }
     if !args.from.is_empty() {
-        ui.say("`--from` leaves out people and knowledge, which come from many conversations");
+        ui.info("`--from` leaves out people and knowledge, which come from many conversations");
     }
     if let Some(path) = &args.csv {
-        ui.say(&format!("wrote {}", path.display()));
+        ui.info(&format!("wrote {}", path.display()));
     }
-    ui.result(&LedgerResult { transfers })?;
+    ui.print_result(&LedgerResult { transfers })?;
     Ok(Exit::Complete)
 }
 
-/// The names in the ledger and in the config.
+/// The names that the ledger or the config knows.
 struct KnownNames {
     targets: BTreeSet<String>,
     sources: BTreeSet<String>,
@@ -117,10 +119,10 @@ impl KnownNames {
         Ok(known)
     }
 
-    /// Returns the ledger's name of a target, given as a source of the config or as its name in the ledger.
+    /// Returns the name of a target in the ledger. It is given by that name or as a source of the config.
     fn target(&self, to: &str, session: &Session) -> Result<String> {
         let named = session.config.sources.iter().find(|source| source.name.as_str() == to);
-        let target = named.map_or_else(|| to.to_owned(), agent::name);
+        let target = named.map_or_else(|| to.to_owned(), agent::ledger_name);
         if named.is_some() || self.targets.contains(&target) {
             return Ok(target);
         }
@@ -139,28 +141,28 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Error
         .hint(format!("the known names are {}", names.join(", ")))
 }
 
-/// Deletes an agent's part of the ledger; the agent keeps what it holds.
+/// Deletes the rows of an agent from the ledger. The agent keeps what it holds.
 pub(super) fn forget(args: &MigrateForgetArgs, session: &Session, ui: &Ui) -> Result<Exit, Failure> {
-    // Opening it for writing would create a missing archive.
-    let archive = session.archive_to_read(ui)?;
-    let into = KnownNames::of(&archive, session)?.target(&args.to, session)?;
-    let mut held = 0_u64;
+    // For writing, a missing archive would be created.
+    let archive = session.open_archive_to_read(ui)?;
+    let to = KnownNames::of(&archive, session)?.target(&args.to, session)?;
+    let mut matching = 0_u64;
     archive.each_transfer(|target, kind, _| {
-        held += u64::from(target == into && args.only.is_none_or(|only| only.as_str() == kind));
+        matching += u64::from(target == to && args.only.is_none_or(|only| only.as_str() == kind));
         Ok(())
     })?;
     drop(archive);
     let question = format!(
-        "Forget {} rows of `{into}`? The next run writes these items again: empty the agent first. [y/N] ",
-        with_commas(held)
+        "Forget {} of `{to}`? The next run writes these items again: empty the agent first. [y/N] ",
+        counted(matching, "row", "rows")
     );
-    confirm(args.yes || held == 0, &question, ui)?;
-    let mut archive = session.archive(ui)?;
-    let forgotten = archive.forget_target(&into, args.only.map(DataKind::as_str))?;
+    confirm(args.yes || matching == 0, &question, ui)?;
+    let mut archive = session.open_archive(ui)?;
+    let forgotten = archive.forget_target(&to, args.only.map(DataKind::as_str))?;
     archive.close()?;
-    let rows = with_commas(forgotten);
-    ui.line(&format!("{rows} rows of the ledger forgotten; {into} keeps what it holds"))?;
-    ui.result(&ForgetResult { target: into, forgotten })?;
+    let rows = counted(forgotten, "row", "rows");
+    ui.print_line(&format!("{rows} of the ledger forgotten; {to} keeps what it holds"))?;
+    ui.print_result(&ForgetResult { target: to, forgotten })?;
     Ok(Exit::Complete)
 }
 
@@ -181,8 +183,8 @@ fn row(target: &str, kind: &str, transfer: &Transfer) -> Row {
     }
 }
 
-/// Returns the cells as a terminal may show them: without the telephone numbers and addresses in ids.
-fn shown(mut cells: [String; 10]) -> [String; 10] {
+/// Masks the ids in cells for the terminal, since they may contain telephone numbers and addresses.
+fn masked_cells(mut cells: [String; 10]) -> [String; 10] {
     for (cell, column) in cells.iter_mut().zip(COLUMNS) {
         if matches!(column, "conversation_id" | "mark" | "target_id") {
             *cell = identifier::masked(cell).into_owned();

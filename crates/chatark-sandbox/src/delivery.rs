@@ -1,4 +1,4 @@
-//! How responses are sent: whole, in chunks, truncated, or slowly.
+//! Sends responses: as they are, cut short, or slowly.
 
 use std::io;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use crate::fault::Transport;
+use crate::fault::Delivery;
 use crate::message::{Reply, ReplyBody};
 
-/// The time for the first half of a truncated response to arrive before the connection closes.
-const TIME_TO_ARRIVE: Duration = Duration::from_millis(20);
+/// The time between the first half of a response and the close of the connection, so that the half arrives.
+const CUT_DELAY: Duration = Duration::from_millis(20);
 
-/// Converts a response to HTTP; fails on invalid headers.
-pub(crate) fn response(reply: Reply, transport: Transport) -> Result<Response, axum::http::Error> {
-    let reply = match transport {
-        Transport::Usual => reply,
-        Transport::Cut | Transport::Drip { .. } | Transport::Hang => reply.into_whole(),
+/// Converts a response to HTTP, with a body that is sent as required. Fails if a header is invalid.
+pub(crate) fn response(reply: Reply, delivery: Delivery) -> Result<Response, axum::http::Error> {
+    let reply = match delivery {
+        Delivery::Normal => reply,
+        Delivery::Cut | Delivery::Slow { .. } | Delivery::Never => reply.into_whole(),
     };
     let mut builder = Response::builder().status(reply.status).header(CONTENT_TYPE, reply.content_type);
     for (name, value) in reply.headers {
@@ -31,26 +31,26 @@ pub(crate) fn response(reply: Reply, transport: Transport) -> Result<Response, a
         }
         ReplyBody::Whole(body) => body,
     };
-    match transport {
-        Transport::Usual | Transport::Hang => builder.body(Body::from(body)),
-        Transport::Cut => builder.header(CONTENT_LENGTH, body.len()).body(Body::from_stream(cut(&body))),
-        Transport::Drip { chunk, delay } => {
-            builder.header(CONTENT_LENGTH, body.len()).body(Body::from_stream(drip(body, chunk, delay)))
+    match delivery {
+        Delivery::Normal | Delivery::Never => builder.body(Body::from(body)),
+        Delivery::Cut => builder.header(CONTENT_LENGTH, body.len()).body(Body::from_stream(cut_body(&body))),
+        Delivery::Slow { chunk, delay } => {
+            builder.header(CONTENT_LENGTH, body.len()).body(Body::from_stream(slow_body(body, chunk, delay)))
         }
     }
 }
 
 /// Sends the first half, then fails, which closes the connection.
-fn cut(body: &Bytes) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+fn cut_body(body: &Bytes) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     let half = body.slice(..body.len() / 2);
     let end = stream::once(async {
-        tokio::time::sleep(TIME_TO_ARRIVE).await;
+        tokio::time::sleep(CUT_DELAY).await;
         Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut"))
     });
     stream::iter([Ok(half)]).chain(end)
 }
 
-fn drip(body: Bytes, chunk: usize, delay: Duration) -> impl Stream<Item = io::Result<Bytes>> {
+fn slow_body(body: Bytes, chunk: usize, delay: Duration) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             return None;

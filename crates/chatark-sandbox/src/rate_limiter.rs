@@ -1,11 +1,11 @@
-//! Sliding windows of requests, one per key.
+//! The vendors' rate limiter: a sliding window of requests for each key.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Counts the requests of each key within a sliding window.
+/// A rate limiter that counts the requests of each key within a sliding window.
 #[derive(Debug, Default)]
-pub(crate) struct Limiter {
+pub(crate) struct RateLimiter {
     windows: HashMap<String, VecDeque<Instant>>,
 }
 
@@ -18,7 +18,7 @@ pub(crate) struct Allowance {
     pub(crate) reset_in: Duration,
 }
 
-impl Limiter {
+impl RateLimiter {
     /// Counts a request, unless the window is full.
     pub(crate) fn admit(&mut self, key: &str, max: usize, window: Duration) -> Allowance {
         let now = Instant::now();
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_full_window_refuses_only_its_own_key() {
-        let mut limiter = Limiter::default();
+        let mut limiter = RateLimiter::default();
         let window = Duration::from_hours(1);
         assert_eq!(limiter.admit("a", 2, window).remaining, 1);
         assert!(limiter.admit("a", 2, window).is_allowed);

@@ -1,4 +1,4 @@
-//! Where a key comes from: an environment variable, a file, or a command. Never from the config itself.
+//! Where an API key comes from: an environment variable, a file, or a command. The config itself never contains a key.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use chatark_core::{Error, ErrorKind, Result};
 use chatark_http::SecretString;
 
-/// Where a key comes from.
+/// Where the API key of a source comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SecretSource {
+pub(crate) enum KeyLocation {
     /// An environment variable.
     Environment(String),
     /// A file that contains only the key.
@@ -17,28 +17,28 @@ pub(crate) enum SecretSource {
     Command(Vec<String>),
 }
 
-impl SecretSource {
-    /// Fetches the key. An error names the place, never its content.
+impl KeyLocation {
+    /// Fetches the key. Errors name the location, never its content.
     pub(crate) fn resolve(&self) -> Result<SecretString> {
-        let (text, place) = match self {
+        let (text, location) = match self {
             Self::Environment(name) => (from_environment(name)?, format!("the variable `{name}`")),
             Self::File(path) => (from_file(path)?, format!("the file `{}`", path.display())),
             Self::Command(words) => (from_command(words)?, format!("the command `{}`", program(words))),
         };
         let key = text.trim();
         if key.is_empty() {
-            return Err(key_error(format!("{place} is empty")));
+            return Err(key_error(format!("{location} is empty")));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(key_error(format!(
-                "{place} contains spaces or other characters that a key cannot have"
+                "{location} contains spaces or other characters that a key cannot have"
             )));
         }
         Ok(key.to_owned().into())
     }
 
     /// Returns a warning if other users of this machine can read the key.
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub(crate) fn permission_warning(&self) -> Option<String> {
         use std::os::unix::fs::PermissionsExt;
         let Self::File(path) = self else { return None };
         let mode = path.metadata().ok()?.permissions().mode();
@@ -98,16 +98,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         std::fs::write(&path, "  sk-1234\n").unwrap();
-        assert!(SecretSource::File(path.clone()).resolve().is_ok());
-        let words = |words: &[&str]| SecretSource::Command(words.iter().map(ToString::to_string).collect());
+        assert!(KeyLocation::File(path.clone()).resolve().is_ok());
+        let words = |words: &[&str]| KeyLocation::Command(words.iter().map(ToString::to_string).collect());
         assert!(words(&["echo", "sk-1234"]).resolve().is_ok());
         let source = words(&["sh", "-c", "echo sk-1234; exit 3"]);
         let error = source.resolve().unwrap_err();
         assert_eq!(error.message(), "the command `sh` failed: exit status: 3");
         std::fs::write(&path, "sk 1234").unwrap();
-        let error = SecretSource::File(path).resolve().unwrap_err();
+        let error = KeyLocation::File(path).resolve().unwrap_err();
         assert!(!error.to_string().contains("1234") && error.kind() == ErrorKind::Usage);
-        let unset = SecretSource::Environment("CHATARK_NO_SUCH_VARIABLE".to_owned()).resolve().unwrap_err();
+        let unset = KeyLocation::Environment("CHATARK_NO_SUCH_VARIABLE".to_owned()).resolve().unwrap_err();
         assert!(unset.message().contains("CHATARK_NO_SUCH_VARIABLE"));
         let absent = words(&["chatark-no-such-program"]).resolve().unwrap_err();
         assert!(absent.message().contains("cannot be run"));

@@ -1,4 +1,4 @@
-//! A server that records requests and whether they carried a key.
+//! A server that counts its requests and those with a key.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,35 +11,35 @@ use axum::http::header::AUTHORIZATION;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A server that accepts every request and records whether it carried a key.
+/// A server that accepts every request, and counts all requests and those with a key. Dropping it stops the server.
 ///
-/// A test redirects a client to it and proves that no key was sent. Dropping it stops the server.
+/// Tests redirect a client to it, to show that the client sends no key there.
 #[derive(Debug)]
-pub struct Listener {
+pub struct RequestCounter {
     address: SocketAddr,
-    seen: Arc<Seen>,
+    counts: Arc<Counts>,
     stopped: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Counts {
     requests: AtomicU64,
     authorized: AtomicU64,
 }
 
-impl Listener {
+impl RequestCounter {
     /// Starts the server on a free loopback port.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let seen = Arc::new(Seen::default());
+        let counts = Arc::new(Counts::default());
         let stopped = CancellationToken::new();
-        let router = Router::new().fallback(note).with_state(Arc::clone(&seen));
+        let router = Router::new().fallback(count).with_state(Arc::clone(&counts));
         let serving = axum::serve(listener, router).with_graceful_shutdown(stopped.clone().cancelled_owned());
         tokio::spawn(async move {
             let _ = serving.await;
         });
-        Ok(Self { address, seen, stopped })
+        Ok(Self { address, counts, stopped })
     }
 
     /// Returns the server's root.
@@ -49,25 +49,25 @@ impl Listener {
 
     /// Returns how many requests arrived.
     pub fn request_count(&self) -> u64 {
-        self.seen.requests.load(Ordering::Relaxed)
+        self.counts.requests.load(Ordering::Relaxed)
     }
 
     /// Returns whether any request came with an `Authorization` header.
     pub fn saw_authorization(&self) -> bool {
-        self.seen.authorized.load(Ordering::Relaxed) > 0
+        self.counts.authorized.load(Ordering::Relaxed) > 0
     }
 }
 
-impl Drop for Listener {
+impl Drop for RequestCounter {
     fn drop(&mut self) {
         self.stopped.cancel();
     }
 }
 
-async fn note(State(seen): State<Arc<Seen>>, request: Request) -> &'static str {
-    seen.requests.fetch_add(1, Ordering::Relaxed);
+async fn count(State(counts): State<Arc<Counts>>, request: Request) -> &'static str {
+    counts.requests.fetch_add(1, Ordering::Relaxed);
     if request.headers().contains_key(AUTHORIZATION) {
-        seen.authorized.fetch_add(1, Ordering::Relaxed);
+        counts.authorized.fetch_add(1, Ordering::Relaxed);
     }
     "{}"
 }
