@@ -9,7 +9,7 @@
 //! - Reading back is sorted and takes the memory of one conversation.
 //! - The file and its companions are readable only by their owner.
 //!
-//! **This crate knows no vendor and no HTTP.** The tables are described in the files under `migrations`.
+//! **This crate knows no vendor and no HTTP.** The tables are described in the files under `layout`.
 
 mod contact;
 mod conversation;
@@ -19,9 +19,9 @@ mod document;
 mod drift;
 mod encode;
 mod gaps;
+mod layout;
 mod lock;
 mod log;
-mod migrations;
 mod open;
 mod persons;
 mod raw;

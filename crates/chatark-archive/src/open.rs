@@ -9,9 +9,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::derived;
+use crate::layout::{self, Layout};
 use crate::lock::{Lock, storage};
 use crate::log::{LogCopier, MOST_PAGES};
-use crate::migrations::{self, Layout};
 use crate::sweep;
 use crate::values::database;
 
@@ -62,7 +62,7 @@ impl Archive {
         create_owned(path)?;
         let lock = Lock::take(path, now)?;
         let mut connection = connect(path)?;
-        let layout = migrations::inspect(&connection)?;
+        let layout = layout::inspect(&connection)?;
         if layout == Layout::New {
             // Most messages fit into a page of this size, which keeps a conversation together in the file.
             connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
@@ -74,14 +74,14 @@ impl Archive {
              PRAGMA temp.cache_size = -256;
              PRAGMA wal_autocheckpoint = {MOST_PAGES};
              {}",
-            migrations::CHECKS_REFERENCES,
+            layout::CHECKS_REFERENCES,
             sweep::TABLE
         ));
         tuned.map_err(database("open the archive"))?;
         if let Some(upgrade) = upgrade_of(path, &connection, layout)? {
             upgrade.check_space(path)?;
         }
-        migrations::migrate(&mut connection, layout)?;
+        layout::upgrade(&mut connection, layout)?;
         derived::fill(&mut connection)?;
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock), log: LogCopier::default() })
     }
@@ -152,11 +152,11 @@ fn defer_storage_errors(done: Result<()>) -> Result<()> {
 
 /// Returns the layout of a file, also in a folder that cannot be written.
 fn inspect(path: &Path) -> Result<(Layout, Connection)> {
-    let inspected = connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
+    let inspected = connect(path).and_then(|connection| Ok((layout::inspect(&connection)?, connection)));
     match inspected {
         Err(error) if error.kind() == ErrorKind::Storage => {
             let Some(connection) = connect_immutable(path) else { return Err(error) };
-            Ok((migrations::inspect(&connection)?, connection))
+            Ok((layout::inspect(&connection)?, connection))
         }
         inspected => inspected,
     }
@@ -168,7 +168,7 @@ fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Op
     Ok(Some(Upgrade {
         from,
         to: Layout::CURRENT,
-        needs: migrations::space_needed(connection, layout)?,
+        needs: layout::space_needed(connection, layout)?,
         free: fs4::available_space(folder).ok(),
     }))
 }

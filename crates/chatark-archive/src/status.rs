@@ -51,7 +51,7 @@ pub struct StreamStatus {
     pub last_pull: Option<RunRecord>,
 }
 
-/// One run, as the run log has it. The columns are described in the files under `migrations`.
+/// One run, as the run log has it. The columns are described in the files under `layout`.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are the columns of the run log, described there")]
 pub struct RunRecord {

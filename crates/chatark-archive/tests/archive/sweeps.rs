@@ -205,7 +205,7 @@ fn an_unfinished_sweep_keeps_its_sightings_until_it_restarts_or_is_forgotten() {
 /// Builds an archive as version 1 wrote it, with a finished run, and a checkpoint of an unfinished one.
 fn of_version_one(path: &std::path::Path) {
     let old = Connection::open(path).unwrap();
-    old.execute_batch(include_str!("../../src/migrations/0001_first.sql")).unwrap();
+    old.execute_batch(include_str!("../../src/layout/0001_first.sql")).unwrap();
     old.pragma_update(None, "application_id", 0x4368_4172).unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
     let cursor = serde_json::to_string(&cursor(4)).unwrap();

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::{Gone, Lines, SCOPE, all, cursor, mapped, mark_missing, noon, origin, start, start_of};
 
-const STREAMS: &str = include_str!("../../src/migrations/0004_streams.sql");
+const STREAMS: &str = include_str!("../../src/layout/0004_streams.sql");
 
 /// Understands conversations as [`Lines`] does, with the time at which the first one began, and of people the name.
 #[derive(Debug)]
@@ -46,9 +46,9 @@ fn of_layout_three(path: &Path) {
     old.execute_batch("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;")
         .unwrap();
     for step in [
-        include_str!("../../src/migrations/0001_first.sql"),
-        include_str!("../../src/migrations/0002_sweeps.sql"),
-        include_str!("../../src/migrations/0003_transfers.sql"),
+        include_str!("../../src/layout/0001_first.sql"),
+        include_str!("../../src/layout/0002_sweeps.sql"),
+        include_str!("../../src/layout/0003_transfers.sql"),
     ] {
         old.execute_batch(step).unwrap();
     }
