@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use chatark_core::{Contact, Error, ListedContact, MAPPING_VERSION, Result, Stream, Timestamp};
 use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::row::RowKey;
+use crate::keys::RowKey;
 use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 

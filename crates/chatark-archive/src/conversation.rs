@@ -9,7 +9,7 @@ use chatark_core::{
 };
 use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
 
-use crate::row::RowKey;
+use crate::keys::RowKey;
 use crate::statement::upsert;
 use crate::values::{count, database, from_json, json, known, timestamp};
 

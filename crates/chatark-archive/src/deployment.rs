@@ -3,8 +3,8 @@
 use chatark_core::{Features, Result, Timestamp};
 use rusqlite::{Transaction, params};
 
-use crate::open::Archive;
-use crate::run_log::SourceKey;
+use crate::archive::Archive;
+use crate::keys::SourceKey;
 use crate::values::database;
 
 /// What was found so long ago is tried again: vendors update their deployments.

@@ -3,8 +3,8 @@
 use chatark_core::{Conversation, ConversationId, ConversationStats, Document, ErrorKind, Result, Stream};
 use rusqlite::{Connection, Transaction};
 
+use crate::keys::SourceKey;
 use crate::persons::Identifiers;
-use crate::run_log::SourceKey;
 use crate::stats::EncodedStats;
 use crate::values::database;
 use crate::{contact, conversation};

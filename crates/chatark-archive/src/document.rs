@@ -5,12 +5,12 @@ use chatark_core::{
 };
 use rusqlite::{Connection, Transaction, params};
 
+use crate::archive::Archive;
 use crate::derived::DerivedRows;
 use crate::encode::MappedDocument;
-use crate::open::Archive;
+use crate::keys::RowKey;
+use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::row::RowKey;
-use crate::run_log::SourceKey;
 use crate::values::database;
 use crate::{contact, conversation};
 

@@ -4,8 +4,8 @@ use chatark_core::{IssueKind, Result, Timestamp};
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-use crate::open::Archive;
-use crate::run_log::Run;
+use crate::archive::Archive;
+use crate::run::Run;
 use crate::values::{database, read_count, timestamp};
 
 /// One place in a vendor's records that was not understood.

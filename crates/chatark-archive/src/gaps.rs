@@ -4,8 +4,9 @@ use chatark_core::{Gap, GapBounds, OpenGap, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use crate::open::Archive;
-use crate::run_log::{Run, SourceKey, SyncMode};
+use crate::archive::Archive;
+use crate::keys::SourceKey;
+use crate::run::{Run, SyncMode};
 use crate::values::{database, read_count, timestamp};
 
 /// A gap is tried again by the next pull, then after this time, and each later time after twice as long.

@@ -11,6 +11,8 @@
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `layout`.
 
+mod archive;
+mod connection;
 mod contact;
 mod conversation;
 mod deployment;
@@ -18,17 +20,19 @@ mod derived;
 mod document;
 mod drift;
 mod encode;
+mod filter;
 mod gaps;
+mod keys;
 mod layout;
 mod lock;
-mod log;
 mod open;
 mod persons;
 mod raw;
 mod read;
 mod rebuild;
-mod row;
+mod run;
 mod run_log;
+mod sources;
 mod statement;
 mod stats;
 mod status;
@@ -37,18 +41,21 @@ mod sweep_clock;
 mod transfer;
 mod values;
 mod verify;
+mod wal;
 mod write;
 
+pub use archive::Archive;
 pub use document::StoredDocument;
 pub use drift::{Drift, IssueRecord};
 pub use encode::{EncodedDocument, EncodedRecord, HashedDocument, HashedRecord};
+pub use filter::Filter;
 pub use gaps::{GapRecord, recent_scope};
-pub use open::{Archive, Upgrade};
+pub use keys::SourceKey;
+pub use open::Upgrade;
 pub use persons::{HeldIdentifier, Identifier};
 pub use raw::Damage;
-pub use read::Filter;
 pub use rebuild::Rebuilt;
-pub use run_log::{Progress, ResumePoint, Run, RunEnd, RunStart, SourceKey, SyncMode, Verdict};
+pub use run::{Progress, ResumePoint, Run, RunEnd, RunStart, SyncMode, Verdict};
 pub use stats::{Question, StatsRow};
 pub use status::{RunRecord, SourceStatus, StreamStatus};
 pub use sweep::Unseen;

@@ -2,28 +2,19 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chatark_core::{Error, ErrorKind, Result, Timestamp};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+use crate::archive::Archive;
+use crate::connection::{connect, connect_immutable};
 use crate::derived;
 use crate::layout::{self, Layout};
 use crate::lock::{Lock, storage};
-use crate::log::{LogCopier, MOST_PAGES};
 use crate::sweep;
 use crate::values::database;
-
-/// An open archive.
-#[derive(Debug)]
-pub struct Archive {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    /// Held by a writer.
-    lock: Option<Lock>,
-    pub(crate) log: LogCopier,
-}
+use crate::wal::{MAX_WAL_PAGES, WalCopier};
 
 /// An upgrade from the layout of an older version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +63,7 @@ impl Archive {
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = {};
              PRAGMA temp.cache_size = -256;
-             PRAGMA wal_autocheckpoint = {MOST_PAGES};
+             PRAGMA wal_autocheckpoint = {MAX_WAL_PAGES};
              {}",
             layout::CHECKS_REFERENCES,
             sweep::TABLE
@@ -83,7 +74,7 @@ impl Archive {
         }
         layout::upgrade(&mut connection, layout)?;
         derived::fill(&mut connection)?;
-        Ok(Self { connection, path: path.to_owned(), lock: Some(lock), log: LogCopier::default() })
+        Ok(Self { connection, path: path.to_owned(), lock: Some(lock), wal: WalCopier::default() })
     }
 
     /// Returns the upgrade that opening the archive to write would run; `None` if there is none.
@@ -105,7 +96,7 @@ impl Archive {
         let (layout, connection) = inspect(path)?;
         match layout {
             Layout::Current => {
-                Ok(Self { connection, path: path.to_owned(), lock: None, log: LogCopier::default() })
+                Ok(Self { connection, path: path.to_owned(), lock: None, wal: WalCopier::default() })
             }
             Layout::New => Err(Error::new(ErrorKind::Usage, "open the archive", "the file is empty")
                 .with("archive", path.display())
@@ -120,16 +111,11 @@ impl Archive {
         }
     }
 
-    /// Returns the path of the archive.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Ends a writer's session: resolves persons, and checkpoints the write-ahead log into the file.
     ///
     /// If the disk is full, the data stays in the log, which belongs to the archive, and the next session does both.
     pub fn close(mut self) -> Result<()> {
-        self.log.finish();
+        self.wal.finish();
         if self.lock.is_some() {
             defer_storage_errors(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -171,42 +157,6 @@ fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Op
         needs: layout::space_needed(connection, layout)?,
         free: fs4::available_space(folder).ok(),
     }))
-}
-
-pub(crate) fn connect(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection)?;
-        Ok(connection)
-    };
-    open().map_err(|error| database("open the archive")(error).with("archive", path.display()))
-}
-
-fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    // In kibibytes: enough for the interior pages of a large archive's indexes; the system caches the rest.
-    connection.pragma_update(None, "cache_size", -1_024)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // Query plans do not depend on bound values, so that no cached statement is prepared again.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(())
-}
-
-/// Opens an archive in a folder that cannot be written, where SQLite cannot create the shared-memory file of its log.
-/// Returns `None` if there is a log, because an immutable connection would ignore it.
-fn connect_immutable(path: &Path) -> Option<Connection> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return None;
-    }
-    let name = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
-    tune(&connection).ok()?;
-    Some(connection)
 }
 
 /// Creates the file, readable only by its owner, before SQLite opens it: its companion files get the same mode.

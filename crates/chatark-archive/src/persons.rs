@@ -12,8 +12,8 @@ use chatark_core::{Contact, Conversation, IdentifierKind, ListedContact, Result,
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use crate::open::Archive;
-use crate::run_log::SourceKey;
+use crate::archive::Archive;
+use crate::keys::SourceKey;
 use crate::values::{count, database};
 
 pub use read::{HeldIdentifier, Identifier};

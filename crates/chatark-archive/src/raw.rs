@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 
 use crate::encode::{HashedRecord, is_unidentified};
-use crate::run_log::SourceKey;
+use crate::keys::SourceKey;
 use crate::values::{database, read_count};
 
 /// A page of results ends after this many bytes, before compression.

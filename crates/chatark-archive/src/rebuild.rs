@@ -3,13 +3,14 @@
 use chatark_core::{Mapper, Result};
 use rusqlite::{OptionalExtension, params};
 
+use crate::archive::Archive;
 use crate::derived::DerivedRows;
 use crate::document::{self, StoredDocument};
 use crate::encode::MappedDocument;
-use crate::open::Archive;
+use crate::keys::RowKey;
 use crate::persons;
-use crate::row::RowKey;
-use crate::run_log::{Run, save_progress};
+use crate::run::Run;
+use crate::run_log::save_progress;
 use crate::values::database;
 use crate::write::{Counts, IssueCounts, message_count};
 

@@ -11,9 +11,9 @@ use chatark_core::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::de::IgnoredAny;
 
-use crate::open::Archive;
-use crate::read::Filter;
-use crate::run_log::SourceKey;
+use crate::archive::Archive;
+use crate::filter::Filter;
+use crate::keys::SourceKey;
 use crate::statement::upsert;
 use crate::values::{database, from_json, json, timestamp};
 
@@ -165,7 +165,8 @@ impl Archive {
         let failed = || database("read the statistics");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         self.refresh_persons_to_read()?;
-        let sources: HashSet<i64> = self.origins(&filter.sources)?.into_iter().map(|(key, _)| key).collect();
+        let sources: HashSet<i64> =
+            self.sources(&filter.sources)?.into_iter().map(|(key, _)| key.0).collect();
         let sql = format!(
             "SELECT c.conversation_key, c.source_key, c.channel, c.status, c.feedback, c.created_at, c.updated_at,
                  person.person_key, person.is_first, twin.counted_as, other.source_key, {COLUMNS},

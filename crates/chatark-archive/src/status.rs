@@ -4,9 +4,10 @@ use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
+use crate::archive::Archive;
 use crate::gaps::GapRecord;
-use crate::open::Archive;
-use crate::run_log::{SourceKey, Verdict};
+use crate::keys::SourceKey;
+use crate::run::Verdict;
 use crate::values::{database, read_count, timestamp};
 
 /// What the archive holds of one source.

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::archive::Archive;
 use crate::document::DocumentTable;
-use crate::open::Archive;
-use crate::run_log::{Run, SourceKey};
+use crate::keys::SourceKey;
+use crate::run::Run;
 use crate::values::{database, read_count, timestamp};
 
 /// One in so many records of a stream may be marked as missing without `--accept-missing`.
@@ -123,7 +124,7 @@ impl Archive {
     /// Clears what is noted of records that a run has seen: that they are missing, or that a sweep did not see them.
     /// Counts those that were missing in the run.
     pub fn unmark_returned(&mut self, run: &mut Run) -> Result<()> {
-        let Some(table) = run.table() else { return Ok(()) };
+        let Some(table) = table_of(run) else { return Ok(()) };
         // The few that are marked are found first, and then each is searched for among those that were seen.
         let is_seen = |table: &str| {
             format!(
@@ -153,7 +154,7 @@ impl Archive {
     /// To be called after [`Archive::unmark_returned`], when the sweep has ended. A vendor's fault looks the same as a
     /// customer's clean-up: more than a tenth of a stream is refused without `accept`.
     pub fn note_unseen(&mut self, run: &Run, accept: bool, now: Timestamp) -> Result<Unseen> {
-        let Some(table) = run.table() else { return Ok(Unseen::Unknown) };
+        let Some(table) = table_of(run) else { return Ok(Unseen::Unknown) };
         let held = self.not_missing(run.source, run.stream)?;
         let failed = || database("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
@@ -227,7 +228,7 @@ impl Archive {
         still_there: &[RecordId],
         now: Timestamp,
     ) -> Result<()> {
-        let Some(table) = run.table() else { return Ok(()) };
+        let Some(table) = table_of(run) else { return Ok(()) };
         let there: HashSet<_> = still_there.iter().collect();
         let failed = || database("end a sweep");
         let transaction = self.connection.transaction().map_err(failed())?;
@@ -318,6 +319,11 @@ fn not_archived(run: &Run, archived: u64) -> Error {
     let message = format!("{} {stream} were seen and {archived} of them are archived", run.progress.seen);
     Error::new(ErrorKind::Unexpected, "end a sweep", message)
         .hint("please report this; run `chatark verify`, then pull with `--full`")
+}
+
+/// Returns the table of the documents of a run's stream.
+fn table_of(run: &Run) -> Option<DocumentTable> {
+    run.stream.document().map(DocumentTable::of)
 }
 
 /// Returns the condition that a row is of the source `?1` and the stream `?2`.

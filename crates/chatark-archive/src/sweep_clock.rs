@@ -3,8 +3,9 @@
 use chatark_core::{Cursor, Error, ErrorKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::open::Archive;
-use crate::run_log::{Run, SourceKey, SyncMode};
+use crate::archive::Archive;
+use crate::keys::SourceKey;
+use crate::run::{Run, SyncMode};
 use crate::values::{database, timestamp};
 
 /// A sweep that begins so long after another one has seen every change that the other one may have read too early.

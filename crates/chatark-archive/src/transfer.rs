@@ -5,7 +5,7 @@
 use chatark_core::{ConversationId, Error, ErrorKind, Result, SourceName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::open::Archive;
+use crate::archive::Archive;
 use crate::statement::upsert;
 use crate::values::{count, database, read_count, timestamp};
 

@@ -1,12 +1,12 @@
 //! Verifies the archive: its structure, its bytes, its rows and its counts. Nothing is written.
 
-use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, SourceName, Stream, Timestamp};
+use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
+use crate::archive::Archive;
 use crate::document::{self, DocumentTable, StoredDocument};
-use crate::open::Archive;
+use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::run_log::SourceKey;
 use crate::values::{database, read_count};
 
 /// The most faults of the file's structure that are named.
@@ -140,24 +140,6 @@ impl Archive {
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let found = statement.query_map([], |row| row.get(0)).map_err(failed())?;
         found.collect::<rusqlite::Result<_>>().map_err(failed())
-    }
-
-    /// Returns the names and numbers of all sources, sorted by name.
-    pub fn sources(&self) -> Result<Vec<(SourceName, SourceKey)>> {
-        let failed = || database("read the sources");
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT name, source_key FROM source ORDER BY name")
-            .map_err(failed())?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, SourceKey(row.get(1)?))))
-            .map_err(failed())?;
-        let mut sources = Vec::new();
-        for row in rows {
-            let (name, key) = row.map_err(failed())?;
-            sources.push((SourceName::new(name)?, key));
-        }
-        Ok(sources)
     }
 
     /// Returns the next versions of a source's records in a subset of the archive, and the key after which to continue.

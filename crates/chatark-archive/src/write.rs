@@ -9,16 +9,18 @@ use chatark_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::archive::Archive;
 use crate::deployment;
 use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::gaps;
-use crate::open::Archive;
+use crate::keys::RowKey;
+use crate::keys::SourceKey;
 use crate::persons;
 use crate::raw::{self, RawVersion};
-use crate::row::RowKey;
-use crate::run_log::{Progress, Run, SourceKey, save_checkpoint, save_progress};
+use crate::run::{Progress, Run};
+use crate::run_log::{save_checkpoint, save_progress};
 use crate::sweep;
 use crate::sweep_clock;
 use crate::values::{count, database, timestamp};
@@ -190,7 +192,7 @@ impl Archive {
         save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
         save_progress(&transaction, run.key, &progress)?;
         transaction.commit().map_err(failed())?;
-        self.log.wrote(&self.path, bytes);
+        self.wal.add_written(&self.path, bytes);
         run.progress = progress;
         run.written_until = run.written_until.max(Some(now));
         Ok(())
@@ -815,8 +817,8 @@ mod tests {
 
     use super::*;
     use crate::encode::HashedRecord;
-    use crate::read::Filter;
-    use crate::run_log::{RunStart, SyncMode};
+    use crate::filter::Filter;
+    use crate::run::{RunStart, SyncMode};
 
     fn now() -> Timestamp {
         Timestamp::from_epoch(1_733_054_400).unwrap()
@@ -826,7 +828,7 @@ mod tests {
         let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
-        let key = archive.source(&origin).unwrap();
+        let key = archive.register_source(&origin).unwrap();
         let start = RunStart {
             kind: "pull",
             stream: Stream::Conversations,

@@ -291,7 +291,7 @@ impl Puller {
         let now = self.environment.clock.now();
         let (key, run, decision, others, has_records) = self
             .write(move |archive| {
-                let (key, scope) = (archive.source(&source.origin)?, request.scope());
+                let (key, scope) = (archive.register_source(&source.origin)?, request.scope());
                 let decision = source.decide(archive, key, &request, full, now)?;
                 if decision.resume.is_none() {
                     archive.forget_checkpoint(key, stream, &scope)?;

@@ -34,7 +34,7 @@ pub fn rebuild(
     stop: &CancellationToken,
 ) -> Result<Outcome> {
     let name = &source.origin.source;
-    let key = archive.source(&source.origin)?;
+    let key = archive.register_source(&source.origin)?;
     observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
     let main = rebuild_stream(archive, source, key, Stream::Conversations, observer, clock, stop)?;
     let mut outcome = Outcome::of(name.clone(), main);

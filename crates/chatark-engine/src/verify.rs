@@ -5,7 +5,9 @@ use std::path::Path;
 use std::thread;
 
 use chatark_archive::{Archive, Checked, Fault, GapRecord, SourceKey, Subset};
-use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
+use chatark_core::{
+    DocumentKind, Error, ErrorKind, Mapper, Origin, ReadRequest, Result, SourceName, Stream, Window,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::cores::on_all_cores;
@@ -145,10 +147,7 @@ fn verify_sources(
     stop: &CancellationToken,
 ) -> Result<Verification> {
     let mut verification = Verification::default();
-    for (source, key) in archive.sources()? {
-        if !names.is_empty() && !names.contains(&source) {
-            continue;
-        }
+    for (key, Origin { source, .. }) in archive.sources(names)? {
         let known = configured.iter().find(|configured| configured.origin.source == source);
         let mapper = known.map(|found| &*found.mapper);
         let mut found = SourceVerification {
@@ -230,7 +229,7 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
         let is_named = error.facts().iter().any(|(name, _)| *name == "source");
         if is_named { error } else { error.with("source", &source.origin.source) }
     };
-    let Some(key) = archive.find(&source.origin)? else {
+    let Some(key) = archive.find_source(&source.origin)? else {
         let error =
             Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of this source yet");
         return Err(with_source(error).hint("run `chatark pull` first"));

@@ -4,7 +4,7 @@ use chatark_core::{IdentifierKind, Result, SourceName, Stream};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::OWNERS;
-use crate::open::Archive;
+use crate::archive::Archive;
 use crate::values::{database, known};
 
 /// An identifier of a customer, in its normalized form.

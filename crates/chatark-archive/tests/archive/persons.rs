@@ -239,7 +239,7 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
     let source = |env: &mut TestEnvironment, name: &str, provider: &str, agent_id: &str| {
         let source = SourceName::new(name).unwrap();
         let origin = Origin { source, provider: provider.to_owned(), agent_id: agent_id.to_owned() };
-        env.archive.source(&origin).unwrap()
+        env.archive.register_source(&origin).unwrap()
     };
     let old = source(&mut env, "old", "vendor-v1", "agent");
     let new = source(&mut env, "new", "vendor-v2", "agent");

@@ -9,7 +9,7 @@ use crate::support::{FnMapper, Lines, SCOPE, TestEnvironment, all, mapped, start
 
 /// Maps every conversation again, two at a time.
 fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
-    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    let source = archive.register_source(&crate::support::origin("shop")).unwrap();
     let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let mut after = 0;
     loop {

@@ -58,7 +58,7 @@ impl TestEnvironment {
     }
 
     pub(crate) fn source(&mut self, name: &str) -> SourceKey {
-        self.archive.source(&origin(name)).unwrap()
+        self.archive.register_source(&origin(name)).unwrap()
     }
 
     /// Begins a run of the source `shop` that resumes nothing.

@@ -231,7 +231,7 @@ fn an_archive_of_version_one_can_be_used() {
     assert_eq!(fs::read(&path).unwrap(), before);
 
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    let source = archive.register_source(&crate::support::origin("shop")).unwrap();
     assert_eq!(archive.status().unwrap()[0].conversations, 2);
     // When the sweep of the resumed run began is not known, so it proves nothing.
     let swept = Some(later(1));

@@ -137,7 +137,7 @@ fn people(archive: &Archive) -> Vec<(Stream, String, Option<String>)> {
 
 /// Expects an upgraded archive to hold everything, where it was.
 fn check(archive: &mut Archive) {
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     let found: Vec<_> = all(archive).into_iter().map(|found| found.conversation).collect();
     let described = |conversation: &Conversation| {
         let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
@@ -276,7 +276,7 @@ fn statistics_of_the_previous_layout_are_computed_and_an_interrupted_run_continu
 fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     for stream in [Stream::Contacts, Stream::Leads] {
         assert_eq!(archive.resume_point(source, stream, SCOPE).unwrap(), None);
     }
@@ -302,7 +302,7 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
 fn what_was_archived_before_the_upgrade_is_unchanged_when_it_comes_again() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     for (stream, surface, id, text) in [
         (Stream::Conversations, chatark_core::Surface::User, "a", "one\nx\ny"),
         (Stream::Conversations, chatark_core::Surface::Export, "b", "two\nz"),
@@ -418,7 +418,7 @@ impl Mapper for WithRatings {
 fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     let faults = |archive: &Archive| -> Vec<_> {
         let (versions, _) = archive.versions(source, Subset::WHOLE, 0, 100).unwrap();
         versions.into_iter().filter_map(|version| version.check(Some(&WithRatings)).fault).collect()

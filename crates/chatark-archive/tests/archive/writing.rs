@@ -296,7 +296,7 @@ fn a_source_name_belongs_to_one_agent() {
     assert_eq!(env.source("shop"), key);
     let mut other = origin("shop");
     other.agent_id = "another".to_owned();
-    let error = env.archive.source(&other).unwrap_err();
+    let error = env.archive.register_source(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.message().contains("agent of shop of vendor-v1"), "{error}");
     assert_eq!(env.count("SELECT count(*) FROM source"), 1);

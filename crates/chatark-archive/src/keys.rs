@@ -1,6 +1,15 @@
-//! The row of a document that is being written.
+//! The archive's own numbers: of a source, and of the row of a document that is being written.
 
-use crate::run_log::SourceKey;
+/// The archive's own number of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SourceKey(pub(crate) i64);
+
+impl SourceKey {
+    /// Returns the number.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
 
 /// Identifies the row of a document, and the version that it is made from.
 #[derive(Debug, Clone, Copy)]
