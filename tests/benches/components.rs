@@ -70,7 +70,7 @@ impl Sample {
             let id = RecordId::new(format!("{round}-{}", record.id.as_ref().unwrap()));
             let own = HashedRecord::new(Record { id: Some(id), ..record.clone() });
             let encoded = HashedDocument::new(own, Vec::new()).encode(&*self.mapper).unwrap();
-            WriteOp::Write(Box::new(encoded))
+            WriteOp::Document(Box::new(encoded))
         };
         self.records.iter().map(encode).collect()
     }
@@ -196,7 +196,7 @@ fn archive(criterion: &mut Criterion) {
                 messages += found.conversation.messages.len();
                 Ok(())
             };
-            archive.each(&Filter::default(), count).unwrap();
+            archive.each_conversation(&Filter::default(), count).unwrap();
             messages
         });
     });

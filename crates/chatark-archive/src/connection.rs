@@ -7,7 +7,7 @@ use chatark_core::Result;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::values::database;
+use crate::values::database_error;
 
 /// Opens a file that exists, to read and to write.
 pub(crate) fn connect(path: &Path) -> Result<Connection> {
@@ -17,7 +17,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection> {
         tune(&connection)?;
         Ok(connection)
     };
-    open().map_err(|error| database("open the archive")(error).with("archive", path.display()))
+    open().map_err(|error| database_error("open the archive")(error).with("archive", path.display()))
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 
 use crate::archive::Archive;
 use crate::keys::SourceKey;
-use crate::values::database;
+use crate::values::database_error;
 
 /// What was found so long ago is tried again: vendors update their deployments.
 const VALID_SECONDS: i64 = 30 * 86_400;
@@ -13,7 +13,7 @@ const VALID_SECONDS: i64 = 30 * 86_400;
 impl Archive {
     /// Returns what the deployment behind a source was found to support in the last thirty days.
     pub fn features(&self, source: SourceKey, now: Timestamp) -> Result<Features> {
-        let failed = || database("read what the deployment supports");
+        let failed = || database_error("read what the deployment supports");
         let since = now.shifted(-VALID_SECONDS).unwrap_or(Timestamp::EARLIEST);
         let mut statement = self
             .connection
@@ -50,7 +50,7 @@ pub(crate) fn save(
                 let valid = VALID_SECONDS * 1_000_000;
                 statement.execute(params![source.0, feature, supported, now.microseconds(), valid])
             })
-            .map_err(database("write what the deployment supports"))?;
+            .map_err(database_error("write what the deployment supports"))?;
     }
     Ok(())
 }

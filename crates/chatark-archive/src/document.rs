@@ -6,12 +6,12 @@ use chatark_core::{
 use rusqlite::{Connection, Transaction, params};
 
 use crate::archive::Archive;
-use crate::derived::DerivedRows;
+use crate::computed::ComputedRows;
 use crate::encode::MappedDocument;
 use crate::keys::RowKey;
 use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::values::database;
+use crate::values::database_error;
 use crate::{contact, conversation};
 
 /// The table of a kind of document.
@@ -55,9 +55,9 @@ pub(crate) fn write(
     stream: Stream,
     row: RowKey<'_>,
     mapped: &MappedDocument,
-    derived: &DerivedRows,
+    computed: &ComputedRows,
 ) -> Result<bool> {
-    let identifiers_changed = derived.write(transaction, row.source, row.record_key, row.is_new)?;
+    let identifiers_changed = computed.write(transaction, row.source, row.record_key, row.is_new)?;
     match &mapped.document {
         Document::Conversation(conversation) => conversation::write(transaction, row, conversation)?,
         Document::Contact(listed) => contact::write(transaction, stream, row, listed)?,
@@ -76,7 +76,7 @@ pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document
     transaction
         .prepare_cached(&sql)
         .and_then(|mut statement| statement.execute(params![key, MAPPING_VERSION]))
-        .map_err(database("rebuild"))?;
+        .map_err(database_error("rebuild"))?;
     Ok(())
 }
 
@@ -143,14 +143,14 @@ impl Archive {
     /// Returns the next documents of a source's stream, and the key after which to continue.
     ///
     /// Reads one state of the archive; a page ends after `limit` documents or a few megabytes.
-    pub fn stored(
+    pub fn stored_documents(
         &self,
         source: SourceKey,
         stream: Stream,
         after: i64,
         limit: u32,
     ) -> Result<(Vec<StoredDocument>, i64)> {
-        let failed = || database("read the archived bytes");
+        let failed = || database_error("read the archived bytes");
         let Some(kind) = stream.document() else { return Ok((Vec::new(), after)) };
         let DocumentTable { name, key } = DocumentTable::of(kind);
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
@@ -162,7 +162,7 @@ impl Archive {
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let mut rows = statement.query(params![source.0, stream.as_str(), after, limit]).map_err(failed())?;
-        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
+        let has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
         let (mut page, mut size) = (Vec::new(), 0_u64);
         while size < PAGE_BYTES
             && let Some(row) = rows.next().map_err(failed())?

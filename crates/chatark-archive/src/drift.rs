@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::run::Run;
-use crate::values::{database, read_count, timestamp};
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// One place in a vendor's records that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,7 +54,7 @@ impl IssueRecord {
 impl Archive {
     /// Returns every place that was not understood, sorted by source, the latest first, then by place.
     pub fn issues(&self) -> Result<Vec<IssueRecord>> {
-        let failed = || database("read the issues");
+        let failed = || database_error("read the issues");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -76,7 +76,7 @@ impl Archive {
 
     /// Returns the drift that a run met, the new first.
     pub fn drift_of(&self, run: &Run) -> Result<Vec<Drift>> {
-        let failed = || database("read the issues");
+        let failed = || database_error("read the issues");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -111,8 +111,8 @@ fn issue_record(row: &Row<'_>) -> rusqlite::Result<IssueRecord> {
         place: row.get(2)?,
         count: read_count(row.get(3)?),
         runs: read_count(row.get(4)?),
-        first_seen: timestamp(row.get(5)?),
-        last_seen: timestamp(row.get(6)?),
+        first_seen: read_timestamp(row.get(5)?),
+        last_seen: read_timestamp(row.get(6)?),
         sample_conversation: row.get(7)?,
         sample_path: row.get(8)?,
     })

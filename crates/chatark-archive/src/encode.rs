@@ -10,7 +10,7 @@ use chatark_core::{
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
-use crate::derived::DerivedRows;
+use crate::computed::ComputedRows;
 
 /// The level of compression: on texts this short, higher levels save too little space for their time.
 const LEVEL: i32 = 1;
@@ -50,8 +50,8 @@ pub struct EncodedDocument {
     pub(crate) own: EncodedRecord,
     pub(crate) parts: Vec<EncodedRecord>,
     pub(crate) mapped: MappedDocument,
-    /// What is derived from the document.
-    pub(crate) derived: DerivedRows,
+    /// What is computed from the document.
+    pub(crate) computed: ComputedRows,
 }
 
 /// What a mapper made of the bytes of a document.
@@ -154,7 +154,7 @@ impl HashedDocument {
         Ok(EncodedDocument {
             own: self.own.clone().encode()?,
             parts: self.parts.iter().cloned().map(HashedRecord::encode).collect::<Result<_>>()?,
-            derived: DerivedRows::of(self.own.stream(), &content.document),
+            computed: ComputedRows::of(self.own.stream(), &content.document),
             mapped: content,
         })
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::archive::Archive;
 use crate::keys::SourceKey;
 use crate::run::{Run, SyncMode};
-use crate::values::{database, read_count, timestamp};
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// A gap is tried again by the next pull, then after this time, and each later time after twice as long.
 const FIRST_WAIT_SECONDS: i64 = 3_600;
@@ -37,7 +37,7 @@ pub struct GapRecord {
 
 impl GapRecord {
     /// Returns the gap for a provider, which tries it again once it is due.
-    pub fn to_open(&self, now: Timestamp) -> OpenGap {
+    pub fn to_open_gap(&self, now: Timestamp) -> OpenGap {
         let doublings = u32::try_from(self.attempts.saturating_sub(2)).unwrap_or(u32::MAX).min(20);
         let wait = if self.attempts < 2 { 0 } else { FIRST_WAIT_SECONDS << doublings };
         let wait = wait.min(LONGEST_WAIT_SECONDS);
@@ -51,7 +51,7 @@ impl Archive {
     /// Returns the gaps of a source that are still open, the accepted ones included, in the order in which they were
     /// found.
     pub fn open_gaps(&self, source: SourceKey) -> Result<Vec<GapRecord>> {
-        let failed = || database("read the gaps");
+        let failed = || database_error("read the gaps");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -67,10 +67,10 @@ impl Archive {
                 // Bounds in the form of another version are tried again with the whole list.
                 bounds: serde_json::from_str(&bounds).unwrap_or(GapBounds::Rest { after: None }),
                 error: row.get(3)?,
-                found_at: timestamp(row.get(4)?),
-                tried_at: timestamp(row.get(5)?),
+                found_at: read_timestamp(row.get(4)?),
+                tried_at: read_timestamp(row.get(5)?),
                 attempts: read_count(row.get(6)?),
-                accepted_at: timestamp(row.get(7)?),
+                accepted_at: read_timestamp(row.get(7)?),
             })
         };
         let found = statement.query_map([source.0], read).map_err(failed())?;
@@ -97,13 +97,13 @@ impl Archive {
         let (source, stream) = (run.source.0, run.stream.as_str());
         let latest = run.written_until.map_or(now, |written| now.max(written)).microseconds().max(began);
         let (now, recent) = (now.microseconds(), recent_scope(&run.scope));
-        let gaps = i64::from(run.progress.gaps > 0);
+        let gaps = i64::from(run.counts.gaps > 0);
         self.connection
             .execute(
                 sql,
                 params![source, stream, run.scope, now, began, recent, gaps, is_whole, run.key, latest],
             )
-            .map_err(database("end a sweep"))?;
+            .map_err(database_error("end a sweep"))?;
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![run.source.0, run.stream.as_str(), began], |row| row.get(0))
             })
-            .map_err(database("read the gaps"))
+            .map_err(database_error("read the gaps"))
     }
 
     /// Returns how many gaps of a run's stream are open and not accepted.
@@ -136,7 +136,7 @@ impl Archive {
                 statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
             })
             .map(read_count)
-            .map_err(database("read the gaps"))
+            .map_err(database_error("read the gaps"))
     }
 
     /// Returns whether an accepted gap of a run's stream may hide any number of records, as all but those of a record may.
@@ -149,7 +149,7 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![run.source.0, run.stream.as_str()], |row| row.get(0))
             })
-            .map_err(database("read the gaps"))
+            .map_err(database_error("read the gaps"))
     }
 
     /// Accepts the open gaps of a source: they stay in the archive and no longer affect a verdict. Returns how many were
@@ -160,13 +160,13 @@ impl Archive {
         self.connection
             .execute(sql, params![source.0, now.microseconds()])
             .map(|accepted| accepted as u64)
-            .map_err(database("accept the gaps"))
+            .map_err(database_error("accept the gaps"))
     }
 }
 
 /// Notes a gap that a run has found or tried again without success. Returns whether its sweep has done so for the first time.
 pub(crate) fn note(transaction: &Transaction<'_>, run: &Run, gap: &Gap, now: Timestamp) -> Result<bool> {
-    let failed = || database("write a gap");
+    let failed = || database_error("write a gap");
     // A clock that is set back must not make it older than the sweep that finds it.
     let now = run.swept_from.map_or(now, |began| now.max(began)).microseconds();
     let scope = scope_of(run);
@@ -210,7 +210,7 @@ fn moved(transaction: &Transaction<'_>, run: &Run, scope: &str) -> Result<i64> {
         .and_then(|mut statement| {
             statement.query_row(params![run.source.0, run.stream.as_str(), scope, began], |row| row.get(0))
         })
-        .map_err(database("look up a gap"))
+        .map_err(database_error("look up a gap"))
 }
 
 /// Returns the scope of the gaps that a run finds. A pull of recent records reads a list of its own, whose positions differ
@@ -235,7 +235,7 @@ pub(crate) fn close(
     transaction
         .prepare_cached("UPDATE gap SET closed_at = ?2 WHERE gap_key = ?1")
         .and_then(|mut statement| statement.execute([key, now.microseconds()]))
-        .map_err(database("write a gap"))?;
+        .map_err(database_error("write a gap"))?;
     Ok(())
 }
 
@@ -253,7 +253,7 @@ fn find(transaction: &Transaction<'_>, run: &Run, bounds: &GapBounds) -> Result<
             let wanted = params![run.source.0, run.stream.as_str(), written(bounds), is_of_list, scope];
             statement.query_row(wanted, |row| Ok((row.get(0)?, row.get(1)?))).optional()
         })
-        .map_err(database("look up a gap"))
+        .map_err(database_error("look up a gap"))
 }
 
 fn written(bounds: &GapBounds) -> String {
@@ -277,13 +277,13 @@ mod tests {
             attempts,
             accepted_at: None,
         };
-        assert!(gap(1, Some(at(0))).to_open(at(0)).is_due, "the next pull tries it again");
+        assert!(gap(1, Some(at(0))).to_open_gap(at(0)).is_due, "the next pull tries it again");
         for (attempts, hours) in [(2, 1), (3, 2), (4, 4), (7, 32), (30, 720)] {
             let gap = gap(attempts, Some(at(0)));
-            assert!(!gap.to_open(at(hours - 1)).is_due, "{attempts}");
-            assert!(gap.to_open(at(hours)).is_due, "{attempts}");
+            assert!(!gap.to_open_gap(at(hours - 1)).is_due, "{attempts}");
+            assert!(gap.to_open_gap(at(hours)).is_due, "{attempts}");
         }
-        assert!(gap(9, Some(at(100_000))).to_open(at(0)).is_due, "a clock that was ahead hides no gap");
-        assert!(gap(9, None).to_open(at(0)).is_due);
+        assert!(gap(9, Some(at(100_000))).to_open_gap(at(0)).is_due, "a clock that was ahead hides no gap");
+        assert!(gap(9, None).to_open_gap(at(0)).is_due);
     }
 }

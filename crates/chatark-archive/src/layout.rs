@@ -3,8 +3,8 @@
 use chatark_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, Transaction};
 
-use crate::derived;
-use crate::values::database;
+use crate::computed;
+use crate::values::database_error;
 
 /// The steps of the layout: each upgrades the layout before it. A released step is never edited.
 const STEPS: &[&str] = &[
@@ -48,17 +48,17 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
     let number = |pragma: &str| -> Result<i64> {
         connection
             .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
-            .map_err(database("open the archive"))
+            .map_err(database_error("open the archive"))
     };
     let (id, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(database("open the archive"))?;
+        .map_err(database_error("open the archive"))?;
     match usize::try_from(version) {
         Ok(0) if id == 0 && tables == 0 => Ok(Layout::New),
         Ok(version) if id == APPLICATION_ID && version == STEPS.len() => {
             // An upgrade that was interrupted before all derived rows were written is not complete.
-            Ok(if derived::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
+            Ok(if computed::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
         }
         Ok(version) if id == APPLICATION_ID && (1..STEPS.len()).contains(&version) => {
             Ok(Layout::Older(version))
@@ -96,7 +96,7 @@ pub(crate) fn upgrade(connection: &mut Connection, layout: Layout) -> Result<()>
         Layout::Older(version) => version,
         Layout::Current => return Ok(()),
     };
-    let failed = || database("upgrade the archive");
+    let failed = || database_error("upgrade the archive");
     connection.pragma_update(None, "foreign_keys", false).map_err(failed())?;
     for (index, step) in STEPS.iter().enumerate().skip(version) {
         let transaction = connection.transaction().map_err(failed())?;
@@ -110,7 +110,7 @@ pub(crate) fn upgrade(connection: &mut Connection, layout: Layout) -> Result<()>
 
 /// Creates the tables of a new archive.
 fn create(connection: &mut Connection) -> Result<()> {
-    let failed = || database("create the archive");
+    let failed = || database_error("create the archive");
     let transaction = connection.transaction().map_err(failed())?;
     transaction.execute_batch(CURRENT).map_err(failed())?;
     write_header(&transaction, Layout::CURRENT).map_err(failed())?;
@@ -126,7 +126,7 @@ fn write_header(transaction: &Transaction<'_>, layout: usize) -> rusqlite::Resul
 fn check_references(transaction: &Transaction<'_>) -> Result<()> {
     let broken: i64 = transaction
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
-        .map_err(database("upgrade the archive"))?;
+        .map_err(database_error("upgrade the archive"))?;
     if broken == 0 {
         return Ok(());
     }
@@ -142,7 +142,7 @@ pub(crate) fn space_needed(connection: &Connection, layout: Layout) -> Result<u6
     let Layout::Older(version) = layout else { return Ok(0) };
     let number = |sql: &str| -> Result<u64> {
         let found: i64 =
-            connection.query_row(sql, [], |row| row.get(0)).map_err(database("upgrade the archive"))?;
+            connection.query_row(sql, [], |row| row.get(0)).map_err(database_error("upgrade the archive"))?;
         Ok(u64::try_from(found).unwrap_or(0))
     };
     if version >= LAST_COPYING_STEP {

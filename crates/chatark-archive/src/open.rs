@@ -8,12 +8,12 @@ use chatark_core::{Error, ErrorKind, Result, Timestamp};
 use rusqlite::Connection;
 
 use crate::archive::Archive;
+use crate::computed;
 use crate::connection::{connect, connect_immutable};
-use crate::derived;
 use crate::layout::{self, Layout};
 use crate::lock::{Lock, storage};
 use crate::sweep;
-use crate::values::database;
+use crate::values::database_error;
 use crate::wal::{MAX_WAL_PAGES, WalCopier};
 
 /// An upgrade from the layout of an older version.
@@ -56,7 +56,9 @@ impl Archive {
         let layout = layout::inspect(&connection)?;
         if layout == Layout::New {
             // Most messages fit into a page of this size, which keeps a conversation together in the file.
-            connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
+            connection
+                .pragma_update(None, "page_size", 16_384)
+                .map_err(database_error("create the archive"))?;
         }
         let tuned = connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
@@ -68,12 +70,12 @@ impl Archive {
             layout::CHECKS_REFERENCES,
             sweep::TABLE
         ));
-        tuned.map_err(database("open the archive"))?;
+        tuned.map_err(database_error("open the archive"))?;
         if let Some(upgrade) = upgrade_of(path, &connection, layout)? {
             upgrade.check_space(path)?;
         }
         layout::upgrade(&mut connection, layout)?;
-        derived::fill(&mut connection)?;
+        computed::fill(&mut connection)?;
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock), wal: WalCopier::default() })
     }
 
@@ -119,9 +121,9 @@ impl Archive {
         if self.lock.is_some() {
             defer_storage_errors(self.resolve_persons())?;
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            defer_storage_errors(emptied.map_err(database("close the archive")))?;
+            defer_storage_errors(emptied.map_err(database_error("close the archive")))?;
         }
-        self.connection.close().map_err(|(_, error)| database("close the archive")(error))
+        self.connection.close().map_err(|(_, error)| database_error("close the archive")(error))
     }
 }
 

@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::Archive;
 use crate::keys::SourceKey;
-use crate::values::{count, database};
+use crate::values::{database_error, stored_count};
 
-pub use read::{HeldIdentifier, Identifier};
+pub use read::{Identifier, ResolvedIdentifier};
 
 /// Creates `temp.phone_owner` and `temp.id_owner`, which say whom numbers and ids belong to.
 const OWNERS: &str = include_str!("persons/owners.sql");
@@ -94,14 +94,14 @@ impl Identifiers {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )
                 .and_then(|mut statement| statement.execute(row))
-                .map_err(database("write the identifiers of a record"))?;
+                .map_err(database_error("write the identifiers of a record"))?;
         }
         Ok(true)
     }
 
     /// Deletes the stored identifiers of a record if they differ, and returns whether they do.
     fn remove_if_different(&self, transaction: &Transaction<'_>, record_key: i64) -> Result<bool> {
-        let failed = || database("look up the identifiers of a record");
+        let failed = || database_error("look up the identifiers of a record");
         let held = transaction
             .prepare_cached(
                 "SELECT email, phone, contact_id, external_id, began FROM identifier WHERE record_key = ?1",
@@ -135,7 +135,7 @@ pub(crate) fn mark_outdated(transaction: &Transaction<'_>) -> Result<()> {
     transaction
         .prepare_cached("UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0")
         .and_then(|mut statement| statement.execute([]))
-        .map_err(database("write the identifiers of a record"))?;
+        .map_err(database_error("write the identifiers of a record"))?;
     Ok(())
 }
 
@@ -160,7 +160,7 @@ impl Archive {
         if !self.are_persons_outdated()? {
             return Ok(());
         }
-        let failed = || database("resolve persons");
+        let failed = || database_error("resolve persons");
         let transaction = self.connection.transaction().map_err(failed())?;
         resolve(&transaction)?;
         transaction.execute_batch(include_str!("persons/store.sql")).map_err(failed())?;
@@ -172,19 +172,19 @@ impl Archive {
         if self.are_persons_outdated()? {
             return resolve(&self.connection);
         }
-        self.connection.execute_batch(DROP_RESOLVED).map_err(database("resolve persons"))
+        self.connection.execute_batch(DROP_RESOLVED).map_err(database_error("resolve persons"))
     }
 
     fn are_persons_outdated(&self) -> Result<bool> {
         self.connection
             .query_row("SELECT persons_outdated FROM archive", [], |row| row.get(0))
-            .map_err(database("resolve persons"))
+            .map_err(database_error("resolve persons"))
     }
 }
 
 /// Creates `temp.person` and `temp.twin`, which hide the archive's own tables of these names.
 fn resolve(connection: &Connection) -> Result<()> {
-    let failed = || database("resolve persons");
+    let failed = || database_error("resolve persons");
     connection
         .execute_batch(&format!(
             "PRAGMA temp.cache_size = -1024;
@@ -194,7 +194,7 @@ fn resolve(connection: &Connection) -> Result<()> {
         .map_err(failed())?;
     for (family, members) in families(connection)?.into_iter().enumerate() {
         for (place, source_key) in members.into_iter().enumerate() {
-            let row = params![source_key, count(family as u64), count(place as u64)];
+            let row = params![source_key, stored_count(family as u64), stored_count(place as u64)];
             connection.execute("INSERT INTO temp.twin_source VALUES (?1, ?2, ?3)", row).map_err(failed())?;
         }
     }
@@ -206,7 +206,7 @@ fn resolve(connection: &Connection) -> Result<()> {
 
 /// Returns the groups of several sources that show the same agent of the same vendor, the newest API first.
 fn families(connection: &Connection) -> Result<Vec<Vec<i64>>> {
-    let failed = || database("resolve persons");
+    let failed = || database_error("resolve persons");
     let mut statement = connection
         .prepare("SELECT source_key, provider, agent_id FROM source ORDER BY provider DESC, name")
         .map_err(failed())?;

@@ -11,7 +11,7 @@ use zstd::bulk::Decompressor;
 
 use crate::encode::{HashedRecord, is_unidentified};
 use crate::keys::SourceKey;
-use crate::values::{database, read_count};
+use crate::values::{database_error, read_count};
 
 /// A page of results ends after this many bytes, before compression.
 pub(crate) const PAGE_BYTES: u64 = 8 << 20;
@@ -21,7 +21,7 @@ pub(crate) const COLUMNS: &str =
     "raw_key, record.record_key, version, record.stream, parent, record.id, surface, sha256, zstd, size";
 
 /// The stream of the parts that documents have.
-pub(crate) const PARTS: Stream = Stream::Messages;
+pub(crate) const PART_STREAM: Stream = Stream::Messages;
 
 /// One version of a record, compressed.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ pub(crate) fn has_records(connection: &Connection, source: SourceKey, stream: St
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream = ?2)")
         .and_then(|mut statement| statement.query_row(params![source.0, stream.as_str()], |row| row.get(0)))
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
 /// Reads the parts of a document as they came through a surface, in their order.
@@ -147,9 +147,9 @@ pub(crate) fn parts(
              ORDER BY ordinal, record.record_key"
         )
     });
-    let failed = || database("read the archived bytes");
+    let failed = || database_error("read the archived bytes");
     let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
-    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface];
+    let wanted = params![source.0, PART_STREAM.as_str(), document.as_str(), surface];
     let found = statement.query_map(wanted, RawVersion::read).map_err(failed())?;
     found.collect::<rusqlite::Result<_>>().map_err(failed())
 }
@@ -173,7 +173,7 @@ pub(crate) fn latest_hash(
             statement.query_row(wanted, hash).optional()
         })
         .map(Option::flatten)
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
 /// Returns the ids and hashes of a document's parts as they came through a surface, in their order.
@@ -183,7 +183,7 @@ pub(crate) fn part_hashes(
     document: &RecordId,
     surface: Surface,
 ) -> Result<Vec<(String, Option<[u8; 32]>)>> {
-    let failed = || database("look up a record");
+    let failed = || database_error("look up a record");
     let mut statement = connection
         .prepare_cached(
             "SELECT id, (SELECT sha256 FROM raw WHERE raw.record_key = record.record_key AND surface = ?4
@@ -192,7 +192,7 @@ pub(crate) fn part_hashes(
                  AND latest IS NOT NULL ORDER BY ordinal, record_key",
         )
         .map_err(failed())?;
-    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface.as_str()];
+    let wanted = params![source.0, PART_STREAM.as_str(), document.as_str(), surface.as_str()];
     let found = statement
         .query_map(wanted, |row| Ok((row.get(0)?, row.get_ref(1)?.as_blob()?.try_into().ok())))
         .map_err(failed())?;

@@ -13,12 +13,12 @@ use crate::conversation::{self, COLUMNS, MESSAGES, read_conversation, read_messa
 use crate::filter::{Filter, INSIDE_SQL, inside_parameters};
 use crate::keys::SourceKey;
 use crate::stats::Summaries;
-use crate::values::{database, known, read_count};
+use crate::values::{database_error, known_word, read_count};
 
 impl Archive {
     /// Counts the conversations that a filter leaves out only because they have no date.
-    pub fn undated_left_out(&self, filter: &Filter) -> Result<u64> {
-        let failed = || database("count the conversations without a date");
+    pub fn count_undated_left_out(&self, filter: &Filter) -> Result<u64> {
+        let failed = || database_error("count the conversations without a date");
         if !filter.leaves_out_undated() {
             return Ok(0);
         }
@@ -41,47 +41,53 @@ impl Archive {
     /// Gives every matching conversation to `take`, sorted by source, then beginning (undated last), then id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
-    pub fn each(
+    pub fn each_conversation(
         &self,
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        self.each_with_key(filter, |_, archived| take(&archived))
+        self.each_conversation_with_key(filter, |_, archived| take(&archived))
     }
 
-    /// Gives every matching conversation to `take` with its stored statistics, as [`Archive::each`] does.
-    pub fn each_with_stats(
+    /// Gives every matching conversation to `take` with its stored statistics, as [`Archive::each_conversation`] does.
+    pub fn each_conversation_with_stats(
         &self,
         filter: &Filter,
         mut take: impl FnMut(ArchivedConversation, StatsSummary) -> Result<()>,
     ) -> Result<()> {
         let mut summaries = Summaries::new(&self.connection)?;
-        self.each_with_key(filter, |key, archived| {
+        self.each_conversation_with_key(filter, |key, archived| {
             let stats = summaries.read(key, &archived.conversation)?;
             take(archived, stats)
         })
     }
 
-    fn each_with_key(
+    fn each_conversation_with_key(
         &self,
         filter: &Filter,
         mut take: impl FnMut(i64, ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let failed = database("read the archive");
+        let failed = database_error("read the archive");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
         for (source, origin) in self.sources(&filter.sources)? {
             for dated in ["created_at IS NOT NULL AND", "created_at IS NULL AND"] {
-                self.each_of_source(source, &Arc::new(origin.clone()), dated, filter, &mut take)?;
+                self.each_conversation_of_source(
+                    source,
+                    &Arc::new(origin.clone()),
+                    dated,
+                    filter,
+                    &mut take,
+                )?;
             }
         }
         snapshot.finish().map_err(&failed)
     }
 
-    /// Gives every matching conversation to `take`, as [`Archive::each`] does, but in a transaction for each.
+    /// Gives every matching conversation to `take`, as [`Archive::each_conversation`] does, but in a transaction for each.
     ///
     /// For a slow consumer: no read transaction is open between two conversations, so that a writer's log can be
     /// checkpointed. Takes eight bytes of memory for each conversation.
-    pub fn each_in_short_transactions(
+    pub fn each_conversation_in_short_transactions(
         &self,
         filter: &Filter,
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
@@ -98,7 +104,7 @@ impl Archive {
 
     /// Returns the keys of a source's matching conversations, sorted by beginning (undated last), then id.
     fn keys(&self, source: SourceKey, filter: &Filter) -> Result<Vec<i64>> {
-        let failed = database("read the archive");
+        let failed = database_error("read the archive");
         let sql = format!(
             "SELECT conversation_key FROM conversation WHERE source_key = ?1 AND {INSIDE_SQL}
              ORDER BY created_at IS NULL, created_at, id"
@@ -110,7 +116,7 @@ impl Archive {
     }
 
     fn conversation(&self, key: i64) -> Result<Conversation> {
-        let failed = database("read a conversation");
+        let failed = database_error("read a conversation");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
         let (conversation, _) = conversation::read(&self.connection, key)?;
         snapshot.finish().map_err(&failed)?;
@@ -126,7 +132,7 @@ impl Archive {
         sources: &[SourceName],
         mut take: impl FnMut(&Origin, Stream, &ListedContact) -> Result<()>,
     ) -> Result<()> {
-        let failed = database("read the contacts");
+        let failed = database_error("read the contacts");
         let snapshot = self.connection.unchecked_transaction().map_err(&failed)?;
         let sql = format!(
             "SELECT {}, stream FROM contact WHERE source_key = ?1 ORDER BY stream, id",
@@ -137,13 +143,13 @@ impl Archive {
             let mut rows = statement.query([source.0]).map_err(&failed)?;
             while let Some(row) = rows.next().map_err(&failed)? {
                 let stream: String = row.get(11).map_err(&failed)?;
-                take(&origin, known(Stream::from_word(&stream))?, &contact::read_contact(row)?)?;
+                take(&origin, known_word(Stream::from_word(&stream))?, &contact::read_contact(row)?)?;
             }
         }
         snapshot.finish().map_err(&failed)
     }
 
-    fn each_of_source(
+    fn each_conversation_of_source(
         &self,
         source: SourceKey,
         origin: &Arc<Origin>,
@@ -151,7 +157,7 @@ impl Archive {
         filter: &Filter,
         take: &mut impl FnMut(i64, ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
-        let failed = database("read the archive");
+        let failed = database_error("read the archive");
         let sql = format!(
             "SELECT {COLUMNS} FROM conversation WHERE source_key = ?1 AND {dated} {INSIDE_SQL} ORDER BY created_at, id"
         );

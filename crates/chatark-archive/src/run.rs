@@ -17,7 +17,7 @@ pub struct Run {
     /// The latest time at which this run has written, by a clock that may have been set back since.
     pub(crate) written_until: Option<Timestamp>,
     /// The sweep so far, over this run and those that it resumes.
-    pub progress: Progress,
+    pub counts: RunCounts,
 }
 
 /// How much of a source a run reads.
@@ -65,7 +65,7 @@ pub struct ResumePoint {
 
 /// The counts of a run. `seen` and `total_first` reach back over the runs that this one resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct RunCounts {
     /// The vendor's own count at the beginning of the sweep.
     pub total_first: Option<u64>,
     /// The vendor's own count in its latest answer.
@@ -180,18 +180,18 @@ impl SyncMode {
     }
 }
 
-impl Progress {
+impl RunCounts {
     /// Returns the counts with the metadata of another page.
     pub(crate) fn with_page(&self, page: &PageMetadata) -> Self {
-        let mut progress = self.clone();
+        let mut counts = self.clone();
         if page.restarted {
             // What was seen so far comes again and must not be counted twice.
-            (progress.seen, progress.total_first) = (0, None);
+            (counts.seen, counts.total_first) = (0, None);
         }
-        progress.page.add(page);
-        progress.total_first = progress.total_first.or(page.total);
-        progress.total_last = page.total.or(progress.total_last);
-        progress
+        counts.page.add(page);
+        counts.total_first = counts.total_first.or(page.total);
+        counts.total_last = page.total.or(counts.total_last);
+        counts
     }
 }
 
@@ -224,10 +224,10 @@ impl Verdict {
     }
 
     /// Compares what was seen with the vendor's count, at the end of a sweep.
-    pub fn of(progress: &Progress) -> Self {
-        let Some(last) = progress.total_last else { return Self::Unprovable };
-        let first = progress.total_first.unwrap_or(last);
-        match progress.seen {
+    pub fn of(counts: &RunCounts) -> Self {
+        let Some(last) = counts.total_last else { return Self::Unprovable };
+        let first = counts.total_first.unwrap_or(last);
+        match counts.seen {
             seen if seen >= last => Self::Complete,
             seen if seen >= first => Self::GrewDuringRun,
             _ => Self::Short,

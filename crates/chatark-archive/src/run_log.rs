@@ -5,10 +5,10 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::archive::Archive;
 use crate::keys::SourceKey;
-use crate::run::{Progress, ResumePoint, Run, RunEnd, RunStart, SyncMode};
+use crate::run::{ResumePoint, Run, RunCounts, RunEnd, RunStart, SyncMode};
 use crate::sweep;
-use crate::sweep_clock;
-use crate::values::{count, database, read_count, timestamp};
+use crate::sweep_history;
+use crate::values::{database_error, read_count, read_timestamp, stored_count};
 
 impl Archive {
     /// Returns where an unfinished run of the same scope stopped.
@@ -27,14 +27,14 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![source.0, stream.as_str(), scope], read_resume_point).optional()
             })
-            .map_err(database("read the checkpoint"))?;
+            .map_err(database_error("read the checkpoint"))?;
         // A cursor in an older version's format is ignored: the sweep restarts.
         Ok(found.flatten())
     }
 
     /// Returns the scopes of a stream's unfinished runs.
     pub fn unfinished_scopes(&self, source: SourceKey, stream: Stream) -> Result<Vec<String>> {
-        let failed = database("read the checkpoints");
+        let failed = database_error("read the checkpoints");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -48,16 +48,16 @@ impl Archive {
 
     /// Opens a run in the run log.
     pub fn begin_run(&mut self, source: SourceKey, start: &RunStart<'_>) -> Result<Run> {
-        let failed = || database("begin a run");
+        let failed = || database_error("begin a run");
         let resume = start.resume;
         let swept_from = resume.map_or(Some(start.at), |resume| resume.swept_from);
-        let mut progress = Progress::default();
+        let mut counts = RunCounts::default();
         let transaction = self.connection.transaction().map_err(failed())?;
         if let Some(resume) = resume {
             // If an older version began the sweep, there are no saved ids, only its count.
             let seen = sweep::load_sightings(&transaction, source, start.stream, start.scope)?;
-            progress.seen = seen.max(resume.seen);
-            progress.total_first = resume.total_first;
+            counts.seen = seen.max(resume.seen);
+            counts.total_first = resume.total_first;
         } else {
             sweep::reset_scope(&transaction, source, start.stream, start.scope)?;
         }
@@ -82,37 +82,37 @@ impl Archive {
         let key = transaction.last_insert_rowid();
         transaction.commit().map_err(failed())?;
         let (stream, scope, mode) = (start.stream, start.scope.to_owned(), start.mode);
-        Ok(Run { key, source, stream, scope, mode, swept_from, written_until: None, progress })
+        Ok(Run { key, source, stream, scope, mode, swept_from, written_until: None, counts })
     }
 
     /// Closes a run in the run log.
     pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
-        let (progress, key) = (&run.progress, run.key);
+        let (counts, key) = (&run.counts, run.key);
         let row = params![
             key,
             end.at.microseconds(),
             end.verdict.as_str(),
             end.error,
             run.mode.as_str(),
-            count(progress.missing),
-            count(progress.returned),
+            stored_count(counts.missing),
+            stored_count(counts.returned),
         ];
         let sql =
             "UPDATE run SET ended_at = ?2, verdict = ?3, error = ?4, effort = ?5, missing = ?6, returned = ?7,
                        archived = (SELECT conversations FROM source WHERE source.source_key = run.source_key)
                    WHERE run_key = ?1";
-        let failed = || database("end a run");
+        let failed = || database_error("end a run");
         let transaction = self.connection.transaction().map_err(failed())?;
         transaction.execute(sql, row).map_err(failed())?;
         if end.reached_end {
-            sweep_clock::advance(&transaction, run)?;
+            sweep_history::record_end(&transaction, run)?;
         }
         transaction.commit().map_err(failed())
     }
 
     /// Drops the checkpoint of a scope, so that its next pull starts from the beginning.
-    pub fn forget_checkpoint(&mut self, source: SourceKey, stream: Stream, scope: &str) -> Result<()> {
-        let failed = || database("drop a checkpoint");
+    pub fn delete_checkpoint(&mut self, source: SourceKey, stream: Stream, scope: &str) -> Result<()> {
+        let failed = || database_error("drop a checkpoint");
         let transaction = self.connection.transaction().map_err(failed())?;
         drop_checkpoint(&transaction, source, stream, scope)?;
         sweep::reset_scope(&transaction, source, stream, scope)?;
@@ -124,9 +124,9 @@ fn read_resume_point(row: &Row<'_>) -> rusqlite::Result<Option<ResumePoint>> {
     let Ok(cursor) = serde_json::from_str(&row.get::<_, String>(0)?) else { return Ok(None) };
     Ok(Some(ResumePoint {
         cursor,
-        saved_at: timestamp(row.get(1)?),
+        saved_at: read_timestamp(row.get(1)?),
         mode: SyncMode::from_word(&row.get::<_, String>(4)?),
-        swept_from: timestamp(row.get(5)?),
+        swept_from: read_timestamp(row.get(5)?),
         seen: read_count(row.get(2)?),
         total_first: row.get::<_, Option<i64>>(3)?.map(read_count),
     }))
@@ -137,10 +137,10 @@ pub(crate) fn save_checkpoint(
     transaction: &Transaction<'_>,
     run: &Run,
     checkpoint: &Checkpoint,
-    progress: &Progress,
+    counts: &RunCounts,
     now: Timestamp,
 ) -> Result<()> {
-    let failed = || database("save the checkpoint");
+    let failed = || database_error("save the checkpoint");
     match checkpoint {
         Checkpoint::None => {}
         Checkpoint::At(cursor) => {
@@ -158,8 +158,8 @@ pub(crate) fn save_checkpoint(
                         run.stream.as_str(),
                         run.scope,
                         cursor,
-                        count(progress.seen),
-                        progress.total_first.map(count),
+                        stored_count(counts.seen),
+                        counts.total_first.map(stored_count),
                         now.microseconds(),
                         run.mode.as_str(),
                         run.swept_from.map(Timestamp::microseconds),
@@ -184,12 +184,12 @@ fn drop_checkpoint(
     transaction
         .prepare_cached("DELETE FROM checkpoint WHERE source_key = ?1 AND stream = ?2 AND scope = ?3")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
-        .map_err(database("drop a checkpoint"))?;
+        .map_err(database_error("drop a checkpoint"))?;
     Ok(())
 }
 
 /// Writes the counts of a run into the run log.
-pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progress: &Progress) -> Result<()> {
+pub(crate) fn save_counts(transaction: &Transaction<'_>, run_key: i64, counts: &RunCounts) -> Result<()> {
     transaction
         .prepare_cached(
             "UPDATE run SET total_first = ?2, total_last = ?3, seen = ?4, received = ?5, repeated = ?6,
@@ -200,25 +200,25 @@ pub(crate) fn save_progress(transaction: &Transaction<'_>, run_key: i64, progres
         .and_then(|mut statement| {
             statement.execute(params![
                 run_key,
-                progress.total_first.map(count),
-                progress.total_last.map(count),
-                count(progress.seen),
-                count(progress.received),
-                count(progress.repeated),
-                count(progress.outside),
-                count(progress.added),
-                count(progress.changed),
-                count(progress.unchanged),
-                count(progress.unreadable),
-                count(progress.page.pages),
-                count(progress.page.empty_pages),
-                count(progress.page.skipped),
-                count(progress.bytes),
-                progress.page.quota_used.map(count),
-                progress.page.quota_left.map(count),
-                count(progress.issues),
+                counts.total_first.map(stored_count),
+                counts.total_last.map(stored_count),
+                stored_count(counts.seen),
+                stored_count(counts.received),
+                stored_count(counts.repeated),
+                stored_count(counts.outside),
+                stored_count(counts.added),
+                stored_count(counts.changed),
+                stored_count(counts.unchanged),
+                stored_count(counts.unreadable),
+                stored_count(counts.page.pages),
+                stored_count(counts.page.empty_pages),
+                stored_count(counts.page.skipped),
+                stored_count(counts.bytes),
+                counts.page.quota_used.map(stored_count),
+                counts.page.quota_left.map(stored_count),
+                stored_count(counts.issues),
             ])
         })
-        .map_err(database("write the run log"))?;
+        .map_err(database_error("write the run log"))?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::archive::Archive;
 use crate::keys::SourceKey;
-use crate::values::database;
+use crate::values::database_error;
 
 impl Archive {
     /// Returns the key of a source, and registers it if the archive does not have it. Its name must not belong to another
@@ -17,13 +17,13 @@ impl Archive {
         let row = params![origin.source.as_str(), origin.provider, origin.agent_id];
         self.connection
             .execute("INSERT INTO source (name, provider, agent_id) VALUES (?1, ?2, ?3)", row)
-            .map_err(database("register a source"))?;
+            .map_err(database_error("register a source"))?;
         Ok(SourceKey(self.connection.last_insert_rowid()))
     }
 
     /// Returns the key of a source; `None` if the archive does not have it. Its name must not belong to another agent.
     pub fn find_source(&self, origin: &Origin) -> Result<Option<SourceKey>> {
-        let failed = database("look up a source");
+        let failed = database_error("look up a source");
         let name = origin.source.as_str();
         let found: Option<(i64, String, String)> = self
             .connection
@@ -49,7 +49,7 @@ impl Archive {
 
     /// Returns the archived sources of these names, or all if none is named, sorted by name.
     pub fn sources(&self, names: &[SourceName]) -> Result<Vec<(SourceKey, Origin)>> {
-        let failed = database("read the sources");
+        let failed = database_error("read the sources");
         let mut statement = self
             .connection
             .prepare_cached("SELECT source_key, name, provider, agent_id FROM source ORDER BY name")

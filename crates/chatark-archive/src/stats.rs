@@ -15,7 +15,7 @@ use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::keys::SourceKey;
 use crate::statement::upsert;
-use crate::values::{database, from_json, json, timestamp};
+use crate::values::{database_error, from_json, read_timestamp, to_json};
 
 /// The columns of a conversation's statistics, in the order in which they are written and read.
 const COLUMNS: &str = "messages, user_messages, assistant_messages, human_agent_messages, system_messages,
@@ -82,7 +82,7 @@ impl EncodedStats {
             bot_responses: list(stats.bot_responses.iter().copied().map(Number)),
             agent_responses: list(stats.agent_responses.iter().copied().map(Number)),
             scores: list(stats.scores.iter().copied().map(Number)),
-            tools: json(&tools, tools.is_empty()),
+            tools: to_json(&tools, tools.is_empty()),
             quarters: list(quarters),
             stats,
         }
@@ -122,7 +122,7 @@ impl EncodedStats {
                     self.quarters,
                 ])
             })
-            .map_err(database("write the statistics of a conversation"))?;
+            .map_err(database_error("write the statistics of a conversation"))?;
         Ok(())
     }
 }
@@ -162,7 +162,7 @@ impl Archive {
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
     pub fn each_stats(&self, filter: &Filter, mut take: impl FnMut(&StatsRow) -> Result<()>) -> Result<()> {
-        let failed = || database("read the statistics");
+        let failed = || database_error("read the statistics");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         self.refresh_persons_to_read()?;
         let sources: HashSet<i64> =
@@ -205,7 +205,7 @@ impl Archive {
             "SELECT text FROM conversation_stats JOIN message USING (conversation_key)
              WHERE conversation_key = ?1 AND message.position = {position}"
         );
-        let failed = || database("read a question");
+        let failed = || database_error("read a question");
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         statement.query_row([key], |row| row.get(0)).optional().map_err(failed())
     }
@@ -231,7 +231,7 @@ impl Twins {
         }
         let source: Option<i64> = row.get(10)?;
         let after = STATS_START + STATS_WIDTH;
-        let created_at = timestamp(row.get(after)?);
+        let created_at = read_timestamp(row.get(after)?);
         let channel = row.get_ref(after + 1)?.as_str_or_null()?.and_then(Channel::from_word);
         let is_other_there =
             source.is_some_and(|source| sources.contains(&source)) && filter.is_inside(created_at, channel);
@@ -241,8 +241,8 @@ impl Twins {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
-    let created_at = timestamp(row.get(5)?);
-    let stats = match read_stats(row, STATS_START, created_at, timestamp(row.get(6)?))? {
+    let created_at = read_timestamp(row.get(5)?);
+    let stats = match read_stats(row, STATS_START, created_at, read_timestamp(row.get(6)?))? {
         Ok(stats) => stats,
         Err(error) => return Ok(Err(error)),
     };
@@ -268,12 +268,12 @@ impl<'c> Summaries<'c> {
         let sql =
             "SELECT user_messages, assistant_messages, first_response_seconds, tools FROM conversation_stats
                    WHERE conversation_key = ?1";
-        connection.prepare_cached(sql).map(Self).map_err(database("read the statistics"))
+        connection.prepare_cached(sql).map(Self).map_err(database_error("read the statistics"))
     }
 
     /// Reads those of a conversation. If a damaged archive has none, they are computed.
     pub(crate) fn read(&mut self, key: i64, conversation: &Conversation) -> Result<StatsSummary> {
-        let failed = || database("read the statistics");
+        let failed = || database_error("read the statistics");
         let mut rows = self.0.query([key]).map_err(failed())?;
         let Some(row) = rows.next().map_err(failed())? else {
             return Ok(StatsSummary::from(&ConversationStats::of(conversation)));
@@ -301,7 +301,7 @@ fn read_stats(
     let speaker = |at: usize| Ok::<_, rusqlite::Error>(word(at)?.and_then(Role::from_word));
     let at = |column: usize| first + column;
     let lists = || -> Result<_> {
-        let list = |column: usize| word(at(column)).map_err(database("read the statistics"));
+        let list = |column: usize| word(at(column)).map_err(database_error("read the statistics"));
         let tools: Vec<(String, String, u32)> = from_json(list(20)?)?;
         let quarters: Vec<i64> = from_json(list(21)?)?;
         let numbers = |column: usize| from_json::<Vec<f64>>(list(column)?);

@@ -8,7 +8,7 @@ use crate::archive::Archive;
 use crate::gaps::GapRecord;
 use crate::keys::SourceKey;
 use crate::run::Verdict;
-use crate::values::{database, read_count, timestamp};
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// What the archive holds of one source.
 #[derive(Debug, Clone, Serialize)]
@@ -88,7 +88,7 @@ pub struct RunRecord {
 impl Archive {
     /// Returns the state of every source, sorted by name.
     pub fn status(&self) -> Result<Vec<SourceStatus>> {
-        let failed = database("read the status");
+        let failed = database_error("read the status");
         let mut statement = self
             .connection
             .prepare_cached("SELECT source_key, name, provider, agent_id, conversations, messages FROM source ORDER BY name")
@@ -152,7 +152,7 @@ impl Archive {
     }
 
     fn last_pull(&self, source: SourceKey, stream: Stream) -> Result<Option<RunRecord>> {
-        let failed = database("read the run log");
+        let failed = database_error("read the run log");
         self.connection
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,
@@ -208,8 +208,8 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         scope: row.get(0)?,
         resumed: row.get(1)?,
-        started_at: timestamp(row.get(2)?),
-        ended_at: timestamp(row.get(3)?),
+        started_at: read_timestamp(row.get(2)?),
+        ended_at: read_timestamp(row.get(3)?),
         verdict: row.get(4)?,
         error: row.get(5)?,
         total_first: maybe(6)?,

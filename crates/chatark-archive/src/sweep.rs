@@ -9,7 +9,7 @@ use crate::archive::Archive;
 use crate::document::DocumentTable;
 use crate::keys::SourceKey;
 use crate::run::Run;
-use crate::values::{database, read_count, timestamp};
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// One in so many records of a stream may be marked as missing without `--accept-missing`.
 const MAX_MISSING_ONE_IN: u64 = 10;
@@ -23,7 +23,7 @@ pub(crate) fn mark_seen(transaction: &Transaction<'_>, run: &Run, id: &RecordId)
         .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, stream, id) VALUES (?1, ?2, ?3)")
         .and_then(|mut statement| statement.execute(params![run.source.0, run.stream.as_str(), id.as_str()]))
         .map(|inserted| inserted == 1)
-        .map_err(database("write a batch"))
+        .map_err(database_error("write a batch"))
 }
 
 /// Saves the ids that a batch has seen first, for a run that resumes the sweep.
@@ -41,7 +41,7 @@ pub(crate) fn save_sightings(transaction: &Transaction<'_>, run: &Run, ids: &[Re
         .and_then(|mut statement| {
             statement.execute(params![run.source.0, run.stream.as_str(), run.scope, list])
         })
-        .map_err(database("write a batch"))?;
+        .map_err(database_error("write a batch"))?;
     Ok(())
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn load_sightings(
         )
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
         .map(|seen| seen as u64)
-        .map_err(database("begin a run"))
+        .map_err(database_error("begin a run"))
 }
 
 /// Restarts the sweep of a run's scope.
@@ -90,7 +90,7 @@ pub(crate) fn delete_sightings(
     transaction
         .prepare_cached("DELETE FROM sighting WHERE source_key = ?1 AND stream = ?2 AND scope = ?3")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
-        .map_err(database("end a sweep"))?;
+        .map_err(database_error("end a sweep"))?;
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn clear_seen(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) 
     transaction
         .prepare_cached("DELETE FROM temp.seen WHERE source_key = ?1 AND stream = ?2")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str()]))
-        .map_err(database("begin a run"))?;
+        .map_err(database_error("begin a run"))?;
     Ok(())
 }
 
@@ -111,10 +111,10 @@ pub enum Unseen {
     /// The sweep has left a gap, in this run or in one before, or an older version began it and noted no ids: nothing can
     /// be said of what it did not see.
     Unknown,
-    /// So many of so many records were not seen, more than is allowed without `--accept-missing`: none is to be marked.
-    Refused {
+    /// More records were not seen than may be marked without `--accept-missing`: none is to be marked.
+    TooMany {
         /// Records that were not seen.
-        gone: u64,
+        unseen: u64,
         /// Records that were not missing before.
         held: u64,
     },
@@ -142,9 +142,9 @@ impl Archive {
              WHERE unseen_since IS NOT NULL AND +source_key = ?1 AND +stream = ?2 AND {}",
             is_seen("record")
         );
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
-        run.progress.returned += self.connection.execute(&missing, stream).map_err(failed())? as u64;
+        run.counts.returned += self.connection.execute(&missing, stream).map_err(failed())? as u64;
         self.connection.execute(&unseen, stream).map_err(failed())?;
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Archive {
     pub fn note_unseen(&mut self, run: &Run, accept: bool, now: Timestamp) -> Result<Unseen> {
         let Some(table) = table_of(run) else { return Ok(Unseen::Unknown) };
         let held = self.not_missing(run.source, run.stream)?;
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
         let noted: i64 = self
             .connection
@@ -166,7 +166,7 @@ impl Archive {
                 |row| row.get(0),
             )
             .map_err(failed())?;
-        if read_count(noted) != run.progress.seen || self.has_left_gaps(run)? {
+        if read_count(noted) != run.counts.seen || self.has_left_gaps(run)? {
             return Ok(Unseen::Unknown);
         }
         // As many different ids were seen as are held, and what is seen is held: no need to look at each.
@@ -185,7 +185,7 @@ impl Archive {
             .query_row(&format!("SELECT count(*) {unseen}"), stream, |row| row.get(0))
             .map_err(failed())?;
         let gone = read_count(gone);
-        if held - gone != run.progress.seen {
+        if held - gone != run.counts.seen {
             return Err(not_archived(run, held - gone));
         }
         let twice = self.unseen_twice(run, &unseen)?;
@@ -197,13 +197,13 @@ impl Archive {
         let noted = params![run.source.0, run.stream.as_str(), now.microseconds()];
         self.connection.execute(&once, noted).map_err(failed())?;
         if gone * MAX_MISSING_ONE_IN > held && !accept {
-            return Ok(Unseen::Refused { gone, held });
+            return Ok(Unseen::TooMany { unseen: gone, held });
         }
         Ok(Unseen::Twice(twice))
     }
 
     fn unseen_twice(&self, run: &Run, unseen: &str) -> Result<Vec<UnseenRecord>> {
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(Vec::new()) };
         let sql = format!("SELECT record.id, created_at {unseen} AND unseen_since < ?3");
         // Those that were not looked for behind an earlier sweep come first.
@@ -212,7 +212,7 @@ impl Archive {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(UnseenRecord {
                 id: RecordId::new(row.get::<_, String>(0)?),
-                created_at: timestamp(row.get(1)?),
+                created_at: read_timestamp(row.get(1)?),
             })
         };
         let wanted = params![run.source.0, run.stream.as_str(), swept_from];
@@ -230,7 +230,7 @@ impl Archive {
     ) -> Result<()> {
         let Some(table) = table_of(run) else { return Ok(()) };
         let there: HashSet<_> = still_there.iter().collect();
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let transaction = self.connection.transaction().map_err(failed())?;
         let find =
             "SELECT record_key FROM record WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND id = ?3";
@@ -249,7 +249,7 @@ impl Archive {
                 continue;
             }
             let row = params![run.source.0, run.stream.as_str(), id.as_str(), now.microseconds()];
-            run.progress.missing += transaction.execute(&missing, row).map_err(failed())? as u64;
+            run.counts.missing += transaction.execute(&missing, row).map_err(failed())? as u64;
         }
         transaction.commit().map_err(failed())
     }
@@ -276,7 +276,7 @@ impl Archive {
             .connection
             .prepare_cached(&kept)
             .and_then(|mut statement| statement.query_row([source.0], |row| row.get(0)).optional())
-            .map_err(database("count the records"))?;
+            .map_err(database_error("count the records"))?;
         kept.map_or_else(|| self.count_of_stream(source, stream, "TRUE"), |kept| Ok(read_count(kept)))
     }
 
@@ -289,7 +289,7 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
             .map(read_count)
-            .map_err(database("count the records"))
+            .map_err(database_error("count the records"))
     }
 
     fn not_missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
@@ -310,13 +310,13 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
             .map(read_count)
-            .map_err(database("count the records"))
+            .map_err(database_error("count the records"))
     }
 }
 
 fn not_archived(run: &Run, archived: u64) -> Error {
     let stream = run.stream.as_str();
-    let message = format!("{} {stream} were seen and {archived} of them are archived", run.progress.seen);
+    let message = format!("{} {stream} were seen and {archived} of them are archived", run.counts.seen);
     Error::new(ErrorKind::Unexpected, "end a sweep", message)
         .hint("please report this; run `chatark verify`, then pull with `--full`")
 }

@@ -7,7 +7,7 @@ use crate::archive::Archive;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::values::{database, read_count};
+use crate::values::{database_error, read_count};
 
 /// The most faults of the file's structure that are named.
 const MAX_FAULTS: u32 = 20;
@@ -28,10 +28,10 @@ impl Subset {
 
 /// One version of a record, with the document if its row shows this version.
 #[derive(Debug)]
-pub struct Version(Content);
+pub struct StoredVersion(VersionContent);
 
 #[derive(Debug)]
-enum Content {
+enum VersionContent {
     /// An earlier version, or a part of a document.
     Bytes(RawVersion),
     /// The version that the row of a document shows.
@@ -40,7 +40,7 @@ enum Content {
 
 /// What a check of one version found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum VersionFault {
     /// The bytes are damaged.
     Bytes(Damage),
     /// The row cannot be read.
@@ -53,7 +53,7 @@ pub enum Fault {
 
 /// A version that was checked.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedVersion {
     /// The stream of the record; `None` if its word in the archive is not known.
     pub stream: Option<Stream>,
     /// The record.
@@ -67,26 +67,26 @@ pub struct Checked {
     /// Whether it is the version that the row shows.
     pub is_shown: bool,
     /// What is wrong with it.
-    pub fault: Option<Fault>,
+    pub fault: Option<VersionFault>,
 }
 
-impl Version {
+impl StoredVersion {
     /// Compares the bytes with their hash and, with a mapper, the row with a new mapping.
-    pub fn check(self, mapper: Option<&dyn Mapper>) -> Checked {
+    pub fn check(self, mapper: Option<&dyn Mapper>) -> CheckedVersion {
         let (fault, is_shown, raw) = match self.0 {
-            Content::Bytes(raw) => {
-                let unknown = raw.stream.is_none().then_some(Fault::Row);
-                (raw.bytes().err().map(Fault::Bytes).or(unknown), false, raw)
+            VersionContent::Bytes(raw) => {
+                let unknown = raw.stream.is_none().then_some(VersionFault::Row);
+                (raw.bytes().err().map(VersionFault::Bytes).or(unknown), false, raw)
             }
-            Content::Shown(document) => (document.fault(mapper), true, document.own),
+            VersionContent::Shown(document) => (document.fault(mapper), true, document.own),
         };
         let RawVersion { stream, parent, id, version, size, .. } = raw;
         let parent = Some(parent).filter(|parent| !parent.is_empty()).map(RecordId::new);
-        Checked { stream, id, parent, version, size, is_shown, fault }
+        CheckedVersion { stream, id, parent, version, size, is_shown, fault }
     }
 }
 
-impl Checked {
+impl CheckedVersion {
     /// Returns the name of the record among all of its kind.
     pub fn name(&self) -> String {
         document::naming(self.stream, &self.id).1
@@ -96,38 +96,40 @@ impl Checked {
     pub fn message(&self) -> Option<String> {
         let (thing, _) = document::naming(self.stream, &self.id);
         match self.fault? {
-            Fault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
-            Fault::Row => Some(format!("the row of a {thing} cannot be read")),
-            Fault::Outdated => Some(format!("the row of a {thing} differs from a new mapping of its bytes")),
-            Fault::EarlierMapping => None,
+            VersionFault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
+            VersionFault::Row => Some(format!("the row of a {thing} cannot be read")),
+            VersionFault::Outdated => {
+                Some(format!("the row of a {thing} differs from a new mapping of its bytes"))
+            }
+            VersionFault::EarlierMapping => None,
         }
     }
 }
 
 impl StoredDocument {
-    fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<Fault> {
+    fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<VersionFault> {
         let own = match self.own.bytes() {
             Ok(bytes) => bytes,
-            Err(damage) => return Some(Fault::Bytes(damage)),
+            Err(damage) => return Some(VersionFault::Bytes(damage)),
         };
-        let Ok(row) = &self.row else { return Some(Fault::Row) };
+        let Ok(row) = &self.row else { return Some(VersionFault::Row) };
         // Damage of a part is found where the part is checked.
         let Ok(Ok(fresh)) = self.map(own, mapper?) else { return None };
         if fresh.document == row.document {
             return None;
         }
-        Some(if row.has_earlier_mapping { Fault::EarlierMapping } else { Fault::Outdated })
+        Some(if row.has_earlier_mapping { VersionFault::EarlierMapping } else { VersionFault::Outdated })
     }
 }
 
 impl Archive {
     /// Returns what is wrong with the pages and indexes of the file.
-    pub fn structure(&self) -> Result<Vec<String>> {
+    pub fn structure_faults(&self) -> Result<Vec<String>> {
         self.faults("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
     }
 
     /// Returns what is wrong with the references between tables.
-    pub fn references(&self) -> Result<Vec<String>> {
+    pub fn reference_faults(&self) -> Result<Vec<String>> {
         self.faults(
             "SELECT 'a row of ' || \"table\" || ' refers to a row of ' || parent || ' that is not there'
              FROM pragma_foreign_key_check",
@@ -135,7 +137,7 @@ impl Archive {
     }
 
     fn faults(&self, check: &str) -> Result<Vec<String>> {
-        let failed = || database("verify the archive");
+        let failed = || database_error("verify the archive");
         let sql = format!("{check} LIMIT {MAX_FAULTS}");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let found = statement.query_map([], |row| row.get(0)).map_err(failed())?;
@@ -143,14 +145,14 @@ impl Archive {
     }
 
     /// Returns the next versions of a source's records in a subset of the archive, and the key after which to continue.
-    pub fn versions(
+    pub fn stored_versions(
         &self,
         source: SourceKey,
         subset: Subset,
         after: i64,
         limit: u32,
-    ) -> Result<(Vec<Version>, i64)> {
-        let failed = || database("verify the archive");
+    ) -> Result<(Vec<StoredVersion>, i64)> {
+        let failed = || database_error("verify the archive");
         // Bytes and rows of one state, whatever is written meanwhile.
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         let sql = format!(
@@ -158,7 +160,7 @@ impl Archive {
              WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
             raw::COLUMNS
         );
-        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
+        let has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, subset.of, subset.number - 1, after, limit];
         let mut rows = statement.query(wanted).map_err(failed())?;
@@ -178,13 +180,13 @@ impl Archive {
         Ok((versions, last))
     }
 
-    fn version(&self, source: SourceKey, raw: RawVersion, has_parts: bool) -> Result<Version> {
+    fn version(&self, source: SourceKey, raw: RawVersion, has_parts: bool) -> Result<StoredVersion> {
         let kind = raw.stream.and_then(Stream::document).filter(|_| raw.parent.is_empty());
-        Ok(Version(match kind {
+        Ok(StoredVersion(match kind {
             Some(kind) if self.is_shown(kind, &raw)? => {
-                Content::Shown(Box::new(self.stored_document(source, kind, raw, has_parts)?))
+                VersionContent::Shown(Box::new(self.stored_document(source, kind, raw, has_parts)?))
             }
-            _ => Content::Bytes(raw),
+            _ => VersionContent::Bytes(raw),
         }))
     }
 
@@ -192,13 +194,14 @@ impl Archive {
     fn is_shown(&self, kind: DocumentKind, raw: &RawVersion) -> Result<bool> {
         let DocumentTable { name, key } = DocumentTable::of(kind);
         let sql = format!("SELECT 1 FROM {name} WHERE {key} = ?1 AND raw_version = ?2");
-        let mut statement = self.connection.prepare_cached(&sql).map_err(database("verify the archive"))?;
-        statement.exists([raw.record_key, raw.version]).map_err(database("verify the archive"))
+        let mut statement =
+            self.connection.prepare_cached(&sql).map_err(database_error("verify the archive"))?;
+        statement.exists([raw.record_key, raw.version]).map_err(database_error("verify the archive"))
     }
 
     /// Returns what is wrong with the counts that the writer keeps of a source.
-    pub fn counts(&self, source: SourceKey) -> Result<Vec<String>> {
-        let failed = || database("verify the archive");
+    pub fn count_faults(&self, source: SourceKey) -> Result<Vec<String>> {
+        let failed = || database_error("verify the archive");
         let number = |sql: &str| -> Result<u64> {
             let found: Option<i64> = self
                 .connection
@@ -254,7 +257,7 @@ impl Archive {
     }
 
     /// Returns how many conversations of a source that are not missing began before an instant, or have no date.
-    pub fn held_before(&self, source: SourceKey, until: Option<Timestamp>) -> Result<u64> {
+    pub fn count_held_before(&self, source: SourceKey, until: Option<Timestamp>) -> Result<u64> {
         let row = params![source.0, until.map(Timestamp::microseconds)];
         self.connection
             .query_row(
@@ -264,7 +267,7 @@ impl Archive {
                 |row| row.get(0),
             )
             .map(read_count)
-            .map_err(database("verify the archive"))
+            .map_err(database_error("verify the archive"))
     }
 }
 

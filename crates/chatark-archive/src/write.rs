@@ -10,8 +10,8 @@ use chatark_core::{
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::archive::Archive;
+use crate::computed::ComputedRows;
 use crate::deployment;
-use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::gaps;
@@ -19,17 +19,17 @@ use crate::keys::RowKey;
 use crate::keys::SourceKey;
 use crate::persons;
 use crate::raw::{self, RawVersion};
-use crate::run::{Progress, Run};
-use crate::run_log::{save_checkpoint, save_progress};
+use crate::run::{Run, RunCounts};
+use crate::run_log::{save_checkpoint, save_counts};
 use crate::sweep;
-use crate::sweep_clock;
-use crate::values::{count, database, timestamp};
+use crate::sweep_history;
+use crate::values::{database_error, read_timestamp, stored_count};
 
 /// What is done with one record of a vendor's response.
 #[derive(Debug)]
 pub enum WriteOp {
     /// A document, to be written where the archive has other bytes.
-    Write(Box<EncodedDocument>),
+    Document(Box<EncodedDocument>),
     /// Archived already, byte for byte.
     Held(HashedDocument),
     /// Listed by the vendor, and archived in this state already.
@@ -38,7 +38,7 @@ pub enum WriteOp {
     Outside(HashedDocument),
     /// A document's own record or a part of it, in a stream whose parts are listed separately: the document is mapped again
     /// from all of its records.
-    Part {
+    SeparateRecord {
         /// The record: the document's own, or a part of it.
         record: EncodedRecord,
         /// The stream of the document.
@@ -60,8 +60,8 @@ impl WriteOp {
     /// Returns the size of the record that is written, as the vendor sent it.
     fn written_bytes(&self) -> u64 {
         match self {
-            Self::Write(document) => document.size(),
-            Self::Part { record, .. } => record.size,
+            Self::Document(document) => document.size(),
+            Self::SeparateRecord { record, .. } => record.size,
             _ => 0,
         }
     }
@@ -72,8 +72,8 @@ struct Batch<'a> {
     transaction: &'a Transaction<'a>,
     run: &'a Run,
     now: Timestamp,
-    progress: Progress,
-    counts: Counts,
+    counts: RunCounts,
+    source_delta: SourceDelta,
     issues: IssueCounts,
     change: Change,
     /// Documents to be mapped again from all of their archived records, by stream and id.
@@ -88,13 +88,13 @@ struct Batch<'a> {
 
 impl Archive {
     /// Returns a summary of each archived record, in the order of `ids`; `None` for those that are not archived.
-    pub fn held(
+    pub fn held_summaries(
         &self,
         source: SourceKey,
         stream: Stream,
         ids: &[RecordId],
     ) -> Result<Vec<Option<HeldSummary>>> {
-        let failed = || database("look up a record");
+        let failed = || database_error("look up a record");
         let sql = match stream.document() {
             Some(DocumentKind::Conversation) => {
                 "SELECT updated_at, title, status_raw, channel_raw, contact_id, created_at,
@@ -115,12 +115,12 @@ impl Archive {
         let mut held = |id: &RecordId| {
             let found = statement.query_row(params![source.0, stream.as_str(), id.as_str()], |row| {
                 Ok(HeldSummary {
-                    updated_at: timestamp(row.get(0)?),
+                    updated_at: read_timestamp(row.get(0)?),
                     title: row.get(1)?,
                     status_raw: row.get(2)?,
                     channel_raw: row.get(3)?,
                     contact_id: row.get(4)?,
-                    created_at: timestamp(row.get(5)?),
+                    created_at: read_timestamp(row.get(5)?),
                     list_row: row.get(6)?,
                 })
             });
@@ -141,8 +141,9 @@ impl Archive {
         documents: impl IntoIterator<Item = &'d HashedDocument>,
     ) -> Result<Vec<bool>> {
         // One transaction for all of them: otherwise SQLite locks the file for each statement.
-        let transaction = self.connection.unchecked_transaction().map_err(database("look up a record"))?;
-        let any_parts = raw::has_records(&transaction, source, raw::PARTS)?;
+        let transaction =
+            self.connection.unchecked_transaction().map_err(database_error("look up a record"))?;
+        let any_parts = raw::has_records(&transaction, source, raw::PART_STREAM)?;
         let is_held = |document: &HashedDocument| {
             let own = document.own();
             if raw::latest_hash(&transaction, source, own)?.as_ref() != Some(own.sha256()) {
@@ -170,13 +171,13 @@ impl Archive {
         mapper: &dyn Mapper,
         now: Timestamp,
     ) -> Result<()> {
-        let failed = || database("write a batch");
+        let failed = || database_error("write a batch");
         let transaction = self.connection.transaction().map_err(failed())?;
         if page.restarted {
             sweep::reset(&transaction, run)?;
         }
-        let progress = run.progress.with_page(page);
-        let mut batch = Batch::new(&transaction, run, progress, now)?;
+        let counts = run.counts.with_page(page);
+        let mut batch = Batch::new(&transaction, run, counts, now)?;
         deployment::save(&transaction, run.source, &page.features, now)?;
         let (mut fresh, mut bytes) = (Vec::new(), 0);
         for op in ops {
@@ -187,13 +188,13 @@ impl Archive {
             batch.write(op)?;
         }
         batch.map_incomplete(mapper)?;
-        let progress = batch.finish()?;
+        let counts = batch.finish()?;
         sweep::save_sightings(&transaction, run, &fresh)?;
-        save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
-        save_progress(&transaction, run.key, &progress)?;
+        save_checkpoint(&transaction, run, checkpoint, &counts, now)?;
+        save_counts(&transaction, run.key, &counts)?;
         transaction.commit().map_err(failed())?;
         self.wal.add_written(&self.path, bytes);
-        run.progress = progress;
+        run.counts = counts;
         run.written_until = run.written_until.max(Some(now));
         Ok(())
     }
@@ -203,20 +204,20 @@ impl<'a> Batch<'a> {
     fn new(
         transaction: &'a Transaction<'a>,
         run: &'a Run,
-        progress: Progress,
+        counts: RunCounts,
         now: Timestamp,
     ) -> Result<Self> {
         Ok(Self {
             transaction,
             run,
             now,
-            progress,
-            counts: Counts::default(),
+            counts,
+            source_delta: SourceDelta::default(),
             issues: IssueCounts::default(),
             change: Change::next(transaction)?,
             expects_new: true,
             incomplete: BTreeSet::new(),
-            has_parts: raw::has_records(transaction, run.source, raw::PARTS)?,
+            has_parts: raw::has_records(transaction, run.source, raw::PART_STREAM)?,
             identifiers_changed: false,
         })
     }
@@ -224,7 +225,7 @@ impl<'a> Batch<'a> {
     /// Returns the record of the vendor's answer that an operation stands for, with its size; `None` if it is not one.
     fn sighting(&mut self, op: &WriteOp) -> Option<(RecordId, u64)> {
         match op {
-            WriteOp::Write(document) => Some((document.own.id.clone(), document.size())),
+            WriteOp::Document(document) => Some((document.own.id.clone(), document.size())),
             WriteOp::Held(document) | WriteOp::Outside(document) => {
                 Some((document.own().id().clone(), document.size()))
             }
@@ -232,11 +233,11 @@ impl<'a> Batch<'a> {
             WriteOp::Unchanged(id)
             | WriteOp::PassedOver(id)
             | WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
-            WriteOp::Part { record, .. } if self.is_counted(record) => {
+            WriteOp::SeparateRecord { record, .. } if self.is_counted(record) => {
                 Some((record.sighting_id(), record.size))
             }
-            WriteOp::Part { record, .. } => {
-                self.progress.bytes += record.size;
+            WriteOp::SeparateRecord { record, .. } => {
+                self.counts.bytes += record.size;
                 None
             }
             WriteOp::ListRow(_) | WriteOp::Gap(_) | WriteOp::GapClosed(_) | WriteOp::Rotation(_) => None,
@@ -245,13 +246,13 @@ impl<'a> Batch<'a> {
 
     /// Counts a record of the vendor's answer, and returns its id if this sweep had not seen it.
     fn see(&mut self, id: RecordId, size: u64) -> Result<Option<RecordId>> {
-        self.progress.bytes += size;
-        self.progress.received += 1;
+        self.counts.bytes += size;
+        self.counts.received += 1;
         if sweep::mark_seen(self.transaction, self.run, &id)? {
-            self.progress.seen += 1;
+            self.counts.seen += 1;
             return Ok(Some(id));
         }
-        self.progress.repeated += 1;
+        self.counts.repeated += 1;
         Ok(None)
     }
 
@@ -262,18 +263,20 @@ impl<'a> Batch<'a> {
 
     fn write(&mut self, op: WriteOp) -> Result<()> {
         match op {
-            WriteOp::Outside(_) => self.progress.outside += 1,
-            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.progress.unchanged += 1,
-            WriteOp::Write(document) => self.write_document(&document)?,
-            WriteOp::Part { record, document } => self.write_part(record, document)?,
+            WriteOp::Outside(_) => self.counts.outside += 1,
+            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.counts.unchanged += 1,
+            WriteOp::Document(document) => self.write_document(&document)?,
+            WriteOp::SeparateRecord { record, document } => self.write_part(record, document)?,
             WriteOp::ListRow(row) => self.write_list_row(&row)?,
             WriteOp::Gap(gap) => {
                 let is_first = gaps::note(self.transaction, self.run, &gap, self.now)?;
-                self.progress.gaps += u64::from(is_first);
+                self.counts.gaps += u64::from(is_first);
             }
-            WriteOp::PassedOver(_) => self.progress.gaps += 1,
+            WriteOp::PassedOver(_) => self.counts.gaps += 1,
             WriteOp::GapClosed(bounds) => gaps::close(self.transaction, self.run, &bounds, self.now)?,
-            WriteOp::Rotation(place) => sweep_clock::rotate(self.transaction, self.run, &place, self.now)?,
+            WriteOp::Rotation(place) => {
+                sweep_history::save_rotation(self.transaction, self.run, &place, self.now)?;
+            }
         }
         Ok(())
     }
@@ -291,13 +294,13 @@ impl<'a> Batch<'a> {
                 let row = String::from_utf8_lossy(row);
                 statement.execute(params![source, stream, id.as_str(), self.now.microseconds(), row])
             })
-            .map_err(database("write a row of the list"))?;
+            .map_err(database_error("write a row of the list"))?;
         Ok(())
     }
 
     /// Writes a document and its parts where the archive has other bytes.
     fn write_document(&mut self, document: &EncodedDocument) -> Result<()> {
-        let EncodedDocument { own, parts, mapped, derived } = document;
+        let EncodedDocument { own, parts, mapped, computed } = document;
         let kind = kind_of(&mapped.document);
         let source = self.run.source;
         // After a new document, the next one is most likely new: inserting at once saves a search of the index.
@@ -308,23 +311,23 @@ impl<'a> Batch<'a> {
         };
         self.expects_new = held.is_none();
         let Some(held) = held else {
-            self.progress.added += 1;
+            self.counts.added += 1;
             let record_key = match inserted {
                 Some(record_key) => record_key,
                 None => self.insert_record(own, None)?,
             };
             self.insert_raw(record_key, 1, own)?;
             self.write_parts(own, parts)?;
-            return self.write_rows(own, record_key, 1, mapped, derived, None);
+            return self.write_rows(own, record_key, 1, mapped, computed, None);
         };
         let is_held = held.sha256 == Some(own.sha256);
         if is_held && self.has_these_parts(own, parts)? {
-            self.progress.unchanged += 1;
+            self.counts.unchanged += 1;
             return Ok(());
         }
         // The same state on another surface is not a change of the document.
         let is_change = held.sha256.is_some() || held.is_older_than(&mapped.document);
-        *(if is_change { &mut self.progress.changed } else { &mut self.progress.unchanged }) += 1;
+        *(if is_change { &mut self.counts.changed } else { &mut self.counts.unchanged }) += 1;
         let version = if is_held { held.version } else { held.newest_version + 1 };
         if !is_held {
             self.insert_raw(held.record_key, version, own)?;
@@ -332,9 +335,9 @@ impl<'a> Batch<'a> {
         self.write_parts(own, parts)?;
         self.touch(held.record_key)?;
         if held.yields_to(own.surface, &mapped.document) {
-            self.write_rows(own, held.record_key, version, mapped, derived, Some(held.message_count))?;
+            self.write_rows(own, held.record_key, version, mapped, computed, Some(held.message_count))?;
         } else {
-            self.progress.unreadable += u64::from(!mapped.readable);
+            self.counts.unreadable += u64::from(!mapped.readable);
             self.issues.add(own.id.as_str(), &mapped.issues);
         }
         Ok(())
@@ -347,7 +350,7 @@ impl<'a> Batch<'a> {
         record_key: i64,
         version: i64,
         mapped: &MappedDocument,
-        derived: &DerivedRows,
+        computed: &ComputedRows,
         messages_before: Option<i64>,
     ) -> Result<()> {
         let is_new = messages_before.is_none();
@@ -359,11 +362,11 @@ impl<'a> Batch<'a> {
             readable: mapped.readable,
             is_new,
         };
-        self.identifiers_changed |= document::write(self.transaction, own.stream, row, mapped, derived)?;
-        self.counts.conversations +=
+        self.identifiers_changed |= document::write(self.transaction, own.stream, row, mapped, computed)?;
+        self.source_delta.conversations +=
             i64::from(is_new && kind_of(&mapped.document) == DocumentKind::Conversation);
-        self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
-        self.progress.unreadable += u64::from(!mapped.readable);
+        self.source_delta.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
+        self.counts.unreadable += u64::from(!mapped.readable);
         self.issues.add(own.id.as_str(), &mapped.issues);
         Ok(())
     }
@@ -378,7 +381,7 @@ impl<'a> Batch<'a> {
             }
         }
         for (place, part) in parts.iter().enumerate() {
-            self.write_record(part, Some(count(place as u64)))?;
+            self.write_record(part, Some(stored_count(place as u64)))?;
         }
         self.has_parts |= !parts.is_empty();
         Ok(())
@@ -403,7 +406,7 @@ impl<'a> Batch<'a> {
             .and_then(|mut statement| {
                 statement.execute(params![self.run.source.0, parent.as_str(), id, change])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
@@ -413,9 +416,9 @@ impl<'a> Batch<'a> {
         let written = self.write_record(&record, ordinal)?;
         if self.is_counted(&record) {
             match written {
-                Written::Added => self.progress.added += 1,
-                Written::Changed => self.progress.changed += 1,
-                Written::Nothing => self.progress.unchanged += 1,
+                Written::Added => self.counts.added += 1,
+                Written::Changed => self.counts.changed += 1,
+                Written::Nothing => self.counts.unchanged += 1,
             }
         }
         if matches!(written, Written::Nothing) {
@@ -448,7 +451,7 @@ impl<'a> Batch<'a> {
                     })
                     .optional()
             })
-            .map_err(database("look up a record"))?;
+            .map_err(database_error("look up a record"))?;
         let Some((record_key, place, sha256, newest)) = held else {
             let record_key = self.insert_record(record, ordinal)?;
             self.insert_raw(record_key, 1, record)?;
@@ -465,7 +468,7 @@ impl<'a> Batch<'a> {
         self.transaction
             .prepare_cached("UPDATE record SET ordinal = ?2, change = ?3 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute(params![record_key, ordinal, change]))
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(Written::Changed)
     }
 
@@ -502,8 +505,8 @@ impl<'a> Batch<'a> {
             zstd: Vec::new(),
         };
         self.touch(own.record_key)?;
-        let derived = DerivedRows::of(stream, &content.document);
-        self.write_rows(&encoded, own.record_key, own.version, &content, &derived, messages_before)
+        let computed = ComputedRows::of(stream, &content.document);
+        self.write_rows(&encoded, own.record_key, own.version, &content, &computed, messages_before)
     }
 
     fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
@@ -524,7 +527,7 @@ impl<'a> Batch<'a> {
                 let (source, stream, change) = (self.run.source.0, record.stream.as_str(), self.change.number);
                 statement.execute(params![source, stream, parent, record.id.as_str(), ordinal, change])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         self.change.is_made |= inserted == 1;
         Ok((inserted == 1).then(|| self.transaction.last_insert_rowid()))
     }
@@ -543,11 +546,11 @@ impl<'a> Batch<'a> {
                     self.run.key,
                     self.now.microseconds(),
                     record.sha256,
-                    count(record.size),
+                    stored_count(record.size),
                     record.zstd
                 ])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
@@ -557,7 +560,7 @@ impl<'a> Batch<'a> {
         self.transaction
             .prepare_cached("UPDATE record SET change = ?2 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute([record_key, change]))
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
@@ -567,16 +570,16 @@ impl<'a> Batch<'a> {
         self.change.number
     }
 
-    /// Writes the counts, and returns those of the run.
-    fn finish(mut self) -> Result<Progress> {
+    /// Writes the counts of the source, and returns those of the run.
+    fn finish(mut self) -> Result<RunCounts> {
         self.change.write(self.transaction)?;
         if self.identifiers_changed {
             persons::mark_outdated(self.transaction)?;
         }
-        self.progress.issues += self.issues.total();
+        self.counts.issues += self.issues.total();
         self.issues.write(self.transaction, self.run.key)?;
-        self.counts.write(self.transaction, self.run.source)?;
-        Ok(self.progress)
+        self.source_delta.write(self.transaction, self.run.source)?;
+        Ok(self.counts)
     }
 }
 
@@ -593,7 +596,7 @@ impl Change {
             .prepare_cached("SELECT changes + 1 FROM archive")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map(|number| Self { number, is_made: false })
-            .map_err(database("write a batch"))
+            .map_err(database_error("write a batch"))
     }
 
     fn write(&self, transaction: &Transaction<'_>) -> Result<()> {
@@ -603,7 +606,7 @@ impl Change {
         transaction
             .prepare_cached("UPDATE archive SET changes = ?1")
             .and_then(|mut statement| statement.execute([self.number]))
-            .map_err(database("write a batch"))?;
+            .map_err(database_error("write a batch"))?;
         Ok(())
     }
 }
@@ -662,7 +665,7 @@ impl Latest {
                 };
                 statement.query_row(wanted, read).optional()
             })
-            .map_err(database("look up a record"))
+            .map_err(database_error("look up a record"))
     }
 
     fn sql(kind: DocumentKind) -> String {
@@ -712,7 +715,7 @@ fn kind_of(document: &Document) -> DocumentKind {
 
 pub(crate) fn message_count(document: &Document) -> i64 {
     match document {
-        Document::Conversation(conversation) => count(conversation.messages.len() as u64),
+        Document::Conversation(conversation) => stored_count(conversation.messages.len() as u64),
         Document::Contact(_) => 0,
     }
 }
@@ -750,17 +753,17 @@ fn newest(
             let wanted = params![source.0, stream.as_str(), id.as_str()];
             statement.query_row(wanted, RawVersion::read).optional()
         })
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
 /// The change in what a source holds.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct SourceDelta {
     pub(crate) conversations: i64,
     pub(crate) messages: i64,
 }
 
-impl Counts {
+impl SourceDelta {
     pub(crate) fn write(&self, transaction: &Transaction<'_>, source: SourceKey) -> Result<()> {
         if self.conversations == 0 && self.messages == 0 {
             return Ok(());
@@ -770,7 +773,7 @@ impl Counts {
                 "UPDATE source SET conversations = conversations + ?2, messages = messages + ?3 WHERE source_key = ?1",
             )
             .and_then(|mut statement| statement.execute(params![source.0, self.conversations, self.messages]))
-            .map_err(database("write a batch"))?;
+            .map_err(database_error("write a batch"))?;
         Ok(())
     }
 }
@@ -801,9 +804,16 @@ impl IssueCounts {
                      ON CONFLICT (run_key, kind, place) DO UPDATE SET count = count + excluded.count",
                 )
                 .and_then(|mut statement| {
-                    statement.execute(params![run_key, kind, place, count(*number), conversation, path])
+                    statement.execute(params![
+                        run_key,
+                        kind,
+                        place,
+                        stored_count(*number),
+                        conversation,
+                        path
+                    ])
                 })
-                .map_err(database("write the issues"))?;
+                .map_err(database_error("write the issues"))?;
         }
         Ok(())
     }
@@ -866,7 +876,7 @@ mod tests {
             bytes: Bytes::copy_from_slice(conversation.id.as_str().as_bytes()),
         };
         let document = HashedDocument::new(HashedRecord::new(record), Vec::new());
-        WriteOp::Write(Box::new(document.encode(&Fixed(conversation.clone())).unwrap()))
+        WriteOp::Document(Box::new(document.encode(&Fixed(conversation.clone())).unwrap()))
     }
 
     fn ids(archive: &Archive) -> Vec<String> {
@@ -875,7 +885,7 @@ mod tests {
             ids.push(found.conversation.id.to_string());
             Ok(())
         };
-        archive.each(&Filter::default(), take).unwrap();
+        archive.each_conversation(&Filter::default(), take).unwrap();
         ids
     }
 
@@ -887,7 +897,7 @@ mod tests {
             |place: &str| Checkpoint::At(Cursor::seal("vendor-v1", 1, "all".to_owned(), &place).unwrap());
         let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
         commit(&mut archive, &mut run, small(), &cursor("first")).unwrap();
-        let before = run.progress.clone();
+        let before = run.counts.clone();
         let pages: i64 = archive.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         let limit = |archive: &Archive, pages: i64| {
             let sql = format!("PRAGMA max_page_count = {pages}");
@@ -905,12 +915,12 @@ mod tests {
         let place = |archive: &Archive| {
             archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
         };
-        assert_eq!((ids(&archive), &run.progress), (vec!["small".to_owned()], &before));
+        assert_eq!((ids(&archive), &run.counts), (vec!["small".to_owned()], &before));
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
 
         limit(&archive, 1 << 30);
         commit(&mut archive, &mut run, batch(), &cursor("second")).unwrap();
-        assert_eq!((run.progress.added, run.progress.repeated), (3, 0));
+        assert_eq!((run.counts.added, run.counts.repeated), (3, 0));
         assert_eq!(ids(&archive), ["large", "small", "tiny"]);
     }
 
@@ -931,7 +941,7 @@ mod tests {
             assert_eq!(found.conversation, conversation);
             Ok(())
         };
-        archive.each(&Filter::default(), take).unwrap();
+        archive.each_conversation(&Filter::default(), take).unwrap();
         assert_eq!(ids(&archive), ["deep"]);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use chatark_archive::{Progress, Verdict};
+use chatark_archive::{RunCounts, Verdict};
 use chatark_core::{Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{HttpEvent, HttpObserver};
@@ -198,7 +198,7 @@ impl Ui {
         self.sources().insert(source.to_owned(), SourceLine { bar, printed_at: Instant::now() });
     }
 
-    fn advance(&self, source: &str, progress: &Progress) {
+    fn advance(&self, source: &str, progress: &RunCounts) {
         let mut sources = self.sources();
         let Some(line) = sources.get_mut(source) else { return };
         let pages = format!("{} pages", with_commas(progress.page.pages));
@@ -333,7 +333,7 @@ fn add_number(text: &mut String, number: u64, what: &str) {
 }
 
 /// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
-fn contacts_text(contacts: &Progress) -> String {
+fn contacts_text(contacts: &RunCounts) -> String {
     let seen = contacts.seen;
     let mut text = format!(", {} {}", with_commas(seen), if seen == 1 { "contact" } else { "contacts" });
     let numbers =
@@ -501,7 +501,7 @@ mod tests {
 
     #[test]
     fn contacts_are_summed_up() {
-        let contacts = |seen, added, changed| Progress { seen, added, changed, ..Progress::default() };
+        let contacts = |seen, added, changed| RunCounts { seen, added, changed, ..RunCounts::default() };
         for (contacts, expect) in [
             (contacts(0, 0, 0), ", 0 contacts"),
             (contacts(1, 1, 0), ", 1 contact (1 new)"),

@@ -93,23 +93,23 @@ impl EndedRun {
         missing_rule: MissingRule,
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
-        if self.run.progress.page.covers_everything {
+        if self.run.counts.page.covers_everything {
             self.run.record_full_read();
         }
         archive.unmark_returned(&mut self.run)?;
         let is_proof = self.verdict.is_good() && missing_rule.listed_everything(self.run.mode());
-        if !is_proof || self.run.progress.gaps > 0 {
+        if !is_proof || self.run.counts.gaps > 0 {
             return Ok(Vec::new());
         }
         match archive.note_unseen(&self.run, missing_rule.accept_missing, clock.now())? {
             Unseen::Twice(unseen) => Ok(unseen),
             Unseen::Unknown => Ok(Vec::new()),
-            Unseen::Refused { gone, held } => {
-                self.refuse_missing(gone, held);
+            Unseen::TooMany { unseen, held } => {
+                self.refuse_missing(unseen, held);
                 // A sweep to which the vendor showed nothing is as good as none where the next pull would only look back:
                 // it closes no gap, and the next pull sweeps again.
                 let looks_back = missing_rule.changes == ChangeDetection::LookBack;
-                self.reached_end &= !looks_back || self.run.progress.seen > 0;
+                self.reached_end &= !looks_back || self.run.counts.seen > 0;
                 Ok(Vec::new())
             }
         }
@@ -167,7 +167,7 @@ impl EndedRun {
     /// a count may leave out what is in it.
     fn hides_any_number(&self, archive: &Archive) -> Result<bool> {
         let is_by_count = match self.verdict {
-            Verdict::Short => self.error.is_none() && self.run.progress.gaps > 0,
+            Verdict::Short => self.error.is_none() && self.run.counts.gaps > 0,
             Verdict::Complete | Verdict::GrewDuringRun => true,
             _ => false,
         };

@@ -4,7 +4,7 @@ use std::mem;
 use std::path::Path;
 use std::thread;
 
-use chatark_archive::{Archive, Checked, Fault, GapRecord, SourceKey, Subset};
+use chatark_archive::{Archive, CheckedVersion, GapRecord, SourceKey, Subset, VersionFault};
 use chatark_core::{
     DocumentKind, Error, ErrorKind, Mapper, Origin, ReadRequest, Result, SourceName, Stream, Window,
 };
@@ -73,7 +73,7 @@ pub struct Finding {
 }
 
 impl SourceVerification {
-    fn add(&mut self, checked: &Checked) {
+    fn add(&mut self, checked: &CheckedVersion) {
         self.versions += 1;
         self.bytes += checked.size;
         let kind = checked.stream.and_then(Stream::document);
@@ -82,7 +82,7 @@ impl SourceVerification {
             Some(DocumentKind::Contact) => self.contacts += u64::from(checked.is_shown),
             None => {}
         }
-        self.earlier_mapping += u64::from(checked.fault == Some(Fault::EarlierMapping));
+        self.earlier_mapping += u64::from(checked.fault == Some(VersionFault::EarlierMapping));
         let Some(what) = checked.message() else { return };
         let (conversation, contact) = match kind {
             Some(DocumentKind::Contact) => (None, Some(checked.name())),
@@ -91,8 +91,8 @@ impl SourceVerification {
         self.add_finding(checked.fault, Finding { conversation, contact, version: checked.version, what });
     }
 
-    fn add_finding(&mut self, fault: Option<Fault>, finding: Finding) {
-        let is_outdated = fault == Some(Fault::Outdated);
+    fn add_finding(&mut self, fault: Option<VersionFault>, finding: Finding) {
+        let is_outdated = fault == Some(VersionFault::Outdated);
         *(if is_outdated { &mut self.outdated } else { &mut self.damaged }) += 1;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
@@ -136,7 +136,7 @@ struct Structure {
 /// Checks the structure of the file over a connection of its own. It takes one core, so the sources are checked meanwhile.
 fn structure(path: &Path) -> Result<Structure> {
     let archive = Archive::open_to_read(path)?;
-    Ok(Structure { broken: archive.structure()?, dangling: archive.references()? })
+    Ok(Structure { broken: archive.structure_faults()?, dangling: archive.reference_faults()? })
 }
 
 fn verify_sources(
@@ -165,7 +165,7 @@ fn verify_sources(
             gaps: archive.open_gaps(key)?,
         };
         if subset == Subset::WHOLE {
-            found.counts = archive.counts(key)?;
+            found.counts = archive.count_faults(key)?;
         }
         let finished = versions(archive, key, subset, mapper, &mut found, stop)?;
         verification.sources.push(found);
@@ -191,14 +191,17 @@ fn versions(
         let (mut after, mut checking) = (0, None);
         loop {
             let is_stopped = stop.is_cancelled();
-            let (page, last) =
-                if is_stopped { (Vec::new(), after) } else { archive.versions(key, subset, after, PAGE)? };
+            let (page, last) = if is_stopped {
+                (Vec::new(), after)
+            } else {
+                archive.stored_versions(key, subset, after, PAGE)?
+            };
             let is_last = page.is_empty();
             let check = move || on_all_cores(page, |version| Ok(version.check(mapper)));
             let next = (!is_last).then(|| scope.spawn(check));
             // What has been read is checked, also if the user stops.
             if let Some(before) = mem::replace(&mut checking, next) {
-                let checked: Result<Vec<Checked>> =
+                let checked: Result<Vec<CheckedVersion>> =
                     before.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
                 checked?.iter().for_each(|checked| found.add(checked));
             }
@@ -236,10 +239,10 @@ pub async fn recount(archive: &Archive, source: &Source) -> Result<Recount> {
     };
     let main = source.provider.descriptor().main_stream();
     let whole = ReadRequest::whole(main.stream);
-    let swept = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
+    let swept = archive.sweep_history(key, main.stream, &whole.scope())?.any_began_at;
     let until = swept.filter(|_| main.reports_total);
     let request = ReadRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(with_source)?;
-    let held = archive.held_before(key, until)?;
+    let held = archive.count_held_before(key, until)?;
     Ok(Recount { counted: estimate.conversations, held, notes: estimate.notes })
 }

@@ -23,7 +23,7 @@ fn opened(path: &Path, to_write: bool) -> Result<(), Error> {
     let archive = if to_write { Archive::open(path, noon()) } else { Archive::open_to_read(path) };
     let archive = archive?;
     archive.status()?;
-    archive.each(&Filter::default(), |_| Ok(()))
+    archive.each_conversation(&Filter::default(), |_| Ok(()))
 }
 
 /// Expects a file to be rejected and unchanged.

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, ui: &Ui) -> Result<Exit, F
     let filter = args.filters.of_sources(sources)?;
     let zone = args.timezone;
     let archive = session.archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&filter)?;
+    let undated_left_out = archive.count_undated_left_out(&filter)?;
     ui.say_undated(undated_left_out);
     let output = &session.config.output;
     let request = Request {
@@ -150,7 +150,7 @@ fn run_compare(args: &CompareArgs, global: &Global, ui: &Ui) -> Result<Exit, Fai
     let CompareArgs { undated, channel, .. } = *args;
     let filter = Filter { sources: names(&chosen), window, undated, channel };
     let archive = session.archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&filter)?;
+    let undated_left_out = archive.count_undated_left_out(&filter)?;
     ui.say_undated(undated_left_out);
     let metrics = compare(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];

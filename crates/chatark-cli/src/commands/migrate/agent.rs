@@ -52,7 +52,7 @@ pub(super) fn plan(
     let kinds = kinds(request, target.capabilities())?;
     let archive = session.archive_to_read(ui)?;
     let options = options(request, into, session, &archive)?;
-    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&options.selection.filter)?;
     ui.say_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;
@@ -83,7 +83,7 @@ pub(super) fn run(
     let kinds = kinds(request, target.capabilities())?;
     let archive = open(session, ui)?;
     let options = options(request, into, session, &archive)?;
-    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&options.selection.filter)?;
     ui.say_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &name(into), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), request.loss_csv.as_deref())?;

@@ -37,7 +37,7 @@ pub(super) fn plan(
 ) -> Result<Exit, Failure> {
     let selection = selection(request, source_names(request, session)?)?;
     let archive = session.archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&selection.filter)?;
     let plan = plan_files(&archive, &selection, target)?;
     write_loss_report(&plan.loss_report, request.loss_csv.as_deref())?;
     show(&plan, target, ui)?;
@@ -60,7 +60,7 @@ pub(super) fn run(
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&selection.filter)?;
     ui.say_undated(undated_left_out);
     let written = write_files(&archive, &selection, target, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, request.loss_csv.as_deref())?;
