@@ -68,7 +68,7 @@ impl Archive {
              PRAGMA wal_autocheckpoint = {MAX_WAL_PAGES};
              {}",
             layout::CHECKS_REFERENCES,
-            sweep::TABLE
+            sweep::CREATE_SEEN
         ));
         tuned.map_err(database_error("open the archive"))?;
         if let Some(upgrade) = upgrade_of(path, &connection, layout)? {

@@ -1,4 +1,4 @@
-//! Maps archived bytes again, page by page, and replaces the rows that come out differently.
+//! Maps archived bytes again, page by page, and replaces the rows that this changes.
 
 use chatark_core::{Mapper, Result};
 use rusqlite::{OptionalExtension, params};
@@ -22,12 +22,13 @@ pub struct RebuiltDocument {
 }
 
 impl StoredDocument {
-    /// Decompresses and maps. Damaged bytes are an error; bytes that cannot be mapped are not.
+    /// Decompresses the bytes and maps them again. Damaged bytes are an error; bytes that cannot be mapped are not.
     pub fn rebuild(self, mapper: &dyn Mapper) -> Result<RebuiltDocument> {
         let own = &self.own;
-        let fresh = own.bytes().and_then(|bytes| self.map(bytes, mapper));
-        let content = fresh.map_err(|damage| document::damaged("rebuild", own.stream, &own.id, damage))??;
-        Ok(RebuiltDocument { stored: self, mapped: content })
+        let remapped = own.bytes().and_then(|bytes| self.map(bytes, mapper));
+        let new_mapping =
+            remapped.map_err(|damage| document::damage_error("rebuild", own.stream, &own.id, damage))??;
+        Ok(RebuiltDocument { stored: self, mapped: new_mapping })
     }
 }
 
@@ -57,11 +58,11 @@ impl Archive {
             }
             counts.changed += 1;
             let record_key = stored.own.record_key;
-            let held = match current {
+            let messages_before = match current {
                 Some(row) => message_count(&row.document),
-                None => held_messages(&transaction, record_key)?,
+                None => stored_message_count(&transaction, record_key)?,
             };
-            source_delta.messages += message_count(&mapped.document) - held;
+            source_delta.messages += message_count(&mapped.document) - messages_before;
             let row = RowKey {
                 record_key,
                 source: run.source,
@@ -87,8 +88,8 @@ impl Archive {
     }
 }
 
-/// Returns the message count of a row that cannot be read otherwise.
-fn held_messages(transaction: &rusqlite::Transaction<'_>, record_key: i64) -> Result<i64> {
+/// Returns the message count of a row whose other columns cannot be read.
+fn stored_message_count(transaction: &rusqlite::Transaction<'_>, record_key: i64) -> Result<i64> {
     let sql = "SELECT message_count FROM conversation WHERE conversation_key = ?1";
     let found = transaction.query_row(sql, params![record_key], |row| row.get(0)).optional();
     Ok(found.map_err(database_error("rebuild"))?.unwrap_or(0))

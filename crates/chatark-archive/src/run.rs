@@ -12,11 +12,11 @@ pub struct Run {
     pub(crate) stream: Stream,
     pub(crate) scope: String,
     pub(crate) mode: SyncMode,
-    /// When the sweep began that this run finishes or continues; `None` if that is not known.
-    pub(crate) swept_from: Option<Timestamp>,
-    /// The latest time at which this run has written, by a clock that may have been set back since.
+    /// When the sweep began that this run starts or resumes; `None` if an older version began it and did not record when.
+    pub(crate) sweep_began_at: Option<Timestamp>,
+    /// The latest time at which this run has written. The clock may have been set back since.
     pub(crate) written_until: Option<Timestamp>,
-    /// The sweep so far, over this run and those that it resumes.
+    /// The counts of the run so far.
     pub counts: RunCounts,
 }
 
@@ -39,17 +39,17 @@ pub struct RunStart<'a> {
     pub kind: &'a str,
     /// The stream that is read.
     pub stream: Stream,
-    /// Window, channel and selection: each combination has checkpoints of its own.
+    /// Window, channel and selection, as one text: each scope has a checkpoint of its own.
     pub scope: &'a str,
-    /// How much it reads.
+    /// How much the run reads.
     pub mode: SyncMode,
-    /// The position that it resumes from.
+    /// Where the run resumes; `None` if it starts from the beginning.
     pub resume: Option<&'a ResumePoint>,
     /// When it begins.
     pub at: Timestamp,
 }
 
-/// The place that an earlier run of the same scope reached.
+/// Where an unfinished run of the same scope stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumePoint {
     /// The position to resume from.
@@ -58,23 +58,23 @@ pub struct ResumePoint {
     pub saved_at: Option<Timestamp>,
     /// How much the sweep reads.
     pub mode: SyncMode,
-    pub(crate) swept_from: Option<Timestamp>,
+    pub(crate) sweep_began_at: Option<Timestamp>,
     pub(crate) seen: u64,
     pub(crate) total_first: Option<u64>,
 }
 
-/// The counts of a run. `seen` and `total_first` reach back over the runs that this one resumes.
+/// The counts of a run. `seen` and `total_first` are those of the whole sweep: they include the runs that this one resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunCounts {
     /// The vendor's own count at the beginning of the sweep.
     pub total_first: Option<u64>,
-    /// The vendor's own count in its latest answer.
+    /// The vendor's own count in its latest response.
     pub total_last: Option<u64>,
-    /// Different records in the vendor's answers.
+    /// Different records in the vendor's responses.
     pub seen: u64,
-    /// Records in the vendor's answers.
+    /// Records in the vendor's responses.
     pub received: u64,
-    /// Of these, sent more than once in this run.
+    /// Of these, records that the sweep had seen before.
     pub repeated: u64,
     /// Of these, outside the requested window or channel.
     pub outside: u64,
@@ -86,17 +86,17 @@ pub struct RunCounts {
     pub unchanged: u64,
     /// Records whose bytes could not be read.
     pub unreadable: u64,
-    /// Records that the vendor no longer showed, marked as missing by this run.
+    /// Records that this run marked as missing, because the vendor no longer shows them.
     pub missing: u64,
-    /// Missing conversations that the vendor showed again.
+    /// Records that were marked as missing and that the vendor showed again.
     pub returned: u64,
-    /// Issues, each occurrence counted.
+    /// Occurrences of issues.
     pub issues: u64,
-    /// Places that this run could not read, or passed over because an earlier one could not.
+    /// Gaps that this run found, tried again without success, or passed over.
     pub gaps: u64,
-    /// Bytes of the records, as sent.
+    /// The size of the records in bytes, as the vendor sent them.
     pub bytes: u64,
-    /// The page metadata around them.
+    /// The page metadata of all responses, added up.
     pub page: PageMetadata,
 }
 
@@ -105,7 +105,7 @@ pub struct RunCounts {
 pub enum Verdict {
     /// At least as many records were seen as the vendor counts.
     Complete,
-    /// All that were there at the beginning were seen; more came while reading.
+    /// At least as many records were seen as the vendor counted at the beginning; its count grew during the run.
     GrewDuringRun,
     /// Fewer records were seen than the vendor counts, or far fewer than are archived, or a gap is open.
     Short,
@@ -126,7 +126,7 @@ pub enum Verdict {
 pub struct RunEnd {
     /// Its conclusion.
     pub verdict: Verdict,
-    /// Whether it was a sweep that came to the end of what was requested, whatever its verdict.
+    /// Whether it reached the end of what was requested, whatever its verdict.
     pub reached_end: bool,
     /// The error that ended it.
     pub error: Option<String>,
@@ -155,14 +155,14 @@ impl Run {
         self.mode
     }
 
-    /// Records that the vendor returned everything, although less was requested.
+    /// Changes the mode to a full read: the vendor returned everything, although less was requested.
     pub fn record_full_read(&mut self) {
         self.mode = SyncMode::Full;
     }
 }
 
 impl SyncMode {
-    /// Returns the word in the run log.
+    /// Returns its word in the run log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -181,11 +181,11 @@ impl SyncMode {
 }
 
 impl RunCounts {
-    /// Returns the counts with the metadata of another page.
+    /// Returns the counts with the metadata of another page added.
     pub(crate) fn with_page(&self, page: &PageMetadata) -> Self {
         let mut counts = self.clone();
         if page.restarted {
-            // What was seen so far comes again and must not be counted twice.
+            // What the sweep has seen so far comes again and must not be counted twice.
             (counts.seen, counts.total_first) = (0, None);
         }
         counts.page.add(page);
@@ -196,7 +196,7 @@ impl RunCounts {
 }
 
 impl Verdict {
-    /// Returns the word in the run log.
+    /// Returns its word in the run log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",

@@ -32,7 +32,7 @@ impl Archive {
         Ok(found.flatten())
     }
 
-    /// Returns the scopes of a stream's unfinished runs.
+    /// Returns the scopes of a stream that have a checkpoint, because a run of them is unfinished.
     pub fn unfinished_scopes(&self, source: SourceKey, stream: Stream) -> Result<Vec<String>> {
         let failed = database_error("read the checkpoints");
         let mut statement = self
@@ -46,20 +46,20 @@ impl Archive {
         scopes.collect::<rusqlite::Result<_>>().map_err(&failed)
     }
 
-    /// Opens a run in the run log.
+    /// Begins a run and enters it into the run log.
     pub fn begin_run(&mut self, source: SourceKey, start: &RunStart<'_>) -> Result<Run> {
         let failed = || database_error("begin a run");
         let resume = start.resume;
-        let swept_from = resume.map_or(Some(start.at), |resume| resume.swept_from);
+        let sweep_began_at = resume.map_or(Some(start.at), |resume| resume.sweep_began_at);
         let mut counts = RunCounts::default();
         let transaction = self.connection.transaction().map_err(failed())?;
         if let Some(resume) = resume {
-            // If an older version began the sweep, there are no saved ids, only its count.
+            // If an older version of Chatark began the sweep, it saved no ids, only their number.
             let seen = sweep::load_sightings(&transaction, source, start.stream, start.scope)?;
             counts.seen = seen.max(resume.seen);
             counts.total_first = resume.total_first;
         } else {
-            sweep::reset_scope(&transaction, source, start.stream, start.scope)?;
+            sweep::restart_scope(&transaction, source, start.stream, start.scope)?;
         }
         transaction
             .prepare_cached(
@@ -74,7 +74,7 @@ impl Archive {
                     resume.is_some(),
                     start.at.microseconds(),
                     start.mode.as_str(),
-                    swept_from.map(Timestamp::microseconds),
+                    sweep_began_at.map(Timestamp::microseconds),
                     start.stream.as_str(),
                 ])
             })
@@ -82,10 +82,10 @@ impl Archive {
         let key = transaction.last_insert_rowid();
         transaction.commit().map_err(failed())?;
         let (stream, scope, mode) = (start.stream, start.scope.to_owned(), start.mode);
-        Ok(Run { key, source, stream, scope, mode, swept_from, written_until: None, counts })
+        Ok(Run { key, source, stream, scope, mode, sweep_began_at, written_until: None, counts })
     }
 
-    /// Closes a run in the run log.
+    /// Ends a run: writes its conclusion into the run log, and records in the sweep history that its sweep reached the end.
     pub fn end_run(&mut self, run: &Run, end: &RunEnd) -> Result<()> {
         let (counts, key) = (&run.counts, run.key);
         let row = params![
@@ -110,12 +110,12 @@ impl Archive {
         transaction.commit().map_err(failed())
     }
 
-    /// Drops the checkpoint of a scope, so that its next pull starts from the beginning.
+    /// Deletes the checkpoint of a scope, so that its next pull starts from the beginning.
     pub fn delete_checkpoint(&mut self, source: SourceKey, stream: Stream, scope: &str) -> Result<()> {
         let failed = || database_error("drop a checkpoint");
         let transaction = self.connection.transaction().map_err(failed())?;
-        drop_checkpoint(&transaction, source, stream, scope)?;
-        sweep::reset_scope(&transaction, source, stream, scope)?;
+        delete_checkpoint_row(&transaction, source, stream, scope)?;
+        sweep::restart_scope(&transaction, source, stream, scope)?;
         transaction.commit().map_err(failed())
     }
 }
@@ -126,7 +126,7 @@ fn read_resume_point(row: &Row<'_>) -> rusqlite::Result<Option<ResumePoint>> {
         cursor,
         saved_at: read_timestamp(row.get(1)?),
         mode: SyncMode::from_word(&row.get::<_, String>(4)?),
-        swept_from: read_timestamp(row.get(5)?),
+        sweep_began_at: read_timestamp(row.get(5)?),
         seen: read_count(row.get(2)?),
         total_first: row.get::<_, Option<i64>>(3)?.map(read_count),
     }))
@@ -162,20 +162,20 @@ pub(crate) fn save_checkpoint(
                         counts.total_first.map(stored_count),
                         now.microseconds(),
                         run.mode.as_str(),
-                        run.swept_from.map(Timestamp::microseconds),
+                        run.sweep_began_at.map(Timestamp::microseconds),
                     ])
                 })
                 .map_err(failed())?;
         }
         Checkpoint::End => {
-            drop_checkpoint(transaction, run.source, run.stream, &run.scope)?;
+            delete_checkpoint_row(transaction, run.source, run.stream, &run.scope)?;
             sweep::delete_sightings(transaction, run.source, run.stream, &run.scope)?;
         }
     }
     Ok(())
 }
 
-fn drop_checkpoint(
+fn delete_checkpoint_row(
     transaction: &Transaction<'_>,
     source: SourceKey,
     stream: Stream,

@@ -31,11 +31,11 @@ pub struct SourceStatus {
     pub unfinished: Vec<String>,
     /// How many listed contacts are archived.
     pub contacts: u64,
-    /// The latest pull of these, over all streams of people.
+    /// The latest pull of contacts and leads, added up over these streams.
     pub last_contacts: Option<RunRecord>,
-    /// Every stream of which something was pulled.
+    /// Every stream of which something is archived or was pulled.
     pub streams: Vec<StreamStatus>,
-    /// The places that the vendor could not give, the accepted ones included.
+    /// The open gaps, the accepted ones included.
     pub gaps: Vec<GapRecord>,
 }
 
@@ -44,7 +44,7 @@ pub struct SourceStatus {
 pub struct StreamStatus {
     /// The stream.
     pub stream: Stream,
-    /// How many documents are archived, or how many parts of documents where the vendor lists these by themselves.
+    /// How many documents are archived; of a stream of parts, how many parts.
     pub records: u64,
     /// How many of them the vendor no longer shows.
     pub missing: u64,
@@ -124,15 +124,15 @@ impl Archive {
         Ok(sources)
     }
 
-    /// Adds what is held of a stream, if anything of it was pulled.
+    /// Adds the status of a stream, if anything of it is archived or was pulled.
     fn add_stream(&self, status: &mut SourceStatus, key: SourceKey, stream: Stream) -> Result<()> {
         let last_pull = self.last_pull(key, stream)?;
         status.unfinished.extend(self.unfinished_scopes(key, stream)?);
-        let (records, missing) = (self.documents(key, stream)?, self.missing(key, stream)?);
+        let (records, missing) = (self.count_documents(key, stream)?, self.count_missing(key, stream)?);
         if last_pull.is_none() && records == 0 {
             return Ok(());
         }
-        let records = if stream.document().is_some() { records } else { self.parts(key, stream)? };
+        let records = if stream.document().is_some() { records } else { self.count_parts(key, stream)? };
         match stream.document() {
             Some(DocumentKind::Contact) => {
                 status.contacts += records;

@@ -83,8 +83,8 @@ impl Archive {
 
 /// Records that the sweep of a run has reached its end. A sweep that saw no change confirms none.
 pub(crate) fn record_end(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
-    let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
-    let full_from = (run.mode == SyncMode::Full).then_some(swept_from);
+    let Some(any_from) = run.sweep_began_at.map(Timestamp::microseconds) else { return Ok(()) };
+    let full_from = (run.mode == SyncMode::Full).then_some(any_from);
     let newest_change = run.counts.page.newest_change.map(Timestamp::microseconds);
     transaction
         .prepare_cached(
@@ -99,7 +99,7 @@ pub(crate) fn record_end(transaction: &Transaction<'_>, run: &Run) -> Result<()>
         .and_then(|mut statement| {
             let (source, stream) = (run.source.0, run.stream.as_str());
             let wait = CONFIRMING_SECONDS * 1_000_000;
-            statement.execute(params![source, stream, run.scope, full_from, swept_from, newest_change, wait])
+            statement.execute(params![source, stream, run.scope, full_from, any_from, newest_change, wait])
         })
         .map_err(database_error("end a sweep"))?;
     Ok(())

@@ -9,24 +9,24 @@ use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
 use crate::values::{database_error, read_count};
 
-/// The most faults of the file's structure that are named.
+/// The most faults that one check of the file's structure returns.
 const MAX_FAULTS: u32 = 20;
 
 /// One subset of the records of an archive, such as 2 of 7: seven runs check all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subset {
-    /// Which one, from 1.
+    /// Its number, from 1.
     pub number: u32,
-    /// Of how many.
+    /// How many subsets there are.
     pub of: u32,
 }
 
 impl Subset {
-    /// All of it.
+    /// The whole archive.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 }
 
-/// One version of a record, with the document if its row shows this version.
+/// One version of a record, to be checked; with the whole document if the document's row shows this version.
 #[derive(Debug)]
 pub struct StoredVersion(VersionContent);
 
@@ -38,40 +38,40 @@ enum VersionContent {
     Shown(Box<StoredDocument>),
 }
 
-/// What a check of one version found.
+/// What is wrong with a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionFault {
     /// The bytes are damaged.
     Bytes(Damage),
     /// The row cannot be read.
     Row,
-    /// The row does not match what the bytes are mapped to.
+    /// The row differs from a new mapping of the bytes.
     Outdated,
-    /// The same, but an earlier version of the mapping rules made the row: it is not damaged, and `rebuild` updates it.
+    /// The row differs because an earlier version of the mapping rules made it: it is not damaged, and `rebuild` updates it.
     EarlierMapping,
 }
 
 /// A version that was checked.
 #[derive(Debug)]
 pub struct CheckedVersion {
-    /// The stream of the record; `None` if its word in the archive is not known.
+    /// The stream of the record; `None` if the archive names one that Chatark does not know.
     pub stream: Option<Stream>,
-    /// The record.
+    /// The id of the record.
     pub id: RecordId,
     /// The id of the document that it is a part of; `None` for a document.
     pub parent: Option<RecordId>,
-    /// Its version, from 1.
+    /// The number of the version, from 1.
     pub version: i64,
-    /// How many bytes it has.
+    /// Its size in bytes, before compression.
     pub size: u64,
-    /// Whether it is the version that the row shows.
+    /// Whether the row shows this version.
     pub is_shown: bool,
     /// What is wrong with it.
     pub fault: Option<VersionFault>,
 }
 
 impl StoredVersion {
-    /// Compares the bytes with their hash and, with a mapper, the row with a new mapping.
+    /// Compares the bytes with their hash, and the row, if a mapper is given, with a new mapping.
     pub fn check(self, mapper: Option<&dyn Mapper>) -> CheckedVersion {
         let (fault, is_shown, raw) = match self.0 {
             VersionContent::Bytes(raw) => {
@@ -87,16 +87,16 @@ impl StoredVersion {
 }
 
 impl CheckedVersion {
-    /// Returns the name of the record among all of its kind.
+    /// Returns the id of the record; for a contact, with its stream, as in `leads/4711`.
     pub fn name(&self) -> String {
-        document::naming(self.stream, &self.id).1
+        document::noun_and_name(self.stream, &self.id).1
     }
 
-    /// Returns a sentence about its fault; `None` without one, or if the row only has an earlier mapping.
+    /// Returns a sentence about the fault; `None` if there is none, or if the row only has an earlier mapping.
     pub fn message(&self) -> Option<String> {
-        let (thing, _) = document::naming(self.stream, &self.id);
+        let (thing, _) = document::noun_and_name(self.stream, &self.id);
         match self.fault? {
-            VersionFault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
+            VersionFault::Bytes(damage) => Some(document::damage_message(thing, damage)),
             VersionFault::Row => Some(format!("the row of a {thing} cannot be read")),
             VersionFault::Outdated => {
                 Some(format!("the row of a {thing} differs from a new mapping of its bytes"))
@@ -113,9 +113,9 @@ impl StoredDocument {
             Err(damage) => return Some(VersionFault::Bytes(damage)),
         };
         let Ok(row) = &self.row else { return Some(VersionFault::Row) };
-        // Damage of a part is found where the part is checked.
-        let Ok(Ok(fresh)) = self.map(own, mapper?) else { return None };
-        if fresh.document == row.document {
+        // A damaged part is reported when the part itself is checked.
+        let Ok(Ok(new_mapping)) = self.map(own, mapper?) else { return None };
+        if new_mapping.document == row.document {
             return None;
         }
         Some(if row.has_earlier_mapping { VersionFault::EarlierMapping } else { VersionFault::Outdated })
@@ -123,20 +123,20 @@ impl StoredDocument {
 }
 
 impl Archive {
-    /// Returns what is wrong with the pages and indexes of the file.
+    /// Returns what is wrong with the pages and indexes of the file, a sentence for each fault.
     pub fn structure_faults(&self) -> Result<Vec<String>> {
-        self.faults("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
+        self.query_faults("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
     }
 
-    /// Returns what is wrong with the references between tables.
+    /// Returns what is wrong with the references between tables, a sentence for each fault.
     pub fn reference_faults(&self) -> Result<Vec<String>> {
-        self.faults(
+        self.query_faults(
             "SELECT 'a row of ' || \"table\" || ' refers to a row of ' || parent || ' that is not there'
              FROM pragma_foreign_key_check",
         )
     }
 
-    fn faults(&self, check: &str) -> Result<Vec<String>> {
+    fn query_faults(&self, check: &str) -> Result<Vec<String>> {
         let failed = || database_error("verify the archive");
         let sql = format!("{check} LIMIT {MAX_FAULTS}");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
@@ -144,7 +144,8 @@ impl Archive {
         found.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
-    /// Returns the next versions of a source's records in a subset of the archive, and the key after which to continue.
+    /// Returns the next versions of a source's records in a subset of the archive, in key order, and the key after which to
+    /// continue.
     pub fn stored_versions(
         &self,
         source: SourceKey,
@@ -153,14 +154,14 @@ impl Archive {
         limit: u32,
     ) -> Result<(Vec<StoredVersion>, i64)> {
         let failed = || database_error("verify the archive");
-        // Bytes and rows of one state, whatever is written meanwhile.
+        // Bytes and rows must be those of one state of the archive.
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         let sql = format!(
             "SELECT {} FROM raw CROSS JOIN record USING (record_key)
              WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
             raw::COLUMNS
         );
-        let has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
+        let source_has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, subset.of, subset.number - 1, after, limit];
         let mut rows = statement.query(wanted).map_err(failed())?;
@@ -172,7 +173,7 @@ impl Archive {
             // A damaged size only ends the page early.
             size = size.saturating_add(raw.size);
             last = raw.raw_key;
-            versions.push(self.version(source, raw, has_parts)?);
+            versions.push(self.with_document(source, raw, source_has_parts)?);
         }
         drop(rows);
         drop(statement);
@@ -180,17 +181,23 @@ impl Archive {
         Ok((versions, last))
     }
 
-    fn version(&self, source: SourceKey, raw: RawVersion, has_parts: bool) -> Result<StoredVersion> {
+    /// Adds the document to a version that its row shows.
+    fn with_document(
+        &self,
+        source: SourceKey,
+        raw: RawVersion,
+        source_has_parts: bool,
+    ) -> Result<StoredVersion> {
         let kind = raw.stream.and_then(Stream::document).filter(|_| raw.parent.is_empty());
         Ok(StoredVersion(match kind {
             Some(kind) if self.is_shown(kind, &raw)? => {
-                VersionContent::Shown(Box::new(self.stored_document(source, kind, raw, has_parts)?))
+                VersionContent::Shown(Box::new(self.stored_document(source, kind, raw, source_has_parts)?))
             }
             _ => VersionContent::Bytes(raw),
         }))
     }
 
-    /// Returns whether the row of a record was made from a version.
+    /// Returns whether the row of a document was made from a version of its own record.
     fn is_shown(&self, kind: DocumentKind, raw: &RawVersion) -> Result<bool> {
         let DocumentTable { name, key } = DocumentTable::of(kind);
         let sql = format!("SELECT 1 FROM {name} WHERE {key} = ?1 AND raw_version = ?2");
@@ -199,7 +206,8 @@ impl Archive {
         statement.exists([raw.record_key, raw.version]).map_err(database_error("verify the archive"))
     }
 
-    /// Returns what is wrong with the counts that the writer keeps of a source.
+    /// Returns where the counts that the writer keeps of a source are wrong, and where rows or bytes are missing, a sentence
+    /// for each fault.
     pub fn count_faults(&self, source: SourceKey) -> Result<Vec<String>> {
         let failed = || database_error("verify the archive");
         let number = |sql: &str| -> Result<u64> {
@@ -256,7 +264,8 @@ impl Archive {
         Ok(faults)
     }
 
-    /// Returns how many conversations of a source that are not missing began before an instant, or have no date.
+    /// Counts the conversations of a source, without the missing ones, that began before `until` or have no date. Without
+    /// `until`, counts all of them.
     pub fn count_held_before(&self, source: SourceKey, until: Option<Timestamp>) -> Result<u64> {
         let row = params![source.0, until.map(Timestamp::microseconds)];
         self.connection
