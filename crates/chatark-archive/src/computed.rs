@@ -1,4 +1,4 @@
-//! What is computed from a document when it is written: statistics and identifiers, computed once.
+//! Rows that are computed from a document when it is written: statistics and identifiers.
 
 use chatark_core::{Conversation, ConversationId, ConversationStats, Document, ErrorKind, Result, Stream};
 use rusqlite::{Connection, Transaction};
@@ -9,7 +9,7 @@ use crate::stats::EncodedStats;
 use crate::values::database_error;
 use crate::{contact, conversation};
 
-/// How many conversations are filled in one transaction.
+/// For how many conversations one transaction of an upgrade computes rows.
 const FILL_BATCH: u32 = 500;
 
 /// The rows that are computed from a document, ready to be written.
@@ -37,7 +37,7 @@ impl ComputedRows {
         }
     }
 
-    /// Replaces the rows of a record, and returns whether its identifiers changed: persons are then out of date.
+    /// Writes or replaces the rows of a document, and returns whether its identifiers changed: persons are then out of date.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -52,7 +52,7 @@ impl ComputedRows {
     }
 }
 
-/// Computes what is computed from the documents that an older version archived.
+/// Computes these rows for the documents that an older version of Chatark archived.
 ///
 /// Continues where an interrupted upgrade stopped.
 pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
@@ -67,13 +67,13 @@ pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
     transaction.commit().map_err(failed())
 }
 
-/// Returns whether the computed rows of all documents exist.
+/// Returns whether all documents have their computed rows.
 pub(crate) fn is_filled(connection: &Connection) -> Result<bool> {
     let sql = "SELECT is_derived FROM archive";
     connection.query_row(sql, [], |row| row.get(0)).map_err(database_error("open the archive"))
 }
 
-/// Fills the next conversations, and returns whether there were any.
+/// Computes the rows of the next conversations, and returns whether there were any.
 fn fill_conversations(connection: &mut Connection) -> Result<bool> {
     let failed = || database_error("upgrade the archive");
     let transaction = connection.transaction().map_err(failed())?;

@@ -14,18 +14,18 @@ pub(crate) fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection)?;
+        configure(&connection)?;
         Ok(connection)
     };
     open().map_err(|error| database_error("open the archive")(error).with("archive", path.display()))
 }
 
-fn tune(connection: &Connection) -> rusqlite::Result<()> {
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     // In kibibytes: enough for the interior pages of a large archive's indexes; the system caches the rest.
     connection.pragma_update(None, "cache_size", -1_024)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Query plans do not depend on bound values, so that no cached statement is prepared again.
+    // Query plans must not depend on bound values: otherwise cached statements are prepared again.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
@@ -42,6 +42,6 @@ pub(crate) fn connect_immutable(path: &Path) -> Option<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
-    tune(&connection).ok()?;
+    configure(&connection).ok()?;
     Some(connection)
 }

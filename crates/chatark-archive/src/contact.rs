@@ -13,7 +13,7 @@ use crate::values::{database_error, from_json, read_timestamp, to_json};
 pub(crate) const COLUMNS: &str =
     "id, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
 
-/// The columns that mapping decides, and the version of `raw` that they come from.
+/// The columns that a new version or mapping changes.
 const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra, mapping";
 
 /// Writes or replaces the row of a listed contact.

@@ -1,4 +1,4 @@
-//! The rows of a conversation and its messages: written, and read back.
+//! Writes and reads the rows of conversations and their messages.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ pub(crate) const MESSAGES: &str =
     "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra,
     author_kind, author_id, author_name, internal FROM message WHERE conversation_key = ?1 ORDER BY position";
 
-/// The columns that mapping decides, and the version of `raw` that they come from.
+/// The columns that a new version or mapping changes.
 const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale, mapping";
 
 /// Writes or replaces the row of a conversation and its messages.
@@ -97,7 +97,7 @@ const MESSAGE_COLUMNS: [&str; 15] = [
     "author_name",
     "internal",
 ];
-/// How many columns messages need: those that every message has, those without an author of their own, and all.
+/// How many of these columns a message needs: the common ones, all but those of its author, or all.
 const WIDTHS: [usize; 3] = [6, 11, MESSAGE_COLUMNS.len()];
 /// The most messages that one statement inserts: a power of two.
 const MOST_ROWS: usize = 16;
@@ -109,7 +109,7 @@ struct MessageRow<'m> {
     text: Cow<'m, str>,
     parts: Option<String>,
     extra: Option<String>,
-    /// The place in [`WIDTHS`] of the shortest list of columns that it needs.
+    /// The index in [`WIDTHS`] of the number of columns that it needs.
     width: usize,
 }
 
@@ -167,8 +167,8 @@ impl<'m> MessageRow<'m> {
     }
 }
 
-/// Inserts messages in their order, several with one statement: SQLite then appends where the one before went, and does
-/// not search for the place of each. A column that is not named costs nothing.
+/// Inserts messages in their order, several with one statement: SQLite then appends each after the one before, and does
+/// not search for its place. A column that is not named costs nothing.
 fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
     for (block, messages) in messages.chunks(MOST_ROWS).enumerate() {
         let positions = block * MOST_ROWS..;
@@ -203,7 +203,7 @@ fn insert_block(transaction: &Transaction<'_>, key: i64, rows: &[MessageRow<'_>]
 
 /// Returns the statement that inserts this number of messages with their first `width` columns.
 ///
-/// A failure undoes the whole batch, so SQLite need not keep what would undo this statement alone.
+/// `OR FAIL`: an error rolls back the whole batch, so that SQLite need not be able to roll back this statement alone.
 fn insert_sql(width: usize, rows: usize) -> String {
     let row = format!("({})", vec!["?"; width].join(", "));
     format!(

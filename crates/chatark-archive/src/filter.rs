@@ -9,9 +9,9 @@ use crate::keys::SourceKey;
 pub struct Filter {
     /// Only these sources; all if it is empty.
     pub sources: Vec<SourceName>,
-    /// Conversations that began in this window.
+    /// Only conversations that began in this window.
     pub window: Window,
-    /// Whether conversations without a date are inside a window.
+    /// Whether conversations without a date are inside every window.
     pub undated: bool,
     /// Only conversations of this channel.
     pub channel: Option<Channel>,
@@ -33,7 +33,7 @@ impl Filter {
     }
 }
 
-/// The condition of [`Filter::is_inside`] in SQL; a parameter that is `NULL` does not restrict.
+/// The condition of [`Filter::is_inside`] in SQL. A parameter that is `NULL` does not restrict.
 pub(crate) const INSIDE_SQL: &str =
     "(created_at IS NULL OR (?2 IS NULL OR created_at >= ?2) AND (?3 IS NULL OR created_at < ?3))
     AND (?5 OR created_at IS NOT NULL) AND (?4 IS NULL OR channel = ?4)";

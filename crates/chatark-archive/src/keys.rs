@@ -11,7 +11,7 @@ impl SourceKey {
     }
 }
 
-/// Identifies the row of a document, and the version that it is made from.
+/// The row of a document that is being written, and the version that it is made from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowKey<'a> {
     pub(crate) record_key: i64,
@@ -19,7 +19,7 @@ pub(crate) struct RowKey<'a> {
     pub(crate) id: &'a str,
     /// The version of `raw` that it is made from.
     pub(crate) version: i64,
-    /// Whether the bytes could be read.
+    /// Whether the bytes could be mapped.
     pub(crate) readable: bool,
     /// Whether there is no row yet.
     pub(crate) is_new: bool,

@@ -30,7 +30,7 @@ const STATS_BYTES: u64 = 2_048;
 /// The layout of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// An empty file.
+    /// None: the file is empty.
     New,
     /// An archive of an older layout.
     Older(usize),

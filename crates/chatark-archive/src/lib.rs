@@ -1,12 +1,12 @@
-//! The archive: one SQLite file that holds every conversation twice, as the vendor sent it and as Chatark
-//! understood it, with the position from which each pull resumes.
+//! The archive: one SQLite file that holds every conversation and contact twice, as the vendor sent it and mapped to the
+//! model, with the checkpoint from which each pull resumes.
 //!
 //! Promises, each checked by a test:
 //!
-//! - A checkpoint becomes durable in the same transaction as the conversations before it.
-//! - Writing the same conversations again changes nothing; a changed one keeps its earlier versions.
+//! - A checkpoint is written in the same transaction as the records before it.
+//! - Writing the same records again changes nothing; a changed record keeps its earlier versions.
 //! - Nothing is deleted: what a vendor no longer shows is marked as missing.
-//! - Reading back is sorted and takes the memory of one conversation.
+//! - Conversations are read back in a fixed order, in the memory of one conversation.
 //! - The file and its companions are readable only by their owner.
 //!
 //! **This crate knows no vendor and no HTTP.** The tables are described in the files under `layout`.

@@ -1,4 +1,4 @@
-//! Opens the archive: to write, with its lock, or to read while another process writes.
+//! Opens and closes the archive: to write, with its lock, or to read while another process writes.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,7 +11,7 @@ use crate::archive::Archive;
 use crate::computed;
 use crate::connection::{connect, connect_immutable};
 use crate::layout::{self, Layout};
-use crate::lock::{Lock, storage};
+use crate::lock::{Lock, storage_error};
 use crate::sweep;
 use crate::values::database_error;
 use crate::wal::{MAX_WAL_PAGES, WalCopier};
@@ -23,13 +23,14 @@ pub struct Upgrade {
     pub from: usize,
     /// The layout that it will have.
     pub to: usize,
-    /// The most disk space that it needs while it runs, in bytes.
+    /// The most disk space that the upgrade needs while it runs, in bytes.
     pub needs: u64,
-    /// The free disk space in bytes, if the system reports it.
+    /// The free disk space, in bytes; `None` if the system does not report it.
     pub free: Option<u64>,
 }
 
 impl Upgrade {
+    /// Fails if there is not enough free disk space.
     fn check_space(&self, path: &Path) -> Result<()> {
         let Some(free) = self.free.filter(|free| *free < self.needs) else { return Ok(()) };
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -50,17 +51,17 @@ impl Archive {
     ///
     /// Fails if another process holds it, if the file is not an archive, or if it is damaged.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self> {
-        create_owned(path)?;
+        create_private_file(path)?;
         let lock = Lock::take(path, now)?;
         let mut connection = connect(path)?;
         let layout = layout::inspect(&connection)?;
         if layout == Layout::New {
-            // Most messages fit into a page of this size, which keeps a conversation together in the file.
+            // Most messages fit into a page of this size, so that a conversation stays together in the file.
             connection
                 .pragma_update(None, "page_size", 16_384)
                 .map_err(database_error("create the archive"))?;
         }
-        let tuned = connection.execute_batch(&format!(
+        let configured = connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = {};
@@ -70,8 +71,8 @@ impl Archive {
             layout::CHECKS_REFERENCES,
             sweep::CREATE_SEEN
         ));
-        tuned.map_err(database_error("open the archive"))?;
-        if let Some(upgrade) = upgrade_of(path, &connection, layout)? {
+        configured.map_err(database_error("open the archive"))?;
+        if let Some(upgrade) = find_upgrade(path, &connection, layout)? {
             upgrade.check_space(path)?;
         }
         layout::upgrade(&mut connection, layout)?;
@@ -79,23 +80,25 @@ impl Archive {
         Ok(Self { connection, path: path.to_owned(), lock: Some(lock), wal: WalCopier::default() })
     }
 
-    /// Returns the upgrade that opening the archive to write would run; `None` if there is none.
+    /// Returns the upgrade that [`Archive::open`] would run; `None` if the file is current or does not exist.
     pub fn pending_upgrade(path: &Path) -> Result<Option<Upgrade>> {
         if !path.exists() {
             return Ok(None);
         }
-        let (layout, connection) = inspect(path)?;
-        upgrade_of(path, &connection, layout)
+        let (layout, connection) = connect_and_inspect(path)?;
+        find_upgrade(path, &connection, layout)
     }
 
     /// Opens an archive to read, also while another process writes to it.
+    ///
+    /// Fails if the file does not exist, is empty, or has an older layout.
     pub fn open_to_read(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(Error::new(ErrorKind::Usage, "open the archive", "it does not exist yet")
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config"));
         }
-        let (layout, connection) = inspect(path)?;
+        let (layout, connection) = connect_and_inspect(path)?;
         match layout {
             Layout::Current => {
                 Ok(Self { connection, path: path.to_owned(), lock: None, wal: WalCopier::default() })
@@ -113,33 +116,33 @@ impl Archive {
         }
     }
 
-    /// Ends a writer's session: resolves persons, and checkpoints the write-ahead log into the file.
+    /// Closes the archive. A writer first resolves persons, and copies the write-ahead log into the file.
     ///
-    /// If the disk is full, the data stays in the log, which belongs to the archive, and the next session does both.
+    /// If the disk is full, the data stays in the log, which is part of the archive, and the next writer does both.
     pub fn close(mut self) -> Result<()> {
         self.wal.finish();
         if self.lock.is_some() {
             defer_storage_errors(self.resolve_persons())?;
-            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            defer_storage_errors(emptied.map_err(database_error("close the archive")))?;
+            let copied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            defer_storage_errors(copied.map_err(database_error("close the archive")))?;
         }
         self.connection.close().map_err(|(_, error)| database_error("close the archive")(error))
     }
 }
 
-/// Leaves to the next session what cannot be written, as on a full disk: the data is safe in the log.
-fn defer_storage_errors(done: Result<()>) -> Result<()> {
-    match done {
+/// Turns an error of the disk into a warning: the data is safe in the write-ahead log, and the next writer tries again.
+fn defer_storage_errors(result: Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::Storage => {
             tracing::warn!(%error, "the archive could not be written: the next session will do this");
             Ok(())
         }
-        done => done,
+        result => result,
     }
 }
 
-/// Returns the layout of a file, also in a folder that cannot be written.
-fn inspect(path: &Path) -> Result<(Layout, Connection)> {
+/// Connects to a file and returns its layout, also in a folder that cannot be written.
+fn connect_and_inspect(path: &Path) -> Result<(Layout, Connection)> {
     let inspected = connect(path).and_then(|connection| Ok((layout::inspect(&connection)?, connection)));
     match inspected {
         Err(error) if error.kind() == ErrorKind::Storage => {
@@ -150,7 +153,8 @@ fn inspect(path: &Path) -> Result<(Layout, Connection)> {
     }
 }
 
-fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Option<Upgrade>> {
+/// Returns the upgrade that a file needs; `None` if its layout is not an older one.
+fn find_upgrade(path: &Path, connection: &Connection, layout: Layout) -> Result<Option<Upgrade>> {
     let Layout::Older(from) = layout else { return Ok(None) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(Some(Upgrade {
@@ -161,9 +165,9 @@ fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Op
     }))
 }
 
-/// Creates the file, readable only by its owner, before SQLite opens it: its companion files get the same mode.
-fn create_owned(path: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| storage("create the archive", path, &error);
+/// Creates the file, readable only by its owner, before SQLite opens it. SQLite gives its companion files the same mode.
+fn create_private_file(path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| storage_error("create the archive", path, &error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(failed)?;
     }

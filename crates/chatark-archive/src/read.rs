@@ -38,7 +38,7 @@ impl Archive {
         Ok(left_out)
     }
 
-    /// Gives every matching conversation to `take`, sorted by source, then beginning (undated last), then id.
+    /// Passes every matching conversation to `take`, sorted by source, then creation time (undated last), then id.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
     pub fn each_conversation(
@@ -49,7 +49,7 @@ impl Archive {
         self.each_conversation_with_key(filter, |_, archived| take(&archived))
     }
 
-    /// Gives every matching conversation to `take` with its stored statistics, as [`Archive::each_conversation`] does.
+    /// Passes every matching conversation to `take` with its stored statistics, as [`Archive::each_conversation`] does.
     pub fn each_conversation_with_stats(
         &self,
         filter: &Filter,
@@ -83,10 +83,10 @@ impl Archive {
         snapshot.finish().map_err(&failed)
     }
 
-    /// Gives every matching conversation to `take`, as [`Archive::each_conversation`] does, but in a transaction for each.
+    /// Passes every matching conversation to `take`, as [`Archive::each_conversation`] does, but each in its own transaction.
     ///
-    /// For a slow consumer: no read transaction is open between two conversations, so that a writer's log can be
-    /// checkpointed. Takes eight bytes of memory for each conversation.
+    /// For a slow `take`: no read transaction is open while it runs, so that a writer can empty the write-ahead log. Needs
+    /// eight bytes of memory for each conversation.
     pub fn each_conversation_in_short_transactions(
         &self,
         filter: &Filter,
@@ -94,7 +94,7 @@ impl Archive {
     ) -> Result<()> {
         for (source, origin) in self.sources(&filter.sources)? {
             let origin = Arc::new(origin);
-            for key in self.keys(source, filter)? {
+            for key in self.conversation_keys(source, filter)? {
                 let conversation = self.conversation(key)?;
                 take(&ArchivedConversation { origin: Arc::clone(&origin), conversation })?;
             }
@@ -102,8 +102,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Returns the keys of a source's matching conversations, sorted by beginning (undated last), then id.
-    fn keys(&self, source: SourceKey, filter: &Filter) -> Result<Vec<i64>> {
+    /// Returns the keys of a source's matching conversations, sorted by creation time (undated last), then id.
+    fn conversation_keys(&self, source: SourceKey, filter: &Filter) -> Result<Vec<i64>> {
         let failed = database_error("read the archive");
         let sql = format!(
             "SELECT conversation_key FROM conversation WHERE source_key = ?1 AND {INSIDE_SQL}
@@ -123,10 +123,10 @@ impl Archive {
         Ok(conversation)
     }
 
-    /// Gives every listed contact to `take` with its stream, of these sources or of all if none is named, sorted by
+    /// Passes every listed contact to `take` with its stream, of these sources or of all if none is named, sorted by
     /// source, stream and id.
     ///
-    /// Reads one state of the archive, whatever is written meanwhile, and holds one person at a time.
+    /// Reads one state of the archive, whatever is written meanwhile, and holds one contact at a time.
     pub fn each_contact(
         &self,
         sources: &[SourceName],

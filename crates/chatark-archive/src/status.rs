@@ -1,4 +1,4 @@
-//! What the archive holds and how its runs ended, from the counts that the writer keeps.
+//! The status of each source: what the archive holds, and how the latest pulls ended.
 
 use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -86,7 +86,7 @@ pub struct RunRecord {
 }
 
 impl Archive {
-    /// Returns the state of every source, sorted by name.
+    /// Returns the status of every source, sorted by name.
     pub fn status(&self) -> Result<Vec<SourceStatus>> {
         let failed = database_error("read the status");
         let mut statement = self

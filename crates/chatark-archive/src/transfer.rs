@@ -12,13 +12,13 @@ use crate::values::{database_error, read_count, read_timestamp, stored_count};
 /// An item that was sent to a target, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// Distinguishes it from all others of its kind; the same in every run.
+    /// Distinguishes the item from all others of its kind; the same in every run.
     pub idempotency_key: String,
     /// The text by which it is found again at the target.
     pub external_id: String,
     /// Its state.
     pub state: TransferState,
-    /// The target's id, if it is known.
+    /// Its id at the target, if it is known.
     pub target_id: Option<String>,
     /// The conversation that it was made from, if it was made from one.
     pub origin: Option<(SourceName, ConversationId)>,
@@ -35,7 +35,7 @@ pub struct Transfer {
 /// The state of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferState {
-    /// It was about to be created; the outcome is not known.
+    /// It was about to be sent; the outcome is not known.
     Intended,
     /// It is at the target, and not yet complete.
     Created,
@@ -62,9 +62,9 @@ impl TransferState {
 /// The columns that a transfer is read from.
 const COLUMNS: &str =
     "mark, sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at";
-const KEY: &str = "target, cargo, mark";
+const KEY_COLUMNS: &str = "target, cargo, mark";
 /// The columns that change with the state of a transfer.
-const VALUES: &str =
+const STATE_COLUMNS: &str =
     "sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at, checksum";
 
 impl Archive {
@@ -83,7 +83,8 @@ impl Archive {
         self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, kind, id)
     }
 
-    // `table` names the index: without statistics, SQLite would read all rows of the target by its primary key.
+    /// Returns the transfer with this value in a column. `table` also names the index: without statistics, SQLite would read all
+    /// rows of the target by their primary key.
     fn find_transfer(
         &self,
         table: &str,
@@ -93,7 +94,7 @@ impl Archive {
         value: &str,
     ) -> Result<Option<Transfer>> {
         let failed = database_error("read the ledger of migrations");
-        // If two have the same external id, the one whose outcome is not known comes first.
+        // If several have the same external id, the one whose outcome is not known is returned.
         let sql = format!(
             "SELECT {COLUMNS} FROM {table} WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
              ORDER BY state = 'intended' DESC LIMIT 1"
@@ -108,26 +109,27 @@ impl Archive {
 
     /// Writes or replaces transfers in one transaction.
     ///
-    /// Intended transfers are on the disk when this returns, so that a power cut cannot hide what is sent afterwards.
+    /// Intended transfers are on the disk when this returns, so that even after a power cut the ledger has everything that was
+    /// sent.
     pub fn save_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
         if !is_intended {
             return self.write_transfers(target, kind, transfers);
         }
-        let force = |archive: &Self, level: &str| {
+        let set_synchronous = |archive: &Self, level: &str| {
             let set = archive.connection.pragma_update(None, "synchronous", level);
             set.map_err(database_error("write the ledger of migrations"))
         };
-        force(self, "FULL")?;
+        set_synchronous(self, "FULL")?;
         let written = self.write_transfers(target, kind, transfers);
-        force(self, "NORMAL")?;
+        set_synchronous(self, "NORMAL")?;
         written
     }
 
     fn write_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let failed = || database_error("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
-        let sql = upsert("transfer", KEY, "", VALUES);
+        let sql = upsert("transfer", KEY_COLUMNS, "", STATE_COLUMNS);
         for transfer in transfers {
             let origin = transfer.origin.as_ref();
             let mut statement = transaction.prepare_cached(&sql).map_err(failed())?;

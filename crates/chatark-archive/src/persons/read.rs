@@ -1,4 +1,4 @@
-//! Reads resolved identities: the person of a record, and whom each identifier belongs to.
+//! Reads resolved identities: the person of a record, and the owner of each identifier.
 
 use chatark_core::{IdentifierKind, Result, SourceName, Stream};
 use rusqlite::{OptionalExtension, Row, params};
@@ -18,14 +18,14 @@ pub enum Identifier {
     Id(SourceName, String),
 }
 
-/// An identifier of a record, and whom it belongs to.
+/// An identifier of a record, and its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedIdentifier {
     /// The identifier.
     pub identifier: Identifier,
     /// The archive's number for it.
     pub number: i64,
-    /// The number of the identifier that it belongs to; its own number if it belongs to no other.
+    /// The number of the identifier that owns it; its own number if no other does.
     pub owner: i64,
 }
 
@@ -40,7 +40,8 @@ impl Identifier {
         IdentifierKind::Phone.normalize(text).map(Self::Phone)
     }
 
-    /// Returns the id of a record of a stream. Ids of leads are kept apart, because no conversation refers to them.
+    /// Returns the id of a record of a stream. An id of a lead differs from the same id elsewhere, because no conversation
+    /// refers to leads.
     pub fn id(source: &SourceName, stream: Stream, id: &str) -> Self {
         let id = if stream == Stream::Leads { format!("leads/{id}") } else { id.to_owned() };
         Self::Id(source.clone(), id)
@@ -65,11 +66,11 @@ impl Archive {
 
     /// Passes the identifiers of every record to `take`, and updates the persons that [`Archive::person`] reads.
     ///
-    /// Reads one state of the archive, whatever is written meanwhile. An identifier of several records comes repeatedly.
+    /// Reads one state of the archive, whatever is written meanwhile. An identifier of several records is passed once for each.
     pub fn each_identifier(&self, mut take: impl FnMut(ResolvedIdentifier)) -> Result<()> {
         let failed = || database_error("read the identifiers");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
-        self.refresh_persons_to_read()?;
+        self.resolve_persons_to_read()?;
         self.connection.execute_batch(OWNERS).map_err(failed())?;
         let mut statement = self.connection.prepare(include_str!("identifiers.sql")).map_err(failed())?;
         let mut rows = statement.query([]).map_err(failed())?;
