@@ -59,26 +59,26 @@ fn mapped(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
 
 /// A person in a list, ready to be committed in a run of that list.
 #[derive(Clone)]
-struct Person {
+struct TestContact {
     stream: Stream,
     encoded: EncodedDocument,
 }
 
-fn person(stream: Stream, id: Option<&str>, text: &str) -> Person {
+fn person(stream: Stream, id: Option<&str>, text: &str) -> TestContact {
     mapped_with(stream, id, text, &Names)
 }
 
-fn mapped_with(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> Person {
+fn mapped_with(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> TestContact {
     let own = record(stream, None, id, Surface::Export, text);
     let encoded = HashedDocument::new(own, Vec::new()).encode(mapper).unwrap();
-    Person { stream, encoded }
+    TestContact { stream, encoded }
 }
 
-fn lead(id: &str, text: &str) -> Person {
+fn lead(id: &str, text: &str) -> TestContact {
     person(Stream::Leads, Some(id), text)
 }
 
-fn contact(id: &str, text: &str) -> Person {
+fn contact(id: &str, text: &str) -> TestContact {
     person(Stream::Contacts, Some(id), text)
 }
 
@@ -90,13 +90,13 @@ impl TestEnvironment {
         self.archive.begin_run(source, &start_of(stream, "pull", stream.as_str(), None)).unwrap()
     }
 
-    fn try_people(&mut self, run: &mut Run, batch: &[Person], place: &Checkpoint) -> Result<()> {
+    fn try_people(&mut self, run: &mut Run, batch: &[TestContact], place: &Checkpoint) -> Result<()> {
         let batch = batch.iter().map(|person| WriteOp::Document(Box::new(person.encoded.clone()))).collect();
         self.archive.commit(run, batch, place, &PageMetadata::default(), &Names, noon())
     }
 
     /// Writes people of a source, those of each list in a run of their own, and returns the counts of all runs.
-    fn people_of(&mut self, source: &str, batch: &[Person]) -> RunCounts {
+    fn people_of(&mut self, source: &str, batch: &[TestContact]) -> RunCounts {
         let mut sum = RunCounts::default();
         for stream in LISTS {
             let batch: Vec<_> = batch.iter().filter(|person| person.stream == stream).cloned().collect();
@@ -122,7 +122,7 @@ impl TestEnvironment {
     }
 
     /// Writes people of the source `shop`.
-    fn people(&mut self, batch: &[Person]) -> RunCounts {
+    fn people(&mut self, batch: &[TestContact]) -> RunCounts {
         self.people_of("shop", batch)
     }
 
@@ -191,7 +191,7 @@ fn unchanged_contacts_are_not_written_and_other_bytes_are_a_new_version() {
 }
 
 #[test]
-fn people_are_read_back_in_order() {
+fn contacts_are_read_back_in_order() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let whole = ListedContact {
         id: Some("b".to_owned()),
@@ -259,7 +259,7 @@ fn unreadable_records_and_records_without_an_id_are_archived() {
 }
 
 #[test]
-fn issues_name_the_list_and_an_unchanged_person_has_none() {
+fn issues_name_the_list_and_an_unchanged_contact_has_none() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada nickname"), lead("2", "Grace nickname"), contact("1", "Alan nickname")]);
     let again = env.people(&[lead("1", "Ada nickname")]);
@@ -359,7 +359,7 @@ fn a_flipped_byte_is_found() {
 }
 
 #[test]
-fn a_person_whose_row_has_no_bytes_is_counted() {
+fn a_contact_whose_row_has_no_bytes_is_counted() {
     for version in ["0", "3"] {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
@@ -490,7 +490,7 @@ fn sweep(env: &mut TestEnvironment, stream: Stream, seconds: i64, ids: impl Iter
 }
 
 #[test]
-fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
+fn a_full_sweep_of_a_list_marks_contacts_only_in_that_list() {
     let (mut env, source) = two_lists(20);
     let mut conversations = env.run();
     env.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
@@ -548,7 +548,7 @@ fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
 
 /// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
-fn a_person_who_was_seen_but_is_not_archived_is_an_error() {
+fn a_contact_that_was_seen_but_is_not_archived_is_an_error() {
     let (mut env, _) = two_lists(20);
     let mut run = sweep(&mut env, Stream::Leads, 10, 0..21);
     let error = mark_missing(&mut env.archive, &mut run, false, noon()).unwrap_err();

@@ -38,10 +38,10 @@ fn check(path: &Path, kind: ErrorKind, words: &str) {
     assert_eq!(fs::read(path).unwrap(), before);
 }
 
-/// Migrations are append-only: archives with this layout are out there, so a file that differs from theirs
+/// Steps of the layout are append-only: archives with this layout are out there, so a file that differs from theirs
 /// would make two layouts of one number. Change the layout by a new file; never update this hash.
 #[test]
-fn migrations_are_never_edited() {
+fn released_steps_of_the_layout_are_never_edited() {
     let pinned: [(&[u8], &str); 5] = [
         (
             include_bytes!("../../src/layout/0001_first.sql"),

@@ -69,7 +69,7 @@ fn parts_keep_their_order_and_the_same_document_again_is_unchanged() {
     env.commit(&mut run, vec![written(&document)]);
     assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
     assert_eq!(write_counts(&run), [1, 0, 0]);
-    // A document is one record of the vendor's answer, with the bytes of its parts.
+    // A document is one record of the vendor's response, with the bytes of its parts.
     assert_eq!((run.counts.received, run.counts.seen, run.counts.bytes), (1, 1, 18));
     assert_eq!((env.status().conversations, env.status().messages), (1, 4));
     assert_eq!(env.count(COUNT_VERSIONS), 4);

@@ -99,7 +99,7 @@ fn what_the_vendor_still_has_is_not_marked() {
 }
 
 #[test]
-fn what_was_not_looked_for_comes_first_behind_the_next_sweep() {
+fn what_was_not_looked_for_comes_first_after_the_next_sweep() {
     let (mut env, source) = filled(20);
     let mut unseen_at = |second: i64, looked_for: &[&str]| {
         let mut run = sweep(&mut env, source, second, 2..20);
@@ -288,8 +288,8 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(95) };
     env.archive.end_run(&run, &end).unwrap();
-    let clock = env.archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap();
-    assert_eq!(clock.full_began_at, Some(noon()));
+    let history = env.archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(history.full_began_at, Some(noon()));
 }
 
 #[test]

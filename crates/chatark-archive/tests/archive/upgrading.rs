@@ -394,7 +394,7 @@ fn a_killed_upgrade_changes_nothing_and_starts_again() {
 /// The previous version reported a person without a latest version, or with two, as damaged; that is no longer an
 /// error.
 #[test]
-fn a_person_without_a_marked_latest_version_shows_the_last_one() {
+fn a_contact_without_a_marked_latest_version_shows_the_last_one() {
     for is_latest in ["0", "1", "2 - version"] {
         let (_folder, path) = old();
         let sql = format!("UPDATE listed_contact SET is_latest = {is_latest} WHERE list = 'leads'");
