@@ -1,4 +1,4 @@
-//! The run log: runs begin and end in it. With them, the checkpoints from which unfinished runs resume.
+//! The run log: where runs begin and end, and the checkpoints from which unfinished runs resume.
 
 use chatark_core::{Checkpoint, Error, ErrorKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};

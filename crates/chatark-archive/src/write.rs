@@ -15,8 +15,7 @@ use crate::deployment;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::gaps;
-use crate::keys::RowKey;
-use crate::keys::SourceKey;
+use crate::keys::{RowKey, SourceKey};
 use crate::persons;
 use crate::raw::{self, RawVersion};
 use crate::run::{Run, RunCounts};
@@ -49,7 +48,7 @@ pub enum WriteOp {
     Gap(Gap),
     /// A gap of an earlier pull that was read this time.
     GapClosed(GapBounds),
-    /// A record that the vendor lists and that is known to be a gap: it was not requested.
+    /// A record that the vendor lists and that is known to be a gap.
     PassedOver(RecordId),
     /// How far the rotation through a list of rows has come.
     Rotation(Cursor),
