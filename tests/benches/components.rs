@@ -70,7 +70,7 @@ impl Sample {
             let id = RecordId::new(format!("{round}-{}", record.id.as_ref().unwrap()));
             let own = HashedRecord::new(Record { id: Some(id), ..record.clone() });
             let encoded = HashedDocument::new(own, Vec::new()).encode(&*self.mapper).unwrap();
-            WriteOp::Write(Box::new(encoded))
+            WriteOp::Document(Box::new(encoded))
         };
         self.records.iter().map(encode).collect()
     }
@@ -158,7 +158,7 @@ fn archive(criterion: &mut Criterion) {
     group.bench_function("hash, map, compress", |bencher| bencher.iter(|| sample.encoded(0)));
     let folder = tempfile::tempdir().unwrap();
     let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
-    let key = archive.source(&origin()).unwrap();
+    let key = archive.register_source(&origin()).unwrap();
     let start = RunStart {
         kind: "pull",
         stream: Stream::Conversations,
@@ -182,7 +182,7 @@ fn archive(criterion: &mut Criterion) {
     drop((group, archive));
     let mut group = criterion.benchmark_group("archive");
     let mut archive = Archive::open(&folder.path().join("read.db"), now()).unwrap();
-    let key = archive.source(&origin()).unwrap();
+    let key = archive.register_source(&origin()).unwrap();
     let mut run = archive.begin_run(key, &start).unwrap();
     for round in 0..100 {
         sample.commit(&mut archive, &mut run, sample.encoded(round));
@@ -196,7 +196,7 @@ fn archive(criterion: &mut Criterion) {
                 messages += found.conversation.messages.len();
                 Ok(())
             };
-            archive.each(&Filter::default(), count).unwrap();
+            archive.each_conversation(&Filter::default(), count).unwrap();
             messages
         });
     });

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use chatark_core::{Contact, Error, ListedContact, MAPPING_VERSION, Result, Stream, Timestamp};
 use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::row::RowKey;
+use crate::keys::RowKey;
 use crate::statement::upsert;
-use crate::values::{database, from_json, json, timestamp};
+use crate::values::{database_error, from_json, read_timestamp, to_json};
 
 /// The columns that a listed contact is read from.
 pub(crate) const COLUMNS: &str =
     "id, external_id, name, email, phone, company, address, website, created_at, updated_at, extra";
 
-/// The columns that mapping decides, and the version of `raw` that they come from.
+/// The columns that a new version or mapping changes.
 const MAPPED: &str = "raw_version, readable, external_id, name, email, phone, company, address, website, created_at, updated_at, extra, mapping";
 
 /// Writes or replaces the row of a listed contact.
@@ -45,18 +45,18 @@ pub(crate) fn write(
                 contact.website,
                 listed.created_at.map(Timestamp::microseconds),
                 listed.updated_at.map(Timestamp::microseconds),
-                json(&listed.extra, listed.extra.is_empty()),
+                to_json(&listed.extra, listed.extra.is_empty()),
                 MAPPING_VERSION,
             ])
         })
-        .map_err(database("write a contact"))?;
+        .map_err(database_error("write a contact"))?;
     Ok(())
 }
 
 /// Reads a listed contact, and the version of the mapping rules that made the row. A row whose stream differs from its
 /// record's is treated as absent.
 pub(crate) fn read(connection: &Connection, key: i64) -> Result<(ListedContact, u32)> {
-    let failed = || database("read a contact");
+    let failed = || database_error("read a contact");
     let sql = format!(
         "SELECT {COLUMNS}, mapping FROM contact WHERE contact_key = ?1
          AND stream = (SELECT stream FROM record WHERE record_key = ?1)"
@@ -69,9 +69,9 @@ pub(crate) fn read(connection: &Connection, key: i64) -> Result<(ListedContact, 
 
 /// Reads a listed contact from the columns that [`COLUMNS`] names.
 pub(crate) fn read_contact(row: &Row<'_>) -> Result<ListedContact> {
-    let failed = database("read a contact");
+    let failed = database_error("read a contact");
     let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);
-    let time = |at: usize| Ok::<_, Error>(timestamp(row.get(at).map_err(&failed)?));
+    let time = |at: usize| Ok::<_, Error>(read_timestamp(row.get(at).map_err(&failed)?));
     Ok(ListedContact {
         id: text(0)?,
         external_id: text(1)?,

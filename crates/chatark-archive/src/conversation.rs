@@ -1,4 +1,4 @@
-//! The rows of a conversation and its messages: written, and read back.
+//! Writes and reads the rows of conversations and their messages.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -9,9 +9,9 @@ use chatark_core::{
 };
 use rusqlite::{CachedStatement, Connection, Row, Transaction, params};
 
-use crate::row::RowKey;
+use crate::keys::RowKey;
 use crate::statement::upsert;
-use crate::values::{count, database, from_json, json, known, timestamp};
+use crate::values::{database_error, from_json, known_word, read_timestamp, stored_count, to_json};
 
 /// The columns that a conversation is read from.
 pub(crate) const COLUMNS: &str =
@@ -23,7 +23,7 @@ pub(crate) const MESSAGES: &str =
     "SELECT id, role, role_raw, created_at, text, parts, feedback, score, extra,
     author_kind, author_id, author_name, internal FROM message WHERE conversation_key = ?1 ORDER BY position";
 
-/// The columns that mapping decides, and the version of `raw` that they come from.
+/// The columns that a new version or mapping changes.
 const MAPPED: &str = "raw_version, readable, title, channel, channel_raw, status, status_raw, created_at, updated_at, contact_id, contact_name, contact_email, contact_phone, contact_company, contact_address, contact_website, tags, notes, feedback, extra, derived, message_count, rating_value, rating_scale, mapping";
 
 /// Writes or replaces the row of a conversation and its messages.
@@ -58,23 +58,23 @@ pub(crate) fn write(
                 contact.company,
                 contact.address,
                 contact.website,
-                json(&conversation.tags, conversation.tags.is_empty()),
+                to_json(&conversation.tags, conversation.tags.is_empty()),
                 conversation.notes,
                 conversation.feedback.map(Feedback::as_str),
-                json(&conversation.extra, conversation.extra.is_empty()),
-                json(&conversation.derived, conversation.derived.is_empty()),
-                count(conversation.messages.len() as u64),
+                to_json(&conversation.extra, conversation.extra.is_empty()),
+                to_json(&conversation.derived, conversation.derived.is_empty()),
+                stored_count(conversation.messages.len() as u64),
                 conversation.rating.map(|rating| rating.value),
                 conversation.rating.map(|rating| rating.scale),
                 MAPPING_VERSION,
             ])
         })
-        .map_err(database("write a conversation"))?;
+        .map_err(database_error("write a conversation"))?;
     if !row.is_new {
         transaction
             .prepare_cached("DELETE FROM message WHERE conversation_key = ?1")
             .and_then(|mut statement| statement.execute([row.record_key]))
-            .map_err(database("write a conversation"))?;
+            .map_err(database_error("write a conversation"))?;
     }
     insert_messages(transaction, row.record_key, &conversation.messages)
 }
@@ -97,7 +97,7 @@ const MESSAGE_COLUMNS: [&str; 15] = [
     "author_name",
     "internal",
 ];
-/// How many columns messages need: those that every message has, those without an author of their own, and all.
+/// How many of these columns a message needs: the common ones, all but those of its author, or all.
 const WIDTHS: [usize; 3] = [6, 11, MESSAGE_COLUMNS.len()];
 /// The most messages that one statement inserts: a power of two.
 const MOST_ROWS: usize = 16;
@@ -109,7 +109,7 @@ struct MessageRow<'m> {
     text: Cow<'m, str>,
     parts: Option<String>,
     extra: Option<String>,
-    /// The place in [`WIDTHS`] of the shortest list of columns that it needs.
+    /// The index in [`WIDTHS`] of the number of columns that it needs.
     width: usize,
 }
 
@@ -117,9 +117,9 @@ impl<'m> MessageRow<'m> {
     fn of(position: i64, message: &'m Message) -> Self {
         let (text, parts) = match message.parts.as_slice() {
             [Part::Text { text }] => (Cow::Borrowed(text.as_str()), None),
-            parts => (Cow::Owned(message.text()), json(&parts, false)),
+            parts => (Cow::Owned(message.text()), to_json(&parts, false)),
         };
-        let extra = json(&message.extra, message.extra.is_empty());
+        let extra = to_json(&message.extra, message.extra.is_empty());
         let has_author = message.author != Author::default() || message.internal;
         let is_plain = message.role_raw.is_none()
             && parts.is_none()
@@ -167,16 +167,16 @@ impl<'m> MessageRow<'m> {
     }
 }
 
-/// Inserts messages in their order, several with one statement: SQLite then appends where the one before went, and does
-/// not search for the place of each. A column that is not named costs nothing.
+/// Inserts messages in their order, several with one statement: SQLite then appends each after the one before, and does
+/// not search for its place. A column that is not named costs nothing.
 fn insert_messages(transaction: &Transaction<'_>, key: i64, messages: &[Message]) -> Result<()> {
     for (block, messages) in messages.chunks(MOST_ROWS).enumerate() {
         let positions = block * MOST_ROWS..;
         let rows: Vec<_> = positions
             .zip(messages)
-            .map(|(position, message)| MessageRow::of(count(position as u64), message))
+            .map(|(position, message)| MessageRow::of(stored_count(position as u64), message))
             .collect();
-        insert_block(transaction, key, &rows).map_err(database("write a message"))?;
+        insert_block(transaction, key, &rows).map_err(database_error("write a message"))?;
     }
     Ok(())
 }
@@ -203,7 +203,7 @@ fn insert_block(transaction: &Transaction<'_>, key: i64, rows: &[MessageRow<'_>]
 
 /// Returns the statement that inserts this number of messages with their first `width` columns.
 ///
-/// A failure undoes the whole batch, so SQLite need not keep what would undo this statement alone.
+/// `OR FAIL`: an error rolls back the whole batch, so that SQLite need not be able to roll back this statement alone.
 fn insert_sql(width: usize, rows: usize) -> String {
     let row = format!("({})", vec!["?"; width].join(", "));
     format!(
@@ -217,7 +217,7 @@ fn insert_sql(width: usize, rows: usize) -> String {
 pub(crate) fn read(connection: &Connection, key: i64) -> Result<(Conversation, u32)> {
     static SELECT: LazyLock<String> =
         LazyLock::new(|| format!("SELECT {COLUMNS} FROM conversation WHERE conversation_key = ?1"));
-    let failed = || database("read a conversation");
+    let failed = || database_error("read a conversation");
     let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
     let found = statement.query_row([key], |row| Ok((read_conversation(row), row.get(24)?)));
     let (conversation, mapping) = found.map_err(failed())?;
@@ -228,17 +228,17 @@ pub(crate) fn read(connection: &Connection, key: i64) -> Result<(Conversation, u
 }
 
 pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
-    let failed = database("read a conversation");
+    let failed = database_error("read a conversation");
     let text = |at: usize| row.get::<_, Option<String>>(at).map_err(&failed);
     let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
-    let time = |at: usize| Ok::<_, Error>(timestamp(row.get(at).map_err(&failed)?));
+    let time = |at: usize| Ok::<_, Error>(read_timestamp(row.get(at).map_err(&failed)?));
     let message_count: u32 = row.get(21).map_err(&failed)?;
     Ok(Conversation {
         id: ConversationId::new(row.get::<_, String>(1).map_err(&failed)?),
         title: text(2)?,
-        channel: word(3)?.map(|word| known(Channel::from_word(word))).transpose()?,
+        channel: word(3)?.map(|word| known_word(Channel::from_word(word))).transpose()?,
         channel_raw: text(4)?,
-        status: word(5)?.map(|word| known(Status::from_word(word))).transpose()?,
+        status: word(5)?.map(|word| known_word(Status::from_word(word))).transpose()?,
         status_raw: text(6)?,
         created_at: time(7)?,
         updated_at: time(8)?,
@@ -253,7 +253,7 @@ pub(crate) fn read_conversation(row: &Row<'_>) -> Result<Conversation> {
         },
         tags: from_json(word(16)?)?,
         notes: text(17)?,
-        feedback: word(18)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        feedback: word(18)?.map(|word| known_word(Feedback::from_word(word))).transpose()?,
         messages: Vec::with_capacity(message_count.min(100_000) as usize),
         extra: from_json(word(19)?)?,
         derived: from_json(word(20)?)?,
@@ -271,7 +271,7 @@ pub(crate) fn read_messages(
     key: i64,
     into: &mut Vec<Message>,
 ) -> Result<()> {
-    let failed = database("read a message");
+    let failed = database_error("read a message");
     let mut rows = statement.query([key]).map_err(&failed)?;
     while let Some(row) = rows.next().map_err(&failed)? {
         into.push(read_message(row)?);
@@ -280,7 +280,7 @@ pub(crate) fn read_messages(
 }
 
 fn read_message(row: &Row<'_>) -> Result<Message> {
-    let failed = database("read a message");
+    let failed = database_error("read a message");
     let word = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
     let parts = match word(5)? {
         None => vec![Part::text(word(4)?.unwrap_or_default())],
@@ -288,15 +288,15 @@ fn read_message(row: &Row<'_>) -> Result<Message> {
     };
     Ok(Message {
         id: row.get(0).map_err(&failed)?,
-        role: known(Role::from_word(word(1)?.unwrap_or_default()))?,
+        role: known_word(Role::from_word(word(1)?.unwrap_or_default()))?,
         role_raw: row.get(2).map_err(&failed)?,
-        created_at: timestamp(row.get(3).map_err(&failed)?),
+        created_at: read_timestamp(row.get(3).map_err(&failed)?),
         parts,
-        feedback: word(6)?.map(|word| known(Feedback::from_word(word))).transpose()?,
+        feedback: word(6)?.map(|word| known_word(Feedback::from_word(word))).transpose()?,
         score: row.get(7).map_err(&failed)?,
         extra: from_json(word(8)?)?,
         author: Author {
-            kind: word(9)?.map(|word| known(AuthorKind::from_word(word))).transpose()?,
+            kind: word(9)?.map(|word| known_word(AuthorKind::from_word(word))).transpose()?,
             id: row.get(10).map_err(&failed)?,
             name: row.get(11).map_err(&failed)?,
         },

@@ -1,19 +1,19 @@
-//! What the deployment behind a source was found to support.
+//! Which features the deployment of a source was found to support.
 
 use chatark_core::{Features, Result, Timestamp};
 use rusqlite::{Transaction, params};
 
-use crate::open::Archive;
-use crate::run_log::SourceKey;
-use crate::values::database;
+use crate::archive::Archive;
+use crate::keys::SourceKey;
+use crate::values::database_error;
 
-/// What was found so long ago is tried again: vendors update their deployments.
+/// For how long a finding is valid. Then the feature is tried again, because vendors update their deployments.
 const VALID_SECONDS: i64 = 30 * 86_400;
 
 impl Archive {
-    /// Returns what the deployment behind a source was found to support in the last thirty days.
+    /// Returns which features the deployment of a source was found to support, or not to support, in the last thirty days.
     pub fn features(&self, source: SourceKey, now: Timestamp) -> Result<Features> {
-        let failed = || database("read what the deployment supports");
+        let failed = || database_error("read what the deployment supports");
         let since = now.shifted(-VALID_SECONDS).unwrap_or(Timestamp::EARLIEST);
         let mut statement = self
             .connection
@@ -32,7 +32,7 @@ impl Archive {
     }
 }
 
-/// Saves what a batch has shown. What is known already keeps its date, so that it is tried again in time.
+/// Saves what a batch has shown. A finding that is known already keeps its date, so that the feature is tried again in time.
 pub(crate) fn save(
     transaction: &Transaction<'_>,
     source: SourceKey,
@@ -50,7 +50,7 @@ pub(crate) fn save(
                 let valid = VALID_SECONDS * 1_000_000;
                 statement.execute(params![source.0, feature, supported, now.microseconds(), valid])
             })
-            .map_err(database("write what the deployment supports"))?;
+            .map_err(database_error("write what the deployment supports"))?;
     }
     Ok(())
 }

@@ -1,20 +1,19 @@
-//! Documents as the archive holds them: their bytes, and the rows that were made from these.
+//! Documents as the archive holds them: their bytes, and the rows that these are mapped to.
 
 use chatark_core::{
     Document, DocumentKind, Error, ErrorKind, MAPPING_VERSION, Mapper, RecordId, Result, Stream, identifier,
 };
 use rusqlite::{Connection, Transaction, params};
 
-use crate::derived::DerivedRows;
+use crate::archive::Archive;
+use crate::computed::ComputedRows;
 use crate::encode::MappedDocument;
-use crate::open::Archive;
+use crate::keys::{RowKey, SourceKey};
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::row::RowKey;
-use crate::run_log::SourceKey;
-use crate::values::database;
+use crate::values::database_error;
 use crate::{contact, conversation};
 
-/// The table of a kind of document.
+/// The table of a kind of document, and its key column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DocumentTable {
     pub(crate) name: &'static str,
@@ -26,11 +25,11 @@ pub(crate) struct DocumentTable {
 pub struct StoredDocument {
     pub(crate) own: RawVersion,
     pub(crate) parts: Vec<RawVersion>,
-    /// The row that was made from them.
+    /// Its row, or why that cannot be read.
     pub(crate) row: Result<StoredRow>,
 }
 
-/// The row of a document.
+/// The row of a document, read back as the document.
 #[derive(Debug)]
 pub(crate) struct StoredRow {
     pub(crate) document: Document,
@@ -49,15 +48,15 @@ impl DocumentTable {
     }
 }
 
-/// Replaces the rows of a document, and returns whether its identifiers changed.
+/// Writes or replaces the rows of a document, and returns whether its identifiers changed.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     stream: Stream,
     row: RowKey<'_>,
     mapped: &MappedDocument,
-    derived: &DerivedRows,
+    computed: &ComputedRows,
 ) -> Result<bool> {
-    let identifiers_changed = derived.write(transaction, row.source, row.record_key, row.is_new)?;
+    let identifiers_changed = computed.write(transaction, row.source, row.record_key, row.is_new)?;
     match &mapped.document {
         Document::Conversation(conversation) => conversation::write(transaction, row, conversation)?,
         Document::Contact(listed) => contact::write(transaction, stream, row, listed)?,
@@ -65,7 +64,7 @@ pub(crate) fn write(
     Ok(identifiers_changed)
 }
 
-/// Records that the current mapping rules make the same row.
+/// Records that the current mapping rules give the same row.
 pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document, key: i64) -> Result<()> {
     let kind = match document {
         Document::Conversation(_) => DocumentKind::Conversation,
@@ -76,7 +75,7 @@ pub(crate) fn confirm_mapping(transaction: &Transaction<'_>, document: &Document
     transaction
         .prepare_cached(&sql)
         .and_then(|mut statement| statement.execute(params![key, MAPPING_VERSION]))
-        .map_err(database("rebuild"))?;
+        .map_err(database_error("rebuild"))?;
     Ok(())
 }
 
@@ -112,8 +111,8 @@ impl StoredDocument {
     }
 }
 
-/// Returns the noun for a record in messages, and the name that distinguishes it from others of its kind.
-pub(crate) fn naming(stream: Option<Stream>, id: &RecordId) -> (&'static str, String) {
+/// Returns how messages name a record: the noun, and its id, with the stream if it is a contact.
+pub(crate) fn noun_and_name(stream: Option<Stream>, id: &RecordId) -> (&'static str, String) {
     match (stream.and_then(Stream::document), stream) {
         (Some(DocumentKind::Conversation), _) => ("conversation", id.to_string()),
         (Some(DocumentKind::Contact), Some(stream)) => ("contact", format!("{}/{id}", stream.as_str())),
@@ -122,35 +121,35 @@ pub(crate) fn naming(stream: Option<Stream>, id: &RecordId) -> (&'static str, St
 }
 
 /// Returns the error of an operation that needs damaged bytes.
-pub(crate) fn damaged(
+pub(crate) fn damage_error(
     operation: &'static str,
     stream: Option<Stream>,
     id: &RecordId,
     damage: Damage,
 ) -> Error {
-    let (thing, name) = naming(stream, id);
-    Error::new(ErrorKind::Damaged, operation, damaged_bytes(thing, damage))
+    let (thing, name) = noun_and_name(stream, id);
+    Error::new(ErrorKind::Damaged, operation, damage_message(thing, damage))
         .with(thing, identifier::masked(&name))
         .hint("restore the archive from a copy, or pull the source with `--full`")
 }
 
 /// Returns the message about damaged bytes.
-pub(crate) fn damaged_bytes(thing: &str, damage: Damage) -> String {
+pub(crate) fn damage_message(thing: &str, damage: Damage) -> String {
     format!("the archived bytes of a {thing} {}", damage.as_str())
 }
 
 impl Archive {
-    /// Returns the next documents of a source's stream, and the key after which to continue.
+    /// Returns the next documents of a source's stream, in key order, and the key after which to continue.
     ///
-    /// Reads one state of the archive; a page ends after `limit` documents or a few megabytes.
-    pub fn stored(
+    /// Reads one state of the archive. Returns at most `limit` documents or a few megabytes.
+    pub fn stored_documents(
         &self,
         source: SourceKey,
         stream: Stream,
         after: i64,
         limit: u32,
     ) -> Result<(Vec<StoredDocument>, i64)> {
-        let failed = || database("read the archived bytes");
+        let failed = || database_error("read the archived bytes");
         let Some(kind) = stream.document() else { return Ok((Vec::new(), after)) };
         let DocumentTable { name, key } = DocumentTable::of(kind);
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
@@ -162,13 +161,13 @@ impl Archive {
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let mut rows = statement.query(params![source.0, stream.as_str(), after, limit]).map_err(failed())?;
-        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
+        let source_has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
         let (mut page, mut size) = (Vec::new(), 0_u64);
         while size < PAGE_BYTES
             && let Some(row) = rows.next().map_err(failed())?
         {
             let own = RawVersion::read(row).map_err(failed())?;
-            let stored = self.stored_document(source, kind, own, has_parts)?;
+            let stored = self.stored_document(source, kind, own, source_has_parts)?;
             // A damaged size only ends the page early.
             size = size.saturating_add(stored.size());
             page.push(stored);
@@ -180,16 +179,19 @@ impl Archive {
         Ok((page, last))
     }
 
-    /// Returns the document of a version of its own record. `has_parts` says whether the source has any parts.
+    /// Reads the rest of a document: its parts and its row. `source_has_parts` says whether the source has any parts.
     pub(crate) fn stored_document(
         &self,
         source: SourceKey,
         kind: DocumentKind,
         own: RawVersion,
-        has_parts: bool,
+        source_has_parts: bool,
     ) -> Result<StoredDocument> {
-        let parts =
-            if has_parts { raw::parts(&self.connection, source, &own.id, &own.surface)? } else { Vec::new() };
+        let parts = if source_has_parts {
+            raw::parts(&self.connection, source, &own.id, &own.surface)?
+        } else {
+            Vec::new()
+        };
         let row = read(&self.connection, kind, own.record_key);
         Ok(StoredDocument { own, parts, row })
     }

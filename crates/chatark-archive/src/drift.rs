@@ -1,12 +1,12 @@
-//! What was not understood, over all runs: places and counts, never values.
+//! Issues and schema drift: what was not understood, over all runs, as places and counts, never as values.
 
 use chatark_core::{IssueKind, Result, Timestamp};
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-use crate::open::Archive;
-use crate::run_log::Run;
-use crate::values::{database, read_count, timestamp};
+use crate::archive::Archive;
+use crate::run::Run;
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// One place in a vendor's records that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,30 +17,30 @@ pub struct IssueRecord {
     pub kind: String,
     /// The JSON path without indices.
     pub place: String,
-    /// How often the latest run that met it did, among the conversations that it wrote.
+    /// How often the latest run that found it did so, in the conversations that it wrote.
     pub count: u64,
-    /// How many runs met it.
+    /// How many runs found it.
     pub runs: u64,
-    /// When the first run began that met it.
+    /// When the first run that found it began.
     pub first_seen: Option<Timestamp>,
-    /// When the latest run began that met it.
+    /// When the latest run that found it began.
     pub last_seen: Option<Timestamp>,
-    /// A conversation of the latest run in which it is.
+    /// The id of a conversation of the latest run that has it.
     pub sample_conversation: String,
     /// The JSON path in that conversation.
     pub sample_path: String,
 }
 
-/// Something of a vendor's API that the mapper did not know, as one run met it.
+/// Something in a vendor's records that the mapper did not know, as one run found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// What is odd about it.
     pub kind: IssueKind,
     /// The JSON path without indices.
     pub place: String,
-    /// How often the run met it.
+    /// How often the run found it.
     pub count: u64,
-    /// Whether no earlier run of the source did.
+    /// Whether no earlier run of the source found it.
     pub is_new: bool,
 }
 
@@ -52,9 +52,9 @@ impl IssueRecord {
 }
 
 impl Archive {
-    /// Returns every place that was not understood, sorted by source, the latest first, then by place.
+    /// Returns every place that was not understood, sorted by source, then by the latest run (newest first), then by place.
     pub fn issues(&self) -> Result<Vec<IssueRecord>> {
-        let failed = || database("read the issues");
+        let failed = || database_error("read the issues");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -74,9 +74,9 @@ impl Archive {
         records.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
-    /// Returns the drift that a run met, the new first.
+    /// Returns the drift that a run found, new drift first.
     pub fn drift_of(&self, run: &Run) -> Result<Vec<Drift>> {
-        let failed = || database("read the issues");
+        let failed = || database_error("read the issues");
         let mut statement = self
             .connection
             .prepare_cached(
@@ -111,8 +111,8 @@ fn issue_record(row: &Row<'_>) -> rusqlite::Result<IssueRecord> {
         place: row.get(2)?,
         count: read_count(row.get(3)?),
         runs: read_count(row.get(4)?),
-        first_seen: timestamp(row.get(5)?),
-        last_seen: timestamp(row.get(6)?),
+        first_seen: read_timestamp(row.get(5)?),
+        last_seen: read_timestamp(row.get(6)?),
         sample_conversation: row.get(7)?,
         sample_path: row.get(8)?,
     })

@@ -1,4 +1,4 @@
-//! The work on a document that needs no database: hash, map and compress. It runs on every core.
+//! Hashes, maps and compresses documents. This needs no database, so that it runs on all cores.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,10 +10,10 @@ use chatark_core::{
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
-use crate::derived::DerivedRows;
+use crate::computed::ComputedRows;
 
-/// The level of compression: on texts this short, higher levels save too little space for their time.
-const LEVEL: i32 = 1;
+/// The compression level of zstd: for texts this short, higher levels save too little space for their time.
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// A record as the vendor sent it, with its hash.
 #[derive(Debug, Clone)]
@@ -35,11 +35,11 @@ pub struct HashedDocument {
 pub struct EncodedRecord {
     pub(crate) stream: Stream,
     pub(crate) id: RecordId,
-    /// The id of the document that it is a part of.
+    /// The id of the document that it is a part of; `None` for a document's own record.
     pub(crate) parent: Option<RecordId>,
     pub(crate) surface: Surface,
     pub(crate) sha256: [u8; 32],
-    /// In bytes, as the vendor sent it.
+    /// The size in bytes, before compression.
     pub(crate) size: u64,
     pub(crate) zstd: Vec<u8>,
 }
@@ -50,8 +50,8 @@ pub struct EncodedDocument {
     pub(crate) own: EncodedRecord,
     pub(crate) parts: Vec<EncodedRecord>,
     pub(crate) mapped: MappedDocument,
-    /// What is derived from the document.
-    pub(crate) derived: DerivedRows,
+    /// The statistics and identifiers of the document.
+    pub(crate) computed: ComputedRows,
 }
 
 /// What a mapper made of the bytes of a document.
@@ -59,15 +59,15 @@ pub struct EncodedDocument {
 pub(crate) struct MappedDocument {
     pub(crate) document: Document,
     pub(crate) issues: Vec<Issue>,
-    /// Whether the bytes could be read at all.
+    /// Whether the bytes could be mapped at all.
     pub(crate) readable: bool,
 }
 
 impl HashedRecord {
-    /// Hashes the bytes. A record without an id is named after its hash.
+    /// Hashes the bytes. A record without an id gets one from its hash.
     pub fn new(record: Record) -> Self {
         let sha256: [u8; 32] = Sha256::digest(&record.bytes).into();
-        let id = record.id.clone().unwrap_or_else(|| unidentified(&sha256));
+        let id = record.id.clone().unwrap_or_else(|| id_from_hash(&sha256));
         Self { record, id, sha256 }
     }
 
@@ -81,7 +81,7 @@ impl HashedRecord {
         &self.id
     }
 
-    /// Returns the id of the document that it is a part of.
+    /// Returns the id of the document that it is a part of; `None` for a document's own record.
     pub fn parent(&self) -> Option<&RecordId> {
         self.record.parent.as_ref()
     }
@@ -96,7 +96,7 @@ impl HashedRecord {
         self.record.surface
     }
 
-    /// Returns how many bytes the vendor sent.
+    /// Returns its size in bytes, as the vendor sent it.
     pub fn size(&self) -> u64 {
         self.record.bytes.len() as u64
     }
@@ -111,20 +111,21 @@ impl HashedRecord {
 }
 
 impl HashedDocument {
-    /// Takes a document's own record and its parts. Of parts with the same id, the last one counts.
+    /// Creates a document from its own record and its parts, in their order. Of several parts with the same id, it keeps the
+    /// last one, in the place of the first.
     pub fn new(own: HashedRecord, parts: Vec<HashedRecord>) -> Self {
         let mut kept: Vec<HashedRecord> = Vec::with_capacity(parts.len());
-        let mut places = HashMap::new();
+        let mut indexes = HashMap::new();
         for mut part in parts {
             let mut copies = 1;
-            while part.record.id.is_none() && places.contains_key(&part.id) {
+            while part.record.id.is_none() && indexes.contains_key(&part.id) {
                 copies += 1;
-                part.id = RecordId::new(format!("{}-{copies}", unidentified(&part.sha256)));
+                part.id = RecordId::new(format!("{}-{copies}", id_from_hash(&part.sha256)));
             }
-            if let Some(&place) = places.get(&part.id) {
-                kept[place] = part;
+            if let Some(&index) = indexes.get(&part.id) {
+                kept[index] = part;
             } else {
-                places.insert(part.id.clone(), kept.len());
+                indexes.insert(part.id.clone(), kept.len());
                 kept.push(part);
             }
         }
@@ -141,27 +142,28 @@ impl HashedDocument {
         &self.parts
     }
 
-    /// Returns how many bytes the vendor sent for it.
+    /// Returns the size in bytes of its own record and its parts, as the vendor sent them.
     pub fn size(&self) -> u64 {
         self.own.size() + self.parts.iter().map(HashedRecord::size).sum::<u64>()
     }
 
-    /// Maps and compresses. Bytes that cannot be mapped are archived all the same.
+    /// Maps the document and compresses its records. Bytes that cannot be mapped are archived nevertheless.
     pub fn encode(&self, mapper: &dyn Mapper) -> Result<EncodedDocument> {
         let records = std::iter::once(&self.own).chain(&self.parts);
         let records: Vec<_> = records.map(|hashed| hashed.record.clone()).collect();
-        let content = MappedDocument::of(mapper, &self.own.id, &records)?;
+        let new_mapping = MappedDocument::of(mapper, &self.own.id, &records)?;
         Ok(EncodedDocument {
             own: self.own.clone().encode()?,
             parts: self.parts.iter().cloned().map(HashedRecord::encode).collect::<Result<_>>()?,
-            derived: DerivedRows::of(self.own.stream(), &content.document),
-            mapped: content,
+            computed: ComputedRows::of(self.own.stream(), &new_mapping.document),
+            mapped: new_mapping,
         })
     }
 }
 
 impl EncodedRecord {
-    /// Returns an id that is unique within a sweep: the id of a part is unique only within its document.
+    /// Returns an id that is unique in its stream. The id of a part is unique only in its document, so that it is joined with
+    /// the document's id.
     pub(crate) fn sighting_id(&self) -> RecordId {
         match &self.parent {
             Some(parent) => RecordId::new(serde_json::json!([parent, self.id]).to_string()),
@@ -171,26 +173,26 @@ impl EncodedRecord {
 }
 
 impl EncodedDocument {
-    /// Returns the document that its bytes were mapped to.
+    /// Returns the conversation or contact that the records were mapped to.
     pub fn document(&self) -> &Document {
         &self.mapped.document
     }
 
-    /// Returns how many bytes the vendor sent for it.
+    /// Returns the size in bytes of its own record and its parts, as the vendor sent them.
     pub(crate) fn size(&self) -> u64 {
         self.own.size + self.parts.iter().map(|part| part.size).sum::<u64>()
     }
 }
 
 impl MappedDocument {
-    /// Maps records, the document's own first, under the id by which it is archived. Unreadable records give a document
-    /// with only the id and the reason.
+    /// Maps the records of a document, its own first. The result gets the id under which the document is archived. Records
+    /// that cannot be mapped give a document with only this id and the reason.
     pub(crate) fn of(mapper: &dyn Mapper, id: &RecordId, records: &[Record]) -> Result<Self> {
         let own = records.first().ok_or_else(|| unexpected("a document has no record of its own"))?;
         let (mut document, mut issues, readable) = match mapper.map(records) {
             Ok((document, issues)) => (document, issues, true),
             Err(error) => {
-                (unreadable(own.stream, &error)?, vec![Issue::new(IssueKind::Unreadable, "")], false)
+                (unreadable_document(own.stream, &error)?, vec![Issue::new(IssueKind::Unreadable, "")], false)
             }
         };
         match &mut document {
@@ -205,31 +207,32 @@ impl MappedDocument {
         }
         if own.stream != Stream::Conversations {
             for issue in &mut issues {
-                *issue = within(own.stream, issue);
+                *issue = with_stream(own.stream, issue);
             }
         }
         Ok(Self { document, issues, readable })
     }
 }
 
-/// Puts the stream before the place of an issue, so that it differs from the same place in a conversation.
-fn within(stream: Stream, issue: &Issue) -> Issue {
+/// Puts the stream before the path of an issue, so that it differs from the same path in a conversation.
+fn with_stream(stream: Stream, issue: &Issue) -> Issue {
     let stream = stream.as_str();
     let path = if issue.path.is_empty() { stream.to_owned() } else { format!("{stream}.{}", issue.path) };
     Issue::new(issue.kind, path)
 }
 
-fn unreadable(stream: Stream, error: &Error) -> Result<Document> {
-    let why = || error.message().into();
+/// Returns a document with only the reason why its records cannot be mapped.
+fn unreadable_document(stream: Stream, error: &Error) -> Result<Document> {
+    let reason = || error.message().into();
     match stream.document() {
         Some(DocumentKind::Conversation) => {
             let mut conversation = Conversation::empty(ConversationId::new(""));
-            conversation.extra.insert("unreadable".to_owned(), why());
+            conversation.extra.insert("unreadable".to_owned(), reason());
             Ok(Document::Conversation(conversation))
         }
         Some(DocumentKind::Contact) => {
             let mut contact = ListedContact::default();
-            contact.extra.insert("unreadable".to_owned(), why());
+            contact.extra.insert("unreadable".to_owned(), reason());
             Ok(Document::Contact(contact))
         }
         None => Err(unexpected("a part was mapped as a document")),
@@ -240,19 +243,19 @@ fn unexpected(what: &str) -> Error {
     Error::new(ErrorKind::Unexpected, "map a record", what).hint("please report this")
 }
 
-/// Returns whether an id is one under which a record without an id is archived.
-pub(crate) fn is_unidentified(id: &RecordId, sha256: &[u8; 32]) -> bool {
-    let rest = id.as_str().strip_prefix(unidentified(sha256).as_str());
+/// Returns whether a record had no id when it came, and is archived under one from its hash.
+pub(crate) fn is_id_from_hash(id: &RecordId, sha256: &[u8; 32]) -> bool {
+    let rest = id.as_str().strip_prefix(id_from_hash(sha256).as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// Returns the id under which a record without an id is archived.
-fn unidentified(sha256: &[u8; 32]) -> RecordId {
+fn id_from_hash(sha256: &[u8; 32]) -> RecordId {
     let start = sha256.iter().take(8).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
     RecordId::new(format!("unidentified-{start:016x}"))
 }
 
-/// Compresses with a context that each thread keeps, since making one costs more than using it.
+/// Compresses with a context that each thread keeps, because creating one takes longer than using it.
 fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     thread_local! {
         static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -261,7 +264,7 @@ fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|kept| {
         let compressor = match kept {
             Some(compressor) => compressor,
-            None => kept.insert(Compressor::new(LEVEL).map_err(failed)?),
+            None => kept.insert(Compressor::new(COMPRESSION_LEVEL).map_err(failed)?),
         };
         compressor.compress(bytes).map_err(failed)
     })

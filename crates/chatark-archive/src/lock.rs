@@ -1,4 +1,4 @@
-//! One writer at a time: a lock that the system releases when its holder dies.
+//! One writer at a time: a lock that the operating system releases when its holder ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -14,7 +14,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// What the holder writes into the file, for the error message of others.
+/// What the holder writes into the lock file, so that other processes can name it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -25,7 +25,7 @@ impl Lock {
     /// Takes the lock of an archive, or returns an error that names its holder.
     pub(crate) fn take(archive: &Path, now: Timestamp) -> Result<Self> {
         let path = lock_path(archive);
-        let failed = |error: std::io::Error| storage("lock the archive", &path, &error);
+        let failed = |error: std::io::Error| storage_error("lock the archive", &path, &error);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -36,7 +36,7 @@ impl Lock {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&mut file, archive)),
+            Err(TryLockError::WouldBlock) => return Err(held_by_another(&mut file, archive)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let holder = Holder { pid: std::process::id(), since: now.to_string() };
@@ -49,7 +49,8 @@ impl Lock {
     }
 }
 
-fn held(file: &mut File, archive: &Path) -> Error {
+/// Returns the error that names the holder of a lock.
+fn held_by_another(file: &mut File, archive: &Path) -> Error {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
     let holder = read.ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
@@ -69,7 +70,7 @@ fn lock_path(archive: &Path) -> PathBuf {
 }
 
 /// Returns an error about a file or folder.
-pub(crate) fn storage(operation: &'static str, path: &Path, error: &std::io::Error) -> Error {
+pub(crate) fn storage_error(operation: &'static str, path: &Path, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Storage, operation, error)
         .with("path", path.display())
         .hint("check that the folder exists, is writable, and that the disk is not full")

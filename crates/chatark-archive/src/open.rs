@@ -1,29 +1,20 @@
-//! Opens the archive: to write, with its lock, or to read while another process writes.
+//! Opens and closes the archive: to write, with its lock, or to read while another process writes.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chatark_core::{Error, ErrorKind, Result, Timestamp};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use crate::derived;
-use crate::lock::{Lock, storage};
-use crate::log::{LogCopier, MOST_PAGES};
-use crate::migrations::{self, Layout};
+use crate::archive::Archive;
+use crate::computed;
+use crate::connection::{connect, connect_immutable};
+use crate::layout::{self, Layout};
+use crate::lock::{Lock, storage_error};
 use crate::sweep;
-use crate::values::database;
-
-/// An open archive.
-#[derive(Debug)]
-pub struct Archive {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    /// Held by a writer.
-    lock: Option<Lock>,
-    pub(crate) log: LogCopier,
-}
+use crate::values::database_error;
+use crate::wal::{MAX_WAL_PAGES, WalCopier};
 
 /// An upgrade from the layout of an older version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +23,14 @@ pub struct Upgrade {
     pub from: usize,
     /// The layout that it will have.
     pub to: usize,
-    /// The most disk space that it needs while it runs, in bytes.
+    /// The most disk space that the upgrade needs while it runs, in bytes.
     pub needs: u64,
-    /// The free disk space in bytes, if the system reports it.
+    /// The free disk space, in bytes; `None` if the system does not report it.
     pub free: Option<u64>,
 }
 
 impl Upgrade {
+    /// Fails if there is not enough free disk space.
     fn check_space(&self, path: &Path) -> Result<()> {
         let Some(free) = self.free.filter(|free| *free < self.needs) else { return Ok(()) };
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -59,53 +51,57 @@ impl Archive {
     ///
     /// Fails if another process holds it, if the file is not an archive, or if it is damaged.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self> {
-        create_owned(path)?;
+        create_private_file(path)?;
         let lock = Lock::take(path, now)?;
         let mut connection = connect(path)?;
-        let layout = migrations::inspect(&connection)?;
+        let layout = layout::inspect(&connection)?;
         if layout == Layout::New {
-            // Most messages fit into a page of this size, which keeps a conversation together in the file.
-            connection.pragma_update(None, "page_size", 16_384).map_err(database("create the archive"))?;
+            // Most messages fit into a page of this size, so that a conversation stays together in the file.
+            connection
+                .pragma_update(None, "page_size", 16_384)
+                .map_err(database_error("create the archive"))?;
         }
-        let tuned = connection.execute_batch(&format!(
+        let configured = connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = {};
              PRAGMA temp.cache_size = -256;
-             PRAGMA wal_autocheckpoint = {MOST_PAGES};
+             PRAGMA wal_autocheckpoint = {MAX_WAL_PAGES};
              {}",
-            migrations::CHECKS_REFERENCES,
-            sweep::TABLE
+            layout::CHECKS_REFERENCES,
+            sweep::CREATE_SEEN
         ));
-        tuned.map_err(database("open the archive"))?;
-        if let Some(upgrade) = upgrade_of(path, &connection, layout)? {
+        configured.map_err(database_error("open the archive"))?;
+        if let Some(upgrade) = find_upgrade(path, &connection, layout)? {
             upgrade.check_space(path)?;
         }
-        migrations::migrate(&mut connection, layout)?;
-        derived::fill(&mut connection)?;
-        Ok(Self { connection, path: path.to_owned(), lock: Some(lock), log: LogCopier::default() })
+        layout::upgrade(&mut connection, layout)?;
+        computed::fill(&mut connection)?;
+        Ok(Self { connection, path: path.to_owned(), lock: Some(lock), wal: WalCopier::default() })
     }
 
-    /// Returns the upgrade that opening the archive to write would run; `None` if there is none.
+    /// Returns the upgrade that [`Archive::open`] would run; `None` if the file is current or does not exist.
     pub fn pending_upgrade(path: &Path) -> Result<Option<Upgrade>> {
         if !path.exists() {
             return Ok(None);
         }
-        let (layout, connection) = inspect(path)?;
-        upgrade_of(path, &connection, layout)
+        let (layout, connection) = connect_and_inspect(path)?;
+        find_upgrade(path, &connection, layout)
     }
 
     /// Opens an archive to read, also while another process writes to it.
+    ///
+    /// Fails if the file does not exist, is empty, or has an older layout.
     pub fn open_to_read(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(Error::new(ErrorKind::Usage, "open the archive", "it does not exist yet")
                 .with("archive", path.display())
                 .hint("run `chatark pull` first, or check `archive` in the config"));
         }
-        let (layout, connection) = inspect(path)?;
+        let (layout, connection) = connect_and_inspect(path)?;
         match layout {
             Layout::Current => {
-                Ok(Self { connection, path: path.to_owned(), lock: None, log: LogCopier::default() })
+                Ok(Self { connection, path: path.to_owned(), lock: None, wal: WalCopier::default() })
             }
             Layout::New => Err(Error::new(ErrorKind::Usage, "open the archive", "the file is empty")
                 .with("archive", path.display())
@@ -120,98 +116,58 @@ impl Archive {
         }
     }
 
-    /// Returns the path of the archive.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Ends a writer's session: resolves persons, and checkpoints the write-ahead log into the file.
+    /// Closes the archive. A writer first resolves persons, and copies the write-ahead log into the file.
     ///
-    /// If the disk is full, the data stays in the log, which belongs to the archive, and the next session does both.
+    /// If the disk is full, the data stays in the log, which is part of the archive, and the next writer does both.
     pub fn close(mut self) -> Result<()> {
-        self.log.finish();
+        self.wal.finish();
         if self.lock.is_some() {
             defer_storage_errors(self.resolve_persons())?;
-            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            defer_storage_errors(emptied.map_err(database("close the archive")))?;
+            let copied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            defer_storage_errors(copied.map_err(database_error("close the archive")))?;
         }
-        self.connection.close().map_err(|(_, error)| database("close the archive")(error))
+        self.connection.close().map_err(|(_, error)| database_error("close the archive")(error))
     }
 }
 
-/// Leaves to the next session what cannot be written, as on a full disk: the data is safe in the log.
-fn defer_storage_errors(done: Result<()>) -> Result<()> {
-    match done {
+/// Turns an error of the disk into a warning: the data is safe in the write-ahead log, and the next writer tries again.
+fn defer_storage_errors(result: Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::Storage => {
             tracing::warn!(%error, "the archive could not be written: the next session will do this");
             Ok(())
         }
-        done => done,
+        result => result,
     }
 }
 
-/// Returns the layout of a file, also in a folder that cannot be written.
-fn inspect(path: &Path) -> Result<(Layout, Connection)> {
-    let inspected = connect(path).and_then(|connection| Ok((migrations::inspect(&connection)?, connection)));
+/// Connects to a file and returns its layout, also in a folder that cannot be written.
+fn connect_and_inspect(path: &Path) -> Result<(Layout, Connection)> {
+    let inspected = connect(path).and_then(|connection| Ok((layout::inspect(&connection)?, connection)));
     match inspected {
         Err(error) if error.kind() == ErrorKind::Storage => {
             let Some(connection) = connect_immutable(path) else { return Err(error) };
-            Ok((migrations::inspect(&connection)?, connection))
+            Ok((layout::inspect(&connection)?, connection))
         }
         inspected => inspected,
     }
 }
 
-fn upgrade_of(path: &Path, connection: &Connection, layout: Layout) -> Result<Option<Upgrade>> {
+/// Returns the upgrade that a file needs; `None` if its layout is not an older one.
+fn find_upgrade(path: &Path, connection: &Connection, layout: Layout) -> Result<Option<Upgrade>> {
     let Layout::Older(from) = layout else { return Ok(None) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(Some(Upgrade {
         from,
         to: Layout::CURRENT,
-        needs: migrations::space_needed(connection, layout)?,
+        needs: layout::space_needed(connection, layout)?,
         free: fs4::available_space(folder).ok(),
     }))
 }
 
-pub(crate) fn connect(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection)?;
-        Ok(connection)
-    };
-    open().map_err(|error| database("open the archive")(error).with("archive", path.display()))
-}
-
-fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    // In kibibytes: enough for the interior pages of a large archive's indexes; the system caches the rest.
-    connection.pragma_update(None, "cache_size", -1_024)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // Query plans do not depend on bound values, so that no cached statement is prepared again.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(())
-}
-
-/// Opens an archive in a folder that cannot be written, where SQLite cannot create the shared-memory file of its log.
-/// Returns `None` if there is a log, because an immutable connection would ignore it.
-fn connect_immutable(path: &Path) -> Option<Connection> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return None;
-    }
-    let name = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
-    tune(&connection).ok()?;
-    Some(connection)
-}
-
-/// Creates the file, readable only by its owner, before SQLite opens it: its companion files get the same mode.
-fn create_owned(path: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| storage("create the archive", path, &error);
+/// Creates the file, readable only by its owner, before SQLite opens it. SQLite gives its companion files the same mode.
+fn create_private_file(path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| storage_error("create the archive", path, &error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(failed)?;
     }

@@ -1,8 +1,9 @@
-//! Identity resolution: identifiers of each record when it is written, persons over all of them at the end of a session.
+//! Identity resolution: identifiers are written with each record, and persons are computed from all of them when a writer
+//! closes the archive.
 //!
-//! An e-mail address is a person. A telephone number belongs to an address if it came with only that one; otherwise it
+//! Each e-mail address is a person. A telephone number belongs to an address if it came with only that one; otherwise it
 //! is a person of its own. A vendor's id is valid only within its source, and belongs to an address or number by the
-//! same rule. Without any identifier there is no person.
+//! same rule. A record without any identifier has no person.
 
 mod read;
 
@@ -12,25 +13,25 @@ use chatark_core::{Contact, Conversation, IdentifierKind, ListedContact, Result,
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use crate::open::Archive;
-use crate::run_log::SourceKey;
-use crate::values::{count, database};
+use crate::archive::Archive;
+use crate::keys::SourceKey;
+use crate::values::{database_error, stored_count};
 
-pub use read::{HeldIdentifier, Identifier};
+pub use read::{Identifier, ResolvedIdentifier};
 
-/// Creates `temp.phone_owner` and `temp.id_owner`, which say whom numbers and ids belong to.
+/// Creates `temp.phone_owner` and `temp.id_owner`: the owners of telephone numbers and of vendors' ids.
 const OWNERS: &str = include_str!("persons/owners.sql");
 /// Drops the temporary tables that hide the archive's own tables of these names.
 const DROP_RESOLVED: &str = "DROP TABLE IF EXISTS temp.person; DROP TABLE IF EXISTS temp.twin;";
 
-/// The identifiers of the customer of a record, each as the number of its normalized form.
+/// The identifiers of the customer of a record, each as the number that stands for its normalized form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Identifiers {
     email: Option<i64>,
     phone: Option<i64>,
     contact_id: Option<i64>,
     external_id: Option<i64>,
-    /// When the conversation began, 0 without a date; `None` for listed contacts.
+    /// When the conversation began, in microseconds; 0 without a date, `None` for listed contacts.
     began: Option<i64>,
 }
 
@@ -75,13 +76,13 @@ impl Identifiers {
         record_key: i64,
         is_new: bool,
     ) -> Result<bool> {
-        let scoped = |id: Option<i64>| id.map(|id| within(source, id));
+        let scoped = |id: Option<i64>| id.map(|id| number_within(source, id));
         let own =
             Self { contact_id: scoped(self.contact_id), external_id: scoped(self.external_id), ..*self };
-        own.replace(transaction, record_key, is_new)
+        own.write_scoped(transaction, record_key, is_new)
     }
 
-    fn replace(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<bool> {
+    fn write_scoped(&self, transaction: &Transaction<'_>, record_key: i64, is_new: bool) -> Result<bool> {
         if !is_new && !self.remove_if_different(transaction, record_key)? {
             return Ok(false);
         }
@@ -94,14 +95,14 @@ impl Identifiers {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )
                 .and_then(|mut statement| statement.execute(row))
-                .map_err(database("write the identifiers of a record"))?;
+                .map_err(database_error("write the identifiers of a record"))?;
         }
         Ok(true)
     }
 
     /// Deletes the stored identifiers of a record if they differ, and returns whether they do.
     fn remove_if_different(&self, transaction: &Transaction<'_>, record_key: i64) -> Result<bool> {
-        let failed = || database("look up the identifiers of a record");
+        let failed = || database_error("look up the identifiers of a record");
         let held = transaction
             .prepare_cached(
                 "SELECT email, phone, contact_id, external_id, began FROM identifier WHERE record_key = ?1",
@@ -130,12 +131,12 @@ impl Identifiers {
     }
 }
 
-/// Marks the persons as out of date, to be resolved at the end of the session.
+/// Marks the persons as out of date: they are resolved when the writer closes the archive.
 pub(crate) fn mark_outdated(transaction: &Transaction<'_>) -> Result<()> {
     transaction
         .prepare_cached("UPDATE archive SET persons_outdated = 1 WHERE persons_outdated = 0")
         .and_then(|mut statement| statement.execute([]))
-        .map_err(database("write the identifiers of a record"))?;
+        .map_err(database_error("write the identifiers of a record"))?;
     Ok(())
 }
 
@@ -147,44 +148,44 @@ fn number(kind: &str, value: &str) -> i64 {
 }
 
 /// Returns the number of a vendor's id within its source.
-fn within(source: SourceKey, id: i64) -> i64 {
-    // Multiples of the golden ratio keep the numbers of one id in different sources far apart.
+fn number_within(source: SourceKey, id: i64) -> i64 {
+    // Multiples of the golden ratio make the numbers of one id in several sources differ widely.
     id.wrapping_add(source.0.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
 }
 
 impl Archive {
     /// Resolves persons and twins over the whole archive, if identifiers have changed since the last time.
     ///
-    /// The time grows with the archive; the memory does not.
+    /// Takes time in proportion to the archive, but a fixed amount of memory.
     pub fn resolve_persons(&mut self) -> Result<()> {
         if !self.are_persons_outdated()? {
             return Ok(());
         }
-        let failed = || database("resolve persons");
+        let failed = || database_error("resolve persons");
         let transaction = self.connection.transaction().map_err(failed())?;
         resolve(&transaction)?;
         transaction.execute_batch(include_str!("persons/store.sql")).map_err(failed())?;
         transaction.commit().map_err(failed())
     }
 
-    /// Lets a reader see persons that are up to date, if the last writer was interrupted.
-    pub(crate) fn refresh_persons_to_read(&self) -> Result<()> {
+    /// Lets a reader see persons that are up to date: if the last writer was interrupted, resolves them into temporary tables.
+    pub(crate) fn resolve_persons_to_read(&self) -> Result<()> {
         if self.are_persons_outdated()? {
             return resolve(&self.connection);
         }
-        self.connection.execute_batch(DROP_RESOLVED).map_err(database("resolve persons"))
+        self.connection.execute_batch(DROP_RESOLVED).map_err(database_error("resolve persons"))
     }
 
     fn are_persons_outdated(&self) -> Result<bool> {
         self.connection
             .query_row("SELECT persons_outdated FROM archive", [], |row| row.get(0))
-            .map_err(database("resolve persons"))
+            .map_err(database_error("resolve persons"))
     }
 }
 
 /// Creates `temp.person` and `temp.twin`, which hide the archive's own tables of these names.
 fn resolve(connection: &Connection) -> Result<()> {
-    let failed = || database("resolve persons");
+    let failed = || database_error("resolve persons");
     connection
         .execute_batch(&format!(
             "PRAGMA temp.cache_size = -1024;
@@ -194,7 +195,7 @@ fn resolve(connection: &Connection) -> Result<()> {
         .map_err(failed())?;
     for (family, members) in families(connection)?.into_iter().enumerate() {
         for (place, source_key) in members.into_iter().enumerate() {
-            let row = params![source_key, count(family as u64), count(place as u64)];
+            let row = params![source_key, stored_count(family as u64), stored_count(place as u64)];
             connection.execute("INSERT INTO temp.twin_source VALUES (?1, ?2, ?3)", row).map_err(failed())?;
         }
     }
@@ -204,9 +205,9 @@ fn resolve(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Returns the groups of several sources that show the same agent of the same vendor, the newest API first.
+/// Returns groups of sources that show the same agent of the same vendor, the newest API first, without groups of one.
 fn families(connection: &Connection) -> Result<Vec<Vec<i64>>> {
-    let failed = || database("resolve persons");
+    let failed = || database_error("resolve persons");
     let mut statement = connection
         .prepare("SELECT source_key, provider, agent_id FROM source ORDER BY provider DESC, name")
         .map_err(failed())?;

@@ -1,4 +1,4 @@
-//! The stored bytes of records, and the check that they are what the vendor sent.
+//! The archived bytes of records: reads them, and checks that they are what the vendor sent.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -9,27 +9,27 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 
-use crate::encode::{HashedRecord, is_unidentified};
-use crate::run_log::SourceKey;
-use crate::values::{database, read_count};
+use crate::encode::{HashedRecord, is_id_from_hash};
+use crate::keys::SourceKey;
+use crate::values::{database_error, read_count};
 
-/// A page of results ends after this many bytes, before compression.
+/// The size in bytes, before compression, after which a page of documents or versions ends.
 pub(crate) const PAGE_BYTES: u64 = 8 << 20;
 
-/// The columns that [`RawVersion`] is read from, of `record` and `raw`.
+/// The columns of `record` and `raw` that a [`RawVersion`] is read from.
 pub(crate) const COLUMNS: &str =
     "raw_key, record.record_key, version, record.stream, parent, record.id, surface, sha256, zstd, size";
 
-/// The stream of the parts that documents have.
-pub(crate) const PARTS: Stream = Stream::Messages;
+/// The stream that parts of documents belong to.
+pub(crate) const PART_STREAM: Stream = Stream::Messages;
 
-/// One version of a record, compressed.
+/// One version of a record, with its compressed bytes.
 #[derive(Debug)]
 pub(crate) struct RawVersion {
     pub(crate) raw_key: i64,
     pub(crate) record_key: i64,
     pub(crate) version: i64,
-    /// `None` where the archive has a word that is not a stream's.
+    /// `None` if the archive names a stream that Chatark does not know.
     pub(crate) stream: Option<Stream>,
     pub(crate) parent: String,
     pub(crate) id: RecordId,
@@ -44,7 +44,7 @@ pub(crate) struct RawVersion {
 pub enum Damage {
     /// They cannot be decompressed.
     Compression,
-    /// There are more or fewer than the vendor sent.
+    /// There are more or fewer bytes than the vendor sent.
     Size,
     /// They are not those that the vendor sent.
     Hash,
@@ -80,12 +80,12 @@ impl RawVersion {
 
     /// Decompresses, and compares the bytes with their size and hash.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Damage> {
-        // The size comes from the frame: a damaged `size` must not allocate memory.
-        let promised = Decompressor::upper_bound(&self.zstd).ok_or(Damage::Compression)?;
-        if promised as u64 != self.size {
+        // The size in the compressed frame must match first: a damaged `size` must not allocate memory.
+        let frame_size = Decompressor::upper_bound(&self.zstd).ok_or(Damage::Compression)?;
+        if frame_size as u64 != self.size {
             return Err(Damage::Size);
         }
-        let bytes = decompress(&self.zstd, promised)?;
+        let bytes = decompress(&self.zstd, frame_size)?;
         if bytes.len() as u64 != self.size {
             return Err(Damage::Size);
         }
@@ -95,14 +95,14 @@ impl RawVersion {
         Ok(bytes)
     }
 
-    /// Returns the record with these bytes, as it was handed to the mapper when it came.
+    /// Returns the record with these bytes, as the mapper received it when it came.
     pub(crate) fn record(&self, bytes: Vec<u8>) -> Record {
         let parent = Some(&self.parent).filter(|parent| !parent.is_empty());
-        // A document's id is set again when it is mapped; a part without an id must not get one.
-        let is_named = parent.is_none() || !is_unidentified(&self.id, &self.sha256);
+        // Mapping sets a document's id again; a part that came without an id must not get one.
+        let has_id = parent.is_none() || !is_id_from_hash(&self.id, &self.sha256);
         Record {
             stream: self.stream.unwrap_or_default(),
-            id: is_named.then(|| self.id.clone()),
+            id: has_id.then(|| self.id.clone()),
             parent: parent.map(RecordId::new),
             surface: Surface::from_word(&self.surface).unwrap_or(Surface::Export),
             bytes: Bytes::from(bytes),
@@ -110,7 +110,7 @@ impl RawVersion {
     }
 }
 
-/// Decompresses with a context that each thread keeps, since making one costs more than using it.
+/// Decompresses with a context that each thread keeps, because creating one takes longer than using it.
 fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>, Damage> {
     thread_local! {
         static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
@@ -124,15 +124,15 @@ fn decompress(bytes: &[u8], size: usize) -> Result<Vec<u8>, Damage> {
     })
 }
 
-/// Returns whether the archive has any record of a stream: without any, there is no need to look them up one by one.
+/// Returns whether the archive has any record of a source's stream. If it has none, no record need be looked up.
 pub(crate) fn has_records(connection: &Connection, source: SourceKey, stream: Stream) -> Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE source_key = ?1 AND stream = ?2)")
         .and_then(|mut statement| statement.query_row(params![source.0, stream.as_str()], |row| row.get(0)))
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
-/// Reads the parts of a document as they came through a surface, in their order.
+/// Reads the latest versions of a document's parts from a surface, in the order of the parts.
 pub(crate) fn parts(
     connection: &Connection,
     source: SourceKey,
@@ -147,15 +147,14 @@ pub(crate) fn parts(
              ORDER BY ordinal, record.record_key"
         )
     });
-    let failed = || database("read the archived bytes");
+    let failed = || database_error("read the archived bytes");
     let mut statement = connection.prepare_cached(&SELECT).map_err(failed())?;
-    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface];
+    let wanted = params![source.0, PART_STREAM.as_str(), document.as_str(), surface];
     let found = statement.query_map(wanted, RawVersion::read).map_err(failed())?;
     found.collect::<rusqlite::Result<_>>().map_err(failed())
 }
 
-/// Returns the hash of the latest bytes of a document as they came through the surface of `record`; `None` if the archive
-/// has none.
+/// Returns the hash of the latest version of a document's own record from the surface of `record`; `None` if there is none.
 pub(crate) fn latest_hash(
     connection: &Connection,
     source: SourceKey,
@@ -173,17 +172,17 @@ pub(crate) fn latest_hash(
             statement.query_row(wanted, hash).optional()
         })
         .map(Option::flatten)
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
-/// Returns the ids and hashes of a document's parts as they came through a surface, in their order.
+/// Returns the ids of a document's parts and the hashes of their latest versions from a surface, in the order of the parts.
 pub(crate) fn part_hashes(
     connection: &Connection,
     source: SourceKey,
     document: &RecordId,
     surface: Surface,
 ) -> Result<Vec<(String, Option<[u8; 32]>)>> {
-    let failed = || database("look up a record");
+    let failed = || database_error("look up a record");
     let mut statement = connection
         .prepare_cached(
             "SELECT id, (SELECT sha256 FROM raw WHERE raw.record_key = record.record_key AND surface = ?4
@@ -192,7 +191,7 @@ pub(crate) fn part_hashes(
                  AND latest IS NOT NULL ORDER BY ordinal, record_key",
         )
         .map_err(failed())?;
-    let wanted = params![source.0, PARTS.as_str(), document.as_str(), surface.as_str()];
+    let wanted = params![source.0, PART_STREAM.as_str(), document.as_str(), surface.as_str()];
     let found = statement
         .query_map(wanted, |row| Ok((row.get(0)?, row.get_ref(1)?.as_blob()?.try_into().ok())))
         .map_err(failed())?;

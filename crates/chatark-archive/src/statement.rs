@@ -1,23 +1,23 @@
 //! Builds SQL from lists of columns.
 
-/// Returns an upsert by `key`. An existing row gets new values only in `columns`: it keeps its `constants`, and every
-/// column that is not named.
+/// Returns an upsert by `key`. It changes only `columns` of an existing row: `constants`, and columns that are not named,
+/// keep their values.
 ///
 /// All three are lists of columns, separated by commas; values are bound in this order.
 pub(crate) fn upsert(table: &str, key: &str, constants: &str, columns: &str) -> String {
     let names = |list: &str| list.split(',').filter(|name| !name.trim().is_empty()).count();
-    let fixed = names(key) + names(constants);
+    let unchanged = names(key) + names(constants);
     let placeholders = |from: usize, to: usize| -> String {
         let placeholders: Vec<_> = (from..=to).map(|at| format!("?{at}")).collect();
         placeholders.join(", ")
     };
-    let all = names(columns) + fixed;
+    let all = names(columns) + unchanged;
     let separator = if constants.is_empty() { "" } else { ", " };
     format!(
         "INSERT INTO {table} ({key}{separator}{constants}, {columns}) VALUES ({})
          ON CONFLICT ({key}) DO UPDATE SET ({columns}) = ({})",
         placeholders(1, all),
-        placeholders(fixed + 1, all)
+        placeholders(unchanged + 1, all)
     )
 }
 

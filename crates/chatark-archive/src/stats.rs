@@ -1,4 +1,4 @@
-//! The statistics of each conversation: stored when it is written, and read by reports in one pass.
+//! The statistics of each conversation: written with it, and read by reports in one pass.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display, Write as _};
@@ -11,11 +11,11 @@ use chatark_core::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::de::IgnoredAny;
 
-use crate::open::Archive;
-use crate::read::Filter;
-use crate::run_log::SourceKey;
+use crate::archive::Archive;
+use crate::filter::Filter;
+use crate::keys::SourceKey;
 use crate::statement::upsert;
-use crate::values::{database, from_json, json, timestamp};
+use crate::values::{database_error, from_json, read_timestamp, to_json};
 
 /// The columns of a conversation's statistics, in the order in which they are written and read.
 const COLUMNS: &str = "messages, user_messages, assistant_messages, human_agent_messages, system_messages,
@@ -42,15 +42,15 @@ pub(crate) struct EncodedStats {
 /// A conversation as reports see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatsRow {
-    /// The archive's own number of the conversation.
+    /// The key of the conversation in the archive.
     pub key: i64,
     /// The source that it belongs to.
     pub source: SourceKey,
     /// Where it took place.
     pub channel: Option<Channel>,
-    /// Its state.
+    /// Its status.
     pub status: Option<Status>,
-    /// What the customer thought of it as a whole.
+    /// The customer's feedback on the whole conversation.
     pub feedback: Option<Feedback>,
     /// When it began.
     pub created_at: Option<Timestamp>,
@@ -82,7 +82,7 @@ impl EncodedStats {
             bot_responses: list(stats.bot_responses.iter().copied().map(Number)),
             agent_responses: list(stats.agent_responses.iter().copied().map(Number)),
             scores: list(stats.scores.iter().copied().map(Number)),
-            tools: json(&tools, tools.is_empty()),
+            tools: to_json(&tools, tools.is_empty()),
             quarters: list(quarters),
             stats,
         }
@@ -122,7 +122,7 @@ impl EncodedStats {
                     self.quarters,
                 ])
             })
-            .map_err(database("write the statistics of a conversation"))?;
+            .map_err(database_error("write the statistics of a conversation"))?;
         Ok(())
     }
 }
@@ -139,7 +139,7 @@ impl Display for Number {
         /// Above this, not every whole number is an `f64`.
         const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
         let Self(number) = *self;
-        // Most of them are whole, and these are written several times faster as what they are.
+        // Most numbers are whole, and these are written several times faster as integers.
         if number.fract() == 0.0 && number.abs() < MAX_EXACT && number.is_sign_positive() {
             return Display::fmt(&(number as i64), formatter);
         }
@@ -147,7 +147,7 @@ impl Display for Number {
     }
 }
 
-/// Returns numbers as a JSON list without spaces, or `None` where there are none.
+/// Returns numbers as a JSON list without spaces, or `None` if there are none.
 fn list(mut numbers: impl Iterator<Item = impl Display>) -> Option<String> {
     let mut text = format!("[{}", numbers.next()?);
     for number in numbers {
@@ -158,14 +158,15 @@ fn list(mut numbers: impl Iterator<Item = impl Display>) -> Option<String> {
 }
 
 impl Archive {
-    /// Gives the statistics of every matching conversation to `take`, in storage order.
+    /// Passes the statistics of every matching conversation to `take`, in the order in which they were archived.
     ///
     /// Reads one state of the archive, whatever is written meanwhile, and holds one conversation at a time.
     pub fn each_stats(&self, filter: &Filter, mut take: impl FnMut(&StatsRow) -> Result<()>) -> Result<()> {
-        let failed = || database("read the statistics");
+        let failed = || database_error("read the statistics");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
-        self.refresh_persons_to_read()?;
-        let sources: HashSet<i64> = self.origins(&filter.sources)?.into_iter().map(|(key, _)| key).collect();
+        self.resolve_persons_to_read()?;
+        let sources: HashSet<i64> =
+            self.sources(&filter.sources)?.into_iter().map(|(key, _)| key.0).collect();
         let sql = format!(
             "SELECT c.conversation_key, c.source_key, c.channel, c.status, c.feedback, c.created_at, c.updated_at,
                  person.person_key, person.is_first, twin.counted_as, other.source_key, {COLUMNS},
@@ -194,7 +195,7 @@ impl Archive {
         snapshot.finish().map_err(failed())
     }
 
-    /// Returns the text of a question of a conversation; `None` if it is no longer there.
+    /// Returns the text of a question of a conversation; `None` if there is no such message.
     pub fn question(&self, key: i64, question: Question) -> Result<Option<String>> {
         let position = match question {
             Question::First => "first_question_position",
@@ -204,7 +205,7 @@ impl Archive {
             "SELECT text FROM conversation_stats JOIN message USING (conversation_key)
              WHERE conversation_key = ?1 AND message.position = {position}"
         );
-        let failed = || database("read a question");
+        let failed = || database_error("read a question");
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         statement.query_row([key], |row| row.get(0)).optional().map_err(failed())
     }
@@ -213,7 +214,7 @@ impl Archive {
 /// Decides which of several twins is counted in totals.
 #[derive(Debug, Default)]
 struct Twins {
-    /// The conversations outside the report in whose place a twin has been counted.
+    /// Conversations outside the report: a twin of each has been counted instead.
     counted: HashSet<i64>,
 }
 
@@ -230,18 +231,18 @@ impl Twins {
         }
         let source: Option<i64> = row.get(10)?;
         let after = STATS_START + STATS_WIDTH;
-        let created_at = timestamp(row.get(after)?);
+        let created_at = read_timestamp(row.get(after)?);
         let channel = row.get_ref(after + 1)?.as_str_or_null()?.and_then(Channel::from_word);
-        let is_other_there =
+        let is_other_in_report =
             source.is_some_and(|source| sources.contains(&source)) && filter.is_inside(created_at, channel);
-        Ok(!is_other_there && self.counted.insert(counted_as))
+        Ok(!is_other_in_report && self.counted.insert(counted_as))
     }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     let word = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
-    let created_at = timestamp(row.get(5)?);
-    let stats = match read_stats(row, STATS_START, created_at, timestamp(row.get(6)?))? {
+    let created_at = read_timestamp(row.get(5)?);
+    let stats = match read_stats(row, STATS_START, created_at, read_timestamp(row.get(6)?))? {
         Ok(stats) => stats,
         Err(error) => return Ok(Err(error)),
     };
@@ -259,7 +260,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StatsRow>> {
     }))
 }
 
-/// Reads the stored statistics that tables show.
+/// Reads the few stored statistics that exported tables show.
 pub(crate) struct Summaries<'c>(CachedStatement<'c>);
 
 impl<'c> Summaries<'c> {
@@ -267,12 +268,12 @@ impl<'c> Summaries<'c> {
         let sql =
             "SELECT user_messages, assistant_messages, first_response_seconds, tools FROM conversation_stats
                    WHERE conversation_key = ?1";
-        connection.prepare_cached(sql).map(Self).map_err(database("read the statistics"))
+        connection.prepare_cached(sql).map(Self).map_err(database_error("read the statistics"))
     }
 
-    /// Reads those of a conversation. If a damaged archive has none, they are computed.
+    /// Reads the statistics of a conversation. If a damaged archive has none, computes them.
     pub(crate) fn read(&mut self, key: i64, conversation: &Conversation) -> Result<StatsSummary> {
-        let failed = || database("read the statistics");
+        let failed = || database_error("read the statistics");
         let mut rows = self.0.query([key]).map_err(failed())?;
         let Some(row) = rows.next().map_err(failed())? else {
             return Ok(StatsSummary::from(&ConversationStats::of(conversation)));
@@ -300,7 +301,7 @@ fn read_stats(
     let speaker = |at: usize| Ok::<_, rusqlite::Error>(word(at)?.and_then(Role::from_word));
     let at = |column: usize| first + column;
     let lists = || -> Result<_> {
-        let list = |column: usize| word(at(column)).map_err(database("read the statistics"));
+        let list = |column: usize| word(at(column)).map_err(database_error("read the statistics"));
         let tools: Vec<(String, String, u32)> = from_json(list(20)?)?;
         let quarters: Vec<i64> = from_json(list(21)?)?;
         let numbers = |column: usize| from_json::<Vec<f64>>(list(column)?);
@@ -333,11 +334,12 @@ fn read_stats(
         negative_messages: row.get(at(18))?,
         scores,
         tools: tools.into_iter().map(|(name, status, count)| ToolCalls { name, status, count }).collect(),
-        quarters: quarters.chunks_exact(2).map(|pair| (QuarterHour(pair[0]), number(pair[1]))).collect(),
+        quarters: quarters.chunks_exact(2).map(|pair| (QuarterHour(pair[0]), read_u32(pair[1]))).collect(),
     }))
 }
 
-fn number(number: i64) -> u32 {
+/// Reads a stored count back.
+fn read_u32(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 

@@ -1,13 +1,14 @@
-//! What the archive holds and how its runs ended, from the counts that the writer keeps.
+//! The status of each source: what the archive holds, and how the latest pulls ended.
 
 use chatark_core::{DocumentKind, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
+use crate::archive::Archive;
 use crate::gaps::GapRecord;
-use crate::open::Archive;
-use crate::run_log::{SourceKey, Verdict};
-use crate::values::{database, read_count, timestamp};
+use crate::keys::SourceKey;
+use crate::run::Verdict;
+use crate::values::{database_error, read_count, read_timestamp};
 
 /// What the archive holds of one source.
 #[derive(Debug, Clone, Serialize)]
@@ -30,11 +31,11 @@ pub struct SourceStatus {
     pub unfinished: Vec<String>,
     /// How many listed contacts are archived.
     pub contacts: u64,
-    /// The latest pull of these, over all streams of people.
+    /// The latest pull of contacts and leads, added up over these streams.
     pub last_contacts: Option<RunRecord>,
-    /// Every stream of which something was pulled.
+    /// Every stream of which something is archived or was pulled.
     pub streams: Vec<StreamStatus>,
-    /// The places that the vendor could not give, the accepted ones included.
+    /// The open gaps, the accepted ones included.
     pub gaps: Vec<GapRecord>,
 }
 
@@ -43,7 +44,7 @@ pub struct SourceStatus {
 pub struct StreamStatus {
     /// The stream.
     pub stream: Stream,
-    /// How many documents are archived, or how many parts of documents where the vendor lists these by themselves.
+    /// How many documents are archived; of a stream of parts, how many parts.
     pub records: u64,
     /// How many of them the vendor no longer shows.
     pub missing: u64,
@@ -51,7 +52,7 @@ pub struct StreamStatus {
     pub last_pull: Option<RunRecord>,
 }
 
-/// One run, as the run log has it. The columns are described in the files under `migrations`.
+/// One run, as the run log has it. The columns are described in the files under `layout`.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are the columns of the run log, described there")]
 pub struct RunRecord {
@@ -85,9 +86,9 @@ pub struct RunRecord {
 }
 
 impl Archive {
-    /// Returns the state of every source, sorted by name.
+    /// Returns the status of every source, sorted by name.
     pub fn status(&self) -> Result<Vec<SourceStatus>> {
-        let failed = database("read the status");
+        let failed = database_error("read the status");
         let mut statement = self
             .connection
             .prepare_cached("SELECT source_key, name, provider, agent_id, conversations, messages FROM source ORDER BY name")
@@ -123,15 +124,15 @@ impl Archive {
         Ok(sources)
     }
 
-    /// Adds what is held of a stream, if anything of it was pulled.
+    /// Adds the status of a stream, if anything of it is archived or was pulled.
     fn add_stream(&self, status: &mut SourceStatus, key: SourceKey, stream: Stream) -> Result<()> {
         let last_pull = self.last_pull(key, stream)?;
         status.unfinished.extend(self.unfinished_scopes(key, stream)?);
-        let (records, missing) = (self.documents(key, stream)?, self.missing(key, stream)?);
+        let (records, missing) = (self.count_documents(key, stream)?, self.count_missing(key, stream)?);
         if last_pull.is_none() && records == 0 {
             return Ok(());
         }
-        let records = if stream.document().is_some() { records } else { self.parts(key, stream)? };
+        let records = if stream.document().is_some() { records } else { self.count_parts(key, stream)? };
         match stream.document() {
             Some(DocumentKind::Contact) => {
                 status.contacts += records;
@@ -151,7 +152,7 @@ impl Archive {
     }
 
     fn last_pull(&self, source: SourceKey, stream: Stream) -> Result<Option<RunRecord>> {
-        let failed = database("read the run log");
+        let failed = database_error("read the run log");
         self.connection
             .prepare_cached(
                 "SELECT scope, resumed, started_at, ended_at, verdict, error, total_first, total_last, seen, received,
@@ -207,8 +208,8 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         scope: row.get(0)?,
         resumed: row.get(1)?,
-        started_at: timestamp(row.get(2)?),
-        ended_at: timestamp(row.get(3)?),
+        started_at: read_timestamp(row.get(2)?),
+        ended_at: read_timestamp(row.get(3)?),
         verdict: row.get(4)?,
         error: row.get(5)?,
         total_first: maybe(6)?,

@@ -1,20 +1,21 @@
-//! Which records a sweep has seen, over all of its runs, and which records a full sweep no longer sees.
+//! Which records a sweep has seen, over all of its runs, and which ones it no longer sees.
 
 use std::collections::HashSet;
 
 use chatark_core::{DocumentKind, Error, ErrorKind, RecordId, Result, Stream, Timestamp, UnseenRecord};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::archive::Archive;
 use crate::document::DocumentTable;
-use crate::open::Archive;
-use crate::run_log::{Run, SourceKey};
-use crate::values::{database, read_count, timestamp};
+use crate::keys::SourceKey;
+use crate::run::Run;
+use crate::values::{database_error, read_count, read_timestamp};
 
-/// One in so many records of a stream may be marked as missing without `--accept-missing`.
+/// Without `--accept-missing`, at most one in this many records of a stream is marked as missing.
 const MAX_MISSING_ONE_IN: u64 = 10;
 
-/// Creates the table of the ids that a run has seen; it disappears with the connection.
-pub(crate) const TABLE: &str = "CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, stream TEXT, id TEXT, PRIMARY KEY (source_key, stream, id)) WITHOUT ROWID;";
+/// Creates the temporary table of the ids that the sweep of a run has seen. It ends with the connection.
+pub(crate) const CREATE_SEEN: &str = "CREATE TEMP TABLE IF NOT EXISTS seen (source_key INTEGER, stream TEXT, id TEXT, PRIMARY KEY (source_key, stream, id)) WITHOUT ROWID;";
 
 /// Marks an id as seen, and returns whether it is new to the sweep.
 pub(crate) fn mark_seen(transaction: &Transaction<'_>, run: &Run, id: &RecordId) -> Result<bool> {
@@ -22,10 +23,10 @@ pub(crate) fn mark_seen(transaction: &Transaction<'_>, run: &Run, id: &RecordId)
         .prepare_cached("INSERT OR IGNORE INTO temp.seen (source_key, stream, id) VALUES (?1, ?2, ?3)")
         .and_then(|mut statement| statement.execute(params![run.source.0, run.stream.as_str(), id.as_str()]))
         .map(|inserted| inserted == 1)
-        .map_err(database("write a batch"))
+        .map_err(database_error("write a batch"))
 }
 
-/// Saves the ids that a batch has seen first, for a run that resumes the sweep.
+/// Saves the ids that the sweep saw for the first time in a batch, for a run that resumes the sweep.
 pub(crate) fn save_sightings(transaction: &Transaction<'_>, run: &Run, ids: &[RecordId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -40,7 +41,7 @@ pub(crate) fn save_sightings(transaction: &Transaction<'_>, run: &Run, ids: &[Re
         .and_then(|mut statement| {
             statement.execute(params![run.source.0, run.stream.as_str(), run.scope, list])
         })
-        .map_err(database("write a batch"))?;
+        .map_err(database_error("write a batch"))?;
     Ok(())
 }
 
@@ -60,16 +61,16 @@ pub(crate) fn load_sightings(
         )
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
         .map(|seen| seen as u64)
-        .map_err(database("begin a run"))
+        .map_err(database_error("begin a run"))
 }
 
-/// Restarts the sweep of a run's scope.
-pub(crate) fn reset(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
-    reset_scope(transaction, run.source, run.stream, &run.scope)
+/// Restarts the sweep of a run's scope: forgets the ids that it has seen.
+pub(crate) fn restart(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
+    restart_scope(transaction, run.source, run.stream, &run.scope)
 }
 
-/// Restarts the sweep of a scope.
-pub(crate) fn reset_scope(
+/// Restarts the sweep of a scope: forgets the ids that it has seen.
+pub(crate) fn restart_scope(
     transaction: &Transaction<'_>,
     source: SourceKey,
     stream: Stream,
@@ -89,7 +90,7 @@ pub(crate) fn delete_sightings(
     transaction
         .prepare_cached("DELETE FROM sighting WHERE source_key = ?1 AND stream = ?2 AND scope = ?3")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str(), scope]))
-        .map_err(database("end a sweep"))?;
+        .map_err(database_error("end a sweep"))?;
     Ok(())
 }
 
@@ -97,34 +98,34 @@ fn clear_seen(transaction: &Transaction<'_>, source: SourceKey, stream: Stream) 
     transaction
         .prepare_cached("DELETE FROM temp.seen WHERE source_key = ?1 AND stream = ?2")
         .and_then(|mut statement| statement.execute(params![source.0, stream.as_str()]))
-        .map_err(database("begin a run"))?;
+        .map_err(database_error("begin a run"))?;
     Ok(())
 }
 
 /// What a sweep of everything did not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unseen {
-    /// These records, which the full sweep before it did not see either, unseen for longest first. Others that this
-    /// sweep alone did not see are noted, and are among these after the next one.
+    /// The records that neither this sweep nor the one before it saw, those unseen for longest first. Records that only this
+    /// sweep did not see are noted in the archive for the next one.
     Twice(Vec<UnseenRecord>),
-    /// The sweep has left a gap, in this run or in one before, or an older version began it and noted no ids: nothing can
-    /// be said of what it did not see.
+    /// Nothing is known: the sweep left a gap, in this run or in an earlier one, or an older version of Chatark began it and
+    /// saved no ids.
     Unknown,
-    /// So many of so many records were not seen, more than is allowed without `--accept-missing`: none is to be marked.
-    Refused {
+    /// More records were not seen than may be marked without `--accept-missing`: none is to be marked.
+    TooMany {
         /// Records that were not seen.
-        gone: u64,
-        /// Records that were not missing before.
+        unseen: u64,
+        /// Archived records that are not marked as missing.
         held: u64,
     },
 }
 
 impl Archive {
-    /// Clears what is noted of records that a run has seen: that they are missing, or that a sweep did not see them.
-    /// Counts those that were missing in the run.
+    /// Clears the marks of records that the sweep of a run has seen: that they are missing, or that a sweep did not see them.
+    /// Counts in the run how many were missing.
     pub fn unmark_returned(&mut self, run: &mut Run) -> Result<()> {
-        let Some(table) = run.table() else { return Ok(()) };
-        // The few that are marked are found first, and then each is searched for among those that were seen.
+        let Some(table) = table_of(run) else { return Ok(()) };
+        // Few records are marked: each of them is searched for among the ids that were seen.
         let is_seen = |table: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM temp.seen WHERE source_key = ?1 AND stream = ?2 AND seen.id = {table}.id)"
@@ -141,23 +142,23 @@ impl Archive {
              WHERE unseen_since IS NOT NULL AND +source_key = ?1 AND +stream = ?2 AND {}",
             is_seen("record")
         );
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
-        run.progress.returned += self.connection.execute(&missing, stream).map_err(failed())? as u64;
+        run.counts.returned += self.connection.execute(&missing, stream).map_err(failed())? as u64;
         self.connection.execute(&unseen, stream).map_err(failed())?;
         Ok(())
     }
 
-    /// Notes what a sweep of everything did not see, and returns what the full sweep before it did not see either.
+    /// Notes what a sweep of everything did not see, and returns what the sweep of everything before it did not see either.
     ///
-    /// To be called after [`Archive::unmark_returned`], when the sweep has ended. A vendor's fault looks the same as a
-    /// customer's clean-up: more than a tenth of a stream is refused without `accept`.
+    /// To be called at the end of the sweep, after [`Archive::unmark_returned`]. A fault of the vendor looks the same as a
+    /// customer who deletes conversations: without `accept`, more than a tenth of a stream is refused.
     pub fn note_unseen(&mut self, run: &Run, accept: bool, now: Timestamp) -> Result<Unseen> {
-        let Some(table) = run.table() else { return Ok(Unseen::Unknown) };
-        let held = self.not_missing(run.source, run.stream)?;
-        let failed = || database("end a sweep");
+        let Some(table) = table_of(run) else { return Ok(Unseen::Unknown) };
+        let held = self.count_not_missing(run.source, run.stream)?;
+        let failed = || database_error("end a sweep");
         let stream = params![run.source.0, run.stream.as_str()];
-        let noted: i64 = self
+        let seen: i64 = self
             .connection
             .query_row(
                 "SELECT count(*) FROM temp.seen WHERE source_key = ?1 AND stream = ?2",
@@ -165,11 +166,11 @@ impl Archive {
                 |row| row.get(0),
             )
             .map_err(failed())?;
-        if read_count(noted) != run.progress.seen || self.has_left_gaps(run)? {
+        if read_count(seen) != run.counts.seen || self.has_left_gaps(run)? {
             return Ok(Unseen::Unknown);
         }
-        // As many different ids were seen as are held, and what is seen is held: no need to look at each.
-        if read_count(noted) == held {
+        // Every id that was seen is archived: if the numbers are equal, all archived records were seen.
+        if read_count(seen) == held {
             return Ok(Unseen::Twice(Vec::new()));
         }
         let unseen = format!(
@@ -179,47 +180,49 @@ impl Archive {
             name = table.name,
             key = table.key
         );
-        let gone: i64 = self
+        let unseen_count: i64 = self
             .connection
             .query_row(&format!("SELECT count(*) {unseen}"), stream, |row| row.get(0))
             .map_err(failed())?;
-        let gone = read_count(gone);
-        if held - gone != run.progress.seen {
-            return Err(not_archived(run, held - gone));
+        let unseen_count = read_count(unseen_count);
+        if held - unseen_count != run.counts.seen {
+            return Err(seen_but_not_archived(run, held - unseen_count));
         }
         let twice = self.unseen_twice(run, &unseen)?;
-        // A time in the future was told by a clock that was ahead.
-        let once = format!(
+        // A time in the future comes from a clock that was ahead.
+        let note = format!(
             "UPDATE record SET unseen_since = ?3 WHERE (unseen_since IS NULL OR unseen_since > ?3)
                  AND record_key IN (SELECT record.record_key {unseen})"
         );
-        let noted = params![run.source.0, run.stream.as_str(), now.microseconds()];
-        self.connection.execute(&once, noted).map_err(failed())?;
-        if gone * MAX_MISSING_ONE_IN > held && !accept {
-            return Ok(Unseen::Refused { gone, held });
+        let stream_and_now = params![run.source.0, run.stream.as_str(), now.microseconds()];
+        self.connection.execute(&note, stream_and_now).map_err(failed())?;
+        if unseen_count * MAX_MISSING_ONE_IN > held && !accept {
+            return Ok(Unseen::TooMany { unseen: unseen_count, held });
         }
         Ok(Unseen::Twice(twice))
     }
 
+    /// Returns the records that neither this sweep nor an earlier one saw. `unseen` is the end of the query for those that this
+    /// sweep did not see.
     fn unseen_twice(&self, run: &Run, unseen: &str) -> Result<Vec<UnseenRecord>> {
-        let failed = || database("end a sweep");
-        let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(Vec::new()) };
+        let failed = || database_error("end a sweep");
+        let Some(began) = run.sweep_began_at.map(Timestamp::microseconds) else { return Ok(Vec::new()) };
         let sql = format!("SELECT record.id, created_at {unseen} AND unseen_since < ?3");
-        // Those that were not looked for behind an earlier sweep come first.
+        // Records that were not looked for after an earlier sweep come first.
         let sql = format!("{sql} ORDER BY unseen_since, record.record_key");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let read = |row: &rusqlite::Row<'_>| {
             Ok(UnseenRecord {
                 id: RecordId::new(row.get::<_, String>(0)?),
-                created_at: timestamp(row.get(1)?),
+                created_at: read_timestamp(row.get(1)?),
             })
         };
-        let wanted = params![run.source.0, run.stream.as_str(), swept_from];
+        let wanted = params![run.source.0, run.stream.as_str(), began];
         let found = statement.query_map(wanted, read).map_err(failed())?;
         found.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
-    /// Marks records as missing, except those that the vendor still has, and counts them in the run. Nothing is deleted.
+    /// Marks unseen records as missing, except those that the vendor still has, and counts them in the run. Deletes nothing.
     pub fn mark_missing(
         &mut self,
         run: &mut Run,
@@ -227,9 +230,9 @@ impl Archive {
         still_there: &[RecordId],
         now: Timestamp,
     ) -> Result<()> {
-        let Some(table) = run.table() else { return Ok(()) };
+        let Some(table) = table_of(run) else { return Ok(()) };
         let there: HashSet<_> = still_there.iter().collect();
-        let failed = || database("end a sweep");
+        let failed = || database_error("end a sweep");
         let transaction = self.connection.transaction().map_err(failed())?;
         let find =
             "SELECT record_key FROM record WHERE source_key = ?1 AND stream = ?2 AND parent = '' AND id = ?3";
@@ -248,21 +251,21 @@ impl Archive {
                 continue;
             }
             let row = params![run.source.0, run.stream.as_str(), id.as_str(), now.microseconds()];
-            run.progress.missing += transaction.execute(&missing, row).map_err(failed())? as u64;
+            run.counts.missing += transaction.execute(&missing, row).map_err(failed())? as u64;
         }
         transaction.commit().map_err(failed())
     }
 
-    /// Returns how many documents of a stream are marked as missing.
-    pub(crate) fn missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
+    /// Counts the documents of a stream that are marked as missing.
+    pub(crate) fn count_missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
         self.count_of_stream(source, stream, "missing_since IS NOT NULL")
     }
 
-    /// Returns how many documents of a stream are archived.
+    /// Counts the archived documents of a stream.
     ///
-    /// The writer keeps the count of a source's conversations, and `verify` checks it: nothing is counted here as long as all
-    /// of them are of one stream.
-    pub(crate) fn documents(&self, source: SourceKey, stream: Stream) -> Result<u64> {
+    /// Conversations are not counted one by one if all of a source are of one stream: the writer keeps their count, and
+    /// `verify` checks it.
+    pub(crate) fn count_documents(&self, source: SourceKey, stream: Stream) -> Result<u64> {
         if stream.document() != Some(DocumentKind::Conversation) {
             return self.count_of_stream(source, stream, "TRUE");
         }
@@ -275,12 +278,12 @@ impl Archive {
             .connection
             .prepare_cached(&kept)
             .and_then(|mut statement| statement.query_row([source.0], |row| row.get(0)).optional())
-            .map_err(database("count the records"))?;
+            .map_err(database_error("count the records"))?;
         kept.map_or_else(|| self.count_of_stream(source, stream, "TRUE"), |kept| Ok(read_count(kept)))
     }
 
-    /// Returns how many records of a stream are parts of documents.
-    pub(crate) fn parts(&self, source: SourceKey, stream: Stream) -> Result<u64> {
+    /// Counts the records of a stream that are parts of documents.
+    pub(crate) fn count_parts(&self, source: SourceKey, stream: Stream) -> Result<u64> {
         let sql = "SELECT count(*) FROM record WHERE source_key = ?1 AND stream = ?2 AND ordinal IS NOT NULL";
         self.connection
             .prepare_cached(sql)
@@ -288,12 +291,12 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
             .map(read_count)
-            .map_err(database("count the records"))
+            .map_err(database_error("count the records"))
     }
 
-    fn not_missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
-        // Both are counted in an index alone, the difference only in the rows.
-        Ok(self.documents(source, stream)?.saturating_sub(self.missing(source, stream)?))
+    fn count_not_missing(&self, source: SourceKey, stream: Stream) -> Result<u64> {
+        // An index is enough for each of these counts; a count of the difference would read the rows.
+        Ok(self.count_documents(source, stream)?.saturating_sub(self.count_missing(source, stream)?))
     }
 
     fn count_of_stream(&self, source: SourceKey, stream: Stream, condition: &str) -> Result<u64> {
@@ -309,18 +312,23 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str()], |row| row.get(0))
             })
             .map(read_count)
-            .map_err(database("count the records"))
+            .map_err(database_error("count the records"))
     }
 }
 
-fn not_archived(run: &Run, archived: u64) -> Error {
+fn seen_but_not_archived(run: &Run, archived: u64) -> Error {
     let stream = run.stream.as_str();
-    let message = format!("{} {stream} were seen and {archived} of them are archived", run.progress.seen);
+    let message = format!("{} {stream} were seen and {archived} of them are archived", run.counts.seen);
     Error::new(ErrorKind::Unexpected, "end a sweep", message)
         .hint("please report this; run `chatark verify`, then pull with `--full`")
 }
 
-/// Returns the condition that a row is of the source `?1` and the stream `?2`.
+/// Returns the table of the documents of a run's stream.
+fn table_of(run: &Run) -> Option<DocumentTable> {
+    run.stream.document().map(DocumentTable::of)
+}
+
+/// Returns the SQL condition that a row is of the source `?1` and the stream `?2`.
 fn stream_condition(stream: Stream) -> String {
     if stream.document() == Some(DocumentKind::Contact) {
         return "source_key = ?1 AND stream = ?2".to_owned();

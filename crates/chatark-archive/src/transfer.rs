@@ -5,20 +5,20 @@
 use chatark_core::{ConversationId, Error, ErrorKind, Result, SourceName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::open::Archive;
+use crate::archive::Archive;
 use crate::statement::upsert;
-use crate::values::{count, database, read_count, timestamp};
+use crate::values::{database_error, read_count, read_timestamp, stored_count};
 
 /// An item that was sent to a target, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// Distinguishes it from all others of its kind; the same in every run.
+    /// Distinguishes the item from all others of its kind; the same in every run.
     pub idempotency_key: String,
     /// The text by which it is found again at the target.
     pub external_id: String,
     /// Its state.
     pub state: TransferState,
-    /// The target's id, if it is known.
+    /// Its id at the target, if it is known.
     pub target_id: Option<String>,
     /// The conversation that it was made from, if it was made from one.
     pub origin: Option<(SourceName, ConversationId)>,
@@ -35,7 +35,7 @@ pub struct Transfer {
 /// The state of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferState {
-    /// It was about to be created; the outcome is not known.
+    /// It was about to be sent; the outcome is not known.
     Intended,
     /// It is at the target, and not yet complete.
     Created,
@@ -62,9 +62,9 @@ impl TransferState {
 /// The columns that a transfer is read from.
 const COLUMNS: &str =
     "mark, sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at";
-const KEY: &str = "target, cargo, mark";
+const KEY_COLUMNS: &str = "target, cargo, mark";
 /// The columns that change with the state of a transfer.
-const VALUES: &str =
+const STATE_COLUMNS: &str =
     "sign, state, target_id, source, conversation_id, messages, sha256, error, changed_at, checksum";
 
 impl Archive {
@@ -83,7 +83,8 @@ impl Archive {
         self.find_transfer("transfer INDEXED BY transfer_by_id", "target_id", target, kind, id)
     }
 
-    // `table` names the index: without statistics, SQLite would read all rows of the target by its primary key.
+    /// Returns the transfer with this value in a column. `table` also names the index: without statistics, SQLite would read all
+    /// rows of the target by their primary key.
     fn find_transfer(
         &self,
         table: &str,
@@ -92,8 +93,8 @@ impl Archive {
         kind: &str,
         value: &str,
     ) -> Result<Option<Transfer>> {
-        let failed = database("read the ledger of migrations");
-        // If two have the same external id, the one whose outcome is not known comes first.
+        let failed = database_error("read the ledger of migrations");
+        // If several have the same external id, the one whose outcome is not known is returned.
         let sql = format!(
             "SELECT {COLUMNS} FROM {table} WHERE target = ?1 AND cargo = ?2 AND {column} = ?3
              ORDER BY state = 'intended' DESC LIMIT 1"
@@ -108,26 +109,27 @@ impl Archive {
 
     /// Writes or replaces transfers in one transaction.
     ///
-    /// Intended transfers are on the disk when this returns, so that a power cut cannot hide what is sent afterwards.
+    /// Intended transfers are on the disk when this returns, so that even after a power cut the ledger has everything that was
+    /// sent.
     pub fn save_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
         let is_intended = transfers.iter().any(|transfer| transfer.state == TransferState::Intended);
         if !is_intended {
             return self.write_transfers(target, kind, transfers);
         }
-        let force = |archive: &Self, level: &str| {
+        let set_synchronous = |archive: &Self, level: &str| {
             let set = archive.connection.pragma_update(None, "synchronous", level);
-            set.map_err(database("write the ledger of migrations"))
+            set.map_err(database_error("write the ledger of migrations"))
         };
-        force(self, "FULL")?;
+        set_synchronous(self, "FULL")?;
         let written = self.write_transfers(target, kind, transfers);
-        force(self, "NORMAL")?;
+        set_synchronous(self, "NORMAL")?;
         written
     }
 
     fn write_transfers(&mut self, target: &str, kind: &str, transfers: &[Transfer]) -> Result<()> {
-        let failed = || database("write the ledger of migrations");
+        let failed = || database_error("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
-        let sql = upsert("transfer", KEY, "", VALUES);
+        let sql = upsert("transfer", KEY_COLUMNS, "", STATE_COLUMNS);
         for transfer in transfers {
             let origin = transfer.origin.as_ref();
             let mut statement = transaction.prepare_cached(&sql).map_err(failed())?;
@@ -140,7 +142,7 @@ impl Archive {
                 transfer.target_id,
                 origin.map(|(source, _)| source.as_str()),
                 origin.map(|(_, id)| id.as_str()),
-                count(transfer.messages),
+                stored_count(transfer.messages),
                 transfer.digest,
                 transfer.error,
                 transfer.changed_at.map(Timestamp::microseconds).unwrap_or_default(),
@@ -156,12 +158,12 @@ impl Archive {
     pub fn rekey_transfer(&mut self, target: &str, kind: &str, from: &str, to: &str) -> Result<()> {
         let sql = "UPDATE transfer SET mark = ?4 WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
         let renamed = self.connection.execute(sql, params![target, kind, from, to]);
-        renamed.map(drop).map_err(database("write the ledger of migrations"))
+        renamed.map(drop).map_err(database_error("write the ledger of migrations"))
     }
 
     /// Deletes transfers that were never sent.
     pub fn delete_transfers(&mut self, target: &str, kind: &str, keys: &[&str]) -> Result<()> {
-        let failed = || database("write the ledger of migrations");
+        let failed = || database_error("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;
         for key in keys {
             let sql = "DELETE FROM transfer WHERE target = ?1 AND cargo = ?2 AND mark = ?3";
@@ -174,7 +176,7 @@ impl Archive {
     pub fn forget_target(&mut self, target: &str, kind: Option<&str>) -> Result<u64> {
         let sql = "DELETE FROM transfer WHERE target = ?1 AND (?2 IS NULL OR cargo = ?2)";
         let deleted = self.connection.execute(sql, params![target, kind]);
-        Ok(deleted.map_err(database("write the ledger of migrations"))? as u64)
+        Ok(deleted.map_err(database_error("write the ledger of migrations"))? as u64)
     }
 
     /// Counts the transfers of a kind in a state.
@@ -183,7 +185,7 @@ impl Archive {
         let number: i64 = self
             .connection
             .query_row(sql, params![target, kind, state.as_str()], |row| row.get(0))
-            .map_err(database("read the ledger of migrations"))?;
+            .map_err(database_error("read the ledger of migrations"))?;
         Ok(read_count(number))
     }
 
@@ -194,13 +196,13 @@ impl Archive {
         let number: i64 = self
             .connection
             .query_row(sql, params![target, kind], |row| row.get(0))
-            .map_err(database("read the ledger of migrations"))?;
+            .map_err(database_error("read the ledger of migrations"))?;
         Ok(read_count(number))
     }
 
     /// Passes every transfer to `take`, with its target and kind, sorted by them, then by source, conversation and key.
     pub fn each_transfer(&self, mut take: impl FnMut(&str, &str, &Transfer) -> Result<()>) -> Result<()> {
-        let failed = database("read the ledger of migrations");
+        let failed = database_error("read the ledger of migrations");
         let sql = format!(
             "SELECT {COLUMNS}, target, cargo FROM transfer ORDER BY target, cargo, source, conversation_id, mark"
         );
@@ -216,7 +218,7 @@ impl Archive {
 }
 
 fn read(row: &Row<'_>) -> Result<Transfer> {
-    let failed = database("read the ledger of migrations");
+    let failed = database_error("read the ledger of migrations");
     let state: String = row.get(2).map_err(&failed)?;
     let source: Option<String> = row.get(4).map_err(&failed)?;
     let conversation: Option<String> = row.get(5).map_err(&failed)?;
@@ -226,17 +228,17 @@ fn read(row: &Row<'_>) -> Result<Transfer> {
     Ok(Transfer {
         idempotency_key: row.get(0).map_err(&failed)?,
         external_id: row.get(1).map_err(&failed)?,
-        state: known(TransferState::ALL.into_iter().find(|known| known.as_str() == state))?,
+        state: known_state(TransferState::ALL.into_iter().find(|known| known.as_str() == state))?,
         target_id: row.get(3).map_err(&failed)?,
         origin: origin.transpose()?,
         messages: read_count(row.get(6).map_err(&failed)?),
         digest: row.get(7).map_err(&failed)?,
         error: row.get(8).map_err(&failed)?,
-        changed_at: timestamp(row.get(9).map_err(&failed)?),
+        changed_at: read_timestamp(row.get(9).map_err(&failed)?),
     })
 }
 
-fn known<T>(value: Option<T>) -> Result<T> {
+fn known_state<T>(value: Option<T>) -> Result<T> {
     value.ok_or_else(|| {
         let message = "a stored word is not one that Chatark writes";
         Error::new(ErrorKind::Damaged, "read the ledger of migrations", message)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Returns a function that turns an error of SQLite into ours.
-pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+pub(crate) fn database_error(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
     move |error| {
         const DAMAGED: &str = "the file is damaged or is not an archive: keep it, and restore a copy or set `archive` to another path";
         let (kind, hint) = match error.sqlite_error_code() {
@@ -41,7 +41,7 @@ fn is_wrong_type(error: &rusqlite::Error) -> bool {
 }
 
 /// Returns the JSON text of a list or object, or `None` if it is empty.
-pub(crate) fn json<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
+pub(crate) fn to_json<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
     if is_empty { None } else { serde_json::to_string(value).ok() }
 }
 
@@ -54,19 +54,19 @@ pub(crate) fn from_json<T: DeserializeOwned + Default>(text: Option<&str>) -> Re
 }
 
 /// Returns the value of a stored word, or an error if Chatark never writes that word.
-pub(crate) fn known<T>(value: Option<T>) -> Result<T, Error> {
+pub(crate) fn known_word<T>(value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| {
         Error::new(ErrorKind::Damaged, "read the archive", "a stored word is not one that Chatark writes")
     })
 }
 
 /// Reads a stored time back.
-pub(crate) fn timestamp(microseconds: Option<i64>) -> Option<Timestamp> {
+pub(crate) fn read_timestamp(microseconds: Option<i64>) -> Option<Timestamp> {
     Timestamp::from_microseconds(microseconds?).ok()
 }
 
 /// Returns a count as SQLite stores it.
-pub(crate) fn count(number: u64) -> i64 {
+pub(crate) fn stored_count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -1,182 +1,167 @@
 //! Verifies the archive: its structure, its bytes, its rows and its counts. Nothing is written.
 
-use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, SourceName, Stream, Timestamp};
+use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, RecordId, Result, Stream, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
+use crate::archive::Archive;
 use crate::document::{self, DocumentTable, StoredDocument};
-use crate::open::Archive;
+use crate::keys::SourceKey;
 use crate::raw::{self, Damage, PAGE_BYTES, RawVersion};
-use crate::run_log::SourceKey;
-use crate::values::{database, read_count};
+use crate::values::{database_error, read_count};
 
-/// The most faults of the file's structure that are named.
+/// The most faults that one check of the file's structure returns.
 const MAX_FAULTS: u32 = 20;
 
 /// One subset of the records of an archive, such as 2 of 7: seven runs check all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subset {
-    /// Which one, from 1.
+    /// Its number, from 1.
     pub number: u32,
-    /// Of how many.
+    /// How many subsets there are.
     pub of: u32,
 }
 
 impl Subset {
-    /// All of it.
+    /// The whole archive.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 }
 
-/// One version of a record, with the document if its row shows this version.
+/// One version of a record, to be checked; with the whole document if the document's row shows this version.
 #[derive(Debug)]
-pub struct Version(Content);
+pub struct StoredVersion(VersionContent);
 
 #[derive(Debug)]
-enum Content {
+enum VersionContent {
     /// An earlier version, or a part of a document.
     Bytes(RawVersion),
     /// The version that the row of a document shows.
     Shown(Box<StoredDocument>),
 }
 
-/// What a check of one version found.
+/// What is wrong with a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum VersionFault {
     /// The bytes are damaged.
     Bytes(Damage),
     /// The row cannot be read.
     Row,
-    /// The row does not match what the bytes are mapped to.
+    /// The row differs from a new mapping of the bytes.
     Outdated,
-    /// The same, but an earlier version of the mapping rules made the row: it is not damaged, and `rebuild` updates it.
+    /// The row differs because an earlier version of the mapping rules made it: it is not damaged, and `rebuild` updates it.
     EarlierMapping,
 }
 
 /// A version that was checked.
 #[derive(Debug)]
-pub struct Checked {
-    /// The stream of the record; `None` if its word in the archive is not known.
+pub struct CheckedVersion {
+    /// The stream of the record; `None` if the archive names one that Chatark does not know.
     pub stream: Option<Stream>,
-    /// The record.
+    /// The id of the record.
     pub id: RecordId,
     /// The id of the document that it is a part of; `None` for a document.
     pub parent: Option<RecordId>,
-    /// Its version, from 1.
+    /// The number of the version, from 1.
     pub version: i64,
-    /// How many bytes it has.
+    /// Its size in bytes, before compression.
     pub size: u64,
-    /// Whether it is the version that the row shows.
+    /// Whether the row shows this version.
     pub is_shown: bool,
     /// What is wrong with it.
-    pub fault: Option<Fault>,
+    pub fault: Option<VersionFault>,
 }
 
-impl Version {
-    /// Compares the bytes with their hash and, with a mapper, the row with a new mapping.
-    pub fn check(self, mapper: Option<&dyn Mapper>) -> Checked {
+impl StoredVersion {
+    /// Compares the bytes with their hash, and the row, if a mapper is given, with a new mapping.
+    pub fn check(self, mapper: Option<&dyn Mapper>) -> CheckedVersion {
         let (fault, is_shown, raw) = match self.0 {
-            Content::Bytes(raw) => {
-                let unknown = raw.stream.is_none().then_some(Fault::Row);
-                (raw.bytes().err().map(Fault::Bytes).or(unknown), false, raw)
+            VersionContent::Bytes(raw) => {
+                let unknown = raw.stream.is_none().then_some(VersionFault::Row);
+                (raw.bytes().err().map(VersionFault::Bytes).or(unknown), false, raw)
             }
-            Content::Shown(document) => (document.fault(mapper), true, document.own),
+            VersionContent::Shown(document) => (document.fault(mapper), true, document.own),
         };
         let RawVersion { stream, parent, id, version, size, .. } = raw;
         let parent = Some(parent).filter(|parent| !parent.is_empty()).map(RecordId::new);
-        Checked { stream, id, parent, version, size, is_shown, fault }
+        CheckedVersion { stream, id, parent, version, size, is_shown, fault }
     }
 }
 
-impl Checked {
-    /// Returns the name of the record among all of its kind.
+impl CheckedVersion {
+    /// Returns the id of the record; for a contact, with its stream, as in `leads/4711`.
     pub fn name(&self) -> String {
-        document::naming(self.stream, &self.id).1
+        document::noun_and_name(self.stream, &self.id).1
     }
 
-    /// Returns a sentence about its fault; `None` without one, or if the row only has an earlier mapping.
+    /// Returns a sentence about the fault; `None` if there is none, or if the row only has an earlier mapping.
     pub fn message(&self) -> Option<String> {
-        let (thing, _) = document::naming(self.stream, &self.id);
+        let (thing, _) = document::noun_and_name(self.stream, &self.id);
         match self.fault? {
-            Fault::Bytes(damage) => Some(document::damaged_bytes(thing, damage)),
-            Fault::Row => Some(format!("the row of a {thing} cannot be read")),
-            Fault::Outdated => Some(format!("the row of a {thing} differs from a new mapping of its bytes")),
-            Fault::EarlierMapping => None,
+            VersionFault::Bytes(damage) => Some(document::damage_message(thing, damage)),
+            VersionFault::Row => Some(format!("the row of a {thing} cannot be read")),
+            VersionFault::Outdated => {
+                Some(format!("the row of a {thing} differs from a new mapping of its bytes"))
+            }
+            VersionFault::EarlierMapping => None,
         }
     }
 }
 
 impl StoredDocument {
-    fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<Fault> {
+    fn fault(&self, mapper: Option<&dyn Mapper>) -> Option<VersionFault> {
         let own = match self.own.bytes() {
             Ok(bytes) => bytes,
-            Err(damage) => return Some(Fault::Bytes(damage)),
+            Err(damage) => return Some(VersionFault::Bytes(damage)),
         };
-        let Ok(row) = &self.row else { return Some(Fault::Row) };
-        // Damage of a part is found where the part is checked.
-        let Ok(Ok(fresh)) = self.map(own, mapper?) else { return None };
-        if fresh.document == row.document {
+        let Ok(row) = &self.row else { return Some(VersionFault::Row) };
+        // A damaged part is reported when the part itself is checked.
+        let Ok(Ok(new_mapping)) = self.map(own, mapper?) else { return None };
+        if new_mapping.document == row.document {
             return None;
         }
-        Some(if row.has_earlier_mapping { Fault::EarlierMapping } else { Fault::Outdated })
+        Some(if row.has_earlier_mapping { VersionFault::EarlierMapping } else { VersionFault::Outdated })
     }
 }
 
 impl Archive {
-    /// Returns what is wrong with the pages and indexes of the file.
-    pub fn structure(&self) -> Result<Vec<String>> {
-        self.faults("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
+    /// Returns what is wrong with the pages and indexes of the file, a sentence for each fault.
+    pub fn structure_faults(&self) -> Result<Vec<String>> {
+        self.query_faults("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
     }
 
-    /// Returns what is wrong with the references between tables.
-    pub fn references(&self) -> Result<Vec<String>> {
-        self.faults(
+    /// Returns what is wrong with the references between tables, a sentence for each fault.
+    pub fn reference_faults(&self) -> Result<Vec<String>> {
+        self.query_faults(
             "SELECT 'a row of ' || \"table\" || ' refers to a row of ' || parent || ' that is not there'
              FROM pragma_foreign_key_check",
         )
     }
 
-    fn faults(&self, check: &str) -> Result<Vec<String>> {
-        let failed = || database("verify the archive");
+    fn query_faults(&self, check: &str) -> Result<Vec<String>> {
+        let failed = || database_error("verify the archive");
         let sql = format!("{check} LIMIT {MAX_FAULTS}");
         let mut statement = self.connection.prepare(&sql).map_err(failed())?;
         let found = statement.query_map([], |row| row.get(0)).map_err(failed())?;
         found.collect::<rusqlite::Result<_>>().map_err(failed())
     }
 
-    /// Returns the names and numbers of all sources, sorted by name.
-    pub fn sources(&self) -> Result<Vec<(SourceName, SourceKey)>> {
-        let failed = || database("read the sources");
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT name, source_key FROM source ORDER BY name")
-            .map_err(failed())?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, SourceKey(row.get(1)?))))
-            .map_err(failed())?;
-        let mut sources = Vec::new();
-        for row in rows {
-            let (name, key) = row.map_err(failed())?;
-            sources.push((SourceName::new(name)?, key));
-        }
-        Ok(sources)
-    }
-
-    /// Returns the next versions of a source's records in a subset of the archive, and the key after which to continue.
-    pub fn versions(
+    /// Returns the next versions of a source's records in a subset of the archive, in key order, and the key after which to
+    /// continue.
+    pub fn stored_versions(
         &self,
         source: SourceKey,
         subset: Subset,
         after: i64,
         limit: u32,
-    ) -> Result<(Vec<Version>, i64)> {
-        let failed = || database("verify the archive");
-        // Bytes and rows of one state, whatever is written meanwhile.
+    ) -> Result<(Vec<StoredVersion>, i64)> {
+        let failed = || database_error("verify the archive");
+        // Bytes and rows must be those of one state of the archive.
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
         let sql = format!(
             "SELECT {} FROM raw CROSS JOIN record USING (record_key)
              WHERE source_key = ?1 AND record_key % ?2 = ?3 AND raw_key > ?4 ORDER BY raw_key LIMIT ?5",
             raw::COLUMNS
         );
-        let has_parts = raw::has_records(&self.connection, source, raw::PARTS)?;
+        let source_has_parts = raw::has_records(&self.connection, source, raw::PART_STREAM)?;
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed())?;
         let wanted = params![source.0, subset.of, subset.number - 1, after, limit];
         let mut rows = statement.query(wanted).map_err(failed())?;
@@ -188,7 +173,7 @@ impl Archive {
             // A damaged size only ends the page early.
             size = size.saturating_add(raw.size);
             last = raw.raw_key;
-            versions.push(self.version(source, raw, has_parts)?);
+            versions.push(self.with_document(source, raw, source_has_parts)?);
         }
         drop(rows);
         drop(statement);
@@ -196,27 +181,35 @@ impl Archive {
         Ok((versions, last))
     }
 
-    fn version(&self, source: SourceKey, raw: RawVersion, has_parts: bool) -> Result<Version> {
+    /// Adds the document to a version that its row shows.
+    fn with_document(
+        &self,
+        source: SourceKey,
+        raw: RawVersion,
+        source_has_parts: bool,
+    ) -> Result<StoredVersion> {
         let kind = raw.stream.and_then(Stream::document).filter(|_| raw.parent.is_empty());
-        Ok(Version(match kind {
+        Ok(StoredVersion(match kind {
             Some(kind) if self.is_shown(kind, &raw)? => {
-                Content::Shown(Box::new(self.stored_document(source, kind, raw, has_parts)?))
+                VersionContent::Shown(Box::new(self.stored_document(source, kind, raw, source_has_parts)?))
             }
-            _ => Content::Bytes(raw),
+            _ => VersionContent::Bytes(raw),
         }))
     }
 
-    /// Returns whether the row of a record was made from a version.
+    /// Returns whether the row of a document was made from a version of its own record.
     fn is_shown(&self, kind: DocumentKind, raw: &RawVersion) -> Result<bool> {
         let DocumentTable { name, key } = DocumentTable::of(kind);
         let sql = format!("SELECT 1 FROM {name} WHERE {key} = ?1 AND raw_version = ?2");
-        let mut statement = self.connection.prepare_cached(&sql).map_err(database("verify the archive"))?;
-        statement.exists([raw.record_key, raw.version]).map_err(database("verify the archive"))
+        let mut statement =
+            self.connection.prepare_cached(&sql).map_err(database_error("verify the archive"))?;
+        statement.exists([raw.record_key, raw.version]).map_err(database_error("verify the archive"))
     }
 
-    /// Returns what is wrong with the counts that the writer keeps of a source.
-    pub fn counts(&self, source: SourceKey) -> Result<Vec<String>> {
-        let failed = || database("verify the archive");
+    /// Returns where the counts that the writer keeps of a source are wrong, and where rows or bytes are missing, a sentence
+    /// for each fault.
+    pub fn count_faults(&self, source: SourceKey) -> Result<Vec<String>> {
+        let failed = || database_error("verify the archive");
         let number = |sql: &str| -> Result<u64> {
             let found: Option<i64> = self
                 .connection
@@ -271,8 +264,9 @@ impl Archive {
         Ok(faults)
     }
 
-    /// Returns how many conversations of a source that are not missing began before an instant, or have no date.
-    pub fn held_before(&self, source: SourceKey, until: Option<Timestamp>) -> Result<u64> {
+    /// Counts the conversations of a source, without the missing ones, that began before `until` or have no date. Without
+    /// `until`, counts all of them.
+    pub fn count_held_before(&self, source: SourceKey, until: Option<Timestamp>) -> Result<u64> {
         let row = params![source.0, until.map(Timestamp::microseconds)];
         self.connection
             .query_row(
@@ -282,7 +276,7 @@ impl Archive {
                 |row| row.get(0),
             )
             .map(read_count)
-            .map_err(database("verify the archive"))
+            .map_err(database_error("verify the archive"))
     }
 }
 

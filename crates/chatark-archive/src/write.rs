@@ -1,4 +1,4 @@
-//! Writing: everything of one batch is one transaction.
+//! Writes batches, each in one transaction, and looks up what the archive holds already.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
@@ -9,46 +9,46 @@ use chatark_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::archive::Archive;
+use crate::computed::ComputedRows;
 use crate::deployment;
-use crate::derived::DerivedRows;
 use crate::document::{self, DocumentTable, StoredDocument};
 use crate::encode::{EncodedDocument, EncodedRecord, HashedDocument, MappedDocument};
 use crate::gaps;
-use crate::open::Archive;
+use crate::keys::{RowKey, SourceKey};
 use crate::persons;
 use crate::raw::{self, RawVersion};
-use crate::row::RowKey;
-use crate::run_log::{Progress, Run, SourceKey, save_checkpoint, save_progress};
+use crate::run::{Run, RunCounts};
+use crate::run_log::{save_checkpoint, save_counts};
 use crate::sweep;
-use crate::sweep_clock;
-use crate::values::{count, database, timestamp};
+use crate::sweep_history;
+use crate::values::{database_error, read_timestamp, stored_count};
 
-/// What is done with one record of a vendor's response.
+/// What a batch does with one record of a vendor's response, or with the state of the sweep.
 #[derive(Debug)]
 pub enum WriteOp {
-    /// A document, to be written where the archive has other bytes.
-    Write(Box<EncodedDocument>),
-    /// Archived already, byte for byte.
+    /// A document with its parts, written if the archive has other bytes.
+    Document(Box<EncodedDocument>),
+    /// A document that is archived already, byte for byte.
     Held(HashedDocument),
-    /// Listed by the vendor, and archived in this state already.
+    /// A document that the vendor lists in the state that is archived already.
     Unchanged(RecordId),
-    /// Outside the requested window or channel: counted, and not kept.
+    /// A document outside the requested window or channel: counted, and not archived.
     Outside(HashedDocument),
-    /// A document's own record or a part of it, in a stream whose parts are listed separately: the document is mapped again
-    /// from all of its records.
-    Part {
-        /// The record: the document's own, or a part of it.
+    /// One record of a document whose parts are listed separately: the document is mapped again from all of its records.
+    SeparateRecord {
+        /// The document's own record, or one of its parts.
         record: EncodedRecord,
         /// The stream of the document.
         document: Stream,
     },
-    /// The row of a record in the vendor's list, kept for the next pull to compare.
+    /// The row of a record in the vendor's list, kept so that the next pull can compare it.
     ListRow(ListRow),
-    /// A gap: what could not be read.
+    /// A gap that was found, or tried again without success.
     Gap(Gap),
-    /// A gap of an earlier pull that could be read.
+    /// A gap of an earlier pull that was read this time.
     GapClosed(GapBounds),
-    /// Listed by the vendor, and known to be a gap.
+    /// A record that the vendor lists and that is known to be a gap.
     PassedOver(RecordId),
     /// How far the rotation through a list of rows has come.
     Rotation(ResumeToken),
@@ -58,41 +58,41 @@ impl WriteOp {
     /// Returns the size of the record that is written, as the vendor sent it.
     fn written_bytes(&self) -> u64 {
         match self {
-            Self::Write(document) => document.size(),
-            Self::Part { record, .. } => record.size,
+            Self::Document(document) => document.size(),
+            Self::SeparateRecord { record, .. } => record.size,
             _ => 0,
         }
     }
 }
 
-/// What a batch has changed, while it is written.
+/// A batch that is being written, and what it has changed so far.
 struct Batch<'a> {
     transaction: &'a Transaction<'a>,
     run: &'a Run,
     now: Timestamp,
-    progress: Progress,
-    counts: Counts,
+    counts: RunCounts,
+    source_delta: SourceDelta,
     issues: IssueCounts,
     change: Change,
-    /// Documents to be mapped again from all of their archived records, by stream and id.
-    incomplete: BTreeSet<(Stream, RecordId)>,
-    /// Whether the previous document was new.
+    /// Documents to map again from all of their archived records, by stream and id.
+    to_remap: BTreeSet<(Stream, RecordId)>,
+    /// Whether the next document is likely to be new, because the previous one was.
     expects_new: bool,
     /// Whether any document of the source has parts.
-    has_parts: bool,
+    source_has_parts: bool,
     /// Whether identifiers have changed, so that persons are out of date.
     identifiers_changed: bool,
 }
 
 impl Archive {
-    /// Returns a summary of each archived record, in the order of `ids`; `None` for those that are not archived.
-    pub fn held(
+    /// Returns a summary of each of these records, in the order of `ids`; `None` for those that are not archived.
+    pub fn held_summaries(
         &self,
         source: SourceKey,
         stream: Stream,
         ids: &[RecordId],
     ) -> Result<Vec<Option<HeldSummary>>> {
-        let failed = || database("look up a record");
+        let failed = || database_error("look up a record");
         let sql = match stream.document() {
             Some(DocumentKind::Conversation) => {
                 "SELECT updated_at, title, status_raw, channel_raw, contact_id, created_at,
@@ -107,18 +107,18 @@ impl Archive {
             }
             None => return Ok(vec![None; ids.len()]),
         };
-        // One transaction for all of them: otherwise SQLite locks the file for each statement.
+        // In one transaction, because SQLite would otherwise lock the file for each statement.
         let transaction = self.connection.unchecked_transaction().map_err(failed())?;
         let mut statement = transaction.prepare_cached(sql).map_err(failed())?;
         let mut held = |id: &RecordId| {
             let found = statement.query_row(params![source.0, stream.as_str(), id.as_str()], |row| {
                 Ok(HeldSummary {
-                    updated_at: timestamp(row.get(0)?),
+                    updated_at: read_timestamp(row.get(0)?),
                     title: row.get(1)?,
                     status_raw: row.get(2)?,
                     channel_raw: row.get(3)?,
                     contact_id: row.get(4)?,
-                    created_at: timestamp(row.get(5)?),
+                    created_at: read_timestamp(row.get(5)?),
                     list_row: row.get(6)?,
                 })
             });
@@ -132,25 +132,26 @@ impl Archive {
         raw::has_records(&self.connection, source, stream)
     }
 
-    /// Returns for each document whether the archive's latest bytes of it and of its parts are these.
+    /// Returns for each document whether its bytes and those of its parts equal the latest archived ones.
     pub fn holds<'d>(
         &self,
         source: SourceKey,
         documents: impl IntoIterator<Item = &'d HashedDocument>,
     ) -> Result<Vec<bool>> {
-        // One transaction for all of them: otherwise SQLite locks the file for each statement.
-        let transaction = self.connection.unchecked_transaction().map_err(database("look up a record"))?;
-        let any_parts = raw::has_records(&transaction, source, raw::PARTS)?;
+        // In one transaction, because SQLite would otherwise lock the file for each statement.
+        let transaction =
+            self.connection.unchecked_transaction().map_err(database_error("look up a record"))?;
+        let source_has_parts = raw::has_records(&transaction, source, raw::PART_STREAM)?;
         let is_held = |document: &HashedDocument| {
             let own = document.own();
             if raw::latest_hash(&transaction, source, own)?.as_ref() != Some(own.sha256()) {
                 return Ok(false);
             }
-            if !any_parts {
+            if !source_has_parts {
                 return Ok(document.parts().is_empty());
             }
             let parts = document.parts().iter().map(|part| (part.id(), part.sha256()));
-            has_parts(&transaction, source, own.id(), own.surface(), parts)
+            holds_parts(&transaction, source, own.id(), own.surface(), parts)
         };
         documents.into_iter().map(is_held).collect()
     }
@@ -168,30 +169,30 @@ impl Archive {
         mapper: &dyn Mapper,
         now: Timestamp,
     ) -> Result<()> {
-        let failed = || database("write a batch");
+        let failed = || database_error("write a batch");
         let transaction = self.connection.transaction().map_err(failed())?;
         if page.restarted {
-            sweep::reset(&transaction, run)?;
+            sweep::restart(&transaction, run)?;
         }
-        let progress = run.progress.with_page(page);
-        let mut batch = Batch::new(&transaction, run, progress, now)?;
+        let counts = run.counts.with_page(page);
+        let mut batch = Batch::new(&transaction, run, counts, now)?;
         deployment::save(&transaction, run.source, &page.features, now)?;
-        let (mut fresh, mut bytes) = (Vec::new(), 0);
+        let (mut seen_first, mut bytes) = (Vec::new(), 0);
         for op in ops {
             bytes += op.written_bytes();
             if let Some((id, size)) = batch.sighting(&op) {
-                fresh.extend(batch.see(id, size)?);
+                seen_first.extend(batch.count_sighting(id, size)?);
             }
             batch.write(op)?;
         }
-        batch.map_incomplete(mapper)?;
-        let progress = batch.finish()?;
-        sweep::save_sightings(&transaction, run, &fresh)?;
-        save_checkpoint(&transaction, run, checkpoint, &progress, now)?;
-        save_progress(&transaction, run.key, &progress)?;
+        batch.remap_documents(mapper)?;
+        let counts = batch.finish()?;
+        sweep::save_sightings(&transaction, run, &seen_first)?;
+        save_checkpoint(&transaction, run, checkpoint, &counts, now)?;
+        save_counts(&transaction, run.key, &counts)?;
         transaction.commit().map_err(failed())?;
-        self.log.wrote(&self.path, bytes);
-        run.progress = progress;
+        self.wal.add_written(&self.path, bytes);
+        run.counts = counts;
         run.written_until = run.written_until.max(Some(now));
         Ok(())
     }
@@ -201,82 +202,84 @@ impl<'a> Batch<'a> {
     fn new(
         transaction: &'a Transaction<'a>,
         run: &'a Run,
-        progress: Progress,
+        counts: RunCounts,
         now: Timestamp,
     ) -> Result<Self> {
         Ok(Self {
             transaction,
             run,
             now,
-            progress,
-            counts: Counts::default(),
+            counts,
+            source_delta: SourceDelta::default(),
             issues: IssueCounts::default(),
             change: Change::next(transaction)?,
             expects_new: true,
-            incomplete: BTreeSet::new(),
-            has_parts: raw::has_records(transaction, run.source, raw::PARTS)?,
+            to_remap: BTreeSet::new(),
+            source_has_parts: raw::has_records(transaction, run.source, raw::PART_STREAM)?,
             identifiers_changed: false,
         })
     }
 
-    /// Returns the record of the vendor's answer that an operation stands for, with its size; `None` if it is not one.
+    /// Returns the id and size of the record that an operation shows to be listed by the vendor; `None` if it shows none.
     fn sighting(&mut self, op: &WriteOp) -> Option<(RecordId, u64)> {
         match op {
-            WriteOp::Write(document) => Some((document.own.id.clone(), document.size())),
+            WriteOp::Document(document) => Some((document.own.id.clone(), document.size())),
             WriteOp::Held(document) | WriteOp::Outside(document) => {
                 Some((document.own().id().clone(), document.size()))
             }
-            // The vendor has the record of a gap, although it cannot give it.
+            // The vendor has the record, although it cannot return it.
             WriteOp::Unchanged(id)
             | WriteOp::PassedOver(id)
             | WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
-            WriteOp::Part { record, .. } if self.is_counted(record) => {
+            WriteOp::SeparateRecord { record, .. } if self.is_counted(record) => {
                 Some((record.sighting_id(), record.size))
             }
-            WriteOp::Part { record, .. } => {
-                self.progress.bytes += record.size;
+            WriteOp::SeparateRecord { record, .. } => {
+                self.counts.bytes += record.size;
                 None
             }
             WriteOp::ListRow(_) | WriteOp::Gap(_) | WriteOp::GapClosed(_) | WriteOp::Rotation(_) => None,
         }
     }
 
-    /// Counts a record of the vendor's answer, and returns its id if this sweep had not seen it.
-    fn see(&mut self, id: RecordId, size: u64) -> Result<Option<RecordId>> {
-        self.progress.bytes += size;
-        self.progress.received += 1;
+    /// Counts a record of the vendor's response, and returns its id if this sweep sees it for the first time.
+    fn count_sighting(&mut self, id: RecordId, size: u64) -> Result<Option<RecordId>> {
+        self.counts.bytes += size;
+        self.counts.received += 1;
         if sweep::mark_seen(self.transaction, self.run, &id)? {
-            self.progress.seen += 1;
+            self.counts.seen += 1;
             return Ok(Some(id));
         }
-        self.progress.repeated += 1;
+        self.counts.repeated += 1;
         Ok(None)
     }
 
-    /// Returns whether a record belongs to the stream that is read. Parts that come with a document are not counted.
+    /// Returns whether a record belongs to the stream of the run. The run counts only such records, not parts of another stream.
     fn is_counted(&self, record: &EncodedRecord) -> bool {
         record.stream == self.run.stream
     }
 
     fn write(&mut self, op: WriteOp) -> Result<()> {
         match op {
-            WriteOp::Outside(_) => self.progress.outside += 1,
-            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.progress.unchanged += 1,
-            WriteOp::Write(document) => self.write_document(&document)?,
-            WriteOp::Part { record, document } => self.write_part(record, document)?,
+            WriteOp::Outside(_) => self.counts.outside += 1,
+            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.counts.unchanged += 1,
+            WriteOp::Document(document) => self.write_document(&document)?,
+            WriteOp::SeparateRecord { record, document } => self.write_separate_record(record, document)?,
             WriteOp::ListRow(row) => self.write_list_row(&row)?,
             WriteOp::Gap(gap) => {
                 let is_first = gaps::note(self.transaction, self.run, &gap, self.now)?;
-                self.progress.gaps += u64::from(is_first);
+                self.counts.gaps += u64::from(is_first);
             }
-            WriteOp::PassedOver(_) => self.progress.gaps += 1,
+            WriteOp::PassedOver(_) => self.counts.gaps += 1,
             WriteOp::GapClosed(bounds) => gaps::close(self.transaction, self.run, &bounds, self.now)?,
-            WriteOp::Rotation(place) => sweep_clock::rotate(self.transaction, self.run, &place, self.now)?,
+            WriteOp::Rotation(place) => {
+                sweep_history::save_rotation(self.transaction, self.run, &place, self.now)?;
+            }
         }
         Ok(())
     }
 
-    /// Keeps the row of a list, if the archive has its record.
+    /// Writes a row of the vendor's list, if the archive has its record.
     fn write_list_row(&mut self, ListRow { id, row }: &ListRow) -> Result<()> {
         self.transaction
             .prepare_cached(
@@ -289,63 +292,64 @@ impl<'a> Batch<'a> {
                 let row = String::from_utf8_lossy(row);
                 statement.execute(params![source, stream, id.as_str(), self.now.microseconds(), row])
             })
-            .map_err(database("write a row of the list"))?;
+            .map_err(database_error("write a row of the list"))?;
         Ok(())
     }
 
-    /// Writes a document and its parts where the archive has other bytes.
+    /// Writes a document and its parts if the archive has other bytes.
     fn write_document(&mut self, document: &EncodedDocument) -> Result<()> {
-        let EncodedDocument { own, parts, mapped, derived } = document;
+        let EncodedDocument { own, parts, mapped, computed } = document;
         let kind = kind_of(&mapped.document);
         let source = self.run.source;
         // After a new document, the next one is most likely new: inserting at once saves a search of the index.
         let inserted = if self.expects_new { self.try_insert_record(own, None)? } else { None };
         let held = match inserted {
             Some(_) => None,
-            None => Latest::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?,
+            None => HeldVersion::find(self.transaction, source, own.stream, kind, &own.id, own.surface)?,
         };
         self.expects_new = held.is_none();
         let Some(held) = held else {
-            self.progress.added += 1;
+            self.counts.added += 1;
             let record_key = match inserted {
                 Some(record_key) => record_key,
                 None => self.insert_record(own, None)?,
             };
             self.insert_raw(record_key, 1, own)?;
             self.write_parts(own, parts)?;
-            return self.write_rows(own, record_key, 1, mapped, derived, None);
+            return self.write_rows(own, record_key, 1, mapped, computed, None);
         };
         let is_held = held.sha256 == Some(own.sha256);
-        if is_held && self.has_these_parts(own, parts)? {
-            self.progress.unchanged += 1;
+        if is_held && self.holds_parts_of(own, parts)? {
+            self.counts.unchanged += 1;
             return Ok(());
         }
-        // The same state on another surface is not a change of the document.
+        // The first bytes from another surface are a change only if they show a newer state.
         let is_change = held.sha256.is_some() || held.is_older_than(&mapped.document);
-        *(if is_change { &mut self.progress.changed } else { &mut self.progress.unchanged }) += 1;
+        *(if is_change { &mut self.counts.changed } else { &mut self.counts.unchanged }) += 1;
         let version = if is_held { held.version } else { held.newest_version + 1 };
         if !is_held {
             self.insert_raw(held.record_key, version, own)?;
         }
         self.write_parts(own, parts)?;
         self.touch(held.record_key)?;
-        if held.yields_to(own.surface, &mapped.document) {
-            self.write_rows(own, held.record_key, version, mapped, derived, Some(held.message_count))?;
+        if held.is_replaced_by(own.surface, &mapped.document) {
+            self.write_rows(own, held.record_key, version, mapped, computed, Some(held.message_count))?;
         } else {
-            self.progress.unreadable += u64::from(!mapped.readable);
+            self.counts.unreadable += u64::from(!mapped.readable);
             self.issues.add(own.id.as_str(), &mapped.issues);
         }
         Ok(())
     }
 
-    /// Writes the mapped document; `messages_before` is `None` if it has no rows yet.
+    /// Writes the rows of a document, and counts what they change. `messages_before` is how many messages its row had; `None`
+    /// if it has no row yet.
     fn write_rows(
         &mut self,
         own: &EncodedRecord,
         record_key: i64,
         version: i64,
         mapped: &MappedDocument,
-        derived: &DerivedRows,
+        computed: &ComputedRows,
         messages_before: Option<i64>,
     ) -> Result<()> {
         let is_new = messages_before.is_none();
@@ -357,41 +361,42 @@ impl<'a> Batch<'a> {
             readable: mapped.readable,
             is_new,
         };
-        self.identifiers_changed |= document::write(self.transaction, own.stream, row, mapped, derived)?;
-        self.counts.conversations +=
+        self.identifiers_changed |= document::write(self.transaction, own.stream, row, mapped, computed)?;
+        self.source_delta.conversations +=
             i64::from(is_new && kind_of(&mapped.document) == DocumentKind::Conversation);
-        self.counts.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
-        self.progress.unreadable += u64::from(!mapped.readable);
+        self.source_delta.messages += message_count(&mapped.document) - messages_before.unwrap_or(0);
+        self.counts.unreadable += u64::from(!mapped.readable);
         self.issues.add(own.id.as_str(), &mapped.issues);
         Ok(())
     }
 
-    /// Writes the parts of a document in their order, and detaches parts that it no longer has.
+    /// Writes the parts of a document in their order, and detaches those that it no longer has.
     fn write_parts(&mut self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<()> {
-        if self.has_parts {
+        if self.source_has_parts {
             let held = raw::part_hashes(self.transaction, self.run.source, &own.id, own.surface)?;
             let kept: HashSet<_> = parts.iter().map(|part| part.id.as_str()).collect();
             for (id, _) in held.iter().filter(|(id, _)| !kept.contains(id.as_str())) {
-                self.drop_part(&own.id, id)?;
+                self.detach_part(&own.id, id)?;
             }
         }
-        for (place, part) in parts.iter().enumerate() {
-            self.write_record(part, Some(count(place as u64)))?;
+        for (index, part) in parts.iter().enumerate() {
+            self.write_record(part, Some(stored_count(index as u64)))?;
         }
-        self.has_parts |= !parts.is_empty();
+        self.source_has_parts |= !parts.is_empty();
         Ok(())
     }
 
-    /// Returns whether the latest bytes of a document's parts are these, in this order.
-    fn has_these_parts(&self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<bool> {
-        if !self.has_parts {
+    /// Returns whether these parts, in this order, equal the latest archived ones of the document.
+    fn holds_parts_of(&self, own: &EncodedRecord, parts: &[EncodedRecord]) -> Result<bool> {
+        if !self.source_has_parts {
             return Ok(parts.is_empty());
         }
         let hashes = parts.iter().map(|part| (&part.id, &part.sha256));
-        has_parts(self.transaction, self.run.source, &own.id, own.surface, hashes)
+        holds_parts(self.transaction, self.run.source, &own.id, own.surface, hashes)
     }
 
-    fn drop_part(&mut self, parent: &RecordId, id: &str) -> Result<()> {
+    /// Records that a part no longer belongs to its document. Its bytes stay.
+    fn detach_part(&mut self, parent: &RecordId, id: &str) -> Result<()> {
         let change = self.change();
         self.transaction
             .prepare_cached(
@@ -401,29 +406,29 @@ impl<'a> Batch<'a> {
             .and_then(|mut statement| {
                 statement.execute(params![self.run.source.0, parent.as_str(), id, change])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
-    /// Writes a record whose document is mapped again at the end of the batch.
-    fn write_part(&mut self, record: EncodedRecord, document: Stream) -> Result<()> {
+    /// Writes one record of a document, which is mapped again at the end of the batch.
+    fn write_separate_record(&mut self, record: EncodedRecord, document: Stream) -> Result<()> {
         let ordinal = record.parent.as_ref().map(|_| 0);
         let written = self.write_record(&record, ordinal)?;
         if self.is_counted(&record) {
             match written {
-                Written::Added => self.progress.added += 1,
-                Written::Changed => self.progress.changed += 1,
-                Written::Nothing => self.progress.unchanged += 1,
+                Written::Added => self.counts.added += 1,
+                Written::Changed => self.counts.changed += 1,
+                Written::Unchanged => self.counts.unchanged += 1,
             }
         }
-        if matches!(written, Written::Nothing) {
+        if matches!(written, Written::Unchanged) {
             return Ok(());
         }
-        self.incomplete.insert((document, record.parent.unwrap_or(record.id)));
+        self.to_remap.insert((document, record.parent.unwrap_or(record.id)));
         Ok(())
     }
 
-    /// Writes the bytes of a record if the archive has others, and its place among the parts of its document.
+    /// Writes the bytes of a record if the archive has others, and its index among the parts of its document.
     fn write_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Written> {
         let parent = record.parent.as_ref().map_or("", RecordId::as_str);
         let held = self
@@ -446,15 +451,15 @@ impl<'a> Batch<'a> {
                     })
                     .optional()
             })
-            .map_err(database("look up a record"))?;
-        let Some((record_key, place, sha256, newest)) = held else {
+            .map_err(database_error("look up a record"))?;
+        let Some((record_key, held_ordinal, sha256, newest)) = held else {
             let record_key = self.insert_record(record, ordinal)?;
             self.insert_raw(record_key, 1, record)?;
             return Ok(Written::Added);
         };
         let is_held = sha256 == Some(record.sha256);
-        if is_held && place == ordinal {
-            return Ok(Written::Nothing);
+        if is_held && held_ordinal == ordinal {
+            return Ok(Written::Unchanged);
         }
         if !is_held {
             self.insert_raw(record_key, newest + 1, record)?;
@@ -463,32 +468,32 @@ impl<'a> Batch<'a> {
         self.transaction
             .prepare_cached("UPDATE record SET ordinal = ?2, change = ?3 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute(params![record_key, ordinal, change]))
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(Written::Changed)
     }
 
-    /// Maps documents again from all of their archived records. Parts wait until their document's own record arrives.
-    fn map_incomplete(&mut self, mapper: &dyn Mapper) -> Result<()> {
-        for (stream, id) in std::mem::take(&mut self.incomplete) {
-            self.map_again(mapper, stream, &id)?;
+    /// Maps documents again from all of their archived records. A part waits until its document's own record arrives.
+    fn remap_documents(&mut self, mapper: &dyn Mapper) -> Result<()> {
+        for (stream, id) in std::mem::take(&mut self.to_remap) {
+            self.remap(mapper, stream, &id)?;
         }
         Ok(())
     }
 
-    fn map_again(&mut self, mapper: &dyn Mapper, stream: Stream, id: &RecordId) -> Result<()> {
+    fn remap(&mut self, mapper: &dyn Mapper, stream: Stream, id: &RecordId) -> Result<()> {
         let source = self.run.source;
         let Some(kind) = stream.document() else { return Ok(()) };
-        let Some(own) = newest(self.transaction, source, stream, id)? else { return Ok(()) };
+        let Some(own) = latest_version(self.transaction, source, stream, id)? else { return Ok(()) };
         let parts = raw::parts(self.transaction, source, id, &own.surface)?;
         let row = document::read(self.transaction, kind, own.record_key);
         let surface = Surface::from_word(&own.surface).unwrap_or(Surface::Export);
-        let held = Latest::find(self.transaction, source, stream, kind, id, surface)?;
-        // A row that cannot be read is replaced like any other.
-        let messages_before = held.filter(|held| held.shown.is_some()).map(|held| held.message_count);
+        let held = HeldVersion::find(self.transaction, source, stream, kind, id, surface)?;
+        // There is a row if a version is shown, even if the row cannot be read.
+        let messages_before = held.filter(|held| held.shown_surface.is_some()).map(|held| held.message_count);
         let stored = StoredDocument { own, parts, row };
-        let fresh = stored.own.bytes().and_then(|bytes| stored.map(bytes, mapper));
-        let content =
-            fresh.map_err(|damage| document::damaged("write a batch", Some(stream), id, damage))??;
+        let remapped = stored.own.bytes().and_then(|bytes| stored.map(bytes, mapper));
+        let new_mapping = remapped
+            .map_err(|damage| document::damage_error("write a batch", Some(stream), id, damage))??;
         let own = &stored.own;
         let encoded = EncodedRecord {
             stream,
@@ -500,8 +505,8 @@ impl<'a> Batch<'a> {
             zstd: Vec::new(),
         };
         self.touch(own.record_key)?;
-        let derived = DerivedRows::of(stream, &content.document);
-        self.write_rows(&encoded, own.record_key, own.version, &content, &derived, messages_before)
+        let computed = ComputedRows::of(stream, &new_mapping.document);
+        self.write_rows(&encoded, own.record_key, own.version, &new_mapping, &computed, messages_before)
     }
 
     fn insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<i64> {
@@ -509,7 +514,7 @@ impl<'a> Batch<'a> {
         key.ok_or_else(|| Error::new(ErrorKind::Unexpected, "write a record", "the record already exists"))
     }
 
-    /// Inserts a record, or returns `None` if the archive has it.
+    /// Inserts a record and returns its key; `None` if the archive has it already.
     fn try_insert_record(&mut self, record: &EncodedRecord, ordinal: Option<i64>) -> Result<Option<i64>> {
         let parent = record.parent.as_ref().map_or("", RecordId::as_str);
         let inserted = self
@@ -522,7 +527,7 @@ impl<'a> Batch<'a> {
                 let (source, stream, change) = (self.run.source.0, record.stream.as_str(), self.change.number);
                 statement.execute(params![source, stream, parent, record.id.as_str(), ordinal, change])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         self.change.is_made |= inserted == 1;
         Ok((inserted == 1).then(|| self.transaction.last_insert_rowid()))
     }
@@ -541,11 +546,11 @@ impl<'a> Batch<'a> {
                     self.run.key,
                     self.now.microseconds(),
                     record.sha256,
-                    count(record.size),
+                    stored_count(record.size),
                     record.zstd
                 ])
             })
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
@@ -555,33 +560,34 @@ impl<'a> Batch<'a> {
         self.transaction
             .prepare_cached("UPDATE record SET change = ?2 WHERE record_key = ?1")
             .and_then(|mut statement| statement.execute([record_key, change]))
-            .map_err(database("write a record"))?;
+            .map_err(database_error("write a record"))?;
         Ok(())
     }
 
-    /// Returns the number of this batch among the changes of the archive, and records that it changes something.
+    /// Returns the number of this change of the archive, and notes that the batch makes it.
     fn change(&mut self) -> i64 {
         self.change.is_made = true;
         self.change.number
     }
 
-    /// Writes the counts, and returns those of the run.
-    fn finish(mut self) -> Result<Progress> {
+    /// Writes the counts of the source, and returns those of the run.
+    fn finish(mut self) -> Result<RunCounts> {
         self.change.write(self.transaction)?;
         if self.identifiers_changed {
             persons::mark_outdated(self.transaction)?;
         }
-        self.progress.issues += self.issues.total();
+        self.counts.issues += self.issues.total();
         self.issues.write(self.transaction, self.run.key)?;
-        self.counts.write(self.transaction, self.run.source)?;
-        Ok(self.progress)
+        self.source_delta.write(self.transaction, self.run.source)?;
+        Ok(self.counts)
     }
 }
 
-/// The number of a batch among the changes of the archive.
+/// The change of the archive that a batch makes.
 struct Change {
+    /// Its number: the archive counts the transactions that change a record.
     number: i64,
-    /// Whether the batch has changed anything.
+    /// Whether the batch has changed any record.
     is_made: bool,
 }
 
@@ -591,7 +597,7 @@ impl Change {
             .prepare_cached("SELECT changes + 1 FROM archive")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map(|number| Self { number, is_made: false })
-            .map_err(database("write a batch"))
+            .map_err(database_error("write a batch"))
     }
 
     fn write(&self, transaction: &Transaction<'_>) -> Result<()> {
@@ -601,34 +607,35 @@ impl Change {
         transaction
             .prepare_cached("UPDATE archive SET changes = ?1")
             .and_then(|mut statement| statement.execute([self.number]))
-            .map_err(database("write a batch"))?;
+            .map_err(database_error("write a batch"))?;
         Ok(())
     }
 }
 
-/// What became of a record.
+/// What writing a record has changed.
 enum Written {
     Added,
     Changed,
-    Nothing,
+    Unchanged,
 }
 
-/// What the archive holds of a document, and the latest bytes of one surface.
-struct Latest {
+/// What the archive holds of a document: its row, and its latest version from one surface.
+struct HeldVersion {
     record_key: i64,
     message_count: i64,
-    /// When the state that the row shows was last updated.
+    /// When the document was last updated, by its row.
     updated_at: Option<i64>,
-    /// The surface that the row shows.
-    shown: Option<String>,
-    /// `None` if the archive has no bytes of this surface.
+    /// The surface of the version that the row shows; `None` if there is no row.
+    shown_surface: Option<String>,
+    /// The hash of the latest version from the surface; `None` if there is none.
     sha256: Option<[u8; 32]>,
-    /// The newest version of this surface; 0 if there is none.
+    /// The number of the latest version from the surface; 0 if there is none.
     version: i64,
+    /// The number of the latest version from any surface; 0 if there is none.
     newest_version: i64,
 }
 
-impl Latest {
+impl HeldVersion {
     fn find(
         connection: &Connection,
         source: SourceKey,
@@ -637,8 +644,9 @@ impl Latest {
         id: &RecordId,
         surface: Surface,
     ) -> Result<Option<Self>> {
-        static CONVERSATION: LazyLock<String> = LazyLock::new(|| Latest::sql(DocumentKind::Conversation));
-        static CONTACT: LazyLock<String> = LazyLock::new(|| Latest::sql(DocumentKind::Contact));
+        static CONVERSATION: LazyLock<String> =
+            LazyLock::new(|| HeldVersion::sql(DocumentKind::Conversation));
+        static CONTACT: LazyLock<String> = LazyLock::new(|| HeldVersion::sql(DocumentKind::Contact));
         let sql = match kind {
             DocumentKind::Conversation => &*CONVERSATION,
             DocumentKind::Contact => &*CONTACT,
@@ -652,7 +660,7 @@ impl Latest {
                         record_key: row.get(0)?,
                         message_count: row.get(1)?,
                         updated_at: row.get(2)?,
-                        shown: row.get(3)?,
+                        shown_surface: row.get(3)?,
                         sha256: row.get(4)?,
                         version: row.get::<_, Option<i64>>(5)?.unwrap_or(0),
                         newest_version: row.get::<_, Option<i64>>(6)?.unwrap_or(0),
@@ -660,7 +668,7 @@ impl Latest {
                 };
                 statement.query_row(wanted, read).optional()
             })
-            .map_err(database("look up a record"))
+            .map_err(database_error("look up a record"))
     }
 
     fn sql(kind: DocumentKind) -> String {
@@ -678,15 +686,15 @@ impl Latest {
         )
     }
 
-    /// Returns whether the document was updated after the state that the row shows.
+    /// Returns whether the row shows an older state than a document.
     fn is_older_than(&self, document: &Document) -> bool {
         self.updated_at < updated_at(document)
     }
 
-    /// Returns whether the row is to show these bytes, which differ from the latest of their surface: they are a change
-    /// on this surface, a newer state, or the same state on the user surface, which has more fields.
-    fn yields_to(&self, surface: Surface, document: &Document) -> bool {
-        self.shown.as_deref() == Some(surface.as_str())
+    /// Returns whether new bytes, which differ from the latest from their surface, replace the row: they are a change on this
+    /// surface, a newer state, or the same state on the user surface, which has more fields.
+    fn is_replaced_by(&self, surface: Surface, document: &Document) -> bool {
+        self.shown_surface.as_deref() == Some(surface.as_str())
             || self.sha256.is_some()
             || self.is_older_than(document)
             || (surface == Surface::User && self.updated_at == updated_at(document))
@@ -708,15 +716,16 @@ fn kind_of(document: &Document) -> DocumentKind {
     }
 }
 
+/// Returns how many messages a document has.
 pub(crate) fn message_count(document: &Document) -> i64 {
     match document {
-        Document::Conversation(conversation) => count(conversation.messages.len() as u64),
+        Document::Conversation(conversation) => stored_count(conversation.messages.len() as u64),
         Document::Contact(_) => 0,
     }
 }
 
-/// Returns whether the latest bytes of a document's parts are these, in this order.
-fn has_parts<'p>(
+/// Returns whether these parts, in this order, equal the latest archived ones of a document.
+fn holds_parts<'p>(
     connection: &Connection,
     source: SourceKey,
     document: &RecordId,
@@ -730,8 +739,8 @@ fn has_parts<'p>(
         .eq(parts.map(|(id, sha256)| (id.as_str(), Some(sha256)))))
 }
 
-/// Returns the newest version of a document's own record; `None` if it has not arrived.
-fn newest(
+/// Returns the latest version of a document's own record; `None` if that record has not arrived.
+fn latest_version(
     connection: &Connection,
     source: SourceKey,
     stream: Stream,
@@ -748,17 +757,17 @@ fn newest(
             let wanted = params![source.0, stream.as_str(), id.as_str()];
             statement.query_row(wanted, RawVersion::read).optional()
         })
-        .map_err(database("look up a record"))
+        .map_err(database_error("look up a record"))
 }
 
-/// The change in what a source holds.
+/// How much a transaction changes the counts of a source.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct SourceDelta {
     pub(crate) conversations: i64,
     pub(crate) messages: i64,
 }
 
-impl Counts {
+impl SourceDelta {
     pub(crate) fn write(&self, transaction: &Transaction<'_>, source: SourceKey) -> Result<()> {
         if self.conversations == 0 && self.messages == 0 {
             return Ok(());
@@ -768,12 +777,12 @@ impl Counts {
                 "UPDATE source SET conversations = conversations + ?2, messages = messages + ?3 WHERE source_key = ?1",
             )
             .and_then(|mut statement| statement.execute(params![source.0, self.conversations, self.messages]))
-            .map_err(database("write a batch"))?;
+            .map_err(database_error("write a batch"))?;
         Ok(())
     }
 }
 
-/// The issues of a batch, counted by kind and place.
+/// The issues of a transaction, counted by kind and place, each with a sample: a document's id and the path in it.
 #[derive(Debug, Default)]
 pub(crate) struct IssueCounts(BTreeMap<(&'static str, String), (u64, String, String)>);
 
@@ -799,9 +808,16 @@ impl IssueCounts {
                      ON CONFLICT (run_key, kind, place) DO UPDATE SET count = count + excluded.count",
                 )
                 .and_then(|mut statement| {
-                    statement.execute(params![run_key, kind, place, count(*number), conversation, path])
+                    statement.execute(params![
+                        run_key,
+                        kind,
+                        place,
+                        stored_count(*number),
+                        conversation,
+                        path
+                    ])
                 })
-                .map_err(database("write the issues"))?;
+                .map_err(database_error("write the issues"))?;
         }
         Ok(())
     }
@@ -815,8 +831,8 @@ mod tests {
 
     use super::*;
     use crate::encode::HashedRecord;
-    use crate::read::Filter;
-    use crate::run_log::{RunStart, SyncMode};
+    use crate::filter::Filter;
+    use crate::run::{RunStart, SyncMode};
 
     fn now() -> Timestamp {
         Timestamp::from_epoch(1_733_054_400).unwrap()
@@ -826,7 +842,7 @@ mod tests {
         let mut archive = Archive::open(&folder.path().join("archive.db"), now()).unwrap();
         let source = SourceName::new("shop").unwrap();
         let origin = Origin { source, provider: "vendor-v1".to_owned(), agent_id: "agent".to_owned() };
-        let key = archive.source(&origin).unwrap();
+        let key = archive.register_source(&origin).unwrap();
         let start = RunStart {
             kind: "pull",
             stream: Stream::Conversations,
@@ -864,7 +880,7 @@ mod tests {
             bytes: Bytes::copy_from_slice(conversation.id.as_str().as_bytes()),
         };
         let document = HashedDocument::new(HashedRecord::new(record), Vec::new());
-        WriteOp::Write(Box::new(document.encode(&Fixed(conversation.clone())).unwrap()))
+        WriteOp::Document(Box::new(document.encode(&Fixed(conversation.clone())).unwrap()))
     }
 
     fn ids(archive: &Archive) -> Vec<String> {
@@ -873,7 +889,7 @@ mod tests {
             ids.push(found.conversation.id.to_string());
             Ok(())
         };
-        archive.each(&Filter::default(), take).unwrap();
+        archive.each_conversation(&Filter::default(), take).unwrap();
         ids
     }
 
@@ -886,7 +902,7 @@ mod tests {
         };
         let small = || vec![written(&Conversation::empty(ConversationId::new("small")))];
         commit(&mut archive, &mut run, small(), &cursor("first")).unwrap();
-        let before = run.progress.clone();
+        let before = run.counts.clone();
         let pages: i64 = archive.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         let limit = |archive: &Archive, pages: i64| {
             let sql = format!("PRAGMA max_page_count = {pages}");
@@ -904,12 +920,12 @@ mod tests {
         let place = |archive: &Archive| {
             archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
         };
-        assert_eq!((ids(&archive), &run.progress), (vec!["small".to_owned()], &before));
+        assert_eq!((ids(&archive), &run.counts), (vec!["small".to_owned()], &before));
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");
 
         limit(&archive, 1 << 30);
         commit(&mut archive, &mut run, batch(), &cursor("second")).unwrap();
-        assert_eq!((run.progress.added, run.progress.repeated), (3, 0));
+        assert_eq!((run.counts.added, run.counts.repeated), (3, 0));
         assert_eq!(ids(&archive), ["large", "small", "tiny"]);
     }
 
@@ -930,7 +946,7 @@ mod tests {
             assert_eq!(found.conversation, conversation);
             Ok(())
         };
-        archive.each(&Filter::default(), take).unwrap();
+        archive.each_conversation(&Filter::default(), take).unwrap();
         assert_eq!(ids(&archive), ["deep"]);
     }
 }

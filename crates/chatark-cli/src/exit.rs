@@ -97,7 +97,7 @@ impl Exit {
 
 #[cfg(test)]
 mod tests {
-    use chatark_archive::{Progress, SyncMode};
+    use chatark_archive::{RunCounts, SyncMode};
     use chatark_core::SourceName;
 
     use super::*;
@@ -107,7 +107,7 @@ mod tests {
             source: SourceName::new("a").unwrap(),
             verdict,
             mode: SyncMode::Full,
-            progress: Progress { received, ..Progress::default() },
+            progress: RunCounts { received, ..RunCounts::default() },
             error: error.map(|kind| Error::new(kind, "pull", "no")),
             resumable: false,
             other_streams: Vec::new(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use chatark_archive::{Progress, Verdict};
+use chatark_archive::{RunCounts, Verdict};
 use chatark_core::{Error, SourceName};
 use chatark_engine::{Event, Observer, Outcome};
 use chatark_http::{HttpEvent, HttpObserver};
@@ -197,7 +197,7 @@ impl Ui {
         self.progress_lines().insert(name.to_owned(), ProgressLine { bar, printed_at: Instant::now() });
     }
 
-    fn show_pull_progress(&self, source: &str, progress: &Progress) {
+    fn show_pull_progress(&self, source: &str, progress: &RunCounts) {
         let mut lines = self.progress_lines();
         let Some(line) = lines.get_mut(source) else { return };
         let pages = counted(progress.page.pages, "page", "pages");
@@ -323,7 +323,7 @@ fn outcome_line(outcome: &Outcome) -> String {
 }
 
 /// Returns how many conversations were seen, such as `2 of 5 conversations`, or `2 conversations` without a total.
-fn conversations_of_total(progress: &Progress) -> String {
+fn conversations_of_total(progress: &RunCounts) -> String {
     match progress.total_last {
         Some(total) => {
             format!("{} of {}", with_commas(progress.seen), counted(total, "conversation", "conversations"))
@@ -339,7 +339,7 @@ fn append_count(text: &mut String, number: u64, what: &str) {
 }
 
 /// Returns the summary of listed contacts, such as `, 12 contacts (3 new)`.
-fn contacts_summary(contacts: &Progress) -> String {
+fn contacts_summary(contacts: &RunCounts) -> String {
     let mut text = format!(", {}", counted(contacts.seen, "contact", "contacts"));
     let numbers =
         [(contacts.added, "new"), (contacts.changed, "changed"), (contacts.unreadable, "unreadable")];
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn contacts_are_summed_up() {
-        let contacts = |seen, added, changed| Progress { seen, added, changed, ..Progress::default() };
+        let contacts = |seen, added, changed| RunCounts { seen, added, changed, ..RunCounts::default() };
         for (contacts, expect) in [
             (contacts(0, 0, 0), ", 0 contacts"),
             (contacts(1, 1, 0), ", 1 contact (1 new)"),
@@ -541,7 +541,7 @@ mod tests {
             (0, Some(1), "0 of 1 conversation"),
             (1, Some(2), "1 of 2 conversations"),
         ] {
-            let progress = Progress { seen, total_last, ..Progress::default() };
+            let progress = RunCounts { seen, total_last, ..RunCounts::default() };
             assert_eq!(conversations_of_total(&progress), expect);
         }
     }

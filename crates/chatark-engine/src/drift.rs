@@ -34,7 +34,7 @@ impl DriftPolicy {
 
     /// Returns what to report about the drift in a run.
     pub(crate) fn report(self, archive: &Archive, run: &Run, source: &SourceName) -> Result<DriftReport> {
-        if self == Self::Accept || run.progress.issues == 0 {
+        if self == Self::Accept || run.counts.issues == 0 {
             return Ok(DriftReport::Silent);
         }
         let drift = archive.drift_of(run)?;

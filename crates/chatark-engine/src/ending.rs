@@ -93,23 +93,23 @@ impl EndedRun {
         end_policy: EndPolicy,
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
-        if self.run.progress.page.covers_everything {
+        if self.run.counts.page.covers_everything {
             self.run.record_full_read();
         }
         archive.unmark_returned(&mut self.run)?;
         let is_proof = self.verdict.is_good() && end_policy.listed_everything(self.run.mode());
-        if !is_proof || self.run.progress.gaps > 0 {
+        if !is_proof || self.run.counts.gaps > 0 {
             return Ok(Vec::new());
         }
         match archive.note_unseen(&self.run, end_policy.accept_missing, clock.now())? {
             Unseen::Twice(unseen) => Ok(unseen),
             Unseen::Unknown => Ok(Vec::new()),
-            Unseen::Refused { gone, held } => {
-                self.report_too_many_missing(gone, held);
+            Unseen::TooMany { unseen, held } => {
+                self.report_too_many_missing(unseen, held);
                 // If the vendor showed nothing and the next pull would only look back, the sweep does not count as
                 // finished: it closes no gap, and the next pull reads everything again.
                 let looks_back = end_policy.changes == ChangeDetection::LookBack;
-                self.reached_end &= !looks_back || self.run.progress.seen > 0;
+                self.reached_end &= !looks_back || self.run.counts.seen > 0;
                 Ok(Vec::new())
             }
         }
@@ -167,7 +167,7 @@ impl EndedRun {
     /// may leave them out.
     fn count_proves_nothing(&self, archive: &Archive) -> Result<bool> {
         let is_by_count = match self.verdict {
-            Verdict::Short => self.error.is_none() && self.run.progress.gaps > 0,
+            Verdict::Short => self.error.is_none() && self.run.counts.gaps > 0,
             Verdict::Complete | Verdict::GrewDuringRun => true,
             _ => false,
         };

@@ -1,6 +1,6 @@
 //! The events of a run, and its outcome.
 
-use chatark_archive::{Progress, SyncMode, Verdict};
+use chatark_archive::{RunCounts, SyncMode, Verdict};
 use chatark_core::{DocumentKind, Error, SourceName, Stream, Timestamp};
 
 /// Receives the events of a run. Must not block.
@@ -23,7 +23,7 @@ pub enum Event<'a> {
     /// Something that the user should know.
     Note(&'a str),
     /// A batch was committed.
-    Committed(&'a Progress),
+    Committed(&'a RunCounts),
     /// The run is over.
     Ended(&'a Outcome),
 }
@@ -42,7 +42,7 @@ pub struct Outcome {
     /// How much of the main stream it read.
     pub mode: SyncMode,
     /// The counts of the main stream.
-    pub progress: Progress,
+    pub progress: RunCounts,
     /// The outcomes of the other streams, in the order in which they were read.
     pub other_streams: Vec<StreamOutcome>,
 }
@@ -57,7 +57,7 @@ pub struct StreamOutcome {
     /// How much it read.
     pub mode: SyncMode,
     /// The counts.
-    pub progress: Progress,
+    pub progress: RunCounts,
     /// What went wrong, whether it ended the run or not.
     pub error: Option<Error>,
     /// Whether a later run can resume where this one stopped.
@@ -71,7 +71,7 @@ impl StreamOutcome {
             stream,
             verdict: Verdict::Failed,
             mode: SyncMode::default(),
-            progress: Progress::default(),
+            progress: RunCounts::default(),
             error: Some(error),
             resumable: false,
         }
@@ -106,7 +106,7 @@ impl Outcome {
     }
 
     /// Returns the sum of the counts of all contact streams; `None` if none was read.
-    pub fn contacts(&self) -> Option<Progress> {
+    pub fn contacts(&self) -> Option<RunCounts> {
         let is_of_contacts = |other: &&StreamOutcome| other.stream.document() == Some(DocumentKind::Contact);
         let mut counts = self.other_streams.iter().filter(is_of_contacts).map(|other| &other.progress);
         let first = counts.next()?.clone();

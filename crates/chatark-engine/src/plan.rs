@@ -63,7 +63,7 @@ fn plan_source(
     clock: &Clock,
 ) -> Result<(ReadRequest, PullPlan)> {
     let request = pull.request(source.provider.descriptor().main_stream().stream);
-    let found = archive.map(|archive| Ok((archive, archive.find(&source.origin)?))).transpose()?;
+    let found = archive.map(|archive| Ok((archive, archive.find_source(&source.origin)?))).transpose()?;
     let known = found.and_then(|(archive, key)| Some((archive, key?)));
     let sync_plan = known
         .map(|(archive, key)| source.sync_plan(archive, key, &request, pull.full, clock.now()))

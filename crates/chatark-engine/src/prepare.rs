@@ -143,7 +143,7 @@ impl Preparer {
         }
         let encoded = document.encode(&*self.mapper)?;
         let is_inside = self.is_inside(&encoded);
-        Ok(vec![if is_inside { WriteOp::Write(Box::new(encoded)) } else { WriteOp::Outside(document) }])
+        Ok(vec![if is_inside { WriteOp::Document(Box::new(encoded)) } else { WriteOp::Outside(document) }])
     }
 
     /// Prepares a document whose parts are listed separately: the writer combines it with its archived parts.
@@ -153,7 +153,7 @@ impl Preparer {
         }
         let records = std::iter::once(document.own()).chain(document.parts());
         records
-            .map(|hashed| Ok(WriteOp::Part { record: hashed.clone().encode()?, document: stream }))
+            .map(|hashed| Ok(WriteOp::SeparateRecord { record: hashed.clone().encode()?, document: stream }))
             .collect()
     }
 
@@ -161,7 +161,7 @@ impl Preparer {
         let descriptor = self.provider.descriptor();
         let parent = descriptor.stream(part.stream()).and_then(|descriptor| descriptor.parent);
         let document = parent.unwrap_or(descriptor.main_stream().stream);
-        Ok(WriteOp::Part { record: part.encode()?, document })
+        Ok(WriteOp::SeparateRecord { record: part.encode()?, document })
     }
 
     /// Returns for each document whether the archive holds it unchanged. Returns nothing on an error, because the

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use chatark_archive::{
-    Archive, GapRecord, Progress, ResumePoint, Run, RunStart, SourceKey, SyncMode, Verdict, recent_scope,
+    Archive, GapRecord, ResumePoint, Run, RunCounts, RunStart, SourceKey, SyncMode, Verdict, recent_scope,
 };
 use chatark_core::{
     ChangeDetection, Channel, Checkpoint, Error, ErrorKind, GapBounds, HeldRecords, Mapper, OpenGap, Origin,
@@ -82,7 +82,7 @@ impl Source {
         let is_gap_due = is_full_due_for_gaps(&gaps, &scope, now);
         let gaps = gaps.into_iter().filter(is_in_scope);
         let open = |gap: GapRecord| {
-            let OpenGap { bounds, is_due } = gap.to_open(now);
+            let OpenGap { bounds, is_due } = gap.to_open_gap(now);
             OpenGap { bounds, is_due: is_due || full }
         };
         let request = ReadRequest {
@@ -94,14 +94,14 @@ impl Source {
         let Some(descriptor) = self.provider.descriptor().stream(stream).filter(|_| !full) else {
             return Ok(SyncPlan::everything(request));
         };
-        let clock = archive.sweep_clock(key, stream, &scope)?;
+        let history = archive.sweep_history(key, stream, &scope)?;
         let whole_scope = ReadRequest::whole(stream).scope();
-        let whole = archive.sweep_clock(key, stream, &whole_scope)?;
+        let whole = archive.sweep_history(key, stream, &whole_scope)?;
         let resume = archive.resume_point(key, stream, &scope)?;
         let state = SyncState {
             changes: descriptor.changes,
             refresh: self.refresh,
-            last_sweeps: LastSweeps::of(&clock, &whole, now),
+            last_sweeps: LastSweeps::of(&history, &whole, now),
             unfinished: resume.as_ref().map(|resume| resume.mode),
             is_gap_due,
             now,
@@ -117,13 +117,13 @@ impl Source {
         if mode != SyncMode::Changes {
             return Ok(SyncPlan { mode, resume, request });
         }
-        let unconfirmed = clock.unconfirmed_change().max(whole.unconfirmed_change());
+        let unconfirmed = history.unconfirmed_change().max(whole.unconfirmed_change());
         let sweep_seconds = |scope| archive.latest_sweep_seconds(key, stream, scope);
         let seconds = sweep_seconds(&scope)?.max(sweep_seconds(&whole_scope)?);
         let rotates = descriptor.changes == ChangeDetection::ListRows;
         let rotation = if rotates {
-            let rows = state.rotated_rows(clock.rotated_at, archive.held_before(key, None)?);
-            Some(Rotation { resume_from: clock.rotation, rows })
+            let rows = state.rotated_rows(history.rotated_at, archive.count_held_before(key, None)?);
+            Some(Rotation { resume_from: history.rotation, rows })
         } else {
             None
         };
@@ -293,10 +293,10 @@ impl Puller {
         let now = self.environment.clock.now();
         let (key, run, sync_plan, other_scopes, has_records) = self
             .write(move |archive| {
-                let (key, scope) = (archive.source(&source.origin)?, request.scope());
+                let (key, scope) = (archive.register_source(&source.origin)?, request.scope());
                 let sync_plan = source.sync_plan(archive, key, &request, full, now)?;
                 if sync_plan.resume.is_none() {
-                    archive.forget_checkpoint(key, stream, &scope)?;
+                    archive.delete_checkpoint(key, stream, &scope)?;
                 }
                 let other_scopes =
                     archive.unfinished_scopes(key, stream)?.iter().filter(|other| **other != scope).count();
@@ -378,7 +378,7 @@ impl Puller {
         let mut next = batches.recv().await;
         while let Some(mut batch) = next {
             // The batch with the vendor's first count is written alone.
-            let is_counted = run.progress.total_first.is_some() || !descriptor.reports_total;
+            let is_counted = run.counts.total_first.is_some() || !descriptor.reports_total;
             next =
                 if is_counted { batch.join_following(&mut batches, TRANSACTION_BYTES).await } else { None };
             reached_end = batch.checkpoint == Checkpoint::End;
@@ -397,7 +397,7 @@ impl Puller {
                 Err(error) => return (run, Err(error)),
             }
             if is_main {
-                self.notify(&Event::Committed(&run.progress));
+                self.notify(&Event::Committed(&run.counts));
             }
             if next.is_none() {
                 next = batches.recv().await;
@@ -419,14 +419,14 @@ impl Puller {
             Ok(true) => (self.verdict(&run), None),
             Ok(false) => (Verdict::Interrupted, None),
             Err(error) if error.kind() == ErrorKind::Budget => (Verdict::Budget, Some(error)),
-            Err(error) if run.progress.received == 0 => (Verdict::Failed, Some(error)),
+            Err(error) if run.counts.received == 0 => (Verdict::Failed, Some(error)),
             Err(error) => (Verdict::Partial, Some(error)),
         };
         let ended = EndedRun { run, verdict, error, reached_end, resumable: false, notes: Vec::new() };
         match self.close(ended, end_policy, preparer).await {
             Ok((ended, closed)) => {
                 let window = self.pull.request(stream).window;
-                let outside = ended.run.progress.outside;
+                let outside = ended.run.counts.outside;
                 let zone_note = zone_note(self.source.provider.descriptor(), window, outside);
                 for note in ended.notes.iter().chain(&zone_note) {
                     self.notify(&Event::Note(note));
@@ -435,7 +435,7 @@ impl Puller {
                     stream,
                     verdict: ended.verdict,
                     mode: ended.run.mode(),
-                    progress: ended.run.progress,
+                    progress: ended.run.counts,
                     error: ended.error.or(closed.err()),
                     resumable: ended.resumable,
                 }
@@ -508,7 +508,7 @@ impl Puller {
 
     /// Compares what was seen with the number of requested ids, or else with the vendor's count.
     fn verdict(&self, run: &Run) -> Verdict {
-        let progress: &Progress = &run.progress;
+        let progress: &RunCounts = &run.counts;
         match &self.pull.selection {
             Selection::Conversations(ids) if progress.seen >= ids.len() as u64 => Verdict::Complete,
             Selection::Conversations(_) => Verdict::Short,
@@ -550,7 +550,7 @@ fn is_full_due_for_gaps(gaps: &[GapRecord], scope: &str, now: Timestamp) -> bool
     };
     let mut own = gaps.iter().filter(|gap| is_open(gap, scope)).peekable();
     if own.peek().is_some() {
-        return own.any(|gap| gap.to_open(now).is_due);
+        return own.any(|gap| gap.to_open_gap(now).is_due);
     }
     gaps.iter().any(|gap| is_open(&gap, &recent_scope(scope)))
 }

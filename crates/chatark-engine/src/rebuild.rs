@@ -34,13 +34,13 @@ pub fn rebuild(
     stop: &CancellationToken,
 ) -> Result<Outcome> {
     let name = &source.origin.source;
-    let key = archive.source(&source.origin)?;
+    let key = archive.register_source(&source.origin)?;
     observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
     let main = rebuild_stream(archive, source, key, Stream::Conversations, observer, clock, stop)?;
     let mut outcome = Outcome::of(name.clone(), main);
     let others = Stream::ALL.iter().copied().filter(|stream| stream.document().is_some());
     for stream in others.filter(|stream| *stream != Stream::Conversations) {
-        let is_empty = archive.stored(key, stream, 0, 1)?.0.is_empty();
+        let is_empty = archive.stored_documents(key, stream, 0, 1)?.0.is_empty();
         if outcome.verdict == Verdict::Complete && !is_empty {
             outcome.add(rebuild_stream(archive, source, key, stream, observer, clock, stop)?);
         }
@@ -66,17 +66,17 @@ fn rebuild_stream(
         if stop.is_cancelled() {
             break Verdict::Interrupted;
         }
-        let (stored, last) = archive.stored(key, stream, after, PAGE)?;
+        let (stored, last) = archive.stored_documents(key, stream, after, PAGE)?;
         if stored.is_empty() {
             break Verdict::Complete;
         }
         let rebuilt = on_all_cores(stored, |stored| stored.rebuild(&*source.mapper))?;
-        archive.replace(&mut run, &rebuilt)?;
+        archive.replace_rebuilt(&mut run, &rebuilt)?;
         if stream == Stream::Conversations {
-            observer.event(&source.origin.source, &Event::Committed(&run.progress));
+            observer.event(&source.origin.source, &Event::Committed(&run.counts));
         }
         after = last;
     };
     archive.end_run(&run, &RunEnd { verdict, reached_end: false, error: None, at: clock.now() })?;
-    Ok(StreamOutcome { stream, verdict, mode, progress: run.progress, error: None, resumable: false })
+    Ok(StreamOutcome { stream, verdict, mode, progress: run.counts, error: None, resumable: false })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_archive::{Archive, SourceKey, SweepClock, SyncMode};
+use chatark_archive::{Archive, SourceKey, SweepHistory, SyncMode};
 use chatark_core::{
     ChangeDetection, HeldRecords, HeldSummary, ReadRequest, RecordId, Selection, Stream, Timestamp, Window,
 };
@@ -48,11 +48,14 @@ impl LastSweeps {
     /// Takes the latest sweeps of a scope and of the whole stream, which contains it.
     ///
     /// A time in the future comes from a clock that was ahead, and counts as never.
-    pub(crate) fn of(scope: &SweepClock, whole: &SweepClock, now: Timestamp) -> Self {
+    pub(crate) fn of(scope: &SweepHistory, whole: &SweepHistory, now: Timestamp) -> Self {
         let latest = |own: Option<Timestamp>, whole: Option<Timestamp>| {
             own.filter(|at| *at <= now).max(whole.filter(|at| *at <= now))
         };
-        Self { full: latest(scope.full, whole.full), any: latest(scope.any, whole.any) }
+        Self {
+            full: latest(scope.full_began_at, whole.full_began_at),
+            any: latest(scope.any_began_at, whole.any_began_at),
+        }
     }
 }
 
@@ -140,7 +143,7 @@ impl HeldRecords for ArchivedRecords {
     /// After an error, no record counts as held: it is fetched, and the writer checks again.
     fn summaries(&self, ids: &[RecordId]) -> Vec<Option<HeldSummary>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.held(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
+        reader.held_summaries(self.key, self.stream, ids).unwrap_or_else(|_| vec![None; ids.len()])
     }
 }
 
@@ -214,7 +217,11 @@ mod tests {
 
     #[test]
     fn a_sweep_in_the_future_counts_as_never() {
-        let clock = |day| SweepClock { full: Some(at(day)), any: Some(at(day)), ..SweepClock::default() };
+        let clock = |day| SweepHistory {
+            full_began_at: Some(at(day)),
+            any_began_at: Some(at(day)),
+            ..SweepHistory::default()
+        };
         let of = |own, whole, now| LastSweeps::of(&clock(own), &clock(whole), at(now));
         assert_eq!(of(1, 3, 5), LastSweeps { full: Some(at(3)), any: Some(at(3)) });
         assert_eq!(of(1, 3_650, 5), LastSweeps { full: Some(at(1)), any: Some(at(1)) });

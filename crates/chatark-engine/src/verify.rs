@@ -4,8 +4,10 @@ use std::mem;
 use std::path::Path;
 use std::thread;
 
-use chatark_archive::{Archive, Checked, Fault, GapRecord, SourceKey, Subset};
-use chatark_core::{DocumentKind, Error, ErrorKind, Mapper, ReadRequest, Result, SourceName, Stream, Window};
+use chatark_archive::{Archive, CheckedVersion, GapRecord, SourceKey, Subset, VersionFault};
+use chatark_core::{
+    DocumentKind, Error, ErrorKind, Mapper, Origin, ReadRequest, Result, SourceName, Stream, Window,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::cores::on_all_cores;
@@ -71,7 +73,7 @@ pub struct Finding {
 }
 
 impl SourceVerification {
-    fn add(&mut self, checked: &Checked) {
+    fn add(&mut self, checked: &CheckedVersion) {
         self.versions += 1;
         self.bytes += checked.size;
         let kind = checked.stream.and_then(Stream::document);
@@ -80,7 +82,7 @@ impl SourceVerification {
             Some(DocumentKind::Contact) => self.contacts += u64::from(checked.is_shown),
             None => {}
         }
-        self.earlier_mapping += u64::from(checked.fault == Some(Fault::EarlierMapping));
+        self.earlier_mapping += u64::from(checked.fault == Some(VersionFault::EarlierMapping));
         let Some(what) = checked.message() else { return };
         let (conversation, contact) = match kind {
             Some(DocumentKind::Contact) => (None, Some(checked.name())),
@@ -89,8 +91,8 @@ impl SourceVerification {
         self.add_finding(checked.fault, Finding { conversation, contact, version: checked.version, what });
     }
 
-    fn add_finding(&mut self, fault: Option<Fault>, finding: Finding) {
-        let is_outdated = fault == Some(Fault::Outdated);
+    fn add_finding(&mut self, fault: Option<VersionFault>, finding: Finding) {
+        let is_outdated = fault == Some(VersionFault::Outdated);
         *(if is_outdated { &mut self.outdated } else { &mut self.damaged }) += 1;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
@@ -135,7 +137,7 @@ struct Structure {
 /// meanwhile.
 fn check_structure(path: &Path) -> Result<Structure> {
     let archive = Archive::open_to_read(path)?;
-    Ok(Structure { broken: archive.structure()?, dangling: archive.references()? })
+    Ok(Structure { broken: archive.structure_faults()?, dangling: archive.reference_faults()? })
 }
 
 fn verify_sources(
@@ -146,10 +148,7 @@ fn verify_sources(
     stop: &CancellationToken,
 ) -> Result<Verification> {
     let mut verification = Verification::default();
-    for (source, key) in archive.sources()? {
-        if !names.is_empty() && !names.contains(&source) {
-            continue;
-        }
+    for (key, Origin { source, .. }) in archive.sources(names)? {
         let found_source = configured.iter().find(|configured| configured.origin.source == source);
         let mapper = found_source.map(|source| &*source.mapper);
         let mut found = SourceVerification {
@@ -167,7 +166,7 @@ fn verify_sources(
             gaps: archive.open_gaps(key)?,
         };
         if subset == Subset::WHOLE {
-            found.counts = archive.counts(key)?;
+            found.counts = archive.count_faults(key)?;
         }
         let finished = check_versions(archive, key, subset, mapper, &mut found, stop)?;
         verification.sources.push(found);
@@ -193,14 +192,17 @@ fn check_versions(
         let (mut after, mut checking) = (0, None);
         loop {
             let is_stopped = stop.is_cancelled();
-            let (page, last) =
-                if is_stopped { (Vec::new(), after) } else { archive.versions(key, subset, after, PAGE)? };
+            let (page, last) = if is_stopped {
+                (Vec::new(), after)
+            } else {
+                archive.stored_versions(key, subset, after, PAGE)?
+            };
             let is_last = page.is_empty();
             let check = move || on_all_cores(page, |version| Ok(version.check(mapper)));
             let next = (!is_last).then(|| scope.spawn(check));
             // What has been read is checked even if the user stops.
             if let Some(previous) = mem::replace(&mut checking, next) {
-                let checked: Result<Vec<Checked>> =
+                let checked: Result<Vec<CheckedVersion>> =
                     previous.join().unwrap_or_else(|_| Err(Error::panicked("verify")));
                 checked?.iter().for_each(|checked| found.add(checked));
             }
@@ -228,17 +230,17 @@ pub struct LiveCount {
 /// If the vendor reports totals, both counts leave out what began after the last finished sweep began.
 pub async fn live_count(archive: &Archive, source: &Source) -> Result<LiveCount> {
     let with_source = |error| with_source(error, &source.origin.source);
-    let Some(key) = archive.find(&source.origin)? else {
+    let Some(key) = archive.find_source(&source.origin)? else {
         let error =
             Error::new(ErrorKind::Incomplete, "verify", "the archive holds nothing of this source yet");
         return Err(with_source(error).hint("run `chatark pull` first"));
     };
     let main = source.provider.descriptor().main_stream();
     let whole = ReadRequest::whole(main.stream);
-    let swept_at = archive.sweep_clock(key, main.stream, &whole.scope())?.any;
+    let swept_at = archive.sweep_history(key, main.stream, &whole.scope())?.any_began_at;
     let until = swept_at.filter(|_| main.reports_total);
     let request = ReadRequest { window: Window { since: None, until }, ..whole };
     let estimate = source.provider.estimate(&request).await.map_err(with_source)?;
-    let held = archive.held_before(key, until)?;
+    let held = archive.count_held_before(key, until)?;
     Ok(LiveCount { counted: estimate.conversations, held, notes: estimate.notes })
 }

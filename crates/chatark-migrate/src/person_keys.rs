@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chatark_archive::{Archive, HeldIdentifier, Identifier};
+use chatark_archive::{Archive, Identifier, ResolvedIdentifier};
 use chatark_core::{ArchivedConversation, Contact, ListedContact, Origin, Result, Stream};
 
 /// The keys of all people of an archive. Memory grows with the number of their identifiers.
@@ -19,7 +19,7 @@ impl<'a> PersonKeys<'a> {
     /// Reads all identifiers of the archive, whatever is selected: a person must have the same key in every run.
     pub(crate) fn read(archive: &'a Archive) -> Result<Self> {
         let (mut keys, mut previous) = (HashMap::new(), HashMap::new());
-        archive.each_identifier(|HeldIdentifier { identifier, number, owner }| {
+        archive.each_identifier(|ResolvedIdentifier { identifier, number, owner }| {
             let key = key(identifier);
             if number == owner {
                 keys.insert(number, key);

@@ -31,7 +31,10 @@ impl MigrationSelection {
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut is_selected = self.selector(archive)?;
-        archive.each(&self.filter, |archived| if is_selected(archived) { take(archived) } else { Ok(()) })
+        archive.each_conversation(
+            &self.filter,
+            |archived| if is_selected(archived) { take(archived) } else { Ok(()) },
+        )
     }
 
     /// Like [`Self::each`], with a transaction for each conversation, so that a slow `take` does not keep one open.
@@ -41,7 +44,7 @@ impl MigrationSelection {
         mut take: impl FnMut(&ArchivedConversation) -> Result<()>,
     ) -> Result<()> {
         let mut is_selected = self.selector(archive)?;
-        archive.each_in_short_transactions(&self.filter, |archived| {
+        archive.each_conversation_in_short_transactions(&self.filter, |archived| {
             if is_selected(archived) { take(archived) } else { Ok(()) }
         })
     }
@@ -51,7 +54,7 @@ impl MigrationSelection {
     fn selector(&self, archive: &Archive) -> Result<impl FnMut(&ArchivedConversation) -> bool> {
         let mut matching = 0_u64;
         if self.sample.is_some() {
-            archive.each(&self.filter, |archived| {
+            archive.each_conversation(&self.filter, |archived| {
                 matching += u64::from(self.matches(archived));
                 Ok(())
             })?;

@@ -132,7 +132,7 @@ impl GroupIndex {
 impl Aggregator {
     fn new(archive: &Archive, filter: &Filter, zone: Zone, granularity: Granularity) -> Result<Self> {
         let mut sources: Vec<SourceInfo> = Vec::new();
-        for (key, Origin { source, provider, .. }) in archive.sources_named(&filter.sources)? {
+        for (key, Origin { source, provider, .. }) in archive.sources(&filter.sources)? {
             let same = sources.iter().find(|other| other.provider == provider);
             let provider_number = same.map_or(key.number(), |other| other.provider_number);
             sources.push(SourceInfo { key, name: source.as_str().to_owned(), provider, provider_number });

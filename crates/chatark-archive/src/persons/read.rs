@@ -1,11 +1,11 @@
-//! Reads resolved identities: the person of a record, and whom each identifier belongs to.
+//! Reads resolved identities: the person of a record, and the owner of each identifier.
 
 use chatark_core::{IdentifierKind, Result, SourceName, Stream};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::OWNERS;
-use crate::open::Archive;
-use crate::values::{database, known};
+use crate::archive::Archive;
+use crate::values::{database_error, known_word};
 
 /// An identifier of a customer, in its normalized form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,14 +18,14 @@ pub enum Identifier {
     Id(SourceName, String),
 }
 
-/// An identifier of a record, and whom it belongs to.
+/// An identifier of a record, and its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldIdentifier {
+pub struct ResolvedIdentifier {
     /// The identifier.
     pub identifier: Identifier,
     /// The archive's number for it.
     pub number: i64,
-    /// The number of the identifier that it belongs to; its own number if it belongs to no other.
+    /// The number of the identifier that owns it; its own number if no other does.
     pub owner: i64,
 }
 
@@ -40,7 +40,8 @@ impl Identifier {
         IdentifierKind::Phone.normalize(text).map(Self::Phone)
     }
 
-    /// Returns the id of a record of a stream. Ids of leads are kept apart, because no conversation refers to them.
+    /// Returns the id of a record of a stream. An id of a lead differs from the same id elsewhere, because no conversation
+    /// refers to leads.
     pub fn id(source: &SourceName, stream: Stream, id: &str) -> Self {
         let id = if stream == Stream::Leads { format!("leads/{id}") } else { id.to_owned() };
         Self::Id(source.clone(), id)
@@ -60,21 +61,21 @@ impl Archive {
                     statement.query_row(params![source.as_str(), stream.as_str(), id], |row| row.get(0));
                 found.optional()
             })
-            .map_err(database("read a person"))
+            .map_err(database_error("read a person"))
     }
 
     /// Passes the identifiers of every record to `take`, and updates the persons that [`Archive::person`] reads.
     ///
-    /// Reads one state of the archive, whatever is written meanwhile. An identifier of several records comes repeatedly.
-    pub fn each_identifier(&self, mut take: impl FnMut(HeldIdentifier)) -> Result<()> {
-        let failed = || database("read the identifiers");
+    /// Reads one state of the archive, whatever is written meanwhile. An identifier of several records is passed once for each.
+    pub fn each_identifier(&self, mut take: impl FnMut(ResolvedIdentifier)) -> Result<()> {
+        let failed = || database_error("read the identifiers");
         let snapshot = self.connection.unchecked_transaction().map_err(failed())?;
-        self.refresh_persons_to_read()?;
+        self.resolve_persons_to_read()?;
         self.connection.execute_batch(OWNERS).map_err(failed())?;
         let mut statement = self.connection.prepare(include_str!("identifiers.sql")).map_err(failed())?;
         let mut rows = statement.query([]).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
-            held(row, &mut take)?;
+            pass_identifiers(row, &mut take)?;
         }
         drop(rows);
         drop(statement);
@@ -84,11 +85,11 @@ impl Archive {
 }
 
 /// Passes the identifiers of one row to `take`. Each has three columns: text, number and owner.
-fn held(row: &Row<'_>, take: &mut impl FnMut(HeldIdentifier)) -> Result<()> {
-    let failed = database("read the identifiers");
+fn pass_identifiers(row: &Row<'_>, take: &mut impl FnMut(ResolvedIdentifier)) -> Result<()> {
+    let failed = database_error("read the identifiers");
     let text = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&failed);
     let source = SourceName::new(text(0)?.unwrap_or_default())?;
-    let stream = known(Stream::from_word(text(1)?.unwrap_or_default()))?;
+    let stream = known_word(Stream::from_word(text(1)?.unwrap_or_default()))?;
     let identifiers = [
         text(2)?.and_then(Identifier::email),
         text(5)?.and_then(Identifier::phone),
@@ -99,7 +100,7 @@ fn held(row: &Row<'_>, take: &mut impl FnMut(HeldIdentifier)) -> Result<()> {
         let number: Option<i64> = row.get(at).map_err(&failed)?;
         let Some((identifier, number)) = identifier.zip(number) else { continue };
         let owner: Option<i64> = row.get(at + 1).map_err(&failed)?;
-        take(HeldIdentifier { identifier, number, owner: owner.unwrap_or(number) });
+        take(ResolvedIdentifier { identifier, number, owner: owner.unwrap_or(number) });
     }
     Ok(())
 }

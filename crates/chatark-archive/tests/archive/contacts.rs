@@ -1,8 +1,8 @@
 //! Contacts and leads, which a vendor lists separately from conversations.
 
 use chatark_archive::{
-    Archive, Checked, Damage, EncodedDocument, Fault, HashedDocument, Progress, Run, RunEnd, RunStart,
-    SourceKey, Subset, Verdict, WriteOp,
+    Archive, CheckedVersion, Damage, EncodedDocument, HashedDocument, Run, RunCounts, RunEnd, RunStart,
+    SourceKey, Subset, Verdict, VersionFault, WriteOp,
 };
 use chatark_core::{
     Checkpoint, Contact, Document, Error, ErrorKind, HeldSummary, Issue, IssueKind, ListedContact, Mapper,
@@ -59,26 +59,26 @@ fn mapped(stream: Stream, raw: &[u8]) -> Result<(ListedContact, Vec<Issue>)> {
 
 /// A person in a list, ready to be committed in a run of that list.
 #[derive(Clone)]
-struct Person {
+struct TestContact {
     stream: Stream,
     encoded: EncodedDocument,
 }
 
-fn person(stream: Stream, id: Option<&str>, text: &str) -> Person {
+fn person(stream: Stream, id: Option<&str>, text: &str) -> TestContact {
     mapped_with(stream, id, text, &Names)
 }
 
-fn mapped_with(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> Person {
+fn mapped_with(stream: Stream, id: Option<&str>, text: &str, mapper: &dyn Mapper) -> TestContact {
     let own = record(stream, None, id, Surface::Export, text);
     let encoded = HashedDocument::new(own, Vec::new()).encode(mapper).unwrap();
-    Person { stream, encoded }
+    TestContact { stream, encoded }
 }
 
-fn lead(id: &str, text: &str) -> Person {
+fn lead(id: &str, text: &str) -> TestContact {
     person(Stream::Leads, Some(id), text)
 }
 
-fn contact(id: &str, text: &str) -> Person {
+fn contact(id: &str, text: &str) -> TestContact {
     person(Stream::Contacts, Some(id), text)
 }
 
@@ -90,14 +90,14 @@ impl TestEnvironment {
         self.archive.begin_run(source, &start_of(stream, "pull", stream.as_str(), None)).unwrap()
     }
 
-    fn try_people(&mut self, run: &mut Run, batch: &[Person], place: &Checkpoint) -> Result<()> {
-        let batch = batch.iter().map(|person| WriteOp::Write(Box::new(person.encoded.clone()))).collect();
+    fn try_people(&mut self, run: &mut Run, batch: &[TestContact], place: &Checkpoint) -> Result<()> {
+        let batch = batch.iter().map(|person| WriteOp::Document(Box::new(person.encoded.clone()))).collect();
         self.archive.commit(run, batch, place, &PageMetadata::default(), &Names, noon())
     }
 
     /// Writes people of a source, those of each list in a run of their own, and returns the counts of all runs.
-    fn people_of(&mut self, source: &str, batch: &[Person]) -> Progress {
-        let mut sum = Progress::default();
+    fn people_of(&mut self, source: &str, batch: &[TestContact]) -> RunCounts {
+        let mut sum = RunCounts::default();
         for stream in LISTS {
             let batch: Vec<_> = batch.iter().filter(|person| person.stream == stream).cloned().collect();
             if batch.is_empty() {
@@ -106,14 +106,14 @@ impl TestEnvironment {
             let mut run = self.run_of_list(source, stream);
             self.try_people(&mut run, &batch, &Checkpoint::None).unwrap();
             for (total, of_run) in [
-                (&mut sum.received, run.progress.received),
-                (&mut sum.seen, run.progress.seen),
-                (&mut sum.repeated, run.progress.repeated),
-                (&mut sum.added, run.progress.added),
-                (&mut sum.changed, run.progress.changed),
-                (&mut sum.unchanged, run.progress.unchanged),
-                (&mut sum.unreadable, run.progress.unreadable),
-                (&mut sum.issues, run.progress.issues),
+                (&mut sum.received, run.counts.received),
+                (&mut sum.seen, run.counts.seen),
+                (&mut sum.repeated, run.counts.repeated),
+                (&mut sum.added, run.counts.added),
+                (&mut sum.changed, run.counts.changed),
+                (&mut sum.unchanged, run.counts.unchanged),
+                (&mut sum.unreadable, run.counts.unreadable),
+                (&mut sum.issues, run.counts.issues),
             ] {
                 *total += of_run;
             }
@@ -122,7 +122,7 @@ impl TestEnvironment {
     }
 
     /// Writes people of the source `shop`.
-    fn people(&mut self, batch: &[Person]) -> Progress {
+    fn people(&mut self, batch: &[TestContact]) -> RunCounts {
         self.people_of("shop", batch)
     }
 
@@ -141,11 +141,11 @@ impl TestEnvironment {
         self.listed(&[]).into_iter().map(|(_, listed)| listed.contact.name.unwrap_or_default()).collect()
     }
 
-    fn checked(&mut self, subset: Subset) -> Vec<Checked> {
+    fn checked(&mut self, subset: Subset) -> Vec<CheckedVersion> {
         let source = self.source("shop");
         let (mut checked, mut after) = (Vec::new(), 0);
         loop {
-            let (page, last) = self.archive.versions(source, subset, after, 2).unwrap();
+            let (page, last) = self.archive.stored_versions(source, subset, after, 2).unwrap();
             if page.is_empty() {
                 return checked;
             }
@@ -176,8 +176,8 @@ fn unchanged_contacts_are_not_written_and_other_bytes_are_a_new_version() {
     assert_eq!(env.count("SELECT count(*) FROM listed_contact"), 2);
     assert_eq!(env.listed(&[]), before);
 
-    let progress = env.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
-    assert_eq!((progress.changed, progress.unchanged, progress.added, progress.seen), (1, 1, 1, 3));
+    let counts = env.people(&[lead("1", "Augusta"), lead("2", "Grace new"), contact("1", "Alan")]);
+    assert_eq!((counts.changed, counts.unchanged, counts.added, counts.seen), (1, 1, 1, 3));
     assert_eq!(env.names(), ["Alan", "Augusta", "Grace"]);
     assert_eq!(versions_of(&env, "leads", "1"), [(1, false, "Ada"), (2, true, "Augusta")].map(version_row));
     // The bytes of every version are there as they were sent.
@@ -191,7 +191,7 @@ fn unchanged_contacts_are_not_written_and_other_bytes_are_a_new_version() {
 }
 
 #[test]
-fn people_are_read_back_in_order() {
+fn contacts_are_read_back_in_order() {
     let at = |seconds| Timestamp::from_epoch(seconds).ok();
     let whole = ListedContact {
         id: Some("b".to_owned()),
@@ -240,9 +240,9 @@ fn unreadable_records_and_records_without_an_id_are_archived() {
             person(Stream::Leads, None, "Nobody"),
         ]
     };
-    let progress = env.people(&odd());
-    assert_eq!((progress.added, progress.unreadable, progress.unchanged), (3, 1, 1));
-    assert_eq!((progress.received, progress.seen, progress.repeated), (4, 3, 1));
+    let counts = env.people(&odd());
+    assert_eq!((counts.added, counts.unreadable, counts.unchanged), (3, 1, 1));
+    assert_eq!((counts.received, counts.seen, counts.repeated), (4, 3, 1));
     assert_eq!(env.people(&odd()).added, 0);
     let unreadable = env.listed(&[]).remove(0).1;
     assert_eq!(unreadable.id.as_deref(), Some("1"));
@@ -259,7 +259,7 @@ fn unreadable_records_and_records_without_an_id_are_archived() {
 }
 
 #[test]
-fn issues_name_the_list_and_an_unchanged_person_has_none() {
+fn issues_name_the_list_and_an_unchanged_contact_has_none() {
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada nickname"), lead("2", "Grace nickname"), contact("1", "Alan nickname")]);
     let again = env.people(&[lead("1", "Ada nickname")]);
@@ -287,10 +287,10 @@ fn a_batch_that_fails_leaves_nothing() {
             ))
             .unwrap();
         let mut run = env.run_of_list("shop", Stream::Leads);
-        let before = run.progress.clone();
+        let before = run.counts.clone();
         let batch = [lead("9", "Grace"), lead("1", "Augusta")];
         env.try_people(&mut run, &batch, &at(1)).unwrap_err();
-        assert_eq!((&run.progress, env.names()), (&before, vec!["Ada".to_owned()]), "{table}");
+        assert_eq!((&run.counts, env.names()), (&before, vec!["Ada".to_owned()]), "{table}");
         assert_eq!(env.count("SELECT count(*) FROM listed_contact"), 1, "{table}");
         assert_eq!(env.count("SELECT count(*) FROM record"), 1, "{table}");
         assert_eq!(env.archive.unfinished_scopes(run.source(), Stream::Leads).unwrap(), [""; 0], "{table}");
@@ -301,14 +301,14 @@ fn a_batch_that_fails_leaves_nothing() {
 fn every_kind_of_damage_is_found() {
     const FIRST: &str = "WHERE version = 1 AND record_key = (SELECT record_key FROM record WHERE stream = 'leads' AND id = '1')";
     for (sql, fault) in [
-        (format!("raw SET sha256 = zeroblob(32) {FIRST}"), Fault::Bytes(Damage::Hash)),
-        (format!("raw SET size = size + 1 {FIRST}"), Fault::Bytes(Damage::Size)),
-        (format!("raw SET zstd = x'00' {FIRST}"), Fault::Bytes(Damage::Compression)),
-        ("contact SET name = 'x' WHERE id = '1'".to_owned(), Fault::Outdated),
-        ("contact SET raw_version = 1 WHERE id = '1'".to_owned(), Fault::Outdated),
-        ("contact SET extra = 'x' WHERE id = '1'".to_owned(), Fault::Row),
-        ("contact SET stream = 'friends' WHERE id = '1'".to_owned(), Fault::Row),
-        ("contact SET stream = 'contacts' WHERE id = '1'".to_owned(), Fault::Row),
+        (format!("raw SET sha256 = zeroblob(32) {FIRST}"), VersionFault::Bytes(Damage::Hash)),
+        (format!("raw SET size = size + 1 {FIRST}"), VersionFault::Bytes(Damage::Size)),
+        (format!("raw SET zstd = x'00' {FIRST}"), VersionFault::Bytes(Damage::Compression)),
+        ("contact SET name = 'x' WHERE id = '1'".to_owned(), VersionFault::Outdated),
+        ("contact SET raw_version = 1 WHERE id = '1'".to_owned(), VersionFault::Outdated),
+        ("contact SET extra = 'x' WHERE id = '1'".to_owned(), VersionFault::Row),
+        ("contact SET stream = 'friends' WHERE id = '1'".to_owned(), VersionFault::Row),
+        ("contact SET stream = 'contacts' WHERE id = '1'".to_owned(), VersionFault::Row),
     ] {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada"), lead("2", "Grace new")]);
@@ -333,7 +333,7 @@ fn a_record_of_an_unknown_stream_is_a_fault() {
     env.people(&[lead("1", "Ada"), lead("2", "Grace")]);
     env.connect().execute("UPDATE record SET stream = 'friends' WHERE id = '1'", []).unwrap();
     let faults: Vec<_> = env.checked(Subset::WHOLE).into_iter().map(|checked| checked.fault).collect();
-    assert_eq!(faults, [Some(Fault::Row), None]);
+    assert_eq!(faults, [Some(VersionFault::Row), None]);
 }
 
 /// A flipped byte in the middle of the stored bytes.
@@ -348,9 +348,9 @@ fn a_flipped_byte_is_found() {
         spoilt[at] ^= 0x10;
         env.connect().execute("UPDATE raw SET zstd = ?1", [&spoilt]).unwrap();
         let found = env.checked(Subset::WHOLE);
-        assert!(matches!(found[0].fault, Some(Fault::Bytes(_))), "{at}: {found:?}");
+        assert!(matches!(found[0].fault, Some(VersionFault::Bytes(_))), "{at}: {found:?}");
         let source = env.source("shop");
-        let stored = env.archive.stored(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
+        let stored = env.archive.stored_documents(source, Stream::Leads, 0, 10).unwrap().0.remove(0);
         let error = stored.rebuild(&Names).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
         assert!(error.to_string().contains("the archived bytes of a contact"), "{error}");
@@ -359,23 +359,23 @@ fn a_flipped_byte_is_found() {
 }
 
 #[test]
-fn a_person_whose_row_has_no_bytes_is_counted() {
+fn a_contact_whose_row_has_no_bytes_is_counted() {
     for version in ["0", "3"] {
         let mut env = TestEnvironment::new();
         env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
         env.people(&[lead("1", "Augusta")]);
         let source = env.source("shop");
-        assert_eq!(env.archive.counts(source).unwrap(), Vec::<String>::new());
+        assert_eq!(env.archive.count_faults(source).unwrap(), Vec::<String>::new());
         let sql = format!("UPDATE contact SET raw_version = {version} WHERE stream = 'leads'");
         env.connect().execute(&sql, []).unwrap();
-        let faults = env.archive.counts(source).unwrap();
+        let faults = env.archive.count_faults(source).unwrap();
         assert_eq!(faults, ["1 contacts lack the bytes that their row was made from"], "{sql}");
     }
     let mut env = TestEnvironment::new();
     env.people(&[lead("1", "Ada"), contact("1", "Alan")]);
     env.connect().execute("DELETE FROM contact WHERE stream = 'leads'", []).unwrap();
     let source = env.source("shop");
-    assert_eq!(env.archive.counts(source).unwrap(), ["1 records have no row"]);
+    assert_eq!(env.archive.count_faults(source).unwrap(), ["1 records have no row"]);
 }
 
 #[test]
@@ -385,33 +385,33 @@ fn rows_are_rebuilt_from_the_latest_bytes() {
     env.people(&[lead("1", "Augusta")]);
     let mut rebuild = |mapper: &dyn Mapper| {
         let source = env.source("shop");
-        let mut sum = Progress::default();
+        let mut sum = RunCounts::default();
         for stream in LISTS {
             let mut run =
                 env.archive.begin_run(source, &start_of(stream, "rebuild", "rebuild", None)).unwrap();
             let mut after = 0;
             loop {
-                let (stored, last) = env.archive.stored(source, stream, after, 1).unwrap();
+                let (stored, last) = env.archive.stored_documents(source, stream, after, 1).unwrap();
                 if stored.is_empty() {
                     break;
                 }
                 let rebuilt: Vec<_> =
                     stored.into_iter().map(|stored| stored.rebuild(mapper).unwrap()).collect();
-                env.archive.replace(&mut run, &rebuilt).unwrap();
+                env.archive.replace_rebuilt(&mut run, &rebuilt).unwrap();
                 after = last;
             }
-            sum.unchanged += run.progress.unchanged;
-            sum.changed += run.progress.changed;
-            sum.unreadable += run.progress.unreadable;
-            sum.issues += run.progress.issues;
+            sum.unchanged += run.counts.unchanged;
+            sum.changed += run.counts.changed;
+            sum.unreadable += run.counts.unreadable;
+            sum.issues += run.counts.issues;
         }
         (sum, env.names())
     };
-    let (progress, names) = rebuild(&Names);
-    assert_eq!((progress.unchanged, progress.changed, progress.unreadable), (3, 0, 1));
+    let (counts, names) = rebuild(&Names);
+    assert_eq!((counts.unchanged, counts.changed, counts.unreadable), (3, 0, 1));
     assert_eq!(names, ["", "Augusta", "Grace"]);
-    let (progress, names) = rebuild(&Capitals);
-    assert_eq!((progress.unchanged, progress.changed, progress.issues), (0, 3, 1));
+    let (counts, names) = rebuild(&Capitals);
+    assert_eq!((counts.unchanged, counts.changed, counts.issues), (0, 3, 1));
     assert_eq!(names, ["NO", "AUGUSTA", "GRACE"]);
     let former = versions_of(&env, "leads", "1").remove(0);
     assert_eq!(former, version_row((1, false, "Ada")), "an earlier version does not change");
@@ -429,7 +429,7 @@ fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
     };
     env.archive.end_run(&pull, &end(Verdict::Complete, None)).unwrap();
     let swept = |env: &TestEnvironment| {
-        env.archive.sweep_clock(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
+        env.archive.sweep_history(pull.source(), Stream::Conversations, crate::support::SCOPE).unwrap()
     };
     let before = swept(&env);
     let mut leads = env.run_of_list("shop", Stream::Leads);
@@ -443,7 +443,7 @@ fn a_pull_of_contacts_is_a_run_of_its_own_and_not_the_last_pull() {
     let streams: Vec<_> = status.streams.iter().map(|of| (of.stream, of.records)).collect();
     assert_eq!(streams, [(Stream::Conversations, 0), (Stream::Leads, 1)]);
     assert_eq!(swept(&env), before);
-    assert!(before.full.is_some());
+    assert!(before.full_began_at.is_some());
 }
 
 #[test]
@@ -490,19 +490,19 @@ fn sweep(env: &mut TestEnvironment, stream: Stream, seconds: i64, ids: impl Iter
 }
 
 #[test]
-fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
+fn a_full_sweep_of_a_list_marks_contacts_only_in_that_list() {
     let (mut env, source) = two_lists(20);
     let mut conversations = env.run();
     env.try_commit(&mut conversations, vec![written("7", "one\nx")], &Checkpoint::End).unwrap();
 
     let later = noon().shifted(60).unwrap();
     let mut run = sweep(&mut env, Stream::Leads, 50, (0..20).filter(|id| *id != 7 && *id != 11));
-    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (18, 18, 0));
+    assert_eq!((run.counts.seen, run.counts.unchanged, run.counts.returned), (18, 18, 0));
     assert_eq!(mark_missing(&mut env.archive, &mut run, false, later).unwrap(), Gone::Marked(0));
     let mut run = sweep(&mut env, Stream::Leads, 70, (0..20).filter(|id| *id != 7 && *id != 11));
     let again = noon().shifted(80).unwrap();
     assert_eq!(mark_missing(&mut env.archive, &mut run, false, again).unwrap(), Gone::Marked(2));
-    assert_eq!(run.progress.missing, 2);
+    assert_eq!(run.counts.missing, 2);
     assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
     assert_eq!(env.missing_of(Stream::Contacts), [""; 0]);
     assert_eq!(env.names().len(), 40, "their rows stay");
@@ -514,13 +514,13 @@ fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
 
     // The other list has both ids, which does not affect this list.
     let mut other = sweep(&mut env, Stream::Contacts, 90, 0..20);
-    assert_eq!(other.progress.returned, 0);
+    assert_eq!(other.counts.returned, 0);
     assert_eq!(mark_missing(&mut env.archive, &mut other, false, later).unwrap(), Gone::Marked(0));
     assert_eq!(env.missing_of(Stream::Leads), ["11", "7"]);
 
     // One of them comes back; the other one keeps the time at which it was first missed.
     let mut run = sweep(&mut env, Stream::Leads, 110, (0..20).filter(|id| *id != 7));
-    assert_eq!(run.progress.returned, 1);
+    assert_eq!(run.counts.returned, 1);
     let last = noon().shifted(120).unwrap();
     assert_eq!(mark_missing(&mut env.archive, &mut run, false, last).unwrap(), Gone::Marked(0));
     assert_eq!(env.missing_of(Stream::Leads), ["7"]);
@@ -530,7 +530,7 @@ fn a_full_sweep_of_a_list_marks_people_only_in_that_list() {
     // A full sweep of a list does not affect conversations.
     assert_eq!(all(&env.archive).len(), 1);
     assert_eq!(env.count("SELECT count(*) FROM conversation WHERE missing_since IS NOT NULL"), 0);
-    assert_eq!(env.archive.held_before(source, None).unwrap(), 1);
+    assert_eq!(env.archive.count_held_before(source, None).unwrap(), 1);
 }
 
 #[test]
@@ -540,7 +540,7 @@ fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
     // The tenth refers to the list, not to all people of the source.
     let refused = Gone::Refused { gone: 3, held: 20 };
     assert_eq!(mark_missing(&mut env.archive, &mut run, false, noon()).unwrap(), refused);
-    assert_eq!((env.missing_of(Stream::Contacts).len(), run.progress.missing), (0, 0));
+    assert_eq!((env.missing_of(Stream::Contacts).len(), run.counts.missing), (0, 0));
     let mut run = sweep(&mut env, Stream::Contacts, 20, 3..20);
     assert_eq!(mark_missing(&mut env.archive, &mut run, true, noon()).unwrap(), Gone::Marked(3));
     assert_eq!(env.missing_of(Stream::Contacts), ["0", "1", "2"]);
@@ -548,7 +548,7 @@ fn more_than_a_tenth_of_a_list_is_marked_only_if_accepted() {
 
 /// A record that was seen but not archived is lost: the sweep must not look complete.
 #[test]
-fn a_person_who_was_seen_but_is_not_archived_is_an_error() {
+fn a_contact_that_was_seen_but_is_not_archived_is_an_error() {
     let (mut env, _) = two_lists(20);
     let mut run = sweep(&mut env, Stream::Leads, 10, 0..21);
     let error = mark_missing(&mut env.archive, &mut run, false, noon()).unwrap_err();
@@ -585,19 +585,19 @@ fn each_stream_resumes_from_its_own_checkpoint_in_the_same_scope() {
     // The ids of one stream are not taken for those of another one, whichever begins first.
     let mut contacts = begin(&mut env.archive, Stream::Contacts);
     let mut leads = begin(&mut env.archive, Stream::Leads);
-    assert_eq!((contacts.progress.seen, leads.progress.seen), (1, 2));
+    assert_eq!((contacts.counts.seen, leads.counts.seen), (1, 2));
     env.try_people(&mut contacts, &[contact("2", "Edsger"), contact("1", "Alan")], &Checkpoint::End).unwrap();
-    assert_eq!((contacts.progress.seen, contacts.progress.repeated), (2, 1));
+    assert_eq!((contacts.counts.seen, contacts.counts.repeated), (2, 1));
     assert_eq!(mark_missing(&mut env.archive, &mut contacts, false, noon()).unwrap(), Gone::Marked(0));
     assert_eq!(place(&env, Stream::Contacts), None);
     assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
     assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'contacts'"), 0);
     assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'leads'"), 1);
     env.try_people(&mut leads, &[lead("2", "Grace"), lead("3", "Barbara")], &Checkpoint::End).unwrap();
-    assert_eq!((leads.progress.seen, leads.progress.repeated, leads.progress.added), (3, 1, 1));
+    assert_eq!((leads.counts.seen, leads.counts.repeated, leads.counts.added), (3, 1, 1));
     assert_eq!(mark_missing(&mut env.archive, &mut leads, false, noon()).unwrap(), Gone::Marked(0));
 
-    env.archive.forget_checkpoint(source, Stream::Leads, "all").unwrap();
+    env.archive.delete_checkpoint(source, Stream::Leads, "all").unwrap();
     assert_eq!(place(&env, Stream::Conversations), Some(cursor(3)));
     assert_eq!(env.count("SELECT count(*) FROM sighting WHERE stream = 'conversations'"), 1);
 }
@@ -609,7 +609,7 @@ fn the_latest_sweeps_are_those_of_one_stream() {
     let leads = env.archive.begin_run(source, &start_of(Stream::Leads, "pull", "all", None)).unwrap();
     let end = RunEnd { verdict: Verdict::Unprovable, reached_end: true, error: None, at: noon() };
     env.archive.end_run(&leads, &end).unwrap();
-    let full = |stream| env.archive.sweep_clock(source, stream, "all").unwrap().full;
+    let full = |stream| env.archive.sweep_history(source, stream, "all").unwrap().full_began_at;
     assert_eq!(full(Stream::Leads), Some(noon()));
     assert_eq!((full(Stream::Contacts), full(Stream::Conversations)), (None, None));
 }
@@ -623,7 +623,7 @@ fn streams_of_one_source_do_not_share_ids() {
     let source = env.source("shop");
     let ids = ["1", "2"].map(RecordId::new);
     let held = |stream| {
-        let held = env.archive.held(source, stream, &ids).unwrap();
+        let held = env.archive.held_summaries(source, stream, &ids).unwrap();
         held.into_iter().map(|held: Option<HeldSummary>| held.and_then(|held| held.title)).collect::<Vec<_>>()
     };
     assert_eq!(held(Stream::Leads), [Some("Ada".to_owned()), None]);
@@ -642,12 +642,12 @@ fn streams_of_one_source_do_not_share_ids() {
     assert_eq!(env.people(&[contact("1", "Ada")]).added, 1);
     let mut run = env.archive.begin_run(source, &start("pull", "all", None)).unwrap();
     env.commit(&mut run, vec![written("1", "Ada")]);
-    assert_eq!((run.progress.added, run.progress.unchanged), (1, 0));
+    assert_eq!((run.counts.added, run.counts.unchanged), (1, 0));
     assert_eq!(env.names(), ["Ada", "Ada"]);
     assert_eq!(all(&env.archive).len(), 2);
-    let stored = |stream| env.archive.stored(source, stream, 0, 10).unwrap().0.len();
+    let stored = |stream| env.archive.stored_documents(source, stream, 0, 10).unwrap().0.len();
     assert_eq!(Stream::ALL.iter().map(|stream| stored(*stream)).collect::<Vec<_>>(), [2, 1, 1, 0, 0]);
-    let conversations = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    let conversations = env.archive.stored_documents(source, Stream::Conversations, 0, 10).unwrap().0;
     assert!(conversations.into_iter().all(|stored| stored.rebuild(&Lines).is_ok()));
 }
 

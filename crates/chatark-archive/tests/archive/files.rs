@@ -23,7 +23,7 @@ fn opened(path: &Path, to_write: bool) -> Result<(), Error> {
     let archive = if to_write { Archive::open(path, noon()) } else { Archive::open_to_read(path) };
     let archive = archive?;
     archive.status()?;
-    archive.each(&Filter::default(), |_| Ok(()))
+    archive.each_conversation(&Filter::default(), |_| Ok(()))
 }
 
 /// Expects a file to be rejected and unchanged.
@@ -38,29 +38,29 @@ fn check(path: &Path, kind: ErrorKind, words: &str) {
     assert_eq!(fs::read(path).unwrap(), before);
 }
 
-/// Migrations are append-only: archives with this layout are out there, so a file that differs from theirs
+/// Steps of the layout are append-only: archives with this layout are out there, so a file that differs from theirs
 /// would make two layouts of one number. Change the layout by a new file; never update this hash.
 #[test]
-fn migrations_are_never_edited() {
+fn released_steps_of_the_layout_are_never_edited() {
     let pinned: [(&[u8], &str); 5] = [
         (
-            include_bytes!("../../src/migrations/0001_first.sql"),
+            include_bytes!("../../src/layout/0001_first.sql"),
             "e28de7014c7c38a9824e5e35d678194c4a1e2f05318bcc16903394f1b984a453",
         ),
         (
-            include_bytes!("../../src/migrations/0002_sweeps.sql"),
+            include_bytes!("../../src/layout/0002_sweeps.sql"),
             "22835393c824d4271d5a169bf2fd637994567c50c0c3bafb7eeff96ff2fbbf05",
         ),
         (
-            include_bytes!("../../src/migrations/0003_transfers.sql"),
+            include_bytes!("../../src/layout/0003_transfers.sql"),
             "cb71d134ce9b23f5ea831bdfea348cecce2fc006586a4a30d9355c80ba979810",
         ),
         (
-            include_bytes!("../../src/migrations/0004_streams.sql"),
+            include_bytes!("../../src/layout/0004_streams.sql"),
             "4feca2a363d0b66875f1d07758d87e25b8d0dd527efaa16ed7ab316cc6be817f",
         ),
         (
-            include_bytes!("../../src/migrations/0005_gaps.sql"),
+            include_bytes!("../../src/layout/0005_gaps.sql"),
             "87594917dedc9439cc4916a51441df470def73aef90577a680fb6b5c2772b7e0",
         ),
     ];

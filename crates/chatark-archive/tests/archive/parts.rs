@@ -17,18 +17,18 @@ fn document_on(surface: Surface, id: &str, text: &str, parts: &[(Option<&str>, &
 }
 
 fn written(document: &HashedDocument) -> WriteOp {
-    WriteOp::Write(Box::new(document.encode(&Lines).unwrap()))
+    WriteOp::Document(Box::new(document.encode(&Lines).unwrap()))
 }
 
 /// A record of a conversation whose messages are listed separately.
 fn own(id: &str, text: &str) -> WriteOp {
     let record = record(Stream::Conversations, None, Some(id), Surface::Export, text);
-    WriteOp::Part { record: record.encode().unwrap(), document: Stream::Conversations }
+    WriteOp::SeparateRecord { record: record.encode().unwrap(), document: Stream::Conversations }
 }
 
 fn part(parent: &str, id: &str, text: &str) -> WriteOp {
     let record = record(Stream::Messages, Some(parent), Some(id), Surface::Export, text);
-    WriteOp::Part { record: record.encode().unwrap(), document: Stream::Conversations }
+    WriteOp::SeparateRecord { record: record.encode().unwrap(), document: Stream::Conversations }
 }
 
 /// Returns the id and the text of each message of a conversation, joined.
@@ -42,9 +42,9 @@ fn messages(env: &TestEnvironment, id: &str) -> Vec<String> {
 /// Expects that the rows still match the bytes, and that all counts are right.
 fn check(env: &TestEnvironment, run: &Run) {
     let (source, archive) = (run.source(), &env.archive);
-    assert_eq!(archive.counts(source).unwrap(), [""; 0]);
-    assert_eq!(archive.references().unwrap(), [""; 0]);
-    let versions = archive.versions(source, Subset::WHOLE, 0, 1_000).unwrap().0;
+    assert_eq!(archive.count_faults(source).unwrap(), [""; 0]);
+    assert_eq!(archive.reference_faults().unwrap(), [""; 0]);
+    let versions = archive.stored_versions(source, Subset::WHOLE, 0, 1_000).unwrap().0;
     for checked in versions.into_iter().map(|version| version.check(Some(&Lines))) {
         assert_eq!(checked.fault, None, "{checked:?}");
     }
@@ -52,7 +52,7 @@ fn check(env: &TestEnvironment, run: &Run) {
 
 /// Returns the counts `added`, `changed` and `unchanged` of a run.
 fn write_counts(run: &Run) -> [u64; 3] {
-    [run.progress.added, run.progress.changed, run.progress.unchanged]
+    [run.counts.added, run.counts.changed, run.counts.unchanged]
 }
 
 const COUNT_VERSIONS: &str = "SELECT count(*) FROM raw";
@@ -69,8 +69,8 @@ fn parts_keep_their_order_and_the_same_document_again_is_unchanged() {
     env.commit(&mut run, vec![written(&document)]);
     assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);
     assert_eq!(write_counts(&run), [1, 0, 0]);
-    // A document is one record of the vendor's answer, with the bytes of its parts.
-    assert_eq!((run.progress.received, run.progress.seen, run.progress.bytes), (1, 1, 18));
+    // A document is one record of the vendor's response, with the bytes of its parts.
+    assert_eq!((run.counts.received, run.counts.seen, run.counts.bytes), (1, 1, 18));
     assert_eq!((env.status().conversations, env.status().messages), (1, 4));
     assert_eq!(env.count(COUNT_VERSIONS), 4);
     check(&env, &run);
@@ -165,11 +165,11 @@ fn parts_without_ids_are_distinguished_by_bytes_and_number() {
     env.commit(&mut run, vec![written(&document_with("a", "one", &parts))]);
     assert_eq!(write_counts(&run), [1, 0, 1]);
 
-    let stored = env.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0;
+    let stored = env.archive.stored_documents(run.source(), Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(&Lines).unwrap()).collect();
     let mut second = env.archive.begin_run(run.source(), &start("rebuild", "rebuild", None)).unwrap();
-    env.archive.replace(&mut second, &rebuilt).unwrap();
-    assert_eq!((second.progress.unchanged, second.progress.changed), (1, 0));
+    env.archive.replace_rebuilt(&mut second, &rebuilt).unwrap();
+    assert_eq!((second.counts.unchanged, second.counts.changed), (1, 0));
 
     env.commit(&mut run, vec![written(&document_with("a", "one", &parts[1..]))]);
     assert_eq!(messages(&env, "a"), ["=hello", "m1=again", "=hello", "=bye"]);
@@ -212,10 +212,10 @@ fn a_failed_write_leaves_neither_the_document_nor_its_parts() {
                    BEGIN SELECT RAISE(ABORT, 'no more'); END";
     env.connect().execute_batch(refuses).unwrap();
     let longer = document_with("a", "two", &[(Some("m2"), "again"), (Some("m3"), "bye")]);
-    let progress = run.progress.clone();
+    let counts = run.counts.clone();
     let failed = env.try_commit(&mut run, vec![written(&longer)], &chatark_core::Checkpoint::None);
     assert!(failed.unwrap_err().message().contains("no more"));
-    assert_eq!((messages(&env, "a"), &run.progress), (vec!["m1=hello".into()], &progress));
+    assert_eq!((messages(&env, "a"), &run.counts), (vec!["m1=hello".into()], &counts));
     assert_eq!((env.titles(), env.count(COUNT_VERSIONS)), (vec!["one".to_owned()], 2));
     check(&env, &run);
 }
@@ -232,12 +232,13 @@ fn a_damaged_part_is_found() {
     let damage = "UPDATE raw SET sha256 = zeroblob(32)
                WHERE record_key = (SELECT record_key FROM record WHERE id = 'm2')";
     assert_eq!(env.connect().execute(damage, []).unwrap(), 1);
-    let versions = env.archive.versions(run.source(), Subset::WHOLE, 0, 10).unwrap().0;
+    let versions = env.archive.stored_versions(run.source(), Subset::WHOLE, 0, 10).unwrap().0;
     let checked: Vec<_> = versions.into_iter().map(|version| version.check(Some(&Lines))).collect();
     let faults: Vec<_> = checked.iter().filter(|checked| checked.fault.is_some()).collect();
     assert_eq!(faults.len(), 1, "{checked:?}");
     assert_eq!((faults[0].stream, faults[0].id.as_str()), (Some(Stream::Messages), "m2"));
-    let stored = env.archive.stored(run.source(), Stream::Conversations, 0, 10).unwrap().0.remove(0);
+    let stored =
+        env.archive.stored_documents(run.source(), Stream::Conversations, 0, 10).unwrap().0.remove(0);
     assert_eq!(stored.rebuild(&Lines).unwrap_err().kind(), chatark_core::ErrorKind::Damaged);
 }
 
@@ -248,7 +249,7 @@ fn listed_separately(batches: Vec<Vec<WriteOp>>) -> (TestEnvironment, Run) {
     let mut run = env.archive.begin_run(source, &start_of(Stream::Messages, "pull", "all", None)).unwrap();
     for batch in batches {
         env.commit(&mut run, batch);
-        assert_eq!(env.archive.counts(source).unwrap(), [""; 0]);
+        assert_eq!(env.archive.count_faults(source).unwrap(), [""; 0]);
     }
     check(&env, &run);
     (env, run)
@@ -318,6 +319,6 @@ fn an_unreadable_row_is_replaced_when_a_part_arrives() {
 fn parts_of_different_documents_with_the_same_id_are_all_seen() {
     let batch = vec![part("a", "1", "hello"), part("b", "1", "hello"), part("a", "1", "hello")];
     let (_, run) = listed_separately(vec![batch]);
-    assert_eq!((run.progress.received, run.progress.seen, run.progress.repeated), (3, 2, 1));
+    assert_eq!((run.counts.received, run.counts.seen, run.counts.repeated), (3, 2, 1));
     assert_eq!(write_counts(&run), [2, 0, 1]);
 }

@@ -42,7 +42,7 @@ fn write(env: &mut TestEnvironment, source: SourceKey, stream: Stream, id: &str,
         bytes: Bytes::copy_from_slice(card.as_bytes()),
     };
     let document = HashedDocument::new(HashedRecord::new(own), Vec::new()).encode(&Cards).unwrap();
-    let batch = vec![WriteOp::Write(Box::new(document))];
+    let batch = vec![WriteOp::Document(Box::new(document))];
     let page = PageMetadata::default();
     env.archive.commit(&mut run, batch, &Checkpoint::None, &page, &Cards, noon()).unwrap();
 }
@@ -166,7 +166,7 @@ fn owned(env: &TestEnvironment) -> BTreeMap<String, String> {
         Identifier::Id(source, id) => format!("{source}/{id}"),
     };
     let (mut names, mut owned) = (BTreeMap::new(), BTreeMap::new());
-    let take = |held: chatark_archive::HeldIdentifier| {
+    let take = |held: chatark_archive::ResolvedIdentifier| {
         names.insert(held.number, text(&held.identifier));
         owned.insert(held.number, held.owner);
     };
@@ -239,7 +239,7 @@ fn a_conversation_that_two_apis_of_an_agent_show_is_counted_once() {
     let source = |env: &mut TestEnvironment, name: &str, provider: &str, agent_id: &str| {
         let source = SourceName::new(name).unwrap();
         let origin = Origin { source, provider: provider.to_owned(), agent_id: agent_id.to_owned() };
-        env.archive.source(&origin).unwrap()
+        env.archive.register_source(&origin).unwrap()
     };
     let old = source(&mut env, "old", "vendor-v1", "agent");
     let new = source(&mut env, "new", "vendor-v2", "agent");

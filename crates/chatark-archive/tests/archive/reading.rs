@@ -282,13 +282,13 @@ fn undated_conversations_that_a_window_leaves_out_are_counted() {
         assert_eq!(stats, ids(&archive, filter).len(), "statistics and documents agree");
         let mut by_itself = 0;
         archive
-            .each_in_short_transactions(filter, |_| {
+            .each_conversation_in_short_transactions(filter, |_| {
                 by_itself += 1;
                 Ok(())
             })
             .unwrap();
         assert_eq!(by_itself, stats);
-        archive.undated_left_out(filter).unwrap()
+        archive.count_undated_left_out(filter).unwrap()
     };
     let window = Window { since: noon().shifted(5), until: None };
     assert_eq!(counted(&Filter::default()), 0);
@@ -327,7 +327,7 @@ fn a_reader_sees_one_state_while_a_writer_commits() {
         found.push((conversation.id.as_str().to_owned(), title, conversation.messages.len()));
         Ok(())
     };
-    reader.each(&Filter::default(), take).unwrap();
+    reader.each_conversation(&Filter::default(), take).unwrap();
     assert_eq!(found, [("b".to_owned(), "old".to_owned(), 1), ("c".to_owned(), "old".to_owned(), 1)]);
     assert_eq!(all(&reader).len(), 4);
     assert_eq!(reader.status().unwrap()[0].messages, 7);
@@ -339,7 +339,7 @@ fn a_reader_that_fails_in_the_middle_can_read_again() {
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one"), written("b", "two")]);
     let full = || Error::new(ErrorKind::Storage, "write a file", "the disk is full");
-    let error = env.archive.each(&Filter::default(), |_| Err(full())).unwrap_err();
+    let error = env.archive.each_conversation(&Filter::default(), |_| Err(full())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert_eq!(env.titles(), ["one", "two"]);
     env.commit(&mut run, vec![written("c", "three")]);
@@ -358,7 +358,7 @@ fn conversations_are_read_with_their_stored_statistics() {
             found.push((stats, StatsSummary::from(&computed)));
             Ok(())
         };
-        env.archive.each_with_stats(&Filter::default(), take).unwrap();
+        env.archive.each_conversation_with_stats(&Filter::default(), take).unwrap();
         found
     };
     let found = read(&env);

@@ -9,16 +9,16 @@ use crate::support::{FnMapper, Lines, SCOPE, TestEnvironment, all, mapped, start
 
 /// Maps every conversation again, two at a time.
 fn rebuild(archive: &mut Archive, mapper: &dyn Mapper) -> Run {
-    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    let source = archive.register_source(&crate::support::origin("shop")).unwrap();
     let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
     let mut after = 0;
     loop {
-        let (stored, last) = archive.stored(source, Stream::Conversations, after, 2).unwrap();
+        let (stored, last) = archive.stored_documents(source, Stream::Conversations, after, 2).unwrap();
         if stored.is_empty() {
             return run;
         }
         let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(mapper).unwrap()).collect();
-        archive.replace(&mut run, &rebuilt).unwrap();
+        archive.replace_rebuilt(&mut run, &rebuilt).unwrap();
         after = last;
     }
 }
@@ -47,10 +47,10 @@ fn rows_that_come_out_the_same_are_not_written_again() {
         env.connect().execute_batch(&trigger).unwrap();
     }
     let run = rebuild(&mut env.archive, &Lines);
-    let progress = &run.progress;
-    assert_eq!([progress.received, progress.seen, progress.unchanged, progress.changed], [5, 5, 5, 0]);
-    assert_eq!(progress.unreadable, 1);
-    assert_eq!(progress.bytes, 7 + 3 + 7 + 6 + 4);
+    let counts = &run.counts;
+    assert_eq!([counts.received, counts.seen, counts.unchanged, counts.changed], [5, 5, 5, 0]);
+    assert_eq!(counts.unreadable, 1);
+    assert_eq!(counts.bytes, 7 + 3 + 7 + 6 + 4);
     assert_eq!(all(&env.archive), before);
 }
 
@@ -72,7 +72,7 @@ fn a_new_mapping_replaces_the_rows_and_is_counted() {
     let raws = "SELECT count(*) + sum(version) + sum(size) FROM raw";
     let before = env.count(raws);
     let run = rebuild(&mut env.archive, &FnMapper(other));
-    assert_eq!((run.progress.changed, run.progress.unchanged, run.progress.unreadable), (4, 1, 0));
+    assert_eq!((run.counts.changed, run.counts.unchanged, run.counts.unreadable), (4, 1, 0));
     assert_eq!(env.titles(), ["rebuilt: one", "two", "rebuilt: three", "rebuilt: four", "rebuilt: five"]);
     assert!(all(&env.archive)[2].conversation.extra.is_empty());
     assert_eq!(env.count("SELECT count(*) FROM conversation WHERE readable"), 5);
@@ -83,7 +83,7 @@ fn a_new_mapping_replaces_the_rows_and_is_counted() {
     assert_eq!(env.count(raws), before, "the bytes are not touched");
     assert_eq!(status.last_pull.unwrap().scope, SCOPE, "a rebuild is no pull");
     let again = rebuild(&mut env.archive, &FnMapper(other));
-    assert_eq!((again.progress.changed, again.progress.unchanged), (0, 5));
+    assert_eq!((again.counts.changed, again.counts.unchanged), (0, 5));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_pull_after_a_rebuild_finds_the_same_bytes_unchanged() {
     rebuild(&mut env.archive, &FnMapper(renamed));
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
-    assert_eq!(run.progress.unchanged, 1);
+    assert_eq!(run.counts.unchanged, 1);
     assert_eq!(env.titles()[0], "renamed");
 }
 
@@ -109,7 +109,7 @@ fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
     }
     env.commit(&mut run, vec![written("a", "exported\nx")]);
     let rebuilt = rebuild(&mut env.archive, &Lines);
-    assert_eq!((rebuilt.progress.unchanged, rebuilt.progress.changed), (1, 0));
+    assert_eq!((rebuilt.counts.unchanged, rebuilt.counts.changed), (1, 0));
     assert_eq!(env.titles(), ["of the user"]);
 }
 
@@ -117,7 +117,7 @@ fn the_latest_form_of_a_conversation_is_what_is_rebuilt() {
 fn conversations_of_other_sources_are_not_rebuilt() {
     let mut env = env();
     let other = env.source("other");
-    assert!(env.archive.stored(other, Stream::Conversations, 0, 10).unwrap().0.is_empty());
+    assert!(env.archive.stored_documents(other, Stream::Conversations, 0, 10).unwrap().0.is_empty());
 }
 
 #[test]
@@ -134,12 +134,12 @@ fn a_rebuild_that_fails_replaces_nothing() {
     env.connect().execute_batch(sql).unwrap();
     let source = env.source("shop");
     let mut run = env.archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
-    let stored = env.archive.stored(source, Stream::Conversations, 0, 10).unwrap().0;
+    let stored = env.archive.stored_documents(source, Stream::Conversations, 0, 10).unwrap().0;
     let rebuilt: Vec<_> =
         stored.into_iter().map(|stored| stored.rebuild(&FnMapper(longer)).unwrap()).collect();
-    assert!(env.archive.replace(&mut run, &rebuilt).is_err());
+    assert!(env.archive.replace_rebuilt(&mut run, &rebuilt).is_err());
     assert_eq!(all(&env.archive), before);
-    assert_eq!((run.progress.changed, env.status().messages), (0, 3));
+    assert_eq!((run.counts.changed, env.status().messages), (0, 3));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn damaged_bytes_are_reported_as_damage() {
     let mut env = env();
     env.connect().execute_batch("UPDATE raw SET zstd = x'00112233' WHERE raw_key = 1").unwrap();
     let source = env.source("shop");
-    let stored = env.archive.stored(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
+    let stored = env.archive.stored_documents(source, Stream::Conversations, 0, 1).unwrap().0.remove(0);
     let error = stored.rebuild(&Lines).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.facts().contains(&("conversation", "a".to_owned())), "{error}");

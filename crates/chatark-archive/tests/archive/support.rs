@@ -58,7 +58,7 @@ impl TestEnvironment {
     }
 
     pub(crate) fn source(&mut self, name: &str) -> SourceKey {
-        self.archive.source(&origin(name)).unwrap()
+        self.archive.register_source(&origin(name)).unwrap()
     }
 
     /// Begins a run of the source `shop` that resumes nothing.
@@ -107,7 +107,7 @@ impl TestEnvironment {
     /// Returns the bytes that the rows of a source were made from.
     pub(crate) fn bytes_of_rows(&self, source: SourceKey) -> Vec<Vec<u8>> {
         let recording = Recording::default();
-        for stored in self.archive.stored(source, Stream::Conversations, 0, 1_000).unwrap().0 {
+        for stored in self.archive.stored_documents(source, Stream::Conversations, 0, 1_000).unwrap().0 {
             stored.rebuild(&recording).unwrap();
         }
         recording.0.into_inner().unwrap()
@@ -144,7 +144,7 @@ pub(crate) fn filtered(archive: &Archive, filter: &Filter) -> Vec<ArchivedConver
         found.push(conversation.clone());
         Ok(())
     };
-    archive.each(filter, take).unwrap();
+    archive.each_conversation(filter, take).unwrap();
     found
 }
 
@@ -249,14 +249,14 @@ pub(crate) fn written(id: &str, text: &str) -> WriteOp {
 }
 
 pub(crate) fn written_from(surface: Surface, id: &str, text: &str) -> WriteOp {
-    WriteOp::Write(Box::new(raw(Some(id), surface, text).encode(&Lines).unwrap()))
+    WriteOp::Document(Box::new(raw(Some(id), surface, text).encode(&Lines).unwrap()))
 }
 
 /// A write of exactly this conversation; its bytes do not matter.
 pub(crate) fn written_as(conversation: &Conversation) -> WriteOp {
     let id = conversation.id.as_str();
     let mapper = Fixed(Document::Conversation(conversation.clone()));
-    WriteOp::Write(Box::new(raw(Some(id), Surface::Export, id).encode(&mapper).unwrap()))
+    WriteOp::Document(Box::new(raw(Some(id), Surface::Export, id).encode(&mapper).unwrap()))
 }
 
 /// What the end of a sweep of everything did.
@@ -284,6 +284,6 @@ pub(crate) fn mark_missing(
             Ok(Gone::Marked(unseen.len() as u64))
         }
         Unseen::Unknown => Ok(Gone::Unknown),
-        Unseen::Refused { gone, held } => Ok(Gone::Refused { gone, held }),
+        Unseen::TooMany { unseen: gone, held } => Ok(Gone::Refused { gone, held }),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use chatark_archive::{
-    Archive, Run, RunEnd, RunStart, SourceKey, SweepClock, SyncMode, Unseen, Verdict, WriteOp,
+    Archive, Run, RunEnd, RunStart, SourceKey, SweepHistory, SyncMode, Unseen, Verdict, WriteOp,
 };
 use chatark_core::{Checkpoint, HeldSummary, PageMetadata, RecordId, Stream, Timestamp, UnseenRecord};
 use rusqlite::Connection;
@@ -61,21 +61,21 @@ fn what_two_full_sweeps_do_not_see_is_marked_and_kept() {
     let (mut env, source) = filled(20);
     let without = |gone: &'static [usize]| (0..20).filter(|id| !gone.contains(id));
     let mut run = sweep(&mut env, source, 50, without(&[7, 11, 13]));
-    assert_eq!((run.progress.seen, run.progress.unchanged, run.progress.returned), (17, 17, 0));
+    assert_eq!((run.counts.seen, run.counts.unchanged, run.counts.returned), (17, 17, 0));
     assert_eq!(mark_missing(&mut env.archive, &mut run, true, later(60)).unwrap(), Gone::Marked(0));
-    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0), "one sweep is no proof");
+    assert_eq!((missing(&env).len(), run.counts.missing), (0, 0), "one sweep is no proof");
 
     // The second sweep sees one of them again, and misses another one for the first time.
     let mut run = sweep(&mut env, source, 70, without(&[7, 11, 5]));
     assert_eq!(mark_missing(&mut env.archive, &mut run, true, later(80)).unwrap(), Gone::Marked(2));
-    assert_eq!((run.progress.missing, run.progress.returned), (2, 0));
+    assert_eq!((run.counts.missing, run.counts.returned), (2, 0));
     assert_eq!(missing(&env), ["11", "7"]);
     assert_eq!(all(&env.archive).len(), 20);
     assert_eq!((env.status().conversations, env.status().missing), (20, 2));
 
     // One of them comes back; the other one keeps the time at which it was first missed.
     let mut run = sweep(&mut env, source, 90, without(&[7]));
-    assert_eq!(run.progress.returned, 1);
+    assert_eq!(run.counts.returned, 1);
     assert_eq!(mark_missing(&mut env.archive, &mut run, false, later(120)).unwrap(), Gone::Marked(0));
     assert_eq!(missing(&env), ["7"]);
     let since = env.count("SELECT missing_since FROM conversation WHERE id = '7'");
@@ -94,12 +94,12 @@ fn what_the_vendor_still_has_is_not_marked() {
     };
     assert_eq!(unseen.iter().map(|unseen| unseen.id.as_str()).collect::<Vec<_>>(), ["0"]);
     env.archive.mark_missing(&mut run, &unseen, &[RecordId::new("0")], later(21)).unwrap();
-    assert_eq!((missing(&env).len(), run.progress.missing), (0, 0));
+    assert_eq!((missing(&env).len(), run.counts.missing), (0, 0));
     assert_eq!(env.count("SELECT count(*) FROM record WHERE unseen_since IS NOT NULL"), 0);
 }
 
 #[test]
-fn what_was_not_looked_for_comes_first_behind_the_next_sweep() {
+fn what_was_not_looked_for_comes_first_after_the_next_sweep() {
     let (mut env, source) = filled(20);
     let mut unseen_at = |second: i64, looked_for: &[&str]| {
         let mut run = sweep(&mut env, source, second, 2..20);
@@ -163,13 +163,13 @@ fn a_sweep_of_several_runs_knows_what_all_of_them_saw() {
     env.archive = Archive::open(&path, later(9)).unwrap();
     let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     let mut second = env.archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
-    assert_eq!(second.progress.seen, 5);
+    assert_eq!(second.counts.seen, 5);
     // The list moved, and one conversation of the first run comes once more.
     let batch: Vec<_> = (4..11).map(|id| unchanged(&id.to_string())).collect();
     env.commit_page(&mut second, batch, &Checkpoint::End, &page).unwrap();
-    let progress = &second.progress;
-    assert_eq!((progress.seen, progress.received, progress.repeated), (11, 7, 1));
-    assert_eq!(Verdict::of(progress), Verdict::Short, "11 of 12, though 12 were received");
+    let counts = &second.counts;
+    assert_eq!((counts.seen, counts.received, counts.repeated), (11, 7, 1));
+    assert_eq!(Verdict::of(counts), Verdict::Short, "11 of 12, though 12 were received");
     assert_eq!(mark_missing(&mut env.archive, &mut second, false, later(10)).unwrap(), Gone::Marked(0));
     let unseen = env
         .connect()
@@ -194,18 +194,18 @@ fn an_unfinished_sweep_keeps_its_sightings_until_it_restarts_or_is_forgotten() {
     let mut run = env.run();
     env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
     assert_eq!(sightings(&env), 1);
-    env.archive.forget_checkpoint(source, Stream::Conversations, SCOPE).unwrap();
+    env.archive.delete_checkpoint(source, Stream::Conversations, SCOPE).unwrap();
     assert_eq!(sightings(&env), 0);
     let mut run = env.run();
     env.try_commit(&mut run, vec![unchanged("0")], &at(1)).unwrap();
     let run = env.run();
-    assert_eq!((sightings(&env), run.progress.seen), (0, 0));
+    assert_eq!((sightings(&env), run.counts.seen), (0, 0));
 }
 
 /// Builds an archive as version 1 wrote it, with a finished run, and a checkpoint of an unfinished one.
 fn of_version_one(path: &std::path::Path) {
     let old = Connection::open(path).unwrap();
-    old.execute_batch(include_str!("../../src/migrations/0001_first.sql")).unwrap();
+    old.execute_batch(include_str!("../../src/layout/0001_first.sql")).unwrap();
     old.pragma_update(None, "application_id", 0x4368_4172).unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
     let cursor = serde_json::to_string(&cursor(4)).unwrap();
@@ -231,17 +231,17 @@ fn an_archive_of_version_one_can_be_used() {
     assert_eq!(fs::read(&path).unwrap(), before);
 
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&crate::support::origin("shop")).unwrap();
+    let source = archive.register_source(&crate::support::origin("shop")).unwrap();
     assert_eq!(archive.status().unwrap()[0].conversations, 2);
     // When the sweep of the resumed run began is not known, so it proves nothing.
     let swept = Some(later(1));
     assert_eq!(
-        archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap(),
-        SweepClock { full: swept, any: swept, ..SweepClock::default() }
+        archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap(),
+        SweepHistory { full_began_at: swept, any_began_at: swept, ..SweepHistory::default() }
     );
     let resume = archive.resume_point(source, Stream::Conversations, SCOPE).unwrap();
     let mut run = archive.begin_run(source, &start("pull", SCOPE, resume.as_ref())).unwrap();
-    assert_eq!(run.progress.seen, 1);
+    assert_eq!(run.counts.seen, 1);
     let batch = vec![unchanged("b")];
     archive.commit(&mut run, batch, &Checkpoint::End, &PageMetadata::default(), &Lines, noon()).unwrap();
     // One of the two was seen by the run of the old version, which kept no ids.
@@ -259,15 +259,15 @@ fn the_clock_counts_sweeps_that_ended_whatever_their_verdict() {
         env.commit_page(&mut run, Vec::new(), &Checkpoint::None, &page).unwrap();
         let end = RunEnd { verdict: Verdict::Short, reached_end, error: None, at: later(seconds + 5) };
         env.archive.end_run(&run, &end).unwrap();
-        env.archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap()
+        env.archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap()
     };
-    let of = |full, any, newest: i64| SweepClock {
-        full: Some(later(full)),
-        any: Some(later(any)),
+    let of = |full, any, newest: i64| SweepHistory {
+        full_began_at: Some(later(full)),
+        any_began_at: Some(later(any)),
         newest_change: Some(later(-newest)),
-        ..SweepClock::default()
+        ..SweepHistory::default()
     };
-    assert_eq!(swept(SyncMode::Full, SCOPE, false, 10), SweepClock::default());
+    assert_eq!(swept(SyncMode::Full, SCOPE, false, 10), SweepHistory::default());
     assert_eq!(swept(SyncMode::Full, SCOPE, true, 20), of(20, 20, 20));
     assert_eq!(swept(SyncMode::Recent, SCOPE, true, 30), of(20, 30, 20));
     assert_eq!(swept(SyncMode::Changes, SCOPE, true, 40), of(20, 40, 20));
@@ -288,8 +288,8 @@ fn a_resumed_sweep_began_when_its_first_run_did() {
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(95) };
     env.archive.end_run(&run, &end).unwrap();
-    let clock = env.archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap();
-    assert_eq!(clock.full, Some(noon()));
+    let history = env.archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(history.full_began_at, Some(noon()));
 }
 
 #[test]
@@ -297,7 +297,13 @@ fn held_records_are_returned_in_the_order_of_the_request() {
     let (env, source) = filled(3);
     let ids = ["2", "no", "0"].map(RecordId::new);
     let held = Some(HeldSummary { title: Some("text".to_owned()), ..HeldSummary::default() });
-    assert_eq!(env.archive.held(source, Stream::Conversations, &ids).unwrap(), [held.clone(), None, held]);
+    assert_eq!(
+        env.archive.held_summaries(source, Stream::Conversations, &ids).unwrap(),
+        [held.clone(), None, held]
+    );
     let nobody = TestEnvironment::new();
-    assert_eq!(nobody.archive.held(source, Stream::Conversations, &ids).unwrap(), [None, None, None]);
+    assert_eq!(
+        nobody.archive.held_summaries(source, Stream::Conversations, &ids).unwrap(),
+        [None, None, None]
+    );
 }

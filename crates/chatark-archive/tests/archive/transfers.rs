@@ -90,7 +90,7 @@ fn the_log_stays_small_during_a_slow_read() {
     let reader = Archive::open_to_read(&env.path).unwrap();
     let (mut snapshot, mut by_itself) = (Vec::new(), Vec::new());
     reader
-        .each(&Filter::default(), |found| {
+        .each_conversation(&Filter::default(), |found| {
             snapshot.push(found.clone());
             Ok(())
         })
@@ -98,7 +98,7 @@ fn the_log_stays_small_during_a_slow_read() {
     let log = env.path.with_extension("db-wal");
     let mut largest = 0;
     reader
-        .each_in_short_transactions(&Filter::default(), |found| {
+        .each_conversation_in_short_transactions(&Filter::default(), |found| {
             by_itself.push(found.clone());
             for number in 0..10 {
                 let key = format!("{} {number}", found.conversation.id);

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use chatark_archive::{Archive, Fault, RunEnd, Subset, SweepClock, TransferState, Upgrade, Verdict, WriteOp};
+use chatark_archive::{
+    Archive, RunEnd, Subset, SweepHistory, TransferState, Upgrade, Verdict, VersionFault, WriteOp,
+};
 use chatark_core::{
     Checkpoint, Conversation, Document, ErrorKind, Issue, ListedContact, Mapper, Origin, PageMetadata,
     Rating, Record, RecordId, Result, Stream, Timestamp,
@@ -15,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::support::{Gone, Lines, SCOPE, all, cursor, mapped, mark_missing, noon, origin, start, start_of};
 
-const STREAMS: &str = include_str!("../../src/migrations/0004_streams.sql");
+const STREAMS: &str = include_str!("../../src/layout/0004_streams.sql");
 
 /// Understands conversations as [`Lines`] does, with the time at which the first one began, and of people the name.
 #[derive(Debug)]
@@ -46,9 +48,9 @@ fn of_layout_three(path: &Path) {
     old.execute_batch("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;")
         .unwrap();
     for step in [
-        include_str!("../../src/migrations/0001_first.sql"),
-        include_str!("../../src/migrations/0002_sweeps.sql"),
-        include_str!("../../src/migrations/0003_transfers.sql"),
+        include_str!("../../src/layout/0001_first.sql"),
+        include_str!("../../src/layout/0002_sweeps.sql"),
+        include_str!("../../src/layout/0003_transfers.sql"),
     ] {
         old.execute_batch(step).unwrap();
     }
@@ -137,7 +139,7 @@ fn people(archive: &Archive) -> Vec<(Stream, String, Option<String>)> {
 
 /// Expects an upgraded archive to hold everything, where it was.
 fn check(archive: &mut Archive) {
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     let found: Vec<_> = all(archive).into_iter().map(|found| found.conversation).collect();
     let described = |conversation: &Conversation| {
         let texts: Vec<_> = conversation.messages.iter().map(chatark_core::Message::text).collect();
@@ -173,13 +175,16 @@ fn check(archive: &mut Archive) {
     assert_eq!((last.seen, last.added), (3, 2));
     assert_eq!(shop.unfinished, [SCOPE]);
     let swept = Some(noon());
-    let of_conversations = archive.sweep_clock(source, Stream::Conversations, SCOPE).unwrap();
-    assert_eq!(of_conversations, SweepClock { full: swept, any: swept, ..SweepClock::default() });
+    let of_conversations = archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap();
+    assert_eq!(
+        of_conversations,
+        SweepHistory { full_began_at: swept, any_began_at: swept, ..SweepHistory::default() }
+    );
 
-    assert_eq!(archive.structure().unwrap(), [""; 0]);
-    assert_eq!(archive.references().unwrap(), [""; 0]);
-    assert_eq!(archive.counts(source).unwrap(), [""; 0]);
-    let versions = archive.versions(source, Subset::WHOLE, 0, 100).unwrap().0;
+    assert_eq!(archive.structure_faults().unwrap(), [""; 0]);
+    assert_eq!(archive.reference_faults().unwrap(), [""; 0]);
+    assert_eq!(archive.count_faults(source).unwrap(), [""; 0]);
+    let versions = archive.stored_versions(source, Subset::WHOLE, 0, 100).unwrap().0;
     let checked: Vec<_> = versions.into_iter().map(|version| version.check(Some(&Everything))).collect();
     let shown = checked.iter().filter(|checked| checked.is_shown).count();
     assert_eq!((checked.len(), shown), (3 + 4, 2 + 3));
@@ -276,21 +281,21 @@ fn statistics_of_the_previous_layout_are_computed_and_an_interrupted_run_continu
 fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     for stream in [Stream::Contacts, Stream::Leads] {
         assert_eq!(archive.resume_point(source, stream, SCOPE).unwrap(), None);
     }
     let resume = archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!((&resume.cursor, resume.saved_at.is_some()), (&cursor(4), true));
     let mut run = archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
-    assert_eq!((run.progress.seen, run.progress.total_first), (1, Some(2)));
+    assert_eq!((run.counts.seen, run.counts.total_first), (1, Some(2)));
     let unchanged = ["a", "b"].map(|id| WriteOp::Unchanged(RecordId::new(id)));
     let page = PageMetadata { total: Some(2), ..PageMetadata::default() };
     archive.commit(&mut run, unchanged.into(), &Checkpoint::End, &page, &Lines, noon()).unwrap();
     archive.unmark_returned(&mut run).unwrap();
-    let progress = &run.progress;
-    assert_eq!((progress.seen, progress.repeated, progress.returned), (2, 1, 1));
-    assert_eq!(Verdict::of(progress), Verdict::Complete);
+    let counts = &run.counts;
+    assert_eq!((counts.seen, counts.repeated, counts.returned), (2, 1, 1));
+    assert_eq!(Verdict::of(counts), Verdict::Complete);
     assert_eq!(mark_missing(&mut archive, &mut run, false, noon()).unwrap(), Gone::Marked(0));
     let end = RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(9) };
     archive.end_run(&run, &end).unwrap();
@@ -302,7 +307,7 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
 fn what_was_archived_before_the_upgrade_is_unchanged_when_it_comes_again() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     for (stream, surface, id, text) in [
         (Stream::Conversations, chatark_core::Surface::User, "a", "one\nx\ny"),
         (Stream::Conversations, chatark_core::Surface::Export, "b", "two\nz"),
@@ -316,10 +321,10 @@ fn what_was_archived_before_the_upgrade_is_unchanged_when_it_comes_again() {
         let document = chatark_archive::HashedDocument::new(own, Vec::new());
         assert_eq!(archive.holds(source, [&document]).unwrap(), [true], "{stream:?} {text}");
         let mut run = archive.begin_run(source, &start_of(stream, "pull", "again", None)).unwrap();
-        let batch = vec![WriteOp::Write(Box::new(document.encode(&Everything).unwrap()))];
+        let batch = vec![WriteOp::Document(Box::new(document.encode(&Everything).unwrap()))];
         let page = PageMetadata::default();
         archive.commit(&mut run, batch, &Checkpoint::End, &page, &Everything, noon()).unwrap();
-        assert_eq!((run.progress.unchanged, run.progress.added), (1, 0), "{stream:?} {text}");
+        assert_eq!((run.counts.unchanged, run.counts.added), (1, 0), "{stream:?} {text}");
     }
     assert_eq!(count(&path, "SELECT count(*) FROM raw"), 7);
 }
@@ -389,7 +394,7 @@ fn a_killed_upgrade_changes_nothing_and_starts_again() {
 /// The previous version reported a person without a latest version, or with two, as damaged; that is no longer an
 /// error.
 #[test]
-fn a_person_without_a_marked_latest_version_shows_the_last_one() {
+fn a_contact_without_a_marked_latest_version_shows_the_last_one() {
     for is_latest in ["0", "1", "2 - version"] {
         let (_folder, path) = old();
         let sql = format!("UPDATE listed_contact SET is_latest = {is_latest} WHERE list = 'leads'");
@@ -418,18 +423,18 @@ impl Mapper for WithRatings {
 fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     let (_folder, path) = old();
     let mut archive = Archive::open(&path, noon()).unwrap();
-    let source = archive.source(&origin("shop")).unwrap();
+    let source = archive.register_source(&origin("shop")).unwrap();
     let faults = |archive: &Archive| -> Vec<_> {
-        let (versions, _) = archive.versions(source, Subset::WHOLE, 0, 100).unwrap();
+        let (versions, _) = archive.stored_versions(source, Subset::WHOLE, 0, 100).unwrap();
         versions.into_iter().filter_map(|version| version.check(Some(&WithRatings)).fault).collect()
     };
-    assert_eq!(faults(&archive), [Fault::EarlierMapping]);
+    assert_eq!(faults(&archive), [VersionFault::EarlierMapping]);
 
     let mut run = archive.begin_run(source, &start("rebuild", "rebuild", None)).unwrap();
-    let (stored, _) = archive.stored(source, Stream::Conversations, 0, 100).unwrap();
+    let (stored, _) = archive.stored_documents(source, Stream::Conversations, 0, 100).unwrap();
     let rebuilt: Vec<_> = stored.into_iter().map(|stored| stored.rebuild(&WithRatings).unwrap()).collect();
-    archive.replace(&mut run, &rebuilt).unwrap();
-    assert_eq!((run.progress.changed, run.progress.unchanged), (1, 1));
+    archive.replace_rebuilt(&mut run, &rebuilt).unwrap();
+    assert_eq!((run.counts.changed, run.counts.unchanged), (1, 1));
     let ratings: Vec<_> = all(&archive).into_iter().map(|found| found.conversation.rating).collect();
     assert_eq!(ratings, [Some(Rating { value: 4.0, scale: 5.0 }), None]);
     assert_eq!(faults(&archive), []);
@@ -437,5 +442,5 @@ fn a_row_of_the_previous_mapping_version_is_not_damaged() {
     // From here on a row that differs is one that somebody changed, also where the rebuild left it as it was.
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch("UPDATE conversation SET rating_value = 1 WHERE id = 'a'; UPDATE conversation SET title = 'x' WHERE id = 'b'").unwrap();
-    assert_eq!(faults(&archive), [Fault::Outdated, Fault::Outdated]);
+    assert_eq!(faults(&archive), [VersionFault::Outdated, VersionFault::Outdated]);
 }

@@ -1,6 +1,6 @@
 //! Batches, versions, surfaces, checkpoints and counts.
 
-use chatark_archive::{Progress, RunEnd, Verdict, WriteOp};
+use chatark_archive::{RunCounts, RunEnd, Verdict, WriteOp};
 use chatark_core::{Checkpoint, ErrorKind, PageMetadata, Stream, Surface};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,8 +11,8 @@ use crate::support::{
 };
 
 /// Returns the counts `added`, `changed` and `unchanged`.
-fn write_counts(progress: &Progress) -> [u64; 3] {
-    [progress.added, progress.changed, progress.unchanged]
+fn write_counts(counts: &RunCounts) -> [u64; 3] {
+    [counts.added, counts.changed, counts.unchanged]
 }
 
 #[test]
@@ -24,12 +24,12 @@ fn the_same_batch_again_changes_nothing_but_the_counts() {
     let before = (all(&env.archive), env.count("SELECT count(*) FROM raw"));
     let versions = env.count("SELECT sum(raw_version) FROM conversation");
     env.commit(&mut first, batch());
-    assert_eq!(write_counts(&first.progress), [2, 0, 2]);
-    assert_eq!([first.progress.received, first.progress.seen, first.progress.repeated], [4, 2, 2]);
+    assert_eq!(write_counts(&first.counts), [2, 0, 2]);
+    assert_eq!([first.counts.received, first.counts.seen, first.counts.repeated], [4, 2, 2]);
     let mut second = env.run();
     env.commit(&mut second, batch());
-    assert_eq!(write_counts(&second.progress), [0, 0, 2]);
-    assert_eq!([second.progress.received, second.progress.seen, second.progress.repeated], [2, 2, 0]);
+    assert_eq!(write_counts(&second.counts), [0, 0, 2]);
+    assert_eq!([second.counts.received, second.counts.seen, second.counts.repeated], [2, 2, 0]);
     assert_eq!((all(&env.archive), env.count("SELECT count(*) FROM raw")), before);
     assert_eq!(env.count("SELECT sum(raw_version) FROM conversation"), versions);
     assert_eq!([env.status().conversations, env.status().messages], [2, 2]);
@@ -41,7 +41,7 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
     env.commit(&mut run, vec![written("a", "two\nz")]);
-    assert_eq!(write_counts(&run.progress), [1, 1, 0]);
+    assert_eq!(write_counts(&run.counts), [1, 1, 0]);
     assert_eq!(env.titles(), ["two"]);
     assert_eq!(env.bytes_of_rows(run.source()), [b"two\nz"]);
     let connection = env.connect();
@@ -61,7 +61,7 @@ fn a_changed_conversation_keeps_both_versions_of_its_bytes() {
     assert_eq!(versions.len(), 2);
     // Undoing a change is also a change.
     env.commit(&mut run, vec![written("a", "one\nx\ny")]);
-    assert_eq!(write_counts(&run.progress), [1, 2, 0]);
+    assert_eq!(write_counts(&run.counts), [1, 2, 0]);
     assert_eq!(env.titles(), ["one"]);
     assert_eq!(env.count("SELECT count(*) FROM raw"), 3);
 }
@@ -74,10 +74,10 @@ fn surfaces_do_not_disturb_each_other() {
     let user = || written_from(Surface::User, "a", "of the user\nx\ny");
     env.commit(&mut run, vec![export()]);
     env.commit(&mut run, vec![user()]);
-    let unchanged = run.progress.unchanged;
+    let unchanged = run.counts.unchanged;
     env.commit(&mut run, vec![export()]);
     env.commit(&mut run, vec![user()]);
-    assert_eq!(run.progress.unchanged, unchanged + 2);
+    assert_eq!(run.counts.unchanged, unchanged + 2);
     assert_eq!(env.count("SELECT count(*) FROM raw"), 2);
     assert_eq!(env.titles(), ["of the user"]);
     assert_eq!(env.bytes_of_rows(run.source()), [b"of the user\nx\ny"]);
@@ -107,7 +107,7 @@ fn a_restarted_sweep_does_not_count_what_earlier_runs_saw() {
     let batch = vec![written("a", "one")];
     env.commit_page(&mut again, batch, &Checkpoint::End, &page(true)).unwrap();
     // One of three was seen: two of an earlier run and this one are not three.
-    assert_eq!((again.progress.seen, Verdict::of(&again.progress)), (1, Verdict::Short));
+    assert_eq!((again.counts.seen, Verdict::of(&again.counts)), (1, Verdict::Short));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn an_export_of_the_same_state_does_not_hide_data_of_the_user_surface() {
     env.commit(&mut run, vec![written_from(Surface::User, "a", "of the user\nx\ny")]);
     env.commit(&mut run, vec![written_from(Surface::Export, "a", "exported\nx")]);
     assert_eq!(env.titles(), ["of the user"]);
-    assert_eq!(write_counts(&run.progress), [1, 0, 1]);
+    assert_eq!(write_counts(&run.counts), [1, 0, 1]);
     assert_eq!(env.count("SELECT count(*) FROM raw"), 2);
     assert_eq!(env.status().messages, 2);
 }
@@ -133,7 +133,7 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
     assert!(!env.holds(run.source(), &raw(Some("b"), Surface::Export, "one")));
     let outside = raw(Some("b"), Surface::Export, "outside");
     env.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
-    let expect = Progress {
+    let expect = RunCounts {
         seen: 2,
         received: 3,
         repeated: 1,
@@ -141,9 +141,9 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
         added: 1,
         unchanged: 1,
         bytes: 3 + 3 + 7,
-        ..Progress::default()
+        ..RunCounts::default()
     };
-    assert_eq!(run.progress, expect);
+    assert_eq!(run.counts, expect);
     assert_eq!(env.titles(), ["one"]);
 }
 
@@ -165,8 +165,8 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
 
     let mut resumed = env.archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     // The third one was seen too, though after the checkpoint: it comes again and counts once.
-    assert_eq!((resumed.progress.seen, resumed.progress.total_first), (3, Some(7)));
-    assert_eq!((resumed.progress.received, resumed.progress.added), (0, 0));
+    assert_eq!((resumed.counts.seen, resumed.counts.total_first), (3, Some(7)));
+    assert_eq!((resumed.counts.received, resumed.counts.added), (0, 0));
     env.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &page(9)).unwrap();
     let again = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
     assert_eq!(again.cursor, cursor(2));
@@ -174,7 +174,7 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     assert_eq!(env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap(), None);
     assert_eq!(env.status().unfinished, [""; 0]);
 
-    let end = RunEnd { verdict: Verdict::of(&resumed.progress), reached_end: true, error: None, at: noon() };
+    let end = RunEnd { verdict: Verdict::of(&resumed.counts), reached_end: true, error: None, at: noon() };
     env.archive.end_run(&resumed, &end).unwrap();
     let last = env.status().last_pull.unwrap();
     assert!(last.resumed);
@@ -196,7 +196,7 @@ fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
     env.try_commit(&mut run, Vec::new(), &Checkpoint::End).unwrap();
     assert_eq!(env.archive.unfinished_scopes(shop, Stream::Conversations).unwrap(), ["since"]);
     assert_eq!(env.archive.unfinished_scopes(help, Stream::Conversations).unwrap(), ["all"]);
-    env.archive.forget_checkpoint(shop, Stream::Conversations, "since").unwrap();
+    env.archive.delete_checkpoint(shop, Stream::Conversations, "since").unwrap();
     assert_eq!(env.archive.unfinished_scopes(shop, Stream::Conversations).unwrap(), [""; 0]);
     assert_eq!(
         env.archive.resume_point(help, Stream::Conversations, "all").unwrap().unwrap().cursor,
@@ -223,7 +223,7 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
             all(&env.archive),
             env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap(),
         );
-        let progress = run.progress.clone();
+        let counts = run.counts.clone();
         let trigger = format!(
             "CREATE TRIGGER refuses BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no more'); END"
         );
@@ -239,14 +239,14 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
             before,
             "{table}"
         );
-        assert_eq!(run.progress, progress, "{table}");
+        assert_eq!(run.counts, counts, "{table}");
         assert_eq!([env.status().conversations, env.status().messages], [1, 1], "{table}");
         assert_eq!(env.status().last_pull.unwrap().received, 1, "{table}");
 
         env.connect().execute_batch("DROP TRIGGER refuses").unwrap();
         env.try_commit(&mut run, batch(), &at(2)).unwrap();
-        assert_eq!(write_counts(&run.progress), [3, 1, 0], "{table}");
-        assert_eq!((run.progress.seen, run.progress.repeated), (3, 1), "{table}");
+        assert_eq!(write_counts(&run.counts), [3, 1, 0], "{table}");
+        assert_eq!((run.counts.seen, run.counts.repeated), (3, 1), "{table}");
         assert_eq!(
             env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
             cursor(2),
@@ -260,7 +260,7 @@ fn bytes_that_cannot_be_read_are_archived_with_their_id_and_the_reason() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     env.commit(&mut run, vec![written("a", "! \u{0}{"), written("b", "two")]);
-    assert_eq!((run.progress.unreadable, run.progress.issues), (1, 1));
+    assert_eq!((run.counts.unreadable, run.counts.issues), (1, 1));
     let found = all(&env.archive);
     assert_eq!(found[0].conversation.id.as_str(), "a");
     assert_eq!(found[0].conversation.extra["unreadable"], "the record is no object");
@@ -277,14 +277,14 @@ fn a_record_without_an_id_is_named_after_its_hash() {
     let mut env = TestEnvironment::new();
     let mut run = env.run();
     let unidentified =
-        |text: &str| WriteOp::Write(Box::new(raw(None, Surface::Export, text).encode(&Lines).unwrap()));
+        |text: &str| WriteOp::Document(Box::new(raw(None, Surface::Export, text).encode(&Lines).unwrap()));
     env.commit(&mut run, vec![unidentified("one"), unidentified("two"), unidentified("one")]);
     // The first eight bytes of the SHA-256 of "one" and of "two".
     let expect = ["unidentified-3fc4ccfe745870e2", "unidentified-7692c3ad3540bb80"];
     let mut found: Vec<_> = all(&env.archive).iter().map(|found| found.conversation.id.to_string()).collect();
     found.sort();
     assert_eq!(found, expect);
-    assert_eq!(write_counts(&run.progress), [2, 0, 1]);
+    assert_eq!(write_counts(&run.counts), [2, 0, 1]);
     // The third one is already held: its issues have been counted.
     assert_eq!(env.count("SELECT count FROM issue WHERE kind = 'missing' AND place = 'id'"), 2);
 }
@@ -296,7 +296,7 @@ fn a_source_name_belongs_to_one_agent() {
     assert_eq!(env.source("shop"), key);
     let mut other = origin("shop");
     other.agent_id = "another".to_owned();
-    let error = env.archive.source(&other).unwrap_err();
+    let error = env.archive.register_source(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.message().contains("agent of shop of vendor-v1"), "{error}");
     assert_eq!(env.count("SELECT count(*) FROM source"), 1);
@@ -320,8 +320,8 @@ fn a_verdict_compares_what_was_seen_with_the_vendors_count() {
         (Some(7), Some(5), 4, Verdict::Short),
         (None, Some(5), 4, Verdict::Short),
     ] {
-        let progress = Progress { total_first: first, total_last: last, seen, ..Progress::default() };
-        assert_eq!(Verdict::of(&progress), expect, "{progress:?}");
+        let counts = RunCounts { total_first: first, total_last: last, seen, ..RunCounts::default() };
+        assert_eq!(Verdict::of(&counts), expect, "{counts:?}");
     }
 }
 
@@ -355,18 +355,18 @@ proptest! {
                 prop_assert_eq!(status.conversations, env.count("SELECT count(*) FROM conversation"));
                 prop_assert_eq!(status.messages, env.count("SELECT count(*) FROM message"));
                 prop_assert_eq!(status.messages, env.count("SELECT coalesce(sum(message_count), 0) FROM conversation"));
-                let progress = &run.progress;
-                prop_assert_eq!(progress.received, progress.seen + progress.repeated);
-                prop_assert_eq!(progress.received, progress.outside + write_counts(progress).iter().sum::<u64>());
+                let counts = &run.counts;
+                prop_assert_eq!(counts.received, counts.seen + counts.repeated);
+                prop_assert_eq!(counts.received, counts.outside + write_counts(counts).iter().sum::<u64>());
                 let last = status.last_pull.unwrap();
-                prop_assert_eq!((last.received, last.seen, last.bytes), (progress.received, progress.seen, progress.bytes));
-                prop_assert_eq!([last.added, last.changed, last.unchanged], write_counts(progress));
+                prop_assert_eq!((last.received, last.seen, last.bytes), (counts.received, counts.seen, counts.bytes));
+                prop_assert_eq!([last.added, last.changed, last.unchanged], write_counts(counts));
             }
-            let written = write_counts(&run.progress)[..2].iter().sum::<u64>();
+            let written = write_counts(&run.counts)[..2].iter().sum::<u64>();
             let sql = format!("SELECT count(*) FROM raw WHERE run_key = {}", env.count("SELECT max(run_key) FROM run"));
             // The first version from another surface is kept, and is not a change.
             let kept = env.count(&sql);
-            prop_assert!((written..=written + run.progress.unchanged).contains(&kept));
+            prop_assert!((written..=written + run.counts.unchanged).contains(&kept));
         }
     }
 }

@@ -123,7 +123,8 @@ fn write_files(
     options: &ExportOptions,
 ) -> Result<Manifest> {
     let mut export = Export::begin(folder, options)?;
-    archive.each_with_stats(filter, |conversation, stats| export.write(&conversation, &stats))?;
+    archive
+        .each_conversation_with_stats(filter, |conversation, stats| export.write(&conversation, &stats))?;
     let requested: Result<Vec<_>> =
         filters.sources.iter().map(|name| SourceName::new(name.as_str())).collect();
     export.finish(ExportContext {
@@ -135,7 +136,7 @@ fn write_files(
             channel: filters.channel,
         },
         sources: source_states(archive, &filter.sources)?,
-        undated_left_out: archive.undated_left_out(filter)?,
+        undated_left_out: archive.count_undated_left_out(filter)?,
     })
 }
 

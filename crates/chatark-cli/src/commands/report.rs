@@ -59,7 +59,7 @@ pub(crate) fn run(args: &ReportArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exi
     let filter = args.filters.to_filter(sources)?;
     let zone = args.timezone;
     let archive = session.open_archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&filter)?;
+    let undated_left_out = archive.count_undated_left_out(&filter)?;
     ui.info_undated(undated_left_out);
     let output = &session.config.output;
     let request = ReportRequest {
@@ -159,7 +159,7 @@ fn run_compare(args: &CompareArgs, global: &GlobalArgs, ui: &Ui) -> Result<Exit,
     let CompareArgs { undated, channel, .. } = *args;
     let filter = Filter { sources: names(&chosen), window, undated, channel };
     let archive = session.open_archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&filter)?;
+    let undated_left_out = archive.count_undated_left_out(&filter)?;
     ui.info_undated(undated_left_out);
     let metrics = compare_sources(&archive, &filter, &args.a, &args.b)?;
     let heading = ["", &args.a, "of", &args.b, "of", "difference", "95 % interval", "verdict"];

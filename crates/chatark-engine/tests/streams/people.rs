@@ -75,8 +75,14 @@ async fn a_refused_list_affects_neither_the_other_nor_the_verdict_of_the_convers
     assert_eq!((contacts.verdict.as_deref(), contacts.added), (Some("partial"), 2));
     assert!(contacts.error.unwrap().contains("the plan has no contacts"));
     let archive = env.archive();
-    let key = archive.find(&source.origin).unwrap().unwrap();
-    assert!(archive.sweep_clock(key, Conversations, &ReadRequest::default().scope()).unwrap().full.is_some());
+    let key = archive.find_source(&source.origin).unwrap().unwrap();
+    assert!(
+        archive
+            .sweep_history(key, Conversations, &ReadRequest::default().scope())
+            .unwrap()
+            .full_began_at
+            .is_some()
+    );
 }
 
 #[tokio::test]

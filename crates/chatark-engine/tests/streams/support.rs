@@ -356,7 +356,7 @@ impl TestEnvironment {
             lines.push(format!("{id} {}:{said}", title.as_deref().unwrap_or("?")));
             Ok(())
         };
-        self.archive().each(&Filter::default(), take).unwrap();
+        self.archive().each_conversation(&Filter::default(), take).unwrap();
         lines
     }
 

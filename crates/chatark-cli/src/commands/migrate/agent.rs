@@ -52,7 +52,7 @@ pub(super) fn plan(
     let kinds = selected_kinds(migration, target.capabilities())?;
     let archive = session.open_archive_to_read(ui)?;
     let options = options(migration, destination, session, &archive)?;
-    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&options.selection.filter)?;
     ui.info_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &ledger_name(destination), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), migration.loss_csv.as_deref())?;
@@ -83,7 +83,7 @@ pub(super) fn run(
     let kinds = selected_kinds(migration, target.capabilities())?;
     let archive = open_existing_archive(session, ui)?;
     let options = options(migration, destination, session, &archive)?;
-    let undated_left_out = archive.undated_left_out(&options.selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&options.selection.filter)?;
     ui.info_undated(undated_left_out);
     let plans = plan_agent(&archive, &options, &*target, &ledger_name(destination), &kinds)?;
     write_loss_report(plans.iter().flat_map(|plan| &plan.loss_report), migration.loss_csv.as_deref())?;

@@ -40,7 +40,7 @@ pub(super) fn plan(
 ) -> Result<Exit, Failure> {
     let selection = migration_selection(migration, requested_sources(migration, session)?)?;
     let archive = session.open_archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&selection.filter)?;
     let plan = plan_files(&archive, &selection, format)?;
     write_loss_report(&plan.loss_report, migration.loss_csv.as_deref())?;
     show_plan(&plan, format, ui)?;
@@ -63,7 +63,7 @@ pub(super) fn run(
     let output = &session.config.output;
     let dialect = CsvDialect { bom: args.csv_bom || output.csv_bom, safe: args.csv_safe || output.csv_safe };
     let archive = session.open_archive_to_read(ui)?;
-    let undated_left_out = archive.undated_left_out(&selection.filter)?;
+    let undated_left_out = archive.count_undated_left_out(&selection.filter)?;
     ui.info_undated(undated_left_out);
     let written = write_files(&archive, &selection, format, &args.output, dialect)?;
     write_loss_report(&written.plan.loss_report, migration.loss_csv.as_deref())?;

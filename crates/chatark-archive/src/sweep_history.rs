@@ -1,42 +1,45 @@
-//! When sweeps of a scope came to their end: what says when the next full sweep is due, and where a rotation goes on.
+//! What earlier sweeps of a scope leave for later ones: when they began, how recent a change they saw, and how far the
+//! rotation has come.
 
 use chatark_core::{Error, ErrorKind, Result, ResumeToken, Stream, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::open::Archive;
-use crate::run_log::{Run, SourceKey, SyncMode};
-use crate::values::{database, timestamp};
+use crate::archive::Archive;
+use crate::keys::SourceKey;
+use crate::run::{Run, SyncMode};
+use crate::values::{database_error, read_timestamp};
 
-/// A sweep that begins so long after another one has seen every change that the other one may have read too early.
+/// How many seconds after another sweep a sweep begins that confirms its changes: by then, the vendor shows every change that
+/// the other sweep may have read too early.
 const CONFIRMING_SECONDS: i64 = 600;
 
-/// When the sweeps of a scope began that came to their end, whatever their verdict.
+/// The latest sweeps of a scope that reached their end, whatever their verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SweepClock {
-    /// The latest sweep that read everything in its scope.
-    pub full: Option<Timestamp>,
-    /// The latest sweep of any mode.
-    pub any: Option<Timestamp>,
-    /// The latest time of a change that the vendor showed, by the vendor's clock.
+pub struct SweepHistory {
+    /// When the latest sweep began that read everything in its scope.
+    pub full_began_at: Option<Timestamp>,
+    /// When the latest sweep of any mode began.
+    pub any_began_at: Option<Timestamp>,
+    /// The time of the latest change that the vendor showed, by the vendor's clock.
     pub newest_change: Option<Timestamp>,
-    /// The latest such time up to which a later sweep has looked again.
+    /// The time of the latest change that a later sweep has read again.
     pub confirmed_change: Option<Timestamp>,
     /// How far the rotation through a list of rows has come.
     pub rotation: Option<ResumeToken>,
-    /// When that was saved.
+    /// When the rotation was saved.
     pub rotated_at: Option<Timestamp>,
 }
 
-impl SweepClock {
-    /// Returns the latest time of a change, if no later sweep has looked at it again.
+impl SweepHistory {
+    /// Returns the time of the latest change, if no later sweep has read it again.
     pub fn unconfirmed_change(&self) -> Option<Timestamp> {
         self.newest_change.filter(|newest| self.confirmed_change.is_none_or(|confirmed| confirmed < *newest))
     }
 }
 
 impl Archive {
-    /// Returns when the sweeps of a scope began that came to their end.
-    pub fn sweep_clock(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<SweepClock> {
+    /// Returns the history of a scope's sweeps; an empty one if none has reached its end.
+    pub fn sweep_history(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<SweepHistory> {
         let found = self
             .connection
             .prepare_cached(
@@ -46,25 +49,23 @@ impl Archive {
             .and_then(|mut statement| {
                 let read = |row: &rusqlite::Row<'_>| {
                     let rotation: Option<String> = row.get(3)?;
-                    Ok(SweepClock {
-                        full: timestamp(row.get(0)?),
-                        any: timestamp(row.get(1)?),
-                        newest_change: timestamp(row.get(2)?),
+                    Ok(SweepHistory {
+                        full_began_at: read_timestamp(row.get(0)?),
+                        any_began_at: read_timestamp(row.get(1)?),
+                        newest_change: read_timestamp(row.get(2)?),
                         // A cursor in the form of another version is no loss: the rotation restarts.
                         rotation: rotation.and_then(|cursor| serde_json::from_str(&cursor).ok()),
-                        rotated_at: timestamp(row.get(4)?),
-                        confirmed_change: timestamp(row.get(5)?),
+                        rotated_at: read_timestamp(row.get(4)?),
+                        confirmed_change: read_timestamp(row.get(5)?),
                     })
                 };
                 statement.query_row(params![source.0, stream.as_str(), scope], read).optional()
             })
-            .map_err(database("read the run log"))?;
+            .map_err(database_error("read the run log"))?;
         Ok(found.unwrap_or_default())
     }
-}
 
-impl Archive {
-    /// Returns how many seconds the latest sweep of a scope took that came to its end, in all of its runs.
+    /// Returns the duration, in seconds, of the latest sweep of a scope that reached its end, over all of its runs.
     pub fn latest_sweep_seconds(&self, source: SourceKey, stream: Stream, scope: &str) -> Result<i64> {
         let microseconds: Option<i64> = self
             .connection
@@ -75,16 +76,16 @@ impl Archive {
             .and_then(|mut statement| {
                 statement.query_row(params![source.0, stream.as_str(), scope], |row| row.get(0))
             })
-            .map_err(database("read the run log"))?;
+            .map_err(database_error("read the run log"))?;
         Ok(microseconds.map_or(0, |taken| taken.max(0) / 1_000_000 + 1))
     }
 }
 
-/// Notes that the sweep of a run has come to its end. One that saw nothing has looked at no change again.
-pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
-    let Some(swept_from) = run.swept_from.map(Timestamp::microseconds) else { return Ok(()) };
-    let full_from = (run.mode == SyncMode::Full).then_some(swept_from);
-    let newest_change = run.progress.page.newest_change.map(Timestamp::microseconds);
+/// Records that the sweep of a run has reached its end. A sweep that saw no change confirms none.
+pub(crate) fn record_end(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
+    let Some(any_from) = run.sweep_began_at.map(Timestamp::microseconds) else { return Ok(()) };
+    let full_from = (run.mode == SyncMode::Full).then_some(any_from);
+    let newest_change = run.counts.page.newest_change.map(Timestamp::microseconds);
     transaction
         .prepare_cached(
             "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
@@ -98,14 +99,14 @@ pub(crate) fn advance(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
         .and_then(|mut statement| {
             let (source, stream) = (run.source.0, run.stream.as_str());
             let wait = CONFIRMING_SECONDS * 1_000_000;
-            statement.execute(params![source, stream, run.scope, full_from, swept_from, newest_change, wait])
+            statement.execute(params![source, stream, run.scope, full_from, any_from, newest_change, wait])
         })
-        .map_err(database("end a sweep"))?;
+        .map_err(database_error("end a sweep"))?;
     Ok(())
 }
 
 /// Saves how far the rotation through a list of rows has come.
-pub(crate) fn rotate(
+pub(crate) fn save_rotation(
     transaction: &Transaction<'_>,
     run: &Run,
     place: &ResumeToken,
@@ -122,6 +123,6 @@ pub(crate) fn rotate(
             let (source, stream) = (run.source.0, run.stream.as_str());
             statement.execute(params![source, stream, run.scope, place, now.microseconds()])
         })
-        .map_err(database("save the rotation"))?;
+        .map_err(database_error("save the rotation"))?;
     Ok(())
 }

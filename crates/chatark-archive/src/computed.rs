@@ -1,26 +1,26 @@
-//! What is derived from a document when it is written: statistics and identifiers, computed once.
+//! Rows that are computed from a document when it is written: statistics and identifiers.
 
 use chatark_core::{Conversation, ConversationId, ConversationStats, Document, ErrorKind, Result, Stream};
 use rusqlite::{Connection, Transaction};
 
+use crate::keys::SourceKey;
 use crate::persons::Identifiers;
-use crate::run_log::SourceKey;
 use crate::stats::EncodedStats;
-use crate::values::database;
+use crate::values::database_error;
 use crate::{contact, conversation};
 
-/// How many conversations are filled in one transaction.
+/// For how many conversations one transaction of an upgrade computes rows.
 const FILL_BATCH: u32 = 500;
 
-/// The rows that are derived from a document, ready to be written.
+/// The rows that are computed from a document, ready to be written.
 #[derive(Debug, Clone)]
-pub(crate) struct DerivedRows {
+pub(crate) struct ComputedRows {
     /// `None` for documents other than conversations.
     stats: Option<EncodedStats>,
     identifiers: Identifiers,
 }
 
-impl DerivedRows {
+impl ComputedRows {
     pub(crate) fn of(stream: Stream, document: &Document) -> Self {
         match document {
             Document::Conversation(conversation) => Self::of_conversation(conversation),
@@ -37,7 +37,7 @@ impl DerivedRows {
         }
     }
 
-    /// Replaces the rows of a record, and returns whether its identifiers changed: persons are then out of date.
+    /// Writes or replaces the rows of a document, and returns whether its identifiers changed: persons are then out of date.
     pub(crate) fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -52,11 +52,11 @@ impl DerivedRows {
     }
 }
 
-/// Computes what is derived from the documents that an older version archived.
+/// Computes these rows for the documents that an older version of Chatark archived.
 ///
 /// Continues where an interrupted upgrade stopped.
 pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
-    let failed = || database("upgrade the archive");
+    let failed = || database_error("upgrade the archive");
     if is_filled(connection)? {
         return Ok(());
     }
@@ -67,15 +67,15 @@ pub(crate) fn fill(connection: &mut Connection) -> Result<()> {
     transaction.commit().map_err(failed())
 }
 
-/// Returns whether the derived rows of all documents exist.
+/// Returns whether all documents have their computed rows.
 pub(crate) fn is_filled(connection: &Connection) -> Result<bool> {
     let sql = "SELECT is_derived FROM archive";
-    connection.query_row(sql, [], |row| row.get(0)).map_err(database("open the archive"))
+    connection.query_row(sql, [], |row| row.get(0)).map_err(database_error("open the archive"))
 }
 
-/// Fills the next conversations, and returns whether there were any.
+/// Computes the rows of the next conversations, and returns whether there were any.
 fn fill_conversations(connection: &mut Connection) -> Result<bool> {
-    let failed = || database("upgrade the archive");
+    let failed = || database_error("upgrade the archive");
     let transaction = connection.transaction().map_err(failed())?;
     let next: Vec<(i64, i64)> = transaction
         .prepare_cached(
@@ -97,14 +97,14 @@ fn fill_conversations(connection: &mut Connection) -> Result<bool> {
             }
             found => found?,
         };
-        DerivedRows::of_conversation(&conversation).write(&transaction, SourceKey(*source), *key, true)?;
+        ComputedRows::of_conversation(&conversation).write(&transaction, SourceKey(*source), *key, true)?;
     }
     transaction.commit().map_err(failed())?;
     Ok(!next.is_empty())
 }
 
 fn fill_contacts(transaction: &Transaction<'_>) -> Result<()> {
-    let failed = || database("upgrade the archive");
+    let failed = || database_error("upgrade the archive");
     let mut statement =
         transaction.prepare("SELECT contact_key, source_key, stream FROM contact").map_err(failed())?;
     let mut rows = statement.query([]).map_err(failed())?;
@@ -117,8 +117,8 @@ fn fill_contacts(transaction: &Transaction<'_>) -> Result<()> {
             }
             found => {
                 let (contact, _) = found?;
-                let derived = DerivedRows::of(stream, &Document::Contact(contact));
-                derived.write(transaction, SourceKey(source), key, false)?;
+                let computed = ComputedRows::of(stream, &Document::Contact(contact));
+                computed.write(transaction, SourceKey(source), key, false)?;
             }
         }
     }

@@ -1,68 +1,68 @@
-//! Copies the write-ahead log into the file on a thread of its own, so that a pull does not wait for the disk.
+//! Copies SQLite's write-ahead log (WAL) into the file on a thread of its own, so that a pull does not wait for the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use crate::open::connect;
+use crate::connection::connect;
 
-/// The log is copied each time that records of so many bytes have been written.
+/// How many bytes of records are written between two copies of the log.
 const BYTES_BETWEEN_COPIES: u64 = 8 << 20;
-/// At so many pages, the writer copies the log itself before it goes on: the disk is slower than the vendor.
-pub(crate) const MOST_PAGES: u32 = 2_000;
+/// The size of the log, in pages, at which the writer copies it itself and waits: the disk is slower than the vendor.
+pub(crate) const MAX_WAL_PAGES: u32 = 2_000;
 
-/// Copies the log of an archive that is being written to.
+/// Copies the write-ahead log of an archive that is being written to.
 #[derive(Debug, Default)]
-pub(crate) struct LogCopier {
-    /// Bytes of records that were written since the log was last copied.
+pub(crate) struct WalCopier {
+    /// Bytes of records that were written since the last copy was requested.
     written: u64,
-    thread: Option<Thread>,
+    thread: Option<CopyThread>,
 }
 
-/// The thread that copies, once there was anything to copy. It ends when the sender is dropped.
+/// The thread that copies. It starts with the first copy and ends when the sender is dropped.
 #[derive(Debug)]
-struct Thread {
-    copy: SyncSender<()>,
+struct CopyThread {
+    requests: SyncSender<()>,
     handle: JoinHandle<()>,
 }
 
-impl LogCopier {
-    /// Notes how many bytes of records a transaction has written, and has the log copied if it has grown enough.
-    pub(crate) fn wrote(&mut self, path: &Path, bytes: u64) {
+impl WalCopier {
+    /// Adds the bytes of records that a transaction has written, and requests a copy once there are enough.
+    pub(crate) fn add_written(&mut self, path: &Path, bytes: u64) {
         self.written += bytes;
         if self.written < BYTES_BETWEEN_COPIES {
             return;
         }
         self.written = 0;
         if self.thread.is_none() {
-            // Without a thread, the writer copies.
-            self.thread = Thread::start(path.to_owned()).ok();
+            // If no thread can be started, the writer copies.
+            self.thread = CopyThread::start(path.to_owned()).ok();
         }
-        // If it still copies, it copies once more after that.
-        let _ = self.thread.as_ref().map(|thread| thread.copy.try_send(()));
+        // While a copy is running, one more can be requested; further requests change nothing.
+        let _ = self.thread.as_ref().map(|thread| thread.requests.try_send(()));
     }
 
-    /// Waits until the log is copied no more.
+    /// Waits for the copies that were requested, and ends the thread.
     pub(crate) fn finish(&mut self) {
-        if let Some(Thread { copy, handle }) = self.thread.take() {
-            drop(copy);
+        if let Some(CopyThread { requests, handle }) = self.thread.take() {
+            drop(requests);
             let _ = handle.join();
         }
     }
 }
 
-impl Thread {
+impl CopyThread {
     fn start(path: PathBuf) -> io::Result<Self> {
-        let (copy, asked) = mpsc::sync_channel(1);
+        let (requests, received) = mpsc::sync_channel(1);
         let handle = thread::Builder::new().spawn(move || {
             let Ok(connection) = connect(&path) else { return };
-            while asked.recv().is_ok() {
-                // What fails here, the writer does later by itself, and reports.
+            while received.recv().is_ok() {
+                // If a copy fails here, the writer copies later and reports the error.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             }
         })?;
-        Ok(Self { copy, handle })
+        Ok(Self { requests, handle })
     }
 }
 
@@ -81,18 +81,18 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_copied_beside_the_writer() {
+    fn the_log_is_copied_while_the_writer_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("archive.db");
         let archive = Archive::open(&path, Timestamp::EARLIEST).unwrap();
         archive.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         archive.connection.execute_batch("CREATE TABLE filled (bytes BLOB)").unwrap();
-        let mut log = LogCopier::default();
-        log.wrote(&path, BYTES_BETWEEN_COPIES - 1);
+        let mut log = WalCopier::default();
+        log.add_written(&path, BYTES_BETWEEN_COPIES - 1);
         log.finish();
         let (pages_before, copied) = pages(&archive.connection);
         assert!(pages_before > 0 && copied == 0, "{copied} of {pages_before} pages are copied too early");
-        log.wrote(&path, 1);
+        log.add_written(&path, 1);
         log.finish();
         assert_eq!(pages(&archive.connection), (pages_before, pages_before));
     }

@@ -1,35 +1,36 @@
-//! The archive's layout, one numbered step after the other, never edited once released.
+//! The layout of the archive's tables: recognizes it, creates it in a new file, and upgrades older files to it.
 
 use chatark_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, Transaction};
 
-use crate::derived;
-use crate::values::database;
+use crate::computed;
+use crate::values::database_error;
 
-const MIGRATIONS: &[&str] = &[
-    include_str!("migrations/0001_first.sql"),
-    include_str!("migrations/0002_sweeps.sql"),
-    include_str!("migrations/0003_transfers.sql"),
-    include_str!("migrations/0004_streams.sql"),
-    include_str!("migrations/0005_gaps.sql"),
+/// The steps of the layout: each upgrades the layout before it. A released step is never edited.
+const STEPS: &[&str] = &[
+    include_str!("layout/0001_first.sql"),
+    include_str!("layout/0002_sweeps.sql"),
+    include_str!("layout/0003_transfers.sql"),
+    include_str!("layout/0004_streams.sql"),
+    include_str!("layout/0005_gaps.sql"),
 ];
 
-/// What the migrations come to: a new file is created from it at once.
-const CURRENT: &str = include_str!("migrations/current.sql");
+/// The layout that all steps together give: a new file is created from it at once.
+const CURRENT: &str = include_str!("layout/current.sql");
 
 /// `ChAr` in ASCII: marks a SQLite file as an archive of Chatark.
 const APPLICATION_ID: i64 = 0x4368_4172;
 
-/// The layout up to which an upgrade copies tables and computes what is derived.
-const LAST_COPYING: usize = 4;
+/// The steps up to this layout copy tables and leave statistics to be computed.
+const LAST_COPYING_STEP: usize = 4;
 
-/// What is computed for each conversation takes so many bytes at most, in the log and in the file.
+/// The most bytes that the statistics of one conversation take, in the write-ahead log and in the file together.
 const STATS_BYTES: u64 = 2_048;
 
 /// The layout of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// An empty file.
+    /// None: the file is empty.
     New,
     /// An archive of an older layout.
     Older(usize),
@@ -39,7 +40,7 @@ pub(crate) enum Layout {
 
 impl Layout {
     /// The number of the layout that this program writes.
-    pub(crate) const CURRENT: usize = MIGRATIONS.len();
+    pub(crate) const CURRENT: usize = STEPS.len();
 }
 
 /// Returns the layout of a file without changing it.
@@ -47,27 +48,27 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
     let number = |pragma: &str| -> Result<i64> {
         connection
             .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
-            .map_err(database("open the archive"))
+            .map_err(database_error("open the archive"))
     };
     let (id, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(database("open the archive"))?;
+        .map_err(database_error("open the archive"))?;
     match usize::try_from(version) {
         Ok(0) if id == 0 && tables == 0 => Ok(Layout::New),
-        Ok(version) if id == APPLICATION_ID && version == MIGRATIONS.len() => {
+        Ok(version) if id == APPLICATION_ID && version == STEPS.len() => {
             // An upgrade that was interrupted before all derived rows were written is not complete.
-            Ok(if derived::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
+            Ok(if computed::is_filled(connection)? { Layout::Current } else { Layout::Older(version) })
         }
-        Ok(version) if id == APPLICATION_ID && (1..MIGRATIONS.len()).contains(&version) => {
+        Ok(version) if id == APPLICATION_ID && (1..STEPS.len()).contains(&version) => {
             Ok(Layout::Older(version))
         }
-        Ok(version) if id == APPLICATION_ID && version > MIGRATIONS.len() => Err(Error::new(
+        Ok(version) if id == APPLICATION_ID && version > STEPS.len() => Err(Error::new(
             ErrorKind::Usage,
             "open the archive",
             format!(
                 "it has layout {version}, and this version of Chatark knows layouts up to {}",
-                MIGRATIONS.len()
+                STEPS.len()
             ),
         )
         .hint("use the version of Chatark that wrote it, or a newer one")),
@@ -82,26 +83,26 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Layout> {
 
 /// Whether SQLite checks each reference between tables while it is written.
 ///
-/// Every key of a reference comes from the insert before it, so tests check them all, and `verify` checks the whole
-/// file. A release saves a search of the other table for each row.
+/// Only debug builds do: a check is a search of the other table for each row, every key comes from the insert before it,
+/// and `verify` checks the references of the whole file.
 pub(crate) const CHECKS_REFERENCES: bool = cfg!(debug_assertions);
 
-/// Brings a file to the current layout, each step in a transaction of its own.
+/// Creates the tables of a new file, or upgrades those of an older one, each step in a transaction of its own.
 ///
 /// A step may rebuild tables that others refer to, so references are checked before each commit.
-pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()> {
-    let done = match layout {
+pub(crate) fn upgrade(connection: &mut Connection, layout: Layout) -> Result<()> {
+    let version = match layout {
         Layout::New => return create(connection),
         Layout::Older(version) => version,
         Layout::Current => return Ok(()),
     };
-    let failed = || database("upgrade the archive");
+    let failed = || database_error("upgrade the archive");
     connection.pragma_update(None, "foreign_keys", false).map_err(failed())?;
-    for (at, step) in MIGRATIONS.iter().enumerate().skip(done) {
+    for (index, step) in STEPS.iter().enumerate().skip(version) {
         let transaction = connection.transaction().map_err(failed())?;
         transaction.execute_batch(step).map_err(failed())?;
-        refuse_broken_references(&transaction)?;
-        sign(&transaction, at + 1).map_err(failed())?;
+        check_references(&transaction)?;
+        write_header(&transaction, index + 1).map_err(failed())?;
         transaction.commit().map_err(failed())?;
     }
     connection.pragma_update(None, "foreign_keys", CHECKS_REFERENCES).map_err(failed())
@@ -109,23 +110,23 @@ pub(crate) fn migrate(connection: &mut Connection, layout: Layout) -> Result<()>
 
 /// Creates the tables of a new archive.
 fn create(connection: &mut Connection) -> Result<()> {
-    let failed = || database("create the archive");
+    let failed = || database_error("create the archive");
     let transaction = connection.transaction().map_err(failed())?;
     transaction.execute_batch(CURRENT).map_err(failed())?;
-    sign(&transaction, Layout::CURRENT).map_err(failed())?;
+    write_header(&transaction, Layout::CURRENT).map_err(failed())?;
     transaction.commit().map_err(failed())
 }
 
-/// Writes into the file that it is an archive, and of which layout.
-fn sign(transaction: &Transaction<'_>, layout: usize) -> rusqlite::Result<()> {
+/// Marks the file as an archive of this layout.
+fn write_header(transaction: &Transaction<'_>, layout: usize) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", i64::try_from(layout).unwrap_or(i64::MAX))
 }
 
-fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {
+fn check_references(transaction: &Transaction<'_>) -> Result<()> {
     let broken: i64 = transaction
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
-        .map_err(database("upgrade the archive"))?;
+        .map_err(database_error("upgrade the archive"))?;
     if broken == 0 {
         return Ok(());
     }
@@ -136,16 +137,15 @@ fn refuse_broken_references(transaction: &Transaction<'_>) -> Result<()> {
 
 /// Returns the most disk space that the upgrade from a layout needs while it runs, in bytes.
 ///
-/// What a step writes is first in the log and then in the file; bytes and messages stay where they are.
+/// What a step writes is first in the write-ahead log and then in the file. Raw bytes and messages are not copied.
 pub(crate) fn space_needed(connection: &Connection, layout: Layout) -> Result<u64> {
     let Layout::Older(version) = layout else { return Ok(0) };
     let number = |sql: &str| -> Result<u64> {
         let found: i64 =
-            connection.query_row(sql, [], |row| row.get(0)).map_err(database("upgrade the archive"))?;
+            connection.query_row(sql, [], |row| row.get(0)).map_err(database_error("upgrade the archive"))?;
         Ok(u64::try_from(found).unwrap_or(0))
     };
-    // Only the steps up to layout 4 copy tables.
-    if version >= LAST_COPYING {
+    if version >= LAST_COPYING_STEP {
         return Ok(4 << 20);
     }
     let copied = number(
@@ -202,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_archive_has_the_layout_that_all_migrations_come_to() {
+    fn a_new_archive_has_the_layout_that_all_steps_give() {
         let mut created = Connection::open_in_memory().unwrap();
-        migrate(&mut created, Layout::New).unwrap();
+        upgrade(&mut created, Layout::New).unwrap();
         let mut upgraded = Connection::open_in_memory().unwrap();
-        upgraded.execute_batch(MIGRATIONS[0]).unwrap();
-        migrate(&mut upgraded, Layout::Older(1)).unwrap();
+        upgraded.execute_batch(STEPS[0]).unwrap();
+        upgrade(&mut upgraded, Layout::Older(1)).unwrap();
         assert_eq!(structure(&created), structure(&upgraded));
         assert_eq!(inspect(&created).unwrap(), Layout::Current);
     }
@@ -217,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(folder.path().join("archive.db")).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        for step in &MIGRATIONS[..3] {
+        for step in &STEPS[..3] {
             connection.execute_batch(step).unwrap();
         }
         connection
@@ -237,13 +237,13 @@ mod tests {
         // In the middle of a table, and shortly before the end.
         for more in [0, 5, 40] {
             limit(&connection, pages + more);
-            let error = migrate(&mut connection, Layout::Older(3)).unwrap_err();
+            let error = upgrade(&mut connection, Layout::Older(3)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
             assert!(error.hint_text().unwrap().contains("make room on the disk"), "{error}");
             assert_eq!(state(&connection), before);
         }
         limit(&connection, 1 << 30);
-        migrate(&mut connection, Layout::Older(3)).unwrap();
+        upgrade(&mut connection, Layout::Older(3)).unwrap();
         let (version, _, conversations) = state(&connection);
         assert_eq!((version, conversations), (5, before.2));
     }
