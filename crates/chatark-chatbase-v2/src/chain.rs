@@ -37,6 +37,8 @@ const MAX_TRIES: u32 = 2;
 const DISTANCES: [i64; 6] = [1, 60, 3_600, 86_400, 30 * 86_400, 365 * 86_400];
 /// So many conversations show that a list begins with the newest, if each began before the one that came before it.
 const MIN_ORDERED: u32 = 8;
+/// After so many places in a row that had to be stepped over by time, the rest of the list is left as a gap.
+const MAX_STEPPED_OVER: u32 = 40;
 /// A place behind one that cannot be read is looked for at distances of a second, a minute, an hour and so on: each
 /// attempt at what cannot be read is repeated, and so costs more than one at what can.
 const FURTHER_EACH_TIME: i64 = 60;
@@ -95,6 +97,8 @@ pub(crate) struct Chain<'a> {
     failed_summaries: u32,
     /// How many conversations in a row were passed over.
     passed_over: u32,
+    /// How many places in a row were stepped over by time.
+    stepped_over: u32,
     /// How many conversations in a row could not be fetched by their ids.
     failed_singles: u32,
     pages: HashSet<u64>,
@@ -241,6 +245,7 @@ impl<'a> Chain<'a> {
             gone_around: 0,
             failed_summaries: 0,
             passed_over: 0,
+            stepped_over: 0,
             failed_singles: 0,
             pages: HashSet::new(),
             reached: None,
@@ -261,6 +266,11 @@ impl<'a> Chain<'a> {
             (self.place, self.on_refusal) = (Some(place), OnRefusal::RestartSweep);
         }
         self
+    }
+
+    /// Notes what the deployment was found to support since the list was created.
+    pub(crate) fn learn(&mut self, features: &chatark_core::Features) {
+        self.shared = self.shared.clone().with(features);
     }
 
     /// Passes over what has come already.
@@ -423,7 +433,7 @@ impl<'a> Chain<'a> {
         self.empty_pages = if page.says_nothing() { self.empty_pages + 1 } else { 0 };
         (self.gone_around, self.failed_summaries) = (0, 0);
         if !page.elements.is_empty() {
-            self.passed_over = 0;
+            (self.passed_over, self.stepped_over) = (0, 0);
         }
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
@@ -854,7 +864,10 @@ impl<'a> Chain<'a> {
                 // An empty page leads to the same place again.
                 _ => {
                     self.failed_summaries += 1;
-                    self.shared.has_summaries = !self.ignores_summaries().await;
+                    // The list of a part has found that out.
+                    if self.extent == Extent::List {
+                        self.shared.has_summaries = !self.ignores_summaries().await;
+                    }
                 }
             }
         }
@@ -951,6 +964,7 @@ impl<'a> Chain<'a> {
         let fetched = self.fetch(stale, &mut batch).await;
         self.may_switch = may_switch;
         if !fetched?.is_empty() {
+            self.export.aside.put(batch.records);
             // Single conversations cannot be fetched: only smaller pages are left, from where the list was before.
             (self.shared.has_singles, self.reached) = (false, before);
             (self.query.limit, self.smaller) = (SMALLER_LIMITS[0], EXPORT_LIMIT);
@@ -975,7 +989,9 @@ impl<'a> Chain<'a> {
         // Where dates are ignored, what was reached may be behind the end of the segment: each step goes back from both.
         let upper = [self.reached, self.segment.until].into_iter().flatten().min();
         let upper = upper.or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
-        let behind = if self.shared.has_dates { self.behind(upper, &mut batch.page).await? } else { None };
+        self.stepped_over += 1;
+        let may_search = self.shared.has_dates && self.stepped_over <= MAX_STEPPED_OVER;
+        let behind = if may_search { self.behind(upper, &mut batch.page).await? } else { None };
         self.smaller = 0;
         let Some((readable, unreadable)) = behind else {
             if !self.is_alive().await {
@@ -1021,6 +1037,9 @@ impl<'a> Chain<'a> {
     /// Returns the parts of the list by time: what has come of it, and what is older and newer; two halves, if it has both
     /// bounds.
     fn parts(&self) -> Vec<Segment> {
+        if !self.shared.has_dates || self.extent == Extent::LastPart {
+            return Vec::new();
+        }
         let Segment { since, until } = self.segment;
         let (oldest, newest) = self.span.unzip();
         let points = match (since, until) {
@@ -1033,11 +1052,7 @@ impl<'a> Chain<'a> {
         let is_inside =
             |at: &Timestamp| since.is_none_or(|since| *at > since) && until.is_none_or(|until| *at < until);
         let points: Vec<_> = points.into_iter().flatten().filter(is_inside).collect();
-        if points.is_empty() || self.extent == Extent::LastPart {
-            Vec::new()
-        } else {
-            self.segment.cut_at(&points)
-        }
+        if points.is_empty() { Vec::new() } else { self.segment.cut_at(&points) }
     }
 
     /// Returns the bounds of what is left of the list.

@@ -29,9 +29,9 @@ use crate::wire::{Place, SegmentPlace, SweepPlace, Unread};
 
 /// The most bytes of pages in flight: if conversations are large, fewer lists run.
 const MAX_BYTES_IN_FLIGHT: usize = 64 << 20;
-/// Up to so many lists that are not in the order of time are read in parts where something cannot be read: one such place
-/// takes about thirty.
-const MAX_PARTED: usize = 200;
+/// Up to so many lists that are not in the order of time are read in parts where something cannot be read, and one more for
+/// each page that had something new: one such place takes up to thirty.
+const MIN_PARTED: u64 = 40;
 /// So many pages in a row without anything new are accepted, and two more for each that had something: one list that
 /// never ends has shown everything once more by then, while in another one the rows have only moved on, since others
 /// arrived.
@@ -67,7 +67,7 @@ pub(crate) struct Sweep<'a> {
     count: LastCount,
     seen: Seen,
     /// How many lists were read in parts, because of places that cannot be read.
-    parted: usize,
+    parted: u64,
     failed: Option<Error>,
     /// The error that follows what was put aside.
     ended_by: Option<Error>,
@@ -402,7 +402,10 @@ impl<'a> Sweep<'a> {
         self.read_before = read - &self.read_before;
         let read_before = Arc::new(self.read_before.clone());
         let chains = self.chains.values_mut().filter_map(|slot| slot.chain.as_mut());
-        chains.for_each(|chain| chain.skip(read_before.clone()));
+        for chain in chains {
+            chain.learn(&self.features);
+            chain.skip(read_before.clone());
+        }
     }
 
     /// Adds what was found of the deployment since `before`.
@@ -486,7 +489,7 @@ impl<'a> Sweep<'a> {
         if let Next::Restart(why, unread) = next {
             // Nothing restarts after an error; the checkpoint before this page stays valid.
             if self.failed.is_some() {
-                return Ok(Batch { page: batch.page, ..Batch::default() });
+                return Ok(Batch { records: batch.records, page: batch.page, ..Batch::default() });
             }
             self.seen.unread.extend(unread);
             return self.restart(why, batch).await;
@@ -545,7 +548,8 @@ impl<'a> Sweep<'a> {
             Besides::Parts(segments) => {
                 self.parted += 1;
                 for segment in segments {
-                    let extent = if self.parted < MAX_PARTED { Extent::Part } else { Extent::LastPart };
+                    let is_last = self.parted >= MIN_PARTED + self.seen.useful;
+                    let extent = if is_last { Extent::LastPart } else { Extent::Part };
                     self.add(self.chain(segment).with_extent(extent), 0);
                 }
             }

@@ -32,6 +32,9 @@ use crate::transport::{
 };
 use crate::vendor::{AGENT, Kind, Place};
 
+/// The most lines of a trace that a report shows.
+const MAX_TRACE_LINES: usize = 20_000;
+
 /// What became of one pull.
 #[derive(Debug)]
 pub struct Ran {
@@ -334,7 +337,9 @@ impl Simulation {
     fn most_requests(&self) -> u64 {
         let world = lock(&self.world);
         let conversations = world.population.conversations.len() as u64;
-        600 + REQUESTS_EACH * conversations
+        // Where pages and summaries fail alike, each second is searched for by itself.
+        let each = if world.faults.dies_in_summaries { 3 * REQUESTS_EACH } else { REQUESTS_EACH };
+        600 + each * conversations
     }
 
     fn pass_time(&mut self, pause: Instant, changes: u64) {
@@ -551,7 +556,7 @@ impl Simulation {
             world.faults.shown(&world.population),
         );
         if let Some(trace) = &world.trace {
-            let first = trace.len().saturating_sub(2_000);
+            let first = trace.len().saturating_sub(MAX_TRACE_LINES);
             let _ = writeln!(report, "trace ({first} earlier lines left out):");
             for line in &trace[first..] {
                 report.push_str(line);
