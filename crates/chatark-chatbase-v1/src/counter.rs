@@ -40,7 +40,7 @@ impl<'a> ListCounter<'a> {
 
     /// Returns how many conversations there are, or `None` if the host ignores the page number.
     ///
-    /// Some hosts answer the last page for every later number: its row then comes a second time.
+    /// Some hosts send the last page for every later number: its row then comes a second time.
     pub(crate) async fn count(&mut self) -> Result<Option<u64>> {
         let mut found = self.at(1).await?;
         if found == AtPosition::Nothing {

@@ -23,7 +23,7 @@ const MAX_POSITION: u64 = 3;
 /// What a page means that repeats the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
-    /// The list has one page, and the host answers the last page for every later number.
+    /// The list has one page, and the host sends the last page for every later number.
     OnePage,
     /// The host ignores the page number, and the page is not full: there may be more.
     Doubtful,
@@ -67,7 +67,7 @@ pub(crate) async fn is_last_page_again(
     }
 }
 
-/// Returns whether a host answers its last page for every later number: it gives rows where nothing can be, and others
+/// Returns whether a host sends its last page for every later number: it gives rows where nothing can be, and others
 /// as the first and the second page of one row. Also returns how many requests that took.
 pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     match list.page(list.largest_page(), BEYOND_ANY_END).await {

@@ -132,7 +132,7 @@ impl FailingPages {
         let layout = self.layout(list, &page, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(page.size), page.number);
         let mut failures = MAX_FAILURES.min(self.failures_left);
-        // Before a ceiling, the next page may be refused although the host answers its last page for it, too.
+        // Before a ceiling, the next page may be refused although the host sends its last page for it, too.
         if !matches!(next, NextPage::Rows(_)) {
             let (end, asked) = self.end_evidence(list, &page, span).await?;
             requests += asked;
@@ -200,7 +200,7 @@ impl FailingPages {
         let position = page.number * layout.rows_per_page.unwrap_or(page.size) + 1;
         let mut begins_there = gives_one_row(list, position, Some(std::slice::from_ref(first))).await?;
         if begins_there && layout.rows_per_page.is_none() {
-            // A host that answers its last row for every later position has it before this one too.
+            // A host that sends its last row for every later position has it before this one too.
             layout.requests += 1;
             let before = row_at(list, position - 1).await?;
             begins_there = before.is_some_and(|row| !keys.contains(&row));
@@ -306,7 +306,7 @@ impl FailingPages {
         Ok(passed)
     }
 
-    /// Returns whether the rows are all of the pages before, of a host whose pages are not known. One that answers its
+    /// Returns whether the rows are all of the pages before, of a host whose pages are not known. One that sends its
     /// last page for every later number may do so in another order each time.
     fn is_repeated(&mut self, keys: &[u64], is_unknown: bool) -> bool {
         if !is_unknown {
@@ -385,9 +385,9 @@ async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option
 
 /// What is known of a page that may be past the end of the list.
 enum EndEvidence {
-    /// The host answers its last row for every position of the page.
+    /// The host sends its last row for every position of the page.
     LastRow(Bytes),
-    /// The page fails as every page past the end does: a host that answers its last page for every later one fails
+    /// The page fails as every page past the end does: a host that sends its last page for every later one fails
     /// there if that page fails.
     Failing,
     /// Its first three rows, the one in the middle and the last one fail. Where a host refuses pages far past the end,

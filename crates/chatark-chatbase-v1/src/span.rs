@@ -193,7 +193,7 @@ impl<'a> SpanReader<'a> {
         Ok(self.with_gaps(left))
     }
 
-    /// Reads with one size after another, and returns what is left; `None` if the vendor does not answer anything.
+    /// Reads with one size after another, and returns what is left; `None` if the vendor does not respond.
     async fn read_with_sizes(&mut self, sizes: Vec<u64>, error: String) -> Result<Option<Vec<Unread>>> {
         let mut left = vec![(self.span, error.clone())];
         let mut is_ignored = false;
@@ -222,7 +222,7 @@ impl<'a> SpanReader<'a> {
         Ok(Some(left))
     }
 
-    /// Reads the parts with one size. `None` if the vendor does not answer anything.
+    /// Reads the parts with one size. `None` if the vendor does not respond.
     async fn read_with_size(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<SizeOutcome>> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
         let (mut is_answered, mut is_given_up) = (false, false);
@@ -375,7 +375,7 @@ impl<'a> SpanReader<'a> {
     }
 
     /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for
-    /// at once; `None` if the vendor does not answer anything.
+    /// at once; `None` if the vendor does not respond.
     async fn after_failure(
         &mut self,
         size: u64,

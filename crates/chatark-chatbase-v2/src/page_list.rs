@@ -337,8 +337,8 @@ impl<'a> PageList<'a> {
         }
     }
 
-    /// Requests the current page. After many empty whole pages in a row, returns an error instead: something that
-    /// cannot be read may be hidden there.
+    /// Requests the current page. Where whole pages fail one after another, and after many empty ones in a row, which may
+    /// hide something that cannot be read, returns an error without a request.
     async fn page_or_hidden_place(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
         let is_hidden = self.empty_pages >= MAX_EMPTY_PAGES;
         if self.query.content == PageContent::Summaries || !(is_hidden || self.fails_everywhere()) {
@@ -648,8 +648,8 @@ impl<'a> PageList<'a> {
         elements.iter().map(&mut held).collect()
     }
 
-    /// Returns whether a summary shows the conversation as it is held. A change in the second in which it was
-    /// read would not show.
+    /// Returns whether a summary shows the conversation as it is held. A change in the second in which it was read
+    /// would not show.
     fn is_same(&self, element: &Element, held: &HeldSummary) -> bool {
         let shown = &element.summary.held;
         let is_recent = self.context.reread_since.is_some_and(|since| shown.updated_at >= Some(since));
